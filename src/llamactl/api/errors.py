@@ -1,0 +1,70 @@
+"""Every error leaves in one wire form: `{"error": message, "code": code}`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from llamactl.core.errors import (
+    InvalidRequest,
+    LlamactlError,
+    MethodNotAllowed,
+    NotFound,
+    error_body,
+    error_headers,
+)
+from llamactl.observe import logger
+
+log = logger("api")
+_NOT_FOUND, _NOT_ALLOWED = 404, 405
+
+
+class ErrorBody(BaseModel):
+    error: str
+    code: str
+    details: dict[str, Any] | None = None
+
+
+def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error answers of a route, for the OpenAPI document."""
+    return {status: {"model": ErrorBody} for status in (400, 401, 403, *statuses)}
+
+
+def respond(error: LlamactlError) -> JSONResponse:
+    # Who gets here holds a management key, or learns nothing private: those checks come first.
+    return JSONResponse(error_body(error, private=True), error.status, error_headers(error))
+
+
+def install_error_handlers(api: FastAPI) -> None:
+    @api.exception_handler(LlamactlError)
+    async def ours(_: Request, exc: LlamactlError) -> JSONResponse:
+        return respond(exc)
+
+    @api.exception_handler(RequestValidationError)
+    async def invalid(_: Request, exc: RequestValidationError) -> JSONResponse:
+        first = exc.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return respond(InvalidRequest(f"the request is not valid: {where}: {first['msg']}"))
+
+    @api.exception_handler(HTTPException)
+    async def http(request: Request, exc: HTTPException) -> JSONResponse:
+        path = request.scope["path"]
+        if exc.status_code == _NOT_FOUND:
+            return respond(NotFound(f"there is nothing at {path[:200]!r}"))
+        if exc.status_code == _NOT_ALLOWED:
+            answer = respond(MethodNotAllowed(f"{path[:200]!r} does not answer {request.method}"))
+            answer.headers["allow"] = (exc.headers or {}).get("Allow", "")
+            return answer
+        error = LlamactlError(str(exc.detail))
+        error.status = exc.status_code
+        return respond(error)
+
+    @api.exception_handler(Exception)
+    async def bug(request: Request, exc: Exception) -> JSONResponse:
+        log.failure("request_failed", exc, path=request.scope["path"])
+        return respond(LlamactlError("llamactl made an error; its log has the trace"))

@@ -1,0 +1,145 @@
+"""/api/v1/instances: create, look, change, run, read the log."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from llamactl.api.errors import answers
+from llamactl.api.schemas import EventBody, InstanceBody, event_body, instance_body
+from llamactl.api.services import GUARDS, Mine
+from llamactl.core.errors import BodyTooLarge, InvalidRequest, MalformedBody
+
+router = APIRouter(prefix="/api/v1/instances", dependencies=GUARDS, tags=["instances"])
+_MOST = 4 << 20  # bytes of a definition
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "object"},
+                "example": {"model": "/models/llama-2-7b.gguf", "ctx_size": 4096},
+            }
+        },
+    }
+}
+Wait = Annotated[bool, Query(description="answer when it is done, not at once")]
+Evict = Annotated[bool, Query(description="stop idle instances to make room")]
+
+
+async def read_json(request: Request) -> Any:
+    """The body as JSON. Raises MalformedBody or BodyTooLarge."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MOST:
+            raise BodyTooLarge(f"the request body is larger than {_MOST >> 20} MiB")
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise MalformedBody(f"the request body is not valid JSON: {exc}") from exc
+
+
+@router.get("", responses=answers())
+async def list_instances(mine: Mine) -> list[InstanceBody]:
+    return [instance_body(member) for member in mine.instances.all()]
+
+
+@router.get("/{name}", responses=answers(404))
+async def get_instance(name: str, mine: Mine) -> InstanceBody:
+    return instance_body(mine.instances.get(name))
+
+
+@router.post("/{name}", status_code=201, responses=answers(409, 413, 415, 500), openapi_extra=_BODY)
+async def create_instance(
+    name: str,
+    request: Request,
+    mine: Mine,
+    start: bool = True,
+    wait: Wait = True,
+    evict: Evict = False,
+) -> InstanceBody:
+    body = await read_json(request)
+    member = await mine.instances.create(name, body, start=start, wait=wait, evict=evict)
+    return instance_body(member)
+
+
+@router.put("/{name}", responses=answers(404, 409, 413, 415, 500), openapi_extra=_BODY)
+async def update_instance(
+    name: str, request: Request, mine: Mine, wait: Wait = True
+) -> InstanceBody:
+    body = await read_json(request)
+    return instance_body(await mine.instances.update(name, body, wait=wait))
+
+
+@router.delete("/{name}", status_code=204, responses=answers(404))
+async def delete_instance(name: str, mine: Mine) -> Response:
+    await mine.instances.delete(name)
+    return Response(status_code=204)
+
+
+@router.post("/{name}/start", responses=answers(404, 409, 415, 500))
+async def start_instance(
+    name: str, mine: Mine, wait: Wait = False, evict: Evict = False
+) -> InstanceBody:
+    return instance_body(await mine.instances.start(name, wait=wait, evict=evict))
+
+
+@router.post("/{name}/stop", responses=answers(404, 415))
+async def stop_instance(name: str, mine: Mine, wait: Wait = False) -> InstanceBody:
+    return instance_body(await mine.instances.stop(name, wait=wait))
+
+
+@router.post("/{name}/restart", responses=answers(404, 409, 415, 500))
+async def restart_instance(
+    name: str, mine: Mine, wait: Wait = False, evict: Evict = False
+) -> InstanceBody:
+    member = await mine.instances.restart(name, wait=wait, evict=evict)
+    body = instance_body(member)
+    # a restart of something at rest is a start; the reference calls the answer "restarting"
+    return (
+        body
+        if wait or body.status != "starting"
+        else body.model_copy(update={"status": "restarting"})
+    )
+
+
+@router.get("/{name}/events", responses=answers(404))
+async def list_events(
+    name: str, mine: Mine, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> list[EventBody]:
+    return [event_body(event) for event in await mine.instances.events(name, limit)]
+
+
+@router.get(
+    "/{name}/logs",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/plain": {}}}, **answers(404)},
+)
+async def get_logs(
+    name: str,
+    mine: Mine,
+    lines: Annotated[str, Query(description="how many of the last lines; -1 for all")] = "-1",
+    follow: Annotated[bool, Query(description="keep streaming what is added")] = False,
+) -> StreamingResponse:
+    log = mine.instances.get(name).unit.log
+    count = _line_count(lines)
+    chunks: AsyncIterator[bytes] = log.follow(count) if follow else log.stream(count)
+    headers = {"x-accel-buffering": "no", "x-content-type-options": "nosniff"}
+    return StreamingResponse(chunks, media_type="text/plain; charset=utf-8", headers=headers)
+
+
+def _line_count(text: str) -> int | None:
+    try:
+        count = int(text)
+    except ValueError:
+        count = 0
+    if count == -1:
+        return None
+    if not 1 <= count <= 2**53:
+        raise InvalidRequest(f"lines={text[:40]!r}: give -1 for all lines, or a number from 1 on")
+    return count

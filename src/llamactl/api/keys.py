@@ -1,0 +1,41 @@
+"""/api/v1/auth/keys: inference keys."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from llamactl.api.errors import answers
+from llamactl.api.schemas import KeyBody, KeyRequest, NewKeyBody, PermissionsBody, key_fields
+from llamactl.api.services import GUARDS, Mine
+
+router = APIRouter(prefix="/api/v1/auth/keys", dependencies=GUARDS, tags=["keys"])
+
+
+@router.post("", status_code=201, responses=answers(404, 415))
+async def create_key(asked: KeyRequest, mine: Mine) -> NewKeyBody:
+    key, token = await mine.keys.create(
+        asked.name, asked.permission_mode, asked.instances, asked.expires_at
+    )
+    return NewKeyBody(**key_fields(key), key=token)
+
+
+@router.get("", responses=answers())
+async def list_keys(mine: Mine) -> list[KeyBody]:
+    return [KeyBody(**key_fields(key)) for key in mine.keys.all()]
+
+
+@router.get("/{key_id}", responses=answers(404))
+async def get_key(key_id: str, mine: Mine) -> KeyBody:
+    return KeyBody(**key_fields(mine.keys.get(key_id)))
+
+
+@router.delete("/{key_id}", status_code=204, responses=answers(404))
+async def delete_key(key_id: str, mine: Mine) -> Response:
+    await mine.keys.revoke(key_id)
+    return Response(status_code=204)
+
+
+@router.get("/{key_id}/permissions", responses=answers(404))
+async def get_permissions(key_id: str, mine: Mine) -> PermissionsBody:
+    key = mine.keys.get(key_id)
+    return PermissionsBody(permission_mode=key.permission_mode, instances=mine.keys.names(key))

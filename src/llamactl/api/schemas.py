@@ -1,0 +1,143 @@
+"""What the management API says, as types of the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from llamactl.control.registry import Member
+from llamactl.core.events import InstanceEvent
+from llamactl.core.instance import MASK, masked
+from llamactl.core.keys import ApiKey, PermissionMode
+from llamactl.core.lifecycle import AfterExit, State
+
+Status = Literal["stopped", "running", "failed", "starting", "stopping", "restarting"]
+_STATUS: dict[State, Status] = {
+    State.STOPPED: "stopped",
+    State.STARTING: "starting",
+    State.READY: "running",
+    State.DRAINING: "stopping",
+    State.STOPPING: "stopping",
+    State.BACKOFF: "restarting",
+    State.FAILED: "failed",
+    State.LOST: "failed",
+}
+
+
+class InstanceBody(BaseModel):
+    name: str
+    status: Status
+    created: int = Field(description="Unix seconds")
+    id: str
+    state: State
+    desired: str
+    since: float = Field(description="Unix seconds when the state was entered")
+    message: str = Field(description="why, where there is something to say")
+    generation: int
+    port: int | None
+    pid: int | None
+    engine: str = Field(description="which engine serves, or served last")
+    command: list[str] = Field(description="command line of the present or last process")
+    restarts: int
+    options: dict[str, Any]
+
+
+def status_of(member: Member) -> Status:
+    now = member.unit.runner.now
+    going = now.state in (State.DRAINING, State.STOPPING)
+    return "restarting" if going and now.after_exit is AfterExit.SPAWN else _STATUS[now.state]
+
+
+def instance_body(member: Member) -> InstanceBody:
+    instance, unit = member.instance, member.unit
+    now = unit.runner.now
+    return InstanceBody(
+        name=instance.name,
+        status=status_of(member),
+        created=instance.created,
+        id=instance.id,
+        state=now.state,
+        desired=now.desired,
+        since=round(unit.runner.since, 3),
+        message=unit.last_exit.summary if unit.last_exit else "",
+        generation=now.generation,
+        port=unit.port,
+        pid=unit.pid,
+        engine=unit.engine,
+        command=list(unit.argv),
+        restarts=now.restarts,
+        options=options_body(member),
+    )
+
+
+def options_body(member: Member) -> dict[str, Any]:
+    """What was given for the instance, as create and update take it; secrets masked."""
+    given = member.instance.options
+    body: dict[str, Any] = {
+        "backend_type": given.backend_type,
+        "backend_options": masked(given.backend_options),
+    }
+    for name in ("auto_restart", "max_restarts", "restart_delay", "on_demand_start",
+                 "idle_timeout"):  # fmt: skip
+        if (value := getattr(given, name)) is not None:
+            body[name] = value
+    if given.environment:
+        body["environment"] = dict.fromkeys(given.environment, MASK)
+    if given.group:
+        body["group"] = given.group
+    if given.pinned:
+        body["pinned"] = True
+    if given.command_override:
+        body["command_override"] = given.command_override
+    return body
+
+
+class EventBody(BaseModel):
+    at: float = Field(description="Unix seconds")
+    event: str
+    from_state: State
+    to_state: State
+    generation: int
+    cause: str
+
+
+def event_body(event: InstanceEvent) -> EventBody:
+    return EventBody(
+        at=event.at,
+        event=event.event,
+        from_state=event.from_state,
+        to_state=event.to_state,
+        generation=event.generation,
+        cause=event.cause,
+    )
+
+
+class KeyRequest(BaseModel, extra="forbid"):
+    name: str = Field(min_length=1, max_length=200)
+    permission_mode: PermissionMode = PermissionMode.ALLOW_ALL
+    instances: list[str] = Field(default=[], max_length=10_000)
+    expires_at: int | None = Field(default=None, description="Unix seconds", le=2**62)
+
+
+class KeyBody(BaseModel):
+    id: str
+    name: str
+    permission_mode: PermissionMode
+    created_at: int
+    expires_at: int | None
+    last_used_at: int | None
+
+
+class NewKeyBody(KeyBody):
+    key: str = Field(description="the secret; shown this once")
+
+
+class PermissionsBody(BaseModel):
+    permission_mode: PermissionMode
+    instances: list[str]
+
+
+def key_fields(key: ApiKey) -> dict[str, Any]:
+    names = ("id", "name", "permission_mode", "created_at", "expires_at", "last_used_at")
+    return {name: getattr(key, name) for name in names}

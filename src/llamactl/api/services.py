@@ -1,0 +1,51 @@
+"""What the routers work with, and who may call them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+
+from llamactl.config import Settings
+from llamactl.control.instances import Instances
+from llamactl.control.keys import Keys
+from llamactl.core.errors import Forbidden, UnsupportedMediaType
+from llamactl.core.interfaces import EngineProbe
+from llamactl.policy.access import KeyRing, identify
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    settings: Settings
+    instances: Instances
+    keys: Keys
+    ring: KeyRing
+    engine: EngineProbe
+
+
+def services(request: Request) -> Services:
+    found = request.app.state.services
+    assert isinstance(found, Services)
+    return found
+
+
+def management(request: Request) -> None:
+    """Let management keys through, and JSON bodies only."""
+    mine = services(request)
+    if mine.settings.auth.require_management_auth:
+        caller = identify(dict(request.scope["headers"]), mine.ring, time.time())
+        if not caller.management:
+            raise Forbidden(f"{request.scope['path']} needs a management key")
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    length = request.headers.get("content-length", "0")
+    has_body = length != "0" or "transfer-encoding" in request.headers
+    if request.method in ("POST", "PUT", "PATCH") and has_body and kind != "application/json":
+        raise UnsupportedMediaType('send the body as JSON, with "Content-Type: application/json"')
+
+
+Mine = Annotated[Services, Depends(services)]
+# `management` decides; the scheme only tells the OpenAPI document about it.
+GUARDS = [Depends(management), Depends(HTTPBearer(auto_error=False))]

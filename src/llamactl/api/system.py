@@ -1,0 +1,69 @@
+"""Versions, the engine's own words, health."""
+
+from __future__ import annotations
+
+import subprocess
+from functools import cache
+from pathlib import Path
+
+from fastapi import APIRouter
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import PlainTextResponse
+from pydantic import BaseModel
+
+from llamactl import __version__
+from llamactl.api.errors import answers
+from llamactl.api.services import GUARDS, Mine
+
+router = APIRouter(
+    prefix="/api/v1",
+    dependencies=GUARDS,
+    tags=["system"],
+    default_response_class=PlainTextResponse,
+)
+open_router = APIRouter(tags=["system"])
+
+
+class HealthBody(BaseModel):
+    status: str
+
+
+@open_router.get("/health")
+async def health() -> HealthBody:
+    return HealthBody(status="ok")
+
+
+@router.get("/version", responses=answers())
+async def version() -> PlainTextResponse:
+    commit, built = await run_in_threadpool(build_info)
+    return PlainTextResponse(f"Version: {__version__}\nCommit: {commit}\nBuild Time: {built}\n")
+
+
+@router.get("/server/help", responses=answers(500))
+async def server_help(mine: Mine) -> PlainTextResponse:
+    return PlainTextResponse(await mine.engine.ask("--help"))
+
+
+@router.get("/server/version", responses=answers(500))
+async def server_version(mine: Mine) -> PlainTextResponse:
+    return PlainTextResponse(await mine.engine.ask("--version"))
+
+
+@router.get("/server/devices", responses=answers(500))
+async def server_devices(mine: Mine) -> PlainTextResponse:
+    return PlainTextResponse(await mine.engine.ask("--list-devices"))
+
+
+@cache
+def build_info() -> tuple[str, str]:
+    """Commit and its time, where this runs from a checkout; else "unknown"."""
+    root = Path(__file__).parents[3]
+    if not (root / ".git").exists():
+        return "unknown", "unknown"
+    ask = ["git", "-C", str(root), "log", "-1", "--format=%h %cI"]
+    try:
+        said = subprocess.run(ask, capture_output=True, text=True, timeout=5, check=True)
+        commit, built = said.stdout.split()
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return "unknown", "unknown"
+    return commit, built

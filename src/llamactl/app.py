@@ -1,0 +1,184 @@
+"""The composition root: builds everything once with plain constructors, starts and stops it."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from starlette.middleware.cors import CORSMiddleware
+
+from llamactl.api import Services, build_api
+from llamactl.backends import BACKENDS
+from llamactl.config import Settings
+from llamactl.control import recovery
+from llamactl.control.instances import Instances
+from llamactl.control.keys import Keys
+from llamactl.control.on_demand import OnDemand
+from llamactl.control.registry import Registry
+from llamactl.control.scheduler import Scheduler
+from llamactl.core.errors import DataDirUnusable, EngineMissing
+from llamactl.core.routes import RouteTable
+from llamactl.policy.access import KeyRing
+from llamactl.policy.admission import Limits
+from llamactl.proxy import Entry, LeaseBook
+from llamactl.runtime import CommandEngineProbe, LocalMachine, find_engine
+from llamactl.store import Database, SqlInstanceStore, SqlKeyStore
+
+
+class DataDir:
+    """The data directory, owned by one llamactl at a time: a lock says which."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.path = settings.data
+        self._lock: int | None = None
+
+    def open(self) -> None:
+        """Create what is missing and take the lock. Raises DataDirUnusable."""
+        try:
+            self._prepare()
+            self._lock = os.open(self.path / "llamactl.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as exc:
+            raise DataDirUnusable(
+                f"cannot use data_dir {self.path}: {exc.strerror or exc}; "
+                "choose another with data_dir or LLAMACTL_DATA_DIR"
+            ) from exc
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            owner = os.pread(self._lock, 20, 0).decode("ascii", "replace").strip()
+            os.close(self._lock)
+            raise DataDirUnusable(
+                f"data_dir {self.path} is in use by another llamactl (pid {owner or 'unknown'}); "
+                "stop that one, or choose another data_dir"
+            ) from exc
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, str(os.getpid()).encode(), 0)
+
+    def _prepare(self) -> None:
+        if self._settings.instances.auto_create_dirs:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._settings.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        elif not self.path.is_dir():
+            raise FileNotFoundError(2, "it does not exist, and auto_create_dirs is off")
+
+    def close(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+
+    @property
+    def key_file(self) -> Path:
+        return self.path / "management_key"
+
+    def management_keys(self) -> list[str]:
+        """Those of the settings, else one that is made once and kept."""
+        given = [key for key in self._settings.auth.management_keys if key]
+        if given:
+            return given
+        if not self.key_file.exists():
+            fd = os.open(self.key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(fd, "w") as file:
+                file.write(f"llamactl-management-{secrets.token_urlsafe(32)}\n")
+        return [self.key_file.read_text(encoding="ascii").strip()]
+
+
+class Application:
+    """Everything, wired. `start` before serving, `stop` after; `asgi` is what to serve."""
+
+    def __init__(
+        self, settings: Settings, environ: Mapping[str, str], soft_files: int | None = None
+    ) -> None:
+        self.settings = settings
+        self.data_dir = DataDir(settings)
+        self.data_dir.open()
+        self.leases = LeaseBook()
+        self._database = Database(settings.database_url)
+        self._store = SqlInstanceStore(self._database, settings.instances.event_retention)
+        self.ring = KeyRing(self.data_dir.management_keys())
+        self._machine = LocalMachine(settings, self._store, self.leases, environ, soft_files)
+        self._registry = Registry(self._publish)
+        self.scheduler = Scheduler(lambda: self._registry, self.leases, _limits(settings))
+        self.leases.on_free = self.scheduler.poke
+        self.instances = Instances(
+            self._registry, self.scheduler, self._store, self._machine, settings
+        )
+        self.keys = Keys(self.ring, SqlKeyStore(self._database), self._registry)
+        self.engine = CommandEngineProbe(settings.backends.llama_cpp)
+        self.entry = self._entry()
+        self.asgi = _with_cors(self.entry, settings)
+        self._flushing: asyncio.Task[None] | None = None
+
+    def _entry(self) -> Entry:
+        settings = self.settings
+        server, auth = settings.server, settings.auth
+        api = build_api(Services(settings, self.instances, self.keys, self.ring, self.engine))
+        return Entry(
+            management=api,
+            keys=self.ring,
+            used=lambda: self.keys.used,
+            leases=self.leases,
+            starter=OnDemand(self._registry, self.scheduler, settings),
+            may_infer=lambda backend, method, path: BACKENDS[backend].is_inference(method, path),
+            allowed_hosts=frozenset(h.lower() for h in (*server.allowed_hosts, server.host)),
+            allowed_origins=frozenset(server.allowed_origins),
+            require_inference_auth=auth.require_inference_auth,
+            require_management_auth=auth.require_management_auth,
+            response_headers=settings.backends.llama_cpp.response_headers,
+        )
+
+    def _publish(self, table: RouteTable) -> None:
+        self.entry.table = table
+
+    async def start(self) -> None:
+        """Open the store and take in what it knows; starts what was wanted on."""
+        await self._database.open()
+        wanted = await recovery.load(self.instances, self._store, self._machine)
+        await self.keys.load()
+        self._flushing = asyncio.create_task(self.keys.keep_flushing())
+        await recovery.start_wanted(self.instances, self.scheduler, wanted)
+
+    async def stop(self) -> None:
+        """Drain and stop all instances, then let go of everything."""
+        await self.instances.halt()
+        if self._flushing is not None:
+            self._flushing.cancel()
+        await self.keys.flush()
+        self.entry.pool.close()
+        await self._database.close()
+        self.data_dir.close()
+
+    @property
+    def engine_label(self) -> str:
+        """The engine that would serve now, or why there is none."""
+        try:
+            return find_engine(self.settings.backends.llama_cpp).label
+        except EngineMissing as exc:
+            return f"none: {exc.message}"
+
+    def kill(self) -> None:
+        """End every engine at once."""
+        for member in self.instances.all():
+            member.unit.kill()
+
+
+def _limits(settings: Settings) -> Limits:
+    given = settings.instances
+    running = given.max_running_instances
+    groups = {name: n for name, n in given.group_limits.items() if n >= 0}
+    return Limits(running if running >= 0 else None, groups)
+
+
+def _with_cors(entry: Entry, settings: Settings) -> CORSMiddleware | Entry:
+    server = settings.server
+    if not server.allowed_origins:
+        return entry
+    return CORSMiddleware(
+        entry,
+        allow_origins=server.allowed_origins,
+        allow_methods=["GET", "POST", "PUT", "DELETE", "OPTIONS"],
+        allow_headers=server.allowed_headers,
+    )

@@ -1,0 +1,250 @@
+"""llama.cpp's llama-server: option names, argv, health, failure patterns.
+
+Names and behaviour follow llama-server's documentation:
+https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from llamactl.backends.base import FailurePattern
+from llamactl.core.errors import InvalidOption
+from llamactl.core.exits import FailureClass
+from llamactl.core.instance import OptionValue, Scalar
+
+ALIASES: Mapping[str, str] = {
+    "a": "alias",
+    "b": "batch_size",
+    "c": "ctx_size",
+    "cb": "cont_batching",
+    "cram": "cache_ram",
+    "ctk": "cache_type_k",
+    "ctv": "cache_type_v",
+    "dev": "device",
+    "embeddings": "embedding",
+    "fa": "flash_attn",
+    "hf": "hf_repo",
+    "hff": "hf_file",
+    "hfr": "hf_repo",
+    "hft": "hf_token",
+    "kvu": "kv_unified",
+    "lv": "verbosity",
+    "log_verbosity": "verbosity",
+    "m": "model",
+    "md": "model_draft",
+    "mg": "main_gpu",
+    "mm": "mmproj",
+    "mu": "model_url",
+    "n": "predict",
+    "n_predict": "predict",
+    "n_gpu_layers": "gpu_layers",
+    "ngl": "gpu_layers",
+    "np": "parallel",
+    "ot": "override_tensor",
+    "rerank": "reranking",
+    "s": "seed",
+    "sm": "split_mode",
+    "sps": "slot_prompt_similarity",
+    "t": "threads",
+    "tb": "threads_batch",
+    "temperature": "temp",
+    "to": "timeout",
+    "ts": "tensor_split",
+    "ub": "ubatch_size",
+}
+
+# Switches without a --no- form: leaving them out is what false means.
+_SWITCH_ONLY = frozenset(
+    {
+        "check_tensors", "cpu_moe", "embedding", "ignore_eos", "log_disable",
+        "lora_init_without_apply", "metrics", "no_host", "offline", "props", "reranking",
+        "reuse_port", "special", "spm_infill", "swa_full", "verbose",
+    }
+)  # fmt: skip
+_ON_OFF = frozenset({"fit", "flash_attn", "log_colors", "reasoning"})
+_JOINED = frozenset(
+    {"alias", "device", "fit_target", "lora", "override_kv", "override_tensor", "tags",
+     "tensor_split"}
+)  # fmt: skip
+_OURS = frozenset({"host", "api_key", "api_key_file", "ssl_key_file", "ssl_cert_file"})
+_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+_NEGATIVE = re.compile(r"-\.?\d")
+
+
+class LlamaCpp:
+    name = "llama_cpp"
+    health_path = "/health"
+    key_variable = "LLAMA_API_KEY"
+    failure_patterns: Sequence[FailurePattern] = (
+        # ggml/src/gguf.cpp, gguf_init_from_file
+        FailurePattern(
+            re.compile(r"failed to open GGUF file|No such file or directory.*\.gguf"),
+            FailureClass.MODEL_MISSING,
+            "the model file cannot be opened; check the path in `model`",
+        ),
+        # ggml/src/gguf.cpp, gguf_init_from_file_impl
+        FailurePattern(
+            re.compile(r"invalid magic characters|failed to read (magic|key-value|tensor)"),
+            FailureClass.MODEL_INVALID,
+            "the file is not a complete GGUF model; download it again",
+        ),
+        # src/llama-model-loader.cpp
+        FailurePattern(
+            re.compile(
+                r"tensor '.*' data is not within the file bounds|unknown model architecture"
+            ),
+            FailureClass.MODEL_INVALID,
+            "the model is damaged, or too new for this engine",
+        ),
+        # common/arg.cpp, common_params_parse_ex; the built-in engine's own words
+        FailurePattern(
+            re.compile(r"error: (invalid argument|while handling argument|unknown flag)", re.I),
+            FailureClass.BAD_OPTION,
+            "the engine does not accept one of the options; correct it",
+        ),
+        # tools/server/server-http.cpp
+        FailurePattern(
+            re.compile(r"couldn't bind HTTP server socket|failed to bind|Address already in use"),
+            FailureClass.PORT_TAKEN,
+            "another program took the port",
+        ),
+        # ggml/src/ggml-backend.cpp, ggml-cuda.cu
+        FailurePattern(
+            re.compile(r"out of memory|failed to allocate|cannot allocate memory", re.I),
+            FailureClass.OUT_OF_MEMORY,
+            "not enough memory: use a smaller context, a smaller model or fewer GPU layers",
+        ),
+    )
+
+    def canonical(self, options: Mapping[str, OptionValue | None]) -> dict[str, OptionValue | None]:
+        result: dict[str, OptionValue | None] = {}
+        for given, value in options.items():
+            key = given.lstrip("-").replace("-", "_")
+            key = ALIASES.get(key, key)
+            if isinstance(value, bool) and key.startswith("no_") and key not in _SWITCH_ONLY:
+                key, value = key.removeprefix("no_"), not value  # noqa: PLW2901
+            self._check_name(given, key)
+            if key in result:
+                raise InvalidOption(f"engine option {key!r} is given twice")
+            result[key] = value
+        return result
+
+    def _check_name(self, given: str, key: str) -> None:
+        if key in _OURS:
+            raise InvalidOption(f"engine option {given!r} is set by llamactl and can't be chosen")
+        if not _NAME.match(key):
+            raise InvalidOption(
+                f"{given!r} is not an engine option's name: use letters, digits, '-' or '_'"
+            )
+
+    def render(self, options: Mapping[str, OptionValue]) -> list[str]:
+        argv: list[str] = []
+        for key, value in options.items():
+            if key == "extra_args":
+                argv += _extra_args(value)
+            else:
+                argv += _flag(key, value)
+        return argv
+
+    def parse(self, argv: Sequence[str]) -> dict[str, OptionValue]:
+        """Read back what `render` wrote; numbers become numbers again."""
+        options: dict[str, OptionValue] = {}
+        words = list(argv)
+        while words:
+            key = words.pop(0).removeprefix("--").replace("-", "_")
+            values: list[Scalar] = []
+            while words and not _is_flag(words[0]):
+                values.append(_scalar(words.pop(0)))
+            if values:
+                _merge(options, ALIASES.get(key, key), values[0])
+            elif key.startswith("no_") and key not in _SWITCH_ONLY:
+                options[key.removeprefix("no_")] = False
+            else:
+                options[key] = True
+        return options
+
+    def is_inference(self, method: str, path: str) -> bool:
+        """Allow-list: what llama-server answers without showing other users' prompts."""
+        return (method, path) in _INFERENCE
+
+
+_INFERENCE = frozenset(
+    {("POST", path) for path in (
+        "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/rerank",
+        "/v1/reranking", "/v1/responses", "/v1/responses/input_tokens", "/v1/messages",
+        "/v1/messages/count_tokens", "/v1/audio/transcriptions",
+        "/v1/chat/completions/input_tokens",
+    )}
+)  # fmt: skip
+
+
+def _is_flag(word: str) -> bool:
+    return word.startswith("-") and not _NEGATIVE.match(word)
+
+
+def _merge(options: dict[str, OptionValue], key: str, value: Scalar) -> None:
+    if key in _JOINED and isinstance(value, str) and "," in value:
+        options[key] = [_scalar(part) for part in value.split(",")]
+    elif key in options:
+        before = options[key]
+        options[key] = [*before, value] if isinstance(before, list) else [before, value]  # type: ignore[list-item]
+    else:
+        options[key] = value
+
+
+def _scalar(word: str) -> Scalar:
+    for kind in (int, float):
+        try:
+            number = kind(word)
+        except ValueError:
+            continue
+        if str(number) == word:
+            return number
+    return word
+
+
+def _text(key: str, value: Scalar) -> str:
+    text = str(value)
+    if "\0" in text:
+        raise InvalidOption(f"engine option {key!r} holds a NUL character")
+    if isinstance(value, str) and _is_flag(text):
+        raise InvalidOption(
+            f"the value {text!r} of engine option {key!r} looks like a flag; "
+            "use extra_args for further flags"
+        )
+    return text
+
+
+def _flag(key: str, value: OptionValue) -> list[str]:
+    flag = "--" + key.replace("_", "-")
+    match value:
+        case bool() if key in _ON_OFF:
+            return [flag, "on" if value else "off"]
+        case True:
+            return [flag]
+        case False:
+            return [] if key in _SWITCH_ONLY else ["--no-" + flag.removeprefix("--")]
+        case str() | int() | float():
+            return [flag, _text(key, value)]
+        case _ if key in _JOINED:
+            return [flag, ",".join(_text(key, item) for item in value)] if value else []
+        case _:
+            return [word for item in value for word in (flag, _text(key, item))]
+
+
+def _extra_args(value: OptionValue) -> list[str]:
+    if isinstance(value, str | int | float) or not all(isinstance(v, str) for v in value):
+        raise InvalidOption("extra_args must be a list of strings")
+    words = [str(word) for word in value]
+    for word in words:
+        name = word.partition("=")[0].lstrip("-").replace("-", "_")
+        if word.startswith("-") and (name in _OURS or name == "port"):
+            raise InvalidOption(f"extra_args may not hold {word!r}: llamactl sets it")
+        if "\0" in word:
+            raise InvalidOption("extra_args holds a NUL character")
+    return words
+
+
+LLAMA_CPP = LlamaCpp()

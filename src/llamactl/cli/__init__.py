@@ -1,0 +1,1 @@
+"""The `llamactl` command: a file for each command group."""

@@ -1,0 +1,38 @@
+"""The command's root."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from llamactl import __version__
+from llamactl.cli import config, serve
+
+cli = typer.Typer(
+    name="llamactl",
+    help="Keeps local inference servers running as named instances.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+cli.command()(serve.serve)
+cli.add_typer(config.commands, name="config")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"llamactl {__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options of every command."""
+
+
+def main() -> None:
+    cli()

@@ -1,0 +1,142 @@
+"""`llamactl serve`: run the server until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llamactl.config import Loaded, load
+from llamactl.core.errors import LlamactlError
+from llamactl.observe import configure
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from llamactl.app import Application
+
+
+def serve(
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="Settings file.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks one.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where llamactl keeps its data.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+) -> None:
+    """Keep the instances running and serve the API until Ctrl-C."""
+    import uvloop
+
+    server = {k: v for k, v in (("host", host), ("port", port)) if v is not None}
+    flags: dict[str, Any] = {"server": server} if server else {}
+    if data_dir is not None:
+        flags["data_dir"] = str(data_dir)
+    try:
+        loaded = load(os.environ, path=config, flags=flags)
+        level = "debug" if verbose else loaded.settings.log.level
+        configure(json=loaded.settings.log.format == "json", level=level)
+        listener = _listen(loaded.settings.server.host, loaded.settings.server.port)
+        uvloop.run(_run(loaded, listener))
+    except LlamactlError as exc:
+        typer.echo(f"llamactl cannot start: {exc.message}", err=True)
+        raise typer.Exit(1) from exc
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bind first: a busy port must end us before anything is started."""
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, proto)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as exc:
+        raise LlamactlError(
+            f"cannot listen on {host}:{port}: {exc.strerror or exc}; "
+            "stop what uses it, or choose another with --port"
+        ) from exc
+    return listener
+
+
+def _raise_file_limit() -> int:
+    """Use as many files as we may; engines get the former soft limit, which is returned."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return soft
+
+
+async def _run(loaded: Loaded, listener: socket.socket) -> None:
+    import uvicorn
+
+    from llamactl.app import Application
+
+    port = listener.getsockname()[1]
+    server_settings = loaded.settings.server.model_copy(update={"port": port})
+    settings = loaded.settings.model_copy(update={"server": server_settings})
+    app = Application(settings, os.environ, _raise_file_limit())
+    await app.start()
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app.asgi,
+            http="httptools",
+            ws="websockets-sansio",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=75,
+            h11_max_incomplete_event_size=None,
+        )
+    )
+    _announce(app, loaded, port)
+    ending = _until_told(app, server)
+    # uvicorn would install handlers of its own; ours stop the models first
+    await server._serve([listener])
+    ending.cancel()
+
+
+def _announce(app: Application, loaded: Loaded, port: int) -> None:
+    settings = app.settings
+    for warning in loaded.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    typer.echo(f"llamactl serves on http://{settings.server.host}:{port}")
+    typer.echo(f"  engine    {app.engine_label}")
+    typer.echo(f"  settings  {loaded.source or 'defaults'}")
+    typer.echo(f"  data      {settings.data}")
+    if not settings.auth.management_keys:
+        typer.echo(f"  key file  {app.data_dir.key_file}")
+    if settings.swagger:
+        typer.echo(f"  API docs  http://{settings.server.host}:{port}/swagger/")
+
+
+def _until_told(app: Application, server: uvicorn.Server) -> asyncio.Task[None]:
+    """First signal: stop the models, then the server. Second: end everything at once."""
+    told = asyncio.Event()
+
+    def hear() -> None:
+        if told.is_set():
+            app.kill()
+            server.force_exit = True
+        told.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, hear)
+
+    async def end() -> None:
+        await told.wait()
+        running = app.leases.total()
+        typer.echo(f"stopping ({running} requests running; Ctrl-C again ends them)", err=True)
+        await app.stop()
+        server.should_exit = True
+
+    return asyncio.create_task(end())

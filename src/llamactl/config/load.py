@@ -1,0 +1,189 @@
+"""Find, read, merge and check the settings; say what is wrong, and where.
+
+Precedence: defaults < `.env` < YAML file < `LLAMACTL_*` variables < flags.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from dotenv import dotenv_values
+from pydantic import ValidationError
+
+from llamactl.config.settings import Settings
+from llamactl.config.variables import VARIABLES
+from llamactl.core.errors import InvalidConfig
+
+# Keys of the Go llamactl's older versions, which mean nothing here.
+_RETIRED = {
+    ("auth", "inference_keys"): "create inference keys with POST /api/v1/auth/keys",
+    ("instances", "default_log_dir"): "use instances.logs_dir",
+    ("instances", "log_dir"): "use instances.logs_dir",
+    ("instances", "llama_executable"): "use backends.llama-cpp.command",
+    ("server", "response_headers"): "use backends.*.response_headers",
+    ("version",): "",
+    ("commit_hash",): "",
+    ("build_time",): "",
+}
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    settings: Settings
+    source: Path | None
+    warnings: tuple[str, ...]
+
+
+def load(
+    environ: Mapping[str, str],
+    *,
+    path: Path | None = None,
+    flags: Mapping[str, Mapping[str, Any]] | None = None,
+    cwd: Path | None = None,
+) -> Loaded:
+    """Read the settings. Raises InvalidConfig with every fault found, by file, line and key."""
+    here = cwd or Path.cwd()
+    dotenv = {k: v for k, v in dotenv_values(here / ".env").items() if v is not None}
+    env = {**dotenv, **environ}
+    source = _find(env, path, here)
+    tree, lines = _read(source, env) if source else ({}, {})
+    warnings = _drop_retired(tree)
+    # .env stands below the file, real variables above it
+    low = {k: v for k, v in dotenv.items() if k not in environ}
+    merged = _merge(
+        _merge(_merge(_from_variables(low), tree), _from_variables(environ)), flags or {}
+    )
+    try:
+        settings = Settings.model_validate(merged)
+    except ValidationError as exc:
+        raise InvalidConfig(_describe(exc, source, lines)) from exc
+    return Loaded(settings, source, tuple(warnings))
+
+
+def _find(env: Mapping[str, str], path: Path | None, here: Path) -> Path | None:
+    given = path or (Path(env["LLAMACTL_CONFIG_PATH"]) if env.get("LLAMACTL_CONFIG_PATH") else None)
+    if given is not None:
+        if not given.is_file():
+            raise InvalidConfig(f"settings file {given}: there is no such file")
+        return given
+    home = Path(env.get("HOME", "~")).expanduser()
+    places = (
+        here / "llamactl.yaml",
+        here / "config.yaml",
+        home / ".config/llamactl/config.yaml",
+        Path("/etc/llamactl/config.yaml"),
+    )
+    return next((place for place in places if place.is_file()), None)
+
+
+def _read(
+    source: Path, env: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
+    try:
+        text = source.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        tree = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
+        raise InvalidConfig(f"settings file {source}: {exc}") from exc
+    if tree is None:
+        return {}, {}
+    if not isinstance(tree, dict):
+        raise InvalidConfig(f"settings file {source}, line 1: must be a mapping of keys")
+    lines: dict[tuple[str, ...], int] = {}
+    if node is not None:
+        _note_lines(node, (), lines)
+    expanded = _expand(tree, env, source)
+    return {k: v for k, v in expanded.items() if v is not None}, lines
+
+
+def _note_lines(node: yaml.Node, at: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> None:
+    if not isinstance(node, yaml.MappingNode):
+        return
+    for key, value in node.value:
+        path = (*at, str(key.value))
+        if path in lines:
+            raise InvalidConfig(f"line {key.start_mark.line + 1}: {'.'.join(path)} is given twice")
+        lines[path] = key.start_mark.line + 1
+        _note_lines(value, path, lines)
+
+
+def _expand(value: Any, env: Mapping[str, str], source: Path) -> Any:
+    def one(match: re.Match[str]) -> str:
+        name, default = match.groups()
+        if (found := env.get(name)) is not None and (found or default is None):
+            return found
+        if default is None:
+            raise InvalidConfig(
+                f"settings file {source}: variable {name} is not set; "
+                f"set it or write ${{{name}:-default}}"
+            )
+        return str(default)
+
+    match value:
+        case str():
+            return _REFERENCE.sub(one, value)
+        case dict():
+            return {str(k): _expand(v, env, source) for k, v in value.items()}
+        case list():
+            return [_expand(v, env, source) for v in value]
+        case _:
+            return value
+
+
+def _drop_retired(tree: dict[str, Any]) -> list[str]:
+    warnings = []
+    for path, advice in _RETIRED.items():
+        at: Any = tree
+        for part in path[:-1]:
+            at = at.get(part) if isinstance(at, dict) else None
+        if isinstance(at, dict) and path[-1] in at:
+            del at[path[-1]]
+            hint = f"; {advice}" if advice else ""
+            warnings.append(f"{'.'.join(path)} means nothing here and is ignored{hint}")
+    return warnings
+
+
+def _from_variables(environ: Mapping[str, str]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, (path, parse) in VARIABLES.items():
+        if name not in environ:
+            continue
+        try:
+            value = parse(environ[name])
+        except ValueError as exc:
+            raise InvalidConfig(f"variable {name}: {exc}") from exc
+        at = tree
+        for part in path[:-1]:
+            at = at.setdefault(part, {})
+        at[path[-1]] = value
+    return tree
+
+
+def _merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(low)
+    for key, value in high.items():
+        before = result.get(key)
+        both = isinstance(before, Mapping) and isinstance(value, Mapping)
+        result[key] = _merge(before, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def _describe(
+    exc: ValidationError, source: Path | None, lines: Mapping[tuple[str, ...], int]
+) -> str:
+    faults = []
+    for error in exc.errors():
+        path = tuple(str(part) for part in error["loc"])
+        line = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
+        where = f"{source}, line {line}: " if source and line else ""
+        unknown = error["type"] == "extra_forbidden"
+        what = "unknown key" if unknown else error["msg"].removeprefix("Value error, ")
+        key = f"{'.'.join(path)}: " if path else ""
+        faults.append(f"{where}{key}{what}")
+    return "; ".join(faults)

@@ -1,0 +1,194 @@
+"""The settings tree: every key, its type and its default.
+
+The keys that the Go llamactl has are named as there, so its files load unchanged.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from llamactl.core.instance import OptionDefaults
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _no_null(value: Any) -> Any:
+    return {} if value is None else value
+
+
+def _words(value: Any) -> Any:
+    return (
+        [word for word in value.replace(",", " ").split() if word]
+        if isinstance(value, str)
+        else value
+    )
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Table = Annotated[dict[str, str], BeforeValidator(_no_null)]
+
+
+class ServerSettings(_Section):
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    allowed_origins: Words = ()
+    allowed_headers: Words = ("*",)
+    allowed_hosts: Words = ()  # names, beside loopback ones, that may stand in Host
+    enable_swagger: bool | None = None  # None: on loopback only
+    open_metrics: bool = False
+
+
+class DockerSettings(_Section):
+    enabled: bool = False
+    image: str = ""
+    args: Words = ()
+    environment: Table = {}
+
+
+class BackendSettings(_Section):
+    command: str = ""
+    args: Words = ()
+    environment: Table = {}
+    response_headers: Table = {}
+    docker: DockerSettings = DockerSettings()
+
+
+class Backends(_Section):
+    llama_cpp: BackendSettings = Field(BackendSettings(command="llama-server"), alias="llama-cpp")
+    vllm: BackendSettings = BackendSettings(command="vllm", args=("serve",))
+    mlx: BackendSettings = BackendSettings(command="mlx_lm.server")
+
+
+class InstanceLogging(_Section):
+    log_rotation_enabled: bool = True
+    log_rotation_max_size: int = Field(100, ge=1)  # MB
+    log_rotation_compress: bool = False
+
+
+class InstancesSettings(_Section):
+    port_range: tuple[int, int] = (8000, 9000)
+    configs_dir: Path | None = None
+    logs_dir: Path | None = None
+    auto_create_dirs: bool = True
+    max_instances: int = Field(-1, ge=-1)
+    max_running_instances: int = Field(-1, ge=-1)
+    enable_lru_eviction: bool = True
+    default_idle_timeout: float = Field(30, ge=0)  # minutes, 0 = never
+    default_auto_restart: bool = True
+    default_max_restarts: int = Field(3, ge=0)
+    default_restart_delay: float = Field(5, ge=0)  # seconds
+    default_on_demand_start: bool = True
+    on_demand_start_timeout: float = Field(120, gt=0)  # seconds
+    start_timeout: float = Field(1800, gt=0)  # seconds
+    drain_timeout: float = Field(60, ge=0)  # seconds
+    stop_timeout: float = Field(10, ge=0)  # seconds between SIGTERM and SIGKILL
+    max_queued_requests: int = Field(512, ge=1)
+    event_retention: int = Field(1000, ge=1)  # rows kept for each instance
+    timeout_check_interval: float = 5  # accepted for compatibility; idle is timed exactly
+    group_limits: dict[str, int] = {}
+    logging: InstanceLogging = InstanceLogging()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_range(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(text := values.get("port_range"), str):
+            parts = [part.strip() for part in text.replace("-", ",").split(",")]
+            values = {**values, "port_range": parts}
+        return values
+
+    @model_validator(mode="after")
+    def _check_range(self) -> InstancesSettings:
+        low, high = self.port_range
+        if not 1 <= low <= high <= 65535:  # noqa: PLR2004
+            raise ValueError("port_range must be [low, high] with 1 <= low <= high <= 65535")
+        return self
+
+    @property
+    def defaults(self) -> OptionDefaults:
+        return OptionDefaults(
+            auto_restart=self.default_auto_restart,
+            max_restarts=self.default_max_restarts,
+            restart_delay=self.default_restart_delay,
+            on_demand_start=self.default_on_demand_start,
+            idle_timeout=self.default_idle_timeout,
+        )
+
+
+class DatabaseSettings(_Section):
+    path: Path | None = None
+    url: str = ""
+    max_open_connections: int = 25
+    max_idle_connections: int = 5
+    connection_max_lifetime: str = "5m"
+
+
+class AuthSettings(_Section):
+    require_inference_auth: bool = True
+    require_management_auth: bool = True
+    management_keys: Words = ()
+
+
+class LogSettings(_Section):
+    format: Literal["text", "json"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class NodeSettings(_Section):
+    address: str = ""
+    api_key: str = ""
+
+
+class Settings(_Section):
+    server: ServerSettings = ServerSettings()
+    backends: Backends = Backends()
+    data_dir: Path = Path("~/.local/share/llamactl")
+    instances: InstancesSettings = InstancesSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    auth: AuthSettings = AuthSettings()
+    log: LogSettings = LogSettings()
+    local_node: str = "main"
+    nodes: Annotated[
+        dict[str, Annotated[NodeSettings, BeforeValidator(_no_null)]], BeforeValidator(_no_null)
+    ] = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> Settings:
+        remote = [name for name, node in self.nodes.items() if node.address]
+        if remote:
+            raise ValueError(f"nodes: remote nodes are not available in this version: {remote}")
+        auth, host = self.auth, self.server.host
+        if not is_loopback(host) and not (
+            auth.require_inference_auth and auth.require_management_auth
+        ):
+            raise ValueError(f"server.host {host} is reachable from other machines: keep auth on")
+        return self
+
+    @property
+    def data(self) -> Path:
+        return self.data_dir.expanduser().absolute()
+
+    @property
+    def logs(self) -> Path:
+        given = self.instances.logs_dir
+        return self.data / given.expanduser() if given else self.data / "logs"
+
+    @property
+    def database_url(self) -> str:
+        if self.database.url:
+            return self.database.url
+        path = self.database.path
+        return f"sqlite:///{self.data / (path.expanduser() if path else 'llamactl.db')}"
+
+    @property
+    def swagger(self) -> bool:
+        given = self.server.enable_swagger
+        return is_loopback(self.server.host) if given is None else given
+
+
+def is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")

@@ -1,0 +1,231 @@
+"""What people may do with instances: create, update, delete, start, stop, restart."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from llamactl.backends import BACKENDS
+from llamactl.config import Settings
+from llamactl.control.registry import Member, Registry
+from llamactl.control.scheduler import Scheduler
+from llamactl.core.errors import InstanceLimit, NameTaken, StartFailed
+from llamactl.core.events import InstanceEvent
+from llamactl.core.exits import ExitReport
+from llamactl.core.instance import Instance, InstanceOptions, check_name
+from llamactl.core.interfaces import InstanceStore, Machine
+from llamactl.core.lifecycle import (
+    Command,
+    HaltRequested,
+    Lifecycle,
+    RestartRequested,
+    StartRequested,
+    State,
+    StopRequested,
+)
+from llamactl.policy.definition import merge, read_patch
+
+_TYPES = frozenset(BACKENDS)
+_SETTLED = (State.READY, State.STOPPED, State.FAILED)
+_RESTING = (State.STOPPED, State.FAILED)
+T = TypeVar("T")
+
+
+class Instances:
+    """The use cases. Slow work goes on when its caller leaves; `close` waits for it."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        scheduler: Scheduler,
+        store: InstanceStore,
+        machine: Machine,
+        settings: Settings,
+    ) -> None:
+        self._registry = registry
+        self._scheduler = scheduler
+        self._store = store
+        self._machine = machine
+        self._settings = settings
+        self._tasks: set[asyncio.Task[object]] = set()
+
+    def all(self) -> list[Member]:
+        return list(self._registry)
+
+    def get(self, name: str) -> Member:
+        return self._registry.get(name)
+
+    def adopt(self, instance: Instance, now: Lifecycle, last_exit: ExitReport | None) -> Member:
+        """Take an instance of the store, or a new one, into the registry."""
+        member: Member
+
+        def moved(_: Lifecycle, __: Lifecycle) -> None:
+            self._registry.refresh(member)
+            self._scheduler.moved(member)
+
+        member = Member(instance, self._machine.unit(instance, now, last_exit, moved))
+        self._registry.add(member)
+        return member
+
+    async def create(
+        self, name: str, body: object, *, start: bool, wait: bool, evict: bool
+    ) -> Member:
+        """Define an instance and start it.
+
+        Raises InvalidRequest and its kin, NameTaken, InstanceLimit or RunningLimit with nothing
+        created; StartFailed with the instance left, failed, to be corrected.
+        """
+        check_name(name)
+        patch = read_patch(body, BACKENDS["llama_cpp"].canonical, _TYPES)
+        options = merge(InstanceOptions(), patch)
+        instance = Instance(secrets.token_hex(8), name, int(time.time()), options)
+        self._machine.check(instance)
+        limit = self._settings.instances.max_instances
+        if not self._registry.reserve(name):
+            raise NameTaken(f"an instance named {name!r} exists already; choose another name")
+        if 0 <= limit < len(self._registry):
+            self._registry.free(name)
+            raise InstanceLimit(f"cannot create {name}: max_instances is {limit}; delete one first")
+        return await self._shielded(self._create(instance, start=start, wait=wait, evict=evict))
+
+    async def _create(self, instance: Instance, *, start: bool, wait: bool, evict: bool) -> Member:
+        member: Member | None = None
+        try:
+            await self._store.add(instance)
+            member = self.adopt(instance, Lifecycle(), None)
+            if start:
+                await self._scheduler.place(member, may_evict=evict, wait=False)
+        except BaseException:
+            if member is not None:
+                self._registry.hide(instance.name)
+                await member.unit.runner.close()
+                member.unit.clean()
+            await self._store.remove(instance.id)
+            self._registry.free(instance.name)
+            raise
+        if start:
+            await self._command(member, StartRequested("created"))
+            if wait:
+                await self._started(member)
+        return member
+
+    async def start(self, name: str, *, wait: bool, evict: bool) -> Member:
+        """Start a stopped instance. Raises RunningLimit, or StartFailed when waited for."""
+        member = self._registry.get(name)
+        await self._scheduler.place(member, may_evict=evict, wait=False)
+        await self._command(member, StartRequested("asked to start"))
+        if wait:
+            await self._shielded(self._started(member))
+        return member
+
+    async def stop(self, name: str, *, wait: bool) -> Member:
+        member = self._registry.get(name)
+        await self._command(member, StopRequested("asked to stop"))
+        if wait:
+            await self._shielded(member.unit.runner.wait(lambda now: now.state in _RESTING))
+        return member
+
+    async def restart(self, name: str, *, wait: bool, evict: bool) -> Member:
+        member = self._registry.get(name)
+        await self._scheduler.place(member, may_evict=evict, wait=False)
+        await self._command(member, RestartRequested("asked to restart"))
+        if wait:
+            await self._shielded(self._started(member))
+        return member
+
+    async def update(self, name: str, body: object, *, wait: bool) -> Member:
+        """Merge a body into the definition; restart a running instance whose command changes."""
+        member = self._registry.get(name)
+        patch = read_patch(body, BACKENDS["llama_cpp"].canonical, _TYPES)
+        changed = replace(member.instance, options=merge(member.instance.options, patch))
+        self._machine.check(changed)
+        return await self._shielded(self._update(member, changed, wait=wait))
+
+    async def _update(self, member: Member, changed: Instance, *, wait: bool) -> Member:
+        await self._store.replace(changed)
+        member.instance = changed
+        restart = member.unit.redefine(changed)
+        self._registry.refresh(member)
+        self._scheduler.poke()
+        if restart and member.unit.runner.now.state not in _RESTING:
+            await self._command(member, RestartRequested("its options changed"))
+            if wait:
+                await self._started(member)
+        return member
+
+    async def delete(self, name: str) -> None:
+        """Drain, stop, forget. From the first moment on, the instance is not found any more."""
+        member = self._registry.get(name)
+        self._registry.hide(name)
+        await self._shielded(self._delete(member))
+
+    async def _delete(self, member: Member) -> None:
+        runner = member.unit.runner
+        await runner.ask(StopRequested("deleted"))
+        await runner.wait(lambda now: now.state in _RESTING)
+        await runner.close()
+        self._scheduler.started(member)
+        self._scheduler.moved(member)
+        member.unit.clean()
+        await self._store.remove(member.instance.id)
+        self._registry.free(member.instance.name)
+
+    async def events(self, name: str, limit: int) -> Sequence[InstanceEvent]:
+        return await self._store.events(self._registry.get(name).instance.id, limit)
+
+    async def halt(self) -> None:
+        """Stop every process, as llamactl goes down; what was wanted stays wanted."""
+        self._scheduler.close()
+
+        async def one(member: Member) -> None:
+            await member.unit.runner.ask(HaltRequested("llamactl shuts down"))
+            await member.unit.runner.wait(lambda now: now.state in _RESTING)
+
+        await asyncio.gather(*(one(member) for member in self._registry))
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await asyncio.gather(*(member.unit.runner.close() for member in self._registry))
+
+    async def _command(self, member: Member, command: Command) -> None:
+        try:
+            await member.unit.runner.ask(command)
+        finally:
+            self._scheduler.started(member)
+
+    async def _started(self, member: Member) -> None:
+        """Wait for the end of a start. Raises StartFailed."""
+        now = await member.unit.runner.wait(lambda now: now.state in _SETTLED)
+        if now.state is State.FAILED:
+            raise start_failed(member)
+
+    async def _shielded(self, work: Coroutine[object, object, T]) -> T:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return await asyncio.shield(task)
+
+    def _forget(self, task: asyncio.Task[object]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waited was told; nobody else is owed it
+
+
+def start_failed(member: Member) -> StartFailed:
+    """The error for a start that ended in failure, with its story."""
+    report = member.unit.last_exit
+    name = member.instance.name
+    if report is None:
+        return StartFailed(f"could not start {name}; see its log")
+    return StartFailed(
+        f"could not start {name}: {report.summary}",
+        details={"class": report.failure, "advice": report.advice},
+        private={
+            "exit_code": report.code,
+            "signal": report.signal,
+            "log_tail": list(report.log_tail),
+        },
+    )

@@ -1,0 +1,212 @@
+"""Every error that llamactl answers with: whose fault it is, and when to try again.
+
+Families by fault; each error has a stable `code`, an HTTP status hint, and a message of
+three parts: what was tried, what happened, what to do. `private` is for management keys only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class LlamactlError(Exception):
+    code = "internal"
+    status = 500
+    retry_after: float | None = None  # seconds
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        details: Mapping[str, object] | None = None,
+        private: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = dict(details or {})
+        self.private = dict(private or {})
+
+
+class CallerError(LlamactlError):
+    """The request is wrong."""
+
+    status = 400
+
+
+class InvalidRequest(CallerError):
+    code = "invalid_request"
+
+
+class InvalidOption(CallerError):
+    code = "invalid_option"
+
+
+class NotAvailable(CallerError):
+    code = "not_available"
+
+
+class MalformedBody(CallerError):
+    code = "malformed_body"
+
+
+class ModelMissing(CallerError):
+    code = "model_missing"
+
+
+class Unauthenticated(CallerError):
+    code = "unauthenticated"
+    status = 401
+
+
+class Forbidden(CallerError):
+    code = "forbidden"
+    status = 403
+
+
+class HostNotAllowed(Forbidden):
+    code = "host_not_allowed"
+
+
+class OriginNotAllowed(Forbidden):
+    code = "origin_not_allowed"
+
+
+class NotFound(CallerError):
+    code = "not_found"
+    status = 404
+
+
+class InstanceNotFound(NotFound):
+    code = "instance_not_found"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+
+class KeyNotFound(NotFound):
+    code = "key_not_found"
+
+
+class MethodNotAllowed(CallerError):
+    code = "method_not_allowed"
+    status = 405
+
+
+class Conflict(CallerError):
+    status = 409
+
+
+class NameTaken(Conflict):
+    code = "name_taken"
+
+
+class InstanceLimit(Conflict):
+    code = "max_instances_reached"
+
+
+class RunningLimit(Conflict):
+    code = "max_running_instances_reached"
+
+
+class BodyTooLarge(CallerError):
+    code = "body_too_large"
+    status = 413
+
+
+class UnsupportedMediaType(CallerError):
+    code = "unsupported_media_type"
+    status = 415
+
+
+class CapacityError(LlamactlError):
+    """The request is right, there is no room for it now."""
+
+    status = 503
+    retry_after = 5.0
+
+
+class QueueFull(CapacityError):
+    code = "queue_full"
+
+
+class WaitOver(CapacityError):
+    code = "start_timeout"
+
+
+class ShuttingDown(CapacityError):
+    code = "shutting_down"
+
+
+class NotRunning(LlamactlError):
+    """The instance is not running, and this request may not start it."""
+
+    code = "not_running"
+    status = 503
+
+
+class BackendError(LlamactlError):
+    """The engine's fault."""
+
+    status = 502
+
+
+class StartFailed(BackendError):
+    """The engine could not start. The caller of a start sees 500, of inference 503."""
+
+    code = "start_failed"
+    status = 500
+
+
+class UpstreamUnreachable(BackendError):
+    code = "upstream_unreachable"
+
+
+class UpstreamDied(BackendError):
+    code = "upstream_died"
+
+
+class EnvironmentFault(LlamactlError):
+    """The world's fault."""
+
+    status = 503
+
+
+class StoreUnavailable(EnvironmentFault):
+    code = "store_unavailable"
+    retry_after = 5.0
+
+
+class EngineMissing(EnvironmentFault):
+    code = "engine_missing"
+    status = 500
+
+
+class DataDirUnusable(EnvironmentFault):
+    code = "data_dir_unusable"
+
+
+class InvalidConfig(LlamactlError):
+    """A settings file or variable is wrong; llamactl refuses to start."""
+
+    code = "invalid_config"
+    status = 400
+
+
+def error_body(error: LlamactlError, *, private: bool) -> dict[str, object]:
+    """`{"error": message, "code": code}`, with `details` where there are any.
+
+    `private`: the caller holds a management key, and may see paths and log lines.
+    """
+    body: dict[str, object] = {"error": error.message, "code": error.code}
+    details = {**error.details, **(error.private if private else {})}
+    return {**body, "details": details} if details else body
+
+
+def error_headers(error: LlamactlError) -> dict[str, str]:
+    headers = {"x-llamactl-error": error.code}
+    if error.retry_after is not None:
+        headers["retry-after"] = str(max(1, round(error.retry_after)))
+    if isinstance(error, Unauthenticated):
+        headers["www-authenticate"] = "Bearer"
+    return headers

@@ -1,0 +1,109 @@
+"""What people define: an instance, its options, and the defaults that fill them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from llamactl.core.errors import InvalidRequest
+
+Scalar = str | int | float | bool
+OptionValue = Scalar | Sequence[Scalar]
+
+MASK = "********"
+_SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z", re.ASCII)
+
+
+def check_name(name: str) -> str:
+    """Return the name, or raise InvalidRequest.
+
+    The rule keeps a name safe as a file's name and as a part of a path.
+    """
+    if not _NAME.match(name):
+        raise InvalidRequest(
+            f"instance name {name[:140]!r} is not valid: begin with a letter or digit, "
+            "then use letters, digits, '.', '_' or '-', at most 128 characters"
+        )
+    return name
+
+
+def name_key(name: str) -> str:
+    """Names are unique without regard to case."""
+    return name.lower()
+
+
+def is_secret(key: str) -> bool:
+    return _SECRET.search(key) is not None
+
+
+def masked(values: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
+    """Hide the values whose names speak of a secret."""
+    return {k: MASK if is_secret(k) and v != "" else v for k, v in values.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceOptions:
+    """What was given for an instance. None: not given, the default of the settings counts."""
+
+    backend_type: str = "llama_cpp"
+    backend_options: Mapping[str, OptionValue] = field(default_factory=dict)
+    auto_restart: bool | None = None
+    max_restarts: int | None = None
+    restart_delay: float | None = None  # seconds
+    on_demand_start: bool | None = None
+    idle_timeout: float | None = None  # minutes, 0 = never
+    environment: Mapping[str, str] = field(default_factory=dict)
+    group: str = ""
+    pinned: bool = False
+    command_override: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OptionDefaults:
+    """The settings' `instances.default_*`, filled in where an instance says nothing."""
+
+    auto_restart: bool = True
+    max_restarts: int = 3
+    restart_delay: float = 5.0  # seconds
+    on_demand_start: bool = True
+    idle_timeout: float = 30.0  # minutes, 0 = never
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    id: str
+    name: str
+    created: int  # Unix seconds
+    options: InstanceOptions
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """An instance's options with the defaults filled in."""
+
+    auto_restart: bool
+    max_restarts: int
+    restart_delay: float  # seconds
+    on_demand_start: bool
+    idle_timeout: float  # seconds, 0 = never
+
+
+T = TypeVar("T")
+
+
+def _pick(given: T | None, default: T) -> T:
+    return default if given is None else given
+
+
+def policies(options: InstanceOptions, defaults: OptionDefaults) -> Policies:
+    return Policies(
+        auto_restart=_pick(options.auto_restart, defaults.auto_restart),
+        max_restarts=_pick(options.max_restarts, defaults.max_restarts),
+        restart_delay=_pick(options.restart_delay, defaults.restart_delay),
+        on_demand_start=_pick(options.on_demand_start, defaults.on_demand_start),
+        idle_timeout=_pick(options.idle_timeout, defaults.idle_timeout) * 60.0,
+    )

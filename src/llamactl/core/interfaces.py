@@ -1,0 +1,186 @@
+"""The edge, as the use cases see it. Implemented in runtime, store and proxy."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+from llamactl.core.events import InstanceEvent, ProcessRecord
+from llamactl.core.exits import ExitReport
+from llamactl.core.instance import Instance
+from llamactl.core.keys import ApiKey
+from llamactl.core.lifecycle import Event, Lifecycle
+from llamactl.core.routes import ReadyInstance
+
+TransitionListener = Callable[[Lifecycle, Lifecycle], None]
+
+
+class Leases(Protocol):
+    """How many requests hold an instance. The data path is the only writer."""
+
+    def count(self, instance_id: str) -> int: ...
+
+    def last_used(self, instance_id: str) -> float:
+        """Monotonic seconds of the last grant or release; 0.0 if there was none."""
+        ...
+
+    async def drained(self, instance_id: str) -> None:
+        """Return as soon as no lease is held."""
+        ...
+
+    async def idle_for(self, instance_id: str, seconds: float) -> None:
+        """Return once no lease has been held for that long."""
+        ...
+
+
+class Runner(Protocol):
+    """One instance's lifecycle, driven by the runtime; the only writer of its state."""
+
+    @property
+    def now(self) -> Lifecycle: ...
+
+    @property
+    def since(self) -> float:
+        """Unix seconds when the present state was entered."""
+        ...
+
+    async def ask(self, command: Event) -> Lifecycle:
+        """Post a command or a fact; return the lifecycle right after it."""
+        ...
+
+    async def wait(self, until: Callable[[Lifecycle], bool]) -> Lifecycle:
+        """Return the first lifecycle, the present one included, for which `until` holds."""
+        ...
+
+    async def close(self) -> None:
+        """End the runner's task. Its process, if there is one, is left alone."""
+        ...
+
+
+class Unit(Protocol):
+    """An instance on a machine: its runner and what can be seen of its process."""
+
+    @property
+    def runner(self) -> Runner: ...
+
+    @property
+    def ready(self) -> ReadyInstance | None: ...
+
+    @property
+    def pid(self) -> int | None: ...
+
+    @property
+    def port(self) -> int | None: ...
+
+    @property
+    def last_exit(self) -> ExitReport | None: ...
+
+    @property
+    def argv(self) -> Sequence[str]:
+        """The command line of the present or last process, secrets masked."""
+        ...
+
+    @property
+    def engine(self) -> str: ...
+
+    def redefine(self, instance: Instance) -> bool:
+        """Use this definition from the next start on; True if the command would change."""
+        ...
+
+    def kill(self) -> None:
+        """End the process group at once."""
+        ...
+
+    @property
+    def log(self) -> LogFile: ...
+
+    def clean(self) -> None:
+        """Remove the log and what else was generated for the instance."""
+        ...
+
+
+class LogFile(Protocol):
+    async def tail(self, lines: int | None) -> bytes:
+        """The last lines, read from the end; None: all of them."""
+        ...
+
+    def stream(self, lines: int | None) -> AsyncIterator[bytes]:
+        """The last lines, or all, in chunks of bounded size."""
+        ...
+
+    def follow(self, lines: int | None) -> AsyncIterator[bytes]:
+        """As stream, then what is added, until the caller leaves."""
+        ...
+
+
+class Machine(Protocol):
+    """Where instances run."""
+
+    def unit(
+        self,
+        instance: Instance,
+        lifecycle: Lifecycle,
+        last_exit: ExitReport | None,
+        listener: TransitionListener,
+    ) -> Unit: ...
+
+    def check(self, instance: Instance) -> None:
+        """Raise InvalidOption where the instance could not be turned into a command."""
+        ...
+
+    def end_ours(self, records: Sequence[ProcessRecord]) -> Awaitable[Sequence[ProcessRecord]]:
+        """End the recorded processes that are provably ours; return those."""
+        ...
+
+
+class OnDemandStarter(Protocol):
+    """The one bridge from the data path to the control path."""
+
+    def ensure_ready(self, name: str) -> Coroutine[Any, Any, ReadyInstance]:
+        """Return where the instance answers, once it does. Cancelling leaves the queue."""
+        ...
+
+
+class EngineProbe(Protocol):
+    """Asks the configured engine about itself."""
+
+    async def ask(self, flag: str) -> str:
+        """Output of the engine called with one flag; cached. Raises EngineMissing."""
+        ...
+
+
+class StoredInstance(Protocol):
+    @property
+    def instance(self) -> Instance: ...
+
+    @property
+    def lifecycle(self) -> Lifecycle: ...
+
+    @property
+    def last_exit(self) -> ExitReport | None: ...
+
+
+class InstanceStore(Protocol):
+    async def load(self) -> Sequence[StoredInstance]: ...
+
+    async def add(self, instance: Instance) -> None: ...
+
+    async def replace(self, instance: Instance) -> None: ...
+
+    async def remove(self, instance_id: str) -> None: ...
+
+    async def events(self, instance_id: str, limit: int) -> Sequence[InstanceEvent]: ...
+
+    async def processes(self) -> Sequence[ProcessRecord]: ...
+
+    async def forget_process(self, instance_id: str) -> None: ...
+
+
+class KeyStore(Protocol):
+    async def load(self) -> Sequence[ApiKey]: ...
+
+    async def add(self, key: ApiKey) -> None: ...
+
+    async def remove(self, key_id: str) -> None: ...
+
+    async def touch(self, last_used: dict[str, int]) -> None: ...

@@ -1,0 +1,41 @@
+"""API keys as values: who holds one may do what. The secret itself is never kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class PermissionMode(StrEnum):
+    ALLOW_ALL = "allow_all"
+    PER_INSTANCE = "per_instance"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An inference key. The token that a client shows is `id.secret`."""
+
+    id: str
+    name: str
+    digest: bytes  # SHA-256 of the whole token: 256 random bits need no slow hash
+    permission_mode: PermissionMode
+    instance_ids: frozenset[str]
+    created_at: int  # Unix seconds
+    expires_at: int | None = None  # Unix seconds
+    last_used_at: int | None = None  # Unix seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks. `key` is None for a management key, and where no key is asked for."""
+
+    management: bool
+    key: ApiKey | None = None
+
+    def may_use(self, instance_id: str) -> bool:
+        if self.key is None or self.key.permission_mode is PermissionMode.ALLOW_ALL:
+            return True
+        return instance_id in self.key.instance_ids
+
+
+ANYONE = Caller(management=True)

@@ -1,0 +1,365 @@
+"""Instance lifecycle: the one place that decides what an instance does next.
+
+Owns the states, the events and the transition table. Knows nothing of processes,
+clocks, asyncio or storage: the runtime posts events and performs the effects that
+come back. The diagram in docs/architecture.md is drawn from TRANSITIONS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import assert_never
+
+from llamactl.core.exits import ExitReport
+
+
+class State(StrEnum):
+    STOPPED = "stopped"  # nothing runs
+    STARTING = "starting"  # process alive, readiness not yet seen
+    READY = "ready"  # may be granted leases
+    DRAINING = "draining"  # no new leases; in-flight requests finish
+    STOPPING = "stopping"  # signalled; waiting for the exit
+    BACKOFF = "backoff"  # died; a restart is due later
+    FAILED = "failed"  # gave up; an operator must act
+    LOST = "lost"  # out of touch with its process; the truth is unknown
+
+
+class Desired(StrEnum):
+    """What people asked for. STOPPED is off until asked: a request may start it again."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+class AfterExit(StrEnum):
+    """What follows when the process of this moment ends."""
+
+    JUDGE = "judge"  # nobody asked for the exit: the restart policy's verdict counts
+    REST = "rest"  # stay stopped
+    SPAWN = "spawn"  # start again at once
+
+
+# Commands come from people and policies; an illegal one is the caller's error.
+@dataclass(frozen=True, slots=True)
+class StartRequested:
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartRequested:
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HaltRequested:
+    """llamactl itself goes down: stop the process, but remember what was wanted."""
+
+    cause: str = ""
+
+
+# Watched facts come from a timer or probe that a state armed on entry. They name
+# that stay (its epoch); once the state is left they are late, and are dropped.
+@dataclass(frozen=True, slots=True)
+class Watched:
+    epoch: int
+
+
+class BecameReady(Watched): ...
+
+
+class StartTimedOut(Watched): ...
+
+
+class IdleElapsed(Watched): ...
+
+
+class Drained(Watched): ...
+
+
+class BackoffElapsed(Watched): ...
+
+
+# Process facts name the process they are about (its generation).
+@dataclass(frozen=True, slots=True)
+class ProcessFact:
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exited(ProcessFact):
+    """The last fact of its generation.
+
+    `retry_in` is the restart policy's verdict in seconds, None gives up;
+    `restarts` counts the automatic restarts that led here, this one included.
+    """
+
+    retry_in: float | None
+    restarts: int = 0
+    report: ExitReport | None = None
+
+
+class NodeLost(ProcessFact): ...
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFound(ProcessFact):
+    alive: bool
+
+
+Command = StartRequested | StopRequested | RestartRequested | HaltRequested
+Fact = (
+    BecameReady
+    | StartTimedOut
+    | IdleElapsed
+    | Drained
+    | BackoffElapsed
+    | Exited
+    | NodeLost
+    | NodeFound
+)
+Event = Command | Fact
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Terminate:
+    generation: int
+
+
+Effect = Spawn | Terminate
+
+
+@dataclass(frozen=True, slots=True)
+class Lifecycle:
+    state: State = State.STOPPED
+    desired: Desired = Desired.STOPPED
+    generation: int = 0  # names one process
+    epoch: int = 0  # names one stay in a state, and the watches it armed
+    after_exit: AfterExit = AfterExit.JUDGE
+    retry_in: float = 0.0  # seconds that a stay in BACKOFF lasts
+    restarts: int = 0  # automatic restarts since somebody asked for a start
+
+
+class InvalidTransition(Exception):
+    def __init__(self, now: Lifecycle, event: Event) -> None:
+        super().__init__(f"{type(event).__name__} is not allowed while {now.state}")
+        self.now = now
+        self.event = event
+
+
+S = State
+_ENDED = (S.STOPPED, S.STARTING, S.BACKOFF, S.FAILED)
+
+# state -> event -> every state it may lead to. An absent pair is illegal.
+TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
+    S.STOPPED: {
+        StartRequested: (S.STARTING,),
+        StopRequested: (S.STOPPED,),
+        RestartRequested: (S.STARTING,),
+        HaltRequested: (S.STOPPED,),
+    },
+    S.STARTING: {
+        StartRequested: (S.STARTING,),
+        StopRequested: (S.STOPPING,),
+        RestartRequested: (S.STOPPING,),
+        HaltRequested: (S.STOPPING,),
+        BecameReady: (S.READY,),
+        StartTimedOut: (S.STOPPING,),
+        Exited: _ENDED,
+        NodeLost: (S.LOST,),
+    },
+    S.READY: {
+        StartRequested: (S.READY,),
+        StopRequested: (S.DRAINING,),
+        RestartRequested: (S.DRAINING,),
+        HaltRequested: (S.DRAINING,),
+        IdleElapsed: (S.DRAINING,),
+        Exited: _ENDED,
+        NodeLost: (S.LOST,),
+    },
+    S.DRAINING: {
+        StartRequested: (S.READY, S.DRAINING),
+        StopRequested: (S.DRAINING,),
+        RestartRequested: (S.DRAINING,),
+        HaltRequested: (S.DRAINING,),
+        Drained: (S.STOPPING,),
+        Exited: _ENDED,
+        NodeLost: (S.LOST,),
+    },
+    S.STOPPING: {
+        StartRequested: (S.STOPPING,),
+        StopRequested: (S.STOPPING,),
+        RestartRequested: (S.STOPPING,),
+        HaltRequested: (S.STOPPING,),
+        Exited: _ENDED,
+        NodeLost: (S.LOST,),
+    },
+    S.BACKOFF: {
+        StartRequested: (S.STARTING,),
+        StopRequested: (S.STOPPED,),
+        RestartRequested: (S.STARTING,),
+        HaltRequested: (S.STOPPED,),
+        BackoffElapsed: (S.STARTING,),
+    },
+    S.FAILED: {
+        StartRequested: (S.STARTING,),
+        StopRequested: (S.STOPPED,),
+        RestartRequested: (S.STARTING,),
+        HaltRequested: (S.FAILED,),
+    },
+    S.LOST: {
+        StartRequested: (S.LOST,),
+        StopRequested: (S.LOST,),
+        RestartRequested: (S.LOST,),
+        HaltRequested: (S.LOST,),
+        Exited: (S.LOST,),
+        NodeLost: (S.LOST,),
+        NodeFound: (S.STARTING, S.STOPPING, S.STOPPED),
+    },
+}
+
+Step = tuple[Lifecycle, tuple[Effect, ...]]
+
+
+def step(now: Lifecycle, event: Event) -> Step:
+    """Return the next lifecycle, and what the runtime must now do."""
+    if isinstance(event, Watched) and event.epoch != now.epoch:
+        return now, ()
+    if isinstance(event, ProcessFact) and event.generation != now.generation:
+        return now, ()
+    allowed = TRANSITIONS[now.state].get(type(event))
+    if allowed is None:
+        raise InvalidTransition(now, event)
+    after, effects = _decide(now, event)
+    assert after.state in allowed, (now, event, after)
+    return after, effects
+
+
+def _decide(now: Lifecycle, event: Event) -> Step:
+    match event:
+        case StartRequested() | StopRequested() | RestartRequested() | HaltRequested():
+            return _obey(now, event)
+        case BecameReady():
+            return _enter(now, S.READY), ()
+        case StartTimedOut() | Drained():
+            return _enter(now, S.STOPPING), (Terminate(now.generation),)
+        case IdleElapsed():
+            return _leave(replace(now, desired=Desired.STOPPED), AfterExit.REST)
+        case BackoffElapsed():
+            return _spawn(now)
+        case Exited():
+            return _ended(now, event)
+        case NodeFound(alive=alive):
+            return _found(now, alive=alive)
+        case NodeLost():
+            return _enter(now, S.LOST), ()
+        case _:
+            assert_never(event)
+
+
+def _obey(now: Lifecycle, command: Command) -> Step:
+    match command:
+        case StartRequested():
+            return _start(replace(now, desired=Desired.RUNNING))
+        case StopRequested():
+            return _stop(replace(now, desired=Desired.STOPPED))
+        case RestartRequested():
+            wanted = replace(now, desired=Desired.RUNNING)
+            resting = now.state in (S.STOPPED, S.BACKOFF, S.FAILED)
+            return _start(wanted) if resting else _leave(wanted, AfterExit.SPAWN)
+        case HaltRequested():
+            return (now, ()) if now.state is S.FAILED else _stop(now)
+        case _:
+            assert_never(command)
+
+
+def _start(now: Lifecycle) -> Step:
+    match now.state:
+        case S.STOPPED | S.BACKOFF | S.FAILED:
+            return _spawn(replace(now, restarts=0))
+        case S.DRAINING if now.after_exit is AfterExit.REST:
+            return _enter(replace(now, after_exit=AfterExit.JUDGE), S.READY), ()
+        case S.STOPPING:
+            return replace(now, after_exit=AfterExit.SPAWN, restarts=0), ()
+        case _:
+            return now, ()
+
+
+def _stop(now: Lifecycle) -> Step:
+    if now.state in (S.BACKOFF, S.FAILED):
+        return _enter(now, S.STOPPED), ()
+    return _leave(now, AfterExit.REST)
+
+
+def _leave(now: Lifecycle, then: AfterExit) -> Step:
+    """Set out to end the process; `then` says what follows its exit."""
+    after = replace(now, after_exit=then)
+    match now.state:
+        case S.STARTING:
+            return _enter(after, S.STOPPING), (Terminate(now.generation),)
+        case S.READY:
+            return _enter(after, S.DRAINING), ()
+        case S.DRAINING | S.STOPPING:
+            return after, ()
+        case _:
+            return now, ()
+
+
+def _ended(now: Lifecycle, exit_: Exited) -> Step:
+    gone = replace(now, generation=now.generation + 1)
+    if now.state is S.LOST:
+        return gone, ()
+    match now.after_exit:
+        case AfterExit.REST:
+            return _enter(gone, S.STOPPED), ()
+        case AfterExit.SPAWN:
+            return _spawn(replace(gone, restarts=0))
+        case AfterExit.JUDGE if exit_.retry_in is None:
+            return _enter(gone, S.FAILED), ()
+        case AfterExit.JUDGE:
+            again = replace(gone, retry_in=exit_.retry_in, restarts=exit_.restarts)
+            return _spawn(again) if exit_.retry_in == 0 else (_enter(again, S.BACKOFF), ())
+        case _:
+            assert_never(now.after_exit)
+
+
+def _found(now: Lifecycle, *, alive: bool) -> Step:
+    if not alive:  # whoever wants it running asks for a start; admission has a say in that
+        return _enter(replace(now, generation=now.generation + 1), S.STOPPED), ()
+    if now.desired is Desired.RUNNING:
+        return _enter(replace(now, after_exit=AfterExit.JUDGE), S.STARTING), ()
+    resting = replace(now, after_exit=AfterExit.REST)
+    return _enter(resting, S.STOPPING), (Terminate(now.generation),)
+
+
+def _spawn(now: Lifecycle) -> Step:
+    fresh = replace(now, generation=now.generation + 1, after_exit=AfterExit.JUDGE)
+    after = _enter(fresh, S.STARTING)
+    return after, (Spawn(after.generation),)
+
+
+def _enter(now: Lifecycle, state: State) -> Lifecycle:
+    return replace(now, state=state, epoch=now.epoch + 1)
+
+
+def to_mermaid() -> str:
+    """Draw TRANSITIONS, self-loops left out, for docs/architecture.md."""
+    edges = sorted(
+        f"    {src} --> {dst}: {event.__name__}"
+        for src, row in TRANSITIONS.items()
+        for event, targets in row.items()
+        for dst in targets
+        if dst is not src
+    )
+    return "\n".join(["stateDiagram-v2", "    [*] --> stopped", *edges])

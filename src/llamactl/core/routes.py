@@ -1,0 +1,43 @@
+"""What the data path knows of the instances: an immutable table, replaced whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from llamactl.core.instance import name_key
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyInstance:
+    """Where a ready instance answers. One generation of it."""
+
+    name: str
+    host: str
+    port: int
+    key: str  # the engine's own key for this start; "" where the engine knows none
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    id: str
+    name: str
+    created: int  # Unix seconds
+    backend: str
+    ready: ReadyInstance | None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    routes: Mapping[str, Route] = field(default_factory=dict)  # by name_key
+
+    def get(self, name: str) -> Route | None:
+        return self.routes.get(name_key(name))
+
+    def with_route(self, route: Route) -> RouteTable:
+        return RouteTable({**self.routes, name_key(route.name): route})
+
+    def without(self, name: str) -> RouteTable:
+        gone = name_key(name)
+        return RouteTable({k: v for k, v in self.routes.items() if k != gone})

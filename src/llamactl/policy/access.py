@@ -1,0 +1,101 @@
+"""Who may do what: constant-cost key look-up and the browser checks. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
+
+from llamactl.core.errors import Unauthenticated
+from llamactl.core.keys import ApiKey, Caller
+
+
+def digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+class KeyRing:
+    """All keys in memory. A look-up costs one SHA-256, however many keys there are."""
+
+    def __init__(self, management: Iterable[str], keys: Iterable[ApiKey] = ()) -> None:
+        self._management = {digest(token) for token in management}
+        self._keys = {key.id: key for key in keys}
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def add(self, key: ApiKey) -> None:
+        self._keys[key.id] = key
+
+    def remove(self, key_id: str) -> ApiKey | None:
+        return self._keys.pop(key_id, None)
+
+    def get(self, key_id: str) -> ApiKey | None:
+        return self._keys.get(key_id)
+
+    def all(self) -> list[ApiKey]:
+        return sorted(self._keys.values(), key=lambda key: (key.created_at, key.id))
+
+    def identify(self, token: str, now: float) -> Caller | None:
+        """Who shows this token at `now` (Unix seconds); None if nobody we know."""
+        shown = digest(token)
+        if shown in self._management:
+            return Caller(management=True)
+        key = self._keys.get(token.partition(".")[0])
+        if key is None or not hmac.compare_digest(key.digest, shown):
+            return None
+        if key.expires_at is not None and now >= key.expires_at:
+            return None
+        return Caller(management=False, key=key)
+
+
+def identify(headers: Mapping[bytes, bytes], ring: KeyRing, now: float) -> Caller:
+    """Who sends these headers (names in lower case). Raises Unauthenticated."""
+    scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() != b"bearer" or not token:
+        token = headers.get(b"x-api-key", b"")
+    if not token:
+        raise Unauthenticated('no API key; send it as "Authorization: Bearer <key>"')
+    caller = ring.identify(token.strip().decode("utf-8", "surrogateescape"), now)
+    if caller is None:
+        raise Unauthenticated("the API key is unknown, expired or revoked")
+    return caller
+
+
+def host_allowed(host: str, allowed: frozenset[str]) -> bool:
+    """May a request name this Host? Guards against DNS rebinding.
+
+    That attack needs a DNS name of the attacker's, so addresses, loopback names and
+    configured names pass, every other name does not.
+    """
+    name = host_name(host)
+    if name is None:
+        return False
+    if name == "localhost" or name.endswith(".localhost") or name in allowed:
+        return True
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def host_name(host: str) -> str | None:
+    """The name in a Host header, lower case and without its port; None if it is malformed."""
+    try:
+        parts = urlsplit("//" + host)
+        name, _ = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if not name or parts.path or parts.query or parts.fragment or "@" in host:
+        return None
+    return name.rstrip(".").lower()
+
+
+def origin_allowed(origin: str, scheme: str, host: str, allowed: frozenset[str]) -> bool:
+    """May a page from this Origin call us? Its own origin and configured ones may."""
+    if "*" in allowed or origin in allowed:
+        return True
+    return origin.lower() == f"{scheme}://{host}".lower()

@@ -1,0 +1,178 @@
+"""From a request's body to an instance's options: both forms, merged, checked. Pure.
+
+Flat: `{"model": "/m.gguf", "ctx_size": 4096}`, unknown fields are engine options.
+Structured: with `backend_type` or `backend_options` present, the top level is strict.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from llamactl.core.errors import InvalidOption, InvalidRequest, NotAvailable
+from llamactl.core.instance import MASK, InstanceOptions, OptionValue
+
+Canonical = Callable[[Mapping[str, OptionValue | None]], dict[str, OptionValue | None]]
+
+_NOT_BUILT = ("docker_enabled", "preset_ini", "nodes")
+_NAMES = tuple(f.name for f in fields(InstanceOptions))
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_MAX_VALUE = 1 << 16  # characters; argv has room for more, a sane option has not
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What a body says: instance options and engine options; None removes one."""
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    engine: Mapping[str, OptionValue | None] = field(default_factory=dict)
+
+
+def read_patch(body: object, canonical: Canonical, backend_types: frozenset[str]) -> Patch:
+    """Check a body and split it. Raises InvalidRequest, InvalidOption or NotAvailable."""
+    if not isinstance(body, Mapping):
+        raise InvalidRequest("the request body must be a JSON object")
+    structured = "backend_type" in body or "backend_options" in body
+    options: dict[str, Any] = {}
+    engine: dict[str, Any] = {}
+    for key, value in body.items():
+        if key in _NOT_BUILT:
+            _refuse_unbuilt(key, value)
+        elif key == "backend_options":
+            engine |= _object(key, value)
+        elif key in _NAMES:
+            options[key] = None if value is None else _CHECKS[key](key, value)
+        elif structured:
+            raise InvalidOption(f"unknown field {key!r}{_hint(key)}; known are {', '.join(_NAMES)}")
+        elif near := difflib.get_close_matches(key, _NAMES, 1, 0.85):
+            raise InvalidOption(f"unknown field {key!r}: did you mean {near[0]!r}?")
+        else:
+            engine[key] = value
+    kind = options.get("backend_type")
+    if kind is not None and kind not in backend_types:
+        known = kind in ("vllm", "mlx_lm", "command")
+        error: type[InvalidRequest | NotAvailable] = NotAvailable if known else InvalidRequest
+        reason = "is not available in this version" if known else "is unknown"
+        raise error(
+            f"backend_type {kind!r} {reason}; available: {', '.join(sorted(backend_types))}"
+        )
+    return Patch(options, canonical({k: _engine_value(k, v) for k, v in engine.items()}))
+
+
+def merge(now: InstanceOptions, patch: Patch) -> InstanceOptions:
+    """Apply a patch: None removes a field, `backend_options` merge one level deep."""
+    blank = InstanceOptions()
+    changes = {k: getattr(blank, k) if v is None else v for k, v in patch.options.items()}
+    if "environment" in changes:  # a masked value that comes back means: as it was
+        changes["environment"] = {
+            k: now.environment.get(k, v) if v == MASK else v
+            for k, v in changes["environment"].items()
+        }
+    engine: dict[str, OptionValue] = dict(now.backend_options)
+    for key, value in patch.engine.items():
+        if value is None:
+            engine.pop(key, None)
+        elif value != MASK:
+            engine[key] = value
+    return replace(now, **changes, backend_options=engine)
+
+
+def _refuse_unbuilt(key: str, value: object) -> None:
+    if value not in (None, False, "", []):
+        raise NotAvailable(f"{key!r} is not available in this version; leave it out")
+
+
+def _hint(key: str) -> str:
+    near = difflib.get_close_matches(key, _NAMES, 1, 0.7)
+    return f", did you mean {near[0]!r}?" if near else ""
+
+
+def _object(key: str, value: object) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InvalidRequest(f"{key!r} must be an object")
+    return value
+
+
+def _engine_value(key: str, value: object) -> OptionValue | None:
+    if key == "extra_args" and isinstance(value, Mapping):  # the Go llamactl's form
+        value = [w for k, v in value.items() for w in (f"--{k.lstrip('-')}", str(v)) if w]
+    if isinstance(value, list):
+        return [_scalar(key, item) for item in value]
+    return None if value is None else _scalar(key, value)
+
+
+def _scalar(key: str, value: object) -> str | int | float | bool:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidOption(f"engine option {key!r} must be a finite number")
+    if not isinstance(value, str | int | float):
+        raise InvalidOption(f"engine option {key!r} must be a string, number, boolean or a list")
+    if isinstance(value, str):
+        _check_text(key, value)
+    elif not isinstance(value, bool) and abs(value) > 2**64:
+        raise InvalidOption(f"engine option {key!r} is out of range")
+    return value
+
+
+def _check_text(key: str, value: str) -> None:
+    if len(value) > _MAX_VALUE:
+        raise InvalidOption(f"{key!r} is longer than {_MAX_VALUE} characters")
+    if "\0" in value:
+        raise InvalidOption(f"{key!r} holds a NUL character")
+    try:
+        value.encode()
+    except UnicodeEncodeError as exc:
+        raise InvalidOption(f"{key!r} is not valid Unicode") from exc
+
+
+def _text(key: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidRequest(f"{key!r} must be a string")
+    _check_text(key, value)
+    return value
+
+
+def _flag(key: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"{key!r} must be true or false")
+    return value
+
+
+def _count(key: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 10**6:
+        raise InvalidRequest(f"{key!r} must be a whole number from 0 to 1000000")
+    return value
+
+
+def _span(key: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 10**7:
+        raise InvalidRequest(f"{key!r} must be a number from 0 to 10000000")
+    return value
+
+
+def _environment(key: str, value: object) -> dict[str, str]:
+    result = {}
+    for name, text in _object(key, value).items():
+        if not _VARIABLE.match(name):
+            raise InvalidRequest(f"{name[:80]!r} is not a valid name of an environment variable")
+        result[name] = _text(f"environment.{name}", text)
+    return result
+
+
+_CHECKS: Mapping[str, Callable[[str, object], object]] = {
+    "backend_type": _text,
+    "auto_restart": _flag,
+    "max_restarts": _count,
+    "restart_delay": _span,
+    "on_demand_start": _flag,
+    "idle_timeout": _span,
+    "environment": _environment,
+    "group": _text,
+    "pinned": _flag,
+    "command_override": _text,
+}

@@ -1,0 +1,63 @@
+"""Who holds which instance: a lease from grant to the last byte."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class LeaseBook:
+    """Counts leases by instance id. Granting is synchronous, so no drain can slip in between."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, int] = defaultdict(int)
+        self._used: dict[str, float] = {}
+        self._waiters: dict[str, list[asyncio.Future[None]]] = defaultdict(list)
+        self.on_free: Callable[[], None] = lambda: None  # called when an instance falls idle
+
+    def __repr__(self) -> str:
+        return f"<LeaseBook {sum(self._held.values())} held>"
+
+    @contextmanager
+    def hold(self, instance_id: str) -> Iterator[None]:
+        self._held[instance_id] += 1
+        self._used[instance_id] = time.monotonic()
+        try:
+            yield
+        finally:
+            self._used[instance_id] = time.monotonic()
+            left = self._held[instance_id] = self._held[instance_id] - 1
+            if left == 0:
+                del self._held[instance_id]
+                for waiter in self._waiters.pop(instance_id, ()):
+                    if not waiter.done():
+                        waiter.set_result(None)
+                self.on_free()
+
+    def count(self, instance_id: str) -> int:
+        return self._held.get(instance_id, 0)
+
+    def total(self) -> int:
+        return sum(self._held.values())
+
+    def last_used(self, instance_id: str) -> float:
+        return self._used.get(instance_id, 0.0)
+
+    async def drained(self, instance_id: str) -> None:
+        while self.count(instance_id):
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters[instance_id].append(waiter)
+            await waiter
+
+    async def idle_for(self, instance_id: str, seconds: float) -> None:
+        """Counts from now, or from the last release after it."""
+        began = time.monotonic()
+        while True:
+            await self.drained(instance_id)
+            quiet = time.monotonic() - max(began, self.last_used(instance_id))
+            if quiet >= seconds:
+                return
+            await asyncio.sleep(seconds - quiet)

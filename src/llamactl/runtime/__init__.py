@@ -1,0 +1,7 @@
+"""One machine: spawn, signal, reap, probe, log files; the runner. Imports core and backends."""
+
+from llamactl.runtime.command import find_engine
+from llamactl.runtime.local import LocalMachine
+from llamactl.runtime.selftest import CommandEngineProbe
+
+__all__ = ["CommandEngineProbe", "LocalMachine", "find_engine"]

@@ -1,0 +1,95 @@
+"""From an instance to the command that serves it: which engine, argv, environment."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from importlib.metadata import PackageNotFoundError, version
+
+from llamactl.backends import Backend
+from llamactl.config import BackendSettings
+from llamactl.core.errors import EngineMissing
+from llamactl.core.instance import MASK, Instance, is_secret
+from llamactl.runtime.ports import LOOPBACK
+
+BUILT_IN = (sys.executable, "-m", "llamactl.engine")
+_DEFAULT = "llama-server"
+
+# What an engine needs of our environment; everything else, keys above all, stays with us.
+_ALLOWED = (
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_*", "TZ", "TMPDIR",
+    "LD_LIBRARY_PATH", "DYLD_*", "CUDA_*", "NVIDIA_*", "HIP_*", "ROCR_*", "HSA_*", "GGML_*",
+    "VK_*", "ONEAPI_*", "SYCL_*", "OMP_*", "OPENBLAS_*", "MKL_*", "XDG_CACHE_HOME", "HF_HOME",
+    "HF_ENDPOINT", "HF_HUB_*", "PYTHONPATH", "VIRTUAL_ENV", "http_proxy", "https_proxy",
+    "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    argv: tuple[str, ...]
+    label: str  # for people
+
+
+def find_engine(settings: BackendSettings, override: str = "") -> Engine:
+    """The configured engine, or the built-in one when none is configured or installed.
+
+    Raises EngineMissing for a command that was asked for and can't be found.
+    """
+    command = override or settings.command
+    found = shutil.which(command)
+    if found is not None:
+        return Engine((found,), found)
+    if command != _DEFAULT:
+        raise EngineMissing(
+            f"the engine's command {command!r} was not found; install it, correct "
+            "backends.llama-cpp.command, or leave that out to use the built-in engine"
+        )
+    try:
+        built_in = version("xllamacpp")
+    except PackageNotFoundError as exc:
+        raise EngineMissing("neither llama-server nor the xllamacpp package is installed") from exc
+    return Engine(BUILT_IN, f"built-in llama.cpp (xllamacpp {built_in})")
+
+
+def argv_of(
+    backend: Backend, engine: Engine, settings: BackendSettings, instance: Instance, port: int
+) -> list[str]:
+    options = {k: v for k, v in instance.options.backend_options.items() if k != "port"}
+    ours = ["--host", LOOPBACK, "--port", str(port)]
+    return [*engine.argv, *settings.args, *backend.render(options), *ours]
+
+
+def environment_of(
+    backend: Backend,
+    settings: BackendSettings,
+    instance: Instance,
+    key: str,
+    environ: Mapping[str, str],
+) -> dict[str, str]:
+    inherited = {
+        name: value
+        for name, value in environ.items()
+        if any(fnmatchcase(name, pattern) for pattern in _ALLOWED)
+    }
+    given = {**inherited, **settings.environment, **instance.options.environment}
+    return {**given, backend.key_variable: key}
+
+
+def masked_argv(argv: Sequence[str]) -> list[str]:
+    """Hide the value behind each flag whose name speaks of a secret."""
+    shown: list[str] = []
+    hide = False
+    for word in argv:
+        is_flag = word.startswith("--")
+        shown.append(MASK if hide and not is_flag else word)
+        hide = is_flag and is_secret(word)
+    return shown
+
+
+def argv_digest(argv: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(argv).encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,0 +1,124 @@
+"""This machine: makes a unit for each instance, and ends what an earlier run of ours left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from llamactl.backends import BACKENDS, Backend
+from llamactl.config import BackendSettings, Settings
+from llamactl.core.errors import Conflict, InvalidOption
+from llamactl.core.events import ProcessRecord
+from llamactl.core.exits import ExitReport
+from llamactl.core.instance import Instance
+from llamactl.core.interfaces import Leases, TransitionListener
+from llamactl.core.lifecycle import Lifecycle
+from llamactl.runtime import ports
+from llamactl.runtime.journal import Journal
+from llamactl.runtime.process import boot_id, start_time
+from llamactl.runtime.unit import LocalUnit
+
+
+class LocalMachine:
+    """Owned by the application; hands out ports and units."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        journal: Journal,
+        leases: Leases,
+        environ: Mapping[str, str],
+        soft_files: int | None = None,
+    ) -> None:
+        self.settings = settings
+        self.journal = journal
+        self.leases = leases
+        self.environ = environ
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self.soft_files = limit if soft_files is None else soft_files
+        self._reserved: dict[str, int] = {}  # port by instance id
+
+    def unit(
+        self,
+        instance: Instance,
+        lifecycle: Lifecycle,
+        last_exit: ExitReport | None,
+        listener: TransitionListener,
+    ) -> LocalUnit:
+        if instance.port is not None:
+            self._reserved[instance.id] = instance.port
+        return LocalUnit(self, instance, lifecycle, last_exit, listener)
+
+    def backend(self, instance: Instance) -> tuple[Backend, BackendSettings]:
+        return BACKENDS[instance.options.backend_type], self.settings.backends.llama_cpp
+
+    def check(self, instance: Instance) -> None:
+        backend, _ = self.backend(instance)
+        backend.render({k: v for k, v in instance.options.backend_options.items() if k != "port"})
+        port = instance.options.backend_options.get("port")
+        if port is None:
+            return
+        if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:  # noqa: PLR2004
+            raise InvalidOption(f"port must be a number from 1 to 65535, not {port!r}")
+        owner = next((i for i, p in self._reserved.items() if p == port), None)
+        if port == self.settings.server.port or owner not in (None, instance.id):
+            raise Conflict(f"port {port} is taken by llamactl or another instance")
+
+    def port_for(self, instance: Instance, *, other_than: int | None = None) -> int:
+        """The instance's own port while it is free, else another one of the range."""
+        wanted = instance.options.backend_options.get("port")
+        if isinstance(wanted, int) and other_than is None:
+            self._reserved[instance.id] = wanted
+            return wanted
+        own = self._reserved.get(instance.id)
+        if own is not None and own != other_than and ports.is_free(own):
+            return own
+        taken = {p for i, p in self._reserved.items() if i != instance.id}
+        taken |= {self.settings.server.port, other_than or 0}
+        port = ports.pick(*self.settings.instances.port_range, taken)
+        self._reserved[instance.id] = port
+        return port
+
+    def forget(self, instance_id: str) -> None:
+        self._reserved.pop(instance_id, None)
+
+    async def end_ours(self, records: Sequence[ProcessRecord]) -> Sequence[ProcessRecord]:
+        """End what pid, kernel start time and boot id prove to be ours; touch nothing else."""
+        boot = boot_id()
+        ours = [r for r in records if boot and r.boot_id == boot and _is_alive(r)]
+        for record in ours:
+            with suppress(ProcessLookupError):
+                os.killpg(record.pid, signal.SIGTERM)
+        await asyncio.gather(*(self._until_gone(record) for record in ours))
+        return ours
+
+    async def _until_gone(self, record: ProcessRecord) -> None:
+        with suppress(ProcessLookupError, OSError):
+            fd = os.pidfd_open(record.pid)
+            try:
+                await _readable(fd, self.settings.instances.stop_timeout)
+                if _is_alive(record):
+                    os.killpg(record.pid, signal.SIGKILL)
+                    await _readable(fd, self.settings.instances.stop_timeout)
+            finally:
+                os.close(fd)
+
+
+def _is_alive(record: ProcessRecord) -> bool:
+    return record.start_time != 0 and start_time(record.pid) == record.start_time
+
+
+async def _readable(fd: int, seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    gone = asyncio.Event()
+    loop.add_reader(fd, gone.set)
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await gone.wait()
+    finally:
+        loop.remove_reader(fd)

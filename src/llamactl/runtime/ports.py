@@ -1,0 +1,74 @@
+"""Loopback ports: which are free, and who listens on one."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from llamactl.core.errors import Conflict
+
+LOOPBACK = "127.0.0.1"
+_LISTEN = "0A"
+
+
+def is_free(port: int) -> bool:
+    """Would a server get this port now? Ports in TIME_WAIT count as free."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def pick(low: int, high: int, taken: Collection[int]) -> int:
+    """The first free port of the range. Raises Conflict when there is none."""
+    for port in range(low, high + 1):
+        if port not in taken and is_free(port):
+            return port
+    raise Conflict(f"no port is free in instances.port_range [{low}, {high}]; widen the range")
+
+
+def listens_on(port: int, session: int) -> bool:
+    """Does a process of this session own the listening socket? True where it can't be told."""
+    inode = _listener(port)
+    if inode is None:
+        return not Path("/proc/net/tcp").exists()
+    wanted = f"socket:[{inode}]"
+    return any(_holds(pid, wanted) for pid in _members(session))
+
+
+def _listener(port: int) -> str | None:
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            rows = Path(table).read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for row in rows:
+            fields = row.split()
+            if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+                return fields[9]
+    return None
+
+
+def _members(session: int) -> Iterator[int]:
+    yield session
+    for name in os.listdir("/proc"):  # noqa: PTH208  names are enough
+        if name.isdigit() and int(name) != session:
+            with suppress(OSError):
+                if os.getsid(int(name)) == session:
+                    yield int(name)
+
+
+def _holds(pid: int, wanted: str) -> bool:
+    with suppress(OSError):
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                if str(fd.readlink()) == wanted:
+                    return True
+    return False

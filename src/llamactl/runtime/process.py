@@ -1,0 +1,111 @@
+"""One engine process: spawned held back, released, watched by pidfd, ended as a group.
+
+A shell of one line stands in for the engine until we say go, then becomes it (`exec`). When
+llamactl dies first, the pipe closes and the shell goes: no process exists that nobody knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+# $1 is the soft limit of open files to go back to; the rest is the engine's argv.
+_GATE = 'read -r go || exit 125; ulimit -Sn "$1" 2>/dev/null; shift; exec "$@" </dev/null'
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    code: int | None
+    signal: int | None
+
+
+class Process:
+    """A process group that we lead. `exited` resolves once; afterwards nothing is left of it."""
+
+    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+        self._popen = popen
+        self.pid = popen.pid
+        self.start_time = start_time(popen.pid)
+        self.exited: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+        self._watch()
+
+    @classmethod
+    def spawn_held(
+        cls, argv: Sequence[str], env: Mapping[str, str], log_fd: int, soft_files: int
+    ) -> Process:
+        """Start the gate in its own session; the engine's output goes straight to `log_fd`."""
+        gate = ["/bin/sh", "-c", _GATE, "llamactl-gate", str(soft_files), *argv]
+        popen = subprocess.Popen(
+            gate,
+            stdin=subprocess.PIPE,
+            stdout=log_fd,
+            stderr=log_fd,
+            env=dict(env),
+            start_new_session=True,
+        )
+        return cls(popen)
+
+    def release(self) -> None:
+        """Let the engine start."""
+        pipe = self._popen.stdin
+        assert pipe is not None
+        try:
+            pipe.write(b"go\n")
+            pipe.close()
+        except BrokenPipeError:
+            pass  # it is dead already; `exited` tells
+
+    def signal(self, number: int) -> None:
+        if not self.exited.done():  # until it is reaped, the group's id can't be used again
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
+
+    def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        if hasattr(os, "pidfd_open"):
+            fd = os.pidfd_open(self.pid)
+            loop.add_reader(fd, self._reap, fd)
+        else:  # macOS: a thread waits
+            loop.run_in_executor(None, self._wait_in_thread, loop)
+
+    def _wait_in_thread(self, loop: asyncio.AbstractEventLoop) -> None:
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        loop.call_soon_threadsafe(self._reap, None)
+
+    def _reap(self, fd: int | None) -> None:
+        if fd is not None:
+            asyncio.get_running_loop().remove_reader(fd)
+            os.close(fd)
+        self.signal(signal.SIGKILL)  # what the engine forked goes with it
+        status = self._popen.wait()
+        if self._popen.stdin is not None:
+            self._popen.stdin.close()
+        self.exited.set_result(
+            Ended(status, None) if status >= 0 else Ended(code=None, signal=-status)
+        )
+
+
+def start_time(pid: int) -> int:
+    """Clock ticks since boot at which the process started; 0 if it is gone.
+
+    Field 22 of https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return 0
+    fields = stat.rpartition(")")[2].split()
+    return 0 if fields[0] in ("Z", "X") else int(fields[19])
+
+
+def boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,151 @@
+"""Drives one instance: the only writer of its lifecycle.
+
+Everything slow runs in a child task that ends by posting an event; the loop
+itself never waits for the world, so it can always hear a stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from llamactl.core.errors import Conflict
+from llamactl.core.lifecycle import Effect, Event, InvalidTransition, Lifecycle, step
+from llamactl.observe import logger
+
+Watch = Callable[[], Awaitable[Event]]
+Record = Callable[[Event, Lifecycle, Lifecycle], Awaitable[None]]
+log = logger("runtime")
+
+
+class World(Protocol):
+    """What a runner needs of the machine it runs on."""
+
+    async def perform(self, effect: Effect) -> Event | None: ...
+
+    def watches(self, now: Lifecycle) -> Sequence[Watch]: ...
+
+
+class LifecycleRunner:
+    """Lives from an instance's creation, or llamactl's start, to its deletion or our end."""
+
+    def __init__(
+        self,
+        now: Lifecycle,
+        world: World,
+        record: Record,
+        listener: Callable[[Lifecycle, Lifecycle], None],
+    ) -> None:
+        self._now = now
+        self.since = time.time()
+        self._world = world
+        self._record = record
+        self._listener = listener
+        self._mail: asyncio.Queue[tuple[Event, asyncio.Future[Lifecycle] | None]] = asyncio.Queue()
+        self._waiters: list[tuple[Callable[[Lifecycle], bool], asyncio.Future[Lifecycle]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<LifecycleRunner {self._now.state} generation {self._now.generation}>"
+
+    @property
+    def now(self) -> Lifecycle:
+        return self._now
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    def post(self, event: Event) -> None:
+        self._mail.put_nowait((event, None))
+
+    async def ask(self, command: Event) -> Lifecycle:
+        """Post a command; return the lifecycle it led to. Raises Conflict if it is not allowed."""
+        reply: asyncio.Future[Lifecycle] = asyncio.get_running_loop().create_future()
+        self._mail.put_nowait((command, reply))
+        try:
+            return await reply
+        except InvalidTransition as exc:
+            raise Conflict(str(exc)) from exc
+
+    async def wait(self, until: Callable[[Lifecycle], bool]) -> Lifecycle:
+        if until(self._now):
+            return self._now
+        waiter: asyncio.Future[Lifecycle] = asyncio.get_running_loop().create_future()
+        entry = (until, waiter)
+        self._waiters.append(entry)
+        try:
+            return await waiter
+        finally:
+            if entry in self._waiters:
+                self._waiters.remove(entry)
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        gone = Conflict("the instance is gone")
+        for _, waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(gone)
+        while not self._mail.empty():
+            _, reply = self._mail.get_nowait()
+            if reply is not None and not reply.done():
+                reply.set_exception(gone)
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            watches = self._arm(tasks)
+            while True:
+                event, reply = await self._mail.get()
+                before = self._now
+                try:
+                    after, effects = step(before, event)
+                except InvalidTransition as exc:
+                    if reply is None:
+                        raise  # an illegal fact is our bug, not the caller's
+                    if not reply.done():
+                        reply.set_exception(exc)
+                    continue
+                if after != before:
+                    await self._write_down(event, before, after)  # first write it down, then act
+                self._enter(before, after)
+                for effect in effects:
+                    tasks.create_task(self._perform(effect))
+                if after.epoch != before.epoch:
+                    for watch in watches:
+                        watch.cancel()
+                    watches = self._arm(tasks)
+                if reply is not None and not reply.done():
+                    reply.set_result(after)
+
+    async def _write_down(self, event: Event, before: Lifecycle, after: Lifecycle) -> None:
+        try:
+            await self._record(event, before, after)
+        except Exception as exc:
+            log.failure("event_lost", exc, what=type(event).__name__)
+
+    def _enter(self, before: Lifecycle, after: Lifecycle) -> None:
+        self._now = after
+        if after == before:
+            return
+        if after.epoch != before.epoch:
+            self.since = time.time()
+        self._listener(before, after)
+        for until, waiter in list(self._waiters):
+            if not waiter.done() and until(after):
+                waiter.set_result(after)
+
+    def _arm(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        return [tasks.create_task(self._watch(watch)) for watch in self._world.watches(self._now)]
+
+    async def _perform(self, effect: Effect) -> None:
+        fact = await self._world.perform(effect)
+        if fact is not None:
+            self.post(fact)
+
+    async def _watch(self, watch: Watch) -> None:
+        self.post(await watch())

@@ -1,0 +1,274 @@
+"""One instance on this machine: performs its lifecycle's effects, arms its watches."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from llamactl.backends.base import classify
+from llamactl.core import lifecycle as lc
+from llamactl.core.errors import LlamactlError
+from llamactl.core.events import InstanceEvent, ProcessRecord
+from llamactl.core.exits import ExitReport, FailureClass
+from llamactl.core.instance import Instance, policies
+from llamactl.core.interfaces import TransitionListener
+from llamactl.core.lifecycle import Lifecycle, State
+from llamactl.core.routes import ReadyInstance
+from llamactl.observe import logger
+from llamactl.policy.restart import after_exit
+from llamactl.runtime.command import (
+    argv_digest,
+    argv_of,
+    environment_of,
+    find_engine,
+    masked_argv,
+)
+from llamactl.runtime.logs import InstanceLog
+from llamactl.runtime.ports import LOOPBACK, listens_on
+from llamactl.runtime.probe import until_ready
+from llamactl.runtime.process import Ended, Process, boot_id
+from llamactl.runtime.runner import LifecycleRunner, Watch
+
+if TYPE_CHECKING:
+    from llamactl.runtime.local import LocalMachine
+
+_TAIL = 20
+log = logger("runtime")
+
+
+class LocalUnit:
+    def __init__(
+        self,
+        machine: LocalMachine,
+        instance: Instance,
+        lifecycle: Lifecycle,
+        last_exit: ExitReport | None,
+        listener: TransitionListener,
+    ) -> None:
+        self._machine = machine
+        self._instance = instance
+        self._process: Process | None = None
+        self._key = ""
+        self._ready_at: float | None = None
+        self._launched = asyncio.Event()
+        self._log_start = 0
+        self._timed_out = False
+        self._avoid_port: int | None = None
+        self._notify = listener
+        self.port = instance.port
+        self.argv: Sequence[str] = ()
+        self.engine = ""
+        self.last_exit = last_exit
+        self.log = InstanceLog(machine.settings.logs / f"{instance.name}.log")
+        self.runner = LifecycleRunner(lifecycle, self, self._record, self._moved)
+        self.runner.start()
+
+    def __repr__(self) -> str:
+        return f"<LocalUnit {self._instance.name} {self.runner.now.state} pid {self.pid}>"
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    @property
+    def ready(self) -> ReadyInstance | None:
+        if self.runner.now.state is not State.READY or self.port is None:
+            return None
+        generation = self.runner.now.generation
+        return ReadyInstance(self._instance.name, LOOPBACK, self.port, self._key, generation)
+
+    def redefine(self, instance: Instance) -> bool:
+        before = self._instance.options
+        self._instance = instance
+        after = instance.options
+        return (
+            before.backend_options != after.backend_options
+            or before.environment != after.environment
+            or before.command_override != after.command_override
+        )
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.signal(signal.SIGKILL)
+
+    def clean(self) -> None:
+        self._machine.forget(self._instance.id)
+        self.log.remove()
+
+    # What the runner asks of its world.
+
+    async def perform(self, effect: lc.Effect) -> lc.Event | None:
+        match effect:
+            case lc.Spawn(generation=generation):
+                return await self._spawn(generation)
+            case lc.Terminate(generation=generation):
+                await self._terminate(generation)
+                return None
+
+    def watches(self, now: Lifecycle) -> Sequence[Watch]:
+        limits = self._machine.settings.instances
+        match now.state:
+            case State.STARTING:
+                return [lambda: self._until_ready(now), lambda: self._until_late(now)]
+            case State.READY:
+                idle = policies(self._instance.options, limits.defaults).idle_timeout
+                return [lambda: self._until_idle(now, idle)] if idle > 0 else []
+            case State.DRAINING:
+                return [lambda: self._until_drained(now)]
+            case State.BACKOFF:
+                return [lambda: self._until_due(now)]
+            case _:
+                return []
+
+    async def _spawn(self, generation: int) -> lc.Event | None:
+        try:
+            await self._launch(generation)
+        except (LlamactlError, OSError) as exc:
+            report = ExitReport(FailureClass.COMMAND_MISSING, advice=str(exc))
+            self.last_exit = report
+            return lc.Exited(generation, None, 0, report)
+        process = self._process
+        assert process is not None
+        ended = await process.exited
+        return await self._bury(generation, ended)
+
+    async def _launch(self, generation: int) -> None:
+        self._launched.clear()
+        instance, machine = self._instance, self._machine
+        backend, settings = machine.backend(instance)
+        self.port = machine.port_for(instance, other_than=self._avoid_port)
+        self._key = secrets.token_urlsafe(32)
+        engine = find_engine(settings, instance.options.command_override)
+        argv = argv_of(backend, engine, settings, instance, self.port)
+        env = environment_of(backend, settings, instance, self._key, machine.environ)
+        self.engine, self.argv = engine.label, masked_argv(argv)
+        self._ready_at, self._timed_out = None, False
+        clock = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        fd = self.log.open(f"--- {clock} start {generation}: {' '.join(self.argv)}")
+        try:
+            self._log_start = self.log.size()
+            process = Process.spawn_held(argv, env, fd, machine.soft_files)
+        finally:
+            os.close(fd)
+        self._process = process
+        entry = ProcessRecord(
+            instance.id, generation, process.pid, process.start_time, boot_id(), self.port,
+            argv_digest(argv),
+        )  # fmt: skip
+        try:
+            await machine.journal.enter_process(entry)
+        except BaseException:
+            process.signal(signal.SIGKILL)  # what the ledger does not know must not run
+            await process.exited
+            self._process = None
+            raise
+        if self.runner.now.state is State.STARTING:
+            process.release()
+        else:  # stopped meanwhile
+            process.signal(signal.SIGKILL)
+        self._launched.set()
+
+    async def _bury(self, generation: int, ended: Ended) -> lc.Event:
+        now, uptime = self.runner.now, 0.0
+        if self._ready_at is not None:
+            uptime = time.monotonic() - self._ready_at
+        tail = self.log.lines_since(self._log_start, _TAIL)
+        backend, _ = self._machine.backend(self._instance)
+        report = classify(backend, ended.code, ended.signal, tail)
+        if self._timed_out:
+            report = replace(
+                report,
+                failure=FailureClass.START_TIMED_OUT,
+                advice="it was not ready within instances.start_timeout; raise it or see the log",
+            )
+        self._avoid_port = self.port if report.failure is FailureClass.PORT_TAKEN else None
+        self._process = None
+        asked = now.after_exit is not lc.AfterExit.JUDGE
+        self.last_exit = None if asked else report
+        wanted = policies(self._instance.options, self._machine.settings.instances.defaults)
+        verdict = after_exit(
+            failure=report.failure,
+            served=self._ready_at is not None,
+            uptime=uptime,
+            restarts=now.restarts,
+            auto_restart=wanted.auto_restart,
+            max_restarts=wanted.max_restarts,
+            restart_delay=wanted.restart_delay,
+        )
+        await self._machine.journal.forget_process(self._instance.id)
+        return lc.Exited(generation, verdict.retry_in, verdict.restarts, report)
+
+    async def _terminate(self, generation: int) -> None:
+        """Ask the group to end; kill it after the grace. The exit itself is told by `_spawn`."""
+        process = self._process
+        if process is None or self.runner.now.generation != generation:
+            return
+        process.signal(signal.SIGTERM)
+        done, _ = await asyncio.wait(
+            [process.exited], timeout=self._machine.settings.instances.stop_timeout
+        )
+        if not done:
+            log.warning("instance_killed", name=self._instance.name, pid=process.pid)
+            process.signal(signal.SIGKILL)
+
+    async def _until_ready(self, now: Lifecycle) -> lc.Event:
+        backend, _ = self._machine.backend(self._instance)
+        await self._launched.wait()
+        process, port = self._process, self.port
+        if process is None or port is None:  # it died at once; its exit is on the way
+            return await asyncio.Future()
+        await until_ready(
+            port, backend.health_path, self._key, lambda: listens_on(port, process.pid)
+        )
+        self._ready_at = time.monotonic()
+        return lc.BecameReady(now.epoch)
+
+    async def _until_late(self, now: Lifecycle) -> lc.Event:
+        await asyncio.sleep(self._machine.settings.instances.start_timeout)
+        self._timed_out = True
+        return lc.StartTimedOut(now.epoch)
+
+    async def _until_idle(self, now: Lifecycle, seconds: float) -> lc.Event:
+        await self._machine.leases.idle_for(self._instance.id, seconds)
+        return lc.IdleElapsed(now.epoch)
+
+    async def _until_drained(self, now: Lifecycle) -> lc.Event:
+        limit = self._machine.settings.instances.drain_timeout
+        try:
+            async with asyncio.timeout(limit):
+                await self._machine.leases.drained(self._instance.id)
+        except TimeoutError:
+            log.warning("drain_timed_out", name=self._instance.name, after_s=limit)
+        return lc.Drained(now.epoch)
+
+    async def _until_due(self, now: Lifecycle) -> lc.Event:
+        await asyncio.sleep(now.retry_in)
+        return lc.BackoffElapsed(now.epoch)
+
+    async def _record(self, event: lc.Event, before: Lifecycle, after: Lifecycle) -> None:
+        cause = getattr(event, "cause", "")
+        if isinstance(event, lc.Exited) and event.report is not None:
+            asked = before.after_exit is not lc.AfterExit.JUDGE
+            cause = "asked to stop" if asked else event.report.summary
+        row = InstanceEvent(
+            at=time.time(),
+            instance_id=self._instance.id,
+            generation=after.generation,
+            epoch=after.epoch,
+            event=type(event).__name__,
+            from_state=before.state,
+            to_state=after.state,
+            cause=cause,
+        )
+        await self._machine.journal.record(row, after, self.last_exit)
+
+    def _moved(self, before: Lifecycle, after: Lifecycle) -> None:
+        if after.state is not before.state:
+            log.info(f"instance_{after.state}", name=self._instance.name, port=self.port)
+        self._notify(before, after)

@@ -1,0 +1,153 @@
+"""Instances, their events and the ledger of their processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import orjson
+import sqlalchemy as sa
+
+from llamactl.core.events import InstanceEvent, ProcessRecord
+from llamactl.core.exits import ExitReport, FailureClass
+from llamactl.core.instance import Instance, InstanceOptions, name_key
+from llamactl.core.lifecycle import Desired, Lifecycle, State
+from llamactl.store.database import Database
+from llamactl.store.tables import instance_events, instances, processes
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    instance: Instance
+    lifecycle: Lifecycle
+    last_exit: ExitReport | None
+
+
+class SqlInstanceStore:
+    def __init__(self, database: Database, event_retention: int) -> None:
+        self._database = database
+        self._retention = event_retention
+
+    async def load(self) -> Sequence[Stored]:
+        def query(c: sa.Connection) -> list[Stored]:
+            return [_stored(row) for row in c.execute(sa.select(instances)).mappings()]
+
+        return await self._database.read(query)
+
+    async def add(self, instance: Instance) -> None:
+        now = Lifecycle()
+        values = {
+            **_definition(instance),
+            "id": instance.id,
+            "created": instance.created,
+            "state": now.state,
+            "desired": now.desired,
+            "generation": now.generation,
+            "epoch": now.epoch,
+        }
+        await self._database.write(lambda c: c.execute(sa.insert(instances).values(values)))
+
+    async def replace(self, instance: Instance) -> None:
+        change = sa.update(instances).where(instances.c.id == instance.id)
+        await self._database.write(lambda c: c.execute(change.values(_definition(instance))))
+
+    async def remove(self, instance_id: str) -> None:
+        gone = sa.delete(instances).where(instances.c.id == instance_id)
+        await self._database.write(lambda c: c.execute(gone))
+
+    async def record(
+        self, event: InstanceEvent, now: Lifecycle, last_exit: ExitReport | None
+    ) -> None:
+        """Write a transition down, and the state it led to."""
+
+        def change(c: sa.Connection) -> None:
+            c.execute(sa.insert(instance_events).values(asdict(event)))
+            c.execute(
+                sa.update(instances)
+                .where(instances.c.id == event.instance_id)
+                .values(
+                    state=now.state,
+                    desired=now.desired,
+                    generation=now.generation,
+                    epoch=now.epoch,
+                    last_exit=None if last_exit is None else orjson.dumps(last_exit).decode(),
+                )
+            )
+            if event.epoch % 50 == 0:
+                self._trim(c, event.instance_id)
+
+        await self._database.write(change, durable=False)
+
+    def _trim(self, c: sa.Connection, instance_id: str) -> None:
+        mine = instance_events.c.instance_id == instance_id
+        newest = sa.select(instance_events.c.id).where(mine)
+        newest = newest.order_by(instance_events.c.id.desc()).limit(1).offset(self._retention)
+        oldest = c.execute(newest).scalar()
+        if oldest is not None:
+            c.execute(sa.delete(instance_events).where(mine, instance_events.c.id <= oldest))
+
+    async def events(self, instance_id: str, limit: int) -> Sequence[InstanceEvent]:
+        """The newest events, oldest first."""
+        query = (
+            sa.select(instance_events)
+            .where(instance_events.c.instance_id == instance_id)
+            .order_by(instance_events.c.id.desc())
+            .limit(limit)
+        )
+        rows = await self._database.read(lambda c: c.execute(query).mappings().all())
+        return [_event(row) for row in reversed(rows)]
+
+    async def enter_process(self, record: ProcessRecord) -> None:
+        def change(c: sa.Connection) -> None:
+            c.execute(sa.delete(processes).where(processes.c.instance_id == record.instance_id))
+            c.execute(sa.insert(processes).values(asdict(record)))
+
+        await self._database.write(change, durable=False)
+
+    async def processes(self) -> Sequence[ProcessRecord]:
+        rows = await self._database.read(lambda c: c.execute(sa.select(processes)).mappings().all())
+        return [ProcessRecord(**row) for row in rows]
+
+    async def forget_process(self, instance_id: str) -> None:
+        gone = sa.delete(processes).where(processes.c.instance_id == instance_id)
+        await self._database.write(lambda c: c.execute(gone), durable=False)
+
+
+def _definition(instance: Instance) -> dict[str, object]:
+    return {
+        "name": instance.name,
+        "name_key": name_key(instance.name),
+        "options": orjson.dumps(instance.options).decode(),
+        "port": instance.port,
+    }
+
+
+def _stored(row: sa.RowMapping) -> Stored:
+    options = InstanceOptions(**orjson.loads(row["options"]))
+    instance = Instance(row["id"], row["name"], row["created"], options, row["port"])
+    lifecycle = Lifecycle(
+        state=State(row["state"]),
+        desired=Desired(row["desired"]),
+        generation=row["generation"],
+        epoch=row["epoch"],
+    )
+    return Stored(instance, lifecycle, _report(row["last_exit"]))
+
+
+def _report(text: str | None) -> ExitReport | None:
+    if text is None:
+        return None
+    value = orjson.loads(text)
+    return ExitReport(
+        failure=FailureClass(value["failure"]),
+        code=value["code"],
+        signal=value["signal"],
+        advice=value["advice"],
+        log_tail=tuple(value["log_tail"]),
+    )
+
+
+def _event(row: sa.RowMapping) -> InstanceEvent:
+    values = {k: v for k, v in row.items() if k != "id"}
+    values |= {"from_state": State(row["from_state"]), "to_state": State(row["to_state"])}
+    return InstanceEvent(**values)

@@ -1,0 +1,82 @@
+"""The tables. Migrations create them; a test proves that both say the same."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+_RowId = BigInteger().with_variant(Integer, "sqlite")
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("name_key", String(128), nullable=False, unique=True),
+    Column("created", BigInteger, nullable=False),
+    Column("options", Text, nullable=False),  # JSON
+    Column("port", Integer),
+    Column("state", String(16), nullable=False),
+    Column("desired", String(16), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("last_exit", Text),  # JSON
+)
+
+instance_events = Table(
+    "instance_events",
+    metadata,
+    Column("id", _RowId, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    Column("instance_id", ForeignKey("instances.id", ondelete="CASCADE"), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("event", String(32), nullable=False),
+    Column("from_state", String(16), nullable=False),
+    Column("to_state", String(16), nullable=False),
+    Column("cause", Text, nullable=False),
+    Index("instance_events_by_instance", "instance_id", "id"),
+)
+
+processes = Table(
+    "processes",
+    metadata,
+    Column("instance_id", ForeignKey("instances.id", ondelete="CASCADE"), primary_key=True),
+    Column("generation", Integer, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("start_time", BigInteger, nullable=False),
+    Column("boot_id", String(64), nullable=False),
+    Column("port", Integer, nullable=False),
+    Column("argv_digest", String(64), nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("permission_mode", String(16), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("last_used_at", BigInteger),
+)
+
+api_key_instances = Table(
+    "api_key_instances",
+    metadata,
+    Column("key_id", ForeignKey("api_keys.id", ondelete="CASCADE"), primary_key=True),
+    Column("instance_id", ForeignKey("instances.id", ondelete="CASCADE"), primary_key=True),
+)

@@ -1,0 +1,1 @@
+"""What tests share: a tiny model, a real server, a scripted engine."""

@@ -1,0 +1,82 @@
+"""A real `llamactl serve` process with a data directory of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+
+@dataclass
+class Served:
+    process: subprocess.Popen[str]
+    url: str
+    key: str
+    data_dir: Path
+
+    def client(self, key: str | None = None) -> httpx.Client:
+        """An HTTP client with the management key, or another; "" for none."""
+        token = self.key if key is None else key
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60)
+
+    def request(self, method: str, path: str, body: Any = None, **more: Any) -> httpx.Response:
+        with self.client(more.pop("key", None)) as client:
+            return client.request(method, path, json=body, **more)
+
+    def children(self) -> list[int]:
+        """Pids of the engines that run below this server."""
+        path = Path(f"/proc/{self.process.pid}/task")
+        found = [pid for task in path.iterdir() for pid in (task / "children").read_text().split()]
+        return [int(pid) for pid in found]
+
+    def open_files(self) -> int:
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+
+def spawn(
+    data_dir: Path, settings: Mapping[str, str] | None = None, args: tuple[str, ...] = ()
+) -> subprocess.Popen[str]:
+    env = {k: v for k, v in os.environ.items() if not k.startswith("LLAMACTL_")}
+    with (data_dir.parent / f"{data_dir.name}.err").open("a") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-m", "llamactl", "serve", "--data-dir", str(data_dir), *args],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            cwd=data_dir,
+            env={**env, "HOME": str(data_dir), **(settings or {})},
+        )
+
+
+@contextmanager
+def serve(
+    data_dir: Path, settings: Mapping[str, str] | None = None, *, port: int = 0
+) -> Iterator[Served]:
+    process = spawn(data_dir, settings, ("--port", str(port)))
+    assert process.stdout is not None
+    try:
+        first = process.stdout.readline()
+        if "serves on " not in first:
+            errors = (data_dir.parent / f"{data_dir.name}.err").read_text()
+            raise AssertionError(f"llamactl did not start: {first}{errors}")
+        key_file = data_dir / "management_key"
+        key = key_file.read_text().strip() if key_file.exists() else ""
+        yield Served(process, first.split("serves on ")[1].strip(), key, data_dir)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(30)
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
