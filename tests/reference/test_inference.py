@@ -17,13 +17,14 @@ Post = Callable[..., Answer]
 @pytest.fixture(scope="module", autouse=True)
 def instances(served: Any, tiny_model: Path) -> None:
     base = {"model": str(tiny_model), "ctx_size": 256}
-    for name, more in {
+    defined: dict[str, dict[str, Any]] = {
         "chatty": {},
         "vectors": {"embedding": True, "pooling": "mean"},
         "ranker": {"reranking": True},
         "asleep": {"on_demand_start": False},
         "broken": {"model": "/nowhere.gguf"},
-    }.items():
+    }
+    for name, more in defined.items():
         served.request("POST", f"/api/v1/instances/{name}?start=false", {**base, **more})
 
 

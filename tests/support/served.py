@@ -26,7 +26,7 @@ class Served:
         """An HTTP client with the management key, or another; "" for none."""
         token = self.key if key is None else key
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=60)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60, verify=False)
 
     def request(self, method: str, path: str, body: Any = None, **more: Any) -> httpx.Response:
         with self.client(more.pop("key", None)) as client:
@@ -40,6 +40,15 @@ class Served:
 
     def open_files(self) -> int:
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+
+def is_alive(pid: object) -> bool:
+    """Does the process run? One that is dead but not reaped by its new parent does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
 
 
 def spawn(

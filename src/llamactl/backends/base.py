@@ -33,6 +33,11 @@ class Backend(Protocol):
         ...
 
     @property
+    def defaults(self) -> Mapping[str, OptionValue]:
+        """Options that we give where nobody says otherwise, for the data path's sake."""
+        ...
+
+    @property
     def failure_patterns(self) -> Sequence[FailurePattern]: ...
 
     def canonical(self, options: Mapping[str, OptionValue | None]) -> dict[str, OptionValue | None]:

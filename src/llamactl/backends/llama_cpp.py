@@ -77,6 +77,9 @@ class LlamaCpp:
     name = "llama_cpp"
     health_path = "/health"
     key_variable = "LLAMA_API_KEY"
+    # Each open connection holds one of the server's threads, an idle one for five seconds. Left
+    # alone it has about five, which our pooled connections would keep from a burst of new ones.
+    defaults: Mapping[str, OptionValue] = {"threads_http": 64}
     failure_patterns: Sequence[FailurePattern] = (
         # ggml/src/gguf.cpp, gguf_init_from_file
         FailurePattern(

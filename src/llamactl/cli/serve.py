@@ -97,8 +97,8 @@ async def _run(loaded: Loaded, listener: socket.socket) -> None:
             h11_max_incomplete_event_size=None,
         )
     )
-    _announce(app, loaded, port)
     ending = _until_told(app, server)
+    _announce(app, loaded, port)
     # uvicorn would install handlers of its own; ours stop the models first
     await server._serve([listener])
     ending.cancel()

@@ -19,6 +19,10 @@ from llamactl.core.errors import UpstreamDied, UpstreamUnreachable
 Address = tuple[str, int]
 _HIGH_WATER = 1 << 18  # bytes of an answer that wait for the client before reading pauses
 _IDLE_S = 4.0  # engines close idle connections after 5 s (cpp-httplib's default)
+# llama-server gives each open connection a thread of a small pool, idle ones too, and lets the
+# others wait until it closes them: keep far fewer than the threads that we ask it for, or a burst
+# stands still for five seconds.
+_MOST_IDLE = 8
 _KEEP_ALIVE = re.compile(rb"timeout=(\d+)")
 
 
@@ -209,9 +213,10 @@ class Pool:
         return made
 
     def release(self, connection: Connection) -> None:
-        if connection.reusable:
+        idle = self._idle.setdefault(connection.address, [])
+        if connection.reusable and len(idle) < _MOST_IDLE:
             connection.rest()
-            self._idle.setdefault(connection.address, []).append(connection)
+            idle.append(connection)
         else:
             connection.close()
 

@@ -60,8 +60,15 @@ def argv_of(
     backend: Backend, engine: Engine, settings: BackendSettings, instance: Instance, port: int
 ) -> list[str]:
     options = {k: v for k, v in instance.options.backend_options.items() if k != "port"}
+    defaults = {k: v for k, v in backend.defaults.items() if k not in options}
     ours = ["--host", LOOPBACK, "--port", str(port)]
-    return [*engine.argv, *settings.args, *backend.render(options), *ours]
+    return [
+        *engine.argv,
+        *backend.render(defaults),
+        *settings.args,
+        *backend.render(options),
+        *ours,
+    ]
 
 
 def environment_of(

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from llamactl.core.errors import Conflict
+from llamactl.core.errors import Conflict, InstanceNotFound
 from llamactl.core.lifecycle import Effect, Event, InvalidTransition, Lifecycle, step
 from llamactl.observe import logger
 
@@ -47,6 +47,7 @@ class LifecycleRunner:
         self._mail: asyncio.Queue[tuple[Event, asyncio.Future[Lifecycle] | None]] = asyncio.Queue()
         self._waiters: list[tuple[Callable[[Lifecycle], bool], asyncio.Future[Lifecycle]]] = []
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"<LifecycleRunner {self._now.state} generation {self._now.generation}>"
@@ -63,6 +64,7 @@ class LifecycleRunner:
 
     async def ask(self, command: Event) -> Lifecycle:
         """Post a command; return the lifecycle it led to. Raises Conflict if it is not allowed."""
+        self._check_open()
         reply: asyncio.Future[Lifecycle] = asyncio.get_running_loop().create_future()
         self._mail.put_nowait((command, reply))
         try:
@@ -73,6 +75,7 @@ class LifecycleRunner:
     async def wait(self, until: Callable[[Lifecycle], bool]) -> Lifecycle:
         if until(self._now):
             return self._now
+        self._check_open()
         waiter: asyncio.Future[Lifecycle] = asyncio.get_running_loop().create_future()
         entry = (until, waiter)
         self._waiters.append(entry)
@@ -82,12 +85,17 @@ class LifecycleRunner:
             if entry in self._waiters:
                 self._waiters.remove(entry)
 
+    def _check_open(self) -> None:
+        if self._closed:  # nobody would ever answer
+            raise InstanceNotFound("the instance was deleted")
+
     async def close(self) -> None:
+        self._closed = True
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        gone = Conflict("the instance is gone")
+        gone = InstanceNotFound("the instance was deleted")
         for _, waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(gone)

@@ -1,0 +1,64 @@
+"""The command line, as a user types it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.served import serve
+
+
+def llamactl(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "llamactl", *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def test_config_check_says_what_is_wrong_and_where(tmp_path: Path) -> None:
+    (tmp_path / "llamactl.yaml").write_text("server:\n  prot: 1\n")
+
+    wrong = llamactl("config", "check", cwd=tmp_path)
+    (tmp_path / "llamactl.yaml").write_text("server: {port: 1}\n")
+    right = llamactl("config", "check", cwd=tmp_path)
+
+    assert (wrong.returncode, right.returncode) == (1, 0)
+    assert "llamactl.yaml, line 2: server.prot: unknown key" in wrong.stderr
+
+
+def test_serve_tells_what_a_person_wants_to_know(tmp_path: Path) -> None:
+    with serve(tmp_path) as server:
+        assert server.process.stdout is not None
+        said = [server.process.stdout.readline() for _ in range(5)]
+
+    assert [line.split()[0] for line in said] == ["engine", "settings", "data", "key", "API"]
+    assert server.key not in "".join(said)
+    assert (tmp_path / "management_key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_0(tmp_path: Path, number: signal.Signals) -> None:
+    with serve(tmp_path) as server:
+        server.process.send_signal(number)
+        assert server.process.wait(20) == 0
+
+
+def test_the_engine_refuses_unknown_flags_and_ends_at_sigterm(tiny_model: Path) -> None:
+    engine = [sys.executable, "-m", "llamactl.engine"]
+    unknown = subprocess.run([*engine, "--nothing"], capture_output=True, text=True, check=False)
+    running = subprocess.Popen(
+        [*engine, "--model", str(tiny_model), "--port", "0", "-c", "256"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with running:
+        assert running.stdout is not None
+        line = running.stdout.readline()
+        running.terminate()
+
+        assert running.wait(10) == -signal.SIGTERM
+    assert line.startswith("engine listens on http://127.0.0.1:")
+    assert (unknown.returncode, "unknown flag: --nothing" in unknown.stderr) == (2, True)

@@ -1,0 +1,169 @@
+"""The lifecycle, driven by a world that delivers facts late and out of order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import hypothesis.strategies as st
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from llamactl.core import lifecycle as lc
+from llamactl.core.lifecycle import AfterExit, Desired, State
+
+WATCHES: dict[State, tuple[Callable[[int], lc.Event], ...]] = {
+    State.STARTING: (lc.BecameReady, lc.StartTimedOut),
+    State.READY: (lc.IdleElapsed,),
+    State.BACKOFF: (lc.BackoffElapsed,),
+}
+
+
+class World(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = lc.Lifecycle()
+        self.wanted = False  # what the commands asked for, kept apart from the code's view
+        self.alive: set[int] = set()
+        self.dying: set[int] = set()
+        self.leases = 0
+        self.drain_epochs: set[int] = set()
+        self.mail: list[lc.Event] = []
+
+    def handle(self, event: lc.Event) -> None:
+        before = self.now
+        self.now, effects = lc.step(before, event)
+        for effect in effects:
+            match effect:
+                case lc.Spawn(generation=generation):
+                    self.alive.add(generation)
+                case lc.Terminate(generation=generation):
+                    self.dying.add(generation)
+        if isinstance(event, lc.Drained) and self.now.epoch != before.epoch:
+            assert self.leases == 0, "a drain ended with requests in flight"
+        if isinstance(event, lc.IdleElapsed) and self.now.epoch != before.epoch:
+            self.wanted = False
+        if self.now.epoch != before.epoch:
+            self.mail += [watch(self.now.epoch) for watch in WATCHES.get(self.now.state, ())]
+            if self.now.state is State.DRAINING:
+                self.drain_epochs.add(self.now.epoch)
+                self.notice_drained()
+
+    def notice_drained(self) -> None:
+        if self.leases == 0:
+            self.mail += [lc.Drained(epoch) for epoch in self.drain_epochs]
+            self.drain_epochs.clear()
+
+    def bury(self, generation: int, retry_in: float | None) -> None:
+        self.alive.discard(generation)
+        self.dying.discard(generation)
+        self.leases = 0
+        self.mail.append(lc.Exited(generation, retry_in, self.now.restarts + 1))
+
+    @rule(command=st.sampled_from([lc.StartRequested(), lc.StopRequested(), lc.RestartRequested()]))
+    def command(self, command: lc.Command) -> None:
+        self.wanted = not isinstance(command, lc.StopRequested)
+        self.handle(command)
+
+    @precondition(lambda self: self.mail)
+    @rule(data=st.data())
+    def deliver(self, data: st.DataObject) -> None:
+        self.handle(self.mail.pop(data.draw(st.integers(0, len(self.mail) - 1))))
+
+    @precondition(lambda self: self.now.state is State.READY)
+    @rule()
+    def grant(self) -> None:
+        self.leases += 1
+
+    @precondition(lambda self: self.leases)
+    @rule()
+    def release(self) -> None:
+        self.leases -= 1
+        self.notice_drained()
+
+    @precondition(lambda self: self.alive)
+    @rule(retry_in=st.sampled_from([None, 0, 5.0]))
+    def process_dies(self, retry_in: float | None) -> None:
+        self.bury(max(self.alive), retry_in)
+
+    @precondition(lambda self: lc.NodeLost in lc.TRANSITIONS[self.now.state])
+    @rule()
+    def node_lost(self) -> None:
+        self.mail.append(lc.NodeLost(self.now.generation))
+
+    @precondition(lambda self: self.now.state is State.LOST)
+    @rule()
+    def node_found(self) -> None:
+        generation = self.now.generation
+        self.handle(lc.NodeFound(generation, alive=generation in self.alive))
+
+    @invariant()
+    def at_most_one_process(self) -> None:
+        assert len(self.alive) <= 1
+
+    @invariant()
+    def serves_only_what_is_wanted(self) -> None:
+        assert (self.now.desired is Desired.RUNNING) == self.wanted
+        assert self.now.state is not State.READY or self.wanted
+
+    @invariant()
+    def a_drain_says_what_follows(self) -> None:
+        if self.now.state is State.DRAINING:
+            assert self.now.after_exit is not AfterExit.JUDGE
+
+    def teardown(self) -> None:
+        """Left alone, the world comes to rest where it is wanted."""
+        for _ in range(2000):
+            if self.now.state is State.LOST:
+                self.node_found()
+            elif self.dying & self.alive:
+                self.bury(max(self.dying & self.alive), None)
+            elif self.leases:
+                self.release()
+            elif self.mail:
+                self.handle(self.mail.pop(0))
+        rests = (State.READY, State.FAILED) if self.wanted else (State.STOPPED,)
+        found_dead = self.now.state is State.STOPPED and self.now.desired is Desired.RUNNING
+        assert self.now.state in rests or found_dead
+
+
+TestLifecycle = World.TestCase
+TestLifecycle.settings = settings(max_examples=300, deadline=None)
+
+
+def test_every_state_can_be_reached_and_left() -> None:
+    targets = {to for row in lc.TRANSITIONS.values() for tos in row.values() for to in tos}
+
+    assert set(State) == set(lc.TRANSITIONS) == targets
+    assert all(
+        any(to is not state for tos in row.values() for to in tos)
+        for state, row in lc.TRANSITIONS.items()
+    )
+
+
+def test_a_drain_that_was_called_off_stops_nothing() -> None:
+    ready = lc.Lifecycle(State.READY, Desired.RUNNING, generation=1, epoch=2)
+
+    draining, _ = lc.step(ready, lc.StopRequested())
+    again, _ = lc.step(draining, lc.StartRequested())
+    after, effects = lc.step(again, lc.Drained(draining.epoch))
+
+    assert (after.state, effects) == (State.READY, ())
+
+
+def test_a_restart_is_not_called_off_by_a_start() -> None:
+    ready = lc.Lifecycle(State.READY, Desired.RUNNING, generation=1, epoch=2)
+
+    draining, _ = lc.step(ready, lc.RestartRequested())
+    still, _ = lc.step(draining, lc.StartRequested())
+
+    assert (still.state, still.after_exit) == (State.DRAINING, AfterExit.SPAWN)
+
+
+def test_a_halt_remembers_what_was_wanted() -> None:
+    ready = lc.Lifecycle(State.READY, Desired.RUNNING, generation=1, epoch=2)
+
+    draining, _ = lc.step(ready, lc.HaltRequested())
+    stopping, _ = lc.step(draining, lc.Drained(draining.epoch))
+    stopped, effects = lc.step(stopping, lc.Exited(1, 5.0))
+
+    assert (stopped.state, stopped.desired, effects) == (State.STOPPED, Desired.RUNNING, ())

@@ -1,0 +1,119 @@
+"""Settings: precedence, expansion, and faults named by file, line and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from llamactl.config import load
+from llamactl.core.errors import InvalidConfig
+
+GO_FILE = """
+server:
+  host: "0.0.0.0"
+  port: 8080
+  allowed_origins: ["*"]
+  allowed_headers: ["*"]
+  enable_swagger: false
+backends:
+  llama-cpp:
+    command: "llama-server"
+    args: []
+    environment: {}
+    docker:
+      enabled: false
+      image: "ghcr.io/ggml-org/llama.cpp:server"
+      args: ["run", "--rm"]
+      environment: {}
+    response_headers: {}
+  vllm: {command: "vllm", args: ["serve"]}
+  mlx: {command: "mlx_lm.server", args: []}
+data_dir: ~/.local/share/llamactl
+instances:
+  port_range: [8000, 9000]
+  configs_dir: instances
+  logs_dir: logs
+  auto_create_dirs: true
+  max_instances: -1
+  default_restart_delay: 5
+  timeout_check_interval: 5
+database:
+  path: llamactl.db
+  max_open_connections: 25
+  connection_max_lifetime: 5m
+auth:
+  require_inference_auth: true
+  inference_keys: []
+  require_management_auth: true
+  management_keys: []
+local_node: "main"
+nodes:
+  main:
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "llamactl.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_of_the_go_llamactl_loads_and_its_retired_keys_are_named(tmp_path: Path) -> None:
+    loaded = load({}, path=write(tmp_path, GO_FILE))
+
+    assert loaded.settings.server.host == "0.0.0.0"
+    assert [w.split()[0] for w in loaded.warnings] == ["auth.inference_keys"]
+
+
+def test_variables_beat_the_file_which_beats_dotenv_and_flags_beat_all(tmp_path: Path) -> None:
+    write(tmp_path, "server: {port: 2}\ninstances: {max_instances: 2}\n")
+    (tmp_path / ".env").write_text("LLAMACTL_PORT=1\nLLAMACTL_HOST=127.0.0.9\n")
+    env = {"LLAMACTL_MAX_INSTANCES": "3", "HOME": str(tmp_path)}
+
+    settings = load(env, cwd=tmp_path).settings
+    flagged = load(env, cwd=tmp_path, flags={"server": {"port": 4}}).settings
+
+    assert (settings.server.port, settings.server.host) == (2, "127.0.0.9")
+    assert settings.instances.max_instances == 3
+    assert flagged.server.port == 4
+
+
+def test_references_are_expanded(tmp_path: Path) -> None:
+    path = write(tmp_path, "data_dir: ${BASE}/x\nlocal_node: ${NODE:-here}\n")
+
+    settings = load({"BASE": "/base"}, path=path).settings
+
+    assert (settings.data, settings.local_node) == (Path("/base/x"), "here")
+    with pytest.raises(InvalidConfig, match="BASE is not set"):
+        load({}, path=path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("server:\n  prot: 1\n", ["line 2", "server.prot", "unknown key"]),
+        ("server:\n  port: many\n", ["line 2", "server.port"]),
+        ("server: [1\n", ["line 2"]),
+        ("instances:\n  port_range: [9, 1]\n", ["port_range"]),
+        ("server: {port: 1}\nserver: {port: 2}\n", ["line 2", "twice"]),
+        ("server: {host: 0.0.0.0}\nauth: {require_inference_auth: false}\n", ["keep auth on"]),
+        ("nodes: {far: {address: 'http://x'}}\n", ["remote nodes"]),
+    ],
+)
+def test_faults_name_the_place(tmp_path: Path, text: str, words: list[str]) -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        load({}, path=write(tmp_path, text))
+
+    assert all(word in caught.value.message for word in words)
+
+
+def test_a_settings_file_that_is_named_must_exist() -> None:
+    with pytest.raises(InvalidConfig, match="no such file"):
+        load({"LLAMACTL_CONFIG_PATH": "/nowhere.yaml"})
+
+
+def test_port_range_is_read_in_all_its_forms() -> None:
+    for text in ("8100-8200", "8100,8200"):
+        settings = load({"LLAMACTL_INSTANCE_PORT_RANGE": text}).settings
+        assert settings.instances.port_range == (8100, 8200)
