@@ -40,7 +40,6 @@ class ServerSettings(_Section):
     allowed_headers: Words = ("*",)
     allowed_hosts: Words = ()  # names, beside loopback ones, that may stand in Host
     enable_swagger: bool | None = None  # None: on loopback only
-    open_metrics: bool = False
 
 
 class DockerSettings(_Section):
@@ -161,6 +160,8 @@ class Settings(_Section):
         remote = [name for name, node in self.nodes.items() if node.address]
         if remote:
             raise ValueError(f"nodes: remote nodes are not available in this version: {remote}")
+        if self.backends.llama_cpp.docker.enabled or self.backends.vllm.docker.enabled:
+            raise ValueError("backends.*.docker.enabled: Docker is not available in this version")
         auth, host = self.auth, self.server.host
         if not is_loopback(host) and not (
             auth.require_inference_auth and auth.require_management_auth

@@ -165,8 +165,7 @@ class Instances:
 
     async def _delete(self, member: Member) -> None:
         runner = member.unit.runner
-        await runner.ask(StopRequested("deleted"))
-        await runner.wait(lambda now: now.state in _RESTING)
+        await runner.retire("deleted")
         await runner.close()
         self._scheduler.started(member)
         self._scheduler.moved(member)

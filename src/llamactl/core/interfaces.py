@@ -52,6 +52,10 @@ class Runner(Protocol):
         """Return the first lifecycle, the present one included, for which `until` holds."""
         ...
 
+    async def retire(self, cause: str) -> None:
+        """Drain and stop for good; further starts are refused. Returns when nothing runs."""
+        ...
+
     async def close(self) -> None:
         """End the runner's task. Its process, if there is one, is left alone."""
         ...

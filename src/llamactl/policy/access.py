@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import ipaddress
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from llamactl.core.errors import Unauthenticated
@@ -64,6 +65,7 @@ def identify(headers: Mapping[bytes, bytes], ring: KeyRing, now: float) -> Calle
     return caller
 
 
+@lru_cache(maxsize=1024)
 def host_allowed(host: str, allowed: frozenset[str]) -> bool:
     """May a request name this Host? Guards against DNS rebinding.
 

@@ -33,8 +33,8 @@ from llamactl.observe import logger
 from llamactl.policy.access import KeyRing, host_allowed, identify, origin_allowed
 from llamactl.proxy.leases import LeaseBook
 from llamactl.proxy.model import find_model
-from llamactl.proxy.relay import Body, ClientGone, Relay
-from llamactl.proxy.respond import AsgiApp, Receive, Scope, Send, send_error, send_json
+from llamactl.proxy.relay import Body, Relay
+from llamactl.proxy.respond import AsgiApp, ClientGone, Receive, Scope, Send, send_error, send_json
 from llamactl.proxy.upstream import Pool
 from llamactl.proxy.websocket import Close, relay_websocket
 

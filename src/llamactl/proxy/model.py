@@ -10,8 +10,8 @@ from python_multipart.multipart import parse_options_header
 
 from llamactl.core.errors import BodyTooLarge, MalformedBody
 from llamactl.policy.body import checked_model, model_of_json
-from llamactl.proxy.relay import Body, ClientGone
-from llamactl.proxy.respond import Receive, Scope
+from llamactl.proxy.relay import Body
+from llamactl.proxy.respond import ClientGone, Receive, Scope
 
 MOST_JSON = 64 << 20  # bytes
 _LONGEST_MODEL = 4096

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
 
 from llamactl.core.errors import UpstreamDied
 from llamactl.core.routes import ReadyInstance
-from llamactl.proxy.respond import Headers, Receive, Scope, Send
+from llamactl.proxy.respond import ClientGone, Headers, Receive, Scope, Send
 from llamactl.proxy.upstream import Connection, Pool
 
+_CHUNKED = b"transfer-encoding: chunked\r\n"
 # RFC 9110, 7.6.1, and what must not reach the engine or come back from it.
 _HOP = frozenset(
     {
@@ -22,10 +21,6 @@ _HOP = frozenset(
 _NOT_SENT = _HOP | {b"host", b"authorization", b"x-api-key", b"content-length", b"expect",
                     b"cookie", b"origin", b"x-forwarded-for", b"x-forwarded-host",
                     b"x-forwarded-proto", b"accept-encoding"}  # fmt: skip
-
-
-class ClientGone(Exception):
-    """The client left; nobody is there to be told anything."""
 
 
 class Body:
@@ -67,104 +62,62 @@ class Relay:
         Raises UpstreamUnreachable or UpstreamDied before the first byte of the answer;
         afterwards the client's connection is cut. A client that leaves cancels the engine.
         """
-        connection = await self._send(scope, target, path, body, receive)
-        try:
-            await self._answer(connection, receive, send)
-        finally:
-            self._pool.release(connection)
-
-    async def _send(
-        self, scope: Scope, target: ReadyInstance, path: bytes, body: Body, receive: Receive
-    ) -> Connection:
-        """Send the request and wait for the head of the answer.
-
-        A pooled connection may have been closed by the engine at the moment we used it: then
-        the same bytes go once more over a fresh one.
-        """
-        address = (target.host, target.port)
         head = request_head(scope, target, path)
-        chunked = b"transfer-encoding: chunked\r\n" in head
         fresh = False
         while True:
-            connection = await self._pool.acquire(address, fresh=fresh)
+            connection = await self._pool.acquire((target.host, target.port), fresh=fresh)
             try:
                 connection.begin(head, head_only=scope["method"] == "HEAD")
-                await _until_answered(connection, _pump(connection, body, chunked), receive)
+                await self._converse(connection, receive, send, body, chunked=_CHUNKED in head)
             except UpstreamDied:
-                connection.close()
-                if not connection.reused or not body.replayable:
+                # A pooled connection may have been closed by the engine at the moment we used
+                # it: then the same bytes go once more over a fresh one.
+                if connection.answered or not connection.reused or not body.replayable:
                     raise
                 fresh = True
-            except BaseException:
-                connection.close()
-                raise
             else:
-                return connection
+                return
+            finally:
+                self._pool.release(connection)
 
-    async def _answer(self, connection: Connection, receive: Receive, send: Send) -> None:
-        headers = [*response_headers(connection.headers), *self._extra]
-        start = {"type": "http.response.start", "status": connection.status, "headers": headers}
-        gone = asyncio.ensure_future(_disconnected(receive))
+    async def _converse(
+        self, connection: Connection, receive: Receive, send: Send, body: Body, *, chunked: bool
+    ) -> None:
+        if body.replayable:
+            for chunk in body.seen:
+                await connection.write(_framed(chunk, chunked))
+        feeding = asyncio.ensure_future(_feed(connection, receive, body, chunked=chunked))
         try:
+            await connection.head()
+            headers = [*response_headers(connection.headers), *self._extra]
+            start = {"type": "http.response.start", "status": connection.status, "headers": headers}
             await send(start)
-            while chunk := await _first(connection.read(), gone):
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
+            more = True
+            while more:
+                chunk = await connection.read()
+                more = not connection.exhausted
+                await send({"type": "http.response.body", "body": chunk, "more_body": more})
         finally:
-            gone.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ClientGone):
-                await gone
+            feeding.cancel()
 
 
-async def _until_answered(
-    connection: Connection, pump: Coroutine[Any, Any, None], receive: Receive
-) -> None:
-    """Send the body and wait for the head of the answer, whichever way they overlap."""
-    sending = asyncio.ensure_future(pump)
-    answered = asyncio.ensure_future(connection.head())
-    tasks = [sending, answered]
+async def _feed(connection: Connection, receive: Receive, body: Body, *, chunked: bool) -> None:
+    """Send what is still to come of the body, then watch for the client to leave."""
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if not answered.done():  # an engine may answer before it has read all
-            await sending
-            gone = asyncio.ensure_future(_disconnected(receive))
-            tasks.append(gone)
-            await asyncio.wait((answered, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not answered.done():
-                raise ClientGone
-        await answered
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _pump(connection: Connection, body: Body, chunked: bool) -> None:
-    async for chunk in body.chunks():
-        if chunk:
-            await connection.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
-    if chunked:
-        await connection.write(b"0\r\n\r\n")
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
+        if not body.replayable:
+            async for chunk in body.chunks():
+                await connection.write(_framed(chunk, chunked))
+        if chunked:
+            await connection.write(b"0\r\n\r\n")
+        while (await receive())["type"] != "http.disconnect":
+            pass
+    except ClientGone:
         pass
+    connection.abandon()
 
 
-async def _first(read: Coroutine[Any, Any, bytes], gone: asyncio.Future[None]) -> bytes:
-    """The next chunk, unless the client leaves first."""
-    reading = asyncio.ensure_future(read)
-    try:
-        await asyncio.wait((reading, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not reading.done():
-            raise ClientGone
-        return reading.result()
-    finally:
-        if not reading.done():
-            reading.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reading
+def _framed(chunk: bytes, chunked: bool) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked and chunk else chunk
 
 
 def request_head(scope: Scope, target: ReadyInstance, path: bytes) -> bytes:
@@ -190,7 +143,7 @@ def request_head(scope: Scope, target: ReadyInstance, path: bytes) -> bytes:
     if length is not None:
         parts.append(b"content-length: %b\r\n" % length)
     elif chunked:
-        parts.append(b"transfer-encoding: chunked\r\n")
+        parts.append(_CHUNKED)
     return b"".join([*parts, b"\r\n"])
 
 

@@ -17,6 +17,10 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 
+class ClientGone(Exception):
+    """The client left; nobody is there to be told anything."""
+
+
 async def send_error(send: Send, error: LlamactlError, *, private: bool = False) -> None:
     headers = [(k.encode(), v.encode()) for k, v in error_headers(error).items()]
     await send_json(send, error.status, error_body(error, private=private), headers)

@@ -15,6 +15,7 @@ from typing import Any, cast
 import httptools
 
 from llamactl.core.errors import UpstreamDied, UpstreamUnreachable
+from llamactl.proxy.respond import ClientGone
 
 Address = tuple[str, int]
 _HIGH_WATER = 1 << 18  # bytes of an answer that wait for the client before reading pauses
@@ -37,7 +38,8 @@ class Connection(asyncio.Protocol):
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.complete = False
-        self._headers_done = False
+        self.answered = False
+        self._abandoned = False
         self._head_only = False
         self._sized = False
         self._keep = False
@@ -55,7 +57,7 @@ class Connection(asyncio.Protocol):
     def begin(self, head: bytes, *, head_only: bool) -> None:
         """Send a request's head. `head_only`: its answer has no body (HEAD)."""
         self.status, self.headers = 0, []
-        self.complete = self._headers_done = self._sized = self._keep = False
+        self.complete = self.answered = self._abandoned = self._sized = self._keep = False
         self._head_only = head_only
         self._idle_s = _IDLE_S
         self._parser = httptools.HttpResponseParser(self)
@@ -70,7 +72,7 @@ class Connection(asyncio.Protocol):
 
     async def head(self) -> None:
         """Wait for status and headers. Raises UpstreamDied."""
-        while not self._headers_done:
+        while not self.answered:
             if self.closed:
                 raise UpstreamDied("the engine closed the connection before it answered")
             await self._next()
@@ -92,11 +94,25 @@ class Connection(asyncio.Protocol):
         return data
 
     async def _next(self) -> None:
+        if self._abandoned:
+            raise ClientGone
         self._wakeup = asyncio.get_running_loop().create_future()
         try:
             await self._wakeup
         finally:
             self._wakeup = None
+        if self._abandoned:
+            raise ClientGone
+
+    def abandon(self) -> None:
+        """The client left: whoever waits for the engine stops waiting, with ClientGone."""
+        self._abandoned = True
+        self._wake()
+
+    @property
+    def exhausted(self) -> bool:
+        """The whole answer was read."""
+        return self.complete and not self._chunks
 
     @property
     def reusable(self) -> bool:
@@ -132,7 +148,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
-        if self._headers_done and not self._sized and exc is None:
+        if self.answered and not self._sized and exc is None:
             self.complete = True  # such an answer ends with its connection
         self._wake()
         self.resume_writing()
@@ -167,7 +183,7 @@ class Connection(asyncio.Protocol):
             return
         self.status = status
         self._keep = self._parser.should_keep_alive()
-        self._headers_done = True
+        self.answered = True
         if self._head_only:
             self.complete, self._keep = True, False
 
@@ -181,7 +197,7 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def on_message_complete(self) -> None:
-        if self._headers_done:
+        if self.answered:
             self.complete = True
 
 

@@ -13,7 +13,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from llamactl.core.errors import Conflict, InstanceNotFound
-from llamactl.core.lifecycle import Effect, Event, InvalidTransition, Lifecycle, step
+from llamactl.core.lifecycle import (
+    Effect,
+    Event,
+    InvalidTransition,
+    Lifecycle,
+    State,
+    StopRequested,
+    step,
+)
 from llamactl.observe import logger
 
 Watch = Callable[[], Awaitable[Event]]
@@ -47,6 +55,8 @@ class LifecycleRunner:
         self._mail: asyncio.Queue[tuple[Event, asyncio.Future[Lifecycle] | None]] = asyncio.Queue()
         self._waiters: list[tuple[Callable[[Lifecycle], bool], asyncio.Future[Lifecycle]]] = []
         self._task: asyncio.Task[None] | None = None
+        self._replies: set[asyncio.Future[Lifecycle]] = set()  # owed, also while we record
+        self._retired = False
         self._closed = False
 
     def __repr__(self) -> str:
@@ -63,14 +73,22 @@ class LifecycleRunner:
         self._mail.put_nowait((event, None))
 
     async def ask(self, command: Event) -> Lifecycle:
-        """Post a command; return the lifecycle it led to. Raises Conflict if it is not allowed."""
+        """Post a command; return the lifecycle it led to.
+
+        Raises Conflict if it is not allowed, InstanceNotFound after `retire`.
+        """
+        if self._retired and not isinstance(command, StopRequested):
+            raise InstanceNotFound("the instance was deleted")
         self._check_open()
         reply: asyncio.Future[Lifecycle] = asyncio.get_running_loop().create_future()
         self._mail.put_nowait((command, reply))
+        self._replies.add(reply)
         try:
             return await reply
         except InvalidTransition as exc:
             raise Conflict(str(exc)) from exc
+        finally:
+            self._replies.discard(reply)
 
     async def wait(self, until: Callable[[Lifecycle], bool]) -> Lifecycle:
         if until(self._now):
@@ -89,6 +107,12 @@ class LifecycleRunner:
         if self._closed:  # nobody would ever answer
             raise InstanceNotFound("the instance was deleted")
 
+    async def retire(self, cause: str) -> None:
+        """Stop for good: nobody's start is heard from now on. Returns when nothing runs."""
+        self._retired = True
+        await self.ask(StopRequested(cause))
+        await self.wait(lambda now: now.state in (State.STOPPED, State.FAILED))
+
     async def close(self) -> None:
         self._closed = True
         if self._task is not None:
@@ -96,13 +120,9 @@ class LifecycleRunner:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
         gone = InstanceNotFound("the instance was deleted")
-        for _, waiter in self._waiters:
+        for waiter in (*self._replies, *(waiter for _, waiter in self._waiters)):
             if not waiter.done():
                 waiter.set_exception(gone)
-        while not self._mail.empty():
-            _, reply = self._mail.get_nowait()
-            if reply is not None and not reply.done():
-                reply.set_exception(gone)
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:

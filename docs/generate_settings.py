@@ -1,0 +1,46 @@
+"""Writes docs/settings.md from the settings tree: `python docs/generate_settings.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from llamactl.config.settings import Settings
+from llamactl.config.variables import VARIABLES
+
+HEAD = """# Settings
+
+Precedence: defaults < `.env` < YAML file (with `${VAR}` and `${VAR:-default}`) < variables < flags.
+First file found: `LLAMACTL_CONFIG_PATH`, `./llamactl.yaml`, `./config.yaml`,
+`~/.config/llamactl/config.yaml`, `/etc/llamactl/config.yaml`. `llamactl config check` says what is
+wrong, and where. Accepted so that files of the Go llamactl load, and without effect in this
+version: the `vllm`, `mlx` and `docker` sections, `instances.configs_dir`, `instances.logging`,
+`instances.timeout_check_interval` and the connection numbers of `database`.
+
+| key | variable | default |
+|---|---|---|
+"""
+
+
+def rows(model: BaseModel, at: tuple[str, ...]) -> list[str]:
+    found = []
+    for name, field in type(model).model_fields.items():
+        path = (*at, field.alias or name)
+        value: Any = getattr(model, name)
+        if isinstance(value, BaseModel):
+            found += rows(value, path)
+        else:
+            names = [f"`{v}`" for v, (target, _) in VARIABLES.items() if target == path]
+            shown = list(value) if isinstance(value, tuple) else value
+            found.append(f"| `{'.'.join(path)}` | {', '.join(names)} | `{shown}` |")
+    return found
+
+
+def text() -> str:
+    return HEAD + "\n".join(rows(Settings(), ())) + "\n"
+
+
+if __name__ == "__main__":
+    (Path(__file__).parent / "settings.md").write_text(text(), encoding="utf-8")

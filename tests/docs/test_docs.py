@@ -1,0 +1,51 @@
+"""What can go stale is compared with the code."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+from llamactl.config.variables import VARIABLES
+from llamactl.core.lifecycle import to_mermaid
+
+ROOT = Path(__file__).parents[2]
+LONGEST = 300  # lines of a module
+# Longer for a reason: a table of two hundred flags; a state machine in one place
+LONGER = {"engine/flags.py": 460, "core/lifecycle.py": 400, "proxy/entry.py": 330}
+
+
+def test_the_lifecycle_diagram_is_current() -> None:
+    assert to_mermaid() in (ROOT / "docs/architecture.md").read_text()
+
+
+def test_the_map_names_every_package_and_every_path_it_names_exists() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    source = ROOT / "src/llamactl"
+    packages = [p.name for p in source.iterdir() if (p / "__init__.py").exists()]
+
+    assert [name for name in packages if f"`{name}`" not in text] == []
+    assert [p for p in re.findall(r"`(\w+/\w+\.py)`", text) if not (source / p).exists()] == []
+
+
+def test_every_setting_is_documented() -> None:
+    generated = runpy.run_path(str(ROOT / "docs/generate_settings.py"))["text"]()
+
+    assert (ROOT / "docs/settings.md").read_text() == generated
+    assert [name for name in VARIABLES if f"`{name}`" not in generated] == []
+
+
+def test_no_module_is_where_everything_happens() -> None:
+    source = ROOT / "src/llamactl"
+    sizes = {
+        str(p.relative_to(source)): len(p.read_text().splitlines()) for p in source.rglob("*.py")
+    }
+
+    assert {p: n for p, n in sizes.items() if n > LONGER.get(p, LONGEST)} == {}
+
+
+def test_readme_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+
+    for target in re.findall(r"^make (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE):
+        assert f"\n{target}:" in makefile
