@@ -67,8 +67,11 @@ class Relay:
         while True:
             connection = await self._pool.acquire((target.host, target.port), fresh=fresh)
             try:
-                connection.begin(head, head_only=scope["method"] == "HEAD")
-                await self._converse(connection, receive, send, body, chunked=_CHUNKED in head)
+                chunked = _CHUNKED in head
+                known = [_framed(c, chunked) for c in body.seen] if body.replayable else []
+                start = b"".join((head, *known))
+                connection.begin(start, head_only=scope["method"] == "HEAD")
+                await self._converse(connection, receive, send, body, chunked=chunked)
             except UpstreamDied:
                 # A pooled connection may have been closed by the engine at the moment we used
                 # it: then the same bytes go once more over a fresh one.
@@ -83,9 +86,7 @@ class Relay:
     async def _converse(
         self, connection: Connection, receive: Receive, send: Send, body: Body, *, chunked: bool
     ) -> None:
-        if body.replayable:
-            for chunk in body.seen:
-                await connection.write(_framed(chunk, chunked))
+        await connection.writable()
         feeding = asyncio.ensure_future(_feed(connection, receive, body, chunked=chunked))
         try:
             await connection.head()

@@ -23,7 +23,7 @@ _IDLE_S = 4.0  # engines close idle connections after 5 s (cpp-httplib's default
 # llama-server gives each open connection a thread of a small pool, idle ones too, and lets the
 # others wait until it closes them: keep far fewer than the threads that we ask it for, or a burst
 # stands still for five seconds.
-_MOST_IDLE = 8
+_MOST_IDLE = 32
 _KEEP_ALIVE = re.compile(rb"timeout=(\d+)")
 
 
@@ -67,6 +67,10 @@ class Connection(asyncio.Protocol):
         if self.closed:
             return  # the engine answered early, or died; reading tells which
         self._transport.write(data)
+        await self.writable()
+
+    async def writable(self) -> None:
+        """Wait until the engine has taken most of what was written."""
         if self._writable is not None:
             await self._writable
 
