@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,3 +47,11 @@ def test_a_form_of_a_page_can_not_change_anything(either: Served) -> None:
         )
 
     assert answer.status_code == 415
+
+
+def test_two_hosts_are_none(either: Served) -> None:
+    host, port = either.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as line:
+        line.sendall(b"GET /health HTTP/1.1\r\nHost: evil.example\r\nHost: localhost\r\n\r\n")
+
+        assert line.recv(100).startswith(b"HTTP/1.1 400")

@@ -192,3 +192,33 @@ def test_an_inference_key_reaches_inference_only(post: Post, inference_key: str)
     answer = post("/v1/lora-adapters", {"model": "chatty"}, key=inference_key)
 
     assert answer.status == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/v1/instances/%63hatty/proxy/health", 200),
+        ("/api/v1/instances/chatty%2Fproxy/health", 404),
+        ("/api/v1/instances/chatty/%70roxy/health", 404),
+    ],
+)
+def test_the_raw_proxy_reads_paths_before_decoding_them(
+    curl: Curl, post: Post, path: str, status: int
+) -> None:
+    curl("-X", "POST", "/api/v1/instances/chatty/start?wait=true")
+
+    answer = curl(path)
+
+    assert answer.status == status
+    assert status == 200 or answer.headers["x-llamactl-error"] == "not_found"
+
+
+def test_head_expect_and_chunked_bodies(curl: Curl, post: Post, tmp_path: Path) -> None:
+    curl("-X", "POST", "/api/v1/instances/chatty/start?wait=true")
+    body = tmp_path / "body.json"
+    body.write_text('{"model": "chatty", "prompt": "a", "max_tokens": 1}')
+    sent = ("-X", "POST", "-H", "Content-Type: application/json", "--data-binary", f"@{body}")
+
+    assert curl("-I", "/api/v1/instances/chatty/proxy/health").status == 200
+    assert curl(*sent, "-H", "Transfer-Encoding: chunked", "/v1/completions").status == 200
+    assert curl(*sent, "-H", "Expect: 100-continue", "/v1/completions").status in (100, 200)

@@ -18,6 +18,7 @@ from llamactl.core.errors import (
     Forbidden,
     HostNotAllowed,
     InstanceNotFound,
+    InvalidRequest,
     LlamactlError,
     MethodNotAllowed,
     ModelNotFound,
@@ -38,8 +39,8 @@ from llamactl.proxy.respond import AsgiApp, ClientGone, Receive, Scope, Send, se
 from llamactl.proxy.upstream import Pool
 from llamactl.proxy.websocket import Close, relay_websocket
 
-_RAW = re.compile(r"/api/v1/instances/([^/]+)/proxy(/.*)?\Z", re.DOTALL)
-_RAW_BYTES = re.compile(rb"/api/v1/instances/[^/]+/proxy")
+# matched before decoding, so that an encoded slash stays a part of a name or path
+_RAW = re.compile(rb"/api/v1/instances/([^/]+)/proxy(/.*)?\Z", re.DOTALL)
 log = logger("proxy")
 MayInfer = Callable[[str, str, str], bool]  # backend, method, path
 
@@ -86,7 +87,7 @@ class Entry:
             path = scope["path"]
             if path.startswith("/v1/") or path == "/v1":
                 await self._inference(scope, receive, send, headers)
-            elif match := _RAW.match(path):
+            elif match := _RAW.match(_raw_path(scope)):
                 await self._raw(scope, receive, send, headers, match)
             else:
                 await self._management(scope, receive, send)
@@ -100,6 +101,8 @@ class Entry:
     def _check_browser(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
         """Refuse foreign web pages: with auth off, any page could start commands."""
         host = headers.get(b"host", b"").decode("latin-1")
+        if sum(name == b"host" for name, _ in scope["headers"]) > 1:
+            raise InvalidRequest("the request has more than one Host header")
         if host and not host_allowed(host, self._hosts):
             raise HostNotAllowed(
                 f"the host name {host[:200]!r} is not ours; use a loopback name or an address, "
@@ -138,8 +141,7 @@ class Entry:
                 return
             model, body = await find_model(scope, receive)
             route = self._route(model, caller, scope)
-            raw = scope.get("raw_path") or path.encode()
-            await self._serve(scope, receive, send, route, raw, body)
+            await self._serve(scope, receive, send, route, _raw_path(scope), body)
         except LlamactlError as error:
             await send_error(send, error, private=caller.management)
 
@@ -215,19 +217,19 @@ class Entry:
         receive: Receive,
         send: Send,
         headers: Mapping[bytes, bytes],
-        match: re.Match[str],
+        match: re.Match[bytes],
     ) -> None:
         caller = self._caller(headers, required=self._management_auth)
         if not caller.management:
             raise Forbidden("the raw proxy needs a management key")
         route, ready = self._raw_target(match[1])
-        path = _RAW_BYTES.sub(b"", scope.get("raw_path") or scope["path"].encode(), count=1)
         sized = b"content-length" in headers or b"transfer-encoding" in headers
         body = Body(receive, [], more=sized)
         with self._leases.hold(route.id):
-            await self._exchange(scope, receive, send, ready, path or b"/", body)
+            await self._exchange(scope, receive, send, ready, match[2] or b"/", body)
 
-    def _raw_target(self, name: str) -> tuple[Route, ReadyInstance]:
+    def _raw_target(self, quoted: bytes) -> tuple[Route, ReadyInstance]:
+        name = unquote_to_bytes(quoted).decode("utf-8", "replace")
         route = self.table.get(name)
         if route is None:
             raise InstanceNotFound(f"there is no instance named {name[:140]!r}")
@@ -248,22 +250,27 @@ class Entry:
                 model, _ = await find_model({**scope, "headers": []}, receive)
                 route = self._route(model, caller, scope)
                 ready = route.ready or await self._starter.ensure_ready(route.name)
-                raw = scope.get("raw_path") or path.encode()
-            elif match := _RAW.match(path):
+                raw = _raw_path(scope)
+            elif match := _RAW.match(_raw_path(scope)):
                 caller = self._caller(headers, required=self._management_auth)
                 if not caller.management:
                     raise Forbidden("the raw proxy needs a management key")
                 route, ready = self._raw_target(match[1])
-                raw = _RAW_BYTES.sub(b"", scope.get("raw_path") or path.encode(), count=1)
+                raw = match[2] or b"/"
             else:
                 raise ModelNotFound("there is no WebSocket here")
             with self._leases.hold(route.id):
-                await relay_websocket(scope, receive, send, ready, unquote_to_bytes(raw).decode())
+                await relay_websocket(scope, receive, send, ready, raw.decode("latin-1"))
         except LlamactlError as error:
             log.info("websocket_refused", code=error.code)
             await send(
                 {"type": "websocket.close", "code": Close.POLICY, "reason": error.message[:120]}
             )
+
+
+def _raw_path(scope: Scope) -> bytes:
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return raw
 
 
 async def _unless_gone(
