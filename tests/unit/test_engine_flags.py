@@ -1,0 +1,99 @@
+"""The built-in engine's flags: llama-server's names on xllamacpp's fields."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import xllamacpp as xl
+
+from llamactl.engine.flags import NAMES, NEGATED, FlagError, apply, fields, usage
+
+
+def applied(*argv: str) -> xl.CommonParams:
+    params = xl.CommonParams()
+    apply(params, argv)
+    return params
+
+
+def test_flags_set_the_fields_they_name() -> None:
+    params = applied(
+        *("-m", "a.gguf", "-c", "512", "-ngl", "all", "-np", "3", "-t", "2", "--temp", "0.5"),
+        *("--no-cont-batching", "--flash-attn", "on", "-ctk", "q8_0", "--seed", "-1"),
+        *("--no-kv-offload", "--metrics", "--no-slots", "--tensor-split", "3,1", "--no-mmap"),
+        *(
+            "--reasoning-format",
+            "deepseek",
+            "--alias",
+            "x,y",
+            "--timeout",
+            "7",
+            "--host",
+            "127.0.0.2",
+        ),
+    )
+
+    assert (params.model.path, params.n_ctx, params.n_gpu_layers) == ("a.gguf", 512, -2)
+    assert (params.n_parallel, params.cpuparams.n_threads, params.cont_batching) == (3, 2, False)
+    assert (params.sampling.temp, params.sampling.seed) == (0.5, xl.LLAMA_DEFAULT_SEED)
+    assert params.cache_type_k == xl.ggml_type.GGML_TYPE_Q8_0
+    assert params.flash_attn_type == xl.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
+    assert (params.no_kv_offload, params.endpoint_metrics, params.endpoint_slots) == (
+        True,
+        True,
+        False,
+    )
+    assert params.tensor_split[:3] == [3.0, 1.0, 0.0]
+    assert params.load_mode == xl.llama_load_mode.LLAMA_LOAD_MODE_NONE
+    assert params.reasoning_format == xl.common_reasoning_format.COMMON_REASONING_FORMAT_DEEPSEEK
+    assert (params.model_alias, params.timeout_read, params.hostnames) == (
+        {"x", "y"},
+        7,
+        ["127.0.0.2"],
+    )
+
+
+def test_reranking_asks_for_rank_pooling() -> None:
+    params = applied("--reranking")
+
+    assert params.embedding
+    assert params.pooling_type == xl.llama_pooling_type.LLAMA_POOLING_TYPE_RANK
+
+
+def test_a_schema_becomes_a_grammar(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text('{"type": "boolean"}')
+
+    assert "boolean" in applied("-jf", str(tmp_path / "s.json")).sampling.grammar.grammar
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("--nothing",),
+        ("stray",),
+        ("--model",),
+        ("-c", "many"),
+        ("--pooling", "fish"),
+        ("--no-model",),
+        ("--chat-template-file", "/nowhere"),
+        ("--json-schema", "{"),
+        ("--rope-scale", "0"),
+        ("--", "x"),
+    ],
+)
+def test_what_does_not_fit_is_refused(argv: tuple[str, ...]) -> None:
+    with pytest.raises(FlagError):
+        applied(*argv)
+
+
+def test_every_name_stands_for_a_field_that_is_there() -> None:
+    known = {path for path, _ in fields(xl.CommonParams())}
+
+    assert [p for p in (*NAMES.values(), *NEGATED.values()) if p not in known] == []
+
+
+def test_help_names_every_field() -> None:
+    text = usage()
+
+    for flag in ("--ctx-size", "-ngl", "--embedding", "--swa-full", "--mirostat", "LLAMA_API_KEY"):
+        assert flag in text
