@@ -47,6 +47,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def healthy(port: int) -> bool:
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+
+
 def bare_engine(model: Path) -> float:
     """Milliseconds from the engine's command to its first healthy answer, then end it."""
     port = free_port()
@@ -57,15 +66,9 @@ def bare_engine(model: Path) -> float:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as engine:
-        while True:
-            try:
-                connection = http.client.HTTPConnection("127.0.0.1", port)
-                connection.request("GET", "/health")
-                if connection.getresponse().status == 200:
-                    break
-            except OSError:
-                # as rarely as llamactl asks: on two cores the asking slows the loading down
-                time.sleep(max(0.002, 0.05 * (time.perf_counter() - began)))
+        while not healthy(port):
+            # as rarely as llamactl asks: on two cores the asking slows the loading down
+            time.sleep(max(0.002, 0.05 * (time.perf_counter() - began)))
         taken = (time.perf_counter() - began) * 1000
         engine.terminate()
     return taken
