@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -62,3 +63,13 @@ def test_the_engine_refuses_unknown_flags_and_ends_at_sigterm(tiny_model: Path) 
         assert running.wait(10) == -signal.SIGTERM
     assert line.startswith("engine listens on http://127.0.0.1:")
     assert (unknown.returncode, "unknown flag: --nothing" in unknown.stderr) == (2, True)
+
+
+def test_the_log_is_json_by_setting(tmp_path: Path, tiny_model: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    with serve(data, {"LLAMACTL_LOG_FORMAT": "json"}) as server:
+        server.request("POST", "/api/v1/instances/x", {"model": str(tiny_model), "ctx_size": 256})
+
+    rows = [line for line in (tmp_path / "data.err").read_text().splitlines() if line[:1] == "{"]
+    assert "instance_ready" in [json.loads(row)["event"] for row in rows]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from reference.conftest import Answer, Curl
+from support.served import Served
 
 Post = Callable[..., Answer]
 _numbers = itertools.count()
@@ -216,3 +217,20 @@ def test_the_story_of_an_instance_is_told(
     states = [row["to_state"] for row in story]
     assert states == ["starting", "ready", "draining", "stopping", "stopped"]
     assert story[0]["cause"] == "created"
+
+
+def test_a_log_is_followed_as_it_grows(
+    served: Served, post: Post, definition: dict[str, Any], name: str
+) -> None:
+    post(f"/api/v1/instances/{name}", definition)
+
+    with (
+        served.client() as client,
+        client.stream("GET", f"/api/v1/instances/{name}/logs?lines=1&follow=true") as log,
+    ):
+        lines = log.iter_lines()
+        next(lines)
+        post("/v1/completions", {"model": name, "prompt": "a", "max_tokens": 1})
+        grown = next(line for line in lines if "print_timing" in line or "launch_slot" in line)
+
+    assert grown
