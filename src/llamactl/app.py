@@ -9,8 +9,6 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from starlette.middleware.cors import CORSMiddleware
-
 from llamactl.api import Services, build_api
 from llamactl.backends import BACKENDS
 from llamactl.config import Settings
@@ -24,7 +22,7 @@ from llamactl.core.errors import DataDirUnusable, EngineMissing
 from llamactl.core.routes import RouteTable
 from llamactl.policy.access import KeyRing
 from llamactl.policy.admission import Limits
-from llamactl.proxy import Entry, LeaseBook
+from llamactl.proxy import Front, LeaseBook
 from llamactl.runtime import CommandEngineProbe, LocalMachine, find_engine
 from llamactl.store import Database, SqlInstanceStore, SqlKeyStore
 
@@ -87,7 +85,7 @@ class DataDir:
 
 
 class Application:
-    """Everything, wired. `start` before serving, `stop` after; `asgi` is what to serve."""
+    """Everything, wired. `start` before `front` serves, `stop` after."""
 
     def __init__(
         self, settings: Settings, environ: Mapping[str, str], soft_files: int | None = None
@@ -108,30 +106,23 @@ class Application:
         )
         self.keys = Keys(self.ring, SqlKeyStore(self._database), self._registry)
         self.engine = CommandEngineProbe(settings.backends.llama_cpp)
-        self.entry = self._entry()
-        self.asgi = _with_cors(self.entry, settings)
+        self.front = self._front()
         self._flushing: asyncio.Task[None] | None = None
 
-    def _entry(self) -> Entry:
-        settings = self.settings
-        server, auth = settings.server, settings.auth
-        api = build_api(Services(settings, self.instances, self.keys, self.ring, self.engine))
-        return Entry(
+    def _front(self) -> Front:
+        api = build_api(Services(self.settings, self.instances, self.keys, self.ring, self.engine))
+        return Front(
+            self.settings,
             management=api,
             keys=self.ring,
             used=lambda: self.keys.used,
             leases=self.leases,
-            starter=OnDemand(self._registry, self.scheduler, settings),
+            starter=OnDemand(self._registry, self.scheduler, self.settings),
             may_infer=lambda backend, method, path: BACKENDS[backend].is_inference(method, path),
-            allowed_hosts=frozenset(h.lower() for h in (*server.allowed_hosts, server.host)),
-            allowed_origins=frozenset(server.allowed_origins),
-            require_inference_auth=auth.require_inference_auth,
-            require_management_auth=auth.require_management_auth,
-            response_headers=settings.backends.llama_cpp.response_headers,
         )
 
     def _publish(self, table: RouteTable) -> None:
-        self.entry.table = table
+        self.front.publish(table)
 
     async def start(self) -> None:
         """Open the store and take in what it knows; starts what was wanted on."""
@@ -147,7 +138,7 @@ class Application:
         if self._flushing is not None:
             self._flushing.cancel()
         await self.keys.flush()
-        self.entry.pool.close()
+        await self.front.close()
         await self._database.close()
         self.data_dir.close()
 
@@ -170,15 +161,3 @@ def _limits(settings: Settings) -> Limits:
     running = given.max_running_instances
     groups = {name: n for name, n in given.group_limits.items() if n >= 0}
     return Limits(running if running >= 0 else None, groups)
-
-
-def _with_cors(entry: Entry, settings: Settings) -> CORSMiddleware | Entry:
-    server = settings.server
-    if not server.allowed_origins:
-        return entry
-    return CORSMiddleware(
-        entry,
-        allow_origins=server.allowed_origins,
-        allow_methods=["GET", "POST", "PUT", "DELETE", "OPTIONS"],
-        allow_headers=server.allowed_headers,
-    )

@@ -11,8 +11,14 @@ from llamactl.core.lifecycle import to_mermaid
 
 ROOT = Path(__file__).parents[2]
 LONGEST = 300  # lines of a module
-# Longer for a reason: a table of two hundred flags; a state machine in one place
-LONGER = {"engine/flags.py": 460, "core/lifecycle.py": 400, "proxy/entry.py": 330}
+# Longer for a reason: a table of two hundred flags; two state machines and a
+# connection's callbacks, each in one place
+LONGER = {
+    "engine/flags.py": 460,
+    "core/lifecycle.py": 400,
+    "proxy/downstream.py": 320,
+    "proxy/exchange.py": 380,
+}
 
 
 def test_the_lifecycle_diagram_is_current() -> None:

@@ -17,8 +17,6 @@ from llamactl.core.errors import LlamactlError
 from llamactl.observe import configure
 
 if TYPE_CHECKING:
-    import uvicorn
-
     from llamactl.app import Application
 
 
@@ -74,8 +72,6 @@ def _raise_file_limit() -> int:
 
 
 async def _run(loaded: Loaded, listener: socket.socket) -> None:
-    import uvicorn
-
     from llamactl.app import Application
 
     port = listener.getsockname()[1]
@@ -83,25 +79,13 @@ async def _run(loaded: Loaded, listener: socket.socket) -> None:
     settings = loaded.settings.model_copy(update={"server": server_settings})
     app = Application(settings, os.environ, _raise_file_limit())
     await app.start()
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app.asgi,
-            http="httptools",
-            ws="websockets-sansio",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=75,
-            h11_max_incomplete_event_size=None,
-        )
-    )
-    ending = _until_told(app, server)
+    told = _hear_signals(app)
+    await app.front.listen(listener)
     _announce(app, loaded, port)
-    # uvicorn would install handlers of its own; ours stop the models first
-    await server._serve([listener])
-    ending.cancel()
+    await told.wait()
+    running = app.leases.total()
+    typer.echo(f"stopping ({running} requests running; Ctrl-C again ends them)", err=True)
+    await app.stop()
 
 
 def _announce(app: Application, loaded: Loaded, port: int) -> None:
@@ -118,25 +102,17 @@ def _announce(app: Application, loaded: Loaded, port: int) -> None:
         typer.echo(f"  API docs  http://{settings.server.host}:{port}/swagger/")
 
 
-def _until_told(app: Application, server: uvicorn.Server) -> asyncio.Task[None]:
-    """First signal: stop the models, then the server. Second: end everything at once."""
+def _hear_signals(app: Application) -> asyncio.Event:
+    """Set by the first signal: stop the models, then the server. The second ends all at once."""
     told = asyncio.Event()
 
     def hear() -> None:
         if told.is_set():
             app.kill()
-            server.force_exit = True
+            app.front.cut()
         told.set()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, hear)
-
-    async def end() -> None:
-        await told.wait()
-        running = app.leases.total()
-        typer.echo(f"stopping ({running} requests running; Ctrl-C again ends them)", err=True)
-        await app.stop()
-        server.should_exit = True
-
-    return asyncio.create_task(end())
+    return told

@@ -40,6 +40,15 @@ class ServerSettings(_Section):
     allowed_headers: Words = ("*",)
     allowed_hosts: Words = ()  # names, beside loopback ones, that may stand in Host
     enable_swagger: bool | None = None  # None: on loopback only
+    max_connections: int = Field(4096, ge=1)  # of clients
+    max_header_size: int = Field(64 << 10, ge=1024)  # bytes
+    max_json_size: int = Field(64 << 20, ge=1024)  # bytes of a request's body
+    max_upload_size: int = Field(512 << 20, ge=1024)  # bytes of a multipart or raw-proxy body
+    header_timeout: float = Field(30, gt=0)  # seconds until a request's headers are whole
+    body_timeout: float = Field(60, gt=0)  # seconds without a byte of a request's body
+    keep_alive_timeout: float = Field(75, gt=0)  # seconds that an idle connection is kept
+    first_byte_timeout: float = Field(3600, gt=0)  # seconds until an engine begins its answer
+    stream_idle_timeout: float = Field(600, gt=0)  # seconds without a byte of an answer
 
 
 class DockerSettings(_Section):

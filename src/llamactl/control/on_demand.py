@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from llamactl.config import Settings
 from llamactl.control.instances import start_failed
@@ -17,9 +18,10 @@ from llamactl.core.errors import (
     WaitOver,
 )
 from llamactl.core.instance import policies
-from llamactl.core.lifecycle import StartRequested, State
+from llamactl.core.lifecycle import Desired, StartRequested, State
 from llamactl.core.routes import ReadyInstance
 
+_DEATH_KNOWN_S = 1.0  # a process's end is known in milliseconds
 _GOING = (State.DRAINING, State.STOPPING)
 
 
@@ -55,6 +57,18 @@ class OnDemand:
             ) from exc
         finally:
             self.waiting -= 1
+
+    async def outlived(self, name: str, generation: int) -> bool:
+        try:
+            runner = self._registry.get(name).unit.runner
+        except InstanceNotFound:
+            return False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DEATH_KNOWN_S):
+                await runner.wait(
+                    lambda n: n.state is not State.READY or n.generation != generation
+                )
+        return runner.now.desired is Desired.RUNNING
 
     async def _until_ready(self, member: Member) -> ReadyInstance:
         runner = member.unit.runner

@@ -114,6 +114,18 @@ class BodyTooLarge(CallerError):
     status = 413
 
 
+class HeaderTooLarge(CallerError):
+    code = "header_too_large"
+    status = 431
+
+
+class RequestTimeout(CallerError):
+    """The client did not send its request in time."""
+
+    code = "request_timeout"
+    status = 408
+
+
 class UnsupportedMediaType(CallerError):
     code = "unsupported_media_type"
     status = 415
@@ -128,6 +140,10 @@ class CapacityError(LlamactlError):
 
 class QueueFull(CapacityError):
     code = "queue_full"
+
+
+class TooManyConnections(CapacityError):
+    code = "too_many_connections"
 
 
 class WaitOver(CapacityError):
@@ -164,6 +180,13 @@ class UpstreamUnreachable(BackendError):
 
 class UpstreamDied(BackendError):
     code = "upstream_died"
+
+
+class UpstreamSilent(BackendError):
+    """Not a byte of the answer came in time."""
+
+    code = "upstream_silent"
+    status = 504
 
 
 class EnvironmentFault(LlamactlError):

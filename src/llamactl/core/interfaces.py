@@ -144,6 +144,13 @@ class OnDemandStarter(Protocol):
         """Return where the instance answers, once it does. Cancelling leaves the queue."""
         ...
 
+    async def outlived(self, name: str, generation: int) -> bool:
+        """After its engine fell silent: may a request be tried on the instance once more?
+
+        Waits a moment for the end of that generation to be known. False if it was stopped.
+        """
+        ...
+
 
 class EngineProbe(Protocol):
     """Asks the configured engine about itself."""

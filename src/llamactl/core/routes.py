@@ -17,6 +17,11 @@ class ReadyInstance:
     port: int
     key: str  # the engine's own key for this start; "" where the engine knows none
     generation: int
+    headers: bytes = field(init=False, repr=False, compare=False)  # Host and key, as sent
+
+    def __post_init__(self) -> None:
+        key = f"authorization: Bearer {self.key}\r\n" if self.key else ""
+        object.__setattr__(self, "headers", f"host: {self.host}:{self.port}\r\n{key}".encode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,21 +21,27 @@ class LeaseBook:
     def __repr__(self) -> str:
         return f"<LeaseBook {sum(self._held.values())} held>"
 
-    @contextmanager
-    def hold(self, instance_id: str) -> Iterator[None]:
+    def take(self, instance_id: str) -> None:
         self._held[instance_id] += 1
         self._used[instance_id] = time.monotonic()
+
+    def give_back(self, instance_id: str) -> None:
+        self._used[instance_id] = time.monotonic()
+        left = self._held[instance_id] = self._held[instance_id] - 1
+        if left == 0:
+            del self._held[instance_id]
+            for waiter in self._waiters.pop(instance_id, ()):
+                if not waiter.done():
+                    waiter.set_result(None)
+            self.on_free()
+
+    @contextmanager
+    def hold(self, instance_id: str) -> Iterator[None]:
+        self.take(instance_id)
         try:
             yield
         finally:
-            self._used[instance_id] = time.monotonic()
-            left = self._held[instance_id] = self._held[instance_id] - 1
-            if left == 0:
-                del self._held[instance_id]
-                for waiter in self._waiters.pop(instance_id, ()):
-                    if not waiter.done():
-                        waiter.set_result(None)
-                self.on_free()
+            self.give_back(instance_id)
 
     def count(self, instance_id: str) -> int:
         return self._held.get(instance_id, 0)

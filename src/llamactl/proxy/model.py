@@ -2,73 +2,73 @@
 
 from __future__ import annotations
 
+from typing import Protocol
 from urllib.parse import parse_qs
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
-from llamactl.core.errors import BodyTooLarge, MalformedBody
+from llamactl.core.errors import MalformedBody, UnsupportedMediaType
 from llamactl.policy.body import checked_model, model_of_json
-from llamactl.proxy.relay import Body
-from llamactl.proxy.respond import ClientGone, Receive, Scope
+from llamactl.proxy.request import Request
 
-MOST_JSON = 64 << 20  # bytes
 _LONGEST_MODEL = 4096
 
 
-async def find_model(scope: Scope, receive: Receive) -> tuple[str, Body]:
-    """The model's name, and the body with what was read of it still in place.
+class Finder(Protocol):
+    """Reads a body for its model. Raises MalformedBody or ModelMissing."""
 
-    Raises MalformedBody, ModelMissing, BodyTooLarge or ClientGone.
-    """
-    headers = dict(scope["headers"])
-    kind, options = parse_options_header(headers.get(b"content-type", b""))
-    if kind == b"multipart/form-data":
-        boundary = options.get(b"boundary", b"")
-        if not boundary:
-            raise MalformedBody("the multipart body has no boundary")
-        return await _of_multipart(receive, boundary)
-    if b"content-length" not in headers and b"transfer-encoding" not in headers:
-        named = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("model", [])
-        return checked_model(named[0] if named else None), Body(receive, [], more=False)
-    chunks, size = [], 0
-    more = True
-    while more:
-        chunk, more = await _receive(receive)
-        size += len(chunk)
-        if size > MOST_JSON:
-            raise BodyTooLarge(f"the request body is larger than {MOST_JSON >> 20} MiB")
-        chunks.append(chunk)
-    return model_of_json(b"".join(chunks)), Body(receive, chunks, more=False)
+    def feed(self, data: bytes) -> str | None:
+        """Read on; the model's name once it is known."""
+        ...
+
+    def end(self, chunks: list[bytes]) -> str:
+        """The model's name, now that `chunks` are the whole body."""
+        ...
 
 
-async def _receive(receive: Receive) -> tuple[bytes, bool]:
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise ClientGone
-    return message.get("body", b""), message.get("more_body", False)
+def finder_for(request: Request) -> Finder:
+    """Raises MalformedBody or UnsupportedMediaType."""
+    if not request.has_body:
+        return QueryModel(request.query)
+    if request.fields.get(b"content-encoding", b"identity") != b"identity":
+        raise UnsupportedMediaType("compressed request bodies can't be routed; send it plain")
+    content_type = request.fields.get(b"content-type", b"")
+    if content_type[:10].lower() != b"multipart/":
+        return JsonModel()
+    boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
+    if not boundary:
+        raise MalformedBody("the multipart body has no boundary")
+    return MultipartModel(boundary)
 
 
-async def _of_multipart(receive: Receive, boundary: bytes) -> tuple[str, Body]:
-    """Read until the `model` field is whole; the rest stays on the wire."""
-    form = _ModelField(boundary)
-    chunks: list[bytes] = []
-    size, more = 0, True
-    while more and form.model is None:
-        chunk, more = await _receive(receive)
-        size += len(chunk)
-        if size > MOST_JSON:
-            raise BodyTooLarge(
-                f'no "model" field within the first {MOST_JSON >> 20} MiB; send it before the file'
-            )
-        chunks.append(chunk)
-        form.feed(chunk)
-    return checked_model(form.model), Body(receive, chunks, more=more)
+class JsonModel:
+    """The top-level `model` of a JSON object: known when the body is whole, and valid."""
+
+    def feed(self, data: bytes) -> str | None:
+        return None
+
+    def end(self, chunks: list[bytes]) -> str:
+        return model_of_json(chunks[0] if len(chunks) == 1 else b"".join(chunks))
 
 
-class _ModelField:
-    """Listens to a multipart parser for the one field that we need."""
+class QueryModel:
+    """`?model=` of a request without a body."""
+
+    def __init__(self, query: bytes) -> None:
+        self._query = query
+
+    def feed(self, data: bytes) -> str | None:
+        return None
+
+    def end(self, chunks: list[bytes]) -> str:
+        named = parse_qs(self._query.decode("latin-1")).get("model", [])
+        return checked_model(named[0] if named else None)
+
+
+class MultipartModel:
+    """The `model` field, known as soon as it is whole; the rest may still be on the wire."""
 
     def __init__(self, boundary: bytes) -> None:
         self.model: str | None = None
@@ -87,11 +87,15 @@ class _ModelField:
             },
         )
 
-    def feed(self, chunk: bytes) -> None:
+    def feed(self, data: bytes) -> str | None:
         try:
-            self._parser.write(chunk)
+            self._parser.write(data)
         except FormParserError as exc:
             raise MalformedBody(f"the multipart body is malformed: {exc}") from exc
+        return None if self.model is None else checked_model(self.model)
+
+    def end(self, chunks: list[bytes]) -> str:
+        return checked_model(self.model)
 
     def _begin(self) -> None:
         self._name = self._header = self._value = b""

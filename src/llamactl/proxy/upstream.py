@@ -1,24 +1,17 @@
-"""Pooled keep-alive HTTP/1.1 connections to engines, on httptools. One exchange at a time.
-
-Both directions have back-pressure: `write` waits while the engine does not read, and reading
-pauses while nobody takes what came.
-"""
+"""Pooled keep-alive HTTP/1.1 connections to engines, on httptools. One exchange at a time."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-import time
-from collections import deque
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import httptools
 
-from llamactl.core.errors import UpstreamDied, UpstreamUnreachable
-from llamactl.proxy.respond import ClientGone
+from llamactl.core.errors import UpstreamUnreachable
+from llamactl.proxy.request import Headers
 
 Address = tuple[str, int]
-_HIGH_WATER = 1 << 18  # bytes of an answer that wait for the client before reading pauses
 _IDLE_S = 4.0  # engines close idle connections after 5 s (cpp-httplib's default)
 # llama-server gives each open connection a thread of a small pool, idle ones too, and lets the
 # others wait until it closes them: keep far fewer than the threads that we ask it for, or a burst
@@ -27,106 +20,75 @@ _MOST_IDLE = 32
 _KEEP_ALIVE = re.compile(rb"timeout=(\d+)")
 
 
+class Sink(Protocol):
+    """Takes an answer as it comes from an engine."""
+
+    def answered(self, status: int, headers: Headers, *, sized: bool) -> None: ...
+
+    def data(self, chunk: bytes) -> None: ...
+
+    def flush(self) -> None:
+        """What arrived together has been handed over; more comes later."""
+        ...
+
+    def complete(self) -> None: ...
+
+    def lost(self, reason: str) -> None: ...
+
+    def pause_sending(self) -> None:
+        """The engine takes the request more slowly than it comes."""
+        ...
+
+    def resume_sending(self) -> None: ...
+
+
 class Connection(asyncio.Protocol):
-    """Belongs to one exchange between `acquire` and `release`."""
+    """Serves one sink at a time, from `begin` to its `complete` or `lost`."""
 
     def __init__(self, address: Address) -> None:
         self.address = address
         self.reused = False
         self.closed = False
+        self.reusable = False
         self.idle_until = 0.0
-        self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.complete = False
-        self.answered = False
-        self._abandoned = False
+        self._idle_s = _IDLE_S
+        self._sink: Sink | None = None
+        self._headers: Headers = []
+        self._answered = False
         self._head_only = False
         self._sized = False
-        self._keep = False
-        self._idle_s = _IDLE_S
-        self._chunks: deque[bytes] = deque()
-        self._waiting = 0
-        self._paused = False
-        self._wakeup: asyncio.Future[None] | None = None
-        self._writable: asyncio.Future[None] | None = None
         self._parser: Any = None
+        self._reading = True
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until connected
 
     # The exchange.
 
-    def begin(self, head: bytes, *, head_only: bool) -> None:
-        """Send a request's head. `head_only`: its answer has no body (HEAD)."""
-        self.status, self.headers = 0, []
-        self.complete = self.answered = self._abandoned = self._sized = self._keep = False
+    def begin(self, sink: Sink, data: list[bytes], *, head_only: bool) -> None:
+        """Send a request's head and what there is of its body. `head_only`: HEAD."""
+        self._sink = sink
+        self._headers = []
+        self._answered = self._sized = self.reusable = False
         self._head_only = head_only
-        self._idle_s = _IDLE_S
         self._parser = httptools.HttpResponseParser(self)
-        self._transport.write(head)
+        self._transport.writelines(data)
 
-    async def write(self, data: bytes) -> None:
-        if self.closed:
-            return  # the engine answered early, or died; reading tells which
-        self._transport.write(data)
-        await self.writable()
+    def write(self, data: bytes) -> None:
+        if not self.closed:
+            self._transport.write(data)
 
-    async def writable(self) -> None:
-        """Wait until the engine has taken most of what was written."""
-        if self._writable is not None:
-            await self._writable
+    def pause_reading(self) -> None:
+        if self._reading and not self.closed:
+            self._reading = False
+            self._transport.pause_reading()
 
-    async def head(self) -> None:
-        """Wait for status and headers. Raises UpstreamDied."""
-        while not self.answered:
-            if self.closed:
-                raise UpstreamDied("the engine closed the connection before it answered")
-            await self._next()
-
-    async def read(self) -> bytes:
-        """The next bytes of the body, all that came together; b"" at its end."""
-        while not self._chunks:
-            if self.complete:
-                return b""
-            if self.closed:
-                raise UpstreamDied("the engine closed the connection in the middle of its answer")
-            await self._next()
-        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._chunks.clear()
-        self._waiting = 0
-        if self._paused and not self.closed:
-            self._paused = False
+    def resume_reading(self) -> None:
+        if not self._reading and not self.closed:
+            self._reading = True
             self._transport.resume_reading()
-        return data
-
-    async def _next(self) -> None:
-        if self._abandoned:
-            raise ClientGone
-        self._wakeup = asyncio.get_running_loop().create_future()
-        try:
-            await self._wakeup
-        finally:
-            self._wakeup = None
-        if self._abandoned:
-            raise ClientGone
-
-    def abandon(self) -> None:
-        """The client left: whoever waits for the engine stops waiting, with ClientGone."""
-        self._abandoned = True
-        self._wake()
-
-    @property
-    def exhausted(self) -> bool:
-        """The whole answer was read."""
-        return self.complete and not self._chunks
-
-    @property
-    def reusable(self) -> bool:
-        return self.complete and self._keep and not self.closed and not self._chunks
-
-    def rest(self) -> None:
-        self._parser = None
-        self.idle_until = time.monotonic() + self._idle_s
 
     def close(self) -> None:
+        """Cut the connection; the sink hears nothing more."""
+        self._sink = None
         self.closed = True
         self._transport.abort()
 
@@ -136,73 +98,79 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
 
     def data_received(self, data: bytes) -> None:
-        if self._parser is None:  # nobody asked: not to be trusted any more
+        sink = self._sink
+        if sink is None:  # nobody asked: not to be trusted any more
             self.close()
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self.close()
-        except httptools.HttpParserError:
-            self.close()
-        self._wake()
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
+            self._lose(f"what the engine sent is not HTTP: {exc}")
+            return
+        if self._sink is sink:
+            sink.flush()
 
     def eof_received(self) -> None:
         return None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
-        if self.answered and not self._sized and exc is None:
-            self.complete = True  # such an answer ends with its connection
-        self._wake()
-        self.resume_writing()
+        if self._answered and not self._sized and exc is None:
+            self._complete()  # such an answer ends with its connection
+        else:
+            self._lose("the engine closed the connection")
 
     def pause_writing(self) -> None:
-        if self._writable is None:
-            self._writable = asyncio.get_running_loop().create_future()
+        if self._sink is not None:
+            self._sink.pause_sending()
 
     def resume_writing(self) -> None:
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
-        self._writable = None
+        if self._sink is not None:
+            self._sink.resume_sending()
 
-    def _wake(self) -> None:
-        if self._wakeup is not None and not self._wakeup.done():
-            self._wakeup.set_result(None)
+    def _lose(self, reason: str) -> None:
+        sink = self._sink
+        self.close()
+        if sink is not None:
+            sink.lost(reason)
+
+    def _complete(self) -> None:
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            self.idle_until = asyncio.get_running_loop().time() + self._idle_s
+            sink.complete()
 
     # httptools' side.
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._answered:
+            return  # a trailer
         lower = name.lower()
         if lower in (b"content-length", b"transfer-encoding"):
             self._sized = True
         elif lower == b"keep-alive" and (found := _KEEP_ALIVE.search(value)):
             self._idle_s = min(_IDLE_S, int(found[1]) - 1.0)
-        self.headers.append((lower, value))
+        self._headers.append((lower, value))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
         if status < 200:  # noqa: PLR2004  an interim answer: the real one follows
-            self.headers = []
+            self._headers = []
             return
-        self.status = status
-        self._keep = self._parser.should_keep_alive()
-        self.answered = True
+        self._answered = True
+        self.reusable = self._parser.should_keep_alive() and not self._head_only
+        if self._sink is not None:
+            self._sink.answered(status, self._headers, sized=self._sized)
         if self._head_only:
-            self.complete, self._keep = True, False
+            self._complete()
 
     def on_body(self, body: bytes) -> None:
-        if self._head_only:
-            return
-        self._chunks.append(body)
-        self._waiting += len(body)
-        if self._waiting > _HIGH_WATER and not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
+        if self._sink is not None:
+            self._sink.data(body)
 
     def on_message_complete(self) -> None:
-        if self.answered:
-            self.complete = True
+        if self._answered:
+            self._complete()
 
 
 class Pool:
@@ -214,16 +182,20 @@ class Pool:
     def __repr__(self) -> str:
         return f"<Pool {sum(map(len, self._idle.values()))} idle>"
 
-    async def acquire(self, address: Address, *, fresh: bool = False) -> Connection:
-        """An idle connection, or a new one. Raises UpstreamUnreachable."""
+    def take(self, address: Address) -> Connection | None:
+        """An idle connection, if there is one."""
         idle = self._idle.get(address)
-        now = time.monotonic()
-        while idle and not fresh:
+        now = asyncio.get_running_loop().time()
+        while idle:
             connection = idle.pop()
             if not connection.closed and connection.idle_until > now:
                 connection.reused = True
                 return connection
             connection.close()
+        return None
+
+    async def connect(self, address: Address) -> Connection:
+        """A new connection. Raises UpstreamUnreachable."""
         try:
             _, made = await asyncio.get_running_loop().create_connection(
                 lambda: Connection(address), *address
@@ -233,18 +205,16 @@ class Pool:
         return made
 
     def release(self, connection: Connection) -> None:
+        """Keep a connection whose exchange is complete, if it can serve again."""
         idle = self._idle.setdefault(connection.address, [])
-        if connection.reusable and len(idle) < _MOST_IDLE:
-            connection.rest()
+        if connection.reusable and not connection.closed and len(idle) < _MOST_IDLE:
+            connection.resume_reading()
             idle.append(connection)
         else:
             connection.close()
 
-    def drop(self, address: Address) -> None:
-        """Close what is idle at an address that serves no more."""
-        for connection in self._idle.pop(address, ()):
-            connection.close()
-
     def close(self) -> None:
-        for address in list(self._idle):
-            self.drop(address)
+        for idle in self._idle.values():
+            for connection in idle:
+                connection.close()
+        self._idle.clear()

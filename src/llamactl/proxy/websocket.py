@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
 from enum import IntEnum
+from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from llamactl.core.errors import UpstreamUnreachable
+from llamactl.core.errors import LlamactlError, NotRunning, UpstreamUnreachable
 from llamactl.core.routes import ReadyInstance
-from llamactl.proxy.respond import Receive, Scope, Send
+from llamactl.observe import logger
+from llamactl.proxy.entry import Entry
+from llamactl.proxy.request import Request
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+log = logger("proxy")
 
 
 class Close(IntEnum):
@@ -18,6 +28,33 @@ class Close(IntEnum):
 
     NORMAL = 1000
     POLICY = 1008
+
+
+class WebSockets:
+    """The ASGI application behind WebSocket connections."""
+
+    def __init__(self, entry: Entry) -> None:
+        self._entry = entry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raw: bytes = scope.get("raw_path") or scope["path"].encode()
+        query: bytes = scope.get("query_string", b"")
+        target = raw + b"?" + query if query else raw
+        request = Request(b"GET", target, list(scope["headers"]), http_1_0=False, keep_alive=False)
+        relay = self._entry.relay
+        try:
+            route, path, may_start = self._entry.websocket_route(request)
+            ready = route.ready
+            if ready is None and not may_start:
+                raise NotRunning(f"{route.name} is not running; start it first")
+            if ready is None:
+                ready = await relay.starter.ensure_ready(route.name)
+            with relay.leases.hold(route.id):
+                await relay_websocket(scope, receive, send, ready, path.decode("latin-1"))
+        except LlamactlError as error:
+            log.info("websocket_refused", code=error.code, reason=error.message)
+            reason = error.message[:120]
+            await send({"type": "websocket.close", "code": Close.POLICY, "reason": reason})
 
 
 async def relay_websocket(

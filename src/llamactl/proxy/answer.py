@@ -1,0 +1,54 @@
+"""An engine's answer on its way to the client: its head, its framing, what waits to be written."""
+
+from __future__ import annotations
+
+from llamactl.proxy.headers import answer_head
+from llamactl.proxy.request import Headers, Request
+
+_NO_BODY = (204, 304)  # RFC 9110, 15.3.5 and 15.4.5
+
+
+class Answer:
+    """A body of known length goes as it is; any other in chunks, to HTTP/1.0 until the close."""
+
+    __slots__ = ("_chunked", "_pending", "_unwritten_head", "is_event_stream", "keep")
+
+    def __init__(
+        self, request: Request, status: int, headers: Headers, extra: Headers, *, keep: bool
+    ) -> None:
+        """`keep`: may the client's connection be used again?"""
+        fields = dict(headers)
+        bodiless = request.method == b"HEAD" or status in _NO_BODY
+        unsized = b"content-length" not in fields and not bodiless
+        self.keep = keep and not (unsized and request.http_1_0)
+        self.is_event_stream = (
+            unsized
+            and b"content-encoding" not in fields
+            and fields.get(b"content-type", b"").startswith(b"text/event-stream")
+        )
+        self._chunked = unsized and not request.http_1_0
+        self._pending: list[bytes] = []
+        head = answer_head(status, headers, extra, chunked=self._chunked, keep=self.keep)
+        self._unwritten_head = [head]
+
+    def add(self, data: bytes) -> None:
+        self._pending.append(data)
+
+    def take(self) -> list[bytes]:
+        """What is to be written now; what came together as one chunk."""
+        parts, pending = self._unwritten_head, self._pending
+        self._unwritten_head = []
+        if not pending:
+            return parts
+        self._pending = []
+        if not self._chunked:
+            return parts + pending
+        size = len(pending[0]) if len(pending) == 1 else sum(map(len, pending))
+        return [*parts, b"%x\r\n" % size, *pending, b"\r\n"]
+
+    def end(self) -> list[bytes]:
+        """What is to be written last."""
+        parts = self.take()
+        if self._chunked:
+            parts.append(b"0\r\n\r\n")
+        return parts

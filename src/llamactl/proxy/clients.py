@@ -1,0 +1,58 @@
+"""All connections of clients: what they share, their limits, how they end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from llamactl.proxy.request import Request
+
+if TYPE_CHECKING:
+    from llamactl.proxy.downstream import Downstream
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of a client's connection. Times in seconds, sizes in bytes."""
+
+    header_size: int = 64 << 10
+    header_timeout: float = 30.0
+    body_timeout: float = 60.0  # without a byte of it
+    keep_alive: float = 75.0
+    connections: int = 4096
+
+
+@dataclass(slots=True)
+class Clients:
+    """All connections of clients, and what they share."""
+
+    open: Callable[[Downstream, Request], Handler]
+    upgrade: Callable[[Downstream, Request], asyncio.Protocol]
+    limits: Limits
+    connections: set[Downstream] = field(default_factory=set)
+    closing: bool = False
+    _gone: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def expire(self) -> None:
+        """End what is overdue. Called each second, so that no request needs a timer."""
+        now = asyncio.get_running_loop().time()
+        for connection in [c for c in self.connections if c.deadline < now]:
+            connection.expire()
+
+    def close(self) -> None:
+        """Close idle connections now, busy ones after their answer."""
+        self.closing = True
+        for connection in list(self.connections):
+            connection.close_when_idle()
+
+    def left(self, connection: Downstream) -> None:
+        self.connections.discard(connection)
+        if self.closing and not self.connections:
+            self._gone.set()
+
+    async def all_gone(self) -> None:
+        """After `close`: return when the last connection has ended."""
+        if self.connections:
+            await self._gone.wait()

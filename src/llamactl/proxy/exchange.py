@@ -1,0 +1,368 @@
+"""One request on the data path: find its instance, wait for it, relay, bytes unchanged.
+
+Driven by callbacks of both connections. Only waiting for a start or a new connection needs a
+task. To follow a request: `body` → `_choose` → `_go` → `_send` → `answered` → `complete`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from llamactl.core.errors import (
+    BodyTooLarge,
+    LlamactlError,
+    ModelNotFound,
+    NotRunning,
+    UpstreamDied,
+    UpstreamSilent,
+)
+from llamactl.core.interfaces import OnDemandStarter
+from llamactl.core.routes import ReadyInstance, Route, RouteTable
+from llamactl.observe import logger
+from llamactl.proxy.answer import Answer
+from llamactl.proxy.downstream import Downstream
+from llamactl.proxy.headers import request_head
+from llamactl.proxy.leases import LeaseBook
+from llamactl.proxy.model import Finder
+from llamactl.proxy.request import Request, error_answer
+from llamactl.proxy.stream_error import error_event
+from llamactl.proxy.upstream import Connection, Pool
+
+_HIGH_WATER = 1 << 18  # bytes of a request that wait for its instance before reading pauses
+_REPLAYABLE = 1 << 20  # bytes of a request that is sent again when its engine died
+log = logger("proxy")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds without a byte from the engine; none on the whole of an answer."""
+
+    first_byte: float = 3600.0
+    stream_idle: float = 600.0
+
+
+@dataclass(slots=True)
+class Relay:
+    """What all exchanges share."""
+
+    leases: LeaseBook
+    starter: OnDemandStarter
+    timeouts: Timeouts
+    response_headers: Mapping[str, str]
+    pool: Pool = field(default_factory=Pool)
+    table: RouteTable = field(default_factory=RouteTable)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+
+class Exchange:
+    """From a request's head to the last byte of its answer; holds at most one lease."""
+
+    def __init__(
+        self,
+        relay: Relay,
+        down: Downstream,
+        request: Request,
+        *,
+        path: bytes,
+        most: int,
+        private: bool,
+    ) -> None:
+        """`path` is what the engine sees; `most` bounds the body; `private`: a management key."""
+        self._relay = relay
+        self._down = down
+        self._request = request
+        self._path = path
+        self._most = most
+        self._private = private
+        self._loop = asyncio.get_running_loop()
+        self._finder: Finder | None = None
+        self._pick: Callable[[str], Route] | None = None
+        self._route: Route | None = None
+        self._may_start = False
+        self._task: asyncio.Task[None] | None = None
+        self._leased: str | None = None
+        self._ready: ReadyInstance | None = None
+        self._upstream: Connection | None = None
+        self._chunks: list[bytes] = []  # of the body; emptied when they can't be needed again
+        self._size = 0
+        self._whole = False  # the body was complete when it was sent
+        self._body_chunked = False
+        self._retried = False
+        self._done = False
+        self._answer: Answer | None = None
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self._request} to {self._route and self._route.name}>"
+
+    def find(self, finder: Finder, pick: Callable[[str], Route]) -> None:
+        """Serve by the model that `finder` finds and `pick` turns into a route."""
+        self._finder, self._pick, self._may_start = finder, pick, True
+        if not self._request.has_body:
+            self._finish_finding()
+
+    def to(self, route: Route) -> None:
+        """Serve by this instance, if it runs."""
+        self._route = route
+        self._go()
+
+    # The request's body.
+
+    def body(self, data: bytes) -> None:
+        if self._done:
+            return
+        self._size += len(data)
+        if self._size > self._most:
+            self.refuse(BodyTooLarge(f"the request body is larger than {self._most} bytes"))
+        elif self._upstream is not None:
+            self._upstream.write(self._framed(data))
+        else:
+            self._chunks.append(data)
+            if self._route is not None and self._size > _HIGH_WATER:
+                self._down.pause_reading()
+            elif self._finder is not None and self._route is None:
+                self._try(self._finder.feed, data)
+
+    def body_end(self) -> None:
+        if self._done:
+            return
+        if self._upstream is not None:
+            if self._body_chunked:
+                self._upstream.write(b"0\r\n\r\n")
+            self._expect(self._relay.timeouts.first_byte)
+        elif self._route is None:
+            self._finish_finding()
+
+    def _finish_finding(self) -> None:
+        if self._finder is not None:
+            self._try(self._finder.end, self._chunks)
+
+    def _try(self, find: Callable[[Any], str | None], data: bytes | list[bytes]) -> None:
+        try:
+            model = find(data)
+            if model is not None and self._pick is not None:
+                self._route = self._pick(model)
+        except LlamactlError as error:
+            self.refuse(error)
+            return
+        if self._route is not None:
+            self._go()
+
+    def _framed(self, data: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(data), data) if self._body_chunked and data else data
+
+    # The instance.
+
+    def _go(self) -> None:
+        """To the instance as it is now: relay, or wait until it is ready."""
+        route = self._route
+        assert route is not None
+        now = self._relay.table.get(route.name)
+        if now is None or now.id != route.id:
+            self.refuse(ModelNotFound(f"{route.name} was deleted"))
+        elif now.ready is not None:
+            self._reach(now.ready, fresh=False)
+        elif self._may_start:
+            self._run(self._wait(route))
+        else:
+            self.refuse(NotRunning(f"{route.name} is not running; start it first"))
+
+    async def _wait(self, route: Route) -> None:
+        await self._relay.starter.ensure_ready(route.name)
+        self._go()
+
+    def _reach(self, ready: ReadyInstance, *, fresh: bool) -> None:
+        route = self._route
+        assert route is not None
+        if self._leased is None:
+            self._leased = route.id
+            self._relay.leases.take(route.id)
+        self._ready = ready
+        # a body that is still coming can't be sent twice: no connection that may be closed
+        pooled = self._request.complete and not fresh
+        connection = self._relay.pool.take((ready.host, ready.port)) if pooled else None
+        if connection is not None:
+            self._send(connection, ready)
+        else:
+            self._run(self._dial(ready))
+
+    async def _dial(self, ready: ReadyInstance) -> None:
+        try:
+            connection = await self._relay.pool.connect((ready.host, ready.port))
+        except LlamactlError as error:
+            self._died(error.message, reused=False)
+            return
+        self._send(connection, ready)
+
+    def _send(self, connection: Connection, ready: ReadyInstance) -> None:
+        request = self._request
+        self._whole = request.complete
+        self._upstream = connection
+        length = self._size if self._whole and (self._size or request.has_body) else None
+        head, self._body_chunked = request_head(request, ready, self._path, self._down.peer, length)
+        parts = [head, *(self._framed(chunk) for chunk in self._chunks)]
+        if self._body_chunked and self._whole:
+            parts.append(b"0\r\n\r\n")
+        connection.begin(self, parts, head_only=request.method == b"HEAD")
+        if self._whole:
+            self._expect(self._relay.timeouts.first_byte)
+        else:
+            self._chunks.clear()
+            self._down.resume_reading()
+
+    def _died(self, reason: str, *, reused: bool) -> None:
+        """The engine is gone before the first byte of its answer: once more, if that is safe."""
+        ready, route = self._ready, self._route
+        assert ready is not None
+        assert route is not None
+        self._upstream = None
+        if reused and self._whole:
+            # the engine closed an idle connection at the moment we used it
+            self._reach(ready, fresh=True)
+            return
+        log.warning("upstream_died", name=ready.name, reason=reason, retried=self._retried)
+        replayable = self._request.complete and self._size <= _REPLAYABLE
+        if self._may_start and replayable and not self._retried:
+            self._retried = True
+            self._give_back()
+            self._run(self._again(route, ready))
+        else:
+            self.refuse(UpstreamDied(f"the engine of {ready.name} died before it answered"))
+
+    async def _again(self, route: Route, ready: ReadyInstance) -> None:
+        if await self._relay.starter.outlived(route.name, ready.generation):
+            self._go()
+        else:
+            self.refuse(UpstreamDied(f"{ready.name} was stopped before it answered"))
+
+    # The answer, from the engine's connection.
+
+    def answered(self, status: int, headers: list[tuple[bytes, bytes]], *, sized: bool) -> None:
+        self._chunks.clear()
+        extra = [(k.encode(), v.encode()) for k, v in self._relay.response_headers.items()]
+        extra += self._request.extra
+        keep = self._down.keeps_alive(self._request)
+        self._answer = Answer(self._request, status, headers, extra, keep=keep)
+
+    def data(self, chunk: bytes) -> None:
+        if self._answer is not None:
+            self._answer.add(chunk)
+
+    def flush(self) -> None:
+        """What came together is written together."""
+        if self._done or self._answer is None:
+            return
+        parts = self._answer.take()
+        if parts:
+            self._down.write(parts)
+        if not self._down.writable and self._upstream is not None:
+            self._upstream.pause_reading()
+        self._expect(self._relay.timeouts.stream_idle)
+
+    def complete(self) -> None:
+        answer = self._answer
+        assert answer is not None
+        self._down.write(answer.end())
+        connection, self._upstream = self._upstream, None
+        if connection is not None:
+            if self._request.complete:
+                self._relay.pool.release(connection)
+            else:
+                connection.close()  # it answered early, and waits for a body that we drop
+        self._settle()
+        self._down.finished(keep=answer.keep and self._request.complete)
+
+    def lost(self, reason: str) -> None:
+        connection, self._upstream = self._upstream, None
+        if self._answer is None:
+            self._died(reason, reused=connection is not None and connection.reused)
+            return
+        self._break_off(UpstreamDied(f"the engine died in the middle of its answer: {reason}"))
+
+    def _break_off(self, error: LlamactlError) -> None:
+        """End an answer that has begun so that the client can tell it from a whole one."""
+        name = self._ready.name if self._ready else ""
+        log.warning("answer_broken_off", name=name, code=error.code, reason=error.message)
+        self._settle()
+        answer = self._answer
+        if answer is None or not answer.is_event_stream:
+            self._down.cut()
+            return
+        answer.add(error_event(self._request.path, error))
+        self._down.write(answer.end())
+        self._down.finished(keep=False)
+
+    def pause_sending(self) -> None:
+        if not self._request.complete:
+            self._down.pause_reading()
+
+    def resume_sending(self) -> None:
+        if not self._request.complete:
+            self._down.resume_reading()
+
+    # The client's connection.
+
+    def pause_writing(self) -> None:
+        if self._upstream is not None:
+            self._upstream.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._upstream is not None:
+            self._upstream.resume_reading()
+
+    def gone(self) -> None:
+        self._settle()
+
+    def expired(self) -> None:
+        seconds = self._relay.timeouts
+        waited = seconds.stream_idle if self._answer else seconds.first_byte
+        error = UpstreamSilent(f"the engine sent nothing for {waited:g} s")
+        if self._answer is not None:
+            self._break_off(error)
+        else:
+            self.refuse(error)
+
+    def refuse(self, error: LlamactlError) -> None:
+        """Answer with an error of ours; only before the engine's answer began."""
+        if self._done:
+            return
+        self._settle()
+        self._down.answer(error_answer(error, self._request.extra, private=self._private))
+
+    # Inside.
+
+    def _expect(self, seconds: float) -> None:
+        if self._request.complete:
+            self._down.deadline = self._loop.time() + seconds
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        self._down.deadline = float("inf")
+        self._task = self._loop.create_task(self._guarded(work))
+        self._relay.tasks.add(self._task)
+        self._task.add_done_callback(self._relay.tasks.discard)
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except LlamactlError as error:
+            self.refuse(error)
+        except Exception as exc:
+            log.failure("exchange_failed", exc)
+            self.refuse(LlamactlError("llamactl failed; its log says why"))
+
+    def _give_back(self) -> None:
+        if self._leased is not None:
+            leased, self._leased = self._leased, None
+            self._relay.leases.give_back(leased)
+
+    def _settle(self) -> None:
+        """Nothing more is expected: cancel the engine, give back the lease."""
+        self._done = True
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+        if self._upstream is not None:
+            self._upstream.close()
+            self._upstream = None
+        self._give_back()

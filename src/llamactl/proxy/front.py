@@ -1,0 +1,109 @@
+"""Builds the data path from the settings, and serves it on a listening socket."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+from starlette.middleware.cors import CORSMiddleware
+
+from llamactl.config import Settings
+from llamactl.core.interfaces import OnDemandStarter
+from llamactl.core.routes import RouteTable
+from llamactl.policy.access import KeyRing
+from llamactl.proxy.clients import Clients, Limits
+from llamactl.proxy.downstream import Downstream
+from llamactl.proxy.entry import Access, Entry, MayInfer, expire_each_second
+from llamactl.proxy.exchange import Relay, Timeouts
+from llamactl.proxy.leases import LeaseBook
+from llamactl.proxy.management import Asgi, AsgiApp
+from llamactl.proxy.websocket import WebSockets
+
+
+class Front:
+    """All that clients connect to: the listening socket, their connections, the engines' pool."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        management: AsgiApp,
+        keys: KeyRing,
+        used: Callable[[], dict[str, int]],
+        leases: LeaseBook,
+        starter: OnDemandStarter,
+        may_infer: MayInfer,
+    ) -> None:
+        server, auth = settings.server, settings.auth
+        self.relay = Relay(
+            leases,
+            starter,
+            Timeouts(server.first_byte_timeout, server.stream_idle_timeout),
+            settings.backends.llama_cpp.response_headers,
+        )
+        access = Access(
+            keys,
+            used,
+            may_infer,
+            frozenset(h.lower() for h in (*server.allowed_hosts, server.host)),
+            frozenset(server.allowed_origins),
+            auth.require_inference_auth,
+            auth.require_management_auth,
+        )
+        self._asgi = Asgi(_with_cors(management, settings))
+        entry = Entry(
+            access,
+            self.relay,
+            self._asgi,
+            most_json=server.max_json_size,
+            most_upload=server.max_upload_size,
+        )
+        self._asgi.serve_websockets(WebSockets(entry))
+        limits = Limits(
+            server.max_header_size,
+            server.header_timeout,
+            server.body_timeout,
+            server.keep_alive_timeout,
+            server.max_connections,
+        )
+        self._clients = Clients(entry.open, self._asgi.websocket, limits)
+        self._server: asyncio.Server | None = None
+        self._expiring: asyncio.Task[None] | None = None
+
+    def publish(self, table: RouteTable) -> None:
+        self.relay.table = table
+
+    async def listen(self, listener: socket.socket) -> None:
+        """Serve clients from now on."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Downstream(self._clients), sock=listener)
+        self._expiring = asyncio.create_task(expire_each_second(self._clients.expire))
+
+    async def close(self) -> None:
+        """Accept nothing more, let the answers under way end, then let go of the engines."""
+        if self._server is not None:
+            self._server.close()
+        self._clients.close()
+        self._asgi.close()
+        await self._clients.all_gone()
+        if self._expiring is not None:
+            self._expiring.cancel()
+        self.relay.pool.close()
+
+    def cut(self) -> None:
+        """End all connections at once."""
+        for connection in list(self._clients.connections):
+            connection.cut()
+
+
+def _with_cors(app: AsgiApp, settings: Settings) -> AsgiApp:
+    server = settings.server
+    if not server.allowed_origins:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=server.allowed_origins,
+        allow_methods=["GET", "POST", "PUT", "DELETE", "OPTIONS"],
+        allow_headers=server.allowed_headers,
+    )

@@ -1,0 +1,135 @@
+"""Serves requests of the management API, an ASGI application, on a client's connection.
+
+uvicorn's request cycle writes the answers; our connection does the rest, so that both paths
+share one port, its limits and its time-outs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.server import ServerState
+
+from llamactl.core.errors import BodyTooLarge
+from llamactl.proxy.downstream import Downstream
+from llamactl.proxy.request import Request, error_answer
+
+AsgiApp = Callable[
+    [MutableMapping[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]],
+    Awaitable[None],
+]
+_MOST_BODY = 16 << 20  # bytes
+
+
+class Asgi:
+    """The ASGI applications for requests and for WebSockets, and what runs of them."""
+
+    def __init__(self, http: AsgiApp) -> None:
+        self.http: Any = http  # uvicorn's types name each kind of message
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._state = ServerState()
+
+    def serve_websockets(self, app: AsgiApp) -> None:
+        self._config = uvicorn.Config(
+            app,
+            ws="websockets-sansio",
+            lifespan="off",
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+        )
+        self._config.load()
+
+    def websocket(self, down: Downstream, request: Request) -> asyncio.Protocol:
+        """A protocol that takes the connection over; it is to be fed the request's head."""
+        made = self._config.ws_protocol_class(  # type: ignore[misc, call-arg]
+            config=self._config, server_state=self._state, app_state={}
+        )
+        assert isinstance(made, asyncio.Protocol)
+        return made
+
+    def close(self) -> None:
+        """Close WebSockets; requests end by themselves."""
+        for connection in list(self._state.connections):
+            connection.shutdown()
+
+
+class ManagementCall:
+    """One request of the management API; a handler of its connection."""
+
+    def __init__(self, asgi: Asgi, down: Downstream, request: Request) -> None:
+        self._down = down
+        self._request = request
+        self._flow = FlowControl(down.transport)
+        self._size = 0
+        self._cycle = RequestResponseCycle(
+            scope={
+                "type": "http",
+                "asgi": {"version": "3.0", "spec_version": "2.3"},
+                "http_version": "1.0" if request.http_1_0 else "1.1",
+                "server": None,
+                "client": down.peer,
+                "scheme": "http",
+                "root_path": "",
+                "method": request.method.decode(),
+                "path": request.path,
+                "raw_path": request.raw_path,
+                "query_string": request.query,
+                "headers": request.headers,
+                "state": {},
+            },
+            transport=down.transport,
+            flow=self._flow,
+            logger=logging.getLogger("uvicorn.error"),
+            access_logger=logging.getLogger("uvicorn.access"),
+            access_log=False,
+            default_headers=request.extra,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=request.keep_alive,
+            on_response=self._answered,
+        )
+        task = asyncio.get_running_loop().create_task(self._cycle.run_asgi(asgi.http))
+        asgi.tasks.add(task)
+        task.add_done_callback(asgi.tasks.discard)
+
+    def _answered(self) -> None:
+        self._flow.resume_reading()
+        keep = self._cycle.keep_alive and self._request.complete
+        self._down.finished(keep=keep)
+
+    def body(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > _MOST_BODY:
+            self.gone()
+            error = BodyTooLarge(f"the request body is larger than {_MOST_BODY >> 20} MiB")
+            self._down.answer(error_answer(error, self._request.extra, private=False))
+            return
+        self._cycle.body += data
+        if len(self._cycle.body) > HIGH_WATER_LIMIT:
+            self._flow.pause_reading()
+        self._cycle.message_event.set()
+
+    def body_end(self) -> None:
+        self._cycle.more_body = False
+        self._cycle.message_event.set()
+
+    def gone(self) -> None:
+        self._cycle.disconnected = True
+        self._cycle.message_event.set()
+        self._flow.resume_writing()
+
+    def pause_writing(self) -> None:
+        self._flow.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._flow.resume_writing()
+
+    def expired(self) -> None:
+        self._down.cut()

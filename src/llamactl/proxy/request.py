@@ -1,0 +1,116 @@
+"""One HTTP request as it came in, and how we answer it ourselves."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Protocol
+from urllib.parse import unquote
+
+import httptools
+import orjson
+
+from llamactl.core.errors import InvalidRequest, LlamactlError, error_body, error_headers
+
+Headers = list[tuple[bytes, bytes]]
+STATUS_LINES = {
+    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode())
+    for status in HTTPStatus
+}
+
+
+class Request:
+    """Method, target and headers, names in lower case. Its body is handed over as it arrives."""
+
+    __slots__ = (
+        "complete", "extra", "fields", "headers", "http_1_0", "id", "keep_alive", "method", "path",
+        "query", "raw_path", "target",
+    )  # fmt: skip
+
+    def __init__(
+        self, method: bytes, target: bytes, headers: Headers, *, http_1_0: bool, keep_alive: bool
+    ) -> None:
+        """Raises InvalidRequest for a target that is no path."""
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.fields = dict(headers)
+        self.http_1_0 = http_1_0
+        self.keep_alive = keep_alive
+        self.complete = False  # the whole body has arrived
+        self.id = b""
+        self.extra: Headers = []  # on every answer to it
+        raw, _, self.query = target.partition(b"?")
+        if raw[:1] != b"/" or b"#" in target:
+            raw, self.query = _of_absolute_form(target)
+        self.raw_path = raw
+        self.path = unquote(raw.decode("latin-1")) if b"%" in raw else raw.decode("latin-1")
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method.decode()} {self.path}>"
+
+    @property
+    def has_body(self) -> bool:
+        return b"content-length" in self.fields or b"transfer-encoding" in self.fields
+
+
+def _of_absolute_form(target: bytes) -> tuple[bytes, bytes]:
+    if target == b"*":
+        return b"*", b""
+    try:
+        url = httptools.parse_url(target)
+    except httptools.HttpParserInvalidURLError as exc:
+        raise InvalidRequest(f"the request target {target[:100]!r} is not a path") from exc
+    return url.path or b"/", url.query or b""
+
+
+class Handler(Protocol):
+    """Who serves a request: hears its body, and what becomes of the client."""
+
+    def body(self, data: bytes) -> None: ...
+
+    def body_end(self) -> None: ...
+
+    def gone(self) -> None:
+        """The client left, or is to be left. No answer can be given any more."""
+        ...
+
+    def pause_writing(self) -> None:
+        """The client takes the answer more slowly than it comes."""
+        ...
+
+    def resume_writing(self) -> None: ...
+
+    def expired(self) -> None:
+        """The deadline that the handler set on its client's connection is over."""
+        ...
+
+
+class Refusal:
+    """Serves a request that was answered before its body came: whatever still comes is dropped."""
+
+    def body(self, data: bytes) -> None: ...
+
+    def body_end(self) -> None: ...
+
+    def gone(self) -> None: ...
+
+    def pause_writing(self) -> None: ...
+
+    def resume_writing(self) -> None: ...
+
+    def expired(self) -> None: ...
+
+
+def json_answer(status: int, value: object, headers: Headers) -> list[bytes]:
+    """An answer of our own: its head without the last empty line, then its body."""
+    body = orjson.dumps(value)
+    parts = [STATUS_LINES[status], b"content-type: application/json\r\n"]
+    parts += [b"%b: %b\r\n" % header for header in headers]
+    parts.append(b"content-length: %d\r\n" % len(body))
+    return [b"".join(parts), body]
+
+
+def error_answer(error: LlamactlError, headers: Headers, *, private: bool) -> list[bytes]:
+    """`private`: the caller holds a management key."""
+    more = [(k.encode(), v.encode()) for k, v in error_headers(error).items()]
+    return json_answer(error.status, error_body(error, private=private), [*more, *headers])
