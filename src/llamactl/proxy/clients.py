@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from llamactl.proxy.request import Request
+from llamactl.proxy.request import Handler, Request
 
 if TYPE_CHECKING:
     from llamactl.proxy.downstream import Downstream

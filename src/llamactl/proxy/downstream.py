@@ -74,8 +74,8 @@ class Downstream(asyncio.Protocol):
             self._head_size += len(data)
             if self.handler is None and self._head_size == len(data):
                 self.deadline = self._loop.time() + self._limits.header_timeout
-        elif self._reading:
-            self.deadline = max(self.deadline, self._loop.time() + self._limits.body_timeout)
+        else:
+            self._await_body()
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as exc:
@@ -123,6 +123,11 @@ class Downstream(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        limit = self._limits.header_size
+        # counted only when it may matter: what came may hold more than this head
+        if self._head_size > limit and sum(len(n) + len(v) for n, v in self._headers) > limit:
+            self._fail(HeaderTooLarge(f"headers larger than {limit} bytes"))
+            return
         self._head_size = 0
         parser = self._parser
         old = parser.get_http_version() == "1.0"
@@ -209,12 +214,14 @@ class Downstream(asyncio.Protocol):
     def pause_reading(self) -> None:
         if self._reading and not self._ending:
             self._reading = False
+            self.deadline = float("inf")
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
         if not self._reading and not self._ending:
             self._reading = True
             self.transport.resume_reading()
+            self._await_body()
 
     def expire(self) -> None:
         if self._ending or (self.handler is None and not self._head_size):
@@ -238,6 +245,7 @@ class Downstream(asyncio.Protocol):
         handler = self._clients.open(self, request)
         if self.request is request:  # it may be answered already
             self.handler = handler
+            self._await_body()
 
     def _serve_ahead(self, request: Request, chunks: list[bytes]) -> None:
         if self._ending:
@@ -250,6 +258,10 @@ class Downstream(asyncio.Protocol):
             self.handler.body_end()
         elif not request.complete:
             self.resume_reading()
+
+    def _await_body(self) -> None:
+        if self.request is not None and not self.request.complete and self._reading:
+            self.deadline = self._loop.time() + self._limits.body_timeout
 
     def _abandon(self, error: LlamactlError) -> None:
         handler, self.handler = self.handler, None

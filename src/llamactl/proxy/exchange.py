@@ -163,7 +163,7 @@ class Exchange:
         if now is None or now.id != route.id:
             self.refuse(ModelNotFound(f"{route.name} was deleted"))
         elif now.ready is not None:
-            self._reach(now.ready, fresh=False)
+            self._reach(now.ready, fresh=self._retried)
         elif self._may_start:
             self._run(self._wait(route))
         else:
@@ -192,7 +192,7 @@ class Exchange:
         try:
             connection = await self._relay.pool.connect((ready.host, ready.port))
         except LlamactlError as error:
-            self._died(error.message, reused=False)
+            self._died(error.message, stale=False)
             return
         self._send(connection, ready)
 
@@ -212,13 +212,13 @@ class Exchange:
             self._chunks.clear()
             self._down.resume_reading()
 
-    def _died(self, reason: str, *, reused: bool) -> None:
+    def _died(self, reason: str, *, stale: bool) -> None:
         """The engine is gone before the first byte of its answer: once more, if that is safe."""
         ready, route = self._ready, self._route
         assert ready is not None
         assert route is not None
         self._upstream = None
-        if reused and self._whole:
+        if stale and self._whole:
             # the engine closed an idle connection at the moment we used it
             self._reach(ready, fresh=True)
             return
@@ -277,7 +277,8 @@ class Exchange:
     def lost(self, reason: str) -> None:
         connection, self._upstream = self._upstream, None
         if self._answer is None:
-            self._died(reason, reused=connection is not None and connection.reused)
+            stale = connection is not None and connection.reused and not connection.heard
+            self._died(reason, stale=stale)
             return
         self._break_off(UpstreamDied(f"the engine died in the middle of its answer: {reason}"))
 
@@ -297,6 +298,7 @@ class Exchange:
     def pause_sending(self) -> None:
         if not self._request.complete:
             self._down.pause_reading()
+            self._down.deadline = self._loop.time() + self._relay.timeouts.stream_idle
 
     def resume_sending(self) -> None:
         if not self._request.complete:
@@ -338,7 +340,8 @@ class Exchange:
             self._down.deadline = self._loop.time() + seconds
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        self._down.deadline = float("inf")
+        if self._request.complete:
+            self._down.deadline = float("inf")
         self._task = self._loop.create_task(self._guarded(work))
         self._relay.tasks.add(self._task)
         self._task.add_done_callback(self._relay.tasks.discard)

@@ -48,6 +48,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, address: Address) -> None:
         self.address = address
         self.reused = False
+        self.heard = False  # something came since `begin`
         self.closed = False
         self.reusable = False
         self.idle_until = 0.0
@@ -67,7 +68,7 @@ class Connection(asyncio.Protocol):
         """Send a request's head and what there is of its body. `head_only`: HEAD."""
         self._sink = sink
         self._headers = []
-        self._answered = self._sized = self.reusable = False
+        self._answered = self._sized = self.reusable = self.heard = False
         self._head_only = head_only
         self._parser = httptools.HttpResponseParser(self)
         self._transport.writelines(data)
@@ -102,6 +103,7 @@ class Connection(asyncio.Protocol):
         if sink is None:  # nobody asked: not to be trusted any more
             self.close()
             return
+        self.heard = True
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:

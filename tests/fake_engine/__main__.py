@@ -1,0 +1,154 @@
+"""An engine that does what each request tells it to, for faults that no real one shows on demand.
+
+Takes llama-server's flags. A request whose JSON body has a `script` is answered by its steps:
+
+- `["send", text]`: these bytes (latin-1), as they are
+- `["event", text]`: a chunk of chunked encoding
+- `["until", name]`: wait until a request to `/signal/NAME` came
+- `["flood", n]`: n bytes, as fast as they are taken
+- `["reset"]`: cut the connection with RST
+- `["close"]`: close it
+- `["die"]`: end the process with SIGKILL
+
+Any other request is answered with a JSON account of what arrived, byte for byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+from collections import defaultdict
+from collections.abc import AsyncIterator
+
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as serve_websockets
+from websockets.http11 import Request, Response
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: application/json\r\n\r\n%b"
+signals: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+open_now: set[asyncio.StreamWriter] = set()
+served = 0
+
+
+def option(name: str) -> str:
+    return sys.argv[sys.argv.index(name) + 1]
+
+
+async def body_of(reader: asyncio.StreamReader, head: bytes) -> AsyncIterator[bytes]:
+    fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:] if line)
+    if fields.get(b"transfer-encoding") == b"chunked":
+        while size := int(await reader.readline(), 16):
+            yield await reader.readexactly(size)
+            await reader.readexactly(2)
+        await reader.readexactly(2)
+    left = int(fields.get(b"content-length", b"0"))
+    while left:
+        data = await reader.read(min(left, 1 << 16))
+        if not data:
+            raise EOFError
+        left -= len(data)
+        yield data
+
+
+async def play(script: list[list[object]], writer: asyncio.StreamWriter) -> bool:
+    """False if the connection is over."""
+    for step, *values in script:
+        if step == "send":
+            writer.write(str(values[0]).encode("latin-1"))
+        elif step == "event":
+            data = str(values[0]).encode("latin-1")
+            writer.write(b"%x\r\n%b\r\n" % (len(data), data))
+        elif step == "until":
+            await signals[str(values[0])].wait()
+        elif step == "flood":
+            for _ in range(int(str(values[0])) >> 16):
+                writer.write(b"x" * (1 << 16))
+                await writer.drain()
+        elif step == "reset":
+            raw = writer.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+            return False
+        elif step == "close":
+            await writer.drain()
+            return False
+        elif step == "die":
+            await writer.drain()
+            os.kill(os.getpid(), signal.SIGKILL)
+        await writer.drain()
+    return True
+
+
+async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    global served  # noqa: PLW0603  one process, one count
+    head = (await reader.readuntil(b"\r\n\r\n"))[:-2]
+    chunks = [chunk async for chunk in body_of(reader, head)]
+    body = b"".join(chunks)
+    target = head.split(b" ")[1].decode("latin-1")
+    if target == "/health":
+        writer.write(OK % (2, b"{}"))
+        return True
+    if target.startswith("/signal/"):
+        signals[target.rpartition("/")[2]].set()
+        writer.write(OK % (2, b"{}"))
+        return True
+    if target == "/seen":
+        seen = json.dumps({"connections": len(open_now), "served": served}).encode()
+        writer.write(OK % (len(seen), seen))
+        return True
+    served += 1
+    try:
+        script = json.loads(body).get("script") if body[:1] == b"{" else None
+    except ValueError:
+        script = None
+    if script is not None:
+        return await play(script, writer)
+    arrived = {
+        "head": base64.b64encode(head).decode(),
+        "body": base64.b64encode(body).decode() if len(body) < 1 << 22 else str(len(body)),
+        "pid": os.getpid(),
+    }
+    answer = json.dumps(arrived).encode()
+    writer.write(OK % (len(answer), b"" if head.startswith(b"HEAD") else answer))
+    return True
+
+
+async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    open_now.add(writer)
+    try:
+        while await converse(reader, writer):
+            await writer.drain()
+    except (EOFError, ConnectionError):
+        pass
+    finally:
+        open_now.discard(writer)
+        writer.close()
+
+
+async def echo(connection: ServerConnection) -> None:
+    async for message in connection:
+        if message == "leave":
+            await connection.close(4001, "as told")
+        await connection.send(message)
+
+
+async def main() -> None:
+    port = int(option("--port"))
+    if option("--model") == "websocket":
+
+        def health(connection: ServerConnection, request: Request) -> Response | None:
+            return None if "Upgrade" in request.headers else connection.respond(200, "ok")
+
+        async with serve_websockets(echo, "127.0.0.1", port, process_request=health):
+            await asyncio.Future()
+    server = await asyncio.start_server(connected, "127.0.0.1", port, limit=1 << 20)
+    await server.serve_forever()
+
+
+asyncio.run(main())

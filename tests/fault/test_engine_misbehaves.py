@@ -1,0 +1,208 @@
+"""Engines that break, stall or lie in the middle of an exchange; played by a scripted one."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from support.fake_engine import CHUNKED, create_fake, play, post, raw, to_end
+from support.served import Served, serve
+
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("fakes")
+    data = folder / "data"
+    data.mkdir()
+    (data / "llamactl.yaml").write_text(
+        "server: {first_byte_timeout: 2, stream_idle_timeout: 2, body_timeout: 2,"
+        " header_timeout: 2}\n"
+    )
+    with serve(data) as running:
+        create_fake(running, folder, "fake", restart_delay=0.01, max_restarts=100)
+        yield running
+
+
+def seen(server: Served) -> dict[str, int]:
+    answer: dict[str, int] = server.request("GET", "/api/v1/instances/fake/proxy/seen").json()
+    return answer
+
+
+def until_running(server: Served) -> None:
+    while server.request("GET", "/api/v1/instances/fake").json()["status"] != "running":
+        pass
+
+
+def events(answer: httpx.Response) -> list[str]:
+    return [line for line in answer.text.split("\n") if line]
+
+
+def test_a_stream_that_breaks_ends_with_an_error_event(server: Served) -> None:
+    body = play("fake", ["send", CHUNKED], ["event", 'data: {"half'], ["reset"])
+
+    answer = server.request("POST", CHAT, body)
+
+    assert events(answer)[0] == 'data: {"half'
+    error = json.loads(events(answer)[1].removeprefix("data: "))["error"]
+    assert error["code"] == "upstream_died"
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses"])
+def test_the_error_event_has_the_shape_of_its_api(server: Served, path: str) -> None:
+    body = play("fake", ["send", CHUNKED], ["event", "data: {}\n\n"], ["close"])
+
+    answer = server.request("POST", path, body)
+
+    assert events(answer)[1] == "event: error"
+    assert json.loads(events(answer)[2].removeprefix("data: "))["type"] == "error"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        CHUNKED.replace("\r\n\r\n", "\r\nContent-Encoding: gzip\r\n\r\n"),
+    ],
+)
+def test_any_other_answer_that_breaks_is_cut(server: Served, head: str) -> None:
+    with pytest.raises(httpx.RemoteProtocolError):
+        server.request("POST", CHAT, play("fake", ["send", head + "part"], ["close"]))
+
+
+@pytest.mark.parametrize("sent", ["", "HTTP/1.1 200", "garbage\r\n\r\n", "HTTP/1.1 200 OK\r\nX"])
+def test_no_whole_head_is_502_after_one_retry(server: Served, sent: str) -> None:
+    before = seen(server)["served"]
+
+    answer = server.request("POST", CHAT, play("fake", ["send", sent], ["close"]))
+
+    assert (answer.status_code, answer.json()["code"]) == (502, "upstream_died")
+    assert seen(server)["served"] - before in (2, 3)  # a reused connection may cost one more
+
+
+def test_a_poisonous_request_kills_the_engine_twice_and_no_more(server: Served) -> None:
+    before = server.request("GET", "/api/v1/instances/fake").json()["restarts"]
+
+    answer = server.request("POST", CHAT, play("fake", ["die"]))
+
+    assert (answer.status_code, answer.json()["code"]) == (502, "upstream_died")
+    until_running(server)
+    assert server.request("GET", "/api/v1/instances/fake").json()["restarts"] - before <= 2
+
+
+def test_an_engine_that_died_between_requests_costs_nobody_an_answer(server: Served) -> None:
+    until_running(server)
+    with server.client() as client:
+        assert client.post(CHAT, json={"model": "fake"}).status_code == 200
+        with pytest.raises(httpx.RemoteProtocolError):
+            head = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
+            client.post(CHAT, json=play("fake", ["send", head], ["die"]))
+
+        assert client.post(CHAT, json={"model": "fake"}).status_code == 200
+
+
+def test_a_silent_engine_is_504(server: Served) -> None:
+    answer = server.request("POST", CHAT, play("fake", ["until", "never"]))
+
+    assert (answer.status_code, answer.json()["code"]) == (504, "upstream_silent")
+
+
+def test_a_stream_that_falls_silent_ends_with_an_error_event(server: Served) -> None:
+    body = play("fake", ["send", CHUNKED], ["event", "data: {}\n\n"], ["until", "never"])
+
+    last = events(server.request("POST", CHAT, body))[-1]
+
+    assert json.loads(last.removeprefix("data: "))["error"]["code"] == "upstream_silent"
+
+
+def test_a_client_that_stops_reading_holds_the_engine_back(server: Served) -> None:
+    flood = 200 << 20
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {flood}\r\n\r\n"
+    body = json.dumps(play("fake", ["send", head], ["flood", flood])).encode()
+    status = Path(f"/proc/{server.process.pid}/status")
+
+    def rss() -> int:
+        return int(status.read_text().split("VmRSS:")[1].split()[0])
+
+    before = rss()
+    with raw(server) as connection:
+        connection.sendall(post(server, body, "Connection: close"))
+        got = len(connection.recv(1))
+        for _ in range(50):  # other requests are served meanwhile
+            assert server.request("GET", "/health").status_code == 200
+        assert rss() - before < 5 << 10
+
+        while data := connection.recv(1 << 20):
+            got += len(data)
+    assert got > flood
+
+
+@pytest.mark.parametrize("phase", ["before the first byte", "in the stream"])
+def test_a_client_that_leaves_frees_the_engine(server: Served, phase: str) -> None:
+    steps: list[list[object]] = [["until", "never"]]
+    if phase == "in the stream":
+        steps = [["send", CHUNKED], ["event", "data: {}\n\n"], *steps]
+    idle = seen(server)["connections"]
+    with raw(server) as connection:
+        connection.sendall(post(server, json.dumps(play("fake", *steps)).encode()))
+        if phase == "in the stream":
+            assert connection.recv(1)
+        while seen(server)["connections"] < idle:
+            pass
+    stopped = server.request("POST", "/api/v1/instances/fake/stop?wait=true").json()
+
+    assert stopped["status"] == "stopped"  # it would have drained for a minute
+    server.request("POST", "/api/v1/instances/fake/start?wait=true")
+
+
+def test_an_upload_that_stalls_is_408(server: Served) -> None:
+    head = (
+        f"POST /api/v1/instances/fake/proxy/x HTTP/1.1\r\nHost: localhost\r\n"
+        f"Authorization: Bearer {server.key}\r\nContent-Length: 1000\r\n\r\n"
+    )
+    with raw(server) as connection:
+        connection.sendall(head.encode() + b"part")
+        answer = to_end(connection)
+
+    assert b"408" in answer.split(b"\r\n")[0]
+
+
+def test_slow_headers_are_408(server: Served) -> None:
+    with raw(server) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: local")
+        answer = to_end(connection)
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def test_many_streams_at_once_all_complete(server: Served, scale: int) -> None:
+    count = 100 * scale
+    body = play("fake", ["send", CHUNKED], ["event", "data: 1\n\n"], ["until", "all"],
+                ["event", "data: 2\n\n"], ["send", "0\r\n\r\n"])  # fmt: skip
+    got: list[str] = []
+    started = threading.Semaphore(0)
+
+    def one() -> None:
+        with server.client() as client, client.stream("POST", CHAT, json=body) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            started.release()
+            got.append("".join(lines))
+
+    threads = [threading.Thread(target=one) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        assert started.acquire(timeout=60)
+    server.request("GET", "/api/v1/instances/fake/proxy/signal/all")
+    for thread in threads:
+        thread.join(60)
+
+    assert got == ["data: 2"] * count

@@ -1,0 +1,233 @@
+"""HTTP as clients bend it: what passes arrives byte for byte, what is ambiguous is refused."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from support.fake_engine import arrived, create_fake, play, post, raw, to_end
+from support.served import Served, serve
+
+CHAT = "/v1/chat/completions"
+OURS = (b"x-forwarded-", b"x-request-id", b"authorization", b"host:", b"content-length")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("fakes")
+    data = folder / "data"
+    data.mkdir()
+    (data / "llamactl.yaml").write_text("server: {max_json_size: 100000, max_header_size: 4096}\n")
+    with serve(data) as running:
+        create_fake(running, folder, "fake")
+        yield running
+
+
+def head_of(server: Served, request: bytes) -> bytes:
+    with raw(server) as connection:
+        connection.sendall(request)
+        return connection.recv(1 << 16)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=10,
+)
+tokens = st.text("abcdefghijklmnopqrstuvwxyz-", min_size=1, max_size=12)
+values = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=20)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    fields=st.dictionaries(st.text(max_size=8), json_values, max_size=4),
+    extra=st.dictionaries(tokens.map(lambda t: "X-" + t), values, max_size=4),
+    spaces=st.sampled_from(["", " ", "\n\t"]),
+    chunked=st.booleans(),
+    cut=st.integers(0, 300),
+)
+def test_a_request_arrives_byte_for_byte(
+    server: Served, fields: dict[str, object], extra: dict[str, str], spaces: str, chunked: bool,
+    cut: int,
+) -> None:  # fmt: skip
+    extra = {k: v for k, v in extra.items() if not k.lower().startswith(("x-forwarded", "x-api"))}
+    fields = {**fields, "model": "fake"}
+    fields.pop("script", None)
+    body = (spaces + json.dumps(fields) + spaces).encode()
+    lines = [f"{k}: {v}" for k, v in extra.items()]
+    framed = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if chunked else body
+    lines += ["Transfer-Encoding: chunked"] if chunked else [f"Content-Length: {len(body)}"]
+    request = post(server, framed, "Content-Type: application/json", "Connection: close", *lines)
+    with raw(server) as connection:
+        connection.sendall(request[:cut])
+        connection.sendall(request[cut:])
+        answer = to_end(connection)
+    head, got = arrived(answer.partition(b"\r\n\r\n")[2])
+
+    assert got == body
+    kept = [line for line in head[1:] if line and not line.startswith(OURS)]
+    sent = [b"content-type: application/json", *(
+        f"{k.lower()}: {v}".encode() for k, v in extra.items()
+    )]  # fmt: skip
+    assert kept == sent
+
+
+def test_a_request_may_come_byte_by_byte(server: Served) -> None:
+    request = post(server, b'{"model": "fake"}', "Connection: close")
+    with raw(server) as connection:
+        for i in range(len(request)):
+            connection.sendall(request[i : i + 1])
+        answer = to_end(connection)
+
+    assert arrived(answer.partition(b"\r\n\r\n")[2])[1] == b'{"model": "fake"}'
+
+
+def test_requests_sent_ahead_are_answered_in_order(server: Served) -> None:
+    requests = [post(server, json.dumps({"model": "fake", "n": n}).encode()) for n in range(20)]
+    health = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    last = post(server, b'{"model": "fake", "n": 20}', "Connection: close")
+    with raw(server) as connection:
+        connection.sendall(b"".join([*requests, health, last]))
+        answer = to_end(connection)
+
+    bodies = [base64.b64decode(part.split(b'"')[0]) for part in answer.split(b'"body": "')[1:]]
+    assert [json.loads(body)["n"] for body in bodies] == list(range(21))
+    assert answer.count(b"HTTP/1.1 200 OK") == 22
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
+        "Content-Length: 6\r\n\r\nhello",
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+        "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+        "Transfer-Encoding: gzip\r\n\r\nhello",
+        "GET /health HTTP/1.1\r\nHost: localhost\r\nX-A: 1\r\n folded\r\n\r\n",
+        "GET /health HTTP/1.1\nHost: localhost\n\n",
+        "GET /health HTTP/1.1\r\nHost : localhost\r\n\r\n",
+        "GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        "GET /health HTTP/1.1\r\nHost: localhost\r\nX-\x00: 1\r\n\r\n",
+        "GET /health HTTP/9.9\r\nHost: localhost\r\n\r\n",
+        "nonsense\r\n\r\n",
+    ],
+)
+def test_what_two_parsers_could_read_differently_is_refused(server: Served, request_: str) -> None:
+    key = f"Host: localhost\r\nAuthorization: Bearer {server.key}"
+    request = request_.replace("Host: localhost", key, 1).encode()
+    assert head_of(server, request).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 5000 + b"\r\n\r\n", 431),
+        (b"POST /v1/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100001\r\n\r\n", 401),
+    ],
+)
+def test_limits_come_before_work(server: Served, request_: bytes, status: int) -> None:
+    assert head_of(server, request_).startswith(b"HTTP/1.1 %d " % status)
+
+
+def test_a_body_too_large_is_413_before_it_is_sent(server: Served) -> None:
+    request = post(server, b"", "Content-Length: 100001", "Expect: 100-continue")
+    assert head_of(server, request).startswith(b"HTTP/1.1 413 ")
+    chunk = b"x" * 60_000
+    chunked = b"%x\r\n%b\r\n" % (len(chunk), chunk) * 2
+    request = post(server, chunked, "Transfer-Encoding: chunked")
+    assert head_of(server, request).startswith(b"HTTP/1.1 413 ")
+
+
+def test_expect_is_answered_before_the_body_comes(server: Served) -> None:
+    body = b'{"model": "fake"}'
+    with raw(server) as connection:
+        connection.sendall(post(server, body, "Expect: 100-continue", "Connection: close")[:-17])
+        assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        answer = to_end(connection)
+
+    head, got = arrived(answer.partition(b"\r\n\r\n")[2])
+    assert got == body
+    assert not [line for line in head if line.startswith(b"expect")]
+
+
+def test_neither_keys_nor_cookies_pass(server: Served) -> None:
+    secret = {"Cookie": "a=b", "X-Api-Key": "k", "Proxy-Authorization": "p"}
+    with server.client() as client:
+        answer = client.post(CHAT, json={"model": "fake"}, headers=secret)
+    head, _ = arrived(answer.json())
+
+    assert server.key.encode() not in b"".join(head)
+    assert not [h for h in head if h.startswith((b"cookie", b"x-api-key", b"proxy-auth"))]
+    script = play(
+        "fake", ["send", "HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n"]
+    )
+    assert "set-cookie" not in server.request("POST", CHAT, script).headers
+
+
+def test_a_request_id_is_kept_or_made(server: Served) -> None:
+    with server.client() as client:
+        kept = client.post(CHAT, json={"model": "fake"}, headers={"X-Request-Id": "mine-1"})
+        made = client.post(CHAT, json={"model": "none"})
+
+    assert kept.headers["x-request-id"] == "mine-1"
+    assert b"x-request-id: mine-1" in arrived(kept.json())[0]
+    assert made.status_code == 404
+    assert made.headers["x-request-id"]
+
+
+def test_an_upload_is_routed_before_its_file_has_come(server: Served) -> None:
+    edge = b"--edge\r\nContent-Disposition: form-data; name="
+    field = edge + b'"model"\r\n\r\nfake\r\n' + edge + b'"file"; filename="a"\r\n\r\n'
+    body = field + b"x" * 300_000 + b"\r\n--edge--\r\n"
+    kind = "Content-Type: multipart/form-data; boundary=edge"
+    request = post(server, body, kind, "Connection: close", path="/v1/audio/transcriptions")
+    with raw(server) as connection:
+        connection.sendall(request)
+        answer = to_end(connection)
+    with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {server.key}"}) as c:
+        second = c.post(
+            "/v1/audio/transcriptions", data={"model": "fake"}, files={"file": b"y" * 100_000}
+        )
+
+    assert arrived(answer.partition(b"\r\n\r\n")[2])[1] == body
+    assert second.status_code == 200
+
+
+@pytest.mark.parametrize("method", ["HEAD", "GET", "DELETE"])
+def test_requests_without_a_body_are_routed_by_query(server: Served, method: str) -> None:
+    answer = server.request(method, "/v1/anything?model=fake")
+
+    assert answer.status_code == 200
+    assert bool(answer.content) == (method != "HEAD")
+
+
+def test_a_websocket_is_relayed_both_ways(server: Served, tmp_path: Path) -> None:
+    create_fake(server, tmp_path, "talk", model="websocket")
+    url = server.url.replace("http", "ws") + "/v1/realtime?model=talk"
+    key = {"Authorization": f"Bearer {server.key}"}
+    with connect(url, additional_headers=key) as socket:
+        for message in ("text", b"bytes", "x" * 100_000):
+            socket.send(message)
+            assert socket.recv() == message
+        socket.send("leave")
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4001
+    with pytest.raises(Exception, match="403"), connect(url):
+        pass
+    stopped = server.request("POST", "/api/v1/instances/talk/stop?wait=true").json()
+    assert stopped["status"] == "stopped"

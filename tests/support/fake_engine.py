@@ -1,0 +1,70 @@
+"""Instances on the scripted engine of `tests/fake_engine`."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from support.served import Served
+
+ENGINE = Path(__file__).parents[1] / "fake_engine"
+CHUNKED = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: text/event-stream\r\n\r\n"
+
+
+def create_fake(server: Served, folder: Path, name: str, **more: object) -> dict[str, Any]:
+    command = folder / "fake-engine"
+    if not command.exists():
+        command.write_text(f'#!/bin/sh\nexec {sys.executable} {ENGINE} "$@"\n')
+        command.chmod(0o755)
+    body = {"model": "any", "command_override": str(command), **more}
+    answer = server.request("POST", f"/api/v1/instances/{name}", body)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+def play(name: str, *steps: list[object], **more: object) -> dict[str, object]:
+    """A request body that makes the engine do these steps."""
+    return {"model": name, "script": list(steps), **more}
+
+
+def address(server: Served) -> tuple[str, int]:
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    return host, int(port)
+
+
+@contextmanager
+def raw(server: Served) -> Iterator[socket.socket]:
+    with socket.create_connection(address(server), timeout=30) as connection:
+        yield connection
+
+
+def post(server: Served, body: bytes, *headers: str, path: str = "/v1/chat/completions") -> bytes:
+    """A request as bytes, for a raw connection."""
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {server.key}"]
+    if not any(h.lower().startswith(("content-length", "transfer-encoding")) for h in headers):
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, *headers, "", ""]).encode() + body
+
+
+def to_end(connection: socket.socket) -> bytes:
+    """All that comes until the other side closes."""
+    chunks = []
+    try:
+        while data := connection.recv(1 << 16):
+            chunks.append(data)
+    except ConnectionError:
+        pass
+    return b"".join(chunks)
+
+
+def arrived(answer: Any) -> tuple[list[bytes], bytes]:
+    """Header lines and body as the engine saw them."""
+    seen = answer if isinstance(answer, dict) else json.loads(answer)
+    return base64.b64decode(seen["head"]).split(b"\r\n"), base64.b64decode(seen["body"])
