@@ -92,6 +92,8 @@ async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     body = b"".join(chunks)
     target = head.split(b" ")[1].decode("latin-1")
     if target == "/health":
+        if option("--model") == "slow":
+            await signals["loaded"].wait()
         writer.write(OK % (2, b"{}"))
         return True
     if target.startswith("/signal/"):

@@ -96,6 +96,10 @@ class Instances:
         member: Member | None = None
         try:
             await self._store.add(instance)
+        except BaseException:
+            self._registry.free(instance.name)
+            raise
+        try:
             member = self.adopt(instance, Lifecycle(), None)
             if start:
                 await self._scheduler.place(member, may_evict=evict, wait=False)
@@ -104,8 +108,10 @@ class Instances:
                 self._registry.hide(instance.name)
                 await member.unit.runner.close()
                 member.unit.clean()
-            await self._store.remove(instance.id)
-            self._registry.free(instance.name)
+            try:
+                await self._store.remove(instance.id)
+            finally:
+                self._registry.free(instance.name)
             raise
         if start:
             await self._command(member, StartRequested("created"))

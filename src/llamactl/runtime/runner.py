@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from llamactl.core.errors import Conflict, InstanceNotFound
+from llamactl.core.errors import Conflict, InstanceNotFound, LlamactlError
 from llamactl.core.lifecycle import (
     Effect,
     Event,
@@ -26,6 +26,7 @@ from llamactl.observe import logger
 
 Watch = Callable[[], Awaitable[Event]]
 Record = Callable[[Event, Lifecycle, Lifecycle], Awaitable[None]]
+_DIED = "a fault of llamactl, told in its log, ended its hold on this instance; restart llamactl"
 log = logger("runtime")
 
 
@@ -57,7 +58,7 @@ class LifecycleRunner:
         self._task: asyncio.Task[None] | None = None
         self._replies: set[asyncio.Future[Lifecycle]] = set()  # owed, also while we record
         self._retired = False
-        self._closed = False
+        self._over: LlamactlError | None = None
 
     def __repr__(self) -> str:
         return f"<LifecycleRunner {self._now.state} generation {self._now.generation}>"
@@ -67,7 +68,7 @@ class LifecycleRunner:
         return self._now
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+        self._task = asyncio.create_task(self._live())
 
     def post(self, event: Event) -> None:
         self._mail.put_nowait((event, None))
@@ -104,8 +105,8 @@ class LifecycleRunner:
                 self._waiters.remove(entry)
 
     def _check_open(self) -> None:
-        if self._closed:  # nobody would ever answer
-            raise InstanceNotFound("the instance was deleted")
+        if self._over is not None:  # nobody would ever answer
+            raise self._over
 
     async def retire(self, cause: str) -> None:
         """Stop for good: nobody's start is heard from now on. Returns when nothing runs."""
@@ -114,15 +115,27 @@ class LifecycleRunner:
         await self.wait(lambda now: now.state in (State.STOPPED, State.FAILED))
 
     async def close(self) -> None:
-        self._closed = True
+        self._end(InstanceNotFound("the instance was deleted"))
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        gone = InstanceNotFound("the instance was deleted")
+
+    def _end(self, error: LlamactlError) -> None:
+        """Answer all that is owed, and whoever asks from now on, with this error."""
+        self._over = self._over or error
         for waiter in (*self._replies, *(waiter for _, waiter in self._waiters)):
             if not waiter.done():
-                waiter.set_exception(gone)
+                waiter.set_exception(error)
+
+    async def _live(self) -> None:
+        try:
+            await self._run()
+        except Exception as exc:
+            # A fault of ours. Nothing hangs on it, and a restart of llamactl takes the
+            # instance up again; its process is left as it is.
+            log.failure("runner_died", exc, state=str(self._now.state))
+            self._end(LlamactlError(_DIED))
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
