@@ -206,6 +206,19 @@ def test_an_upload_is_routed_before_its_file_has_come(server: Served) -> None:
     assert second.status_code == 200
 
 
+def test_a_model_that_comes_late_in_an_upload_is_waited_for_within_bounds(server: Served) -> None:
+    edge = b"--edge\r\nContent-Disposition: form-data; name="
+    kind = "Content-Type: multipart/form-data; boundary=edge"
+
+    def upload(size: int) -> bytes:
+        file = edge + b'"file"; filename="a"\r\n\r\n' + b"x" * size + b"\r\n"
+        body = file + edge + b'"model"\r\n\r\nfake\r\n--edge--\r\n'
+        return post(server, body, kind, path="/v1/audio/transcriptions")
+
+    assert head_of(server, upload(50_000)).startswith(b"HTTP/1.1 200 ")
+    assert b"send it before the file" in head_of(server, upload(200_000))
+
+
 @pytest.mark.parametrize("method", ["HEAD", "GET", "DELETE"])
 def test_requests_without_a_body_are_routed_by_query(server: Served, method: str) -> None:
     answer = server.request(method, "/v1/anything?model=fake")

@@ -7,7 +7,7 @@ task. To follow a request: `body` → `_choose` → `_go` → `_send` → `answe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,12 +27,13 @@ from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.headers import request_head
 from llamactl.proxy.leases import LeaseBook
 from llamactl.proxy.model import Finder
-from llamactl.proxy.request import Request, error_answer
+from llamactl.proxy.request import Headers, Request, error_answer
 from llamactl.proxy.stream_error import error_event
 from llamactl.proxy.upstream import Connection, Pool
 
 _HIGH_WATER = 1 << 18  # bytes of a request that wait for its instance before reading pauses
 _REPLAYABLE = 1 << 20  # bytes of a request that is sent again when its engine died
+_MODEL_LATE = 'no "model" within the first %d bytes of the body; send it before the file'
 log = logger("proxy")
 
 
@@ -51,7 +52,8 @@ class Relay:
     leases: LeaseBook
     starter: OnDemandStarter
     timeouts: Timeouts
-    response_headers: Mapping[str, str]
+    response_headers: Headers
+    most_unrouted: int  # bytes of a body that are kept while its model is not known
     pool: Pool = field(default_factory=Pool)
     table: RouteTable = field(default_factory=RouteTable)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -123,7 +125,10 @@ class Exchange:
             if self._route is not None and self._size > _HIGH_WATER:
                 self._down.pause_reading()
             elif self._finder is not None and self._route is None:
-                self._try(self._finder.feed, data)
+                if self._size > self._relay.most_unrouted:
+                    self.refuse(BodyTooLarge(_MODEL_LATE % self._relay.most_unrouted))
+                else:
+                    self._try(self._finder.feed, data)
 
     def body_end(self) -> None:
         if self._done:
@@ -241,8 +246,7 @@ class Exchange:
 
     def answered(self, status: int, headers: list[tuple[bytes, bytes]], *, sized: bool) -> None:
         self._chunks.clear()
-        extra = [(k.encode(), v.encode()) for k, v in self._relay.response_headers.items()]
-        extra += self._request.extra
+        extra = [*self._relay.response_headers, *self._request.extra]
         keep = self._down.keeps_alive(self._request)
         self._answer = Answer(self._request, status, headers, extra, keep=keep)
 

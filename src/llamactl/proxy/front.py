@@ -40,7 +40,11 @@ class Front:
             leases,
             starter,
             Timeouts(server.first_byte_timeout, server.stream_idle_timeout),
-            settings.backends.llama_cpp.response_headers,
+            [
+                (name.lower().encode(), value.encode())
+                for name, value in settings.backends.llama_cpp.response_headers.items()
+            ],
+            server.max_json_size,
         )
         access = Access(
             keys,
