@@ -125,10 +125,9 @@ class Exchange:
             if self._route is not None and self._size > _HIGH_WATER:
                 self._down.pause_reading()
             elif self._finder is not None and self._route is None:
-                if self._size > self._relay.most_unrouted:
+                found = self._try(self._finder.feed, data)
+                if not found and self._size > self._relay.most_unrouted:
                     self.refuse(BodyTooLarge(_MODEL_LATE % self._relay.most_unrouted))
-                else:
-                    self._try(self._finder.feed, data)
 
     def body_end(self) -> None:
         if self._done:
@@ -144,16 +143,19 @@ class Exchange:
         if self._finder is not None:
             self._try(self._finder.end, self._chunks)
 
-    def _try(self, find: Callable[[Any], str | None], data: bytes | list[bytes]) -> None:
+    def _try(self, find: Callable[[Any], str | None], data: bytes | list[bytes]) -> bool:
+        """True if the route is known now."""
         try:
             model = find(data)
             if model is not None and self._pick is not None:
                 self._route = self._pick(model)
         except LlamactlError as error:
             self.refuse(error)
-            return
-        if self._route is not None:
-            self._go()
+            return False
+        if self._route is None:
+            return False
+        self._go()
+        return True
 
     def _framed(self, data: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(data), data) if self._body_chunked and data else data
