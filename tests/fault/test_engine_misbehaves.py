@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,6 +108,27 @@ def test_an_engine_that_died_between_requests_costs_nobody_an_answer(server: Ser
             client.post(CHAT, json=play("fake", ["send", head], ["die"]))
 
         assert client.post(CHAT, json={"model": "fake"}).status_code == 200
+
+
+def test_an_upload_whose_engine_dies_is_never_sent_again_in_part(server: Served) -> None:
+    until_running(server)
+    pid = int(server.request("GET", "/api/v1/instances/fake").json()["pid"])
+    edge = b"--edge\r\nContent-Disposition: form-data; name="
+    body = edge + b'"model"\r\n\r\nfake\r\n' + edge + b'"file"\r\n\r\nx\r\n--edge--\r\n'
+    kind = "Content-Type: multipart/form-data; boundary=edge"
+    request = post(server, body, kind, "Connection: close", path="/v1/audio/transcriptions")
+    os.kill(pid, signal.SIGSTOP)
+    with raw(server) as connection:
+        connection.sendall(request[:-10])
+        for _ in range(20):  # the first part goes on to the engine meanwhile
+            assert server.request("GET", "/health").status_code == 200
+        connection.sendall(request[-10:])
+        assert server.request("GET", "/health").status_code == 200
+        os.kill(pid, signal.SIGKILL)
+        answer = to_end(connection)
+
+    assert answer.startswith(b"HTTP/1.1 502 ")
+    until_running(server)
 
 
 def test_a_silent_engine_is_504(server: Served) -> None:

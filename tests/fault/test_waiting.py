@@ -5,7 +5,10 @@ from __future__ import annotations
 import http.client
 import json
 import signal
+import socket
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from support.fake_engine import CHUNKED, create_fake, play, post, raw, to_end
@@ -94,13 +97,20 @@ def ask_briefly(server: Served) -> tuple[int, dict[str, str]] | None:
     return int(head.split(b" ")[1]), json.loads(body)
 
 
+@contextmanager
+def endless_stream(server: Served) -> Iterator[socket.socket]:
+    """A client in the middle of a stream of `busy`."""
+    body = play("busy", ["send", CHUNKED], ["event", "data: 1\n\n"], ["until", "never"])
+    with raw(server) as client:
+        client.sendall(post(server, json.dumps(body).encode()))
+        client.recv(1)
+        yield client
+
+
 def test_a_drain_ends_when_its_time_is_over(tmp_path: Path) -> None:
     with serve(folder(tmp_path, "instances: {drain_timeout: 0.3}\n")) as server:
         made = create_fake(server, tmp_path, "busy")
-        body = play("busy", ["send", CHUNKED], ["event", "data: 1\n\n"], ["until", "never"])
-        with raw(server) as client:
-            client.sendall(post(server, json.dumps(body).encode()))
-            client.recv(1)
+        with endless_stream(server) as client:
             stopped = server.request("POST", f"{BASE}/busy/stop?wait=true").json()
             rest = to_end(client)
 
@@ -112,10 +122,7 @@ def test_a_drain_ends_when_its_time_is_over(tmp_path: Path) -> None:
 def test_a_second_signal_ends_everything_at_once(tmp_path: Path) -> None:
     with serve(folder(tmp_path, "instances: {drain_timeout: 600}\n")) as server:
         made = create_fake(server, tmp_path, "busy")
-        body = play("busy", ["send", CHUNKED], ["event", "data: 1\n\n"], ["until", "never"])
-        with raw(server) as client:
-            client.sendall(post(server, json.dumps(body).encode()))
-            client.recv(1)
+        with endless_stream(server):
             server.process.send_signal(signal.SIGINT)
             while server_status(server) == "running":
                 pass

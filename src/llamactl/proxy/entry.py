@@ -6,7 +6,6 @@ everything else by the management API.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import re
 import secrets
@@ -31,9 +30,10 @@ from llamactl.core.keys import ANYONE, Caller
 from llamactl.core.routes import Route
 from llamactl.policy.access import KeyRing, host_allowed, identify, origin_allowed
 from llamactl.proxy.downstream import Downstream
-from llamactl.proxy.exchange import Exchange, Relay
+from llamactl.proxy.exchange import Exchange
 from llamactl.proxy.management import Asgi, ManagementCall
 from llamactl.proxy.model import QueryModel, finder_for
+from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import Handler, Refusal, Request, error_answer, json_answer
 
 # matched before decoding, so that an encoded slash stays a part of a name or path
@@ -232,9 +232,3 @@ class Entry:
         if match := RAW.match(request.raw_path):
             return *self.raw_route(request, match), False
         raise ModelNotFound("there is no WebSocket here")
-
-
-async def expire_each_second(expire: Callable[[], None]) -> None:
-    while True:
-        await asyncio.sleep(1)
-        expire()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
 from typing import Any
 
 from llamactl.core.errors import (
@@ -19,44 +18,21 @@ from llamactl.core.errors import (
     UpstreamDied,
     UpstreamSilent,
 )
-from llamactl.core.interfaces import OnDemandStarter
-from llamactl.core.routes import ReadyInstance, Route, RouteTable
+from llamactl.core.routes import ReadyInstance, Route
 from llamactl.observe import logger
 from llamactl.proxy.answer import Answer
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.headers import request_head
-from llamactl.proxy.leases import LeaseBook
 from llamactl.proxy.model import Finder
+from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import Headers, Request, error_answer
 from llamactl.proxy.stream_error import error_event
-from llamactl.proxy.upstream import Connection, Pool
+from llamactl.proxy.upstream import Connection
 
 _HIGH_WATER = 1 << 18  # bytes of a request that wait for its instance before reading pauses
 _REPLAYABLE = 1 << 20  # bytes of a request that is sent again when its engine died
 _MODEL_LATE = 'no "model" within the first %d bytes of the body; send it before the file'
 log = logger("proxy")
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds without a byte from the engine; none on the whole of an answer."""
-
-    first_byte: float = 3600.0
-    stream_idle: float = 600.0
-
-
-@dataclass(slots=True)
-class Relay:
-    """What all exchanges share."""
-
-    leases: LeaseBook
-    starter: OnDemandStarter
-    timeouts: Timeouts
-    response_headers: Headers
-    most_unrouted: int  # bytes of a body that are kept while its model is not known
-    pool: Pool = field(default_factory=Pool)
-    table: RouteTable = field(default_factory=RouteTable)
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
 
 class Exchange:
@@ -90,7 +66,7 @@ class Exchange:
         self._upstream: Connection | None = None
         self._chunks: list[bytes] = []  # of the body; emptied when they can't be needed again
         self._size = 0
-        self._whole = False  # the body was complete when it was sent
+        self._intact = True  # all that came of the body lies in _chunks
         self._body_chunked = False
         self._retried = False
         self._done = False
@@ -157,6 +133,10 @@ class Exchange:
         self._go()
         return True
 
+    def _forget_body(self) -> None:
+        self._chunks.clear()
+        self._intact = False
+
     def _framed(self, data: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(data), data) if self._body_chunked and data else data
 
@@ -205,18 +185,18 @@ class Exchange:
 
     def _send(self, connection: Connection, ready: ReadyInstance) -> None:
         request = self._request
-        self._whole = request.complete
+        whole = request.complete
         self._upstream = connection
-        length = self._size if self._whole and (self._size or request.has_body) else None
+        length = self._size if whole and (self._size or request.has_body) else None
         head, self._body_chunked = request_head(request, ready, self._path, self._down.peer, length)
         parts = [head, *(self._framed(chunk) for chunk in self._chunks)]
-        if self._body_chunked and self._whole:
+        if self._body_chunked and whole:
             parts.append(b"0\r\n\r\n")
         connection.begin(self, parts, head_only=request.method == b"HEAD")
-        if self._whole:
+        if whole:
             self._expect(self._relay.timeouts.first_byte)
         else:
-            self._chunks.clear()
+            self._forget_body()
             self._down.resume_reading()
 
     def _died(self, reason: str, *, stale: bool) -> None:
@@ -225,12 +205,12 @@ class Exchange:
         assert ready is not None
         assert route is not None
         self._upstream = None
-        if stale and self._whole:
+        if stale and self._intact:
             # the engine closed an idle connection at the moment we used it
             self._reach(ready, fresh=True)
             return
         log.warning("upstream_died", name=ready.name, reason=reason, retried=self._retried)
-        replayable = self._request.complete and self._size <= _REPLAYABLE
+        replayable = self._request.complete and self._intact and self._size <= _REPLAYABLE
         if self._may_start and replayable and not self._retried:
             self._retried = True
             self._give_back()
@@ -246,8 +226,8 @@ class Exchange:
 
     # The answer, from the engine's connection.
 
-    def answered(self, status: int, headers: list[tuple[bytes, bytes]], *, sized: bool) -> None:
-        self._chunks.clear()
+    def answered(self, status: int, headers: Headers) -> None:
+        self._forget_body()
         extra = [*self._relay.response_headers, *self._request.extra]
         keep = self._down.keeps_alive(self._request)
         self._answer = Answer(self._request, status, headers, extra, keep=keep)

@@ -14,10 +14,10 @@ from llamactl.core.routes import RouteTable
 from llamactl.policy.access import KeyRing
 from llamactl.proxy.clients import Clients, Limits
 from llamactl.proxy.downstream import Downstream
-from llamactl.proxy.entry import Access, Entry, MayInfer, expire_each_second
-from llamactl.proxy.exchange import Relay, Timeouts
+from llamactl.proxy.entry import Access, Entry, MayInfer
 from llamactl.proxy.leases import LeaseBook
 from llamactl.proxy.management import Asgi, AsgiApp
+from llamactl.proxy.relay import Relay, Timeouts
 from llamactl.proxy.websocket import WebSockets
 
 
@@ -82,7 +82,7 @@ class Front:
         """Serve clients from now on."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: Downstream(self._clients), sock=listener)
-        self._expiring = asyncio.create_task(expire_each_second(self._clients.expire))
+        self._expiring = asyncio.create_task(_each_second(self._clients.expire))
 
     async def close(self) -> None:
         """Accept nothing more, let the answers under way end, then let go of the engines."""
@@ -111,3 +111,9 @@ def _with_cors(app: AsgiApp, settings: Settings) -> AsgiApp:
         allow_methods=["GET", "POST", "PUT", "DELETE", "OPTIONS"],
         allow_headers=server.allowed_headers,
     )
+
+
+async def _each_second(work: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(1)
+        work()

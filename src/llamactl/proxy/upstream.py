@@ -23,7 +23,7 @@ _KEEP_ALIVE = re.compile(rb"timeout=(\d+)")
 class Sink(Protocol):
     """Takes an answer as it comes from an engine."""
 
-    def answered(self, status: int, headers: Headers, *, sized: bool) -> None: ...
+    def answered(self, status: int, headers: Headers) -> None: ...
 
     def data(self, chunk: bytes) -> None: ...
 
@@ -162,7 +162,7 @@ class Connection(asyncio.Protocol):
         self._answered = True
         self.reusable = self._parser.should_keep_alive() and not self._head_only
         if self._sink is not None:
-            self._sink.answered(status, self._headers, sized=self._sized)
+            self._sink.answered(status, self._headers)
         if self._head_only:
             self._complete()
 

@@ -1,0 +1,34 @@
+"""What all exchanges share."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from llamactl.core.interfaces import OnDemandStarter
+from llamactl.core.routes import RouteTable
+from llamactl.proxy.leases import LeaseBook
+from llamactl.proxy.request import Headers
+from llamactl.proxy.upstream import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds without a byte from the engine; none on the whole of an answer."""
+
+    first_byte: float = 3600.0
+    stream_idle: float = 600.0
+
+
+@dataclass(slots=True)
+class Relay:
+    """What all exchanges share."""
+
+    leases: LeaseBook
+    starter: OnDemandStarter
+    timeouts: Timeouts
+    response_headers: Headers
+    most_unrouted: int  # bytes of a body that are kept while its model is not known
+    pool: Pool = field(default_factory=Pool)
+    table: RouteTable = field(default_factory=RouteTable)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
