@@ -4,7 +4,7 @@ SCALE ?= 1
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo run test check bench soak lock
+.PHONY: demo run test check bench bench-proxy soak lock
 
 demo: .venv/run.stamp .venv/model.stamp
 	$(BIN)/python examples/demo.py
@@ -23,6 +23,9 @@ test: check .venv/model.stamp
 
 bench: .venv/dev.stamp .venv/model.stamp
 	$(BIN)/python -m benchmarks
+
+bench-proxy: .venv/dev.stamp
+	$(BIN)/python -m benchmarks.proxy
 
 soak:
 	$(MAKE) test SCALE=10

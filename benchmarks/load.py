@@ -1,44 +1,83 @@
-"""CPU time of processes, and load by wrk."""
+"""CPU time and memory of a process, and load on it by wrk."""
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 BODY = (
     '{"model":"fixed","messages":[{"role":"user","content":"Tell me about the weather in Paris."}],'
     '"max_tokens":100,"temperature":0.7,"stream":false}'
 )
+_MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one request: CPU time of the server's process, latency as the client saw it."""
+
+    cpu_us: float
+    p50_ms: float
+    p99_ms: float
+    per_second: float
 
 
 def cpu_s(pid: int) -> float:
-    """CPU seconds that a process has used, user and system."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """CPU seconds of all threads that a process has now; nanoseconds are counted."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
 def rss_mb(pid: int) -> float:
-    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    return _status_mb(pid, "VmRSS")
+
+
+def reset_peak(pid: int) -> None:
+    """Start `peak_mb` anew (man 5 proc, clear_refs)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def peak_mb(pid: int) -> float:
+    return _status_mb(pid, "VmHWM")
+
+
+def _status_mb(pid: int, field: str) -> float:
+    found = re.search(rf"{field}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
     return int(found[1]) / 1024 if found else 0.0
 
 
-def cpu_us_per_request(url: str, key: str, pid: int, folder: Path, seconds: int) -> float:
-    """CPU µs that the process spends on one request, under 32 connections."""
+def load(url: str, key: str, pid: int, folder: Path, seconds: int) -> Cost:
+    """Small chat requests over 32 connections, as fast as they are answered."""
     script = folder / "post.lua"
     script.write_text(
         f"wrk.method='POST'\nwrk.headers['Content-Type']='application/json'\n"
         f"wrk.headers['Authorization']='Bearer {key}'\nwrk.body='{BODY}'\n"
     )
-    command = ["wrk", "-t1", "-c32", "-s", str(script), url]
+    command = ["wrk", "-t1", "-c32", "--latency", "-s", str(script), url]
     subprocess.run([*command, "-d1s"], check=True, capture_output=True)
     before = cpu_s(pid)
-    done = subprocess.run(
+    said = subprocess.run(
         [*command, f"-d{seconds}s"], check=True, capture_output=True, text=True
     ).stdout
-    if "Non-2xx" in done:
-        raise RuntimeError(done)
-    requests = re.search(r"(\d+) requests in", done)
-    assert requests is not None
-    return (cpu_s(pid) - before) * 1e6 / int(requests[1])
+    spent = cpu_s(pid) - before
+    if "Non-2xx" in said:
+        raise RuntimeError(said)
+    return Cost(
+        spent * 1e6 / float(_said(r"(\d+) requests in", said)[1]),
+        _ms(_said(r"50%\s+([\d.]+)(us|ms|s)", said)),
+        _ms(_said(r"99%\s+([\d.]+)(us|ms|s)", said)),
+        float(_said(r"Requests/sec:\s+([\d.]+)", said)[1]),
+    )
+
+
+def _ms(found: re.Match[str]) -> float:
+    return float(found[1]) * _MS[found[2]]
+
+
+def _said(pattern: str, text: str) -> re.Match[str]:
+    found = re.search(pattern, text)
+    if found is None:
+        raise RuntimeError(f"wrk did not say {pattern}: {text}")
+    return found
