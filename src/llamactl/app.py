@@ -22,7 +22,7 @@ from llamactl.core.errors import DataDirUnusable, EngineMissing
 from llamactl.core.routes import RouteTable
 from llamactl.policy.access import KeyRing
 from llamactl.policy.admission import Limits
-from llamactl.proxy import Front, LeaseBook
+from llamactl.proxy import Doors, Front, LeaseBook
 from llamactl.runtime import CommandEngineProbe, LocalMachine, find_engine
 from llamactl.store import Database, SqlInstanceStore, SqlKeyStore
 
@@ -118,7 +118,7 @@ class Application:
             used=lambda: self.keys.used,
             leases=self.leases,
             starter=OnDemand(self._registry, self.scheduler, self.settings),
-            may_infer=lambda backend, method, path: BACKENDS[backend].is_inference(method, path),
+            doors=_doors(),
         )
 
     def _publish(self, table: RouteTable) -> None:
@@ -161,3 +161,11 @@ def _limits(settings: Settings) -> Limits:
     running = given.max_running_instances
     groups = {name: n for name, n in given.group_limits.items() if n >= 0}
     return Limits(running if running >= 0 else None, groups)
+
+
+def _doors() -> Doors:
+    inference = {
+        name: frozenset((method.encode(), path) for method, path in backend.inference)
+        for name, backend in BACKENDS.items()
+    }
+    return Doors(inference, frozenset().union(*(b.model_paths for b in BACKENDS.values())))

@@ -10,6 +10,15 @@ from typing import Protocol
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import OptionValue
 
+OPENAI_POSTS = frozenset(
+    {
+        "/v1/audio/speech", "/v1/audio/transcriptions", "/v1/audio/translations",
+        "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/images/edits",
+        "/v1/images/generations", "/v1/images/variations", "/v1/messages",
+        "/v1/messages/count_tokens", "/v1/rerank", "/v1/reranking", "/v1/responses",
+    }
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class FailurePattern:
@@ -48,8 +57,17 @@ class Backend(Protocol):
         """Options to argv. Raises InvalidOption where a value could become a flag."""
         ...
 
-    def is_inference(self, method: str, path: str) -> bool:
-        """May an inference key call this method and path?"""
+    @property
+    def inference(self) -> frozenset[tuple[str, str]]:
+        """Method and path of what an inference key may call; the rest needs a management key.
+
+        Only these start an instance: looking at one must not wake it.
+        """
+        ...
+
+    @property
+    def model_paths(self) -> frozenset[str]:
+        """Paths outside `/v1` that name their instance by `model`, as those within do."""
         ...
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from llamactl.backends.base import FailurePattern
+from llamactl.backends.base import OPENAI_POSTS, FailurePattern
 from llamactl.core.errors import InvalidOption
 from llamactl.core.exits import FailureClass
 from llamactl.core.instance import OptionValue, Scalar
@@ -73,6 +73,15 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 _NEGATIVE = re.compile(r"-\.?\d")
 
 
+# What the server answers without showing other users' prompts, as `/slots` would, or changing
+# what they get, as `POST /props` and `/lora-adapters` would.
+_POSTS = OPENAI_POSTS | {
+    "/apply-template", "/chat/completions", "/completion", "/completions", "/detokenize",
+    "/embedding", "/embeddings", "/infill", "/rerank", "/reranking", "/tokenize",
+    "/v1/chat/completions/input_tokens", "/v1/responses/input_tokens",
+}  # fmt: skip
+
+
 class LlamaCpp:
     name = "llama_cpp"
     health_path = "/health"
@@ -80,6 +89,10 @@ class LlamaCpp:
     # Each open connection holds one of the server's threads, an idle one for five seconds. Left
     # alone it has about five, which our pooled connections would keep from a burst of new ones.
     defaults: Mapping[str, OptionValue] = {"threads_http": 64}
+    inference = frozenset({("GET", "/props"), *(("POST", path) for path in _POSTS)})
+    model_paths = frozenset(
+        {"/props", "/slots", *(path for path in _POSTS if not path.startswith("/v1/"))}
+    )
     failure_patterns: Sequence[FailurePattern] = (
         # ggml/src/gguf.cpp, gguf_init_from_file
         FailurePattern(
@@ -167,20 +180,6 @@ class LlamaCpp:
             else:
                 options[key] = True
         return options
-
-    def is_inference(self, method: str, path: str) -> bool:
-        """Allow-list: what llama-server answers without showing other users' prompts."""
-        return (method, path) in _INFERENCE
-
-
-_INFERENCE = frozenset(
-    {("POST", path) for path in (
-        "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/rerank",
-        "/v1/reranking", "/v1/responses", "/v1/responses/input_tokens", "/v1/messages",
-        "/v1/messages/count_tokens", "/v1/audio/transcriptions",
-        "/v1/chat/completions/input_tokens",
-    )}
-)  # fmt: skip
 
 
 def _is_flag(word: str) -> bool:

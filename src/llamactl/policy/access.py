@@ -12,25 +12,33 @@ from urllib.parse import urlsplit
 from llamactl.core.errors import Unauthenticated
 from llamactl.core.keys import ApiKey, Caller
 
+_MOST_RECENT = 1024  # headers
+
 
 def digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
 class KeyRing:
-    """All keys in memory. A look-up costs one SHA-256, however many keys there are."""
+    """All keys in memory. A look-up costs one SHA-256, however many keys there are.
+
+    The last headers that proved good are known by heart, until any key changes.
+    """
 
     def __init__(self, management: Iterable[str], keys: Iterable[ApiKey] = ()) -> None:
         self._management = {digest(token) for token in management}
         self._keys = {key.id: key for key in keys}
+        self._recent: dict[bytes, Caller] = {}
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def add(self, key: ApiKey) -> None:
         self._keys[key.id] = key
+        self._recent.clear()
 
     def remove(self, key_id: str) -> ApiKey | None:
+        self._recent.clear()
         return self._keys.pop(key_id, None)
 
     def get(self, key_id: str) -> ApiKey | None:
@@ -51,17 +59,34 @@ class KeyRing:
             return None
         return Caller(management=False, key=key)
 
+    def recall(self, header: bytes, now: float) -> Caller | None:
+        """Who sent this very Authorization header lately, if the key is still good."""
+        caller = self._recent.get(header)
+        if caller is None or caller.key is None or caller.key.expires_at is None:
+            return caller
+        return caller if now < caller.key.expires_at else None
+
+    def remember(self, header: bytes, caller: Caller) -> None:
+        if len(self._recent) >= _MOST_RECENT:
+            self._recent.clear()
+        self._recent[header] = caller
+
 
 def identify(headers: Mapping[bytes, bytes], ring: KeyRing, now: float) -> Caller:
     """Who sends these headers (names in lower case). Raises Unauthenticated."""
-    scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+    header = headers.get(b"authorization", b"")
+    if known := ring.recall(header, now):
+        return known
+    scheme, _, token = header.partition(b" ")
     if scheme.lower() != b"bearer" or not token:
-        token = headers.get(b"x-api-key", b"")
+        scheme, token = b"", headers.get(b"x-api-key", b"")
     if not token:
         raise Unauthenticated('no API key; send it as "Authorization: Bearer <key>"')
     caller = ring.identify(token.strip().decode("utf-8", "surrogateescape"), now)
     if caller is None:
         raise Unauthenticated("the API key is unknown, expired or revoked")
+    if scheme:
+        ring.remember(header, caller)
     return caller
 
 

@@ -1,6 +1,7 @@
-"""The data path: find the model, take a lease, relay. To follow a request, start in `entry`."""
+"""The data path: from a client's request to an engine's answer, bytes unchanged."""
 
+from llamactl.proxy.entry import Doors
 from llamactl.proxy.front import Front
 from llamactl.proxy.leases import LeaseBook
 
-__all__ = ["Front", "LeaseBook"]
+__all__ = ["Doors", "Front", "LeaseBook"]

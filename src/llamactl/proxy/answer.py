@@ -9,23 +9,25 @@ _NO_BODY = (204, 304)  # RFC 9110, 15.3.5 and 15.4.5
 
 
 class Answer:
-    """A body of known length goes as it is; any other in chunks, to HTTP/1.0 until the close."""
+    """A body of known length goes as it is; any other in chunks, to HTTP/1.0 until the close.
 
-    __slots__ = ("_chunked", "_pending", "_unwritten_head", "is_event_stream", "keep")
+    `can_tell`: an event of ours can be added, to say that the stream broke.
+    """
+
+    __slots__ = ("_chunked", "_pending", "_unwritten_head", "can_tell", "keep")
 
     def __init__(
         self, request: Request, status: int, headers: Headers, extra: Headers, *, keep: bool
     ) -> None:
         """`keep`: may the client's connection be used again?"""
         fields = dict(headers)
-        bodiless = request.method == b"HEAD" or status in _NO_BODY
+        bodiless = status in _NO_BODY or request.method == b"HEAD"
         unsized = b"content-length" not in fields and not bodiless
+        stream = fields.get(b"content-type", b"").startswith(b"text/event-stream")
+        if stream:
+            extra = [*extra, (b"x-accel-buffering", b"no")]
         self.keep = keep and not (unsized and request.http_1_0)
-        self.is_event_stream = (
-            unsized
-            and b"content-encoding" not in fields
-            and fields.get(b"content-type", b"").startswith(b"text/event-stream")
-        )
+        self.can_tell = stream and unsized and b"content-encoding" not in fields
         self._chunked = unsized and not request.http_1_0
         self._pending: list[bytes] = []
         head = answer_head(status, headers, extra, chunked=self._chunked, keep=self.keep)

@@ -21,7 +21,7 @@ from llamactl.core.errors import (
 )
 from llamactl.observe import logger
 from llamactl.proxy.clients import Clients
-from llamactl.proxy.request import Handler, Headers, Refusal, Request, error_answer
+from llamactl.proxy.request import REFUSED, Handler, Headers, Request, error_answer
 
 _LINGER_S = 2.0  # how long what is still sent after a refusal is read and dropped
 log = logger("proxy")
@@ -241,7 +241,7 @@ class Downstream(asyncio.Protocol):
 
     def _serve(self, request: Request) -> None:
         self.request = request
-        self.handler = Refusal()
+        self.handler = REFUSED
         handler = self._clients.open(self, request)
         if self.request is request:  # it may be answered already
             self.handler = handler
@@ -279,7 +279,7 @@ class Downstream(asyncio.Protocol):
             self._abandon(error)  # its body is what is wrong
         elif self.handler is None and not self._ahead:
             log.info("request_refused", code=error.code, reason=error.message)
-            head, body = error_answer(error, [], private=False)
+            head, body = error_answer(error, None)
             self.transport.writelines([head, b"connection: close\r\n\r\n", body])
             self._end(linger=True)
 

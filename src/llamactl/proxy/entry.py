@@ -1,7 +1,7 @@
 """The front door: every request comes in here, and is sent on its path.
 
-Host and Origin are checked first. `/v1/*` and the raw proxy are served on the data path,
-everything else by the management API.
+Host and Origin are checked first. What is meant for an engine goes on the data path, by the
+`model` it names or by the instance in its path; everything else to the management API.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import itertools
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import unquote_to_bytes
@@ -34,12 +34,20 @@ from llamactl.proxy.exchange import Exchange
 from llamactl.proxy.management import Asgi, ManagementCall
 from llamactl.proxy.model import QueryModel, finder_for
 from llamactl.proxy.relay import Relay
-from llamactl.proxy.request import Handler, Refusal, Request, error_answer, json_answer
+from llamactl.proxy.request import REFUSED, Handler, Request, error_answer, json_answer
 
 # matched before decoding, so that an encoded slash stays a part of a name or path
-RAW = re.compile(rb"/api/v1/instances/([^/]+)/proxy(/.*)?\Z", re.DOTALL)
+_RAW = re.compile(rb"/api/v1/instances/([^/]+)/proxy(/.*)?\Z", re.DOTALL)
+_BASE = re.compile(rb"/(llama-cpp|upstream)/([^/]+)(/.*)?\Z", re.DOTALL)
 _REQUEST_ID = re.compile(rb"[!-~]{1,128}\Z")
-MayInfer = Callable[[str, str, str], bool]  # backend, method, path
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What the backends' APIs offer, as data."""
+
+    inference: Mapping[str, frozenset[tuple[bytes, str]]]  # by backend: method and path
+    model_paths: frozenset[str]  # routed by `model` though not below /v1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +56,36 @@ class Access:
 
     keys: KeyRing
     used: Callable[[], dict[str, int]]
-    may_infer: MayInfer
     hosts: frozenset[str]
     origins: frozenset[str]
     inference_auth: bool
     management_auth: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Where a request goes whose path names its instance."""
+
+    route: Route
+    path: bytes  # on the engine
+    may_start: bool
+
+
 class Entry:
     """One per application. Holds no state of a request."""
 
     def __init__(
-        self, access: Access, relay: Relay, asgi: Asgi, *, most_json: int, most_upload: int
+        self,
+        access: Access,
+        doors: Doors,
+        relay: Relay,
+        asgi: Asgi,
+        *,
+        most_json: int,
+        most_upload: int,
     ) -> None:
         self._access = access
+        self._doors = doors
         self.relay = relay
         self._asgi = asgi
         self._most_json = most_json
@@ -75,34 +99,24 @@ class Entry:
         known = given is not None and _REQUEST_ID.match(given)
         request.id = given if given and known else b"%b-%x" % (self._id_prefix, next(self._ids))
         request.extra = [(b"x-request-id", request.id)]
-        caller = ANYONE
         try:
             self.check_browser(request)
-            path = request.path
-            preflight = request.method == b"OPTIONS" and self._access.origins
-            if preflight and b"access-control-request-method" in request.fields:
-                return ManagementCall(self._asgi, down, request)
-            if path.startswith("/v1/") or path == "/v1":
-                caller = Caller(management=False)
-                caller = self._caller(request, required=self._access.inference_auth)
-                self._allow_origin(request)
-                return self._inference(down, request, caller)
-            if match := RAW.match(request.raw_path):
-                route, rest = self.raw_route(request, match)
-                self._allow_origin(request)
-                exchange = Exchange(
-                    self.relay, down, request, path=rest, most=self._most_upload, private=True
-                )
-                self._welcome_body(down, request, self._most_upload)
-                down.handler = exchange
-                exchange.to(route)
-                return exchange
-            self._welcome_body(down, request, self._most_upload)
-            return ManagementCall(self._asgi, down, request)
+            return self._serve(down, request)
         except LlamactlError as error:
-            private = caller.management and request.path.startswith("/v1")
-            down.answer(error_answer(error, request.extra, private=private))
-            return Refusal()
+            down.answer(error_answer(error, request))
+            return REFUSED
+
+    def _serve(self, down: Downstream, request: Request) -> Handler:
+        if request.method == b"OPTIONS" and self._is_preflight(request):
+            return ManagementCall(self._asgi, down, request)
+        path = request.path
+        if path.startswith("/v1/") or path in self._doors.model_paths:
+            return self._by_model(down, request)
+        passage = self.passage(request)
+        if passage is not None:
+            return self._by_path(down, request, passage)
+        self._welcome_body(down, request, self._most_upload)
+        return ManagementCall(self._asgi, down, request)
 
     # Who asks.
 
@@ -132,6 +146,10 @@ class Entry:
         ):
             raise OriginNotAllowed("pages from another site may not call this server")
 
+    def _is_preflight(self, request: Request) -> bool:
+        asks = b"access-control-request-method" in request.fields
+        return asks and bool(self._access.origins)
+
     def _allow_origin(self, request: Request) -> None:
         """Let a configured page read the answer. The management API's middleware does its own."""
         origin = request.fields.get(b"origin")
@@ -141,40 +159,38 @@ class Entry:
 
     def _caller(self, request: Request, *, required: bool) -> Caller:
         """Raises Unauthenticated for no key where one is required, and for a wrong one."""
-        if not required:
-            return ANYONE
-        now = time.time()
-        caller = identify(request.fields, self._access.keys, now)
-        if caller.key is not None:
-            self._access.used()[caller.key.id] = int(now)
+        caller = ANYONE
+        if required:
+            now = time.time()
+            caller = identify(request.fields, self._access.keys, now)
+            if caller.key is not None:
+                self._access.used()[caller.key.id] = int(now)
+        request.private = caller.management
+        if b"origin" in request.fields:
+            self._allow_origin(request)
         return caller
 
-    # The OpenAI-compatible API.
+    # By the model that a request names.
 
-    def _inference(self, down: Downstream, request: Request, caller: Caller) -> Handler:
-        try:
-            path = request.path
-            if path == "/v1/models" or path.startswith("/v1/models/"):
-                down.answer(json_answer(200, self._models(request, caller), request.extra))
-                return Refusal()
-            finder = finder_for(request)
-            upload = request.fields.get(b"content-type", b"")[:10].lower() == b"multipart/"
-            most = self._most_upload if upload else self._most_json
-            self._welcome_body(down, request, most)
-        except LlamactlError as error:
-            down.answer(error_answer(error, request.extra, private=caller.management))
-            return Refusal()
-        exchange = Exchange(
-            self.relay, down, request, path=request.raw_path, most=most, private=caller.management
-        )
+    def _by_model(self, down: Downstream, request: Request) -> Handler:
+        caller = self._caller(request, required=self._access.inference_auth)
+        path = request.path
+        if path.startswith("/v1/models") and path[10:11] in ("", "/"):
+            down.answer(json_answer(200, self._models(request, caller), request.extra))
+            return REFUSED
+        finder = finder_for(request)
+        upload = request.fields.get(b"content-type", b"")[:10].lower() == b"multipart/"
+        most = self._most_upload if upload else self._most_json
+        self._welcome_body(down, request, most)
+        exchange = Exchange(self.relay, down, request, path=request.raw_path, most=most)
         down.handler = exchange
         exchange.find(finder, partial(self._pick, request, caller))
         return exchange
 
     def _welcome_body(self, down: Downstream, request: Request, most: int) -> None:
         """Refuse a body that is too long before it is sent, else ask for it where asked to."""
-        length = request.fields.get(b"content-length", b"0")
-        if int(length) > most:
+        length = request.fields.get(b"content-length")
+        if length is not None and int(length) > most:
             raise BodyTooLarge(f"the request body is larger than {most} bytes")
         if request.fields.get(b"expect", b"").lower() == b"100-continue":
             down.write([b"HTTP/1.1 100 Continue\r\n\r\n"])
@@ -195,40 +211,75 @@ class Entry:
             raise ModelNotFound(f"there is no model named {name[:140]!r}")
         return found
 
-    def _pick(self, request: Request, caller: Caller, model: str) -> Route:
+    def _pick(self, request: Request, caller: Caller, model: str) -> tuple[Route, bool]:
+        """The route, and whether it may be started for this."""
         route = self.relay.table.get(model)
         if route is None:
             raise ModelNotFound(
                 f"there is no instance named {model[:140]!r}; GET /v1/models lists all"
             )
+        return route, self._check(request, caller, route)
+
+    def _check(self, request: Request, caller: Caller, route: Route) -> bool:
+        """Is it inference? What is not needs a management key, and starts nothing."""
         if not caller.may_use(route.id):
             raise Forbidden(f"this key may not use {route.name}")
-        method = request.method.decode("latin-1")
-        if not caller.management and not self._access.may_infer(
-            route.backend, method, request.path
-        ):
-            raise Forbidden(f"{method} {request.path} needs a management key")
-        return route
+        inference = (request.method, request.served_path) in self._doors.inference[route.backend]
+        if not inference and not caller.management:
+            raise Forbidden(
+                f"{request.method.decode('latin-1')} {request.served_path} needs a management key"
+            )
+        return inference or request.path.startswith("/v1/")
 
-    # The raw proxy, and WebSockets.
+    # By the instance in a request's path.
 
-    def raw_route(self, request: Request, match: re.Match[bytes]) -> tuple[Route, bytes]:
-        """The instance and the path on it that a raw-proxy request is for."""
-        if not self._caller(request, required=self._access.management_auth).management:
-            raise Forbidden("the raw proxy needs a management key")
-        name = unquote_to_bytes(match[1]).decode("utf-8", "replace")
+    def passage(self, request: Request) -> Passage | None:
+        """For a request whose path names its instance. Raises what forbids it."""
+        raw = request.raw_path
+        if match := _RAW.match(raw):
+            if not self._caller(request, required=self._access.management_auth).management:
+                raise Forbidden("the raw proxy needs a management key")
+            request.served_path = _text(match[2] or b"/")
+            return Passage(self._named(match[1]), match[2] or b"/", may_start=False)
+        if match := _BASE.match(raw):
+            caller = self._caller(request, required=self._access.inference_auth)
+            route = self._named(match[2])
+            if match[1] == b"llama-cpp" and route.backend != "llama_cpp":
+                raise InstanceNotFound(
+                    f"{route.name} is not run by llama.cpp; use /upstream/{route.name}/"
+                )
+            request.served_path = _text(match[3] or b"/")
+            return Passage(route, match[3] or b"/", self._check(request, caller, route))
+        return None
+
+    def _named(self, quoted: bytes) -> Route:
+        name = _text(quoted)
         route = self.relay.table.get(name)
         if route is None:
             raise InstanceNotFound(f"there is no instance named {name[:140]!r}")
-        return route, match[2] or b"/"
+        return route
 
-    def websocket_route(self, request: Request) -> tuple[Route, bytes, bool]:
-        """The instance, the path on it, and whether it may be started for this."""
+    def _by_path(self, down: Downstream, request: Request, passage: Passage) -> Handler:
+        self._welcome_body(down, request, self._most_upload)
+        exchange = Exchange(self.relay, down, request, path=passage.path, most=self._most_upload)
+        down.handler = exchange
+        exchange.to(passage.route, may_start=passage.may_start)
+        return exchange
+
+    # WebSockets.
+
+    def websocket_passage(self, request: Request) -> Passage:
         self.check_browser(request)
         if request.path.startswith("/v1/"):
             caller = self._caller(request, required=self._access.inference_auth)
-            route = self._pick(request, caller, QueryModel(request.query).end([]))
-            return route, request.raw_path, True
-        if match := RAW.match(request.raw_path):
-            return *self.raw_route(request, match), False
-        raise ModelNotFound("there is no WebSocket here")
+            model = QueryModel(request.query).end([])
+            route, may_start = self._pick(request, caller, model)
+            return Passage(route, request.raw_path, may_start)
+        passage = self.passage(request)
+        if passage is None:
+            raise ModelNotFound("there is no WebSocket here")
+        return passage
+
+
+def _text(quoted: bytes) -> str:
+    return unquote_to_bytes(quoted).decode("utf-8", "replace")

@@ -21,12 +21,12 @@ from llamactl.core.errors import (
 from llamactl.core.routes import ReadyInstance, Route
 from llamactl.observe import logger
 from llamactl.proxy.answer import Answer
+from llamactl.proxy.dialects import error_event
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.headers import request_head
 from llamactl.proxy.model import Finder
 from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import Headers, Request, error_answer
-from llamactl.proxy.stream_error import error_event
 from llamactl.proxy.upstream import Connection
 
 _HIGH_WATER = 1 << 18  # bytes of a request that wait for its instance before reading pauses
@@ -38,6 +38,22 @@ log = logger("proxy")
 class Exchange:
     """From a request's head to the last byte of its answer; holds at most one lease."""
 
+    # what most exchanges never change stands here once, rather than being set for each
+    _finder: Finder | None = None
+    _pick: Callable[[str], tuple[Route, bool]] | None = None
+    _route: Route | None = None
+    _may_start = False
+    _task: asyncio.Task[None] | None = None
+    _leased: str | None = None
+    _ready: ReadyInstance | None = None
+    _upstream: Connection | None = None
+    _size = 0
+    _intact = True  # all that came of the body lies in _chunks
+    _body_chunked = False
+    _retried = False
+    _done = False
+    _answer: Answer | None = None
+
     def __init__(
         self,
         relay: Relay,
@@ -46,44 +62,27 @@ class Exchange:
         *,
         path: bytes,
         most: int,
-        private: bool,
     ) -> None:
-        """`path` is what the engine sees; `most` bounds the body; `private`: a management key."""
+        """`path` is what the engine sees; `most` bounds the body."""
         self._relay = relay
         self._down = down
         self._request = request
         self._path = path
         self._most = most
-        self._private = private
-        self._loop = asyncio.get_running_loop()
-        self._finder: Finder | None = None
-        self._pick: Callable[[str], Route] | None = None
-        self._route: Route | None = None
-        self._may_start = False
-        self._task: asyncio.Task[None] | None = None
-        self._leased: str | None = None
-        self._ready: ReadyInstance | None = None
-        self._upstream: Connection | None = None
         self._chunks: list[bytes] = []  # of the body; emptied when they can't be needed again
-        self._size = 0
-        self._intact = True  # all that came of the body lies in _chunks
-        self._body_chunked = False
-        self._retried = False
-        self._done = False
-        self._answer: Answer | None = None
 
     def __repr__(self) -> str:
         return f"<Exchange {self._request} to {self._route and self._route.name}>"
 
-    def find(self, finder: Finder, pick: Callable[[str], Route]) -> None:
-        """Serve by the model that `finder` finds and `pick` turns into a route."""
-        self._finder, self._pick, self._may_start = finder, pick, True
+    def find(self, finder: Finder, pick: Callable[[str], tuple[Route, bool]]) -> None:
+        """Serve by the model that `finder` finds; `pick` says where, and if it may be started."""
+        self._finder, self._pick = finder, pick
         if not self._request.has_body:
             self._finish_finding()
 
-    def to(self, route: Route) -> None:
-        """Serve by this instance, if it runs."""
-        self._route = route
+    def to(self, route: Route, *, may_start: bool) -> None:
+        """Serve by this instance."""
+        self._route, self._may_start = route, may_start
         self._go()
 
     # The request's body.
@@ -124,7 +123,7 @@ class Exchange:
         try:
             model = find(data)
             if model is not None and self._pick is not None:
-                self._route = self._pick(model)
+                self._route, self._may_start = self._pick(model)
         except LlamactlError as error:
             self.refuse(error)
             return False
@@ -274,17 +273,17 @@ class Exchange:
         log.warning("answer_broken_off", name=name, code=error.code, reason=error.message)
         self._settle()
         answer = self._answer
-        if answer is None or not answer.is_event_stream:
+        if answer is None or not answer.can_tell:
             self._down.cut()
             return
-        answer.add(error_event(self._request.path, error))
+        answer.add(error_event(self._request.served_path, error))
         self._down.write(answer.end())
         self._down.finished(keep=False)
 
     def pause_sending(self) -> None:
         if not self._request.complete:
             self._down.pause_reading()
-            self._down.deadline = self._loop.time() + self._relay.timeouts.stream_idle
+            self._down.deadline = self._relay.now() + self._relay.timeouts.stream_idle
 
     def resume_sending(self) -> None:
         if not self._request.complete:
@@ -317,18 +316,18 @@ class Exchange:
         if self._done:
             return
         self._settle()
-        self._down.answer(error_answer(error, self._request.extra, private=self._private))
+        self._down.answer(error_answer(error, self._request))
 
     # Inside.
 
     def _expect(self, seconds: float) -> None:
         if self._request.complete:
-            self._down.deadline = self._loop.time() + seconds
+            self._down.deadline = self._relay.now() + seconds
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         if self._request.complete:
             self._down.deadline = float("inf")
-        self._task = self._loop.create_task(self._guarded(work))
+        self._task = asyncio.get_running_loop().create_task(self._guarded(work))
         self._relay.tasks.add(self._task)
         self._task.add_done_callback(self._relay.tasks.discard)
 

@@ -14,7 +14,7 @@ from llamactl.core.routes import RouteTable
 from llamactl.policy.access import KeyRing
 from llamactl.proxy.clients import Clients, Limits
 from llamactl.proxy.downstream import Downstream
-from llamactl.proxy.entry import Access, Entry, MayInfer
+from llamactl.proxy.entry import Access, Doors, Entry
 from llamactl.proxy.leases import LeaseBook
 from llamactl.proxy.management import Asgi, AsgiApp
 from llamactl.proxy.relay import Relay, Timeouts
@@ -33,7 +33,7 @@ class Front:
         used: Callable[[], dict[str, int]],
         leases: LeaseBook,
         starter: OnDemandStarter,
-        may_infer: MayInfer,
+        doors: Doors,
     ) -> None:
         server, auth = settings.server, settings.auth
         self.relay = Relay(
@@ -49,7 +49,6 @@ class Front:
         access = Access(
             keys,
             used,
-            may_infer,
             frozenset(h.lower() for h in (*server.allowed_hosts, server.host)),
             frozenset(server.allowed_origins),
             auth.require_inference_auth,
@@ -58,6 +57,7 @@ class Front:
         self._asgi = Asgi(_with_cors(management, settings))
         entry = Entry(
             access,
+            doors,
             self.relay,
             self._asgi,
             most_json=server.max_json_size,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from llamactl.core.routes import ReadyInstance
 from llamactl.proxy.request import STATUS_LINES, Headers, Request
 
@@ -59,28 +61,21 @@ def answer_head(
     status: int, headers: Headers, extra: Headers, *, chunked: bool, keep: bool
 ) -> bytes:
     """What of the engine's head the client sees. CORS is ours to answer."""
-    named: tuple[bytes, ...] = ()
-    stream = False
     for name, value in headers:
-        if name == b"connection":
-            named += _named(value)
-        elif name == b"content-type" and value.startswith(b"text/event-stream"):
-            stream = True
+        if name == b"connection" and (named := _named(value)):
+            headers = [header for header in headers if header[0] not in named]
     parts = [STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
-    parts += [
-        b"%b: %b\r\n" % (name, value)
-        for name, value in headers
-        if name not in _NOT_ANSWERED
-        and name not in named
-        and not name.startswith(b"access-control-")
-    ]
+    parts += [b"%b: %b\r\n" % header for header in headers if _is_answered(header[0])]
     parts += [b"%b: %b\r\n" % header for header in extra]
-    if stream:
-        parts.append(b"x-accel-buffering: no\r\n")
     if chunked:
         parts.append(b"transfer-encoding: chunked\r\n")
     parts.append(b"\r\n" if keep else b"connection: close\r\n\r\n")
     return b"".join(parts)
+
+
+@lru_cache(maxsize=256)
+def _is_answered(name: bytes) -> bool:
+    return name not in _NOT_ANSWERED and not name.startswith(b"access-control-")
 
 
 def _named(connection: bytes) -> tuple[bytes, ...]:

@@ -23,7 +23,6 @@ class LeaseBook:
 
     def take(self, instance_id: str) -> None:
         self._held[instance_id] += 1
-        self._used[instance_id] = time.monotonic()
 
     def give_back(self, instance_id: str) -> None:
         self._used[instance_id] = time.monotonic()

@@ -109,7 +109,7 @@ class ManagementCall:
         if self._size > _MOST_BODY:
             self.gone()
             error = BodyTooLarge(f"the request body is larger than {_MOST_BODY >> 20} MiB")
-            self._down.answer(error_answer(error, self._request.extra, private=False))
+            self._down.answer(error_answer(error, self._request))
             return
         self._cycle.body += data
         if len(self._cycle.body) > HIGH_WATER_LIMIT:

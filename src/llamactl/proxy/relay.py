@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from llamactl.core.interfaces import OnDemandStarter
@@ -32,3 +33,4 @@ class Relay:
     pool: Pool = field(default_factory=Pool)
     table: RouteTable = field(default_factory=RouteTable)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    now: Callable[[], float] = field(default_factory=lambda: asyncio.get_running_loop().time)

@@ -9,7 +9,8 @@ from urllib.parse import unquote
 import httptools
 import orjson
 
-from llamactl.core.errors import InvalidRequest, LlamactlError, error_body, error_headers
+from llamactl.core.errors import InvalidRequest, LlamactlError, error_headers
+from llamactl.proxy.dialects import error_body
 
 Headers = list[tuple[bytes, bytes]]
 STATUS_LINES = {
@@ -23,7 +24,7 @@ class Request:
 
     __slots__ = (
         "complete", "extra", "fields", "headers", "http_1_0", "id", "keep_alive", "method", "path",
-        "query", "raw_path", "target",
+        "private", "query", "raw_path", "served_path", "target",
     )  # fmt: skip
 
     def __init__(
@@ -44,6 +45,8 @@ class Request:
             raw, self.query = _of_absolute_form(target)
         self.raw_path = raw
         self.path = unquote(raw.decode("latin-1")) if b"%" in raw else raw.decode("latin-1")
+        self.served_path = self.path  # the engine's own, where the door has a prefix
+        self.private = False  # a management key was shown: errors may tell all
 
     def __repr__(self) -> str:
         return f"<Request {self.method.decode()} {self.path}>"
@@ -101,6 +104,9 @@ class Refusal:
     def expired(self) -> None: ...
 
 
+REFUSED = Refusal()
+
+
 def json_answer(status: int, value: object, headers: Headers) -> list[bytes]:
     """An answer of our own: its head without the last empty line, then its body."""
     body = orjson.dumps(value)
@@ -110,7 +116,10 @@ def json_answer(status: int, value: object, headers: Headers) -> list[bytes]:
     return [b"".join(parts), body]
 
 
-def error_answer(error: LlamactlError, headers: Headers, *, private: bool) -> list[bytes]:
-    """`private`: the caller holds a management key."""
-    more = [(k.encode(), v.encode()) for k, v in error_headers(error).items()]
-    return json_answer(error.status, error_body(error, private=private), [*more, *headers])
+def error_answer(error: LlamactlError, request: Request | None) -> list[bytes]:
+    """In the form of the API that was called; `request` is None for what is none."""
+    headers = [(k.encode(), v.encode()) for k, v in error_headers(error).items()]
+    if request is None:
+        return json_answer(error.status, error_body("", error, private=False), headers)
+    body = error_body(request.served_path, error, private=request.private)
+    return json_answer(error.status, body, [*headers, *request.extra])

@@ -47,6 +47,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, address: Address) -> None:
         self.address = address
+        self.now = asyncio.get_running_loop().time
         self.reused = False
         self.heard = False  # something came since `begin`
         self.closed = False
@@ -58,7 +59,7 @@ class Connection(asyncio.Protocol):
         self._answered = False
         self._head_only = False
         self._sized = False
-        self._parser: Any = None
+        self._parser: Any = httptools.HttpResponseParser(self)  # dear to make: one for all answers
         self._reading = True
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until connected
 
@@ -70,7 +71,6 @@ class Connection(asyncio.Protocol):
         self._headers = []
         self._answered = self._sized = self.reusable = self.heard = False
         self._head_only = head_only
-        self._parser = httptools.HttpResponseParser(self)
         self._transport.writelines(data)
 
     def write(self, data: bytes) -> None:
@@ -139,7 +139,7 @@ class Connection(asyncio.Protocol):
     def _complete(self) -> None:
         sink, self._sink = self._sink, None
         if sink is not None:
-            self.idle_until = asyncio.get_running_loop().time() + self._idle_s
+            self.idle_until = self.now() + self._idle_s
             sink.complete()
 
     # httptools' side.
@@ -187,7 +187,7 @@ class Pool:
     def take(self, address: Address) -> Connection | None:
         """An idle connection, if there is one."""
         idle = self._idle.get(address)
-        now = asyncio.get_running_loop().time()
+        now = idle[-1].now() if idle else 0.0
         while idle:
             connection = idle.pop()
             if not connection.closed and connection.idle_until > now:

@@ -43,9 +43,10 @@ class WebSockets:
         request = Request(b"GET", target, list(scope["headers"]), http_1_0=False, keep_alive=False)
         relay = self._entry.relay
         try:
-            route, path, may_start = self._entry.websocket_route(request)
+            passage = self._entry.websocket_passage(request)
+            route, path = passage.route, passage.path
             ready = route.ready
-            if ready is None and not may_start:
+            if ready is None and not passage.may_start:
                 raise NotRunning(f"{route.name} is not running; start it first")
             if ready is None:
                 ready = await relay.starter.ensure_ready(route.name)
