@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from llamactl.api import Services, build_api
+from llamactl.api import Numbers, Services, build_api
 from llamactl.backends import BACKENDS
 from llamactl.config import Settings
 from llamactl.control import recovery
@@ -20,10 +20,11 @@ from llamactl.control.registry import Registry
 from llamactl.control.scheduler import Scheduler
 from llamactl.core.errors import DataDirUnusable, EngineMissing
 from llamactl.core.routes import RouteTable
+from llamactl.observe import Meters
 from llamactl.policy.access import KeyRing
 from llamactl.policy.admission import Limits
 from llamactl.proxy import Doors, Front, LeaseBook
-from llamactl.runtime import CommandEngineProbe, LocalMachine, find_engine
+from llamactl.runtime import CommandEngineProbe, LocalMachine, find_engine, scrape
 from llamactl.store import Database, SqlInstanceStore, SqlKeyStore
 
 
@@ -106,20 +107,34 @@ class Application:
         )
         self.keys = Keys(self.ring, SqlKeyStore(self._database), self._registry)
         self.engine = CommandEngineProbe(settings.backends.llama_cpp)
+        self._on_demand = OnDemand(self._registry, self.scheduler, settings)
         self.front = self._front()
         self._flushing: asyncio.Task[None] | None = None
 
     def _front(self) -> Front:
-        api = build_api(Services(self.settings, self.instances, self.keys, self.ring, self.engine))
+        meters = Meters()
+        api = build_api(
+            Services(
+                self.settings, self.instances, self.keys, self.ring, self.engine,
+                Numbers(meters, scrape, self.leases.count, self._gauges),
+            )
+        )  # fmt: skip
         return Front(
             self.settings,
             management=api,
             keys=self.ring,
-            used=lambda: self.keys.used,
             leases=self.leases,
-            starter=OnDemand(self._registry, self.scheduler, self.settings),
+            starter=self._on_demand,
             doors=_doors(),
+            meters=meters,
         )
+
+    def _gauges(self) -> dict[str, float]:
+        return {
+            "client_connections": self.front.connections,
+            "requests_waiting_for_a_start": self._on_demand.waiting,
+            "api_keys": len(self.ring),
+        }
 
     def _publish(self, table: RouteTable) -> None:
         self.front.publish(table)

@@ -18,7 +18,7 @@ from support.served import Served, serve
 EXAMPLES = 20 * int(os.environ.get("LLAMACTL_TEST_SCALE", "1"))
 # only the document is asked for, so nothing stands behind it
 _nothing = cast(Any, None)
-DOCUMENT = build_api(Services(Settings(), _nothing, _nothing, _nothing, _nothing)).openapi()
+DOCUMENT = build_api(Services(Settings(), *[_nothing] * 5)).openapi()
 OPERATIONS = [
     cast(Any, found).ok() for found in schemathesis.openapi.from_dict(DOCUMENT).get_all_operations()
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +31,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with serve(data) as running:
         create_fake(running, folder, "fake")
         yield running
+
+
+def memory(server: Served) -> int:
+    """Resident bytes."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) << 10
 
 
 def head_of(server: Served, request: bytes) -> bytes:
@@ -206,17 +213,46 @@ def test_an_upload_is_routed_before_its_file_has_come(server: Served) -> None:
     assert second.status_code == 200
 
 
-def test_a_model_that_comes_late_in_an_upload_is_waited_for_within_bounds(server: Served) -> None:
+@pytest.mark.parametrize("size", [50_000, 3_500_000])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_model_after_the_file_is_found(server: Served, size: int, chunked: bool) -> None:
+    """A large one waits on disk; it arrives byte for byte."""
     edge = b"--edge\r\nContent-Disposition: form-data; name="
-    kind = "Content-Type: multipart/form-data; boundary=edge"
+    file = edge + b'"file"; filename="a"\r\n\r\n' + os.urandom(size) + b"\r\n"
+    body = file + edge + b'"model"\r\n\r\nfake\r\n--edge--\r\n'
+    head = ["Content-Type: multipart/form-data; boundary=edge", "Connection: close"]
+    sent = body
+    if chunked:
+        head.append("Transfer-Encoding: chunked")
+        sent = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    with raw(server) as connection:
+        connection.sendall(post(server, sent, *head, path="/v1/audio/transcriptions"))
+        answer = to_end(connection)
 
-    def upload(size: int) -> bytes:
-        file = edge + b'"file"; filename="a"\r\n\r\n' + b"x" * size + b"\r\n"
-        body = file + edge + b'"model"\r\n\r\nfake\r\n--edge--\r\n'
-        return post(server, body, kind, path="/v1/audio/transcriptions")
+    assert arrived(answer.partition(b"\r\n\r\n")[2])[1] == body
 
-    assert head_of(server, upload(50_000)).startswith(b"HTTP/1.1 200 ")
-    assert b"send it before the file" in head_of(server, upload(200_000))
+
+def test_a_large_upload_waits_on_disk_not_in_memory(server: Served) -> None:
+    edge = b"--edge\r\nContent-Disposition: form-data; name="
+    size = 200 << 20
+    start = edge + b'"file"; filename="a"\r\n\r\n'
+    end = b"\r\n" + edge + b'"model"\r\n\r\nfake\r\n--edge--\r\n'
+    piece = b"x" * (1 << 20)
+    head = [
+        "Content-Type: multipart/form-data; boundary=edge",
+        f"Content-Length: {len(start) + size + len(end)}",
+    ]
+    before = memory(server)
+    with raw(server) as connection:
+        connection.sendall(post(server, start, *head, path="/v1/audio/transcriptions"))
+        for _ in range(size >> 20):
+            connection.sendall(piece)
+        grown = memory(server) - before
+        connection.sendall(end)
+        answer = connection.recv(1 << 16)
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert grown < 30 << 20
 
 
 @pytest.mark.parametrize("method", ["HEAD", "GET", "DELETE"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llamactl.core.errors import MalformedBody, ModelMissing
-from llamactl.policy.body import model_of_json
+from llamactl.policy.body import ModelScanner, model_of_json
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 numbers = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -32,6 +33,62 @@ def test_it_is_what_the_standard_parser_finds(
     body = json.dumps(value, ensure_ascii=ascii_only).encode()
 
     assert model_of_json(body) == json.loads(body)["model"]
+
+
+def scan(body: bytes, cuts: list[int]) -> str:
+    scanner = ModelScanner()
+    edges = [0, *sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
+    for start, end in itertools.pairwise(edges):
+        scanner.feed(body[start:end])
+    return scanner.end()
+
+
+@given(before=st.dictionaries(texts, anything, max_size=3), model=texts.filter(bool),
+       after=st.dictionaries(texts, anything, max_size=3), ascii_only=st.booleans(),
+       indent=st.none() | st.just(1), cuts=st.lists(st.integers(0), max_size=6))  # fmt: skip
+def test_the_scanner_finds_it_however_the_body_is_cut(
+    before: dict[str, object], model: str, after: dict[str, object], ascii_only: bool,
+    indent: int | None, cuts: list[int],
+) -> None:  # fmt: skip
+    value = {k: v for k, v in before.items() if k != "model"} | {"model": model}
+    value |= {k: v for k, v in after.items() if k != "model"}
+    body = json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode()
+
+    assert scan(body, cuts) == json.loads(body)["model"]
+    assert scan(body, list(range(len(body)))) == model
+
+
+@given(value=anything, cuts=st.lists(st.integers(0), max_size=4), end=st.integers(0))
+def test_the_scanner_agrees_with_the_parser_on_what_has_no_model(
+    value: object, cuts: list[int], end: int
+) -> None:
+    body = json.dumps(value).encode()
+    expected: type[Exception] = MalformedBody
+    if isinstance(value, dict) and isinstance(value.get("model"), str) and value["model"]:
+        assert scan(body, cuts) == value["model"]
+    else:
+        if isinstance(value, dict) and value.get("model") in (None, ""):
+            expected = ModelMissing
+        with pytest.raises(expected):
+            scan(body, cuts)
+    cut_short = body[: end % len(body)]
+    with pytest.raises((MalformedBody, ModelMissing)):
+        scan(cut_short, cuts)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"a","model":"b"}', rb'{"model":"a","\u006dodel":"b"}', b'{"a":1,"model":"a"}}',
+        b'{"a" 1,"model":"a"}', b'{"a":[1},"model":"a"}', b'{"model":"a"} x', b'{"model":"a"}{}',
+        b'x{"model":"a"}', b'{,"model":"a"}', b'{"model":"a" "b"}', b'{"model":"a",:1}',
+        b'["model"]', b'"model"', b'{"model":["a"]}', b'{"model":{"model":"a"}}',
+        b'{"a":' + b"[" * 2000,
+    ],
+)  # fmt: skip
+def test_the_scanner_refuses_what_is_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedBody):
+        scan(body, [])
 
 
 @pytest.mark.parametrize("second", ['"model"', r'"\u006dodel"', r'"mode\u006C"'])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from llamactl import __version__
-from llamactl.api import docs, instances, keys, system
+from llamactl.api import docs, instances, keys, metrics, system
 from llamactl.api.errors import install_error_handlers
-from llamactl.api.services import Services
+from llamactl.api.services import Numbers, Services
 
 
 def build_api(services: Services) -> FastAPI:
@@ -22,11 +22,17 @@ def build_api(services: Services) -> FastAPI:
     )
     api.state.services = services
     install_error_handlers(api)
-    for router in (system.open_router, system.router, instances.router, keys.router):
+    for router in (
+        system.open_router,
+        metrics.router,
+        system.router,
+        instances.router,
+        keys.router,
+    ):
         api.include_router(router)
     if services.settings.swagger:
         docs.install(api)
     return api
 
 
-__all__ = ["Services", "build_api"]
+__all__ = ["Numbers", "Services", "build_api"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -14,7 +15,19 @@ from llamactl.control.instances import Instances
 from llamactl.control.keys import Keys
 from llamactl.core.errors import Forbidden, UnsupportedMediaType
 from llamactl.core.interfaces import EngineProbe
+from llamactl.core.routes import ReadyInstance
+from llamactl.observe import Meters
 from llamactl.policy.access import KeyRing, identify
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What `/metrics` is made of."""
+
+    meters: Meters
+    scrape: Callable[[ReadyInstance], Awaitable[str]]  # a running engine's own numbers
+    leases: Callable[[str], int]  # by instance id
+    gauges: Callable[[], Mapping[str, float]]  # of the whole server
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +37,7 @@ class Services:
     keys: Keys
     ring: KeyRing
     engine: EngineProbe
+    numbers: Numbers
 
 
 def services(request: Request) -> Services:

@@ -88,7 +88,8 @@ class LlamaCpp:
     key_variable = "LLAMA_API_KEY"
     # Each open connection holds one of the server's threads, an idle one for five seconds. Left
     # alone it has about five, which our pooled connections would keep from a burst of new ones.
-    defaults: Mapping[str, OptionValue] = {"threads_http": 64}
+    # Its numbers are part of our `/metrics`.
+    defaults: Mapping[str, OptionValue] = {"threads_http": 64, "metrics": True}
     inference = frozenset({("GET", "/props"), *(("POST", path) for path in _POSTS)})
     model_paths = frozenset(
         {"/props", "/slots", *(path for path in _POSTS if not path.startswith("/v1/"))}

@@ -40,6 +40,7 @@ class ServerSettings(_Section):
     allowed_headers: Words = ("*",)
     allowed_hosts: Words = ()  # names, beside loopback ones, that may stand in Host
     enable_swagger: bool | None = None  # None: on loopback only
+    metrics_open: bool = False  # `/metrics` without a key
     max_connections: int = Field(4096, ge=1)  # of clients
     max_header_size: int = Field(64 << 10, ge=1024)  # bytes
     max_json_size: int = Field(64 << 20, ge=1024)  # bytes of a request's body
@@ -144,6 +145,7 @@ class AuthSettings(_Section):
 class LogSettings(_Section):
     format: Literal["text", "json"] = "text"
     level: Literal["debug", "info", "warning", "error"] = "info"
+    requests: bool = False  # a line for each request
 
 
 class NodeSettings(_Section):

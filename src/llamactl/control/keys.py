@@ -26,7 +26,6 @@ class Keys:
         self._ring = ring
         self._store = store
         self._registry = registry
-        self.used: dict[str, int] = {}  # key id -> Unix seconds; the data path writes here
 
     async def load(self) -> None:
         for key in await self._store.load():
@@ -82,9 +81,9 @@ class Keys:
             await self.flush()
 
     async def flush(self) -> None:
-        if not self.used:
+        if not self._ring.used:
             return
-        batch, self.used = dict(self.used), {}
+        batch, self._ring.used = self._ring.used, {}
         for key_id, at in batch.items():
             if (key := self._ring.get(key_id)) is not None:
                 self._ring.add(replace(key, last_used_at=at))
@@ -94,5 +93,5 @@ class Keys:
             log.warning("last_used_lost", reason=exc.message)
 
     def _seen(self, key: ApiKey) -> ApiKey:
-        at = self.used.get(key.id)
+        at = self._ring.used.get(key.id)
         return key if at is None else replace(key, last_used_at=at)

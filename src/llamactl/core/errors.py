@@ -200,6 +200,12 @@ class StoreUnavailable(EnvironmentFault):
     retry_after = 5.0
 
 
+class DiskFull(EnvironmentFault):
+    code = "disk_full"
+    status = 507
+    retry_after = 60.0
+
+
 class EngineMissing(EnvironmentFault):
     code = "engine_missing"
     status = 500

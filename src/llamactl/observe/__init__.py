@@ -1,5 +1,6 @@
-"""What llamactl says of itself: the structured log."""
+"""What llamactl says of itself: the structured log, and numbers."""
 
 from llamactl.observe.log import configure, logger
+from llamactl.observe.meters import Meter, Meters
 
-__all__ = ["configure", "logger"]
+__all__ = ["Meter", "Meters", "configure", "logger"]

@@ -29,6 +29,7 @@ class KeyRing:
         self._management = {digest(token) for token in management}
         self._keys = {key.id: key for key in keys}
         self._recent: dict[bytes, Caller] = {}
+        self.used: dict[str, int] = {}  # key id -> Unix seconds, since somebody last wrote it down
 
     def __len__(self) -> int:
         return len(self._keys)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from llamactl.proxy.headers import answer_head
+from llamactl.proxy.headers import answer_head, without_named
 from llamactl.proxy.request import Headers, Request
 
+_ENDING = 16  # bytes: "data: [DONE]" and the like
 _NO_BODY = (204, 304)  # RFC 9110, 15.3.5 and 15.4.5
 
 
@@ -14,13 +15,21 @@ class Answer:
     `can_tell`: an event of ours can be added, to say that the stream broke.
     """
 
-    __slots__ = ("_chunked", "_pending", "_unwritten_head", "can_tell", "keep")
+    __slots__ = (
+        "_chunked", "_pending", "_unwritten_head", "can_tell", "keep", "sent", "status", "tail",
+    )  # fmt: skip
 
     def __init__(
-        self, request: Request, status: int, headers: Headers, extra: Headers, *, keep: bool
+        self,
+        request: Request,
+        status: int,
+        headers: Headers,
+        fields: dict[bytes, bytes],
+        extra: Headers,
+        *,
+        keep: bool,
     ) -> None:
-        """`keep`: may the client's connection be used again?"""
-        fields = dict(headers)
+        """`fields`: the headers by name. `keep`: may the client's connection be used again?"""
         bodiless = status in _NO_BODY or request.method == b"HEAD"
         unsized = b"content-length" not in fields and not bodiless
         stream = fields.get(b"content-type", b"").startswith(b"text/event-stream")
@@ -30,6 +39,11 @@ class Answer:
         self.can_tell = stream and unsized and b"content-encoding" not in fields
         self._chunked = unsized and not request.http_1_0
         self._pending: list[bytes] = []
+        self.status = status
+        self.sent = 0  # bytes of its body
+        self.tail = b""  # of its body, without the few bytes that only end it
+        if b"connection" in fields:
+            headers = without_named(headers)
         head = answer_head(status, headers, extra, chunked=self._chunked, keep=self.keep)
         self._unwritten_head = [head]
 
@@ -43,9 +57,13 @@ class Answer:
         if not pending:
             return parts
         self._pending = []
+        size = len(pending[0]) if len(pending) == 1 else sum(map(len, pending))
+        self.sent += size
+        if size > _ENDING:
+            last = pending[-1]
+            self.tail = last if len(last) > _ENDING or len(pending) == 1 else pending[-2]
         if not self._chunked:
             return parts + pending
-        size = len(pending[0]) if len(pending) == 1 else sum(map(len, pending))
         return [*parts, b"%x\r\n" % size, *pending, b"\r\n"]
 
     def end(self) -> list[bytes]:

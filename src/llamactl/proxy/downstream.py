@@ -80,6 +80,9 @@ class Downstream(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as exc:
             self._upgrade(data[int(exc.args[0]) :] if exc.args else b"")
+        except httptools.HttpParserCallbackError as exc:
+            log.failure("request_failed", exc.__context__ or exc)
+            self._fail(LlamactlError("llamactl failed; its log says why"))
         except httptools.HttpParserError as exc:
             self._fail(InvalidRequest(f"this is not HTTP as we accept it: {_words(exc)}"))
         if self._in_head and self._head_size > self._limits.header_size:

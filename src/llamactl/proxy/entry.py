@@ -10,7 +10,7 @@ import itertools
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import unquote_to_bytes
@@ -55,7 +55,6 @@ class Access:
     """Who may come in, as the settings say."""
 
     keys: KeyRing
-    used: Callable[[], dict[str, int]]
     hosts: frozenset[str]
     origins: frozenset[str]
     inference_auth: bool
@@ -99,16 +98,18 @@ class Entry:
         known = given is not None and _REQUEST_ID.match(given)
         request.id = given if given and known else b"%b-%x" % (self._id_prefix, next(self._ids))
         request.extra = [(b"x-request-id", request.id)]
+        request.began = self.relay.now()
         try:
             self.check_browser(request)
             return self._serve(down, request)
         except LlamactlError as error:
+            self.relay.account.refused(request, error, None)
             down.answer(error_answer(error, request))
             return REFUSED
 
     def _serve(self, down: Downstream, request: Request) -> Handler:
         if request.method == b"OPTIONS" and self._is_preflight(request):
-            return ManagementCall(self._asgi, down, request)
+            return ManagementCall(self._asgi, down, request, self.relay.account)
         path = request.path
         if path.startswith("/v1/") or path in self._doors.model_paths:
             return self._by_model(down, request)
@@ -116,7 +117,7 @@ class Entry:
         if passage is not None:
             return self._by_path(down, request, passage)
         self._welcome_body(down, request, self._most_upload)
-        return ManagementCall(self._asgi, down, request)
+        return ManagementCall(self._asgi, down, request, self.relay.account)
 
     # Who asks.
 
@@ -164,7 +165,7 @@ class Entry:
             now = time.time()
             caller = identify(request.fields, self._access.keys, now)
             if caller.key is not None:
-                self._access.used()[caller.key.id] = int(now)
+                self._access.keys.used[caller.key.id] = int(now)
         request.private = caller.management
         if b"origin" in request.fields:
             self._allow_origin(request)
@@ -177,6 +178,7 @@ class Entry:
         path = request.path
         if path.startswith("/v1/models") and path[10:11] in ("", "/"):
             down.answer(json_answer(200, self._models(request, caller), request.extra))
+            self.relay.account.answered(request, 200)
             return REFUSED
         finder = finder_for(request)
         upload = request.fields.get(b"content-type", b"")[:10].lower() == b"multipart/"

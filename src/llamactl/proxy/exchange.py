@@ -21,6 +21,7 @@ from llamactl.core.errors import (
 from llamactl.core.routes import ReadyInstance, Route
 from llamactl.observe import logger
 from llamactl.proxy.answer import Answer
+from llamactl.proxy.body import Body
 from llamactl.proxy.dialects import error_event
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.headers import request_head
@@ -30,8 +31,6 @@ from llamactl.proxy.request import Headers, Request, error_answer
 from llamactl.proxy.upstream import Connection
 
 _HIGH_WATER = 1 << 18  # bytes of a request that wait for its instance before reading pauses
-_REPLAYABLE = 1 << 20  # bytes of a request that is sent again when its engine died
-_MODEL_LATE = 'no "model" within the first %d bytes of the body; send it before the file'
 log = logger("proxy")
 
 
@@ -47,12 +46,13 @@ class Exchange:
     _leased: str | None = None
     _ready: ReadyInstance | None = None
     _upstream: Connection | None = None
-    _size = 0
-    _intact = True  # all that came of the body lies in _chunks
     _body_chunked = False
+    _looked = False  # for the model, in what had come
+    _congested = False  # the engine takes no more for now
     _retried = False
     _done = False
     _answer: Answer | None = None
+    _answered = 0.0  # by the loop's clock
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Exchange:
         self._request = request
         self._path = path
         self._most = most
-        self._chunks: list[bytes] = []  # of the body; emptied when they can't be needed again
+        self._body = Body(relay.spool)
 
     def __repr__(self) -> str:
         return f"<Exchange {self._request} to {self._route and self._route.name}>"
@@ -78,7 +78,7 @@ class Exchange:
         """Serve by the model that `finder` finds; `pick` says where, and if it may be started."""
         self._finder, self._pick = finder, pick
         if not self._request.has_body:
-            self._finish_finding()
+            self._found(finder.end([]))
 
     def to(self, route: Route, *, may_start: bool) -> None:
         """Serve by this instance."""
@@ -90,51 +90,56 @@ class Exchange:
     def body(self, data: bytes) -> None:
         if self._done:
             return
-        self._size += len(data)
-        if self._size > self._most:
-            self.refuse(BodyTooLarge(f"the request body is larger than {self._most} bytes"))
-        elif self._upstream is not None:
-            self._upstream.write(self._framed(data))
-        else:
-            self._chunks.append(data)
-            if self._route is not None and self._size > _HIGH_WATER:
+        body = self._body
+        body.size += len(data)
+        try:
+            if body.size > self._most:
+                raise BodyTooLarge(f"the request body is larger than {self._most} bytes")
+            if self._upstream is not None and not body.on_disk:
+                if self._finder is not None:
+                    self._finder.feed(data)
+                self._upstream.write(self._framed(data))
+                return
+            body.keep(data)
+            if self._route is not None and body.size > _HIGH_WATER:
                 self._down.pause_reading()
-            elif self._finder is not None and self._route is None:
-                found = self._try(self._finder.feed, data)
-                if not found and self._size > self._relay.most_unrouted:
-                    self.refuse(BodyTooLarge(_MODEL_LATE % self._relay.most_unrouted))
+            elif self._finder is not None and body.size > self._finder.patience:
+                self._look(self._finder, data)
+        except LlamactlError as error:
+            self.refuse(error)
 
     def body_end(self) -> None:
         if self._done:
             return
-        if self._upstream is not None:
-            if self._body_chunked:
-                self._upstream.write(b"0\r\n\r\n")
-            self._expect(self._relay.timeouts.first_byte)
-        elif self._route is None:
-            self._finish_finding()
-
-    def _finish_finding(self) -> None:
-        if self._finder is not None:
-            self._try(self._finder.end, self._chunks)
-
-    def _try(self, find: Callable[[Any], str | None], data: bytes | list[bytes]) -> bool:
-        """True if the route is known now."""
         try:
-            model = find(data)
-            if model is not None and self._pick is not None:
-                self._route, self._may_start = self._pick(model)
+            model = None if self._finder is None else self._finder.end(self._body.chunks)
+            if model is not None and self._route is None:
+                self._found(model)
+                return
         except LlamactlError as error:
             self.refuse(error)
-            return False
-        if self._route is None:
-            return False
-        self._go()
-        return True
+            return
+        if self._upstream is not None and not self._body.on_disk:
+            self._sent(self._upstream)
 
-    def _forget_body(self) -> None:
-        self._chunks.clear()
-        self._intact = False
+    def _look(self, finder: Finder, data: bytes) -> None:
+        """In what has come, for the model."""
+        pieces = [data] if self._looked else self._body.chunks
+        if self._body.on_disk and not self._looked:
+            pieces = [*pieces, data]
+        self._looked = True
+        for model in [finder.feed(piece) for piece in pieces]:
+            if model is not None and self._route is None:
+                self._found(model)
+
+    def _found(self, model: str) -> None:
+        assert self._pick is not None
+        route, self._may_start = self._pick(model)
+        self._route = route
+        if route.ready is not None:
+            self._reach(route.ready, fresh=False)
+        else:
+            self._go()
 
     def _framed(self, data: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(data), data) if self._body_chunked and data else data
@@ -156,7 +161,11 @@ class Exchange:
             self.refuse(NotRunning(f"{route.name} is not running; start it first"))
 
     async def _wait(self, route: Route) -> None:
-        await self._relay.starter.ensure_ready(route.name)
+        began = self._relay.now()
+        try:
+            await self._relay.starter.ensure_ready(route.name)
+        finally:
+            self._relay.account.waited(route.id, self._relay.now() - began)
         self._go()
 
     def _reach(self, ready: ReadyInstance, *, fresh: bool) -> None:
@@ -167,7 +176,7 @@ class Exchange:
             self._relay.leases.take(route.id)
         self._ready = ready
         # a body that is still coming can't be sent twice: no connection that may be closed
-        pooled = self._request.complete and not fresh
+        pooled = self._request.complete and not fresh and not self._body.on_disk
         connection = self._relay.pool.take((ready.host, ready.port)) if pooled else None
         if connection is not None:
             self._send(connection, ready)
@@ -184,19 +193,36 @@ class Exchange:
 
     def _send(self, connection: Connection, ready: ReadyInstance) -> None:
         request = self._request
-        whole = request.complete
         self._upstream = connection
-        length = self._size if whole and (self._size or request.has_body) else None
+        size = self._body.size
+        length = size if request.complete and (size or request.has_body) else None
         head, self._body_chunked = request_head(request, ready, self._path, self._down.peer, length)
-        parts = [head, *(self._framed(chunk) for chunk in self._chunks)]
-        if self._body_chunked and whole:
-            parts.append(b"0\r\n\r\n")
+        parts = [head, *(self._framed(chunk) for chunk in self._body.chunks)]
         connection.begin(self, parts, head_only=request.method == b"HEAD")
-        if whole:
-            self._expect(self._relay.timeouts.first_byte)
+        if self._body.on_disk:
+            self._pump(connection)
         else:
-            self._forget_body()
+            self._sent(connection)
+
+    def _pump(self, connection: Connection) -> None:
+        """Send what waits on disk, as fast as the engine takes it."""
+        while not self._congested:
+            piece = self._body.take()
+            if not piece:
+                self._body.forget()
+                self._sent(connection)
+                return
+            connection.write(self._framed(piece))
+
+    def _sent(self, connection: Connection) -> None:
+        """All that came so far is on its way."""
+        if not self._request.complete:
+            self._body.forget()
             self._down.resume_reading()
+            return
+        if self._body_chunked:
+            connection.write(b"0\r\n\r\n")
+        self._expect(self._relay.timeouts.first_byte)
 
     def _died(self, reason: str, *, stale: bool) -> None:
         """The engine is gone before the first byte of its answer: once more, if that is safe."""
@@ -204,12 +230,12 @@ class Exchange:
         assert ready is not None
         assert route is not None
         self._upstream = None
-        if stale and self._intact:
+        if stale and self._body.can_be_sent_again:
             # the engine closed an idle connection at the moment we used it
             self._reach(ready, fresh=True)
             return
         log.warning("upstream_died", name=ready.name, reason=reason, retried=self._retried)
-        replayable = self._request.complete and self._intact and self._size <= _REPLAYABLE
+        replayable = self._request.complete and self._body.can_be_sent_again
         if self._may_start and replayable and not self._retried:
             self._retried = True
             self._give_back()
@@ -225,11 +251,12 @@ class Exchange:
 
     # The answer, from the engine's connection.
 
-    def answered(self, status: int, headers: Headers) -> None:
-        self._forget_body()
+    def answered(self, status: int, headers: Headers, fields: dict[bytes, bytes]) -> None:
+        self._body.forget()
         extra = [*self._relay.response_headers, *self._request.extra]
         keep = self._down.keeps_alive(self._request)
-        self._answer = Answer(self._request, status, headers, extra, keep=keep)
+        self._answered = self._relay.now()
+        self._answer = Answer(self._request, status, headers, fields, extra, keep=keep)
 
     def data(self, chunk: bytes) -> None:
         if self._answer is not None:
@@ -257,6 +284,7 @@ class Exchange:
             else:
                 connection.close()  # it answered early, and waits for a body that we drop
         self._settle()
+        self._record(answer, whole=True)
         self._down.finished(keep=answer.keep and self._request.complete)
 
     def lost(self, reason: str) -> None:
@@ -273,6 +301,8 @@ class Exchange:
         log.warning("answer_broken_off", name=name, code=error.code, reason=error.message)
         self._settle()
         answer = self._answer
+        if answer is not None:
+            self._record(answer, whole=False)
         if answer is None or not answer.can_tell:
             self._down.cut()
             return
@@ -281,12 +311,16 @@ class Exchange:
         self._down.finished(keep=False)
 
     def pause_sending(self) -> None:
+        self._congested = True
         if not self._request.complete:
             self._down.pause_reading()
             self._down.deadline = self._relay.now() + self._relay.timeouts.stream_idle
 
     def resume_sending(self) -> None:
-        if not self._request.complete:
+        self._congested = False
+        if self._upstream is not None and self._body.on_disk:
+            self._pump(self._upstream)
+        elif not self._request.complete:
             self._down.resume_reading()
 
     # The client's connection.
@@ -301,6 +335,7 @@ class Exchange:
 
     def gone(self) -> None:
         self._settle()
+        self._relay.account.abandoned(self._request, self._route)
 
     def expired(self) -> None:
         seconds = self._relay.timeouts
@@ -316,6 +351,7 @@ class Exchange:
         if self._done:
             return
         self._settle()
+        self._relay.account.refused(self._request, error, self._route)
         self._down.answer(error_answer(error, self._request))
 
     # Inside.
@@ -340,6 +376,13 @@ class Exchange:
             log.failure("exchange_failed", exc)
             self.refuse(LlamactlError("llamactl failed; its log says why"))
 
+    def _record(self, answer: Answer, *, whole: bool) -> None:
+        route = self._route
+        assert route is not None
+        self._relay.account.relayed(
+            self._request, route, answer, self._answered, self._body.size, whole=whole
+        )
+
     def _give_back(self) -> None:
         if self._leased is not None:
             leased, self._leased = self._leased, None
@@ -353,4 +396,6 @@ class Exchange:
         if self._upstream is not None:
             self._upstream.close()
             self._upstream = None
+        if self._body.on_disk:
+            self._body.forget()
         self._give_back()

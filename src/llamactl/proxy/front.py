@@ -11,7 +11,9 @@ from starlette.middleware.cors import CORSMiddleware
 from llamactl.config import Settings
 from llamactl.core.interfaces import OnDemandStarter
 from llamactl.core.routes import RouteTable
+from llamactl.observe import Meters
 from llamactl.policy.access import KeyRing
+from llamactl.proxy.account import Account
 from llamactl.proxy.clients import Clients, Limits
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.entry import Access, Doors, Entry
@@ -30,10 +32,10 @@ class Front:
         *,
         management: AsgiApp,
         keys: KeyRing,
-        used: Callable[[], dict[str, int]],
         leases: LeaseBook,
         starter: OnDemandStarter,
         doors: Doors,
+        meters: Meters,
     ) -> None:
         server, auth = settings.server, settings.auth
         self.relay = Relay(
@@ -44,11 +46,11 @@ class Front:
                 (name.lower().encode(), value.encode())
                 for name, value in settings.backends.llama_cpp.response_headers.items()
             ],
-            server.max_json_size,
+            Account(meters, asyncio.get_running_loop().time, lines=settings.log.requests),
+            settings.data,
         )
         access = Access(
             keys,
-            used,
             frozenset(h.lower() for h in (*server.allowed_hosts, server.host)),
             frozenset(server.allowed_origins),
             auth.require_inference_auth,
@@ -74,6 +76,11 @@ class Front:
         self._clients = Clients(entry.open, self._asgi.websocket, limits)
         self._server: asyncio.Server | None = None
         self._expiring: asyncio.Task[None] | None = None
+
+    @property
+    def connections(self) -> int:
+        """Of clients, at this moment."""
+        return len(self._clients.connections)
 
     def publish(self, table: RouteTable) -> None:
         self.relay.table = table

@@ -61,9 +61,6 @@ def answer_head(
     status: int, headers: Headers, extra: Headers, *, chunked: bool, keep: bool
 ) -> bytes:
     """What of the engine's head the client sees. CORS is ours to answer."""
-    for name, value in headers:
-        if name == b"connection" and (named := _named(value)):
-            headers = [header for header in headers if header[0] not in named]
     parts = [STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
     parts += [b"%b: %b\r\n" % header for header in headers if _is_answered(header[0])]
     parts += [b"%b: %b\r\n" % header for header in extra]
@@ -73,11 +70,20 @@ def answer_head(
     return b"".join(parts)
 
 
+def without_named(headers: Headers) -> Headers:
+    """The headers but for those that a Connection header makes hop-by-hop."""
+    for name, value in headers:
+        if name == b"connection" and (named := _named(value)):
+            headers = [header for header in headers if header[0] not in named]
+    return headers
+
+
 @lru_cache(maxsize=256)
 def _is_answered(name: bytes) -> bool:
     return name not in _NOT_ANSWERED and not name.startswith(b"access-control-")
 
 
+@lru_cache(maxsize=256)
 def _named(connection: bytes) -> tuple[bytes, ...]:
     """The headers that a Connection header makes hop-by-hop."""
     if connection.lower() in (b"keep-alive", b"close"):

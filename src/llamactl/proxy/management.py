@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
@@ -17,13 +17,13 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from llamactl.core.errors import BodyTooLarge
+from llamactl.proxy.account import Account
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.request import Request, error_answer
 
-AsgiApp = Callable[
-    [MutableMapping[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]],
-    Awaitable[None],
-]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+AsgiApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 _MOST_BODY = 16 << 20  # bytes
 
 
@@ -63,8 +63,11 @@ class Asgi:
 class ManagementCall:
     """One request of the management API; a handler of its connection."""
 
-    def __init__(self, asgi: Asgi, down: Downstream, request: Request) -> None:
+    def __init__(self, asgi: Asgi, down: Downstream, request: Request, account: Account) -> None:
+        self._app = asgi.http
         self._down = down
+        self._account = account
+        self._status = 0
         self._request = request
         self._flow = FlowControl(down.transport)
         self._size = 0
@@ -95,12 +98,25 @@ class ManagementCall:
             keep_alive=request.keep_alive,
             on_response=self._answered,
         )
-        task = asyncio.get_running_loop().create_task(self._cycle.run_asgi(asgi.http))
+        task = asyncio.get_running_loop().create_task(
+            self._cycle.run_asgi(cast(Any, self._noting_status))
+        )
         asgi.tasks.add(task)
         task.add_done_callback(asgi.tasks.discard)
 
+    async def _noting_status(
+        self, scope: MutableMapping[str, Any], receive: Receive, send: Send
+    ) -> None:
+        async def note(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                self._status = message["status"]
+            await send(message)
+
+        await self._app(scope, receive, note)
+
     def _answered(self) -> None:
         self._flow.resume_reading()
+        self._account.answered(self._request, self._status)
         keep = self._cycle.keep_alive and self._request.complete
         self._down.finished(keep=keep)
 

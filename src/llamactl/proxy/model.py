@@ -10,21 +10,26 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
 from llamactl.core.errors import MalformedBody, UnsupportedMediaType
-from llamactl.policy.body import checked_model, model_of_json
+from llamactl.policy.body import ModelScanner, checked_model, model_of_json
 from llamactl.proxy.request import Request
 
 _LONGEST_MODEL = 4096
 
 
 class Finder(Protocol):
-    """Reads a body for its model. Raises MalformedBody or ModelMissing."""
+    """Reads a body for its model. Raises MalformedBody or ModelMissing.
+
+    `patience`: bytes to wait for before looking, unless the body ends.
+    """
+
+    patience: int
 
     def feed(self, data: bytes) -> str | None:
-        """Read on; the model's name once it is known."""
+        """The next bytes of the body; the model's name once it is known."""
         ...
 
     def end(self, chunks: list[bytes]) -> str:
-        """The model's name, now that `chunks` are the whole body."""
+        """The model's name, now that the body is whole. `chunks`: of one that was not fed."""
         ...
 
 
@@ -44,17 +49,29 @@ def finder_for(request: Request) -> Finder:
 
 
 class JsonModel:
-    """The top-level `model` of a JSON object: known when the body is whole, and valid."""
+    """The top-level `model` of a JSON object. A small body is parsed whole, a large one scanned."""
+
+    patience = 1 << 20
+
+    def __init__(self) -> None:
+        self._scanner: ModelScanner | None = None
 
     def feed(self, data: bytes) -> str | None:
-        return None
+        if self._scanner is None:
+            self._scanner = ModelScanner()
+        self._scanner.feed(data)
+        return self._scanner.model
 
     def end(self, chunks: list[bytes]) -> str:
+        if self._scanner is not None:
+            return self._scanner.end()
         return model_of_json(chunks[0] if len(chunks) == 1 else b"".join(chunks))
 
 
 class QueryModel:
     """`?model=` of a request without a body."""
+
+    patience = 0
 
     def __init__(self, query: bytes) -> None:
         self._query = query
@@ -69,6 +86,8 @@ class QueryModel:
 
 class MultipartModel:
     """The `model` field, known as soon as it is whole; the rest may still be on the wire."""
+
+    patience = 0
 
     def __init__(self, boundary: bytes) -> None:
         self.model: str | None = None
@@ -88,11 +107,15 @@ class MultipartModel:
         )
 
     def feed(self, data: bytes) -> str | None:
+        if self.model is None:  # the rest is the engine's to read
+            self._read(data)
+        return None if self.model is None else checked_model(self.model)
+
+    def _read(self, data: bytes) -> None:
         try:
             self._parser.write(data)
         except FormParserError as exc:
             raise MalformedBody(f"the multipart body is malformed: {exc}") from exc
-        return None if self.model is None else checked_model(self.model)
 
     def end(self, chunks: list[bytes]) -> str:
         return checked_model(self.model)

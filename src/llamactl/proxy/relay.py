@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from llamactl.core.interfaces import OnDemandStarter
 from llamactl.core.routes import RouteTable
+from llamactl.proxy.account import Account
 from llamactl.proxy.leases import LeaseBook
 from llamactl.proxy.request import Headers
 from llamactl.proxy.upstream import Pool
@@ -29,7 +31,8 @@ class Relay:
     starter: OnDemandStarter
     timeouts: Timeouts
     response_headers: Headers
-    most_unrouted: int  # bytes of a body that are kept while its model is not known
+    account: Account
+    spool: Path  # a folder for bodies that are too large to wait in memory
     pool: Pool = field(default_factory=Pool)
     table: RouteTable = field(default_factory=RouteTable)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)

@@ -23,8 +23,8 @@ class Request:
     """Method, target and headers, names in lower case. Its body is handed over as it arrives."""
 
     __slots__ = (
-        "complete", "extra", "fields", "headers", "http_1_0", "id", "keep_alive", "method", "path",
-        "private", "query", "raw_path", "served_path", "target",
+        "began", "complete", "extra", "fields", "headers", "http_1_0", "id", "keep_alive",
+        "method", "path", "private", "query", "raw_path", "served_path", "target",
     )  # fmt: skip
 
     def __init__(
@@ -37,6 +37,7 @@ class Request:
         self.fields = dict(headers)
         self.http_1_0 = http_1_0
         self.keep_alive = keep_alive
+        self.began = 0.0  # by the loop's clock
         self.complete = False  # the whole body has arrived
         self.id = b""
         self.extra: Headers = []  # on every answer to it

@@ -23,7 +23,9 @@ _KEEP_ALIVE = re.compile(rb"timeout=(\d+)")
 class Sink(Protocol):
     """Takes an answer as it comes from an engine."""
 
-    def answered(self, status: int, headers: Headers) -> None: ...
+    def answered(self, status: int, headers: Headers, fields: dict[bytes, bytes]) -> None:
+        """`fields`: the headers by name, of several the last."""
+        ...
 
     def data(self, chunk: bytes) -> None: ...
 
@@ -145,14 +147,8 @@ class Connection(asyncio.Protocol):
     # httptools' side.
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._answered:
-            return  # a trailer
-        lower = name.lower()
-        if lower in (b"content-length", b"transfer-encoding"):
-            self._sized = True
-        elif lower == b"keep-alive" and (found := _KEEP_ALIVE.search(value)):
-            self._idle_s = min(_IDLE_S, int(found[1]) - 1.0)
-        self._headers.append((lower, value))
+        if not self._answered:  # later come trailers
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -160,9 +156,13 @@ class Connection(asyncio.Protocol):
             self._headers = []
             return
         self._answered = True
+        fields = dict(self._headers)
+        self._sized = b"content-length" in fields or b"transfer-encoding" in fields
+        if b"keep-alive" in fields and (found := _KEEP_ALIVE.search(fields[b"keep-alive"])):
+            self._idle_s = min(_IDLE_S, int(found[1]) - 1.0)
         self.reusable = self._parser.should_keep_alive() and not self._head_only
         if self._sink is not None:
-            self._sink.answered(status, self._headers)
+            self._sink.answered(status, self._headers, fields)
         if self._head_only:
             self._complete()
 

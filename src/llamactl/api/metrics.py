@@ -1,0 +1,38 @@
+"""`/metrics`: our numbers and the running engines' own. Wakes no instance."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter, Request, Response
+
+from llamactl.api.errors import answers
+from llamactl.api.services import Mine, management
+from llamactl.observe.exposition import CONTENT_TYPE, Shown, exposition, relabelled
+
+router = APIRouter(tags=["system"])
+
+
+@router.get("/metrics", responses=answers(), response_class=Response)
+async def metrics(request: Request, mine: Mine) -> Response:
+    """Prometheus's text form. Needs a management key unless `server.metrics_open` is set."""
+    if not mine.settings.server.metrics_open:
+        management(request)
+    members = mine.instances.all()
+    ready = {m.instance.name: m.unit.ready for m in members if m.unit.ready is not None}
+    texts = await asyncio.gather(*(mine.numbers.scrape(where) for where in ready.values()))
+    meters = mine.numbers.meters
+    meters.keep({m.instance.id for m in members})
+    shown = [
+        Shown(
+            m.instance.name,
+            m.unit.runner.now.state.value,
+            mine.numbers.leases(m.instance.id),
+            meters.of(m.instance.id),
+        )
+        for m in members
+    ]
+    gauges = mine.numbers.gauges()
+    engines = relabelled(dict(zip(ready, texts, strict=True)))
+    body = await asyncio.to_thread(exposition, shown, meters.unrouted, gauges, engines)
+    return Response(body, media_type=CONTENT_TYPE)

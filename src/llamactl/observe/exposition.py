@@ -1,0 +1,137 @@
+"""All numbers in Prometheus's text form: ours, and those of running engines, relabelled.
+
+https://prometheus.io/docs/instrumenting/exposition_formats/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import PROCESS_COLLECTOR, CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+from llamactl.observe.meters import Histogram, Meter
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One instance as the numbers show it."""
+
+    name: str
+    state: str
+    in_flight: int
+    meter: Meter
+
+
+def exposition(
+    instances: Sequence[Shown],
+    unrouted: Meter,
+    gauges: Mapping[str, float],
+    engines: Iterable[Metric],
+) -> bytes:
+    """`gauges`: of the whole server. `engines`: from `relabelled`."""
+    registry = CollectorRegistry()
+    registry.register(_Once([*_ours(instances, unrouted, gauges), *engines]))
+    registry.register(PROCESS_COLLECTOR)
+    return generate_latest(registry)
+
+
+def relabelled(texts: Mapping[str, str]) -> list[Metric]:
+    """Engines' own expositions by instance name; a label `instance` is put on every sample.
+
+    What is no exposition is left out: an engine's fault must not hide the others' numbers.
+    """
+    merged: dict[str, Metric] = {}
+    for name, text in texts.items():
+        try:
+            families = list(text_string_to_metric_families(text))
+        except ValueError:
+            continue
+        for family in families:
+            metric = Metric(family.name, family.documentation, family.type)
+            metric = merged.setdefault(family.name, metric)
+            for sample in family.samples:
+                labels = {**sample.labels, "instance": name}
+                metric.add_sample(sample.name, labels, sample.value)
+    return list(merged.values())
+
+
+class _Once(Collector):
+    def __init__(self, metrics: list[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._metrics
+
+
+def _ours(
+    instances: Sequence[Shown], unrouted: Meter, gauges: Mapping[str, float]
+) -> Iterator[Metric]:
+    for name, value in gauges.items():
+        yield GaugeMetricFamily(f"llamactl_{name}", name.replace("_", " "), value)
+    state = GaugeMetricFamily(
+        "llamactl_instance_state", "1 for the state it is in", labels=["instance", "state"]
+    )
+    leases = GaugeMetricFamily(
+        "llamactl_leases_in_flight", "requests that hold the instance", labels=["instance"]
+    )
+    for shown in instances:
+        state.add_metric([shown.name, shown.state], 1)
+        leases.add_metric([shown.name], shown.in_flight)
+    yield from (state, leases)
+    yield from _counters([*((s.name, s.meter) for s in instances), ("", unrouted)])
+    yield from _histograms(instances)
+
+
+def _counters(meters: Sequence[tuple[str, Meter]]) -> Iterator[Metric]:
+    answers = CounterMetricFamily(
+        "llamactl_answers", "engines' answers, by status", labels=["instance", "status"]
+    )
+    refused = CounterMetricFamily(
+        "llamactl_refusals",
+        "requests that llamactl answered with an error of its own",
+        labels=["instance", "code"],
+    )
+    for name, meter in meters:
+        for status, count in sorted(meter.statuses.items()):
+            answers.add_metric([name, str(status)], count)
+        for code, count in sorted(meter.refused.items()):
+            refused.add_metric([name, code], count)
+    yield from (answers, refused)
+    for field, said in (
+        ("broken_off", "answers that could not be brought to their end"),
+        ("abandoned", "requests whose client left before their end"),
+        ("prompt_tokens", "as the engine reports them"),
+        ("generated_tokens", "as the engine reports them"),
+    ):
+        family = CounterMetricFamily(f"llamactl_{field}", said, labels=["instance"])
+        for name, meter in meters:
+            family.add_metric([name], getattr(meter, field))
+        yield family
+    size = CounterMetricFamily(
+        "llamactl_body_bytes", "bytes of bodies", labels=["instance", "direction"]
+    )
+    for name, meter in meters:
+        size.add_metric([name, "received"], meter.received)
+        size.add_metric([name, "sent"], meter.sent)
+    yield size
+
+
+def _histograms(instances: Sequence[Shown]) -> Iterator[Metric]:
+    for field, said in (
+        ("queue", "seconds that requests waited for their instance"),
+        ("first_byte", "seconds from a request's head to the head of its answer"),
+        ("duration", "seconds from a request's head to the end of its answer"),
+    ):
+        family = HistogramMetricFamily(f"llamactl_{field}_seconds", said, labels=["instance"])
+        for shown in instances:
+            histogram: Histogram = getattr(shown.meter, field)
+            family.add_metric([shown.name], histogram.buckets(), histogram.total)
+        yield family

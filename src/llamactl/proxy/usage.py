@@ -1,0 +1,29 @@
+"""How many tokens an engine says an answer took."""
+
+from __future__ import annotations
+
+import re
+
+_COUNT = re.compile(
+    rb'"(?:(prompt_tokens|input_tokens|prompt_n)|completion_tokens|output_tokens|predicted_n)"'
+    rb"\s*:\s*(\d{1,12})"
+)
+_FAR = 512  # bytes; both objects are smaller
+
+
+def tokens(tail: bytes) -> tuple[int, int]:
+    """Of the prompt and of the answer; 0 where nothing is said. Looks at an answer's end only.
+
+    `usage` is OpenAI's and Anthropic's, `timings` llama-server's, which it adds to streams too.
+    A quote in generated text is escaped, so text can't be taken for either.
+    """
+    at = max(tail.rfind(b'"usage"'), tail.rfind(b'"timings"'))
+    if at < 0:
+        return 0, 0
+    prompt = generated = 0
+    for found in _COUNT.finditer(tail, at, at + _FAR):
+        if found[1]:
+            prompt = int(found[2])
+        else:
+            generated = int(found[2])
+    return prompt, generated
