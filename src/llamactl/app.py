@@ -112,11 +112,10 @@ class Application:
         self._flushing: asyncio.Task[None] | None = None
 
     def _front(self) -> Front:
-        meters = Meters()
         api = build_api(
             Services(
                 self.settings, self.instances, self.keys, self.ring, self.engine,
-                Numbers(meters, scrape, self.leases.count, self._gauges),
+                Numbers(self._meters, scrape, self.leases.count, self._gauges),
             )
         )  # fmt: skip
         return Front(
@@ -126,14 +125,17 @@ class Application:
             leases=self.leases,
             starter=self._on_demand,
             doors=_doors(),
-            meters=meters,
         )
+
+    def _meters(self) -> Meters:
+        return self.front.meters()  # which is built after what asks for them
 
     def _gauges(self) -> dict[str, float]:
         return {
             "client_connections": self.front.connections,
             "requests_waiting_for_a_start": self._on_demand.waiting,
             "api_keys": len(self.ring),
+            "tasks": len(asyncio.all_tasks()),
         }
 
     def _publish(self, table: RouteTable) -> None:

@@ -49,7 +49,7 @@ def test_a_key_ends_at_its_expiry() -> None:
     ],
 )
 def test_host_allowed(host: str, ok: bool) -> None:
-    assert host_allowed(host, frozenset({"me.example"})) is ok
+    assert host_allowed(host.encode(), frozenset({"me.example"})) is ok
 
 
 def test_origin_allowed() -> None:

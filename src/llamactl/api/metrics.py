@@ -21,7 +21,7 @@ async def metrics(request: Request, mine: Mine) -> Response:
     members = mine.instances.all()
     ready = {m.instance.name: m.unit.ready for m in members if m.unit.ready is not None}
     texts = await asyncio.gather(*(mine.numbers.scrape(where) for where in ready.values()))
-    meters = mine.numbers.meters
+    meters = mine.numbers.meters()
     meters.keep({m.instance.id for m in members})
     shown = [
         Shown(

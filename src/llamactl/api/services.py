@@ -24,7 +24,7 @@ from llamactl.policy.access import KeyRing, identify
 class Numbers:
     """What `/metrics` is made of."""
 
-    meters: Meters
+    meters: Callable[[], Meters]
     scrape: Callable[[ReadyInstance], Awaitable[str]]  # a running engine's own numbers
     leases: Callable[[str], int]  # by instance id
     gauges: Callable[[], Mapping[str, float]]  # of the whole server

@@ -38,7 +38,7 @@ class RouteTable:
     routes: Mapping[str, Route] = field(default_factory=dict)  # by name_key
 
     def get(self, name: str) -> Route | None:
-        return self.routes.get(name_key(name))
+        return self.routes.get(name.lower())  # name_key, without a call
 
     def with_route(self, route: Route) -> RouteTable:
         return RouteTable({**self.routes, name_key(route.name): route})

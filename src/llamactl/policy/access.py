@@ -60,9 +60,9 @@ class KeyRing:
             return None
         return Caller(management=False, key=key)
 
-    def recall(self, header: bytes, now: float) -> Caller | None:
+    def recall(self, header: bytes | None, now: float) -> Caller | None:
         """Who sent this very Authorization header lately, if the key is still good."""
-        caller = self._recent.get(header)
+        caller = self._recent.get(header) if header else None
         if caller is None or caller.key is None or caller.key.expires_at is None:
             return caller
         return caller if now < caller.key.expires_at else None
@@ -76,8 +76,6 @@ class KeyRing:
 def identify(headers: Mapping[bytes, bytes], ring: KeyRing, now: float) -> Caller:
     """Who sends these headers (names in lower case). Raises Unauthenticated."""
     header = headers.get(b"authorization", b"")
-    if known := ring.recall(header, now):
-        return known
     scheme, _, token = header.partition(b" ")
     if scheme.lower() != b"bearer" or not token:
         scheme, token = b"", headers.get(b"x-api-key", b"")
@@ -92,13 +90,13 @@ def identify(headers: Mapping[bytes, bytes], ring: KeyRing, now: float) -> Calle
 
 
 @lru_cache(maxsize=1024)
-def host_allowed(host: str, allowed: frozenset[str]) -> bool:
+def host_allowed(host: bytes, allowed: frozenset[str]) -> bool:
     """May a request name this Host? Guards against DNS rebinding.
 
     That attack needs a DNS name of the attacker's, so addresses, loopback names and
     configured names pass, every other name does not.
     """
-    name = host_name(host)
+    name = host_name(host.decode("latin-1"))
     if name is None:
         return False
     if name == "localhost" or name.endswith(".localhost") or name in allowed:

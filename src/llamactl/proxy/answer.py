@@ -16,7 +16,8 @@ class Answer:
     """
 
     __slots__ = (
-        "_chunked", "_pending", "_unwritten_head", "can_tell", "keep", "sent", "status", "tail",
+        "_chunked", "_pending", "_unwritten_head", "began", "can_tell", "keep", "sent", "status",
+        "tail",
     )  # fmt: skip
 
     def __init__(
@@ -27,9 +28,13 @@ class Answer:
         fields: dict[bytes, bytes],
         extra: Headers,
         *,
+        now: float,
         keep: bool,
     ) -> None:
-        """`fields`: the headers by name. `keep`: may the client's connection be used again?"""
+        """`fields`: the headers by name. `keep`: may the client's connection be used again?
+
+        `now`: by the loop's clock.
+        """
         bodiless = status in _NO_BODY or request.method == b"HEAD"
         unsized = b"content-length" not in fields and not bodiless
         stream = fields.get(b"content-type", b"").startswith(b"text/event-stream")
@@ -39,6 +44,7 @@ class Answer:
         self.can_tell = stream and unsized and b"content-encoding" not in fields
         self._chunked = unsized and not request.http_1_0
         self._pending: list[bytes] = []
+        self.began = now
         self.status = status
         self.sent = 0  # bytes of its body
         self.tail = b""  # of its body, without the few bytes that only end it

@@ -18,15 +18,14 @@ class Body:
     Writes go to the page cache, and are not awaited. `chunks` is the part in memory.
     """
 
-    __slots__ = ("_file", "_folder", "_read", "_written", "chunks", "intact", "size")
+    size = 0  # bytes that came in all
+    intact = True  # all that came is still here
+    _file: IO[bytes] | None = None
+    _written = _read = 0
 
     def __init__(self, folder: Path) -> None:
-        self.size = 0  # bytes that came in all
         self.chunks: list[bytes] = []
-        self.intact = True  # all that came is still here
         self._folder = folder
-        self._file: IO[bytes] | None = None
-        self._written = self._read = 0
 
     def __repr__(self) -> str:
         return f"<Body of {self.size} bytes>"

@@ -49,6 +49,7 @@ class Downstream(asyncio.Protocol):
         self.handler: Handler | None = None
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # until connected
         self.peer: tuple[str, int] | None = None
+        self.forwarded = b""  # headers for the engine that say who asked
         self.writable = True
         self.deadline = 0.0
 
@@ -61,6 +62,8 @@ class Downstream(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
         peer = transport.get_extra_info("peername")
         self.peer = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
+        host = self.peer[0].encode() if self.peer else b"unknown"
+        self.forwarded = b"x-forwarded-for: %b\r\nx-forwarded-proto: http\r\n" % host
         self.deadline = self._loop.time() + self._limits.header_timeout
         connections = self._clients.connections
         connections.add(self)
@@ -111,12 +114,6 @@ class Downstream(asyncio.Protocol):
 
     # The parser's side.
 
-    def on_message_begin(self) -> None:
-        self._target = b""
-        self._headers = []
-        self._in_head = True
-        self._parsing = None
-
     def on_url(self, url: bytes) -> None:
         self._target += url
 
@@ -134,11 +131,13 @@ class Downstream(asyncio.Protocol):
         self._head_size = 0
         parser = self._parser
         old = parser.get_http_version() == "1.0"
+        target, headers = self._target, self._headers
+        self._target, self._headers = b"", []
         try:
             request = Request(
                 parser.get_method(),
-                self._target,
-                self._headers,
+                target,
+                headers,
                 http_1_0=old,
                 keep_alive=parser.should_keep_alive() and not old,
             )
@@ -165,10 +164,10 @@ class Downstream(asyncio.Protocol):
             self._ahead[-1][1].append(data)
 
     def on_message_complete(self) -> None:
-        self._in_head = True
         request = self._parsing
         if request is None or self._upgrading:
             return
+        self._in_head, self._parsing = True, None
         request.complete = True
         if request is self.request and self.handler is not None:
             self.deadline = float("inf")
@@ -177,7 +176,7 @@ class Downstream(asyncio.Protocol):
     # What handlers use.
 
     def write(self, parts: list[bytes]) -> None:
-        self.transport.writelines(parts)
+        self.transport.write(b"".join(parts))
 
     def answer(self, head_and_body: list[bytes]) -> None:
         """Give an answer of our own to the present request, and be done with it."""

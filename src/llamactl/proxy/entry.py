@@ -123,26 +123,32 @@ class Entry:
 
     def check_browser(self, request: Request) -> None:
         """Refuse foreign web pages: with auth off, any page could start commands."""
-        fields, access = request.fields, self._access
-        host = fields.get(b"host", b"").decode("latin-1")
+        fields = request.fields
+        host = fields.get(b"host", b"")
         if len(fields) != len(request.headers):
             for name in (b"host", b"authorization", b"content-length"):
                 if sum(n == name for n, _ in request.headers) > 1:
                     raise InvalidRequest(f"more than one {name.decode()} header in one request")
-        if host and not host_allowed(host, access.hosts):
+        if host and not host_allowed(host, self._access.hosts):
             raise HostNotAllowed(
-                f"the host name {host[:200]!r} is not ours; use a loopback name or an address, "
-                "or add it to server.allowed_hosts"
+                f"the host name {host[:200].decode('latin-1')!r} is not ours; use a loopback "
+                "name or an address, or add it to server.allowed_hosts"
             )
+        if b"origin" in fields or b"sec-fetch-site" in fields:
+            self._check_page(fields, host)
+
+    def _check_page(self, fields: Mapping[bytes, bytes], host: bytes) -> None:
+        """The page that a browser says a request comes from."""
         if b"origin" in fields:
             origin = fields[b"origin"].decode("latin-1")
-            if not origin_allowed(origin, "http", host, access.origins):
+            origins = self._access.origins
+            if not origin_allowed(origin, "http", host.decode("latin-1"), origins):
                 raise OriginNotAllowed(
                     f"pages from {origin[:200]!r} may not call this server; "
                     "add the origin to server.allowed_origins"
                 )
         elif (
-            fields.get(b"sec-fetch-site") == b"cross-site"
+            fields[b"sec-fetch-site"] == b"cross-site"
             and fields.get(b"sec-fetch-mode") != b"navigate"
         ):
             raise OriginNotAllowed("pages from another site may not call this server")
@@ -162,10 +168,11 @@ class Entry:
         """Raises Unauthenticated for no key where one is required, and for a wrong one."""
         caller = ANYONE
         if required:
-            now = time.time()
-            caller = identify(request.fields, self._access.keys, now)
+            now, keys, fields = time.time(), self._access.keys, request.fields
+            known = keys.recall(fields.get(b"authorization"), now)
+            caller = known or identify(fields, keys, now)
             if caller.key is not None:
-                self._access.keys.used[caller.key.id] = int(now)
+                keys.used[caller.key.id] = int(now)
         request.private = caller.management
         if b"origin" in request.fields:
             self._allow_origin(request)

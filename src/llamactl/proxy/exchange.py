@@ -52,7 +52,6 @@ class Exchange:
     _retried = False
     _done = False
     _answer: Answer | None = None
-    _answered = 0.0  # by the loop's clock
 
     def __init__(
         self,
@@ -196,7 +195,9 @@ class Exchange:
         self._upstream = connection
         size = self._body.size
         length = size if request.complete and (size or request.has_body) else None
-        head, self._body_chunked = request_head(request, ready, self._path, self._down.peer, length)
+        head, self._body_chunked = request_head(
+            request, ready, self._path, self._down.forwarded, length
+        )
         parts = [head, *(self._framed(chunk) for chunk in self._body.chunks)]
         connection.begin(self, parts, head_only=request.method == b"HEAD")
         if self._body.on_disk:
@@ -255,8 +256,8 @@ class Exchange:
         self._body.forget()
         extra = [*self._relay.response_headers, *self._request.extra]
         keep = self._down.keeps_alive(self._request)
-        self._answered = self._relay.now()
-        self._answer = Answer(self._request, status, headers, fields, extra, keep=keep)
+        now = self._relay.now()
+        self._answer = Answer(self._request, status, headers, fields, extra, now=now, keep=keep)
 
     def data(self, chunk: bytes) -> None:
         if self._answer is not None:
@@ -274,8 +275,9 @@ class Exchange:
         self._expect(self._relay.timeouts.stream_idle)
 
     def complete(self) -> None:
-        answer = self._answer
+        answer, route = self._answer, self._route
         assert answer is not None
+        assert route is not None
         self._down.write(answer.end())
         connection, self._upstream = self._upstream, None
         if connection is not None:
@@ -284,7 +286,7 @@ class Exchange:
             else:
                 connection.close()  # it answered early, and waits for a body that we drop
         self._settle()
-        self._record(answer, whole=True)
+        self._relay.account.relayed(self._request, route, answer, self._body.size, whole=True)
         self._down.finished(keep=answer.keep and self._request.complete)
 
     def lost(self, reason: str) -> None:
@@ -300,9 +302,10 @@ class Exchange:
         name = self._ready.name if self._ready else ""
         log.warning("answer_broken_off", name=name, code=error.code, reason=error.message)
         self._settle()
-        answer = self._answer
+        answer, route = self._answer, self._route
         if answer is not None:
-            self._record(answer, whole=False)
+            assert route is not None
+            self._relay.account.relayed(self._request, route, answer, self._body.size, whole=False)
         if answer is None or not answer.can_tell:
             self._down.cut()
             return
@@ -375,13 +378,6 @@ class Exchange:
         except Exception as exc:
             log.failure("exchange_failed", exc)
             self.refuse(LlamactlError("llamactl failed; its log says why"))
-
-    def _record(self, answer: Answer, *, whole: bool) -> None:
-        route = self._route
-        assert route is not None
-        self._relay.account.relayed(
-            self._request, route, answer, self._answered, self._body.size, whole=whole
-        )
 
     def _give_back(self) -> None:
         if self._leased is not None:

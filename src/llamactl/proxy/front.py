@@ -35,9 +35,9 @@ class Front:
         leases: LeaseBook,
         starter: OnDemandStarter,
         doors: Doors,
-        meters: Meters,
     ) -> None:
         server, auth = settings.server, settings.auth
+        self._meters = Meters()
         self.relay = Relay(
             leases,
             starter,
@@ -46,7 +46,7 @@ class Front:
                 (name.lower().encode(), value.encode())
                 for name, value in settings.backends.llama_cpp.response_headers.items()
             ],
-            Account(meters, asyncio.get_running_loop().time, lines=settings.log.requests),
+            Account(self._meters, asyncio.get_running_loop().time, lines=settings.log.requests),
             settings.data,
         )
         access = Access(
@@ -76,6 +76,11 @@ class Front:
         self._clients = Clients(entry.open, self._asgi.websocket, limits)
         self._server: asyncio.Server | None = None
         self._expiring: asyncio.Task[None] | None = None
+
+    def meters(self) -> Meters:
+        """Everything counted until now."""
+        self.relay.account.settle()
+        return self._meters
 
     @property
     def connections(self) -> int:

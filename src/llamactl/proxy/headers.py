@@ -24,12 +24,13 @@ def request_head(
     request: Request,
     target: ReadyInstance,
     path: bytes,
-    peer: tuple[str, int] | None,
+    forwarded: bytes,
     length: int | None,
 ) -> tuple[bytes, bool]:
     """The head that the engine sees, its own key in it and never the client's.
 
-    `length`: of a body that is known whole. Returns whether the body goes in chunks.
+    `forwarded`: the headers that say who asked. `length`: of a body that is known whole.
+    Returns whether the body goes in chunks.
     """
     fields = request.fields
     line = path + b"?" + request.query if request.query else path
@@ -41,14 +42,12 @@ def request_head(
         if name not in _NOT_SENT and name not in named
     ]
     host = fields.get(b"host", b"")
-    parts.append(
-        b"x-forwarded-for: %b\r\nx-forwarded-proto: http\r\nx-forwarded-host: %b\r\n"
-        b"x-request-id: %b\r\n" % (peer[0].encode() if peer else b"unknown", host, request.id)
-    )
-    chunked = length is None and b"transfer-encoding" in fields
+    parts.append(b"%bx-forwarded-host: %b\r\nx-request-id: %b\r\n" % (forwarded, host, request.id))
     if length is not None:
         parts.append(b"content-length: %d\r\n\r\n" % length)
-    elif chunked:
+        return b"".join(parts), False
+    chunked = b"transfer-encoding" in fields
+    if chunked:
         parts.append(b"transfer-encoding: chunked\r\n\r\n")
     elif b"content-length" in fields:
         parts.append(b"content-length: %b\r\n\r\n" % fields[b"content-length"])

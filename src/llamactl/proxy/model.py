@@ -52,9 +52,7 @@ class JsonModel:
     """The top-level `model` of a JSON object. A small body is parsed whole, a large one scanned."""
 
     patience = 1 << 20
-
-    def __init__(self) -> None:
-        self._scanner: ModelScanner | None = None
+    _scanner: ModelScanner | None = None
 
     def feed(self, data: bytes) -> str | None:
         if self._scanner is None:

@@ -22,10 +22,12 @@ STATUS_LINES = {
 class Request:
     """Method, target and headers, names in lower case. Its body is handed over as it arrives."""
 
-    __slots__ = (
-        "began", "complete", "extra", "fields", "headers", "http_1_0", "id", "keep_alive",
-        "method", "path", "private", "query", "raw_path", "served_path", "target",
-    )  # fmt: skip
+    # what stands here is set for few requests only
+    complete = False  # the whole body has arrived
+    private = False  # a management key was shown: errors may tell all
+    began = 0.0  # by the loop's clock
+    id = b""
+    extra: Headers  # on every answer to it
 
     def __init__(
         self, method: bytes, target: bytes, headers: Headers, *, http_1_0: bool, keep_alive: bool
@@ -37,17 +39,13 @@ class Request:
         self.fields = dict(headers)
         self.http_1_0 = http_1_0
         self.keep_alive = keep_alive
-        self.began = 0.0  # by the loop's clock
-        self.complete = False  # the whole body has arrived
-        self.id = b""
-        self.extra: Headers = []  # on every answer to it
+        self.extra = []
         raw, _, self.query = target.partition(b"?")
         if raw[:1] != b"/" or b"#" in target:
             raw, self.query = _of_absolute_form(target)
         self.raw_path = raw
         self.path = unquote(raw.decode("latin-1")) if b"%" in raw else raw.decode("latin-1")
         self.served_path = self.path  # the engine's own, where the door has a prefix
-        self.private = False  # a management key was shown: errors may tell all
 
     def __repr__(self) -> str:
         return f"<Request {self.method.decode()} {self.path}>"

@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol):
         self._headers = []
         self._answered = self._sized = self.reusable = self.heard = False
         self._head_only = head_only
-        self._transport.writelines(data)
+        self._transport.write(b"".join(data))
 
     def write(self, data: bytes) -> None:
         if not self.closed:
