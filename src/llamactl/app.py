@@ -24,7 +24,7 @@ from llamactl.observe import Meters
 from llamactl.policy.access import KeyRing
 from llamactl.policy.admission import Limits
 from llamactl.proxy import Doors, Front, LeaseBook
-from llamactl.runtime import CommandEngineProbe, LocalMachine, find_engine, scrape
+from llamactl.runtime import CommandEngineProbe, LocalMachine, busy_slots, find_engine, scrape
 from llamactl.store import Database, SqlInstanceStore, SqlKeyStore
 
 
@@ -125,6 +125,7 @@ class Application:
             leases=self.leases,
             starter=self._on_demand,
             doors=_doors(),
+            busy_slots=busy_slots,
         )
 
     def _meters(self) -> Meters:
@@ -151,6 +152,7 @@ class Application:
 
     async def stop(self) -> None:
         """Drain and stop all instances, then let go of everything."""
+        self.front.relay.unfinished.close()
         await self.instances.halt()
         if self._flushing is not None:
             self._flushing.cancel()

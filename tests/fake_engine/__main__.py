@@ -10,7 +10,8 @@ Takes llama-server's flags. A request whose JSON body has a `script` is answered
 - `["close"]`: close it
 - `["die"]`: end the process with SIGKILL
 
-Any other request is answered with a JSON account of what arrived, byte for byte.
+`/slots` tells how many scripts are being played. Any other request is answered with a JSON
+account of what arrived, byte for byte.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ from websockets.http11 import Request, Response
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: application/json\r\n\r\n%b"
 signals: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
-open_now: set[asyncio.StreamWriter] = set()
+open_now: set[asyncio.StreamReader] = set()
 served = 0
+working = 0
 
 
 def option(name: str) -> str:
@@ -86,7 +88,7 @@ async def play(script: list[list[object]], writer: asyncio.StreamWriter) -> bool
 
 
 async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-    global served  # noqa: PLW0603  one process, one count
+    global served, working  # noqa: PLW0603  one process, one count
     head = (await reader.readuntil(b"\r\n\r\n"))[:-2]
     chunks = [chunk async for chunk in body_of(reader, head)]
     body = b"".join(chunks)
@@ -100,8 +102,14 @@ async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         signals[target.rpartition("/")[2]].set()
         writer.write(OK % (2, b"{}"))
         return True
+    if target == "/slots":
+        slots = json.dumps([{"is_processing": n < working} for n in range(8)]).encode()
+        writer.write(OK % (len(slots), slots))
+        return True
     if target == "/seen":
-        seen = json.dumps({"connections": len(open_now), "served": served}).encode()
+        seen = json.dumps(
+            {"connections": sum(not r.at_eof() for r in open_now), "served": served}
+        ).encode()
         writer.write(OK % (len(seen), seen))
         return True
     served += 1
@@ -110,7 +118,11 @@ async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     except ValueError:
         script = None
     if script is not None:
-        return await play(script, writer)
+        working += 1
+        try:
+            return await play(script, writer)
+        finally:
+            working -= 1
     arrived = {
         "head": base64.b64encode(head).decode(),
         "body": base64.b64encode(body).decode() if len(body) < 1 << 22 else str(len(body)),
@@ -122,14 +134,14 @@ async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    open_now.add(writer)
+    open_now.add(reader)
     try:
         while await converse(reader, writer):
             await writer.drain()
     except (EOFError, ConnectionError):
         pass
     finally:
-        open_now.discard(writer)
+        open_now.discard(reader)
         writer.close()
 
 

@@ -6,16 +6,18 @@ import json
 import os
 import signal
 import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from support.fake_engine import CHUNKED, create_fake, play, post, raw, to_end
+from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell, to_end
 from support.served import Served, serve
 
 CHAT = "/v1/chat/completions"
+RAW = "/api/v1/instances/fake/proxy/x"
 
 
 @pytest.fixture(scope="module")
@@ -167,22 +169,76 @@ def test_a_client_that_stops_reading_holds_the_engine_back(server: Served) -> No
     assert got > flood
 
 
-@pytest.mark.parametrize("phase", ["before the first byte", "in the stream"])
-def test_a_client_that_leaves_frees_the_engine(server: Served, phase: str) -> None:
-    steps: list[list[object]] = [["until", "never"]]
-    if phase == "in the stream":
-        steps = [["send", CHUNKED], ["event", "data: {}\n\n"], *steps]
+def number(server: Served, name: str) -> float:
+    """One of our own, from `/metrics`."""
+    for line in server.request("GET", "/metrics").text.splitlines():
+        if line.startswith(name):
+            return float(line.rpartition(" ")[2])
+    raise AssertionError(f"no {name}")
+
+
+def leases(server: Served) -> float:
+    return number(server, 'llamactl_leases_in_flight{instance="fake"}')
+
+
+def test_a_client_that_leaves_a_stream_frees_the_engine(server: Served) -> None:
+    script = [["send", CHUNKED], ["event", "data: {}\n\n"], ["until", "never"]]
     idle = seen(server)["connections"]
     with raw(server) as connection:
-        connection.sendall(post(server, json.dumps(play("fake", *steps)).encode()))
-        if phase == "in the stream":
-            assert connection.recv(1)
-        while seen(server)["connections"] < idle:
-            pass
-    stopped = server.request("POST", "/api/v1/instances/fake/stop?wait=true").json()
+        connection.sendall(post(server, json.dumps(play("fake", *script)).encode()))
+        assert connection.recv(1)
+        assert leases(server) == 1
+    while seen(server)["connections"] > idle or leases(server):
+        pass
 
-    assert stopped["status"] == "stopped"  # it would have drained for a minute
+
+def test_a_client_that_leaves_an_upload_frees_the_engine(server: Served) -> None:
+    upload = post(server, b"x" * 100, "Content-Length: 1000", path=RAW)
+    idle = seen(server)["connections"]
+    with raw(server) as connection:
+        connection.sendall(upload)
+        while leases(server) == 0:
+            pass
+    while seen(server)["connections"] > idle or leases(server):
+        pass
+
+
+def test_work_whose_client_left_still_counts_as_busy(server: Served) -> None:
+    """llama-server brings an answer that is sent whole to its end, whoever waits for it."""
+    server.request("POST", "/api/v1/instances/fake/restart?wait=true")  # nothing else is at work
+    idle, name = seen(server)["connections"], uuid.uuid4().hex
+    with raw(server) as connection:
+        connection.sendall(post(server, json.dumps(play("fake", ["until", name])).encode()))
+        while leases(server) == 0:
+            pass
+    while seen(server)["connections"] > idle + 1:
+        pass
+    assert leases(server) == 1
+    stop = threading.Thread(
+        target=server.request, args=("POST", "/api/v1/instances/fake/stop?wait=true")
+    )
+    stop.start()
+    while server.request("GET", "/api/v1/instances/fake").json()["state"] != "draining":
+        pass
+
+    tell(server.request("GET", "/api/v1/instances/fake").json(), name)
+    stop.join()
+
+    assert leases(server) == 0
     server.request("POST", "/api/v1/instances/fake/start?wait=true")
+
+
+def test_a_client_that_leaves_the_queue_is_forgotten(server: Served, tmp_path: Path) -> None:
+    create_fake(server, tmp_path, "sleeper", model="slow", start=False)
+    waiting = "llamactl_requests_waiting_for_a_start"
+    with raw(server) as connection:
+        connection.sendall(post(server, b'{"model": "sleeper"}'))
+        while number(server, waiting) == 0:
+            pass
+    while number(server, waiting):
+        pass
+    assert number(server, 'llamactl_leases_in_flight{instance="sleeper"}') == 0
+    server.request("DELETE", "/api/v1/instances/sleeper")
 
 
 def test_an_upload_that_stalls_is_408(server: Served) -> None:

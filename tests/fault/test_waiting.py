@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import signal
 import socket
@@ -11,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.fake_engine import CHUNKED, create_fake, play, post, raw, to_end
+from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell, to_end
 from support.served import Served, is_alive, serve
 
 BASE = "/api/v1/instances"
@@ -23,14 +22,6 @@ def folder(tmp_path: Path, settings: str) -> Path:
     data.mkdir()
     (data / "llamactl.yaml").write_text(settings)
     return data
-
-
-def tell(made: dict[str, object], name: str) -> None:
-    """A signal to the scripted engine itself, past llamactl."""
-    connection = http.client.HTTPConnection("127.0.0.1", int(str(made["port"])))
-    connection.request("GET", f"/signal/{name}")
-    assert connection.getresponse().status == 200
-    connection.close()
 
 
 def slow(server: Served, tmp_path: Path) -> dict[str, object]:
@@ -102,7 +93,7 @@ def endless_stream(server: Served) -> Iterator[socket.socket]:
     """A client in the middle of a stream of `busy`."""
     body = play("busy", ["send", CHUNKED], ["event", "data: 1\n\n"], ["until", "never"])
     with raw(server) as client:
-        client.sendall(post(server, json.dumps(body).encode()))
+        client.sendall(post(server, json.dumps(body).encode(), "Connection: close"))
         client.recv(1)
         yield client
 

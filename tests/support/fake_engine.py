@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,29 @@ ENGINE = Path(__file__).parents[1] / "fake_engine"
 CHUNKED = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: text/event-stream\r\n\r\n"
 
 
-def create_fake(server: Served, folder: Path, name: str, **more: object) -> dict[str, Any]:
+def create_fake(
+    server: Served, folder: Path, name: str, *, start: bool = True, **more: object
+) -> dict[str, Any]:
     command = folder / "fake-engine"
     if not command.exists():
         command.write_text(f'#!/bin/sh\nexec {sys.executable} {ENGINE} "$@"\n')
         command.chmod(0o755)
     body = {"model": "any", "command_override": str(command), **more}
-    answer = server.request("POST", f"/api/v1/instances/{name}", body)
+    answer = server.request("POST", f"/api/v1/instances/{name}?start={start}", body)
     assert answer.status_code == 201, answer.text
     made: dict[str, Any] = answer.json()
     return made
 
 
-def play(name: str, *steps: list[object], **more: object) -> dict[str, object]:
+def tell(made: dict[str, Any], name: str) -> None:
+    """A signal to the scripted engine itself, past llamactl."""
+    connection = http.client.HTTPConnection("127.0.0.1", int(made["port"]))
+    connection.request("GET", f"/signal/{name}")
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+def play(name: str, *steps: Sequence[object], **more: object) -> dict[str, object]:
     """A request body that makes the engine do these steps."""
     return {"model": name, "script": list(steps), **more}
 

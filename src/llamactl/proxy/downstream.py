@@ -145,6 +145,7 @@ class Downstream(asyncio.Protocol):
             self._fail(exc)
             return
         self._parsing = request
+        request.complete = not request.has_body
         if parser.should_upgrade():
             self._upgrading = request.fields.get(b"upgrade", b"").lower() == b"websocket"
             request.keep_alive = False

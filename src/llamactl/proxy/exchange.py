@@ -311,7 +311,7 @@ class Exchange:
             return
         answer.add(error_event(self._request.served_path, error))
         self._down.write(answer.end())
-        self._down.finished(keep=False)
+        self._down.finished(keep=answer.keep and self._request.complete)
 
     def pause_sending(self) -> None:
         self._congested = True
@@ -337,6 +337,12 @@ class Exchange:
             self._upstream.resume_reading()
 
     def gone(self) -> None:
+        asked = self._upstream is not None and self._request.complete
+        if asked and self._answer is None and self._leased is not None:
+            # the engine may go on with it
+            assert self._ready is not None
+            leased, self._leased = self._leased, None
+            self._relay.unfinished.hold(leased, self._ready)
         self._settle()
         self._relay.account.abandoned(self._request, self._route)
 

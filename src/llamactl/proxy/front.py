@@ -20,6 +20,7 @@ from llamactl.proxy.entry import Access, Doors, Entry
 from llamactl.proxy.leases import LeaseBook
 from llamactl.proxy.management import Asgi, AsgiApp
 from llamactl.proxy.relay import Relay, Timeouts
+from llamactl.proxy.unfinished import BusySlots, Unfinished
 from llamactl.proxy.websocket import WebSockets
 
 
@@ -35,6 +36,7 @@ class Front:
         leases: LeaseBook,
         starter: OnDemandStarter,
         doors: Doors,
+        busy_slots: BusySlots,
     ) -> None:
         server, auth = settings.server, settings.auth
         self._meters = Meters()
@@ -47,6 +49,7 @@ class Front:
                 for name, value in settings.backends.llama_cpp.response_headers.items()
             ],
             Account(self._meters, asyncio.get_running_loop().time, lines=settings.log.requests),
+            Unfinished(leases, busy_slots),
             settings.data,
         )
         access = Access(

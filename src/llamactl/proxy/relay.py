@@ -12,6 +12,7 @@ from llamactl.core.routes import RouteTable
 from llamactl.proxy.account import Account
 from llamactl.proxy.leases import LeaseBook
 from llamactl.proxy.request import Headers
+from llamactl.proxy.unfinished import Unfinished
 from llamactl.proxy.upstream import Pool
 
 
@@ -32,6 +33,7 @@ class Relay:
     timeouts: Timeouts
     response_headers: Headers
     account: Account
+    unfinished: Unfinished
     spool: Path  # a folder for bodies that are too large to wait in memory
     pool: Pool = field(default_factory=Pool)
     table: RouteTable = field(default_factory=RouteTable)

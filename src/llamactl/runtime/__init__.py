@@ -2,7 +2,7 @@
 
 from llamactl.runtime.command import find_engine
 from llamactl.runtime.local import LocalMachine
-from llamactl.runtime.scrape import scrape
+from llamactl.runtime.scrape import busy_slots, scrape
 from llamactl.runtime.selftest import CommandEngineProbe
 
-__all__ = ["CommandEngineProbe", "LocalMachine", "find_engine", "scrape"]
+__all__ = ["CommandEngineProbe", "LocalMachine", "busy_slots", "find_engine", "scrape"]

@@ -1,9 +1,10 @@
-"""Asks a running engine for its own numbers."""
+"""Asks a running engine about itself: its numbers, its busy slots."""
 
 from __future__ import annotations
 
 import asyncio
 import http.client
+import json
 
 from llamactl.core.routes import ReadyInstance
 
@@ -13,13 +14,25 @@ _MOST = 1 << 20  # bytes
 
 async def scrape(ready: ReadyInstance) -> str:
     """The engine's `/metrics`; "" where it has none or does not answer in time."""
-    return await asyncio.to_thread(_get, ready)
+    return await asyncio.to_thread(_get, ready, "/metrics")
 
 
-def _get(ready: ReadyInstance) -> str:
+async def busy_slots(ready: ReadyInstance) -> int | None:
+    """How many requests a llama-server works on; None if it doesn't tell.
+
+    https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md, `GET /slots`
+    """
+    text = await asyncio.to_thread(_get, ready, "/slots")
+    try:
+        return sum(bool(slot["is_processing"]) for slot in json.loads(text))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _get(ready: ReadyInstance, path: str) -> str:
     connection = http.client.HTTPConnection(ready.host, ready.port, timeout=_TIME_S)
     try:
-        connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {ready.key}"})
+        connection.request("GET", path, headers={"Authorization": f"Bearer {ready.key}"})
         answer = connection.getresponse()
         text = answer.read(_MOST).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException):

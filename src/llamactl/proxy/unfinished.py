@@ -1,0 +1,61 @@
+"""Work that an engine goes on with though its client has left.
+
+llama-server notices within milliseconds that the client of a stream left, but brings an answer
+that is sent whole to its end (docs/engines.md). Such a slot is busy: it must not count as idle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+from llamactl.core.routes import ReadyInstance
+from llamactl.proxy.leases import LeaseBook
+
+_FIRST_S, _LONGEST_S = 0.02, 0.5  # between two looks
+BusySlots = Callable[[ReadyInstance], Awaitable[int | None]]
+
+
+class Unfinished:
+    """Keeps the leases of requests that were left, as long as that many slots more are busy."""
+
+    def __init__(self, leases: LeaseBook, busy_slots: BusySlots) -> None:
+        """`busy_slots` answers None for an engine that doesn't tell."""
+        self._leases = leases
+        self._busy_slots = busy_slots
+        self._left: Counter[str] = Counter()  # by instance id
+        self._watching: dict[str, asyncio.Task[None]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Unfinished {dict(self._left)}>"
+
+    def hold(self, instance_id: str, ready: ReadyInstance) -> None:
+        """Take a lease over from a request whose client left before its answer began."""
+        self._left[instance_id] += 1
+        if instance_id not in self._watching:
+            task = asyncio.get_running_loop().create_task(self._watch(instance_id, ready))
+            self._watching[instance_id] = task
+
+    def close(self) -> None:
+        """Wait for no engine any more."""
+        for task in self._watching.values():
+            task.cancel()
+
+    async def _watch(self, instance_id: str, ready: ReadyInstance) -> None:
+        pause = _FIRST_S
+        try:
+            while self._left[instance_id]:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_S)
+                busy = await self._busy_slots(ready) or 0
+                wanted = self._leases.count(instance_id) - self._left[instance_id]
+                self._release(instance_id, self._left[instance_id] - max(0, busy - wanted))
+        finally:
+            self._release(instance_id, self._left[instance_id])
+            del self._watching[instance_id], self._left[instance_id]
+
+    def _release(self, instance_id: str, number: int) -> None:
+        for _ in range(max(0, number)):
+            self._left[instance_id] -= 1
+            self._leases.give_back(instance_id)

@@ -1,0 +1,170 @@
+"""Many requests, one in twenty of them broken: in the end everything is as it was before."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from support.fake_engine import CHUNKED, address, create_fake, play, post
+from support.served import Served, serve
+
+REQUESTS, WORKERS = 20_000, 24
+SIZED = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
+EVENT = ["event", 'data: {"choices": []}\n\n']
+
+
+class Client:
+    """One connection after another, as faults break them."""
+
+    def __init__(self, server: Served) -> None:
+        self.server = server
+        self._host, self._port = address(server)
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def send(self, data: bytes) -> None:
+        if self._writer is None:
+            self.reader, self._writer = await asyncio.open_connection(self._host, self._port)
+        self._writer.write(data)
+
+    def leave(self) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()
+            self._writer = None
+
+    async def answer(self) -> int:
+        """Read one answer whole: its status. Raises if the connection ends before it does."""
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        fields = dict(line.split(b": ", 1) for line in head.lower().split(b"\r\n")[1:-2])
+        if fields.get(b"transfer-encoding") == b"chunked":
+            while size := int(await self.reader.readline(), 16):
+                await self.reader.readexactly(size + 2)
+            await self.reader.readexactly(2)
+        else:
+            await self.reader.readexactly(int(fields[b"content-length"]))
+        if fields.get(b"connection") == b"close":
+            self.leave()
+        return int(head.split(b" ", 2)[1])
+
+    async def ask(self, body: object, *headers: str) -> int:
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        await self.send(post(self.server, raw, *headers))
+        return await self.answer()
+
+
+Fault = Callable[[Client], Awaitable[None]]
+
+
+async def engine_breaks_before_its_answer(client: Client) -> None:
+    assert await client.ask(play("fake", ["send", "HTTP/1.1 2"], ["reset"])) == 502
+
+
+async def engine_breaks_an_answer(client: Client) -> None:
+    try:
+        await client.ask(play("fake", ["send", SIZED + "half"], ["reset"]))
+    except (asyncio.IncompleteReadError, ConnectionError):
+        client.leave()
+    else:
+        raise AssertionError("half an answer looked whole")
+
+
+async def engine_breaks_a_stream(client: Client) -> None:
+    assert await client.ask(play("fake", ["send", CHUNKED], EVENT, ["reset"])) == 200
+
+
+async def client_leaves_a_stream(client: Client) -> None:
+    script = play("fake", ["send", CHUNKED], EVENT, ["flood", 1 << 22])
+    await client.send(post(client.server, json.dumps(script).encode()))
+    await client.reader.readuntil(b"\r\n\r\n")
+    client.leave()
+
+
+async def client_leaves_early(client: Client) -> None:
+    await client.send(post(client.server, b'{"model": "fake"}'))
+    client.leave()
+
+
+async def client_leaves_its_body(client: Client) -> None:
+    await client.send(post(client.server, b'{"model"', "Content-Length: 5000"))
+    client.leave()
+
+
+async def nonsense(client: Client) -> None:
+    assert await client.ask(b"{") == 400
+    assert await client.ask({"model": "nobody"}) == 404
+    await client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n")
+    assert await client.answer() == 400
+
+
+FAULTS: list[Fault] = [
+    engine_breaks_an_answer, engine_breaks_a_stream, client_leaves_a_stream, client_leaves_early,
+    client_leaves_its_body, nonsense,
+]  # fmt: skip
+
+
+async def work(client: Client, number: int, dice: random.Random, seen: Counter[str]) -> None:
+    stream = play("fake", ["send", CHUNKED], EVENT, EVENT, ["send", "0\r\n\r\n"])
+    for _ in range(number):
+        if dice.random() < 0.05:
+            # each costs a second: whether the engine died with it has to be waited for
+            rare = dice.random() < 0.02
+            fault = engine_breaks_before_its_answer if rare else dice.choice(FAULTS)
+            seen[fault.__name__] += 1
+            await fault(client)
+        else:
+            seen["answered"] += 1
+            body = stream if dice.random() < 0.3 else {"model": "fake", "n": dice.random()}
+            assert await client.ask(body) == 200
+
+
+def rounds(server: Served, number: int, seed: int) -> Counter[str]:
+    seen: Counter[str] = Counter()
+
+    async def main() -> None:
+        clients = [Client(server) for _ in range(WORKERS)]
+        jobs = [
+            work(client, number // WORKERS, random.Random(seed * WORKERS + n), seen)
+            for n, client in enumerate(clients)
+        ]
+        await asyncio.gather(*jobs)
+        for client in clients:
+            client.leave()
+
+    asyncio.run(main())
+    return seen
+
+
+def settled(server: Served) -> dict[str, float]:
+    """Our own numbers, once no lease is held and no client is connected."""
+    while True:
+        text = server.request("GET", "/metrics").text
+        numbers = {
+            key: float(value)
+            for key, value in (row.rsplit(" ", 1) for row in text.splitlines() if row[0] != "#")
+        }
+        leases = sum(v for k, v in numbers.items() if k.startswith("llamactl_leases_in_flight"))
+        if leases == 0 and numbers["llamactl_client_connections"] == 1:
+            return numbers
+
+
+def test_nothing_is_left_over(tmp_path: Path, scale: int) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    with serve(data, {"LLAMACTL_LOG_LEVEL": "error"}) as server:
+        create_fake(server, tmp_path, "fake")
+        rounds(server, REQUESTS // 10, seed=1)
+        before, files = settled(server), server.open_files()
+
+        seen = rounds(server, REQUESTS * scale, seed=2)
+
+        after = settled(server)
+        assert sum(seen.values()) - seen["answered"] > REQUESTS * scale * 0.04
+        assert after["llamactl_tasks"] <= before["llamactl_tasks"]
+        # idle connections to the engine come and go; 32 of them are kept at most
+        assert abs(server.open_files() - files) <= 32
+        grown = after["process_resident_memory_bytes"] - before["process_resident_memory_bytes"]
+        assert grown < 20 << 20
+        assert (tmp_path / "data.err").read_text() == ""
