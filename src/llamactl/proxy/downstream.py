@@ -73,12 +73,9 @@ class Downstream(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._ending or self._broken is not None:
             return
+        first = not self._head_size
         if self._in_head:
             self._head_size += len(data)
-            if self.handler is None and self._head_size == len(data):
-                self.deadline = self._loop.time() + self._limits.header_timeout
-        else:
-            self._await_body()
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as exc:
@@ -88,8 +85,13 @@ class Downstream(asyncio.Protocol):
             self._fail(LlamactlError("llamactl failed; its log says why"))
         except httptools.HttpParserError as exc:
             self._fail(InvalidRequest(f"this is not HTTP as we accept it: {_words(exc)}"))
-        if self._in_head and self._head_size > self._limits.header_size:
-            self._fail(HeaderTooLarge(f"headers larger than {self._limits.header_size} bytes"))
+        if not self._in_head:
+            self._await_body()
+        elif self._head_size:
+            if first and self.handler is None:
+                self.deadline = self._loop.time() + self._limits.header_timeout
+            if self._head_size > self._limits.header_size:
+                self._fail(HeaderTooLarge(f"headers larger than {self._limits.header_size} bytes"))
 
     def eof_received(self) -> None:
         return None  # closes: whoever half-closes does not wait for an answer
@@ -248,7 +250,6 @@ class Downstream(asyncio.Protocol):
         handler = self._clients.open(self, request)
         if self.request is request:  # it may be answered already
             self.handler = handler
-            self._await_body()
 
     def _serve_ahead(self, request: Request, chunks: list[bytes]) -> None:
         if self._ending:

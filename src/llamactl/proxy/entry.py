@@ -32,7 +32,7 @@ from llamactl.policy.access import KeyRing, host_allowed, identify, origin_allow
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.exchange import Exchange
 from llamactl.proxy.management import Asgi, ManagementCall
-from llamactl.proxy.model import QueryModel, finder_for
+from llamactl.proxy.model import MultipartModel, QueryModel, finder_for
 from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import REFUSED, Handler, Request, error_answer, json_answer
 
@@ -188,8 +188,7 @@ class Entry:
             self.relay.account.answered(request, 200)
             return REFUSED
         finder = finder_for(request)
-        upload = request.fields.get(b"content-type", b"")[:10].lower() == b"multipart/"
-        most = self._most_upload if upload else self._most_json
+        most = self._most_upload if isinstance(finder, MultipartModel) else self._most_json
         self._welcome_body(down, request, most)
         exchange = Exchange(self.relay, down, request, path=request.raw_path, most=most)
         down.handler = exchange
@@ -201,7 +200,7 @@ class Entry:
         length = request.fields.get(b"content-length")
         if length is not None and int(length) > most:
             raise BodyTooLarge(f"the request body is larger than {most} bytes")
-        if request.fields.get(b"expect", b"").lower() == b"100-continue":
+        if b"expect" in request.fields and request.fields[b"expect"].lower() == b"100-continue":
             down.write([b"HTTP/1.1 100 Continue\r\n\r\n"])
 
     def _models(self, request: Request, caller: Caller) -> object:

@@ -36,7 +36,8 @@ class Request:
         self.method = method
         self.target = target
         self.headers = headers
-        self.fields = dict(headers)
+        self.fields = fields = dict(headers)
+        self.has_body = b"content-length" in fields or b"transfer-encoding" in fields
         self.http_1_0 = http_1_0
         self.keep_alive = keep_alive
         self.extra = []
@@ -49,10 +50,6 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<Request {self.method.decode()} {self.path}>"
-
-    @property
-    def has_body(self) -> bool:
-        return b"content-length" in self.fields or b"transfer-encoding" in self.fields
 
 
 def _of_absolute_form(target: bytes) -> tuple[bytes, bytes]:

@@ -208,7 +208,9 @@ class Pool:
 
     def release(self, connection: Connection) -> None:
         """Keep a connection whose exchange is complete, if it can serve again."""
-        idle = self._idle.setdefault(connection.address, [])
+        idle = self._idle.get(connection.address)
+        if idle is None:
+            idle = self._idle[connection.address] = []
         if connection.reusable and not connection.closed and len(idle) < _MOST_IDLE:
             connection.resume_reading()
             idle.append(connection)
