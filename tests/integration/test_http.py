@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import http.client
+import itertools
 import json
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -86,6 +89,48 @@ def test_a_request_arrives_byte_for_byte(
         f"{k.lower()}: {v}".encode() for k, v in extra.items()
     )]  # fmt: skip
     assert kept == sent
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    status=st.sampled_from([200, 201, 206, 301, 400, 404, 418, 429, 500, 503]),
+    extra=st.lists(st.tuples(tokens.map(lambda t: "X-" + t), values), max_size=5),
+    body=st.binary(max_size=3000),
+    framing=st.sampled_from(["sized", "chunked", "to the close"]),
+    cuts=st.lists(st.integers(0, 3300), max_size=4),
+)
+def test_an_answer_comes_back_byte_for_byte(
+    server: Served, status: int, extra: list[tuple[str, str]], body: bytes, framing: str,
+    cuts: list[int],
+) -> None:  # fmt: skip
+    extra = [(k, v) for k, v in extra if k.lower() not in ("x-request-id", "x-accel-buffering")]
+    lines = [f"HTTP/1.1 {status} Any", *(f"{k}: {v}" for k, v in extra)]
+    sent = body
+    if framing == "sized":
+        lines.append(f"Content-Length: {len(body)}")
+    elif framing == "chunked":
+        lines.append("Transfer-Encoding: chunked")
+        sent = (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + b"0\r\n\r\n"
+    answer = "\r\n".join([*lines, "", ""]) + sent.decode("latin-1")
+    edges = [0, *sorted(min(cut, len(answer)) for cut in cuts), len(answer)]
+    script: list[list[object]] = [["send", answer[a:b]] for a, b in itertools.pairwise(edges)]
+    if framing == "to the close":
+        script.append(["close"])
+    got, headers, whole = ask(server, play("fake", *script))
+
+    assert (got, whole) == (status, body)
+    ours = ("x-request-id", "content-length", "transfer-encoding", "connection")
+    assert [h for h in headers if h[0] not in ours] == [(k.lower(), v) for k, v in extra]
+
+
+def ask(server: Served, body: object) -> tuple[int, list[tuple[str, str]], bytes]:
+    """Status, headers and body, as the standard library's client reads them."""
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    with closing(http.client.HTTPConnection(host, int(port), timeout=30)) as connection:
+        head = {"Authorization": f"Bearer {server.key}"}
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), head)
+        answer = connection.getresponse()
+        return answer.status, [(k.lower(), v) for k, v in answer.getheaders()], answer.read()
 
 
 def test_a_request_may_come_byte_by_byte(server: Served) -> None:

@@ -219,7 +219,8 @@ class Exchange:
         """All that came so far is on its way."""
         if not self._request.complete:
             self._body.forget()
-            self._down.resume_reading()
+            if not self._congested:
+                self._down.resume_reading()
             return
         if self._body_chunked:
             connection.write(b"0\r\n\r\n")
