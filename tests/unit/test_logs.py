@@ -1,4 +1,4 @@
-"""The log file is read from its end, whatever its size."""
+"""The log file is read from its end, whatever its size; our own log keeps to one line an event."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llamactl.observe import configure, logger
 from llamactl.runtime.logs import InstanceLog
 
 
@@ -41,3 +42,11 @@ def test_all_lines_and_no_file(folder: Path) -> None:
     assert asyncio.run(InstanceLog(path).tail(None)) == b""
     path.write_bytes(b"a\nb")
     assert asyncio.run(InstanceLog(path).tail(None)) == b"a\nb"
+
+
+def test_a_line_of_text_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(json=False, level="info")
+
+    logger("requests").info("request_served", path="/v1/a\n12:00:00 error forged")
+
+    assert capsys.readouterr().err.count("\n") == 1

@@ -46,10 +46,16 @@ def logger(name: str) -> EventLogger:
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = getattr(record, "fields", {})
-        said = " ".join(f"{key}={value}" for key, value in fields.items())
+        said = " ".join(f"{key}={_on_one_line(value)}" for key, value in fields.items())
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         line = f"{clock} {record.levelname.lower():7} {record.getMessage()} {said}".rstrip()
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _on_one_line(value: object) -> str:
+    """What a client sent must not look like a line of ours."""
+    text = str(value)
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
 
 
 class _Json(logging.Formatter):

@@ -63,7 +63,8 @@ class _At(Enum):
 
 
 _STRING_STOP = re.compile(rb'["\\]')
-_DEEP_STOP = re.compile(rb'["{}\[\]]')
+# further in: runs of anything but brackets, whole strings included, at the speed of C
+_DEEP_RUN = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
 _TOP_STOP = re.compile(rb'["{}\[\]:,]')
 _NOT_SPACE = re.compile(rb"[^ \t\r\n]")
 _CLOSER = {ord("{"): ord("}"), ord("["): ord("]")}
@@ -154,12 +155,11 @@ class ModelScanner:
                 return len(data)
             if data[first.start()] != _QUOTE:
                 checked_model(None if data[first.start()] == _NULL else 0)
-        stop = (_TOP_STOP if top else _DEEP_STOP).search(data, at)
-        if stop is None:
+        found = self._next_stop(data, at, top=top)
+        if found == len(data):
             if top and self._at in (_At.OBJECT, _At.END) and _NOT_SPACE.search(data, at):
                 raise MalformedBody(_NOT_AN_OBJECT)
             return len(data)
-        found = stop.start()
         if top:
             self._check_gap(data, at, found)
         byte = data[found]
@@ -172,6 +172,14 @@ class ModelScanner:
         else:
             self._closed(byte)
         return found + 1
+
+    def _next_stop(self, data: bytes, at: int, *, top: bool) -> int:
+        """Where the next byte of structure stands; the length of `data` if there is none."""
+        if not top:
+            run = _DEEP_RUN.match(data, at)
+            return len(data) if run is None else run.end()
+        stop = _TOP_STOP.search(data, at)
+        return len(data) if stop is None else stop.start()
 
     def _check_gap(self, data: bytes, at: int, found: int) -> None:
         """Only a value may be something that begins with no quote or bracket."""

@@ -14,6 +14,7 @@ from llamactl.policy.body import ModelScanner, checked_model, model_of_json
 from llamactl.proxy.request import Request
 
 _LONGEST_MODEL = 4096
+_MOST_PARTS = 1000  # before the model
 
 
 class Finder(Protocol):
@@ -89,6 +90,7 @@ class MultipartModel:
 
     def __init__(self, boundary: bytes) -> None:
         self.model: str | None = None
+        self._parts = 0
         self._name = self._header = b""
         self._value = b""
         self._is_disposition = False
@@ -119,6 +121,9 @@ class MultipartModel:
         return checked_model(self.model)
 
     def _begin(self) -> None:
+        self._parts += 1
+        if self._parts > _MOST_PARTS:
+            raise MalformedBody(f'no "model" among the first {_MOST_PARTS} parts of the body')
         self._name = self._header = self._value = b""
         self._field_name = b""
 
