@@ -8,6 +8,7 @@ import gguf
 import numpy as np
 
 _LAYERS, _EMBEDDING, _HEADS, _FORWARD, _CONTEXT = 2, 64, 4, 128, 2048
+_END = 2
 _TEMPLATE = "{% for m in messages %}<{{m.role}}>{{m.content}}\n{% endfor %}<assistant>"
 
 
@@ -33,7 +34,7 @@ def write_tiny_gguf(path: Path) -> None:
     writer.add_token_scores([0.0] * 259 + [-float(i) for i in range(len(tokens) - 259)])
     writer.add_token_types(kinds)
     writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
+    writer.add_eos_token_id(_END)
     writer.add_unk_token_id(0)
     writer.add_add_bos_token(True)
     writer.add_chat_template(_TEMPLATE)
@@ -42,6 +43,10 @@ def write_tiny_gguf(path: Path) -> None:
             values = np.ones(shape, np.float32)
         else:
             values = (rng.standard_normal(shape) * 0.05).astype(np.float32)
+        if name == "token_embd.weight":
+            values[:, 0] = 0.5  # the same large number for all tokens,
+        elif name == "output.weight":
+            values[_END, 0] = -10  # by which the end is never drawn: answers are as long as asked
         writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
