@@ -23,7 +23,7 @@ from llamactl.core.routes import RouteTable
 from llamactl.observe import Meters
 from llamactl.policy.access import KeyRing
 from llamactl.policy.admission import Limits
-from llamactl.proxy import Doors, Front, LeaseBook
+from llamactl.proxy import EnginePaths, Front, LeaseBook
 from llamactl.runtime import CommandEngineProbe, LocalMachine, busy_slots, find_engine, scrape
 from llamactl.store import Database, SqlInstanceStore, SqlKeyStore
 
@@ -124,7 +124,7 @@ class Application:
             keys=self.ring,
             leases=self.leases,
             starter=self._on_demand,
-            doors=_doors(),
+            paths=_engine_paths(),
             busy_slots=busy_slots,
         )
 
@@ -182,9 +182,9 @@ def _limits(settings: Settings) -> Limits:
     return Limits(running if running >= 0 else None, groups)
 
 
-def _doors() -> Doors:
+def _engine_paths() -> EnginePaths:
     inference = {
         name: frozenset((method.encode(), path) for method, path in backend.inference)
         for name, backend in BACKENDS.items()
     }
-    return Doors(inference, frozenset().union(*(b.model_paths for b in BACKENDS.values())))
+    return EnginePaths(inference, frozenset().union(*(b.model_paths for b in BACKENDS.values())))

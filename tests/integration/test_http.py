@@ -7,6 +7,7 @@ import http.client
 import itertools
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -325,3 +326,66 @@ def test_a_websocket_is_relayed_both_ways(server: Served, tmp_path: Path) -> Non
         pass
     stopped = server.request("POST", "/api/v1/instances/talk/stop?wait=true").json()
     assert stopped["status"] == "stopped"
+
+
+def test_a_chunked_body_that_breaks_off_in_nonsense_is_refused(server: Served) -> None:
+    body = b'12\r\n{"model": "fake", \r\n1_0\r\n'
+    for sent in ([body], [body[:20], body[20:]]):
+        with raw(server) as connection:
+            connection.sendall(post(server, sent[0], "Transfer-Encoding: chunked"))
+            for piece in sent[1:]:
+                connection.sendall(piece)
+            answer = to_end(connection)
+
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"chunks are malformed" in answer
+
+
+def test_requests_may_follow_a_chunked_one(server: Served) -> None:
+    """Trailers are dropped; what comes after the body is the next request."""
+    body = b'{"model": "fake"}'
+    framed = b"5;x=y\r\n%b\r\n%x\r\n%b\r\n0\r\nTrailer: 1\r\n\r\n" % (
+        body[:5], len(body) - 5, body[5:],
+    )  # fmt: skip
+    first = post(server, framed, "Transfer-Encoding: chunked")
+    last = post(server, b'{"model": "fake", "n": 2}', "Connection: close")
+    for cut in (0, len(first) - 3, len(first), len(first) + 3):
+        with raw(server) as connection:
+            connection.sendall((first + last)[:cut])
+            connection.sendall((first + last)[cut:])
+            answer = to_end(connection)
+
+        bodies = [base64.b64decode(p.split(b'"')[0]) for p in answer.split(b'"body": "')[1:]]
+        assert bodies == [body, b'{"model": "fake", "n": 2}']
+
+
+def test_a_refusal_of_a_whole_request_keeps_the_connection(server: Served) -> None:
+    with raw(server) as connection:
+        connection.sendall(post(server, b'{"model": "nobody"}'))
+        connection.sendall(post(server, b"{"))
+        connection.sendall(post(server, b'{"model": "fake"}', "Connection: close"))
+        answer = to_end(connection)
+
+    assert answer.count(b"HTTP/1.1 ") == 3
+    statuses = [answer.split(b"HTTP/1.1 ")[n + 1][:3] for n in range(3)]
+    assert statuses == [b"404", b"400", b"200"]
+
+
+def test_a_key_is_asked_anew_once_any_key_has_changed(server: Served) -> None:
+    """What was decided for a head must not outlive the key in it, on an open connection too."""
+    made = server.request("POST", "/api/v1/auth/keys", {"name": "short"}).json()
+    with server.client(made["key"]) as client:
+        assert client.post(CHAT, json={"model": "fake"}).status_code == 200
+        assert client.post(CHAT, json={"model": "fake"}).status_code == 200
+        server.request("DELETE", f"/api/v1/auth/keys/{made['id']}").raise_for_status()
+
+        assert client.post(CHAT, json={"model": "fake"}).status_code == 401
+
+
+def test_a_key_ends_with_its_time_on_an_open_connection(server: Served) -> None:
+    soon = int(time.time()) + 2
+    made = server.request("POST", "/api/v1/auth/keys", {"name": "soon", "expires_at": soon}).json()
+    with server.client(made["key"]) as client:
+        assert client.post(CHAT, json={"model": "fake"}).status_code == 200
+        while client.post(CHAT, json={"model": "fake"}).status_code != 401:
+            assert time.time() < soon + 1

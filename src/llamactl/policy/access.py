@@ -12,8 +12,6 @@ from urllib.parse import urlsplit
 from llamactl.core.errors import Unauthenticated
 from llamactl.core.keys import ApiKey, Caller
 
-_MOST_RECENT = 1024  # headers
-
 
 def digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
@@ -22,13 +20,13 @@ def digest(token: str) -> bytes:
 class KeyRing:
     """All keys in memory. A look-up costs one SHA-256, however many keys there are.
 
-    The last headers that proved good are known by heart, until any key changes.
+    `version` grows with each change: what was decided with another one holds no more.
     """
 
     def __init__(self, management: Iterable[str], keys: Iterable[ApiKey] = ()) -> None:
         self._management = {digest(token) for token in management}
         self._keys = {key.id: key for key in keys}
-        self._recent: dict[bytes, Caller] = {}
+        self.version = 0
         self.used: dict[str, int] = {}  # key id -> Unix seconds, since somebody last wrote it down
 
     def __len__(self) -> int:
@@ -36,10 +34,10 @@ class KeyRing:
 
     def add(self, key: ApiKey) -> None:
         self._keys[key.id] = key
-        self._recent.clear()
+        self.version += 1
 
     def remove(self, key_id: str) -> ApiKey | None:
-        self._recent.clear()
+        self.version += 1
         return self._keys.pop(key_id, None)
 
     def get(self, key_id: str) -> ApiKey | None:
@@ -60,18 +58,6 @@ class KeyRing:
             return None
         return Caller(management=False, key=key)
 
-    def recall(self, header: bytes | None, now: float) -> Caller | None:
-        """Who sent this very Authorization header lately, if the key is still good."""
-        caller = self._recent.get(header) if header else None
-        if caller is None or caller.key is None or caller.key.expires_at is None:
-            return caller
-        return caller if now < caller.key.expires_at else None
-
-    def remember(self, header: bytes, caller: Caller) -> None:
-        if len(self._recent) >= _MOST_RECENT:
-            self._recent.clear()
-        self._recent[header] = caller
-
 
 def identify(headers: Mapping[bytes, bytes], ring: KeyRing, now: float) -> Caller:
     """Who sends these headers (names in lower case). Raises Unauthenticated."""
@@ -84,8 +70,6 @@ def identify(headers: Mapping[bytes, bytes], ring: KeyRing, now: float) -> Calle
     caller = ring.identify(token.strip().decode("utf-8", "surrogateescape"), now)
     if caller is None:
         raise Unauthenticated("the API key is unknown, expired or revoked")
-    if scheme:
-        ring.remember(header, caller)
     return caller
 
 

@@ -1,7 +1,7 @@
 """The data path: from a client's request to an engine's answer, bytes unchanged."""
 
-from llamactl.proxy.entry import Doors
+from llamactl.proxy.doors import EnginePaths
 from llamactl.proxy.front import Front
 from llamactl.proxy.leases import LeaseBook
 
-__all__ = ["Doors", "Front", "LeaseBook"]
+__all__ = ["EnginePaths", "Front", "LeaseBook"]

@@ -98,8 +98,8 @@ class Account:
         log.info(
             "request_served",
             id=request.id.decode("latin-1"),
-            method=request.method.decode("latin-1"),
-            path=request.path,
+            method=request.head.method.decode("latin-1"),
+            path=request.head.path,
             status=status,
             ms=round((self._now() - request.began) * 1000, 1),
             **more,

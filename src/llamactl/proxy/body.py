@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
-from llamactl.core.errors import DiskFull
+from llamactl.core.errors import BodyTooLarge, DiskFull
 
 IN_MEMORY = 1 << 20  # bytes; a body of no more can be sent again when its engine died
 _PIECE = 1 << 18  # bytes read at once
@@ -23,9 +23,11 @@ class Body:
     _file: IO[bytes] | None = None
     _written = _read = 0
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, most: int) -> None:
+        """`most` bytes may come in all."""
         self.chunks: list[bytes] = []
         self._folder = folder
+        self._most = most
 
     def __repr__(self) -> str:
         return f"<Body of {self.size} bytes>"
@@ -38,8 +40,15 @@ class Body:
     def can_be_sent_again(self) -> bool:
         return self.intact and self._file is None
 
+    def came(self, data: bytes) -> None:
+        """Count what came. Raises BodyTooLarge."""
+        self.size += len(data)
+        if self.size > self._most:
+            raise BodyTooLarge(f"the request body is larger than {self._most} bytes")
+
     def keep(self, data: bytes) -> None:
-        """Raises DiskFull."""
+        """Count it, and keep it until it can be sent. Raises BodyTooLarge or DiskFull."""
+        self.came(data)
         if self.size <= IN_MEMORY:
             self.chunks.append(data)
             return
@@ -66,6 +75,7 @@ class Body:
         return data
 
     def forget(self) -> None:
+        """What was kept has been sent, or is not to be."""
         self.chunks.clear()
         self.intact = False
         if self._file is not None:

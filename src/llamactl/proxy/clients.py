@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from llamactl.proxy.request import Handler, Request
+from llamactl.proxy.request import Request
 
 if TYPE_CHECKING:
     from llamactl.proxy.downstream import Downstream
@@ -28,8 +28,8 @@ class Limits:
 class Clients:
     """All connections of clients, and what they share."""
 
-    open: Callable[[Downstream, Request], Handler]
-    upgrade: Callable[[Downstream, Request], asyncio.Protocol]
+    open: Callable[[Downstream, Request], None]  # sets the handler, or answers
+    upgrade: Callable[[Downstream], asyncio.Protocol]
     limits: Limits
     connections: set[Downstream] = field(default_factory=set)
     closing: bool = False

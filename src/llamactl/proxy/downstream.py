@@ -1,16 +1,14 @@
-"""A client's connection: parses what comes, one answer at a time, limits before work.
+"""A client's connection: one answer at a time, limits before work.
 
 An asyncio protocol rather than an ASGI server: one relayed request costs no task and no queue
-(docs/decisions/0004). Requests that were sent ahead (pipelining) wait their turn.
+(docs/decisions/0004). What was sent ahead (pipelining) waits unread until its turn.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from typing import Any, cast
-
-import httptools
+import re
+from typing import cast
 
 from llamactl.core.errors import (
     HeaderTooLarge,
@@ -20,30 +18,29 @@ from llamactl.core.errors import (
     TooManyConnections,
 )
 from llamactl.observe import logger
+from llamactl.proxy.chunks import ChunkedBody
 from llamactl.proxy.clients import Clients
-from llamactl.proxy.request import REFUSED, Handler, Headers, Request, error_answer
+from llamactl.proxy.heads import request_head
+from llamactl.proxy.request import REFUSED, Handler, Request, error_answer
 
 _LINGER_S = 2.0  # how long what is still sent after a refusal is read and dropped
+_MOST_AHEAD = 1 << 16  # bytes that may wait before reading pauses
+# found before the head is whole: no method, or the end of a line that is none
+_NO_HEAD = re.compile(rb"[^A-Z]|(?:[^\r\n]*+\r\n)*+[^\r\n]*+(?:\n|\r[^\n])")
 log = logger("proxy")
 
 
 class Downstream(asyncio.Protocol):
-    """`handler` serves the present request; None between requests."""
+    """`request` and `handler` are those of the present request; None between requests."""
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
         self._limits = clients.limits
         self._loop = asyncio.get_running_loop()
-        self._parser = httptools.HttpRequestParser(self)
-        self._target = b""
-        self._headers: Headers = []
-        self._head_size = 0
-        self._in_head = True
-        self._parsing: Request | None = None
-        self._upgrading = False
-        self._ahead: deque[tuple[Request, list[bytes]]] = deque()
+        self._held = b""  # a head that is not whole, or requests sent ahead
+        self._left = 0  # of the present request's body, if it has a length
+        self._chunks: ChunkedBody | None = None  # of the present request
         self._reading = True
-        self._broken: LlamactlError | None = None  # answered after the requests before it
         self._ending = False
         self.request: Request | None = None
         self.handler: Handler | None = None
@@ -71,27 +68,22 @@ class Downstream(asyncio.Protocol):
             self._fail(TooManyConnections(f"{len(connections) - 1} connections are open already"))
 
     def data_received(self, data: bytes) -> None:
-        if self._ending or self._broken is not None:
-            return
-        first = not self._head_size
-        if self._in_head:
-            self._head_size += len(data)
+        request = self.request
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as exc:
-            self._upgrade(data[int(exc.args[0]) :] if exc.args else b"")
-        except httptools.HttpParserCallbackError as exc:
-            log.failure("request_failed", exc.__context__ or exc)
-            self._fail(LlamactlError("llamactl failed; its log says why"))
-        except httptools.HttpParserError as exc:
-            self._fail(InvalidRequest(f"this is not HTTP as we accept it: {_words(exc)}"))
-        if not self._in_head:
-            self._await_body()
-        elif self._head_size:
-            if first and self.handler is None:
-                self.deadline = self._loop.time() + self._limits.header_timeout
-            if self._head_size > self._limits.header_size:
-                self._fail(HeaderTooLarge(f"headers larger than {self._limits.header_size} bytes"))
+            if request is None:
+                if not self._ending:
+                    self._begin(self._held + data if self._held else data)
+            elif request.complete:
+                self._held += data
+                if len(self._held) > _MOST_AHEAD:
+                    self.pause_reading()
+            else:
+                self._more(request, data)
+        except LlamactlError as error:
+            self._abandon(error)
+        except Exception as exc:
+            log.failure("request_failed", exc)
+            self._abandon(LlamactlError("llamactl failed; its log says why"))
 
     def eof_received(self) -> None:
         return None  # closes: whoever half-closes does not wait for an answer
@@ -99,7 +91,7 @@ class Downstream(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._ending = True
         self._clients.left(self)
-        self._ahead.clear()
+        self._held = b""
         if self.handler is not None:
             handler, self.handler, self.request = self.handler, None, None
             handler.gone()
@@ -114,72 +106,81 @@ class Downstream(asyncio.Protocol):
         if self.handler is not None:
             self.handler.resume_writing()
 
-    # The parser's side.
+    # What comes.
 
-    def on_url(self, url: bytes) -> None:
-        self._target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._parsing is None:  # trailers are dropped, as RFC 9110, 6.5.1 lets us
-            self._headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
+    def _begin(self, data: bytes) -> None:
+        """The beginning of a request, or of the rest of its head. Raises LlamactlError."""
+        if data[:1] in b"\r\n":
+            data = data.lstrip(b"\r\n")  # RFC 9112, 2.2
+        end = data.find(b"\r\n\r\n") + 4
+        whole = end > 3  # noqa: PLR2004
         limit = self._limits.header_size
-        # counted only when it may matter: what came may hold more than this head
-        if self._head_size > limit and sum(len(n) + len(v) for n, v in self._headers) > limit:
-            self._fail(HeaderTooLarge(f"headers larger than {limit} bytes"))
+        if (end if whole else len(data)) > limit:
+            raise HeaderTooLarge(f"headers larger than {limit} bytes")
+        if not whole:
+            self._wait_for_head(data)
             return
-        self._head_size = 0
-        parser = self._parser
-        old = parser.get_http_version() == "1.0"
-        target, headers = self._target, self._headers
-        self._target, self._headers = b"", []
-        try:
-            request = Request(
-                parser.get_method(),
-                target,
-                headers,
-                http_1_0=old,
-                keep_alive=parser.should_keep_alive() and not old,
-            )
-        except InvalidRequest as exc:
-            self._fail(exc)
+        head, length = request_head(data[:end])
+        if head.websocket:
+            self._upgrade(data)
             return
-        self._parsing = request
-        request.complete = not request.has_body
-        if parser.should_upgrade():
-            self._upgrading = request.fields.get(b"upgrade", b"").lower() == b"websocket"
-            request.keep_alive = False
-            if self._upgrading:
-                return
-        if self.handler is None and self._broken is None:
-            self._serve(request)
+        self._held = b""
+        body, complete = data[end:], not head.chunked
+        if head.chunked:
+            self._chunks = ChunkedBody()
+            pieces = self._chunks.feed(body)
+            body, complete, self._held = b"".join(pieces), self._chunks.ended, self._chunks.rest
+        elif len(body) < length:
+            self._left, complete = length - len(body), False
+        elif len(body) > length:
+            body, self._held = body[:length], body[length:]
+        self._serve(Request(head, length, body, complete=complete))
+
+    def _wait_for_head(self, data: bytes) -> None:
+        if _NO_HEAD.match(data) and data:
+            raise InvalidRequest("this is not HTTP as we accept it")
+        if data and not self._held:
+            self.deadline = self._loop.time() + self._limits.header_timeout
+        self._held = data
+
+    def _more(self, request: Request, data: bytes) -> None:
+        """More of the present request's body. Raises LlamactlError."""
+        if self._chunks is not None:
+            pieces = self._chunks.feed(data)
+            request.complete, self._held = self._chunks.ended, self._chunks.rest
         else:
-            self._ahead.append((request, []))
-            self.pause_reading()
-
-    def on_body(self, data: bytes) -> None:
-        if self._parsing is self.request:
+            piece, self._held = data[: self._left], data[self._left :]
+            pieces = [piece]
+            self._left -= len(piece)
+            request.complete = self._left == 0
+        for piece in pieces:
             if self.handler is not None:
-                self.handler.body(data)
-        elif self._ahead:
-            self._ahead[-1][1].append(data)
-
-    def on_message_complete(self) -> None:
-        request = self._parsing
-        if request is None or self._upgrading:
+                self.handler.body(piece)
+        if self.request is not request or self.handler is None:
             return
-        self._in_head, self._parsing = True, None
-        request.complete = True
-        if request is self.request and self.handler is not None:
+        if request.complete:
             self.deadline = float("inf")
             self.handler.body_end()
+        else:
+            self._await_body()
+
+    def _serve(self, request: Request) -> None:
+        self.request = request
+        self.handler = REFUSED
+        if request.complete:
+            self.deadline = float("inf")
+        else:
+            self._await_body()
+        self._clients.open(self, request)
+
+    def _await_body(self) -> None:
+        if self._reading:
+            self.deadline = self._loop.time() + self._limits.body_timeout
 
     # What handlers use.
 
-    def write(self, parts: list[bytes]) -> None:
-        self.transport.write(b"".join(parts))
+    def write(self, data: bytes) -> None:
+        self.transport.write(data)
 
     def answer(self, head_and_body: list[bytes]) -> None:
         """Give an answer of our own to the present request, and be done with it."""
@@ -188,27 +189,25 @@ class Downstream(asyncio.Protocol):
         head, body = head_and_body
         keep = self.keeps_alive(request)
         ending = b"\r\n" if keep else b"connection: close\r\n\r\n"
-        self.transport.writelines([head, ending, b"" if request.method == b"HEAD" else body])
+        self.transport.writelines([head, ending, b"" if request.head.method == b"HEAD" else body])
         self.finished(keep=keep)
 
     def keeps_alive(self, request: Request) -> bool:
         """May the connection be used again, as things stand?"""
-        return request.keep_alive and request.complete and not self._clients.closing
+        return request.head.keep_alive and request.complete and not self._clients.closing
 
     def finished(self, *, keep: bool) -> None:
         """The present request is answered whole; the next one's turn."""
         request, self.handler, self.request = self.request, None, None
+        self._chunks = None
         if self._ending:
             return
         if not keep:
             self._end(linger=request is not None and not request.complete)
             return
         self.deadline = self._loop.time() + self._limits.keep_alive
-        if self._ahead:
-            following, chunks = self._ahead.popleft()
-            self._loop.call_soon(self._serve_ahead, following, chunks)
-        elif self._broken is not None:
-            self._fail(self._broken)
+        if self._held:
+            self._loop.call_soon(self._go_on)
         else:
             self.resume_reading()
 
@@ -226,10 +225,11 @@ class Downstream(asyncio.Protocol):
         if not self._reading and not self._ending:
             self._reading = True
             self.transport.resume_reading()
-            self._await_body()
+            if self.request is not None and not self.request.complete:
+                self._await_body()
 
     def expire(self) -> None:
-        if self._ending or (self.handler is None and not self._head_size):
+        if self._ending or (self.handler is None and not self._held):
             self.transport.abort()
         elif self.request is not None and not self.request.complete and self._reading:
             self._abandon(RequestTimeout("the rest of the request did not come in time"))
@@ -244,52 +244,36 @@ class Downstream(asyncio.Protocol):
 
     # Inside.
 
-    def _serve(self, request: Request) -> None:
-        self.request = request
-        self.handler = REFUSED
-        handler = self._clients.open(self, request)
-        if self.request is request:  # it may be answered already
-            self.handler = handler
-
-    def _serve_ahead(self, request: Request, chunks: list[bytes]) -> None:
-        if self._ending:
-            return
-        self._serve(request)
-        for chunk in chunks:
-            if self.request is request and self.handler is not None:
-                self.handler.body(chunk)
-        if request.complete and self.request is request and self.handler is not None:
-            self.handler.body_end()
-        elif not request.complete:
-            self.resume_reading()
-
-    def _await_body(self) -> None:
-        if self.request is not None and not self.request.complete and self._reading:
-            self.deadline = self._loop.time() + self._limits.body_timeout
+    def _go_on(self) -> None:
+        """To a request that was sent ahead."""
+        self.resume_reading()
+        if self.request is None:
+            ahead, self._held = self._held, b""
+            self.data_received(ahead)
 
     def _abandon(self, error: LlamactlError) -> None:
-        handler, self.handler = self.handler, None
-        if handler is not None:
-            handler.gone()
-        self.request = None
-        self._fail(error)
+        """What came is not what the present request, or the next one, can be."""
+        request, handler = self.request, self.handler
+        if request is None:
+            self._fail(error)
+        elif handler is None or handler is REFUSED:
+            self.answer(error_answer(error, request))
+        else:
+            handler.fail(error)
 
     def _fail(self, error: LlamactlError) -> None:
-        """Answer what is no request, after those before it, and close."""
-        self._broken = error
+        """Answer what is no request, and close."""
         if self._ending:
             return
-        if self.request is not None and not self.request.complete:
-            self._abandon(error)  # its body is what is wrong
-        elif self.handler is None and not self._ahead:
-            log.info("request_refused", code=error.code, reason=error.message)
-            head, body = error_answer(error, None)
-            self.transport.writelines([head, b"connection: close\r\n\r\n", body])
-            self._end(linger=True)
+        log.info("request_refused", code=error.code, reason=error.message)
+        head, body = error_answer(error, None)
+        self.transport.writelines([head, b"connection: close\r\n\r\n", body])
+        self._end(linger=True)
 
     def _end(self, *, linger: bool) -> None:
         """Close. Lingering lets the client read our answer before it hears of the close."""
         self._ending = True
+        self._held = b""
         if not linger or self.transport.is_closing():
             self.transport.close()
             return
@@ -300,19 +284,10 @@ class Downstream(asyncio.Protocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
 
-    def _upgrade(self, rest: bytes) -> None:
-        request = self._parsing
-        if request is None or not self._upgrading:
-            return  # another protocol's name: we go on with HTTP, and close
+    def _upgrade(self, data: bytes) -> None:
+        """Hand the connection over, with all that came."""
         self._clients.left(self)
-        protocol = self._clients.upgrade(self, request)
+        protocol = self._clients.upgrade(self)
         protocol.connection_made(self.transport)
-        head = [request.method, b" ", request.target, b" HTTP/1.1\r\n"]
-        head += [b"%b: %b\r\n" % header for header in request.headers]
-        protocol.data_received(b"".join([*head, b"\r\n", rest]))
+        protocol.data_received(data)
         self.transport.set_protocol(protocol)
-
-
-def _words(exc: httptools.HttpParserError) -> str:
-    cause: Any = exc.__context__ or exc
-    return str(cause)[:200] or type(exc).__name__

@@ -1,17 +1,16 @@
-"""One request on the data path: find its instance, wait for it, relay, bytes unchanged.
+"""One request on the data path and its instance: wait for it, relay, bytes unchanged.
 
 Driven by callbacks of both connections. Only waiting for a start or a new connection needs a
-task. To follow a request: `body` → `_choose` → `_go` → `_send` → `answered` → `complete`.
+task. To follow a request: `begin` → `_reach` → `_send` → `answered` → `flush` → `complete`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from llamactl.core.errors import (
-    BodyTooLarge,
     LlamactlError,
     ModelNotFound,
     NotRunning,
@@ -24,10 +23,10 @@ from llamactl.proxy.answer import Answer
 from llamactl.proxy.body import Body
 from llamactl.proxy.dialects import error_event
 from llamactl.proxy.downstream import Downstream
-from llamactl.proxy.headers import request_head
+from llamactl.proxy.heads import AnswerHead
 from llamactl.proxy.model import Finder
 from llamactl.proxy.relay import Relay
-from llamactl.proxy.request import Headers, Request, error_answer
+from llamactl.proxy.request import Request, error_answer
 from llamactl.proxy.upstream import Connection
 
 _HIGH_WATER = 1 << 18  # bytes of a request that wait for its instance before reading pauses
@@ -35,132 +34,98 @@ log = logger("proxy")
 
 
 class Exchange:
-    """From a request's head to the last byte of its answer; holds at most one lease."""
+    """From a known instance to the last byte of its answer; holds at most one lease."""
 
     # what most exchanges never change stands here once, rather than being set for each
-    _finder: Finder | None = None
-    _pick: Callable[[str], tuple[Route, bool]] | None = None
-    _route: Route | None = None
-    _may_start = False
+    watcher: Finder | None = None  # sees the rest of the body; raises if that is malformed
     _task: asyncio.Task[None] | None = None
-    _leased: str | None = None
+    _leased = False
     _ready: ReadyInstance | None = None
     _upstream: Connection | None = None
     _body_chunked = False
-    _looked = False  # for the model, in what had come
     _congested = False  # the engine takes no more for now
     _retried = False
     _done = False
     _answer: Answer | None = None
 
     def __init__(
-        self,
-        relay: Relay,
-        down: Downstream,
-        request: Request,
-        *,
-        path: bytes,
-        most: int,
-    ) -> None:
-        """`path` is what the engine sees; `most` bounds the body."""
+        self, relay: Relay, down: Downstream, request: Request, route: Route, body: Body,
+        *, line: bytes, may_start: bool,
+    ) -> None:  # fmt: skip
+        """`body`: what of it is kept by now. `line`: the request line that the engine sees.
+
+        `may_start`: the instance may be started for this.
+        """
         self._relay = relay
         self._down = down
         self._request = request
-        self._path = path
-        self._most = most
-        self._body = Body(relay.spool)
+        self._route = route
+        self._body = body
+        self._line = line
+        self._may_start = may_start
+        down.handler = self
 
     def __repr__(self) -> str:
-        return f"<Exchange {self._request} to {self._route and self._route.name}>"
+        return f"<Exchange {self._request} with {self._route.name}>"
 
-    def find(self, finder: Finder, pick: Callable[[str], tuple[Route, bool]]) -> None:
-        """Serve by the model that `finder` finds; `pick` says where, and if it may be started."""
-        self._finder, self._pick = finder, pick
-        if not self._request.has_body:
-            self._found(finder.end([]))
-
-    def to(self, route: Route, *, may_start: bool) -> None:
-        """Serve by this instance."""
-        self._route, self._may_start = route, may_start
-        self._go()
-
-    # The request's body.
+    # The rest of the request's body.
 
     def body(self, data: bytes) -> None:
         if self._done:
             return
-        body = self._body
-        body.size += len(data)
         try:
-            if body.size > self._most:
-                raise BodyTooLarge(f"the request body is larger than {self._most} bytes")
-            if self._upstream is not None and not body.on_disk:
-                if self._finder is not None:
-                    self._finder.feed(data)
-                self._upstream.write(self._framed(data))
+            if self.watcher is not None:
+                self.watcher.feed(data)
+            if self._upstream is None or self._body.on_disk:
+                self._body.keep(data)
+                if self._body.size > _HIGH_WATER:
+                    self._down.pause_reading()
                 return
-            body.keep(data)
-            if self._route is not None and body.size > _HIGH_WATER:
-                self._down.pause_reading()
-            elif self._finder is not None and body.size > self._finder.patience:
-                self._look(self._finder, data)
+            self._body.came(data)
         except LlamactlError as error:
-            self.refuse(error)
+            self.fail(error)
+            return
+        self._upstream.write(self._framed(data))
 
     def body_end(self) -> None:
         if self._done:
             return
         try:
-            model = None if self._finder is None else self._finder.end(self._body.chunks)
-            if model is not None and self._route is None:
-                self._found(model)
-                return
+            if self.watcher is not None:
+                self.watcher.end([])
         except LlamactlError as error:
-            self.refuse(error)
+            self.fail(error)
             return
         if self._upstream is not None and not self._body.on_disk:
             self._sent(self._upstream)
-
-    def _look(self, finder: Finder, data: bytes) -> None:
-        """In what has come, for the model."""
-        pieces = [data] if self._looked else self._body.chunks
-        if self._body.on_disk and not self._looked:
-            pieces = [*pieces, data]
-        self._looked = True
-        for model in [finder.feed(piece) for piece in pieces]:
-            if model is not None and self._route is None:
-                self._found(model)
-
-    def _found(self, model: str) -> None:
-        assert self._pick is not None
-        route, self._may_start = self._pick(model)
-        self._route = route
-        if route.ready is not None:
-            self._reach(route.ready, fresh=False)
-        else:
-            self._go()
 
     def _framed(self, data: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(data), data) if self._body_chunked and data else data
 
     # The instance.
 
+    def begin(self) -> None:
+        """Relay at once if the instance is ready; called right after its route was looked up."""
+        ready = self._route.ready
+        if ready is not None:
+            self._reach(ready, fresh=False)
+        else:
+            self._go()
+
     def _go(self) -> None:
-        """To the instance as it is now: relay, or wait until it is ready."""
-        route = self._route
-        assert route is not None
-        now = self._relay.table.get(route.name)
+        """To the instance as it is by now: relay, or wait until it is ready."""
+        route, now = self._route, self._relay.table.get(self._route.name)
         if now is None or now.id != route.id:
             self.refuse(ModelNotFound(f"{route.name} was deleted"))
         elif now.ready is not None:
             self._reach(now.ready, fresh=self._retried)
         elif self._may_start:
-            self._run(self._wait(route))
+            self._run(self._wait())
         else:
             self.refuse(NotRunning(f"{route.name} is not running; start it first"))
 
-    async def _wait(self, route: Route) -> None:
-        began = self._relay.now()
+    async def _wait(self) -> None:
+        route, began = self._route, self._relay.now()
         try:
             await self._relay.starter.ensure_ready(route.name)
         finally:
@@ -168,11 +133,9 @@ class Exchange:
         self._go()
 
     def _reach(self, ready: ReadyInstance, *, fresh: bool) -> None:
-        route = self._route
-        assert route is not None
-        if self._leased is None:
-            self._leased = route.id
-            self._relay.leases.take(route.id)
+        if not self._leased:
+            self._leased = True
+            self._relay.leases.take(self._route.id)
         self._ready = ready
         # a body that is still coming can't be sent twice: no connection that may be closed
         pooled = self._request.complete and not fresh and not self._body.on_disk
@@ -193,13 +156,26 @@ class Exchange:
     def _send(self, connection: Connection, ready: ReadyInstance) -> None:
         request = self._request
         self._upstream = connection
-        size = self._body.size
-        length = size if request.complete and (size or request.has_body) else None
-        head, self._body_chunked = request_head(
-            request, ready, self._path, self._down.forwarded, length
+        head, size = request.head, self._body.size
+        self._body_chunked = False
+        if not head.has_body:
+            framing = b"\r\n"
+        elif request.complete:
+            framing = b"content-length: %d\r\n\r\n" % size
+        elif head.chunked:
+            framing, self._body_chunked = b"transfer-encoding: chunked\r\n\r\n", True
+        else:
+            framing = b"content-length: %d\r\n\r\n" % request.length
+        parts = [
+            self._line, ready.headers, head.passed, request.id, b"\r\n",
+            self._down.forwarded, framing,
+        ]  # fmt: skip
+        parts += (
+            [self._framed(c) for c in self._body.chunks]
+            if self._body_chunked
+            else self._body.chunks
         )
-        parts = [head, *(self._framed(chunk) for chunk in self._body.chunks)]
-        connection.begin(self, parts, head_only=request.method == b"HEAD")
+        connection.begin(self, b"".join(parts), head_only=head.method == b"HEAD")
         if self._body.on_disk:
             self._pump(connection)
         else:
@@ -228,9 +204,8 @@ class Exchange:
 
     def _died(self, reason: str, *, stale: bool) -> None:
         """The engine is gone before the first byte of its answer: once more, if that is safe."""
-        ready, route = self._ready, self._route
+        ready = self._ready
         assert ready is not None
-        assert route is not None
         self._upstream = None
         if stale and self._body.can_be_sent_again:
             # the engine closed an idle connection at the moment we used it
@@ -241,24 +216,26 @@ class Exchange:
         if self._may_start and replayable and not self._retried:
             self._retried = True
             self._give_back()
-            self._run(self._again(route, ready))
+            self._run(self._again(ready))
         else:
             self.refuse(UpstreamDied(f"the engine of {ready.name} died before it answered"))
 
-    async def _again(self, route: Route, ready: ReadyInstance) -> None:
-        if await self._relay.starter.outlived(route.name, ready.generation):
+    async def _again(self, ready: ReadyInstance) -> None:
+        if await self._relay.starter.outlived(self._route.name, ready.generation):
             self._go()
         else:
             self.refuse(UpstreamDied(f"{ready.name} was stopped before it answered"))
 
     # The answer, from the engine's connection.
 
-    def answered(self, status: int, headers: Headers, fields: dict[bytes, bytes]) -> None:
+    def answered(self, head: AnswerHead, length: int) -> None:
         self._body.forget()
-        extra = [*self._relay.response_headers, *self._request.extra]
-        keep = self._down.keeps_alive(self._request)
-        now = self._relay.now()
-        self._answer = Answer(self._request, status, headers, fields, extra, now=now, keep=keep)
+        request, relay = self._request, self._relay
+        extra = b"%bx-request-id: %b\r\n" % (relay.response_lines, request.id)
+        if request.cors:
+            extra += b"".join([b"%b: %b\r\n" % header for header in request.cors])
+        keep = self._down.keeps_alive(request)
+        self._answer = Answer(request, head, length, extra, now=relay.now(), keep=keep)
 
     def data(self, chunk: bytes) -> None:
         if self._answer is not None:
@@ -268,17 +245,15 @@ class Exchange:
         """What came together is written together."""
         if self._done or self._answer is None:
             return
-        parts = self._answer.take()
-        if parts:
-            self._down.write(parts)
+        if data := self._answer.take():
+            self._down.write(data)
         if not self._down.writable and self._upstream is not None:
             self._upstream.pause_reading()
         self._expect(self._relay.timeouts.stream_idle)
 
     def complete(self) -> None:
-        answer, route = self._answer, self._route
+        answer = self._answer
         assert answer is not None
-        assert route is not None
         self._down.write(answer.end())
         connection, self._upstream = self._upstream, None
         if connection is not None:
@@ -287,7 +262,7 @@ class Exchange:
             else:
                 connection.close()  # it answered early, and waits for a body that we drop
         self._settle()
-        self._relay.account.relayed(self._request, route, answer, self._body.size, whole=True)
+        self._count(answer, whole=True)
         self._down.finished(keep=answer.keep and self._request.complete)
 
     def lost(self, reason: str) -> None:
@@ -303,10 +278,11 @@ class Exchange:
         name = self._ready.name if self._ready else ""
         log.warning("answer_broken_off", name=name, code=error.code, reason=error.message)
         self._settle()
-        answer, route = self._answer, self._route
+        answer = self._answer
         if answer is not None:
-            assert route is not None
-            self._relay.account.relayed(self._request, route, answer, self._body.size, whole=False)
+            self._relay.account.relayed(
+                self._request, self._route, answer, self._body.size, whole=False
+            )
         if answer is None or not answer.can_tell:
             self._down.cut()
             return
@@ -339,22 +315,22 @@ class Exchange:
 
     def gone(self) -> None:
         asked = self._upstream is not None and self._request.complete
-        if asked and self._answer is None and self._leased is not None:
-            # the engine may go on with it
-            assert self._ready is not None
-            leased, self._leased = self._leased, None
-            self._relay.unfinished.hold(leased, self._ready)
+        if asked and self._answer is None and self._leased and self._ready is not None:
+            self._leased = False  # the engine may go on with it
+            self._relay.unfinished.hold(self._route.id, self._ready)
         self._settle()
         self._relay.account.abandoned(self._request, self._route)
+
+    def fail(self, error: LlamactlError) -> None:
+        if self._answer is None:
+            self.refuse(error)
+        else:
+            self._break_off(error)
 
     def expired(self) -> None:
         seconds = self._relay.timeouts
         waited = seconds.stream_idle if self._answer else seconds.first_byte
-        error = UpstreamSilent(f"the engine sent nothing for {waited:g} s")
-        if self._answer is not None:
-            self._break_off(error)
-        else:
-            self.refuse(error)
+        self.fail(UpstreamSilent(f"the engine sent nothing for {waited:g} s"))
 
     def refuse(self, error: LlamactlError) -> None:
         """Answer with an error of ours; only before the engine's answer began."""
@@ -386,10 +362,14 @@ class Exchange:
             log.failure("exchange_failed", exc)
             self.refuse(LlamactlError("llamactl failed; its log says why"))
 
+    def _count(self, answer: Answer, *, whole: bool) -> None:
+        received = self._body.size
+        self._relay.account.relayed(self._request, self._route, answer, received, whole=whole)
+
     def _give_back(self) -> None:
-        if self._leased is not None:
-            leased, self._leased = self._leased, None
-            self._relay.leases.give_back(leased)
+        if self._leased:
+            self._leased = False
+            self._relay.leases.give_back(self._route.id)
 
     def _settle(self) -> None:
         """Nothing more is expected: cancel the engine, give back the lease."""

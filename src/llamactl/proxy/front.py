@@ -15,8 +15,9 @@ from llamactl.observe import Meters
 from llamactl.policy.access import KeyRing
 from llamactl.proxy.account import Account
 from llamactl.proxy.clients import Clients, Limits
+from llamactl.proxy.doors import EnginePaths, House
 from llamactl.proxy.downstream import Downstream
-from llamactl.proxy.entry import Access, Doors, Entry
+from llamactl.proxy.entry import Access, Entry
 from llamactl.proxy.leases import LeaseBook
 from llamactl.proxy.management import Asgi, AsgiApp
 from llamactl.proxy.relay import Relay, Timeouts
@@ -35,7 +36,7 @@ class Front:
         keys: KeyRing,
         leases: LeaseBook,
         starter: OnDemandStarter,
-        doors: Doors,
+        paths: EnginePaths,
         busy_slots: BusySlots,
     ) -> None:
         server, auth = settings.server, settings.auth
@@ -44,10 +45,10 @@ class Front:
             leases,
             starter,
             Timeouts(server.first_byte_timeout, server.stream_idle_timeout),
-            [
-                (name.lower().encode(), value.encode())
+            b"".join(
+                f"{name.lower()}: {value}\r\n".encode()
                 for name, value in settings.backends.llama_cpp.response_headers.items()
-            ],
+            ),
             Account(self._meters, asyncio.get_running_loop().time, lines=settings.log.requests),
             Unfinished(leases, busy_slots),
             settings.data,
@@ -62,11 +63,7 @@ class Front:
         self._asgi = Asgi(_with_cors(management, settings))
         entry = Entry(
             access,
-            doors,
-            self.relay,
-            self._asgi,
-            most_json=server.max_json_size,
-            most_upload=server.max_upload_size,
+            House(self.relay, self._asgi, paths, server.max_json_size, server.max_upload_size),
         )
         self._asgi.serve_websockets(WebSockets(entry))
         limits = Limits(

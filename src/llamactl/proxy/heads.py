@@ -1,12 +1,27 @@
-"""Which headers pass between client and engine, and the heads that we write."""
+"""The heads of requests and answers: what they say, and what of them passes to the other side.
+
+Heads repeat: a client sends the same bytes again and again, but for the length of its body, and
+so does an engine. Each distinct head is parsed once, by httptools, and the lines of it that pass
+are put together once (docs/decisions/0005). What a head says is shared and never changed.
+"""
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote
 
-from llamactl.core.routes import ReadyInstance
-from llamactl.proxy.request import STATUS_LINES, Headers, Request
+import httptools
 
+from llamactl.core.errors import InvalidRequest
+
+Headers = list[tuple[bytes, bytes]]
+STATUS_LINES = {
+    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode())
+    for status in HTTPStatus
+}
 # RFC 9110, 7.6.1, and what must not reach the engine or come back from it.
 _HOP = frozenset(
     {
@@ -17,74 +32,171 @@ _HOP = frozenset(
 _NOT_SENT = _HOP | {b"host", b"authorization", b"x-api-key", b"content-length", b"expect",
                     b"cookie", b"origin", b"x-forwarded-for", b"x-forwarded-host",
                     b"x-forwarded-proto", b"x-request-id"}  # fmt: skip
-_NOT_ANSWERED = _HOP | {b"set-cookie", b"x-request-id"}
+_NOT_ANSWERED = _HOP | {b"content-length", b"set-cookie", b"x-request-id"}
+_LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: (\d{1,15})\r\n")
+_LONGEST_KEPT = 4096  # bytes of a head
+_KEPT = 512  # heads of each kind
+_REQUEST_ID = re.compile(rb"[!-~]{1,128}\Z")
+_KEEP_ALIVE = re.compile(rb"timeout=(\d+)")
+_BODILESS = (204, 304)  # RFC 9110, 15.3.5 and 15.4.5
 
 
-def request_head(
-    request: Request,
-    target: ReadyInstance,
-    path: bytes,
-    forwarded: bytes,
-    length: int | None,
-) -> tuple[bytes, bool]:
-    """The head that the engine sees, its own key in it and never the client's.
+class RequestHead:
+    """What the head of a request says. The length of a body is not in it, nor in `headers`."""
 
-    `forwarded`: the headers that say who asked. `length`: of a body that is known whole.
-    Returns whether the body goes in chunks.
-    """
-    fields = request.fields
-    line = path + b"?" + request.query if request.query else path
-    named = _named(fields[b"connection"]) if b"connection" in fields else ()
-    parts = [b"%b %b HTTP/1.1\r\n" % (request.method, line), target.headers]
-    parts += [
-        b"%b: %b\r\n" % (name, value)
-        for name, value in request.headers
-        if name not in _NOT_SENT and name not in named
-    ]
-    host = fields.get(b"host", b"")
-    parts.append(b"%bx-forwarded-host: %b\r\nx-request-id: %b\r\n" % (forwarded, host, request.id))
-    if length is not None:
-        parts.append(b"content-length: %d\r\n\r\n" % length)
-        return b"".join(parts), False
-    chunked = b"transfer-encoding" in fields
-    if chunked:
-        parts.append(b"transfer-encoding: chunked\r\n\r\n")
-    elif b"content-length" in fields:
-        parts.append(b"content-length: %b\r\n\r\n" % fields[b"content-length"])
-    else:
-        parts.append(b"\r\n")
-    return b"".join(parts), chunked
+    def __init__(self, head: bytes) -> None:
+        """`head` ends with an empty line. Raises InvalidRequest."""
+        try:
+            parsed = _Parsed(httptools.HttpRequestParser, head)
+        except httptools.HttpParserError as exc:
+            raise InvalidRequest(f"this is not HTTP as we accept it: {exc}") from exc
+        self.method = parsed.method
+        self.target = parsed.target
+        if parsed.version not in ("1.0", "1.1"):
+            raise InvalidRequest(f"HTTP/{parsed.version} is not spoken here; use HTTP/1.1")
+        self.http_1_0 = parsed.version == "1.0"
+        self.keep_alive = parsed.keep_alive and not self.http_1_0
+        self.fields = fields = dict(parsed.headers)
+        self.chunked = b"transfer-encoding" in fields
+        if self.chunked and (fields[b"transfer-encoding"].lower() != b"chunked" or self.http_1_0):
+            raise InvalidRequest("the only Transfer-Encoding that is read here is chunked")
+        self.sized = b"content-length" in fields
+        self.length = int(fields.pop(b"content-length", 0))
+        self.headers = [header for header in parsed.headers if header[0] != b"content-length"]
+        self.websocket = parsed.upgrade and fields.get(b"upgrade", b"").lower() == b"websocket"
+        raw, _, self.query = self.target.partition(b"?")
+        if raw[:1] != b"/" or b"#" in self.target:
+            raw, self.query = _of_absolute_form(self.target)
+        self.raw_path = raw
+        self.path = unquote(raw.decode("latin-1")) if b"%" in raw else raw.decode("latin-1")
+        given = fields.get(b"x-request-id", b"")
+        self.request_id = given if _REQUEST_ID.match(given) else None
+        self.passed = self._passed()
+        self.decision: Any = None  # of `Entry`, for all requests with this head
 
+    def __repr__(self) -> str:
+        return f"<RequestHead {self.method.decode()} {self.path}>"
 
-def answer_head(
-    status: int, headers: Headers, extra: Headers, *, chunked: bool, keep: bool
-) -> bytes:
-    """What of the engine's head the client sees. CORS is ours to answer."""
-    parts = [STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
-    parts += [b"%b: %b\r\n" % header for header in headers if _is_answered(header[0])]
-    parts += [b"%b: %b\r\n" % header for header in extra]
-    if chunked:
-        parts.append(b"transfer-encoding: chunked\r\n")
-    parts.append(b"\r\n" if keep else b"connection: close\r\n\r\n")
-    return b"".join(parts)
+    @property
+    def has_body(self) -> bool:
+        return self.sized or self.chunked
 
-
-def without_named(headers: Headers) -> Headers:
-    """The headers but for those that a Connection header makes hop-by-hop."""
-    for name, value in headers:
-        if name == b"connection" and (named := _named(value)):
-            headers = [header for header in headers if header[0] not in named]
-    return headers
+    def _passed(self) -> bytes:
+        """The lines that an engine sees, neither the client's key nor its cookies among them."""
+        named = _named(self.fields.get(b"connection", b""))
+        lines = [
+            b"%b: %b\r\n" % (name, value)
+            for name, value in self.headers
+            if name not in _NOT_SENT and name not in named
+        ]
+        host = self.fields.get(b"host", b"")
+        return b"".join([*lines, b"x-forwarded-host: %b\r\nx-request-id: " % host])
 
 
-@lru_cache(maxsize=256)
-def _is_answered(name: bytes) -> bool:
-    return name not in _NOT_ANSWERED and not name.startswith(b"access-control-")
+class AnswerHead:
+    """What the head of an engine's answer says. The length of a body is not in it."""
+
+    def __init__(self, head: bytes) -> None:
+        """`head` ends with an empty line. Raises httptools.HttpParserError."""
+        parsed = _Parsed(httptools.HttpResponseParser, head)
+        fields = dict(parsed.headers)
+        self.status = parsed.status
+        self.keep_alive = parsed.keep_alive
+        self.sized = b"content-length" in fields
+        self.length = int(fields.get(b"content-length", 0))
+        self.chunked = fields.get(b"transfer-encoding", b"").lower() == b"chunked"
+        self.bodiless = self.status in _BODILESS
+        self.event_stream = fields.get(b"content-type", b"").startswith(b"text/event-stream")
+        self.encoded = b"content-encoding" in fields
+        found = _KEEP_ALIVE.search(fields.get(b"keep-alive", b""))
+        self.idle_s = int(found[1]) if found else None  # how long the engine keeps a connection
+        named = _named(fields.get(b"connection", b""))
+        lines = [
+            b"%b: %b\r\n" % (name, value)
+            for name, value in parsed.headers
+            if name not in _NOT_ANSWERED and name not in named
+            and not name.startswith(b"access-control-")  # CORS is ours to answer
+        ]  # fmt: skip
+        if self.event_stream:
+            lines.append(b"x-accel-buffering: no\r\n")
+        first = STATUS_LINES.get(self.status) or b"HTTP/1.1 %d \r\n" % self.status
+        self.passed = b"".join([first, *lines])
+
+    def __repr__(self) -> str:
+        return f"<AnswerHead {self.status}>"
 
 
-@lru_cache(maxsize=256)
-def _named(connection: bytes) -> tuple[bytes, ...]:
+def request_head(head: bytes) -> tuple[RequestHead, int]:
+    """What a head says, and the length that it gives its body. Raises InvalidRequest."""
+    key, length = _without_length(head)
+    said = _request_head(key) if len(head) <= _LONGEST_KEPT else RequestHead(key)
+    return said, said.length if length is None else length
+
+
+def answer_head(head: bytes) -> tuple[AnswerHead, int]:
+    """What a head says, and the length that it gives its body. Raises HttpParserError."""
+    key, length = _without_length(head)
+    said = _answer_head(key) if len(head) <= _LONGEST_KEPT else AnswerHead(key)
+    return said, said.length if length is None else length
+
+
+_request_head = lru_cache(_KEPT)(RequestHead)
+_answer_head = lru_cache(_KEPT)(AnswerHead)
+
+
+def _without_length(head: bytes) -> tuple[bytes, int | None]:
+    """The head with a length of 0, and the length that stood there, if one was found."""
+    found = _LENGTH.search(head)
+    if found is None:
+        return head, None
+    begin, end = found.span(1)
+    return head[:begin] + b"0" + head[end:], int(found[1])
+
+
+class _Parsed:
+    """What httptools finds in one head. Raises HttpParserError."""
+
+    def __init__(self, kind: Any, head: bytes) -> None:
+        self.target = b""
+        self.headers: Headers = []
+        self._heads = 0
+        self._parser = kind(self)
+        try:
+            self._parser.feed_data(head)
+        except httptools.HttpParserUpgrade:
+            pass  # another protocol may follow; whether it does is not decided here
+        finally:
+            del self._parser
+        if self._heads != 1:
+            raise httptools.HttpParserError("the head has no end")
+
+    def on_url(self, url: bytes) -> None:
+        self.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        self._heads += 1
+        self.version: str = parser.get_http_version()
+        self.keep_alive: bool = parser.should_keep_alive()
+        self.upgrade: bool = parser.should_upgrade()
+        is_request = isinstance(parser, httptools.HttpRequestParser)
+        self.method: bytes = parser.get_method() if is_request else b""
+        self.status: int = 0 if is_request else parser.get_status_code()
+
+
+def _of_absolute_form(target: bytes) -> tuple[bytes, bytes]:
+    if target == b"*":
+        return b"*", b""
+    try:
+        url = httptools.parse_url(target)
+    except httptools.HttpParserInvalidURLError as exc:
+        raise InvalidRequest(f"the request target {target[:100]!r} is not a path") from exc
+    return url.path or b"/", url.query or b""
+
+
+def _named(connection: bytes) -> frozenset[bytes]:
     """The headers that a Connection header makes hop-by-hop."""
-    if connection.lower() in (b"keep-alive", b"close"):
-        return ()
-    return tuple(token.strip().lower() for token in connection.split(b","))
+    return frozenset(token.strip().lower() for token in connection.split(b","))

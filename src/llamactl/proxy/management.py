@@ -16,9 +16,10 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
-from llamactl.core.errors import BodyTooLarge
+from llamactl.core.errors import BodyTooLarge, LlamactlError
 from llamactl.proxy.account import Account
 from llamactl.proxy.downstream import Downstream
+from llamactl.proxy.heads import Headers
 from llamactl.proxy.request import Request, error_answer
 
 Receive = Callable[[], Awaitable[Any]]
@@ -46,8 +47,8 @@ class Asgi:
         )
         self._config.load()
 
-    def websocket(self, down: Downstream, request: Request) -> asyncio.Protocol:
-        """A protocol that takes the connection over; it is to be fed the request's head."""
+    def websocket(self, down: Downstream) -> asyncio.Protocol:
+        """A protocol that takes the connection over; it is to be fed the request."""
         made = self._config.ws_protocol_class(  # type: ignore[misc, call-arg]
             config=self._config, server_state=self._state, app_state={}
         )
@@ -71,20 +72,21 @@ class ManagementCall:
         self._request = request
         self._flow = FlowControl(down.transport)
         self._size = 0
+        self._began = False
         self._cycle = RequestResponseCycle(
             scope={
                 "type": "http",
                 "asgi": {"version": "3.0", "spec_version": "2.3"},
-                "http_version": "1.0" if request.http_1_0 else "1.1",
+                "http_version": "1.0" if request.head.http_1_0 else "1.1",
                 "server": None,
                 "client": down.peer,
                 "scheme": "http",
                 "root_path": "",
-                "method": request.method.decode(),
-                "path": request.path,
-                "raw_path": request.raw_path,
-                "query_string": request.query,
-                "headers": request.headers,
+                "method": request.head.method.decode(),
+                "path": request.head.path,
+                "raw_path": request.head.raw_path,
+                "query_string": request.head.query,
+                "headers": _all_headers(request),
                 "state": {},
             },
             transport=down.transport,
@@ -95,7 +97,7 @@ class ManagementCall:
             default_headers=request.extra,
             message_event=asyncio.Event(),
             expect_100_continue=False,
-            keep_alive=request.keep_alive,
+            keep_alive=request.head.keep_alive,
             on_response=self._answered,
         )
         task = asyncio.get_running_loop().create_task(
@@ -109,10 +111,18 @@ class ManagementCall:
     ) -> None:
         async def note(message: Any) -> None:
             if message["type"] == "http.response.start":
-                self._status = message["status"]
+                self._status, self._began = message["status"], True
             await send(message)
 
         await self._app(scope, receive, note)
+
+    def begin(self) -> None:
+        """Take in what of the body came with the head."""
+        self._down.handler = self
+        if self._request.body:
+            self.body(self._request.body)
+        if self._request.complete:
+            self.body_end()
 
     def _answered(self) -> None:
         self._flow.resume_reading()
@@ -123,9 +133,7 @@ class ManagementCall:
     def body(self, data: bytes) -> None:
         self._size += len(data)
         if self._size > _MOST_BODY:
-            self.gone()
-            error = BodyTooLarge(f"the request body is larger than {_MOST_BODY >> 20} MiB")
-            self._down.answer(error_answer(error, self._request))
+            self.fail(BodyTooLarge(f"the request body is larger than {_MOST_BODY >> 20} MiB"))
             return
         self._cycle.body += data
         if len(self._cycle.body) > HIGH_WATER_LIMIT:
@@ -135,6 +143,13 @@ class ManagementCall:
     def body_end(self) -> None:
         self._cycle.more_body = False
         self._cycle.message_event.set()
+
+    def fail(self, error: LlamactlError) -> None:
+        self.gone()
+        if self._began:
+            self._down.cut()
+        else:
+            self._down.answer(error_answer(error, self._request))
 
     def gone(self) -> None:
         self._cycle.disconnected = True
@@ -149,3 +164,10 @@ class ManagementCall:
 
     def expired(self) -> None:
         self._down.cut()
+
+
+def _all_headers(request: Request) -> Headers:
+    head = request.head
+    return (
+        [*head.headers, (b"content-length", b"%d" % request.length)] if head.sized else head.headers
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 from urllib.parse import parse_qs
 
@@ -11,7 +13,7 @@ from python_multipart.multipart import parse_options_header
 
 from llamactl.core.errors import MalformedBody, UnsupportedMediaType
 from llamactl.policy.body import ModelScanner, checked_model, model_of_json
-from llamactl.proxy.request import Request
+from llamactl.proxy.heads import RequestHead
 
 _LONGEST_MODEL = 4096
 _MOST_PARTS = 1000  # before the model
@@ -34,19 +36,23 @@ class Finder(Protocol):
         ...
 
 
-def finder_for(request: Request) -> Finder:
-    """Raises MalformedBody or UnsupportedMediaType."""
-    if not request.has_body:
-        return QueryModel(request.query)
-    if request.fields.get(b"content-encoding", b"identity") != b"identity":
+def finder_for(head: RequestHead) -> Callable[[], Finder]:
+    """Makes finders for requests with this head. Raises MalformedBody or UnsupportedMediaType."""
+    if not head.has_body:
+        return partial(QueryModel, head.query)
+    if head.fields.get(b"content-encoding", b"identity") != b"identity":
         raise UnsupportedMediaType("compressed request bodies can't be routed; send it plain")
-    content_type = request.fields.get(b"content-type", b"")
-    if content_type[:10].lower() != b"multipart/":
-        return JsonModel()
+    content_type = head.fields.get(b"content-type", b"")
+    if not is_form(head):
+        return JsonModel
     boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
     if not boundary:
         raise MalformedBody("the multipart body has no boundary")
-    return MultipartModel(boundary)
+    return partial(MultipartModel, boundary)
+
+
+def is_form(head: RequestHead) -> bool:
+    return head.fields.get(b"content-type", b"")[:10].lower() == b"multipart/"
 
 
 class JsonModel:

@@ -11,7 +11,6 @@ from llamactl.core.interfaces import OnDemandStarter
 from llamactl.core.routes import RouteTable
 from llamactl.proxy.account import Account
 from llamactl.proxy.leases import LeaseBook
-from llamactl.proxy.request import Headers
 from llamactl.proxy.unfinished import Unfinished
 from llamactl.proxy.upstream import Pool
 
@@ -31,7 +30,7 @@ class Relay:
     leases: LeaseBook
     starter: OnDemandStarter
     timeouts: Timeouts
-    response_headers: Headers
+    response_lines: bytes  # added to the head of each answer
     account: Account
     unfinished: Unfinished
     spool: Path  # a folder for bodies that are too large to wait in memory

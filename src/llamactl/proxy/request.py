@@ -2,75 +2,58 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Protocol
-from urllib.parse import unquote
 
-import httptools
 import orjson
 
-from llamactl.core.errors import InvalidRequest, LlamactlError, error_headers
+from llamactl.core.errors import LlamactlError, error_headers
 from llamactl.proxy.dialects import error_body
-
-Headers = list[tuple[bytes, bytes]]
-STATUS_LINES = {
-    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode())
-    for status in HTTPStatus
-}
+from llamactl.proxy.heads import STATUS_LINES, Headers, RequestHead
 
 
 class Request:
-    """Method, target and headers, names in lower case. Its body is handed over as it arrives."""
+    """A head, what of the body came with it, and what is known of the request by now."""
 
-    # what stands here is set for few requests only
-    complete = False  # the whole body has arrived
-    private = False  # a management key was shown: errors may tell all
-    began = 0.0  # by the loop's clock
-    id = b""
-    extra: Headers  # on every answer to it
+    __slots__ = (
+        "began", "body", "complete", "cors", "head", "id", "length", "private", "served_path",
+    )  # fmt: skip
 
-    def __init__(
-        self, method: bytes, target: bytes, headers: Headers, *, http_1_0: bool, keep_alive: bool
-    ) -> None:
-        """Raises InvalidRequest for a target that is no path."""
-        self.method = method
-        self.target = target
-        self.headers = headers
-        self.fields = fields = dict(headers)
-        self.has_body = b"content-length" in fields or b"transfer-encoding" in fields
-        self.http_1_0 = http_1_0
-        self.keep_alive = keep_alive
-        self.extra = []
-        raw, _, self.query = target.partition(b"?")
-        if raw[:1] != b"/" or b"#" in target:
-            raw, self.query = _of_absolute_form(target)
-        self.raw_path = raw
-        self.path = unquote(raw.decode("latin-1")) if b"%" in raw else raw.decode("latin-1")
-        self.served_path = self.path  # the engine's own, where the door has a prefix
+    def __init__(self, head: RequestHead, length: int, body: bytes, *, complete: bool) -> None:
+        """`length`: of the whole body as its head gives it. `body`: what of it came already."""
+        self.head = head
+        self.length = length
+        self.body = body
+        self.complete = complete  # the whole body has arrived
+        self.private = False  # a management key was shown: errors may tell all
+        self.began = 0.0  # by the loop's clock
+        self.id = b""
+        self.cors: Headers = []  # on every answer to it
+        self.served_path = head.path  # the engine's own, where the door has a prefix
 
     def __repr__(self) -> str:
-        return f"<Request {self.method.decode()} {self.path}>"
+        return f"<Request {self.head.method.decode()} {self.head.path}>"
 
-
-def _of_absolute_form(target: bytes) -> tuple[bytes, bytes]:
-    if target == b"*":
-        return b"*", b""
-    try:
-        url = httptools.parse_url(target)
-    except httptools.HttpParserInvalidURLError as exc:
-        raise InvalidRequest(f"the request target {target[:100]!r} is not a path") from exc
-    return url.path or b"/", url.query or b""
+    @property
+    def extra(self) -> Headers:
+        """Headers of every answer to it."""
+        return [(b"x-request-id", self.id), *self.cors]
 
 
 class Handler(Protocol):
-    """Who serves a request: hears its body, and what becomes of the client."""
+    """Who serves a request: hears the rest of its body, and what becomes of the client."""
 
     def body(self, data: bytes) -> None: ...
 
-    def body_end(self) -> None: ...
+    def body_end(self) -> None:
+        """The body is whole now. Not called for one that was whole from the beginning."""
+        ...
+
+    def fail(self, error: LlamactlError) -> None:
+        """Answer with this error; an answer that has begun ends so that it is seen to be broken."""
+        ...
 
     def gone(self) -> None:
-        """The client left, or is to be left. No answer can be given any more."""
+        """The client left. No answer can be given any more."""
         ...
 
     def pause_writing(self) -> None:
@@ -90,6 +73,8 @@ class Refusal:
     def body(self, data: bytes) -> None: ...
 
     def body_end(self) -> None: ...
+
+    def fail(self, error: LlamactlError) -> None: ...
 
     def gone(self) -> None: ...
 

@@ -1,15 +1,16 @@
-"""Pooled keep-alive HTTP/1.1 connections to engines, on httptools. One exchange at a time."""
+"""Pooled keep-alive HTTP/1.1 connections to engines. One exchange at a time."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import httptools
 
-from llamactl.core.errors import UpstreamUnreachable
-from llamactl.proxy.request import Headers
+from llamactl.core.errors import LlamactlError, UpstreamUnreachable
+from llamactl.observe import logger
+from llamactl.proxy.chunks import ChunkedBody
+from llamactl.proxy.heads import AnswerHead, answer_head
 
 Address = tuple[str, int]
 _IDLE_S = 4.0  # engines close idle connections after 5 s (cpp-httplib's default)
@@ -17,14 +18,16 @@ _IDLE_S = 4.0  # engines close idle connections after 5 s (cpp-httplib's default
 # others wait until it closes them: keep far fewer than the threads that we ask it for, or a burst
 # stands still for five seconds.
 _MOST_IDLE = 32
-_KEEP_ALIVE = re.compile(rb"timeout=(\d+)")
+_LARGEST_HEAD = 1 << 18  # bytes
+_FIRST_FINAL, _SWITCHING = 200, 101  # statuses
+log = logger("proxy")
 
 
 class Sink(Protocol):
     """Takes an answer as it comes from an engine."""
 
-    def answered(self, status: int, headers: Headers, fields: dict[bytes, bytes]) -> None:
-        """`fields`: the headers by name, of several the last."""
+    def answered(self, head: AnswerHead, length: int) -> None:
+        """`length`: of the body, if the head gives one."""
         ...
 
     def data(self, chunk: bytes) -> None: ...
@@ -55,25 +58,24 @@ class Connection(asyncio.Protocol):
         self.closed = False
         self.reusable = False
         self.idle_until = 0.0
-        self._idle_s = _IDLE_S
         self._sink: Sink | None = None
-        self._headers: Headers = []
-        self._answered = False
         self._head_only = False
-        self._sized = False
-        self._parser: Any = httptools.HttpResponseParser(self)  # dear to make: one for all answers
+        self._held = b""  # a head that is not whole
+        self._head: AnswerHead | None = None
+        self._left = 0  # of a body with a length
+        self._chunks: ChunkedBody | None = None
         self._reading = True
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until connected
 
     # The exchange.
 
-    def begin(self, sink: Sink, data: list[bytes], *, head_only: bool) -> None:
+    def begin(self, sink: Sink, data: bytes, *, head_only: bool) -> None:
         """Send a request's head and what there is of its body. `head_only`: HEAD."""
         self._sink = sink
-        self._headers = []
-        self._answered = self._sized = self.reusable = self.heard = False
+        self._head = self._chunks = None
+        self.reusable = self.heard = False
         self._head_only = head_only
-        self._transport.write(b"".join(data))
+        self._transport.write(data)
 
     def write(self, data: bytes) -> None:
         if not self.closed:
@@ -107,19 +109,25 @@ class Connection(asyncio.Protocol):
             return
         self.heard = True
         try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
+            if self._take(sink, data):
+                self._complete()
+            elif self._sink is sink:
+                sink.flush()
+        except httptools.HttpParserError as exc:
             self._lose(f"what the engine sent is not HTTP: {exc}")
-            return
-        if self._sink is sink:
-            sink.flush()
+        except LlamactlError as exc:
+            self._lose(f"what the engine sent is not HTTP: {exc.message}")
+        except Exception as exc:
+            log.failure("answer_failed", exc)
+            self._lose("llamactl failed; its log says why")
 
     def eof_received(self) -> None:
         return None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
-        if self._answered and not self._sized and exc is None:
+        head = self._head
+        if head is not None and not head.sized and not head.chunked and exc is None:
             self._complete()  # such an answer ends with its connection
         else:
             self._lose("the engine closed the connection")
@@ -132,6 +140,59 @@ class Connection(asyncio.Protocol):
         if self._sink is not None:
             self._sink.resume_sending()
 
+    # The answer.
+
+    def _take(self, sink: Sink, data: bytes) -> bool:
+        """Hand over what came; True if that is the end. Raises HttpParserError, LlamactlError."""
+        head = self._head
+        if head is None:
+            found = self._read_head(data)
+            if found is None:
+                return False
+            head, length, data = found
+            sink.answered(head, length)
+            if self._sink is not sink:
+                return False  # it has had enough
+            if self._head_only or head.bodiless or (head.sized and not length):
+                self.reusable = head.keep_alive and not data
+                return True
+            if not data:
+                return False
+        if self._chunks is not None:
+            for piece in self._chunks.feed(data):
+                sink.data(piece)
+            self.reusable = head.keep_alive and not self._chunks.rest
+            return self._chunks.ended
+        if not head.sized:
+            sink.data(data)
+            return False
+        self._left -= len(data)
+        sink.data(data if self._left >= 0 else data[: self._left])
+        self.reusable = head.keep_alive and self._left == 0
+        return self._left <= 0
+
+    def _read_head(self, data: bytes) -> tuple[AnswerHead, int, bytes] | None:
+        """The head, the length of the body, what came of it; None until the head is whole."""
+        if self._held:
+            data, self._held = self._held + data, b""
+        while True:
+            end = data.find(b"\r\n\r\n") + 4
+            if end < 4:  # noqa: PLR2004
+                if len(data) > _LARGEST_HEAD or not b"HTTP/".startswith(data[:5]):
+                    raise httptools.HttpParserError("it does not begin with a head")
+                self._held = data
+                return None
+            head, length = answer_head(data[:end])
+            data = data[end:]
+            if head.status >= _FIRST_FINAL:
+                break
+            if head.status == _SWITCHING:
+                raise httptools.HttpParserError("it switches to another protocol")
+            # an interim answer: the real one follows
+        self._head, self._left = head, length
+        self._chunks = ChunkedBody() if head.chunked else None
+        return head, length, data
+
     def _lose(self, reason: str) -> None:
         sink = self._sink
         self.close()
@@ -141,38 +202,9 @@ class Connection(asyncio.Protocol):
     def _complete(self) -> None:
         sink, self._sink = self._sink, None
         if sink is not None:
-            self.idle_until = self.now() + self._idle_s
+            idle_s = self._head.idle_s if self._head else None
+            self.idle_until = self.now() + (_IDLE_S if idle_s is None else min(_IDLE_S, idle_s - 1))
             sink.complete()
-
-    # httptools' side.
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._answered:  # later come trailers
-            self._headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
-        if status < 200:  # noqa: PLR2004  an interim answer: the real one follows
-            self._headers = []
-            return
-        self._answered = True
-        fields = dict(self._headers)
-        self._sized = b"content-length" in fields or b"transfer-encoding" in fields
-        if b"keep-alive" in fields and (found := _KEEP_ALIVE.search(fields[b"keep-alive"])):
-            self._idle_s = min(_IDLE_S, int(found[1]) - 1.0)
-        self.reusable = self._parser.should_keep_alive() and not self._head_only
-        if self._sink is not None:
-            self._sink.answered(status, self._headers, fields)
-        if self._head_only:
-            self._complete()
-
-    def on_body(self, body: bytes) -> None:
-        if self._sink is not None:
-            self._sink.data(body)
-
-    def on_message_complete(self) -> None:
-        if self._answered:
-            self._complete()
 
 
 class Pool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 _COUNT = re.compile(
-    rb'"(?:(prompt_tokens|input_tokens|prompt_n)|completion_tokens|output_tokens|predicted_n)"'
-    rb"\s*:\s*(\d{1,12})"
+    rb'"(?:(?:prompt_tokens|input_tokens|prompt_n)"\s*:\s*(\d{1,12})'
+    rb'|(?:completion_tokens|output_tokens|predicted_n)"\s*:\s*(\d{1,12}))'
 )
 _FAR = 512  # bytes; both objects are smaller
 
@@ -20,10 +20,7 @@ def tokens(tail: bytes) -> tuple[int, int]:
     at = max(tail.rfind(b'"usage"'), tail.rfind(b'"timings"'))
     if at < 0:
         return 0, 0
-    prompt = generated = 0
-    for found in _COUNT.finditer(tail, at, at + _FAR):
-        if found[1]:
-            prompt = int(found[2])
-        else:
-            generated = int(found[2])
-    return prompt, generated
+    prompt = generated = b"0"
+    for of_prompt, of_answer in _COUNT.findall(tail, at, at + _FAR):
+        prompt, generated = of_prompt or prompt, of_answer or generated
+    return int(prompt), int(generated)

@@ -14,6 +14,7 @@ from llamactl.core.errors import LlamactlError, NotRunning, UpstreamUnreachable
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import logger
 from llamactl.proxy.entry import Entry
+from llamactl.proxy.heads import RequestHead
 from llamactl.proxy.request import Request
 
 Scope = MutableMapping[str, Any]
@@ -37,11 +38,11 @@ class WebSockets:
         self._entry = entry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        raw: bytes = scope.get("raw_path") or scope["path"].encode()
-        query: bytes = scope.get("query_string", b"")
-        target = raw + b"?" + query if query else raw
-        request = Request(b"GET", target, list(scope["headers"]), http_1_0=False, keep_alive=False)
-        relay = self._entry.relay
+        lines = [b"%b: %b\r\n" % header for header in scope["headers"]]
+        target = scope["raw_path"] + (b"?" + query if (query := scope["query_string"]) else b"")
+        head = RequestHead(b"".join([b"GET %b HTTP/1.1\r\n" % target, *lines, b"\r\n"]))
+        request = Request(head, 0, b"", complete=True)
+        relay = self._entry.house.relay
         try:
             passage = self._entry.websocket_passage(request)
             route, path = passage.route, passage.path

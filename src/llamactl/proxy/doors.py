@@ -1,0 +1,217 @@
+"""The doors that a request can come in by. Each is opened once for all requests with one head.
+
+By the `model` that a request names, by the instance in its path, the list of models, and the
+management API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import unquote_to_bytes
+
+from llamactl.core.errors import (
+    BodyTooLarge,
+    Forbidden,
+    InstanceNotFound,
+    MethodNotAllowed,
+    ModelNotFound,
+)
+from llamactl.core.keys import Caller
+from llamactl.core.routes import Route
+from llamactl.policy.body import model_of_json
+from llamactl.proxy.body import Body
+from llamactl.proxy.downstream import Downstream
+from llamactl.proxy.exchange import Exchange
+from llamactl.proxy.heads import RequestHead
+from llamactl.proxy.management import Asgi, ManagementCall
+from llamactl.proxy.model import JsonModel, QueryModel, finder_for, is_form
+from llamactl.proxy.relay import Relay
+from llamactl.proxy.request import Request, json_answer
+from llamactl.proxy.search import Search
+
+
+@dataclass(frozen=True, slots=True)
+class EnginePaths:
+    """What the backends' APIs offer, as data."""
+
+    inference: Mapping[str, frozenset[tuple[bytes, str]]]  # by backend: method and path
+    by_model: frozenset[str]  # routed by `model` though not below /v1
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What all doors lead into."""
+
+    relay: Relay
+    asgi: Asgi
+    paths: EnginePaths
+    most_json: int  # bytes of a body
+    most_upload: int
+
+    def may_start(self, caller: Caller, head: RequestHead, route: Route, path: str) -> bool:
+        """Is it inference? What is not needs a management key, and starts nothing.
+
+        `path`: as the engine sees it. Raises Forbidden.
+        """
+        if not caller.may_use(route.id):
+            raise Forbidden(f"this key may not use {route.name}")
+        inference = (head.method, path) in self.paths.inference[route.backend]
+        if not inference and not caller.management:
+            raise Forbidden(f"{head.method.decode('latin-1')} {path} needs a management key")
+        return inference or head.path.startswith("/v1/")
+
+
+class Door(Protocol):
+    def open(self, down: Downstream, request: Request) -> None:
+        """Serve a request with the door's head. Raises LlamactlError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Where a WebSocket goes."""
+
+    route: Route
+    path: bytes  # on the engine
+    may_start: bool
+
+
+class ModelDoor:
+    """By the model that a request names in its body or query."""
+
+    def __init__(self, house: House, caller: Caller, head: RequestHead) -> None:
+        """Raises MalformedBody or UnsupportedMediaType."""
+        self._house = house
+        self._caller = caller
+        self._head = head
+        self._finder = finder_for(head)
+        self._is_json = self._finder is JsonModel
+        self._most = house.most_upload if is_form(head) else house.most_json
+        self._line = _request_line(head, head.raw_path)
+
+    def open(self, down: Downstream, request: Request) -> None:
+        relay = self._house.relay
+        _welcome_body(down, request, self._most)
+        if not (request.complete and self._is_json):
+            Search(
+                relay, down, request, self._finder(), self.pick, line=self._line, most=self._most
+            )
+            return
+        route, may_start = self.pick(model_of_json(request.body))
+        body = Body(relay.spool, self._most)
+        body.keep(request.body)
+        Exchange(relay, down, request, route, body, line=self._line, may_start=may_start).begin()
+
+    def pick(self, model: str) -> tuple[Route, bool]:
+        """The route, and whether it may be started for this. Raises ModelNotFound, Forbidden."""
+        route = self._house.relay.table.get(model)
+        if route is None:
+            raise ModelNotFound(
+                f"there is no instance named {model[:140]!r}; GET /v1/models lists all"
+            )
+        return route, self._house.may_start(self._caller, self._head, route, self._head.path)
+
+    def passage(self) -> Passage:
+        route, may_start = self.pick(QueryModel(self._head.query).end([]))
+        return Passage(route, self._head.raw_path, may_start)
+
+
+class InstanceDoor:
+    """By the instance that a request's path names."""
+
+    def __init__(
+        self, house: House, caller: Caller, head: RequestHead, name: bytes, path: bytes,
+        *, kind: bytes,
+    ) -> None:  # fmt: skip
+        """`name`, `path`: percent-encoded, as they came. `kind`: the first word of the path."""
+        self._house = house
+        self._caller = caller
+        self._head = head
+        self._name = unquote_to_bytes(name).decode("utf-8", "replace")
+        self._kind = kind
+        self._path = path
+        self.served_path = unquote_to_bytes(path).decode("utf-8", "replace")
+        self._line = _request_line(head, path)
+
+    def open(self, down: Downstream, request: Request) -> None:
+        request.served_path = self.served_path
+        passage = self.passage()
+        most = self._house.most_upload
+        _welcome_body(down, request, most)
+        body = Body(self._house.relay.spool, most)
+        if request.body:
+            body.keep(request.body)
+        Exchange(
+            self._house.relay, down, request, passage.route, body,
+            line=self._line, may_start=passage.may_start,
+        ).begin()  # fmt: skip
+
+    def passage(self) -> Passage:
+        """Raises InstanceNotFound, Forbidden."""
+        route = self._house.relay.table.get(self._name)
+        if route is None:
+            raise InstanceNotFound(f"there is no instance named {self._name[:140]!r}")
+        if self._kind == b"llama-cpp" and route.backend != "llama_cpp":
+            raise InstanceNotFound(
+                f"{route.name} is not run by llama.cpp; use /upstream/{route.name}/"
+            )
+        if self._kind == b"api":  # the raw proxy, which starts nothing
+            return Passage(route, self._path, may_start=False)
+        may_start = self._house.may_start(self._caller, self._head, route, self.served_path)
+        return Passage(route, self._path, may_start)
+
+
+class ModelsDoor:
+    """`GET /v1/models` and `/v1/models/{id}`: what the caller may use."""
+
+    def __init__(self, house: House, caller: Caller, head: RequestHead) -> None:
+        """Raises MethodNotAllowed."""
+        if head.method not in (b"GET", b"HEAD"):
+            raise MethodNotAllowed("/v1/models answers GET only")
+        self._relay = house.relay
+        self._caller = caller
+        self._name = head.path.removeprefix("/v1/models").strip("/")
+
+    def open(self, down: Downstream, request: Request) -> None:
+        down.answer(json_answer(200, self._models(), request.extra))
+        self._relay.account.answered(request, 200)
+
+    def _models(self) -> object:
+        listed = [
+            {"id": r.name, "object": "model", "created": r.created, "owned_by": "llamactl"}
+            for _, r in sorted(self._relay.table.routes.items())
+            if self._caller.may_use(r.id)
+        ]
+        if not self._name:
+            return {"object": "list", "data": listed}
+        found = next((m for m in listed if str(m["id"]).lower() == self._name.lower()), None)
+        if found is None:
+            raise ModelNotFound(f"there is no model named {self._name[:140]!r}")
+        return found
+
+
+class ManagementDoor:
+    """Everything else. The management API looks at keys itself."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def open(self, down: Downstream, request: Request) -> None:
+        _welcome_body(down, request, self._house.most_upload)
+        call = ManagementCall(self._house.asgi, down, request, self._house.relay.account)
+        call.begin()
+
+
+def _request_line(head: RequestHead, path: bytes) -> bytes:
+    target = path + b"?" + head.query if head.query else path
+    return b"%b %b HTTP/1.1\r\n" % (head.method, target)
+
+
+def _welcome_body(down: Downstream, request: Request, most: int) -> None:
+    """Refuse a body that is too long before it is sent, else ask for it where asked to."""
+    if request.length > most:
+        raise BodyTooLarge(f"the request body is larger than {most} bytes")
+    if not request.complete and request.head.fields.get(b"expect", b"").lower() == b"100-continue":
+        down.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -1,0 +1,96 @@
+"""Heads are parsed once for all requests that begin with the same bytes."""
+
+from __future__ import annotations
+
+import httptools
+import pytest
+
+from llamactl.core.errors import InvalidRequest
+from llamactl.proxy.heads import answer_head, request_head
+
+
+def head(*lines: str, first: str = "POST /v1/x?a=b HTTP/1.1") -> bytes:
+    return "\r\n".join([first, "Host: a", *lines, "", ""]).encode("latin-1")
+
+
+def test_equal_heads_are_one_but_for_the_length_of_their_body() -> None:
+    short, length = request_head(head("Content-Length: 5", "X-A: 1"))
+    long, longer = request_head(head("Content-Length: 5000", "X-A: 1"))
+    other, _ = request_head(head("Content-Length: 5", "X-A: 2"))
+
+    assert short is long
+    assert (length, longer) == (5, 5000)
+    assert other is not short
+    assert not any(name == b"content-length" for name, _ in short.headers)
+    assert (short.path, short.query, short.sized) == ("/v1/x", b"a=b", True)
+
+
+@pytest.mark.parametrize("line", ["CONTENT-LENGTH: 7", "Content-Length:7", "content-length:  7 "])
+def test_a_length_may_be_written_in_any_way(line: str) -> None:
+    said, length = request_head(head(line))
+
+    assert (length, said.length, said.sized) == (7, 7, True)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Content-Length: 0", "Content-Length: 0"],
+        ["Content-Length: 5", "CONTENT-LENGTH: 5"],
+        ["Content-Length: 5", "Transfer-Encoding: chunked"],
+        ["Transfer-Encoding: chunked", "Content-Length: 0"],
+        ["Transfer-Encoding: gzip, chunked"],
+        ["Transfer-Encoding: chunked, chunked"],
+        ["Transfer-Encoding: identity"],
+        ["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"],
+        ["Content-Length: -1"],
+        ["Content-Length: 1e3"],
+        ["Content-Length: 5,5"],
+        ["X: a\n Content-Length: 5"],
+        ["X: a\rb"],
+        ["X : a"],
+        [" folded"],
+    ],
+)
+def test_what_says_two_things_of_its_body_is_refused(lines: list[str]) -> None:
+    with pytest.raises(InvalidRequest):
+        request_head(head(*lines))
+
+
+def test_other_versions_are_refused() -> None:
+    for version in ("0.9", "2.0", "1.2"):
+        with pytest.raises(InvalidRequest):
+            request_head(head(first=f"GET / HTTP/{version}"))
+    with pytest.raises(InvalidRequest):
+        request_head(head("Transfer-Encoding: chunked", first="POST / HTTP/1.0"))
+    assert not request_head(head("Connection: keep-alive", first="GET / HTTP/1.0"))[0].keep_alive
+
+
+def test_what_passes_to_the_engine() -> None:
+    lines = ["Cookie: a", "Connection: keep-alive, X-Mine", "X-Mine: 1", "Authorization: b"]
+    said, _ = request_head(head(*lines, "Accept: c", "X-Api-Key: d", "TE: trailers"))
+
+    assert said.passed == b"accept: c\r\nx-forwarded-host: a\r\nx-request-id: "
+
+
+def test_what_passes_to_the_client() -> None:
+    lines = ["Set-Cookie: a", "Connection: close, X-Mine", "X-Mine: 1", "Access-Control-Max-Age: 1"]
+    answer = head(*lines, "Content-Type: text/event-stream; x", first="HTTP/1.1 200 Fine")
+    said, _ = answer_head(answer)
+
+    assert said.passed == (
+        b"HTTP/1.1 200 OK\r\nhost: a\r\ncontent-type: text/event-stream; x\r\n"
+        b"x-accel-buffering: no\r\n"
+    )
+    assert said.event_stream
+    assert not said.keep_alive
+
+
+def test_answers_share_a_head_too() -> None:
+    one, length = answer_head(head("Content-Length: 5", first="HTTP/1.1 200 OK"))
+    two, longer = answer_head(head("Content-Length: 6", first="HTTP/1.1 200 OK"))
+
+    assert one is two
+    assert (length, longer) == (5, 6)
+    with pytest.raises(httptools.HttpParserError):
+        answer_head(head("Content-Length: 5", "Content-Length: 6", first="HTTP/1.1 200 OK"))
