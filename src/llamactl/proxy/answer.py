@@ -1,4 +1,4 @@
-"""An engine's answer on its way to the client: its head, its framing, what waits to be written."""
+"""An engine's answer on its way to the client: its head, its framing, what is counted of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Answer:
     """
 
     __slots__ = (
-        "_chunked", "_head", "_pending", "began", "can_tell", "keep", "sent", "status", "tail",
+        "_chunked", "_head", "began", "can_tell", "keep", "sent", "status", "tail",
     )  # fmt: skip
 
     def __init__(
@@ -49,28 +49,23 @@ class Answer:
         self.tail = b""  # of its body, without the few bytes that only end it
         last = b"\r\n" if self.keep else b"connection: close\r\n\r\n"
         self._head = b"".join((head.passed, extra, framing, last))
-        self._pending: list[bytes] = []
 
-    def add(self, data: bytes) -> None:
-        self._pending.append(data)
-
-    def take(self) -> bytes:
-        """What is to be written now; what came together as one chunk."""
+    def frame(self, pieces: list[bytes]) -> bytes:
+        """What is to be written for what came of the body; pieces that came together, as one."""
         head, self._head = self._head, b""
-        pending = self._pending
-        if not pending:
+        if not pieces:
             return head
-        self._pending = []
-        data = pending[0] if len(pending) == 1 else b"".join(pending)
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         size = len(data)
         self.sent += size
         if size > _ENDING:
-            last = pending[-1]
-            self.tail = last if len(last) > _ENDING or len(pending) == 1 else pending[-2]
+            last = pieces[-1]
+            self.tail = last if len(last) > _ENDING or len(pieces) == 1 else pieces[-2]
         if self._chunked:
             return b"%b%x\r\n%b\r\n" % (head, size, data)
         return head + data if head else data
 
     def end(self) -> bytes:
         """What is to be written last."""
-        return self.take() + b"0\r\n\r\n" if self._chunked else self.take()
+        head, self._head = self._head, b""
+        return head + b"0\r\n\r\n" if self._chunked else head

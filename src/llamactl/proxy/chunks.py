@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from enum import Enum, auto
+from functools import lru_cache
 
 from llamactl.core.errors import MalformedBody
 
 _SIZE_LINE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n\x00]*)?\Z")
 _TRAILER = re.compile(rb"[^\r\n\x00:]+:[^\r\n\x00]*\Z")
 _LONGEST_LINE = 4096  # bytes
+_LONGEST_KEPT = 64  # bytes of a size line
 _MOST_TRAILERS = 64
 _CRLF = b"\r\n"
 
@@ -47,7 +49,8 @@ class ChunkedBody:
         if self._held:
             data, self._held = self._held + data, b""
         pieces: list[bytes] = []
-        at, size = 0, len(data)
+        at = self._whole(data, pieces) if self._at is _At.SIZE else 0
+        size = len(data)
         while at < size and self._at is not _At.END:
             if self._at is _At.DATA:
                 piece = data[at : at + self._left]
@@ -68,6 +71,18 @@ class ChunkedBody:
         self.rest = data[at:]
         return pieces
 
+    def _whole(self, data: bytes, pieces: list[bytes]) -> int:
+        """Take the chunks that came whole, as nearly all do; where they end."""
+        at = 0
+        while at < (end := data.find(_CRLF, at)) < at + _LONGEST_KEPT:
+            start = end + 2
+            stop = start + _size(data[at:end])
+            if stop == start or data[stop : stop + 2] != _CRLF:
+                break
+            pieces.append(data[start:stop])
+            at = stop + 2
+        return at
+
     def _hold(self, part: bytes) -> None:
         if len(part) > _LONGEST_LINE or (self._at is _At.DATA_END and part != b"\r"):
             raise _malformed(part)
@@ -75,10 +90,7 @@ class ChunkedBody:
 
     def _line(self, line: bytes) -> None:
         if self._at is _At.SIZE:
-            found = _SIZE_LINE.match(line)
-            if found is None:
-                raise _malformed(line)
-            self._left = int(found[1], 16)
+            self._left = _size(line)
             self._at = _At.DATA if self._left else _At.TRAILER
         elif self._at is _At.DATA_END:
             if line:
@@ -90,6 +102,15 @@ class ChunkedBody:
             self._trailers += 1
             if self._trailers > _MOST_TRAILERS or not _TRAILER.match(line):
                 raise _malformed(line)
+
+
+@lru_cache(1024)
+def _size(line: bytes) -> int:
+    """Of a chunk; of a few sizes, as tokens are alike in length."""
+    found = _SIZE_LINE.match(line)
+    if found is None:
+        raise _malformed(line)
+    return int(found[1], 16)
 
 
 def _malformed(line: bytes) -> MalformedBody:

@@ -1,7 +1,7 @@
 """One request on the data path and its instance: wait for it, relay, bytes unchanged.
 
 Driven by callbacks of both connections. Only waiting for a start or a new connection needs a
-task. To follow a request: `begin` → `_reach` → `_send` → `answered` → `flush` → `complete`.
+task. To follow a request: `begin` → `_reach` → `_send` → `answered` → `data` → `complete`.
 """
 
 from __future__ import annotations
@@ -237,16 +237,12 @@ class Exchange:
         keep = self._down.keeps_alive(request)
         self._answer = Answer(request, head, length, extra, now=relay.now(), keep=keep)
 
-    def data(self, chunk: bytes) -> None:
-        if self._answer is not None:
-            self._answer.add(chunk)
-
-    def flush(self) -> None:
-        """What came together is written together."""
-        if self._done or self._answer is None:
+    def data(self, pieces: list[bytes]) -> None:
+        answer = self._answer
+        if answer is None:
             return
-        if data := self._answer.take():
-            self._down.write(data)
+        if framed := answer.frame(pieces):
+            self._down.write(framed)
         if not self._down.writable and self._upstream is not None:
             self._upstream.pause_reading()
         self._expect(self._relay.timeouts.stream_idle)
@@ -254,7 +250,8 @@ class Exchange:
     def complete(self) -> None:
         answer = self._answer
         assert answer is not None
-        self._down.write(answer.end())
+        if ending := answer.end():
+            self._down.write(ending)
         connection, self._upstream = self._upstream, None
         if connection is not None:
             if self._request.complete:
@@ -286,8 +283,8 @@ class Exchange:
         if answer is None or not answer.can_tell:
             self._down.cut()
             return
-        answer.add(error_event(self._request.served_path, error))
-        self._down.write(answer.end())
+        event = error_event(self._request.served_path, error)
+        self._down.write(answer.frame([event]) + answer.end())
         self._down.finished(keep=answer.keep and self._request.complete)
 
     def pause_sending(self) -> None:

@@ -30,10 +30,8 @@ class Sink(Protocol):
         """`length`: of the body, if the head gives one."""
         ...
 
-    def data(self, chunk: bytes) -> None: ...
-
-    def flush(self) -> None:
-        """What arrived together has been handed over; more comes later."""
+    def data(self, pieces: list[bytes]) -> None:
+        """What came together of the body; nothing, if only the head has come."""
         ...
 
     def complete(self) -> None: ...
@@ -111,8 +109,6 @@ class Connection(asyncio.Protocol):
         try:
             if self._take(sink, data):
                 self._complete()
-            elif self._sink is sink:
-                sink.flush()
         except httptools.HttpParserError as exc:
             self._lose(f"what the engine sent is not HTTP: {exc}")
         except LlamactlError as exc:
@@ -156,18 +152,15 @@ class Connection(asyncio.Protocol):
             if self._head_only or head.bodiless or (head.sized and not length):
                 self.reusable = head.keep_alive and not data
                 return True
-            if not data:
-                return False
         if self._chunks is not None:
-            for piece in self._chunks.feed(data):
-                sink.data(piece)
+            sink.data(self._chunks.feed(data))
             self.reusable = head.keep_alive and not self._chunks.rest
             return self._chunks.ended
         if not head.sized:
-            sink.data(data)
+            sink.data([data] if data else [])
             return False
         self._left -= len(data)
-        sink.data(data if self._left >= 0 else data[: self._left])
+        sink.data([data if self._left >= 0 else data[: self._left]] if data else [])
         self.reusable = head.keep_alive and self._left == 0
         return self._left <= 0
 
