@@ -11,7 +11,8 @@ Takes llama-server's flags. A request whose JSON body has a `script` is answered
 - `["die"]`: end the process with SIGKILL
 
 `/slots` tells how many scripts are being played. Any other request is answered with a JSON
-account of what arrived, byte for byte.
+account of what arrived, byte for byte. With a header `X-Wait-For: NAME` its body is read only
+after a request to `/signal/NAME` came.
 """
 
 from __future__ import annotations
@@ -90,6 +91,9 @@ async def play(script: list[list[object]], writer: asyncio.StreamWriter) -> bool
 async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     global served, working  # noqa: PLW0603  one process, one count
     head = (await reader.readuntil(b"\r\n\r\n"))[:-2]
+    if b"x-wait-for: " in head:
+        name = head.partition(b"x-wait-for: ")[2].partition(b"\r\n")[0]
+        await signals[name.decode()].wait()
     chunks = [chunk async for chunk in body_of(reader, head)]
     body = b"".join(chunks)
     target = head.split(b" ")[1].decode("latin-1")

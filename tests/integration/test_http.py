@@ -37,12 +37,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield running
 
 
-def memory(server: Served) -> int:
-    """Resident bytes."""
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) << 10
-
-
 def head_of(server: Served, request: bytes) -> bytes:
     with raw(server) as connection:
         connection.sendall(request)
@@ -288,12 +282,12 @@ def test_a_large_upload_waits_on_disk_not_in_memory(server: Served) -> None:
         "Content-Type: multipart/form-data; boundary=edge",
         f"Content-Length: {len(start) + size + len(end)}",
     ]
-    before = memory(server)
+    before = server.memory()
     with raw(server) as connection:
         connection.sendall(post(server, start, *head, path="/v1/audio/transcriptions"))
         for _ in range(size >> 20):
             connection.sendall(piece)
-        grown = memory(server) - before
+        grown = server.memory() - before
         connection.sendall(end)
         answer = connection.recv(1 << 16)
 

@@ -38,6 +38,11 @@ class Served:
         found = [pid for task in path.iterdir() for pid in (task / "children").read_text().split()]
         return [int(pid) for pid in found]
 
+    def memory(self) -> int:
+        """Resident bytes."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) << 10
+
     def open_files(self) -> int:
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
 

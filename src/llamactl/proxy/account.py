@@ -13,6 +13,7 @@ from llamactl.proxy.usage import tokens
 
 Relayed = tuple[str, int, int, int, bytes, float, float, bool]
 _BATCH = 32
+_OURS = 500  # and above: not the client's fault
 _CLIENT_LEFT = 499  # as nginx has it
 log = logger("requests")
 
@@ -79,6 +80,8 @@ class Account:
         """We answered with an error of our own."""
         meter = self._meters.of(route.id) if route else self._meters.unrouted
         meter.refused[error.code] += 1
+        if error.status >= _OURS:  # none without a cause in the log
+            log.warning("request_failed", id=request.name, code=error.code, reason=error.message)
         if self._lines:
             self._line(request, error.status, code=error.code, reason=error.message)
 
@@ -97,7 +100,7 @@ class Account:
     def _line(self, request: Request, status: int, **more: object) -> None:
         log.info(
             "request_served",
-            id=request.id.decode("latin-1"),
+            id=request.name,
             method=request.head.method.decode("latin-1"),
             path=request.head.path,
             status=status,

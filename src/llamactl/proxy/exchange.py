@@ -30,6 +30,7 @@ from llamactl.proxy.request import Request, error_answer
 from llamactl.proxy.upstream import Connection
 
 _HIGH_WATER = 1 << 18  # bytes of a request that wait for its instance before reading pauses
+_MOST_SENDS = 2  # a request that kills engines must not kill in a loop
 log = logger("proxy")
 
 
@@ -44,6 +45,7 @@ class Exchange:
     _upstream: Connection | None = None
     _body_chunked = False
     _congested = False  # the engine takes no more for now
+    _sends = 0  # to how many engines it may have got
     _retried = False
     _done = False
     _answer: Answer | None = None
@@ -156,6 +158,7 @@ class Exchange:
     def _send(self, connection: Connection, ready: ReadyInstance) -> None:
         request = self._request
         self._upstream = connection
+        self._sends += 1
         head, size = request.head, self._body.size
         self._body_chunked = False
         if not head.has_body:
@@ -207,13 +210,13 @@ class Exchange:
         ready = self._ready
         assert ready is not None
         self._upstream = None
-        if stale and self._body.can_be_sent_again:
+        again = self._sends < _MOST_SENDS and self._body.can_be_sent_again
+        if again and stale:
             # the engine closed an idle connection at the moment we used it
             self._reach(ready, fresh=True)
             return
-        log.warning("upstream_died", name=ready.name, reason=reason, retried=self._retried)
-        replayable = self._request.complete and self._body.can_be_sent_again
-        if self._may_start and replayable and not self._retried:
+        log.warning("upstream_died", id=self._request.name, name=ready.name, reason=reason)
+        if again and self._may_start and self._request.complete and not self._retried:
             self._retried = True
             self._give_back()
             self._run(self._again(ready))
@@ -273,7 +276,10 @@ class Exchange:
     def _break_off(self, error: LlamactlError) -> None:
         """End an answer that has begun so that the client can tell it from a whole one."""
         name = self._ready.name if self._ready else ""
-        log.warning("answer_broken_off", name=name, code=error.code, reason=error.message)
+        log.warning(
+            "answer_broken_off",
+            id=self._request.name, name=name, code=error.code, reason=error.message,
+        )  # fmt: skip
         self._settle()
         answer = self._answer
         if answer is not None:
@@ -356,7 +362,7 @@ class Exchange:
         except LlamactlError as error:
             self.refuse(error)
         except Exception as exc:
-            log.failure("exchange_failed", exc)
+            log.failure("exchange_failed", exc, id=self._request.name)
             self.refuse(LlamactlError("llamactl failed; its log says why"))
 
     def _count(self, answer: Answer, *, whole: bool) -> None:

@@ -34,6 +34,11 @@ class Request:
         return f"<Request {self.head.method.decode()} {self.head.path}>"
 
     @property
+    def name(self) -> str:
+        """Its id, for the log."""
+        return self.id.decode("latin-1")
+
+    @property
     def extra(self) -> Headers:
         """Headers of every answer to it."""
         return [(b"x-request-id", self.id), *self.cors]
