@@ -27,8 +27,9 @@ bench: .venv/dev.stamp .venv/model.stamp
 bench-proxy: .venv/dev.stamp
 	$(BIN)/python -m benchmarks.proxy
 
-soak:
-	$(MAKE) test SCALE=10
+# 200,000 requests, one in twenty of them broken; `make test` sends a tenth of that
+soak: .venv/dev.stamp
+	LLAMACTL_TEST_SCALE=10 $(BIN)/python -m pytest -q tests/soak
 
 .venv/bin/python:
 	@echo "creating .venv"

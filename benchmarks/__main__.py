@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 import statistics
 import subprocess
 import sys
@@ -17,6 +16,7 @@ sys.path[:0] = [str(Path(__file__).parents[1] / part) for part in ("tests", "exa
 
 from server import model_path
 
+from benchmarks.leaving import connections_closed, slots_freed
 from benchmarks.load import rss_mb
 from benchmarks.nginx import free_port
 from support.gguf_file import write_tiny_gguf
@@ -26,7 +26,7 @@ BASE = "/api/v1/instances"
 
 
 def line(what: str, value: str) -> None:
-    print(f"{what:58} {value}", flush=True)
+    print(f"{what:74} {value}", flush=True)
 
 
 def timed(work: Callable[[], object], times: int) -> float:
@@ -81,43 +81,12 @@ def cold_start(server: Served, model: Path, name: str) -> None:
     line(f"cold start, {name} model", f"{a:.0f} ms; bare engine {b:.0f} ms: {a - b:+.0f} ms")
 
 
-def leaving(server: Served) -> None:
-    """How soon an engine's slot is free after its client left, and when our connection closed."""
-    path = f"{BASE}/leaver/proxy/slots"
-    host, port = server.url.removeprefix("http://").split(":")
-    made = {"model": str(model_path()), "ctx_size": 4096}
-    with server.client() as client:
-        client.post(f"{BASE}/leaver", json=made).raise_for_status()
-
-        def busy() -> bool:
-            return any(slot["is_processing"] for slot in client.get(path).json())
-
-        def left(stream: bool, prompt: str) -> float:
-            body = {"model": "leaver", "prompt": prompt, "max_tokens": 200, "ignore_eos": True}
-            raw = json.dumps({**body, "stream": stream, "cache_prompt": False}).encode()
-            with socket.create_connection((host, int(port))) as connection:
-                connection.sendall(
-                    b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
-                    b"Authorization: Bearer %b\r\nContent-Length: %d\r\n\r\n%b"
-                    % (server.key.encode(), len(raw), raw)
-                )
-                while not busy():
-                    pass
-                if stream and len(prompt) < 100:
-                    connection.recv(1)
-            began = time.perf_counter()
-            while busy():
-                pass
-            return (time.perf_counter() - began) * 1000
-
-        for stream, prompt, what in (
-            (True, "Once", "a stream"),
-            (True, "one " * 3000, "a stream whose 3,000-token prompt is read"),
-            (False, "Once", "an answer sent whole"),
-        ):
-            value = statistics.median(left(stream, prompt) for _ in range(5))
-            line(f"client leaves {what}: slot free", f"after {value:.0f} ms")
-        client.delete(f"{BASE}/leaver").raise_for_status()
+def leaving(server: Served, folder: Path) -> None:
+    for phase, median, longest in connections_closed(server, folder):
+        value = f"after {median:.1f} ms, at most {longest:.1f}"
+        line(f"client leaves {phase}: engine's connection closed", value)
+    for what, median in slots_freed(server, model_path()):
+        line(f"client leaves {what}: slot free", f"after {median:.0f} ms")
 
 
 def at_rest(folder: Path) -> None:
@@ -174,7 +143,7 @@ def main() -> None:
             line("memory at rest", f"{rss_mb(server.process.pid):.0f} MB")
             cold_start(server, tiny, "tiny")
             cold_start(server, model_path(), "smollm2")
-            leaving(server)
+            leaving(server, folder)
             long_log(server)
             many_instances(server)
 
