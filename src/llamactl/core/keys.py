@@ -38,4 +38,5 @@ class Caller:
         return instance_id in self.key.instance_ids
 
 
-ANYONE = Caller(management=True)
+GUEST = Caller(management=False)  # without a key, where inference asks for none
+ANYONE = Caller(management=True)  # where nothing asks for a key

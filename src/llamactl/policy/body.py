@@ -39,7 +39,10 @@ def _named_twice(body: bytes) -> bool:
     def keep(pairs: list[tuple[str, object]]) -> None:
         top[:] = pairs  # objects end from the inside out: the last one is the outermost
 
-    json.loads(body, object_pairs_hook=keep)
+    try:
+        json.loads(body, object_pairs_hook=keep)
+    except RecursionError as exc:
+        raise MalformedBody("the request body is nested too deep") from exc
     return sum(key == "model" for key, _ in top) > 1
 
 
@@ -69,6 +72,7 @@ _TOP_STOP = re.compile(rb'["{}\[\]:,]')
 _NOT_SPACE = re.compile(rb"[^ \t\r\n]")
 _CLOSER = {ord("{"): ord("}"), ord("["): ord("]")}
 _DEEPEST = 1024  # as orjson's limit
+_MOST_STEPS = 1_000_000
 _LONGEST = 1 << 16  # bytes of a key, or of the model
 _QUOTE, _BACKSLASH, _COLON, _COMMA = b'"\\:,'
 _NULL = ord("n")
@@ -91,6 +95,7 @@ class ModelScanner:
         self._kept_size = 0
         self._key: str | None = None
         self._named = False
+        self._steps = 0
 
     def feed(self, data: bytes) -> None:
         """Read on. Raises MalformedBody or ModelMissing."""
@@ -148,6 +153,7 @@ class ModelScanner:
             self._at = _At.COMMA
 
     def _structure(self, data: bytes, at: int) -> int:
+        self._count_step()
         top = len(self._open) <= 1
         if top and self._at is _At.VALUE and self._key == "model":
             first = _NOT_SPACE.search(data, at)
@@ -172,6 +178,14 @@ class ModelScanner:
         else:
             self._closed(byte)
         return found + 1
+
+    def _count_step(self) -> None:
+        """Each costs a microsecond or more, in which nobody else is served."""
+        self._steps += 1
+        if self._steps > _MOST_STEPS:
+            raise MalformedBody(
+                f"the request body has more than {_MOST_STEPS:,} brackets and top-level commas"
+            )
 
     def _next_stop(self, data: bytes, at: int, *, top: bool) -> int:
         """Where the next byte of structure stands; the length of `data` if there is none."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from llamactl.proxy.heads import AnswerHead
 from llamactl.proxy.request import Request
 
+_TAIL = 1024  # bytes of a body's end that are kept for counting
+_NO_CONTENT = 204  # has no length (RFC 9110, 8.6)
 _ENDING = 16  # bytes: "data: [DONE]" and the like
 
 
@@ -34,7 +36,7 @@ class Answer:
         """
         self.keep = keep
         self._chunked = self.can_tell = False
-        if head.sized:
+        if head.sized and head.status != _NO_CONTENT:
             framing = b"content-length: %d\r\n" % length
         elif head.bodiless or request.head.method == b"HEAD":
             framing = b""
@@ -60,7 +62,8 @@ class Answer:
         self.sent += size
         if size > _ENDING:
             last = pieces[-1]
-            self.tail = last if len(last) > _ENDING or len(pieces) == 1 else pieces[-2]
+            last = last if len(last) > _ENDING or len(pieces) == 1 else pieces[-2]
+            self.tail = last if len(last) < _TAIL else last[-_TAIL:]
         if self._chunked:
             return b"%b%x\r\n%b\r\n" % (head, size, data)
         return head + data if head else data

@@ -5,12 +5,32 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from llamactl.observe import logger
 from llamactl.proxy.request import Request
 
 if TYPE_CHECKING:
     from llamactl.proxy.downstream import Downstream
+
+
+log = logger("proxy")
+
+
+class WebSocketProtocol(Protocol):
+    """What of uvicorn's protocol a connection calls once it has become a WebSocket."""
+
+    handshake_initiated: bool
+
+    def connection_made(self, transport: asyncio.Transport) -> None: ...
+
+    def data_received(self, data: bytes) -> None: ...
+
+    def connection_lost(self, exc: Exception | None) -> None: ...
+
+    def pause_writing(self) -> None: ...
+
+    def resume_writing(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +49,7 @@ class Clients:
     """All connections of clients, and what they share."""
 
     open: Callable[[Downstream, Request], None]  # sets the handler, or answers
-    upgrade: Callable[[Downstream], asyncio.Protocol]
+    upgrade: Callable[[Downstream], WebSocketProtocol]
     limits: Limits
     connections: set[Downstream] = field(default_factory=set)
     closing: bool = False
@@ -39,7 +59,11 @@ class Clients:
         """End what is overdue. Called each second, so that no request needs a timer."""
         now = asyncio.get_running_loop().time()
         for connection in [c for c in self.connections if c.deadline < now]:
-            connection.expire()
+            try:
+                connection.expire()
+            except Exception as exc:  # the others' time must go on
+                log.failure("expire_failed", exc)
+                connection.cut()
 
     def close(self) -> None:
         """Close idle connections now, busy ones after their answer."""

@@ -19,10 +19,11 @@ from llamactl.core.errors import (
 )
 from llamactl.observe import logger
 from llamactl.proxy.chunks import ChunkedBody
-from llamactl.proxy.clients import Clients
-from llamactl.proxy.heads import request_head
+from llamactl.proxy.clients import Clients, WebSocketProtocol
+from llamactl.proxy.heads import RequestHead, request_head
 from llamactl.proxy.request import REFUSED, Handler, Request, error_answer
 
+_MOST_LINES, _LONGEST_LINE = 128, 8000  # of a WebSocket's first request: `websockets` stops there
 _LINGER_S = 2.0  # how long what is still sent after a refusal is read and dropped
 _MOST_AHEAD = 1 << 16  # bytes that may wait before reading pauses
 # found before the head is whole: no method, or the end of a line that is none
@@ -38,10 +39,13 @@ class Downstream(asyncio.Protocol):
         self._limits = clients.limits
         self._loop = asyncio.get_running_loop()
         self._held = b""  # a head that is not whole, or requests sent ahead
+        self._waited = 0  # bytes that the client had not taken when it was last overdue
         self._left = 0  # of the present request's body, if it has a length
         self._chunks: ChunkedBody | None = None  # of the present request
         self._reading = True
         self._ending = False
+        self._turning = False  # a request that was sent ahead is next
+        self._websocket: WebSocketProtocol | None = None  # has taken over
         self.request: Request | None = None
         self.handler: Handler | None = None
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # until connected
@@ -70,13 +74,17 @@ class Downstream(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         request = self.request
         try:
-            if request is None:
-                if not self._ending:
+            if self._websocket is not None:
+                self._websocket.data_received(data)
+            elif request is None:
+                if self._ending:
+                    return
+                if self._turning or not self.writable:
+                    self._hold(data)
+                else:
                     self._begin(self._held + data if self._held else data)
             elif request.complete:
-                self._held += data
-                if len(self._held) > _MOST_AHEAD:
-                    self.pause_reading()
+                self._hold(data)
             else:
                 self._more(request, data)
         except LlamactlError as error:
@@ -92,21 +100,35 @@ class Downstream(asyncio.Protocol):
         self._ending = True
         self._clients.left(self)
         self._held = b""
+        if self._websocket is not None:
+            self._websocket.connection_lost(exc)
         if self.handler is not None:
             handler, self.handler, self.request = self.handler, None, None
             handler.gone()
 
     def pause_writing(self) -> None:
         self.writable = False
-        if self.handler is not None:
+        if self._websocket is not None:
+            self._websocket.pause_writing()
+        elif self.handler is not None:
             self.handler.pause_writing()
 
     def resume_writing(self) -> None:
         self.writable = True
-        if self.handler is not None:
+        if self._websocket is not None:
+            self._websocket.resume_writing()
+        elif self.handler is not None:
             self.handler.resume_writing()
+        elif self._held:
+            self._go_on()
 
     # What comes.
+
+    def _hold(self, data: bytes) -> None:
+        """Keep what was sent ahead."""
+        self._held += data
+        if len(self._held) > _MOST_AHEAD:
+            self.pause_reading()
 
     def _begin(self, data: bytes) -> None:
         """The beginning of a request, or of the rest of its head. Raises LlamactlError."""
@@ -122,7 +144,7 @@ class Downstream(asyncio.Protocol):
             return
         head, length = request_head(data[:end])
         if head.websocket:
-            self._upgrade(data)
+            self._upgrade(head, data)
             return
         self._held = b""
         body, complete = data[end:], not head.chunked
@@ -146,16 +168,14 @@ class Downstream(asyncio.Protocol):
     def _more(self, request: Request, data: bytes) -> None:
         """More of the present request's body. Raises LlamactlError."""
         if self._chunks is not None:
-            pieces = self._chunks.feed(data)
+            piece = b"".join(self._chunks.feed(data))
             request.complete, self._held = self._chunks.ended, self._chunks.rest
         else:
             piece, self._held = data[: self._left], data[self._left :]
-            pieces = [piece]
             self._left -= len(piece)
             request.complete = self._left == 0
-        for piece in pieces:
-            if self.handler is not None:
-                self.handler.body(piece)
+        if piece and self.handler is not None:
+            self.handler.body(piece)  # in one piece: a complete request has no more of it
         if self.request is not request or self.handler is None:
             return
         if request.complete:
@@ -202,11 +222,12 @@ class Downstream(asyncio.Protocol):
         self._chunks = None
         if self._ending:
             return
-        if not keep:
+        if not keep or self._clients.closing:
             self._end(linger=request is not None and not request.complete)
             return
         self.deadline = self._loop.time() + self._limits.keep_alive
         if self._held:
+            self._turning = True
             self._loop.call_soon(self._go_on)
         else:
             self.resume_reading()
@@ -218,7 +239,6 @@ class Downstream(asyncio.Protocol):
     def pause_reading(self) -> None:
         if self._reading and not self._ending:
             self._reading = False
-            self.deadline = float("inf")
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
@@ -229,7 +249,13 @@ class Downstream(asyncio.Protocol):
                 self._await_body()
 
     def expire(self) -> None:
-        if self._ending or (self.handler is None and not self._held):
+        waits = self.transport.get_write_buffer_size()
+        if waits and waits != self._waited:
+            self._waited = waits  # a slow reader is no dead one
+            self.deadline = self._loop.time() + self._limits.keep_alive
+        elif self._websocket is not None:
+            self._expire_websocket(self._websocket)
+        elif self._ending or (self.handler is None and not self._held):
             self.transport.abort()
         elif self.request is not None and not self.request.complete and self._reading:
             self._abandon(RequestTimeout("the rest of the request did not come in time"))
@@ -239,17 +265,19 @@ class Downstream(asyncio.Protocol):
             self._fail(RequestTimeout("the request's headers did not come in time"))
 
     def close_when_idle(self) -> None:
-        if self.handler is None and not self._ending:
+        if self.handler is None and self._websocket is None and not self._ending:
             self._end(linger=False)
 
     # Inside.
 
     def _go_on(self) -> None:
-        """To a request that was sent ahead."""
+        """To a request that was sent ahead; not before its client takes the answers it has."""
+        self._turning = not self.writable
+        if self._turning or self.request is not None or not self._held:
+            return
         self.resume_reading()
-        if self.request is None:
-            ahead, self._held = self._held, b""
-            self.data_received(ahead)
+        ahead, self._held = self._held, b""
+        self.data_received(ahead)
 
     def _abandon(self, error: LlamactlError) -> None:
         """What came is not what the present request, or the next one, can be."""
@@ -275,6 +303,8 @@ class Downstream(asyncio.Protocol):
         self._ending = True
         self._held = b""
         if not linger or self.transport.is_closing():
+            # what is not written yet is, as long as the client takes it
+            self.deadline = self._loop.time() + self._limits.keep_alive
             self.transport.close()
             return
         self.deadline = self._loop.time() + _LINGER_S
@@ -284,10 +314,22 @@ class Downstream(asyncio.Protocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
 
-    def _upgrade(self, data: bytes) -> None:
-        """Hand the connection over, with all that came."""
-        self._clients.left(self)
-        protocol = self._clients.upgrade(self)
-        protocol.connection_made(self.transport)
-        protocol.data_received(data)
-        self.transport.set_protocol(protocol)
+    def _upgrade(self, head: RequestHead, data: bytes) -> None:
+        """Hand over all that comes from now on. Raises InvalidRequest."""
+        plain = head.method == b"GET" and not head.has_body and not head.http_1_0
+        lines = data.partition(b"\r\n\r\n")[0].split(b"\r\n")
+        if not plain or len(lines) > _MOST_LINES or max(map(len, lines)) > _LONGEST_LINE:
+            raise InvalidRequest("a WebSocket begins with a small GET request without a body")
+        if not data.endswith(b"\r\n\r\n"):
+            raise InvalidRequest("a WebSocket's client waits for the answer to its first request")
+        self._websocket = self._clients.upgrade(self)
+        self._held = b""
+        self.deadline = self._loop.time() + self._limits.header_timeout
+        self._websocket.connection_made(self.transport)
+        self._websocket.data_received(data)
+
+    def _expire_websocket(self, websocket: WebSocketProtocol) -> None:
+        """It has to have begun by now, but may wait for its instance."""
+        if not websocket.handshake_initiated or self.transport.is_closing():
+            self.transport.abort()
+        self.deadline = float("inf")

@@ -21,8 +21,9 @@ from llamactl.core.errors import (
     LlamactlError,
     ModelNotFound,
     OriginNotAllowed,
+    Unauthenticated,
 )
-from llamactl.core.keys import ANYONE, Caller
+from llamactl.core.keys import ANYONE, GUEST, Caller
 from llamactl.policy.access import KeyRing, host_allowed, identify, origin_allowed
 from llamactl.proxy.doors import (
     Door,
@@ -107,13 +108,22 @@ class Entry:
         head = request.head
         if self._is_preflight(head):
             return self._management, ANYONE
-        if head.path.startswith("/v1/") or head.path in self.house.paths.by_model:
+        if self._names_model(head):
             caller = self._caller(request, required=self._access.inference_auth)
             if head.path.startswith("/v1/models") and head.path[10:11] in ("", "/"):
                 return ModelsDoor(self.house, caller, head), caller
             return ModelDoor(self.house, caller, head), caller
         found = self._instance_door(request)
+        if found is None and head.has_body and self._access.management_auth:
+            identify(head.fields, self._keys, time.time())  # before the body is read
         return found or (self._management, ANYONE)
+
+    def _names_model(self, head: RequestHead) -> bool:
+        return head.path.startswith("/v1/") or head.path in self.house.paths.by_model
+
+    def _is_for_engine(self, head: RequestHead) -> bool:
+        raw = head.raw_path
+        return self._names_model(head) or bool(_RAW.match(raw) or _BASE.match(raw))
 
     def _instance_door(self, request: Request) -> tuple[InstanceDoor, Caller] | None:
         head = request.head
@@ -152,10 +162,12 @@ class Entry:
                 "name or an address, or add it to server.allowed_hosts"
             )
         if b"origin" in fields or b"sec-fetch-site" in fields:
-            self._check_page(fields, host)
+            navigates = fields.get(b"sec-fetch-mode") == b"navigate"
+            opens_page = navigates and not self._is_for_engine(head)
+            self._check_page(fields, host, opens_page=opens_page)
 
-    def _check_page(self, fields: Mapping[bytes, bytes], host: bytes) -> None:
-        """The page that a browser says a request comes from."""
+    def _check_page(self, fields: Mapping[bytes, bytes], host: bytes, *, opens_page: bool) -> None:
+        """The page that a browser says a request comes from. `opens_page`: a link led to ours."""
         if b"origin" in fields:
             origin = fields[b"origin"].decode("latin-1")
             origins = self._access.origins
@@ -164,10 +176,7 @@ class Entry:
                     f"pages from {origin[:200]!r} may not call this server; "
                     "add the origin to server.allowed_origins"
                 )
-        elif (
-            fields[b"sec-fetch-site"] == b"cross-site"
-            and fields.get(b"sec-fetch-mode") != b"navigate"
-        ):
+        elif fields[b"sec-fetch-site"] == b"cross-site" and not opens_page:
             raise OriginNotAllowed("pages from another site may not call this server")
 
     def _is_preflight(self, head: RequestHead) -> bool:
@@ -175,10 +184,14 @@ class Entry:
         return asks and bool(self._access.origins)
 
     def _caller(self, request: Request, *, required: bool) -> Caller:
-        """Raises Unauthenticated for no key where one is required, and for a wrong one."""
-        caller = ANYONE
-        if required:
+        """Raises Unauthenticated where a key is required and none, or a wrong one, is shown."""
+        try:
             caller = identify(request.head.fields, self._keys, time.time())
+        except Unauthenticated:
+            if required:
+                raise
+            # open to inference alone: no more than an inference key may do
+            caller = GUEST if self._access.management_auth else ANYONE
         request.private = caller.management
         origin = request.head.fields.get(b"origin")
         if origin is not None and self._access.origins:

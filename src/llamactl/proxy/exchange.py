@@ -29,7 +29,7 @@ from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import Request, error_answer
 from llamactl.proxy.upstream import Connection
 
-_HIGH_WATER = 1 << 18  # bytes of a request that wait for its instance before reading pauses
+_BODILESS = (b"GET", b"HEAD", b"OPTIONS")  # some engines read no body of these
 _MOST_SENDS = 2  # a request that kills engines must not kill in a loop
 log = logger("proxy")
 
@@ -80,8 +80,6 @@ class Exchange:
                 self.watcher.feed(data)
             if self._upstream is None or self._body.on_disk:
                 self._body.keep(data)
-                if self._body.size > _HIGH_WATER:
-                    self._down.pause_reading()
                 return
             self._body.came(data)
         except LlamactlError as error:
@@ -232,7 +230,8 @@ class Exchange:
     # The answer, from the engine's connection.
 
     def answered(self, head: AnswerHead, length: int) -> None:
-        self._body.forget()
+        if not self._body.on_disk:
+            self._body.forget()
         request, relay = self._request, self._relay
         extra = b"%bx-request-id: %b\r\n" % (relay.response_lines, request.id)
         if request.cors:
@@ -257,7 +256,10 @@ class Exchange:
             self._down.write(ending)
         connection, self._upstream = self._upstream, None
         if connection is not None:
-            if self._request.complete:
+            head = self._request.head
+            # an engine that reads no body here would take it for the next request
+            unread = self._body.size and head.method in _BODILESS
+            if self._request.complete and not self._body.on_disk and not unread:
                 self._relay.pool.release(connection)
             else:
                 connection.close()  # it answered early, and waits for a body that we drop
@@ -297,7 +299,7 @@ class Exchange:
         self._congested = True
         if not self._request.complete:
             self._down.pause_reading()
-            self._down.deadline = self._relay.now() + self._relay.timeouts.stream_idle
+        self._down.deadline = self._relay.now() + self._relay.timeouts.stream_idle
 
     def resume_sending(self) -> None:
         self._congested = False
@@ -317,6 +319,8 @@ class Exchange:
             self._upstream.resume_reading()
 
     def gone(self) -> None:
+        if self._done:
+            return
         asked = self._upstream is not None and self._request.complete
         if asked and self._answer is None and self._leased and self._ready is not None:
             self._leased = False  # the engine may go on with it
@@ -332,8 +336,16 @@ class Exchange:
 
     def expired(self) -> None:
         seconds = self._relay.timeouts
-        waited = seconds.stream_idle if self._answer else seconds.first_byte
-        self.fail(UpstreamSilent(f"the engine sent nothing for {waited:g} s"))
+        if self._congested:
+            error = UpstreamSilent(f"the engine took nothing for {seconds.stream_idle:g} s")
+        elif self._answer is not None and not self._down.writable:
+            log.warning("client_stuck", id=self._request.name, seconds=seconds.stream_idle)
+            self._down.cut()
+            return
+        else:
+            waited = seconds.stream_idle if self._answer else seconds.first_byte
+            error = UpstreamSilent(f"the engine sent nothing for {waited:g} s")
+        self.fail(error)
 
     def refuse(self, error: LlamactlError) -> None:
         """Answer with an error of ours; only before the engine's answer began."""

@@ -58,7 +58,8 @@ class RequestHead:
         self.keep_alive = parsed.keep_alive and not self.http_1_0
         self.fields = fields = dict(parsed.headers)
         self.chunked = b"transfer-encoding" in fields
-        if self.chunked and (fields[b"transfer-encoding"].lower() != b"chunked" or self.http_1_0):
+        codings = [value.lower() for name, value in parsed.headers if name == b"transfer-encoding"]
+        if self.chunked and (codings != [b"chunked"] or self.http_1_0):
             raise InvalidRequest("the only Transfer-Encoding that is read here is chunked")
         self.sized = b"content-length" in fields
         self.length = int(fields.pop(b"content-length", 0))
@@ -104,7 +105,10 @@ class AnswerHead:
         self.keep_alive = parsed.keep_alive
         self.sized = b"content-length" in fields
         self.length = int(fields.get(b"content-length", 0))
-        self.chunked = fields.get(b"transfer-encoding", b"").lower() == b"chunked"
+        self.chunked = b"transfer-encoding" in fields
+        codings = [value.lower() for name, value in parsed.headers if name == b"transfer-encoding"]
+        if self.chunked and codings != [b"chunked"]:
+            raise httptools.HttpParserError("a transfer coding other than chunked")
         self.bodiless = self.status in _BODILESS
         self.event_stream = fields.get(b"content-type", b"").startswith(b"text/event-stream")
         self.encoded = b"content-encoding" in fields

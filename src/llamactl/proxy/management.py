@@ -17,7 +17,9 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from llamactl.core.errors import BodyTooLarge, LlamactlError
+from llamactl.observe import logger
 from llamactl.proxy.account import Account
+from llamactl.proxy.clients import WebSocketProtocol
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.heads import Headers
 from llamactl.proxy.request import Request, error_answer
@@ -25,6 +27,7 @@ from llamactl.proxy.request import Request, error_answer
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 AsgiApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+log = logger("proxy")
 _MOST_BODY = 16 << 20  # bytes
 
 
@@ -47,18 +50,21 @@ class Asgi:
         )
         self._config.load()
 
-    def websocket(self, down: Downstream) -> asyncio.Protocol:
+    def websocket(self, down: Downstream) -> WebSocketProtocol:
         """A protocol that takes the connection over; it is to be fed the request."""
         made = self._config.ws_protocol_class(  # type: ignore[misc, call-arg]
             config=self._config, server_state=self._state, app_state={}
         )
-        assert isinstance(made, asyncio.Protocol)
-        return made
+        return cast(WebSocketProtocol, made)
 
     def close(self) -> None:
         """Close WebSockets; requests end by themselves."""
         for connection in list(self._state.connections):
-            connection.shutdown()
+            try:
+                connection.shutdown()
+            except Exception as exc:  # one that cannot say good-bye must not keep us here
+                log.failure("websocket_not_closed", exc)
+                connection.transport.abort()
 
 
 class ManagementCall:

@@ -16,6 +16,7 @@ from llamactl.policy.body import ModelScanner, checked_model, model_of_json
 from llamactl.proxy.heads import RequestHead
 
 _LONGEST_MODEL = 4096
+_LONGEST_BOUNDARY = 70  # RFC 2046, 5.1.1
 _MOST_PARTS = 1000  # before the model
 
 
@@ -99,7 +100,9 @@ class MultipartModel:
         self._parts = 0
         self._name = self._header = b""
         self._value = b""
-        self._is_disposition = False
+        self._field_name = b""
+        if len(boundary) > _LONGEST_BOUNDARY:
+            raise MalformedBody(f"the boundary is longer than {_LONGEST_BOUNDARY} bytes")
         self._parser = MultipartParser(
             boundary,
             {

@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from llamactl.core.errors import LlamactlError, NotRunning, UpstreamUnreachable
 from llamactl.core.routes import ReadyInstance
@@ -29,6 +29,10 @@ class Close(IntEnum):
 
     NORMAL = 1000
     POLICY = 1008
+    INTERNAL = 1011
+
+
+_SENT_AS = {0: Close.NORMAL, 1005: Close.NORMAL, 1006: Close.INTERNAL}  # not to be sent themselves
 
 
 class WebSockets:
@@ -74,7 +78,7 @@ async def relay_websocket(
             compression=None,
             proxy=None,
         )
-    except (OSError, InvalidHandshake, TimeoutError) as exc:
+    except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as exc:
         raise UpstreamUnreachable(f"the engine refused the WebSocket: {exc}") from exc
     async with upstream:
         await receive()  # websocket.connect
@@ -96,7 +100,7 @@ async def _down(upstream: ClientConnection, send: Send) -> None:
             await send({"type": "websocket.send", kind: message})
     except ConnectionClosed:
         pass
-    code = upstream.close_code or Close.NORMAL
+    code = _SENT_AS.get(upstream.close_code or 0, upstream.close_code)
     await send({"type": "websocket.close", "code": code, "reason": upstream.close_reason or ""})
 
 
