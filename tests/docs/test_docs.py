@@ -11,12 +11,13 @@ from llamactl.core.lifecycle import to_mermaid
 
 ROOT = Path(__file__).parents[2]
 LONGEST = 300  # lines of a module
-# Longer for a reason: a table of two hundred flags; a state machine, and a
-# request's life between two connections, each in one place
+# Longer for a reason: a table of two hundred flags; a state machine, a
+# connection's callbacks, a request's life between two connections, each in one place
 LONGER = {
     "engine/flags.py": 460,
     "core/lifecycle.py": 400,
-    "proxy/exchange.py": 400,
+    "proxy/downstream.py": 350,
+    "proxy/exchange.py": 410,
 }
 
 

@@ -12,7 +12,7 @@ Takes llama-server's flags. A request whose JSON body has a `script` is answered
 
 `/slots` tells how many scripts are being played. Any other request is answered with a JSON
 account of what arrived, byte for byte. With a header `X-Wait-For: NAME` its body is read only
-after a request to `/signal/NAME` came.
+after a request to `/signal/NAME` came, with `X-Early: 1` it is answered before that.
 """
 
 from __future__ import annotations
@@ -88,12 +88,22 @@ async def play(script: list[list[object]], writer: asyncio.StreamWriter) -> bool
     return True
 
 
-async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-    global served, working  # noqa: PLW0603  one process, one count
-    head = (await reader.readuntil(b"\r\n\r\n"))[:-2]
+async def before_the_body(head: bytes, writer: asyncio.StreamWriter) -> bool:
+    """True if the request is answered already."""
+    early = b"x-early: 1" in head
+    if early:
+        writer.write(OK % (2, b"{}"))
+        await writer.drain()
     if b"x-wait-for: " in head:
         name = head.partition(b"x-wait-for: ")[2].partition(b"\r\n")[0]
         await signals[name.decode()].wait()
+    return early
+
+
+async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    global served, working  # noqa: PLW0603  one process, one count
+    head = (await reader.readuntil(b"\r\n\r\n"))[:-2]
+    early = await before_the_body(head, writer)
     chunks = [chunk async for chunk in body_of(reader, head)]
     body = b"".join(chunks)
     target = head.split(b" ")[1].decode("latin-1")
@@ -117,6 +127,8 @@ async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         writer.write(OK % (len(seen), seen))
         return True
     served += 1
+    if early:
+        return True
     try:
         script = json.loads(body).get("script") if body[:1] == b"{" else None
     except ValueError:

@@ -42,6 +42,7 @@ def test_a_length_may_be_written_in_any_way(line: str) -> None:
         ["Transfer-Encoding: gzip, chunked"],
         ["Transfer-Encoding: chunked, chunked"],
         ["Transfer-Encoding: identity"],
+        ["Transfer-Encoding: gzip", "Transfer-Encoding: chunked"],
         ["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"],
         ["Content-Length: -1"],
         ["Content-Length: 1e3"],
@@ -94,3 +95,5 @@ def test_answers_share_a_head_too() -> None:
     assert (length, longer) == (5, 6)
     with pytest.raises(httptools.HttpParserError):
         answer_head(head("Content-Length: 5", "Content-Length: 6", first="HTTP/1.1 200 OK"))
+    with pytest.raises(httptools.HttpParserError):
+        answer_head(head("Transfer-Encoding: gzip, chunked", first="HTTP/1.1 200 OK"))

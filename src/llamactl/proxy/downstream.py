@@ -21,7 +21,7 @@ from llamactl.observe import logger
 from llamactl.proxy.chunks import ChunkedBody
 from llamactl.proxy.clients import Clients, WebSocketProtocol
 from llamactl.proxy.heads import RequestHead, request_head
-from llamactl.proxy.request import REFUSED, Handler, Request, error_answer
+from llamactl.proxy.request import Handler, Request, error_answer
 
 _MOST_LINES, _LONGEST_LINE = 128, 8000  # of a WebSocket's first request: `websockets` stops there
 _LINGER_S = 2.0  # how long what is still sent after a refusal is read and dropped
@@ -44,6 +44,7 @@ class Downstream(asyncio.Protocol):
         self._chunks: ChunkedBody | None = None  # of the present request
         self._reading = True
         self._ending = False
+        self._full = False  # reading pauses because of what was sent ahead
         self._turning = False  # a request that was sent ahead is next
         self._websocket: WebSocketProtocol | None = None  # has taken over
         self.request: Request | None = None
@@ -128,7 +129,14 @@ class Downstream(asyncio.Protocol):
         """Keep what was sent ahead."""
         self._held += data
         if len(self._held) > _MOST_AHEAD:
+            self._full = True
             self.pause_reading()
+
+    def _make_room(self) -> None:
+        """Read on, if we stopped because of what was sent ahead."""
+        if self._full and len(self._held) <= _MOST_AHEAD:
+            self._full = False
+            self.resume_reading()
 
     def _begin(self, data: bytes) -> None:
         """The beginning of a request, or of the rest of its head. Raises LlamactlError."""
@@ -156,6 +164,7 @@ class Downstream(asyncio.Protocol):
             self._left, complete = length - len(body), False
         elif len(body) > length:
             body, self._held = body[:length], body[length:]
+        self._make_room()
         self._serve(Request(head, length, body, complete=complete))
 
     def _wait_for_head(self, data: bytes) -> None:
@@ -164,6 +173,7 @@ class Downstream(asyncio.Protocol):
         if data and not self._held:
             self.deadline = self._loop.time() + self._limits.header_timeout
         self._held = data
+        self._make_room()
 
     def _more(self, request: Request, data: bytes) -> None:
         """More of the present request's body. Raises LlamactlError."""
@@ -186,7 +196,6 @@ class Downstream(asyncio.Protocol):
 
     def _serve(self, request: Request) -> None:
         self.request = request
-        self.handler = REFUSED
         if request.complete:
             self.deadline = float("inf")
         else:
@@ -230,6 +239,7 @@ class Downstream(asyncio.Protocol):
             self._turning = True
             self._loop.call_soon(self._go_on)
         else:
+            self._full = False
             self.resume_reading()
 
     def cut(self) -> None:
@@ -275,7 +285,6 @@ class Downstream(asyncio.Protocol):
         self._turning = not self.writable
         if self._turning or self.request is not None or not self._held:
             return
-        self.resume_reading()
         ahead, self._held = self._held, b""
         self.data_received(ahead)
 
@@ -284,7 +293,7 @@ class Downstream(asyncio.Protocol):
         request, handler = self.request, self.handler
         if request is None:
             self._fail(error)
-        elif handler is None or handler is REFUSED:
+        elif handler is None:
             self.answer(error_answer(error, request))
         else:
             handler.fail(error)

@@ -72,27 +72,6 @@ class Handler(Protocol):
         ...
 
 
-class Refusal:
-    """Serves a request that was answered before its body came: whatever still comes is dropped."""
-
-    def body(self, data: bytes) -> None: ...
-
-    def body_end(self) -> None: ...
-
-    def fail(self, error: LlamactlError) -> None: ...
-
-    def gone(self) -> None: ...
-
-    def pause_writing(self) -> None: ...
-
-    def resume_writing(self) -> None: ...
-
-    def expired(self) -> None: ...
-
-
-REFUSED = Refusal()
-
-
 def json_answer(status: int, value: object, headers: Headers) -> list[bytes]:
     """An answer of our own: its head without the last empty line, then its body."""
     body = orjson.dumps(value)
