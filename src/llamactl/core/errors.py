@@ -180,6 +180,7 @@ class UpstreamUnreachable(BackendError):
 
 class UpstreamDied(BackendError):
     code = "upstream_died"
+    retry_after = 1.0  # it is being restarted, unless it was stopped
 
 
 class UpstreamSilent(BackendError):

@@ -58,6 +58,7 @@ class Access:
 class Decision:
     """What holds for all requests with one head, until the keys change or this one expires."""
 
+    owner: Entry
     door: Door
     caller: Caller
     cors: Headers
@@ -84,7 +85,7 @@ class Entry:
         try:
             now = time.time()
             decision: Decision | None = head.decision
-            if decision is None or decision.version != self._keys.version or now >= decision.until:
+            if decision is None or not self._holds(decision, now):
                 decision = head.decision = self._decide(request)
             else:
                 request.private, request.cors = decision.caller.management, decision.cors
@@ -95,6 +96,10 @@ class Entry:
             relay.account.refused(request, error, None)
             down.answer(error_answer(error, request))
 
+    def _holds(self, decision: Decision, now: float) -> bool:
+        same = decision.owner is self and decision.version == self._keys.version
+        return same and now < decision.until
+
     def _decide(self, request: Request) -> Decision:
         """Raises what forbids it."""
         version = self._keys.version
@@ -102,7 +107,7 @@ class Entry:
         door, caller = self._door(request)
         expires = caller.key.expires_at if caller.key is not None else None
         until = math.inf if expires is None else expires
-        return Decision(door, caller, request.cors, version, until)
+        return Decision(self, door, caller, request.cors, version, until)
 
     def _door(self, request: Request) -> tuple[Door, Caller]:
         head = request.head

@@ -201,7 +201,8 @@ class Exchange:
             return
         if self._body_chunked:
             connection.write(b"0\r\n\r\n")
-        self._expect(self._relay.timeouts.first_byte)
+        if self._answer is None:
+            self._expect(self._relay.timeouts.first_byte)
 
     def _died(self, reason: str, *, stale: bool) -> None:
         """The engine is gone before the first byte of its answer: once more, if that is safe."""
