@@ -7,6 +7,7 @@ import json
 import socket
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -150,3 +151,27 @@ def test_a_broken_off_answer_is_not_counted_as_left_by_its_client(server: Served
         assert to_end(connection).endswith(b"half")
 
     assert abandoned() == before
+
+
+def test_a_websocket_whose_client_leaves_the_queue_is_forgotten(
+    server: Served, tmp_path: Path
+) -> None:
+    create_fake(server, tmp_path, "sleeper", model="slow", start=False)
+
+    def waiting() -> float:
+        rows = server.request("GET", "/metrics").text.splitlines()
+        row = next(r for r in rows if r.startswith("llamactl_requests_waiting_for_a_start"))
+        return float(row.rpartition(" ")[2])
+
+    with raw(server) as connection:
+        connection.sendall(
+            b"GET /v1/realtime?model=sleeper HTTP/1.1\r\nHost: localhost\r\n"
+            b"Authorization: Bearer %b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            % server.key.encode()
+        )
+        while waiting() == 0:
+            pass
+    while waiting():
+        pass
+    server.request("DELETE", "/api/v1/instances/sleeper")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from enum import IntEnum
 from typing import Any
 
@@ -47,6 +47,7 @@ class WebSockets:
         head = RequestHead(b"".join([b"GET %b HTTP/1.1\r\n" % target, *lines, b"\r\n"]))
         request = Request(head, 0, b"", complete=True)
         relay = self._entry.house.relay
+        await receive()  # websocket.connect
         try:
             passage = self._entry.websocket_passage(request)
             route, path = passage.route, passage.path
@@ -54,7 +55,9 @@ class WebSockets:
             if ready is None and not passage.may_start:
                 raise NotRunning(f"{route.name} is not running; start it first")
             if ready is None:
-                ready = await relay.starter.ensure_ready(route.name)
+                ready = await _unless_left(relay.starter.ensure_ready(route.name), receive)
+            if ready is None:
+                return
             with relay.leases.hold(route.id):
                 await relay_websocket(scope, receive, send, ready, path.decode("latin-1"))
         except LlamactlError as error:
@@ -81,7 +84,6 @@ async def relay_websocket(
     except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as exc:
         raise UpstreamUnreachable(f"the engine refused the WebSocket: {exc}") from exc
     async with upstream:
-        await receive()  # websocket.connect
         await send({"type": "websocket.accept", "subprotocol": upstream.subprotocol})
         down = asyncio.ensure_future(_down(upstream, send))
         up = asyncio.ensure_future(_up(upstream, receive))
@@ -91,6 +93,19 @@ async def relay_websocket(
             down.cancel()
             up.cancel()
             await asyncio.gather(down, up, return_exceptions=True)
+
+
+async def _unless_left(
+    work: Coroutine[Any, Any, ReadyInstance], receive: Receive
+) -> ReadyInstance | None:
+    """Cancel the work, and return None, if the client leaves first."""
+    job, left = asyncio.ensure_future(work), asyncio.ensure_future(receive())
+    try:
+        await asyncio.wait({job, left}, return_when=asyncio.FIRST_COMPLETED)
+        return job.result() if job.done() else None
+    finally:
+        job.cancel()
+        left.cancel()
 
 
 async def _down(upstream: ClientConnection, send: Send) -> None:
