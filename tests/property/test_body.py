@@ -113,3 +113,12 @@ def test_malformed_bodies_are_refused(body: bytes) -> None:
 def test_no_model_is_refused(body: bytes) -> None:
     with pytest.raises(ModelMissing):
         model_of_json(body)
+
+
+def test_a_body_of_brackets_is_given_up() -> None:
+    """Each costs a step of ours, in which nobody else is served."""
+    scanner = ModelScanner()
+    scanner.feed(b'{"x": [')
+    with pytest.raises(MalformedBody, match="more than 1,000,000"):
+        for _ in range(60):
+            scanner.feed(b"[]," * 10_000)

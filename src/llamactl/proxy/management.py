@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, cast
 
@@ -28,6 +29,7 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 AsgiApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 log = logger("proxy")
+_STUCK_S = 600.0  # without a byte taken by the client
 _MOST_BODY = 16 << 20  # bytes
 
 
@@ -164,9 +166,11 @@ class ManagementCall:
 
     def pause_writing(self) -> None:
         self._flow.pause_writing()
+        self._down.deadline = asyncio.get_running_loop().time() + _STUCK_S
 
     def resume_writing(self) -> None:
         self._flow.resume_writing()
+        self._down.deadline = math.inf
 
     def expired(self) -> None:
         self._down.cut()
