@@ -286,9 +286,7 @@ class Exchange:
         self._settle()
         answer = self._answer
         if answer is not None:
-            self._relay.account.relayed(
-                self._request, self._route, answer, self._body.size, whole=False
-            )
+            self._count(answer, whole=False)
         if answer is None or not answer.can_tell:
             self._down.cut()
             return

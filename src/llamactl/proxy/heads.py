@@ -51,23 +51,21 @@ class RequestHead:
         except httptools.HttpParserError as exc:
             raise InvalidRequest(f"this is not HTTP as we accept it: {exc}") from exc
         self.method = parsed.method
-        self.target = parsed.target
         if parsed.version not in ("1.0", "1.1"):
             raise InvalidRequest(f"HTTP/{parsed.version} is not spoken here; use HTTP/1.1")
         self.http_1_0 = parsed.version == "1.0"
         self.keep_alive = parsed.keep_alive and not self.http_1_0
         self.fields = fields = dict(parsed.headers)
         self.chunked = b"transfer-encoding" in fields
-        codings = [value.lower() for name, value in parsed.headers if name == b"transfer-encoding"]
-        if self.chunked and (codings != [b"chunked"] or self.http_1_0):
+        if self.chunked and (parsed.codings != [b"chunked"] or self.http_1_0):
             raise InvalidRequest("the only Transfer-Encoding that is read here is chunked")
         self.sized = b"content-length" in fields
         self.length = int(fields.pop(b"content-length", 0))
         self.headers = [header for header in parsed.headers if header[0] != b"content-length"]
         self.websocket = parsed.upgrade and fields.get(b"upgrade", b"").lower() == b"websocket"
-        raw, _, self.query = self.target.partition(b"?")
-        if raw[:1] != b"/" or b"#" in self.target:
-            raw, self.query = _of_absolute_form(self.target)
+        raw, _, self.query = parsed.target.partition(b"?")
+        if raw[:1] != b"/" or b"#" in parsed.target:
+            raw, self.query = _of_absolute_form(parsed.target)
         self.raw_path = raw
         self.path = unquote(raw.decode("latin-1")) if b"%" in raw else raw.decode("latin-1")
         given = fields.get(b"x-request-id", b"")
@@ -106,8 +104,7 @@ class AnswerHead:
         self.sized = b"content-length" in fields
         self.length = int(fields.get(b"content-length", 0))
         self.chunked = b"transfer-encoding" in fields
-        codings = [value.lower() for name, value in parsed.headers if name == b"transfer-encoding"]
-        if self.chunked and codings != [b"chunked"]:
+        if self.chunked and parsed.codings != [b"chunked"]:
             raise httptools.HttpParserError("a transfer coding other than chunked")
         self.bodiless = self.status in _BODILESS
         self.event_stream = fields.get(b"content-type", b"").startswith(b"text/event-stream")
@@ -173,6 +170,10 @@ class _Parsed:
             del self._parser
         if self._heads != 1:
             raise httptools.HttpParserError("the head has no end")
+
+    @property
+    def codings(self) -> list[bytes]:
+        return [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
 
     def on_url(self, url: bytes) -> None:
         self.target += url

@@ -76,11 +76,10 @@ class ManagementCall:
         self._app = asgi.http
         self._down = down
         self._account = account
-        self._status = 0
+        self._status = 0  # until its answer begins
         self._request = request
         self._flow = FlowControl(down.transport)
         self._size = 0
-        self._began = False
         self._cycle = RequestResponseCycle(
             scope={
                 "type": "http",
@@ -119,7 +118,7 @@ class ManagementCall:
     ) -> None:
         async def note(message: Any) -> None:
             if message["type"] == "http.response.start":
-                self._status, self._began = message["status"], True
+                self._status = message["status"]
             await send(message)
 
         await self._app(scope, receive, note)
@@ -154,7 +153,7 @@ class ManagementCall:
 
     def fail(self, error: LlamactlError) -> None:
         self.gone()
-        if self._began:
+        if self._status:
             self._down.cut()
         else:
             self._down.answer(error_answer(error, self._request))
