@@ -15,9 +15,11 @@ from llamactl.config import Settings
 from llamactl.control import recovery
 from llamactl.control.instances import Instances
 from llamactl.control.keys import Keys
+from llamactl.control.memory import Memory
 from llamactl.control.on_demand import OnDemand
 from llamactl.control.registry import Registry
-from llamactl.control.scheduler import Scheduler
+from llamactl.control.scheduler import EvictionRules, Scheduler
+from llamactl.control.story import Story
 from llamactl.core.errors import DataDirUnusable, EngineMissing
 from llamactl.core.routes import RouteTable
 from llamactl.observe import Meters
@@ -98,13 +100,23 @@ class Application:
         self._database = Database(settings.database_url)
         self._store = SqlInstanceStore(self._database, settings.instances.event_retention)
         self.ring = KeyRing(self.data_dir.management_keys())
-        self._machine = LocalMachine(settings, self._store, self.leases, environ, soft_files)
+        self.story = Story(self._store)
+        self._machine = LocalMachine(settings, self.story, self.leases, environ, soft_files)
         self._registry = Registry(self._publish)
-        self.scheduler = Scheduler(lambda: self._registry, self.leases, _limits(settings))
+        self.scheduler = Scheduler(
+            self.leases,
+            self.story,
+            _limits(settings),
+            EvictionRules(
+                for_requests=settings.instances.enable_lru_eviction,
+                patience=settings.instances.eviction_drain_timeout,
+            ),
+        )
         self.leases.on_free = self.scheduler.poke
         self.instances = Instances(
-            self._registry, self.scheduler, self._store, self._machine, settings
-        )
+            self._registry, self.scheduler, self._store, self._machine, Memory(), self.story,
+            settings,
+        )  # fmt: skip
         self.keys = Keys(self.ring, SqlKeyStore(self._database), self._registry)
         self.engine = CommandEngineProbe(settings.backends.llama_cpp)
         self._on_demand = OnDemand(self._registry, self.scheduler, settings)
@@ -115,7 +127,7 @@ class Application:
         api = build_api(
             Services(
                 self.settings, self.instances, self.keys, self.ring, self.engine,
-                Numbers(self._meters, scrape, self.leases.count, self._gauges),
+                self.story, Numbers(self._meters, scrape, self.leases.count, self._gauges),
             )
         )  # fmt: skip
         return Front(
@@ -179,7 +191,7 @@ def _limits(settings: Settings) -> Limits:
     given = settings.instances
     running = given.max_running_instances
     groups = {name: n for name, n in given.group_limits.items() if n >= 0}
-    return Limits(running if running >= 0 else None, groups)
+    return Limits(running if running >= 0 else None, groups, min_residency=given.min_residency)
 
 
 def _engine_paths() -> EnginePaths:

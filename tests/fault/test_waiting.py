@@ -64,7 +64,7 @@ def test_a_request_waits_no_longer_than_it_may_while_the_load_goes_on(tmp_path: 
 
 
 def test_a_full_queue_is_said_at_once(tmp_path: Path) -> None:
-    with serve(folder(tmp_path, "instances: {max_queued_requests: 2}\n")) as server:
+    with serve(folder(tmp_path, "instances: {max_queue: 2}\n")) as server:
         slow(server, tmp_path)
         body = json.dumps({"model": "slow"}).encode()
         with raw(server) as one, raw(server) as two:

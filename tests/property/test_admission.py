@@ -3,67 +3,216 @@
 from __future__ import annotations
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given
 
-from llamactl.policy.admission import Admit, Evict, Limits, Occupant, Refuse, Wait, admit
+from llamactl.core.memory import Need
+from llamactl.policy.admission import (
+    Admit,
+    Candidate,
+    Evict,
+    Limits,
+    Occupant,
+    Refuse,
+    Standing,
+    Wait,
+    admit,
+    schedule,
+)
 
+sizes = st.integers(0, 3)
+needs = st.builds(
+    Need,
+    ram=sizes,
+    shared=st.dictionaries(st.sampled_from(["m", "n"]), st.just(2), max_size=2),
+    gpus=st.dictionaries(st.sampled_from(["gpu0", "gpu1"]), sizes, max_size=2),
+)
+times = st.integers(0, 4).map(float)
 occupants = st.lists(
     st.builds(
         Occupant,
         id=st.text("abcdef", min_size=1, max_size=2),
         name=st.text("ab", min_size=1, max_size=2),
+        standing=st.sampled_from(Standing),
         group=st.sampled_from(["", "g", "h"]),
-        last_used=st.integers(0, 2).map(float),
-        busy=st.booleans(),
+        need=needs,
+        priority=st.integers(0, 1),
         pinned=st.sampled_from([False, False, True]),
-        leaving=st.sampled_from([False, False, True]),
+        ready_at=times,
+        last_used=times,
+        load_s=times,
     ),
     unique_by=lambda o: o.id,
     max_size=6,
+)
+candidates = st.builds(
+    Candidate,
+    id=st.text("xyz", min_size=3, max_size=5),
+    name=st.just("new"),
+    group=st.sampled_from(["", "g"]),
+    need=needs,
+    may_evict=st.booleans(),
+    takes_turns=st.booleans(),
+    not_before=st.sampled_from([0.0, 0.0, 3.0]),
 )
 limits = st.builds(
     Limits,
     running=st.one_of(st.none(), st.integers(0, 5)),
     groups=st.dictionaries(st.sampled_from(["g", "h"]), st.integers(0, 3)),
+    ram=st.one_of(st.none(), st.integers(0, 12)),
+    gpus=st.dictionaries(st.sampled_from(["gpu0", "gpu1"]), st.integers(0, 6)),
+    min_residency=times,
 )
 
 
-def fits(group: str, others: list[Occupant], limit: Limits) -> bool:
+def fits(new: Candidate, others: list[Occupant], limit: Limits) -> bool:
     """The test's own view of the limits: is there room for one more?"""
-    in_group = limit.groups.get(group) if group else None
-    mine = sum(1 for o in others if o.group == group)
-    return (limit.running is None or len(others) < limit.running) and (
-        in_group is None or mine < in_group
+    everyone: list[Occupant | Candidate] = [*others, new]
+    if limit.running is not None and len(everyone) > limit.running:
+        return False
+    if new.group and sum(o.group == new.group for o in everyone) > limit.groups.get(new.group, 99):
+        return False
+    files = {f: s for o in everyone for f, s in o.need.shared.items()}
+    held = {f for o in others for f in o.need.shared}
+    more = new.need.ram + sum(s for f, s in new.need.shared.items() if f not in held)
+    ram = sum(o.need.ram for o in everyone) + sum(files.values())
+    if more and limit.ram is not None and ram > limit.ram:
+        return False
+    return all(
+        not size or sum(o.need.gpus.get(d, 0) for o in everyone) <= limit.gpus.get(d, 99)
+        for d, size in new.need.gpus.items()
     )
 
 
-@given(
-    others=occupants,
-    limit=limits,
-    group=st.sampled_from(["", "g"]),
-    may_evict=st.booleans(),
-    data=st.data(),
-)
+def may_go(one: Occupant, new: Candidate, limit: Limits, now: float) -> bool:
+    if one.pinned or one.standing in (Standing.STARTING, Standing.LEAVING):
+        return False
+    turn_over = now >= one.ready_at + max(limit.min_residency, one.load_s)
+    idle = one.standing is Standing.IDLE
+    if not new.takes_turns:
+        return idle
+    back = now >= max(one.last_used, one.ready_at) + one.load_s
+    return turn_over or (idle and back)
+
+
+@given(others=occupants, limit=limits, new=candidates, now=times, data=st.data())
 def test_admit(
-    others: list[Occupant], limit: Limits, group: str, may_evict: bool, data: st.DataObject
+    others: list[Occupant], limit: Limits, new: Candidate, now: float, data: st.DataObject
 ) -> None:
-    decision = admit("new", group, others, limit, may_evict=may_evict)
+    decision = admit(new, others, limit, now)
     by_id = {o.id: o for o in others}
+    staying = [o for o in others if o.standing is not Standing.LEAVING]
 
     shuffled = data.draw(st.permutations(others))
-    assert decision == admit("new", group, shuffled, limit, may_evict=may_evict)
+    again = admit(new, shuffled, limit, now)
+    assert type(decision) is type(again) and decision.reason
     match decision:
         case Admit():
-            assert fits(group, others, limit)
-        case Evict(victims=victims, reason=reason):
+            assert fits(new, others, limit) and now >= new.not_before
+        case Evict(victims=victims):
             gone = [by_id[v] for v in victims]
-            left = [o for o in others if o not in gone and not o.leaving]
-            assert may_evict and reason
-            assert victims and not any(v.busy or v.pinned or v.leaving for v in gone)
-            assert fits(group, left, limit)
-            assert not any(fits(group, [*left, v], limit) for v in gone), "a victim was not needed"
-        case Wait(reason=reason):
-            assert reason and not fits(group, others, limit)
-            assert fits(group, [o for o in others if o.pinned and not o.leaving], limit)
-        case Refuse(reason=reason):
-            assert reason and not fits(group, others, limit)
+            left = [o for o in staying if o not in gone]
+            assert new.may_evict and victims and not fits(new, staying, limit)
+            assert all(may_go(v, new, limit, now) for v in gone)
+            assert fits(new, left, limit)
+            assert not any(fits(new, [*left, v], limit) for v in gone), "a victim was not needed"
+        case Wait(until=until):
+            fixed = [o for o in staying if o.pinned]
+            assert now < new.not_before or not fits(new, others, limit)
+            assert until is None or until > now
+            if now >= new.not_before and not fits(new, staying, limit):
+                assert new.may_evict and fits(new, fixed, limit)
+                movable = [o for o in staying if may_go(o, new, limit, now)]
+                rest = [o for o in staying if o not in movable]
+                assert not fits(new, rest, limit), "it waits though some could go"
+        case Refuse(for_ever=for_ever):
+            assert not fits(new, others, limit) and not fits(new, staying, limit)
+            fixed = [o for o in staying if o.pinned]
+            assert for_ever or not new.may_evict or not fits(new, fixed, limit)
+            assert not for_ever or not fits(new, [], limit)
+
+
+@given(others=occupants, limit=limits, now=times, data=st.data())
+def test_a_wait_ends_at_its_time(
+    others: list[Occupant], limit: Limits, now: float, data: st.DataObject
+) -> None:
+    """Whoever waits until a time can get on then, if nothing else has changed."""
+    new = data.draw(candidates)
+    decision = admit(new, others, limit, now)
+    while isinstance(decision, Wait) and decision.until is not None:
+        assert decision.until > now
+        now = decision.until
+        decision = admit(new, others, limit, now)
+
+    moving = any(o.standing in (Standing.STARTING, Standing.LEAVING) for o in others)
+    if new.takes_turns and not moving:
+        assert not isinstance(decision, Wait)
+
+
+@given(others=occupants, limit=limits, now=times, data=st.data())
+def test_schedule_gives_no_place_twice(
+    others: list[Occupant], limit: Limits, now: float, data: st.DataObject
+) -> None:
+    queue = data.draw(st.lists(candidates, unique_by=lambda c: c.id, max_size=4))
+
+    decisions = schedule(queue, others, limit, now)
+
+    inside = list(others)
+    victims: list[str] = []
+    for new, decision in zip(queue, decisions, strict=True):
+        if isinstance(decision, Admit):
+            assert fits(new, inside, limit)
+            inside.append(Occupant(new.id, new.name, Standing.STARTING, new.group, new.need))
+        elif isinstance(decision, Evict):
+            victims += decision.victims
+    assert len(victims) == len(set(victims)), "one victim makes one place"
+
+
+def test_nobody_overtakes_where_an_earlier_one_waits_for_the_place() -> None:
+    busy = Occupant("a", "a", Standing.BUSY, ready_at=0.0)
+    limit = Limits(running=1, min_residency=100.0)
+    queue = [Candidate(i, i, may_evict=True, takes_turns=True) for i in "xyz"]
+
+    decisions = schedule(queue, [busy], limit, 1.0)
+
+    assert [type(d) for d in decisions] == [Wait] * 3
+    assert isinstance(decisions[0], Wait) and decisions[0].until == 100.0
+
+
+def test_a_busy_one_leaves_after_its_turn_and_not_before() -> None:
+    busy = Occupant("a", "a", Standing.BUSY, ready_at=10.0, load_s=2.0)
+    new = Candidate("x", "x", may_evict=True, takes_turns=True)
+    limit = Limits(running=1, min_residency=5.0)
+
+    assert admit(new, [busy], limit, 14.9) == Wait(
+        "1 instances may run at once and 1 do; the others are in use", 15.0
+    )
+    assert isinstance(admit(new, [busy], limit, 15.0), Evict)
+
+
+def test_an_idle_one_is_kept_as_long_as_loading_it_again_would_take() -> None:
+    idle = Occupant("a", "a", Standing.IDLE, ready_at=0.0, last_used=20.0, load_s=3.0)
+    new = Candidate("x", "x", may_evict=True, takes_turns=True)
+
+    assert isinstance(admit(new, [idle], Limits(1, min_residency=60.0), 22.9), Wait)
+    assert isinstance(admit(new, [idle], Limits(1, min_residency=60.0), 23.0), Evict)
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_what_never_fits_is_refused_with_the_numbers(*, gpu: bool) -> None:
+    need = Need(gpus={"gpu0": 9 << 30}) if gpu else Need(ram=9 << 30)
+    limit = Limits(ram=8 << 30, gpus={"gpu0": 8 << 30})
+
+    decision = admit(Candidate("x", "x", need=need, may_evict=True), [], limit, 0.0)
+
+    assert isinstance(decision, Refuse) and decision.for_ever
+    assert "9.00 GiB more are needed, 0 MiB of 8.00 GiB are taken" in decision.reason
+
+
+def test_instances_of_one_file_count_it_once() -> None:
+    one = Need(ram=1 << 30, shared={"file": 6 << 30})
+    first = Occupant("a", "a", Standing.BUSY, need=one)
+    second = Candidate("b", "b", need=one)
+
+    assert isinstance(admit(second, [first], Limits(ram=8 << 30), 0.0), Admit)
+    assert isinstance(admit(second, [first], Limits(ram=7 << 30), 0.0), Refuse)

@@ -13,9 +13,21 @@ from llamactl.core.lifecycle import AfterExit, Desired, State
 
 WATCHES: dict[State, tuple[Callable[[int], lc.Event], ...]] = {
     State.STARTING: (lc.BecameReady, lc.StartTimedOut),
-    State.READY: (lc.IdleElapsed,),
+    State.READY: (lc.IdleElapsed, lc.BecameUnhealthy),
     State.BACKOFF: (lc.BackoffElapsed,),
 }
+COMMANDS = (
+    lc.StartRequested(),
+    lc.StopRequested(),
+    lc.RestartRequested(),
+    lc.StopRequested(force=True),
+    lc.RestartRequested(force=True),
+)
+
+
+def may_cut(event: lc.Event) -> bool:
+    """May a process be signalled for this while requests hold it?"""
+    return getattr(event, "force", False) or isinstance(event, lc.BecameUnhealthy)
 
 
 class World(RuleBasedStateMachine):
@@ -32,6 +44,11 @@ class World(RuleBasedStateMachine):
     def handle(self, event: lc.Event) -> None:
         before = self.now
         self.now, effects = lc.step(before, event)
+        if isinstance(event, lc.Exited) and event.generation == before.generation:
+            self.leases = 0  # whoever was granted one since its death finds it broken
+        if self.now.state is State.LOST:
+            self.leases = 0  # what was under way is broken too
+        assert self.leases == 0 or lc.Terminate(before.generation) not in effects or may_cut(event)
         for effect in effects:
             match effect:
                 case lc.Spawn(generation=generation):
@@ -56,10 +73,9 @@ class World(RuleBasedStateMachine):
     def bury(self, generation: int, retry_in: float | None) -> None:
         self.alive.discard(generation)
         self.dying.discard(generation)
-        self.leases = 0
         self.mail.append(lc.Exited(generation, retry_in, self.now.restarts + 1))
 
-    @rule(command=st.sampled_from([lc.StartRequested(), lc.StopRequested(), lc.RestartRequested()]))
+    @rule(command=st.sampled_from(COMMANDS))
     def command(self, command: lc.Command) -> None:
         self.wanted = not isinstance(command, lc.StopRequested)
         self.handle(command)
@@ -128,6 +144,38 @@ class World(RuleBasedStateMachine):
 
 TestLifecycle = World.TestCase
 TestLifecycle.settings = settings(max_examples=300, deadline=None)
+
+
+def test_what_is_allowed_changes_something() -> None:
+    ready = lc.Lifecycle(State.READY, Desired.RUNNING, generation=1, epoch=2)
+    draining, _ = lc.step(ready, lc.StopRequested())
+    restarting, _ = lc.step(ready, lc.RestartRequested())
+
+    assert lc.allowed_actions(lc.Lifecycle()) == ("start", "restart")
+    assert lc.allowed_actions(ready) == ("stop", "restart")
+    assert lc.allowed_actions(draining) == ("start", "restart")
+    assert lc.allowed_actions(restarting) == ("stop",)
+    assert lc.allowed_actions(lc.Lifecycle(State.FAILED)) == ("start", "stop", "restart")
+
+
+def test_force_ends_at_once_what_a_drain_would_wait_for() -> None:
+    ready = lc.Lifecycle(State.READY, Desired.RUNNING, generation=1, epoch=2)
+    draining, _ = lc.step(ready, lc.RestartRequested())
+
+    for now in (ready, draining):
+        after, effects = lc.step(now, lc.StopRequested(force=True))
+        assert (after.state, after.after_exit) == (State.STOPPING, AfterExit.REST)
+        assert effects == (lc.Terminate(1),)
+
+
+def test_an_unhealthy_instance_is_judged_by_the_restart_policy() -> None:
+    ready = lc.Lifecycle(State.READY, Desired.RUNNING, generation=1, epoch=2)
+
+    ending, effects = lc.step(ready, lc.BecameUnhealthy(2))
+    backoff, _ = lc.step(ending, lc.Exited(1, 5.0, 1))
+
+    assert effects == (lc.Terminate(1),)
+    assert (backoff.state, backoff.restarts) == (State.BACKOFF, 1)
 
 
 def test_every_state_can_be_reached_and_left() -> None:

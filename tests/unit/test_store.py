@@ -55,7 +55,9 @@ def test_instances_survive_and_events_are_trimmed(tmp_path: Path) -> None:
         await store.add(instance)
         for epoch in range(1, 101):
             now = Lifecycle(State.FAILED, Desired.RUNNING, generation=3, epoch=epoch)
-            event = InstanceEvent(1.0, "id", 3, epoch, "Exited", State.READY, State.FAILED, "")
+            event = InstanceEvent(
+                1.0, "id", "Name", 3, epoch, "Exited", State.READY, State.FAILED, "", {"a": 1}
+            )
             await store.record(event, now, report)
         row = (await store.load())[0]
         events = await store.events("id", 1000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from llamactl import __version__
-from llamactl.api import docs, instances, keys, metrics, system
+from llamactl.api import docs, events, instances, keys, metrics, plan, system
 from llamactl.api.errors import install_error_handlers
 from llamactl.api.services import Numbers, Services
 
@@ -27,6 +27,8 @@ def build_api(services: Services) -> FastAPI:
         metrics.router,
         system.router,
         instances.router,
+        plan.router,
+        events.router,
         keys.router,
     ):
         api.include_router(router)

@@ -10,8 +10,9 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from llamactl.api.errors import answers
-from llamactl.api.schemas import EventBody, InstanceBody, event_body, instance_body
-from llamactl.api.services import GUARDS, Mine
+from llamactl.api.schemas import InstanceBody, instance_body
+from llamactl.api.services import GUARDS, Mine, Services
+from llamactl.control.registry import Member
 from llamactl.core.errors import BodyTooLarge, InvalidRequest, MalformedBody
 
 router = APIRouter(prefix="/api/v1/instances", dependencies=GUARDS, tags=["instances"])
@@ -29,6 +30,11 @@ _BODY = {
 }
 Wait = Annotated[bool, Query(description="answer when it is done, not at once")]
 Evict = Annotated[bool, Query(description="stop idle instances to make room")]
+Force = Annotated[bool, Query(description="cut requests that are being answered")]
+
+
+def _body(mine: Services, member: Member) -> InstanceBody:
+    return instance_body(member, mine.numbers.leases(member.instance.id))
 
 
 async def read_json(request: Request) -> Any:
@@ -46,12 +52,12 @@ async def read_json(request: Request) -> Any:
 
 @router.get("", responses=answers())
 async def list_instances(mine: Mine) -> list[InstanceBody]:
-    return [instance_body(member) for member in mine.instances.all()]
+    return [_body(mine, member) for member in mine.instances.all()]
 
 
 @router.get("/{name}", responses=answers(404))
 async def get_instance(name: str, mine: Mine) -> InstanceBody:
-    return instance_body(mine.instances.get(name))
+    return _body(mine, mine.instances.get(name))
 
 
 @router.post("/{name}", status_code=201, responses=answers(409, 413, 415, 500), openapi_extra=_BODY)
@@ -65,7 +71,7 @@ async def create_instance(
 ) -> InstanceBody:
     body = await read_json(request)
     member = await mine.instances.create(name, body, start=start, wait=wait, evict=evict)
-    return instance_body(member)
+    return _body(mine, member)
 
 
 @router.put("/{name}", responses=answers(404, 409, 413, 415, 500), openapi_extra=_BODY)
@@ -73,12 +79,12 @@ async def update_instance(
     name: str, request: Request, mine: Mine, wait: Wait = True
 ) -> InstanceBody:
     body = await read_json(request)
-    return instance_body(await mine.instances.update(name, body, wait=wait))
+    return _body(mine, await mine.instances.update(name, body, wait=wait))
 
 
 @router.delete("/{name}", status_code=204, responses=answers(404))
-async def delete_instance(name: str, mine: Mine) -> Response:
-    await mine.instances.delete(name)
+async def delete_instance(name: str, mine: Mine, force: Force = False) -> Response:
+    await mine.instances.delete(name, force=force)
     return Response(status_code=204)
 
 
@@ -86,33 +92,28 @@ async def delete_instance(name: str, mine: Mine) -> Response:
 async def start_instance(
     name: str, mine: Mine, wait: Wait = False, evict: Evict = False
 ) -> InstanceBody:
-    return instance_body(await mine.instances.start(name, wait=wait, evict=evict))
+    return _body(mine, await mine.instances.start(name, wait=wait, evict=evict))
 
 
 @router.post("/{name}/stop", responses=answers(404, 415))
-async def stop_instance(name: str, mine: Mine, wait: Wait = False) -> InstanceBody:
-    return instance_body(await mine.instances.stop(name, wait=wait))
+async def stop_instance(
+    name: str, mine: Mine, wait: Wait = False, force: Force = False
+) -> InstanceBody:
+    return _body(mine, await mine.instances.stop(name, wait=wait, force=force))
 
 
 @router.post("/{name}/restart", responses=answers(404, 409, 415, 500))
 async def restart_instance(
-    name: str, mine: Mine, wait: Wait = False, evict: Evict = False
+    name: str, mine: Mine, wait: Wait = False, evict: Evict = False, force: Force = False
 ) -> InstanceBody:
-    member = await mine.instances.restart(name, wait=wait, evict=evict)
-    body = instance_body(member)
+    member = await mine.instances.restart(name, wait=wait, evict=evict, force=force)
+    body = _body(mine, member)
     # a restart of something at rest is a start; the reference calls the answer "restarting"
     return (
         body
         if wait or body.status != "starting"
         else body.model_copy(update={"status": "restarting"})
     )
-
-
-@router.get("/{name}/events", responses=answers(404))
-async def list_events(
-    name: str, mine: Mine, limit: Annotated[int, Query(ge=1, le=1000)] = 100
-) -> list[EventBody]:
-    return [event_body(event) for event in await mine.instances.events(name, limit)]
 
 
 @router.get(

@@ -14,7 +14,11 @@ router = APIRouter(prefix="/api/v1/auth/keys", dependencies=GUARDS, tags=["keys"
 @router.post("", status_code=201, responses=answers(404, 415))
 async def create_key(asked: KeyRequest, mine: Mine) -> NewKeyBody:
     key, token = await mine.keys.create(
-        asked.name, asked.permission_mode, asked.instances, asked.expires_at
+        asked.name,
+        asked.permission_mode,
+        asked.instances,
+        asked.expires_at,
+        priority=asked.priority,
     )
     return NewKeyBody(**key_fields(key), key=token)
 

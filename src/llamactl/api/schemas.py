@@ -7,10 +7,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from llamactl.control.registry import Member
-from llamactl.core.events import InstanceEvent
 from llamactl.core.instance import MASK, masked
 from llamactl.core.keys import ApiKey, PermissionMode
-from llamactl.core.lifecycle import AfterExit, State
+from llamactl.core.lifecycle import AfterExit, State, allowed_actions
+from llamactl.core.memory import Need
 
 Status = Literal["stopped", "running", "failed", "starting", "stopping", "restarting"]
 _STATUS: dict[State, Status] = {
@@ -25,6 +25,31 @@ _STATUS: dict[State, Status] = {
 }
 
 
+class DrainBody(BaseModel):
+    leases: int = Field(description="requests that are still being answered")
+    ends_by: float = Field(description="Unix seconds at which they are cut")
+
+
+class FailureBody(BaseModel):
+    class_: str = Field(alias="class", serialization_alias="class")
+    advice: str
+    exit_code: int | None
+    signal: int | None
+    log_tail: list[str]
+
+
+class MemoryBody(BaseModel):
+    """Bytes that a running instance is taken to need: estimated first, then measured."""
+
+    ram: int
+    shared: int = Field(description="mapped files, which instances of one model share")
+    gpus: dict[str, int]
+
+
+def memory_body(need: Need) -> MemoryBody:
+    return MemoryBody(ram=need.ram, shared=sum(need.shared.values()), gpus=dict(need.gpus))
+
+
 class InstanceBody(BaseModel):
     name: str
     status: Status
@@ -34,6 +59,10 @@ class InstanceBody(BaseModel):
     desired: str
     since: float = Field(description="Unix seconds when the state was entered")
     message: str = Field(description="why, where there is something to say")
+    failure: FailureBody | None = Field(description="of the last process, if it failed")
+    allowed_actions: list[str] = Field(description="those that would change something now")
+    drain: DrainBody | None
+    memory: MemoryBody
     generation: int
     port: int | None
     pid: int | None
@@ -49,9 +78,11 @@ def status_of(member: Member) -> Status:
     return "restarting" if going and now.after_exit is AfterExit.SPAWN else _STATUS[now.state]
 
 
-def instance_body(member: Member) -> InstanceBody:
+def instance_body(member: Member, leases: int) -> InstanceBody:
     instance, unit = member.instance, member.unit
-    now = unit.runner.now
+    now, last = unit.runner.now, unit.last_exit
+    drains = now.state is State.DRAINING
+    ends_by = round(unit.runner.since + unit.drain_limit, 3)
     return InstanceBody(
         name=instance.name,
         status=status_of(member),
@@ -60,7 +91,11 @@ def instance_body(member: Member) -> InstanceBody:
         state=now.state,
         desired=now.desired,
         since=round(unit.runner.since, 3),
-        message=unit.last_exit.summary if unit.last_exit else "",
+        message=last.summary if last else "",
+        failure=FailureBody.model_validate(last.details()) if last else None,
+        allowed_actions=[*allowed_actions(now), "delete"],
+        drain=DrainBody(leases=leases, ends_by=ends_by) if drains else None,
+        memory=memory_body(member.need),
         generation=now.generation,
         port=unit.port,
         pid=unit.pid,
@@ -88,33 +123,16 @@ def options_body(member: Member) -> dict[str, Any]:
         body["group"] = given.group
     if given.pinned:
         body["pinned"] = True
+    if given.priority:
+        body["priority"] = given.priority
     if given.command_override:
         body["command_override"] = given.command_override
     return body
 
 
-class EventBody(BaseModel):
-    at: float = Field(description="Unix seconds")
-    event: str
-    from_state: State
-    to_state: State
-    generation: int
-    cause: str
-
-
-def event_body(event: InstanceEvent) -> EventBody:
-    return EventBody(
-        at=event.at,
-        event=event.event,
-        from_state=event.from_state,
-        to_state=event.to_state,
-        generation=event.generation,
-        cause=event.cause,
-    )
-
-
 class KeyRequest(BaseModel, extra="forbid"):
     name: str = Field(min_length=1, max_length=200)
+    priority: int = Field(0, ge=-10, le=10, description="each step doubles its share of places")
     permission_mode: PermissionMode = PermissionMode.ALLOW_ALL
     instances: list[str] = Field(default=[], max_length=10_000)
     expires_at: int | None = Field(default=None, description="Unix seconds", le=2**62)
@@ -127,6 +145,7 @@ class KeyBody(BaseModel):
     created_at: int
     expires_at: int | None
     last_used_at: int | None
+    priority: int
 
 
 class NewKeyBody(KeyBody):
@@ -139,5 +158,6 @@ class PermissionsBody(BaseModel):
 
 
 def key_fields(key: ApiKey) -> dict[str, Any]:
-    names = ("id", "name", "permission_mode", "created_at", "expires_at", "last_used_at")
+    names = ("id", "name", "permission_mode", "created_at", "expires_at", "last_used_at",
+             "priority")  # fmt: skip
     return {name: getattr(key, name) for name in names}

@@ -13,6 +13,7 @@ from fastapi.security import HTTPBearer
 from llamactl.config import Settings
 from llamactl.control.instances import Instances
 from llamactl.control.keys import Keys
+from llamactl.control.story import Story
 from llamactl.core.errors import Forbidden, UnsupportedMediaType
 from llamactl.core.interfaces import EngineProbe
 from llamactl.core.routes import ReadyInstance
@@ -37,6 +38,7 @@ class Services:
     keys: Keys
     ring: KeyRing
     engine: EngineProbe
+    story: Story
     numbers: Numbers
 
 

@@ -27,6 +27,7 @@ class FailurePattern:
     pattern: re.Pattern[str]
     failure: FailureClass
     advice: str
+    source: str  # URL
 
 
 class Backend(Protocol):
@@ -71,26 +72,68 @@ class Backend(Protocol):
         ...
 
 
-KILLED = 9
-ILLEGAL_INSTRUCTION = 4
+_SIGNALS: Mapping[int, tuple[FailureClass, str]] = {
+    4: (
+        FailureClass.ILLEGAL_INSTRUCTION,
+        "the engine was built for another processor; use a build for this one",
+    ),
+    6: (FailureClass.CRASHED, "the engine gave up with a fault of its own; see its log"),
+    7: (
+        FailureClass.CRASHED,
+        "the engine could not read its model any more; was the file changed or its disk lost?",
+    ),
+    8: (FailureClass.CRASHED, "the engine crashed; see its log, try another version of it"),
+    9: (
+        FailureClass.KILLED,
+        "somebody killed it; neither llamactl nor the kernel's OOM killer did",
+    ),
+    11: (FailureClass.CRASHED, "the engine crashed; see its log, try another version of it"),
+    15: (FailureClass.KILLED, "somebody asked it to end; llamactl did not"),
+}  # by number, https://man7.org/linux/man-pages/man7/signal.7.html
+_REPORTED = 20  # lines
 
 
 def classify(
-    backend: Backend, code: int | None, signal: int | None, log_tail: Sequence[str]
+    backend: Backend,
+    code: int | None,
+    signal: int | None,
+    log_tail: Sequence[str],
+    *,
+    oom_killed: bool = False,
 ) -> ExitReport:
-    """Name the cause of an exit from its status and the last lines of the log."""
+    """Name the cause of an exit from its status and the last lines of the log.
+
+    `oom_killed`: the kernel's OOM killer struck while it ran. 1. The kernel's word. 2. The
+    engine's own, the last first. 3. The signal. 4. The exit status.
+    """
+    reported = tuple(log_tail[-_REPORTED:])
+    failure, advice = _cause(backend, code, signal, log_tail, oom_killed=oom_killed)
+    return ExitReport(failure, code, signal, advice, reported)
+
+
+def _cause(
+    backend: Backend,
+    code: int | None,
+    signal: int | None,
+    log_tail: Sequence[str],
+    *,
+    oom_killed: bool,
+) -> tuple[FailureClass, str]:
+    if oom_killed and signal == 9:  # noqa: PLR2004
+        return (
+            FailureClass.OUT_OF_MEMORY,
+            "the kernel killed it as memory ran out: use a smaller context or model, "
+            "or let fewer instances run at once",
+        )
     for line in reversed(log_tail):
-        for pattern in backend.failure_patterns:
-            if pattern.pattern.search(line):
-                failure, advice = pattern.failure, pattern.advice
-                return ExitReport(failure, code, signal, advice, tuple(log_tail))
-    failure, advice = FailureClass.UNKNOWN, "see the instance's log"
-    if signal == KILLED:
-        failure = FailureClass.KILLED
-        advice = "somebody, or the kernel when memory ran out, killed it; check free memory"
-    elif signal == ILLEGAL_INSTRUCTION:
-        advice = "the engine was built for another processor; use a build for this one"
-    elif code in (126, 127):
-        failure = FailureClass.COMMAND_MISSING
-        advice = "the engine's command cannot be run; check its path and permissions"
-    return ExitReport(failure, code, signal, advice, tuple(log_tail))
+        for known in backend.failure_patterns:
+            if known.pattern.search(line):
+                return known.failure, known.advice
+    if signal is not None:
+        return _SIGNALS.get(signal, (FailureClass.CRASHED, "see the instance's log"))
+    if code in (126, 127):
+        return (
+            FailureClass.COMMAND_MISSING,
+            "the engine's command cannot be run; check its path and permissions",
+        )
+    return FailureClass.UNKNOWN, "see the instance's log"

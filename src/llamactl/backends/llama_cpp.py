@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from llamactl.backends.base import OPENAI_POSTS, FailurePattern
+from llamactl.backends.base import OPENAI_POSTS
+from llamactl.backends.llama_cpp_failures import PATTERNS
 from llamactl.core.errors import InvalidOption
-from llamactl.core.exits import FailureClass
 from llamactl.core.instance import OptionValue, Scalar
 
 ALIASES: Mapping[str, str] = {
@@ -94,46 +94,7 @@ class LlamaCpp:
     model_paths = frozenset(
         {"/props", "/slots", *(path for path in _POSTS if not path.startswith("/v1/"))}
     )
-    failure_patterns: Sequence[FailurePattern] = (
-        # ggml/src/gguf.cpp, gguf_init_from_file
-        FailurePattern(
-            re.compile(r"failed to open GGUF file|No such file or directory.*\.gguf"),
-            FailureClass.MODEL_MISSING,
-            "the model file cannot be opened; check the path in `model`",
-        ),
-        # ggml/src/gguf.cpp, gguf_init_from_file_impl
-        FailurePattern(
-            re.compile(r"invalid magic characters|failed to read (magic|key-value|tensor)"),
-            FailureClass.MODEL_INVALID,
-            "the file is not a complete GGUF model; download it again",
-        ),
-        # src/llama-model-loader.cpp
-        FailurePattern(
-            re.compile(
-                r"tensor '.*' data is not within the file bounds|unknown model architecture"
-            ),
-            FailureClass.MODEL_INVALID,
-            "the model is damaged, or too new for this engine",
-        ),
-        # common/arg.cpp, common_params_parse_ex; the built-in engine's own words
-        FailurePattern(
-            re.compile(r"error: (invalid argument|while handling argument|unknown flag)", re.I),
-            FailureClass.BAD_OPTION,
-            "the engine does not accept one of the options; correct it",
-        ),
-        # tools/server/server-http.cpp
-        FailurePattern(
-            re.compile(r"couldn't bind HTTP server socket|failed to bind|Address already in use"),
-            FailureClass.PORT_TAKEN,
-            "another program took the port",
-        ),
-        # ggml/src/ggml-backend.cpp, ggml-cuda.cu
-        FailurePattern(
-            re.compile(r"out of memory|failed to allocate|cannot allocate memory", re.I),
-            FailureClass.OUT_OF_MEMORY,
-            "not enough memory: use a smaller context, a smaller model or fewer GPU layers",
-        ),
-    )
+    failure_patterns = PATTERNS
 
     def canonical(self, options: Mapping[str, OptionValue | None]) -> dict[str, OptionValue | None]:
         result: dict[str, OptionValue | None] = {}

@@ -96,7 +96,15 @@ class InstancesSettings(_Section):
     start_timeout: float = Field(1800, gt=0)  # seconds
     drain_timeout: float = Field(60, ge=0)  # seconds
     stop_timeout: float = Field(10, ge=0)  # seconds between SIGTERM and SIGKILL
-    max_queued_requests: int = Field(512, ge=1)
+    max_queue: int = Field(512, ge=1)  # requests that may wait for a start
+    queue_timeout: float = Field(0, ge=0)  # seconds to wait for a place; 0: as long as for a start
+    min_residency: float = Field(15, ge=0)  # seconds for which a busy instance is not evicted
+    eviction_drain_timeout: float = Field(600, ge=0)  # seconds that a busy victim may go on
+    drain_policy: Literal["wait", "call_off"] = "wait"  # for requests to an instance that drains
+    failure_cool_down: float = Field(30, ge=0)  # seconds until requests may start a failed one
+    health_interval: float = Field(10, gt=0)  # seconds between two looks at a ready engine
+    health_timeout: float = Field(5, gt=0)  # seconds for its answer
+    unhealthy_after: float = Field(60, gt=0)  # seconds without one until it is restarted
     event_retention: int = Field(1000, ge=1)  # rows kept for each instance
     timeout_check_interval: float = 5  # accepted for compatibility; idle is timed exactly
     group_limits: dict[str, int] = {}

@@ -11,13 +11,17 @@ from typing import TypeVar
 
 from llamactl.backends import BACKENDS
 from llamactl.config import Settings
+from llamactl.control.host import Host
+from llamactl.control.outlook import Outlook, outlook
 from llamactl.control.registry import Member, Registry
 from llamactl.control.scheduler import Scheduler
+from llamactl.control.story import Story
+from llamactl.control.waiting import BY_HAND, BY_HAND_EVICTING, Asker
 from llamactl.core.errors import InstanceLimit, NameTaken, StartFailed
 from llamactl.core.events import InstanceEvent
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance, InstanceOptions, check_name
-from llamactl.core.interfaces import InstanceStore, Machine
+from llamactl.core.interfaces import InstanceStore, Machine, MemoryBook
 from llamactl.core.lifecycle import (
     Command,
     HaltRequested,
@@ -27,6 +31,7 @@ from llamactl.core.lifecycle import (
     State,
     StopRequested,
 )
+from llamactl.policy.breaker import CLOSED
 from llamactl.policy.definition import merge, read_patch
 
 _TYPES = frozenset(BACKENDS)
@@ -44,12 +49,16 @@ class Instances:
         scheduler: Scheduler,
         store: InstanceStore,
         machine: Machine,
+        memory: MemoryBook,
+        story: Story,
         settings: Settings,
     ) -> None:
         self._registry = registry
         self._scheduler = scheduler
         self._store = store
         self._machine = machine
+        self._memory = memory
+        self._story = story
         self._settings = settings
         self._tasks: set[asyncio.Task[object]] = set()
 
@@ -59,15 +68,16 @@ class Instances:
     def get(self, name: str) -> Member:
         return self._registry.get(name)
 
-    def adopt(self, instance: Instance, now: Lifecycle, last_exit: ExitReport | None) -> Member:
+    async def adopt(
+        self, instance: Instance, now: Lifecycle, last_exit: ExitReport | None
+    ) -> Member:
         """Take an instance of the store, or a new one, into the registry."""
-        member: Member
-
-        def moved(_: Lifecycle, __: Lifecycle) -> None:
-            self._registry.refresh(member)
-            self._scheduler.moved(member)
-
-        member = Member(instance, self._machine.unit(instance, now, last_exit, moved))
+        need = await self._memory.need(instance)
+        host = Host(self._registry, self._scheduler, self._memory)
+        unit = self._machine.unit(instance, now, last_exit, host)
+        member = host.member = Member(instance, unit, need)
+        if now.state is State.FAILED:
+            member.breaker = member.breaker.failed(time.monotonic())
         self._registry.add(member)
         return member
 
@@ -100,9 +110,9 @@ class Instances:
             self._registry.free(instance.name)
             raise
         try:
-            member = self.adopt(instance, Lifecycle(), None)
+            member = await self.adopt(instance, Lifecycle(), None)
             if start:
-                await self._scheduler.place(member, may_evict=evict, wait=False)
+                await self._place(member, evict=evict)
         except BaseException:
             if member is not None:
                 self._registry.hide(instance.name)
@@ -122,26 +132,41 @@ class Instances:
     async def start(self, name: str, *, wait: bool, evict: bool) -> Member:
         """Start a stopped instance. Raises RunningLimit, or StartFailed when waited for."""
         member = self._registry.get(name)
-        await self._scheduler.place(member, may_evict=evict, wait=False)
+        await self._place(member, evict=evict)
         await self._command(member, StartRequested("asked to start"))
         if wait:
             await self._shielded(self._started(member))
         return member
 
-    async def stop(self, name: str, *, wait: bool) -> Member:
+    async def stop(self, name: str, *, wait: bool, force: bool) -> Member:
+        """`force`: without waiting for requests that are being answered."""
         member = self._registry.get(name)
-        await self._command(member, StopRequested("asked to stop"))
+        await self._command(member, StopRequested(_asked("stop", force=force), force=force))
         if wait:
             await self._shielded(member.unit.runner.wait(lambda now: now.state in _RESTING))
         return member
 
-    async def restart(self, name: str, *, wait: bool, evict: bool) -> Member:
+    async def restart(self, name: str, *, wait: bool, evict: bool, force: bool) -> Member:
         member = self._registry.get(name)
-        await self._scheduler.place(member, may_evict=evict, wait=False)
-        await self._command(member, RestartRequested("asked to restart"))
+        await self._place(member, evict=evict)
+        await self._command(member, RestartRequested(_asked("restart", force=force), force=force))
         if wait:
             await self._shielded(self._started(member))
         return member
+
+    async def _place(self, member: Member, *, evict: bool) -> None:
+        member.breaker = CLOSED  # whoever starts it by hand has seen to the cause
+        member.need = await self._memory.need(member.instance)
+        await self._scheduler.place(member, BY_HAND_EVICTING if evict else BY_HAND)
+
+    async def plan(self, name: str, *, request: bool, evict: bool) -> tuple[Member, Outlook]:
+        """What a request, or a start by hand, would do now, and why."""
+        member = self._registry.get(name)
+        member.need = await self._memory.need(member.instance)
+        evicts = self._settings.instances.enable_lru_eviction
+        by_hand = BY_HAND_EVICTING if evict else BY_HAND
+        asker = Asker(may_evict=evicts, takes_turns=evicts, waits=True) if request else by_hand
+        return member, outlook(member, asker, self._scheduler, self._settings, request=request)
 
     async def update(self, name: str, body: object, *, wait: bool) -> Member:
         """Merge a body into the definition; restart a running instance whose command changes."""
@@ -154,6 +179,8 @@ class Instances:
     async def _update(self, member: Member, changed: Instance, *, wait: bool) -> Member:
         await self._store.replace(changed)
         member.instance = changed
+        member.breaker = CLOSED
+        member.need = await self._memory.need(changed)
         restart = member.unit.redefine(changed)
         self._registry.refresh(member)
         self._scheduler.poke()
@@ -163,28 +190,31 @@ class Instances:
                 await self._started(member)
         return member
 
-    async def delete(self, name: str) -> None:
+    async def delete(self, name: str, *, force: bool) -> None:
         """Drain, stop, forget. From the first moment on, the instance is not found any more."""
         member = self._registry.get(name)
         self._registry.hide(name)
-        await self._shielded(self._delete(member))
+        await self._shielded(self._delete(member, force=force))
 
-    async def _delete(self, member: Member) -> None:
+    async def _delete(self, member: Member, *, force: bool) -> None:
         runner = member.unit.runner
-        await runner.retire("deleted")
+        await runner.retire("deleted", force=force)
         await runner.close()
         self._scheduler.started(member)
-        self._scheduler.moved(member)
+        self._scheduler.forget(member)
+        self._story.note(member, "Deleted", "deleted")
+        await self._story.settle()
         member.unit.clean()
         await self._store.remove(member.instance.id)
         self._registry.free(member.instance.name)
 
     async def events(self, name: str, limit: int) -> Sequence[InstanceEvent]:
-        return await self._store.events(self._registry.get(name).instance.id, limit)
+        return await self._story.of(self._registry.get(name).instance.id, limit)
 
     async def halt(self) -> None:
         """Stop every process, as llamactl goes down; what was wanted stays wanted."""
         self._scheduler.close()
+        self._story.close()
 
         async def one(member: Member) -> None:
             await member.unit.runner.ask(HaltRequested("llamactl shuts down"))
@@ -194,6 +224,7 @@ class Instances:
         if self._tasks:
             await asyncio.wait(self._tasks)
         await asyncio.gather(*(member.unit.runner.close() for member in self._registry))
+        await self._story.settle()
 
     async def _command(self, member: Member, command: Command) -> None:
         try:
@@ -219,6 +250,10 @@ class Instances:
             task.exception()  # whoever waited was told; nobody else is owed it
 
 
+def _asked(action: str, *, force: bool) -> str:
+    return f"asked to {action}" + (" at once" if force else "")
+
+
 def start_failed(member: Member) -> StartFailed:
     """The error for a start that ended in failure, with its story."""
     report = member.unit.last_exit
@@ -228,9 +263,5 @@ def start_failed(member: Member) -> StartFailed:
     return StartFailed(
         f"could not start {name}: {report.summary}",
         details={"class": report.failure, "advice": report.advice},
-        private={
-            "exit_code": report.code,
-            "signal": report.signal,
-            "log_tail": list(report.log_tail),
-        },
+        private=report.details(),
     )

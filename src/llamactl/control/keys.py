@@ -37,6 +37,8 @@ class Keys:
         mode: PermissionMode,
         instances: Sequence[str],
         expires_at: int | None,
+        *,
+        priority: int = 0,
     ) -> tuple[ApiKey, str]:
         """Return the key and its token, which is not to be had again."""
         if expires_at is not None and expires_at <= time.time():
@@ -46,7 +48,10 @@ class Keys:
         ids = frozenset(self._registry.get(n).instance.id for n in instances)
         key_id = f"llamactl-{secrets.token_hex(6)}"
         token = f"{key_id}.{secrets.token_urlsafe(32)}"
-        key = ApiKey(key_id, name, digest(token), mode, ids, int(time.time()), expires_at)
+        key = ApiKey(
+            key_id, name, digest(token), mode, ids, int(time.time()), expires_at,
+            priority=priority,
+        )  # fmt: skip
         await self._store.add(key)
         self._ring.add(key)
         return key, token

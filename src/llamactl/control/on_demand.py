@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import time
+from collections.abc import AsyncIterator
 
 from llamactl.config import Settings
 from llamactl.control.instances import start_failed
 from llamactl.control.registry import Member, Registry
 from llamactl.control.scheduler import Scheduler
+from llamactl.control.waiting import Asker
 from llamactl.core.errors import (
     InstanceNotFound,
     ModelNotFound,
     NotRunning,
     QueueFull,
+    QueueWaitOver,
     StartFailed,
     WaitOver,
 )
 from llamactl.core.instance import policies
-from llamactl.core.lifecycle import Desired, StartRequested, State
+from llamactl.core.keys import Caller
+from llamactl.core.lifecycle import AfterExit, Desired, StartRequested, State
 from llamactl.core.routes import ReadyInstance
 
 _DEATH_KNOWN_S = 1.0  # a process's end is known in milliseconds
 _GOING = (State.DRAINING, State.STOPPING)
+_UNSETTLED = (State.STARTING, State.BACKOFF, State.LOST)
 
 
 class OnDemand:
@@ -31,25 +38,24 @@ class OnDemand:
     def __init__(self, registry: Registry, scheduler: Scheduler, settings: Settings) -> None:
         self._registry = registry
         self._scheduler = scheduler
-        self._settings = settings
+        self._limits = settings.instances
         self.waiting = 0
 
-    async def ensure_ready(self, name: str) -> ReadyInstance:
+    async def ensure_ready(self, name: str, caller: Caller) -> ReadyInstance:
         """Return where the instance answers, after starting it if that is allowed.
 
-        Raises NotRunning, RunningLimit, StartFailed (with status 503), QueueFull or WaitOver.
+        Raises NotRunning, RunningLimit, StartFailed (with status 503), QueueFull, QueueWaitOver
+        or WaitOver.
         """
-        try:
-            member = self._registry.get(name)
-        except InstanceNotFound as exc:
-            raise ModelNotFound(exc.message) from exc
-        limits = self._settings.instances
-        if self.waiting >= limits.max_queued_requests:
+        member = self._member(name)
+        limits = self._limits
+        if self.waiting >= limits.max_queue:
             raise QueueFull(f"{self.waiting} requests are waiting for a start already; try later")
         self.waiting += 1
+        member.expected += 1
         try:
             async with asyncio.timeout(limits.on_demand_start_timeout):
-                return await self._until_ready(member)
+                return await self._until_ready(member, caller)
         except TimeoutError as exc:
             raise WaitOver(
                 f"{name} was not ready within {limits.on_demand_start_timeout:g} s "
@@ -57,6 +63,25 @@ class OnDemand:
             ) from exc
         finally:
             self.waiting -= 1
+            member.expected -= 1
+
+    def ahead(self, name: str, caller: Caller) -> int:
+        """How many instances that are waited for get their place before this one."""
+        try:
+            return self._scheduler.ahead_of(self._registry.get(name), self.asker(caller))
+        except InstanceNotFound:
+            return 0
+
+    def asker(self, caller: Caller) -> Asker:
+        """On whose behalf a request of this caller waits."""
+        key, evicts = caller.key, self._limits.enable_lru_eviction
+        return Asker(
+            key=key.id if key is not None else "",
+            weight=2.0**key.priority if key is not None else 1.0,
+            may_evict=evicts,
+            takes_turns=evicts,
+            waits=True,
+        )
 
     async def outlived(self, name: str, generation: int) -> bool:
         try:
@@ -70,7 +95,13 @@ class OnDemand:
                 )
         return runner.now.desired is Desired.RUNNING
 
-    async def _until_ready(self, member: Member) -> ReadyInstance:
+    def _member(self, name: str) -> Member:
+        try:
+            return self._registry.get(name)
+        except InstanceNotFound as exc:
+            raise ModelNotFound(exc.message) from exc
+
+    async def _until_ready(self, member: Member, caller: Caller) -> ReadyInstance:
         runner = member.unit.runner
         started = False
         while True:
@@ -78,27 +109,40 @@ class OnDemand:
             ready = member.unit.ready
             if ready is not None:
                 return ready
-            if now.state is State.STARTING:
-                started = True
-                await runner.wait(lambda n: n.state is not State.STARTING)
+            if now.state in _UNSETTLED:
+                started = started or now.state is not State.LOST
+                await runner.wait(lambda n: n.state not in _UNSETTLED)
             elif now.state is State.FAILED and started:
-                raise _unavailable(start_failed(member))
+                raise self._unavailable(member)
             elif now.state in _GOING:
-                await runner.wait(lambda n: n.state not in _GOING)
-            elif now.state is State.LOST:
-                await runner.wait(lambda n: n.state is not State.LOST)
+                await self._called_off(member)
             else:
-                await self._start(member)
+                await self._start(member, caller)
                 started = True
 
-    async def _start(self, member: Member) -> None:
-        wanted = policies(member.instance.options, self._settings.instances.defaults)
-        if not wanted.on_demand_start:
+    async def _called_off(self, member: Member) -> None:
+        """It is about to stop: wait until it did, or have it stay, as the settings say."""
+        runner = member.unit.runner
+        now = runner.now
+        may = self._limits.drain_policy == "call_off" and self._may_start(member)
+        calls_off = may and not self._scheduler.is_leaving_for_others(member)
+        if calls_off and now.state is State.DRAINING and now.after_exit is AfterExit.REST:
+            await asyncio.shield(runner.ask(StartRequested("a request called the drain off")))
+        else:
+            await runner.wait(lambda n: n.state not in _GOING)
+
+    def _may_start(self, member: Member) -> bool:
+        return policies(member.instance.options, self._limits.defaults).on_demand_start
+
+    async def _start(self, member: Member, caller: Caller) -> None:
+        if not self._may_start(member):
             raise NotRunning(
                 f"{member.instance.name} is not running and on_demand_start is off; start it first"
             )
-        evict = self._settings.instances.enable_lru_eviction
-        await self._scheduler.place(member, may_evict=evict, wait=True)
+        if member.unit.runner.now.state is State.FAILED and self._retry_after(member) > 0:
+            raise self._unavailable(member)
+        async with self._queue_time(member.instance.name):
+            await self._scheduler.place(member, self.asker(caller))
         # The place is shared by all who waited: the first of them starts, for the others the
         # command changes nothing.
         try:
@@ -106,11 +150,30 @@ class OnDemand:
         finally:
             self._scheduler.started(member)
 
+    @contextlib.asynccontextmanager
+    async def _queue_time(self, name: str) -> AsyncIterator[None]:
+        most = self._limits.queue_timeout or None
+        try:
+            async with asyncio.timeout(most) as limit:
+                yield
+        except TimeoutError as exc:
+            if not limit.expired():
+                raise
+            raise QueueWaitOver(
+                f"{name} got no place to start within {most:g} s (queue_timeout); try again, or "
+                "let more run at once"
+            ) from exc
+
     async def _command(self, member: Member) -> None:
         await member.unit.runner.ask(StartRequested("a request asked for it"))
         self._scheduler.started(member)
 
+    def _retry_after(self, member: Member) -> float:
+        return member.breaker.retry_after(time.monotonic(), self._limits.failure_cool_down)
 
-def _unavailable(error: StartFailed) -> StartFailed:
-    error.status = 503
-    return error
+    def _unavailable(self, member: Member) -> StartFailed:
+        """The story of the last failure, and when a request may try again."""
+        error = start_failed(member)
+        error.status = 503
+        error.retry_after = math.ceil(self._retry_after(member))
+        return error

@@ -7,6 +7,7 @@ import asyncio
 from llamactl.control.instances import Instances
 from llamactl.control.registry import Member
 from llamactl.control.scheduler import Scheduler
+from llamactl.control.waiting import BY_HAND
 from llamactl.core.errors import LlamactlError
 from llamactl.core.interfaces import InstanceStore, Machine, Runner, StoredInstance
 from llamactl.core.lifecycle import (
@@ -38,7 +39,7 @@ async def load(instances: Instances, store: InstanceStore, machine: Machine) -> 
 
 
 async def _load(instances: Instances, row: StoredInstance) -> Member | None:
-    member = instances.adopt(row.instance, row.lifecycle, row.last_exit)
+    member = await instances.adopt(row.instance, row.lifecycle, row.last_exit)
     runner: Runner = member.unit.runner
     state = runner.now.state
     if state is State.BACKOFF:
@@ -60,7 +61,7 @@ async def start_wanted(instances: Instances, scheduler: Scheduler, wanted: list[
 
     async def one(member: Member) -> None:
         try:
-            await scheduler.place(member, may_evict=False, wait=False)
+            await scheduler.place(member, BY_HAND)
             await member.unit.runner.ask(StartRequested("wanted on when llamactl started"))
         except LlamactlError as exc:
             log.warning("start_skipped", name=member.instance.name, reason=exc.message)

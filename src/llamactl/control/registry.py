@@ -8,15 +8,43 @@ from dataclasses import dataclass
 from llamactl.core.errors import InstanceNotFound
 from llamactl.core.instance import Instance, name_key
 from llamactl.core.interfaces import Unit
+from llamactl.core.lifecycle import Lifecycle, State
+from llamactl.core.memory import NOTHING, Need
 from llamactl.core.routes import Route, RouteTable
+from llamactl.policy.breaker import CLOSED, Breaker
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Member:
-    """One instance: its definition, and the unit that runs it."""
+    """One instance: its definition, the unit that runs it, and what was seen of it.
+
+    Times are monotonic seconds.
+    """
 
     instance: Instance
     unit: Unit
+    need: Need = NOTHING
+    breaker: Breaker = CLOSED
+    entered_at: float = 0.0  # its present state
+    load_s: float = 0.0  # how long its last load took
+    expected: int = 0  # requests that will hold it as soon as it is ready
+
+    @property
+    def not_before(self) -> float:
+        """When it may be started again by itself."""
+        now = self.unit.runner.now
+        return self.entered_at + now.retry_in if now.state is State.BACKOFF else 0.0
+
+    def moved(self, before: Lifecycle, after: Lifecycle, now: float) -> None:
+        if after.epoch == before.epoch:
+            return
+        if after.state is State.READY and before.state is State.STARTING:
+            self.load_s = now - self.entered_at
+            self.breaker = CLOSED
+        elif after.state is State.FAILED:
+            self.breaker = self.breaker.failed(now)
+        if after.state is not State.READY or before.state is not State.DRAINING:
+            self.entered_at = now  # a drain that was called off did not make it new
 
 
 class Registry:

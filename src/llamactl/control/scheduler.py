@@ -1,4 +1,4 @@
-"""Grants places to instances that want to start: first come first served, by `policy.admission`.
+"""Grants places to instances that want to start, in fair order, by `policy.admission`.
 
 Whoever starts an instance asks here. Many who want the same instance share one ticket, so that
 it is started once however many wait. A place is held from the grant until the process ended.
@@ -7,163 +7,301 @@ it is started once however many wait. A place is held from the grant until the p
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from llamactl.control.registry import Member
-from llamactl.core.errors import RunningLimit, ShuttingDown
+from llamactl.control.story import Story
+from llamactl.control.waiting import Asker, Ticket, Waiter, WaitingLine, refuse
+from llamactl.core.errors import LlamactlError, RunningLimit, ShuttingDown
 from llamactl.core.interfaces import Leases
-from llamactl.core.lifecycle import AfterExit, State, StopRequested
+from llamactl.core.lifecycle import AfterExit, StartRequested, State, StopRequested
 from llamactl.observe import logger
-from llamactl.policy.admission import Admit, Decision, Evict, Limits, Occupant, Refuse, admit
+from llamactl.policy.admission import (
+    Admit,
+    Candidate,
+    Decision,
+    Evict,
+    Limits,
+    Occupant,
+    Refuse,
+    Standing,
+    Wait,
+    schedule,
+)
 
-_RESTING = (State.STOPPED, State.FAILED)
+_UNKNOWN_LOAD_S = 1.0  # what a load is taken to last that was never seen
+_TELL_AGAIN_S = 60.0  # before the same refusal is written down once more
 log = logger("control")
 
 
-@dataclass(slots=True, eq=False)
-class Ticket:
-    member: Member
-    may_evict: bool
-    waiters: set[asyncio.Future[None]] = field(default_factory=set)
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be done now for a start, and why."""
+
+    decision: Decision
+    ahead: int  # tickets that are served first
+    victims: Sequence[Member] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EvictionRules:
+    for_requests: bool = True  # requests may throw others out, busy ones after their turn
+    patience: float = 600.0  # seconds for which a busy victim may finish its requests
 
 
 class Scheduler:
     """The only one who hands out places. Its state changes without awaiting, so no lock is due."""
 
     def __init__(
-        self, members: Callable[[], Iterable[Member]], leases: Leases, limits: Limits
+        self, leases: Leases, story: Story, limits: Limits, eviction: EvictionRules
     ) -> None:
-        self._members = members
         self._leases = leases
+        self._story = story
         self._limits = limits
-        self._tickets: dict[str, Ticket] = {}  # by instance id, in order of arrival
-        self._granted: set[str] = set()  # ids whose start is under way but not yet seen
+        self._eviction = eviction
+        self._line = WaitingLine()
+        self._holding: dict[str, Member] = {}  # who holds a place, by instance id
+        # how many were told that they may start it, by the id of what nobody started yet
+        self._granted: dict[str, int] = {}
         self._leaving: set[str] = set()  # ids whose stop was posted but not yet seen
-        self._tasks: set[asyncio.Task[object]] = set()
-        self.closed = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._told: dict[str, tuple[str, float]] = {}  # the last refusal written down
+        self._closed = False
 
     def __repr__(self) -> str:
-        return f"<Scheduler {len(self._tickets)} waiting, {len(self._granted)} granted>"
+        return f"<Scheduler {len(self._line)} waiting, {len(self._holding)} holding>"
 
-    async def place(self, member: Member, *, may_evict: bool, wait: bool) -> None:
-        """Return with a place held for the member; `started` or `moved` gives it back.
+    async def place(self, member: Member, asker: Asker) -> None:
+        """Return with a place held for the member, until `started` is called.
 
-        Raises RunningLimit when no waiting helps, or at once when `wait` is false and there is
-        no room. Cancelling leaves the queue.
+        Raises RunningLimit when no waiting helps, or at once when the asker does not wait and
+        there is no room. Cancelling leaves the queue.
         """
-        if self.closed:
+        if self._closed:
             raise ShuttingDown("llamactl is shutting down and starts nothing more")
         if self._holds(member):
             return
-        ticket = self._tickets.get(member.instance.id)
-        if ticket is None:
-            decision = self._decide(member, may_evict=may_evict)
-            if isinstance(decision, Admit):
-                self._granted.add(member.instance.id)
-                return
-            if isinstance(decision, Refuse) or (not wait and not isinstance(decision, Evict)):
-                raise RunningLimit(_no_room(member, decision))
-            ticket = self._tickets[member.instance.id] = Ticket(member, may_evict)
-        ticket.may_evict = ticket.may_evict or may_evict
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        ticket.waiters.add(waiter)
+        ticket, waiter = self._line.join(member, asker, self._cost(member), time.monotonic())
         try:
             self.poke()
-            await waiter
-        finally:
-            ticket.waiters.discard(waiter)
-            if not ticket.waiters and self._tickets.get(member.instance.id) is ticket:
-                del self._tickets[member.instance.id]
-                self.poke()
+            if not waiter.granted.done():
+                self._queued(ticket, asker)
+            await waiter.granted
+        except BaseException:
+            self._leave(ticket, waiter)
+            raise
+
+    def _queued(self, ticket: Ticket, asker: Asker) -> None:
+        """It was not served at once: let it wait, or go if it does not wait."""
+        decision, ahead = self._preview(ticket)
+        if not asker.waits and not ticket.victims:
+            raise self._refusal(ticket.member, decision)
+        if len(ticket.waiters) == 1:
+            details = {"ahead": ahead, "key": asker.key}
+            self._story.note(ticket.member, "Queued", f"waits: {decision.reason}", details)
+
+    def _leave(self, ticket: Ticket, waiter: Waiter) -> None:
+        """It is gone: refused, cancelled while it waited, or cancelled just after its grant."""
+        if waiter.got_it:
+            self._abandon(ticket.member)
+            return
+        if self._line.leave(ticket, waiter):
+            self._call_off(ticket)
+        self.poke()
+
+    def _abandon(self, member: Member) -> None:
+        """One of those who might have started it will not; the last one gives the place back."""
+        left = self._granted.get(member.instance.id, 0) - 1
+        if left > 0:
+            self._granted[member.instance.id] = left
+        else:
+            self.started(member)
+
+    def plan(self, member: Member, asker: Asker) -> Plan:
+        """What `place` would do now, without doing it."""
+        now = time.monotonic()
+        others = self._line.ahead_of(member, asker, self._cost(member), now)
+        candidates = [self._candidate(ticket) for ticket in others]
+        mine = self._candidate(Ticket(member, [Waiter(asker, asyncio.Future())]))
+        decision = schedule([*candidates, mine], self._occupants(), self._limits, now)[-1]
+        gone = decision.victims if isinstance(decision, Evict) else ()
+        victims = [m for m in self._holding.values() if m.instance.id in gone]
+        return Plan(decision, len(others), victims)
+
+    def ahead_of(self, member: Member, asker: Asker) -> int:
+        """How many instances that are waited for come first."""
+        now = time.monotonic()
+        return len(self._line.ahead_of(member, asker, self._cost(member), now))
+
+    def is_leaving_for_others(self, member: Member) -> bool:
+        return self._line.is_left_for(member.instance.id)
 
     def started(self, member: Member) -> None:
         """The start command was obeyed: from now on the state itself holds the place."""
-        self._granted.discard(member.instance.id)
+        self._granted.pop(member.instance.id, None)
+        self.moved(member)
 
     def moved(self, member: Member) -> None:
-        """A member's state changed, or it is gone."""
-        if member.unit.runner.now.state in (State.STOPPING, *_RESTING):
-            self._leaving.discard(member.instance.id)
+        """A member's state changed."""
+        if self._holds(member):
+            self._holding[member.instance.id] = member
+        else:
+            self._holding.pop(member.instance.id, None)
         self.poke()
 
+    def forget(self, member: Member) -> None:
+        """It was deleted."""
+        self._told.pop(member.instance.id, None)
+        self._leases.forget(member.instance.id)
+        self.started(member)
+
     def close(self) -> None:
-        self.closed = True
-        error = ShuttingDown("llamactl is shutting down and starts nothing more")
-        for ticket in self._tickets.values():
-            _settle(ticket, error)
+        self._closed = True
+        self._line.dismiss(ShuttingDown("llamactl is shutting down and starts nothing more"))
+        self._set_alarm(None)
 
     def poke(self) -> None:
-        """Something changed: serve whom we can, in order of arrival."""
-        for ticket in list(self._tickets.values()):
-            if not ticket.waiters:
-                continue
-            decision = self._decide(ticket.member, may_evict=ticket.may_evict)
+        """Something changed: serve whom we can, in fair order."""
+        if not len(self._line) or self._closed:
+            return
+        tickets = self._line.in_order()
+        candidates = [self._candidate(ticket) for ticket in tickets]
+        decisions = schedule(candidates, self._occupants(), self._limits, time.monotonic())
+        chances = []
+        for ticket, decision in zip(tickets, decisions, strict=True):
             match decision:
                 case Admit():
-                    self._granted.add(ticket.member.instance.id)
-                    del self._tickets[ticket.member.instance.id]
-                    _settle(ticket, None)
+                    self._grant(ticket)
                 case Evict(victims=victims, reason=reason):
-                    self._evict(victims, reason)
+                    self._evict(ticket, victims, reason)
                 case Refuse():
-                    del self._tickets[ticket.member.instance.id]
-                    _settle(ticket, RunningLimit(_no_room(ticket.member, decision)))
+                    refuse(ticket, self._refusal(ticket.member, decision))
+                case Wait(until=until) if until is not None:
+                    chances.append(until)
+        self._set_alarm(min(chances, default=None))
 
-    def _evict(self, victims: tuple[str, ...], reason: str) -> None:
-        for member in self._members():
-            if member.instance.id in victims:
-                self._leaving.add(member.instance.id)
-                log.info("instance_evicted", name=member.instance.name, reason=reason)
-                command = StopRequested(f"evicted: {reason}")
-                task: asyncio.Task[object] = asyncio.create_task(member.unit.runner.ask(command))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+    def _set_alarm(self, at: float | None) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = None
+        if at is not None:
+            delay = max(0.0, at - time.monotonic())
+            self._alarm = asyncio.get_running_loop().call_later(delay, self.poke)
+
+    # What is done.
+
+    def _grant(self, ticket: Ticket) -> None:
+        member = ticket.member
+        self._granted[member.instance.id] = self._line.serve(ticket)
+        self._holding[member.instance.id] = member
+
+    def _evict(self, ticket: Ticket, victims: tuple[str, ...], reason: str) -> None:
+        for identity in victims:
+            member = self._holding[identity]
+            ticket.victims.add(identity)
+            self._leaving.add(identity)
+            details = {
+                "for": ticket.member.instance.name,
+                "for_key": ticket.waiters[0].asker.key,
+                "leases": self._leases.count(identity),
+            }
+            self._story.note(member, "Evicted", reason, details)
+            log.info("instance_evicted", name=member.instance.name, reason=reason)
+            patience = self._eviction.patience
+            self._post(member, StopRequested(f"evicted: {reason}", patience=patience))
+
+    def _call_off(self, ticket: Ticket) -> None:
+        """Nobody waits for that place any more: let those stay who have not left yet."""
+        for identity in ticket.victims:
+            member = self._holding.get(identity)
+            if member is None or self._line.is_left_for(identity):
+                continue
+            now = member.unit.runner.now
+            rests = now.state is State.DRAINING and now.after_exit is AfterExit.REST
+            if rests and self._leases.count(identity):
+                self._post(member, StartRequested("the request it was to leave for is gone"))
+
+    def _post(self, member: Member, command: StartRequested | StopRequested) -> None:
+        task = asyncio.get_running_loop().create_task(self._ask(member, command))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ask(self, member: Member, command: StartRequested | StopRequested) -> None:
+        try:
+            with contextlib.suppress(LlamactlError):  # it was deleted meanwhile
+                await member.unit.runner.ask(command)
+        finally:
+            self._leaving.discard(member.instance.id)  # its state tells from now on
+
+    def _refusal(self, member: Member, decision: Decision) -> RunningLimit:
+        reason, now = decision.reason, time.monotonic()
+        told, at = self._told.get(member.instance.id, ("", 0.0))
+        if told != reason or now - at > _TELL_AGAIN_S:
+            self._told[member.instance.id] = (reason, now)
+            self._story.note(member, "Refused", reason)
+        return RunningLimit(
+            f"cannot start {member.instance.name}: {reason}; stop another instance, or raise "
+            "the limit"
+        )
+
+    # What is seen.
+
+    def _preview(self, ticket: Ticket) -> tuple[Decision, int]:
+        tickets = self._line.in_order()
+        ahead = tickets.index(ticket)
+        candidates = [self._candidate(t) for t in tickets[: ahead + 1]]
+        decisions = schedule(candidates, self._occupants(), self._limits, time.monotonic())
+        return decisions[-1], ahead
 
     def _holds(self, member: Member) -> bool:
-        resting = member.unit.runner.now.state in _RESTING
+        resting = member.unit.runner.now.state in (State.STOPPED, State.FAILED, State.BACKOFF)
         return not resting or member.instance.id in self._granted
 
-    def _decide(self, member: Member, *, may_evict: bool) -> Decision:
-        """Decide as if all earlier tickets had their places already."""
-        occupants = [self._occupant(m) for m in self._members() if self._holds(m)]
-        for ticket in self._tickets.values():
-            if ticket.member is member:
-                break
-            if ticket.waiters:
-                occupants.append(self._occupant(ticket.member))
-        options = member.instance.options
-        return admit(
-            member.instance.name, options.group, occupants, self._limits, may_evict=may_evict
+    def _cost(self, member: Member) -> float:
+        return (member.load_s or _UNKNOWN_LOAD_S) + self._limits.min_residency
+
+    def _candidate(self, ticket: Ticket) -> Candidate:
+        member, instance = ticket.member, ticket.member.instance
+        askers = [waiter.asker for waiter in ticket.waiting]
+        for_requests = self._eviction.for_requests and member.expected > 0
+        return Candidate(
+            instance.id,
+            instance.name,
+            group=instance.options.group,
+            need=member.need,
+            may_evict=for_requests or any(asker.may_evict for asker in askers),
+            takes_turns=for_requests or any(asker.takes_turns for asker in askers),
+            not_before=member.not_before,
         )
+
+    def _occupants(self) -> list[Occupant]:
+        return [self._occupant(member) for member in self._holding.values()]
 
     def _occupant(self, member: Member) -> Occupant:
-        instance, now = member.instance, member.unit.runner.now
-        goes = now.state in (State.DRAINING, State.STOPPING) and now.after_exit is AfterExit.REST
-        leaving = goes or instance.id in self._leaving
-        leased = self._leases.count(instance.id) > 0
+        instance = member.instance
         return Occupant(
-            id=instance.id,
-            name=instance.name,
+            instance.id,
+            instance.name,
+            self._standing(member),
             group=instance.options.group,
-            last_used=self._leases.last_used(instance.id),
-            busy=not leaving and (leased or now.state is not State.READY),
+            need=member.need,
+            priority=instance.options.priority,
             pinned=instance.options.pinned,
-            leaving=leaving,
+            ready_at=member.entered_at,
+            last_used=self._leases.last_used(instance.id),
+            load_s=member.load_s,
         )
 
-
-def _settle(ticket: Ticket, error: Exception | None) -> None:
-    for waiter in ticket.waiters:
-        if waiter.done():
-            continue
-        if error is None:
-            waiter.set_result(None)
-        else:
-            waiter.set_exception(error)
-
-
-def _no_room(member: Member, decision: Decision) -> str:
-    reason = getattr(decision, "reason", "")
-    name = member.instance.name
-    return f"cannot start {name}: {reason}; stop another instance, or raise the limit"
+    def _standing(self, member: Member) -> Standing:
+        now, identity = member.unit.runner.now, member.instance.id
+        going = now.state in (State.DRAINING, State.STOPPING)
+        if identity in self._leaving or (going and now.after_exit is AfterExit.REST):
+            return Standing.LEAVING
+        if now.state is not State.READY:
+            return Standing.STARTING
+        busy = self._leases.count(identity) or member.expected
+        return Standing.BUSY if busy else Standing.IDLE

@@ -146,6 +146,10 @@ class TooManyConnections(CapacityError):
     code = "too_many_connections"
 
 
+class QueueWaitOver(CapacityError):
+    code = "queue_timeout"
+
+
 class WaitOver(CapacityError):
     code = "start_timeout"
 

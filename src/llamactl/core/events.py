@@ -1,8 +1,9 @@
-"""The story of an instance: one row for each transition."""
+"""The story of an instance: a row for each transition, and for what was decided about it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from llamactl.core.lifecycle import State
 
@@ -11,12 +12,15 @@ from llamactl.core.lifecycle import State
 class InstanceEvent:
     at: float  # Unix seconds
     instance_id: str
+    name: str  # of the instance, then
     generation: int
     epoch: int
     event: str
     from_state: State
-    to_state: State
+    to_state: State  # the same where it is no transition
     cause: str
+    details: Mapping[str, object] = field(default_factory=dict)  # fit for JSON
+    id: int = 0  # of the row, in the order of writing
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,12 @@ class FailureClass(StrEnum):
     BAD_OPTION = "bad_option"
     PORT_TAKEN = "port_taken"
     OUT_OF_MEMORY = "out_of_memory"
+    ILLEGAL_INSTRUCTION = "illegal_instruction"
+    GPU = "gpu"  # the device or its driver
     KILLED = "killed"
+    CRASHED = "crashed"  # by a signal of its own making
     START_TIMED_OUT = "start_timed_out"
+    UNRESPONSIVE = "unresponsive"
     UNKNOWN = "unknown"
 
 
@@ -45,3 +49,13 @@ class ExitReport:
             how = "did not start"
         advice = f": {self.advice}" if self.advice else ""
         return f"the engine {how} ({self.failure}){advice}"
+
+    def details(self) -> dict[str, object]:
+        """All of it, for management keys; fit for JSON."""
+        return {
+            "class": self.failure.value,
+            "advice": self.advice,
+            "exit_code": self.code,
+            "signal": self.signal,
+            "log_tail": list(self.log_tail),
+        }

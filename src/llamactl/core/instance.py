@@ -58,6 +58,7 @@ class InstanceOptions:
     environment: Mapping[str, str] = field(default_factory=dict)
     group: str = ""
     pinned: bool = False
+    priority: int = 0  # those with a lower one are evicted first
     command_override: str = ""
 
 

@@ -8,11 +8,20 @@ from typing import Any, Protocol
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance
-from llamactl.core.keys import ApiKey
+from llamactl.core.keys import ApiKey, Caller
 from llamactl.core.lifecycle import Event, Lifecycle
+from llamactl.core.memory import Need
 from llamactl.core.routes import ReadyInstance
 
-TransitionListener = Callable[[Lifecycle, Lifecycle], None]
+
+class UnitHost(Protocol):
+    """What a unit tells, and asks of, those who decide over it."""
+
+    def moved(self, before: Lifecycle, after: Lifecycle) -> None: ...
+
+    async def readmitted(self) -> str:
+        """Wait for a place to restart in; why there is none, or "". Cancelling gives it up."""
+        ...
 
 
 class Leases(Protocol):
@@ -22,6 +31,18 @@ class Leases(Protocol):
 
     def last_used(self, instance_id: str) -> float:
         """Monotonic seconds of the last grant or release; 0.0 if there was none."""
+        ...
+
+    def silences(self, instance_id: str) -> int:
+        """How many requests in a row waited in vain for a byte of the engine."""
+        ...
+
+    async def silent(self, instance_id: str, seen: int) -> None:
+        """Return as soon as there are more silences than `seen`."""
+        ...
+
+    def forget(self, instance_id: str) -> None:
+        """It was deleted."""
         ...
 
     async def drained(self, instance_id: str) -> None:
@@ -52,8 +73,11 @@ class Runner(Protocol):
         """Return the first lifecycle, the present one included, for which `until` holds."""
         ...
 
-    async def retire(self, cause: str) -> None:
-        """Drain and stop for good; further starts are refused. Returns when nothing runs."""
+    async def retire(self, cause: str, *, force: bool) -> None:
+        """Drain, unless by force, and stop for good; further starts are refused.
+
+        Returns when nothing runs.
+        """
         ...
 
     async def close(self) -> None:
@@ -69,6 +93,11 @@ class Unit(Protocol):
 
     @property
     def ready(self) -> ReadyInstance | None: ...
+
+    @property
+    def drain_limit(self) -> float:
+        """Seconds that a drain may take now."""
+        ...
 
     @property
     def pid(self) -> int | None: ...
@@ -125,7 +154,7 @@ class Machine(Protocol):
         instance: Instance,
         lifecycle: Lifecycle,
         last_exit: ExitReport | None,
-        listener: TransitionListener,
+        host: UnitHost,
     ) -> Unit: ...
 
     def check(self, instance: Instance) -> None:
@@ -140,8 +169,12 @@ class Machine(Protocol):
 class OnDemandStarter(Protocol):
     """The one bridge from the data path to the control path."""
 
-    def ensure_ready(self, name: str) -> Coroutine[Any, Any, ReadyInstance]:
+    def ensure_ready(self, name: str, caller: Caller) -> Coroutine[Any, Any, ReadyInstance]:
         """Return where the instance answers, once it does. Cancelling leaves the queue."""
+        ...
+
+    def ahead(self, name: str, caller: Caller) -> int:
+        """How many instances that are waited for get their place before this one."""
         ...
 
     async def outlived(self, name: str, generation: int) -> bool:
@@ -157,6 +190,16 @@ class EngineProbe(Protocol):
 
     async def ask(self, flag: str) -> str:
         """Output of the engine called with one flag; cached. Raises EngineMissing."""
+        ...
+
+
+class MemoryBook(Protocol):
+    """What instances take of the memory: estimated first, then learnt."""
+
+    async def need(self, instance: Instance) -> Need: ...
+
+    async def fell_short(self, instance: Instance) -> None:
+        """The instance could not start for lack of memory: it needs more than was thought."""
         ...
 
 
@@ -180,7 +223,23 @@ class InstanceStore(Protocol):
 
     async def remove(self, instance_id: str) -> None: ...
 
-    async def events(self, instance_id: str, limit: int) -> Sequence[InstanceEvent]: ...
+    async def record(
+        self, event: InstanceEvent, now: Lifecycle, last_exit: ExitReport | None
+    ) -> int:
+        """Write a transition down, and the state it led to; returns the row's id."""
+        ...
+
+    async def add_event(self, event: InstanceEvent) -> int: ...
+
+    async def events(self, instance_id: str, limit: int) -> Sequence[InstanceEvent]:
+        """The newest of an instance, oldest first."""
+        ...
+
+    async def events_after(self, event_id: int, limit: int) -> Sequence[InstanceEvent]:
+        """The first rows of all instances after this one."""
+        ...
+
+    async def enter_process(self, record: ProcessRecord) -> None: ...
 
     async def processes(self) -> Sequence[ProcessRecord]: ...
 

@@ -23,6 +23,7 @@ class ApiKey:
     created_at: int  # Unix seconds
     expires_at: int | None = None  # Unix seconds
     last_used_at: int | None = None  # Unix seconds
+    priority: int = 0  # each step doubles its share of the places
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,11 +50,14 @@ class StartRequested:
 @dataclass(frozen=True, slots=True)
 class StopRequested:
     cause: str = ""
+    force: bool = False  # without a drain
+    patience: float | None = None  # seconds that the drain may take; None: as configured
 
 
 @dataclass(frozen=True, slots=True)
 class RestartRequested:
     cause: str = ""
+    force: bool = False  # without a drain
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,10 @@ class BecameReady(Watched): ...
 
 
 class StartTimedOut(Watched): ...
+
+
+class BecameUnhealthy(Watched):
+    """It serves nobody and no longer says that it is well."""
 
 
 class IdleElapsed(Watched): ...
@@ -117,6 +124,7 @@ Command = StartRequested | StopRequested | RestartRequested | HaltRequested
 Fact = (
     BecameReady
     | StartTimedOut
+    | BecameUnhealthy
     | IdleElapsed
     | Drained
     | BackoffElapsed
@@ -147,7 +155,8 @@ class Lifecycle:
     generation: int = 0  # names one process
     epoch: int = 0  # names one stay in a state, and the watches it armed
     after_exit: AfterExit = AfterExit.JUDGE
-    retry_in: float = 0.0  # seconds that a stay in BACKOFF lasts
+    retry_in: float = 0.0  # seconds that a stay in BACKOFF lasts at least
+    patience: float | None = None  # seconds that a drain may take; None: as configured
     restarts: int = 0  # automatic restarts since somebody asked for a start
 
 
@@ -181,17 +190,18 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
     },
     S.READY: {
         StartRequested: (S.READY,),
-        StopRequested: (S.DRAINING,),
-        RestartRequested: (S.DRAINING,),
+        StopRequested: (S.DRAINING, S.STOPPING),
+        RestartRequested: (S.DRAINING, S.STOPPING),
         HaltRequested: (S.DRAINING,),
+        BecameUnhealthy: (S.STOPPING,),
         IdleElapsed: (S.DRAINING,),
         Exited: _ENDED,
         NodeLost: (S.LOST,),
     },
     S.DRAINING: {
         StartRequested: (S.READY, S.DRAINING),
-        StopRequested: (S.DRAINING,),
-        RestartRequested: (S.DRAINING,),
+        StopRequested: (S.DRAINING, S.STOPPING),
+        RestartRequested: (S.DRAINING, S.STOPPING),
         HaltRequested: (S.DRAINING,),
         Drained: (S.STOPPING,),
         Exited: _ENDED,
@@ -225,7 +235,7 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
         HaltRequested: (S.LOST,),
         Exited: (S.LOST,),
         NodeLost: (S.LOST,),
-        NodeFound: (S.STARTING, S.STOPPING, S.STOPPED),
+        NodeFound: (S.STARTING, S.DRAINING, S.STOPPED),
     },
 }
 
@@ -252,10 +262,10 @@ def _decide(now: Lifecycle, event: Event) -> Step:
             return _obey(now, event)
         case BecameReady():
             return _enter(now, S.READY), ()
-        case StartTimedOut() | Drained():
-            return _enter(now, S.STOPPING), (Terminate(now.generation),)
+        case StartTimedOut() | BecameUnhealthy() | Drained():
+            return _end(now)
         case IdleElapsed():
-            return _leave(replace(now, desired=Desired.STOPPED), AfterExit.REST)
+            return _leave(replace(now, desired=Desired.STOPPED, patience=None), AfterExit.REST)
         case BackoffElapsed():
             return _spawn(now)
         case Exited():
@@ -272,14 +282,14 @@ def _obey(now: Lifecycle, command: Command) -> Step:
     match command:
         case StartRequested():
             return _start(replace(now, desired=Desired.RUNNING))
-        case StopRequested():
-            return _stop(replace(now, desired=Desired.STOPPED))
-        case RestartRequested():
-            wanted = replace(now, desired=Desired.RUNNING)
+        case StopRequested(force=force, patience=patience):
+            return _stop(replace(now, desired=Desired.STOPPED, patience=patience), force=force)
+        case RestartRequested(force=force):
+            wanted = replace(now, desired=Desired.RUNNING, patience=None)
             resting = now.state in (S.STOPPED, S.BACKOFF, S.FAILED)
-            return _start(wanted) if resting else _leave(wanted, AfterExit.SPAWN)
+            return _start(wanted) if resting else _leave(wanted, AfterExit.SPAWN, force=force)
         case HaltRequested():
-            return (now, ()) if now.state is S.FAILED else _stop(now)
+            return (now, ()) if now.state is S.FAILED else _stop(replace(now, patience=None))
         case _:
             assert_never(command)
 
@@ -296,18 +306,20 @@ def _start(now: Lifecycle) -> Step:
             return now, ()
 
 
-def _stop(now: Lifecycle) -> Step:
+def _stop(now: Lifecycle, *, force: bool = False) -> Step:
     if now.state in (S.BACKOFF, S.FAILED):
         return _enter(now, S.STOPPED), ()
-    return _leave(now, AfterExit.REST)
+    return _leave(now, AfterExit.REST, force=force)
 
 
-def _leave(now: Lifecycle, then: AfterExit) -> Step:
-    """Set out to end the process; `then` says what follows its exit."""
+def _leave(now: Lifecycle, then: AfterExit, *, force: bool = False) -> Step:
+    """Set out to end the process, without a drain by force; `then` says what follows its exit."""
     after = replace(now, after_exit=then)
     match now.state:
         case S.STARTING:
-            return _enter(after, S.STOPPING), (Terminate(now.generation),)
+            return _end(after)
+        case S.READY | S.DRAINING if force:
+            return _end(after)
         case S.READY:
             return _enter(after, S.DRAINING), ()
         case S.DRAINING | S.STOPPING:
@@ -339,8 +351,11 @@ def _found(now: Lifecycle, *, alive: bool) -> Step:
         return _enter(replace(now, generation=now.generation + 1), S.STOPPED), ()
     if now.desired is Desired.RUNNING:
         return _enter(replace(now, after_exit=AfterExit.JUDGE), S.STARTING), ()
-    resting = replace(now, after_exit=AfterExit.REST)
-    return _enter(resting, S.STOPPING), (Terminate(now.generation),)
+    return _enter(replace(now, after_exit=AfterExit.REST), S.DRAINING), ()
+
+
+def _end(now: Lifecycle) -> Step:
+    return _enter(now, S.STOPPING), (Terminate(now.generation),)
 
 
 def _spawn(now: Lifecycle) -> Step:
@@ -351,6 +366,18 @@ def _spawn(now: Lifecycle) -> Step:
 
 def _enter(now: Lifecycle, state: State) -> Lifecycle:
     return replace(now, state=state, epoch=now.epoch + 1)
+
+
+_ACTIONS: Mapping[str, Command] = {
+    "start": StartRequested(),
+    "stop": StopRequested(),
+    "restart": RestartRequested(),
+}
+
+
+def allowed_actions(now: Lifecycle) -> tuple[str, ...]:
+    """Those of start, stop, restart that would change something now."""
+    return tuple(name for name, command in _ACTIONS.items() if step(now, command)[0] != now)
 
 
 def to_mermaid() -> str:

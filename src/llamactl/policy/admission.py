@@ -1,20 +1,34 @@
-"""May one more instance start now, and who must go first? A pure decision with its reason.
+"""May more instances start now, and who must go first? A pure decision with its reason.
 
-Everything that starts an instance passes here: create, start, boot, restart by hand and on
-demand. An instance occupies a place from the moment it was admitted until its process has
-ended, so that two starts can never both take the last place.
+Everything that starts an instance passes here: create, start, boot, restarts and requests. An
+instance occupies a place from the moment it was admitted until its process has ended, so that
+two starts can never both take the last place. Times are monotonic seconds, memory is bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
+
+from llamactl.core.memory import NOTHING, Need
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     running: int | None = None  # None: no limit
     groups: Mapping[str, int] = field(default_factory=dict)
+    ram: int | None = None
+    gpus: Mapping[str, int] = field(default_factory=dict)
+    min_residency: float = 0.0  # seconds for which a busy one is left alone
+
+
+class Standing(StrEnum):
+    IDLE = "idle"  # nobody holds it or waits for it
+    BUSY = "busy"
+    STARTING = "starting"  # or out of touch: nothing can be done about it now
+    LEAVING = "leaving"  # its stop is under way; its place comes free
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +37,47 @@ class Occupant:
 
     id: str
     name: str
+    standing: Standing
     group: str = ""
-    last_used: float = 0.0  # monotonic seconds
-    busy: bool = False  # leased, or still starting
+    need: Need = NOTHING
+    priority: int = 0  # those with a lower one go first
     pinned: bool = False
-    leaving: bool = False  # its stop is under way; its place comes free
+    ready_at: float = 0.0
+    last_used: float = 0.0
+    load_s: float = 0.0  # what it takes to bring it back
+
+    @property
+    def kept_until(self) -> float:
+        """An idle one is kept as long as loading it again would take: whoever used it may be
+        back. Waiting as long as a mistake would cost loses at most twice the best choice."""
+        return max(self.last_used, self.ready_at) + self.load_s
+
+    def turn_ends(self, min_residency: float) -> float:
+        """A busy one is left alone that long, so that two users do not only swap."""
+        return self.ready_at + max(min_residency, self.load_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An instance that holds no place yet and wants one."""
+
+    id: str
+    name: str
+    group: str = ""
+    need: Need = NOTHING
+    may_evict: bool = False
+    takes_turns: bool = False  # may ask busy ones to leave after their turn
+    not_before: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Admit:
-    pass
+    reason: str = "there is room"
 
 
 @dataclass(frozen=True, slots=True)
 class Evict:
-    """These must go first, least recently used first; no more than needed."""
+    """These must go first; no more than needed."""
 
     victims: tuple[str, ...]  # ids
     reason: str
@@ -45,84 +85,195 @@ class Evict:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Room comes once some that are busy or leaving are done."""
+    """Room comes: when some are done or have left, or at `until` if that is known."""
 
     reason: str
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """No waiting helps."""
+    """No waiting helps as things are."""
 
     reason: str
+    for_ever: bool = False  # not even if all others were gone
 
 
 Decision = Admit | Evict | Wait | Refuse
 
 
 def admit(
-    name: str, group: str, occupants: Sequence[Occupant], limits: Limits, *, may_evict: bool
+    candidate: Candidate, occupants: Sequence[Occupant], limits: Limits, now: float
 ) -> Decision:
-    """Decide for one instance that holds no place yet.
-
-    1. No limit is reached: admit. 2. What is already leaving makes enough room: wait.
-    3. Idle ones make room: evict. 4. Busy ones could: wait. 5. Otherwise refuse.
-    """
-    scopes = _reached(group, occupants, limits)
-    if not scopes:
-        return Admit()
-    reason = "; ".join(scope.text for scope in scopes)
-    if all(scope.excess <= scope.count(lambda o: o.leaving) for scope in scopes):
-        return Wait(f"{reason}; an instance that is stopping makes room")
-    if not may_evict:
-        return Refuse(reason)
-    victims = _choose(scopes)
-    if victims is not None:
-        return Evict(victims, f"{reason}; {name} needs a place")
-    if all(scope.excess <= scope.count(lambda o: not o.pinned) for scope in scopes):
-        return Wait(f"{reason}; all others are busy")
-    return Refuse(f"{reason}; the others are pinned")
+    return schedule((candidate,), occupants, limits, now)[0]
 
 
-@dataclass(frozen=True, slots=True)
-class _Scope:
-    """One limit that is reached, with those who could make room under it."""
-
-    text: str
-    excess: int  # places that must come free
-    members: tuple[Occupant, ...]
-
-    def count(self, which: object) -> int:
-        assert callable(which)
-        return sum(1 for member in self.members if which(member))
+def schedule(
+    candidates: Iterable[Candidate], occupants: Sequence[Occupant], limits: Limits, now: float
+) -> list[Decision]:
+    """Decide for all who wait, the first first; none takes what an earlier one waits for."""
+    room = _Room(occupants, limits, now)
+    return [room.decide(candidate) for candidate in candidates]
 
 
-def _reached(group: str, occupants: Sequence[Occupant], limits: Limits) -> list[_Scope]:
-    scopes = []
-    of_group = tuple(o for o in occupants if o.group == group)
-    in_group = limits.groups.get(group) if group else None
-    if in_group is not None and len(of_group) >= in_group:
-        text = f"group {group!r} may run {in_group} at once and runs {len(of_group)}"
-        scopes.append(_Scope(text, len(of_group) + 1 - in_group, of_group))
-    if limits.running is not None and len(occupants) >= limits.running:
-        text = f"{limits.running} instances may run at once and {len(occupants)} do"
-        scopes.append(_Scope(text, len(occupants) + 1 - limits.running, tuple(occupants)))
-    return scopes
+class _Usage:
+    """How much of each limited thing is taken. Cheap to change, so that victims can be tried."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.running = 0
+        self.groups: Counter[str] = Counter()
+        self.ram = 0
+        self.files: Counter[str] = Counter()
+        self.gpus: Counter[str] = Counter()
+
+    def put(self, one: Occupant | Candidate) -> None:
+        self._count(one, 1)
+
+    def take(self, one: Occupant | Candidate) -> None:
+        self._count(one, -1)
+
+    def _count(self, one: Occupant | Candidate, sign: int) -> None:
+        self.running += sign
+        self.groups[one.group] += sign
+        need = one.need
+        self.ram += sign * need.ram
+        for file, size in need.shared.items():
+            before = self.files[file]
+            self.files[file] = after = before + sign
+            self.ram += size * (bool(after) - bool(before))
+        for device, size in need.gpus.items():
+            self.gpus[device] += sign * size
+
+    def lacks(self, one: Candidate) -> list[str]:
+        """Why there is no room; empty if there is."""
+        limits, reasons = self._limits, []
+        if limits.running is not None and self.running + 1 > limits.running:
+            reasons.append(f"{limits.running} instances may run at once and {self.running} do")
+        most = limits.groups.get(one.group) if one.group else None
+        if most is not None and self.groups[one.group] + 1 > most:
+            count = self.groups[one.group]
+            reasons.append(f"group {one.group!r} may run {most} at once and runs {count}")
+        new = sum(s for f, s in one.need.shared.items() if not self.files[f])
+        reasons += _over("RAM", limits.ram, self.ram, one.need.ram + new)
+        for device, size in one.need.gpus.items():
+            reasons += _over(device, limits.gpus.get(device), self.gpus[device], size)
+        return reasons
 
 
-def _choose(scopes: Sequence[_Scope]) -> tuple[str, ...] | None:
-    """Victims that satisfy every scope, the narrowest first; None if there are too few."""
-    chosen: list[Occupant] = []
-    for scope in scopes:
-        ids = {o.id for o in chosen}
-        short = scope.excess - scope.count(lambda o: o.leaving or o.id in ids)  # noqa: B023
-        idle = [m for m in scope.members if _movable(m) and m.id not in ids]
-        idle.sort(key=lambda o: (o.last_used, o.name))
-        if short > len(idle):
-            return None
-        chosen += idle[: max(short, 0)]
-    return tuple(o.id for o in chosen)
+def _over(what: str, most: int | None, used: int, more: int) -> list[str]:
+    if most is None or more == 0 or used + more <= most:
+        return []
+    return [f"{what}: {_gib(more)} more are needed, {_gib(used)} of {_gib(most)} are taken"]
 
 
-def _movable(occupant: Occupant) -> bool:
-    return not (occupant.busy or occupant.pinned or occupant.leaving)
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB" if size >= 2**29 else f"{size / 2**20:.0f} MiB"
+
+
+class _Room:
+    """The picture while decisions are made: each of them changes it for those that follow."""
+
+    def __init__(self, occupants: Sequence[Occupant], limits: Limits, now: float) -> None:
+        self._limits = limits
+        self._now = now
+        self._all = _Usage(limits)
+        self._staying = _Usage(limits)  # without those that are leaving
+        self._fixed = _Usage(limits)  # pinned
+        self._names: list[str] = []  # of those that are leaving
+        self._movable: list[Occupant] = []
+        for one in occupants:
+            self._all.put(one)
+            if one.standing is Standing.LEAVING:
+                self._names.append(one.name)
+                continue
+            self._staying.put(one)
+            if one.pinned:
+                self._fixed.put(one)
+            elif one.standing is not Standing.STARTING:
+                self._movable.append(one)
+        self._movable.sort(key=_worth)
+
+    def decide(self, one: Candidate) -> Decision:
+        """1. Not due yet: wait. 2. There is room: admit. 3. What is leaving makes it: wait.
+        4. It could not run alone: refuse. 5. Idle ones make it: evict. 6. So could busy ones
+        after their turn: evict those. 7. The others could some day: wait. 8. Refuse.
+        """
+        if self._now < one.not_before:
+            return Wait("its back-off is not over", one.not_before)
+        lacking = self._all.lacks(one)
+        if not lacking:
+            self._reserve(one)
+            return Admit()
+        reason = "; ".join(lacking)
+        if not self._staying.lacks(one):
+            self._reserve(one)
+            return Wait(f"{reason}; {', '.join(self._names)} stops and makes room")
+        if alone := _Usage(self._limits).lacks(one):
+            return Refuse("; ".join(alone), for_ever=True)
+        if not one.may_evict:
+            return Refuse(reason)
+        if self._fixed.lacks(one):
+            return Refuse(f"{reason}; the others are pinned")
+        victims = self._choose(one)
+        until = None if victims else self._next_chance(one)
+        self._reserve(one)
+        if victims:
+            return Evict(self._remove(victims), f"{reason}; {one.name} needs a place")
+        return Wait(f"{reason}; the others are in use", until)
+
+    def _reserve(self, one: Candidate) -> None:
+        self._all.put(one)
+        self._staying.put(one)
+
+    def _remove(self, victims: Sequence[Occupant]) -> tuple[str, ...]:
+        gone = {victim.id for victim in victims}
+        for victim in victims:
+            self._staying.take(victim)
+            self._names.append(victim.name)
+        self._movable = [m for m in self._movable if m.id not in gone]
+        return tuple(victim.id for victim in victims)
+
+    def _choose(self, one: Candidate) -> list[Occupant]:
+        """The least worthy that together make room, none of them without need."""
+        chosen: list[Occupant] = []
+        for other in self._movable:
+            if self._free_at(other, one) > self._now:
+                continue
+            self._staying.take(other)
+            chosen.append(other)
+            if not self._staying.lacks(one):
+                break
+        else:
+            self._restore(chosen)
+            return []
+        for other in reversed(chosen[:-1]):
+            self._staying.put(other)
+            if self._staying.lacks(one):
+                self._staying.take(other)
+            else:
+                chosen.remove(other)
+        self._restore(chosen)
+        return chosen
+
+    def _restore(self, taken: Sequence[Occupant]) -> None:
+        for other in taken:
+            self._staying.put(other)
+
+    def _free_at(self, other: Occupant, one: Candidate) -> float:
+        """When it may be asked to leave."""
+        turn_ends = other.turn_ends(self._limits.min_residency)
+        if other.standing is Standing.IDLE:
+            return min(other.kept_until, turn_ends) if one.takes_turns else self._now
+        return turn_ends if one.takes_turns else float("inf")
+
+    def _next_chance(self, one: Candidate) -> float | None:
+        times = [t for o in self._movable if self._now < (t := self._free_at(o, one)) < _NEVER]
+        return min(times, default=None)
+
+
+_NEVER = float("inf")
+
+
+def _worth(one: Occupant) -> tuple[bool, int, float, str]:
+    return (one.standing is Standing.BUSY, one.priority, one.last_used, one.name)

@@ -21,6 +21,7 @@ Canonical = Callable[[Mapping[str, OptionValue | None]], dict[str, OptionValue |
 _NOT_BUILT = ("docker_enabled", "preset_ini", "nodes")
 _NAMES = tuple(f.name for f in fields(InstanceOptions))
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_MOST_RANK = 10
 _MAX_VALUE = 1 << 16  # characters; argv has room for more, a sane option has not
 
 
@@ -149,6 +150,12 @@ def _count(key: str, value: object) -> int:
     return value
 
 
+def _rank(key: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _MOST_RANK:
+        raise InvalidRequest(f"{key!r} must be a whole number from {-_MOST_RANK} to {_MOST_RANK}")
+    return value
+
+
 def _span(key: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 10**7:
         raise InvalidRequest(f"{key!r} must be a number from 0 to 10000000")
@@ -174,5 +181,6 @@ _CHECKS: Mapping[str, Callable[[str, object], object]] = {
     "environment": _environment,
     "group": _text,
     "pinned": _flag,
+    "priority": _rank,
     "command_override": _text,
 }

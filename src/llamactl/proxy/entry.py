@@ -89,6 +89,7 @@ class Entry:
                 decision = head.decision = self._decide(request)
             else:
                 request.private, request.cors = decision.caller.management, decision.cors
+            request.caller = decision.caller
             if decision.caller.key is not None:
                 self._keys.used[decision.caller.key.id] = int(now)
             decision.door.open(down, request)
@@ -146,7 +147,7 @@ class Entry:
     def websocket_passage(self, request: Request) -> Passage:
         """Where a WebSocket goes that begins with this request. Raises what forbids it."""
         self._check_browser(request.head)
-        door, _ = self._door(request)
+        door, request.caller = self._door(request)
         if not isinstance(door, ModelDoor | InstanceDoor):
             raise ModelNotFound("there is no WebSocket here")
         return door.passage()

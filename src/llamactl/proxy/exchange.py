@@ -26,7 +26,7 @@ from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.heads import AnswerHead
 from llamactl.proxy.model import Finder
 from llamactl.proxy.relay import Relay
-from llamactl.proxy.request import Request, error_answer
+from llamactl.proxy.request import QUEUE_POSITION, Request, error_answer
 from llamactl.proxy.upstream import Connection
 
 _BODILESS = (b"GET", b"HEAD", b"OPTIONS")  # some engines read no body of these
@@ -125,9 +125,10 @@ class Exchange:
             self.refuse(NotRunning(f"{route.name} is not running; start it first"))
 
     async def _wait(self) -> None:
-        route, began = self._route, self._relay.now()
+        route, began, caller = self._route, self._relay.now(), self._request.caller
+        self._request.waited = b"%d" % self._relay.starter.ahead(route.name, caller)
         try:
-            await self._relay.starter.ensure_ready(route.name)
+            await self._relay.starter.ensure_ready(route.name, caller)
         finally:
             self._relay.account.waited(route.id, self._relay.now() - began)
         self._go()
@@ -235,6 +236,8 @@ class Exchange:
             self._body.forget()
         request, relay = self._request, self._relay
         extra = b"%bx-request-id: %b\r\n" % (relay.response_lines, request.id)
+        if request.waited:
+            extra += b"%b: %b\r\n" % (QUEUE_POSITION, request.waited)
         if request.cors:
             extra += b"".join([b"%b: %b\r\n" % header for header in request.cors])
         keep = self._down.keeps_alive(request)
@@ -265,6 +268,7 @@ class Exchange:
             else:
                 connection.close()  # it answered early, and waits for a body that we drop
         self._settle()
+        self._relay.leases.answered(self._route.id)
         self._count(answer, whole=True)
         self._down.finished(keep=answer.keep and self._request.complete)
 
@@ -344,6 +348,7 @@ class Exchange:
         else:
             waited = seconds.stream_idle if self._answer else seconds.first_byte
             error = UpstreamSilent(f"the engine sent nothing for {waited:g} s")
+        self._relay.leases.fell_silent(self._route.id)
         self.fail(error)
 
     def refuse(self, error: LlamactlError) -> None:

@@ -16,6 +16,8 @@ class LeaseBook:
         self._held: dict[str, int] = defaultdict(int)
         self._used: dict[str, float] = {}
         self._waiters: dict[str, list[asyncio.Future[None]]] = defaultdict(list)
+        self._silences: dict[str, int] = {}
+        self._alarms: dict[str, list[asyncio.Future[None]]] = defaultdict(list)
         self.on_free: Callable[[], None] = lambda: None  # called when an instance falls idle
 
     def __repr__(self) -> str:
@@ -50,6 +52,32 @@ class LeaseBook:
 
     def last_used(self, instance_id: str) -> float:
         return self._used.get(instance_id, 0.0)
+
+    def fell_silent(self, instance_id: str) -> None:
+        """A request waited in vain for a byte of the engine."""
+        self._silences[instance_id] = self._silences.get(instance_id, 0) + 1
+        for alarm in self._alarms.pop(instance_id, ()):
+            if not alarm.done():
+                alarm.set_result(None)
+
+    def answered(self, instance_id: str) -> None:
+        """It is not silent."""
+        if self._silences:
+            self._silences.pop(instance_id, None)
+
+    def silences(self, instance_id: str) -> int:
+        return self._silences.get(instance_id, 0)
+
+    async def silent(self, instance_id: str, seen: int) -> None:
+        while self.silences(instance_id) <= seen:
+            alarm: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._alarms[instance_id].append(alarm)
+            await alarm
+
+    def forget(self, instance_id: str) -> None:
+        """It was deleted."""
+        self._used.pop(instance_id, None)
+        self._silences.pop(instance_id, None)
 
     async def drained(self, instance_id: str) -> None:
         while self.count(instance_id):

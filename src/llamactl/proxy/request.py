@@ -7,15 +7,19 @@ from typing import Protocol
 import orjson
 
 from llamactl.core.errors import LlamactlError, error_headers
+from llamactl.core.keys import GUEST
 from llamactl.proxy.dialects import error_body
 from llamactl.proxy.heads import STATUS_LINES, Headers, RequestHead
+
+QUEUE_POSITION = b"x-queue-position"
 
 
 class Request:
     """A head, what of the body came with it, and what is known of the request by now."""
 
     __slots__ = (
-        "began", "body", "complete", "cors", "head", "id", "length", "private", "served_path",
+        "began", "body", "caller", "complete", "cors", "head", "id", "length", "private",
+        "served_path", "waited",
     )  # fmt: skip
 
     def __init__(self, head: RequestHead, length: int, body: bytes, *, complete: bool) -> None:
@@ -25,10 +29,12 @@ class Request:
         self.body = body
         self.complete = complete  # the whole body has arrived
         self.private = False  # a management key was shown: errors may tell all
+        self.caller = GUEST
         self.began = 0.0  # by the loop's clock
         self.id = b""
         self.cors: Headers = []  # on every answer to it
         self.served_path = head.path  # the engine's own, where the door has a prefix
+        self.waited = b""  # how many instances came before its own; b"" if it did not wait
 
     def __repr__(self) -> str:
         return f"<Request {self.head.method.decode()} {self.head.path}>"
@@ -41,7 +47,10 @@ class Request:
     @property
     def extra(self) -> Headers:
         """Headers of every answer to it."""
-        return [(b"x-request-id", self.id), *self.cors]
+        extra = [(b"x-request-id", self.id), *self.cors]
+        if self.waited:
+            extra.append((QUEUE_POSITION, self.waited))
+        return extra
 
 
 class Handler(Protocol):

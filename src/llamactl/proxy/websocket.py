@@ -55,7 +55,9 @@ class WebSockets:
             if ready is None and not passage.may_start:
                 raise NotRunning(f"{route.name} is not running; start it first")
             if ready is None:
-                ready = await _unless_left(relay.starter.ensure_ready(route.name), receive)
+                ready = await _unless_left(
+                    relay.starter.ensure_ready(route.name, request.caller), receive
+                )
             if ready is None:
                 return
             with relay.leases.hold(route.id):

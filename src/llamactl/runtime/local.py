@@ -15,10 +15,11 @@ from llamactl.core.errors import Conflict, InvalidOption
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance
-from llamactl.core.interfaces import Leases, TransitionListener
+from llamactl.core.interfaces import Leases, UnitHost
 from llamactl.core.lifecycle import Lifecycle
 from llamactl.runtime import ports
 from llamactl.runtime.journal import Journal
+from llamactl.runtime.oom import OomCounter
 from llamactl.runtime.process import boot_id, start_time
 from llamactl.runtime.unit import LocalUnit
 
@@ -40,6 +41,7 @@ class LocalMachine:
         self.environ = environ
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self.soft_files = limit if soft_files is None else soft_files
+        self.oom = OomCounter()
         self._reserved: dict[str, int] = {}  # port by instance id
 
     def unit(
@@ -47,11 +49,11 @@ class LocalMachine:
         instance: Instance,
         lifecycle: Lifecycle,
         last_exit: ExitReport | None,
-        listener: TransitionListener,
+        host: UnitHost,
     ) -> LocalUnit:
         if instance.port is not None:
             self._reserved[instance.id] = instance.port
-        return LocalUnit(self, instance, lifecycle, last_exit, listener)
+        return LocalUnit(self, instance, lifecycle, last_exit, host)
 
     def backend(self, instance: Instance) -> tuple[Backend, BackendSettings]:
         return BACKENDS[instance.options.backend_type], self.settings.backends.llama_cpp

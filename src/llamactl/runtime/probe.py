@@ -1,4 +1,4 @@
-"""Readiness: ask the health endpoint from 2 ms on, ever more rarely."""
+"""Readiness and health: ask the engine's health endpoint."""
 
 from __future__ import annotations
 
@@ -14,22 +14,26 @@ _SHARE = 0.05  # a pause is at most this share of the time already waited
 
 
 async def until_ready(port: int, path: str, key: str, is_ours: Callable[[], bool]) -> None:
-    """Return once 127.0.0.1:port answers 200 on `path`, from a process of ours."""
-    request = (
-        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
-        f"Authorization: Bearer {key}\r\nConnection: close\r\n\r\n"
-    ).encode()
+    """Return once 127.0.0.1:port answers 200 on `path`, from a process of ours.
+
+    Asks from 2 ms on, ever more rarely.
+    """
     began = time.monotonic()
     while True:
-        if await _answers(port, request) and is_ours():
+        if await is_healthy(port, path, key, _ANSWER_S) and is_ours():
             return
         waited = time.monotonic() - began
         await asyncio.sleep(min(max(_FIRST_S, waited * _SHARE), _LONGEST_S))
 
 
-async def _answers(port: int, request: bytes) -> bool:
+async def is_healthy(port: int, path: str, key: str, seconds: float) -> bool:
+    """Does it answer 200 within that time?"""
+    request = (
+        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+        f"Authorization: Bearer {key}\r\nConnection: close\r\n\r\n"
+    ).encode()
     try:
-        async with asyncio.timeout(_ANSWER_S):
+        async with asyncio.timeout(seconds):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
                 writer.write(request)

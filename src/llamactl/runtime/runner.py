@@ -108,10 +108,10 @@ class LifecycleRunner:
         if self._over is not None:  # nobody would ever answer
             raise self._over
 
-    async def retire(self, cause: str) -> None:
+    async def retire(self, cause: str, *, force: bool) -> None:
         """Stop for good: nobody's start is heard from now on. Returns when nothing runs."""
         self._retired = True
-        await self.ask(StopRequested(cause))
+        await self.ask(StopRequested(cause, force=force))
         await self.wait(lambda now: now.state in (State.STOPPED, State.FAILED))
 
     async def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import secrets
 import signal
 import time
@@ -17,11 +18,11 @@ from llamactl.core.errors import LlamactlError
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Instance, policies
-from llamactl.core.interfaces import TransitionListener
+from llamactl.core.interfaces import UnitHost
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import logger
-from llamactl.policy.restart import after_exit
+from llamactl.policy.restart import RestartRules, after_exit
 from llamactl.runtime.command import (
     argv_digest,
     argv_of,
@@ -29,16 +30,17 @@ from llamactl.runtime.command import (
     find_engine,
     masked_argv,
 )
+from llamactl.runtime.health import HealthRules, until_unhealthy
 from llamactl.runtime.logs import InstanceLog
 from llamactl.runtime.ports import LOOPBACK, listens_on
-from llamactl.runtime.probe import until_ready
+from llamactl.runtime.probe import is_healthy, until_ready
 from llamactl.runtime.process import Ended, Process, boot_id
 from llamactl.runtime.runner import LifecycleRunner, Watch
 
 if TYPE_CHECKING:
     from llamactl.runtime.local import LocalMachine
 
-_TAIL = 20
+_SEARCHED = 200  # lines of the log, for the cause of an exit
 log = logger("runtime")
 
 
@@ -49,7 +51,7 @@ class LocalUnit:
         instance: Instance,
         lifecycle: Lifecycle,
         last_exit: ExitReport | None,
-        listener: TransitionListener,
+        host: UnitHost,
     ) -> None:
         self._machine = machine
         self._instance = instance
@@ -58,9 +60,9 @@ class LocalUnit:
         self._ready_at: float | None = None
         self._launched = asyncio.Event()
         self._log_start = 0
-        self._timed_out = False
+        self._ended_for: tuple[FailureClass, str] | None = None  # why we end it, and advice
         self._avoid_port: int | None = None
-        self._notify = listener
+        self._host = host
         self.port = instance.port
         self.argv: Sequence[str] = ()
         self.engine = ""
@@ -75,6 +77,12 @@ class LocalUnit:
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
+
+    @property
+    def drain_limit(self) -> float:
+        """Seconds that a drain may take now."""
+        given = self.runner.now.patience
+        return self._machine.settings.instances.drain_timeout if given is None else given
 
     @property
     def ready(self) -> ReadyInstance | None:
@@ -118,7 +126,8 @@ class LocalUnit:
                 return [lambda: self._until_ready(now), lambda: self._until_late(now)]
             case State.READY:
                 idle = policies(self._instance.options, limits.defaults).idle_timeout
-                return [lambda: self._until_idle(now, idle)] if idle > 0 else []
+                unhealthy: list[Watch] = [lambda: self._until_unhealthy(now)]
+                return [lambda: self._until_idle(now, idle), *unhealthy] if idle > 0 else unhealthy
             case State.DRAINING:
                 return [lambda: self._until_drained(now)]
             case State.BACKOFF:
@@ -148,7 +157,8 @@ class LocalUnit:
         argv = argv_of(backend, engine, settings, instance, self.port)
         env = environment_of(backend, settings, instance, self._key, machine.environ)
         self.engine, self.argv = engine.label, masked_argv(argv)
-        self._ready_at, self._timed_out = None, False
+        self._ready_at, self._ended_for = None, None
+        machine.oom.look()
         clock = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         fd = self.log.open(f"--- {clock} start {generation}: {' '.join(self.argv)}")
         try:
@@ -178,31 +188,32 @@ class LocalUnit:
         now, uptime = self.runner.now, 0.0
         if self._ready_at is not None:
             uptime = time.monotonic() - self._ready_at
-        tail = self.log.lines_since(self._log_start, _TAIL)
-        backend, _ = self._machine.backend(self._instance)
-        report = classify(backend, ended.code, ended.signal, tail)
-        if self._timed_out:
-            report = replace(
-                report,
-                failure=FailureClass.START_TIMED_OUT,
-                advice="it was not ready within instances.start_timeout; raise it or see the log",
-            )
+        report = self._report(ended)
         self._avoid_port = self.port if report.failure is FailureClass.PORT_TAKEN else None
         self._process = None
         asked = now.after_exit is not lc.AfterExit.JUDGE
         self.last_exit = None if asked else report
         wanted = policies(self._instance.options, self._machine.settings.instances.defaults)
         verdict = after_exit(
-            failure=report.failure,
+            report.failure,
+            RestartRules(wanted.auto_restart, wanted.max_restarts, wanted.restart_delay),
             served=self._ready_at is not None,
             uptime=uptime,
             restarts=now.restarts,
-            auto_restart=wanted.auto_restart,
-            max_restarts=wanted.max_restarts,
-            restart_delay=wanted.restart_delay,
+            chance=random.random(),
         )
         await self._machine.journal.forget_process(self._instance.id)
         return lc.Exited(generation, verdict.retry_in, verdict.restarts, report)
+
+    def _report(self, ended: Ended) -> ExitReport:
+        tail = self.log.lines_since(self._log_start, _SEARCHED)
+        backend, _ = self._machine.backend(self._instance)
+        oom_killed = ended.signal == signal.SIGKILL and self._machine.oom.struck()
+        report = classify(backend, ended.code, ended.signal, tail, oom_killed=oom_killed)
+        if self._ended_for is None:
+            return report
+        failure, advice = self._ended_for
+        return replace(report, failure=failure, advice=advice)
 
     async def _terminate(self, generation: int) -> None:
         """Ask the group to end; kill it after the grace. The exit itself is told by `_spawn`."""
@@ -231,15 +242,35 @@ class LocalUnit:
 
     async def _until_late(self, now: Lifecycle) -> lc.Event:
         await asyncio.sleep(self._machine.settings.instances.start_timeout)
-        self._timed_out = True
+        self._ended_for = (
+            FailureClass.START_TIMED_OUT,
+            "it was not ready within instances.start_timeout; raise it or see the log",
+        )
         return lc.StartTimedOut(now.epoch)
+
+    async def _until_unhealthy(self, now: Lifecycle) -> lc.Event:
+        limits, machine = self._machine.settings.instances, self._machine
+        backend, _ = machine.backend(self._instance)
+        port, key = self.port, self._key
+        if port is None or self._process is None:  # of an earlier run; it is lost in a moment
+            return await asyncio.Future()
+
+        async def ask() -> bool:
+            machine.oom.look()
+            return await is_healthy(port, backend.health_path, key, limits.health_timeout)
+
+        rules = HealthRules(limits.health_interval, limits.unhealthy_after)
+        why = await until_unhealthy(ask, machine.leases, self._instance.id, rules)
+        log.warning("instance_unresponsive", name=self._instance.name, reason=why)
+        self._ended_for = (FailureClass.UNRESPONSIVE, f"it was ended as it hung: {why}")
+        return lc.BecameUnhealthy(now.epoch)
 
     async def _until_idle(self, now: Lifecycle, seconds: float) -> lc.Event:
         await self._machine.leases.idle_for(self._instance.id, seconds)
         return lc.IdleElapsed(now.epoch)
 
     async def _until_drained(self, now: Lifecycle) -> lc.Event:
-        limit = self._machine.settings.instances.drain_timeout
+        limit = self.drain_limit
         try:
             async with asyncio.timeout(limit):
                 await self._machine.leases.drained(self._instance.id)
@@ -248,27 +279,33 @@ class LocalUnit:
         return lc.Drained(now.epoch)
 
     async def _until_due(self, now: Lifecycle) -> lc.Event:
-        await asyncio.sleep(now.retry_in)
+        if refusal := await self._host.readmitted():
+            return lc.StopRequested(f"no place to restart in: {refusal}")
         return lc.BackoffElapsed(now.epoch)
 
     async def _record(self, event: lc.Event, before: Lifecycle, after: Lifecycle) -> None:
-        cause = getattr(event, "cause", "")
+        cause, details = getattr(event, "cause", ""), {}
         if isinstance(event, lc.Exited) and event.report is not None:
             asked = before.after_exit is not lc.AfterExit.JUDGE
             cause = "asked to stop" if asked else event.report.summary
+            details = {} if asked else event.report.details()
+        if after.state in (State.DRAINING, State.STOPPING):
+            details["leases"] = self._machine.leases.count(self._instance.id)
         row = InstanceEvent(
             at=time.time(),
             instance_id=self._instance.id,
+            name=self._instance.name,
             generation=after.generation,
             epoch=after.epoch,
             event=type(event).__name__,
             from_state=before.state,
             to_state=after.state,
             cause=cause,
+            details=details,
         )
         await self._machine.journal.record(row, after, self.last_exit)
 
     def _moved(self, before: Lifecycle, after: Lifecycle) -> None:
         if after.state is not before.state:
             log.info(f"instance_{after.state}", name=self._instance.name, port=self.port)
-        self._notify(before, after)
+        self._host.moved(before, after)

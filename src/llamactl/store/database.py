@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from llamactl.core.errors import StoreUnavailable
 
-HEAD = "0001"  # the newest migration; a test compares it with the scripts
+HEAD = "0002"  # the newest migration; a test compares it with the scripts
 T = TypeVar("T")
 
 

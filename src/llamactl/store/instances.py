@@ -15,6 +15,8 @@ from llamactl.core.lifecycle import Desired, Lifecycle, State
 from llamactl.store.database import Database
 from llamactl.store.tables import instance_events, instances, processes
 
+_TRIM_EVERY = 50  # rows
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -52,16 +54,19 @@ class SqlInstanceStore:
         await self._database.write(lambda c: c.execute(change.values(_definition(instance))))
 
     async def remove(self, instance_id: str) -> None:
-        gone = sa.delete(instances).where(instances.c.id == instance_id)
-        await self._database.write(lambda c: c.execute(gone))
+        """Its events stay, as many of those of deleted instances as of one that is there."""
+
+        def change(c: sa.Connection) -> None:
+            c.execute(sa.delete(instances).where(instances.c.id == instance_id))
+            self._trim(c, instance_events.c.instance_id.not_in(sa.select(instances.c.id)))
+
+        await self._database.write(change)
 
     async def record(
         self, event: InstanceEvent, now: Lifecycle, last_exit: ExitReport | None
-    ) -> None:
-        """Write a transition down, and the state it led to."""
-
-        def change(c: sa.Connection) -> None:
-            c.execute(sa.insert(instance_events).values(asdict(event)))
+    ) -> int:
+        def change(c: sa.Connection) -> int:
+            row_id = _insert(c, event)
             c.execute(
                 sa.update(instances)
                 .where(instances.c.id == event.instance_id)
@@ -73,13 +78,24 @@ class SqlInstanceStore:
                     last_exit=None if last_exit is None else orjson.dumps(last_exit).decode(),
                 )
             )
-            if event.epoch % 50 == 0:
-                self._trim(c, event.instance_id)
+            if row_id % _TRIM_EVERY == 0:
+                self._trim(c, instance_events.c.instance_id == event.instance_id)
+            return row_id
 
-        await self._database.write(change, durable=False)
+        return await self._database.write(change, durable=False)
 
-    def _trim(self, c: sa.Connection, instance_id: str) -> None:
-        mine = instance_events.c.instance_id == instance_id
+    async def add_event(self, event: InstanceEvent) -> int:
+        """Write down what is no transition."""
+
+        def change(c: sa.Connection) -> int:
+            row_id = _insert(c, event)
+            if row_id % _TRIM_EVERY == 0:
+                self._trim(c, instance_events.c.instance_id == event.instance_id)
+            return row_id
+
+        return await self._database.write(change, durable=False)
+
+    def _trim(self, c: sa.Connection, mine: sa.ColumnElement[bool]) -> None:
         newest = sa.select(instance_events.c.id).where(mine)
         newest = newest.order_by(instance_events.c.id.desc()).limit(1).offset(self._retention)
         oldest = c.execute(newest).scalar()
@@ -96,6 +112,12 @@ class SqlInstanceStore:
         )
         rows = await self._database.read(lambda c: c.execute(query).mappings().all())
         return [_event(row) for row in reversed(rows)]
+
+    async def events_after(self, event_id: int, limit: int) -> Sequence[InstanceEvent]:
+        query = sa.select(instance_events).where(instance_events.c.id > event_id)
+        query = query.order_by(instance_events.c.id).limit(limit)
+        rows = await self._database.read(lambda c: c.execute(query).mappings().all())
+        return [_event(row) for row in rows]
 
     async def enter_process(self, record: ProcessRecord) -> None:
         def change(c: sa.Connection) -> None:
@@ -148,6 +170,14 @@ def _report(text: str | None) -> ExitReport | None:
 
 
 def _event(row: sa.RowMapping) -> InstanceEvent:
-    values = {k: v for k, v in row.items() if k != "id"}
-    values |= {"from_state": State(row["from_state"]), "to_state": State(row["to_state"])}
-    return InstanceEvent(**values)
+    read = {"from_state": State, "to_state": State, "details": orjson.loads}
+    return InstanceEvent(**{k: read[k](v) if k in read else v for k, v in row.items()})
+
+
+def _insert(c: sa.Connection, event: InstanceEvent) -> int:
+    values = asdict(event)
+    del values["id"]
+    values["details"] = orjson.dumps(values["details"]).decode()
+    inserted = c.execute(sa.insert(instance_events).values(values)).inserted_primary_key
+    assert inserted is not None
+    return int(inserted[0])

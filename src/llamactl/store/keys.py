@@ -36,6 +36,7 @@ class SqlKeyStore:
                     permission_mode=key.permission_mode,
                     created_at=key.created_at,
                     expires_at=key.expires_at,
+                    priority=key.priority,
                 )
             )
             rows = [{"key_id": key.id, "instance_id": i} for i in sorted(key.instance_ids)]
@@ -69,4 +70,5 @@ def _key(row: sa.RowMapping, instance_ids: frozenset[str]) -> ApiKey:
         created_at=row["created_at"],
         expires_at=row["expires_at"],
         last_used_at=row["last_used_at"],
+        priority=row["priority"],
     )

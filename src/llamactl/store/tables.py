@@ -40,14 +40,17 @@ instance_events = Table(
     metadata,
     Column("id", _RowId, primary_key=True, autoincrement=True),
     Column("at", Float, nullable=False),
-    Column("instance_id", ForeignKey("instances.id", ondelete="CASCADE"), nullable=False),
+    Column("instance_id", String(32), nullable=False),  # rows outlive their instance
+    Column("name", String(128), nullable=False),
     Column("generation", Integer, nullable=False),
     Column("epoch", Integer, nullable=False),
     Column("event", String(32), nullable=False),
     Column("from_state", String(16), nullable=False),
     Column("to_state", String(16), nullable=False),
     Column("cause", Text, nullable=False),
+    Column("details", Text, nullable=False),  # JSON
     Index("instance_events_by_instance", "instance_id", "id"),
+    sqlite_autoincrement=True,  # an id is never given twice: followers come back by it
 )
 
 processes = Table(
@@ -72,6 +75,7 @@ api_keys = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger),
     Column("last_used_at", BigInteger),
+    Column("priority", Integer, nullable=False, server_default="0"),
 )
 
 api_key_instances = Table(
@@ -79,4 +83,12 @@ api_key_instances = Table(
     metadata,
     Column("key_id", ForeignKey("api_keys.id", ondelete="CASCADE"), primary_key=True),
     Column("instance_id", ForeignKey("instances.id", ondelete="CASCADE"), primary_key=True),
+)
+
+memory = Table(
+    "memory",
+    metadata,
+    Column("key", String(64), primary_key=True),  # of model file, options and engine
+    Column("measured", Text, nullable=False),  # JSON
+    Column("at", Float, nullable=False),
 )

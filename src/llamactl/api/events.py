@@ -1,0 +1,111 @@
+"""What happened: the story of one instance, and of all, as it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+
+from llamactl.api.errors import answers
+from llamactl.api.services import GUARDS, Mine
+from llamactl.core.errors import InvalidRequest
+from llamactl.core.events import InstanceEvent
+from llamactl.core.lifecycle import State
+
+router = APIRouter(prefix="/api/v1", dependencies=GUARDS, tags=["events"])
+_ALIVE_S = 15.0  # between two signs of life on a quiet stream
+
+
+class EventBody(BaseModel):
+    id: int
+    at: float = Field(description="Unix seconds")
+    instance: str = Field(description="its name, then")
+    event: str
+    from_state: State
+    to_state: State = Field(description="the same as from_state where it is no transition")
+    generation: int
+    cause: str
+    details: dict[str, Any]
+
+
+def event_body(event: InstanceEvent) -> EventBody:
+    return EventBody(
+        id=event.id,
+        at=event.at,
+        instance=event.name,
+        event=event.event,
+        from_state=event.from_state,
+        to_state=event.to_state,
+        generation=event.generation,
+        cause=event.cause,
+        details=dict(event.details),
+    )
+
+
+@router.get("/instances/{name}/events", responses=answers(404))
+async def list_events(
+    name: str, mine: Mine, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> list[EventBody]:
+    return [event_body(event) for event in await mine.instances.events(name, limit)]
+
+
+@router.get(
+    "/events",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}}, **answers()},
+)
+async def follow_events(
+    mine: Mine,
+    last_event_id: Annotated[str | None, Header(description="go on after this one")] = None,
+) -> StreamingResponse:
+    """All instances' events from now on, or from `Last-Event-ID` on, as server-sent events.
+
+    https://html.spec.whatwg.org/multipage/server-sent-events.html
+    """
+    after = None if last_event_id is None else _event_id(last_event_id)
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    rows = _lines(mine.story.follow(after))
+    return StreamingResponse(rows, media_type="text/event-stream", headers=headers)
+
+
+def _event_id(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):  # noqa: PLR2004  2**63 has 19
+        raise InvalidRequest(f"Last-Event-ID {text[:40]!r} is not the id of an event")
+    return int(text)
+
+
+async def _lines(events: AsyncIterator[InstanceEvent]) -> AsyncIterator[str]:
+    yield ": following\n\n"
+    async with aclosing(_with_signs_of_life(events)) as rows:
+        async for event in rows:
+            if event is None:
+                yield ": alive\n\n"
+            else:
+                yield f"id: {event.id}\ndata: {event_body(event).model_dump_json()}\n\n"
+
+
+async def _with_signs_of_life(
+    events: AsyncIterator[InstanceEvent],
+) -> AsyncGenerator[InstanceEvent | None]:
+    """None where nothing happened for a while, so that a client that left is noticed."""
+    coming: asyncio.Task[InstanceEvent | None] | None = None
+    try:
+        while True:
+            coming = coming or asyncio.ensure_future(anext(events, None))
+            done, _ = await asyncio.wait([coming], timeout=_ALIVE_S)
+            if not done:
+                yield None
+                continue
+            event, coming = coming.result(), None
+            if event is None:
+                return
+            yield event
+    finally:
+        if coming is not None:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)

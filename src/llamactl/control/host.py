@@ -1,0 +1,48 @@
+"""What a member's unit tells, and asks of, the rest."""
+
+from __future__ import annotations
+
+import time
+
+from llamactl.control.registry import Member, Registry
+from llamactl.control.scheduler import Scheduler
+from llamactl.control.waiting import RESTART, ROOMIER_RESTART
+from llamactl.core.errors import RunningLimit, ShuttingDown
+from llamactl.core.exits import FailureClass
+from llamactl.core.interfaces import MemoryBook
+from llamactl.core.lifecycle import Lifecycle, State
+
+
+class Host:
+    """One for each member; `member` is set as soon as its unit is made."""
+
+    member: Member
+
+    def __init__(self, registry: Registry, scheduler: Scheduler, memory: MemoryBook) -> None:
+        self._registry = registry
+        self._scheduler = scheduler
+        self._memory = memory
+
+    def moved(self, before: Lifecycle, after: Lifecycle) -> None:
+        self.member.moved(before, after, time.monotonic())
+        self._registry.refresh(self.member)
+        if (
+            before.state is State.BACKOFF
+        ):  # a place that was granted for the restart is used, or not
+            self._scheduler.started(self.member)
+        else:
+            self._scheduler.moved(self.member)
+
+    async def readmitted(self) -> str:
+        member = self.member
+        report = member.unit.last_exit
+        asker = RESTART
+        if report is not None and report.failure is FailureClass.OUT_OF_MEMORY:
+            await self._memory.fell_short(member.instance)
+            member.need = await self._memory.need(member.instance)
+            asker = ROOMIER_RESTART
+        try:
+            await self._scheduler.place(member, asker)
+        except (RunningLimit, ShuttingDown) as exc:
+            return exc.message
+        return ""
