@@ -22,12 +22,21 @@ from llamactl.control.scheduler import EvictionRules, Scheduler
 from llamactl.control.story import Story
 from llamactl.core.errors import DataDirUnusable, EngineMissing
 from llamactl.core.routes import RouteTable
+from llamactl.models import GgufReader
 from llamactl.observe import Meters
 from llamactl.policy.access import KeyRing
 from llamactl.policy.admission import Limits
 from llamactl.proxy import EnginePaths, Front, LeaseBook
-from llamactl.runtime import CommandEngineProbe, LocalMachine, busy_slots, find_engine, scrape
-from llamactl.store import Database, SqlInstanceStore, SqlKeyStore
+from llamactl.runtime import (
+    CommandEngineProbe,
+    LocalMachine,
+    busy_slots,
+    find_engine,
+    scrape,
+    total_ram,
+    totals,
+)
+from llamactl.store import Database, SqlInstanceStore, SqlKeyStore, SqlMemoryStore
 
 
 class DataDir:
@@ -103,10 +112,14 @@ class Application:
         self.story = Story(self._store)
         self._machine = LocalMachine(settings, self.story, self.leases, environ, soft_files)
         self._registry = Registry(self._publish)
+        limits = _limits(settings)
+        self.memory = Memory(
+            GgufReader(), SqlMemoryStore(self._database), budget=limits.ram, devices=[*limits.gpus]
+        )
         self.scheduler = Scheduler(
             self.leases,
             self.story,
-            _limits(settings),
+            limits,
             EvictionRules(
                 for_requests=settings.instances.enable_lru_eviction,
                 patience=settings.instances.eviction_drain_timeout,
@@ -114,7 +127,7 @@ class Application:
         )
         self.leases.on_free = self.scheduler.poke
         self.instances = Instances(
-            self._registry, self.scheduler, self._store, self._machine, Memory(), self.story,
+            self._registry, self.scheduler, self._store, self._machine, self.memory, self.story,
             settings,
         )  # fmt: skip
         self.keys = Keys(self.ring, SqlKeyStore(self._database), self._registry)
@@ -157,6 +170,7 @@ class Application:
     async def start(self) -> None:
         """Open the store and take in what it knows; starts what was wanted on."""
         await self._database.open()
+        await self.memory.load()
         wanted = await recovery.load(self.instances, self._store, self._machine)
         await self.keys.load()
         self._flushing = asyncio.create_task(self.keys.keep_flushing())
@@ -191,7 +205,21 @@ def _limits(settings: Settings) -> Limits:
     given = settings.instances
     running = given.max_running_instances
     groups = {name: n for name, n in given.group_limits.items() if n >= 0}
-    return Limits(running if running >= 0 else None, groups, min_residency=given.min_residency)
+    left = 1.0 - given.memory_margin
+    sizes = {name: _budget(given.gpu_memory_budget, size, left) for name, size in totals().items()}
+    return Limits(
+        running if running >= 0 else None,
+        groups,
+        ram=_budget(given.memory_budget, total_ram(), left),
+        gpus={name: size for name, size in sizes.items() if size is not None},
+        min_residency=given.min_residency,
+    )
+
+
+def _budget(given: int | str, total: int | None, left: float) -> int | None:
+    if given == "off" or (given == "auto" and total is None):
+        return None
+    return int((total or 0) * left) if isinstance(given, str) else given
 
 
 def _engine_paths() -> EnginePaths:

@@ -18,8 +18,7 @@ LONGER = {
     "core/lifecycle.py": 400,
     "proxy/downstream.py": 350,
     "proxy/exchange.py": 410,
-    "control/scheduler.py": 310,
-    "runtime/unit.py": 315,
+    "control/scheduler.py": 315,
 }
 
 

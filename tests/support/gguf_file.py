@@ -1,48 +1,64 @@
-"""A random llama model of half a megabyte: ready in milliseconds, answers nonsense."""
+"""Random llama models: the tiny one is ready in milliseconds and answers nonsense."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import gguf
 import numpy as np
 
-_LAYERS, _EMBEDDING, _HEADS, _FORWARD, _CONTEXT = 2, 64, 4, 128, 2048
 _END = 2
+_BYTES = 259  # tokens before the words: three special ones, then each byte
+_WORDS = ["▁", "▁the", "▁of", "▁and", "▁to", "▁in", "▁is", "▁it", "▁you", "▁that"]
 _TEMPLATE = "{% for m in messages %}<{{m.role}}>{{m.content}}\n{% endfor %}<assistant>"
 
 
-def write_tiny_gguf(path: Path) -> None:
+@dataclass(frozen=True)
+class Shape:
+    layers: int = 2
+    embedding: int = 64
+    heads: int = 4
+    kv_heads: int = 4
+    forward: int = 128
+    context: int = 2048
+    vocabulary: int = _BYTES + len(_WORDS)
+
+
+TINY = Shape()
+
+
+def write_tiny_gguf(path: Path, shape: Shape = TINY) -> None:
     rng = np.random.default_rng(0)
     writer = gguf.GGUFWriter(str(path), "llama")
-    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256))]
-    tokens += ["▁", "▁the", "▁of", "▁and", "▁to", "▁in", "▁is", "▁it", "▁you", "▁that"]
-    kinds = [2, 3, 3] + [6] * 256 + [1] * (len(tokens) - 259)
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256)), *_WORDS]
+    tokens += [f"▁word{i}" for i in range(shape.vocabulary - len(tokens))]
+    kinds = [2, 3, 3] + [6] * 256 + [1] * (len(tokens) - _BYTES)
     writer.add_name("tiny")
-    writer.add_context_length(_CONTEXT)
-    writer.add_embedding_length(_EMBEDDING)
-    writer.add_block_count(_LAYERS)
-    writer.add_feed_forward_length(_FORWARD)
-    writer.add_head_count(_HEADS)
-    writer.add_head_count_kv(_HEADS)
+    writer.add_context_length(shape.context)
+    writer.add_embedding_length(shape.embedding)
+    writer.add_block_count(shape.layers)
+    writer.add_feed_forward_length(shape.forward)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.kv_heads)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_dimension_count(_EMBEDDING // _HEADS)
+    writer.add_rope_dimension_count(shape.embedding // shape.heads)
     writer.add_vocab_size(len(tokens))
     writer.add_file_type(0)
     writer.add_tokenizer_model("llama")
     writer.add_token_list(tokens)
-    writer.add_token_scores([0.0] * 259 + [-float(i) for i in range(len(tokens) - 259)])
+    writer.add_token_scores([0.0] * _BYTES + [-float(i) for i in range(len(tokens) - _BYTES)])
     writer.add_token_types(kinds)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(_END)
     writer.add_unk_token_id(0)
     writer.add_add_bos_token(True)
     writer.add_chat_template(_TEMPLATE)
-    for name, shape in _tensors(len(tokens)):
-        if len(shape) == 1:
-            values = np.ones(shape, np.float32)
+    for name, sizes in _tensors(shape):
+        if len(sizes) == 1:
+            values = np.ones(sizes, np.float32)
         else:
-            values = (rng.standard_normal(shape) * 0.05).astype(np.float32)
+            values = (rng.standard_normal(sizes, np.float32) * 0.05).astype(np.float32)
         if name == "token_embd.weight":
             values[:, 0] = 0.5  # the same large number for all tokens,
         elif name == "output.weight":
@@ -54,16 +70,18 @@ def write_tiny_gguf(path: Path) -> None:
     writer.close()
 
 
-def _tensors(vocabulary: int) -> list[tuple[str, tuple[int, ...]]]:
-    e, f = _EMBEDDING, _FORWARD
+def _tensors(shape: Shape) -> list[tuple[str, tuple[int, ...]]]:
+    e, f = shape.embedding, shape.forward
+    kv = e // shape.heads * shape.kv_heads
     shapes: list[tuple[str, tuple[int, ...]]] = [
-        ("token_embd.weight", (vocabulary, e)),
+        ("token_embd.weight", (shape.vocabulary, e)),
         ("output_norm.weight", (e,)),
-        ("output.weight", (vocabulary, e)),
+        ("output.weight", (shape.vocabulary, e)),
     ]
-    for layer in range(_LAYERS):
+    for layer in range(shape.layers):
         parts = [("attn_norm", (e,)), ("ffn_norm", (e,)), ("ffn_gate", (f, e))]
         parts += [("ffn_up", (f, e)), ("ffn_down", (e, f))]
-        parts += [(f"attn_{x}", (e, e)) for x in ("q", "k", "v", "output")]
-        shapes += [(f"blk.{layer}.{name}.weight", shape) for name, shape in parts]
+        parts += [("attn_q", (e, e)), ("attn_k", (kv, e)), ("attn_v", (kv, e))]
+        parts += [("attn_output", (e, e))]
+        shapes += [(f"blk.{layer}.{name}.weight", sizes) for name, sizes in parts]
     return shapes

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, model_validator
 
 from llamactl.core.instance import OptionDefaults
 
@@ -29,6 +29,7 @@ def _words(value: Any) -> Any:
     )
 
 
+Budget = Literal["auto", "off"] | ByteSize
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Table = Annotated[dict[str, str], BeforeValidator(_no_null)]
 
@@ -100,6 +101,9 @@ class InstancesSettings(_Section):
     queue_timeout: float = Field(0, ge=0)  # seconds to wait for a place; 0: as long as for a start
     min_residency: float = Field(15, ge=0)  # seconds for which a busy instance is not evicted
     eviction_drain_timeout: float = Field(600, ge=0)  # seconds that a busy victim may go on
+    memory_budget: Budget = "auto"  # of RAM for all instances; auto: what there is, less the margin
+    gpu_memory_budget: Budget = "auto"  # the same, of each GPU
+    memory_margin: float = Field(0.1, ge=0, lt=1)  # share of the memory that is left alone
     drain_policy: Literal["wait", "call_off"] = "wait"  # for requests to an instance that drains
     failure_cool_down: float = Field(30, ge=0)  # seconds until requests may start a failed one
     health_interval: float = Field(10, gt=0)  # seconds between two looks at a ready engine

@@ -62,6 +62,7 @@ VARIABLES: Mapping[str, tuple[Path, Callable[[str], Any]]] = {
     "LLAMACTL_LOGS_DIR": (("instances", "logs_dir"), _text),
     "LLAMACTL_AUTO_CREATE_DATA_DIR": (("instances", "auto_create_dirs"), _text),
     "LLAMACTL_MAX_INSTANCES": (("instances", "max_instances"), _text),
+    "LLAMACTL_MEMORY_BUDGET": (("instances", "memory_budget"), _text),
     "LLAMACTL_MAX_RUNNING_INSTANCES": (("instances", "max_running_instances"), _text),
     "LLAMACTL_ENABLE_LRU_EVICTION": (("instances", "enable_lru_eviction"), _text),
     **{

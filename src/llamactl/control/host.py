@@ -11,6 +11,7 @@ from llamactl.core.errors import RunningLimit, ShuttingDown
 from llamactl.core.exits import FailureClass
 from llamactl.core.interfaces import MemoryBook
 from llamactl.core.lifecycle import Lifecycle, State
+from llamactl.core.memory import Usage
 
 
 class Host:
@@ -33,12 +34,17 @@ class Host:
         else:
             self._scheduler.moved(self.member)
 
+    async def measured(self, usage: Usage) -> None:
+        if await self._memory.learn(self.member.instance, usage):
+            self.member.need = await self._memory.need(self.member.instance)
+            self._scheduler.poke()
+
     async def readmitted(self) -> str:
         member = self.member
         report = member.unit.last_exit
         asker = RESTART
         if report is not None and report.failure is FailureClass.OUT_OF_MEMORY:
-            await self._memory.fell_short(member.instance)
+            await self._memory.fell_short(member.instance, self._scheduler.free_ram())
             member.need = await self._memory.need(member.instance)
             asker = ROOMIER_RESTART
         try:

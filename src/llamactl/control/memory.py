@@ -1,13 +1,164 @@
-"""What instances take of the memory."""
+"""What instances take of the memory: estimated from the model's header, then learnt.
+
+What was measured is kept by what decides it: the model files' identities, the engine, and its
+options without those that cost no memory. A new file, or another context size, is estimated anew.
+"""
 
 from __future__ import annotations
 
-from llamactl.core.instance import Instance
-from llamactl.core.memory import Need
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import orjson
+
+from llamactl.backends.llama_cpp_memory import estimate
+from llamactl.core.errors import StoreUnavailable
+from llamactl.core.instance import Instance, OptionValue
+from llamactl.core.interfaces import MemoryStore
+from llamactl.core.memory import NOTHING, Need, Usage
+from llamactl.core.model import ModelShape
+from llamactl.observe import logger
+
+# Engine options that change nothing of the memory; whatever else there is may.
+_FREE = frozenset(
+    {
+        "alias", "chat_template", "frequency_penalty", "log_prefix", "log_timestamps", "metrics",
+        "min_p", "port", "predict", "presence_penalty", "props", "repeat_penalty", "seed", "slots",
+        "temp", "threads", "threads_batch", "threads_http", "timeout", "top_k", "top_p",
+        "verbosity",
+    }
+)  # fmt: skip
+_NEWS = 1.01  # what was measured counts as news if it is larger by so much
+_TOO_SMALL = 1.5  # by how much an estimate is raised that a start showed to be too small
+_GPU = "gpu:"  # before a device's name, in the store
+log = logger("control")
+
+
+class ShapeReader(Protocol):
+    def shape(self, path: Path) -> ModelShape:
+        """Raises OSError or ValueError for what can't be read."""
+        ...
 
 
 class Memory:
-    async def need(self, instance: Instance) -> Need:
-        return Need()
+    """The only one who knows what instances take. Never raises: what is unknown counts nothing."""
 
-    async def fell_short(self, instance: Instance) -> None: ...
+    def __init__(
+        self, reader: ShapeReader, store: MemoryStore, *, budget: int | None, devices: Sequence[str]
+    ) -> None:
+        """`budget`: bytes of RAM. `devices`: GPUs that engines would use."""
+        self._reader = reader
+        self._store = store
+        self._budget = budget
+        self._devices = devices
+        self._measured: dict[str, Usage] = {}
+
+    async def load(self) -> None:
+        self._measured = {key: _usage(row) for key, row in (await self._store.load()).items()}
+
+    async def need(self, instance: Instance) -> Need:
+        key, need = await self._estimated(instance)
+        seen = self._measured.get(key)
+        if seen is not None:
+            shared = dict(need.shared)
+            if shared and not seen.short:
+                shared = _in_proportion(shared, seen.shared)
+            need = Need(seen.ram, shared, seen.gpus or need.gpus)
+        return self._within_budget(need)
+
+    async def learn(self, instance: Instance, usage: Usage) -> bool:
+        """Keep what was measured, if it is news."""
+        key, _ = await self._estimated(instance)
+        seen = self._measured.get(key)
+        if seen is not None and not seen.short:
+            usage = _larger(usage, seen)
+            if not _is_news(usage, seen):
+                return False
+        await self._keep(key, usage)
+        return True
+
+    async def fell_short(self, instance: Instance, free: int | None) -> None:
+        """It found too little memory where `free` bytes were thought to be left."""
+        key, _ = await self._estimated(instance)
+        thought = await self.need(instance)
+        ram = max(int(thought.ram * _TOO_SMALL), (free or 0) + 1 - sum(thought.shared.values()))
+        if self._budget is not None:
+            ram = max(thought.ram, min(ram, self._budget - sum(thought.shared.values())))
+        await self._keep(key, Usage(ram, 0, short=True))
+        log.warning("memory_fell_short", name=instance.name, thought=thought.ram, now=ram)
+
+    async def _keep(self, key: str, usage: Usage) -> None:
+        self._measured[key] = usage
+        try:
+            await self._store.save(key, _row(usage))
+        except StoreUnavailable as exc:
+            log.warning("memory_not_kept", reason=exc.message)
+
+    async def _estimated(self, instance: Instance) -> tuple[str, Need]:
+        return await asyncio.to_thread(self._estimate, instance)
+
+    def _estimate(self, instance: Instance) -> tuple[str, Need]:
+        options = instance.options.backend_options
+        identities = []
+        need = NOTHING
+        try:
+            shapes = {name: self._shape(options, name) for name in ("model", "model_draft")}
+            projector = _size(options.get("mmproj"))
+            identities = [
+                file.identity for shape in shapes.values() if shape for file in shape.files
+            ]
+            if (model := shapes["model"]) is not None:
+                need = estimate(
+                    model, options, draft=shapes["model_draft"], projector=projector,
+                    devices=self._devices,
+                )  # fmt: skip
+        except (OSError, ValueError) as exc:
+            log.debug("memory_unknown", name=instance.name, reason=str(exc))
+        given = {k: v for k, v in sorted(options.items()) if k not in _FREE}
+        said = [identities, given, instance.options.command_override, dict(need.gpus)]
+        return hashlib.sha256(orjson.dumps(said)).hexdigest(), need
+
+    def _shape(self, options: Mapping[str, OptionValue], name: str) -> ModelShape | None:
+        path = options.get(name)
+        return self._reader.shape(Path(path)) if isinstance(path, str) else None
+
+    def _within_budget(self, need: Need) -> Need:
+        """What is mapped need not stay: a model larger than the memory can run alone, if slowly."""
+        mapped = sum(need.shared.values())
+        if self._budget is None or need.ram + mapped <= self._budget or not mapped:
+            return need
+        return Need(need.ram, _in_proportion(need.shared, self._budget - need.ram), need.gpus)
+
+
+def _row(usage: Usage) -> dict[str, int]:
+    gpus = {_GPU + name: size for name, size in usage.gpus.items()}
+    return {"ram": usage.ram, "shared": usage.shared, "short": int(usage.short), **gpus}
+
+
+def _usage(row: Mapping[str, int]) -> Usage:
+    gpus = {key.removeprefix(_GPU): size for key, size in row.items() if key.startswith(_GPU)}
+    return Usage(row["ram"], row["shared"], gpus, short=bool(row["short"]))
+
+
+def _larger(one: Usage, other: Usage) -> Usage:
+    names = {*one.gpus, *other.gpus}
+    gpus = {name: max(one.gpus.get(name, 0), other.gpus.get(name, 0)) for name in names}
+    return Usage(max(one.ram, other.ram), max(one.shared, other.shared), gpus)
+
+
+def _is_news(new: Usage, old: Usage) -> bool:
+    sizes = [(new.ram, old.ram), (new.shared, old.shared)]
+    sizes += [(size, old.gpus.get(name, 0)) for name, size in new.gpus.items()]
+    return any(size > before * _NEWS for size, before in sizes)
+
+
+def _in_proportion(shared: Mapping[str, int], total: int) -> dict[str, int]:
+    whole = sum(shared.values())
+    return {key: max(0, total) * size // whole if whole else 0 for key, size in shared.items()}
+
+
+def _size(path: object) -> int:
+    return Path(path).stat().st_size if isinstance(path, str) else 0

@@ -29,6 +29,7 @@ from llamactl.policy.admission import (
     Refuse,
     Standing,
     Wait,
+    ram_left,
     schedule,
 )
 
@@ -136,6 +137,10 @@ class Scheduler:
         """How many instances that are waited for come first."""
         now = time.monotonic()
         return len(self._line.ahead_of(member, asker, self._cost(member), now))
+
+    def free_ram(self) -> int | None:
+        """Bytes that admission takes to be free; None without a budget."""
+        return ram_left(self._occupants(), self._limits)
 
     def is_leaving_for_others(self, member: Member) -> bool:
         return self._line.is_left_for(member.instance.id)

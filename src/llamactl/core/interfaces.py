@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 from llamactl.core.events import InstanceEvent, ProcessRecord
@@ -10,7 +10,7 @@ from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance
 from llamactl.core.keys import ApiKey, Caller
 from llamactl.core.lifecycle import Event, Lifecycle
-from llamactl.core.memory import Need
+from llamactl.core.memory import Need, Usage
 from llamactl.core.routes import ReadyInstance
 
 
@@ -18,6 +18,10 @@ class UnitHost(Protocol):
     """What a unit tells, and asks of, those who decide over it."""
 
     def moved(self, before: Lifecycle, after: Lifecycle) -> None: ...
+
+    async def measured(self, usage: Usage) -> None:
+        """What the running instance takes of the memory now."""
+        ...
 
     async def readmitted(self) -> str:
         """Wait for a place to restart in; why there is none, or "". Cancelling gives it up."""
@@ -198,9 +202,21 @@ class MemoryBook(Protocol):
 
     async def need(self, instance: Instance) -> Need: ...
 
-    async def fell_short(self, instance: Instance) -> None:
-        """The instance could not start for lack of memory: it needs more than was thought."""
+    async def learn(self, instance: Instance, usage: Usage) -> bool:
+        """Keep what was measured; True if it was news."""
         ...
+
+    async def fell_short(self, instance: Instance, free: int | None) -> None:
+        """It found too little memory where `free` bytes were thought to be left."""
+        ...
+
+
+class MemoryStore(Protocol):
+    """What was measured, by a key that says of what."""
+
+    async def load(self) -> Mapping[str, Mapping[str, int]]: ...
+
+    async def save(self, key: str, measured: Mapping[str, int]) -> None: ...
 
 
 class StoredInstance(Protocol):

@@ -116,6 +116,16 @@ def schedule(
     return [room.decide(candidate) for candidate in candidates]
 
 
+def ram_left(occupants: Iterable[Occupant], limits: Limits) -> int | None:
+    """Bytes of the budget that nobody takes; None without a budget."""
+    if limits.ram is None:
+        return None
+    usage = _Usage(limits)
+    for occupant in occupants:
+        usage.put(occupant)
+    return max(0, limits.ram - usage.ram)
+
+
 class _Usage:
     """How much of each limited thing is taken. Cheap to change, so that victims can be tried."""
 

@@ -1,8 +1,18 @@
 """One machine: spawn, signal, reap, probe, log files; the runner. Imports core and backends."""
 
 from llamactl.runtime.command import find_engine
+from llamactl.runtime.gpus import totals
 from llamactl.runtime.local import LocalMachine
 from llamactl.runtime.scrape import busy_slots, scrape
 from llamactl.runtime.selftest import CommandEngineProbe
+from llamactl.runtime.usage import total_ram
 
-__all__ = ["CommandEngineProbe", "LocalMachine", "busy_slots", "find_engine", "scrape"]
+__all__ = [
+    "CommandEngineProbe",
+    "LocalMachine",
+    "busy_slots",
+    "find_engine",
+    "scrape",
+    "total_ram",
+    "totals",
+]

@@ -40,7 +40,7 @@ def listens_on(port: int, session: int) -> bool:
     if inode is None:
         return not Path("/proc/net/tcp").exists()
     wanted = f"socket:[{inode}]"
-    return any(_holds(pid, wanted) for pid in _members(session))
+    return any(_holds(pid, wanted) for pid in members(session))
 
 
 def _listener(port: int) -> str | None:
@@ -56,7 +56,8 @@ def _listener(port: int) -> str | None:
     return None
 
 
-def _members(session: int) -> Iterator[int]:
+def members(session: int) -> Iterator[int]:
+    """Pids of all processes of a session."""
     yield session
     for name in os.listdir("/proc"):  # noqa: PTH208  names are enough
         if name.isdigit() and int(name) != session:

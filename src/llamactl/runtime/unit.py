@@ -9,10 +9,8 @@ import secrets
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from llamactl.backends.base import classify
 from llamactl.core import lifecycle as lc
 from llamactl.core.errors import LlamactlError
 from llamactl.core.events import InstanceEvent, ProcessRecord
@@ -31,16 +29,15 @@ from llamactl.runtime.command import (
     masked_argv,
 )
 from llamactl.runtime.health import HealthRules, until_unhealthy
+from llamactl.runtime.life import Life
 from llamactl.runtime.logs import InstanceLog
-from llamactl.runtime.ports import LOOPBACK, listens_on
-from llamactl.runtime.probe import is_healthy, until_ready
+from llamactl.runtime.ports import LOOPBACK
 from llamactl.runtime.process import Ended, Process, boot_id
 from llamactl.runtime.runner import LifecycleRunner, Watch
 
 if TYPE_CHECKING:
     from llamactl.runtime.local import LocalMachine
 
-_SEARCHED = 200  # lines of the log, for the cause of an exit
 log = logger("runtime")
 
 
@@ -55,12 +52,8 @@ class LocalUnit:
     ) -> None:
         self._machine = machine
         self._instance = instance
-        self._process: Process | None = None
-        self._key = ""
-        self._ready_at: float | None = None
+        self._life: Life | None = None
         self._launched = asyncio.Event()
-        self._log_start = 0
-        self._ended_for: tuple[FailureClass, str] | None = None  # why we end it, and advice
         self._avoid_port: int | None = None
         self._host = host
         self.port = instance.port
@@ -76,7 +69,7 @@ class LocalUnit:
 
     @property
     def pid(self) -> int | None:
-        return self._process.pid if self._process else None
+        return self._life.process.pid if self._life else None
 
     @property
     def drain_limit(self) -> float:
@@ -86,10 +79,10 @@ class LocalUnit:
 
     @property
     def ready(self) -> ReadyInstance | None:
-        if self.runner.now.state is not State.READY or self.port is None:
+        life, now = self._life, self.runner.now
+        if now.state is not State.READY or life is None:
             return None
-        generation = self.runner.now.generation
-        return ReadyInstance(self._instance.name, LOOPBACK, self.port, self._key, generation)
+        return ReadyInstance(self._instance.name, LOOPBACK, life.port, life.key, now.generation)
 
     def redefine(self, instance: Instance) -> bool:
         before = self._instance.options
@@ -102,8 +95,8 @@ class LocalUnit:
         )
 
     def kill(self) -> None:
-        if self._process is not None:
-            self._process.signal(signal.SIGKILL)
+        if self._life is not None:
+            self._life.process.signal(signal.SIGKILL)
 
     def clean(self) -> None:
         self._machine.forget(self._instance.id)
@@ -137,36 +130,33 @@ class LocalUnit:
 
     async def _spawn(self, generation: int) -> lc.Event | None:
         try:
-            await self._launch(generation)
+            life = await self._launch(generation)
         except (LlamactlError, OSError) as exc:
             report = ExitReport(FailureClass.COMMAND_MISSING, advice=str(exc))
             self.last_exit = report
             return lc.Exited(generation, None, 0, report)
-        process = self._process
-        assert process is not None
-        ended = await process.exited
-        return await self._bury(generation, ended)
+        ended = await life.process.exited
+        return await self._bury(generation, life, ended)
 
-    async def _launch(self, generation: int) -> None:
+    async def _launch(self, generation: int) -> Life:
         self._launched.clear()
         instance, machine = self._instance, self._machine
         backend, settings = machine.backend(instance)
         self.port = machine.port_for(instance, other_than=self._avoid_port)
-        self._key = secrets.token_urlsafe(32)
+        key = secrets.token_urlsafe(32)
         engine = find_engine(settings, instance.options.command_override)
         argv = argv_of(backend, engine, settings, instance, self.port)
-        env = environment_of(backend, settings, instance, self._key, machine.environ)
+        env = environment_of(backend, settings, instance, key, machine.environ)
         self.engine, self.argv = engine.label, masked_argv(argv)
-        self._ready_at, self._ended_for = None, None
         machine.oom.look()
         clock = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         fd = self.log.open(f"--- {clock} start {generation}: {' '.join(self.argv)}")
         try:
-            self._log_start = self.log.size()
+            log_start = self.log.size()
             process = Process.spawn_held(argv, env, fd, machine.soft_files)
         finally:
             os.close(fd)
-        self._process = process
+        life = self._life = Life(process, backend, self.port, key, log_start)
         entry = ProcessRecord(
             instance.id, generation, process.pid, process.start_time, boot_id(), self.port,
             argv_digest(argv),
@@ -176,94 +166,83 @@ class LocalUnit:
         except BaseException:
             process.signal(signal.SIGKILL)  # what the ledger does not know must not run
             await process.exited
-            self._process = None
+            self._life = None
             raise
         if self.runner.now.state is State.STARTING:
             process.release()
         else:  # stopped meanwhile
             process.signal(signal.SIGKILL)
         self._launched.set()
+        return life
 
-    async def _bury(self, generation: int, ended: Ended) -> lc.Event:
-        now, uptime = self.runner.now, 0.0
-        if self._ready_at is not None:
-            uptime = time.monotonic() - self._ready_at
-        report = self._report(ended)
+    async def _bury(self, generation: int, life: Life, ended: Ended) -> lc.Event:
+        now, machine = self.runner.now, self._machine
+        report = life.report(ended, self.log, oom_struck=machine.oom.struck())
         self._avoid_port = self.port if report.failure is FailureClass.PORT_TAKEN else None
-        self._process = None
+        self._life = None
         asked = now.after_exit is not lc.AfterExit.JUDGE
         self.last_exit = None if asked else report
         wanted = policies(self._instance.options, self._machine.settings.instances.defaults)
         verdict = after_exit(
             report.failure,
             RestartRules(wanted.auto_restart, wanted.max_restarts, wanted.restart_delay),
-            served=self._ready_at is not None,
-            uptime=uptime,
+            served=life.ready_at is not None,
+            uptime=life.uptime,
             restarts=now.restarts,
             chance=random.random(),
         )
         await self._machine.journal.forget_process(self._instance.id)
         return lc.Exited(generation, verdict.retry_in, verdict.restarts, report)
 
-    def _report(self, ended: Ended) -> ExitReport:
-        tail = self.log.lines_since(self._log_start, _SEARCHED)
-        backend, _ = self._machine.backend(self._instance)
-        oom_killed = ended.signal == signal.SIGKILL and self._machine.oom.struck()
-        report = classify(backend, ended.code, ended.signal, tail, oom_killed=oom_killed)
-        if self._ended_for is None:
-            return report
-        failure, advice = self._ended_for
-        return replace(report, failure=failure, advice=advice)
-
     async def _terminate(self, generation: int) -> None:
-        """Ask the group to end; kill it after the grace. The exit itself is told by `_spawn`."""
-        process = self._process
-        if process is None or self.runner.now.generation != generation:
+        """End the process; the exit itself is told by `_spawn`."""
+        life = self._life
+        if life is None or self.runner.now.generation != generation:
             return
-        process.signal(signal.SIGTERM)
-        done, _ = await asyncio.wait(
-            [process.exited], timeout=self._machine.settings.instances.stop_timeout
-        )
-        if not done:
-            log.warning("instance_killed", name=self._instance.name, pid=process.pid)
-            process.signal(signal.SIGKILL)
+        if life.ready_at is not None:
+            await self._measure(life)
+        if await life.terminate(self._machine.settings.instances.stop_timeout):
+            log.warning("instance_killed", name=self._instance.name, pid=life.process.pid)
 
     async def _until_ready(self, now: Lifecycle) -> lc.Event:
-        backend, _ = self._machine.backend(self._instance)
         await self._launched.wait()
-        process, port = self._process, self.port
-        if process is None or port is None:  # it died at once; its exit is on the way
+        if self._life is None:  # it died at once; its exit is on the way
             return await asyncio.Future()
-        await until_ready(
-            port, backend.health_path, self._key, lambda: listens_on(port, process.pid)
-        )
-        self._ready_at = time.monotonic()
+        await self._life.until_ready()
         return lc.BecameReady(now.epoch)
 
     async def _until_late(self, now: Lifecycle) -> lc.Event:
         await asyncio.sleep(self._machine.settings.instances.start_timeout)
-        self._ended_for = (
-            FailureClass.START_TIMED_OUT,
-            "it was not ready within instances.start_timeout; raise it or see the log",
-        )
+        if self._life is not None:
+            self._life.ended_for = (
+                FailureClass.START_TIMED_OUT,
+                "it was not ready within instances.start_timeout; raise it or see the log",
+            )
         return lc.StartTimedOut(now.epoch)
 
     async def _until_unhealthy(self, now: Lifecycle) -> lc.Event:
-        limits, machine = self._machine.settings.instances, self._machine
-        backend, _ = machine.backend(self._instance)
-        port, key = self.port, self._key
-        if port is None or self._process is None:  # of an earlier run; it is lost in a moment
+        limits, machine, life = self._machine.settings.instances, self._machine, self._life
+        if life is None:  # of an earlier run; it is lost in a moment
             return await asyncio.Future()
 
         async def ask() -> bool:
             machine.oom.look()
-            return await is_healthy(port, backend.health_path, key, limits.health_timeout)
+            await self._measure(life)
+            return await life.is_healthy(limits.health_timeout)
 
+        await self._measure(life)
         rules = HealthRules(limits.health_interval, limits.unhealthy_after)
         why = await until_unhealthy(ask, machine.leases, self._instance.id, rules)
         log.warning("instance_unresponsive", name=self._instance.name, reason=why)
-        self._ended_for = (FailureClass.UNRESPONSIVE, f"it was ended as it hung: {why}")
+        life.ended_for = (FailureClass.UNRESPONSIVE, f"it was ended as it hung: {why}")
         return lc.BecameUnhealthy(now.epoch)
+
+    async def _measure(self, life: Life) -> None:
+        options = self._instance.options.backend_options
+        files = {str(options[name]) for name in ("model", "model_draft") if name in options}
+        usage = await life.usage(files)
+        if usage is not None:
+            await self._host.measured(usage)
 
     async def _until_idle(self, now: Lifecycle, seconds: float) -> lc.Event:
         await self._machine.leases.idle_for(self._instance.id, seconds)

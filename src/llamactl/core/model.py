@@ -1,0 +1,39 @@
+"""What a model file's header tells of its size. Sizes are bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    identity: str  # changes when the file does
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    architecture: str
+    files: tuple[ModelFile, ...]
+    layers: int
+    layer_bytes: tuple[int, ...]  # weights, by layer
+    other_bytes: int  # all other weights
+    embedding_bytes: int  # of those, what is looked up by token and stays in RAM
+    context: int  # tokens that it was trained for
+    embedding: int
+    forward: int
+    heads: int
+    kv_heads: tuple[int, ...]  # by layer; 0 in layers without attention
+    key_size: int  # values per head and token
+    value_size: int
+    window: int = 0  # tokens that a layer with a sliding window looks back
+    # which layers have one, or every how many one has not; 0: the architecture says
+    window_pattern: tuple[bool, ...] | int = 0
+    vocabulary: int = 0
+    merges: int = 0
+    state_bytes: int = 0  # of a recurrent layer, for one sequence
+    name: str = ""
+
+    @property
+    def weights(self) -> int:
+        return sum(self.layer_bytes) + self.other_bytes

@@ -1,0 +1,167 @@
+"""From the header of a GGUF file, or of all parts of a split one, to the model's shape."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from llamactl.core.model import ModelFile, ModelShape
+from llamactl.models.header import Header, Length, Parser, TooShort
+
+_PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf\Z")
+_MOST_PARTS = 1000
+_MOST_LAYERS = 1 << 12
+_FIRST_READ = 1 << 22  # bytes; most headers are shorter
+_MOST_HEADER = 1 << 28
+
+
+class UnreadableModel(ValueError):
+    """The file is not there, or not a GGUF that we understand; the message says which."""
+
+
+class GgufReader:
+    """Keeps what it read, by the file's identity: a header is read once until it changes."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, ModelShape] = {}
+
+    def shape(self, path: Path) -> ModelShape:
+        """Raises UnreadableModel."""
+        files = [_identify(part) for part in _parts(path)]
+        key = "\n".join(file.identity for file in files)
+        if key not in self._read:
+            self._read[key] = read_gguf(path)
+        return self._read[key]
+
+
+def read_gguf(path: Path) -> ModelShape:
+    """The shape of a model, of all its parts if it is split. Raises UnreadableModel."""
+    headers, files = [], []
+    for part in _parts(path):
+        files.append(_identify(part))
+        try:
+            headers.append(_read_header(part, files[-1].size))
+        except (OSError, ValueError) as exc:
+            raise UnreadableModel(f"{part.name} is not a GGUF that can be read: {exc}") from exc
+    return _shape(_together(headers), tuple(files))
+
+
+def _read_header(path: Path, size: int) -> Header:
+    """Not by mmap, which would end us if the file were cut while we read."""
+    reads = _FIRST_READ
+    with path.open("rb") as file:
+        data = file.read(reads)
+        while True:
+            try:
+                return Parser(data, size).read()
+            except OverflowError as exc:
+                raise ValueError("a value is longer than the file") from exc
+            except (TooShort, struct.error) as exc:
+                if len(data) < reads or reads >= _MOST_HEADER:
+                    raise ValueError("it ends within its header") from exc
+            data += file.read(reads * 3)
+            reads *= 4
+
+
+def _together(headers: list[Header]) -> Header:
+    whole = headers[0]
+    for part in headers[1:]:
+        whole.values |= {k: v for k, v in part.values.items() if k not in whole.values}
+        for layer, size in part.layers.items():
+            whole.layers[layer] = whole.layers.get(layer, 0) + size
+        whole.others += part.others
+        whole.embedding += part.embedding
+    return whole
+
+
+def _parts(path: Path) -> list[Path]:
+    found = _PART.search(path.name)
+    if found is None:
+        return [path]
+    count = int(found.group(2))
+    if not 1 <= count <= _MOST_PARTS:
+        raise UnreadableModel(f"{path.name} is said to have {count} parts")
+    stem = path.name[: found.start()]
+    return [path.with_name(f"{stem}-{n:05}-of-{count:05}.gguf") for n in range(1, count + 1)]
+
+
+def _identify(path: Path) -> ModelFile:
+    try:
+        at = os.stat(path)  # noqa: PTH116  one call for all of it
+    except OSError as exc:
+        raise UnreadableModel(f"{path.name}: {exc.strerror}") from exc
+    if not stat.S_ISREG(at.st_mode):
+        raise UnreadableModel(f"{path.name} is not a file")
+    return ModelFile(f"{at.st_dev}:{at.st_ino}:{at.st_size}:{at.st_mtime_ns}", at.st_size)
+
+
+def _shape(header: Header, files: tuple[ModelFile, ...]) -> ModelShape:
+    values = header.values
+    architecture = str(values.get("general.architecture", ""))
+
+    def number(name: str, default: int = 0) -> int:
+        return _largest(values.get(f"{architecture}.{name}"), default)
+
+    layers = number("block_count")
+    if layers > _MOST_LAYERS:
+        raise UnreadableModel(f"a model of {layers} layers is not believed")
+    heads = number("attention.head_count")
+    head_size = number("embedding_length") // heads if heads else 0
+    kv_heads = values.get(f"{architecture}.attention.head_count_kv", heads)
+    return ModelShape(
+        architecture=architecture,
+        files=files,
+        layers=layers,
+        layer_bytes=tuple(header.layers.get(n, 0) for n in range(layers)),
+        other_bytes=header.others,
+        embedding_bytes=header.embedding,
+        context=number("context_length"),
+        embedding=number("embedding_length"),
+        forward=number("feed_forward_length"),
+        heads=heads,
+        kv_heads=_by_layer(kv_heads, layers),
+        key_size=number("attention.key_length", head_size),
+        value_size=number("attention.value_length", head_size),
+        window=number("attention.sliding_window"),
+        window_pattern=_pattern(values.get(f"{architecture}.attention.sliding_window_pattern")),
+        vocabulary=_count(values.get("tokenizer.ggml.tokens")),
+        merges=_count(values.get("tokenizer.ggml.merges")),
+        state_bytes=_state_bytes(architecture, values),
+        name=str(values.get("general.name", ""))[:200],
+    )
+
+
+def _largest(value: Any, default: int) -> int:
+    numbers = value if isinstance(value, list) else [value]
+    return max((n for n in numbers if isinstance(n, int)), default=default)
+
+
+def _by_layer(value: Any, layers: int) -> tuple[int, ...]:
+    numbers = value if isinstance(value, list) else [value] * layers
+    return tuple(int(n) if isinstance(n, int) else 0 for n in numbers[:layers])
+
+
+def _pattern(value: Any) -> tuple[bool, ...] | int:
+    """Which layers look back no further than the window; or every how many one looks at all."""
+    if isinstance(value, list):
+        return tuple(bool(n) for n in value)
+    return int(value) if isinstance(value, int) else 0
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, Length):
+        return value.items
+    return len(value) if isinstance(value, list) else 0
+
+
+def _state_bytes(architecture: str, values: Mapping[str, Any]) -> int:
+    """Of a recurrent layer (Mamba and its kin) for one sequence: float32, as llama.cpp has it."""
+    inner = _largest(values.get(f"{architecture}.ssm.inner_size"), 0)
+    state = _largest(values.get(f"{architecture}.ssm.state_size"), 0)
+    kernel = _largest(values.get(f"{architecture}.ssm.conv_kernel"), 0)
+    return 4 * (inner * state + inner * max(0, kernel - 1))

@@ -1,0 +1,58 @@
+"""GPUs and what processes take of their memory, by NVML. No driver, no GPUs.
+
+https://docs.nvidia.com/deploy/nvml-api/; the module is `nvidia-ml-py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+
+def totals() -> dict[str, int]:
+    """Bytes of each GPU, as `gpu0`, `gpu1`, …"""
+    found = {}
+    with _nvml() as nvml:
+        for name, handle in _handles(nvml):
+            found[name] = int(nvml.nvmlDeviceGetMemoryInfo(handle).total)
+    return found
+
+
+def taken(pids: Collection[int]) -> dict[str, int]:
+    """Bytes that these processes take together, by GPU; without those they do not use."""
+    found: dict[str, int] = {}
+    with _nvml() as nvml:
+        for name, handle in _handles(nvml):
+            for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle):
+                if process.pid in pids and process.usedGpuMemory is not None:
+                    found[name] = found.get(name, 0) + int(process.usedGpuMemory)
+    return found
+
+
+@contextmanager
+def _nvml() -> Iterator[Any]:
+    """A started NVML; where there is none, the block ends at its first call."""
+    try:
+        import pynvml as nvml
+
+        nvml.nvmlInit()
+    except Exception:
+        yield _NoNvml()
+        return
+    try:
+        with suppress(nvml.NVMLError):
+            yield nvml
+    finally:
+        with suppress(nvml.NVMLError):
+            nvml.nvmlShutdown()
+
+
+class _NoNvml:
+    def nvmlDeviceGetCount(self) -> int:
+        return 0
+
+
+def _handles(nvml: Any) -> Iterator[tuple[str, Any]]:
+    for number in range(nvml.nvmlDeviceGetCount()):
+        yield f"gpu{number}", nvml.nvmlDeviceGetHandleByIndex(number)
