@@ -84,7 +84,7 @@ class Memory:
         """It found too little memory where `free` bytes were thought to be left."""
         key, _ = await self._estimated(instance)
         thought = await self.need(instance)
-        ram = max(int(thought.ram * _TOO_SMALL), (free or 0) + 1 - sum(thought.shared.values()))
+        ram = max(int(thought.ram * _TOO_SMALL), (free or 0) + 1)
         if self._budget is not None:
             ram = max(thought.ram, min(ram, self._budget - sum(thought.shared.values())))
         await self._keep(key, Usage(ram, 0, short=True))

@@ -158,6 +158,7 @@ class Lifecycle:
     retry_in: float = 0.0  # seconds that a stay in BACKOFF lasts at least
     patience: float | None = None  # seconds that a drain may take; None: as configured
     restarts: int = 0  # automatic restarts since somebody asked for a start
+    proven: bool = False  # it was ready since somebody asked for a start
 
 
 class InvalidTransition(Exception):
@@ -261,7 +262,7 @@ def _decide(now: Lifecycle, event: Event) -> Step:
         case StartRequested() | StopRequested() | RestartRequested() | HaltRequested():
             return _obey(now, event)
         case BecameReady():
-            return _enter(now, S.READY), ()
+            return _enter(replace(now, proven=True), S.READY), ()
         case StartTimedOut() | BecameUnhealthy() | Drained():
             return _end(now)
         case IdleElapsed():
@@ -297,11 +298,11 @@ def _obey(now: Lifecycle, command: Command) -> Step:
 def _start(now: Lifecycle) -> Step:
     match now.state:
         case S.STOPPED | S.BACKOFF | S.FAILED:
-            return _spawn(replace(now, restarts=0))
+            return _spawn(replace(now, restarts=0, proven=False))
         case S.DRAINING if now.after_exit is AfterExit.REST:
             return _enter(replace(now, after_exit=AfterExit.JUDGE), S.READY), ()
         case S.STOPPING:
-            return replace(now, after_exit=AfterExit.SPAWN, restarts=0), ()
+            return replace(now, after_exit=AfterExit.SPAWN), ()
         case _:
             return now, ()
 
@@ -336,7 +337,7 @@ def _ended(now: Lifecycle, exit_: Exited) -> Step:
         case AfterExit.REST:
             return _enter(gone, S.STOPPED), ()
         case AfterExit.SPAWN:
-            return _spawn(replace(gone, restarts=0))
+            return _spawn(replace(gone, restarts=0, proven=False))
         case AfterExit.JUDGE if exit_.retry_in is None:
             return _enter(gone, S.FAILED), ()
         case AfterExit.JUDGE:

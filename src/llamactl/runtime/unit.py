@@ -186,7 +186,7 @@ class LocalUnit:
         verdict = after_exit(
             report.failure,
             RestartRules(wanted.auto_restart, wanted.max_restarts, wanted.restart_delay),
-            served=life.ready_at is not None,
+            proven=now.proven,
             uptime=life.uptime,
             restarts=now.restarts,
             chance=random.random(),

@@ -1,0 +1,206 @@
+"""Starts that fail: the cause has a name, an advice and the engine's last words."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.served import Served, serve
+
+BASE = "/api/v1/instances"
+CHAT = "/v1/completions"
+
+
+def engine(folder: Path, name: str, *lines: str) -> str:
+    """A command that runs these lines of shell; "$@" is what the real engine would get."""
+    path = folder / name
+    path.write_text("#!/bin/sh\n" + "\n".join(lines) + "\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+REAL = f'exec {sys.executable} -m llamactl.engine "$@"'
+
+
+def bodies(folder: Path, model: Path) -> dict[str, dict[str, Any]]:
+    broken = folder / "broken.gguf"
+    broken.write_bytes(model.read_bytes()[:200_000])
+    text = folder / "text.gguf"
+    text.write_text("hello")
+    by_engine = engine(folder, "narrow", "ulimit -v 1500000", REAL)
+    lines = {
+        "illegal": "kill -ILL $$",
+        "gpu": "echo 'ggml_cuda_init: failed to initialize CUDA: no CUDA-capable device'; exit 1",
+        "vulkan": "echo 'ggml_vulkan: No devices found.'; exit 1",
+        "vram": "echo 'ggml_backend_cuda_buffer_type_alloc_buffer: allocating 9000.00 MiB on device"
+        " 0: cudaMalloc failed: out of memory'; exit 1",
+        "segfault": "kill -SEGV $$",
+        "killed": "kill -KILL $$",
+    }
+    made = {name: engine(folder, name, line) for name, line in lines.items()}
+    return {
+        "model_missing": {"model": "/nowhere/model.gguf"},
+        "model_invalid": {"model": str(text)},
+        "model_invalid-cut": {"model": str(broken)},
+        "bad_option": {"model": str(model), "no_such_flag": 1},
+        "bad_option-value": {"model": str(model), "ctx_size": "many"},
+        "out_of_memory": {
+            "model": str(model), "ctx_size": 2_000_000, "command_override": by_engine,
+        },
+        "command_missing": {"model": str(model), "command_override": "/nowhere/engine"},
+        "illegal_instruction": {"model": "m", "command_override": made["illegal"]},
+        "gpu": {"model": "m", "command_override": made["gpu"]},
+        "gpu-vulkan": {"model": "m", "command_override": made["vulkan"]},
+        "out_of_memory-vram": {"model": "m", "command_override": made["vram"]},
+        "crashed": {"model": "m", "command_override": made["segfault"]},
+        "killed": {"model": "m", "command_override": made["killed"]},
+    }  # fmt: skip
+
+
+CASES = [
+    "model_missing", "model_invalid", "model_invalid-cut", "bad_option", "bad_option-value",
+    "out_of_memory", "illegal_instruction", "gpu", "gpu-vulkan", "out_of_memory-vram", "crashed",
+    "killed", "command_missing",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    data = tmp_path_factory.mktemp("data")
+    (data / "llamactl.yaml").write_text("instances: {memory_budget: 'off'}\n")
+    with serve(data) as server:
+        yield server
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_cause_has_a_name(server: Served, case: str, tmp_path: Path, tiny_model: Path) -> None:
+    body = bodies(tmp_path, tiny_model)[case]
+    wanted = case.partition("-")[0]
+    key = server.request("POST", "/api/v1/auth/keys", {"name": case}).json()["key"]
+
+    answer = server.request("POST", f"{BASE}/{case}", body)
+
+    assert answer.status_code == 500, answer.text
+    details = answer.json()["details"]
+    assert (details["class"], bool(details["advice"])) == (wanted, True), details
+    row = server.request("GET", f"{BASE}/{case}").json()
+    assert (row["status"], row["failure"]["class"]) == ("failed", wanted)
+    events = server.request("GET", f"{BASE}/{case}/events").json()
+    assert events[-1]["details"]["class"] == wanted
+    refused = server.request("POST", CHAT, {"model": case, "prompt": "a"}, key=key)
+    assert (refused.status_code, refused.json()["code"]) == (503, "start_failed")
+    assert refused.json()["details"]["class"] == wanted
+    assert set(refused.json()["details"]) == {"class", "advice"}  # no paths, no log lines
+    if wanted not in ("command_missing", "illegal_instruction", "crashed", "killed"):
+        assert details["log_tail"] and len(details["log_tail"]) <= 20
+
+
+def test_a_taken_port_is_named_and_left_for_another(server: Served, tiny_model: Path) -> None:
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        body = {"model": str(tiny_model), "port": stranger.getsockname()[1]}
+
+        answer = server.request("POST", f"{BASE}/squatted", body)
+
+    assert answer.json()["status"] == "running"
+    assert answer.json()["port"] != body["port"]
+    events = server.request("GET", f"{BASE}/squatted/events").json()
+    assert [e["details"].get("class") for e in events if e["event"] == "Exited"] == ["port_taken"]
+
+
+GROUPS = Path("/sys/fs/cgroup/memory")
+
+
+def writable_group() -> bool:
+    return (GROUPS / "cgroup.procs").exists() and os.access(GROUPS, os.W_OK)
+
+
+@pytest.mark.skipif(not writable_group(), reason="needs a writable memory control group (v1)")
+def test_the_kernels_oom_killer_is_named(server: Served, tmp_path: Path, tiny_model: Path) -> None:
+    group = GROUPS / f"llamactl-test-{os.getpid()}"
+    group.mkdir()
+    try:
+        (group / "memory.limit_in_bytes").write_text(str(64 << 20))
+        command = engine(tmp_path, "grouped", f"echo $$ > {group}/cgroup.procs", REAL)
+        body = {"model": str(tiny_model), "ctx_size": 500_000, "command_override": command}
+
+        answer = server.request("POST", f"{BASE}/greedy", body)
+
+        assert answer.json()["details"]["class"] == "out_of_memory", answer.text
+        assert "the kernel" in answer.json()["details"]["advice"]
+    finally:
+        group.rmdir()
+
+
+def test_requests_to_a_failed_instance_are_told_at_once_when_to_try_again(
+    tmp_path: Path,
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "llamactl.yaml").write_text("instances: {failure_cool_down: 0.2}\n")
+    command = engine(tmp_path, "failing", f"echo x >> {tmp_path}/starts", "exit 3")
+    body = {"model": "m", "command_override": command}
+    with serve(data) as server:
+
+        def starts() -> int:
+            return (tmp_path / "starts").read_text().count("x")
+
+        def ask() -> Any:
+            return server.request("POST", CHAT, {"model": "bad", "prompt": "a"})
+
+        server.request("POST", f"{BASE}/bad", body)
+        first = ask()
+        while starts() == 1:  # until the cool-down is over and one request may try
+            tried = ask()
+        assert (first.status_code, tried.status_code) == (503, 503)
+        assert int(first.headers["retry-after"]) >= 1
+        assert starts() == 2
+
+        plan = server.request("POST", f"{BASE}/bad/plan").json()
+        assert plan["action"] == "refuse" and plan["retry_after_s"] > 0
+        server.request("POST", f"{BASE}/bad/start?wait=true")  # by hand: at once
+        assert starts() == 3
+        server.request("PUT", f"{BASE}/bad", {"command_override": ""})
+        server.request("PUT", f"{BASE}/bad", {"command_override": command})
+        ask()  # what was changed may be tried at once
+        assert starts() == 4
+
+
+def test_a_start_without_memory_is_tried_once_more_with_more_room(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    """The first engine finds too little memory as long as the other instance runs."""
+    data = tmp_path / "data"
+    data.mkdir()
+    other = tmp_path / "other.pid"
+    command = engine(
+        tmp_path,
+        "crowded",
+        f'kill -0 "$(cat {other})" 2>/dev/null && echo "failed to allocate buffer" && exit 1',
+        REAL,
+    )
+    body = {"model": str(tiny_model), "ctx_size": 256}
+    with serve(data) as server:
+        made = server.request("POST", f"{BASE}/idle", body).json()
+        other.write_text(str(made["pid"]))
+        thought = server.request(
+            "POST", f"{BASE}/big?start=false", {**body, "command_override": command}
+        ).json()["memory"]["ram"]
+
+        answer = server.request("POST", CHAT, {"model": "big", "prompt": "a", "max_tokens": 1})
+
+        assert answer.status_code == 200, answer.text
+        assert server.request("GET", f"{BASE}/idle").json()["status"] == "stopped"
+        causes = [e["cause"] for e in server.request("GET", f"{BASE}/idle/events").json()]
+        assert any("evicted: RAM: " in cause for cause in causes), causes
+        events = [e["event"] for e in server.request("GET", f"{BASE}/big/events").json()]
+        assert events.count("Exited") == 1 and "BackoffElapsed" in events
+        # once it ran, what was measured counts
+        now = server.request("GET", f"{BASE}/big").json()["memory"]["ram"]
+        assert now < 3 * thought
