@@ -1,0 +1,90 @@
+"""Engines that live on without answering."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell, to_end
+from support.served import Served, is_alive, serve
+
+BASE = "/api/v1/instances"
+CHAT = "/v1/chat/completions"
+QUICK = "health_interval: 0.05, health_timeout: 0.2, unhealthy_after: 0.4, stop_timeout: 0.2"
+
+
+def folder(tmp_path: Path, settings: str) -> Path:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "llamactl.yaml").write_text(settings)
+    return data
+
+
+def restarted(server: Served, name: str, pid: int) -> dict[str, Any]:
+    while True:
+        row: dict[str, Any] = server.request("GET", f"{BASE}/{name}").json()
+        if row["status"] == "running" and row["pid"] not in (None, pid):
+            return row
+
+
+def test_an_engine_that_hangs_is_restarted_and_the_cause_is_told(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    with serve(folder(tmp_path, f"instances: {{{QUICK}}}\n")) as server:
+        body = {"model": str(tiny_model), "ctx_size": 256, "restart_delay": 0.01}
+        pid = server.request("POST", f"{BASE}/hung", body).json()["pid"]
+        os.kill(pid, signal.SIGSTOP)
+
+        restarted(server, "hung", pid)
+
+        events = server.request("GET", f"{BASE}/hung/events").json()
+        assert "BecameUnhealthy" in [e["event"] for e in events]
+        exit_ = next(e for e in events if e["event"] == "Exited")
+        assert exit_["details"]["class"] == "unresponsive"
+        assert "health endpoint" in exit_["details"]["advice"]
+        assert not is_alive(pid)
+
+
+def test_an_engine_that_answers_nothing_else_while_it_works_is_left_alone(
+    tmp_path: Path,
+) -> None:
+    """Stopped in the middle of a stream, so that health goes unanswered, for many looks."""
+    with serve(folder(tmp_path, f"instances: {{{QUICK}}}\n")) as server:
+        made = create_fake(server, tmp_path, "busy")
+        body = play("busy", ["send", CHUNKED], ["event", "data: 1\n\n"], ["until", "go"],
+                    ["event", "data: 2\n\n"], ["send", "0\r\n\r\n"])  # fmt: skip
+        with raw(server) as client:
+            client.sendall(post(server, json.dumps(body).encode(), "Connection: close"))
+            client.recv(1)
+            os.kill(made["pid"], signal.SIGSTOP)
+            began = time.monotonic()
+            while time.monotonic() - began < 1.0:  # twice what an idle one is given
+                assert server.request("GET", f"{BASE}/busy").json()["pid"] == made["pid"]
+            os.kill(made["pid"], signal.SIGCONT)
+            tell(made, "go")
+            assert b"data: 2" in to_end(client)
+
+
+def test_requests_that_wait_in_vain_are_evidence(tmp_path: Path) -> None:
+    settings = (
+        "server: {first_byte_timeout: 0.3}\n"
+        "instances: {health_interval: 3600, unhealthy_after: 7200, stop_timeout: 0.2}\n"
+    )
+    with serve(folder(tmp_path, settings)) as server:
+        made = create_fake(server, tmp_path, "mute", restart_delay=0.01)
+        silent = play("mute", ["until", "never"])
+        assert server.request("POST", CHAT, silent).status_code == 504
+        assert server.request("POST", CHAT, {"model": "mute"}).status_code == 200  # not in a row
+        assert server.request("POST", CHAT, silent).status_code == 504
+        assert server.request("GET", f"{BASE}/mute").json()["pid"] == made["pid"]
+
+        assert server.request("POST", CHAT, silent).status_code == 504
+
+        restarted(server, "mute", made["pid"])
+        events = server.request("GET", f"{BASE}/mute/events").json()
+        exit_ = next(e for e in events if e["event"] == "Exited")
+        assert "in a row waited in vain" in exit_["details"]["advice"]
