@@ -181,4 +181,7 @@ async def main() -> None:
     await server.serve_forever()
 
 
-asyncio.run(main())
+try:
+    asyncio.run(main())
+except OSError as exc:  # in llama-server's words, so that another port is tried
+    sys.exit(f"couldn't bind HTTP server socket: {exc}")

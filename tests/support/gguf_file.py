@@ -23,6 +23,7 @@ class Shape:
     forward: int = 128
     context: int = 2048
     vocabulary: int = _BYTES + len(_WORDS)
+    says: int | None = None  # the one token that it answers with, again and again
 
 
 TINY = Shape()
@@ -63,6 +64,8 @@ def write_tiny_gguf(path: Path, shape: Shape = TINY) -> None:
             values[:, 0] = 0.5  # the same large number for all tokens,
         elif name == "output.weight":
             values[_END, 0] = -10  # by which the end is never drawn: answers are as long as asked
+            if shape.says is not None:
+                values[shape.says, 0] = 10
         writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

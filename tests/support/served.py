@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+from support.story import check_story
 
 
 @dataclass
@@ -88,9 +91,19 @@ def serve(
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
+        killed = process.poll() not in (None, 0)
         try:
             process.wait(30)
         finally:
             process.kill()
             process.wait()
             process.stdout.close()
+        check_story(data_dir, limit=_limit(data_dir, settings), ended_well=not killed)
+
+
+def _limit(data_dir: Path, settings: Mapping[str, str] | None) -> int | None:
+    """How many instances may run at once, as the test has it."""
+    given = (settings or {}).get("LLAMACTL_MAX_RUNNING_INSTANCES")
+    file = data_dir / "llamactl.yaml"
+    found = re.search(r"max_running_instances: (\d+)", file.read_text()) if file.exists() else None
+    return int(given) if given else int(found.group(1)) if found else None

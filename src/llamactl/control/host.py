@@ -23,13 +23,13 @@ class Host:
         self._registry = registry
         self._scheduler = scheduler
         self._memory = memory
+        self._placed = False  # it got its place for the restart that is due
 
     def moved(self, before: Lifecycle, after: Lifecycle) -> None:
         self.member.moved(before, after, time.monotonic())
         self._registry.refresh(self.member)
-        if (
-            before.state is State.BACKOFF
-        ):  # a place that was granted for the restart is used, or not
+        if before.state is State.BACKOFF and self._placed:  # its place is used, or not needed
+            self._placed = False
             self._scheduler.started(self.member)
         else:
             self._scheduler.moved(self.member)
@@ -51,4 +51,5 @@ class Host:
             await self._scheduler.place(member, asker)
         except (RunningLimit, ShuttingDown) as exc:
             return exc.message
+        self._placed = True
         return ""

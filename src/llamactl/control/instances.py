@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from llamactl.control.registry import Member, Registry
 from llamactl.control.scheduler import Scheduler
 from llamactl.control.story import Story
 from llamactl.control.waiting import BY_HAND, BY_HAND_EVICTING, Asker
-from llamactl.core.errors import InstanceLimit, NameTaken, StartFailed
+from llamactl.core.errors import InstanceLimit, NameTaken, RunningLimit, StartFailed
 from llamactl.core.events import InstanceEvent
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance, InstanceOptions, check_name
@@ -124,7 +125,7 @@ class Instances:
                 self._registry.free(instance.name)
             raise
         if start:
-            await self._command(member, StartRequested("created"))
+            await self._start(member, StartRequested("created"))
             if wait:
                 await self._started(member)
         return member
@@ -133,7 +134,7 @@ class Instances:
         """Start a stopped instance. Raises RunningLimit, or StartFailed when waited for."""
         member = self._registry.get(name)
         await self._place(member, evict=evict)
-        await self._command(member, StartRequested("asked to start"))
+        await self._shielded(self._start(member, StartRequested("asked to start")))
         if wait:
             await self._shielded(self._started(member))
         return member
@@ -141,7 +142,7 @@ class Instances:
     async def stop(self, name: str, *, wait: bool, force: bool) -> Member:
         """`force`: without waiting for requests that are being answered."""
         member = self._registry.get(name)
-        await self._command(member, StopRequested(_asked("stop", force=force), force=force))
+        await member.unit.runner.ask(StopRequested(_asked("stop", force=force), force=force))
         if wait:
             await self._shielded(member.unit.runner.wait(lambda now: now.state in _RESTING))
         return member
@@ -149,7 +150,8 @@ class Instances:
     async def restart(self, name: str, *, wait: bool, evict: bool, force: bool) -> Member:
         member = self._registry.get(name)
         await self._place(member, evict=evict)
-        await self._command(member, RestartRequested(_asked("restart", force=force), force=force))
+        command = RestartRequested(_asked("restart", force=force), force=force)
+        await self._shielded(self._start(member, command))
         if wait:
             await self._shielded(self._started(member))
         return member
@@ -185,7 +187,9 @@ class Instances:
         self._registry.refresh(member)
         self._scheduler.poke()
         if restart and member.unit.runner.now.state not in _RESTING:
-            await self._command(member, RestartRequested("its options changed"))
+            with suppress(RunningLimit):  # it died just now, and others took its place
+                await self._scheduler.place(member, BY_HAND)
+                await self._start(member, RestartRequested("its options changed"))
             if wait:
                 await self._started(member)
         return member
@@ -200,7 +204,6 @@ class Instances:
         runner = member.unit.runner
         await runner.retire("deleted", force=force)
         await runner.close()
-        self._scheduler.started(member)
         self._scheduler.forget(member)
         self._story.note(member, "Deleted", "deleted")
         await self._story.settle()
@@ -226,7 +229,8 @@ class Instances:
         await asyncio.gather(*(member.unit.runner.close() for member in self._registry))
         await self._story.settle()
 
-    async def _command(self, member: Member, command: Command) -> None:
+    async def _start(self, member: Member, command: Command) -> None:
+        """After `place`: the place is held until the command was obeyed."""
         try:
             await member.unit.runner.ask(command)
         finally:

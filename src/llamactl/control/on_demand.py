@@ -56,6 +56,8 @@ class OnDemand:
         try:
             async with asyncio.timeout(limits.on_demand_start_timeout):
                 return await self._until_ready(member, caller)
+        except InstanceNotFound as exc:
+            raise ModelNotFound(f"{name} was deleted") from exc
         except TimeoutError as exc:
             raise WaitOver(
                 f"{name} was not ready within {limits.on_demand_start_timeout:g} s "
@@ -145,10 +147,7 @@ class OnDemand:
             await self._scheduler.place(member, self.asker(caller))
         # The place is shared by all who waited: the first of them starts, for the others the
         # command changes nothing.
-        try:
-            await asyncio.shield(self._command(member))
-        finally:
-            self._scheduler.started(member)
+        await asyncio.shield(self._command(member))
 
     @contextlib.asynccontextmanager
     async def _queue_time(self, name: str) -> AsyncIterator[None]:
@@ -165,8 +164,10 @@ class OnDemand:
             ) from exc
 
     async def _command(self, member: Member) -> None:
-        await member.unit.runner.ask(StartRequested("a request asked for it"))
-        self._scheduler.started(member)
+        try:
+            await member.unit.runner.ask(StartRequested("a request asked for it"))
+        finally:
+            self._scheduler.started(member)
 
     def _retry_after(self, member: Member) -> float:
         return member.breaker.retry_after(time.monotonic(), self._limits.failure_cool_down)

@@ -62,9 +62,11 @@ async def start_wanted(instances: Instances, scheduler: Scheduler, wanted: list[
     async def one(member: Member) -> None:
         try:
             await scheduler.place(member, BY_HAND)
-            await member.unit.runner.ask(StartRequested("wanted on when llamactl started"))
         except LlamactlError as exc:
             log.warning("start_skipped", name=member.instance.name, reason=exc.message)
+            return
+        try:
+            await member.unit.runner.ask(StartRequested("wanted on when llamactl started"))
         finally:
             scheduler.started(member)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -65,8 +66,9 @@ class Scheduler:
         self._eviction = eviction
         self._line = WaitingLine()
         self._holding: dict[str, Member] = {}  # who holds a place, by instance id
-        # how many were told that they may start it, by the id of what nobody started yet
-        self._granted: dict[str, int] = {}
+        # how many have their place and did not say `started` yet, by instance id: until then it
+        # is held whatever the state, for their command is on its way
+        self._granted: Counter[str] = Counter()
         self._leaving: set[str] = set()  # ids whose stop was posted but not yet seen
         self._tasks: set[asyncio.Task[None]] = set()
         self._alarm: asyncio.TimerHandle | None = None
@@ -77,7 +79,7 @@ class Scheduler:
         return f"<Scheduler {len(self._line)} waiting, {len(self._holding)} holding>"
 
     async def place(self, member: Member, asker: Asker) -> None:
-        """Return with a place held for the member, until `started` is called.
+        """Return with a place held for the member; whoever got it calls `started` once.
 
         Raises RunningLimit when no waiting helps, or at once when the asker does not wait and
         there is no room. Cancelling leaves the queue.
@@ -85,6 +87,7 @@ class Scheduler:
         if self._closed:
             raise ShuttingDown("llamactl is shutting down and starts nothing more")
         if self._holds(member):
+            self._granted[member.instance.id] += 1
             return
         ticket, waiter = self._line.join(member, asker, self._cost(member), time.monotonic())
         try:
@@ -108,19 +111,11 @@ class Scheduler:
     def _leave(self, ticket: Ticket, waiter: Waiter) -> None:
         """It is gone: refused, cancelled while it waited, or cancelled just after its grant."""
         if waiter.got_it:
-            self._abandon(ticket.member)
+            self.started(ticket.member)
             return
         if self._line.leave(ticket, waiter):
             self._call_off(ticket)
         self.poke()
-
-    def _abandon(self, member: Member) -> None:
-        """One of those who might have started it will not; the last one gives the place back."""
-        left = self._granted.get(member.instance.id, 0) - 1
-        if left > 0:
-            self._granted[member.instance.id] = left
-        else:
-            self.started(member)
 
     def plan(self, member: Member, asker: Asker) -> Plan:
         """What `place` would do now, without doing it."""
@@ -146,8 +141,8 @@ class Scheduler:
         return self._line.is_left_for(member.instance.id)
 
     def started(self, member: Member) -> None:
-        """The start command was obeyed: from now on the state itself holds the place."""
-        self._granted.pop(member.instance.id, None)
+        """The command was obeyed, or given up: from now on the state itself holds the place."""
+        self._granted[member.instance.id] -= 1
         self.moved(member)
 
     def moved(self, member: Member) -> None:
@@ -162,7 +157,8 @@ class Scheduler:
         """It was deleted."""
         self._told.pop(member.instance.id, None)
         self._leases.forget(member.instance.id)
-        self.started(member)
+        self._granted.pop(member.instance.id, None)
+        self.moved(member)
 
     def close(self) -> None:
         self._closed = True
@@ -201,7 +197,7 @@ class Scheduler:
 
     def _grant(self, ticket: Ticket) -> None:
         member = ticket.member
-        self._granted[member.instance.id] = self._line.serve(ticket)
+        self._granted[member.instance.id] += self._line.serve(ticket)
         self._holding[member.instance.id] = member
 
     def _evict(self, ticket: Ticket, victims: tuple[str, ...], reason: str) -> None:
@@ -264,7 +260,7 @@ class Scheduler:
 
     def _holds(self, member: Member) -> bool:
         resting = member.unit.runner.now.state in (State.STOPPED, State.FAILED, State.BACKOFF)
-        return not resting or member.instance.id in self._granted
+        return not resting or self._granted[member.instance.id] > 0
 
     def _cost(self, member: Member) -> float:
         return (member.load_s or _UNKNOWN_LOAD_S) + self._limits.min_residency

@@ -14,7 +14,6 @@ from enum import StrEnum
 
 from llamactl.core.memory import NOTHING, Need
 
-
 # The share of its load time for which an idle instance is kept. Chosen in the simulator: programs
 # that ask again at once swap half as often as with none, and more of it only lets others wait.
 KEEP = 0.25

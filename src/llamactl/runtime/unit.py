@@ -73,8 +73,10 @@ class LocalUnit:
 
     @property
     def drain_limit(self) -> float:
-        """Seconds that a drain may take now."""
-        given = self.runner.now.patience
+        return self._drain_limit(self.runner.now)
+
+    def _drain_limit(self, now: Lifecycle) -> float:
+        given = now.patience
         return self._machine.settings.instances.drain_timeout if given is None else given
 
     @property
@@ -270,6 +272,10 @@ class LocalUnit:
             details = {} if asked else event.report.details()
         if after.state in (State.DRAINING, State.STOPPING):
             details["leases"] = self._machine.leases.count(self._instance.id)
+        if after.state is State.DRAINING:
+            details["may_take_s"] = self._drain_limit(after)
+        if getattr(event, "force", False):
+            details["force"] = True
         row = InstanceEvent(
             at=time.time(),
             instance_id=self._instance.id,
