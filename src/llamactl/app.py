@@ -18,7 +18,7 @@ from llamactl.control.keys import Keys
 from llamactl.control.memory import Memory
 from llamactl.control.on_demand import OnDemand
 from llamactl.control.registry import Registry
-from llamactl.control.scheduler import EvictionRules, Scheduler
+from llamactl.control.scheduler import Scheduler
 from llamactl.control.story import Story
 from llamactl.core.errors import DataDirUnusable, EngineMissing
 from llamactl.core.routes import RouteTable
@@ -114,16 +114,13 @@ class Application:
         self._registry = Registry(self._publish)
         limits = _limits(settings)
         self.memory = Memory(
-            GgufReader(), SqlMemoryStore(self._database), budget=limits.ram, devices=[*limits.gpus]
+            GgufReader(), SqlMemoryStore(self._database), budget=limits.ram, devices=[*totals()]
         )
         self.scheduler = Scheduler(
             self.leases,
             self.story,
             limits,
-            EvictionRules(
-                for_requests=settings.instances.enable_lru_eviction,
-                patience=settings.instances.eviction_drain_timeout,
-            ),
+            evicts_for_requests=settings.instances.enable_lru_eviction,
         )
         self.leases.on_free = self.scheduler.poke
         self.instances = Instances(
@@ -132,7 +129,7 @@ class Application:
         )  # fmt: skip
         self.keys = Keys(self.ring, SqlKeyStore(self._database), self._registry)
         self.engine = CommandEngineProbe(settings.backends.llama_cpp)
-        self._on_demand = OnDemand(self._registry, self.scheduler, settings)
+        self._on_demand = OnDemand(self._registry, self.scheduler, self.memory, settings)
         self.front = self._front()
         self._flushing: asyncio.Task[None] | None = None
 

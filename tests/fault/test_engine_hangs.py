@@ -88,3 +88,41 @@ def test_requests_that_wait_in_vain_are_evidence(tmp_path: Path) -> None:
         events = server.request("GET", f"{BASE}/mute/events").json()
         exit_ = next(e for e in events if e["event"] == "Exited")
         assert "in a row waited in vain" in exit_["details"]["advice"]
+
+
+def test_a_new_process_is_not_blamed_for_the_silence_of_the_last(tmp_path: Path) -> None:
+    settings = (
+        "server: {first_byte_timeout: 0.3}\n"
+        "instances: {health_interval: 0.05, unhealthy_after: 7200, stop_timeout: 0.2}\n"
+    )
+    with serve(folder(tmp_path, settings)) as server:
+        made = create_fake(server, tmp_path, "mute", restart_delay=0.01)
+        for _ in range(2):
+            assert server.request("POST", CHAT, play("mute", ["until", "no"])).status_code == 504
+        again = restarted(server, "mute", made["pid"])
+        began = time.monotonic()
+        while time.monotonic() - began < 0.5:  # ten looks at its health
+            assert server.request("GET", f"{BASE}/mute").json()["pid"] == again["pid"]
+
+
+def test_an_engine_that_answers_others_is_not_taken_for_hung(tmp_path: Path) -> None:
+    """Requests that wait inside a busy engine get no byte in time; its stream goes on."""
+    settings = (
+        "server: {first_byte_timeout: 0.3}\n"
+        "instances: {health_interval: 0.05, unhealthy_after: 7200}\n"
+    )
+    with serve(folder(tmp_path, settings)) as server:
+        made = create_fake(server, tmp_path, "busy")
+        steps = [
+            step for n in range(3) for step in (["event", f"data: {n}\n\n"], ["until", f"s{n}"])
+        ]
+        body = play("busy", ["send", CHUNKED], *steps, ["send", "0\r\n\r\n"])
+        with raw(server) as client:
+            client.sendall(post(server, json.dumps(body).encode(), "Connection: close"))
+            for number in range(3):
+                client.recv(1 << 16)
+                queued = server.request("POST", CHAT, play("busy", ["until", "never"]))
+                assert queued.status_code == 504
+                tell(made, f"s{number}")
+            to_end(client)
+        assert server.request("GET", f"{BASE}/busy").json()["pid"] == made["pid"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
@@ -24,7 +26,7 @@ sizes = st.integers(0, 3)
 needs = st.builds(
     Need,
     ram=sizes,
-    shared=st.dictionaries(st.sampled_from(["m", "n"]), st.just(2), max_size=2),
+    shared=st.dictionaries(st.sampled_from(["m", "n"]), st.integers(1, 3), max_size=2),
     gpus=st.dictionaries(st.sampled_from(["gpu0", "gpu1"]), sizes, max_size=2),
 )
 times = st.integers(0, 4).map(float)
@@ -65,6 +67,14 @@ limits = st.builds(
 )
 
 
+def in_ram(everyone: Sequence[Occupant | Candidate]) -> int:
+    files: dict[str, int] = {}
+    for one in everyone:
+        for file, size in one.need.shared.items():
+            files[file] = max(size, files.get(file, 0))
+    return sum(one.need.ram for one in everyone) + sum(files.values())
+
+
 def fits(new: Candidate, others: list[Occupant], limit: Limits) -> bool:
     """The test's own view of the limits: is there room for one more?"""
     everyone: list[Occupant | Candidate] = [*others, new]
@@ -72,11 +82,8 @@ def fits(new: Candidate, others: list[Occupant], limit: Limits) -> bool:
         return False
     if new.group and sum(o.group == new.group for o in everyone) > limit.groups.get(new.group, 99):
         return False
-    files = {f: s for o in everyone for f, s in o.need.shared.items()}
-    held = {f for o in others for f in o.need.shared}
-    more = new.need.ram + sum(s for f, s in new.need.shared.items() if f not in held)
-    ram = sum(o.need.ram for o in everyone) + sum(files.values())
-    if more and limit.ram is not None and ram > limit.ram:
+    ram, before = in_ram(everyone), in_ram(others)
+    if ram > before and limit.ram is not None and ram > limit.ram:
         return False
     return all(
         not size or sum(o.need.gpus.get(d, 0) for o in everyone) <= limit.gpus.get(d, 99)
@@ -116,12 +123,14 @@ def test_admit(
             assert all(may_go(v, new, limit, now) for v in gone)
             assert fits(new, left, limit)
             assert not any(fits(new, [*left, v], limit) for v in gone), "a victim was not needed"
-        case Wait(until=until):
+        case Wait(until=until, comes_free=comes_free):
             fixed = [o for o in staying if o.pinned]
             assert now < new.not_before or not fits(new, others, limit)
             assert until is None or until > now
             if now >= new.not_before and not fits(new, staying, limit):
                 assert new.may_evict and fits(new, fixed, limit)
+            assert comes_free == (now >= new.not_before and fits(new, staying, limit))
+            if now >= new.not_before and not comes_free:
                 movable = [o for o in staying if may_go(o, new, limit, now)]
                 rest = [o for o in staying if o not in movable]
                 assert not fits(new, rest, limit), "it waits though some could go"

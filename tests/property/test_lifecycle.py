@@ -14,7 +14,7 @@ from llamactl.core.lifecycle import AfterExit, Desired, State
 WATCHES: dict[State, tuple[Callable[[int], lc.Event], ...]] = {
     State.STARTING: (lc.BecameReady, lc.StartTimedOut),
     State.READY: (lc.IdleElapsed, lc.BecameUnhealthy),
-    State.BACKOFF: (lc.BackoffElapsed,),
+    State.BACKOFF: (lc.BackoffElapsed, lc.RestartRefused),
 }
 COMMANDS = (
     lc.StartRequested(),
@@ -22,6 +22,7 @@ COMMANDS = (
     lc.RestartRequested(),
     lc.StopRequested(force=True),
     lc.RestartRequested(force=True),
+    lc.StopRequested(evicts=True),
 )
 
 
@@ -38,6 +39,7 @@ class World(RuleBasedStateMachine):
         self.alive: set[int] = set()
         self.dying: set[int] = set()
         self.leases = 0
+        self.evicted_from_service = False
         self.drain_epochs: set[int] = set()
         self.mail: list[lc.Event] = []
 
@@ -48,6 +50,7 @@ class World(RuleBasedStateMachine):
             self.leases = 0  # whoever was granted one since its death finds it broken
         if self.now.state is State.LOST:
             self.leases = 0  # what was under way is broken too
+            self.evicted_from_service = False
         assert self.leases == 0 or lc.Terminate(before.generation) not in effects or may_cut(event)
         for effect in effects:
             match effect:
@@ -77,8 +80,22 @@ class World(RuleBasedStateMachine):
 
     @rule(command=st.sampled_from(COMMANDS))
     def command(self, command: lc.Command) -> None:
+        evicts = getattr(command, "evicts", False)
+        if evicts and self.now.state is State.READY:
+            self.evicted_from_service = True
+        elif not evicts:
+            self.evicted_from_service = False
         self.wanted = not isinstance(command, lc.StopRequested)
         self.handle(command)
+
+    @precondition(lambda self: self.now.state is State.DRAINING)
+    @rule()
+    def withdraw(self) -> None:
+        """It comes back only if it was in service, and nobody else asked for anything since."""
+        self.handle(lc.EvictionWithdrawn())
+        assert (self.now.state is State.READY) == self.evicted_from_service
+        self.wanted = self.wanted or self.evicted_from_service
+        self.evicted_from_service = False
 
     @precondition(lambda self: self.mail)
     @rule(data=st.data())
@@ -138,8 +155,9 @@ class World(RuleBasedStateMachine):
             elif self.mail:
                 self.handle(self.mail.pop(0))
         rests = (State.READY, State.FAILED) if self.wanted else (State.STOPPED,)
-        found_dead = self.now.state is State.STOPPED and self.now.desired is Desired.RUNNING
-        assert self.now.state in rests or found_dead
+        # found dead, or no place to restart in
+        off = self.now.state is State.STOPPED and self.now.desired is Desired.RUNNING
+        assert self.now.state in rests or off
 
 
 TestLifecycle = World.TestCase

@@ -13,6 +13,7 @@ from llamactl.policy.restart import (
     JITTER,
     LONGEST_S,
     PERMANENT,
+    SHORTEST_S,
     RestartRules,
     Verdict,
     after_exit,
@@ -57,7 +58,9 @@ def test_after_exit(
     else:
         longest = min(rule.restart_delay * 2**count, LONGEST_S)
         assert verdict.retry_in is not None and verdict.restarts == count + 1
-        assert longest * (1 - JITTER) <= verdict.retry_in <= longest
+        assert verdict.retry_in > 0
+        shortest = max(longest * (1 - JITTER), SHORTEST_S)
+        assert shortest <= verdict.retry_in <= max(longest, SHORTEST_S)
 
 
 def test_only_a_taken_port_is_tried_again_without_asking_for_a_place() -> None:

@@ -94,20 +94,25 @@ def trouble(server: Served, bodies: list[dict[str, Any]], rng: random.Random, se
     seen.note("trouble", odd)
 
 
+def definitions(folder: Path) -> list[dict[str, Any]]:
+    """Of models that say nothing but their own word."""
+    bodies: list[dict[str, Any]] = []
+    for number in range(MODELS):
+        path = folder / f"{number}.gguf"
+        shape = Shape(vocabulary=FIRST_WORD + MODELS, says=FIRST_WORD + number)
+        write_tiny_gguf(path, shape)
+        bodies.append({"model": str(path), "ctx_size": 256, "restart_delay": 0.02})
+    return bodies
+
+
 def test_eight_models_on_two_places(tmp_path: Path, scale: int) -> None:
-    data = tmp_path / "data"
+    data, seen = tmp_path / "data", Seen()
     data.mkdir()
     (data / "llamactl.yaml").write_text(
         "instances: {max_running_instances: 2, min_residency: 0.05, failure_cool_down: 0.05,"
         " on_demand_start_timeout: 60}\nlog: {level: error}\n"
     )
-    bodies: list[dict[str, Any]] = []
-    for number in range(MODELS):
-        path = tmp_path / f"{number}.gguf"
-        vocabulary = FIRST_WORD + MODELS
-        write_tiny_gguf(path, Shape(vocabulary=vocabulary, says=FIRST_WORD + number))
-        bodies.append({"model": str(path), "ctx_size": 256, "restart_delay": 0.02})
-    seen = Seen()
+    bodies = definitions(tmp_path)
     with serve(data) as server:
         for number, body in enumerate(bodies):
             server.request("POST", f"{BASE}/model{number}?start=false", body)

@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from llamactl.backends import BACKENDS
 from llamactl.config import Settings
-from llamactl.control.host import Host
 from llamactl.control.outlook import Outlook, outlook
+from llamactl.control.owner import Owner
 from llamactl.control.registry import Member, Registry
 from llamactl.control.scheduler import Scheduler
 from llamactl.control.story import Story
@@ -32,6 +32,7 @@ from llamactl.core.lifecycle import (
     State,
     StopRequested,
 )
+from llamactl.core.memory import Need
 from llamactl.policy.breaker import CLOSED
 from llamactl.policy.definition import merge, read_patch
 
@@ -74,9 +75,9 @@ class Instances:
     ) -> Member:
         """Take an instance of the store, or a new one, into the registry."""
         need = await self._memory.need(instance)
-        host = Host(self._registry, self._scheduler, self._memory)
-        unit = self._machine.unit(instance, now, last_exit, host)
-        member = host.member = Member(instance, unit, need)
+        owner = Owner(self._registry, self._scheduler, self._memory)
+        unit = self._machine.unit(instance, now, last_exit, owner)
+        member = owner.member = Member(instance, unit, need)
         if now.state is State.FAILED:
             member.breaker = member.breaker.failed(time.monotonic())
         self._registry.add(member)
@@ -171,18 +172,22 @@ class Instances:
         return member, outlook(member, asker, self._scheduler, self._settings, request=request)
 
     async def update(self, name: str, body: object, *, wait: bool) -> Member:
-        """Merge a body into the definition; restart a running instance whose command changes."""
+        """Merge a body into the definition; restart a running instance whose command changes.
+
+        Raises RunningLimit, with nothing changed, if there is no room for it so changed.
+        """
         member = self._registry.get(name)
         patch = read_patch(body, BACKENDS["llama_cpp"].canonical, _TYPES)
         changed = replace(member.instance, options=merge(member.instance.options, patch))
         self._machine.check(changed)
-        return await self._shielded(self._update(member, changed, wait=wait))
+        need = await self._memory.need(changed)
+        if member.unit.runner.now.state not in (*_RESTING, State.BACKOFF):
+            self._scheduler.check_change(changed, need)
+        return await self._shielded(self._update(member, changed, need, wait=wait))
 
-    async def _update(self, member: Member, changed: Instance, *, wait: bool) -> Member:
+    async def _update(self, member: Member, changed: Instance, need: Need, *, wait: bool) -> Member:
         await self._store.replace(changed)
-        member.instance = changed
-        member.breaker = CLOSED
-        member.need = await self._memory.need(changed)
+        member.instance, member.need, member.breaker = changed, need, CLOSED
         restart = member.unit.redefine(changed)
         self._registry.refresh(member)
         self._scheduler.poke()
@@ -198,6 +203,7 @@ class Instances:
         """Drain, stop, forget. From the first moment on, the instance is not found any more."""
         member = self._registry.get(name)
         self._registry.hide(name)
+        self._scheduler.dismiss(member)
         await self._shielded(self._delete(member, force=force))
 
     async def _delete(self, member: Member, *, force: bool) -> None:

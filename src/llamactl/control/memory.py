@@ -55,47 +55,51 @@ class Memory:
         self._budget = budget
         self._devices = devices
         self._measured: dict[str, Usage] = {}
+        self._raised: dict[str, Need] = {}  # where a start found too little, until it is measured
 
     async def load(self) -> None:
         self._measured = {key: _usage(row) for key, row in (await self._store.load()).items()}
 
     async def need(self, instance: Instance) -> Need:
-        key, need = await self._estimated(instance)
+        key, estimate = await self._estimated(instance)
+        return self._within_budget(self._raised.get(key) or self._known(key, estimate))
+
+    def _known(self, key: str, estimate: Need) -> Need:
+        """What was measured, else the estimate."""
         seen = self._measured.get(key)
-        if seen is not None:
-            shared = dict(need.shared)
-            if shared and not seen.short:
-                shared = _in_proportion(shared, seen.shared)
-            need = Need(seen.ram, shared, seen.gpus or need.gpus)
-        return self._within_budget(need)
+        if seen is None:
+            return estimate
+        shared = _in_proportion(estimate.shared, seen.shared)
+        return Need(seen.ram, shared, seen.gpus or estimate.gpus)
 
     async def learn(self, instance: Instance, usage: Usage) -> bool:
         """Keep what was measured, if it is news."""
         key, _ = await self._estimated(instance)
-        seen = self._measured.get(key)
-        if seen is not None and not seen.short:
+        raised, seen = self._raised.pop(key, None), self._measured.get(key)
+        if seen is not None:
             usage = _larger(usage, seen)
             if not _is_news(usage, seen):
-                return False
-        await self._keep(key, usage)
-        return True
-
-    async def fell_short(self, instance: Instance, free: int | None) -> None:
-        """It found too little memory where `free` bytes were thought to be left."""
-        key, _ = await self._estimated(instance)
-        thought = await self.need(instance)
-        ram = max(int(thought.ram * _TOO_SMALL), (free or 0) + 1)
-        if self._budget is not None:
-            ram = max(thought.ram, min(ram, self._budget - sum(thought.shared.values())))
-        await self._keep(key, Usage(ram, 0, short=True))
-        log.warning("memory_fell_short", name=instance.name, thought=thought.ram, now=ram)
-
-    async def _keep(self, key: str, usage: Usage) -> None:
+                return raised is not None
         self._measured[key] = usage
         try:
             await self._store.save(key, _row(usage))
         except StoreUnavailable as exc:
             log.warning("memory_not_kept", reason=exc.message)
+        return True
+
+    async def fell_short(self, instance: Instance, free: Need) -> None:
+        """Expect more of it at once than was thought to be left, so that somebody makes room.
+
+        Holds until it was measured; whether others were to blame is not to be known.
+        """
+        key, estimate = await self._estimated(instance)
+        thought = self._known(key, estimate)
+        gpus = {name: _raise(size, free.gpus.get(name, 0)) for name, size in thought.gpus.items()}
+        ram = thought.ram if gpus else _raise(thought.ram, free.ram)
+        if self._budget is not None:
+            ram = max(thought.ram, min(ram, self._budget - sum(thought.shared.values())))
+        self._raised[key] = Need(ram, thought.shared, gpus)
+        log.warning("memory_fell_short", name=instance.name, thought=thought.ram, now=ram, **gpus)
 
     async def _estimated(self, instance: Instance) -> tuple[str, Need]:
         return await asyncio.to_thread(self._estimate, instance)
@@ -113,7 +117,7 @@ class Memory:
             if (model := shapes["model"]) is not None:
                 need = estimate(
                     model, options, draft=shapes["model_draft"], projector=projector,
-                    devices=self._devices,
+                    devices=self._devices or _unknown_devices(options),
                 )  # fmt: skip
         except (OSError, ValueError) as exc:
             log.debug("memory_unknown", name=instance.name, reason=str(exc))
@@ -133,14 +137,25 @@ class Memory:
         return Need(need.ram, _in_proportion(need.shared, self._budget - need.ram), need.gpus)
 
 
+def _unknown_devices(options: Mapping[str, OptionValue]) -> Sequence[str]:
+    """Layers that are to be offloaded do not lie in RAM, though we see no GPU that has a budget."""
+    layers = options.get("gpu_layers")
+    asked = isinstance(layers, int) and not isinstance(layers, bool) and layers > 0
+    return ("gpu",) if asked or layers == "all" else ()
+
+
+def _raise(size: int, free: int) -> int:
+    return max(int(size * _TOO_SMALL), free + 1)
+
+
 def _row(usage: Usage) -> dict[str, int]:
     gpus = {_GPU + name: size for name, size in usage.gpus.items()}
-    return {"ram": usage.ram, "shared": usage.shared, "short": int(usage.short), **gpus}
+    return {"ram": usage.ram, "shared": usage.shared, **gpus}
 
 
 def _usage(row: Mapping[str, int]) -> Usage:
     gpus = {key.removeprefix(_GPU): size for key, size in row.items() if key.startswith(_GPU)}
-    return Usage(row["ram"], row["shared"], gpus, short=bool(row["short"]))
+    return Usage(row["ram"], row["shared"], gpus)
 
 
 def _larger(one: Usage, other: Usage) -> Usage:

@@ -23,6 +23,7 @@ from llamactl.core.errors import (
     WaitOver,
 )
 from llamactl.core.instance import policies
+from llamactl.core.interfaces import MemoryBook
 from llamactl.core.keys import Caller
 from llamactl.core.lifecycle import AfterExit, Desired, StartRequested, State
 from llamactl.core.routes import ReadyInstance
@@ -35,9 +36,12 @@ _UNSETTLED = (State.STARTING, State.BACKOFF, State.LOST)
 class OnDemand:
     """Waits for requests; the starts themselves are shared and go on without them."""
 
-    def __init__(self, registry: Registry, scheduler: Scheduler, settings: Settings) -> None:
+    def __init__(
+        self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, settings: Settings
+    ) -> None:
         self._registry = registry
         self._scheduler = scheduler
+        self._memory = memory
         self._limits = settings.instances
         self.waiting = 0
 
@@ -59,6 +63,7 @@ class OnDemand:
         except InstanceNotFound as exc:
             raise ModelNotFound(f"{name} was deleted") from exc
         except TimeoutError as exc:
+            self._scheduler.insist(member)
             raise WaitOver(
                 f"{name} was not ready within {limits.on_demand_start_timeout:g} s "
                 "(on_demand_start_timeout); it goes on starting, try again"
@@ -143,14 +148,15 @@ class OnDemand:
             )
         if member.unit.runner.now.state is State.FAILED and self._retry_after(member) > 0:
             raise self._unavailable(member)
-        async with self._queue_time(member.instance.name):
+        member.need = await self._memory.need(member.instance)
+        async with self._queue_time(member):
             await self._scheduler.place(member, self.asker(caller))
         # The place is shared by all who waited: the first of them starts, for the others the
         # command changes nothing.
         await asyncio.shield(self._command(member))
 
     @contextlib.asynccontextmanager
-    async def _queue_time(self, name: str) -> AsyncIterator[None]:
+    async def _queue_time(self, member: Member) -> AsyncIterator[None]:
         most = self._limits.queue_timeout or None
         try:
             async with asyncio.timeout(most) as limit:
@@ -158,9 +164,10 @@ class OnDemand:
         except TimeoutError as exc:
             if not limit.expired():
                 raise
+            self._scheduler.insist(member)
             raise QueueWaitOver(
-                f"{name} got no place to start within {most:g} s (queue_timeout); try again, or "
-                "let more run at once"
+                f"{member.instance.name} got no place to start within {most:g} s "
+                "(queue_timeout); try again, or let more run at once"
             ) from exc
 
     async def _command(self, member: Member) -> None:

@@ -13,12 +13,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from llamactl.control.picture import candidate_of, occupant_of
 from llamactl.control.registry import Member
 from llamactl.control.story import Story
 from llamactl.control.waiting import Asker, Ticket, Waiter, WaitingLine, refuse
-from llamactl.core.errors import LlamactlError, RunningLimit, ShuttingDown
+from llamactl.core.errors import InstanceNotFound, LlamactlError, RunningLimit, ShuttingDown
+from llamactl.core.instance import Instance
 from llamactl.core.interfaces import Leases
-from llamactl.core.lifecycle import AfterExit, StartRequested, State, StopRequested
+from llamactl.core.lifecycle import EvictionWithdrawn, State, StopRequested
+from llamactl.core.memory import Need
 from llamactl.observe import logger
 from llamactl.policy.admission import (
     Admit,
@@ -28,9 +31,8 @@ from llamactl.policy.admission import (
     Limits,
     Occupant,
     Refuse,
-    Standing,
     Wait,
-    ram_left,
+    memory_left,
     schedule,
 )
 
@@ -48,22 +50,17 @@ class Plan:
     victims: Sequence[Member] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class EvictionRules:
-    for_requests: bool = True  # requests may throw others out, busy ones after their turn
-    patience: float = 600.0  # seconds for which a busy victim may finish its requests
-
-
 class Scheduler:
     """The only one who hands out places. Its state changes without awaiting, so no lock is due."""
 
     def __init__(
-        self, leases: Leases, story: Story, limits: Limits, eviction: EvictionRules
+        self, leases: Leases, story: Story, limits: Limits, *, evicts_for_requests: bool
     ) -> None:
+        """`evicts_for_requests`: they may throw others out, busy ones after their turn."""
         self._leases = leases
         self._story = story
         self._limits = limits
-        self._eviction = eviction
+        self._evicts_for_requests = evicts_for_requests
         self._line = WaitingLine()
         self._holding: dict[str, Member] = {}  # who holds a place, by instance id
         # how many have their place and did not say `started` yet, by instance id: until then it
@@ -72,6 +69,8 @@ class Scheduler:
         self._leaving: set[str] = set()  # ids whose stop was posted but not yet seen
         self._tasks: set[asyncio.Task[None]] = set()
         self._alarm: asyncio.TimerHandle | None = None
+        self._withdrawals: dict[str, asyncio.Handle] = {}  # about to be, by instance id
+        self._poked: asyncio.Handle | None = None
         self._told: dict[str, tuple[str, float]] = {}  # the last refusal written down
         self._closed = False
 
@@ -92,30 +91,26 @@ class Scheduler:
         ticket, waiter = self._line.join(member, asker, self._cost(member), time.monotonic())
         try:
             self.poke()
-            if not waiter.granted.done():
-                self._queued(ticket, asker)
             await waiter.granted
         except BaseException:
             self._leave(ticket, waiter)
             raise
-
-    def _queued(self, ticket: Ticket, asker: Asker) -> None:
-        """It was not served at once: let it wait, or go if it does not wait."""
-        decision, ahead = self._preview(ticket)
-        if not asker.waits and not ticket.victims:
-            raise self._refusal(ticket.member, decision)
-        if len(ticket.waiters) == 1:
-            details = {"ahead": ahead, "key": asker.key}
-            self._story.note(ticket.member, "Queued", f"waits: {decision.reason}", details)
 
     def _leave(self, ticket: Ticket, waiter: Waiter) -> None:
         """It is gone: refused, cancelled while it waited, or cancelled just after its grant."""
         if waiter.got_it:
             self.started(ticket.member)
             return
-        if self._line.leave(ticket, waiter):
-            self._call_off(ticket)
+        if self._line.leave(ticket, waiter) and ticket.victims:
+            loop = asyncio.get_running_loop()
+            self._withdrawals[ticket.member.instance.id] = loop.call_soon(self._call_off, ticket)
         self.poke()
+
+    def insist(self, member: Member) -> None:
+        """Whoever waited for it in vain will be back: right after its leaving, who was to make
+        room goes on doing so."""
+        if withdrawal := self._withdrawals.pop(member.instance.id, None):
+            withdrawal.cancel()
 
     def plan(self, member: Member, asker: Asker) -> Plan:
         """What `place` would do now, without doing it."""
@@ -130,12 +125,25 @@ class Scheduler:
 
     def ahead_of(self, member: Member, asker: Asker) -> int:
         """How many instances that are waited for come first."""
+        if self._holds(member):
+            return 0
         now = time.monotonic()
         return len(self._line.ahead_of(member, asker, self._cost(member), now))
 
-    def free_ram(self) -> int | None:
-        """Bytes that admission takes to be free; None without a budget."""
-        return ram_left(self._occupants(), self._limits)
+    def memory_left(self) -> Need:
+        """What admission takes to be free."""
+        return memory_left(self._occupants(), self._limits)
+
+    def check_change(self, changed: Instance, need: Need) -> None:
+        """Raise RunningLimit if a running instance, changed so, would find no room."""
+        candidate = Candidate(changed.id, changed.name, group=changed.options.group, need=need)
+        others = [o for o in self._occupants() if o.id != changed.id]
+        decision = schedule([candidate], others, self._limits, time.monotonic())[0]
+        if not isinstance(decision, Admit):
+            raise RunningLimit(
+                f"cannot restart {changed.name} so changed: {decision.reason}; stop it, or "
+                "another instance, first"
+            )
 
     def is_leaving_for_others(self, member: Member) -> bool:
         return self._line.is_left_for(member.instance.id)
@@ -154,11 +162,16 @@ class Scheduler:
         self.poke()
 
     def forget(self, member: Member) -> None:
-        """It was deleted."""
+        """It was deleted, and nothing of it runs any more."""
         self._told.pop(member.instance.id, None)
         self._leases.forget(member.instance.id)
         self._granted.pop(member.instance.id, None)
         self.moved(member)
+
+    def dismiss(self, member: Member) -> None:
+        """It is being deleted: nobody waits for it any more."""
+        error = InstanceNotFound(f"{member.instance.name} was deleted")
+        self._line.dismiss(error, member.instance.id)
 
     def close(self) -> None:
         self._closed = True
@@ -166,14 +179,20 @@ class Scheduler:
         self._set_alarm(None)
 
     def poke(self) -> None:
-        """Something changed: serve whom we can, in fair order."""
+        """Something changed: decide soon, once for all that changes in this moment."""
+        if self._poked is None and len(self._line) and not self._closed:
+            self._poked = asyncio.get_running_loop().call_soon(self._decide)
+
+    def _decide(self) -> None:
+        """Serve whom we can, in fair order."""
+        self._poked = None
         if not len(self._line) or self._closed:
             return
         tickets = self._line.in_order()
         candidates = [self._candidate(ticket) for ticket in tickets]
         decisions = schedule(candidates, self._occupants(), self._limits, time.monotonic())
         chances = []
-        for ticket, decision in zip(tickets, decisions, strict=True):
+        for ahead, (ticket, decision) in enumerate(zip(tickets, decisions, strict=True)):
             match decision:
                 case Admit():
                     self._grant(ticket)
@@ -181,9 +200,21 @@ class Scheduler:
                     self._evict(ticket, victims, reason)
                 case Refuse():
                     refuse(ticket, self._refusal(ticket.member, decision))
-                case Wait(until=until) if until is not None:
-                    chances.append(until)
+                case Wait(until=until):
+                    self._let_wait(ticket, decision, ahead)
+                    chances += [] if until is None else [until]
         self._set_alarm(min(chances, default=None))
+
+    def _let_wait(self, ticket: Ticket, decision: Wait, ahead: int) -> None:
+        """Those who wait do; others are refused, but for those whose room is being made."""
+        for waiter in ticket.waiting:
+            makes_room = waiter.asker.may_evict and (decision.comes_free or ticket.victims)
+            if not waiter.asker.waits and not makes_room:
+                waiter.granted.set_exception(self._refusal(ticket.member, decision))
+        if ticket.waiting and not ticket.told:
+            ticket.told = True
+            details = {"ahead": ahead, "key": ticket.waiting[0].asker.key}
+            self._story.note(ticket.member, "Queued", f"waits: {decision.reason}", details)
 
     def _set_alarm(self, at: float | None) -> None:
         if self._alarm is not None:
@@ -191,7 +222,7 @@ class Scheduler:
         self._alarm = None
         if at is not None:
             delay = max(0.0, at - time.monotonic())
-            self._alarm = asyncio.get_running_loop().call_later(delay, self.poke)
+            self._alarm = asyncio.get_running_loop().call_later(delay, self._decide)
 
     # What is done.
 
@@ -212,26 +243,24 @@ class Scheduler:
             }
             self._story.note(member, "Evicted", reason, details)
             log.info("instance_evicted", name=member.instance.name, reason=reason)
-            patience = self._eviction.patience
-            self._post(member, StopRequested(f"evicted: {reason}", patience=patience))
+            self._post(member, StopRequested(f"evicted: {reason}", evicts=True))
 
     def _call_off(self, ticket: Ticket) -> None:
         """Nobody waits for that place any more: let those stay who have not left yet."""
+        self._withdrawals.pop(ticket.member.instance.id, None)
         for identity in ticket.victims:
             member = self._holding.get(identity)
-            if member is None or self._line.is_left_for(identity):
+            if member is None or self._closed or self._line.is_left_for(identity):
                 continue
-            now = member.unit.runner.now
-            rests = now.state is State.DRAINING and now.after_exit is AfterExit.REST
-            if rests and self._leases.count(identity):
-                self._post(member, StartRequested("the request it was to leave for is gone"))
+            if self._leases.count(identity):  # else it is as good as gone
+                self._post(member, EvictionWithdrawn("the request it was to leave for is gone"))
 
-    def _post(self, member: Member, command: StartRequested | StopRequested) -> None:
+    def _post(self, member: Member, command: EvictionWithdrawn | StopRequested) -> None:
         task = asyncio.get_running_loop().create_task(self._ask(member, command))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _ask(self, member: Member, command: StartRequested | StopRequested) -> None:
+    async def _ask(self, member: Member, command: EvictionWithdrawn | StopRequested) -> None:
         try:
             with contextlib.suppress(LlamactlError):  # it was deleted meanwhile
                 await member.unit.runner.ask(command)
@@ -244,19 +273,13 @@ class Scheduler:
         if told != reason or now - at > _TELL_AGAIN_S:
             self._told[member.instance.id] = (reason, now)
             self._story.note(member, "Refused", reason)
+        for_ever = isinstance(decision, Refuse) and decision.for_ever
+        advice = "make it smaller" if for_ever else "stop another instance"
         return RunningLimit(
-            f"cannot start {member.instance.name}: {reason}; stop another instance, or raise "
-            "the limit"
+            f"cannot start {member.instance.name}: {reason}; {advice}, or raise the limit"
         )
 
     # What is seen.
-
-    def _preview(self, ticket: Ticket) -> tuple[Decision, int]:
-        tickets = self._line.in_order()
-        ahead = tickets.index(ticket)
-        candidates = [self._candidate(t) for t in tickets[: ahead + 1]]
-        decisions = schedule(candidates, self._occupants(), self._limits, time.monotonic())
-        return decisions[-1], ahead
 
     def _holds(self, member: Member) -> bool:
         resting = member.unit.runner.now.state in (State.STOPPED, State.FAILED, State.BACKOFF)
@@ -266,43 +289,10 @@ class Scheduler:
         return (member.load_s or _UNKNOWN_LOAD_S) + self._limits.min_residency
 
     def _candidate(self, ticket: Ticket) -> Candidate:
-        member, instance = ticket.member, ticket.member.instance
-        askers = [waiter.asker for waiter in ticket.waiting]
-        for_requests = self._eviction.for_requests and member.expected > 0
-        return Candidate(
-            instance.id,
-            instance.name,
-            group=instance.options.group,
-            need=member.need,
-            may_evict=for_requests or any(asker.may_evict for asker in askers),
-            takes_turns=for_requests or any(asker.takes_turns for asker in askers),
-            not_before=member.not_before,
-        )
+        return candidate_of(ticket, evicts_for_requests=self._evicts_for_requests)
 
     def _occupants(self) -> list[Occupant]:
-        return [self._occupant(member) for member in self._holding.values()]
-
-    def _occupant(self, member: Member) -> Occupant:
-        instance = member.instance
-        return Occupant(
-            instance.id,
-            instance.name,
-            self._standing(member),
-            group=instance.options.group,
-            need=member.need,
-            priority=instance.options.priority,
-            pinned=instance.options.pinned,
-            ready_at=member.entered_at,
-            last_used=self._leases.last_used(instance.id),
-            load_s=member.load_s,
-        )
-
-    def _standing(self, member: Member) -> Standing:
-        now, identity = member.unit.runner.now, member.instance.id
-        going = now.state in (State.DRAINING, State.STOPPING)
-        if identity in self._leaving or (going and now.after_exit is AfterExit.REST):
-            return Standing.LEAVING
-        if now.state is not State.READY:
-            return Standing.STARTING
-        busy = self._leases.count(identity) or member.expected
-        return Standing.BUSY if busy else Standing.IDLE
+        return [
+            occupant_of(member, self._leases, is_asked_to_leave=identity in self._leaving)
+            for identity, member in self._holding.items()
+        ]

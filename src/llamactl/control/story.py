@@ -27,6 +27,7 @@ class Story:
         self._store = store
         self._followers: set[asyncio.Queue[InstanceEvent | None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"<Story {len(self._followers)} followers>"
@@ -89,13 +90,14 @@ class Story:
                     yield row
                 if len(rows) < _BATCH:
                     break
-            while (row_or_end := await news.get()) is not None:
+            while not self._closed and (row_or_end := await news.get()) is not None:
                 if row_or_end.id > seen:
                     yield row_or_end
         finally:
             self._followers.discard(news)
 
     def close(self) -> None:
+        self._closed = True
         for follower in self._followers:
             _push(follower, None)
 

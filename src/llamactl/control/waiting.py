@@ -18,13 +18,14 @@ class Asker:
     may_evict: bool = False
     takes_turns: bool = False  # busy ones must leave for it after their turn
     waits: bool = False
+    not_before_due: bool = False  # not before the back-off is over
 
 
 BY_HAND = Asker()
 BY_HAND_EVICTING = Asker(may_evict=True)
-RESTART = Asker(waits=True)
+RESTART = Asker(waits=True, not_before_due=True)
 # after a start without memory: others make room for what was learnt
-ROOMIER_RESTART = Asker(may_evict=True, waits=True)
+ROOMIER_RESTART = Asker(may_evict=True, waits=True, not_before_due=True)
 
 
 @dataclass(slots=True, eq=False)
@@ -46,6 +47,7 @@ class Ticket:
     waiters: list[Waiter] = field(default_factory=list)
     stamps: dict[str, Stamp] = field(default_factory=dict)  # by key
     victims: set[str] = field(default_factory=set)  # ids, of those asked to leave for it
+    told: bool = False  # that it waits is written down
 
     @property
     def rank(self) -> float:
@@ -111,9 +113,11 @@ class WaitingLine:
         """Was the instance asked to leave for one that still waits?"""
         return any(instance_id in ticket.victims for ticket in self._tickets.values())
 
-    def dismiss(self, error: Exception) -> None:
-        for ticket in self._tickets.values():
-            refuse(ticket, error)
+    def dismiss(self, error: Exception, instance_id: str | None = None) -> None:
+        """Refuse all, or those who wait for one instance."""
+        for identity, ticket in self._tickets.items():
+            if instance_id in (None, identity):
+                refuse(ticket, error)
 
 
 def refuse(ticket: Ticket, error: Exception) -> None:

@@ -14,13 +14,13 @@ from llamactl.core.memory import Need, Usage
 from llamactl.core.routes import ReadyInstance
 
 
-class UnitHost(Protocol):
+class UnitOwner(Protocol):
     """What a unit tells, and asks of, those who decide over it."""
 
     def moved(self, before: Lifecycle, after: Lifecycle) -> None: ...
 
-    async def measured(self, usage: Usage) -> None:
-        """What the running instance takes of the memory now."""
+    async def measured(self, instance: Instance, usage: Usage) -> None:
+        """What a process takes of the memory now, and the definition it was started by."""
         ...
 
     async def readmitted(self) -> str:
@@ -29,16 +29,20 @@ class UnitHost(Protocol):
 
 
 class Leases(Protocol):
-    """How many requests hold an instance. The data path is the only writer."""
+    """How many requests hold an instance, and whether it answers them."""
 
     def count(self, instance_id: str) -> int: ...
 
     def last_used(self, instance_id: str) -> float:
-        """Monotonic seconds of the last grant or release; 0.0 if there was none."""
+        """Monotonic seconds of the last release; 0.0 if there was none."""
         ...
 
     def silences(self, instance_id: str) -> int:
         """How many requests in a row waited in vain for a byte of the engine."""
+        ...
+
+    def answered(self, instance_id: str) -> None:
+        """It is not silent."""
         ...
 
     async def silent(self, instance_id: str, seen: int) -> None:
@@ -158,7 +162,7 @@ class Machine(Protocol):
         instance: Instance,
         lifecycle: Lifecycle,
         last_exit: ExitReport | None,
-        host: UnitHost,
+        owner: UnitOwner,
     ) -> Unit: ...
 
     def check(self, instance: Instance) -> None:
@@ -206,8 +210,8 @@ class MemoryBook(Protocol):
         """Keep what was measured; True if it was news."""
         ...
 
-    async def fell_short(self, instance: Instance, free: int | None) -> None:
-        """It found too little memory where `free` bytes were thought to be left."""
+    async def fell_short(self, instance: Instance, free: Need) -> None:
+        """It found too little memory where this much was thought to be left."""
         ...
 
 

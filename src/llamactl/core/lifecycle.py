@@ -51,13 +51,20 @@ class StartRequested:
 class StopRequested:
     cause: str = ""
     force: bool = False  # without a drain
-    patience: float | None = None  # seconds that the drain may take; None: as configured
+    evicts: bool = False  # for another instance's sake, not because somebody wants it off
 
 
 @dataclass(frozen=True, slots=True)
 class RestartRequested:
     cause: str = ""
     force: bool = False  # without a drain
+
+
+@dataclass(frozen=True, slots=True)
+class EvictionWithdrawn:
+    """Nobody needs the place any more; where somebody else asked for the stop, that holds."""
+
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,13 @@ class Drained(Watched): ...
 class BackoffElapsed(Watched): ...
 
 
+@dataclass(frozen=True, slots=True)
+class RestartRefused(Watched):
+    """There was no place to restart in."""
+
+    cause: str = ""
+
+
 # Process facts name the process they are about (its generation).
 @dataclass(frozen=True, slots=True)
 class ProcessFact:
@@ -120,7 +134,7 @@ class NodeFound(ProcessFact):
     alive: bool
 
 
-Command = StartRequested | StopRequested | RestartRequested | HaltRequested
+Command = StartRequested | StopRequested | RestartRequested | EvictionWithdrawn | HaltRequested
 Fact = (
     BecameReady
     | StartTimedOut
@@ -128,6 +142,7 @@ Fact = (
     | IdleElapsed
     | Drained
     | BackoffElapsed
+    | RestartRefused
     | Exited
     | NodeLost
     | NodeFound
@@ -156,7 +171,7 @@ class Lifecycle:
     epoch: int = 0  # names one stay in a state, and the watches it armed
     after_exit: AfterExit = AfterExit.JUDGE
     retry_in: float = 0.0  # seconds that a stay in BACKOFF lasts at least
-    patience: float | None = None  # seconds that a drain may take; None: as configured
+    evicted: bool = False  # it drains, or stops, for another instance's sake
     restarts: int = 0  # automatic restarts since somebody asked for a start
     proven: bool = False  # it was ready since somebody asked for a start
 
@@ -203,6 +218,7 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
         StartRequested: (S.READY, S.DRAINING),
         StopRequested: (S.DRAINING, S.STOPPING),
         RestartRequested: (S.DRAINING, S.STOPPING),
+        EvictionWithdrawn: (S.READY, S.DRAINING),
         HaltRequested: (S.DRAINING,),
         Drained: (S.STOPPING,),
         Exited: _ENDED,
@@ -222,6 +238,7 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
         RestartRequested: (S.STARTING,),
         HaltRequested: (S.STOPPED,),
         BackoffElapsed: (S.STARTING,),
+        RestartRefused: (S.STOPPED,),
     },
     S.FAILED: {
         StartRequested: (S.STARTING,),
@@ -236,7 +253,7 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
         HaltRequested: (S.LOST,),
         Exited: (S.LOST,),
         NodeLost: (S.LOST,),
-        NodeFound: (S.STARTING, S.DRAINING, S.STOPPED),
+        NodeFound: (S.STARTING, S.DRAINING, S.STOPPING, S.STOPPED),
     },
 }
 
@@ -259,22 +276,28 @@ def step(now: Lifecycle, event: Event) -> Step:
 
 def _decide(now: Lifecycle, event: Event) -> Step:
     match event:
-        case StartRequested() | StopRequested() | RestartRequested() | HaltRequested():
+        case (
+            StartRequested()
+            | StopRequested()
+            | RestartRequested()
+            | EvictionWithdrawn()
+            | HaltRequested()
+        ):
             return _obey(now, event)
         case BecameReady():
             return _enter(replace(now, proven=True), S.READY), ()
         case StartTimedOut() | BecameUnhealthy() | Drained():
             return _end(now)
         case IdleElapsed():
-            return _leave(replace(now, desired=Desired.STOPPED, patience=None), AfterExit.REST)
+            return _leave(replace(now, desired=Desired.STOPPED), AfterExit.REST)
         case BackoffElapsed():
             return _spawn(now)
+        case RestartRefused():
+            return _enter(now, S.STOPPED), ()
         case Exited():
             return _ended(now, event)
-        case NodeFound(alive=alive):
-            return _found(now, alive=alive)
-        case NodeLost():
-            return _enter(now, S.LOST), ()
+        case NodeLost() | NodeFound():
+            return _reached(now, event)
         case _:
             assert_never(event)
 
@@ -283,14 +306,16 @@ def _obey(now: Lifecycle, command: Command) -> Step:
     match command:
         case StartRequested():
             return _start(replace(now, desired=Desired.RUNNING))
-        case StopRequested(force=force, patience=patience):
-            return _stop(replace(now, desired=Desired.STOPPED, patience=patience), force=force)
+        case StopRequested(force=force, evicts=evicts):
+            return _stop(replace(now, desired=Desired.STOPPED), force=force, evicts=evicts)
         case RestartRequested(force=force):
-            wanted = replace(now, desired=Desired.RUNNING, patience=None)
+            wanted = replace(now, desired=Desired.RUNNING)
             resting = now.state in (S.STOPPED, S.BACKOFF, S.FAILED)
             return _start(wanted) if resting else _leave(wanted, AfterExit.SPAWN, force=force)
         case HaltRequested():
-            return (now, ()) if now.state is S.FAILED else _stop(replace(now, patience=None))
+            return (now, ()) if now.state is S.FAILED else _stop(now)
+        case EvictionWithdrawn():
+            return _start(replace(now, desired=Desired.RUNNING)) if now.evicted else (now, ())
         case _:
             assert_never(command)
 
@@ -300,28 +325,33 @@ def _start(now: Lifecycle) -> Step:
         case S.STOPPED | S.BACKOFF | S.FAILED:
             return _spawn(replace(now, restarts=0, proven=False))
         case S.DRAINING if now.after_exit is AfterExit.REST:
-            return _enter(replace(now, after_exit=AfterExit.JUDGE), S.READY), ()
+            return _enter(replace(now, after_exit=AfterExit.JUDGE, evicted=False), S.READY), ()
         case S.STOPPING:
             return replace(now, after_exit=AfterExit.SPAWN), ()
         case _:
             return now, ()
 
 
-def _stop(now: Lifecycle, *, force: bool = False) -> Step:
+def _stop(now: Lifecycle, *, force: bool = False, evicts: bool = False) -> Step:
     if now.state in (S.BACKOFF, S.FAILED):
         return _enter(now, S.STOPPED), ()
-    return _leave(now, AfterExit.REST, force=force)
+    leaves = now.state in (S.DRAINING, S.STOPPING) and now.after_exit is AfterExit.REST
+    if evicts and leaves:
+        return now, ()  # it goes already
+    return _leave(now, AfterExit.REST, force=force, evicts=evicts)
 
 
-def _leave(now: Lifecycle, then: AfterExit, *, force: bool = False) -> Step:
+def _leave(now: Lifecycle, then: AfterExit, *, force: bool = False, evicts: bool = False) -> Step:
     """Set out to end the process, without a drain by force; `then` says what follows its exit."""
-    after = replace(now, after_exit=then)
+    after = replace(now, after_exit=then, evicted=evicts and now.state is S.READY)
     match now.state:
         case S.STARTING:
             return _end(after)
         case S.READY | S.DRAINING if force:
             return _end(after)
         case S.READY:
+            return _enter(after, S.DRAINING), ()
+        case S.DRAINING if after.evicted != now.evicted:  # another limit holds for it now
             return _enter(after, S.DRAINING), ()
         case S.DRAINING | S.STOPPING:
             return after, ()
@@ -347,12 +377,15 @@ def _ended(now: Lifecycle, exit_: Exited) -> Step:
             assert_never(now.after_exit)
 
 
-def _found(now: Lifecycle, *, alive: bool) -> Step:
-    if not alive:  # whoever wants it running asks for a start; admission has a say in that
+def _reached(now: Lifecycle, fact: NodeLost | NodeFound) -> Step:
+    if isinstance(fact, NodeLost):
+        return _enter(now, S.LOST), ()
+    if not fact.alive:  # whoever wants it running asks for a start; admission has a say in that
         return _enter(replace(now, generation=now.generation + 1), S.STOPPED), ()
     if now.desired is Desired.RUNNING:
         return _enter(replace(now, after_exit=AfterExit.JUDGE), S.STARTING), ()
-    return _enter(replace(now, after_exit=AfterExit.REST), S.DRAINING), ()
+    leaving = replace(now, after_exit=AfterExit.REST, evicted=False)
+    return (_enter(leaving, S.DRAINING), ()) if now.proven else _end(leaving)
 
 
 def _end(now: Lifecycle) -> Step:
@@ -360,7 +393,7 @@ def _end(now: Lifecycle) -> Step:
 
 
 def _spawn(now: Lifecycle) -> Step:
-    fresh = replace(now, generation=now.generation + 1, after_exit=AfterExit.JUDGE)
+    fresh = replace(now, generation=now.generation + 1, after_exit=AfterExit.JUDGE, evicted=False)
     after = _enter(fresh, S.STARTING)
     return after, (Spawn(after.generation),)
 

@@ -29,4 +29,3 @@ class Usage:
     ram: int  # without its mapped model files
     shared: int  # of those, what it has in memory
     gpus: Mapping[str, int] = field(default_factory=dict)  # by device
-    short: bool = False  # not measured: a start showed that it is more than was thought

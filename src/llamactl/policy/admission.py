@@ -7,7 +7,7 @@ two starts can never both take the last place. Times are monotonic seconds, memo
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -92,6 +92,7 @@ class Wait:
 
     reason: str
     until: float | None = None
+    comes_free: bool = False  # what is leaving already makes the room
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +120,14 @@ def schedule(
     return [room.decide(candidate) for candidate in candidates]
 
 
-def ram_left(occupants: Iterable[Occupant], limits: Limits) -> int | None:
-    """Bytes of the budget that nobody takes; None without a budget."""
-    if limits.ram is None:
-        return None
+def memory_left(occupants: Iterable[Occupant], limits: Limits) -> Need:
+    """What nobody takes of the budgets; 0 where there is none."""
     usage = _Usage(limits)
     for occupant in occupants:
         usage.put(occupant)
-    return max(0, limits.ram - usage.ram)
+    ram = 0 if limits.ram is None else max(0, limits.ram - usage.ram)
+    gpus = {name: max(0, most - usage.gpus[name]) for name, most in limits.gpus.items()}
+    return Need(ram, gpus=gpus)
 
 
 class _Usage:
@@ -137,7 +138,7 @@ class _Usage:
         self.running = 0
         self.groups: Counter[str] = Counter()
         self.ram = 0
-        self.files: Counter[str] = Counter()
+        self.files: defaultdict[str, Counter[int]] = defaultdict(Counter)  # sizes that are held
         self.gpus: Counter[str] = Counter()
 
     def put(self, one: Occupant | Candidate) -> None:
@@ -152,9 +153,10 @@ class _Usage:
         need = one.need
         self.ram += sign * need.ram
         for file, size in need.shared.items():
-            before = self.files[file]
-            self.files[file] = after = before + sign
-            self.ram += size * (bool(after) - bool(before))
+            held = self.files[file]
+            before = _largest(held)
+            held[size] += sign
+            self.ram += _largest(held) - before
         for device, size in need.gpus.items():
             self.gpus[device] += sign * size
 
@@ -167,11 +169,16 @@ class _Usage:
         if most is not None and self.groups[one.group] + 1 > most:
             count = self.groups[one.group]
             reasons.append(f"group {one.group!r} may run {most} at once and runs {count}")
-        new = sum(s for f, s in one.need.shared.items() if not self.files[f])
+        new = sum(max(0, s - _largest(self.files[f])) for f, s in one.need.shared.items())
         reasons += _over("RAM", limits.ram, self.ram, one.need.ram + new)
         for device, size in one.need.gpus.items():
             reasons += _over(device, limits.gpus.get(device), self.gpus[device], size)
         return reasons
+
+
+def _largest(sizes: Counter[int]) -> int:
+    """Of a file that is mapped by several: they share what they have of it."""
+    return max((size for size, count in sizes.items() if count > 0), default=0)
 
 
 def _over(what: str, most: int | None, used: int, more: int) -> list[str]:
@@ -221,7 +228,8 @@ class _Room:
         reason = "; ".join(lacking)
         if not self._staying.lacks(one):
             self._reserve(one)
-            return Wait(f"{reason}; {', '.join(self._names)} stops and makes room")
+            leaving = ", ".join(self._names)
+            return Wait(f"{reason}; {leaving} stops and makes room", comes_free=True)
         if alone := _Usage(self._limits).lacks(one):
             return Refuse("; ".join(alone), for_ever=True)
         if not one.may_evict:

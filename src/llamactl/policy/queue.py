@@ -52,6 +52,6 @@ class FairQueue:
         self._owed = {key: tag for key, tag in self._owed.items() if tag > self._served}
 
     def leave(self, stamp: Stamp) -> None:
-        """It left without a place: nothing is owed for it, if the key took none since."""
-        if self._owed.get(stamp.key) == stamp.tag + stamp.paid:
-            self._owed[stamp.key] = stamp.tag
+        """It left without a place: nothing is owed for it."""
+        if stamp.key in self._owed:
+            self._owed[stamp.key] = max(self._served, self._owed[stamp.key] - stamp.paid)

@@ -18,9 +18,10 @@ PERMANENT = frozenset(
 )
 HEALTHY_S = 600.0  # after so long in service, earlier restarts are forgiven
 LONGEST_S = 300.0  # a back-off grows no further
+SHORTEST_S = 0.01  # above 0, so that each restart asks for its place
 JITTER = 0.25  # the share by which a back-off may be shorter, so that many do not start at once
 # Seconds until a first start is tried once more; without memory, admission makes room first.
-_ONCE_MORE = {FailureClass.PORT_TAKEN: 0.0, FailureClass.OUT_OF_MEMORY: 0.01}
+_ONCE_MORE = {FailureClass.PORT_TAKEN: 0.0, FailureClass.OUT_OF_MEMORY: SHORTEST_S}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +60,4 @@ def after_exit(
     if failure in PERMANENT or count >= rules.max_restarts or not rules.auto_restart:
         return Verdict(None, count)
     delay = min(rules.restart_delay * 2.0 ** min(count, 64), LONGEST_S)
-    return Verdict(delay * (1.0 - JITTER * chance), count + 1)
+    return Verdict(max(delay * (1.0 - JITTER * chance), SHORTEST_S), count + 1)

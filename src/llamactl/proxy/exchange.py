@@ -247,6 +247,7 @@ class Exchange:
         answer = self._answer
         if answer is None:
             return
+        self._relay.leases.answered(self._route.id)
         if framed := answer.frame(pieces):
             self._down.write(framed)
         if not self._down.writable and self._upstream is not None:

@@ -72,7 +72,14 @@ class LeaseBook:
         while self.silences(instance_id) <= seen:
             alarm: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._alarms[instance_id].append(alarm)
-            await alarm
+            try:
+                await alarm
+            finally:
+                waiting = self._alarms.get(instance_id, [])
+                if alarm in waiting:
+                    waiting.remove(alarm)
+                if not waiting:
+                    self._alarms.pop(instance_id, None)
 
     def forget(self, instance_id: str) -> None:
         """It was deleted."""

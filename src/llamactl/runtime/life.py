@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from llamactl.backends import Backend
 from llamactl.backends.base import classify
 from llamactl.core.exits import ExitReport, FailureClass
+from llamactl.core.instance import Instance
 from llamactl.core.memory import Usage
 from llamactl.runtime.logs import InstanceLog
 from llamactl.runtime.ports import listens_on
@@ -23,6 +23,7 @@ _SEARCHED = 200  # lines of the log, for the cause of an exit
 
 @dataclass(slots=True, eq=False)
 class Life:
+    instance: Instance  # as it was defined when this began
     process: Process
     backend: Backend
     port: int
@@ -44,9 +45,11 @@ class Life:
     async def is_healthy(self, seconds: float) -> bool:
         return await is_healthy(self.port, self.backend.health_path, self.key, seconds)
 
-    async def usage(self, model_files: Collection[str]) -> Usage | None:
+    async def usage(self) -> Usage | None:
         """What it takes of the memory; None if that can't be told."""
-        return await asyncio.to_thread(usage, self.process.pid, model_files)
+        options = self.instance.options.backend_options
+        models = {str(options[name]) for name in ("model", "model_draft") if name in options}
+        return await asyncio.to_thread(usage, self.process.pid, models)
 
     async def terminate(self, grace: float) -> bool:
         """Ask the group to end; kill it after the grace, and return True."""
@@ -61,7 +64,8 @@ class Life:
         tail = log.lines_since(self.log_start, _SEARCHED)
         killed = oom_struck and ended.signal == signal.SIGKILL
         report = classify(self.backend, ended.code, ended.signal, tail, oom_killed=killed)
-        if self.ended_for is None:
+        late = self.ended_for is not None and self.ended_for[0] is FailureClass.START_TIMED_OUT
+        if self.ended_for is None or (late and self.ready_at is not None):
             return report
         failure, advice = self.ended_for
         return replace(report, failure=failure, advice=advice)

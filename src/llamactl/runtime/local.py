@@ -15,7 +15,7 @@ from llamactl.core.errors import Conflict, InvalidOption
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance
-from llamactl.core.interfaces import Leases, UnitHost
+from llamactl.core.interfaces import Leases, UnitOwner
 from llamactl.core.lifecycle import Lifecycle
 from llamactl.runtime import ports
 from llamactl.runtime.journal import Journal
@@ -49,11 +49,11 @@ class LocalMachine:
         instance: Instance,
         lifecycle: Lifecycle,
         last_exit: ExitReport | None,
-        host: UnitHost,
+        owner: UnitOwner,
     ) -> LocalUnit:
         if instance.port is not None:
             self._reserved[instance.id] = instance.port
-        return LocalUnit(self, instance, lifecycle, last_exit, host)
+        return LocalUnit(self, instance, lifecycle, last_exit, owner)
 
     def backend(self, instance: Instance) -> tuple[Backend, BackendSettings]:
         return BACKENDS[instance.options.backend_type], self.settings.backends.llama_cpp

@@ -12,12 +12,15 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from llamactl.core.errors import Conflict, InstanceNotFound, LlamactlError
+from llamactl.core.errors import Conflict, InstanceNotFound, LlamactlError, ShuttingDown
 from llamactl.core.lifecycle import (
     Effect,
     Event,
+    HaltRequested,
     InvalidTransition,
     Lifecycle,
+    RestartRequested,
+    StartRequested,
     State,
     StopRequested,
     step,
@@ -57,7 +60,7 @@ class LifecycleRunner:
         self._waiters: list[tuple[Callable[[Lifecycle], bool], asyncio.Future[Lifecycle]]] = []
         self._task: asyncio.Task[None] | None = None
         self._replies: set[asyncio.Future[Lifecycle]] = set()  # owed, also while we record
-        self._retired = False
+        self._retired = self._halted = False
         self._over: LlamactlError | None = None
 
     def __repr__(self) -> str:
@@ -76,10 +79,14 @@ class LifecycleRunner:
     async def ask(self, command: Event) -> Lifecycle:
         """Post a command; return the lifecycle it led to.
 
-        Raises Conflict if it is not allowed, InstanceNotFound after `retire`.
+        Raises Conflict if it is not allowed, InstanceNotFound after `retire`, ShuttingDown for
+        a start after a halt.
         """
         if self._retired and not isinstance(command, StopRequested):
             raise InstanceNotFound("the instance was deleted")
+        if self._halted and isinstance(command, StartRequested | RestartRequested):
+            raise ShuttingDown("llamactl is shutting down and starts nothing more")
+        self._halted = self._halted or isinstance(command, HaltRequested)
         self._check_open()
         reply: asyncio.Future[Lifecycle] = asyncio.get_running_loop().create_future()
         self._mail.put_nowait((command, reply))

@@ -9,14 +9,15 @@ import secrets
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from llamactl.core import lifecycle as lc
 from llamactl.core.errors import LlamactlError
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
-from llamactl.core.instance import Instance, policies
-from llamactl.core.interfaces import UnitHost
+from llamactl.core.instance import Instance, policies, same_command
+from llamactl.core.interfaces import UnitOwner
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import logger
@@ -38,6 +39,7 @@ from llamactl.runtime.runner import LifecycleRunner, Watch
 if TYPE_CHECKING:
     from llamactl.runtime.local import LocalMachine
 
+_MEASURE_S = 1.0  # a stop waits no longer for it
 log = logger("runtime")
 
 
@@ -48,14 +50,14 @@ class LocalUnit:
         instance: Instance,
         lifecycle: Lifecycle,
         last_exit: ExitReport | None,
-        host: UnitHost,
+        owner: UnitOwner,
     ) -> None:
         self._machine = machine
         self._instance = instance
         self._life: Life | None = None
         self._launched = asyncio.Event()
         self._avoid_port: int | None = None
-        self._host = host
+        self._owner = owner
         self.port = instance.port
         self.argv: Sequence[str] = ()
         self.engine = ""
@@ -76,8 +78,8 @@ class LocalUnit:
         return self._drain_limit(self.runner.now)
 
     def _drain_limit(self, now: Lifecycle) -> float:
-        given = now.patience
-        return self._machine.settings.instances.drain_timeout if given is None else given
+        limits = self._machine.settings.instances
+        return limits.eviction_drain_timeout if now.evicted else limits.drain_timeout
 
     @property
     def ready(self) -> ReadyInstance | None:
@@ -87,14 +89,8 @@ class LocalUnit:
         return ReadyInstance(self._instance.name, LOOPBACK, life.port, life.key, now.generation)
 
     def redefine(self, instance: Instance) -> bool:
-        before = self._instance.options
-        self._instance = instance
-        after = instance.options
-        return (
-            before.backend_options != after.backend_options
-            or before.environment != after.environment
-            or before.command_override != after.command_override
-        )
+        before, self._instance = self._instance, instance
+        return not same_command(before.options, instance.options)
 
     def kill(self) -> None:
         if self._life is not None:
@@ -121,8 +117,8 @@ class LocalUnit:
                 return [lambda: self._until_ready(now), lambda: self._until_late(now)]
             case State.READY:
                 idle = policies(self._instance.options, limits.defaults).idle_timeout
-                unhealthy: list[Watch] = [lambda: self._until_unhealthy(now)]
-                return [lambda: self._until_idle(now, idle), *unhealthy] if idle > 0 else unhealthy
+                watches: list[Watch] = [lambda: self._until_unhealthy(now), self._keep_measuring]
+                return [*watches, lambda: self._until_idle(now, idle)] if idle > 0 else watches
             case State.DRAINING:
                 return [lambda: self._until_drained(now)]
             case State.BACKOFF:
@@ -158,7 +154,7 @@ class LocalUnit:
             process = Process.spawn_held(argv, env, fd, machine.soft_files)
         finally:
             os.close(fd)
-        life = self._life = Life(process, backend, self.port, key, log_start)
+        life = self._life = Life(instance, process, backend, self.port, key, log_start)
         entry = ProcessRecord(
             instance.id, generation, process.pid, process.start_time, boot_id(), self.port,
             argv_digest(argv),
@@ -201,8 +197,6 @@ class LocalUnit:
         life = self._life
         if life is None or self.runner.now.generation != generation:
             return
-        if life.ready_at is not None:
-            await self._measure(life)
         if await life.terminate(self._machine.settings.instances.stop_timeout):
             log.warning("instance_killed", name=self._instance.name, pid=life.process.pid)
 
@@ -229,22 +223,26 @@ class LocalUnit:
 
         async def ask() -> bool:
             machine.oom.look()
-            await self._measure(life)
             return await life.is_healthy(limits.health_timeout)
 
-        await self._measure(life)
+        machine.leases.answered(self._instance.id)  # what an earlier process kept silent is past
         rules = HealthRules(limits.health_interval, limits.unhealthy_after)
         why = await until_unhealthy(ask, machine.leases, self._instance.id, rules)
         log.warning("instance_unresponsive", name=self._instance.name, reason=why)
         life.ended_for = (FailureClass.UNRESPONSIVE, f"it was ended as it hung: {why}")
         return lc.BecameUnhealthy(now.epoch)
 
+    async def _keep_measuring(self) -> lc.Event:
+        """Its own watch, since reading a process's memory may take long, or hang with it."""
+        while self._life is not None:
+            await self._measure(self._life)
+            await asyncio.sleep(self._machine.settings.instances.health_interval)
+        return await asyncio.Future()
+
     async def _measure(self, life: Life) -> None:
-        options = self._instance.options.backend_options
-        files = {str(options[name]) for name in ("model", "model_draft") if name in options}
-        usage = await life.usage(files)
+        usage = await life.usage()
         if usage is not None:
-            await self._host.measured(usage)
+            await self._owner.measured(life.instance, usage)
 
     async def _until_idle(self, now: Lifecycle, seconds: float) -> lc.Event:
         await self._machine.leases.idle_for(self._instance.id, seconds)
@@ -257,11 +255,15 @@ class LocalUnit:
                 await self._machine.leases.drained(self._instance.id)
         except TimeoutError:
             log.warning("drain_timed_out", name=self._instance.name, after_s=limit)
+        if self._life is not None:  # its requests are done: it has taken what it takes
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_MEASURE_S):
+                    await self._measure(self._life)
         return lc.Drained(now.epoch)
 
     async def _until_due(self, now: Lifecycle) -> lc.Event:
-        if refusal := await self._host.readmitted():
-            return lc.StopRequested(f"no place to restart in: {refusal}")
+        if refusal := await self._owner.readmitted():
+            return lc.RestartRefused(now.epoch, f"no place to restart in: {refusal}")
         return lc.BackoffElapsed(now.epoch)
 
     async def _record(self, event: lc.Event, before: Lifecycle, after: Lifecycle) -> None:
@@ -293,4 +295,4 @@ class LocalUnit:
     def _moved(self, before: Lifecycle, after: Lifecycle) -> None:
         if after.state is not before.state:
             log.info(f"instance_{after.state}", name=self._instance.name, port=self.port)
-        self._host.moved(before, after)
+        self._owner.moved(before, after)

@@ -9,12 +9,13 @@ from llamactl.control.scheduler import Scheduler
 from llamactl.control.waiting import RESTART, ROOMIER_RESTART
 from llamactl.core.errors import RunningLimit, ShuttingDown
 from llamactl.core.exits import FailureClass
+from llamactl.core.instance import Instance
 from llamactl.core.interfaces import MemoryBook
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.core.memory import Usage
 
 
-class Host:
+class Owner:
     """One for each member; `member` is set as soon as its unit is made."""
 
     member: Member
@@ -34,8 +35,8 @@ class Host:
         else:
             self._scheduler.moved(self.member)
 
-    async def measured(self, usage: Usage) -> None:
-        if await self._memory.learn(self.member.instance, usage):
+    async def measured(self, instance: Instance, usage: Usage) -> None:
+        if await self._memory.learn(instance, usage):
             self.member.need = await self._memory.need(self.member.instance)
             self._scheduler.poke()
 
@@ -44,7 +45,7 @@ class Host:
         report = member.unit.last_exit
         asker = RESTART
         if report is not None and report.failure is FailureClass.OUT_OF_MEMORY:
-            await self._memory.fell_short(member.instance, self._scheduler.free_ram())
+            await self._memory.fell_short(member.instance, self._scheduler.memory_left())
             member.need = await self._memory.need(member.instance)
             asker = ROOMIER_RESTART
         try:

@@ -1,0 +1,53 @@
+"""The frozen picture that admission decides by: who wants a place, and who holds one."""
+
+from __future__ import annotations
+
+from llamactl.control.registry import Member
+from llamactl.control.waiting import Ticket
+from llamactl.core.interfaces import Leases
+from llamactl.core.lifecycle import AfterExit, State
+from llamactl.policy.admission import Candidate, Occupant, Standing
+
+_GOING = (State.DRAINING, State.STOPPING)
+
+
+def candidate_of(ticket: Ticket, *, evicts_for_requests: bool) -> Candidate:
+    """`evicts_for_requests`: requests that expect the instance may throw others out."""
+    member, instance = ticket.member, ticket.member.instance
+    askers = [waiter.asker for waiter in ticket.waiting]
+    for_requests = evicts_for_requests and member.expected > 0
+    return Candidate(
+        instance.id,
+        instance.name,
+        group=instance.options.group,
+        need=member.need,
+        may_evict=for_requests or any(asker.may_evict for asker in askers),
+        takes_turns=for_requests or any(asker.takes_turns for asker in askers),
+        not_before=member.not_before if all(a.not_before_due for a in askers) else 0.0,
+    )
+
+
+def occupant_of(member: Member, leases: Leases, *, is_asked_to_leave: bool) -> Occupant:
+    instance = member.instance
+    return Occupant(
+        instance.id,
+        instance.name,
+        _standing(member, leases, is_asked_to_leave=is_asked_to_leave),
+        group=instance.options.group,
+        need=member.need,
+        priority=instance.options.priority,
+        pinned=instance.options.pinned,
+        ready_at=member.entered_at,
+        last_used=leases.last_used(instance.id),
+        load_s=member.load_s,
+    )
+
+
+def _standing(member: Member, leases: Leases, *, is_asked_to_leave: bool) -> Standing:
+    now = member.unit.runner.now
+    if is_asked_to_leave or (now.state in _GOING and now.after_exit is AfterExit.REST):
+        return Standing.LEAVING
+    if now.state is not State.READY:
+        return Standing.STARTING
+    busy = leases.count(member.instance.id) or member.expected
+    return Standing.BUSY if busy else Standing.IDLE

@@ -1,0 +1,199 @@
+"""Places: who gets one, who gives one back, and what becomes of those who wait."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from server import model_path
+
+from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell
+from support.served import Served, serve
+
+BASE = "/api/v1/instances"
+CHAT = "/v1/chat/completions"
+ONE = "max_running_instances: 1, min_residency: 0.05, memory_budget: 'off'"
+
+
+def folder(tmp_path: Path, settings: str) -> Path:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "llamactl.yaml").write_text(f"instances: {{{settings}}}\n")
+    return data
+
+
+def state(server: Served, name: str) -> Any:
+    return server.request("GET", f"{BASE}/{name}").json()
+
+
+def until(server: Served, name: str, wanted: str) -> Any:
+    while (row := state(server, name))["state"] != wanted:
+        pass
+    return row
+
+
+def events(server: Served, name: str) -> list[str]:
+    return [e["event"] for e in server.request("GET", f"{BASE}/{name}/events").json()]
+
+
+def begin_stream(server: Served, client: Any, name: str) -> None:
+    body = play(name, ["send", CHUNKED], ["event", "data: 1\n\n"], ["until", "go"],
+                ["send", "0\r\n\r\n"])  # fmt: skip
+    client.sendall(post(server, json.dumps(body).encode(), "Connection: close"))
+    client.recv(1)
+
+
+def test_a_shutdown_ends_though_somebody_waits_for_a_busy_victim(tmp_path: Path) -> None:
+    data = folder(tmp_path, f"{ONE}, drain_timeout: 0.3")
+    with serve(data) as server:
+        create_fake(server, tmp_path, "hog")
+        create_fake(server, tmp_path, "small", start=False)
+        with raw(server) as client, raw(server) as waiting:
+            begin_stream(server, client, "hog")
+            waiting.sendall(post(server, b'{"model": "small"}'))
+            until(server, "hog", "draining")
+            server.process.send_signal(signal.SIGINT)
+            assert server.process.wait(20) == 0
+
+
+def test_a_stop_by_hand_holds_when_whoever_evicted_it_leaves(tmp_path: Path) -> None:
+    with serve(folder(tmp_path, ONE)) as server:
+        hog = create_fake(server, tmp_path, "hog")
+        create_fake(server, tmp_path, "small", start=False)
+        with raw(server) as client:
+            begin_stream(server, client, "hog")
+            with raw(server) as waiting:
+                waiting.sendall(post(server, b'{"model": "small"}'))
+                evicted = until(server, "hog", "draining")
+                stopped = server.request("POST", f"{BASE}/hog/stop").json()
+            while "Queued" not in events(server, "small"):
+                pass
+            tell(hog, "go")
+            until(server, "hog", "stopped")
+        assert "EvictionWithdrawn" not in events(server, "hog")
+        # the stop's own limit holds from its time on
+        assert evicted["drain"]["ends_by"] > stopped["drain"]["ends_by"] + 300
+
+
+def test_who_waits_for_what_is_deleted_is_told(tmp_path: Path) -> None:
+    with serve(folder(tmp_path, ONE)) as server, ThreadPoolExecutor(1) as pool:
+        hog = create_fake(server, tmp_path, "hog")
+        create_fake(server, tmp_path, "small", start=False)
+        with raw(server) as client:
+            begin_stream(server, client, "hog")
+            waiting = pool.submit(server.request, "POST", CHAT, {"model": "small"})
+            until(server, "hog", "draining")
+            assert server.request("DELETE", f"{BASE}/small").status_code == 204
+            answer = waiting.result()
+            until(server, "hog", "ready")  # nobody needs its place
+            tell(hog, "go")
+        assert (answer.status_code, answer.json()["code"]) == (404, "model_not_found")
+
+
+def test_an_instance_in_back_off_can_be_started_by_hand(tmp_path: Path, tiny_model: Path) -> None:
+    with serve(folder(tmp_path, ONE)) as server:
+        body = {"model": str(tiny_model), "ctx_size": 256, "restart_delay": 300}
+        made = server.request("POST", f"{BASE}/dead", body).json()
+        os.kill(made["pid"], signal.SIGKILL)
+        row = until(server, "dead", "backoff")
+
+        started = server.request("POST", f"{BASE}/dead/start?wait=true")
+
+        assert "start" in row["allowed_actions"]
+        assert started.json()["status"] == "running", started.text
+
+
+def test_a_place_is_free_while_its_instance_backs_off(tmp_path: Path, tiny_model: Path) -> None:
+    """And where others have taken it, the restart is given up, and says so."""
+    with serve(folder(tmp_path, ONE)) as server:
+        body = {"model": str(tiny_model), "ctx_size": 256, "restart_delay": 1}
+        made = server.request("POST", f"{BASE}/dead", body).json()
+        os.kill(made["pid"], signal.SIGKILL)
+        until(server, "dead", "backoff")
+        other = server.request("POST", f"{BASE}/other", {**body, "pinned": True})
+        assert other.status_code == 201
+
+        row = until(server, "dead", "stopped")
+
+        assert row["desired"] == "running"
+        assert "RestartRefused" in events(server, "dead")
+        refused = server.request("POST", CHAT, {"model": "dead"})
+        assert refused.status_code == 409 and "pinned" in refused.json()["error"]
+
+
+def test_a_change_that_would_not_fit_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    settings = f"memory_budget: {400 << 20}, group_limits: {{g: 1}}"
+    with serve(folder(tmp_path, settings)) as server:
+        body = {"model": str(model_path()), "ctx_size": 512}
+        made = server.request("POST", f"{BASE}/one", body).json()
+        server.request("POST", f"{BASE}/two", {**body, "group": "g"})
+
+        larger = server.request("PUT", f"{BASE}/one", {"ctx_size": 32768})
+        grouped = server.request("PUT", f"{BASE}/one", {"ctx_size": 256, "group": "g"})
+
+        assert {larger.status_code, grouped.status_code} == {409}
+        assert "RAM: " in larger.json()["error"] and "group 'g'" in grouped.json()["error"]
+        row = state(server, "one")
+        assert (row["pid"], row["options"]["backend_options"]["ctx_size"]) == (made["pid"], 512)
+
+
+def test_a_start_that_evicts_waits_for_what_is_leaving(tmp_path: Path) -> None:
+    with serve(folder(tmp_path, ONE)) as server, ThreadPoolExecutor(1) as pool:
+        hog = create_fake(server, tmp_path, "hog")
+        create_fake(server, tmp_path, "small", start=False)
+        with raw(server) as client:
+            begin_stream(server, client, "hog")
+            server.request("POST", f"{BASE}/hog/stop")
+            refused = server.request("POST", f"{BASE}/small/start")
+            started = pool.submit(server.request, "POST", f"{BASE}/small/start?evict=true")
+            while "Queued" not in events(server, "small"):
+                pass
+            tell(hog, "go")
+            assert started.result().status_code == 200
+        assert refused.status_code == 409
+
+
+def test_the_wait_for_a_place_has_its_own_limit(tmp_path: Path) -> None:
+    with serve(folder(tmp_path, f"{ONE}, queue_timeout: 0.3")) as server:
+        hog = create_fake(server, tmp_path, "hog")
+        create_fake(server, tmp_path, "small", start=False)
+        with raw(server) as client:
+            begin_stream(server, client, "hog")
+            first = server.request("POST", CHAT, {"model": "small"})
+            # it will be back: the victim goes on making room
+            assert state(server, "hog")["state"] == "draining"
+            tell(hog, "go")
+            until(server, "hog", "stopped")
+        assert (first.status_code, first.json()["code"]) == (503, "queue_timeout")
+        assert first.headers["retry-after"]
+        assert "EvictionWithdrawn" not in events(server, "hog")
+        assert server.request("POST", CHAT, {"model": "small"}).status_code == 200
+
+
+def test_plans_say_what_would_happen_and_do_nothing(tmp_path: Path) -> None:
+    with serve(folder(tmp_path, ONE)) as server:
+        create_fake(server, tmp_path, "one")
+        create_fake(server, tmp_path, "two", start=False, on_demand_start=True)
+        create_fake(server, tmp_path, "off", start=False, on_demand_start=False)
+        rows = [e["id"] for e in server.request("GET", f"{BASE}/two/events").json()]
+
+        def plan(name: str, query: str = "") -> Any:
+            return server.request("POST", f"{BASE}/{name}/plan{query}").json()
+
+        assert plan("one")["action"] == "serve"
+        assert plan("off")["action"] == "refuse" and "on_demand_start" in plan("off")["reason"]
+        while plan("two")["action"] == "wait":  # it was used a moment ago
+            pass
+        evicts = plan("two")
+        assert (evicts["action"], evicts["evict"]) == ("evict", [{"name": "one", "leases": 0}])
+        assert "1 instances may run at once and 1 do" in evicts["reason"]
+        assert plan("two", "?for=start")["action"] == "refuse"
+        assert plan("two", "?for=start&evict=true")["action"] == "evict"
+        server.request("PUT", f"{BASE}/one", {"pinned": True})
+        assert "pinned" in plan("two")["reason"]
+        assert [e["id"] for e in server.request("GET", f"{BASE}/two/events").json()] == rows
+        assert state(server, "one")["status"] == "running"
