@@ -114,7 +114,11 @@ class Application:
         self._registry = Registry(self._publish)
         limits = _limits(settings)
         self.memory = Memory(
-            GgufReader(), SqlMemoryStore(self._database), budget=limits.ram, devices=[*totals()]
+            GgufReader(),
+            SqlMemoryStore(self._database),
+            engine=[settings.backends.llama_cpp.command, *settings.backends.llama_cpp.args],
+            budget=limits.ram,
+            devices=[*totals()],
         )
         self.scheduler = Scheduler(
             self.leases,

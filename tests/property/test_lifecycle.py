@@ -22,7 +22,8 @@ COMMANDS = (
     lc.RestartRequested(),
     lc.StopRequested(force=True),
     lc.RestartRequested(force=True),
-    lc.StopRequested(evicts=True),
+    lc.EvictionRequested(),
+    lc.EvictionWithdrawn(),
 )
 
 
@@ -39,7 +40,7 @@ class World(RuleBasedStateMachine):
         self.alive: set[int] = set()
         self.dying: set[int] = set()
         self.leases = 0
-        self.evicted_from_service = False
+        self.evicted = False
         self.drain_epochs: set[int] = set()
         self.mail: list[lc.Event] = []
 
@@ -50,7 +51,7 @@ class World(RuleBasedStateMachine):
             self.leases = 0  # whoever was granted one since its death finds it broken
         if self.now.state is State.LOST:
             self.leases = 0  # what was under way is broken too
-            self.evicted_from_service = False
+            self.evicted = False
         assert self.leases == 0 or lc.Terminate(before.generation) not in effects or may_cut(event)
         for effect in effects:
             match effect:
@@ -80,22 +81,20 @@ class World(RuleBasedStateMachine):
 
     @rule(command=st.sampled_from(COMMANDS))
     def command(self, command: lc.Command) -> None:
-        evicts = getattr(command, "evicts", False)
-        if evicts and self.now.state is State.READY:
-            self.evicted_from_service = True
-        elif not evicts:
-            self.evicted_from_service = False
-        self.wanted = not isinstance(command, lc.StopRequested)
+        before = self.now.state
+        match command:
+            case lc.EvictionRequested():
+                self.evicted = self.evicted or before is State.READY
+                self.wanted = self.wanted and before is not State.READY
+            case lc.EvictionWithdrawn():
+                """It comes back only if nobody asked for anything else since."""
+                comes_back = self.evicted and before is State.DRAINING
+                self.wanted = self.wanted or comes_back
+                self.evicted = self.evicted and not comes_back
+            case _:
+                self.evicted = False
+                self.wanted = not isinstance(command, lc.StopRequested)
         self.handle(command)
-
-    @precondition(lambda self: self.now.state is State.DRAINING)
-    @rule()
-    def withdraw(self) -> None:
-        """It comes back only if it was in service, and nobody else asked for anything since."""
-        self.handle(lc.EvictionWithdrawn())
-        assert (self.now.state is State.READY) == self.evicted_from_service
-        self.wanted = self.wanted or self.evicted_from_service
-        self.evicted_from_service = False
 
     @precondition(lambda self: self.mail)
     @rule(data=st.data())

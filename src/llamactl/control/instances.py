@@ -18,13 +18,21 @@ from llamactl.control.registry import Member, Registry
 from llamactl.control.scheduler import Scheduler
 from llamactl.control.story import Story
 from llamactl.control.waiting import BY_HAND, BY_HAND_EVICTING, Asker
-from llamactl.core.errors import InstanceLimit, NameTaken, RunningLimit, StartFailed
+from llamactl.core.errors import (
+    InstanceLimit,
+    LlamactlError,
+    NameTaken,
+    RunningLimit,
+    StartFailed,
+    Superseded,
+)
 from llamactl.core.events import InstanceEvent
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance, InstanceOptions, check_name
 from llamactl.core.interfaces import InstanceStore, Machine, MemoryBook
 from llamactl.core.lifecycle import (
     Command,
+    Desired,
     HaltRequested,
     Lifecycle,
     RestartRequested,
@@ -32,14 +40,15 @@ from llamactl.core.lifecycle import (
     State,
     StopRequested,
 )
-from llamactl.core.memory import Need
+from llamactl.observe import logger
 from llamactl.policy.breaker import CLOSED
-from llamactl.policy.definition import merge, read_patch
+from llamactl.policy.definition import Patch, merge, read_patch
 
 _TYPES = frozenset(BACKENDS)
 _SETTLED = (State.READY, State.STOPPED, State.FAILED)
 _RESTING = (State.STOPPED, State.FAILED)
 T = TypeVar("T")
+log = logger("control")
 
 
 class Instances:
@@ -119,6 +128,7 @@ class Instances:
             if member is not None:
                 self._registry.hide(instance.name)
                 await member.unit.runner.close()
+                self._scheduler.forget(member)
                 member.unit.clean()
             try:
                 await self._store.remove(instance.id)
@@ -144,8 +154,12 @@ class Instances:
         """`force`: without waiting for requests that are being answered."""
         member = self._registry.get(name)
         await member.unit.runner.ask(StopRequested(_asked("stop", force=force), force=force))
-        if wait:
-            await self._shielded(member.unit.runner.wait(lambda now: now.state in _RESTING))
+        if wait:  # or until somebody called it off
+            await self._shielded(
+                member.unit.runner.wait(
+                    lambda now: now.state in _RESTING or now.desired is Desired.RUNNING
+                )
+            )
         return member
 
     async def restart(self, name: str, *, wait: bool, evict: bool, force: bool) -> Member:
@@ -158,9 +172,9 @@ class Instances:
         return member
 
     async def _place(self, member: Member, *, evict: bool) -> None:
-        member.breaker = CLOSED  # whoever starts it by hand has seen to the cause
         member.need = await self._memory.need(member.instance)
         await self._scheduler.place(member, BY_HAND_EVICTING if evict else BY_HAND)
+        member.breaker = CLOSED  # whoever starts it by hand has seen to the cause
 
     async def plan(self, name: str, *, request: bool, evict: bool) -> tuple[Member, Outlook]:
         """What a request, or a start by hand, would do now, and why."""
@@ -178,19 +192,11 @@ class Instances:
         """
         member = self._registry.get(name)
         patch = read_patch(body, BACKENDS["llama_cpp"].canonical, _TYPES)
-        changed = replace(member.instance, options=merge(member.instance.options, patch))
-        self._machine.check(changed)
-        need = await self._memory.need(changed)
-        if member.unit.runner.now.state not in (*_RESTING, State.BACKOFF):
-            self._scheduler.check_change(changed, need)
-        return await self._shielded(self._update(member, changed, need, wait=wait))
+        return await self._shielded(self._update(member, patch, wait=wait))
 
-    async def _update(self, member: Member, changed: Instance, need: Need, *, wait: bool) -> Member:
-        await self._store.replace(changed)
-        member.instance, member.need, member.breaker = changed, need, CLOSED
-        restart = member.unit.redefine(changed)
-        self._registry.refresh(member)
-        self._scheduler.poke()
+    async def _update(self, member: Member, patch: Patch, *, wait: bool) -> Member:
+        async with member.changing:  # one after the other, or one of two changes is lost
+            restart = await self._redefine(member, patch)
         if restart and member.unit.runner.now.state not in _RESTING:
             with suppress(RunningLimit):  # it died just now, and others took its place
                 await self._scheduler.place(member, BY_HAND)
@@ -198,6 +204,19 @@ class Instances:
             if wait:
                 await self._started(member)
         return member
+
+    async def _redefine(self, member: Member, patch: Patch) -> bool:
+        changed = replace(member.instance, options=merge(member.instance.options, patch))
+        self._machine.check(changed)
+        need = await self._memory.need(changed)
+        if member.unit.runner.now.state not in (*_RESTING, State.BACKOFF):
+            self._scheduler.check_change(changed, need)
+        await self._store.replace(changed)
+        member.instance, member.need, member.breaker = changed, need, CLOSED
+        restart = member.unit.redefine(changed)
+        self._registry.refresh(member)
+        self._scheduler.poke()
+        return restart
 
     async def delete(self, name: str, *, force: bool) -> None:
         """Drain, stop, forget. From the first moment on, the instance is not found any more."""
@@ -207,15 +226,24 @@ class Instances:
         await self._shielded(self._delete(member, force=force))
 
     async def _delete(self, member: Member, *, force: bool) -> None:
-        runner = member.unit.runner
-        await runner.retire("deleted", force=force)
-        await runner.close()
-        self._scheduler.forget(member)
+        runner, name = member.unit.runner, member.instance.name
+        try:
+            await runner.retire("deleted", force=force)
+        except LlamactlError as exc:  # a fault of ours ended its runner
+            log.warning("deleted_by_force", name=name, reason=exc.message)
+            member.unit.kill()
+        try:
+            await self._store.remove(member.instance.id)
+        except LlamactlError:
+            runner.revive()
+            self._registry.add(member)  # nothing is lost: it can be deleted again
+            raise
         self._story.note(member, "Deleted", "deleted")
         await self._story.settle()
+        await runner.close()
+        self._scheduler.forget(member)
         member.unit.clean()
-        await self._store.remove(member.instance.id)
-        self._registry.free(member.instance.name)
+        self._registry.free(name)
 
     async def events(self, name: str, limit: int) -> Sequence[InstanceEvent]:
         return await self._story.of(self._registry.get(name).instance.id, limit)
@@ -230,6 +258,8 @@ class Instances:
             await member.unit.runner.wait(lambda now: now.state in _RESTING)
 
         await asyncio.gather(*(one(member) for member in self._registry))
+        for member in self._registry:
+            member.unit.log.close()
         if self._tasks:
             await asyncio.wait(self._tasks)
         await asyncio.gather(*(member.unit.runner.close() for member in self._registry))
@@ -247,6 +277,8 @@ class Instances:
         now = await member.unit.runner.wait(lambda now: now.state in _SETTLED)
         if now.state is State.FAILED:
             raise start_failed(member)
+        if now.state is State.STOPPED:
+            raise Superseded(f"{member.instance.name} was stopped before it was ready")
 
     async def _shielded(self, work: Coroutine[object, object, T]) -> T:
         task = asyncio.ensure_future(work)

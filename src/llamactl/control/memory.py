@@ -33,6 +33,7 @@ _FREE = frozenset(
 )  # fmt: skip
 _NEWS = 1.01  # what was measured counts as news if it is larger by so much
 _TOO_SMALL = 1.5  # by how much an estimate is raised that a start showed to be too small
+_MOST = 1 << 62  # bytes; what a header makes up has no end
 _GPU = "gpu:"  # before a device's name, in the store
 log = logger("control")
 
@@ -44,12 +45,22 @@ class ShapeReader(Protocol):
 
 
 class Memory:
-    """The only one who knows what instances take. Never raises: what is unknown counts nothing."""
+    """The only one who knows what instances take. What is unknown counts nothing."""
 
     def __init__(
-        self, reader: ShapeReader, store: MemoryStore, *, budget: int | None, devices: Sequence[str]
+        self,
+        reader: ShapeReader,
+        store: MemoryStore,
+        *,
+        engine: Sequence[str],
+        budget: int | None,
+        devices: Sequence[str],
     ) -> None:
-        """`budget`: bytes of RAM. `devices`: GPUs that engines would use."""
+        """`engine`: its command and arguments in the settings. `budget`: bytes of RAM.
+
+        `devices`: GPUs that engines would use.
+        """
+        self._engine = list(engine)
         self._reader = reader
         self._store = store
         self._budget = budget
@@ -106,8 +117,7 @@ class Memory:
 
     def _estimate(self, instance: Instance) -> tuple[str, Need]:
         options = instance.options.backend_options
-        identities = []
-        need = NOTHING
+        identities, projector, need = [], 0, NOTHING
         try:
             shapes = {name: self._shape(options, name) for name in ("model", "model_draft")}
             projector = _size(options.get("mmproj"))
@@ -122,7 +132,12 @@ class Memory:
         except (OSError, ValueError) as exc:
             log.debug("memory_unknown", name=instance.name, reason=str(exc))
         given = {k: v for k, v in sorted(options.items()) if k not in _FREE}
-        said = [identities, given, instance.options.command_override, dict(need.gpus)]
+        own = instance.options
+        said = [
+            self._engine, identities, projector, given, own.command_override,
+            sorted(own.environment.items()), sorted(need.gpus),
+        ]  # fmt: skip
+        need = Need(min(need.ram, _MOST), need.shared, need.gpus)
         return hashlib.sha256(orjson.dumps(said)).hexdigest(), need
 
     def _shape(self, options: Mapping[str, OptionValue], name: str) -> ModelShape | None:

@@ -46,7 +46,7 @@ def outlook(
     plan = scheduler.plan(member, asker)
     if now.state in _GOING and isinstance(plan.decision, Admit):
         return Outlook("wait", f"it is {now.state}, and is started again after that")
-    return _told(member, plan, clock)
+    return _told(member, plan, clock, asker)
 
 
 def _refusal(member: Member, settings: Settings, clock: float) -> Outlook | None:
@@ -60,7 +60,7 @@ def _refusal(member: Member, settings: Settings, clock: float) -> Outlook | None
     return Outlook("refuse", f"its last start failed: {reason}", retry_after_s=left)
 
 
-def _told(member: Member, plan: Plan, clock: float) -> Outlook:
+def _told(member: Member, plan: Plan, clock: float, asker: Asker) -> Outlook:
     load = member.load_s or None
     match plan.decision:
         case Admit(reason=reason):
@@ -69,6 +69,8 @@ def _told(member: Member, plan: Plan, clock: float) -> Outlook:
             return Outlook("evict", reason, plan.victims, plan.ahead, load)
         case Refuse(reason=reason):
             return Outlook("refuse", reason, ahead=plan.ahead)
+        case wait if not (asker.waits or (asker.may_evict and wait.comes_free)):
+            return Outlook("refuse", wait.reason, ahead=plan.ahead)
         case wait:
             until = None if wait.until is None else max(0.0, wait.until - clock)
             wait_s = None if until is None or load is None else until + load

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from llamactl.core.errors import InstanceNotFound
 from llamactl.core.instance import Instance, name_key
@@ -28,6 +29,7 @@ class Member:
     entered_at: float = 0.0  # its present state
     load_s: float = 0.0  # how long its last load took
     expected: int = 0  # requests that will hold it as soon as it is ready
+    changing: asyncio.Lock = field(default_factory=asyncio.Lock)  # its definition
 
     @property
     def not_before(self) -> float:

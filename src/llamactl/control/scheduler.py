@@ -20,7 +20,7 @@ from llamactl.control.waiting import Asker, Ticket, Waiter, WaitingLine, refuse
 from llamactl.core.errors import InstanceNotFound, LlamactlError, RunningLimit, ShuttingDown
 from llamactl.core.instance import Instance
 from llamactl.core.interfaces import Leases
-from llamactl.core.lifecycle import EvictionWithdrawn, State, StopRequested
+from llamactl.core.lifecycle import EvictionRequested, EvictionWithdrawn, State
 from llamactl.core.memory import Need
 from llamactl.observe import logger
 from llamactl.policy.admission import (
@@ -208,7 +208,7 @@ class Scheduler:
     def _let_wait(self, ticket: Ticket, decision: Wait, ahead: int) -> None:
         """Those who wait do; others are refused, but for those whose room is being made."""
         for waiter in ticket.waiting:
-            makes_room = waiter.asker.may_evict and (decision.comes_free or ticket.victims)
+            makes_room = waiter.asker.may_evict and decision.comes_free
             if not waiter.asker.waits and not makes_room:
                 waiter.granted.set_exception(self._refusal(ticket.member, decision))
         if ticket.waiting and not ticket.told:
@@ -243,7 +243,7 @@ class Scheduler:
             }
             self._story.note(member, "Evicted", reason, details)
             log.info("instance_evicted", name=member.instance.name, reason=reason)
-            self._post(member, StopRequested(f"evicted: {reason}", evicts=True))
+            self._post(member, EvictionRequested(f"evicted: {reason}"))
 
     def _call_off(self, ticket: Ticket) -> None:
         """Nobody waits for that place any more: let those stay who have not left yet."""
@@ -255,12 +255,12 @@ class Scheduler:
             if self._leases.count(identity):  # else it is as good as gone
                 self._post(member, EvictionWithdrawn("the request it was to leave for is gone"))
 
-    def _post(self, member: Member, command: EvictionWithdrawn | StopRequested) -> None:
+    def _post(self, member: Member, command: EvictionWithdrawn | EvictionRequested) -> None:
         task = asyncio.get_running_loop().create_task(self._ask(member, command))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _ask(self, member: Member, command: EvictionWithdrawn | StopRequested) -> None:
+    async def _ask(self, member: Member, command: EvictionWithdrawn | EvictionRequested) -> None:
         try:
             with contextlib.suppress(LlamactlError):  # it was deleted meanwhile
                 await member.unit.runner.ask(command)

@@ -81,7 +81,8 @@ class Story:
         """
         news: asyncio.Queue[InstanceEvent | None] = asyncio.Queue(_BEHIND)
         self._followers.add(news)
-        seen = after or 0
+        # an id that is not there yet is another store's: go on from now
+        seen = min(after or 0, await self._store.newest_event())
         try:
             while after is not None:
                 rows = await self._store.events_after(seen, _BATCH)

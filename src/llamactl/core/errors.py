@@ -109,6 +109,12 @@ class RunningLimit(Conflict):
     code = "max_running_instances_reached"
 
 
+class Superseded(Conflict):
+    """What was asked for was undone before it was done."""
+
+    code = "superseded"
+
+
 class BodyTooLarge(CallerError):
     code = "body_too_large"
     status = 413

@@ -88,6 +88,10 @@ class Runner(Protocol):
         """
         ...
 
+    def revive(self) -> None:
+        """Take `retire` back."""
+        ...
+
     async def close(self) -> None:
         """End the runner's task. Its process, if there is one, is left alone."""
         ...
@@ -141,6 +145,10 @@ class Unit(Protocol):
 
 
 class LogFile(Protocol):
+    def close(self) -> None:
+        """Let those who follow it go."""
+        ...
+
     async def tail(self, lines: int | None) -> bytes:
         """The last lines, read from the end; None: all of them."""
         ...
@@ -253,6 +261,10 @@ class InstanceStore(Protocol):
 
     async def events(self, instance_id: str, limit: int) -> Sequence[InstanceEvent]:
         """The newest of an instance, oldest first."""
+        ...
+
+    async def newest_event(self) -> int:
+        """The id of the newest row; 0 if there is none."""
         ...
 
     async def events_after(self, event_id: int, limit: int) -> Sequence[InstanceEvent]:

@@ -51,13 +51,19 @@ class StartRequested:
 class StopRequested:
     cause: str = ""
     force: bool = False  # without a drain
-    evicts: bool = False  # for another instance's sake, not because somebody wants it off
 
 
 @dataclass(frozen=True, slots=True)
 class RestartRequested:
     cause: str = ""
     force: bool = False  # without a drain
+
+
+@dataclass(frozen=True, slots=True)
+class EvictionRequested:
+    """Leave for another instance's sake. Only what is in service is asked, and can be."""
+
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +140,14 @@ class NodeFound(ProcessFact):
     alive: bool
 
 
-Command = StartRequested | StopRequested | RestartRequested | EvictionWithdrawn | HaltRequested
+Command = (
+    StartRequested
+    | StopRequested
+    | RestartRequested
+    | EvictionRequested
+    | EvictionWithdrawn
+    | HaltRequested
+)
 Fact = (
     BecameReady
     | StartTimedOut
@@ -192,12 +205,16 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
         StartRequested: (S.STARTING,),
         StopRequested: (S.STOPPED,),
         RestartRequested: (S.STARTING,),
+        EvictionRequested: (S.STOPPED,),
+        EvictionWithdrawn: (S.STOPPED,),
         HaltRequested: (S.STOPPED,),
     },
     S.STARTING: {
         StartRequested: (S.STARTING,),
         StopRequested: (S.STOPPING,),
         RestartRequested: (S.STOPPING,),
+        EvictionRequested: (S.STARTING,),
+        EvictionWithdrawn: (S.STARTING,),
         HaltRequested: (S.STOPPING,),
         BecameReady: (S.READY,),
         StartTimedOut: (S.STOPPING,),
@@ -208,6 +225,8 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
         StartRequested: (S.READY,),
         StopRequested: (S.DRAINING, S.STOPPING),
         RestartRequested: (S.DRAINING, S.STOPPING),
+        EvictionRequested: (S.DRAINING,),
+        EvictionWithdrawn: (S.READY,),
         HaltRequested: (S.DRAINING,),
         BecameUnhealthy: (S.STOPPING,),
         IdleElapsed: (S.DRAINING,),
@@ -218,6 +237,7 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
         StartRequested: (S.READY, S.DRAINING),
         StopRequested: (S.DRAINING, S.STOPPING),
         RestartRequested: (S.DRAINING, S.STOPPING),
+        EvictionRequested: (S.DRAINING,),
         EvictionWithdrawn: (S.READY, S.DRAINING),
         HaltRequested: (S.DRAINING,),
         Drained: (S.STOPPING,),
@@ -228,6 +248,8 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
         StartRequested: (S.STOPPING,),
         StopRequested: (S.STOPPING,),
         RestartRequested: (S.STOPPING,),
+        EvictionRequested: (S.STOPPING,),
+        EvictionWithdrawn: (S.STOPPING,),
         HaltRequested: (S.STOPPING,),
         Exited: _ENDED,
         NodeLost: (S.LOST,),
@@ -236,6 +258,8 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
         StartRequested: (S.STARTING,),
         StopRequested: (S.STOPPED,),
         RestartRequested: (S.STARTING,),
+        EvictionRequested: (S.BACKOFF,),
+        EvictionWithdrawn: (S.BACKOFF,),
         HaltRequested: (S.STOPPED,),
         BackoffElapsed: (S.STARTING,),
         RestartRefused: (S.STOPPED,),
@@ -244,12 +268,16 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
         StartRequested: (S.STARTING,),
         StopRequested: (S.STOPPED,),
         RestartRequested: (S.STARTING,),
+        EvictionRequested: (S.FAILED,),
+        EvictionWithdrawn: (S.FAILED,),
         HaltRequested: (S.FAILED,),
     },
     S.LOST: {
         StartRequested: (S.LOST,),
         StopRequested: (S.LOST,),
         RestartRequested: (S.LOST,),
+        EvictionRequested: (S.LOST,),
+        EvictionWithdrawn: (S.LOST,),
         HaltRequested: (S.LOST,),
         Exited: (S.LOST,),
         NodeLost: (S.LOST,),
@@ -280,6 +308,7 @@ def _decide(now: Lifecycle, event: Event) -> Step:
             StartRequested()
             | StopRequested()
             | RestartRequested()
+            | EvictionRequested()
             | EvictionWithdrawn()
             | HaltRequested()
         ):
@@ -306,16 +335,20 @@ def _obey(now: Lifecycle, command: Command) -> Step:
     match command:
         case StartRequested():
             return _start(replace(now, desired=Desired.RUNNING))
-        case StopRequested(force=force, evicts=evicts):
-            return _stop(replace(now, desired=Desired.STOPPED), force=force, evicts=evicts)
+        case StopRequested(force=force):
+            return _stop(replace(now, desired=Desired.STOPPED), force=force)
         case RestartRequested(force=force):
             wanted = replace(now, desired=Desired.RUNNING)
             resting = now.state in (S.STOPPED, S.BACKOFF, S.FAILED)
             return _start(wanted) if resting else _leave(wanted, AfterExit.SPAWN, force=force)
         case HaltRequested():
             return (now, ()) if now.state is S.FAILED else _stop(now)
-        case EvictionWithdrawn():
-            return _start(replace(now, desired=Desired.RUNNING)) if now.evicted else (now, ())
+        case EvictionRequested() if now.state is S.READY:
+            return _leave(replace(now, desired=Desired.STOPPED), AfterExit.REST, evicts=True)
+        case EvictionWithdrawn() if now.state is S.DRAINING and now.evicted:
+            return _start(replace(now, desired=Desired.RUNNING))
+        case EvictionRequested() | EvictionWithdrawn():
+            return now, ()  # it was decided by a picture that has passed
         case _:
             assert_never(command)
 
@@ -332,18 +365,15 @@ def _start(now: Lifecycle) -> Step:
             return now, ()
 
 
-def _stop(now: Lifecycle, *, force: bool = False, evicts: bool = False) -> Step:
+def _stop(now: Lifecycle, *, force: bool = False) -> Step:
     if now.state in (S.BACKOFF, S.FAILED):
         return _enter(now, S.STOPPED), ()
-    leaves = now.state in (S.DRAINING, S.STOPPING) and now.after_exit is AfterExit.REST
-    if evicts and leaves:
-        return now, ()  # it goes already
-    return _leave(now, AfterExit.REST, force=force, evicts=evicts)
+    return _leave(now, AfterExit.REST, force=force)
 
 
 def _leave(now: Lifecycle, then: AfterExit, *, force: bool = False, evicts: bool = False) -> Step:
     """Set out to end the process, without a drain by force; `then` says what follows its exit."""
-    after = replace(now, after_exit=then, evicted=evicts and now.state is S.READY)
+    after = replace(now, after_exit=then, evicted=evicts)
     match now.state:
         case S.STARTING:
             return _end(after)

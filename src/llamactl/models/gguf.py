@@ -6,6 +6,7 @@ import os
 import re
 import stat
 import struct
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from llamactl.models.header import Header, Length, Parser, TooShort
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf\Z")
 _MOST_PARTS = 1000
 _MOST_LAYERS = 1 << 12
+_MOST_NUMBER = 1 << 32  # of tokens, heads and the like
 _FIRST_READ = 1 << 22  # bytes; most headers are shorter
 _MOST_HEADER = 1 << 28
 
@@ -28,15 +30,24 @@ class GgufReader:
     """Keeps what it read, by the file's identity: a header is read once until it changes."""
 
     def __init__(self) -> None:
-        self._read: dict[str, ModelShape] = {}
+        self._read: dict[str, ModelShape | UnreadableModel] = {}
+        self._one_at_a_time = threading.Lock()  # a hostile header takes a second and memory
 
     def shape(self, path: Path) -> ModelShape:
         """Raises UnreadableModel."""
         files = [_identify(part) for part in _parts(path)]
         key = "\n".join(file.identity for file in files)
-        if key not in self._read:
-            self._read[key] = read_gguf(path)
-        return self._read[key]
+        with self._one_at_a_time:
+            found = self._read.get(key)
+            if found is None:
+                try:
+                    found = read_gguf(path)
+                except UnreadableModel as exc:
+                    found = exc
+                self._read[key] = found
+        if isinstance(found, UnreadableModel):
+            raise UnreadableModel(str(found))
+        return found
 
 
 def read_gguf(path: Path) -> ModelShape:
@@ -138,12 +149,15 @@ def _shape(header: Header, files: tuple[ModelFile, ...]) -> ModelShape:
 
 def _largest(value: Any, default: int) -> int:
     numbers = value if isinstance(value, list) else [value]
-    return max((n for n in numbers if isinstance(n, int)), default=default)
+    found = max((n for n in numbers if isinstance(n, int)), default=default)
+    if not 0 <= found <= _MOST_NUMBER:
+        raise UnreadableModel(f"a header that says {found} is not believed")
+    return found
 
 
 def _by_layer(value: Any, layers: int) -> tuple[int, ...]:
     numbers = value if isinstance(value, list) else [value] * layers
-    return tuple(int(n) if isinstance(n, int) else 0 for n in numbers[:layers])
+    return tuple(_largest(n, 0) for n in numbers[:layers])
 
 
 def _pattern(value: Any) -> tuple[bool, ...] | int:

@@ -16,6 +16,11 @@ _LOOK_AGAIN_S = 0.1
 class InstanceLog:
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._closed = False
+
+    def close(self) -> None:
+        """Let those who follow it go."""
+        self._closed = True
 
     def open(self, header: str) -> int:
         """Open for an engine to append to, with a line that says what starts. Returns the fd."""
@@ -67,7 +72,7 @@ class InstanceLog:
                 if chunk:
                     left -= len(chunk)
                     yield chunk
-                elif follow and self.path.exists():
+                elif follow and not self._closed and self.path.exists():
                     await asyncio.sleep(_LOOK_AGAIN_S)
                 else:
                     return

@@ -58,8 +58,8 @@ class Process:
         try:
             pipe.write(b"go\n")
             pipe.close()
-        except BrokenPipeError:
-            pass  # it is dead already; `exited` tells
+        except (BrokenPipeError, ValueError):
+            pass  # it is dead already, or even reaped; `exited` tells
 
     def signal(self, number: int) -> None:
         if not self.exited.done():  # until it is reaped, the group's id can't be used again

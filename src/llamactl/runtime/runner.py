@@ -121,6 +121,10 @@ class LifecycleRunner:
         await self.ask(StopRequested(cause, force=force))
         await self.wait(lambda now: now.state in (State.STOPPED, State.FAILED))
 
+    def revive(self) -> None:
+        """Hear starts again: what was to be for good could not be done."""
+        self._retired = False
+
     async def close(self) -> None:
         self._end(InstanceNotFound("the instance was deleted"))
         if self._task is not None:

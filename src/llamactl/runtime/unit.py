@@ -189,7 +189,10 @@ class LocalUnit:
             restarts=now.restarts,
             chance=random.random(),
         )
-        await self._machine.journal.forget_process(self._instance.id)
+        try:
+            await machine.journal.forget_process(self._instance.id)
+        except LlamactlError as exc:  # the next start's entry replaces it
+            log.warning("process_not_forgotten", name=self._instance.name, reason=exc.message)
         return lc.Exited(generation, verdict.retry_in, verdict.restarts, report)
 
     async def _terminate(self, generation: int) -> None:

@@ -32,13 +32,15 @@ def usage(session: int, models: Collection[str]) -> Usage | None:
 
 
 def _parts(model: str) -> Iterator[str]:
-    """A split model's files, as mappings name them."""
-    path = Path(model).resolve()
+    """A split model's files, as mappings name them: behind all links."""
+    path = Path(model)
     stem, is_part, _ = path.name.rpartition("-of-")
+    found = [path]
     if is_part and len(stem) > _NUMBERED:
-        yield from map(str, path.parent.glob(f"{glob.escape(stem[:-_NUMBERED])}*{path.suffix}"))
-    else:
-        yield str(path)
+        found = list(path.parent.glob(f"{glob.escape(stem[:-_NUMBERED])}*{path.suffix}"))
+    for part in found:
+        with suppress(OSError, RuntimeError):  # links that lead in a circle
+            yield str(part.resolve())
 
 
 def _sum(lines: Iterable[str], mapped: Collection[str]) -> tuple[int, int]:

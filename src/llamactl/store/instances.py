@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -29,6 +30,7 @@ class SqlInstanceStore:
     def __init__(self, database: Database, event_retention: int) -> None:
         self._database = database
         self._retention = event_retention
+        self._untrimmed: Counter[str] = Counter()  # rows since the last time, by instance id
 
     async def load(self) -> Sequence[Stored]:
         def query(c: sa.Connection) -> list[Stored]:
@@ -59,6 +61,7 @@ class SqlInstanceStore:
         def change(c: sa.Connection) -> None:
             c.execute(sa.delete(instances).where(instances.c.id == instance_id))
             self._trim(c, instance_events.c.instance_id.not_in(sa.select(instances.c.id)))
+            self._untrimmed.pop(instance_id, None)
 
         await self._database.write(change)
 
@@ -78,8 +81,7 @@ class SqlInstanceStore:
                     last_exit=None if last_exit is None else orjson.dumps(last_exit).decode(),
                 )
             )
-            if row_id % _TRIM_EVERY == 0:
-                self._trim(c, instance_events.c.instance_id == event.instance_id)
+            self._trim_now_and_then(c, event.instance_id)
             return row_id
 
         return await self._database.write(change, durable=False)
@@ -89,11 +91,16 @@ class SqlInstanceStore:
 
         def change(c: sa.Connection) -> int:
             row_id = _insert(c, event)
-            if row_id % _TRIM_EVERY == 0:
-                self._trim(c, instance_events.c.instance_id == event.instance_id)
+            self._trim_now_and_then(c, event.instance_id)
             return row_id
 
         return await self._database.write(change, durable=False)
+
+    def _trim_now_and_then(self, c: sa.Connection, instance_id: str) -> None:
+        self._untrimmed[instance_id] += 1
+        if self._untrimmed[instance_id] >= _TRIM_EVERY:
+            self._untrimmed[instance_id] = 0
+            self._trim(c, instance_events.c.instance_id == instance_id)
 
     def _trim(self, c: sa.Connection, mine: sa.ColumnElement[bool]) -> None:
         newest = sa.select(instance_events.c.id).where(mine)
@@ -112,6 +119,10 @@ class SqlInstanceStore:
         )
         rows = await self._database.read(lambda c: c.execute(query).mappings().all())
         return [_event(row) for row in reversed(rows)]
+
+    async def newest_event(self) -> int:
+        newest = sa.select(sa.func.max(instance_events.c.id))
+        return await self._database.read(lambda c: c.execute(newest).scalar()) or 0
 
     async def events_after(self, event_id: int, limit: int) -> Sequence[InstanceEvent]:
         query = sa.select(instance_events).where(instance_events.c.id > event_id)
