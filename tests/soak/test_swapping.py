@@ -101,7 +101,15 @@ def definitions(folder: Path) -> list[dict[str, Any]]:
         path = folder / f"{number}.gguf"
         shape = Shape(vocabulary=FIRST_WORD + MODELS, says=FIRST_WORD + number)
         write_tiny_gguf(path, shape)
-        bodies.append({"model": str(path), "ctx_size": 256, "restart_delay": 0.02})
+        bodies.append(
+            {
+                "model": str(path),
+                "ctx_size": 256,
+                "threads": 1,
+                "parallel": 4,
+                "restart_delay": 0.02,
+            }
+        )
     return bodies
 
 

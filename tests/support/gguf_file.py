@@ -59,7 +59,7 @@ def write_tiny_gguf(path: Path, shape: Shape = TINY) -> None:
         if len(sizes) == 1:
             values = np.ones(sizes, np.float32)
         else:
-            values = (rng.standard_normal(sizes, np.float32) * 0.05).astype(np.float32)
+            values = (rng.standard_normal(sizes) * 0.05).astype(np.float32)
         if name == "token_embd.weight":
             values[:, 0] = 0.5  # the same large number for all tokens,
         elif name == "output.weight":

@@ -16,6 +16,7 @@ from llamactl.control.outlook import Outlook, outlook
 from llamactl.control.owner import Owner
 from llamactl.control.registry import Member, Registry
 from llamactl.control.scheduler import Scheduler
+from llamactl.control.start_failure import start_failed
 from llamactl.control.story import Story
 from llamactl.control.waiting import BY_HAND, BY_HAND_EVICTING, Asker
 from llamactl.core.errors import (
@@ -23,7 +24,6 @@ from llamactl.core.errors import (
     LlamactlError,
     NameTaken,
     RunningLimit,
-    StartFailed,
     Superseded,
 )
 from llamactl.core.events import InstanceEvent
@@ -294,16 +294,3 @@ class Instances:
 
 def _asked(action: str, *, force: bool) -> str:
     return f"asked to {action}" + (" at once" if force else "")
-
-
-def start_failed(member: Member) -> StartFailed:
-    """The error for a start that ended in failure, with its story."""
-    report = member.unit.last_exit
-    name = member.instance.name
-    if report is None:
-        return StartFailed(f"could not start {name}; see its log")
-    return StartFailed(
-        f"could not start {name}: {report.summary}",
-        details={"class": report.failure, "advice": report.advice},
-        private=report.details(),
-    )

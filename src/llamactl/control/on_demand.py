@@ -9,9 +9,9 @@ import time
 from collections.abc import AsyncIterator
 
 from llamactl.config import Settings
-from llamactl.control.instances import start_failed
 from llamactl.control.registry import Member, Registry
 from llamactl.control.scheduler import Scheduler
+from llamactl.control.start_failure import start_failed
 from llamactl.control.waiting import Asker
 from llamactl.core.errors import (
     InstanceNotFound,

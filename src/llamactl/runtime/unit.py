@@ -93,8 +93,8 @@ class LocalUnit:
         return not same_command(before.options, instance.options)
 
     def kill(self) -> None:
-        if self._life is not None:
-            self._life.process.signal(signal.SIGKILL)
+        if (life := self._life) is not None:
+            life.process.signal(signal.SIGKILL)
 
     def clean(self) -> None:
         self._machine.forget(self._instance.id)
@@ -260,8 +260,7 @@ class LocalUnit:
             log.warning("drain_timed_out", name=self._instance.name, after_s=limit)
         if self._life is not None:  # its requests are done: it has taken what it takes
             with suppress(TimeoutError):
-                async with asyncio.timeout(_MEASURE_S):
-                    await self._measure(self._life)
+                await asyncio.wait_for(self._measure(self._life), _MEASURE_S)
         return lc.Drained(now.epoch)
 
     async def _until_due(self, now: Lifecycle) -> lc.Event:
