@@ -197,3 +197,48 @@ def test_plans_say_what_would_happen_and_do_nothing(tmp_path: Path) -> None:
         assert "pinned" in plan("two")["reason"]
         assert [e["id"] for e in server.request("GET", f"{BASE}/two/events").json()] == rows
         assert state(server, "one")["status"] == "running"
+
+
+def test_changes_at_once_are_all_kept(served: Served, tmp_path: Path) -> None:
+    create_fake(served, tmp_path, "changed", start=False)
+    options = [f"option_{n}" for n in range(12)]
+
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(
+            pool.map(lambda o: served.request("PUT", f"{BASE}/changed", {o: 1}), options)
+        )
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert set(options) <= set(state(served, "changed")["options"]["backend_options"])
+
+
+def test_whoever_waits_for_an_end_that_does_not_come_is_answered(tmp_path: Path) -> None:
+    with serve(folder(tmp_path, "")) as server, ThreadPoolExecutor(2) as pool:
+        made = create_fake(server, tmp_path, "busy")
+        create_fake(server, tmp_path, "slow", start=False)
+        with raw(server) as client:
+            begin_stream(server, client, "busy")
+            stop = pool.submit(server.request, "POST", f"{BASE}/busy/stop?wait=true")
+            until(server, "busy", "draining")
+            server.request("POST", f"{BASE}/busy/start")
+            assert stop.result().json()["status"] == "running"
+            tell(made, "go")
+        server.request("PUT", f"{BASE}/slow", {"model": "slow"})
+        start = pool.submit(server.request, "POST", f"{BASE}/slow/start?wait=true")
+        until(server, "slow", "starting")
+        server.request("POST", f"{BASE}/slow/stop?wait=true")
+        assert (start.result().status_code, start.result().json()["code"]) == (409, "superseded")
+
+
+def test_a_shutdown_lets_followers_of_logs_and_events_go(tmp_path: Path) -> None:
+    with serve(folder(tmp_path, "")) as server:
+        create_fake(server, tmp_path, "one")
+        with (
+            server.client() as client,
+            client.stream("GET", f"{BASE}/one/logs?follow=true") as logs,
+            client.stream("GET", "/api/v1/events") as events,
+        ):
+            next(logs.iter_lines())
+            next(events.iter_lines())
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(20) == 0

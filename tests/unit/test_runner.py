@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from llamactl.core.errors import LlamactlError
 from llamactl.core.lifecycle import Effect, Event, Lifecycle, StartRequested, State
+from llamactl.runtime.process import Ended, Process
 from llamactl.runtime.runner import LifecycleRunner, Watch
 
 
@@ -39,3 +42,15 @@ def test_a_runner_that_dies_says_so_to_all_who_wait(caplog: pytest.LogCaptureFix
     asyncio.run(_scene())
 
     assert "runner_died" in caplog.text
+
+
+def test_an_engine_that_died_before_it_was_let_go_is_told_by_its_exit(tmp_path: Path) -> None:
+    async def run() -> Ended:
+        with (tmp_path / "log").open("wb") as log:
+            process = Process.spawn_held(["true"], {}, log.fileno(), 1024)
+        process.signal(signal.SIGKILL)
+        ended = await process.exited
+        process.release()
+        return ended
+
+    assert asyncio.run(run()) == Ended(None, signal.SIGKILL)

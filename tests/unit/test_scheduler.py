@@ -1,0 +1,193 @@
+"""The scheduler's promises where time stands still: commands on their way, clients that leave."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import pytest
+
+from llamactl.config import Settings
+from llamactl.control.on_demand import OnDemand
+from llamactl.control.registry import Member, Registry
+from llamactl.control.scheduler import Scheduler
+from llamactl.control.story import Story
+from llamactl.control.waiting import BY_HAND
+from llamactl.core.errors import ModelNotFound, RunningLimit, ShuttingDown
+from llamactl.core.instance import Instance, InstanceOptions
+from llamactl.core.keys import GUEST
+from llamactl.core.lifecycle import Event, Lifecycle, State, step
+from llamactl.core.memory import NOTHING, Need
+from llamactl.core.routes import ReadyInstance
+from llamactl.policy.admission import Limits
+from llamactl.proxy import LeaseBook
+
+
+class HeldRunner:
+    """Obeys a command only when it is let go, as one whose store is slow."""
+
+    def __init__(self) -> None:
+        self.now = Lifecycle()
+        self.since = 0.0
+        self.let_go = asyncio.Event()
+        self.asked = asyncio.Event()
+        self.moved: Callable[[], None] = lambda: None
+
+    async def ask(self, command: Event) -> Lifecycle:
+        self.asked.set()
+        await self.let_go.wait()
+        self.now, _ = step(self.now, command)
+        self.moved()
+        return self.now
+
+    async def wait(self, until: Callable[[Lifecycle], bool]) -> Lifecycle:
+        assert not until(self.now)  # nobody here waits for what is so already
+        return await asyncio.Future()
+
+
+class HeldUnit:
+    def __init__(self) -> None:
+        self.runner = HeldRunner()
+        self.last_exit = None
+
+    @property
+    def ready(self) -> ReadyInstance | None:
+        return None
+
+
+class SilentStory:
+    def note(self, *_: object) -> None: ...
+
+
+class NoMemory:
+    async def need(self, _: Instance) -> Need:
+        return NOTHING
+
+
+class Room:
+    """Two instances, and room for one."""
+
+    def __init__(self) -> None:
+        self.scheduler = Scheduler(
+            LeaseBook(), cast(Story, SilentStory()), Limits(1), evicts_for_requests=True
+        )
+        self.registry = Registry(lambda _: None)
+        self.members = {name: self._member(name) for name in ("a", "b")}
+        self.on_demand = OnDemand(self.registry, self.scheduler, cast(Any, NoMemory()), Settings())
+
+    def _member(self, name: str) -> Member:
+        unit = HeldUnit()
+        member = Member(Instance(name, name, 0, InstanceOptions()), cast(Any, unit))
+        unit.runner.moved = lambda: self.scheduler.moved(member)
+        self.registry.add(member)
+        return member
+
+    def runner(self, name: str) -> HeldRunner:
+        return cast(HeldRunner, self.members[name].unit.runner)
+
+    def ask(self, name: str) -> asyncio.Task[ReadyInstance]:
+        return asyncio.create_task(self.on_demand.ensure_ready(name, GUEST))
+
+
+@asynccontextmanager
+async def room() -> AsyncIterator[Room]:
+    made = Room()
+    yield made
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+
+
+def in_loop(test: Callable[[Room], Any]) -> None:
+    async def run() -> None:
+        async with room() as made:
+            await test(made)
+
+    asyncio.run(run())
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_a_place_is_held_while_the_start_is_written_though_its_client_leaves() -> None:
+    async def test(made: Room) -> None:
+        first = made.ask("a")
+        await made.runner("a").asked.wait()
+        second = made.ask("b")
+        first.cancel()
+        await settle()
+        assert not made.runner("b").asked.is_set(), "b got the place of a, which starts"
+
+        made.runner("a").let_go.set()
+        await settle()
+        assert made.runner("a").now.state is State.STARTING
+        assert not made.runner("b").asked.is_set()
+        second.cancel()
+
+    in_loop(test)
+
+
+def test_a_place_whose_client_leaves_at_the_grant_is_not_lost() -> None:
+    async def test(made: Room) -> None:
+        place = asyncio.create_task(made.scheduler.place(made.members["a"], BY_HAND))
+        await asyncio.sleep(0)  # it waits for the decision, which is taken after this
+        asyncio.get_running_loop().call_soon(place.cancel)
+        await settle()
+        assert place.cancelled() or place.done()
+        if not place.cancelled():
+            made.scheduler.started(made.members["a"])
+
+        await made.scheduler.place(made.members["b"], BY_HAND)
+
+    in_loop(test)
+
+
+def test_a_command_that_is_on_its_way_holds_the_place_of_what_is_ending() -> None:
+    """Its exit is in the mailbox before the start: the place must not go to another between."""
+
+    async def test(made: Room) -> None:
+        runner = made.runner("a")
+        runner.now = Lifecycle(State.STOPPING, generation=1)
+        runner.moved()
+        await made.scheduler.place(made.members["a"], BY_HAND)
+        runner.now = Lifecycle(State.STOPPED, generation=2)
+        runner.moved()
+
+        with pytest.raises(RunningLimit):
+            await made.scheduler.place(made.members["b"], BY_HAND)
+        made.scheduler.started(made.members["a"])  # it was given up
+        await made.scheduler.place(made.members["b"], BY_HAND)
+
+    in_loop(test)
+
+
+def test_many_arrivals_are_decided_at_once() -> None:
+    async def test(made: Room) -> None:
+        made.runner("a").now = Lifecycle(State.STARTING, generation=1)
+        made.runner("a").moved()
+        waiting = [made.ask("b") for _ in range(50)]
+        await settle()
+        assert made.on_demand.waiting == 50
+        made.scheduler.dismiss(made.members["b"])
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {type(answer) for answer in answers} == {ModelNotFound}
+
+    in_loop(test)
+
+
+def test_a_closed_scheduler_answers_all() -> None:
+    async def test(made: Room) -> None:
+        made.runner("a").now = Lifecycle(State.STARTING, generation=1)
+        made.runner("a").moved()
+        waiting = made.ask("b")
+        await settle()
+        made.scheduler.close()
+        with pytest.raises(ShuttingDown):
+            await waiting
+        with pytest.raises(ShuttingDown):
+            await made.scheduler.place(made.members["b"], BY_HAND)
+
+    in_loop(test)
