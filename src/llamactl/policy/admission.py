@@ -7,10 +7,10 @@ two starts can never both take the last place. Times are monotonic seconds, memo
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 from llamactl.core.memory import NOTHING, Need
 
@@ -122,43 +122,64 @@ def schedule(
 
 def memory_left(occupants: Iterable[Occupant], limits: Limits) -> Need:
     """What nobody takes of the budgets; 0 where there is none."""
-    usage = _Usage(limits)
-    for occupant in occupants:
-        usage.put(occupant)
+    usage = _Usage(limits, tuple(occupants))
     ram = 0 if limits.ram is None else max(0, limits.ram - usage.ram)
-    gpus = {name: max(0, most - usage.gpus[name]) for name, most in limits.gpus.items()}
+    gpus = {name: max(0, most - usage.gpus.get(name, 0)) for name, most in limits.gpus.items()}
     return Need(ram, gpus=gpus)
 
 
 class _Usage:
-    """How much of each limited thing is taken. Cheap to change, so that victims can be tried."""
+    """How much of each limited thing is taken. Cheap to change, so that victims can be tried.
 
-    def __init__(self, limits: Limits) -> None:
+    What has no limit is not counted at first, which is most of what makes a decision quick.
+    """
+
+    def __init__(self, limits: Limits, occupants: Sequence[Occupant] = ()) -> None:
         self._limits = limits
-        self.running = 0
-        self.groups: Counter[str] = Counter()
+        self.running = len(occupants)
         self.ram = 0
-        self.files: defaultdict[str, Counter[int]] = defaultdict(Counter)  # sizes that are held
-        self.gpus: Counter[str] = Counter()
+        self.groups: dict[str, int] = {}
+        self.gpus: dict[str, int] = {}
+        self._files: dict[str, list[int]] = {}  # sizes that are held; they share the largest
+        if limits.groups:
+            for one in occupants:
+                self.groups[one.group] = self.groups.get(one.group, 0) + 1
+        if limits.ram is not None:
+            for one in occupants:
+                need = one.need
+                self.ram += need.ram
+                for file, size in need.shared.items():
+                    self._files.setdefault(file, []).append(size)
+            self.ram += sum(map(max, self._files.values()))
+        if limits.gpus:
+            for one in occupants:
+                for device, size in one.need.gpus.items():
+                    self.gpus[device] = self.gpus.get(device, 0) + size
 
     def put(self, one: Occupant | Candidate) -> None:
-        self._count(one, 1)
+        self.running += 1
+        self.groups[one.group] = self.groups.get(one.group, 0) + 1
+        self.ram += one.need.ram
+        for file, size in one.need.shared.items():
+            self.ram += self._more(file, size)
+            self._files.setdefault(file, []).append(size)
+        for device, size in one.need.gpus.items():
+            self.gpus[device] = self.gpus.get(device, 0) + size
 
     def take(self, one: Occupant | Candidate) -> None:
-        self._count(one, -1)
+        self.running -= 1
+        self.groups[one.group] = self.groups.get(one.group, 0) - 1
+        self.ram -= one.need.ram
+        for file, size in one.need.shared.items():
+            if size in (held := self._files.get(file, [])):
+                held.remove(size)
+                self.ram -= self._more(file, size)
+        for device, size in one.need.gpus.items():
+            self.gpus[device] = self.gpus.get(device, 0) - size
 
-    def _count(self, one: Occupant | Candidate, sign: int) -> None:
-        self.running += sign
-        self.groups[one.group] += sign
-        need = one.need
-        self.ram += sign * need.ram
-        for file, size in need.shared.items():
-            held = self.files[file]
-            before = _largest(held)
-            held[size] += sign
-            self.ram += _largest(held) - before
-        for device, size in need.gpus.items():
-            self.gpus[device] += sign * size
+    def _more(self, file: str, size: int) -> int:
+        """What one that maps so much of the file adds to what others do."""
+        return max(0, size - max(self._files.get(file) or (0,)))
 
     def lacks(self, one: Candidate) -> list[str]:
         """Why there is no room; empty if there is."""
@@ -166,19 +187,13 @@ class _Usage:
         if limits.running is not None and self.running + 1 > limits.running:
             reasons.append(f"{limits.running} instances may run at once and {self.running} do")
         most = limits.groups.get(one.group) if one.group else None
-        if most is not None and self.groups[one.group] + 1 > most:
-            count = self.groups[one.group]
+        if most is not None and (count := self.groups.get(one.group, 0)) + 1 > most:
             reasons.append(f"group {one.group!r} may run {most} at once and runs {count}")
-        new = sum(max(0, s - _largest(self.files[f])) for f, s in one.need.shared.items())
-        reasons += _over("RAM", limits.ram, self.ram, one.need.ram + new)
+        more = one.need.ram + sum(self._more(f, s) for f, s in one.need.shared.items())
+        reasons += _over("RAM", limits.ram, self.ram, more)
         for device, size in one.need.gpus.items():
-            reasons += _over(device, limits.gpus.get(device), self.gpus[device], size)
+            reasons += _over(device, limits.gpus.get(device), self.gpus.get(device, 0), size)
         return reasons
-
-
-def _largest(sizes: Counter[int]) -> int:
-    """Of a file that is mapped by several: they share what they have of it."""
-    return max((size for size, count in sizes.items() if count > 0), default=0)
 
 
 def _over(what: str, most: int | None, used: int, more: int) -> list[str]:
@@ -197,22 +212,33 @@ class _Room:
     def __init__(self, occupants: Sequence[Occupant], limits: Limits, now: float) -> None:
         self._limits = limits
         self._now = now
-        self._all = _Usage(limits)
-        self._staying = _Usage(limits)  # without those that are leaving
-        self._fixed = _Usage(limits)  # pinned
-        self._names: list[str] = []  # of those that are leaving
-        self._movable: list[Occupant] = []
-        for one in occupants:
-            self._all.put(one)
-            if one.standing is Standing.LEAVING:
-                self._names.append(one.name)
-                continue
-            self._staying.put(one)
-            if one.pinned:
-                self._fixed.put(one)
-            elif one.standing is not Standing.STARTING:
-                self._movable.append(one)
-        self._movable.sort(key=_worth)
+        self._occupants = occupants
+        self._all = _Usage(limits, occupants)
+        self._reserved: list[Candidate] = []  # places that are spoken for
+        self._names = [one.name for one in occupants if one.standing is Standing.LEAVING]
+
+    @cached_property
+    def _staying(self) -> _Usage:
+        """Without those that are leaving."""
+        leaving = Standing.LEAVING
+        usage = _Usage(self._limits, [o for o in self._occupants if o.standing is not leaving])
+        for one in self._reserved:
+            usage.put(one)
+        return usage
+
+    @cached_property
+    def _fixed(self) -> _Usage:
+        """Those that never go."""
+        leaving = Standing.LEAVING
+        pinned = [o for o in self._occupants if o.pinned and o.standing is not leaving]
+        return _Usage(self._limits, pinned)
+
+    @cached_property
+    def _movable(self) -> list[Occupant]:
+        """Those that could be asked to leave, the least worthy first."""
+        stuck = (Standing.STARTING, Standing.LEAVING)
+        found = [o for o in self._occupants if not o.pinned and o.standing not in stuck]
+        return sorted(found, key=_worth)
 
     def decide(self, one: Candidate) -> Decision:
         """1. Not due yet: wait. 2. There is room: admit. 3. What is leaving makes it: wait.
@@ -245,7 +271,9 @@ class _Room:
 
     def _reserve(self, one: Candidate) -> None:
         self._all.put(one)
-        self._staying.put(one)
+        self._reserved.append(one)
+        if "_staying" in self.__dict__:
+            self._staying.put(one)
 
     def _remove(self, victims: Sequence[Occupant]) -> tuple[str, ...]:
         gone = {victim.id for victim in victims}
