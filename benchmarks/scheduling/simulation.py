@@ -14,12 +14,12 @@ from llamactl.policy.admission import (
     Admit,
     Candidate,
     Evict,
-    Limits,
     Occupant,
     Standing,
     Wait,
     schedule,
 )
+from llamactl.policy.capacity import Limits
 from llamactl.policy.queue import FairQueue, Stamp
 
 STOP_S = 0.5  # from the last answer of a victim to its memory

@@ -25,7 +25,7 @@ from llamactl.core.routes import RouteTable
 from llamactl.models import GgufReader
 from llamactl.observe import Meters
 from llamactl.policy.access import KeyRing
-from llamactl.policy.admission import Limits
+from llamactl.policy.capacity import Limits
 from llamactl.proxy import EnginePaths, Front, LeaseBook
 from llamactl.runtime import (
     CommandEngineProbe,

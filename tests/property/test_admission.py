@@ -13,7 +13,6 @@ from llamactl.policy.admission import (
     Admit,
     Candidate,
     Evict,
-    Limits,
     Occupant,
     Refuse,
     Standing,
@@ -21,6 +20,7 @@ from llamactl.policy.admission import (
     admit,
     schedule,
 )
+from llamactl.policy.capacity import Limits
 
 sizes = st.integers(0, 3)
 needs = st.builds(

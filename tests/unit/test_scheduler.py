@@ -21,7 +21,7 @@ from llamactl.core.keys import GUEST
 from llamactl.core.lifecycle import Event, Lifecycle, State, step
 from llamactl.core.memory import NOTHING, Need
 from llamactl.core.routes import ReadyInstance
-from llamactl.policy.admission import Limits
+from llamactl.policy.capacity import Limits
 from llamactl.proxy import LeaseBook
 
 

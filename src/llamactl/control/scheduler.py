@@ -28,13 +28,12 @@ from llamactl.policy.admission import (
     Candidate,
     Decision,
     Evict,
-    Limits,
     Occupant,
     Refuse,
     Wait,
-    memory_left,
     schedule,
 )
+from llamactl.policy.capacity import Limits, memory_left
 
 _UNKNOWN_LOAD_S = 1.0  # what a load is taken to last that was never seen
 _TELL_AGAIN_S = 60.0  # before the same refusal is written down once more

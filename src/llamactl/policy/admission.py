@@ -7,25 +7,17 @@ two starts can never both take the last place. Times are monotonic seconds, memo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
 from llamactl.core.memory import NOTHING, Need
+from llamactl.policy.capacity import Limits, Taken
 
 # The share of its load time for which an idle instance is kept. Chosen in the simulator: programs
 # that ask again at once swap half as often as with none, and more of it only lets others wait.
 KEEP = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    running: int | None = None  # None: no limit
-    groups: Mapping[str, int] = field(default_factory=dict)
-    ram: int | None = None
-    gpus: Mapping[str, int] = field(default_factory=dict)
-    min_residency: float = 0.0  # seconds for which a busy one is left alone
 
 
 class Standing(StrEnum):
@@ -120,92 +112,6 @@ def schedule(
     return [room.decide(candidate) for candidate in candidates]
 
 
-def memory_left(occupants: Iterable[Occupant], limits: Limits) -> Need:
-    """What nobody takes of the budgets; 0 where there is none."""
-    usage = _Usage(limits, tuple(occupants))
-    ram = 0 if limits.ram is None else max(0, limits.ram - usage.ram)
-    gpus = {name: max(0, most - usage.gpus.get(name, 0)) for name, most in limits.gpus.items()}
-    return Need(ram, gpus=gpus)
-
-
-class _Usage:
-    """How much of each limited thing is taken. Cheap to change, so that victims can be tried.
-
-    What has no limit is not counted at first, which is most of what makes a decision quick.
-    """
-
-    def __init__(self, limits: Limits, occupants: Sequence[Occupant] = ()) -> None:
-        self._limits = limits
-        self.running = len(occupants)
-        self.ram = 0
-        self.groups: dict[str, int] = {}
-        self.gpus: dict[str, int] = {}
-        self._files: dict[str, list[int]] = {}  # sizes that are held; they share the largest
-        if limits.groups:
-            for one in occupants:
-                self.groups[one.group] = self.groups.get(one.group, 0) + 1
-        if limits.ram is not None:
-            for one in occupants:
-                need = one.need
-                self.ram += need.ram
-                for file, size in need.shared.items():
-                    self._files.setdefault(file, []).append(size)
-            self.ram += sum(map(max, self._files.values()))
-        if limits.gpus:
-            for one in occupants:
-                for device, size in one.need.gpus.items():
-                    self.gpus[device] = self.gpus.get(device, 0) + size
-
-    def put(self, one: Occupant | Candidate) -> None:
-        self.running += 1
-        self.groups[one.group] = self.groups.get(one.group, 0) + 1
-        self.ram += one.need.ram
-        for file, size in one.need.shared.items():
-            self.ram += self._more(file, size)
-            self._files.setdefault(file, []).append(size)
-        for device, size in one.need.gpus.items():
-            self.gpus[device] = self.gpus.get(device, 0) + size
-
-    def take(self, one: Occupant | Candidate) -> None:
-        self.running -= 1
-        self.groups[one.group] = self.groups.get(one.group, 0) - 1
-        self.ram -= one.need.ram
-        for file, size in one.need.shared.items():
-            if size in (held := self._files.get(file, [])):
-                held.remove(size)
-                self.ram -= self._more(file, size)
-        for device, size in one.need.gpus.items():
-            self.gpus[device] = self.gpus.get(device, 0) - size
-
-    def _more(self, file: str, size: int) -> int:
-        """What one that maps so much of the file adds to what others do."""
-        return max(0, size - max(self._files.get(file) or (0,)))
-
-    def lacks(self, one: Candidate) -> list[str]:
-        """Why there is no room; empty if there is."""
-        limits, reasons = self._limits, []
-        if limits.running is not None and self.running + 1 > limits.running:
-            reasons.append(f"{limits.running} instances may run at once and {self.running} do")
-        most = limits.groups.get(one.group) if one.group else None
-        if most is not None and (count := self.groups.get(one.group, 0)) + 1 > most:
-            reasons.append(f"group {one.group!r} may run {most} at once and runs {count}")
-        more = one.need.ram + sum(self._more(f, s) for f, s in one.need.shared.items())
-        reasons += _over("RAM", limits.ram, self.ram, more)
-        for device, size in one.need.gpus.items():
-            reasons += _over(device, limits.gpus.get(device), self.gpus.get(device, 0), size)
-        return reasons
-
-
-def _over(what: str, most: int | None, used: int, more: int) -> list[str]:
-    if most is None or more == 0 or used + more <= most:
-        return []
-    return [f"{what}: {_gib(more)} more are needed, {_gib(used)} of {_gib(most)} are taken"]
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB" if size >= 2**29 else f"{size / 2**20:.0f} MiB"
-
-
 class _Room:
     """The picture while decisions are made: each of them changes it for those that follow."""
 
@@ -213,25 +119,25 @@ class _Room:
         self._limits = limits
         self._now = now
         self._occupants = occupants
-        self._all = _Usage(limits, occupants)
+        self._all = Taken(limits, occupants)
         self._reserved: list[Candidate] = []  # places that are spoken for
         self._names = [one.name for one in occupants if one.standing is Standing.LEAVING]
 
     @cached_property
-    def _staying(self) -> _Usage:
+    def _staying(self) -> Taken:
         """Without those that are leaving."""
         leaving = Standing.LEAVING
-        usage = _Usage(self._limits, [o for o in self._occupants if o.standing is not leaving])
+        usage = Taken(self._limits, [o for o in self._occupants if o.standing is not leaving])
         for one in self._reserved:
             usage.put(one)
         return usage
 
     @cached_property
-    def _fixed(self) -> _Usage:
+    def _fixed(self) -> Taken:
         """Those that never go."""
         leaving = Standing.LEAVING
         pinned = [o for o in self._occupants if o.pinned and o.standing is not leaving]
-        return _Usage(self._limits, pinned)
+        return Taken(self._limits, pinned)
 
     @cached_property
     def _movable(self) -> list[Occupant]:
@@ -256,7 +162,7 @@ class _Room:
             self._reserve(one)
             leaving = ", ".join(self._names)
             return Wait(f"{reason}; {leaving} stops and makes room", comes_free=True)
-        if alone := _Usage(self._limits).lacks(one):
+        if alone := Taken(self._limits).lacks(one):
             return Refuse("; ".join(alone), for_ever=True)
         if not one.may_evict:
             return Refuse(reason)

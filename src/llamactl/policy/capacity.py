@@ -1,0 +1,114 @@
+"""What there is, what of it is taken, and what is lacking for one more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from llamactl.core.memory import Need
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    running: int | None = None  # None: no limit
+    groups: Mapping[str, int] = field(default_factory=dict)
+    ram: int | None = None
+    gpus: Mapping[str, int] = field(default_factory=dict)
+    min_residency: float = 0.0  # seconds for which a busy one is left alone
+
+
+class Taker(Protocol):
+    """Takes a place, or wants one."""
+
+    @property
+    def group(self) -> str: ...
+
+    @property
+    def need(self) -> Need: ...
+
+
+class Taken:
+    """How much of each limited thing is taken. Cheap to change, so that victims can be tried.
+
+    What has no limit is not counted at first, which is most of what makes a decision quick.
+    """
+
+    def __init__(self, limits: Limits, occupants: Sequence[Taker] = ()) -> None:
+        self._limits = limits
+        self.running = len(occupants)
+        self.ram = 0
+        self.groups: dict[str, int] = {}
+        self.gpus: dict[str, int] = {}
+        self._files: dict[str, list[int]] = {}  # sizes that are held; they share the largest
+        if limits.groups:
+            for one in occupants:
+                self.groups[one.group] = self.groups.get(one.group, 0) + 1
+        if limits.ram is not None:
+            for one in occupants:
+                need = one.need
+                self.ram += need.ram
+                for file, size in need.shared.items():
+                    self._files.setdefault(file, []).append(size)
+            self.ram += sum(map(max, self._files.values()))
+        if limits.gpus:
+            for one in occupants:
+                for device, size in one.need.gpus.items():
+                    self.gpus[device] = self.gpus.get(device, 0) + size
+
+    def put(self, one: Taker) -> None:
+        self.running += 1
+        self.groups[one.group] = self.groups.get(one.group, 0) + 1
+        self.ram += one.need.ram
+        for file, size in one.need.shared.items():
+            self.ram += self._more(file, size)
+            self._files.setdefault(file, []).append(size)
+        for device, size in one.need.gpus.items():
+            self.gpus[device] = self.gpus.get(device, 0) + size
+
+    def take(self, one: Taker) -> None:
+        self.running -= 1
+        self.groups[one.group] = self.groups.get(one.group, 0) - 1
+        self.ram -= one.need.ram
+        for file, size in one.need.shared.items():
+            if size in (held := self._files.get(file, [])):
+                held.remove(size)
+                self.ram -= self._more(file, size)
+        for device, size in one.need.gpus.items():
+            self.gpus[device] = self.gpus.get(device, 0) - size
+
+    def _more(self, file: str, size: int) -> int:
+        """What one that maps so much of the file adds to what others do."""
+        return max(0, size - max(self._files.get(file) or (0,)))
+
+    def lacks(self, one: Taker) -> list[str]:
+        """Why there is no room; empty if there is."""
+        limits, reasons = self._limits, []
+        if limits.running is not None and self.running + 1 > limits.running:
+            reasons.append(f"{limits.running} instances may run at once and {self.running} do")
+        most = limits.groups.get(one.group) if one.group else None
+        if most is not None and (count := self.groups.get(one.group, 0)) + 1 > most:
+            reasons.append(f"group {one.group!r} may run {most} at once and runs {count}")
+        more = one.need.ram + sum(self._more(f, s) for f, s in one.need.shared.items())
+        reasons += _over("RAM", limits.ram, self.ram, more)
+        for device, size in one.need.gpus.items():
+            reasons += _over(device, limits.gpus.get(device), self.gpus.get(device, 0), size)
+        return reasons
+
+
+def _over(what: str, most: int | None, used: int, more: int) -> list[str]:
+    if most is None or more == 0 or used + more <= most:
+        return []
+    return [f"{what}: {_gib(more)} more are needed, {_gib(used)} of {_gib(most)} are taken"]
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB" if size >= 2**29 else f"{size / 2**20:.0f} MiB"
+
+
+def memory_left(occupants: Iterable[Taker], limits: Limits) -> Need:
+    """What nobody takes of the budgets; 0 where there is none."""
+    usage = Taken(limits, tuple(occupants))
+    ram = 0 if limits.ram is None else max(0, limits.ram - usage.ram)
+    gpus = {name: max(0, most - usage.gpus.get(name, 0)) for name, most in limits.gpus.items()}
+    return Need(ram, gpus=gpus)
