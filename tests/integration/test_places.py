@@ -125,6 +125,17 @@ def test_a_place_is_free_while_its_instance_backs_off(tmp_path: Path, tiny_model
         assert refused.status_code == 409 and "pinned" in refused.json()["error"]
 
 
+def test_an_instance_in_back_off_can_be_deleted(tmp_path: Path, tiny_model: Path) -> None:
+    with serve(folder(tmp_path, ONE)) as server:
+        body = {"model": str(tiny_model), "ctx_size": 256, "restart_delay": 300}
+        made = server.request("POST", f"{BASE}/dead", body).json()
+        os.kill(made["pid"], signal.SIGKILL)
+        until(server, "dead", "backoff")
+
+        assert server.request("DELETE", f"{BASE}/dead").status_code == 204
+    assert "runner_died" not in (tmp_path / "data.err").read_text()
+
+
 def test_a_change_that_would_not_fit_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     settings = f"memory_budget: {400 << 20}, group_limits: {{g: 1}}"
     with serve(folder(tmp_path, settings)) as server:

@@ -22,6 +22,7 @@ def check_story(data_dir: Path, *, limit: int | None, ended_well: bool) -> None:
     log = (data_dir.parent / f"{data_dir.name}.err").read_text()
     if not database.exists() or "event_lost" in log:  # a test that took the store away
         return
+    assert "runner_died" not in log, log
     connection = sqlite3.connect(database)
     connection.row_factory = sqlite3.Row
     rows = [dict(row) for row in connection.execute("SELECT * FROM instance_events ORDER BY id")]

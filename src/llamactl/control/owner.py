@@ -7,7 +7,7 @@ import time
 from llamactl.control.registry import Member, Registry
 from llamactl.control.scheduler import Scheduler
 from llamactl.control.waiting import RESTART, ROOMIER_RESTART
-from llamactl.core.errors import RunningLimit, ShuttingDown
+from llamactl.core.errors import LlamactlError
 from llamactl.core.exits import FailureClass
 from llamactl.core.instance import Instance
 from llamactl.core.interfaces import MemoryBook
@@ -50,7 +50,7 @@ class Owner:
             asker = ROOMIER_RESTART
         try:
             await self._scheduler.place(member, asker)
-        except (RunningLimit, ShuttingDown) as exc:
+        except LlamactlError as exc:  # no room, or it is being deleted, or all is
             return exc.message
         self._placed = True
         return ""
