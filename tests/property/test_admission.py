@@ -225,3 +225,85 @@ def test_instances_of_one_file_count_it_once() -> None:
 
     assert isinstance(admit(second, [first], Limits(ram=8 << 30), 0.0), Admit)
     assert isinstance(admit(second, [first], Limits(ram=7 << 30), 0.0), Refuse)
+
+
+def waits(standing: Standing, name: str, **more: object) -> Occupant:
+    return Occupant(name, name, standing, **more)  # type: ignore[arg-type]
+
+
+GREEDY = Candidate("x", "x", may_evict=True, takes_turns=True)
+
+
+def test_idle_ones_go_before_busy_ones_and_the_least_used_first() -> None:
+    others = [
+        waits(Standing.BUSY, "busy", last_used=1.0),
+        waits(Standing.IDLE, "late", last_used=3.0),
+        waits(Standing.IDLE, "early", last_used=2.0),
+        waits(Standing.IDLE, "dear", last_used=1.0, priority=1),
+    ]
+
+    for room, gone in ((4, ("early",)), (3, ("early", "late")), (2, ("early", "late", "dear"))):
+        assert admit(GREEDY, others, Limits(room), 9.0) == Evict(
+            gone, f"{room} instances may run at once and 4 do; x needs a place"
+        )
+    assert admit(GREEDY, others, Limits(1), 9.0) == Evict(
+        ("early", "late", "dear", "busy"), "1 instances may run at once and 4 do; x needs a place"
+    )
+
+
+def test_one_that_is_not_free_yet_is_passed_over() -> None:
+    others = [
+        waits(Standing.IDLE, "fresh", last_used=8.0, ready_at=8.0, load_s=40.0),
+        waits(Standing.BUSY, "long", ready_at=0.0, load_s=1.0),
+    ]
+
+    decision = admit(GREEDY, others, Limits(2, min_residency=60.0), 9.0)
+    assert decision == Wait("2 instances may run at once and 2 do; the others are in use", 18.0)
+    assert isinstance(admit(GREEDY, others, Limits(2, min_residency=5.0), 9.0), Evict)
+
+
+def test_a_victim_that_turns_out_needless_stays() -> None:
+    """The small ones were used longest ago, but only the large one makes the room."""
+    others = [
+        waits(Standing.IDLE, name, need=Need(ram=size), last_used=when)
+        for name, size, when in (("s1", 1, 1.0), ("s2", 1, 2.0), ("s3", 1, 3.0), ("large", 7, 4.0))
+    ]
+    new = Candidate("x", "x", need=Need(ram=7), may_evict=True)
+
+    assert isinstance(decision := admit(new, others, Limits(ram=10), 9.0), Evict)
+    assert decision.victims == ("large",)
+
+
+def test_by_hand_a_busy_one_never_goes_and_an_idle_one_at_once() -> None:
+    by_hand = Candidate("x", "x", may_evict=True)
+    idle = waits(Standing.IDLE, "a", last_used=9.0, ready_at=9.0, load_s=99.0)
+    busy = waits(Standing.BUSY, "a")
+
+    assert admit(by_hand, [idle], Limits(1, min_residency=99.0), 9.0) == Evict(
+        ("a",), "1 instances may run at once and 1 do; x needs a place"
+    )
+    assert admit(by_hand, [busy], Limits(1), 9.0) == Wait(
+        "1 instances may run at once and 1 do; the others are in use", None
+    )
+
+
+def test_what_is_leaving_makes_room_once() -> None:
+    leaving = [waits(Standing.LEAVING, name) for name in "ab"]
+    idle = waits(Standing.IDLE, "c")
+    queue = [Candidate(i, i, may_evict=True, takes_turns=True) for i in "wxyz"]
+
+    decisions = schedule(queue, [*leaving, idle], Limits(3), 9.0)
+
+    reason = "3 instances may run at once and 3 do; a, b stops and makes room"
+    assert decisions[0] == Wait(reason, None, comes_free=True)
+    assert isinstance(decisions[1], Wait) and decisions[1].comes_free
+    assert isinstance(decisions[2], Evict) and decisions[2].victims == ("c",)
+    assert isinstance(decisions[3], Wait) and not decisions[3].comes_free
+
+
+def test_a_back_off_is_waited_for_and_takes_no_place() -> None:
+    queue = [Candidate("x", "x", not_before=12.0), Candidate("y", "y")]
+
+    decisions = schedule(queue, [], Limits(1), 9.0)
+
+    assert decisions == [Wait("its back-off is not over", 12.0), Admit()]
