@@ -287,6 +287,35 @@ def test_by_hand_a_busy_one_never_goes_and_an_idle_one_at_once() -> None:
     )
 
 
+def test_nobody_counts_on_what_another_that_waits_would_share() -> None:
+    busy = Occupant("a", "a", Standing.BUSY, need=Need(ram=3))
+    queue = [
+        Candidate("x", "x", need=Need(shared={"file": 2}), may_evict=True, takes_turns=True),
+        Candidate("y", "y", need=Need(shared={"file": 1}), may_evict=True, takes_turns=True),
+    ]
+
+    decisions = schedule(queue, [busy], Limits(ram=3, min_residency=9.0), 1.0)
+
+    assert [type(decision) for decision in decisions] == [Wait, Wait]
+
+
+def test_refusals_say_all_that_is_in_the_way() -> None:
+    pinned = Occupant("a", "a", Standing.BUSY, "g", pinned=True)
+    new = Candidate("x", "x", "g", may_evict=True)
+    limit = Limits(1, {"g": 1})
+
+    both = "1 instances may run at once and 1 do; group 'g' may run 1 at once and runs 1"
+    assert admit(new, [pinned], limit, 0.0) == Refuse(f"{both}; the others are pinned")
+    assert admit(new, [], Limits(0, {"g": 0}), 0.0) == Refuse(
+        "0 instances may run at once and 0 do; group 'g' may run 0 at once and runs 0",
+        for_ever=True,
+    )
+    idle = Occupant("b", "b", Standing.IDLE)
+    queue = [Candidate("x", "x", may_evict=True), Candidate("y", "y", may_evict=True)]
+    decisions = schedule(queue, [idle, pinned], Limits(2), 0.0)
+    assert decisions[1].reason.endswith("the others are in use")
+
+
 def test_what_is_leaving_makes_room_once() -> None:
     leaving = [waits(Standing.LEAVING, name) for name in "ab"]
     idle = waits(Standing.IDLE, "c")

@@ -85,6 +85,33 @@ def test_what_is_taken_is_what_those_who_hold_it_add_up_to(
     assert bool(taken.lacks(new)) == (not room(new, held, limit))
 
 
+ALL = Limits(9, {"g": 9, "h": 9}, ram=99, gpus={"gpu0": 99, "gpu1": 99})
+
+
+@given(first=st.lists(ones, max_size=3), more=st.lists(ones, max_size=3), data=st.data())
+def test_every_count_is_right_after_each_change(
+    first: list[One], more: list[One], data: st.DataObject
+) -> None:
+    taken, held = Taken(ALL, first), list(first)
+
+    def check() -> None:
+        assert (taken.running, taken.ram) == (len(held), total_ram(held))
+        groups = {group: sum(one.group == group for one in held) for group in ("g", "h")}
+        assert {group: taken.groups.get(group, 0) for group in groups} == groups
+        gpus = {name: gpu(held, name) for name in ("gpu0", "gpu1")}
+        assert {name: taken.gpus.get(name, 0) for name in gpus} == gpus
+
+    check()
+    for one in more:
+        taken.put(one)
+        held.append(one)
+        check()
+    while held:
+        one = held.pop(data.draw(st.integers(0, len(held) - 1)))
+        taken.take(one)
+        check()
+
+
 @given(held=st.lists(ones, max_size=4), ram=st.integers(0, 12), most=few)
 def test_what_is_left(held: list[One], ram: int, most: int) -> None:
     left = memory_left(iter(held), Limits(ram=ram, gpus={"gpu0": most}))

@@ -8,7 +8,7 @@ two starts can never both take the last place. Times are monotonic seconds, memo
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -155,7 +155,7 @@ class _Room:
             return Wait("its back-off is not over", one.not_before)
         lacking = self._all.lacks(one)
         if not lacking:
-            self._reserve(one)
+            self._take(one)
             return Admit()
         reason = "; ".join(lacking)
         if not self._staying.lacks(one):
@@ -176,6 +176,11 @@ class _Room:
         return Wait(f"{reason}; the others are in use", until)
 
     def _reserve(self, one: Candidate) -> None:
+        """It waits: nobody else gets that, nor counts on files that it has not mapped yet."""
+        need = one.need
+        self._take(replace(one, need=Need(need.ram + sum(need.shared.values()), {}, need.gpus)))
+
+    def _take(self, one: Candidate) -> None:
         self._all.put(one)
         self._reserved.append(one)
         if "_staying" in self.__dict__:
