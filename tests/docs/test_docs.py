@@ -15,7 +15,7 @@ LONGEST = 300  # lines of a module
 # connection's callbacks, a request's life between two connections, each in one place
 LONGER = {
     "engine/flags.py": 460,
-    "core/lifecycle.py": 460,
+    "core/lifecycle.py": 480,
     "proxy/downstream.py": 350,
     "proxy/exchange.py": 410,
 }

@@ -299,6 +299,18 @@ def test_nobody_counts_on_what_another_that_waits_would_share() -> None:
     assert [type(decision) for decision in decisions] == [Wait, Wait]
 
 
+def test_a_large_victim_makes_room_for_the_next_as_well() -> None:
+    large = waits(Standing.IDLE, "large", need=Need(ram=7, gpus={"gpu0": 7}))
+    both = Need(ram=3, gpus={"gpu0": 3})
+    queue = [Candidate(i, i, need=both, may_evict=True, takes_turns=True) for i in "xyz"]
+
+    for limit in (Limits(ram=8), Limits(gpus={"gpu0": 8})):
+        first, second, third = schedule(queue, [large], limit, 9.0)
+        assert isinstance(first, Evict) and first.victims == ("large",)
+        assert isinstance(second, Wait) and "large stops and makes room" in second.reason
+        assert isinstance(third, Wait) and not third.comes_free
+
+
 def test_refusals_say_all_that_is_in_the_way() -> None:
     pinned = Occupant("a", "a", Standing.BUSY, "g", pinned=True)
     new = Candidate("x", "x", "g", may_evict=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cache
 from typing import assert_never
 
 from llamactl.core.exits import ExitReport
@@ -441,6 +442,14 @@ _ACTIONS: Mapping[str, Command] = {
 
 def allowed_actions(now: Lifecycle) -> tuple[str, ...]:
     """Those of start, stop, restart that would change something now."""
+    return _allowed(now.state, now.desired, now.after_exit, now.evicted)
+
+
+@cache
+def _allowed(
+    state: State, desired: Desired, after_exit: AfterExit, evicted: bool
+) -> tuple[str, ...]:
+    now = Lifecycle(state, desired, after_exit=after_exit, evicted=evicted)
     return tuple(name for name, command in _ACTIONS.items() if step(now, command)[0] != now)
 
 

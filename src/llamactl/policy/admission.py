@@ -126,6 +126,8 @@ class _Room:
     @cached_property
     def _staying(self) -> Taken:
         """Without those that are leaving."""
+        if not self._names:
+            return self._all.copy()
         leaving = Standing.LEAVING
         usage = Taken(self._limits, [o for o in self._occupants if o.standing is not leaving])
         for one in self._reserved:

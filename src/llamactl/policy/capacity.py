@@ -56,6 +56,13 @@ class Taken:
                 for device, size in one.need.gpus.items():
                     self.gpus[device] = self.gpus.get(device, 0) + size
 
+    def copy(self) -> Taken:
+        other = Taken(self._limits)
+        other.running, other.ram = self.running, self.ram
+        other.groups, other.gpus = dict(self.groups), dict(self.gpus)
+        other._files = {file: list(sizes) for file, sizes in self._files.items()}
+        return other
+
     def put(self, one: Taker) -> None:
         self.running += 1
         self.groups[one.group] = self.groups.get(one.group, 0) + 1
