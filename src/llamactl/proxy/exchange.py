@@ -24,6 +24,7 @@ from llamactl.proxy.body import Body
 from llamactl.proxy.dialects import error_event
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.heads import AnswerHead
+from llamactl.proxy.loading import begun_answer, comment, may_follow, wants_stream
 from llamactl.proxy.model import Finder
 from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import QUEUE_POSITION, Request, error_answer
@@ -49,6 +50,7 @@ class Exchange:
     _retried = False
     _done = False
     _answer: Answer | None = None
+    _begun: Answer | None = None  # by us, before the engine's answer came
 
     def __init__(
         self, relay: Relay, down: Downstream, request: Request, route: Route, body: Body,
@@ -127,11 +129,31 @@ class Exchange:
     async def _wait(self) -> None:
         route, began, caller = self._route, self._relay.now(), self._request.caller
         self._request.waited = b"%d" % self._relay.starter.ahead(route.name, caller)
+        ready = self._relay.starter.ensure_ready(route.name, caller)
         try:
-            await self._relay.starter.ensure_ready(route.name, caller)
+            if self._relay.comment_every and wants_stream(self._request, self._body):
+                ready = self._commenting(ready, self._relay.comment_every)
+            await ready
         finally:
             self._relay.account.waited(route.id, self._relay.now() - began)
         self._go()
+
+    async def _commenting(
+        self, ready: Coroutine[Any, Any, ReadyInstance], every: float
+    ) -> ReadyInstance:
+        """Tell a client that waits for events, now and then, that it is not forgotten."""
+        job = asyncio.ensure_future(ready)
+        try:
+            while not (await asyncio.wait([job], timeout=every))[0]:
+                ahead = self._relay.starter.ahead(self._route.name, self._request.caller)
+                if self._begun is None:
+                    keep, now = self._down.keeps_alive(self._request), self._relay.now()
+                    self._begun = begun_answer(self._request, self._extra(), now=now, keep=keep)
+                if self._down.writable:
+                    self._down.write(self._begun.frame([comment(ahead)]))
+            return job.result()
+        finally:
+            job.cancel()
 
     def _reach(self, ready: ReadyInstance, *, fresh: bool) -> None:
         if not self._leased:
@@ -234,18 +256,28 @@ class Exchange:
     def answered(self, head: AnswerHead, length: int) -> None:
         if not self._body.on_disk:
             self._body.forget()
-        request, relay = self._request, self._relay
-        extra = b"%bx-request-id: %b\r\n" % (relay.response_lines, request.id)
+        self._answer = self._begun
+        if self._begun is not None:
+            if not may_follow(head):
+                self._break_off(UpstreamDied(f"the engine answered {head.status}"))
+            return
+        request, now = self._request, self._relay.now()
+        keep = self._down.keeps_alive(request)
+        self._answer = Answer(request, head, length, self._extra(), now=now, keep=keep)
+
+    def _extra(self) -> bytes:
+        """The lines that we add to the answer's head."""
+        request = self._request
+        extra = b"%bx-request-id: %b\r\n" % (self._relay.response_lines, request.id)
         if request.waited:
             extra += b"%b: %b\r\n" % (QUEUE_POSITION, request.waited)
         if request.cors:
             extra += b"".join([b"%b: %b\r\n" % header for header in request.cors])
-        keep = self._down.keeps_alive(request)
-        self._answer = Answer(request, head, length, extra, now=relay.now(), keep=keep)
+        return extra
 
     def data(self, pieces: list[bytes]) -> None:
         answer = self._answer
-        if answer is None:
+        if answer is None or self._done:
             return
         self._relay.leases.answered(self._route.id)
         if framed := answer.frame(pieces):
@@ -256,6 +288,8 @@ class Exchange:
 
     def complete(self) -> None:
         answer = self._answer
+        if self._done:  # broken off already, with more of it in the same read
+            return
         assert answer is not None
         if ending := answer.end():
             self._down.write(ending)
@@ -355,6 +389,10 @@ class Exchange:
     def refuse(self, error: LlamactlError) -> None:
         """Answer with an error of ours; only before the engine's answer began."""
         if self._done:
+            return
+        if self._begun is not None:
+            self._answer = self._begun
+            self._break_off(error)
             return
         self._settle()
         self._relay.account.refused(self._request, error, self._route)

@@ -52,6 +52,7 @@ class Front:
             Account(self._meters, asyncio.get_running_loop().time, lines=settings.log.requests),
             Unfinished(leases, busy_slots),
             settings.data,
+            comment_every=server.loading_comments,
         )
         access = Access(
             keys,

@@ -1,0 +1,49 @@
+"""A stream that begins before its engine does: comments while the instance loads.
+
+Some clients give up when not a byte comes for long. A comment is a line that begins with a colon
+(https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream).
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from llamactl.proxy.answer import Answer
+from llamactl.proxy.body import Body
+from llamactl.proxy.heads import AnswerHead
+from llamactl.proxy.request import Request
+
+_MOST = 1 << 20  # bytes of a body that is looked into
+_STREAMS = (
+    "/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses",
+    "/chat/completions", "/completions",
+)  # fmt: skip
+_HEAD = AnswerHead(
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\n\r\n"
+)
+
+
+def wants_stream(request: Request, body: Body) -> bool:
+    """Does the client expect events, so that a comment before them does no harm?"""
+    small = request.complete and not body.on_disk and body.size <= _MOST
+    if not small or request.head.http_1_0 or request.served_path not in _STREAMS:
+        return False
+    try:
+        said = orjson.loads(b"".join(body.chunks))
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(said, dict) and said.get("stream") is True
+
+
+def begun_answer(request: Request, extra: bytes, *, now: float, keep: bool) -> Answer:
+    """An event stream whose head is ours; the engine's events follow in it."""
+    return Answer(request, _HEAD, 0, extra, now=now, keep=keep)
+
+
+def may_follow(head: AnswerHead) -> bool:
+    """Can the engine's answer go on in a stream of events that has begun?"""
+    return head.status == _HEAD.status and head.event_stream and not head.encoded
+
+
+def comment(ahead: int) -> bytes:
+    return b": loading, %d ahead\n\n" % ahead

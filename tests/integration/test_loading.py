@@ -1,0 +1,109 @@
+"""Comments to clients that wait for a stream while its instance loads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import openai
+import pytest
+
+from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell, to_end
+from support.served import Served, serve
+
+BASE = "/api/v1/instances"
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Served]:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "llamactl.yaml").write_text("server: {loading_comments: 0.05}\n")
+    with serve(data) as server:
+        create_fake(server, tmp_path, "any", start=False)
+        create_fake(server, tmp_path, "slow", start=False, model="slow")
+        yield server
+
+
+def loaded(server: Served) -> None:
+    """Let the slow engine become ready, as soon as it listens."""
+    while True:
+        row = server.request("GET", f"{BASE}/slow").json()
+        try:
+            tell(row, "loaded")
+        except (OSError, TypeError):
+            continue
+        return
+
+
+def ask(server: Served, *steps: list[object], stream: bool = True) -> tuple[bytes, bytes]:
+    """What came before the engine was ready, and after."""
+    asked = play("slow", *steps, stream=stream) if steps else {"model": "slow", "stream": stream}
+    body = json.dumps(asked).encode()
+    with raw(server) as client:
+        client.sendall(post(server, body, "Connection: close"))
+        first = b""
+        while stream and first.count(b": loading, 0 ahead") < 2:
+            first += client.recv(1 << 16)
+        loaded(server)
+        return first, to_end(client)
+
+
+EVENTS: list[list[object]] = [
+    ["send", CHUNKED], ["event", "data: 1\n\n"], ["event", "data: [DONE]\n\n"],
+    ["send", "0\r\n\r\n"],
+]  # fmt: skip
+
+
+def test_a_stream_that_waits_gets_comments_and_then_its_events(server: Served) -> None:
+    first, rest = ask(server, *EVENTS)
+
+    head, _, _ = first.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK") and b"text/event-stream" in head
+    assert b"x-request-id: " in head and b"x-queue-position: 0" in head
+    assert b"HTTP/1.1" not in rest
+    assert rest.endswith(b"0\r\n\r\n") and b"data: 1\n\n" in rest and b"data: [DONE]" in rest
+
+
+def test_what_no_longer_can_be_a_status_is_an_error_event(server: Served) -> None:
+    answer = "HTTP/1.1 400 Bad\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}"
+    _, rest = ask(server, ["send", answer])
+
+    assert b"the engine answered 400" in rest and rest.endswith(b"0\r\n\r\n")
+
+
+def test_a_start_that_fails_ends_the_stream_with_its_reason(server: Served) -> None:
+    body = json.dumps({"model": "slow", "stream": True}).encode()
+    with raw(server) as client:
+        client.sendall(post(server, body, "Connection: close"))
+        client.recv(1)
+        server.request("DELETE", f"{BASE}/slow?force=true")
+        rest = to_end(client)
+
+    assert b"was deleted" in rest and rest.endswith(b"0\r\n\r\n")
+
+
+def test_others_wait_without_comments(server: Served) -> None:
+    _, rest = ask(server, stream=False)
+
+    assert rest.startswith(b"HTTP/1.1 200 OK") and b": loading" not in rest
+
+
+def test_an_official_client_takes_the_comments(server: Served) -> None:
+    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.key, max_retries=0)
+    choice = {"index": 0, "delta": {"content": "hi"}, "finish_reason": None}
+    chunk = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "slow",
+             "choices": [choice]}  # fmt: skip
+    steps = [["send", CHUNKED], ["event", f"data: {json.dumps(chunk)}\n\n"],
+             ["event", "data: [DONE]\n\n"], ["send", "0\r\n\r\n"]]  # fmt: skip
+    stream = client.chat.completions.create(
+        model="slow",
+        messages=[{"role": "user", "content": "hi"}],
+        stream=True,
+        extra_body={"script": steps},
+    )
+    loaded(server)
+
+    assert [c.choices[0].delta.content for c in stream] == ["hi"]
