@@ -89,6 +89,20 @@ def test_llamactl_killed_leaves_nothing_and_starts_again_what_was_wanted(
         assert server.request("GET", "/v1/models", key=key).status_code == 200
 
 
+def test_llamactl_killed_while_an_instance_backs_off_comes_back(
+    data: Path, tiny_model: Path
+) -> None:
+    with serve(data) as server:
+        made = create(server, "unlucky", tiny_model, restart_delay=300)
+        os.kill(int(str(made["pid"])), signal.SIGKILL)
+        while server.request("GET", f"{BASE}/unlucky").json()["state"] != "backoff":
+            pass
+        server.process.kill()
+        server.process.wait()
+    with serve(data) as server:
+        until(server, "unlucky", "running")
+
+
 def test_a_shutdown_ends_engines_and_remembers_what_was_wanted(
     data: Path, tiny_model: Path
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from server import model_path
 
 from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell
-from support.served import Served, serve
+from support.served import Served, is_alive, serve
 
 BASE = "/api/v1/instances"
 CHAT = "/v1/chat/completions"
@@ -37,7 +37,8 @@ def until(server: Served, name: str, wanted: str) -> Any:
 
 
 def events(server: Served, name: str) -> list[str]:
-    return [e["event"] for e in server.request("GET", f"{BASE}/{name}/events").json()]
+    answer = server.request("GET", f"{BASE}/{name}/events")
+    return [e["event"] for e in answer.json()] if answer.status_code == 200 else []
 
 
 def begin_stream(server: Served, client: Any, name: str) -> None:
@@ -253,3 +254,48 @@ def test_a_shutdown_lets_followers_of_logs_and_events_go(tmp_path: Path) -> None
             next(events.iter_lines())
             server.process.send_signal(signal.SIGTERM)
             assert server.process.wait(20) == 0
+
+
+def test_a_shutdown_ends_a_create_that_waits_and_drains_the_others(tmp_path: Path) -> None:
+    with serve(folder(tmp_path, f"{ONE}, drain_timeout: 0.5")) as server:
+        hog = create_fake(server, tmp_path, "hog")
+        with raw(server) as client, raw(server) as creating:
+            begin_stream(server, client, "hog")
+            server.request("POST", f"{BASE}/hog/stop")
+            body = b'{"model": "m"}'
+            path = f"{BASE}/new?evict=true"
+            creating.sendall(post(server, body, "Content-Type: application/json", path=path))
+            while "Queued" not in events(server, "new"):
+                pass
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(20) == 0
+        assert not is_alive(hog["pid"])
+
+
+def test_a_change_does_not_turn_on_what_is_being_stopped(tmp_path: Path) -> None:
+    with serve(folder(tmp_path, "")) as server:
+        made = create_fake(server, tmp_path, "busy")
+        with raw(server) as client:
+            begin_stream(server, client, "busy")
+            server.request("POST", f"{BASE}/busy/stop")
+            changed = server.request("PUT", f"{BASE}/busy", {"seed": 3}).json()
+            tell(made, "go")
+            until(server, "busy", "stopped")
+        assert (changed["state"], changed["desired"]) == ("draining", "stopped")
+        assert changed["options"]["backend_options"]["seed"] == 3
+
+
+def test_deleting_what_is_being_created_ends_both_once(tmp_path: Path) -> None:
+    with serve(folder(tmp_path, ONE)) as server, ThreadPoolExecutor(1) as pool:
+        hog = create_fake(server, tmp_path, "hog")
+        with raw(server) as client:
+            begin_stream(server, client, "hog")
+            server.request("POST", f"{BASE}/hog/stop")
+            create = pool.submit(server.request, "POST", f"{BASE}/new?evict=true", {"model": "m"})
+            while "Queued" not in events(server, "new"):
+                pass
+            assert server.request("DELETE", f"{BASE}/new").status_code == 204
+            assert create.result().status_code == 404
+            tell(hog, "go")
+        assert server.request("POST", f"{BASE}/new?start=false", {"model": "m"}).status_code == 201
+    assert "deleted_by_force" not in (tmp_path / "data.err").read_text()

@@ -10,15 +10,16 @@ from typing import Any, cast
 import pytest
 
 from llamactl.config import Settings
+from llamactl.config.settings import InstancesSettings
 from llamactl.control.on_demand import OnDemand
 from llamactl.control.registry import Member, Registry
 from llamactl.control.scheduler import Scheduler
 from llamactl.control.story import Story
 from llamactl.control.waiting import BY_HAND
-from llamactl.core.errors import ModelNotFound, RunningLimit, ShuttingDown
+from llamactl.core.errors import InstanceNotFound, ModelNotFound, RunningLimit, ShuttingDown
 from llamactl.core.instance import Instance, InstanceOptions
 from llamactl.core.keys import GUEST
-from llamactl.core.lifecycle import Event, Lifecycle, State, step
+from llamactl.core.lifecycle import AfterExit, Event, Lifecycle, State, step
 from llamactl.core.memory import NOTHING, Need
 from llamactl.core.routes import ReadyInstance
 from llamactl.policy.capacity import Limits
@@ -66,6 +67,9 @@ class NoMemory:
         return NOTHING
 
 
+CALLS_OFF = Settings(instances=InstancesSettings(drain_policy="call_off"))
+
+
 class Room:
     """Two instances, and room for one."""
 
@@ -75,7 +79,7 @@ class Room:
         )
         self.registry = Registry(lambda _: None)
         self.members = {name: self._member(name) for name in ("a", "b")}
-        self.on_demand = OnDemand(self.registry, self.scheduler, cast(Any, NoMemory()), Settings())
+        self.on_demand = OnDemand(self.registry, self.scheduler, cast(Any, NoMemory()), CALLS_OFF)
 
     def _member(self, name: str) -> Member:
         unit = HeldUnit()
@@ -189,5 +193,52 @@ def test_a_closed_scheduler_answers_all() -> None:
             await waiting
         with pytest.raises(ShuttingDown):
             await made.scheduler.place(made.members["b"], BY_HAND)
+
+    in_loop(test)
+
+
+def test_a_drain_that_a_request_calls_off_keeps_its_place() -> None:
+    """Though its process ends before the start is heard."""
+
+    async def test(made: Room) -> None:
+        runner = made.runner("a")
+        runner.now = Lifecycle(State.DRAINING, generation=1, after_exit=AfterExit.REST)
+        runner.moved()
+        asked = made.ask("a")
+        await runner.asked.wait()
+        other = made.ask("b")
+        runner.now = Lifecycle(State.STOPPED, generation=2)
+        runner.moved()
+        await settle()
+
+        assert not made.runner("b").asked.is_set()
+        asked.cancel()
+        other.cancel()
+
+    in_loop(test)
+
+
+def test_what_is_deleted_gets_no_place() -> None:
+    async def test(made: Room) -> None:
+        made.members["a"].deleted = True
+        with pytest.raises(InstanceNotFound):
+            await made.scheduler.place(made.members["a"], BY_HAND)
+
+    in_loop(test)
+
+
+def test_a_process_takes_what_it_was_launched_with_until_it_ends() -> None:
+    async def test(made: Room) -> None:
+        member, runner = made.members["a"], made.runner("a")
+        member.need = Need(100, {"file": 5}, {"gpu0": 7})
+        start = Lifecycle(State.STARTING, generation=1, epoch=1)
+        member.moved(Lifecycle(), start, 0.0)
+        runner.now = Lifecycle(State.READY, generation=1, epoch=2)
+        member.moved(start, runner.now, 1.0)
+
+        member.need = Need(10, {"other": 9})
+        assert member.taken == Need(100, {"file": 5, "other": 9}, {"gpu0": 7})
+        runner.now = Lifecycle(State.STARTING, generation=2, epoch=3)
+        assert member.taken == Need(10, {"other": 9})
 
     in_loop(test)

@@ -125,7 +125,10 @@ class Instances:
             if start:
                 await self._place(member, evict=evict)
         except BaseException:
+            if member is not None and member.deleted:
+                raise  # whoever deletes it cleans up
             if member is not None:
+                self._scheduler.dismiss(member)
                 self._registry.hide(instance.name)
                 await member.unit.runner.close()
                 self._scheduler.forget(member)
@@ -197,7 +200,8 @@ class Instances:
     async def _update(self, member: Member, patch: Patch, *, wait: bool) -> Member:
         async with member.changing:  # one after the other, or one of two changes is lost
             restart = await self._redefine(member, patch)
-        if restart and member.unit.runner.now.state not in _RESTING:
+        now = member.unit.runner.now  # what is off, or about to be, counts from its next start
+        if restart and now.state not in _RESTING and now.desired is Desired.RUNNING:
             with suppress(RunningLimit):  # it died just now, and others took its place
                 await self._scheduler.place(member, BY_HAND)
                 await self._start(member, RestartRequested("its options changed"))
@@ -222,6 +226,7 @@ class Instances:
         """Drain, stop, forget. From the first moment on, the instance is not found any more."""
         member = self._registry.get(name)
         self._registry.hide(name)
+        member.deleted = True
         self._scheduler.dismiss(member)
         await self._shielded(self._delete(member, force=force))
 
@@ -236,6 +241,7 @@ class Instances:
             await self._store.remove(member.instance.id)
         except LlamactlError:
             runner.revive()
+            member.deleted = False
             self._registry.add(member)  # nothing is lost: it can be deleted again
             raise
         self._story.note(member, "Deleted", "deleted")
@@ -254,8 +260,9 @@ class Instances:
         self._story.close()
 
         async def one(member: Member) -> None:
-            await member.unit.runner.ask(HaltRequested("llamactl shuts down"))
-            await member.unit.runner.wait(lambda now: now.state in _RESTING)
+            with suppress(LlamactlError):  # it is being deleted, or its runner is gone
+                await member.unit.runner.ask(HaltRequested("llamactl shuts down"))
+                await member.unit.runner.wait(lambda now: now.state in _RESTING)
 
         await asyncio.gather(*(one(member) for member in self._registry))
         for member in self._registry:

@@ -122,19 +122,20 @@ class OnDemand:
             elif now.state is State.FAILED and started:
                 raise self._unavailable(member)
             elif now.state in _GOING:
-                await self._called_off(member)
+                await self._called_off(member, caller)
             else:
                 await self._start(member, caller)
                 started = True
 
-    async def _called_off(self, member: Member) -> None:
+    async def _called_off(self, member: Member, caller: Caller) -> None:
         """It is about to stop: wait until it did, or have it stay, as the settings say."""
         runner = member.unit.runner
         now = runner.now
         may = self._limits.drain_policy == "call_off" and self._may_start(member)
         calls_off = may and not self._scheduler.is_leaving_for_others(member)
         if calls_off and now.state is State.DRAINING and now.after_exit is AfterExit.REST:
-            await asyncio.shield(runner.ask(StartRequested("a request called the drain off")))
+            await self._scheduler.place(member, self.asker(caller))  # which it still has
+            await asyncio.shield(self._command(member, "a request called the drain off"))
         else:
             await runner.wait(lambda n: n.state not in _GOING)
 
@@ -153,7 +154,7 @@ class OnDemand:
             await self._scheduler.place(member, self.asker(caller))
         # The place is shared by all who waited: the first of them starts, for the others the
         # command changes nothing.
-        await asyncio.shield(self._command(member))
+        await asyncio.shield(self._command(member, "a request asked for it"))
 
     @contextlib.asynccontextmanager
     async def _queue_time(self, member: Member) -> AsyncIterator[None]:
@@ -170,9 +171,9 @@ class OnDemand:
                 "(queue_timeout); try again, or let more run at once"
             ) from exc
 
-    async def _command(self, member: Member) -> None:
+    async def _command(self, member: Member, cause: str) -> None:
         try:
-            await member.unit.runner.ask(StartRequested("a request asked for it"))
+            await member.unit.runner.ask(StartRequested(cause))
         finally:
             self._scheduler.started(member)
 

@@ -37,7 +37,9 @@ class Owner:
 
     async def measured(self, instance: Instance, usage: Usage) -> None:
         if await self._memory.learn(instance, usage):
-            self.member.need = await self._memory.need(self.member.instance)
+            member = self.member
+            member.launched = await self._memory.need(instance)
+            member.need = await self._memory.need(member.instance)
             self._scheduler.poke()
 
     async def readmitted(self) -> str:

@@ -34,7 +34,7 @@ def occupant_of(member: Member, leases: Leases, *, is_asked_to_leave: bool) -> O
         instance.name,
         _standing(member, leases, is_asked_to_leave=is_asked_to_leave),
         group=instance.options.group,
-        need=member.need,
+        need=member.taken,
         priority=instance.options.priority,
         pinned=instance.options.pinned,
         ready_at=member.entered_at,

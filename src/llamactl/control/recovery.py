@@ -12,9 +12,9 @@ from llamactl.core.errors import LlamactlError
 from llamactl.core.interfaces import InstanceStore, Machine, Runner, StoredInstance
 from llamactl.core.lifecycle import (
     Desired,
-    HaltRequested,
     NodeFound,
     NodeLost,
+    RestartRefused,
     StartRequested,
     State,
 )
@@ -43,7 +43,7 @@ async def _load(instances: Instances, row: StoredInstance) -> Member | None:
     runner: Runner = member.unit.runner
     state = runner.now.state
     if state is State.BACKOFF:
-        await runner.ask(HaltRequested("llamactl starts"))
+        await runner.ask(RestartRefused(runner.now.epoch, "llamactl starts"))
     elif state not in _RESTING:
         await _lose_and_find(runner)
     wanted = runner.now.desired is Desired.RUNNING
@@ -67,6 +67,8 @@ async def start_wanted(instances: Instances, scheduler: Scheduler, wanted: list[
             return
         try:
             await member.unit.runner.ask(StartRequested("wanted on when llamactl started"))
+        except LlamactlError as exc:
+            log.warning("start_skipped", name=member.instance.name, reason=exc.message)
         finally:
             scheduler.started(member)
 

@@ -10,7 +10,7 @@ from llamactl.core.errors import InstanceNotFound
 from llamactl.core.instance import Instance, name_key
 from llamactl.core.interfaces import Unit
 from llamactl.core.lifecycle import Lifecycle, State
-from llamactl.core.memory import NOTHING, Need
+from llamactl.core.memory import NOTHING, Need, larger
 from llamactl.core.routes import Route, RouteTable
 from llamactl.policy.breaker import CLOSED, Breaker
 
@@ -24,11 +24,13 @@ class Member:
 
     instance: Instance
     unit: Unit
-    need: Need = NOTHING
+    need: Need = NOTHING  # of its next start
+    launched: Need = NOTHING  # of the process that runs
     breaker: Breaker = CLOSED
     entered_at: float = 0.0  # its present state
     load_s: float = 0.0  # how long its last load took
     expected: int = 0  # requests that will hold it as soon as it is ready
+    deleted: bool = False  # somebody is about it
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)  # its definition
 
     @property
@@ -37,9 +39,17 @@ class Member:
         now = self.unit.runner.now
         return self.entered_at + now.retry_in if now.state is State.BACKOFF else 0.0
 
+    @property
+    def taken(self) -> Need:
+        """What it takes as long as its process lives, and what it will take after that."""
+        alive = self.unit.runner.now.state in (State.READY, State.DRAINING, State.STOPPING)
+        return larger(self.need, self.launched) if alive else self.need
+
     def moved(self, before: Lifecycle, after: Lifecycle, now: float) -> None:
         if after.epoch == before.epoch:
             return
+        if after.state is State.STARTING:
+            self.launched = self.need
         if after.state is State.READY and before.state is State.STARTING:
             self.load_s = now - self.entered_at
             self.breaker = CLOSED

@@ -84,6 +84,8 @@ class Scheduler:
         """
         if self._closed:
             raise ShuttingDown("llamactl is shutting down and starts nothing more")
+        if member.deleted:
+            raise InstanceNotFound(f"{member.instance.name} was deleted")
         if self._holds(member):
             self._granted[member.instance.id] += 1
             return
@@ -150,6 +152,8 @@ class Scheduler:
     def started(self, member: Member) -> None:
         """The command was obeyed, or given up: from now on the state itself holds the place."""
         self._granted[member.instance.id] -= 1
+        if self._granted[member.instance.id] <= 0:
+            del self._granted[member.instance.id]
         self.moved(member)
 
     def moved(self, member: Member) -> None:

@@ -14,12 +14,21 @@ class Need:
     shared: Mapping[str, int] = field(default_factory=dict)  # mapped files, each counted once
     gpus: Mapping[str, int] = field(default_factory=dict)  # by device
 
-    @property
-    def total(self) -> int:
-        return self.ram + sum(self.shared.values()) + sum(self.gpus.values())
-
 
 NOTHING = Need()
+
+
+def larger(one: Need, other: Need) -> Need:
+    """Of each kind of memory, the larger need."""
+    return Need(
+        max(one.ram, other.ram),
+        _larger(one.shared, other.shared),
+        _larger(one.gpus, other.gpus),
+    )
+
+
+def _larger(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {key: max(one.get(key, 0), other.get(key, 0)) for key in {*one, *other}}
 
 
 @dataclass(frozen=True, slots=True)

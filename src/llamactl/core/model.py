@@ -32,7 +32,6 @@ class ModelShape:
     vocabulary: int = 0
     merges: int = 0
     state_bytes: int = 0  # of a recurrent layer, for one sequence
-    name: str = ""
 
     @property
     def weights(self) -> int:

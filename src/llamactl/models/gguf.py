@@ -143,7 +143,6 @@ def _shape(header: Header, files: tuple[ModelFile, ...]) -> ModelShape:
         vocabulary=_count(values.get("tokenizer.ggml.tokens")),
         merges=_count(values.get("tokenizer.ggml.merges")),
         state_bytes=_state_bytes(architecture, values),
-        name=str(values.get("general.name", ""))[:200],
     )
 
 
