@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell, to_end
+from support.fake_engine import begin_stream, create_fake, post, raw, tell, to_end
 from support.served import Served, serve
 
 BASE = "/api/v1/instances"
@@ -27,11 +26,8 @@ def folder(tmp_path: Path, settings: str = "{}") -> Path:
 @contextmanager
 def stream(server: Served, name: str) -> Iterator[socket.socket]:
     """A client in the middle of a stream, that ends with the signal `go`."""
-    body = play(name, ["send", CHUNKED], ["event", "data: 1\n\n"], ["until", "go"],
-                ["event", "data: [DONE]\n\n"], ["send", "0\r\n\r\n"])  # fmt: skip
     with raw(server) as client:
-        client.sendall(post(server, json.dumps(body).encode(), "Connection: close"))
-        client.recv(1)
+        begin_stream(server, client, name)
         yield client
 
 

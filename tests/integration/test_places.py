@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,7 @@ from typing import Any
 
 from server import model_path
 
-from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell
+from support.fake_engine import begin_stream, create_fake, post, raw, tell
 from support.served import Served, is_alive, serve
 
 BASE = "/api/v1/instances"
@@ -39,13 +38,6 @@ def until(server: Served, name: str, wanted: str) -> Any:
 def events(server: Served, name: str) -> list[str]:
     answer = server.request("GET", f"{BASE}/{name}/events")
     return [e["event"] for e in answer.json()] if answer.status_code == 200 else []
-
-
-def begin_stream(server: Served, client: Any, name: str) -> None:
-    body = play(name, ["send", CHUNKED], ["event", "data: 1\n\n"], ["until", "go"],
-                ["send", "0\r\n\r\n"])  # fmt: skip
-    client.sendall(post(server, json.dumps(body).encode(), "Connection: close"))
-    client.recv(1)
 
 
 def test_a_shutdown_ends_though_somebody_waits_for_a_busy_victim(tmp_path: Path) -> None:

@@ -64,6 +64,14 @@ def post(server: Served, body: bytes, *headers: str, path: str = "/v1/chat/compl
     return "\r\n".join([*lines, *headers, "", ""]).encode() + body
 
 
+def begin_stream(server: Served, client: socket.socket, name: str) -> None:
+    """Ask for a stream that ends with the signal `go`; returns when it has begun."""
+    body = play(name, ["send", CHUNKED], ["event", "data: 1\n\n"], ["until", "go"],
+                ["event", "data: [DONE]\n\n"], ["send", "0\r\n\r\n"])  # fmt: skip
+    client.sendall(post(server, json.dumps(body).encode(), "Connection: close"))
+    client.recv(1)
+
+
 def to_end(connection: socket.socket) -> bytes:
     """All that comes until the other side closes."""
     chunks = []
