@@ -348,3 +348,14 @@ def test_a_back_off_is_waited_for_and_takes_no_place() -> None:
     decisions = schedule(queue, [], Limits(1), 9.0)
 
     assert decisions == [Wait("its back-off is not over", 12.0), Admit()]
+
+
+def test_who_was_admitted_counts_beside_those_that_stay() -> None:
+    leaving = waits(Standing.LEAVING, "a")
+    queue = [Candidate(i, i) for i in "xyz"]
+
+    first, second, third = schedule(queue, [leaving], Limits(2), 9.0)
+
+    assert isinstance(first, Admit)
+    assert isinstance(second, Wait) and second.comes_free
+    assert isinstance(third, Refuse)
