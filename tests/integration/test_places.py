@@ -291,3 +291,13 @@ def test_deleting_what_is_being_created_ends_both_once(tmp_path: Path) -> None:
             tell(hog, "go")
         assert server.request("POST", f"{BASE}/new?start=false", {"model": "m"}).status_code == 201
     assert "deleted_by_force" not in (tmp_path / "data.err").read_text()
+
+
+def test_a_port_is_promised_once(served: Served, tmp_path: Path) -> None:
+    for name in ("first", "second", "third"):
+        create_fake(served, tmp_path, name, start=False)
+
+    assert served.request("PUT", f"{BASE}/first", {"port": 18765}).status_code == 200
+    assert served.request("PUT", f"{BASE}/second", {"port": 18765}).status_code == 409
+    assert served.request("PUT", f"{BASE}/first", {"port": 18766}).status_code == 200
+    assert served.request("PUT", f"{BASE}/third", {"port": 18765}).status_code == 200

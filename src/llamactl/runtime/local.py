@@ -53,6 +53,7 @@ class LocalMachine:
     ) -> LocalUnit:
         if instance.port is not None:
             self._reserved[instance.id] = instance.port
+        self.reserve(instance)
         return LocalUnit(self, instance, lifecycle, last_exit, owner)
 
     def backend(self, instance: Instance) -> tuple[Backend, BackendSettings]:
@@ -69,6 +70,12 @@ class LocalMachine:
         owner = next((i for i, p in self._reserved.items() if p == port), None)
         if port == self.settings.server.port or owner not in (None, instance.id):
             raise Conflict(f"port {port} is taken by llamactl or another instance")
+
+    def reserve(self, instance: Instance) -> None:
+        """Keep the port that its definition names from others, from now on."""
+        port = instance.options.backend_options.get("port")
+        if isinstance(port, int):
+            self._reserved[instance.id] = port
 
     def port_for(self, instance: Instance, *, other_than: int | None = None) -> int:
         """The instance's own port while it is free, else another one of the range."""

@@ -89,6 +89,7 @@ class LocalUnit:
         return ReadyInstance(self._instance.name, LOOPBACK, life.port, life.key, now.generation)
 
     def redefine(self, instance: Instance) -> bool:
+        self._machine.reserve(instance)
         before, self._instance = self._instance, instance
         return not same_command(before.options, instance.options)
 
@@ -258,7 +259,7 @@ class LocalUnit:
                 await self._machine.leases.drained(self._instance.id)
         except TimeoutError:
             log.warning("drain_timed_out", name=self._instance.name, after_s=limit)
-        if self._life is not None:  # its requests are done: it has taken what it takes
+        if self._life is not None:  # its requests are done: it took what it takes
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._measure(self._life), _MEASURE_S)
         return lc.Drained(now.epoch)
