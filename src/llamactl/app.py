@@ -112,13 +112,14 @@ class Application:
         self.story = Story(self._store)
         self._machine = LocalMachine(settings, self.story, self.leases, environ, soft_files)
         self._registry = Registry(self._publish)
-        limits = _limits(settings)
+        gpus = totals()
+        limits = _limits(settings, gpus)
         self.memory = Memory(
             GgufReader(),
             SqlMemoryStore(self._database),
             engine=[settings.backends.llama_cpp.command, *settings.backends.llama_cpp.args],
             budget=limits.ram,
-            devices=[*totals()],
+            devices=[*gpus],
         )
         self.scheduler = Scheduler(
             self.leases,
@@ -202,12 +203,14 @@ class Application:
             member.unit.kill()
 
 
-def _limits(settings: Settings) -> Limits:
+def _limits(settings: Settings, totals_by_gpu: Mapping[str, int]) -> Limits:
     given = settings.instances
     running = given.max_running_instances
     groups = {name: n for name, n in given.group_limits.items() if n >= 0}
     left = 1.0 - given.memory_margin
-    sizes = {name: _budget(given.gpu_memory_budget, size, left) for name, size in totals().items()}
+    sizes = {
+        name: _budget(given.gpu_memory_budget, size, left) for name, size in totals_by_gpu.items()
+    }
     return Limits(
         running if running >= 0 else None,
         groups,

@@ -10,18 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell, to_end
-from support.served import Served, is_alive, serve
+from support.served import Served, data_folder, is_alive, serve
 
 BASE = "/api/v1/instances"
 CHAT = "/v1/chat/completions"
 QUICK = "health_interval: 0.05, health_timeout: 0.2, unhealthy_after: 0.4, stop_timeout: 0.2"
-
-
-def folder(tmp_path: Path, settings: str) -> Path:
-    data = tmp_path / "data"
-    data.mkdir()
-    (data / "llamactl.yaml").write_text(settings)
-    return data
 
 
 def restarted(server: Served, name: str, pid: int) -> dict[str, Any]:
@@ -34,7 +27,7 @@ def restarted(server: Served, name: str, pid: int) -> dict[str, Any]:
 def test_an_engine_that_hangs_is_restarted_and_the_cause_is_told(
     tmp_path: Path, tiny_model: Path
 ) -> None:
-    with serve(folder(tmp_path, f"instances: {{{QUICK}}}\n")) as server:
+    with serve(data_folder(tmp_path, f"instances: {{{QUICK}}}\n")) as server:
         body = {"model": str(tiny_model), "ctx_size": 256, "restart_delay": 0.01}
         pid = server.request("POST", f"{BASE}/hung", body).json()["pid"]
         os.kill(pid, signal.SIGSTOP)
@@ -53,7 +46,7 @@ def test_an_engine_that_answers_nothing_else_while_it_works_is_left_alone(
     tmp_path: Path,
 ) -> None:
     """Stopped in the middle of a stream, so that health goes unanswered, for many looks."""
-    with serve(folder(tmp_path, f"instances: {{{QUICK}}}\n")) as server:
+    with serve(data_folder(tmp_path, f"instances: {{{QUICK}}}\n")) as server:
         made = create_fake(server, tmp_path, "busy")
         body = play("busy", ["send", CHUNKED], ["event", "data: 1\n\n"], ["until", "go"],
                     ["event", "data: 2\n\n"], ["send", "0\r\n\r\n"])  # fmt: skip
@@ -74,7 +67,7 @@ def test_requests_that_wait_in_vain_are_evidence(tmp_path: Path) -> None:
         "server: {first_byte_timeout: 0.3}\n"
         "instances: {health_interval: 3600, unhealthy_after: 7200, stop_timeout: 0.2}\n"
     )
-    with serve(folder(tmp_path, settings)) as server:
+    with serve(data_folder(tmp_path, settings)) as server:
         made = create_fake(server, tmp_path, "mute", restart_delay=0.01)
         silent = play("mute", ["until", "never"])
         assert server.request("POST", CHAT, silent).status_code == 504
@@ -95,7 +88,7 @@ def test_a_new_process_is_not_blamed_for_the_silence_of_the_last(tmp_path: Path)
         "server: {first_byte_timeout: 0.3}\n"
         "instances: {health_interval: 0.05, unhealthy_after: 7200, stop_timeout: 0.2}\n"
     )
-    with serve(folder(tmp_path, settings)) as server:
+    with serve(data_folder(tmp_path, settings)) as server:
         made = create_fake(server, tmp_path, "mute", restart_delay=0.01)
         for _ in range(2):
             assert server.request("POST", CHAT, play("mute", ["until", "no"])).status_code == 504
@@ -111,7 +104,7 @@ def test_an_engine_that_answers_others_is_not_taken_for_hung(tmp_path: Path) -> 
         "server: {first_byte_timeout: 0.3}\n"
         "instances: {health_interval: 0.05, unhealthy_after: 7200}\n"
     )
-    with serve(folder(tmp_path, settings)) as server:
+    with serve(data_folder(tmp_path, settings)) as server:
         made = create_fake(server, tmp_path, "busy")
         steps = [
             step for n in range(3) for step in (["event", f"data: {n}\n\n"], ["until", f"s{n}"])

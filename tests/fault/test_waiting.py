@@ -11,17 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell, to_end
-from support.served import Served, is_alive, serve
+from support.served import Served, data_folder, is_alive, serve
 
 BASE = "/api/v1/instances"
 CHAT = "/v1/chat/completions"
-
-
-def folder(tmp_path: Path, settings: str) -> Path:
-    data = tmp_path / "data"
-    data.mkdir()
-    (data / "llamactl.yaml").write_text(settings)
-    return data
 
 
 def slow(server: Served, tmp_path: Path) -> dict[str, object]:
@@ -37,7 +30,7 @@ def slow(server: Served, tmp_path: Path) -> dict[str, object]:
 
 
 def test_a_load_that_takes_too_long_is_ended_and_says_so(tmp_path: Path) -> None:
-    with serve(folder(tmp_path, "instances: {start_timeout: 0.5}\n")) as server:
+    with serve(data_folder(tmp_path, "instances: {start_timeout: 0.5}\n")) as server:
         pid = slow(server, tmp_path)["pid"]
         answer = server.request("POST", f"{BASE}/slow/start?wait=true")
 
@@ -48,7 +41,7 @@ def test_a_load_that_takes_too_long_is_ended_and_says_so(tmp_path: Path) -> None
 
 
 def test_a_request_waits_no_longer_than_it_may_while_the_load_goes_on(tmp_path: Path) -> None:
-    with serve(folder(tmp_path, "instances: {on_demand_start_timeout: 0.3}\n")) as server:
+    with serve(data_folder(tmp_path, "instances: {on_demand_start_timeout: 0.3}\n")) as server:
         made = slow(server, tmp_path)
         answer = server.request("POST", CHAT, {"model": "slow"})
 
@@ -64,7 +57,7 @@ def test_a_request_waits_no_longer_than_it_may_while_the_load_goes_on(tmp_path: 
 
 
 def test_a_full_queue_is_said_at_once(tmp_path: Path) -> None:
-    with serve(folder(tmp_path, "instances: {max_queue: 2}\n")) as server:
+    with serve(data_folder(tmp_path, "instances: {max_queue: 2}\n")) as server:
         slow(server, tmp_path)
         body = json.dumps({"model": "slow"}).encode()
         with raw(server) as one, raw(server) as two:
@@ -99,7 +92,7 @@ def endless_stream(server: Served) -> Iterator[socket.socket]:
 
 
 def test_a_drain_ends_when_its_time_is_over(tmp_path: Path) -> None:
-    with serve(folder(tmp_path, "instances: {drain_timeout: 0.3}\n")) as server:
+    with serve(data_folder(tmp_path, "instances: {drain_timeout: 0.3}\n")) as server:
         made = create_fake(server, tmp_path, "busy")
         with endless_stream(server) as client:
             stopped = server.request("POST", f"{BASE}/busy/stop?wait=true").json()
@@ -111,7 +104,7 @@ def test_a_drain_ends_when_its_time_is_over(tmp_path: Path) -> None:
 
 
 def test_a_second_signal_ends_everything_at_once(tmp_path: Path) -> None:
-    with serve(folder(tmp_path, "instances: {drain_timeout: 600}\n")) as server:
+    with serve(data_folder(tmp_path, "instances: {drain_timeout: 600}\n")) as server:
         made = create_fake(server, tmp_path, "busy")
         with endless_stream(server):
             server.process.send_signal(signal.SIGINT)
@@ -131,7 +124,7 @@ def server_status(server: Served) -> str | None:
 
 
 def test_a_locked_store_is_said_and_nothing_is_half_done(tmp_path: Path) -> None:
-    data = folder(tmp_path, "")
+    data = data_folder(tmp_path, "")
     with serve(data) as server:
         other = sqlite3.connect(data / "llamactl.db")
         other.execute("BEGIN IMMEDIATE")

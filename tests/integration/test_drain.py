@@ -7,20 +7,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from support.fake_engine import begin_stream, create_fake, post, raw, tell, to_end
-from support.served import Served, serve
+from support.served import Served, data_folder, serve
 
 BASE = "/api/v1/instances"
 CHAT = "/v1/chat/completions"
-
-
-def folder(tmp_path: Path, settings: str = "{}") -> Path:
-    data = tmp_path / "data"
-    data.mkdir()
-    (data / "llamactl.yaml").write_text(settings)
-    return data
 
 
 @contextmanager
@@ -31,33 +23,23 @@ def stream(server: Served, name: str) -> Iterator[socket.socket]:
         yield client
 
 
-def state(server: Served, name: str) -> Any:
-    return server.request("GET", f"{BASE}/{name}").json()
-
-
-def until(server: Served, name: str, wanted: str) -> Any:
-    while (row := state(server, name))["state"] != wanted:
-        pass
-    return row
-
-
 def test_a_drain_shows_in_the_status_and_lets_requests_finish(tmp_path: Path) -> None:
-    with serve(folder(tmp_path)) as server:
+    with serve(data_folder(tmp_path, "{}")) as server:
         made = create_fake(server, tmp_path, "busy")
         with stream(server, "busy") as client:
             server.request("POST", f"{BASE}/busy/stop")
-            row = until(server, "busy", "draining")
+            row = server.until("busy", "draining")
             tell(made, "go")
 
             assert b"[DONE]" in to_end(client)
         assert row["drain"]["leases"] == 1
         assert 50 < row["drain"]["ends_by"] - row["since"] <= 60
         assert row["allowed_actions"] == ["start", "restart", "delete"]
-        until(server, "busy", "stopped")
+        server.until("busy", "stopped")
 
 
 def test_force_cuts_what_a_drain_waits_for(tmp_path: Path) -> None:
-    with serve(folder(tmp_path)) as server:
+    with serve(data_folder(tmp_path, "{}")) as server:
         create_fake(server, tmp_path, "busy")
         for path in ("stop", "restart"):
             server.request("POST", f"{BASE}/busy/start?wait=true")
@@ -72,11 +54,11 @@ def test_force_cuts_what_a_drain_waits_for(tmp_path: Path) -> None:
 
 
 def test_a_start_calls_a_drain_off(tmp_path: Path) -> None:
-    with serve(folder(tmp_path)) as server:
+    with serve(data_folder(tmp_path, "{}")) as server:
         made = create_fake(server, tmp_path, "busy")
         with stream(server, "busy") as client:
             server.request("POST", f"{BASE}/busy/stop")
-            until(server, "busy", "draining")
+            server.until("busy", "draining")
             again = server.request("POST", f"{BASE}/busy/start").json()
             tell(made, "go")
             assert b"[DONE]" in to_end(client)
@@ -90,19 +72,19 @@ def test_a_request_waits_for_the_drain_or_calls_it_off_as_the_settings_say(
     for policy in ("wait", "call_off"):
         path = tmp_path / policy
         path.mkdir()
-        with serve(folder(path, f"instances: {{drain_policy: {policy}}}\n")) as server:
+        with serve(data_folder(path, f"instances: {{drain_policy: {policy}}}\n")) as server:
             made = create_fake(server, path, "busy")
             with stream(server, "busy") as client, ThreadPoolExecutor(1) as pool:
                 server.request("POST", f"{BASE}/busy/stop")
-                until(server, "busy", "draining")
+                server.until("busy", "draining")
                 asked = pool.submit(server.request, "POST", CHAT, {"model": "busy"})
                 if policy == "call_off":
                     assert asked.result().status_code == 200
-                    assert state(server, "busy")["pid"] == made["pid"]
+                    assert server.instance("busy")["pid"] == made["pid"]
                 tell(made, "go")
                 assert b"[DONE]" in to_end(client)
                 assert asked.result().status_code == 200
-            assert (state(server, "busy")["pid"] == made["pid"]) == (policy == "call_off")
+            assert (server.instance("busy")["pid"] == made["pid"]) == (policy == "call_off")
 
 
 TURNS = (
@@ -112,12 +94,12 @@ TURNS = (
 
 
 def test_a_busy_instance_leaves_after_its_turn_once_its_requests_are_done(tmp_path: Path) -> None:
-    with serve(folder(tmp_path, TURNS % 600)) as server:
+    with serve(data_folder(tmp_path, TURNS % 600)) as server:
         hog = create_fake(server, tmp_path, "hog")
         create_fake(server, tmp_path, "small", start=False)
         with stream(server, "hog") as client, ThreadPoolExecutor(2) as pool:
             small = pool.submit(server.request, "POST", CHAT, {"model": "small"})
-            until(server, "hog", "draining")
+            server.until("hog", "draining")
             more = pool.submit(server.request, "POST", CHAT, {"model": "hog"})  # its next turn
             plan = server.request("POST", f"{BASE}/small/plan").json()
             assert not small.done()
@@ -135,7 +117,7 @@ def test_a_busy_instance_leaves_after_its_turn_once_its_requests_are_done(tmp_pa
 
 
 def test_a_busy_victim_is_cut_when_its_time_is_over(tmp_path: Path) -> None:
-    with serve(folder(tmp_path, TURNS % 0.2)) as server:
+    with serve(data_folder(tmp_path, TURNS % 0.2)) as server:
         create_fake(server, tmp_path, "hog")
         create_fake(server, tmp_path, "small", start=False)
         with stream(server, "hog") as client:
@@ -144,14 +126,14 @@ def test_a_busy_victim_is_cut_when_its_time_is_over(tmp_path: Path) -> None:
 
 
 def test_a_drain_ends_when_whoever_it_was_for_has_left(tmp_path: Path) -> None:
-    with serve(folder(tmp_path, TURNS % 600)) as server:
+    with serve(data_folder(tmp_path, TURNS % 600)) as server:
         hog = create_fake(server, tmp_path, "hog")
         create_fake(server, tmp_path, "small", start=False)
         with stream(server, "hog") as client:
             with raw(server) as impatient:
                 impatient.sendall(post(server, b'{"model": "small"}'))
-                until(server, "hog", "draining")
-            row = until(server, "hog", "ready")
+                server.until("hog", "draining")
+            row = server.until("hog", "ready")
             tell(hog, "go")
             assert b"[DONE]" in to_end(client)
         assert row["pid"] == hog["pid"]

@@ -11,7 +11,7 @@ from typing import Any
 from server import model_path
 
 from support.fake_engine import begin_stream, create_fake, post, raw, tell
-from support.served import Served, is_alive, serve
+from support.served import Served, data_folder, is_alive, serve
 
 BASE = "/api/v1/instances"
 CHAT = "/v1/chat/completions"
@@ -19,20 +19,7 @@ ONE = "max_running_instances: 1, min_residency: 0.05, memory_budget: 'off'"
 
 
 def folder(tmp_path: Path, settings: str) -> Path:
-    data = tmp_path / "data"
-    data.mkdir()
-    (data / "llamactl.yaml").write_text(f"instances: {{{settings}}}\n")
-    return data
-
-
-def state(server: Served, name: str) -> Any:
-    return server.request("GET", f"{BASE}/{name}").json()
-
-
-def until(server: Served, name: str, wanted: str) -> Any:
-    while (row := state(server, name))["state"] != wanted:
-        pass
-    return row
+    return data_folder(tmp_path, f"instances: {{{settings}}}\n")
 
 
 def events(server: Served, name: str) -> list[str]:
@@ -48,7 +35,7 @@ def test_a_shutdown_ends_though_somebody_waits_for_a_busy_victim(tmp_path: Path)
         with raw(server) as client, raw(server) as waiting:
             begin_stream(server, client, "hog")
             waiting.sendall(post(server, b'{"model": "small"}'))
-            until(server, "hog", "draining")
+            server.until("hog", "draining")
             server.process.send_signal(signal.SIGINT)
             assert server.process.wait(20) == 0
 
@@ -61,12 +48,12 @@ def test_a_stop_by_hand_holds_when_whoever_evicted_it_leaves(tmp_path: Path) -> 
             begin_stream(server, client, "hog")
             with raw(server) as waiting:
                 waiting.sendall(post(server, b'{"model": "small"}'))
-                evicted = until(server, "hog", "draining")
+                evicted = server.until("hog", "draining")
                 stopped = server.request("POST", f"{BASE}/hog/stop").json()
             while "Queued" not in events(server, "small"):
                 pass
             tell(hog, "go")
-            until(server, "hog", "stopped")
+            server.until("hog", "stopped")
         assert "EvictionWithdrawn" not in events(server, "hog")
         # the stop's own limit holds from its time on
         assert evicted["drain"]["ends_by"] > stopped["drain"]["ends_by"] + 300
@@ -79,10 +66,10 @@ def test_who_waits_for_what_is_deleted_is_told(tmp_path: Path) -> None:
         with raw(server) as client:
             begin_stream(server, client, "hog")
             waiting = pool.submit(server.request, "POST", CHAT, {"model": "small"})
-            until(server, "hog", "draining")
+            server.until("hog", "draining")
             assert server.request("DELETE", f"{BASE}/small").status_code == 204
             answer = waiting.result()
-            until(server, "hog", "ready")  # nobody needs its place
+            server.until("hog", "ready")  # nobody needs its place
             tell(hog, "go")
         assert (answer.status_code, answer.json()["code"]) == (404, "model_not_found")
 
@@ -92,7 +79,7 @@ def test_an_instance_in_back_off_can_be_started_by_hand(tmp_path: Path, tiny_mod
         body = {"model": str(tiny_model), "ctx_size": 256, "restart_delay": 300}
         made = server.request("POST", f"{BASE}/dead", body).json()
         os.kill(made["pid"], signal.SIGKILL)
-        row = until(server, "dead", "backoff")
+        row = server.until("dead", "backoff")
 
         started = server.request("POST", f"{BASE}/dead/start?wait=true")
 
@@ -106,11 +93,11 @@ def test_a_place_is_free_while_its_instance_backs_off(tmp_path: Path, tiny_model
         body = {"model": str(tiny_model), "ctx_size": 256, "restart_delay": 1}
         made = server.request("POST", f"{BASE}/dead", body).json()
         os.kill(made["pid"], signal.SIGKILL)
-        until(server, "dead", "backoff")
+        server.until("dead", "backoff")
         other = server.request("POST", f"{BASE}/other", {**body, "pinned": True})
         assert other.status_code == 201
 
-        row = until(server, "dead", "stopped")
+        row = server.until("dead", "stopped")
 
         assert row["desired"] == "running"
         assert "RestartRefused" in events(server, "dead")
@@ -123,7 +110,7 @@ def test_an_instance_in_back_off_can_be_deleted(tmp_path: Path, tiny_model: Path
         body = {"model": str(tiny_model), "ctx_size": 256, "restart_delay": 300}
         made = server.request("POST", f"{BASE}/dead", body).json()
         os.kill(made["pid"], signal.SIGKILL)
-        until(server, "dead", "backoff")
+        server.until("dead", "backoff")
 
         assert server.request("DELETE", f"{BASE}/dead").status_code == 204
     assert "runner_died" not in (tmp_path / "data.err").read_text()
@@ -141,7 +128,7 @@ def test_a_change_that_would_not_fit_is_refused_and_changes_nothing(tmp_path: Pa
 
         assert {larger.status_code, grouped.status_code} == {409}
         assert "RAM: " in larger.json()["error"] and "group 'g'" in grouped.json()["error"]
-        row = state(server, "one")
+        row = server.instance("one")
         assert (row["pid"], row["options"]["backend_options"]["ctx_size"]) == (made["pid"], 512)
 
 
@@ -169,9 +156,9 @@ def test_the_wait_for_a_place_has_its_own_limit(tmp_path: Path) -> None:
             begin_stream(server, client, "hog")
             first = server.request("POST", CHAT, {"model": "small"})
             # it will be back: the victim goes on making room
-            assert state(server, "hog")["state"] == "draining"
+            assert server.instance("hog")["state"] == "draining"
             tell(hog, "go")
-            until(server, "hog", "stopped")
+            server.until("hog", "stopped")
         assert (first.status_code, first.json()["code"]) == (503, "queue_timeout")
         assert first.headers["retry-after"]
         assert "EvictionWithdrawn" not in events(server, "hog")
@@ -200,7 +187,7 @@ def test_plans_say_what_would_happen_and_do_nothing(tmp_path: Path) -> None:
         server.request("PUT", f"{BASE}/one", {"pinned": True})
         assert "pinned" in plan("two")["reason"]
         assert [e["id"] for e in server.request("GET", f"{BASE}/two/events").json()] == rows
-        assert state(server, "one")["status"] == "running"
+        assert server.instance("one")["status"] == "running"
 
 
 def test_changes_at_once_are_all_kept(served: Served, tmp_path: Path) -> None:
@@ -213,7 +200,7 @@ def test_changes_at_once_are_all_kept(served: Served, tmp_path: Path) -> None:
         )
 
     assert {answer.status_code for answer in answers} == {200}
-    assert set(options) <= set(state(served, "changed")["options"]["backend_options"])
+    assert set(options) <= set(served.instance("changed")["options"]["backend_options"])
 
 
 def test_whoever_waits_for_an_end_that_does_not_come_is_answered(tmp_path: Path) -> None:
@@ -223,13 +210,13 @@ def test_whoever_waits_for_an_end_that_does_not_come_is_answered(tmp_path: Path)
         with raw(server) as client:
             begin_stream(server, client, "busy")
             stop = pool.submit(server.request, "POST", f"{BASE}/busy/stop?wait=true")
-            until(server, "busy", "draining")
+            server.until("busy", "draining")
             server.request("POST", f"{BASE}/busy/start")
             assert stop.result().json()["status"] == "running"
             tell(made, "go")
         server.request("PUT", f"{BASE}/slow", {"model": "slow"})
         start = pool.submit(server.request, "POST", f"{BASE}/slow/start?wait=true")
-        until(server, "slow", "starting")
+        server.until("slow", "starting")
         server.request("POST", f"{BASE}/slow/stop?wait=true")
         assert (start.result().status_code, start.result().json()["code"]) == (409, "superseded")
 
@@ -272,7 +259,7 @@ def test_a_change_does_not_turn_on_what_is_being_stopped(tmp_path: Path) -> None
             server.request("POST", f"{BASE}/busy/stop")
             changed = server.request("PUT", f"{BASE}/busy", {"seed": 3}).json()
             tell(made, "go")
-            until(server, "busy", "stopped")
+            server.until("busy", "stopped")
         assert (changed["state"], changed["desired"]) == ("draining", "stopped")
         assert changed["options"]["backend_options"]["seed"] == 3
 

@@ -35,6 +35,15 @@ class Served:
         with self.client(more.pop("key", None)) as client:
             return client.request(method, path, json=body, **more)
 
+    def instance(self, name: str) -> Any:
+        return self.request("GET", f"/api/v1/instances/{name}").json()
+
+    def until(self, name: str, state: str) -> Any:
+        """Follow the instance until it is in this state; the test's own time limit ends a hang."""
+        while (row := self.instance(name))["state"] != state:
+            pass
+        return row
+
     def children(self) -> list[int]:
         """Pids of the engines that run below this server."""
         path = Path(f"/proc/{self.process.pid}/task")
@@ -48,6 +57,14 @@ class Served:
 
     def open_files(self) -> int:
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+
+def data_folder(tmp_path: Path, settings: str) -> Path:
+    """A data directory with these settings, as YAML."""
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "llamactl.yaml").write_text(settings)
+    return data
 
 
 def is_alive(pid: object) -> bool:

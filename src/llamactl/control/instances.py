@@ -18,7 +18,7 @@ from llamactl.control.registry import Member, Registry
 from llamactl.control.scheduler import Scheduler
 from llamactl.control.start_failure import start_failed
 from llamactl.control.story import Story
-from llamactl.control.waiting import BY_HAND, BY_HAND_EVICTING, Asker
+from llamactl.control.waiting import BY_HAND, BY_HAND_EVICTING, request_asker
 from llamactl.core.errors import (
     InstanceLimit,
     LlamactlError,
@@ -31,7 +31,6 @@ from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance, InstanceOptions, check_name
 from llamactl.core.interfaces import InstanceStore, Machine, MemoryBook
 from llamactl.core.lifecycle import (
-    Command,
     Desired,
     HaltRequested,
     Lifecycle,
@@ -139,7 +138,7 @@ class Instances:
                 self._registry.free(instance.name)
             raise
         if start:
-            await self._start(member, StartRequested("created"))
+            await self._scheduler.carry_out(member, StartRequested("created"))
             if wait:
                 await self._started(member)
         return member
@@ -148,7 +147,7 @@ class Instances:
         """Start a stopped instance. Raises RunningLimit, or StartFailed when waited for."""
         member = self._registry.get(name)
         await self._place(member, evict=evict)
-        await self._shielded(self._start(member, StartRequested("asked to start")))
+        await self._shielded(self._scheduler.carry_out(member, StartRequested("asked to start")))
         if wait:
             await self._shielded(self._started(member))
         return member
@@ -169,7 +168,7 @@ class Instances:
         member = self._registry.get(name)
         await self._place(member, evict=evict)
         command = RestartRequested(_asked("restart", force=force), force=force)
-        await self._shielded(self._start(member, command))
+        await self._shielded(self._scheduler.carry_out(member, command))
         if wait:
             await self._shielded(self._started(member))
         return member
@@ -183,9 +182,9 @@ class Instances:
         """What a request, or a start by hand, would do now, and why."""
         member = self._registry.get(name)
         member.need = await self._memory.need(member.instance)
-        evicts = self._settings.instances.enable_lru_eviction
-        by_hand = BY_HAND_EVICTING if evict else BY_HAND
-        asker = Asker(may_evict=evicts, takes_turns=evicts, waits=True) if request else by_hand
+        asker = BY_HAND_EVICTING if evict else BY_HAND
+        if request:
+            asker = request_asker(None, evicts=self._settings.instances.enable_lru_eviction)
         return member, outlook(member, asker, self._scheduler, self._settings, request=request)
 
     async def update(self, name: str, body: object, *, wait: bool) -> Member:
@@ -204,7 +203,7 @@ class Instances:
         if restart and now.state not in _RESTING and now.desired is Desired.RUNNING:
             with suppress(RunningLimit):  # it died just now, and others took its place
                 await self._scheduler.place(member, BY_HAND)
-                await self._start(member, RestartRequested("its options changed"))
+                await self._scheduler.carry_out(member, RestartRequested("its options changed"))
             if wait:
                 await self._started(member)
         return member
@@ -271,13 +270,6 @@ class Instances:
             await asyncio.wait(self._tasks)
         await asyncio.gather(*(member.unit.runner.close() for member in self._registry))
         await self._story.settle()
-
-    async def _start(self, member: Member, command: Command) -> None:
-        """After `place`: the place is held until the command was obeyed."""
-        try:
-            await member.unit.runner.ask(command)
-        finally:
-            self._scheduler.started(member)
 
     async def _started(self, member: Member) -> None:
         """Wait for the end of a start. Raises StartFailed."""

@@ -18,7 +18,7 @@ from llamactl.backends.llama_cpp_memory import estimate
 from llamactl.core.errors import StoreUnavailable
 from llamactl.core.instance import Instance, OptionValue
 from llamactl.core.interfaces import MemoryStore
-from llamactl.core.memory import NOTHING, Need, Usage
+from llamactl.core.memory import NOTHING, Need, Usage, larger_by_key
 from llamactl.core.model import ModelShape
 from llamactl.observe import logger
 
@@ -174,8 +174,7 @@ def _usage(row: Mapping[str, int]) -> Usage:
 
 
 def _larger(one: Usage, other: Usage) -> Usage:
-    names = {*one.gpus, *other.gpus}
-    gpus = {name: max(one.gpus.get(name, 0), other.gpus.get(name, 0)) for name in names}
+    gpus = larger_by_key(one.gpus, other.gpus)
     return Usage(max(one.ram, other.ram), max(one.shared, other.shared), gpus)
 
 

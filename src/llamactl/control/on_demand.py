@@ -12,7 +12,7 @@ from llamactl.config import Settings
 from llamactl.control.registry import Member, Registry
 from llamactl.control.scheduler import Scheduler
 from llamactl.control.start_failure import start_failed
-from llamactl.control.waiting import Asker
+from llamactl.control.waiting import Asker, request_asker
 from llamactl.core.errors import (
     InstanceNotFound,
     ModelNotFound,
@@ -75,20 +75,12 @@ class OnDemand:
     def ahead(self, name: str, caller: Caller) -> int:
         """How many instances that are waited for get their place before this one."""
         try:
-            return self._scheduler.ahead_of(self._registry.get(name), self.asker(caller))
+            return self._scheduler.ahead_of(self._registry.get(name), self._asker(caller))
         except InstanceNotFound:
             return 0
 
-    def asker(self, caller: Caller) -> Asker:
-        """On whose behalf a request of this caller waits."""
-        key, evicts = caller.key, self._limits.enable_lru_eviction
-        return Asker(
-            key=key.id if key is not None else "",
-            weight=2.0**key.priority if key is not None else 1.0,
-            may_evict=evicts,
-            takes_turns=evicts,
-            waits=True,
-        )
+    def _asker(self, caller: Caller) -> Asker:
+        return request_asker(caller.key, evicts=self._limits.enable_lru_eviction)
 
     async def outlived(self, name: str, generation: int) -> bool:
         try:
@@ -134,8 +126,9 @@ class OnDemand:
         may = self._limits.drain_policy == "call_off" and self._may_start(member)
         calls_off = may and not self._scheduler.is_leaving_for_others(member)
         if calls_off and now.state is State.DRAINING and now.after_exit is AfterExit.REST:
-            await self._scheduler.place(member, self.asker(caller))  # which it still has
-            await asyncio.shield(self._command(member, "a request called the drain off"))
+            await self._scheduler.place(member, self._asker(caller))  # which it still has
+            command = StartRequested("a request called the drain off")
+            await asyncio.shield(self._scheduler.carry_out(member, command))
         else:
             await runner.wait(lambda n: n.state not in _GOING)
 
@@ -151,10 +144,11 @@ class OnDemand:
             raise self._unavailable(member)
         member.need = await self._memory.need(member.instance)
         async with self._queue_time(member):
-            await self._scheduler.place(member, self.asker(caller))
+            await self._scheduler.place(member, self._asker(caller))
         # The place is shared by all who waited: the first of them starts, for the others the
         # command changes nothing.
-        await asyncio.shield(self._command(member, "a request asked for it"))
+        command = StartRequested("a request asked for it")
+        await asyncio.shield(self._scheduler.carry_out(member, command))
 
     @contextlib.asynccontextmanager
     async def _queue_time(self, member: Member) -> AsyncIterator[None]:
@@ -170,12 +164,6 @@ class OnDemand:
                 f"{member.instance.name} got no place to start within {most:g} s "
                 "(queue_timeout); try again, or let more run at once"
             ) from exc
-
-    async def _command(self, member: Member, cause: str) -> None:
-        try:
-            await member.unit.runner.ask(StartRequested(cause))
-        finally:
-            self._scheduler.started(member)
 
     def _retry_after(self, member: Member) -> float:
         return member.breaker.retry_after(time.monotonic(), self._limits.failure_cool_down)

@@ -62,14 +62,9 @@ async def start_wanted(instances: Instances, scheduler: Scheduler, wanted: list[
     async def one(member: Member) -> None:
         try:
             await scheduler.place(member, BY_HAND)
+            command = StartRequested("wanted on when llamactl started")
+            await scheduler.carry_out(member, command)
         except LlamactlError as exc:
             log.warning("start_skipped", name=member.instance.name, reason=exc.message)
-            return
-        try:
-            await member.unit.runner.ask(StartRequested("wanted on when llamactl started"))
-        except LlamactlError as exc:
-            log.warning("start_skipped", name=member.instance.name, reason=exc.message)
-        finally:
-            scheduler.started(member)
 
     await asyncio.gather(*(one(member) for member in wanted))

@@ -20,7 +20,7 @@ from llamactl.control.waiting import Asker, Ticket, Waiter, WaitingLine, refuse
 from llamactl.core.errors import InstanceNotFound, LlamactlError, RunningLimit, ShuttingDown
 from llamactl.core.instance import Instance
 from llamactl.core.interfaces import Leases
-from llamactl.core.lifecycle import EvictionRequested, EvictionWithdrawn, State
+from llamactl.core.lifecycle import Command, EvictionRequested, EvictionWithdrawn, State
 from llamactl.core.memory import Need
 from llamactl.observe import logger
 from llamactl.policy.admission import (
@@ -148,6 +148,13 @@ class Scheduler:
 
     def is_leaving_for_others(self, member: Member) -> bool:
         return self._line.is_left_for(member.instance.id)
+
+    async def carry_out(self, member: Member, command: Command) -> None:
+        """Have the member obey, after `place`: its place is held until it did."""
+        try:
+            await member.unit.runner.ask(command)
+        finally:
+            self.started(member)
 
     def started(self, member: Member) -> None:
         """The command was obeyed, or given up: from now on the state itself holds the place."""

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from llamactl.control.registry import Member
+from llamactl.core.keys import ApiKey
 from llamactl.policy.queue import FairQueue, Stamp
 
 
@@ -26,6 +27,17 @@ BY_HAND_EVICTING = Asker(may_evict=True)
 RESTART = Asker(waits=True, not_before_due=True)
 # after a start without memory: others make room for what was learnt
 ROOMIER_RESTART = Asker(may_evict=True, waits=True, not_before_due=True)
+
+
+def request_asker(key: ApiKey | None, *, evicts: bool) -> Asker:
+    """On whose behalf a request waits. `evicts`: requests may throw others out."""
+    return Asker(
+        key=key.id if key is not None else "",
+        weight=2.0**key.priority if key is not None else 1.0,
+        may_evict=evicts,
+        takes_turns=evicts,
+        waits=True,
+    )
 
 
 @dataclass(slots=True, eq=False)

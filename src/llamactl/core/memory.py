@@ -22,12 +22,12 @@ def larger(one: Need, other: Need) -> Need:
     """Of each kind of memory, the larger need."""
     return Need(
         max(one.ram, other.ram),
-        _larger(one.shared, other.shared),
-        _larger(one.gpus, other.gpus),
+        larger_by_key(one.shared, other.shared),
+        larger_by_key(one.gpus, other.gpus),
     )
 
 
-def _larger(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+def larger_by_key(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
     return {key: max(one.get(key, 0), other.get(key, 0)) for key in {*one, *other}}
 
 

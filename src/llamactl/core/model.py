@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+_PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf\Z")
+_MOST_PARTS = 1000
+
+
+def part_names(name: str) -> list[str]:
+    """The files that belong to a model's file, itself among them: more if it is split.
+
+    Named as llama.cpp's `gguf-split` does. Raises ValueError for a number that is not believed.
+    """
+    found = _PART.search(name)
+    if found is None:
+        return [name]
+    count = int(found.group(2))
+    if not 1 <= count <= _MOST_PARTS:
+        raise ValueError(f"{name} is said to have {count} parts")
+    stem = name[: found.start()]
+    return [f"{stem}-{number:05}-of-{count:05}.gguf" for number in range(1, count + 1)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import struct
 import threading
@@ -11,11 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from llamactl.core.model import ModelFile, ModelShape
+from llamactl.core.model import ModelFile, ModelShape, part_names
 from llamactl.models.header import Header, Length, Parser, TooShort
 
-_PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf\Z")
-_MOST_PARTS = 1000
 _MOST_LAYERS = 1 << 12
 _MOST_NUMBER = 1 << 32  # of tokens, heads and the like
 _FIRST_READ = 1 << 22  # bytes; most headers are shorter
@@ -91,14 +88,10 @@ def _together(headers: list[Header]) -> Header:
 
 
 def _parts(path: Path) -> list[Path]:
-    found = _PART.search(path.name)
-    if found is None:
-        return [path]
-    count = int(found.group(2))
-    if not 1 <= count <= _MOST_PARTS:
-        raise UnreadableModel(f"{path.name} is said to have {count} parts")
-    stem = path.name[: found.start()]
-    return [path.with_name(f"{stem}-{n:05}-of-{count:05}.gguf") for n in range(1, count + 1)]
+    try:
+        return [path.with_name(name) for name in part_names(path.name)]
+    except ValueError as exc:
+        raise UnreadableModel(str(exc)) from exc
 
 
 def _identify(path: Path) -> ModelFile:

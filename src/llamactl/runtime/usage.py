@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from llamactl.core.memory import Usage
+from llamactl.core.model import part_names
 from llamactl.runtime import gpus
 from llamactl.runtime.ports import members
-
-_NUMBERED = 5  # digits of a part's number
 
 
 def usage(session: int, models: Collection[str]) -> Usage | None:
@@ -32,15 +30,12 @@ def usage(session: int, models: Collection[str]) -> Usage | None:
 
 
 def _parts(model: str) -> Iterator[str]:
-    """A split model's files, as mappings name them: behind all links."""
+    """A model's files, as mappings name them: behind all links."""
     path = Path(model)
-    stem, is_part, _ = path.name.rpartition("-of-")
-    found = [path]
-    if is_part and len(stem) > _NUMBERED:
-        found = list(path.parent.glob(f"{glob.escape(stem[:-_NUMBERED])}*{path.suffix}"))
-    for part in found:
-        with suppress(OSError, RuntimeError):  # links that lead in a circle
-            yield str(part.resolve())
+    with suppress(ValueError):
+        for name in part_names(path.name):
+            with suppress(OSError, RuntimeError):  # links that lead in a circle
+                yield str(path.with_name(name).resolve())
 
 
 def _sum(lines: Iterable[str], mapped: Collection[str]) -> tuple[int, int]:
