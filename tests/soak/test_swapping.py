@@ -8,6 +8,7 @@ import signal
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,8 @@ def trouble(server: Served, bodies: list[dict[str, Any]], rng: random.Random, se
             row = server.request("GET", path)
             pid = row.json().get("pid") if row.status_code == 200 else None
             if pid in server.children():  # not one that was reaped, and its number used again
-                os.kill(pid, rng.choice([signal.SIGKILL, signal.SIGTERM]))
+                with suppress(ProcessLookupError):  # it has ended since that look
+                    os.kill(pid, rng.choice([signal.SIGKILL, signal.SIGTERM]))
             return
         case 2:
             answer = server.request("POST", f"{path}/stop?force={rng.random() < 0.5}")
