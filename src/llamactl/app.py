@@ -172,11 +172,12 @@ class Application:
     async def start(self) -> None:
         """Open the store and take in what it knows; starts what was wanted on."""
         await self._database.open()
+        await self._database.take()
         await self.memory.load()
-        wanted = await recovery.load(self.instances, self._store, self._machine)
+        members = await recovery.load(self.instances, self._store, self._machine)
         await self.keys.load()
         self._flushing = asyncio.create_task(self.keys.keep_flushing())
-        await recovery.start_wanted(self.instances, self.scheduler, wanted)
+        await recovery.settle(self.scheduler, members)
 
     async def stop(self) -> None:
         """Drain and stop all instances, then let go of everything."""

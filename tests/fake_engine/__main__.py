@@ -10,9 +10,10 @@ Takes llama-server's flags. A request whose JSON body has a `script` is answered
 - `["close"]`: close it
 - `["die"]`: end the process with SIGKILL
 
-`/slots` tells how many scripts are being played. Any other request is answered with a JSON
-account of what arrived, byte for byte. With a header `X-Wait-For: NAME` its body is read only
-after a request to `/signal/NAME` came, with `X-Early: 1` it is answered before that.
+`/props` is for those who have the key, but of the model `keyless`. `/slots` tells how many
+scripts are being played. Any other request is answered with a JSON account of what arrived, byte
+for byte. With a header `X-Wait-For: NAME` its body is read only after a request to `/signal/NAME`
+came, with `X-Early: 1` it is answered before that.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from websockets.asyncio.server import serve as serve_websockets
 from websockets.http11 import Request, Response
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: application/json\r\n\r\n%b"
+NO = OK.replace(b"200 OK", b"401 Unauthorized")
 signals: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
 open_now: set[asyncio.StreamReader] = set()
 served = 0
@@ -111,6 +113,10 @@ async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         if option("--model") == "slow":
             await signals["loaded"].wait()
         writer.write(OK % (2, b"{}"))
+        return True
+    if target == "/props":
+        known = f"Bearer {os.environ['LLAMA_API_KEY']}".encode() in head
+        writer.write((OK if known or option("--model") == "keyless" else NO) % (2, b"{}"))
         return True
     if target.startswith("/signal/"):
         signals[target.rpartition("/")[2]].set()

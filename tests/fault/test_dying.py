@@ -69,40 +69,6 @@ def test_an_engine_that_keeps_dying_is_given_up(data: Path, tiny_model: Path) ->
         assert "signal 9" in str(failed["message"])
 
 
-def test_llamactl_killed_leaves_nothing_and_starts_again_what_was_wanted(
-    data: Path, tiny_model: Path
-) -> None:
-    with serve(data) as server:
-        wanted = create(server, "wanted", tiny_model)
-        create(server, "unwanted", tiny_model)
-        server.request("POST", f"{BASE}/unwanted/stop?wait=true")
-        key = server.request("POST", "/api/v1/auth/keys", {"name": "k"}).json()["key"]
-        server.process.kill()
-        server.process.wait()
-    with serve(data) as server:
-        again = until(server, "wanted", "running")
-
-        assert again["pid"] != wanted["pid"]
-        assert not is_alive(wanted["pid"])
-        assert again["port"] == wanted["port"]
-        assert server.request("GET", f"{BASE}/unwanted").json()["status"] == "stopped"
-        assert server.request("GET", "/v1/models", key=key).status_code == 200
-
-
-def test_llamactl_killed_while_an_instance_backs_off_comes_back(
-    data: Path, tiny_model: Path
-) -> None:
-    with serve(data) as server:
-        made = create(server, "unlucky", tiny_model, restart_delay=300)
-        os.kill(int(str(made["pid"])), signal.SIGKILL)
-        while server.request("GET", f"{BASE}/unlucky").json()["state"] != "backoff":
-            pass
-        server.process.kill()
-        server.process.wait()
-    with serve(data) as server:
-        until(server, "unlucky", "running")
-
-
 def test_a_shutdown_ends_engines_and_remembers_what_was_wanted(
     data: Path, tiny_model: Path
 ) -> None:

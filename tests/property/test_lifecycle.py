@@ -12,7 +12,7 @@ from llamactl.core import lifecycle as lc
 from llamactl.core.lifecycle import AfterExit, Desired, State
 
 WATCHES: dict[State, tuple[Callable[[int], lc.Event], ...]] = {
-    State.STARTING: (lc.BecameReady, lc.StartTimedOut),
+    State.STARTING: (lc.BecameReady, lc.StartGivenUp),
     State.READY: (lc.IdleElapsed, lc.BecameUnhealthy),
     State.BACKOFF: (lc.BackoffElapsed, lc.RestartRefused),
 }
@@ -44,7 +44,7 @@ class World(RuleBasedStateMachine):
         self.drain_epochs: set[int] = set()
         self.mail: list[lc.Event] = []
 
-    def handle(self, event: lc.Event) -> None:
+    def handle(self, event: lc.Event) -> tuple[lc.Effect, ...]:
         before = self.now
         self.now, effects = lc.step(before, event)
         if isinstance(event, lc.Exited) and event.generation == before.generation:
@@ -68,6 +68,7 @@ class World(RuleBasedStateMachine):
             if self.now.state is State.DRAINING:
                 self.drain_epochs.add(self.now.epoch)
                 self.notice_drained()
+        return effects
 
     def notice_drained(self) -> None:
         if self.leases == 0:
@@ -126,7 +127,9 @@ class World(RuleBasedStateMachine):
     @rule()
     def node_found(self) -> None:
         generation = self.now.generation
-        self.handle(lc.NodeFound(generation, alive=generation in self.alive))
+        alive = generation in self.alive
+        effects = self.handle(lc.NodeFound(generation, alive=alive))
+        assert (lc.Adopt(generation) in effects) == alive
 
     @invariant()
     def at_most_one_process(self) -> None:

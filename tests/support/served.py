@@ -44,6 +44,11 @@ class Served:
             pass
         return row
 
+    def kill(self) -> None:
+        """With SIGKILL. Its engines go on; the next one to serve has them."""
+        self.process.kill()
+        self.process.wait()
+
     def children(self) -> list[int]:
         """Pids of the engines that run below this server."""
         path = Path(f"/proc/{self.process.pid}/task")

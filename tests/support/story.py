@@ -50,7 +50,8 @@ def one_process_a_generation(moves: list[Row]) -> None:
         assert before["to_state"] == after["from_state"], (before, after)
         assert before["epoch"] < after["epoch"], (before, after)
         assert before["generation"] <= after["generation"], (before, after)
-    starts = [m["generation"] for m in moves if m["to_state"] == "starting"]
+    spawned = [m for m in moves if m["to_state"] == "starting" and m["event"] != "NodeFound"]
+    starts = [m["generation"] for m in spawned]
     assert len(starts) == len(set(starts)), "two processes of one generation"
 
 

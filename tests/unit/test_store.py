@@ -11,12 +11,11 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-import llamactl.store.database as database_module
 from llamactl.core.events import InstanceEvent
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Instance, InstanceOptions
 from llamactl.core.lifecycle import Desired, Lifecycle, State
-from llamactl.store import Database, SqlInstanceStore
+from llamactl.store import Database, SqlInstanceStore, schema
 from llamactl.store.tables import metadata
 
 
@@ -37,10 +36,10 @@ def test_the_tables_equal_the_migrations(tmp_path: Path) -> None:
 
 def test_the_code_knows_the_newest_migration() -> None:
     config = Config()
-    folder = Path(database_module.__file__).parent / "migrations"
+    folder = Path(schema.__file__).parent / "migrations"
     config.set_main_option("script_location", str(folder))
 
-    assert ScriptDirectory.from_config(config).get_current_head() == database_module.HEAD
+    assert ScriptDirectory.from_config(config).get_current_head() == schema.HEAD
 
 
 def test_instances_survive_and_events_are_trimmed(tmp_path: Path) -> None:
@@ -51,6 +50,7 @@ def test_instances_survive_and_events_are_trimmed(tmp_path: Path) -> None:
     async def run() -> tuple[object, int]:
         database = Database(f"sqlite:///{tmp_path}/t.db")
         await database.open()
+        await database.take()
         store = SqlInstanceStore(database, event_retention=10)
         await store.add(instance)
         for epoch in range(1, 101):

@@ -38,6 +38,11 @@ class Backend(Protocol):
     def health_path(self) -> str: ...
 
     @property
+    def guarded_path(self) -> str:
+        """What it answers to those who have its key alone, at once and whatever it is about."""
+        ...
+
+    @property
     def key_variable(self) -> str:
         """The environment variable that hands the engine its API key."""
         ...
@@ -119,7 +124,7 @@ def _cause(
     *,
     oom_killed: bool,
 ) -> tuple[FailureClass, str]:
-    if oom_killed and signal == 9:  # noqa: PLR2004
+    if oom_killed and (signal == 9 or code is None):  # noqa: PLR2004
         return (
             FailureClass.OUT_OF_MEMORY,
             "the kernel killed it as memory ran out: use a smaller context or model, "

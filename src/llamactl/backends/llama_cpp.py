@@ -85,6 +85,7 @@ _POSTS = OPENAI_POSTS | {
 class LlamaCpp:
     name = "llama_cpp"
     health_path = "/health"
+    guarded_path = "/props"
     key_variable = "LLAMA_API_KEY"
     # Each open connection holds one of the server's threads, an idle one for five seconds. Left
     # alone it has about five, which our pooled connections would keep from a burst of new ones.

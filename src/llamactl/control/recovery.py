@@ -1,70 +1,105 @@
-"""Coming back: what an earlier run left is ended, what was wanted on is started again."""
+"""Coming back: what runs is adopted, what nobody wants is ended, what is wanted on is started.
+
+The same path as a machine that was lost and is found: an instance that had a process is lost,
+and found with it, or without.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from llamactl.control.instances import Instances
 from llamactl.control.registry import Member
 from llamactl.control.scheduler import Scheduler
 from llamactl.control.waiting import BY_HAND
 from llamactl.core.errors import LlamactlError
+from llamactl.core.events import ProcessRecord
 from llamactl.core.interfaces import InstanceStore, Machine, Runner, StoredInstance
 from llamactl.core.lifecycle import (
+    Command,
     Desired,
     NodeFound,
     NodeLost,
     RestartRefused,
+    RestartRequested,
     StartRequested,
     State,
 )
 from llamactl.observe import logger
 
 _RESTING = (State.STOPPED, State.FAILED)
+_WITHOUT_PROCESS = (*_RESTING, State.BACKOFF)
+_LOST = "llamactl starts; what runs has yet to be found"
 log = logger("control")
 
 
 async def load(instances: Instances, store: InstanceStore, machine: Machine) -> list[Member]:
-    """Take the stored instances in; return those that were wanted on.
+    """Take the stored instances in, with the processes that are provably theirs."""
+    records = {record.instance_id: record for record in await store.processes()}
+    members = []
+    for row in await store.load():
+        member = await instances.adopt(row.instance, row.lifecycle, row.last_exit)
+        members.append(member)
+        record = records.get(row.instance.id)
+        if record is not None and not _belongs(record, row):
+            await _end(record, machine)
+        found = await _recover(member, record, row)
+        if record is not None and not found:
+            await store.forget_process(row.instance.id)
+    return members
 
-    A restart of llamactl is a node lost and found: an instance that had a process is lost, and
-    found without it, since processes that are provably ours are ended here.
-    """
-    records = await store.processes()
-    for ended in await machine.end_ours(records):
-        log.warning("process_ended", pid=ended.pid, reason="left by an earlier run")
-    for record in records:
-        await store.forget_process(record.instance_id)
-    return [member for row in await store.load() if (member := await _load(instances, row))]
+
+def _belongs(record: ProcessRecord, row: StoredInstance) -> bool:
+    """Do ledger and story agree? A store that failed at the wrong moment sets them apart."""
+    now = row.lifecycle
+    return record.generation == now.generation and now.state not in _WITHOUT_PROCESS
 
 
-async def _load(instances: Instances, row: StoredInstance) -> Member | None:
-    member = await instances.adopt(row.instance, row.lifecycle, row.last_exit)
+async def _end(record: ProcessRecord, machine: Machine) -> None:
+    for ended in await machine.end_ours([record]):
+        log.warning("process_ended", pid=ended.pid, reason="nobody wants it any more")
+
+
+async def _recover(member: Member, record: ProcessRecord | None, row: StoredInstance) -> bool:
+    """True if its process goes on."""
     runner: Runner = member.unit.runner
-    state = runner.now.state
+    state, generation = runner.now.state, runner.now.generation
     if state is State.BACKOFF:
         await runner.ask(RestartRefused(runner.now.epoch, "llamactl starts"))
-    elif state not in _RESTING:
-        await _lose_and_find(runner)
-    wanted = runner.now.desired is Desired.RUNNING
-    return member if wanted and runner.now.state is not State.FAILED else None
+    if state in _WITHOUT_PROCESS:
+        return False
+    if state is not State.LOST:
+        await runner.ask(NodeLost(generation, _LOST))
+    found = record is not None and _belongs(record, row) and member.unit.find(record, state)
+    cause = "it did not outlive the former llamactl"
+    if found and record is not None:
+        cause = f"pid {record.pid} is its process by start time and boot id"
+        log.info("process_found", name=member.instance.name, pid=record.pid)
+    await runner.ask(NodeFound(generation, found, cause))
+    return found
 
 
-async def _lose_and_find(runner: Runner) -> None:
-    generation = runner.now.generation
-    await runner.ask(NodeLost(generation))
-    await runner.ask(NodeFound(generation, alive=False))
+async def settle(scheduler: Scheduler, members: Sequence[Member]) -> None:
+    """Start what is wanted on, as far as the limits allow; what changed meanwhile anew."""
 
-
-async def start_wanted(instances: Instances, scheduler: Scheduler, wanted: list[Member]) -> None:
-    """Start what was wanted on, as far as the limits allow."""
-
-    async def one(member: Member) -> None:
+    async def one(member: Member, command: Command) -> None:
         try:
             await scheduler.place(member, BY_HAND)
-            command = StartRequested("wanted on when llamactl started")
             await scheduler.carry_out(member, command)
         except LlamactlError as exc:
             log.warning("start_skipped", name=member.instance.name, reason=exc.message)
 
-    await asyncio.gather(*(one(member) for member in wanted))
+    due = [(member, command) for member in members if (command := _due(member))]
+    await asyncio.gather(*(one(member, command) for member, command in due))
+
+
+def _due(member: Member) -> Command | None:
+    now = member.unit.runner.now
+    if now.desired is not Desired.RUNNING or now.state is State.FAILED:
+        return None
+    if now.state is State.STOPPED:
+        return StartRequested("wanted on when llamactl started")
+    if not member.unit.is_current:
+        return RestartRequested("its options changed while llamactl was away")
+    return None

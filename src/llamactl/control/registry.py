@@ -29,6 +29,7 @@ class Member:
     breaker: Breaker = CLOSED
     entered_at: float = 0.0  # its present state
     load_s: float = 0.0  # how long its last load took
+    found: bool = False  # its process was begun by an earlier llamactl
     expected: int = 0  # requests that will hold it as soon as it is ready
     deleted: bool = False  # somebody is about it
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)  # its definition
@@ -50,8 +51,9 @@ class Member:
             return
         if after.state is State.STARTING:
             self.launched = self.need
+            self.found = before.state is State.LOST
         if after.state is State.READY and before.state is State.STARTING:
-            self.load_s = now - self.entered_at
+            self.load_s = self.load_s if self.found else now - self.entered_at
             self.breaker = CLOSED
         elif after.state is State.FAILED:
             self.breaker = self.breaker.failed(now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from llamactl.core.instance import InstanceOptions
 from llamactl.core.lifecycle import State
 
 
@@ -25,7 +26,7 @@ class InstanceEvent:
 
 @dataclass(frozen=True, slots=True)
 class ProcessRecord:
-    """A ledger entry: enough to recognise the process after a restart of llamactl.
+    """A ledger entry: enough to recognise the process later, and to go on with it.
 
     A pid alone proves nothing, as pids are used again; together with the kernel's start
     time and the boot id it names one process for ever.
@@ -38,3 +39,9 @@ class ProcessRecord:
     boot_id: str
     port: int
     argv_digest: str
+    key: str = field(repr=False)  # the engine's own, for this process
+    engine: str  # for people
+    command: tuple[str, ...]  # argv, secrets masked
+    options: InstanceOptions  # as they were when it began
+    given_digest: str  # of what people gave for its command: options and settings
+    log_start: int  # where its part of the log begins

@@ -21,6 +21,8 @@ class FailureClass(StrEnum):
     CRASHED = "crashed"  # by a signal of its own making
     START_TIMED_OUT = "start_timed_out"
     UNRESPONSIVE = "unresponsive"
+    UNPROVED = "unproved"  # found after a restart of llamactl, but not what the ledger says
+    STORE = "store_unavailable"  # what can't be written down is not started
     UNKNOWN = "unknown"
 
 
@@ -37,6 +39,7 @@ class ExitReport:
     signal: int | None = None
     advice: str = ""
     log_tail: tuple[str, ...] = ()
+    unseen: bool = False  # it ran, and nobody who could tell saw how it ended
 
     @property
     def summary(self) -> str:
@@ -46,7 +49,7 @@ class ExitReport:
         elif self.code is not None:
             how = f"exited with code {self.code}"
         else:
-            how = "did not start"
+            how = "ended unseen" if self.unseen else "did not start"
         advice = f": {self.advice}" if self.advice else ""
         return f"the engine {how} ({self.failure}){advice}"
 

@@ -93,12 +93,6 @@ class Policies:
     idle_timeout: float  # seconds, 0 = never
 
 
-def same_command(one: InstanceOptions, other: InstanceOptions) -> bool:
-    """Would both be run by the same command in the same environment?"""
-    names = ("backend_options", "environment", "command_override")
-    return all(getattr(one, name) == getattr(other, name) for name in names)
-
-
 T = TypeVar("T")
 
 

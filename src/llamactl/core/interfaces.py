@@ -9,7 +9,7 @@ from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance
 from llamactl.core.keys import ApiKey, Caller
-from llamactl.core.lifecycle import Event, Lifecycle
+from llamactl.core.lifecycle import Event, Lifecycle, State
 from llamactl.core.memory import Need, Usage
 from llamactl.core.routes import ReadyInstance
 
@@ -130,6 +130,19 @@ class Unit(Protocol):
 
     def redefine(self, instance: Instance) -> bool:
         """Use this definition from the next start on; True if the command would change."""
+        ...
+
+    @property
+    def is_current(self) -> bool:
+        """Was its process, if there is one, begun by what people give for it now?"""
+        ...
+
+    def find(self, record: ProcessRecord, before: State) -> bool:
+        """Take the recorded process over, if it is provably that one and alive.
+
+        `before`: the state in which the instance was lost. It is watched once its lifecycle
+        has it adopted.
+        """
         ...
 
     def kill(self) -> None:

@@ -91,7 +91,11 @@ class Watched:
 class BecameReady(Watched): ...
 
 
-class StartTimedOut(Watched): ...
+@dataclass(frozen=True, slots=True)
+class StartGivenUp(Watched):
+    """It is not ready in time, or it is not what it was taken for."""
+
+    cause: str = ""
 
 
 class BecameUnhealthy(Watched):
@@ -133,12 +137,15 @@ class Exited(ProcessFact):
     report: ExitReport | None = None
 
 
-class NodeLost(ProcessFact): ...
+@dataclass(frozen=True, slots=True)
+class NodeLost(ProcessFact):
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeFound(ProcessFact):
     alive: bool
+    cause: str = ""
 
 
 Command = (
@@ -151,7 +158,7 @@ Command = (
 )
 Fact = (
     BecameReady
-    | StartTimedOut
+    | StartGivenUp
     | BecameUnhealthy
     | IdleElapsed
     | Drained
@@ -174,7 +181,14 @@ class Terminate:
     generation: int
 
 
-Effect = Spawn | Terminate
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Watch the process that was found, as if it had been spawned just now."""
+
+    generation: int
+
+
+Effect = Spawn | Terminate | Adopt
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +232,7 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
         EvictionWithdrawn: (S.STARTING,),
         HaltRequested: (S.STOPPING,),
         BecameReady: (S.READY,),
-        StartTimedOut: (S.STOPPING,),
+        StartGivenUp: (S.STOPPING,),
         Exited: _ENDED,
         NodeLost: (S.LOST,),
     },
@@ -316,7 +330,7 @@ def _decide(now: Lifecycle, event: Event) -> Step:
             return _obey(now, event)
         case BecameReady():
             return _enter(replace(now, proven=True), S.READY), ()
-        case StartTimedOut() | BecameUnhealthy() | Drained():
+        case StartGivenUp() | BecameUnhealthy() | Drained():
             return _end(now)
         case IdleElapsed():
             return _leave(replace(now, desired=Desired.STOPPED), AfterExit.REST)
@@ -384,7 +398,7 @@ def _leave(now: Lifecycle, then: AfterExit, *, force: bool = False, evicts: bool
             return _enter(after, S.DRAINING), ()
         case S.DRAINING if after.evicted != now.evicted:  # another limit holds for it now
             return _enter(after, S.DRAINING), ()
-        case S.DRAINING | S.STOPPING:
+        case S.DRAINING | S.STOPPING | S.LOST:
             return after, ()
         case _:
             return now, ()
@@ -413,10 +427,16 @@ def _reached(now: Lifecycle, fact: NodeLost | NodeFound) -> Step:
         return _enter(now, S.LOST), ()
     if not fact.alive:  # whoever wants it running asks for a start; admission has a say in that
         return _enter(replace(now, generation=now.generation + 1), S.STOPPED), ()
-    if now.desired is Desired.RUNNING:
-        return _enter(replace(now, after_exit=AfterExit.JUDGE), S.STARTING), ()
-    leaving = replace(now, after_exit=AfterExit.REST, evicted=False)
-    return (_enter(leaving, S.DRAINING), ()) if now.proven else _end(leaving)
+    adopt = (Adopt(now.generation),)
+    wanted, restarts = now.desired is Desired.RUNNING, now.after_exit is AfterExit.SPAWN
+    if wanted and not restarts:
+        return _enter(replace(now, after_exit=AfterExit.JUDGE), S.STARTING), adopt
+    then = AfterExit.SPAWN if wanted else AfterExit.REST  # what was under way goes on
+    leaving = replace(now, after_exit=then, evicted=False)
+    if now.proven:
+        return _enter(leaving, S.DRAINING), adopt
+    after, effects = _end(leaving)
+    return after, (*adopt, *effects)
 
 
 def _end(now: Lifecycle) -> Step:

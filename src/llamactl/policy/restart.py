@@ -53,6 +53,8 @@ def after_exit(
     asked for it is waiting for the answer. Two of its causes are tried once more: a lost race
     for the port on another one, a lack of memory after others have made room.
     """
+    if failure is FailureClass.STORE:  # no fault of the engine's
+        return Verdict(max(rules.restart_delay, SHORTEST_S) if proven else None, restarts)
     count = 0 if uptime >= HEALTHY_S else restarts
     if not proven:
         again = _ONCE_MORE.get(failure) if restarts == 0 else None

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib.metadata import PackageNotFoundError, version
 
+import orjson
+
 from llamactl.backends import Backend
 from llamactl.config import BackendSettings
 from llamactl.core.errors import EngineMissing
-from llamactl.core.instance import MASK, Instance, is_secret
+from llamactl.core.instance import MASK, Instance, InstanceOptions, is_secret
 from llamactl.runtime.ports import LOOPBACK
 
 BUILT_IN = (sys.executable, "-m", "llamactl.engine")
@@ -96,6 +98,15 @@ def masked_argv(argv: Sequence[str]) -> list[str]:
         shown.append(MASK if hide and not is_flag else word)
         hide = is_flag and is_secret(word)
     return shown
+
+
+def given_digest(settings: BackendSettings, options: InstanceOptions) -> str:
+    """Of all that people gave for a command: only what changes this needs another process."""
+    given = [
+        settings.command, settings.args, settings.environment,
+        options.backend_options, options.environment, options.command_override,
+    ]  # fmt: skip
+    return hashlib.sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def argv_digest(argv: Sequence[str]) -> str:

@@ -6,41 +6,66 @@ import asyncio
 import signal
 import time
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from llamactl.backends import Backend
 from llamactl.backends.base import classify
+from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Instance
 from llamactl.core.memory import Usage
 from llamactl.runtime.logs import InstanceLog
 from llamactl.runtime.ports import listens_on
-from llamactl.runtime.probe import is_healthy, until_ready
-from llamactl.runtime.process import Ended, Process
+from llamactl.runtime.probe import is_healthy, refuses_others, until_ready
+from llamactl.runtime.process import Ended
 from llamactl.runtime.usage import usage
 
 _SEARCHED = 200  # lines of the log, for the cause of an exit
 
 
+class EngineProcess(Protocol):
+    """A process group: one that we spawned, or one that we found."""
+
+    pid: int
+    exited: asyncio.Future[Ended]
+
+    def signal(self, number: int) -> None: ...
+
+
 @dataclass(slots=True, eq=False)
 class Life:
     instance: Instance  # as it was defined when this began
-    process: Process
+    process: EngineProcess
     backend: Backend
-    port: int
-    key: str  # the engine's own, for this process
-    log_start: int  # where its part of the log begins
+    record: ProcessRecord  # what the ledger says of it
+    found: bool = False  # an earlier llamactl began it
+    served: bool = False  # it was in service before it was found
     ready_at: float | None = None  # monotonic seconds
     ended_for: tuple[FailureClass, str] | None = None  # why we end it, and advice
+
+    @property
+    def port(self) -> int:
+        return self.record.port
+
+    @property
+    def key(self) -> str:
+        return self.record.key
 
     @property
     def uptime(self) -> float:
         """Seconds in service."""
         return 0.0 if self.ready_at is None else time.monotonic() - self.ready_at
 
-    async def until_ready(self) -> None:
-        path, pid = self.backend.health_path, self.process.pid
-        await until_ready(self.port, path, self.key, lambda: listens_on(self.port, pid))
+    async def until_ready(self) -> str:
+        """Return "" once it serves, or why it is not what the ledger says."""
+        await until_ready(self.port, self.backend.health_path, self.key, self._listens)
+        if self.found and not await refuses_others(self.port, self.backend.guarded_path, self.key):
+            return "it does not know its key, or takes any: what answers can't be proved to be it"
         self.ready_at = time.monotonic()
+        return ""
+
+    def _listens(self) -> bool:
+        return listens_on(self.port, self.process.pid)
 
     async def is_healthy(self, seconds: float) -> bool:
         return await is_healthy(self.port, self.backend.health_path, self.key, seconds)
@@ -53,19 +78,34 @@ class Life:
 
     async def terminate(self, grace: float) -> bool:
         """Ask the group to end; kill it after the grace, and return True."""
-        self.process.signal(signal.SIGTERM)
-        done, _ = await asyncio.wait([self.process.exited], timeout=grace)
-        if not done:
-            self.process.signal(signal.SIGKILL)
-        return not done
+        return await end(self.process, grace)
 
     def report(self, ended: Ended, log: InstanceLog, *, oom_struck: bool) -> ExitReport:
         """`oom_struck`: the kernel's OOM killer ended somebody of late."""
-        tail = log.lines_since(self.log_start, _SEARCHED)
-        killed = oom_struck and ended.signal == signal.SIGKILL
-        report = classify(self.backend, ended.code, ended.signal, tail, oom_killed=killed)
+        report = report_of(self.backend, self.record, ended, log, oom_struck=oom_struck)
         late = self.ended_for is not None and self.ended_for[0] is FailureClass.START_TIMED_OUT
         if self.ended_for is None or (late and self.ready_at is not None):
             return report
         failure, advice = self.ended_for
         return replace(report, failure=failure, advice=advice)
+
+
+async def end(process: EngineProcess, grace: float) -> bool:
+    """Ask a group to end; kill it after the grace, and return True. Returns when it is over."""
+    process.signal(signal.SIGTERM)
+    done, _ = await asyncio.wait([process.exited], timeout=grace)
+    if not done:
+        process.signal(signal.SIGKILL)
+        await asyncio.wait([process.exited])
+    return not done
+
+
+def report_of(
+    backend: Backend, record: ProcessRecord, ended: Ended, log: InstanceLog, *, oom_struck: bool
+) -> ExitReport:
+    """The cause of an end, from its status and what the log says since it began."""
+    tail = log.lines_since(record.log_start, _SEARCHED)
+    unseen = ended == Ended(None, None)
+    killed = oom_struck and (unseen or ended.signal == signal.SIGKILL)
+    report = classify(backend, ended.code, ended.signal, tail, oom_killed=killed)
+    return replace(report, unseen=unseen)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import resource
-import signal
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 
 from llamactl.backends import BACKENDS, Backend
 from llamactl.config import BackendSettings, Settings
@@ -18,9 +15,10 @@ from llamactl.core.instance import Instance
 from llamactl.core.interfaces import Leases, UnitOwner
 from llamactl.core.lifecycle import Lifecycle
 from llamactl.runtime import ports
+from llamactl.runtime.adopted import adopt
 from llamactl.runtime.journal import Journal
+from llamactl.runtime.life import end
 from llamactl.runtime.oom import OomCounter
-from llamactl.runtime.process import boot_id, start_time
 from llamactl.runtime.unit import LocalUnit
 
 
@@ -71,6 +69,10 @@ class LocalMachine:
         if port == self.settings.server.port or owner not in (None, instance.id):
             raise Conflict(f"port {port} is taken by llamactl or another instance")
 
+    def keep_port(self, instance: Instance, port: int) -> None:
+        """It has this one already."""
+        self._reserved[instance.id] = port
+
     def reserve(self, instance: Instance) -> None:
         """Keep the port that its definition names from others, from now on."""
         port = instance.options.backend_options.get("port")
@@ -97,37 +99,7 @@ class LocalMachine:
 
     async def end_ours(self, records: Sequence[ProcessRecord]) -> Sequence[ProcessRecord]:
         """End what pid, kernel start time and boot id prove to be ours; touch nothing else."""
-        boot = boot_id()
-        ours = [r for r in records if boot and r.boot_id == boot and _is_alive(r)]
-        for record in ours:
-            with suppress(ProcessLookupError):
-                os.killpg(record.pid, signal.SIGTERM)
-        await asyncio.gather(*(self._until_gone(record) for record in ours))
-        return ours
-
-    async def _until_gone(self, record: ProcessRecord) -> None:
-        with suppress(ProcessLookupError, OSError):
-            fd = os.pidfd_open(record.pid)
-            try:
-                await _readable(fd, self.settings.instances.stop_timeout)
-                if _is_alive(record):
-                    os.killpg(record.pid, signal.SIGKILL)
-                    await _readable(fd, self.settings.instances.stop_timeout)
-            finally:
-                os.close(fd)
-
-
-def _is_alive(record: ProcessRecord) -> bool:
-    return record.start_time != 0 and start_time(record.pid) == record.start_time
-
-
-async def _readable(fd: int, seconds: float) -> None:
-    loop = asyncio.get_running_loop()
-    gone = asyncio.Event()
-    loop.add_reader(fd, gone.set)
-    try:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await gone.wait()
-    finally:
-        loop.remove_reader(fd)
+        grace = self.settings.instances.stop_timeout
+        found = [(record, process) for record in records if (process := adopt(record))]
+        await asyncio.gather(*(end(process, grace) for _, process in found))
+        return [record for record, _ in found]

@@ -4,30 +4,59 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
+import socket
 import time
 from collections.abc import Callable
 
 _FIRST_S = 0.002
 _LONGEST_S = 0.25
 _ANSWER_S = 5.0
+_OK, _REFUSED = 200, (401, 403)
 _SHARE = 0.05  # a pause is at most this share of the time already waited
 
 
 async def until_ready(port: int, path: str, key: str, is_ours: Callable[[], bool]) -> None:
     """Return once 127.0.0.1:port answers 200 on `path`, from a process of ours.
 
-    Asks from 2 ms on, ever more rarely.
+    Asks from 2 ms on, ever more rarely. Who is not ours does not get the key.
     """
     began = time.monotonic()
+    ours = False
     while True:
-        if await is_healthy(port, path, key, _ANSWER_S) and is_ours():
+        ours = ours or (await _is_taken(port) and is_ours())
+        if ours and await is_healthy(port, path, key, _ANSWER_S):
             return
         waited = time.monotonic() - began
         await asyncio.sleep(min(max(_FIRST_S, waited * _SHARE), _LONGEST_S))
 
 
+async def _is_taken(port: int) -> bool:
+    """Cheaper than to ask whose it is, as long as nobody has it."""
+    with socket.socket() as asker:
+        asker.setblocking(False)
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                await asyncio.get_running_loop().sock_connect(asker, ("127.0.0.1", port))
+        except (OSError, TimeoutError):
+            return False
+    return True
+
+
 async def is_healthy(port: int, path: str, key: str, seconds: float) -> bool:
     """Does it answer 200 within that time?"""
+    return await _status(port, path, key, seconds) == _OK
+
+
+async def refuses_others(port: int, path: str, key: str) -> bool:
+    """Does it refuse a wrong key, and take the right one?"""
+    stranger = await _status(port, path, secrets.token_urlsafe(32), _ANSWER_S)
+    friend = await _status(port, path, key, _ANSWER_S)
+    return stranger in _REFUSED and friend != 0 and friend not in _REFUSED
+
+
+async def _status(port: int, path: str, key: str, seconds: float) -> int:
+    """Of its answer; 0 if there is none in time."""
     request = (
         f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
         f"Authorization: Bearer {key}\r\nConnection: close\r\n\r\n"
@@ -43,5 +72,6 @@ async def is_healthy(port: int, path: str, key: str, seconds: float) -> bool:
                 with contextlib.suppress(OSError):
                     await writer.wait_closed()
     except (OSError, TimeoutError, ValueError):
-        return False
-    return status.split(b" ", 2)[1:2] == [b"200"]
+        return 0
+    code = status.split(b" ", 2)[1:2]
+    return int(code[0]) if code and code[0].isdigit() else 0

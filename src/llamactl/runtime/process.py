@@ -15,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+_DEAD = ("Z", "X")
+
 # $1 is the soft limit of open files to go back to; the rest is the engine's argv.
 _GATE = 'read -r go || exit 125; ulimit -Sn "$1" 2>/dev/null; shift; exec "$@" </dev/null'
 
@@ -23,6 +25,12 @@ _GATE = 'read -r go || exit 125; ulimit -Sn "$1" 2>/dev/null; shift; exec "$@" <
 class Ended:
     code: int | None
     signal: int | None
+
+    @classmethod
+    def of(cls, status: int) -> Ended:
+        """From a status as `wait` tells it."""
+        code = os.waitstatus_to_exitcode(status)
+        return cls(code, None) if code >= 0 else cls(None, -code)
 
 
 class Process:
@@ -92,16 +100,24 @@ class Process:
 
 
 def start_time(pid: int) -> int:
-    """Clock ticks since boot at which the process started; 0 if it is gone.
+    """Clock ticks since boot at which the process started; 0 if it is gone."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields and fields[0] not in _DEAD else 0
 
-    Field 22 of https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
-    """
+
+def exit_of_zombie(pid: int) -> Ended | None:
+    """How a process ended that nobody has reaped yet."""
+    fields = _stat(pid)
+    return Ended.of(int(fields[49])) if fields and fields[0] == "Z" else None
+
+
+def _stat(pid: int) -> list[str]:
+    """From field 3 on, the state: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html"""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return 0
-    fields = stat.rpartition(")")[2].split()
-    return 0 if fields[0] in ("Z", "X") else int(fields[19])
+        return []
+    return stat.rpartition(")")[2].split()
 
 
 def boot_id() -> str:

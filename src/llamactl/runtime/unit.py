@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import secrets
 import signal
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llamactl.core import lifecycle as lc
-from llamactl.core.errors import LlamactlError
+from llamactl.core.errors import LlamactlError, StoreUnavailable
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
-from llamactl.core.instance import Instance, policies, same_command
+from llamactl.core.instance import Instance, policies
 from llamactl.core.interfaces import UnitOwner
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import logger
 from llamactl.policy.restart import RestartRules, after_exit
-from llamactl.runtime.command import (
-    argv_digest,
-    argv_of,
-    environment_of,
-    find_engine,
-    masked_argv,
-)
+from llamactl.runtime.adopted import adopt
+from llamactl.runtime.command import given_digest
 from llamactl.runtime.health import HealthRules, until_unhealthy
-from llamactl.runtime.life import Life
+from llamactl.runtime.launch import launch
+from llamactl.runtime.life import Life, report_of
 from llamactl.runtime.logs import InstanceLog
 from llamactl.runtime.ports import LOOPBACK
-from llamactl.runtime.process import Ended, Process, boot_id
+from llamactl.runtime.process import Ended
 from llamactl.runtime.runner import LifecycleRunner, Watch
 
 if TYPE_CHECKING:
@@ -90,8 +85,15 @@ class LocalUnit:
 
     def redefine(self, instance: Instance) -> bool:
         self._machine.reserve(instance)
-        before, self._instance = self._instance, instance
-        return not same_command(before.options, instance.options)
+        before, self._instance = self._given(), instance
+        return before != self._given()
+
+    @property
+    def is_current(self) -> bool:
+        return self._life is None or self._life.record.given_digest == self._given()
+
+    def _given(self) -> str:
+        return given_digest(self._machine.backend(self._instance)[1], self._instance.options)
 
     def kill(self) -> None:
         if (life := self._life) is not None:
@@ -107,6 +109,8 @@ class LocalUnit:
         match effect:
             case lc.Spawn(generation=generation):
                 return await self._spawn(generation)
+            case lc.Adopt(generation=generation):
+                return await self._adopt(generation)
             case lc.Terminate(generation=generation):
                 await self._terminate(generation)
                 return None
@@ -127,52 +131,54 @@ class LocalUnit:
             case _:
                 return []
 
-    async def _spawn(self, generation: int) -> lc.Event | None:
-        try:
-            life = await self._launch(generation)
-        except (LlamactlError, OSError) as exc:
-            report = ExitReport(FailureClass.COMMAND_MISSING, advice=str(exc))
-            self.last_exit = report
-            return lc.Exited(generation, None, 0, report)
-        ended = await life.process.exited
-        return await self._bury(generation, life, ended)
-
-    async def _launch(self, generation: int) -> Life:
+    async def _spawn(self, generation: int) -> lc.Event:
+        machine, instance = self._machine, self._instance
         self._launched.clear()
-        instance, machine = self._instance, self._machine
-        backend, settings = machine.backend(instance)
-        self.port = machine.port_for(instance, other_than=self._avoid_port)
-        key = secrets.token_urlsafe(32)
-        engine = find_engine(settings, instance.options.command_override)
-        argv = argv_of(backend, engine, settings, instance, self.port)
-        env = environment_of(backend, settings, instance, key, machine.environ)
-        self.engine, self.argv = engine.label, masked_argv(argv)
         machine.oom.look()
-        clock = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        fd = self.log.open(f"--- {clock} start {generation}: {' '.join(self.argv)}")
         try:
-            log_start = self.log.size()
-            process = Process.spawn_held(argv, env, fd, machine.soft_files)
-        finally:
-            os.close(fd)
-        life = self._life = Life(instance, process, backend, self.port, key, log_start)
-        entry = ProcessRecord(
-            instance.id, generation, process.pid, process.start_time, boot_id(), self.port,
-            argv_digest(argv),
-        )  # fmt: skip
-        try:
-            await machine.journal.enter_process(entry)
-        except BaseException:
-            process.signal(signal.SIGKILL)  # what the ledger does not know must not run
-            await process.exited
-            self._life = None
-            raise
-        if self.runner.now.state is State.STARTING:
-            process.release()
-        else:  # stopped meanwhile
-            process.signal(signal.SIGKILL)
+            self.port = machine.port_for(instance, other_than=self._avoid_port)
+            life = await launch(
+                machine, instance, generation, self.log,
+                port=self.port,
+                is_wanted=lambda: self.runner.now.state is State.STARTING,
+            )  # fmt: skip
+        except (LlamactlError, OSError) as exc:
+            return self._stillborn(generation, exc)
+        self._begin(life)
+        return await self._bury(generation, life, await life.process.exited)
+
+    def _stillborn(self, generation: int, exc: Exception) -> lc.Event:
+        away = isinstance(exc, StoreUnavailable)
+        failure = FailureClass.STORE if away else FailureClass.COMMAND_MISSING
+        self.last_exit = ExitReport(failure, advice=str(exc))
+        return self._exited(generation, self.last_exit, uptime=0.0)
+
+    def _begin(self, life: Life) -> None:
+        self._life = life
+        self.port, self.engine = life.port, life.record.engine
+        self.argv = life.record.command
         self._launched.set()
-        return life
+
+    def find(self, record: ProcessRecord, before: State) -> bool:
+        """Take the recorded process over, if it is provably that one; it is watched from `Adopt`
+        on. `before`: the state in which it was lost."""
+        backend, _ = self._machine.backend(self._instance)
+        self._machine.keep_port(self._instance, record.port)
+        process = adopt(record)
+        if process is None:
+            unseen = Ended(None, None)
+            self.last_exit = report_of(backend, record, unseen, self.log, oom_struck=False)
+            return False
+        served = before in (State.READY, State.DRAINING)
+        launched = replace(self._instance, options=record.options)
+        self._begin(Life(launched, process, backend, record, found=True, served=served))
+        return True
+
+    async def _adopt(self, generation: int) -> lc.Event | None:
+        life = self._life
+        if life is None or not life.found:
+            return None
+        return await self._bury(generation, life, await life.process.exited)
 
     async def _bury(self, generation: int, life: Life, ended: Ended) -> lc.Event:
         now, machine = self.runner.now, self._machine
@@ -181,19 +187,23 @@ class LocalUnit:
         self._life = None
         asked = now.after_exit is not lc.AfterExit.JUDGE
         self.last_exit = None if asked else report
+        try:
+            await machine.journal.forget_process(self._instance.id)
+        except LlamactlError as exc:  # the next start's entry replaces it
+            log.warning("process_not_forgotten", name=self._instance.name, reason=exc.message)
+        return self._exited(generation, report, life.uptime)
+
+    def _exited(self, generation: int, report: ExitReport, uptime: float) -> lc.Event:
+        now = self.runner.now
         wanted = policies(self._instance.options, self._machine.settings.instances.defaults)
         verdict = after_exit(
             report.failure,
             RestartRules(wanted.auto_restart, wanted.max_restarts, wanted.restart_delay),
             proven=now.proven,
-            uptime=life.uptime,
+            uptime=uptime,
             restarts=now.restarts,
             chance=random.random(),
         )
-        try:
-            await machine.journal.forget_process(self._instance.id)
-        except LlamactlError as exc:  # the next start's entry replaces it
-            log.warning("process_not_forgotten", name=self._instance.name, reason=exc.message)
         return lc.Exited(generation, verdict.retry_in, verdict.restarts, report)
 
     async def _terminate(self, generation: int) -> None:
@@ -206,19 +216,24 @@ class LocalUnit:
 
     async def _until_ready(self, now: Lifecycle) -> lc.Event:
         await self._launched.wait()
-        if self._life is None:  # it died at once; its exit is on the way
+        life = self._life
+        if life is None:  # it died at once; its exit is on the way
             return await asyncio.Future()
-        await self._life.until_ready()
-        return lc.BecameReady(now.epoch)
+        if not (why := await life.until_ready()):
+            return lc.BecameReady(now.epoch)
+        log.warning("process_not_proved", name=self._instance.name, reason=why)
+        life.ended_for = (FailureClass.UNPROVED, why)
+        return lc.StartGivenUp(now.epoch, why)
 
     async def _until_late(self, now: Lifecycle) -> lc.Event:
-        await asyncio.sleep(self._machine.settings.instances.start_timeout)
+        limits, life = self._machine.settings.instances, self._life
+        served = life is not None and life.served  # it needs no time to load
+        name = "unhealthy_after" if served else "start_timeout"
+        await asyncio.sleep(getattr(limits, name))
+        why = f"it was not ready within instances.{name}; raise it or see the log"
         if self._life is not None:
-            self._life.ended_for = (
-                FailureClass.START_TIMED_OUT,
-                "it was not ready within instances.start_timeout; raise it or see the log",
-            )
-        return lc.StartTimedOut(now.epoch)
+            self._life.ended_for = (FailureClass.START_TIMED_OUT, why)
+        return lc.StartGivenUp(now.epoch, why)
 
     async def _until_unhealthy(self, now: Lifecycle) -> lc.Event:
         limits, machine, life = self._machine.settings.instances, self._machine, self._life

@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from llamactl.core.errors import StoreUnavailable
+from llamactl.store import schema
+from llamactl.store.tables import ownership
 
-HEAD = "0002"  # the newest migration; a test compares it with the scripts
 T = TypeVar("T")
 
 
@@ -30,35 +30,64 @@ class Database:
         )
         self._sqlite = self._engine.dialect.name == "sqlite"
         self._thread = ThreadPoolExecutor(1, "store")
+        self._epoch = 0  # ours; whoever comes after us has a higher one
+        self.fault = ""  # why it does not answer now
         if self._sqlite:
             sa.event.listen(self._engine, "connect", _prepare)
+            sa.event.listen(self._engine, "begin", _begin)
+
+    def __repr__(self) -> str:
+        return f"<Database {self._engine.url!r} epoch {self._epoch} {self.fault}>"
 
     async def open(self) -> None:
-        """Connect, and apply migrations that are due. Raises StoreUnavailable."""
-        await self._call(self._migrate)
+        """Connect, check, and apply migrations that are due.
+
+        Raises StoreUnavailable for a store that is damaged, newer than this program, or away.
+        """
+        await self._call(lambda: schema.prepare(self._engine))
+
+    async def take(self) -> None:
+        """Be its only writer from now on: whoever was that before us is refused."""
+
+        def change(c: sa.Connection) -> int:
+            c.execute(sa.update(ownership).values(epoch=ownership.c.epoch + 1))
+            return int(c.execute(sa.select(ownership.c.epoch)).scalar_one())
+
+        self._epoch = await self._call(lambda: self._transact(change, writes=True))
 
     async def close(self) -> None:
         await self._call(self._engine.dispose)
         self._thread.shutdown()
 
     async def read(self, query: Callable[[sa.Connection], T]) -> T:
-        return await self._call(lambda: self._transact(query, durable=False))
+        return await self._call(lambda: self._transact(query))
 
     async def write(self, change: Callable[[sa.Connection], T], *, durable: bool = True) -> T:
         """Run one transaction; with `durable` it is on disk when this returns."""
-        return await self._call(lambda: self._transact(change, durable=durable))
+
+        def fenced(c: sa.Connection) -> T:
+            owner = c.execute(sa.select(ownership.c.epoch).with_for_update(read=True)).scalar()
+            if owner != self._epoch:
+                raise StoreUnavailable("another llamactl has taken this store over")
+            return change(c)
+
+        return await self._call(lambda: self._transact(fenced, writes=True, durable=durable))
 
     async def _call(self, work: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._thread, work)
-        except SQLAlchemyError as exc:
-            reason = str(getattr(exc, "orig", None) or exc)
-            raise StoreUnavailable(f"the store did not answer: {reason}") from exc
+            result = await loop.run_in_executor(self._thread, work)
+        except (SQLAlchemyError, OSError) as exc:
+            self.fault = str(getattr(exc, "orig", None) or exc)
+            raise StoreUnavailable(f"the store did not answer: {self.fault}") from exc
+        self.fault = ""
+        return result
 
-    def _transact(self, work: Callable[[sa.Connection], T], *, durable: bool) -> T:
-        with self._engine.connect() as connection:
-            if self._sqlite:
+    def _transact(
+        self, work: Callable[[sa.Connection], T], *, writes: bool = False, durable: bool = True
+    ) -> T:
+        with self._engine.connect().execution_options(llamactl_writes=writes) as connection:
+            if self._sqlite and writes:
                 level = "FULL" if durable else "NORMAL"
                 raw = connection.connection.dbapi_connection
                 assert raw is not None
@@ -66,29 +95,18 @@ class Database:
             with connection.begin():
                 return work(connection)
 
-    def _migrate(self) -> None:
-        with self._engine.connect() as connection:
-            has = sa.inspect(connection).has_table("alembic_version")
-            query = sa.text("SELECT version_num FROM alembic_version")
-            version = connection.execute(query).scalar() if has else None
-        if version != HEAD:
-            self._upgrade()
-
-    def _upgrade(self) -> None:
-        from alembic import command
-        from alembic.config import Config
-
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with self._engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-
 
 def _driver_options(url: str) -> dict[str, Any]:
     return {"connect_args": {"check_same_thread": False}} if url.startswith("sqlite") else {}
 
 
 def _prepare(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # `_begin` does it: the driver's own leaves out DDL
     for pragma in ("journal_mode=WAL", "foreign_keys=ON", "busy_timeout=5000"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: sa.Connection) -> None:
+    """https://docs.sqlalchemy.org/en/20/dialects/sqlite.html#pysqlite-serializable"""
+    reads = connection.get_execution_options().get("llamactl_writes") is False
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

@@ -12,11 +12,12 @@ import sqlalchemy as sa
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Instance, InstanceOptions, name_key
-from llamactl.core.lifecycle import Desired, Lifecycle, State
+from llamactl.core.lifecycle import AfterExit, Desired, Lifecycle, State
 from llamactl.store.database import Database
 from llamactl.store.tables import instance_events, instances, processes
 
 _TRIM_EVERY = 50  # rows
+_LIFECYCLE = ("state", "desired", "generation", "epoch", "after_exit", "restarts", "proven")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +40,11 @@ class SqlInstanceStore:
         return await self._database.read(query)
 
     async def add(self, instance: Instance) -> None:
-        now = Lifecycle()
         values = {
             **_definition(instance),
+            **_lifecycle(Lifecycle()),
             "id": instance.id,
             "created": instance.created,
-            "state": now.state,
-            "desired": now.desired,
-            "generation": now.generation,
-            "epoch": now.epoch,
         }
         await self._database.write(lambda c: c.execute(sa.insert(instances).values(values)))
 
@@ -74,10 +71,7 @@ class SqlInstanceStore:
                 sa.update(instances)
                 .where(instances.c.id == event.instance_id)
                 .values(
-                    state=now.state,
-                    desired=now.desired,
-                    generation=now.generation,
-                    epoch=now.epoch,
+                    **_lifecycle(now),
                     last_exit=None if last_exit is None else orjson.dumps(last_exit).decode(),
                 )
             )
@@ -133,17 +127,33 @@ class SqlInstanceStore:
     async def enter_process(self, record: ProcessRecord) -> None:
         def change(c: sa.Connection) -> None:
             c.execute(sa.delete(processes).where(processes.c.instance_id == record.instance_id))
-            c.execute(sa.insert(processes).values(asdict(record)))
+            c.execute(sa.insert(processes).values(_entry(record)))
 
         await self._database.write(change, durable=False)
 
     async def processes(self) -> Sequence[ProcessRecord]:
         rows = await self._database.read(lambda c: c.execute(sa.select(processes)).mappings().all())
-        return [ProcessRecord(**row) for row in rows]
+        return [_record(row) for row in rows]
 
     async def forget_process(self, instance_id: str) -> None:
         gone = sa.delete(processes).where(processes.c.instance_id == instance_id)
         await self._database.write(lambda c: c.execute(gone), durable=False)
+
+
+def _entry(record: ProcessRecord) -> dict[str, object]:
+    texts = {name: orjson.dumps(getattr(record, name)).decode() for name in ("command", "options")}
+    return {**asdict(record), **texts}
+
+
+def _record(row: sa.RowMapping) -> ProcessRecord:
+    values = dict(row)
+    values["command"] = tuple(orjson.loads(values["command"]))
+    values["options"] = InstanceOptions(**orjson.loads(values["options"]))
+    return ProcessRecord(**values)
+
+
+def _lifecycle(now: Lifecycle) -> dict[str, object]:
+    return {name: getattr(now, name) for name in _LIFECYCLE}
 
 
 def _definition(instance: Instance) -> dict[str, object]:
@@ -163,6 +173,9 @@ def _stored(row: sa.RowMapping) -> Stored:
         desired=Desired(row["desired"]),
         generation=row["generation"],
         epoch=row["epoch"],
+        after_exit=AfterExit(row["after_exit"]),
+        restarts=row["restarts"],
+        proven=row["proven"],
     )
     return Stored(instance, lifecycle, _report(row["last_exit"]))
 
@@ -177,6 +190,7 @@ def _report(text: str | None) -> ExitReport | None:
         signal=value["signal"],
         advice=value["advice"],
         log_tail=tuple(value["log_tail"]),
+        unseen=value.get("unseen", False),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -14,6 +15,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 
 metadata = MetaData()
@@ -33,6 +35,9 @@ instances = Table(
     Column("generation", Integer, nullable=False),
     Column("epoch", Integer, nullable=False),
     Column("last_exit", Text),  # JSON
+    Column("after_exit", String(16), nullable=False, server_default="judge"),
+    Column("restarts", Integer, nullable=False, server_default="0"),
+    Column("proven", Boolean, nullable=False, server_default=false()),
 )
 
 instance_events = Table(
@@ -63,6 +68,20 @@ processes = Table(
     Column("boot_id", String(64), nullable=False),
     Column("port", Integer, nullable=False),
     Column("argv_digest", String(64), nullable=False),
+    Column("key", String(64), nullable=False, server_default=""),
+    Column("engine", Text, nullable=False, server_default=""),
+    Column("command", Text, nullable=False, server_default="[]"),  # JSON
+    Column("options", Text, nullable=False, server_default="{}"),  # JSON
+    Column("given_digest", String(64), nullable=False, server_default=""),
+    Column("log_start", BigInteger, nullable=False, server_default="0"),
+)
+
+# One row: which llamactl may write. Each takes a higher epoch when it opens the store.
+ownership = Table(
+    "ownership",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),
 )
 
 api_keys = Table(

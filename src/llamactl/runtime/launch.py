@@ -1,0 +1,81 @@
+"""Brings an engine up: which command, held back, entered in the ledger, released."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from llamactl.core.events import ProcessRecord
+from llamactl.core.instance import Instance
+from llamactl.runtime.command import (
+    argv_digest,
+    argv_of,
+    environment_of,
+    find_engine,
+    given_digest,
+    masked_argv,
+)
+from llamactl.runtime.life import Life
+from llamactl.runtime.logs import InstanceLog
+from llamactl.runtime.process import Process, boot_id
+
+if TYPE_CHECKING:
+    from llamactl.runtime.local import LocalMachine
+
+
+async def launch(
+    machine: LocalMachine,
+    instance: Instance,
+    generation: int,
+    log: InstanceLog,
+    *,
+    port: int,
+    is_wanted: Callable[[], bool],
+) -> Life:
+    """Spawn an engine; it is let go only when the ledger has it and it is still wanted.
+
+    Raises EngineMissing, StoreUnavailable or OSError with nothing left running.
+    """
+    backend, settings = machine.backend(instance)
+    key = secrets.token_urlsafe(32)
+    engine = find_engine(settings, instance.options.command_override)
+    argv = argv_of(backend, engine, settings, instance, port)
+    env = environment_of(backend, settings, instance, key, machine.environ)
+    command = tuple(masked_argv(argv))
+    clock = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    fd = log.open(f"--- {clock} start {generation}: {' '.join(command)}")
+    try:
+        log_start = log.size()
+        process = Process.spawn_held(argv, env, fd, machine.soft_files)
+    finally:
+        os.close(fd)
+    record = ProcessRecord(
+        instance_id=instance.id,
+        generation=generation,
+        pid=process.pid,
+        start_time=process.start_time,
+        boot_id=boot_id(),
+        port=port,
+        argv_digest=argv_digest(argv),
+        key=key,
+        engine=engine.label,
+        command=command,
+        options=instance.options,
+        given_digest=given_digest(settings, instance.options),
+        log_start=log_start,
+    )
+    try:
+        await machine.journal.enter_process(record)
+    except BaseException:
+        process.signal(signal.SIGKILL)  # what the ledger does not know must not run
+        await process.exited
+        raise
+    if is_wanted():
+        process.release()
+    else:  # stopped meanwhile
+        process.signal(signal.SIGKILL)
+    return Life(instance, process, backend, record)

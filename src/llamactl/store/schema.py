@@ -1,0 +1,54 @@
+"""From any earlier schema to ours, in one transaction; a damaged or newer store is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from llamactl.core.errors import StoreUnavailable
+
+HEAD = "0003"  # the newest migration; a test compares it with the scripts
+
+
+def prepare(engine: sa.Engine) -> None:
+    """Raises StoreUnavailable, or the driver's error."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            check_integrity(connection)
+        version = version_of(connection)
+    if version is not None and version > HEAD:
+        raise StoreUnavailable(
+            f"the store is of a newer llamactl (schema {version}, this one knows {HEAD}); "
+            "use that version, or restore a backup that this one made"
+        )
+    if version != HEAD:
+        _upgrade(engine)
+
+
+def check_integrity(connection: sa.Connection) -> None:
+    """Raises StoreUnavailable for a damaged SQLite file."""
+    said = connection.execute(sa.text("PRAGMA quick_check(1)")).scalar()
+    if said != "ok":
+        raise StoreUnavailable(
+            f"the store is damaged: {said}; restore a backup with `llamactl restore`"
+        )
+
+
+def version_of(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    query = sa.text("SELECT version_num FROM alembic_version")
+    version = connection.execute(query).scalar()
+    return None if version is None else str(version)
+
+
+def _upgrade(engine: sa.Engine) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

@@ -1,0 +1,209 @@
+"""llamactl is killed by SIGKILL: what ran runs on, and is adopted by the next one."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import sys
+from pathlib import Path
+
+from support.fake_engine import begin_stream, create_fake, raw, tell
+from support.ledger import entries
+from support.served import Served, data_folder, is_alive, serve
+
+BASE = "/api/v1/instances"
+
+
+def create(server: Served, name: str, model: Path, **more: object) -> dict[str, object]:
+    answer = server.request("POST", f"{BASE}/{name}", {"model": str(model), **more})
+    assert answer.status_code == 201, answer.text
+    made: dict[str, object] = answer.json()
+    return made
+
+
+def complete(server: Served, name: str) -> None:
+    body = {"model": name, "prompt": "a", "max_tokens": 1}
+    answer = server.request("POST", "/v1/completions", body)
+    assert answer.status_code == 200, answer.text
+
+
+def what(server: Served, name: str) -> list[str]:
+    return [row["event"] for row in server.request("GET", f"{BASE}/{name}/events").json()]
+
+
+def test_ten_times_in_a_row_the_same_processes_serve_on(tmp_path: Path, tiny_model: Path) -> None:
+    data = data_folder(tmp_path, "")
+    names = ["one", "two", "three"]
+    with serve(data) as server:
+        pids = {name: create(server, name, tiny_model, ctx_size=256)["pid"] for name in names}
+        server.kill()
+    for _ in range(10):
+        with serve(data) as server:
+            for name in names:
+                complete(server, name)
+                row = server.until(name, "ready")
+                assert (row["pid"], row["restarts"], row["generation"]) == (pids[name], 0, 1)
+            server.kill()
+    with serve(data) as server:
+        assert what(server, "one")[-3:] == ["NodeLost", "NodeFound", "BecameReady"]
+        assert what(server, "one").count("StartRequested") == 1
+        assert server.request("GET", f"{BASE}/one/logs").text.count("--- ") == 1
+
+    assert not any(is_alive(pid) for pid in pids.values())
+
+
+def test_what_nobody_wants_any_more_is_not_started(tmp_path: Path, tiny_model: Path) -> None:
+    data = data_folder(tmp_path, "")
+    with serve(data) as server:
+        create(server, "unwanted", tiny_model)
+        server.request("POST", f"{BASE}/unwanted/stop?wait=true")
+        key = server.request("POST", "/api/v1/auth/keys", {"name": "k"}).json()["key"]
+        server.kill()
+    with serve(data) as server:
+        assert server.instance("unwanted")["status"] == "stopped"
+        assert server.request("GET", "/v1/models", key=key).status_code == 200
+
+
+def test_a_load_that_was_under_way_goes_on(tmp_path: Path) -> None:
+    data = data_folder(tmp_path, "")
+    with serve(data) as server:
+        create_fake(server, tmp_path, "slow", start=False, model="slow")
+        server.request("POST", f"{BASE}/slow/start")
+        pid = None
+        while pid is None:  # from its spawn on
+            pid = server.instance("slow")["pid"]
+        server.kill()
+    with serve(data) as server:
+        made = server.until("slow", "starting")
+        assert made["pid"] == pid
+        listening = False
+        while not listening:
+            try:
+                tell(made, "loaded")
+                listening = True
+            except (ConnectionError, http.client.HTTPException):
+                pass
+
+        assert server.until("slow", "ready")["pid"] == pid
+
+
+def test_a_stop_that_was_under_way_goes_on(tmp_path: Path) -> None:
+    data = data_folder(tmp_path, "")
+    with serve(data) as server:
+        made = create_fake(server, tmp_path, "busy")
+        with raw(server) as client:
+            begin_stream(server, client, "busy")
+            server.request("POST", f"{BASE}/busy/stop")
+            assert server.until("busy", "draining")
+            server.kill()
+    with serve(data) as server:
+        assert server.until("busy", "stopped")["desired"] == "stopped"
+
+    assert not is_alive(made["pid"])
+
+
+def test_a_restart_that_was_under_way_goes_on(tmp_path: Path) -> None:
+    data = data_folder(tmp_path, "")
+    with serve(data) as server:
+        made = create_fake(server, tmp_path, "busy")
+        with raw(server) as client:
+            begin_stream(server, client, "busy")
+            server.request("POST", f"{BASE}/busy/restart")
+            assert server.until("busy", "draining")
+            server.kill()
+    with serve(data) as server:
+        assert server.until("busy", "ready")["pid"] != made["pid"]
+
+
+def test_an_engine_that_died_meanwhile_is_started_anew(tmp_path: Path, tiny_model: Path) -> None:
+    data = data_folder(tmp_path, "")
+    with serve(data) as server:
+        made = create(server, "fragile", tiny_model)
+        server.kill()
+    os.kill(int(str(made["pid"])), signal.SIGKILL)
+    while is_alive(made["pid"]):
+        pass
+    with serve(data) as server:
+        again = server.until("fragile", "ready")
+
+        assert again["pid"] != made["pid"]
+        assert "NodeFound" in what(server, "fragile")
+
+
+def test_an_adopted_engine_that_dies_is_judged_by_how_it_ended(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    data = data_folder(tmp_path, "")
+    with serve(data) as server:
+        made = create(server, "fragile", tiny_model, restart_delay=0.01)
+        server.kill()
+    with serve(data) as server:
+        server.until("fragile", "ready")
+        os.kill(int(str(made["pid"])), signal.SIGSEGV)
+        while server.instance("fragile")["pid"] in (None, made["pid"]):
+            pass
+        again = server.until("fragile", "ready")
+
+        events = server.request("GET", f"{BASE}/fragile/events").json()
+        exited = next(row for row in events if row["event"] == "Exited")
+        assert exited["details"]["class"] == "crashed"
+        assert exited["details"]["signal"] == signal.SIGSEGV
+        assert again["restarts"] == 1
+
+
+def test_an_adopted_engine_takes_all_that_it_forked_with_it(tmp_path: Path) -> None:
+    data = data_folder(tmp_path, "")
+    with serve(data) as server:
+        command = tmp_path / "forking"
+        engine = Path(__file__).parents[1] / "fake_engine"
+        command.write_text(f'#!/bin/sh\nsleep 1000 &\nexec {sys.executable} {engine} "$@"\n')
+        command.chmod(0o755)
+        body = {"model": "any", "command_override": str(command)}
+        made = server.request("POST", f"{BASE}/parent", body).json()
+        task = Path(f"/proc/{made['pid']}/task/{made['pid']}/children")
+        (child,) = task.read_text().split()
+        server.kill()
+    with serve(data) as server:
+        server.until("parent", "ready")
+        server.request("POST", f"{BASE}/parent/stop?wait=true")
+        while is_alive(child):
+            pass
+
+
+def test_an_instance_that_backed_off_comes_back(tmp_path: Path, tiny_model: Path) -> None:
+    data = data_folder(tmp_path, "")
+    with serve(data) as server:
+        made = create(server, "unlucky", tiny_model, restart_delay=300)
+        os.kill(int(str(made["pid"])), signal.SIGKILL)
+        server.until("unlucky", "backoff")
+        server.kill()
+    with serve(data) as server:
+        server.until("unlucky", "ready")
+
+
+def test_an_engine_that_takes_any_key_is_not_adopted(tmp_path: Path) -> None:
+    data = data_folder(tmp_path, "")
+    with serve(data) as server:
+        made = create_fake(server, tmp_path, "open", model="keyless", restart_delay=0.01)
+        server.kill()
+    with serve(data) as server:
+        while server.instance("open")["pid"] in (None, made["pid"]):
+            pass
+        assert server.until("open", "ready")["restarts"] == 1
+        events = server.request("GET", f"{BASE}/open/events").json()
+
+    given_up = next(row for row in events if row["event"] == "StartGivenUp")
+    assert "can't be proved" in given_up["cause"]
+    assert not is_alive(made["pid"])
+
+
+def test_the_ledger_holds_just_what_runs(tmp_path: Path, tiny_model: Path) -> None:
+    data = data_folder(tmp_path, "")
+    with serve(data) as server:
+        made = create(server, "one", tiny_model)
+        create(server, "two", tiny_model)
+        server.request("POST", f"{BASE}/two/stop?wait=true")
+
+        assert [entry["pid"] for entry in entries(data)] == [made["pid"]]
+    assert entries(data) == []

@@ -1,0 +1,28 @@
+"""The ledger of a data directory, past llamactl."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def store(data_dir: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(data_dir / "llamactl.db")) as connection, connection:
+        connection.row_factory = sqlite3.Row
+        yield connection
+
+
+def entries(data_dir: Path) -> list[dict[str, Any]]:
+    with store(data_dir) as connection:
+        return [dict(row) for row in connection.execute("SELECT * FROM processes")]
+
+
+def change(data_dir: Path, **values: object) -> None:
+    """In all entries."""
+    with store(data_dir) as connection:
+        for name, value in values.items():
+            connection.execute(f"UPDATE processes SET {name} = ?", [value])
