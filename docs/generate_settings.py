@@ -16,7 +16,7 @@ Precedence: defaults < `.env` < YAML file (with `${VAR}` and `${VAR:-default}`) 
 First file found: `LLAMACTL_CONFIG_PATH`, `./llamactl.yaml`, `./config.yaml`,
 `~/.config/llamactl/config.yaml`, `/etc/llamactl/config.yaml`. `llamactl config check` says what is
 wrong, and where. Accepted so that files of the Go llamactl load, and without effect in this
-version: the `vllm`, `mlx` and `docker` sections, `instances.configs_dir`, `instances.logging`,
+version: the `vllm`, `mlx` and `docker` sections, `instances.configs_dir`,
 `instances.timeout_check_interval` and the connection numbers of `database`.
 
 | key | variable | default |

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from llamactl.api import Numbers, Services, build_api
 from llamactl.backends import BACKENDS
-from llamactl.config import Settings
+from llamactl.config import InstanceLogging, Settings
 from llamactl.control import recovery
 from llamactl.control.instances import Instances
 from llamactl.control.keys import Keys
@@ -30,6 +30,8 @@ from llamactl.proxy import EnginePaths, Front, LeaseBook
 from llamactl.runtime import (
     CommandEngineProbe,
     LocalMachine,
+    Rotation,
+    RotationRules,
     busy_slots,
     find_engine,
     scrape,
@@ -136,7 +138,8 @@ class Application:
         self.engine = CommandEngineProbe(settings.backends.llama_cpp)
         self._on_demand = OnDemand(self._registry, self.scheduler, self.memory, settings)
         self.front = self._front()
-        self._flushing: asyncio.Task[None] | None = None
+        self._rotation = Rotation(_rotation_rules(settings.instances.logging))
+        self._chores: list[asyncio.Task[None]] = []
 
     def _front(self) -> Front:
         api = build_api(
@@ -166,6 +169,10 @@ class Application:
             "tasks": len(asyncio.all_tasks()),
         }
 
+    def _logs(self) -> list[Path]:
+        """Those that somebody writes to."""
+        return [member.unit.log.path for member in self._registry if member.unit.pid]
+
     def _publish(self, table: RouteTable) -> None:
         self.front.publish(table)
 
@@ -176,15 +183,16 @@ class Application:
         await self.memory.load()
         members = await recovery.load(self.instances, self._store, self._machine)
         await self.keys.load()
-        self._flushing = asyncio.create_task(self.keys.keep_flushing())
+        chores = (self.keys.keep_flushing(), self._rotation.keep(self._logs))
+        self._chores = [asyncio.create_task(chore) for chore in chores]
         await recovery.settle(self.scheduler, members)
 
     async def stop(self) -> None:
         """Drain and stop all instances, then let go of everything."""
         self.front.relay.unfinished.close()
         await self.instances.halt()
-        if self._flushing is not None:
-            self._flushing.cancel()
+        for chore in self._chores:
+            chore.cancel()
         await self.keys.flush()
         await self.front.close()
         await self._database.close()
@@ -202,6 +210,17 @@ class Application:
         """End every engine at once."""
         for member in self.instances.all():
             member.unit.kill()
+
+
+def _rotation_rules(given: InstanceLogging) -> RotationRules | None:
+    if not given.log_rotation_enabled:
+        return None
+    return RotationRules(
+        given.log_rotation_max_size << 20,
+        given.log_rotation_max_files,
+        given.log_rotation_max_age * 86400,
+        given.log_rotation_compress,
+    )
 
 
 def _limits(settings: Settings, totals_by_gpu: Mapping[str, int]) -> Limits:

@@ -6,6 +6,7 @@ Takes llama-server's flags. A request whose JSON body has a `script` is answered
 - `["event", text]`: a chunk of chunked encoding
 - `["until", name]`: wait until a request to `/signal/NAME` came
 - `["flood", n]`: n bytes, as fast as they are taken
+- `["log", n]`: n numbered lines of 200 bytes to the log, 50 MB a second
 - `["reset"]`: cut the connection with RST
 - `["close"]`: close it
 - `["die"]`: end the process with SIGKILL
@@ -26,6 +27,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 
@@ -61,7 +63,9 @@ async def body_of(reader: asyncio.StreamReader, head: bytes) -> AsyncIterator[by
         yield data
 
 
-async def play(script: list[list[object]], writer: asyncio.StreamWriter) -> bool:
+async def play(  # noqa: C901  a step a branch
+    script: list[list[object]], writer: asyncio.StreamWriter
+) -> bool:
     """False if the connection is over."""
     for step, *values in script:
         if step == "send":
@@ -75,6 +79,8 @@ async def play(script: list[list[object]], writer: asyncio.StreamWriter) -> bool
             for _ in range(int(str(values[0])) >> 16):
                 writer.write(b"x" * (1 << 16))
                 await writer.drain()
+        elif step == "log":
+            await log_lines(int(str(values[0])))
         elif step == "reset":
             raw = writer.get_extra_info("socket")
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -88,6 +94,16 @@ async def play(script: list[list[object]], writer: asyncio.StreamWriter) -> bool
             os.kill(os.getpid(), signal.SIGKILL)
         await writer.drain()
     return True
+
+
+async def log_lines(count: int) -> None:
+    began = time.monotonic()
+    for first in range(0, count, 1000):
+        await asyncio.sleep(began + first * 200 / 50e6 - time.monotonic())
+        lines = [b"line %09d %s\n" % (n, b"." * 184) for n in range(first, first + 1000)]
+        data = memoryview(b"".join(lines))
+        while data:
+            data = data[os.write(1, data) :]
 
 
 async def before_the_body(head: bytes, writer: asyncio.StreamWriter) -> bool:

@@ -155,7 +155,7 @@ def test_a_start_that_fails_is_500_and_says_why(
 
     assert (answer.status, answer.json()["code"]) == (500, "start_failed")
     details = answer.json()["details"]
-    assert details["class"] == failure
+    assert details["class"] == failure, details
     assert details["exit_code"] not in (None, 0)
     assert details["log_tail"]
     assert curl(f"/api/v1/instances/{name}").json()["status"] == "failed"

@@ -81,13 +81,19 @@ def is_alive(pid: object) -> bool:
     return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
 
 
+LLAMACTL = ("-m", "llamactl")
+
+
 def spawn(
-    data_dir: Path, settings: Mapping[str, str] | None = None, args: tuple[str, ...] = ()
+    data_dir: Path,
+    settings: Mapping[str, str] | None = None,
+    args: tuple[str, ...] = (),
+    program: tuple[str, ...] = LLAMACTL,
 ) -> subprocess.Popen[str]:
     env = {k: v for k, v in os.environ.items() if not k.startswith("LLAMACTL_")}
     with (data_dir.parent / f"{data_dir.name}.err").open("a") as errors:
         return subprocess.Popen(
-            [sys.executable, "-m", "llamactl", "serve", "--data-dir", str(data_dir), *args],
+            [sys.executable, *program, "serve", "--data-dir", str(data_dir), *args],
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -98,9 +104,14 @@ def spawn(
 
 @contextmanager
 def serve(
-    data_dir: Path, settings: Mapping[str, str] | None = None, *, port: int = 0
+    data_dir: Path,
+    settings: Mapping[str, str] | None = None,
+    *,
+    port: int = 0,
+    program: tuple[str, ...] = LLAMACTL,
 ) -> Iterator[Served]:
-    process = spawn(data_dir, settings, ("--port", str(port)))
+    """`program`: what Python runs, instead of llamactl as it is."""
+    process = spawn(data_dir, settings, ("--port", str(port)), program)
     assert process.stdout is not None
     try:
         first = process.stdout.readline()
@@ -113,14 +124,13 @@ def serve(
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        killed = process.poll() not in (None, 0)
         try:
             process.wait(30)
         finally:
             process.kill()
             process.wait()
             process.stdout.close()
-        check_story(data_dir, limit=_limit(data_dir, settings), ended_well=not killed)
+        check_story(data_dir, limit=_limit(data_dir, settings), ended_well=process.returncode == 0)
 
 
 def _limit(data_dir: Path, settings: Mapping[str, str] | None) -> int | None:

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import tracemalloc
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import llamactl.runtime.rotation as rotation_module
 from llamactl.observe import configure, logger
+from llamactl.runtime import archives, log_times
+from llamactl.runtime.archives import archives_of
 from llamactl.runtime.logs import InstanceLog
+from llamactl.runtime.rotation import Rotation, RotationRules
+
+
+def read(path: Path, lines: int | None, **more: Any) -> bytes:
+    async def chunks() -> bytes:
+        return b"".join([c async for c in InstanceLog(path).stream(lines, **more)])
+
+    return asyncio.run(chunks())
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +48,7 @@ def test_tail_equals_the_last_lines_of_the_whole(
     path = folder / "x.log"
     path.write_bytes(text)
 
-    tail = asyncio.run(InstanceLog(path).tail(count))
+    tail = read(path, count)
 
     assert tail == b"".join(text.splitlines(keepends=True)[-count:])
 
@@ -39,9 +56,136 @@ def test_tail_equals_the_last_lines_of_the_whole(
 def test_all_lines_and_no_file(folder: Path) -> None:
     path = folder / "y.log"
 
-    assert asyncio.run(InstanceLog(path).tail(None)) == b""
+    assert read(path, None) == b""
     path.write_bytes(b"a\nb")
-    assert asyncio.run(InstanceLog(path).tail(None)) == b"a\nb"
+    assert read(path, None) == b"a\nb"
+
+
+ROTATED = RotationRules(max_size=1 << 18, max_files=4, max_age=0, compress=False)
+
+
+def written(path: Path, lines: Iterable[bytes]) -> None:
+    with path.open("ab") as file:
+        file.writelines(lines)
+
+
+@given(
+    rounds=st.lists(st.integers(1, 4000), min_size=1, max_size=12),
+    count=st.integers(1, 6000),
+    compress=st.booleans(),
+)
+@settings(max_examples=30)
+def test_a_rotated_log_reads_as_if_it_were_whole(
+    folder: Path, rounds: list[int], count: int, compress: bool
+) -> None:
+    path = folder / "rotated.log"
+    InstanceLog(path).remove()
+    rotation = Rotation(replace(ROTATED, compress=compress, max_files=100))
+    lines: list[bytes] = []
+    for number in rounds:
+        new = [b"%08d %b\n" % (len(lines) + n, b"x" * 100) for n in range(number)]
+        written(path, new)
+        lines += new
+        rotation.look([path])
+
+    assert read(path, None) == b"".join(lines)
+    assert read(path, count) == b"".join(lines[-count:])
+    assert read(path, 2, search="7 x") == b"".join([x for x in lines if b"7 x" in x][-2:])
+    assert disk_use(path) <= ROTATED.max_size + (1 << 16)
+    assert {c.compressed for c in archives_of(path)} <= {compress}
+
+
+def disk_use(path: Path) -> int:
+    return path.stat().st_blocks * 512
+
+
+def test_only_so_many_archives_are_kept_and_the_rest_is_passed_over(folder: Path) -> None:
+    path = folder / "bounded.log"
+    rotation = Rotation(ROTATED)
+    line = b"y" * 99 + b"\n"
+    for _ in range(20):
+        written(path, [line] * 3000)
+        rotation.look([path])
+
+    assert len(archives_of(path)) == ROTATED.max_files
+    kept = read(path, None)
+    assert kept.endswith(line) and set(kept) == {ord("y"), ord("\n")}  # no zeros of a hole
+    assert len(kept) < path.stat().st_size == 20 * 3000 * 100
+
+
+def test_a_rotation_that_was_broken_off_is_finished_without_a_double(folder: Path) -> None:
+    path = folder / "broken.log"
+    text = b"".join(b"%07d\n" % n for n in range(100_000))
+    written(path, [text])
+    with path.open("rb") as file:  # llamactl dies after the copy
+        archives.add(path, file, 0, 5 << 16)
+    rotation = Rotation(replace(ROTATED, max_files=100))
+    rotation.look([path])
+
+    assert read(path, None) == text
+
+
+def test_where_no_holes_can_be_made_the_file_is_cut(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(fd: int, end: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, "not here")
+
+    monkeypatch.setattr(rotation_module, "_punch_hole", refuse)
+    path = folder / "cut.log"
+    text = b"".join(b"%07d\n" % n for n in range(100_000))
+    written(path, [text])
+    Rotation(ROTATED).look([path])
+    written(path, [b"more\n"])
+
+    assert "logs_are_cut" in caplog.text
+    assert read(path, 1) == b"more\n"
+    assert disk_use(path) < 1 << 17
+
+
+def test_old_archives_go(folder: Path) -> None:
+    path = folder / "old.log"
+    rotation = Rotation(replace(ROTATED, max_age=3600))
+    written(path, [b"z" * (1 << 19)])
+    rotation.look([path])
+    (archive,) = archives_of(path)
+    os.utime(archive.path, (1, 1))
+    written(path, [b"z" * (1 << 19)])
+    rotation.look([path])
+
+    assert archive not in archives_of(path)
+    assert len(archives_of(path)) == 1
+
+
+def test_since_leaves_out_what_was_before(folder: Path) -> None:
+    path = folder / "since.log"
+    written(path, [b"one\n"])
+    log_times.note(path, 1000.0, 4)
+    written(path, [b"two\n"])
+    log_times.note(path, 1001.0, 8)
+    written(path, [b"three\n"])
+
+    assert read(path, None, since=999.0) == b"one\ntwo\nthree\n"
+    assert read(path, None, since=1000.5) == b"two\nthree\n"
+    assert read(path, 5, since=2000.0) == b"three\n"
+
+
+def test_ten_gigabytes_are_read_from_their_end(folder: Path) -> None:
+    """Sparse, so that no disk is needed; read whole it would take minutes and all memory."""
+    path = folder / "huge.log"
+    with path.open("wb") as file:
+        file.write(b"first\n")
+        file.seek(10 << 30)
+        file.write(b"\n" + b"".join(b"%d\n" % n for n in range(1000)))
+
+    tracemalloc.start()
+    tail = read(path, 100)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    path.unlink()
+
+    assert tail == b"".join(b"%d\n" % n for n in range(900, 1000))
+    assert peak < 4 << 20
 
 
 def test_a_line_of_text_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Annotated, Any
 
 import orjson
@@ -126,10 +127,12 @@ async def get_logs(
     mine: Mine,
     lines: Annotated[str, Query(description="how many of the last lines; -1 for all")] = "-1",
     follow: Annotated[bool, Query(description="keep streaming what is added")] = False,
+    since: Annotated[str, Query(description="Unix seconds, or ISO 8601; to a second or so")] = "",
+    search: Annotated[str, Query(description="only lines with this text", max_length=1000)] = "",
 ) -> StreamingResponse:
     log = mine.instances.get(name).unit.log
-    count = _line_count(lines)
-    chunks: AsyncIterator[bytes] = log.follow(count) if follow else log.stream(count)
+    read = log.follow if follow else log.stream
+    chunks: AsyncIterator[bytes] = read(_line_count(lines), since=_time(since), search=search)
     headers = {"x-accel-buffering": "no", "x-content-type-options": "nosniff"}
     return StreamingResponse(chunks, media_type="text/plain; charset=utf-8", headers=headers)
 
@@ -144,3 +147,17 @@ def _line_count(text: str) -> int | None:
     if not 1 <= count <= 2**53:
         raise InvalidRequest(f"lines={text[:40]!r}: give -1 for all lines, or a number from 1 on")
     return count
+
+
+def _time(text: str) -> float:
+    """Unix seconds; 0.0 for none."""
+    if not text:
+        return 0.0
+    try:
+        seconds = text.replace(".", "", 1).isdigit()
+        at = float(text) if seconds else datetime.fromisoformat(text).timestamp()
+    except ValueError as exc:
+        raise InvalidRequest(
+            f"since={text[:40]!r}: give Unix seconds, or a time like 2026-01-31T12:00:00Z"
+        ) from exc
+    return at

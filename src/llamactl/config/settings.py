@@ -81,6 +81,8 @@ class InstanceLogging(_Section):
     log_rotation_enabled: bool = True
     log_rotation_max_size: int = Field(100, ge=1)  # MB
     log_rotation_compress: bool = False
+    log_rotation_max_files: int = Field(5, ge=1)  # archives kept of each log
+    log_rotation_max_age: float = Field(0, ge=0)  # days that an archive is kept; 0: no limit
 
 
 class InstancesSettings(_Section):

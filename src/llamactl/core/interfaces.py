@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from llamactl.core.events import InstanceEvent, ProcessRecord
@@ -158,19 +159,25 @@ class Unit(Protocol):
 
 
 class LogFile(Protocol):
+    @property
+    def path(self) -> Path: ...
+
     def close(self) -> None:
         """Let those who follow it go."""
         ...
 
-    async def tail(self, lines: int | None) -> bytes:
-        """The last lines, read from the end; None: all of them."""
+    def stream(
+        self, lines: int | None, *, since: float = 0.0, search: str = ""
+    ) -> AsyncIterator[bytes]:
+        """The last lines, or all, in chunks of bounded size.
+
+        `since`: Unix seconds, to within a second or so. `search`: only lines with this text.
+        """
         ...
 
-    def stream(self, lines: int | None) -> AsyncIterator[bytes]:
-        """The last lines, or all, in chunks of bounded size."""
-        ...
-
-    def follow(self, lines: int | None) -> AsyncIterator[bytes]:
+    def follow(
+        self, lines: int | None, *, since: float = 0.0, search: str = ""
+    ) -> AsyncIterator[bytes]:
         """As stream, then what is added, until the caller leaves."""
         ...
 

@@ -3,6 +3,7 @@
 from llamactl.runtime.command import find_engine
 from llamactl.runtime.gpus import totals
 from llamactl.runtime.local import LocalMachine
+from llamactl.runtime.rotation import Rotation, RotationRules
 from llamactl.runtime.scrape import busy_slots, scrape
 from llamactl.runtime.selftest import CommandEngineProbe
 from llamactl.runtime.usage import total_ram
@@ -10,6 +11,8 @@ from llamactl.runtime.usage import total_ram
 __all__ = [
     "CommandEngineProbe",
     "LocalMachine",
+    "Rotation",
+    "RotationRules",
     "busy_slots",
     "find_engine",
     "scrape",

@@ -1,22 +1,35 @@
-"""One log file an instance, across its processes. Engines write to it directly."""
+"""One log an instance, across its processes. Engines write to its file directly.
+
+Offsets count from the log's first byte for ever: the file keeps its length when its older part
+goes to an archive and leaves a hole, so that who writes, and who reads, notices nothing.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import time
+from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import BinaryIO
+
+from llamactl.runtime import archives, log_times
+from llamactl.runtime.log_cursor import LogCursor, start_of_last
 
 _BLOCK = 1 << 16
-_CHUNK = 1 << 18
 _LOOK_AGAIN_S = 0.1
+_LONGEST = 1 << 20  # bytes of a line that are looked through
+_MOST_FOUND = 10_000  # lines that a search answers with, the last ones
 
 
 class InstanceLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<InstanceLog {self.path}>"
 
     def close(self) -> None:
         """Let those who follow it go."""
@@ -25,7 +38,9 @@ class InstanceLog:
     def open(self, header: str) -> int:
         """Open for an engine to append to, with a line that says what starts. Returns the fd."""
         fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        os.write(fd, header.encode() + b"\n")
+        with suppress(OSError):  # a full disk must keep no engine from starting
+            log_times.note(self.path, time.time(), os.fstat(fd).st_size)
+            os.write(fd, header.encode() + b"\n")
         return fd
 
     def size(self) -> int:
@@ -38,60 +53,79 @@ class InstanceLog:
         """The last `count` lines written after `offset`, as text."""
         try:
             with self.path.open("rb") as file:
-                start = max(offset, self.size() - _BLOCK)
-                file.seek(start)
-                text = file.read(_BLOCK).decode("utf-8", "replace")
+                file.seek(max(offset, self.size() - _BLOCK))
+                text = file.read(_BLOCK).lstrip(b"\0").decode("utf-8", "replace")
         except OSError:
             return ()
         return tuple(line[:2000] for line in text.splitlines()[-count:])
 
-    async def tail(self, lines: int | None) -> bytes:
-        return b"".join([chunk async for chunk in self.stream(lines)])
+    async def stream(
+        self, lines: int | None, *, since: float = 0.0, search: str = ""
+    ) -> AsyncIterator[bytes]:
+        """The last lines, or all, as they stand now.
 
-    async def stream(self, lines: int | None) -> AsyncIterator[bytes]:
-        """The last lines, or all, as they stand now."""
-        async for chunk in self._read(lines, follow=False):
-            yield chunk
-
-    async def follow(self, lines: int | None) -> AsyncIterator[bytes]:
-        async for chunk in self._read(lines, follow=True):
-            yield chunk
-
-    async def _read(self, lines: int | None, *, follow: bool) -> AsyncIterator[bytes]:
-        try:
-            file = self.path.open("rb")
-        except FileNotFoundError:
+        `since`: Unix seconds, to within a second or so. `search`: only lines with this text.
+        """
+        end = self.size()
+        if search:
+            for line in await asyncio.to_thread(self._matching, (since, end), search, lines):
+                yield line
             return
-        with file:
-            end = file.seek(0, os.SEEK_END)
-            start = 0 if lines is None else await asyncio.to_thread(_start_of, file, lines, end)
-            file.seek(start)
-            left = end - start
-            while left > 0 or follow:
-                chunk = await asyncio.to_thread(file.read, _CHUNK if follow else min(_CHUNK, left))
+        start = await asyncio.to_thread(self._start, lines, since, end)
+        async for chunk in self._read(start, end):
+            yield chunk
+
+    async def follow(
+        self, lines: int | None, *, since: float = 0.0, search: str = ""
+    ) -> AsyncIterator[bytes]:
+        """As `stream`, then what is added."""
+        end = self.size()
+        async for chunk in self.stream(lines, since=since, search=search):
+            yield chunk
+        wanted, rest = search.encode(), b""
+        async for chunk in self._read(end, None):
+            if not wanted:
+                yield chunk
+                continue
+            whole, rest = _whole_lines(rest + chunk)
+            if found := b"".join(line for line in whole if wanted in line):
+                yield found
+
+    def _start(self, lines: int | None, since: float, end: int) -> int:
+        start = log_times.offset_at(self.path, since) if since else 0
+        return start if lines is None else max(start, start_of_last(self.path, lines, end))
+
+    async def _read(self, at: int, end: int | None) -> AsyncIterator[bytes]:
+        with closing(LogCursor(self.path, at, end)) as cursor:
+            while True:
+                chunk = await asyncio.to_thread(cursor.read)
                 if chunk:
-                    left -= len(chunk)
                     yield chunk
-                elif follow and not self._closed and self.path.exists():
+                elif end is None and not self._closed and self.path.exists():
                     await asyncio.sleep(_LOOK_AGAIN_S)
                 else:
                     return
 
+    def _matching(self, span: tuple[float, int], search: str, lines: int | None) -> list[bytes]:
+        since, end = span
+        found: deque[bytes] = deque(maxlen=min(lines or _MOST_FOUND, _MOST_FOUND))
+        wanted, rest = search.encode(), b""
+        with closing(LogCursor(self.path, self._start(None, since, end), end)) as cursor:
+            while chunk := cursor.read():
+                whole, rest = _whole_lines(rest + chunk)
+                found.extend(line for line in whole if wanted in line)
+        if wanted in rest:
+            found.append(rest)
+        return list(found)
+
     def remove(self) -> None:
+        archives.remove(self.path)
+        log_times.times_of(self.path).unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
 
 
-def _start_of(file: BinaryIO, lines: int, end: int) -> int:
-    """Where the last `lines` lines begin, looked for backwards from the end."""
-    at, wanted = end, lines
-    while at > 0:
-        begin = max(0, at - _BLOCK)
-        file.seek(begin)
-        block = file.read(at - begin)
-        cut = len(block) - 1 if at == end and block.endswith(b"\n") else len(block)
-        while wanted > 0 and (cut := block.rfind(b"\n", 0, cut)) != -1:
-            wanted -= 1
-        if wanted == 0:
-            return begin + cut + 1
-        at = begin
-    return 0
+def _whole_lines(data: bytes) -> tuple[list[bytes], bytes]:
+    """Lines with their ends, and what follows the last; one that has no end is cut somewhere."""
+    *lines, rest = data.split(b"\n")
+    whole = [line + b"\n" for line in lines]
+    return (whole, rest) if len(rest) < _LONGEST else ([*whole, rest], b"")

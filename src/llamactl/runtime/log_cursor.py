@@ -1,0 +1,145 @@
+"""Reads a log across its file and its archives, by offsets that count from its first byte."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from llamactl.runtime.archives import Archive, archives_of
+
+_BLOCK = 1 << 16
+_CHUNK = 1 << 18
+
+
+def head_of(file: BinaryIO) -> int:
+    """Where the hole at its beginning ends: https://man7.org/linux/man-pages/man2/lseek.2.html"""
+    size = os.fstat(file.fileno()).st_size
+    try:
+        return os.lseek(file.fileno(), 0, os.SEEK_DATA)
+    except (AttributeError, OSError):  # nothing but a hole
+        return size
+
+
+class LogCursor:
+    """From `at` to `end`, or for ever. What is not kept any more is passed over."""
+
+    def __init__(self, log: Path, at: int, end: int | None) -> None:
+        self.at = at
+        self._log = log
+        self._end = end
+        self._archive: tuple[Archive, BinaryIO] | None = None
+
+    def close(self) -> None:
+        if self._archive is not None:
+            self._archive[1].close()
+        self._archive = None
+
+    def read(self) -> bytes:
+        """The next bytes; none at the end, or for now."""
+        chunk = self._read_archive()
+        while not chunk and not self._is_over():
+            live, head = self._read_file()
+            if head <= self.at:  # looked at afterwards, as a hole may have come meanwhile
+                chunk = live
+                break
+            if not self._open_archive():
+                self.at = head
+            chunk = self._read_archive()
+        self.at += len(chunk)
+        return chunk
+
+    def _is_over(self) -> bool:
+        return self._end is not None and self.at >= self._end
+
+    def _most(self) -> int:
+        return _CHUNK if self._end is None else max(0, min(_CHUNK, self._end - self.at))
+
+    def _read_file(self) -> tuple[bytes, int]:
+        with suppress(OSError), self._log.open("rb") as file:
+            file.seek(self.at)
+            chunk = file.read(self._most())
+            return chunk, head_of(file)
+        return b"", 0
+
+    def _open_archive(self) -> bool:
+        for archive in archives_of(self._log):
+            if archive.end > self.at:
+                with suppress(FileNotFoundError):
+                    file = archive.open()
+                    self.at = max(self.at, archive.start)
+                    file.seek(self.at - archive.start)
+                    self._archive = archive, file
+                    return True
+        return False
+
+    def _read_archive(self) -> bytes:
+        if self._archive is None:
+            return b""
+        chunk = self._archive[1].read(self._most())
+        if not chunk:
+            self.close()
+        return chunk
+
+
+def start_of_last(log: Path, lines: int, end: int) -> int:
+    """Where the last `lines` lines before `end` begin, or the first byte that is kept."""
+    with closing(LogCursor(log, max(end - 1, 0), end)) as last:
+        wanted = lines + (last.read() == b"\n")  # the end of the last line is none before it
+    start = end
+    with suppress(OSError), log.open("rb") as file:
+        start, wanted = _backwards(file, (min(head_of(file), end), end), wanted)
+    for archive in reversed(archives_of(log)):
+        if wanted == 0:
+            break
+        if archive.start < start:
+            with suppress(FileNotFoundError), archive.open() as file:
+                find = _forwards if archive.compressed else _backwards
+                span = (0, min(archive.end, start) - archive.start)
+                found, wanted = find(file, span, wanted)
+                start = archive.start + found
+    return start
+
+
+def _backwards(file: BinaryIO, span: tuple[int, int], wanted: int) -> tuple[int, int]:
+    """After the `wanted`th line end from behind, or where the span begins; how many are left."""
+    begin, at = span
+    while at > begin:
+        block_at = max(begin, at - _BLOCK)
+        file.seek(block_at)
+        block = file.read(at - block_at)
+        cut = len(block)
+        while (cut := block.rfind(b"\n", 0, cut)) != -1:
+            wanted -= 1
+            if wanted == 0:
+                return block_at + cut + 1, 0
+        at = block_at
+    return begin, wanted
+
+
+def _forwards(file: BinaryIO, span: tuple[int, int], wanted: int) -> tuple[int, int]:
+    """The same for what can be read in one direction alone."""
+    counts = [chunk.count(b"\n") for chunk in _chunks(file, span)]
+    left = sum(counts) - wanted  # line ends to pass over
+    if left < 0:
+        return span[0], -left
+    file.seek(span[0])
+    at = span[0]
+    for chunk, count in zip(_chunks(file, span), counts, strict=False):
+        if left < count:
+            cut = -1
+            for _ in range(left + 1):
+                cut = chunk.index(b"\n", cut + 1)
+            return at + cut + 1, 0
+        left -= count
+        at += len(chunk)
+    return at, 0
+
+
+def _chunks(file: BinaryIO, span: tuple[int, int]) -> Iterator[bytes]:
+    at, end = span
+    while at < end and (chunk := file.read(min(_CHUNK, end - at))):
+        at += len(chunk)
+        yield chunk

@@ -1,0 +1,142 @@
+"""Keeps logs within bounds, without the help of who writes them and without losing a byte.
+
+The head of a log is copied to an archive and punched out of the file, which keeps its length:
+writers append as before. Where the file system can't do that, the file is cut after the copy,
+and what was written in between is lost; the log of llamactl says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import errno
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from llamactl.observe import logger
+from llamactl.runtime import archives, log_times
+from llamactl.runtime.log_cursor import head_of
+
+_LOOK_S, _LOOK_AGAIN_S = 0.2, 0.02
+_BLOCK = 1 << 16  # holes are made of whole blocks of the file system; none has larger ones
+_PUNCH_HOLE = 0x03  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
+_CANNOT = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+_KEPT = 4  # a quarter of the largest size stays in the file, for whoever asks for the last lines
+log = logger("runtime")
+
+
+@dataclass(frozen=True, slots=True)
+class RotationRules:
+    max_size: int  # bytes of a log before its head is archived
+    max_files: int  # archives
+    max_age: float  # seconds; 0: as old as they get
+    compress: bool
+
+
+class Rotation:
+    """One for all logs of a machine."""
+
+    def __init__(self, rules: RotationRules | None) -> None:
+        """`rules`: None rotates nothing."""
+        self._rules = rules
+        self._sizes: dict[Path, int] = {}
+        self._faulty: set[Path] = set()
+        self._cannot_punch = False
+
+    def __repr__(self) -> str:
+        return f"<Rotation {self._rules}>"
+
+    async def keep(self, paths: Callable[[], Iterable[Path]]) -> None:
+        """Look after these logs for ever, and a last time after they are named no more."""
+        before: set[Path] = set()
+        while True:
+            now = set(paths())
+            grows = await asyncio.to_thread(self.look, now | before)
+            before = now
+            await asyncio.sleep(_LOOK_AGAIN_S if grows else _LOOK_S)
+
+    def look(self, paths: Iterable[Path]) -> bool:
+        """True if one grows so fast that it is worth looking again soon."""
+        soon = False
+        sizes: dict[Path, int] = {}
+        for path in paths:
+            try:
+                size = sizes[path] = path.stat().st_size
+                before = self._sizes.get(path)
+                if size == before:
+                    continue
+                log_times.note(path, time.time(), size)
+                if self._rules is not None:
+                    grown = size - (size if before is None else before)
+                    soon = soon or grown > self._rules.max_size >> 4
+                    self._rotate(path, self._rules)
+                self._faulty.discard(path)
+            except FileNotFoundError:
+                continue
+            except OSError as exc:
+                if path not in self._faulty:
+                    log.warning("log_not_rotated", path=str(path), reason=str(exc))
+                self._faulty.add(path)
+        self._sizes = sizes
+        return soon
+
+    def _rotate(self, path: Path, rules: RotationRules) -> None:
+        with path.open("r+b") as file:
+            size = os.fstat(file.fileno()).st_size
+            head = self._finish(path, file)
+            if size - head < rules.max_size:
+                return
+            cut = (size - rules.max_size // _KEPT) // _BLOCK * _BLOCK
+            archives.prune(path, most=max(0, rules.max_files - 1), oldest=0)
+            archives.add(path, file, head, cut)
+            self._punch(file, cut)
+        self._tidy(path, rules)
+
+    def _finish(self, path: Path, file: BinaryIO) -> int:
+        """What was archived, but not yet punched out as llamactl died; returns the head."""
+        head = head_of(file)
+        end = max((archive.end for archive in archives.archives_of(path)), default=0)
+        if end <= head:
+            return head
+        self._punch(file, end)
+        return end
+
+    def _tidy(self, path: Path, rules: RotationRules) -> None:
+        oldest = time.time() - rules.max_age if rules.max_age else 0.0
+        archives.prune(path, most=rules.max_files, oldest=oldest)
+        if rules.compress:
+            for archive in archives.archives_of(path):
+                if not archive.compressed:
+                    archives.compress(archive)
+
+    def _punch(self, file: BinaryIO, end: int) -> None:
+        if not self._cannot_punch:
+            try:
+                _punch_hole(file.fileno(), end)
+            except OSError as exc:
+                if exc.errno not in _CANNOT:
+                    raise
+                self._cannot_punch = True
+                log.warning("logs_are_cut", reason="no holes here: lines may be lost at rotations")
+            else:
+                return
+        fd = file.fileno()
+        size = os.fstat(fd).st_size
+        rest = os.pread(fd, size - end, end)
+        os.ftruncate(fd, 0)
+        os.ftruncate(fd, size)  # offsets stay what they are
+        os.pwrite(fd, rest, end)
+
+
+def _punch_hole(fd: int, end: int) -> None:
+    """https://man7.org/linux/man-pages/man2/fallocate.2.html"""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "fallocate"):
+        raise OSError(errno.ENOSYS, "this system makes no holes")
+    if libc.fallocate(fd, _PUNCH_HOLE, ctypes.c_longlong(0), ctypes.c_longlong(end)) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
