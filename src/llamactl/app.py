@@ -146,6 +146,7 @@ class Application:
             Services(
                 self.settings, self.instances, self.keys, self.ring, self.engine,
                 self.story, Numbers(self._meters, scrape, self.leases.count, self._gauges),
+                self._degraded,
             )
         )  # fmt: skip
         return Front(
@@ -157,6 +158,9 @@ class Application:
             paths=_engine_paths(),
             busy_slots=busy_slots,
         )
+
+    def _degraded(self) -> list[str]:
+        return ["store"] if self._database.fault else []
 
     def _meters(self) -> Meters:
         return self.front.meters()  # which is built after what asks for them
@@ -183,7 +187,11 @@ class Application:
         await self.memory.load()
         members = await recovery.load(self.instances, self._store, self._machine)
         await self.keys.load()
-        chores = (self.keys.keep_flushing(), self._rotation.keep(self._logs))
+        chores = (
+            self.keys.keep_flushing(),
+            self._rotation.keep(self._logs),
+            self._database.keep_watch(),
+        )
         self._chores = [asyncio.create_task(chore) for chore in chores]
         await recovery.settle(self.scheduler, members)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -40,6 +40,7 @@ class Services:
     engine: EngineProbe
     story: Story
     numbers: Numbers
+    degraded: Callable[[], Sequence[str]]  # parts of the server that do not work now
 
 
 def services(request: Request) -> Services:

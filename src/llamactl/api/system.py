@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import PlainTextResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from llamactl import __version__
 from llamactl.api.errors import answers
@@ -25,12 +26,16 @@ open_router = APIRouter(tags=["system"])
 
 
 class HealthBody(BaseModel):
-    status: str
+    status: Literal["ok", "degraded"]
+    degraded: list[str] | None = Field(
+        None, description="what does not work now; instances that run are served all the same"
+    )
 
 
-@open_router.get("/health")
-async def health() -> HealthBody:
-    return HealthBody(status="ok")
+@open_router.get("/health", response_model_exclude_none=True)
+async def health(mine: Mine) -> HealthBody:
+    faults = [*mine.degraded()]
+    return HealthBody(status="degraded" if faults else "ok", degraded=faults or None)
 
 
 @router.get("/version", responses=answers())

@@ -269,7 +269,7 @@ class Instances:
         if self._tasks:
             await asyncio.wait(self._tasks)
         await asyncio.gather(*(member.unit.runner.close() for member in self._registry))
-        await self._story.settle()
+        await self._story.end()
 
     async def _started(self, member: Member) -> None:
         """Wait for the end of a start. Raises StartFailed."""

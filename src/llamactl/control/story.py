@@ -7,17 +7,15 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
+from llamactl.control.backlog import Backlog
 from llamactl.control.registry import Member
-from llamactl.core.errors import LlamactlError
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.interfaces import InstanceStore
 from llamactl.core.lifecycle import Lifecycle
-from llamactl.observe import logger
 
 _BATCH = 500  # rows read at once for somebody who comes back
 _BEHIND = 2000  # rows that a follower may lag; then it is cut off, and comes back
-log = logger("control")
 
 
 class Story:
@@ -27,6 +25,7 @@ class Story:
         self._store = store
         self._followers: set[asyncio.Queue[InstanceEvent | None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._backlog = Backlog()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -35,8 +34,15 @@ class Story:
     async def record(
         self, event: InstanceEvent, now: Lifecycle, last_exit: ExitReport | None
     ) -> None:
-        """Write a transition down, and the state it led to; then tell it."""
-        self._tell(replace(event, id=await self._store.record(event, now, last_exit)))
+        """Write a transition down, and the state it led to; then tell it.
+
+        Both wait while the store is away; what a runner does next does not.
+        """
+
+        async def write() -> None:
+            self._tell(replace(event, id=await self._store.record(event, now, last_exit)))
+
+        await self._backlog.write(write)
 
     async def enter_process(self, record: ProcessRecord) -> None:
         await self._store.enter_process(record)
@@ -66,10 +72,10 @@ class Story:
         task.add_done_callback(self._tasks.discard)
 
     async def _add(self, row: InstanceEvent) -> None:
-        try:
+        async def write() -> None:
             self._tell(replace(row, id=await self._store.add_event(row)))
-        except LlamactlError as exc:
-            log.warning("event_lost", what=row.event, name=row.name, reason=exc.message)
+
+        await self._backlog.write(write)
 
     async def of(self, instance_id: str, limit: int) -> Sequence[InstanceEvent]:
         return await self._store.events(instance_id, limit)
@@ -106,6 +112,11 @@ class Story:
         """Return when all that was noted is written."""
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    async def end(self) -> None:
+        """Write what waits for the store, a last time."""
+        await self.settle()
+        await self._backlog.close()
 
     def _tell(self, row: InstanceEvent) -> None:
         for follower in self._followers:

@@ -9,16 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from llamactl.core.errors import StoreUnavailable
+from llamactl.observe import logger
 from llamactl.store import schema
 from llamactl.store.tables import ownership
 
 T = TypeVar("T")
+_ASK_S, _ASK_AGAIN_S = 10.0, 0.5
+_TOUCH = sa.update(ownership).values(epoch=ownership.c.epoch)
+log = logger("store")
 
 
 class Database:
@@ -55,6 +60,19 @@ class Database:
 
         self._epoch = await self._call(lambda: self._transact(change, writes=True))
 
+    async def keep_watch(self) -> None:
+        """Say when it fails and when it is back, also while nobody else asks."""
+        said = ""
+        while True:
+            with suppress(StoreUnavailable):
+                await self.write(lambda c: c.execute(_TOUCH), durable=False)
+            if self.fault and not said:
+                log.warning("store_failed", reason=self.fault)
+            elif said and not self.fault:
+                log.info("store_is_back")
+            said = self.fault
+            await asyncio.sleep(_ASK_AGAIN_S if said else _ASK_S)
+
     async def close(self) -> None:
         await self._call(self._engine.dispose)
         self._thread.shutdown()
@@ -74,9 +92,16 @@ class Database:
         return await self._call(lambda: self._transact(fenced, writes=True, durable=durable))
 
     async def _call(self, work: Callable[[], T]) -> T:
+        def attempt() -> T:
+            try:
+                return work()
+            except (SQLAlchemyError, OSError):
+                self._engine.dispose()  # the next try gets a new connection
+                raise
+
         loop = asyncio.get_running_loop()
         try:
-            result = await loop.run_in_executor(self._thread, work)
+            result = await loop.run_in_executor(self._thread, attempt)
         except (SQLAlchemyError, OSError) as exc:
             self.fault = str(getattr(exc, "orig", None) or exc)
             raise StoreUnavailable(f"the store did not answer: {self.fault}") from exc
@@ -102,7 +127,7 @@ def _driver_options(url: str) -> dict[str, Any]:
 
 def _prepare(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # `_begin` does it: the driver's own leaves out DDL
-    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "busy_timeout=5000"):
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "busy_timeout=2000"):
         connection.execute(f"PRAGMA {pragma}")
 
 
