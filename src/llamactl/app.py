@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
-import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from llamactl.api import Numbers, Services, build_api
@@ -17,18 +14,21 @@ from llamactl.control.instances import Instances
 from llamactl.control.keys import Keys
 from llamactl.control.memory import Memory
 from llamactl.control.on_demand import OnDemand
+from llamactl.control.reconciler import Reconciler
 from llamactl.control.registry import Registry
+from llamactl.control.reload import Reload
 from llamactl.control.scheduler import Scheduler
 from llamactl.control.story import Story
-from llamactl.core.errors import DataDirUnusable, EngineMissing
+from llamactl.core.errors import EngineMissing, LlamactlError
 from llamactl.core.routes import RouteTable
 from llamactl.models import GgufReader
-from llamactl.observe import Meters
+from llamactl.observe import Meters, logger
 from llamactl.policy.access import KeyRing
 from llamactl.policy.capacity import Limits
 from llamactl.proxy import EnginePaths, Front, LeaseBook
 from llamactl.runtime import (
     CommandEngineProbe,
+    DataDir,
     LocalMachine,
     Rotation,
     RotationRules,
@@ -40,70 +40,20 @@ from llamactl.runtime import (
 )
 from llamactl.store import Database, SqlInstanceStore, SqlKeyStore, SqlMemoryStore
 
-
-class DataDir:
-    """The data directory, owned by one llamactl at a time: a lock says which."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self.path = settings.data
-        self._lock: int | None = None
-
-    def open(self) -> None:
-        """Create what is missing and take the lock. Raises DataDirUnusable."""
-        try:
-            self._prepare()
-            self._lock = os.open(self.path / "llamactl.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as exc:
-            raise DataDirUnusable(
-                f"cannot use data_dir {self.path}: {exc.strerror or exc}; "
-                "choose another with data_dir or LLAMACTL_DATA_DIR"
-            ) from exc
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            owner = os.pread(self._lock, 20, 0).decode("ascii", "replace").strip()
-            os.close(self._lock)
-            raise DataDirUnusable(
-                f"data_dir {self.path} is in use by another llamactl (pid {owner or 'unknown'}); "
-                "stop that one, or choose another data_dir"
-            ) from exc
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, str(os.getpid()).encode(), 0)
-
-    def _prepare(self) -> None:
-        if self._settings.instances.auto_create_dirs:
-            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._settings.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
-        elif not self.path.is_dir():
-            raise FileNotFoundError(2, "it does not exist, and auto_create_dirs is off")
-
-    def close(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-
-    @property
-    def key_file(self) -> Path:
-        return self.path / "management_key"
-
-    def management_keys(self) -> list[str]:
-        """Those of the settings, else one that is made once and kept."""
-        given = [key for key in self._settings.auth.management_keys if key]
-        if given:
-            return given
-        if not self.key_file.exists():
-            fd = os.open(self.key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(fd, "w") as file:
-                file.write(f"llamactl-management-{secrets.token_urlsafe(32)}\n")
-        return [self.key_file.read_text(encoding="ascii").strip()]
+log = logger("app")
 
 
 class Application:
     """Everything, wired. `start` before `front` serves, `stop` after."""
 
     def __init__(
-        self, settings: Settings, environ: Mapping[str, str], soft_files: int | None = None
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        reread: Callable[[], Settings],
+        soft_files: int | None = None,
     ) -> None:
+        """`reread`: the settings as they are now, from where these came; or InvalidConfig."""
         self.settings = settings
         self.data_dir = DataDir(settings)
         self.data_dir.open()
@@ -115,6 +65,7 @@ class Application:
         self._machine = LocalMachine(settings, self.story, self.leases, environ, soft_files)
         self._registry = Registry(self._publish)
         gpus = totals()
+        self._gpus = gpus
         limits = _limits(settings, gpus)
         self.memory = Memory(
             GgufReader(),
@@ -134,6 +85,9 @@ class Application:
             self._registry, self.scheduler, self._store, self._machine, self.memory, self.story,
             settings,
         )  # fmt: skip
+        reconciler = Reconciler(self.instances, self._machine)
+        self.reload = Reload(settings, reread, self._use, self._machine, self.instances, reconciler)
+        self._reconciler = reconciler
         self.keys = Keys(self.ring, SqlKeyStore(self._database), self._registry)
         self.engine = CommandEngineProbe(settings.backends.llama_cpp)
         self._on_demand = OnDemand(self._registry, self.scheduler, self.memory, settings)
@@ -146,7 +100,7 @@ class Application:
             Services(
                 self.settings, self.instances, self.keys, self.ring, self.engine,
                 self.story, Numbers(self._meters, scrape, self.leases.count, self._gauges),
-                self._degraded,
+                self._degraded, self.reload, self._reconciler,
             )
         )  # fmt: skip
         return Front(
@@ -158,6 +112,29 @@ class Application:
             paths=_engine_paths(),
             busy_slots=busy_slots,
         )
+
+    def _use(self, settings: Settings) -> None:
+        """Hand settings to all that heed them while they run."""
+        self.settings = settings
+        self._machine.settings = self.instances.settings = settings
+        self._on_demand.limits = settings.instances
+        evicts = settings.instances.enable_lru_eviction
+        self.scheduler.use(_limits(settings, self._gpus), evicts_for_requests=evicts)
+        llama_cpp = settings.backends.llama_cpp
+        self.memory.engine = [llama_cpp.command, *llama_cpp.args]
+        self.engine.use(llama_cpp)
+        self._rotation.rules = _rotation_rules(settings.instances.logging)
+
+    def reload_soon(self) -> None:
+        """What a signal asks for; the log tells how it went."""
+
+        async def reload() -> None:
+            try:
+                await self.reload.run()
+            except LlamactlError as exc:
+                log.warning("not_reloaded", reason=exc.message)
+
+        self._chores.append(asyncio.create_task(reload()))
 
     def _degraded(self) -> list[str]:
         return ["store"] if self._database.fault else []
@@ -186,6 +163,7 @@ class Application:
         await self._database.take()
         await self.memory.load()
         members = await recovery.load(self.instances, self._store, self._machine)
+        await self.reload.declare()
         await self.keys.load()
         chores = (
             self.keys.keep_flushing(),

@@ -18,7 +18,7 @@ from support.served import Served, serve
 EXAMPLES = 20 * int(os.environ.get("LLAMACTL_TEST_SCALE", "1"))
 # only the document is asked for, so nothing stands behind it
 _nothing = cast(Any, None)
-DOCUMENT = build_api(Services(Settings(), *[_nothing] * 7)).openapi()
+DOCUMENT = build_api(Services(Settings(), *[_nothing] * 9)).openapi()
 _ENDLESS = "GET /api/v1/events"  # its streams end when the client leaves
 OPERATIONS = [
     operation

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from llamactl import __version__
-from llamactl.api import docs, events, instances, keys, metrics, plan, system
+from llamactl.api import config, docs, events, instances, keys, metrics, plan, system
 from llamactl.api.errors import install_error_handlers
 from llamactl.api.services import Numbers, Services
 
@@ -30,6 +30,7 @@ def build_api(services: Services) -> FastAPI:
         plan.router,
         events.router,
         keys.router,
+        config.router,
     ):
         api.include_router(router)
     if services.settings.swagger:

@@ -70,6 +70,7 @@ class InstanceBody(BaseModel):
     command: list[str] = Field(description="command line of the present or last process")
     restarts: int
     options: dict[str, Any]
+    declared: bool = Field(description="in a file of instances.configs_dir")
 
 
 def status_of(member: Member) -> Status:
@@ -102,23 +103,25 @@ def instance_body(member: Member, leases: int) -> InstanceBody:
         engine=unit.engine,
         command=list(unit.argv),
         restarts=now.restarts,
-        options=options_body(member),
+        options=given_options(member),
+        declared=bool(instance.source),
     )
 
 
-def options_body(member: Member) -> dict[str, Any]:
-    """What was given for the instance, as create and update take it; secrets masked."""
+def given_options(member: Member, *, show: bool = False) -> dict[str, Any]:
+    """What was given for the instance, as create and update take it; secrets masked or not."""
     given = member.instance.options
     body: dict[str, Any] = {
         "backend_type": given.backend_type,
-        "backend_options": masked(given.backend_options),
+        "backend_options": dict(given.backend_options) if show else masked(given.backend_options),
     }
     for name in ("auto_restart", "max_restarts", "restart_delay", "on_demand_start",
                  "idle_timeout"):  # fmt: skip
         if (value := getattr(given, name)) is not None:
             body[name] = value
     if given.environment:
-        body["environment"] = dict.fromkeys(given.environment, MASK)
+        hidden = dict.fromkeys(given.environment, MASK)
+        body["environment"] = dict(given.environment) if show else hidden
     if given.group:
         body["group"] = given.group
     if given.pinned:

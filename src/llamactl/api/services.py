@@ -13,6 +13,8 @@ from fastapi.security import HTTPBearer
 from llamactl.config import Settings
 from llamactl.control.instances import Instances
 from llamactl.control.keys import Keys
+from llamactl.control.reconciler import Reconciler
+from llamactl.control.reload import Reload
 from llamactl.control.story import Story
 from llamactl.core.errors import Forbidden, UnsupportedMediaType
 from llamactl.core.interfaces import EngineProbe
@@ -41,6 +43,8 @@ class Services:
     story: Story
     numbers: Numbers
     degraded: Callable[[], Sequence[str]]  # parts of the server that do not work now
+    reload: Reload
+    reconciler: Reconciler
 
 
 def services(request: Request) -> Services:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
 from llamactl import __version__
-from llamactl.cli import config, serve
+from llamactl.cli import config, serve, sets
+from llamactl.core.errors import LlamactlError
 
 cli = typer.Typer(
     name="llamactl",
@@ -16,6 +18,9 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 cli.command()(serve.serve)
+cli.command()(sets.reload)
+cli.command()(sets.apply)
+cli.command()(sets.export)
 cli.add_typer(config.commands, name="config")
 
 
@@ -35,4 +40,8 @@ def root(
 
 
 def main() -> None:
-    cli()
+    """Faults that were foreseen are one line, not a trace."""
+    try:
+        cli()
+    except LlamactlError as exc:
+        sys.exit(f"llamactl: {exc.message}")

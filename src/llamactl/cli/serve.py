@@ -7,12 +7,13 @@ import os
 import resource
 import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llamactl.config import Loaded, load
+from llamactl.config import Loaded, Settings, load
 from llamactl.core.errors import LlamactlError
 from llamactl.observe import configure
 
@@ -35,11 +36,15 @@ def serve(
     if data_dir is not None:
         flags["data_dir"] = str(data_dir)
     try:
-        loaded = load(os.environ, path=config, flags=flags)
+
+        def read() -> Loaded:
+            return load(os.environ, path=config, flags=flags)
+
+        loaded = read()
         level = "debug" if verbose else loaded.settings.log.level
         configure(json=loaded.settings.log.format == "json", level=level)
         listener = _listen(loaded.settings.server.host, loaded.settings.server.port)
-        uvloop.run(_run(loaded, listener))
+        uvloop.run(_run(loaded, read, listener))
     except LlamactlError as exc:
         typer.echo(f"llamactl cannot start: {exc.message}", err=True)
         raise typer.Exit(1) from exc
@@ -71,13 +76,20 @@ def _raise_file_limit() -> int:
     return soft
 
 
-async def _run(loaded: Loaded, listener: socket.socket) -> None:
+async def _run(loaded: Loaded, read: Callable[[], Loaded], listener: socket.socket) -> None:
     from llamactl.app import Application
 
     port = listener.getsockname()[1]
     server_settings = loaded.settings.server.model_copy(update={"port": port})
     settings = loaded.settings.model_copy(update={"server": server_settings})
-    app = Application(settings, os.environ, _raise_file_limit())
+
+    def reread() -> Settings:
+        new = read().settings
+        if new.server.port != loaded.settings.server.port:
+            return new
+        return new.model_copy(update={"server": new.server.model_copy(update={"port": port})})
+
+    app = Application(settings, os.environ, reread, _raise_file_limit())
     await app.start()
     told = _hear_signals(app)
     await app.front.listen(listener)
@@ -92,6 +104,7 @@ def _announce(app: Application, loaded: Loaded, port: int) -> None:
     settings = app.settings
     for warning in loaded.warnings:
         typer.echo(f"warning: {warning}", err=True)
+    app.data_dir.say_where(f"http://{settings.server.host}:{port}")
     typer.echo(f"llamactl serves on http://{settings.server.host}:{port}")
     typer.echo(f"  engine    {app.engine_label}")
     typer.echo(f"  settings  {loaded.source or 'defaults'}")
@@ -115,4 +128,5 @@ def _hear_signals(app: Application) -> asyncio.Event:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, hear)
+    loop.add_signal_handler(signal.SIGHUP, app.reload_soon)
     return told

@@ -202,6 +202,12 @@ class Settings(_Section):
         return self.data_dir.expanduser().absolute()
 
     @property
+    def declarations(self) -> Path | None:
+        """Where instances are declared in files; None where nobody said so."""
+        given = self.instances.configs_dir
+        return self.data / given.expanduser() if given else None
+
+    @property
     def logs(self) -> Path:
         given = self.instances.logs_dir
         return self.data / given.expanduser() if given else self.data / "logs"

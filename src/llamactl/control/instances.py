@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
@@ -20,6 +20,7 @@ from llamactl.control.start_failure import start_failed
 from llamactl.control.story import Story
 from llamactl.control.waiting import BY_HAND, BY_HAND_EVICTING, request_asker
 from llamactl.core.errors import (
+    Conflict,
     InstanceLimit,
     LlamactlError,
     NameTaken,
@@ -41,12 +42,13 @@ from llamactl.core.lifecycle import (
 )
 from llamactl.observe import logger
 from llamactl.policy.breaker import CLOSED
-from llamactl.policy.definition import Patch, merge, read_patch
+from llamactl.policy.definition import merge, read_patch
 
 _TYPES = frozenset(BACKENDS)
 _SETTLED = (State.READY, State.STOPPED, State.FAILED)
 _RESTING = (State.STOPPED, State.FAILED)
 T = TypeVar("T")
+Change = Callable[[InstanceOptions], InstanceOptions]
 log = logger("control")
 
 
@@ -69,7 +71,7 @@ class Instances:
         self._machine = machine
         self._memory = memory
         self._story = story
-        self._settings = settings
+        self.settings = settings
         self._tasks: set[asyncio.Task[object]] = set()
 
     def all(self) -> list[Member]:
@@ -104,7 +106,17 @@ class Instances:
         options = merge(InstanceOptions(), patch)
         instance = Instance(secrets.token_hex(8), name, int(time.time()), options)
         self._machine.check(instance)
-        limit = self._settings.instances.max_instances
+        return await self._new(instance, start=start, wait=wait, evict=evict)
+
+    async def define(self, name: str, options: InstanceOptions, *, source: str) -> Member:
+        """As `create`, without a start; the instance belongs to that source's set."""
+        check_name(name)
+        instance = Instance(secrets.token_hex(8), name, int(time.time()), options, source=source)
+        self._machine.check(instance)
+        return await self._new(instance, start=False, wait=False, evict=False)
+
+    async def _new(self, instance: Instance, *, start: bool, wait: bool, evict: bool) -> Member:
+        name, limit = instance.name, self.settings.instances.max_instances
         if not self._registry.reserve(name):
             raise NameTaken(f"an instance named {name!r} exists already; choose another name")
         if 0 <= limit < len(self._registry):
@@ -184,32 +196,58 @@ class Instances:
         member.need = await self._memory.need(member.instance)
         asker = BY_HAND_EVICTING if evict else BY_HAND
         if request:
-            asker = request_asker(None, evicts=self._settings.instances.enable_lru_eviction)
-        return member, outlook(member, asker, self._scheduler, self._settings, request=request)
+            asker = request_asker(None, evicts=self.settings.instances.enable_lru_eviction)
+        return member, outlook(member, asker, self._scheduler, self.settings, request=request)
 
     async def update(self, name: str, body: object, *, wait: bool) -> Member:
         """Merge a body into the definition; restart a running instance whose command changes.
 
         Raises RunningLimit, with nothing changed, if there is no room for it so changed.
         """
-        member = self._registry.get(name)
+        member = self._of_source(name, "")
         patch = read_patch(body, BACKENDS["llama_cpp"].canonical, _TYPES)
-        return await self._shielded(self._update(member, patch, wait=wait))
 
-    async def _update(self, member: Member, patch: Patch, *, wait: bool) -> Member:
+        def change(now: InstanceOptions) -> InstanceOptions:
+            return merge(now, patch)
+
+        return await self._shielded(self._update(member, change, wait=wait))
+
+    async def redefine(self, name: str, options: InstanceOptions, *, source: str) -> Member:
+        """Give it just these options; a restart that is due goes on by itself."""
+        member = self._of_source(name, source)
+        return await self._shielded(self._update(member, lambda _: options, wait=False))
+
+    def _of_source(self, name: str, source: str) -> Member:
+        """Raises Conflict for what belongs to another set, where it would come back."""
+        member = self._registry.get(name)
+        if member.instance.source != source:
+            raise Conflict(
+                f"{member.instance.name} is declared in a file of instances.configs_dir; change "
+                "that and reload"
+                if member.instance.source
+                else f"{member.instance.name} is not declared in a file, but exists already; "
+                "delete it or rename one of both"
+            )
+        return member
+
+    async def restart_stale(self, member: Member, cause: str) -> None:
+        """Start it anew, after a drain, as its command is not what it would be now."""
+        with suppress(RunningLimit):  # it died just now, and others took its place
+            await self._scheduler.place(member, BY_HAND)
+            await self._scheduler.carry_out(member, RestartRequested(cause))
+
+    async def _update(self, member: Member, change: Change, *, wait: bool) -> Member:
         async with member.changing:  # one after the other, or one of two changes is lost
-            restart = await self._redefine(member, patch)
+            restart = await self._redefine(member, change)
         now = member.unit.runner.now  # what is off, or about to be, counts from its next start
         if restart and now.state not in _RESTING and now.desired is Desired.RUNNING:
-            with suppress(RunningLimit):  # it died just now, and others took its place
-                await self._scheduler.place(member, BY_HAND)
-                await self._scheduler.carry_out(member, RestartRequested("its options changed"))
+            await self.restart_stale(member, "its options changed")
             if wait:
                 await self._started(member)
         return member
 
-    async def _redefine(self, member: Member, patch: Patch) -> bool:
-        changed = replace(member.instance, options=merge(member.instance.options, patch))
+    async def _redefine(self, member: Member, change: Change) -> bool:
+        changed = replace(member.instance, options=change(member.instance.options))
         self._machine.check(changed)
         need = await self._memory.need(changed)
         if member.unit.runner.now.state not in (*_RESTING, State.BACKOFF):
@@ -221,9 +259,9 @@ class Instances:
         self._scheduler.poke()
         return restart
 
-    async def delete(self, name: str, *, force: bool) -> None:
+    async def delete(self, name: str, *, force: bool, source: str = "") -> None:
         """Drain, stop, forget. From the first moment on, the instance is not found any more."""
-        member = self._registry.get(name)
+        member = self._of_source(name, source)
         self._registry.hide(name)
         member.deleted = True
         self._scheduler.dismiss(member)

@@ -60,7 +60,7 @@ class Memory:
 
         `devices`: GPUs that engines would use.
         """
-        self._engine = list(engine)
+        self.engine = list(engine)
         self._reader = reader
         self._store = store
         self._budget = budget
@@ -134,7 +134,7 @@ class Memory:
         given = {k: v for k, v in sorted(options.items()) if k not in _FREE}
         own = instance.options
         said = [
-            self._engine, identities, projector, given, own.command_override,
+            self.engine, identities, projector, given, own.command_override,
             sorted(own.environment.items()), sorted(need.gpus),
         ]  # fmt: skip
         need = Need(min(need.ram, _MOST), need.shared, need.gpus)

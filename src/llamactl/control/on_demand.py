@@ -42,7 +42,7 @@ class OnDemand:
         self._registry = registry
         self._scheduler = scheduler
         self._memory = memory
-        self._limits = settings.instances
+        self.limits = settings.instances
         self.waiting = 0
 
     async def ensure_ready(self, name: str, caller: Caller) -> ReadyInstance:
@@ -52,7 +52,7 @@ class OnDemand:
         or WaitOver.
         """
         member = self._member(name)
-        limits = self._limits
+        limits = self.limits
         if self.waiting >= limits.max_queue:
             raise QueueFull(f"{self.waiting} requests are waiting for a start already; try later")
         self.waiting += 1
@@ -80,7 +80,7 @@ class OnDemand:
             return 0
 
     def _asker(self, caller: Caller) -> Asker:
-        return request_asker(caller.key, evicts=self._limits.enable_lru_eviction)
+        return request_asker(caller.key, evicts=self.limits.enable_lru_eviction)
 
     async def outlived(self, name: str, generation: int) -> bool:
         try:
@@ -123,7 +123,7 @@ class OnDemand:
         """It is about to stop: wait until it did, or have it stay, as the settings say."""
         runner = member.unit.runner
         now = runner.now
-        may = self._limits.drain_policy == "call_off" and self._may_start(member)
+        may = self.limits.drain_policy == "call_off" and self._may_start(member)
         calls_off = may and not self._scheduler.is_leaving_for_others(member)
         if calls_off and now.state is State.DRAINING and now.after_exit is AfterExit.REST:
             await self._scheduler.place(member, self._asker(caller))  # which it still has
@@ -133,7 +133,7 @@ class OnDemand:
             await runner.wait(lambda n: n.state not in _GOING)
 
     def _may_start(self, member: Member) -> bool:
-        return policies(member.instance.options, self._limits.defaults).on_demand_start
+        return policies(member.instance.options, self.limits.defaults).on_demand_start
 
     async def _start(self, member: Member, caller: Caller) -> None:
         if not self._may_start(member):
@@ -152,7 +152,7 @@ class OnDemand:
 
     @contextlib.asynccontextmanager
     async def _queue_time(self, member: Member) -> AsyncIterator[None]:
-        most = self._limits.queue_timeout or None
+        most = self.limits.queue_timeout or None
         try:
             async with asyncio.timeout(most) as limit:
                 yield
@@ -166,7 +166,7 @@ class OnDemand:
             ) from exc
 
     def _retry_after(self, member: Member) -> float:
-        return member.breaker.retry_after(time.monotonic(), self._limits.failure_cool_down)
+        return member.breaker.retry_after(time.monotonic(), self.limits.failure_cool_down)
 
     def _unavailable(self, member: Member) -> StartFailed:
         """The story of the last failure, and when a request may try again."""

@@ -107,6 +107,11 @@ class Scheduler:
             self._withdrawals[ticket.member.instance.id] = loop.call_soon(self._call_off, ticket)
         self.poke()
 
+    def use(self, limits: Limits, *, evicts_for_requests: bool) -> None:
+        """From now on; who has a place keeps it."""
+        self._limits, self._evicts_for_requests = limits, evicts_for_requests
+        self.poke()
+
     def insist(self, member: Member) -> None:
         """Whoever waited for it in vain will be back: right after its leaving, who was to make
         room goes on doing so."""

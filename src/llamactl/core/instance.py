@@ -80,6 +80,7 @@ class Instance:
     created: int  # Unix seconds
     options: InstanceOptions
     port: int | None = None
+    source: str = ""  # whose set it belongs to: of files, or "" for what people make one by one
 
 
 @dataclass(frozen=True, slots=True)

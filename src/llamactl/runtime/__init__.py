@@ -1,6 +1,7 @@
 """One machine: spawn, signal, reap, probe, log files; the runner. Imports core and backends."""
 
 from llamactl.runtime.command import find_engine
+from llamactl.runtime.data_dir import DataDir
 from llamactl.runtime.gpus import totals
 from llamactl.runtime.local import LocalMachine
 from llamactl.runtime.rotation import Rotation, RotationRules
@@ -10,6 +11,7 @@ from llamactl.runtime.usage import total_ram
 
 __all__ = [
     "CommandEngineProbe",
+    "DataDir",
     "LocalMachine",
     "Rotation",
     "RotationRules",

@@ -103,8 +103,8 @@ def masked_argv(argv: Sequence[str]) -> list[str]:
 def given_digest(settings: BackendSettings, options: InstanceOptions) -> str:
     """Of all that people gave for a command: only what changes this needs another process."""
     given = [
-        settings.command, settings.args, settings.environment,
-        options.backend_options, options.environment, options.command_override,
+        options.command_override or settings.command, settings.args, settings.environment,
+        options.backend_options, options.environment,
     ]  # fmt: skip
     return hashlib.sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS)).hexdigest()
 

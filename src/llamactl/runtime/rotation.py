@@ -42,13 +42,13 @@ class Rotation:
 
     def __init__(self, rules: RotationRules | None) -> None:
         """`rules`: None rotates nothing."""
-        self._rules = rules
+        self.rules = rules
         self._sizes: dict[Path, int] = {}
         self._faulty: set[Path] = set()
         self._cannot_punch = False
 
     def __repr__(self) -> str:
-        return f"<Rotation {self._rules}>"
+        return f"<Rotation {self.rules}>"
 
     async def keep(self, paths: Callable[[], Iterable[Path]]) -> None:
         """Look after these logs for ever, and a last time after they are named no more."""
@@ -70,10 +70,10 @@ class Rotation:
                 if size == before:
                     continue
                 log_times.note(path, time.time(), size)
-                if self._rules is not None:
+                if self.rules is not None:
                     grown = size - (size if before is None else before)
-                    soon = soon or grown > self._rules.max_size >> 4
-                    self._rotate(path, self._rules)
+                    soon = soon or grown > self.rules.max_size >> 4
+                    self._rotate(path, self.rules)
                 self._faulty.discard(path)
             except FileNotFoundError:
                 continue

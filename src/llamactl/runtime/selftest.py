@@ -19,6 +19,10 @@ class CommandEngineProbe:
         self._settings = settings
         self._answers: dict[str, str] = {}
 
+    def use(self, settings: BackendSettings) -> None:
+        self._settings = settings
+        self._answers.clear()
+
     async def ask(self, flag: str) -> str:
         if flag not in self._answers:
             self._answers[flag] = await self._run(flag)

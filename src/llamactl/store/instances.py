@@ -162,12 +162,14 @@ def _definition(instance: Instance) -> dict[str, object]:
         "name_key": name_key(instance.name),
         "options": orjson.dumps(instance.options).decode(),
         "port": instance.port,
+        "source": instance.source,
     }
 
 
 def _stored(row: sa.RowMapping) -> Stored:
     options = InstanceOptions(**orjson.loads(row["options"]))
-    instance = Instance(row["id"], row["name"], row["created"], options, row["port"])
+    instance = Instance(row["id"], row["name"], row["created"], options, row["port"],
+                        row["source"])  # fmt: skip
     lifecycle = Lifecycle(
         state=State(row["state"]),
         desired=Desired(row["desired"]),

@@ -37,6 +37,7 @@ instances = Table(
     Column("last_exit", Text),  # JSON
     Column("after_exit", String(16), nullable=False, server_default="judge"),
     Column("restarts", Integer, nullable=False, server_default="0"),
+    Column("source", String(16), nullable=False, server_default=""),
     Column("proven", Boolean, nullable=False, server_default=false()),
 )
 

@@ -13,6 +13,7 @@ def upgrade() -> None:
     for column in (
         sa.Column("after_exit", sa.String(16), nullable=False, server_default="judge"),
         sa.Column("restarts", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("source", sa.String(16), nullable=False, server_default=""),
         sa.Column("proven", sa.Boolean, nullable=False, server_default=sa.false()),
     ):
         op.add_column("instances", column)

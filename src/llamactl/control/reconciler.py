@@ -1,0 +1,88 @@
+"""Brings a whole set of instances about: those of files, and those of one request."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from dataclasses import replace
+
+from llamactl.backends import BACKENDS
+from llamactl.control.instances import Instances
+from llamactl.core.errors import InvalidRequest, LlamactlError
+from llamactl.core.instance import MASK, InstanceOptions, OptionValue, check_name, name_key
+from llamactl.core.interfaces import Machine
+from llamactl.observe import logger
+from llamactl.policy.definition import merge, read_patch
+from llamactl.policy.reconcile import Changes, difference
+
+FILES = "file"  # the source of instances that are declared in files
+_TYPES = frozenset(BACKENDS)
+log = logger("control")
+
+
+class Reconciler:
+    """Nothing is changed unless all of a set is valid."""
+
+    def __init__(self, instances: Instances, machine: Machine) -> None:
+        self._instances = instances
+        self._machine = machine
+
+    def has(self, source: str) -> bool:
+        return any(member.instance.source == source for member in self._instances.all())
+
+    def read(self, bodies: Mapping[str, object]) -> dict[str, InstanceOptions]:
+        """Raises InvalidRequest with every fault of every body."""
+        found: dict[str, InstanceOptions] = {}
+        faults = []
+        for name, body in bodies.items():
+            try:
+                check_name(name)
+                options = merge(
+                    InstanceOptions(), read_patch(body, BACKENDS["llama_cpp"].canonical, _TYPES)
+                )
+                found[name] = self._unmasked(name, options)
+            except LlamactlError as exc:
+                faults.append(f"{name[:140]}: {exc.message}")
+        doubles = len({name_key(name) for name in found}) < len(found)
+        if doubles:
+            faults.append("two names differ in nothing but their case")
+        if faults:
+            raise InvalidRequest("; ".join(faults))
+        return found
+
+    def _unmasked(self, name: str, options: InstanceOptions) -> InstanceOptions:
+        """A masked value that comes back means: as it was."""
+        known = {m.instance.name: m.instance.options for m in self._instances.all()}.get(name)
+        was = known or InstanceOptions()
+        environment = {k: was.environment.get(k, v) if v == MASK else v
+                       for k, v in options.environment.items()}  # fmt: skip
+        engine: dict[str, OptionValue] = {
+            k: was.backend_options.get(k, v) if v == MASK else v
+            for k, v in options.backend_options.items()
+        }
+        return replace(options, environment=environment, backend_options=engine)
+
+    def plan(self, wanted: Mapping[str, InstanceOptions], source: str, *, prune: bool) -> Changes:
+        """`source`: whose set this is; with `prune` what is of it and not in the set is deleted."""
+        members = self._instances.all()
+        mine = [m.instance.name for m in members if m.instance.source == source]
+        now = {m.instance.name: m.instance.options for m in members}
+        return difference(now, wanted, may_go=mine if prune else ())
+
+    async def apply(self, changes: Changes, source: str) -> dict[str, str]:
+        """Carry the changes out; what could not be done, and why, by name."""
+        failed: dict[str, str] = {}
+
+        async def attempt(name: str, work: Awaitable[object]) -> None:
+            try:
+                await work
+            except LlamactlError as exc:
+                failed[name] = exc.message
+                log.warning("not_reconciled", name=name, reason=exc.message)
+
+        for name in changes.delete:
+            await attempt(name, self._instances.delete(name, force=False, source=source))
+        for name, options in changes.update.items():
+            await attempt(name, self._instances.redefine(name, options, source=source))
+        for name, options in changes.create.items():
+            await attempt(name, self._instances.define(name, options, source=source))
+        return failed

@@ -1,0 +1,126 @@
+"""Reload by difference: read the settings and the declared instances again, change what differs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from llamactl.config import Settings, SettingsChange, compare, read_declarations
+from llamactl.control.instances import Instances
+from llamactl.control.reconciler import FILES, Reconciler
+from llamactl.control.registry import Member
+from llamactl.core.errors import InvalidConfig, InvalidRequest
+from llamactl.core.lifecycle import Desired, State
+from llamactl.observe import logger
+from llamactl.policy.reconcile import Changes
+
+_RUNS = (State.STARTING, State.READY)
+log = logger("control")
+
+
+class Configured(Protocol):
+    """The machine, as far as its settings go."""
+
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadPlan:
+    settings: tuple[str, ...]  # keys that change at once
+    needs_restart: tuple[str, ...]  # keys that change when llamactl is started again
+    restart: tuple[str, ...]  # instances whose command is another now
+    instances: Changes
+    failed: Mapping[str, str] = field(default_factory=dict)  # why, by instance
+
+    @property
+    def changes_nothing(self) -> bool:
+        return self == ReloadPlan((), self.needs_restart, (), Changes(
+            unchanged=self.instances.unchanged))  # fmt: skip
+
+
+class Reload:
+    """One at a time. Nothing is changed unless all that was read is valid."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        reread: Callable[[], Settings],
+        use: Callable[[Settings], None],
+        machine: Configured,
+        instances: Instances,
+        reconciler: Reconciler,
+    ) -> None:
+        """`reread` raises InvalidConfig; `use` hands settings to all that heed them."""
+        self._settings = settings
+        self._reread = reread
+        self._use = use
+        self._machine = machine
+        self._instances = instances
+        self._reconciler = reconciler
+        self._one_at_a_time = asyncio.Lock()
+
+    async def plan(self) -> ReloadPlan:
+        """What `run` would do. Raises InvalidConfig."""
+        change, changes = await self._read()
+        return self._planned(change, changes)
+
+    async def run(self) -> ReloadPlan:
+        """Raises InvalidConfig with nothing changed."""
+        async with self._one_at_a_time:
+            change, changes = await self._read()
+            plan = self._planned(change, changes)
+            self._settings = change.settings
+            self._use(self._effective(change))
+            failed = await self._reconciler.apply(changes, FILES)
+            for name in plan.restart:
+                await self._instances.restart_stale(
+                    self._instances.get(name), "the settings changed"
+                )
+            log.info("reloaded", settings=" ".join(plan.settings), restart=" ".join(plan.restart))
+            return ReloadPlan(
+                plan.settings, plan.needs_restart, plan.restart, plan.instances, failed
+            )
+
+    async def _read(self) -> tuple[SettingsChange, Changes]:
+        new = await asyncio.to_thread(self._reread)
+        change = compare(self._settings, new)
+        return change, await self.declared(change.settings.declarations)
+
+    async def declared(self, folder: Path | None) -> Changes:
+        """What the files of the folder ask for. Raises InvalidConfig."""
+        if folder is None:
+            return Changes()
+        bodies = await asyncio.to_thread(
+            read_declarations, folder, may_be_away=not self._reconciler.has(FILES)
+        )
+        try:
+            wanted = self._reconciler.read(bodies)
+        except InvalidRequest as exc:
+            raise InvalidConfig(f"instances.configs_dir {folder}: {exc.message}") from exc
+        return self._reconciler.plan(wanted, FILES, prune=True)
+
+    async def declare(self) -> None:
+        """Bring the declared instances about, when llamactl starts."""
+        changes = await self.declared(self._settings.declarations)
+        await self._reconciler.apply(changes, FILES)
+
+    def _effective(self, change: SettingsChange) -> Settings:
+        """With the port that was picked."""
+        return change.settings.model_copy(update={"server": self._machine.settings.server})
+
+    def _planned(self, change: SettingsChange, changes: Changes) -> ReloadPlan:
+        before, self._machine.settings = self._machine.settings, self._effective(change)
+        try:
+            stale = [m.instance.name for m in self._instances.all() if _is_stale(m)]
+        finally:
+            self._machine.settings = before
+        return ReloadPlan(change.live, change.fixed, tuple(stale), changes)
+
+
+def _is_stale(member: Member) -> bool:
+    now = member.unit.runner.now
+    runs = now.state in _RUNS and now.desired is Desired.RUNNING
+    return runs and not member.unit.is_current

@@ -1,0 +1,77 @@
+"""The data directory: its lock, its key, and where its owner serves."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from pathlib import Path
+
+import orjson
+
+from llamactl.config import Settings
+from llamactl.core.errors import DataDirUnusable
+
+
+class DataDir:
+    """The data directory, owned by one llamactl at a time: a lock says which."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.path = settings.data
+        self._lock: int | None = None
+
+    def open(self) -> None:
+        """Create what is missing and take the lock. Raises DataDirUnusable."""
+        try:
+            self._prepare()
+            self._lock = os.open(self.path / "llamactl.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as exc:
+            raise DataDirUnusable(
+                f"cannot use data_dir {self.path}: {exc.strerror or exc}; "
+                "choose another with data_dir or LLAMACTL_DATA_DIR"
+            ) from exc
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            owner = os.pread(self._lock, 20, 0).decode("ascii", "replace").strip()
+            os.close(self._lock)
+            raise DataDirUnusable(
+                f"data_dir {self.path} is in use by another llamactl (pid {owner or 'unknown'}); "
+                "stop that one, or choose another data_dir"
+            ) from exc
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, str(os.getpid()).encode(), 0)
+
+    def _prepare(self) -> None:
+        if self._settings.instances.auto_create_dirs:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._settings.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        elif not self.path.is_dir():
+            raise FileNotFoundError(2, "it does not exist, and auto_create_dirs is off")
+
+    def close(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+
+    @property
+    def key_file(self) -> Path:
+        return self.path / "management_key"
+
+    def management_keys(self) -> list[str]:
+        """Those of the settings, else one that is made once and kept."""
+        given = [key for key in self._settings.auth.management_keys if key]
+        if given:
+            return given
+        if not self.key_file.exists():
+            fd = os.open(self.key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(fd, "w") as file:
+                file.write(f"llamactl-management-{secrets.token_urlsafe(32)}\n")
+        return [self.key_file.read_text(encoding="ascii").strip()]
+
+    def say_where(self, url: str) -> None:
+        """Tell those who look for us on this machine."""
+        part = self.path / "server.json.part"
+        part.write_bytes(orjson.dumps({"url": url, "pid": os.getpid()}))
+        part.chmod(0o600)
+        part.replace(self.path / "server.json")
