@@ -89,7 +89,7 @@ def test_settings_by_signal(tmp_path: Path, tiny_model: Path) -> None:
         file.write_text("backends: {llama-cpp: {args: --seed 7}}\n"
                         "instances: {max_running_instances: 2}")  # fmt: skip
         said = server.request("POST", "/api/v1/config/reload").json()
-        assert said["restart"] == ["one", "two"]
+        assert (said["settings"], said["restart"]) == (["backends.llama-cpp.args"], ["one", "two"])
         while pids(server)["one"] in (None, before):
             pass
         assert "--seed" in server.until("one", "ready")["command"]

@@ -117,3 +117,16 @@ def test_port_range_is_read_in_all_its_forms() -> None:
     for text in ("8100-8200", "8100,8200"):
         settings = load({"LLAMACTL_INSTANCE_PORT_RANGE": text}).settings
         assert settings.instances.port_range == (8100, 8200)
+
+
+def test_arguments_alone_leave_the_engine_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("backends: {llama-cpp: {args: --seed 7}, vllm: {environment: {A: b}}}")
+
+    backends = load({}, path=path, cwd=tmp_path).settings.backends
+
+    assert (backends.llama_cpp.command, backends.llama_cpp.args) == (
+        "llama-server",
+        ("--seed", "7"),
+    )
+    assert (backends.vllm.command, backends.vllm.args) == ("vllm", ("serve",))

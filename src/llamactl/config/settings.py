@@ -71,10 +71,23 @@ class BackendSettings(_Section):
     docker: DockerSettings = DockerSettings()
 
 
+class LlamaCppSettings(BackendSettings):
+    command: str = "llama-server"
+
+
+class VllmSettings(BackendSettings):
+    command: str = "vllm"
+    args: Words = ("serve",)
+
+
+class MlxSettings(BackendSettings):
+    command: str = "mlx_lm.server"
+
+
 class Backends(_Section):
-    llama_cpp: BackendSettings = Field(BackendSettings(command="llama-server"), alias="llama-cpp")
-    vllm: BackendSettings = BackendSettings(command="vllm", args=("serve",))
-    mlx: BackendSettings = BackendSettings(command="mlx_lm.server")
+    llama_cpp: LlamaCppSettings = Field(LlamaCppSettings(), alias="llama-cpp")
+    vllm: VllmSettings = VllmSettings()
+    mlx: MlxSettings = MlxSettings()
 
 
 class InstanceLogging(_Section):
