@@ -173,14 +173,14 @@ class Application:
         self._chores = [asyncio.create_task(chore) for chore in chores]
         await recovery.settle(self.scheduler, members)
 
-    async def stop(self) -> None:
-        """Drain and stop all instances, then let go of everything."""
+    async def stop(self, *, keep: bool = False) -> None:
+        """Drain and stop all instances, or keep them, then let go of everything."""
         self.front.relay.unfinished.close()
-        await self.instances.halt()
+        await (self.instances.leave() if keep else self.instances.halt())
         for chore in self._chores:
             chore.cancel()
         await self.keys.flush()
-        await self.front.close()
+        await self.front.close(self.settings.instances.drain_timeout if keep else None)
         await self._database.close()
         self.data_dir.close()
 

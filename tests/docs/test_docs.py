@@ -19,9 +19,9 @@ LONGER = {
     "core/interfaces.py": 310,
     "proxy/downstream.py": 350,
     "proxy/exchange.py": 445,
-    "runtime/unit.py": 320,
+    "runtime/unit.py": 325,
     "control/scheduler.py": 315,
-    "control/instances.py": 340,
+    "control/instances.py": 350,
 }
 
 

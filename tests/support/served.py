@@ -49,6 +49,10 @@ class Served:
         self.process.kill()
         self.process.wait()
 
+    def kill_pid(self, pid: int) -> None:
+        """An engine of this server."""
+        os.kill(pid, signal.SIGKILL)
+
     def children(self) -> list[int]:
         """Pids of the engines that run below this server."""
         path = Path(f"/proc/{self.process.pid}/task")

@@ -126,6 +126,8 @@ def given_options(member: Member, *, show: bool = False) -> dict[str, Any]:
         body["group"] = given.group
     if given.pinned:
         body["pinned"] = True
+    if given.die_with_parent:
+        body["die_with_parent"] = True
     if given.priority:
         body["priority"] = given.priority
     if given.command_override:

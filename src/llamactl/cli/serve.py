@@ -95,9 +95,10 @@ async def _run(loaded: Loaded, read: Callable[[], Loaded], listener: socket.sock
     await app.front.listen(listener)
     _announce(app, loaded, port)
     await told.wait()
-    running = app.leases.total()
-    typer.echo(f"stopping ({running} requests running; Ctrl-C again ends them)", err=True)
-    await app.stop()
+    keep = told.by == signal.SIGTERM and app.settings.instances.on_exit == "keep"
+    running, what = app.leases.total(), "leaving, instances go on" if keep else "stopping"
+    typer.echo(f"{what} ({running} requests running; Ctrl-C again ends them)", err=True)
+    await app.stop(keep=keep)
 
 
 def _announce(app: Application, loaded: Loaded, port: int) -> None:
@@ -115,18 +116,24 @@ def _announce(app: Application, loaded: Loaded, port: int) -> None:
         typer.echo(f"  API docs  http://{settings.server.host}:{port}/swagger/")
 
 
-def _hear_signals(app: Application) -> asyncio.Event:
-    """Set by the first signal: stop the models, then the server. The second ends all at once."""
-    told = asyncio.Event()
+class _Told(asyncio.Event):
+    by: int = 0  # the first signal
 
-    def hear() -> None:
+
+def _hear_signals(app: Application) -> _Told:
+    """Set by the first signal: stop the models, then the server. The second ends all at once."""
+    told = _Told()
+
+    def hear(number: int) -> None:
         if told.is_set():
-            app.kill()
             app.front.cut()
+            if number == signal.SIGINT or app.settings.instances.on_exit == "stop":
+                app.kill()
+        told.by = told.by or number
         told.set()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, hear)
+        loop.add_signal_handler(number, hear, number)
     loop.add_signal_handler(signal.SIGHUP, app.reload_soon)
     return told

@@ -127,6 +127,7 @@ class InstancesSettings(_Section):
     health_interval: float = Field(10, gt=0)  # seconds between two looks at a ready engine
     health_timeout: float = Field(5, gt=0)  # seconds for its answer
     unhealthy_after: float = Field(60, gt=0)  # seconds without one until it is restarted
+    on_exit: Literal["stop", "keep"] = "stop"  # what SIGTERM does to instances; Ctrl-C stops them
     event_retention: int = Field(1000, ge=1)  # rows kept for each instance
     timeout_check_interval: float = 5  # accepted for compatibility; idle is timed exactly
     group_limits: dict[str, int] = {}

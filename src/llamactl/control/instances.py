@@ -309,6 +309,17 @@ class Instances:
         await asyncio.gather(*(member.unit.runner.close() for member in self._registry))
         await self._story.end()
 
+    async def leave(self) -> None:
+        """Let go of every process, as llamactl goes and they stay."""
+        self._scheduler.close()
+        self._story.close()
+        for member in self._registry:
+            member.unit.log.close()
+        await asyncio.gather(*(member.unit.runner.close() for member in self._registry))
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._story.end()
+
     async def _started(self, member: Member) -> None:
         """Wait for the end of a start. Raises StartFailed."""
         now = await member.unit.runner.wait(lambda now: now.state in _SETTLED)

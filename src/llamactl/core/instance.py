@@ -60,6 +60,7 @@ class InstanceOptions:
     pinned: bool = False
     priority: int = 0  # those with a lower one are evicted first
     command_override: str = ""
+    die_with_parent: bool = False  # ends with llamactl, instead of being adopted by the next one
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,4 +183,5 @@ _CHECKS: Mapping[str, Callable[[str, object], object]] = {
     "pinned": _flag,
     "priority": _rank,
     "command_override": _text,
+    "die_with_parent": _flag,
 }

@@ -97,13 +97,21 @@ class Front:
         self._server = await loop.create_server(lambda: Downstream(self._clients), sock=listener)
         self._expiring = asyncio.create_task(_each_second(self._clients.expire))
 
-    async def close(self) -> None:
-        """Accept nothing more, let the answers under way end, then let go of the engines."""
+    async def close(self, seconds: float | None = None) -> None:
+        """Accept nothing more, let the answers under way end, then let go of the engines.
+
+        `seconds`: what is under way then is cut.
+        """
         if self._server is not None:
             self._server.close()
         self._clients.close()
         self._asgi.close()
-        await self._clients.all_gone()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._clients.all_gone()
+        except TimeoutError:
+            self.cut()
+            await self._clients.all_gone()
         if self._expiring is not None:
             self._expiring.cancel()
         self.relay.pool.close()

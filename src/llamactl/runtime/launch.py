@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from llamactl.core.events import ProcessRecord
 from llamactl.core.instance import Instance
+from llamactl.runtime import cgroups
 from llamactl.runtime.command import (
     argv_digest,
     argv_of,
@@ -68,6 +69,7 @@ async def launch(
         given_digest=given_digest(settings, instance.options),
         log_start=log_start,
     )
+    cgroups.enclose(instance.id, process.pid)
     try:
         await machine.journal.enter_process(record)
     except BaseException:

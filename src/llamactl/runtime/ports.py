@@ -43,6 +43,16 @@ def listens_on(port: int, session: int) -> bool:
     return any(_holds(pid, wanted) for pid in members(session))
 
 
+def owner_of(port: int) -> int | None:
+    """The pid of whoever listens on it; 0 if that is not ours to see, None if nobody does."""
+    inode = _listener(port)
+    if inode is None:
+        return None
+    wanted = f"socket:[{inode}]"
+    pids = (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208
+    return next((pid for pid in pids if _holds(pid, wanted)), 0)
+
+
 def _listener(port: int) -> str | None:
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:

@@ -21,13 +21,14 @@ from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import logger
 from llamactl.policy.restart import RestartRules, after_exit
+from llamactl.runtime import cgroups
 from llamactl.runtime.adopted import adopt
 from llamactl.runtime.command import given_digest
 from llamactl.runtime.health import HealthRules, until_unhealthy
 from llamactl.runtime.launch import launch
 from llamactl.runtime.life import Life, report_of
 from llamactl.runtime.logs import InstanceLog
-from llamactl.runtime.ports import LOOPBACK
+from llamactl.runtime.ports import LOOPBACK, owner_of
 from llamactl.runtime.process import Ended
 from llamactl.runtime.runner import LifecycleRunner, Watch
 
@@ -166,6 +167,9 @@ class LocalUnit:
         self._machine.keep_port(self._instance, record.port)
         process = adopt(record)
         if process is None:
+            cgroups.end(self._instance.id)  # what its engine forked, if anything
+            if (stranger := owner_of(record.port)) is not None:
+                log.warning("port_taken", port=record.port, pid=stranger, name=self._instance.name)
             unseen = Ended(None, None)
             self.last_exit = report_of(backend, record, unseen, self.log, oom_struck=False)
             return False
@@ -185,6 +189,7 @@ class LocalUnit:
         report = life.report(ended, self.log, oom_struck=machine.oom.struck())
         self._avoid_port = self.port if report.failure is FailureClass.PORT_TAKEN else None
         self._life = None
+        cgroups.end(self._instance.id)
         asked = now.after_exit is not lc.AfterExit.JUDGE
         self.last_exit = None if asked else report
         try:
