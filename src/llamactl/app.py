@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 
 from llamactl.api import Numbers, Services, build_api
@@ -15,7 +15,7 @@ from llamactl.control.keys import Keys
 from llamactl.control.memory import Memory
 from llamactl.control.on_demand import OnDemand
 from llamactl.control.reconciler import Reconciler
-from llamactl.control.registry import Registry
+from llamactl.control.registry import Member, Registry
 from llamactl.control.reload import Reload
 from llamactl.control.scheduler import Scheduler
 from llamactl.control.story import Story
@@ -39,6 +39,7 @@ from llamactl.runtime import (
     totals,
 )
 from llamactl.store import Database, SqlInstanceStore, SqlKeyStore, SqlMemoryStore
+from llamactl.takeover import Channel, Inheritance, Predecessor, SwitchingStarter, Upgrade
 
 log = logger("app")
 
@@ -52,11 +53,14 @@ class Application:
         environ: Mapping[str, str],
         reread: Callable[[], Settings],
         soft_files: int | None = None,
+        *,
+        takes_over: bool = False,
     ) -> None:
         """`reread`: the settings as they are now, from where these came; or InvalidConfig."""
         self.settings = settings
+        self._environ = environ
         self.data_dir = DataDir(settings)
-        self.data_dir.open()
+        self.data_dir.open(locked=not takes_over)
         self.leases = LeaseBook()
         self._database = Database(settings.database_url)
         self._store = SqlInstanceStore(self._database, settings.instances.event_retention)
@@ -91,16 +95,23 @@ class Application:
         self.keys = Keys(self.ring, SqlKeyStore(self._database), self._registry)
         self.engine = CommandEngineProbe(settings.backends.llama_cpp)
         self._on_demand = OnDemand(self._registry, self.scheduler, self.memory, settings)
+        self._starter = SwitchingStarter(self._on_demand)
         self.front = self._front()
         self._rotation = Rotation(_rotation_rules(settings.instances.logging))
         self._chores: list[asyncio.Task[None]] = []
+        self._asked: list[asyncio.Task[None]] = []
+        self._predecessor_gone: asyncio.Event | None = None
+        self.upgrade = Upgrade(
+            self.instances, self._database, self.leases, self.front, self._starter,
+            (self._begin_chores, self._end_chores),
+        )  # fmt: skip
 
     def _front(self) -> Front:
         api = build_api(
             Services(
                 self.settings, self.instances, self.keys, self.ring, self.engine,
                 self.story, Numbers(self._meters, scrape, self.leases.count, self._gauges),
-                self._degraded, self.reload, self._reconciler,
+                self._degraded, self.reload, self._reconciler, self.upgrade_now,
             )
         )  # fmt: skip
         return Front(
@@ -108,7 +119,7 @@ class Application:
             management=api,
             keys=self.ring,
             leases=self.leases,
-            starter=self._on_demand,
+            starter=self._starter,
             paths=_engine_paths(),
             busy_slots=busy_slots,
         )
@@ -125,16 +136,25 @@ class Application:
         self.engine.use(llama_cpp)
         self._rotation.rules = _rotation_rules(settings.instances.logging)
 
-    def reload_soon(self) -> None:
+    async def upgrade_now(self) -> int:
+        """Have a process of the installed version take over; its pid. Raises UpgradeFailed."""
+        return await self.upgrade.run(self._environ, self.data_dir.lock)
+
+    async def relay_to_the_end(self) -> None:
+        """Once replaced."""
+        seconds = self.settings.server.upgrade_timeout
+        await self.upgrade.relay_to_the_end(seconds, self._predecessor_gone)
+
+    def soon(self, work: Callable[[], Coroutine[object, object, object]]) -> None:
         """What a signal asks for; the log tells how it went."""
 
-        async def reload() -> None:
+        async def attempt() -> None:
             try:
-                await self.reload.run()
+                await work()
             except LlamactlError as exc:
-                log.warning("not_reloaded", reason=exc.message)
+                log.warning("signal_not_heeded", reason=exc.message)
 
-        self._chores.append(asyncio.create_task(reload()))
+        self._asked.append(asyncio.create_task(attempt()))
 
     def _degraded(self) -> list[str]:
         return ["store"] if self._database.fault else []
@@ -161,24 +181,58 @@ class Application:
         """Open the store and take in what it knows; starts what was wanted on."""
         await self._database.open()
         await self._database.take()
+        await self._settle(await self._load())
+
+    async def take_over(self, inherited: Inheritance) -> None:
+        """The same, and serve, from a process that runs and goes on relaying.
+
+        Raises ConnectionError if that one goes on by itself.
+        """
+        predecessor = Predecessor(Channel(inherited.channel), self.leases)
+        await self._database.open(shared=True)
+        await predecessor.prepared()
+        self.data_dir.own(inherited.lock)
+        await self._database.take()
+        await predecessor.serving()
+        members = await self._load()
+        await self.front.listen(inherited.listener)  # who came since then waits in its queue
+        self._predecessor_gone = predecessor.gone
+        serving = predecessor.serve(self._starter, self.ring, self._id_of, self.front.accept)
+        self._asked.append(asyncio.create_task(serving))
+        await self._settle(members)
+
+    def _id_of(self, name: str) -> str:
+        route = self.front.relay.table.get(name)
+        return "" if route is None else route.id
+
+    async def _load(self) -> list[Member]:
         await self.memory.load()
-        members = await recovery.load(self.instances, self._store, self._machine)
-        await self.reload.declare()
         await self.keys.load()
+        return await recovery.load(self.instances, self._store, self._machine)
+
+    async def _settle(self, members: list[Member]) -> None:
+        await self.reload.declare()
+        self._begin_chores()
+        await recovery.settle(self.scheduler, members)
+
+    def _begin_chores(self) -> None:
         chores = (
             self.keys.keep_flushing(),
             self._rotation.keep(self._logs),
             self._database.keep_watch(),
         )
         self._chores = [asyncio.create_task(chore) for chore in chores]
-        await recovery.settle(self.scheduler, members)
+
+    async def _end_chores(self) -> None:
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
 
     async def stop(self, *, keep: bool = False) -> None:
         """Drain and stop all instances, or keep them, then let go of everything."""
         self.front.relay.unfinished.close()
         await (self.instances.leave() if keep else self.instances.halt())
-        for chore in self._chores:
-            chore.cancel()
+        await self._end_chores()
         await self.keys.flush()
         await self.front.close(self.settings.instances.drain_timeout if keep else None)
         await self._database.close()

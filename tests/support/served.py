@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,14 @@ class Served:
     url: str
     key: str
     data_dir: Path
+    successors: list[int] = field(default_factory=list)  # pids of those that took over
+
+    def upgrade(self) -> int:
+        answer = self.request("POST", "/api/v1/upgrade")
+        assert answer.status_code == 200, answer.text
+        pid: int = answer.json()["pid"]
+        self.successors.append(pid)
+        return pid
 
     def client(self, key: str | None = None) -> httpx.Client:
         """An HTTP client with the management key, or another; "" for none."""
@@ -88,6 +97,16 @@ def is_alive(pid: object) -> bool:
 LLAMACTL = ("-m", "llamactl")
 
 
+def end(pid: int) -> None:
+    """Ask a server that is no child of ours to stop; return when it has."""
+    with suppress(ProcessLookupError):
+        fd = os.pidfd_open(pid)
+        os.kill(pid, signal.SIGTERM)
+        ended, _, _ = select.select([fd], [], [], 30)
+        os.close(fd)
+        assert ended, f"{pid} does not stop"
+
+
 def spawn(
     data_dir: Path,
     settings: Mapping[str, str] | None = None,
@@ -117,6 +136,7 @@ def serve(
     """`program`: what Python runs, instead of llamactl as it is."""
     process = spawn(data_dir, settings, ("--port", str(port)), program)
     assert process.stdout is not None
+    server = None
     try:
         first = process.stdout.readline()
         if "serves on " not in first:
@@ -124,8 +144,11 @@ def serve(
             raise AssertionError(f"llamactl did not start: {first}{errors}")
         key_file = data_dir / "management_key"
         key = key_file.read_text().strip() if key_file.exists() else ""
-        yield Served(process, first.split("serves on ")[1].strip(), key, data_dir)
+        server = Served(process, first.split("serves on ")[1].strip(), key, data_dir)
+        yield server
     finally:
+        if server is not None and server.successors:
+            end(server.successors[-1])
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         try:

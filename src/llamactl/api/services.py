@@ -45,6 +45,7 @@ class Services:
     degraded: Callable[[], Sequence[str]]  # parts of the server that do not work now
     reload: Reload
     reconciler: Reconciler
+    upgrade: Callable[[], Awaitable[int]]  # the pid of who took over
 
 
 def services(request: Request) -> Services:

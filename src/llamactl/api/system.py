@@ -9,7 +9,7 @@ from typing import Literal
 
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, Field
 
 from llamactl import __version__
@@ -57,6 +57,16 @@ async def server_version(mine: Mine) -> PlainTextResponse:
 @router.get("/server/devices", responses=answers(500))
 async def server_devices(mine: Mine) -> PlainTextResponse:
     return PlainTextResponse(await mine.engine.ask("--list-devices"))
+
+
+class UpgradeBody(BaseModel):
+    pid: int = Field(description="of the process that has taken over")
+
+
+@router.post("/upgrade", responses=answers(409, 415, 500), response_class=JSONResponse)
+async def upgrade(mine: Mine) -> UpgradeBody:
+    """Have a process of the installed version take over. No request fails, no model reloads."""
+    return UpgradeBody(pid=await mine.upgrade())
 
 
 @cache

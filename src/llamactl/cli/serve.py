@@ -7,7 +7,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +19,7 @@ from llamactl.observe import configure
 
 if TYPE_CHECKING:
     from llamactl.app import Application
+    from llamactl.takeover import Inheritance
 
 
 def serve(
@@ -31,10 +32,13 @@ def serve(
     """Keep the instances running and serve the API until Ctrl-C."""
     import uvloop
 
+    from llamactl.takeover import Inheritance
+
     server = {k: v for k, v in (("host", host), ("port", port)) if v is not None}
     flags: dict[str, Any] = {"server": server} if server else {}
     if data_dir is not None:
         flags["data_dir"] = str(data_dir)
+    inherited = Inheritance.of_environment()
     try:
 
         def read() -> Loaded:
@@ -43,9 +47,14 @@ def serve(
         loaded = read()
         level = "debug" if verbose else loaded.settings.log.level
         configure(json=loaded.settings.log.format == "json", level=level)
-        listener = _listen(loaded.settings.server.host, loaded.settings.server.port)
-        uvloop.run(_run(loaded, read, listener))
+        if inherited is None:
+            listener = _listen(loaded.settings.server.host, loaded.settings.server.port)
+        else:
+            listener = inherited.listener
+        uvloop.run(_run(loaded, read, listener, inherited))
     except LlamactlError as exc:
+        if inherited is not None:
+            inherited.failed(exc.message)
         typer.echo(f"llamactl cannot start: {exc.message}", err=True)
         raise typer.Exit(1) from exc
 
@@ -76,7 +85,12 @@ def _raise_file_limit() -> int:
     return soft
 
 
-async def _run(loaded: Loaded, read: Callable[[], Loaded], listener: socket.socket) -> None:
+async def _run(
+    loaded: Loaded,
+    read: Callable[[], Loaded],
+    listener: socket.socket,
+    inherited: Inheritance | None,
+) -> None:
     from llamactl.app import Application
 
     port = listener.getsockname()[1]
@@ -89,12 +103,20 @@ async def _run(loaded: Loaded, read: Callable[[], Loaded], listener: socket.sock
             return new
         return new.model_copy(update={"server": new.server.model_copy(update={"port": port})})
 
-    app = Application(settings, os.environ, reread, _raise_file_limit())
-    await app.start()
+    app = Application(
+        settings, os.environ, reread, _raise_file_limit(), takes_over=inherited is not None
+    )
     told = _hear_signals(app)
-    await app.front.listen(listener)
+    if inherited is None:
+        await app.start()
+        await app.front.listen(listener)
+    else:
+        await app.take_over(inherited)
     _announce(app, loaded, port)
-    await told.wait()
+    await _first(told.wait(), app.upgrade.replaced.wait())
+    if app.upgrade.replaced.is_set():
+        await _first(told.wait(), app.relay_to_the_end())
+        return
     keep = told.by == signal.SIGTERM and app.settings.instances.on_exit == "keep"
     running, what = app.leases.total(), "leaving, instances go on" if keep else "stopping"
     typer.echo(f"{what} ({running} requests running; Ctrl-C again ends them)", err=True)
@@ -135,5 +157,17 @@ def _hear_signals(app: Application) -> _Told:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, hear, number)
-    loop.add_signal_handler(signal.SIGHUP, app.reload_soon)
+    loop.add_signal_handler(signal.SIGHUP, app.soon, app.reload.run)
+    loop.add_signal_handler(signal.SIGUSR2, app.soon, app.upgrade_now)
     return told
+
+
+async def _first(*waits: Coroutine[object, object, object]) -> None:
+    """Return when one of them is over; the others are cancelled."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+    for task in done:
+        task.result()

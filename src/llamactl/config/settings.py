@@ -51,6 +51,9 @@ class ServerSettings(_Section):
     keep_alive_timeout: float = Field(75, gt=0)  # seconds that an idle connection is kept
     first_byte_timeout: float = Field(3600, gt=0)  # seconds until an engine begins its answer
     stream_idle_timeout: float = Field(600, gt=0)  # seconds without a byte of an answer
+    upgrade_timeout: float = Field(
+        600, ge=0
+    )  # seconds that a replaced llamactl goes on with what it relays
     loading_comments: float = Field(
         0, ge=0
     )  # seconds between comments to a waiting stream; 0: none

@@ -25,6 +25,7 @@ from llamactl.core.errors import (
     LlamactlError,
     NameTaken,
     RunningLimit,
+    ShuttingDown,
     Superseded,
 )
 from llamactl.core.events import InstanceEvent
@@ -309,13 +310,24 @@ class Instances:
         await asyncio.gather(*(member.unit.runner.close() for member in self._registry))
         await self._story.end()
 
+    async def pause(self) -> None:
+        """Return with nothing under way and all of it written down, until `resume`."""
+        await asyncio.gather(*(member.unit.runner.pause() for member in self._registry))
+        await self._story.settle()
+
+    def resume(self) -> None:
+        for member in self._registry:
+            member.unit.runner.resume()
+
     async def leave(self) -> None:
         """Let go of every process, as llamactl goes and they stay."""
+        error = ShuttingDown("llamactl was stopped or replaced; what it began goes on, ask again")
+        error.retry_after = 1.0
         self._scheduler.close()
         self._story.close()
         for member in self._registry:
             member.unit.log.close()
-        await asyncio.gather(*(member.unit.runner.close() for member in self._registry))
+        await asyncio.gather(*(member.unit.runner.close(error) for member in self._registry))
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self._story.end()

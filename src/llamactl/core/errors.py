@@ -164,6 +164,12 @@ class ShuttingDown(CapacityError):
     code = "shutting_down"
 
 
+class UpgradeFailed(LlamactlError):
+    """The new process did not come up; the old one serves on."""
+
+    code = "upgrade_failed"
+
+
 class NotRunning(LlamactlError):
     """The instance is not running, and this request may not start it."""
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from pathlib import Path
 from typing import Any, Protocol
 
+from llamactl.core.errors import LlamactlError
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance
@@ -93,8 +94,17 @@ class Runner(Protocol):
         """Take `retire` back."""
         ...
 
-    async def close(self) -> None:
-        """End the runner's task. Its process, if there is one, is left alone."""
+    async def pause(self) -> None:
+        """Return between two events; the next one waits until `resume`."""
+        ...
+
+    def resume(self) -> None: ...
+
+    async def close(self, error: LlamactlError | None = None) -> None:
+        """End the runner's task. Its process, if there is one, is left alone.
+
+        `error`: what whoever waits is told.
+        """
         ...
 
 

@@ -53,6 +53,7 @@ class Clients:
     limits: Limits
     connections: set[Downstream] = field(default_factory=set)
     closing: bool = False
+    give: Callable[[int, bytes], None] | None = None  # to the process that has taken over
     _gone: asyncio.Event = field(default_factory=asyncio.Event)
 
     def expire(self) -> None:
@@ -71,9 +72,20 @@ class Clients:
         for connection in list(self.connections):
             connection.close_when_idle()
 
+    def offer(self, connection: Downstream) -> bool:
+        """True if it went to the process that has taken over."""
+        if self.give is None or (given := connection.hand_over()) is None:
+            return False
+        self.give(*given)
+        return True
+
+    def offer_all(self) -> None:
+        for connection in list(self.connections):
+            self.offer(connection)
+
     def left(self, connection: Downstream) -> None:
         self.connections.discard(connection)
-        if self.closing and not self.connections:
+        if (self.closing or self.give is not None) and not self.connections:
             self._gone.set()
 
     async def all_gone(self) -> None:

@@ -7,6 +7,7 @@ An asyncio protocol rather than an ASGI server: one relayed request costs no tas
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from typing import cast
 
@@ -235,6 +236,8 @@ class Downstream(asyncio.Protocol):
             self._end(linger=request is not None and not request.complete)
             return
         self.deadline = self._loop.time() + self._limits.keep_alive
+        if self._clients.offer(self):
+            return
         if self._held:
             self._turning = True
             self._loop.call_soon(self._go_on)
@@ -273,6 +276,20 @@ class Downstream(asyncio.Protocol):
             self.handler.expired()
         else:
             self._fail(RequestTimeout("the request's headers did not come in time"))
+
+    def hand_over(self) -> tuple[int, bytes] | None:
+        """Let another process have the connection, if it is between two requests.
+
+        Its descriptor, which is to be closed, and what was sent ahead.
+        """
+        waits = self.transport.get_write_buffer_size()
+        busy = self.handler is not None or self.request is not None or self._websocket is not None
+        if busy or waits or self._ending or len(self._held) > _MOST_AHEAD:
+            return None
+        fd = os.dup(self.transport.get_extra_info("socket").fileno())
+        held, self._held, self._ending = self._held, b"", True
+        self.transport.abort()  # no end of the connection, as long as the duplicate is open
+        return fd, held
 
     def close_when_idle(self) -> None:
         if self.handler is None and self._websocket is None and not self._ending:

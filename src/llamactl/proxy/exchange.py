@@ -133,10 +133,13 @@ class Exchange:
         try:
             if self._relay.comment_every and wants_stream(self._request, self._body):
                 ready = self._commenting(ready, self._relay.comment_every)
-            await ready
+            found = await ready
         finally:
             self._relay.account.waited(route.id, self._relay.now() - began)
-        self._go()
+        if self._relay.replaced:  # whoever answered holds it for us, our table knows it no more
+            self._reach(found, fresh=self._retried)
+        else:
+            self._go()
 
     async def _commenting(
         self, ready: Coroutine[Any, Any, ReadyInstance], every: float

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 
 from starlette.middleware.cors import CORSMiddleware
 
 from llamactl.config import Settings
 from llamactl.core.interfaces import OnDemandStarter
 from llamactl.core.routes import RouteTable
-from llamactl.observe import Meters
+from llamactl.observe import Meters, logger
 from llamactl.policy.access import KeyRing
 from llamactl.proxy.account import Account
 from llamactl.proxy.clients import Clients, Limits
@@ -23,6 +25,9 @@ from llamactl.proxy.management import Asgi, AsgiApp
 from llamactl.proxy.relay import Relay, Timeouts
 from llamactl.proxy.unfinished import BusySlots, Unfinished
 from llamactl.proxy.websocket import WebSockets
+
+_OFFER_AGAIN_S = 1.0
+log = logger("proxy")
 
 
 class Front:
@@ -76,6 +81,7 @@ class Front:
         )
         self._clients = Clients(entry.open, self._asgi.websocket, limits)
         self._server: asyncio.Server | None = None
+        self.listener: socket.socket | None = None
         self._expiring: asyncio.Task[None] | None = None
 
     def meters(self) -> Meters:
@@ -88,14 +94,55 @@ class Front:
         """Of clients, at this moment."""
         return len(self._clients.connections)
 
+    def forget_ready(self) -> None:
+        """Ask for each instance anew: where they answer is another's to say."""
+        table = self.relay.table
+        self.relay.replaced = True
+        self.relay.table = RouteTable(
+            {name: replace(route, ready=None) for name, route in table.routes.items()}
+        )
+
     def publish(self, table: RouteTable) -> None:
-        self.relay.table = table
+        if not self.relay.replaced:
+            self.relay.table = table
 
     async def listen(self, listener: socket.socket) -> None:
         """Serve clients from now on."""
         loop = asyncio.get_running_loop()
+        self.listener = listener
         self._server = await loop.create_server(lambda: Downstream(self._clients), sock=listener)
         self._expiring = asyncio.create_task(_each_second(self._clients.expire))
+
+    async def accept(self, client: socket.socket, held: bytes) -> None:
+        """Serve a client of a predecessor, who has sent this much of a request already."""
+        if self._clients.give is not None:  # we are replaced ourselves
+            self._clients.give(client.detach(), held)
+            return
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.connect_accepted_socket(
+            lambda: Downstream(self._clients), client
+        )
+        if held:
+            connection.data_received(held)
+
+    async def give_away(self, give: Callable[[int, bytes], None], seconds: float) -> None:
+        """Accept nothing more; give each client away between two of its requests.
+
+        `seconds`: how long those under way may last.
+        """
+        assert self._server is not None
+        self._server.close()
+        self._clients.give = give
+        self._clients.offer_all()
+        try:
+            async with asyncio.timeout(seconds):
+                while self._clients.connections:  # those whose answer is not taken yet: again
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._clients.all_gone(), _OFFER_AGAIN_S)
+                    self._clients.offer_all()
+        except TimeoutError:
+            log.warning("answers_cut", connections=self.connections, after_s=seconds)
+        self.cut()
 
     async def close(self, seconds: float | None = None) -> None:
         """Accept nothing more, let the answers under way end, then let go of the engines.

@@ -19,12 +19,15 @@ class LeaseBook:
         self._silences: dict[str, int] = {}
         self._alarms: dict[str, list[asyncio.Future[None]]] = defaultdict(list)
         self.on_free: Callable[[], None] = lambda: None  # called when an instance falls idle
+        self.on_change: Callable[[str], None] | None = None  # called with the id
 
     def __repr__(self) -> str:
         return f"<LeaseBook {sum(self._held.values())} held>"
 
     def take(self, instance_id: str) -> None:
         self._held[instance_id] += 1
+        if self.on_change is not None:
+            self.on_change(instance_id)
 
     def give_back(self, instance_id: str) -> None:
         self._used[instance_id] = time.monotonic()
@@ -35,6 +38,8 @@ class LeaseBook:
                 if not waiter.done():
                     waiter.set_result(None)
             self.on_free()
+        if self.on_change is not None:
+            self.on_change(instance_id)
 
     @contextmanager
     def hold(self, instance_id: str) -> Iterator[None]:
@@ -46,6 +51,9 @@ class LeaseBook:
 
     def count(self, instance_id: str) -> int:
         return self._held.get(instance_id, 0)
+
+    def counts(self) -> dict[str, int]:
+        return {instance_id: n for instance_id, n in self._held.items() if n}
 
     def total(self) -> int:
         return sum(self._held.values())

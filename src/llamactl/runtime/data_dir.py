@@ -21,10 +21,15 @@ class DataDir:
         self.path = settings.data
         self._lock: int | None = None
 
-    def open(self) -> None:
-        """Create what is missing and take the lock. Raises DataDirUnusable."""
+    def open(self, *, locked: bool = True) -> None:
+        """Create what is missing and take the lock. Raises DataDirUnusable.
+
+        `locked`: False where the lock will be handed over, by `own`.
+        """
         try:
             self._prepare()
+            if not locked:
+                return
             self._lock = os.open(self.path / "llamactl.lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as exc:
             raise DataDirUnusable(
@@ -40,8 +45,18 @@ class DataDir:
                 f"data_dir {self.path} is in use by another llamactl (pid {owner or 'unknown'}); "
                 "stop that one, or choose another data_dir"
             ) from exc
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, str(os.getpid()).encode(), 0)
+        self.own(self._lock)
+
+    def own(self, lock: int) -> None:
+        """Be the owner, by a lock that is held."""
+        self._lock = lock
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+
+    @property
+    def lock(self) -> int:
+        assert self._lock is not None
+        return self._lock
 
     def _prepare(self) -> None:
         if self._settings.instances.auto_create_dirs:

@@ -55,7 +55,12 @@ class Rotation:
         before: set[Path] = set()
         while True:
             now = set(paths())
-            grows = await asyncio.to_thread(self.look, now | before)
+            looking = asyncio.ensure_future(asyncio.to_thread(self.look, now | before))
+            try:
+                grows = await asyncio.shield(looking)
+            except asyncio.CancelledError:
+                await looking  # who comes after us must find nothing half done
+                raise
             before = now
             await asyncio.sleep(_LOOK_AGAIN_S if grows else _LOOK_S)
 

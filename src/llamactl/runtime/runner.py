@@ -62,6 +62,7 @@ class LifecycleRunner:
         self._replies: set[asyncio.Future[Lifecycle]] = set()  # owed, also while we record
         self._retired = self._halted = False
         self._over: LlamactlError | None = None
+        self._turn = asyncio.Lock()  # held while an event is worked on, and by who pauses us
 
     def __repr__(self) -> str:
         return f"<LifecycleRunner {self._now.state} generation {self._now.generation}>"
@@ -125,8 +126,16 @@ class LifecycleRunner:
         """Hear starts again: what was to be for good could not be done."""
         self._retired = False
 
-    async def close(self) -> None:
-        self._end(InstanceNotFound("the instance was deleted"))
+    async def pause(self) -> None:
+        """Return between two events; the next one waits until `resume`."""
+        await self._turn.acquire()
+
+    def resume(self) -> None:
+        self._turn.release()
+
+    async def close(self, error: LlamactlError | None = None) -> None:
+        """`error`: what whoever waits is told."""
+        self._end(error or InstanceNotFound("the instance was deleted"))
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -153,26 +162,38 @@ class LifecycleRunner:
             watches = self._arm(tasks)
             while True:
                 event, reply = await self._mail.get()
-                before = self._now
-                try:
-                    after, effects = step(before, event)
-                except InvalidTransition as exc:
-                    if reply is None:
-                        raise  # an illegal fact is our bug, not the caller's
-                    if not reply.done():
-                        reply.set_exception(exc)
-                    continue
-                if after != before:
-                    await self._write_down(event, before, after)  # first write it down, then act
-                self._enter(before, after)
-                for effect in effects:
-                    tasks.create_task(self._perform(effect))
-                if after.epoch != before.epoch:
-                    for watch in watches:
-                        watch.cancel()
-                    watches = self._arm(tasks)
-                if reply is not None and not reply.done():
-                    reply.set_result(after)
+                async with self._turn:
+                    watches = await self._handle(event, reply, tasks, watches)
+
+    async def _handle(
+        self,
+        event: Event,
+        reply: asyncio.Future[Lifecycle] | None,
+        tasks: asyncio.TaskGroup,
+        watches: list[asyncio.Task[None]],
+    ) -> list[asyncio.Task[None]]:
+        """One event, to its end; returns the watches that are armed then."""
+        before = self._now
+        try:
+            after, effects = step(before, event)
+        except InvalidTransition as exc:
+            if reply is None:
+                raise  # an illegal fact is our bug, not the caller's
+            if not reply.done():
+                reply.set_exception(exc)
+            return watches
+        if after != before:
+            await self._write_down(event, before, after)  # first write it down, then act
+        self._enter(before, after)
+        for effect in effects:
+            tasks.create_task(self._perform(effect))
+        if after.epoch != before.epoch:
+            for watch in watches:
+                watch.cancel()
+            watches = self._arm(tasks)
+        if reply is not None and not reply.done():
+            reply.set_result(after)
+        return watches
 
     async def _write_down(self, event: Event, before: Lifecycle, after: Lifecycle) -> None:
         try:

@@ -146,7 +146,7 @@ class LocalUnit:
         except (LlamactlError, OSError) as exc:
             return self._stillborn(generation, exc)
         self._begin(life)
-        return await self._bury(generation, life, await life.process.exited)
+        return await self._bury(generation, life, await asyncio.shield(life.process.exited))
 
     def _stillborn(self, generation: int, exc: Exception) -> lc.Event:
         away = isinstance(exc, StoreUnavailable)
@@ -182,7 +182,7 @@ class LocalUnit:
         life = self._life
         if life is None or not life.found:
             return None
-        return await self._bury(generation, life, await life.process.exited)
+        return await self._bury(generation, life, await asyncio.shield(life.process.exited))
 
     async def _bury(self, generation: int, life: Life, ended: Ended) -> lc.Event:
         now, machine = self.runner.now, self._machine

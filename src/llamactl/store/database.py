@@ -44,12 +44,13 @@ class Database:
     def __repr__(self) -> str:
         return f"<Database {self._engine.url!r} epoch {self._epoch} {self.fault}>"
 
-    async def open(self) -> None:
+    async def open(self, *, shared: bool = False) -> None:
         """Connect, check, and apply migrations that are due.
 
         Raises StoreUnavailable for a store that is damaged, newer than this program, or away.
+        `shared`: an older version works with it at the same time.
         """
-        await self._call(lambda: schema.prepare(self._engine))
+        await self._call(lambda: schema.prepare(self._engine, shared=shared))
 
     async def take(self) -> None:
         """Be its only writer from now on: whoever was that before us is refused."""

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from llamactl.core.errors import StoreUnavailable
 
+if TYPE_CHECKING:  # slow to import, and seldom needed
+    from alembic.config import Config
+    from alembic.script import Script
+
 HEAD = "0003"  # the newest migration; a test compares it with the scripts
 
 
-def prepare(engine: sa.Engine) -> None:
-    """Raises StoreUnavailable, or the driver's error."""
+def prepare(engine: sa.Engine, *, shared: bool = False) -> None:
+    """Raises StoreUnavailable, or the driver's error.
+
+    `shared`: only migrations that the version before it does not notice, their `expanding`.
+    """
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
             check_integrity(connection)
@@ -23,6 +31,11 @@ def prepare(engine: sa.Engine) -> None:
             "use that version, or restore a backup that this one made"
         )
     if version != HEAD:
+        if shared and not all(script.module.expanding for script in _due(version)):
+            raise StoreUnavailable(
+                "this version changes the store in a way that the running one could not work "
+                "with; restart llamactl instead"
+            )
         _upgrade(engine)
 
 
@@ -45,10 +58,23 @@ def version_of(connection: sa.Connection) -> str | None:
 
 def _upgrade(engine: sa.Engine) -> None:
     from alembic import command
+
+    config = _config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _due(version: str | None) -> list[Script]:
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory.from_config(_config())
+    return list(scripts.iterate_revisions(HEAD, version or "base"))
+
+
+def _config() -> Config:
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    return config

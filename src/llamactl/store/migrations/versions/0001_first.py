@@ -7,6 +7,7 @@ from alembic import op
 
 revision = "0001"
 down_revision = None
+expanding = True  # does the version before work on with it?
 _row_id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 

@@ -7,6 +7,7 @@ from alembic import op
 
 revision = "0002"
 down_revision = "0001"
+expanding = False  # does the version before work on with it?
 _row_id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _COPY = """
     INSERT INTO instance_events

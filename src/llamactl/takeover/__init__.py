@@ -1,0 +1,12 @@
+"""One llamactl takes over from another: sockets, leases, clients; no request fails by it.
+
+`Successor` is how the old process sees the new one, `Predecessor` the other way round; `Upgrade`
+is what the old one does.
+"""
+
+from llamactl.takeover.channel import Channel, Inheritance
+from llamactl.takeover.predecessor import Predecessor
+from llamactl.takeover.starter import SwitchingStarter
+from llamactl.takeover.upgrade import Upgrade
+
+__all__ = ["Channel", "Inheritance", "Predecessor", "SwitchingStarter", "Upgrade"]

@@ -1,0 +1,135 @@
+"""Messages with file descriptors between two processes of ours, in order, whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+FDS_VARIABLE = "LLAMACTL_TAKEOVER_FDS"
+_LARGEST = 1 << 18  # bytes of a message
+_MOST_FDS = 4
+Message = dict[str, Any]
+
+
+class Channel:
+    """An end of a pair of `SOCK_SEQPACKET`: https://man7.org/linux/man-pages/man7/unix.7.html
+
+    Sending never waits: what the other side does not take yet is kept.
+    """
+
+    def __init__(self, end: socket.socket) -> None:
+        end.setblocking(False)
+        self._end = end
+        self._loop = asyncio.get_running_loop()
+        self._come: asyncio.Queue[tuple[Message, list[int]] | None] = asyncio.Queue()
+        self._going: deque[tuple[bytes, list[int]]] = deque()
+        self._closed = False
+        self._loop.add_reader(end.fileno(), self._read)
+
+    def __repr__(self) -> str:
+        return f"<Channel {len(self._going)} to send>"
+
+    @classmethod
+    def pair(cls) -> tuple[socket.socket, socket.socket]:
+        one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (one, other):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LARGEST << 1)
+        return one, other
+
+    def send(self, what: str, fds: Iterable[int] = (), **values: Any) -> None:
+        """The descriptors are given away: they are closed here once they are there."""
+        if self._closed:
+            _close(fds)
+            return
+        self._going.append((orjson.dumps({"what": what, **values}), list(fds)))
+        if len(self._going) == 1:
+            self._write()
+
+    async def receive(self) -> tuple[Message, list[int]]:
+        """The next message and its descriptors. Raises ConnectionError when the other is gone."""
+        got = await self._come.get()
+        if got is None:
+            self._come.put_nowait(None)
+            raise ConnectionError("the other process is gone")
+        return got
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._loop.remove_reader(self._end.fileno())
+        self._loop.remove_writer(self._end.fileno())
+        self._end.close()
+        for _, fds in self._going:
+            _close(fds)
+        self._going.clear()
+        self._come.put_nowait(None)
+
+    def _read(self) -> None:
+        try:
+            while True:
+                data, fds, _, _ = socket.recv_fds(self._end, _LARGEST, _MOST_FDS)
+                if not data:
+                    break
+                for fd in fds:
+                    os.set_inheritable(fd, False)
+                self._come.put_nowait((orjson.loads(data), fds))
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self.close()
+
+    def _write(self) -> None:
+        while self._going:
+            data, fds = self._going[0]
+            try:
+                socket.send_fds(self._end, [data], fds)
+            except BlockingIOError:
+                self._loop.add_writer(self._end.fileno(), self._write)
+                return
+            except OSError:
+                self.close()
+                return
+            _close(fds)
+            self._going.popleft()
+        self._loop.remove_writer(self._end.fileno())
+
+
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """What the old process lets the new one have from its start: to be used when it says so."""
+
+    channel: socket.socket
+    listener: socket.socket
+    lock: int
+
+    @classmethod
+    def of_environment(cls) -> Inheritance | None:
+        """None where nobody is to be taken over from. It is there once."""
+        fds = os.environ.pop(FDS_VARIABLE, "")
+        if not fds:
+            return None
+        channel, listener, lock = map(int, fds.split(","))
+        for fd in (channel, listener, lock):
+            os.set_inheritable(fd, False)
+        return cls(socket.socket(fileno=channel), socket.socket(fileno=listener), lock)
+
+    def failed(self, reason: str) -> None:
+        """Say why it does not come to a takeover."""
+        with contextlib.suppress(OSError):
+            self.channel.send(orjson.dumps({"what": "failed", "reason": reason}))
+
+
+def _close(fds: Iterable[int]) -> None:
+    for fd in fds:
+        with contextlib.suppress(OSError):
+            os.close(fd)

@@ -1,0 +1,139 @@
+"""The old process, as the new one sees it: what it hands over, and what it still does."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import socket
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from llamactl.core.errors import LlamactlError
+from llamactl.core.interfaces import OnDemandStarter
+from llamactl.core.keys import GUEST, ApiKey, Caller
+from llamactl.observe import logger
+from llamactl.takeover.channel import Channel
+
+_TAKEN_S = 5.0  # until an instance that was granted to it shows in its leases
+log = logger("takeover")
+
+
+class LeaseCounts(Protocol):
+    def take(self, instance_id: str) -> None: ...
+
+    def give_back(self, instance_id: str) -> None: ...
+
+
+class Keys(Protocol):
+    def get(self, key_id: str) -> ApiKey | None: ...
+
+
+class Predecessor:
+    """It relays what it has begun. Its leases count here as ours do, until it is gone."""
+
+    def __init__(self, channel: Channel, leases: LeaseCounts) -> None:
+        self._channel = channel
+        self._leases = leases
+        self._held: Counter[str] = Counter()
+        self._asks: dict[int, asyncio.Task[None]] = {}
+        self.gone = asyncio.Event()
+
+    async def prepared(self) -> None:
+        """Say that all is ready; wait until it is at rest. Raises ConnectionError."""
+        self._channel.send("prepared")
+        said, _ = await self._channel.receive()
+        self._count(said["leases"])
+
+    async def serving(self) -> None:
+        """Say that we serve; from its word on we act. Raises ConnectionError."""
+        self._channel.send("serving")
+        said, _ = await self._channel.receive()
+        self._count(said["leases"])
+
+    async def serve(
+        self,
+        starter: OnDemandStarter,
+        keys: Keys,
+        ids: Callable[[str], str],
+        accept: Callable[[socket.socket, bytes], Awaitable[None]],
+    ) -> None:
+        """Answer what it asks, take its clients, until it is gone.
+
+        `ids`: an instance's id by its name; `accept`: serve a client, who has sent this already.
+        """
+        try:
+            while True:
+                said, fds = await self._channel.receive()
+                await self._hear(said, fds, starter, keys, ids, accept)
+        except ConnectionError:
+            pass
+        finally:
+            for task in self._asks.values():
+                task.cancel()
+            self._count({})
+            self.gone.set()
+            log.info("predecessor_gone")
+
+    async def _hear(
+        self,
+        said: Mapping[str, Any],
+        fds: list[int],
+        starter: OnDemandStarter,
+        keys: Keys,
+        ids: Callable[[str], str],
+        accept: Callable[[socket.socket, bytes], Awaitable[None]],
+    ) -> None:
+        match said["what"]:
+            case "leases":
+                self._count({**self._held, **said["counts"]})
+            case "client":
+                await accept(socket.socket(fileno=fds[0]), base64.b64decode(said["held"]))
+            case "leave":
+                if task := self._asks.get(said["id"]):
+                    task.cancel()
+            case "ensure_ready":
+                known = keys.get(said["key"]) if said["key"] else None
+                caller = GUEST if said["key"] and not known else Caller(said["management"], known)
+                self._answer(said["id"], self._make_ready(said, starter, caller, ids))
+            case "outlived":
+                self._answer(said["id"], self._outlived(said, starter))
+
+    def _count(self, counts: Mapping[str, int]) -> None:
+        for identity in {*self._held, *counts}:
+            change = counts.get(identity, 0) - self._held[identity]
+            for _ in range(change):
+                self._leases.take(identity)
+            for _ in range(-change):
+                self._leases.give_back(identity)
+        self._held = Counter({identity: n for identity, n in counts.items() if n})
+
+    def _answer(self, number: int, work: Awaitable[dict[str, Any]]) -> None:
+        async def answer() -> None:
+            try:
+                said = await work
+            except LlamactlError as exc:
+                said = {"what": "refused", "error": exc.message, "code": exc.code,
+                        "status": exc.status, "retry_after": exc.retry_after,
+                        "details": exc.details}  # fmt: skip
+            self._channel.send(said.pop("what"), id=number, **said)
+
+        task = self._asks[number] = asyncio.create_task(answer())
+        task.add_done_callback(lambda _: self._asks.pop(number, None))
+
+    async def _make_ready(
+        self,
+        said: Mapping[str, Any],
+        starter: OnDemandStarter,
+        caller: Caller,
+        ids: Callable[[str], str],
+    ) -> dict[str, Any]:
+        ready = await starter.ensure_ready(said["name"], caller)
+        if identity := ids(said["name"]):
+            self._leases.take(identity)  # until its own count says so
+            asyncio.get_running_loop().call_later(_TAKEN_S, self._leases.give_back, identity)
+        return {"what": "ready", "name": ready.name, "host": ready.host, "port": ready.port,
+                "key": ready.key, "generation": ready.generation}  # fmt: skip
+
+    async def _outlived(self, said: Mapping[str, Any], starter: OnDemandStarter) -> dict[str, Any]:
+        return {"what": "outlived", "so": await starter.outlived(said["name"], said["generation"])}

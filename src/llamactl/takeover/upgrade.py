@@ -1,0 +1,120 @@
+"""What the old process does: bring a new one up, come to rest, hand over, relay to the end.
+
+Until the new one says that it serves, all can be taken back: this one then goes on as before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+
+from llamactl.control.instances import Instances
+from llamactl.core.errors import Conflict, LlamactlError, UpgradeFailed
+from llamactl.observe import logger
+from llamactl.proxy import Front, LeaseBook
+from llamactl.store import Database
+from llamactl.takeover.starter import SwitchingStarter
+from llamactl.takeover.successor import PREPARED_S, SERVING_S, Successor
+
+log = logger("takeover")
+
+
+class Upgrade:
+    """One for an application; at most one goes on at a time."""
+
+    def __init__(
+        self,
+        instances: Instances,
+        database: Database,
+        leases: LeaseBook,
+        front: Front,
+        starter: SwitchingStarter,
+        chores: tuple[Callable[[], None], Callable[[], Awaitable[None]]],
+    ) -> None:
+        """`chores`: how to begin them, how to end them."""
+        self._instances = instances
+        self._database = database
+        self._leases = leases
+        self._front = front
+        self._starter = starter
+        self._begin_chores, self._end_chores = chores
+        self._goes_on = False
+        self._changed: set[str] = set()  # leases that the successor has not heard of
+        self._successor: Successor | None = None
+        self.replaced = asyncio.Event()
+
+    async def run(self, environ: Mapping[str, str], lock: int) -> int:
+        """Return the pid of the process that has taken over. Raises Conflict or UpgradeFailed."""
+        if self._goes_on or self._front.listener is None:
+            raise Conflict("llamactl is starting, or being replaced already")
+        if os.getpid() == 1:
+            raise Conflict("llamactl is process 1 here: replace the container instead")
+        self._goes_on = True
+        successor = None
+        try:
+            successor = Successor.spawn(environ, self._front.listener, lock)
+            log.info("upgrade_begins", pid=successor.pid)
+            await successor.until("prepared", PREPARED_S)
+            await self._hand_over(successor)
+        except LlamactlError as exc:
+            log.warning("upgrade_failed", reason=exc.message)
+            if successor is not None:
+                successor.kill()
+            self._goes_on = False
+            raise
+        return successor.pid
+
+    async def _hand_over(self, successor: Successor) -> None:
+        await self._end_chores()
+        await self._instances.pause()
+        try:
+            successor.give(self._leases.counts())
+            await successor.until("serving", SERVING_S)
+        except UpgradeFailed:
+            successor.kill()
+            await self._take_back()
+            raise
+        self._switch(successor)
+        self.replaced.set()
+        await self._instances.leave()
+        await self._database.close()
+        log.info("upgraded", pid=successor.pid, requests=self._leases.total())
+
+    async def _take_back(self) -> None:
+        await self._database.take()
+        self._instances.resume()
+        self._begin_chores()
+
+    def _switch(self, successor: Successor) -> None:
+        """In one moment, so that no request falls between the two."""
+        self._successor = successor
+        self._starter.switch(successor)
+        self._front.forget_ready()
+        self._leases.on_change = self._noted
+        successor.go(self._leases.counts())
+
+    def _noted(self, instance_id: str) -> None:
+        if not self._changed:
+            asyncio.get_running_loop().call_soon(self._tell)
+        self._changed.add(instance_id)
+
+    def _tell(self) -> None:
+        assert self._successor is not None
+        self._successor.tell_leases({i: self._leases.count(i) for i in self._changed})
+        self._changed.clear()
+
+    async def relay_to_the_end(self, seconds: float, before: asyncio.Event | None) -> None:
+        """Once replaced: give the clients away, return when what was begun is done.
+
+        `before`: set when whom we replaced is gone, whose words we pass on.
+        """
+        assert self._successor is not None
+        ends = asyncio.get_running_loop().time() + seconds
+        await self._front.give_away(self._successor.give_client, seconds)
+        if before is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(ends):
+                    await before.wait()
+        self._successor.close()

@@ -1,0 +1,159 @@
+"""llamactl is replaced by a new process while streams and requests run."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+
+from support.fake_engine import begin_stream, create_fake, post, raw, tell, to_end
+from support.served import Served, data_folder, is_alive, serve
+
+BASE = "/api/v1/instances"
+DYING = Path(__file__).parents[1] / "support/dying.py"
+
+
+class Load:
+    """Clients that ask all the time, each on a connection that it keeps."""
+
+    def __init__(self, server: Served, name: str, clients: int) -> None:
+        self._server, self._name = server, name
+        self._over = threading.Event()
+        self.answers: list[int | str] = []
+        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def _ask(self) -> None:
+        with self._server.client() as client:
+            while not self._over.wait(0.02):
+                try:
+                    answer = client.post("/v1/completions", json={"model": self._name})
+                    self.answers.append(answer.status_code)
+                except httpx.HTTPError as exc:
+                    self.answers.append(repr(exc))
+
+    def end(self) -> list[int | str]:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+        return self.answers
+
+
+def test_three_upgrades_under_load_cut_nothing(tmp_path: Path) -> None:
+    with serve(data_folder(tmp_path, "")) as server, ExitStack() as stack:
+        streams = create_fake(server, tmp_path, "streams")
+        asked = create_fake(server, tmp_path, "asked")
+        load = Load(server, "asked", 4)
+        clients = [stack.enter_context(raw(server)) for _ in range(64)]
+        for client in clients:
+            begin_stream(server, client, "streams")
+        pids = [server.process.pid] + [server.upgrade() for _ in range(3)]
+
+        assert all(is_alive(pid) for pid in (pids[0], pids[3]))
+        assert [server.instance(n)["pid"] for n in ("streams", "asked")] == [
+            streams["pid"], asked["pid"],
+        ]  # fmt: skip
+        busy = server.request("POST", f"{BASE}/streams/stop").json()
+        assert (busy["state"], busy["drain"]["leases"]) == ("draining", 64)
+        assert server.request("POST", f"{BASE}/streams/start").json()["state"] == "ready"
+        tell(streams, "go")
+        for client in clients:
+            assert to_end(client).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+        assert server.process.wait(30) == 0  # those replaced are done
+        answers = load.end()
+        assert set(answers) == {200}
+        assert len(answers) > 50
+        assert server.request("GET", "/health").json() == {"status": "ok"}
+
+
+def test_a_client_keeps_its_connection(tmp_path: Path) -> None:
+    with serve(data_folder(tmp_path, "")) as server:
+        create_fake(server, tmp_path, "one")
+        with raw(server) as client:
+            for _ in range(3):
+                client.sendall(post(server, b'{"model": "one"}'))
+                assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
+                server.upgrade()
+            assert server.process.wait(30) == 0
+
+
+def test_who_waits_for_a_load_waits_on_and_is_served(tmp_path: Path) -> None:
+    with serve(data_folder(tmp_path, "")) as server:
+        made = create_fake(server, tmp_path, "slow", start=False, model="slow")
+        with raw(server) as client:
+            client.sendall(post(server, b'{"model": "slow"}', "Connection: close"))
+            made = server.until("slow", "starting")
+            while made["pid"] is None:
+                made = server.instance("slow")
+            server.upgrade()
+            assert server.until("slow", "starting")["pid"] == made["pid"]
+            listening = False
+            while not listening:
+                try:
+                    tell(made, "loaded")
+                    listening = True
+                except ConnectionError:
+                    pass
+            assert to_end(client).startswith(b"HTTP/1.1 200")
+
+
+def test_what_the_old_one_streams_is_not_idle_for_the_new_one(tmp_path: Path) -> None:
+    with serve(data_folder(tmp_path, "instances: {max_running_instances: 1}")) as server:
+        made = create_fake(server, tmp_path, "busy", idle_timeout=0.001)
+        with raw(server) as client:
+            begin_stream(server, client, "busy")
+            server.upgrade()
+            assert server.until("busy", "ready")["pid"] == made["pid"]
+            create_fake(server, tmp_path, "other", start=False)
+            plan = server.request("POST", f"{BASE}/other/plan").json()
+            assert plan["action"] == "wait", plan
+            tell(made, "go")
+            assert b"[DONE]" in to_end(client)
+        server.until("busy", "stopped")
+
+
+def test_a_new_one_that_fails_leaves_the_old_one_serving(tmp_path: Path) -> None:
+    data = data_folder(tmp_path, "")
+    with serve(data) as server:
+        made = create_fake(server, tmp_path, "one")
+        (data / "llamactl.yaml").write_text("instances: {max_instances: many}")
+        refused = server.request("POST", "/api/v1/upgrade")
+        assert (refused.status_code, refused.json()["code"]) == (500, "upgrade_failed")
+        assert "max_instances" in refused.text
+        (data / "llamactl.yaml").write_text("")
+
+        assert server.request("POST", "/v1/completions", {"model": "one"}).status_code == 200
+        assert server.request("POST", f"{BASE}/one/restart?wait=true").json()["pid"] != made["pid"]
+        server.upgrade()
+        assert server.request("POST", "/v1/completions", {"model": "one"}).status_code == 200
+
+
+def test_a_new_one_that_dies_in_the_middle_leaves_the_old_one_serving(tmp_path: Path) -> None:
+    """It is killed when all was handed to it, before it said that it serves."""
+    data = data_folder(tmp_path, "")
+    with serve(data, program=(str(DYING),)) as server:
+        made = create_fake(server, tmp_path, "one")
+        with raw(server) as client:
+            begin_stream(server, client, "one")
+            refused = server.request("POST", "/api/v1/upgrade")
+            assert (refused.status_code, refused.json()["code"]) == (500, "upgrade_failed")
+
+            assert server.instance("one")["pid"] == made["pid"]
+            changed = server.request("PUT", f"{BASE}/one", {"priority": 3})
+            assert changed.status_code == 200, changed.text
+            tell(made, "go")
+            assert b"[DONE]" in to_end(client)
+        assert server.request("POST", f"{BASE}/one/stop?wait=true").json()["status"] == "stopped"
+
+
+def test_work_begun_is_cut_when_its_time_is_over(tmp_path: Path) -> None:
+    with serve(data_folder(tmp_path, "server: {upgrade_timeout: 0.2}")) as server:
+        create_fake(server, tmp_path, "one")
+        with raw(server) as client:
+            client.sendall(post(server, b'{"model": "one", "script": [["until", "never"]]}'))
+            server.upgrade()
+            assert server.process.wait(30) == 0
+            assert to_end(client) == b""
