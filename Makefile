@@ -19,7 +19,7 @@ check: .venv/dev.stamp
 	$(BIN)/lint-imports
 
 test: check .venv/model.stamp
-	LLAMACTL_TEST_SCALE=$(SCALE) $(BIN)/python -m pytest -q
+	LLAMACTL_TEST_SCALE=$(SCALE) $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 bench: .venv/dev.stamp .venv/model.stamp
 	$(BIN)/python -m benchmarks

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from llamactl import __version__
-from llamactl.cli import config, serve, sets
+from llamactl.cli import config, maintain, serve, sets
 from llamactl.core.errors import LlamactlError
 
 cli = typer.Typer(
@@ -21,6 +21,8 @@ cli.command()(serve.serve)
 cli.command()(sets.reload)
 cli.command()(sets.apply)
 cli.command()(sets.export)
+for command in (maintain.upgrade, maintain.backup, maintain.restore, maintain.doctor):
+    cli.command()(command)
 cli.add_typer(config.commands, name="config")
 
 

@@ -15,7 +15,7 @@ import typer
 
 from llamactl.config import Loaded, Settings, load
 from llamactl.core.errors import LlamactlError
-from llamactl.observe import configure
+from llamactl.observe import configure, notify
 
 if TYPE_CHECKING:
     from llamactl.app import Application
@@ -113,11 +113,13 @@ async def _run(
     else:
         await app.take_over(inherited)
     _announce(app, loaded, port)
+    notify("READY=1", f"MAINPID={os.getpid()}", "STATUS=serving")
     await _first(told.wait(), app.upgrade.replaced.wait())
     if app.upgrade.replaced.is_set():
         await _first(told.wait(), app.relay_to_the_end())
         return
     keep = told.by == signal.SIGTERM and app.settings.instances.on_exit == "keep"
+    notify("STOPPING=1")
     running, what = app.leases.total(), "leaving, instances go on" if keep else "stopping"
     typer.echo(f"{what} ({running} requests running; Ctrl-C again ends them)", err=True)
     await app.stop(keep=keep)

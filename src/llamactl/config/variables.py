@@ -57,6 +57,7 @@ VARIABLES: Mapping[str, tuple[Path, Callable[[str], Any]]] = {
     **_backend("MLX", "mlx", docker=False),
     "LLAMACTL_DATA_DIRECTORY": (("data_dir",), _text),
     "LLAMACTL_DATA_DIR": (("data_dir",), _text),
+    "LLAMACTL_ON_EXIT": (("instances", "on_exit"), _text),
     "LLAMACTL_INSTANCE_PORT_RANGE": (("instances", "port_range"), _text),
     "LLAMACTL_INSTANCES_DIR": (("instances", "configs_dir"), _text),
     "LLAMACTL_LOGS_DIR": (("instances", "logs_dir"), _text),

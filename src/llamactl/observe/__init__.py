@@ -1,6 +1,7 @@
-"""What llamactl says of itself: the structured log, and numbers."""
+"""What llamactl says of itself: the structured log, numbers, its state to a service manager."""
 
 from llamactl.observe.log import configure, logger
 from llamactl.observe.meters import Meter, Meters
+from llamactl.observe.systemd import notify
 
-__all__ = ["Meter", "Meters", "configure", "logger"]
+__all__ = ["Meter", "Meters", "configure", "logger", "notify"]

@@ -1,9 +1,11 @@
 """One machine: spawn, signal, reap, probe, log files; the runner. Imports core and backends."""
 
+from llamactl.runtime.adopted import is_alive
 from llamactl.runtime.command import find_engine
 from llamactl.runtime.data_dir import DataDir
 from llamactl.runtime.gpus import totals
 from llamactl.runtime.local import LocalMachine
+from llamactl.runtime.ports import is_free, owner_of
 from llamactl.runtime.rotation import Rotation, RotationRules
 from llamactl.runtime.scrape import busy_slots, scrape
 from llamactl.runtime.selftest import CommandEngineProbe
@@ -17,6 +19,9 @@ __all__ = [
     "RotationRules",
     "busy_slots",
     "find_engine",
+    "is_alive",
+    "is_free",
+    "owner_of",
     "scrape",
     "total_ram",
     "totals",

@@ -59,6 +59,11 @@ class AdoptedProcess:
         self.exited.set_result(ended)
 
 
+def is_alive(pid: int, start: int, boot: str) -> bool:
+    """Does the very process run that an entry of the ledger tells of?"""
+    return bool(start) and boot == boot_id() != "" and start_time(pid) == start
+
+
 def adopt(record: ProcessRecord) -> AdoptedProcess | None:
     """The recorded process, if it is alive and provably that one; nothing is touched else."""
     if not record.start_time or not record.boot_id or record.boot_id != boot_id():

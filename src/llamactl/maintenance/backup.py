@@ -1,0 +1,108 @@
+"""Copies of the store: made while llamactl serves, put back while it does not."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+from llamactl.config import Settings
+from llamactl.core.errors import InvalidConfig, LlamactlError, StoreUnavailable
+from llamactl.runtime import DataDir, is_alive
+from llamactl.store import HEAD
+
+_SIDE_FILES = ("-wal", "-shm")
+
+
+def store_file(settings: Settings) -> Path:
+    """Raises InvalidConfig for a store that is no file."""
+    prefix = "sqlite:///"
+    if not settings.database_url.startswith(prefix):
+        raise InvalidConfig(
+            "database.url is not SQLite: back it up with its own tools, such as pg_dump"
+        )
+    return Path(settings.database_url.removeprefix(prefix))
+
+
+def backup(settings: Settings, target: Path) -> None:
+    """Copy the store as it is at one moment. Raises StoreUnavailable or LlamactlError."""
+    source = store_file(settings)
+    if not source.exists():
+        raise StoreUnavailable(f"there is no store at {source} yet")
+    part = target.with_name(f"{target.name}.part")
+    try:
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+        with (
+            closing(sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True)) as here,
+            closing(sqlite3.connect(part)) as there,
+        ):
+            here.backup(there)
+        check(part)
+        part.replace(target)
+    except (OSError, sqlite3.Error) as exc:
+        part.unlink(missing_ok=True)
+        raise StoreUnavailable(f"cannot copy {source} to {target}: {exc}") from exc
+
+
+def check(file: Path) -> str:
+    """The schema's version. Raises StoreUnavailable for what is no whole store of ours."""
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as store:
+            said = store.execute("PRAGMA quick_check(1)").fetchone()[0]
+            version = str(store.execute("SELECT version_num FROM alembic_version").fetchone()[0])
+    except (sqlite3.Error, TypeError) as exc:
+        raise StoreUnavailable(f"{file} is no store of llamactl: {exc}") from exc
+    if said != "ok":
+        raise StoreUnavailable(f"{file} is damaged: {said}")
+    if version > HEAD:
+        raise StoreUnavailable(f"{file} is of a newer llamactl (schema {version})")
+    return version
+
+
+def restore(settings: Settings, source: Path) -> Path:
+    """Put a backup in the store's place; returns where what was there is kept.
+
+    Raises DataDirUnusable while llamactl serves, LlamactlError while engines of it run: the
+    ledger that is replaced is all that knows of them.
+    """
+    check(source)
+    target = store_file(settings)
+    lock = DataDir(settings)
+    lock.open()
+    try:
+        if running := _engines(target):
+            raise LlamactlError(
+                f"engines of this store run (pids {', '.join(map(str, running))}): start llamactl "
+                "and end it with Ctrl-C, which stops them; then restore"
+            )
+        kept = target.with_name(f"{target.name}.before-{time.strftime('%Y%m%dT%H%M%S')}")
+        part = target.with_name(f"{target.name}.part")
+        part.unlink(missing_ok=True)
+        with closing(sqlite3.connect(source)) as here, closing(sqlite3.connect(part)) as there:
+            here.backup(there)
+        part.chmod(0o600)
+        for suffix in ("", *_SIDE_FILES):
+            old = target.with_name(target.name + suffix)
+            if old.exists():
+                old.rename(kept.with_name(kept.name + suffix))
+        part.rename(target)
+    except (OSError, sqlite3.Error) as exc:
+        raise StoreUnavailable(f"cannot restore {source}: {exc}") from exc
+    else:
+        return kept
+    finally:
+        lock.close()
+
+
+def _engines(store: Path) -> list[int]:
+    """Pids of the ledger that run; none if it can't be read any more."""
+    if not store.exists():
+        return []
+    try:
+        with closing(sqlite3.connect(store)) as connection:
+            rows = connection.execute("SELECT pid, start_time, boot_id FROM processes").fetchall()
+    except sqlite3.Error:
+        return []
+    return [pid for pid, start, boot in rows if is_alive(pid, start, boot)]

@@ -1,0 +1,192 @@
+"""Is all well with an installation? Looks, and changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from llamactl.config import Settings
+from llamactl.core.errors import InvalidConfig, LlamactlError
+from llamactl.maintenance.backup import check, store_file
+from llamactl.runtime import CommandEngineProbe, find_engine, is_alive, is_free, owner_of
+
+_LITTLE, _TOO_LITTLE = 2 << 30, 200 << 20  # bytes of disk
+_FEW = 8  # ports
+_CLOCK_S = 60.0
+
+
+class Level(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`advice`: what to do, where there is something to do."""
+
+    level: Level
+    about: str
+    said: str
+    advice: str = ""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Each check by itself: one that fails hides no other."""
+    found: list[Finding] = []
+    for about, look in _CHECKS.items():
+        try:
+            found += [Finding(level, about, said, advice) for level, said, advice in look(settings)]
+        except (OSError, LlamactlError, sqlite3.Error) as exc:
+            found.append(Finding(Level.FAILURE, about, str(exc)))
+    return found
+
+
+_Said = Iterator[tuple[Level, str, str]]
+
+
+def _data_dir(settings: Settings) -> _Said:
+    data = settings.data
+    if not data.is_dir():
+        yield Level.WARNING, f"{data} is not there yet", "start llamactl once; it is made then"
+        return
+    mode = stat.S_IMODE(data.stat().st_mode)
+    if mode & 0o077:
+        yield Level.WARNING, f"{data} is open to others ({mode:04o})", f"chmod 700 {data}"
+    if not os.access(data, os.W_OK | os.X_OK):
+        yield Level.FAILURE, f"{data} can't be written to", "give it to the user who serves"
+    else:
+        yield Level.OK, str(data), ""
+    key = data / "management_key"
+    if key.exists() and stat.S_IMODE(key.stat().st_mode) & 0o077:
+        yield Level.FAILURE, f"{key} can be read by others", f"chmod 600 {key}, or make a new one"
+
+
+def _disk(settings: Settings) -> _Said:
+    for folder in {_there(settings.data), _there(settings.logs)}:
+        free = shutil.disk_usage(folder).free
+        level = Level.OK if free > _LITTLE else Level.WARNING
+        level = Level.FAILURE if free < _TOO_LITTLE else level
+        advice = "" if level is Level.OK else "free some; without it nothing is written down"
+        yield level, f"{free >> 20} MiB are free for {folder}", advice
+
+
+def _there(path: Path) -> Path:
+    return next(p for p in (path, *path.parents) if p.exists())
+
+
+def _engine(settings: Settings) -> _Said:
+    engine = find_engine(settings.backends.llama_cpp)
+    asyncio.run(CommandEngineProbe(settings.backends.llama_cpp).ask("--version"))
+    yield Level.OK, engine.label, ""
+
+
+def _ports(settings: Settings) -> _Said:
+    low, high = settings.instances.port_range
+    free = sum(is_free(port) for port in range(low, high + 1))
+    if free < _FEW:
+        level = Level.WARNING if free else Level.FAILURE
+        yield level, f"{free} of ports {low} to {high} are free", "widen instances.port_range"
+    else:
+        yield Level.OK, f"{free} of ports {low} to {high} are free", ""
+
+
+def _store(settings: Settings) -> _Said:
+    try:
+        file = store_file(settings)
+    except InvalidConfig:
+        yield Level.OK, "it is not SQLite: see its own tools", ""
+        return
+    if not file.exists():
+        yield Level.OK, f"{file} is not there yet", ""
+        return
+    version = check(file)
+    if not os.access(file, os.W_OK):
+        yield Level.FAILURE, f"{file} can't be written to", "give it to the user who serves"
+    yield Level.OK, f"{file} is whole, schema {version}", ""
+
+
+def _processes(settings: Settings) -> _Said:
+    """Stale entries, strangers on our ports."""
+    file = store_file(settings)
+    if not file.exists():
+        return
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as store:
+        rows = store.execute(
+            "SELECT i.name, p.pid, p.start_time, p.boot_id, p.port FROM processes p "
+            "JOIN instances i ON i.id = p.instance_id"
+        ).fetchall()
+    served = _owner(settings)
+    for name, pid, start, boot, port in rows:
+        if is_alive(pid, start, boot):
+            word = "runs" if served else "runs without llamactl; the next one adopts it"
+            yield Level.OK if served else Level.WARNING, f"{name} (pid {pid}) {word}", ""
+        elif (stranger := owner_of(port)) is not None:
+            yield (
+                Level.WARNING,
+                f"{name} is gone, and pid {stranger or 'unknown'} has its port {port}",
+                "llamactl takes another port; end that process if it should not be",
+            )
+        elif not served:
+            yield Level.OK, f"{name} (pid {pid}) is gone; it is started again if wanted", ""
+    yield Level.OK, f"served by pid {served}" if served else "no llamactl serves it now", ""
+
+
+def _owner(settings: Settings) -> int | None:
+    """The pid of who holds the data directory."""
+    import fcntl
+
+    try:
+        with (settings.data / "llamactl.lock").open("rb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(lock.read(20) or b"0")
+    except (FileNotFoundError, ValueError):
+        pass
+    return None
+
+
+def _clock(settings: Settings) -> _Said:
+    file = store_file(settings)
+    if not file.exists():
+        return
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as store:
+        newest = store.execute("SELECT max(at) FROM instance_events").fetchone()[0] or 0.0
+    ahead = newest - time.time()
+    if ahead > _CLOCK_S:
+        yield (
+            Level.WARNING,
+            f"the newest event is {ahead:.0f} s in the future",
+            "set the clock: it was put back, or was wrong then",
+        )
+    else:
+        yield Level.OK, "no event is in the future", ""
+
+
+def _kernel(settings: Settings) -> _Said:
+    if not hasattr(os, "pidfd_open"):
+        yield Level.WARNING, "no pidfd: processes are not adopted", "use Linux 5.3 or later"
+    else:
+        yield Level.OK, "pidfd", ""
+
+
+_CHECKS: dict[str, Callable[[Settings], _Said]] = {
+    "data directory": _data_dir,
+    "disk": _disk,
+    "engine": _engine,
+    "ports": _ports,
+    "store": _store,
+    "processes": _processes,
+    "clock": _clock,
+    "kernel": _kernel,
+}
