@@ -22,6 +22,7 @@ class FailureClass(StrEnum):
     START_TIMED_OUT = "start_timed_out"
     UNRESPONSIVE = "unresponsive"
     UNPROVED = "unproved"  # found after a restart of llamactl, but not what the ledger says
+    EXHAUSTED = "resources_exhausted"  # no process, memory or file to be had for it
     STORE = "store_unavailable"  # what can't be written down is not started
     UNKNOWN = "unknown"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import signal
@@ -9,7 +10,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from llamactl.core.errors import Conflict, StoreUnavailable
 from llamactl.core.events import ProcessRecord
+from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Instance
 from llamactl.runtime import cgroups
 from llamactl.runtime.command import (
@@ -26,6 +29,23 @@ from llamactl.runtime.process import Process, boot_id
 
 if TYPE_CHECKING:
     from llamactl.runtime.local import LocalMachine
+
+
+_EXHAUSTED = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC)
+
+
+def stillborn(exc: Exception) -> ExitReport:
+    """Why a launch failed."""
+    match exc:
+        case StoreUnavailable():
+            return ExitReport(FailureClass.STORE, advice=exc.message)
+        case Conflict():
+            return ExitReport(FailureClass.PORT_TAKEN, advice=exc.message)
+        case OSError() if exc.errno in _EXHAUSTED:
+            advice = f"{exc.strerror}: end something, or raise the limit of llamactl's processes"
+            return ExitReport(FailureClass.EXHAUSTED, advice=advice)
+        case _:
+            return ExitReport(FailureClass.COMMAND_MISSING, advice=str(exc))
 
 
 async def launch(

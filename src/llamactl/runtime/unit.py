@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llamactl.core import lifecycle as lc
-from llamactl.core.errors import LlamactlError, StoreUnavailable
+from llamactl.core.errors import LlamactlError
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Instance, policies
@@ -25,7 +25,7 @@ from llamactl.runtime import cgroups
 from llamactl.runtime.adopted import adopt
 from llamactl.runtime.command import given_digest
 from llamactl.runtime.health import HealthRules, until_unhealthy
-from llamactl.runtime.launch import launch
+from llamactl.runtime.launch import launch, stillborn
 from llamactl.runtime.life import Life, report_of
 from llamactl.runtime.logs import InstanceLog
 from llamactl.runtime.ports import LOOPBACK, owner_of
@@ -149,9 +149,7 @@ class LocalUnit:
         return await self._bury(generation, life, await asyncio.shield(life.process.exited))
 
     def _stillborn(self, generation: int, exc: Exception) -> lc.Event:
-        away = isinstance(exc, StoreUnavailable)
-        failure = FailureClass.STORE if away else FailureClass.COMMAND_MISSING
-        self.last_exit = ExitReport(failure, advice=str(exc))
+        self.last_exit = stillborn(exc)
         return self._exited(generation, self.last_exit, uptime=0.0)
 
     def _begin(self, life: Life) -> None:
