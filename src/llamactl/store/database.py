@@ -30,16 +30,11 @@ class Database:
     """Owned by the application from start to stop."""
 
     def __init__(self, url: str) -> None:
-        self._engine = sa.create_engine(
-            url, poolclass=sa.StaticPool if "sqlite" in url else None, **_driver_options(url)
-        )
+        self._engine = engine_of(url)
         self._sqlite = self._engine.dialect.name == "sqlite"
         self._thread = ThreadPoolExecutor(1, "store")
         self._epoch = 0  # ours; whoever comes after us has a higher one
         self.fault = ""  # why it does not answer now
-        if self._sqlite:
-            sa.event.listen(self._engine, "connect", _prepare)
-            sa.event.listen(self._engine, "begin", _begin)
 
     def __repr__(self) -> str:
         return f"<Database {self._engine.url!r} epoch {self._epoch} {self.fault}>"
@@ -122,8 +117,21 @@ class Database:
                 return work(connection)
 
 
-def _driver_options(url: str) -> dict[str, Any]:
-    return {"connect_args": {"check_same_thread": False}} if url.startswith("sqlite") else {}
+def engine_of(url: str) -> sa.Engine:
+    """Raises StoreUnavailable if there is no driver for it."""
+    if url.startswith("sqlite"):
+        once = {"check_same_thread": False}
+        engine = sa.create_engine(url, poolclass=sa.StaticPool, connect_args=once)
+        sa.event.listen(engine, "connect", _prepare)
+        sa.event.listen(engine, "begin", _begin)
+        return engine
+    driver = url.replace("postgresql://", "postgresql+psycopg://", 1)
+    try:
+        return sa.create_engine(driver, pool_pre_ping=True)
+    except (ModuleNotFoundError, SQLAlchemyError) as exc:
+        raise StoreUnavailable(
+            f"cannot use database.url: {exc}; for PostgreSQL install llamactl[postgres]"
+        ) from exc
 
 
 def _prepare(connection: Any, _record: Any) -> None:

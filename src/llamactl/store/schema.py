@@ -31,7 +31,7 @@ def prepare(engine: sa.Engine, *, shared: bool = False) -> None:
             "use that version, or restore a backup that this one made"
         )
     if version != HEAD:
-        if shared and not all(script.module.expanding for script in _due(version)):
+        if shared and not all(script.module.expanding for script in due(version)):
             raise StoreUnavailable(
                 "this version changes the store in a way that the running one could not work "
                 "with; restart llamactl instead"
@@ -59,20 +59,22 @@ def version_of(connection: sa.Connection) -> str | None:
 def _upgrade(engine: sa.Engine) -> None:
     from alembic import command
 
-    config = _config()
+    config = migrations()
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
 
-def _due(version: str | None) -> list[Script]:
+def due(version: str | None) -> list[Script]:
+    """The migrations that follow a version, newest first."""
     from alembic.script import ScriptDirectory
 
-    scripts = ScriptDirectory.from_config(_config())
+    scripts = ScriptDirectory.from_config(migrations())
     return list(scripts.iterate_revisions(HEAD, version or "base"))
 
 
-def _config() -> Config:
+def migrations() -> Config:
+    """Where Alembic finds the scripts."""
     from alembic.config import Config
 
     config = Config()

@@ -16,6 +16,10 @@ _COPY = """
         e.to_state, e.cause, '{}'
     FROM old_events e JOIN instances i ON i.id = e.instance_id ORDER BY e.id
 """
+_GO_ON = """
+    SELECT setval(pg_get_serial_sequence('instance_events', 'id'), max(id))
+    FROM instance_events HAVING max(id) IS NOT NULL
+"""
 
 
 def upgrade() -> None:
@@ -37,6 +41,8 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.execute(_COPY)
+    if op.get_bind().dialect.name == "postgresql":  # ids that were given go on from there
+        op.execute(_GO_ON)
     op.drop_table("old_events")
     op.create_index("instance_events_by_instance", "instance_events", ["instance_id", "id"])
     op.add_column("api_keys", sa.Column("priority", sa.Integer, nullable=False, server_default="0"))

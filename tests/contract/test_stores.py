@@ -1,0 +1,204 @@
+"""What the control path asks of a store holds on SQLite and on PostgreSQL alike."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from llamactl.core.errors import StoreUnavailable
+from llamactl.core.events import InstanceEvent, ProcessRecord
+from llamactl.core.exits import ExitReport, FailureClass
+from llamactl.core.instance import Instance, InstanceOptions
+from llamactl.core.keys import ApiKey, PermissionMode
+from llamactl.core.lifecycle import AfterExit, Desired, Lifecycle, State
+from llamactl.store import (
+    HEAD,
+    Database,
+    SqlInstanceStore,
+    SqlKeyStore,
+    SqlMemoryStore,
+    schema,
+)
+from llamactl.store.database import engine_of
+from llamactl.store.tables import metadata
+from support.postgres import postgres, programs
+
+OPTIONS = InstanceOptions(backend_options={"seed": 2**60, "lora": ["a", "b"]}, pinned=True)
+INSTANCE = Instance("id", "Name", 5, OPTIONS, 8001, source="file")
+REPORT = ExitReport(FailureClass.KILLED, None, 9, "why", ("line",), unseen=True)
+RECORD = ProcessRecord(
+    "id", 3, 4711, 2**40, "boot", 8001, "a" * 64, key="secret", engine="e", command=("x", "y"),
+    options=OPTIONS, given_digest="b" * 64, log_start=2**40,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    if programs() is None and "CI" not in os.environ:
+        pytest.skip("PostgreSQL is not installed")
+    with postgres() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/t.db"
+    server: str = request.getfixturevalue("server")
+    admin = engine_of(server % "postgres").execution_options(isolation_level="AUTOCOMMIT")
+    name = f"t{abs(hash(request.node.name))}"
+    with admin.connect() as connection:
+        connection.execute(sa.text(f'CREATE DATABASE "{name}"'))
+    admin.dispose()
+    return server % name
+
+
+def run(url: str, work: Callable[[Database], Awaitable[None]]) -> None:
+    async def opened() -> None:
+        database = Database(url)
+        await database.open()
+        await database.take()
+        await work(database)
+        await database.close()
+
+    asyncio.run(opened())
+
+
+def event(epoch: int, **more: object) -> InstanceEvent:
+    row = InstanceEvent(1.5, "id", "Name", 3, epoch, "Exited", State.READY, State.FAILED, "why",
+                        {"a": [1]})  # fmt: skip
+    return replace(row, **more)  # type: ignore[arg-type]
+
+
+def test_all_that_is_written_is_read_back(url: str) -> None:
+    async def work(database: Database) -> None:
+        store = SqlInstanceStore(database, event_retention=10)
+        await store.add(INSTANCE)
+        now = Lifecycle(State.FAILED, Desired.RUNNING, 3, 7, AfterExit.SPAWN, restarts=2,
+                        proven=True)  # fmt: skip
+        assert await store.record(event(7), now, REPORT) == await store.newest_event() == 1
+        await store.enter_process(RECORD)
+        await store.enter_process(replace(RECORD, pid=4712))
+        row = (await store.load())[0]
+        assert (row.instance, row.lifecycle, row.last_exit) == (INSTANCE, now, REPORT)
+        assert await store.processes() == [replace(RECORD, pid=4712)]
+        changed = replace(INSTANCE, options=InstanceOptions())
+        await store.replace(changed)
+        assert (await store.load())[0].instance == changed
+        await store.forget_process("id")
+        assert await store.processes() == []
+        keys, memory = SqlKeyStore(database), SqlMemoryStore(database)
+        key = ApiKey("k", "n", b"\0" * 32, PermissionMode.PER_INSTANCE, frozenset({"id"}), 1, 2**40)
+        await keys.add(key)
+        await keys.touch({"k": 9})
+        assert await keys.load() == [replace(key, last_used_at=9)]
+        for size in (1, 2**40):
+            await memory.save("m", {"ram": size})
+        assert await memory.load() == {"m": {"ram": 2**40}}
+        await store.remove("id")
+        assert (await keys.load())[0].instance_ids == frozenset()
+        await keys.remove("k")
+        assert [*await store.load(), *await keys.load()] == []
+        assert [row.epoch for row in await store.events("id", 10)] == [7]  # it outlives them
+
+    run(url, work)
+
+
+def test_events_are_trimmed_and_followed(url: str) -> None:
+    async def work(database: Database) -> None:
+        store = SqlInstanceStore(database, event_retention=10)
+        await store.add(INSTANCE)
+        for epoch in range(1, 101):
+            await store.add_event(event(epoch))
+        assert [row.epoch for row in await store.events("id", 1000)] == list(range(91, 101))
+        assert [row.id for row in await store.events_after(98, 10)] == [99, 100]
+
+    run(url, work)
+
+
+def test_a_former_owner_can_write_no_more(url: str) -> None:
+    async def work(database: Database) -> None:
+        store = SqlInstanceStore(database, 10)
+        await store.add(INSTANCE)
+        other = Database(url)
+        await other.open()
+        await other.take()
+        with pytest.raises(StoreUnavailable, match="taken this store over"):
+            await store.remove("id")
+        assert len(await SqlInstanceStore(other, 10).load()) == 1
+        await other.close()
+        assert await store.load()  # reading does no harm
+
+    run(url, work)
+
+
+@pytest.mark.parametrize("version", ["0001", "0002"])
+def test_every_earlier_schema_is_brought_up_with_its_rows(url: str, version: str) -> None:
+    engine = engine_of(url)
+    config = schema.migrations()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, version)
+        connection.execute(sa.text(
+            "INSERT INTO instances (id, name, name_key, created, options, state, desired, "
+            "generation, epoch) VALUES ('id', 'Name', 'name', 5, '{}', 'ready', 'running', 3, 7)"
+        ))  # fmt: skip
+        more = ", name, details" if version > "0001" else ""
+        values = ", 'Name', '{}'" if version > "0001" else ""
+        for epoch in range(5):
+            connection.execute(sa.text(
+                "INSERT INTO instance_events (at, instance_id, generation, epoch, event, "
+                f"from_state, to_state, cause{more}) VALUES (1, 'id', 3, {epoch}, 'Exited', "
+                f"'ready', 'failed', ''{values})"
+            ))  # fmt: skip
+        connection.execute(sa.text(
+            "INSERT INTO processes (instance_id, generation, pid, start_time, boot_id, port, "
+            "argv_digest) VALUES ('id', 3, 4711, 5, 'boot', 8001, 'x')"
+        ))  # fmt: skip
+    engine.dispose()
+
+    async def work(database: Database) -> None:
+        store = SqlInstanceStore(database, 10)
+        row = (await store.load())[0]
+        assert (row.instance.name, row.lifecycle.state) == ("Name", State.READY)
+        assert [e.epoch for e in await store.events("id", 10)] == list(range(5))
+        assert (await store.processes())[0].key == ""  # so it is ended, not adopted
+        assert await store.add_event(event(9)) > 5, "ids go on after those that are there"
+
+    run(url, work)
+    engine = engine_of(url)
+    with engine.connect() as connection:
+        assert schema.version_of(connection) == HEAD
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
+
+
+def test_a_migration_that_fails_changes_nothing(url: str) -> None:
+    """0003 fails at its last statement, as its table is there already."""
+    engine = engine_of(url)
+    config = schema.migrations()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(sa.text("CREATE TABLE ownership (id INTEGER)"))
+    before = shape(engine)
+
+    with pytest.raises(sa.exc.SQLAlchemyError):
+        schema.prepare(engine)
+
+    assert shape(engine) == before
+    engine.dispose()
+
+
+def shape(engine: sa.Engine) -> dict[str, list[str]]:
+    seen = sa.inspect(engine)
+    return {t: sorted(c["name"] for c in seen.get_columns(t)) for t in seen.get_table_names()}
