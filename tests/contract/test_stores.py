@@ -43,7 +43,7 @@ RECORD = ProcessRecord(
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    if programs() is None and "CI" not in os.environ:
+    if programs() is None and "LLAMACTL_CI" not in os.environ:
         pytest.skip("PostgreSQL is not installed")
     with postgres() as url:
         yield url

@@ -15,7 +15,8 @@ from support.served import Served, data_folder, serve, spawn
 
 BASE = "/api/v1/instances"
 NEEDS_ROOT = pytest.mark.skipif(
-    os.geteuid() != 0 and "CI" not in os.environ, reason="needs root, for a disk that is full"
+    os.geteuid() != 0 and "LLAMACTL_CI" not in os.environ,
+    reason="needs root, for a disk that is full",
 )
 
 
