@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from llamactl.runtime import (
     RotationRules,
     busy_slots,
     find_engine,
+    keep_reaping,
     scrape,
     total_ram,
     totals,
@@ -216,11 +218,13 @@ class Application:
         await recovery.settle(self.scheduler, members)
 
     def _begin_chores(self) -> None:
-        chores = (
+        chores = [
             self.keys.keep_flushing(),
             self._rotation.keep(self._logs),
             self._database.keep_watch(),
-        )
+        ]
+        if os.getpid() == 1:
+            chores.append(keep_reaping())
         self._chores = [asyncio.create_task(chore) for chore in chores]
 
     async def _end_chores(self) -> None:

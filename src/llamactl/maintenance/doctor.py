@@ -9,7 +9,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -115,10 +115,17 @@ def _store(settings: Settings) -> _Said:
     yield Level.OK, f"{file} is whole, schema {version}", ""
 
 
+def _existing(settings: Settings) -> Path | None:
+    """The store's file, if it is one and there."""
+    with suppress(InvalidConfig):
+        file = store_file(settings)
+        return file if file.exists() else None
+    return None
+
+
 def _processes(settings: Settings) -> _Said:
     """Stale entries, strangers on our ports."""
-    file = store_file(settings)
-    if not file.exists():
+    if (file := _existing(settings)) is None:
         return
     with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as store:
         rows = store.execute(
@@ -157,8 +164,7 @@ def _owner(settings: Settings) -> int | None:
 
 
 def _clock(settings: Settings) -> _Said:
-    file = store_file(settings)
-    if not file.exists():
+    if (file := _existing(settings)) is None:
         return
     with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as store:
         newest = store.execute("SELECT max(at) FROM instance_events").fetchone()[0] or 0.0

@@ -6,6 +6,7 @@ from llamactl.runtime.data_dir import DataDir
 from llamactl.runtime.gpus import totals
 from llamactl.runtime.local import LocalMachine
 from llamactl.runtime.ports import is_free, owner_of
+from llamactl.runtime.reaper import keep_reaping
 from llamactl.runtime.rotation import Rotation, RotationRules
 from llamactl.runtime.scrape import busy_slots, scrape
 from llamactl.runtime.selftest import CommandEngineProbe
@@ -21,6 +22,7 @@ __all__ = [
     "find_engine",
     "is_alive",
     "is_free",
+    "keep_reaping",
     "owner_of",
     "scrape",
     "total_ram",
