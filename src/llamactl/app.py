@@ -140,7 +140,8 @@ class Application:
 
     async def upgrade_now(self) -> int:
         """Have a process of the installed version take over; its pid. Raises UpgradeFailed."""
-        return await self.upgrade.run(self._environ, self.data_dir.lock)
+        store = self.settings.database_url
+        return await self.upgrade.run(self._environ, self.data_dir.lock, store)
 
     async def relay_to_the_end(self) -> None:
         """Once replaced."""
@@ -156,6 +157,7 @@ class Application:
             except LlamactlError as exc:
                 log.warning("signal_not_heeded", reason=exc.message)
 
+        self._asked = [task for task in self._asked if not task.done()]
         self._asked.append(asyncio.create_task(attempt()))
 
     def _degraded(self) -> list[str]:
@@ -188,15 +190,17 @@ class Application:
     async def take_over(self, inherited: Inheritance) -> None:
         """The same, and serve, from a process that runs and goes on relaying.
 
-        Raises ConnectionError if that one goes on by itself.
+        Raises UpgradeFailed or StoreUnavailable where that one has to go on. If it dies on the
+        way, this is a start like any other.
         """
+        inherited.check(self.data_dir.path / "llamactl.lock", self.settings.database_url)
         predecessor = Predecessor(Channel(inherited.channel), self.leases)
         await self._database.open(shared=True)
-        await predecessor.prepared()
+        lives = await predecessor.is_at_rest()
         self.data_dir.own(inherited.lock)
         await self._database.take()
-        await predecessor.serving()
-        members = await self._load()
+        lives = lives and await predecessor.lets_go()
+        members = await self._load(vouched=lives)
         await self.front.listen(inherited.listener)  # who came since then waits in its queue
         self._predecessor_gone = predecessor.gone
         serving = predecessor.serve(self._starter, self.ring, self._id_of, self.front.accept)
@@ -207,10 +211,10 @@ class Application:
         route = self.front.relay.table.get(name)
         return "" if route is None else route.id
 
-    async def _load(self) -> list[Member]:
+    async def _load(self, *, vouched: bool = False) -> list[Member]:
         await self.memory.load()
         await self.keys.load()
-        return await recovery.load(self.instances, self._store, self._machine)
+        return await recovery.load(self.instances, self._store, self._machine, vouched=vouched)
 
     async def _settle(self, members: list[Member]) -> None:
         await self.reload.declare()
@@ -234,6 +238,7 @@ class Application:
 
     async def stop(self, *, keep: bool = False) -> None:
         """Drain and stop all instances, or keep them, then let go of everything."""
+        self.upgrade.refuse()
         self.front.relay.unfinished.close()
         await (self.instances.leave() if keep else self.instances.halt())
         await self._end_chores()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
+import pytest
 
 from support.fake_engine import begin_stream, create_fake, post, raw, tell, to_end
 from support.served import Served, data_folder, is_alive, serve
@@ -157,3 +160,42 @@ def test_work_begun_is_cut_when_its_time_is_over(tmp_path: Path) -> None:
             server.upgrade()
             assert server.process.wait(30) == 0
             assert to_end(client) == b""
+
+
+def test_a_new_one_with_another_store_is_refused(tmp_path: Path) -> None:
+    data = data_folder(tmp_path, "")
+    with serve(data) as server:
+        (data / "llamactl.yaml").write_text("database: {path: other.db}")
+        refused = server.request("POST", "/api/v1/upgrade")
+
+        assert (refused.status_code, "another data_dir or database" in refused.text) == (500, True)
+        assert not (data / "other.db").exists()
+
+
+def test_an_engine_too_busy_to_answer_is_taken_over(tmp_path: Path) -> None:
+    """Its process is stopped, so that it could prove nothing."""
+    with serve(data_folder(tmp_path, "instances: {unhealthy_after: 0.5}")) as server:
+        made = create_fake(server, tmp_path, "busy")
+        with raw(server) as client:
+            begin_stream(server, client, "busy")
+            os.kill(made["pid"], signal.SIGSTOP)
+            server.upgrade()
+            assert server.until("busy", "ready")["pid"] == made["pid"]
+            os.kill(made["pid"], signal.SIGCONT)
+            tell(made, "go")
+            assert b"[DONE]" in to_end(client)
+
+
+def test_the_old_one_killed_in_the_middle_is_a_crash_like_any_other(tmp_path: Path) -> None:
+    data = data_folder(tmp_path, "")
+    with serve(data, program=(str(DYING), "old")) as server:
+        made = create_fake(server, tmp_path, "one")
+        with pytest.raises(httpx.TransportError):
+            server.request("POST", "/api/v1/upgrade")
+        assert server.process.wait(30) == -signal.SIGKILL
+        while True:  # the new one has the socket, so that nobody is refused
+            row = server.instance("one")
+            if row.get("state") == "ready":
+                break
+        assert row["pid"] == made["pid"]
+        server.successors.append(int((data / "llamactl.lock").read_text()))

@@ -194,3 +194,29 @@ def test_a_line_of_text_stays_one_line(capsys: pytest.CaptureFixture[str]) -> No
     logger("requests").info("request_served", path="/v1/a\n12:00:00 error forged")
 
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_file_that_somebody_removed_goes_on_where_it_was(folder: Path) -> None:
+    path = folder / "removed.log"
+    written(path, [b"old\n" * (1 << 17)])
+    Rotation(ROTATED).look([path])
+    end = archives_of(path)[-1].end
+    path.unlink()
+
+    fd = InstanceLog(path).open("--- again")
+    os.write(fd, b"new\n")
+    os.close(fd)
+    Rotation(ROTATED).look([path])
+
+    assert read(path, 2) == b"--- again\nnew\n"
+    assert read(path, None) == b"old\n" * (end // 4) + b"--- again\nnew\n"
+
+
+def test_a_search_answers_with_the_last_of_many_lines(folder: Path) -> None:
+    path = folder / "many.log"
+    written(path, [b"%07d\n" % n for n in range(30_000)])
+
+    found = read(path, None, search="0")
+
+    assert found.endswith(b"0029999\n")
+    assert found.count(b"\n") == 10_000

@@ -34,8 +34,13 @@ _LOST = "llamactl starts; what runs has yet to be found"
 log = logger("control")
 
 
-async def load(instances: Instances, store: InstanceStore, machine: Machine) -> list[Member]:
-    """Take the stored instances in, with the processes that are provably theirs."""
+async def load(
+    instances: Instances, store: InstanceStore, machine: Machine, *, vouched: bool = False
+) -> list[Member]:
+    """Take the stored instances in, with the processes that are provably theirs.
+
+    `vouched`: the former llamactl lives and hands them over.
+    """
     records = {record.instance_id: record for record in await store.processes()}
     members = []
     for row in await store.load():
@@ -44,7 +49,7 @@ async def load(instances: Instances, store: InstanceStore, machine: Machine) -> 
         record = records.get(row.instance.id)
         if record is not None and not _belongs(record, row):
             await _end(record, machine)
-        found = await _recover(member, record, row)
+        found = await _recover(member, record, row, vouched=vouched)
         if record is not None and not found:
             await store.forget_process(row.instance.id)
     return members
@@ -61,7 +66,9 @@ async def _end(record: ProcessRecord, machine: Machine) -> None:
         log.warning("process_ended", pid=ended.pid, reason="nobody wants it any more")
 
 
-async def _recover(member: Member, record: ProcessRecord | None, row: StoredInstance) -> bool:
+async def _recover(
+    member: Member, record: ProcessRecord | None, row: StoredInstance, *, vouched: bool
+) -> bool:
     """True if its process goes on."""
     runner: Runner = member.unit.runner
     state, generation = runner.now.state, runner.now.generation
@@ -71,7 +78,8 @@ async def _recover(member: Member, record: ProcessRecord | None, row: StoredInst
         return False
     if state is not State.LOST:
         await runner.ask(NodeLost(generation, _LOST))
-    found = record is not None and _belongs(record, row) and member.unit.find(record, state)
+    belongs = record is not None and _belongs(record, row)
+    found = belongs and record is not None and member.unit.find(record, state, vouched=vouched)
     cause = "it did not outlive the former llamactl"
     if found and record is not None:
         cause = f"pid {record.pid} is its process by start time and boot id"

@@ -148,11 +148,11 @@ class Unit(Protocol):
         """Was its process, if there is one, begun by what people give for it now?"""
         ...
 
-    def find(self, record: ProcessRecord, before: State) -> bool:
+    def find(self, record: ProcessRecord, before: State, *, vouched: bool) -> bool:
         """Take the recorded process over, if it is provably that one and alive.
 
-        `before`: the state in which the instance was lost. It is watched once its lifecycle
-        has it adopted.
+        `before`: the state in which the instance was lost; `vouched`: whoever had it until now
+        lives, so that need not be proved. It is watched once its lifecycle has it adopted.
         """
         ...
 

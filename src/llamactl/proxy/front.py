@@ -130,8 +130,9 @@ class Front:
 
         `seconds`: how long those under way may last.
         """
-        assert self._server is not None
+        assert self._server is not None and self.listener is not None
         self._server.close()
+        self.listener.close()  # else whoever connects after its end would wait for ever
         self._clients.give = give
         self._clients.offer_all()
         try:

@@ -16,7 +16,7 @@ from llamactl.core.instance import Instance
 from llamactl.core.memory import Usage
 from llamactl.runtime.logs import InstanceLog
 from llamactl.runtime.ports import listens_on
-from llamactl.runtime.probe import is_healthy, refuses_others, until_ready
+from llamactl.runtime.probe import is_healthy, knows_key, until_ready
 from llamactl.runtime.process import Ended
 from llamactl.runtime.usage import usage
 
@@ -40,6 +40,7 @@ class Life:
     record: ProcessRecord  # what the ledger says of it
     found: bool = False  # an earlier llamactl began it
     served: bool = False  # it was in service before it was found
+    vouched: bool = False  # who had it until now, and lives, says that it serves
     ready_at: float | None = None  # monotonic seconds
     ended_for: tuple[FailureClass, str] | None = None  # why we end it, and advice
 
@@ -58,8 +59,11 @@ class Life:
 
     async def until_ready(self) -> str:
         """Return "" once it serves, or why it is not what the ledger says."""
+        if self.vouched:  # it may be too busy to answer, and its clients must not suffer by that
+            self.ready_at = time.monotonic()
+            return ""
         await until_ready(self.port, self.backend.health_path, self.key, self._listens)
-        if self.found and not await refuses_others(self.port, self.backend.guarded_path, self.key):
+        if self.found and not await knows_key(self.port, self.backend.guarded_path, self.key):
             return "it does not know its key, or takes any: what answers can't be proved to be it"
         self.ready_at = time.monotonic()
         return ""

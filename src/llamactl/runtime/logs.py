@@ -20,6 +20,7 @@ from llamactl.runtime.log_cursor import LogCursor, start_of_last
 _BLOCK = 1 << 16
 _LOOK_AGAIN_S = 0.1
 _LONGEST = 1 << 20  # bytes of a line that are looked through
+_MOST_SIZE = 64 << 20  # bytes of all of them
 _MOST_FOUND = 10_000  # lines that a search answers with, the last ones
 
 
@@ -38,6 +39,8 @@ class InstanceLog:
     def open(self, header: str) -> int:
         """Open for an engine to append to, with a line that says what starts. Returns the fd."""
         fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if os.fstat(fd).st_size == 0 and (older := archives.archives_of(self.path)):
+            os.ftruncate(fd, older[-1].end)  # somebody removed the file: offsets go on
         with suppress(OSError):  # a full disk must keep no engine from starting
             log_times.note(self.path, time.time(), os.fstat(fd).st_size)
             os.write(fd, header.encode() + b"\n")
@@ -108,20 +111,31 @@ class InstanceLog:
 
     def _matching(self, span: tuple[float, int], search: str, lines: int | None) -> list[bytes]:
         since, end = span
-        found: deque[bytes] = deque(maxlen=min(lines or _MOST_FOUND, _MOST_FOUND))
-        wanted, rest = search.encode(), b""
+        most = min(lines or _MOST_FOUND, _MOST_FOUND)
+        found: deque[bytes] = deque()
+        wanted, rest, size = search.encode(), b"", 0
         with closing(LogCursor(self.path, self._start(None, since, end), end)) as cursor:
             while chunk := cursor.read():
                 whole, rest = _whole_lines(rest + chunk)
-                found.extend(line for line in whole if wanted in line)
+                for line in whole:
+                    if wanted in line:
+                        found.append(line)
+                        size += len(line)
+                while len(found) > most or size > _MOST_SIZE:
+                    size -= len(found.popleft())
         if wanted in rest:
             found.append(rest)
-        return list(found)
+        return list(found)[-most:]
 
     def remove(self) -> None:
         archives.remove(self.path)
         log_times.times_of(self.path).unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
+
+    def forget_archives(self) -> None:
+        """Whoever had this name before left them, if anybody did."""
+        if not self.path.exists():
+            archives.remove(self.path)
 
 
 def _whole_lines(data: bytes) -> tuple[list[bytes], bytes]:

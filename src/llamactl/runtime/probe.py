@@ -48,11 +48,14 @@ async def is_healthy(port: int, path: str, key: str, seconds: float) -> bool:
     return await _status(port, path, key, seconds) == _OK
 
 
-async def refuses_others(port: int, path: str, key: str) -> bool:
-    """Does it refuse a wrong key, and take the right one?"""
-    stranger = await _status(port, path, secrets.token_urlsafe(32), _ANSWER_S)
-    friend = await _status(port, path, key, _ANSWER_S)
-    return stranger in _REFUSED and friend != 0 and friend not in _REFUSED
+async def knows_key(port: int, path: str, key: str) -> bool:
+    """Does it refuse a wrong key, and take the right one? Asks until it answers."""
+    while True:
+        stranger = await _status(port, path, secrets.token_urlsafe(32), _ANSWER_S)
+        friend = await _status(port, path, key, _ANSWER_S)
+        if stranger and friend:
+            return stranger in _REFUSED and friend not in _REFUSED
+        await asyncio.sleep(_LONGEST_S)
 
 
 async def _status(port: int, path: str, key: str, seconds: float) -> int:

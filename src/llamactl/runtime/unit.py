@@ -23,7 +23,7 @@ from llamactl.observe import logger
 from llamactl.policy.restart import RestartRules, after_exit
 from llamactl.runtime import cgroups
 from llamactl.runtime.adopted import adopt
-from llamactl.runtime.command import given_digest
+from llamactl.runtime.command import given_digest, is_given
 from llamactl.runtime.health import HealthRules, until_unhealthy
 from llamactl.runtime.launch import launch, stillborn
 from llamactl.runtime.life import Life, report_of
@@ -59,6 +59,8 @@ class LocalUnit:
         self.engine = ""
         self.last_exit = last_exit
         self.log = InstanceLog(machine.settings.logs / f"{instance.name}.log")
+        if lifecycle.generation == 0:
+            self.log.forget_archives()
         self.runner = LifecycleRunner(lifecycle, self, self._record, self._moved)
         self.runner.start()
 
@@ -91,7 +93,7 @@ class LocalUnit:
 
     @property
     def is_current(self) -> bool:
-        return self._life is None or self._life.record.given_digest == self._given()
+        return self._life is None or is_given(self._life.record.given_digest, self._given())
 
     def _given(self) -> str:
         return given_digest(self._machine.backend(self._instance)[1], self._instance.options)
@@ -158,9 +160,11 @@ class LocalUnit:
         self.argv = life.record.command
         self._launched.set()
 
-    def find(self, record: ProcessRecord, before: State) -> bool:
-        """Take the recorded process over, if it is provably that one; it is watched from `Adopt`
-        on. `before`: the state in which it was lost."""
+    def find(self, record: ProcessRecord, before: State, *, vouched: bool) -> bool:
+        """Take the recorded process over, if it is provably that one.
+
+        It is watched from `Adopt` on.
+        """
         backend, _ = self._machine.backend(self._instance)
         self._machine.keep_port(self._instance, record.port)
         process = adopt(record)
@@ -173,7 +177,12 @@ class LocalUnit:
             return False
         served = before in (State.READY, State.DRAINING)
         launched = replace(self._instance, options=record.options)
-        self._begin(Life(launched, process, backend, record, found=True, served=served))
+        self._begin(
+            Life(
+                launched, process, backend, record,
+                found=True, served=served, vouched=vouched and before is State.READY,
+            )
+        )  # fmt: skip
         return True
 
     async def _adopt(self, generation: int) -> lc.Event | None:

@@ -7,6 +7,7 @@ is written without waiting for the disk, since after a power cut no process is l
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -45,7 +46,15 @@ class Database:
         Raises StoreUnavailable for a store that is damaged, newer than this program, or away.
         `shared`: an older version works with it at the same time.
         """
-        await self._call(lambda: schema.prepare(self._engine, shared=shared))
+        await self._call(lambda: self._open(shared=shared))
+
+    def _open(self, *, shared: bool) -> None:
+        path = self._engine.url.database
+        if self._sqlite and path:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)  # engines' keys are in it
+            os.fchmod(fd, 0o600)
+            os.close(fd)
+        schema.prepare(self._engine, shared=shared)
 
     async def take(self) -> None:
         """Be its only writer from now on: whoever was that before us is refused."""

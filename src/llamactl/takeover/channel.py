@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import socket
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import orjson
 
+from llamactl.core.errors import UpgradeFailed
+
 FDS_VARIABLE = "LLAMACTL_TAKEOVER_FDS"
+STORE_VARIABLE = "LLAMACTL_TAKEOVER_STORE"
 _LARGEST = 1 << 18  # bytes of a message
 _MOST_FDS = 4
 Message = dict[str, Any]
@@ -111,6 +116,7 @@ class Inheritance:
     channel: socket.socket
     listener: socket.socket
     lock: int
+    store: str  # digest of its URL
 
     @classmethod
     def of_environment(cls) -> Inheritance | None:
@@ -121,12 +127,28 @@ class Inheritance:
         channel, listener, lock = map(int, fds.split(","))
         for fd in (channel, listener, lock):
             os.set_inheritable(fd, False)
-        return cls(socket.socket(fileno=channel), socket.socket(fileno=listener), lock)
+        store = os.environ.pop(STORE_VARIABLE, "")
+        return cls(socket.socket(fileno=channel), socket.socket(fileno=listener), lock, store)
+
+    def check(self, lock_file: Path, store: str) -> None:
+        """Raises UpgradeFailed if the settings name another place by now."""
+        there = lock_file.stat() if lock_file.exists() else None
+        here = os.fstat(self.lock)
+        same = there is not None and (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+        if not same or digest(store) != self.store:
+            raise UpgradeFailed(
+                "the settings name another data_dir or database now; restart llamactl instead"
+            )
 
     def failed(self, reason: str) -> None:
         """Say why it does not come to a takeover."""
         with contextlib.suppress(OSError):
             self.channel.send(orjson.dumps({"what": "failed", "reason": reason}))
+
+
+def digest(store: str) -> str:
+    """It may hold a password, which has no place in an environment."""
+    return hashlib.sha256(store.encode()).hexdigest()
 
 
 def _close(fds: Iterable[int]) -> None:

@@ -39,17 +39,22 @@ class Predecessor:
         self._asks: dict[int, asyncio.Task[None]] = {}
         self.gone = asyncio.Event()
 
-    async def prepared(self) -> None:
-        """Say that all is ready; wait until it is at rest. Raises ConnectionError."""
-        self._channel.send("prepared")
-        said, _ = await self._channel.receive()
-        self._count(said["leases"])
+    async def is_at_rest(self) -> bool:
+        """Say that all is prepared; wait until it decides nothing more. False if it is gone."""
+        return await self._say("prepared")
 
-    async def serving(self) -> None:
-        """Say that we serve; from its word on we act. Raises ConnectionError."""
-        self._channel.send("serving")
-        said, _ = await self._channel.receive()
+    async def lets_go(self) -> bool:
+        """Say that we serve; from its word on we act. False if it is gone."""
+        return await self._say("serving")
+
+    async def _say(self, step: str) -> bool:
+        self._channel.send(step)
+        try:
+            said, _ = await self._channel.receive()
+        except ConnectionError:
+            return False
         self._count(said["leases"])
+        return True
 
     async def serve(
         self,

@@ -15,7 +15,7 @@ from typing import Any
 from llamactl.core.errors import LlamactlError, ShuttingDown, UpgradeFailed
 from llamactl.core.keys import Caller
 from llamactl.core.routes import ReadyInstance
-from llamactl.takeover.channel import FDS_VARIABLE, Channel
+from llamactl.takeover.channel import FDS_VARIABLE, STORE_VARIABLE, Channel, digest
 
 PREPARED_S, SERVING_S = 120.0, 60.0
 
@@ -35,7 +35,9 @@ class Successor:
         return f"<Successor pid {self.pid}>"
 
     @classmethod
-    def spawn(cls, environ: Mapping[str, str], listener: socket.socket, lock: int) -> Successor:
+    def spawn(
+        cls, environ: Mapping[str, str], listener: socket.socket, lock: int, store: str
+    ) -> Successor:
         """The installed version, by the command line of this process. Raises UpgradeFailed."""
         mine, theirs = Channel.pair()
         with theirs:
@@ -43,7 +45,11 @@ class Successor:
             try:
                 process = subprocess.Popen(
                     [sys.executable, *sys.orig_argv[1:]],
-                    env={**environ, FDS_VARIABLE: ",".join(map(str, fds))},
+                    env={
+                        **environ,
+                        FDS_VARIABLE: ",".join(map(str, fds)),
+                        STORE_VARIABLE: digest(store),
+                    },
                     pass_fds=fds,
                     stdin=subprocess.DEVNULL,
                 )

@@ -45,16 +45,19 @@ class Upgrade:
         self._successor: Successor | None = None
         self.replaced = asyncio.Event()
 
-    async def run(self, environ: Mapping[str, str], lock: int) -> int:
-        """Return the pid of the process that has taken over. Raises Conflict or UpgradeFailed."""
+    async def run(self, environ: Mapping[str, str], lock: int, store: str) -> int:
+        """Return the pid of the process that has taken over. Raises Conflict or UpgradeFailed.
+
+        `store`: its URL, which the new one must use as well.
+        """
         if self._goes_on or self._front.listener is None:
-            raise Conflict("llamactl is starting, or being replaced already")
+            raise Conflict("llamactl is starting, ending, or being replaced already")
         if os.getpid() == 1:
             raise Conflict("llamactl is process 1 here: replace the container instead")
         self._goes_on = True
         successor = None
         try:
-            successor = Successor.spawn(environ, self._front.listener, lock)
+            successor = Successor.spawn(environ, self._front.listener, lock, store)
             log.info("upgrade_begins", pid=successor.pid)
             await successor.until("prepared", PREPARED_S)
             await self._hand_over(successor)
@@ -65,6 +68,10 @@ class Upgrade:
             self._goes_on = False
             raise
         return successor.pid
+
+    def refuse(self) -> None:
+        """llamactl is going: from now on nobody takes over."""
+        self._goes_on = True
 
     async def _hand_over(self, successor: Successor) -> None:
         await self._end_chores()
