@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import socket
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
@@ -36,6 +36,7 @@ class Predecessor:
         self._channel = channel
         self._leases = leases
         self._held: Counter[str] = Counter()
+        self._granted: dict[str, list[asyncio.TimerHandle]] = defaultdict(list)
         self._asks: dict[int, asyncio.Task[None]] = {}
         self.gone = asyncio.Event()
 
@@ -92,6 +93,9 @@ class Predecessor:
         match said["what"]:
             case "leases":
                 self._count({**self._held, **said["counts"]})
+                for identity in said["counts"]:
+                    for _ in list(self._granted[identity]):
+                        self._release(identity)
             case "client":
                 await accept(socket.socket(fileno=fds[0]), base64.b64decode(said["held"]))
             case "leave":
@@ -112,6 +116,11 @@ class Predecessor:
             for _ in range(-change):
                 self._leases.give_back(identity)
         self._held = Counter({identity: n for identity, n in counts.items() if n})
+
+    def _release(self, instance_id: str) -> None:
+        """What was granted shows in its own count, or was not used."""
+        self._granted[instance_id].pop(0).cancel()  # the oldest, whose time is over first
+        self._leases.give_back(instance_id)
 
     def _answer(self, number: int, work: Awaitable[dict[str, Any]]) -> None:
         async def answer() -> None:
@@ -136,7 +145,9 @@ class Predecessor:
         ready = await starter.ensure_ready(said["name"], caller)
         if identity := ids(said["name"]):
             self._leases.take(identity)  # until its own count says so
-            asyncio.get_running_loop().call_later(_TAKEN_S, self._leases.give_back, identity)
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(_TAKEN_S, self._release, identity)
+            self._granted[identity].append(timer)
         return {"what": "ready", "name": ready.name, "host": ready.host, "port": ready.port,
                 "key": ready.key, "generation": ready.generation}  # fmt: skip
 
