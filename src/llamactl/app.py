@@ -13,6 +13,7 @@ from llamactl.config import InstanceLogging, Settings
 from llamactl.control import recovery
 from llamactl.control.instances import Instances
 from llamactl.control.keys import Keys
+from llamactl.control.limits import limits_of
 from llamactl.control.memory import Memory
 from llamactl.control.on_demand import OnDemand
 from llamactl.control.reconciler import Reconciler
@@ -25,7 +26,6 @@ from llamactl.core.routes import RouteTable
 from llamactl.models import GgufReader
 from llamactl.observe import Meters, logger
 from llamactl.policy.access import KeyRing
-from llamactl.policy.capacity import Limits
 from llamactl.proxy import EnginePaths, Front, LeaseBook
 from llamactl.runtime import (
     CommandEngineProbe,
@@ -72,7 +72,7 @@ class Application:
         self._registry = Registry(self._publish)
         gpus = totals()
         self._gpus = gpus
-        limits = _limits(settings, gpus)
+        limits = limits_of(settings, total_ram(), gpus)
         self.memory = Memory(
             GgufReader(),
             SqlMemoryStore(self._database),
@@ -132,7 +132,7 @@ class Application:
         self._machine.settings = self.instances.settings = settings
         self._on_demand.limits = settings.instances
         evicts = settings.instances.enable_lru_eviction
-        self.scheduler.use(_limits(settings, self._gpus), evicts_for_requests=evicts)
+        self.scheduler.use(limits_of(settings, total_ram(), self._gpus), evicts_for_requests=evicts)
         llama_cpp = settings.backends.llama_cpp
         self.memory.engine = [llama_cpp.command, *llama_cpp.args]
         self.engine.use(llama_cpp)
@@ -183,6 +183,7 @@ class Application:
 
     async def start(self) -> None:
         """Open the store and take in what it knows; starts what was wanted on."""
+        await self.reload.check()
         await self._database.open()
         await self._database.take()
         await self._settle(await self._load())
@@ -195,6 +196,7 @@ class Application:
         """
         inherited.check(self.data_dir.path / "llamactl.lock", self.settings.database_url)
         predecessor = Predecessor(Channel(inherited.channel), self.leases)
+        await self.reload.check()
         await self._database.open(shared=True)
         lives = await predecessor.is_at_rest()
         self.data_dir.own(inherited.lock)
@@ -270,29 +272,6 @@ def _rotation_rules(given: InstanceLogging) -> RotationRules | None:
         given.log_rotation_max_age * 86400,
         given.log_rotation_compress,
     )
-
-
-def _limits(settings: Settings, totals_by_gpu: Mapping[str, int]) -> Limits:
-    given = settings.instances
-    running = given.max_running_instances
-    groups = {name: n for name, n in given.group_limits.items() if n >= 0}
-    left = 1.0 - given.memory_margin
-    sizes = {
-        name: _budget(given.gpu_memory_budget, size, left) for name, size in totals_by_gpu.items()
-    }
-    return Limits(
-        running if running >= 0 else None,
-        groups,
-        ram=_budget(given.memory_budget, total_ram(), left),
-        gpus={name: size for name, size in sizes.items() if size is not None},
-        min_residency=given.min_residency,
-    )
-
-
-def _budget(given: int | str, total: int | None, left: float) -> int | None:
-    if given == "off" or (given == "auto" and total is None):
-        return None
-    return int((total or 0) * left) if isinstance(given, str) else given
 
 
 def _engine_paths() -> EnginePaths:

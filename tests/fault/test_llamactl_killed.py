@@ -8,11 +8,14 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 from support.fake_engine import begin_stream, create_fake, raw, tell
-from support.ledger import entries
+from support.ledger import change, entries
 from support.served import Served, data_folder, is_alive, serve
 
 BASE = "/api/v1/instances"
+SAME = ("pid", "port", "generation", "restarts")
 
 
 def create(server: Served, name: str, model: Path, **more: object) -> dict[str, object]:
@@ -36,21 +39,21 @@ def test_ten_times_in_a_row_the_same_processes_serve_on(tmp_path: Path, tiny_mod
     data = data_folder(tmp_path, "")
     names = ["one", "two", "three"]
     with serve(data) as server:
-        pids = {name: create(server, name, tiny_model, ctx_size=256)["pid"] for name in names}
+        made = {name: create(server, name, tiny_model, ctx_size=256) for name in names}
         server.kill()
     for _ in range(10):
         with serve(data) as server:
             for name in names:
                 complete(server, name)
                 row = server.until(name, "ready")
-                assert (row["pid"], row["restarts"], row["generation"]) == (pids[name], 0, 1)
+                assert [row[k] for k in SAME] == [made[name][k] for k in SAME]
             server.kill()
     with serve(data) as server:
         assert what(server, "one")[-3:] == ["NodeLost", "NodeFound", "BecameReady"]
         assert what(server, "one").count("StartRequested") == 1
         assert server.request("GET", f"{BASE}/one/logs").text.count("--- ") == 1
 
-    assert not any(is_alive(pid) for pid in pids.values())
+    assert not any(is_alive(row["pid"]) for row in made.values())
 
 
 def test_what_nobody_wants_any_more_is_not_started(tmp_path: Path, tiny_model: Path) -> None:
@@ -207,3 +210,68 @@ def test_the_ledger_holds_just_what_runs(tmp_path: Path, tiny_model: Path) -> No
 
         assert [entry["pid"] for entry in entries(data)] == [made["pid"]]
     assert entries(data) == []
+
+
+def slow_to_end(folder: Path) -> Path:
+    """An engine that goes on for as long as a file is missing after it was asked to end."""
+    command, engine = folder / "slow-to-end", Path(__file__).parents[1] / "fake_engine"
+    wait = f"while [ ! -e {folder}/end ]; do :; done; kill -9 $child; exit 0"
+    command.write_text(
+        f"#!/bin/sh\ntrap '{wait}' TERM\n"
+        f'{sys.executable} {engine} "$@" &\nchild=$!\nwait $child\nwait $child\n'
+    )
+    command.chmod(0o755)
+    return command
+
+
+def test_a_shutdown_that_was_cut_short_is_no_crash_of_its_engines(tmp_path: Path) -> None:
+    data = data_folder(tmp_path, "")
+    command = str(slow_to_end(tmp_path))
+    with serve(data) as server:
+        made = create_fake(server, tmp_path, "one", command_override=command, auto_restart=False)
+        server.process.send_signal(signal.SIGTERM)
+        while server.instance("one")["state"] != "stopping":
+            pass
+        server.kill()
+    with serve(data) as server:
+        (tmp_path / "end").touch()
+        while server.instance("one")["pid"] in (None, made["pid"]):
+            assert server.instance("one")["state"] != "failed"
+        assert server.until("one", "ready")["restarts"] == 0
+
+
+def test_what_a_dead_leader_left_is_ended(tmp_path: Path) -> None:
+    data = data_folder(tmp_path, "")
+    command, engine = tmp_path / "leading", Path(__file__).parents[1] / "fake_engine"
+    command.write_text(f'#!/bin/sh\n{sys.executable} {engine} "$@" &\nwait\n')
+    command.chmod(0o755)
+    with serve(data) as server:
+        made = create_fake(server, tmp_path, "one", command_override=str(command))
+        task = Path(f"/proc/{made['pid']}/task/{made['pid']}/children")
+        (child,) = task.read_text().split()
+        server.kill()
+    os.kill(made["pid"], signal.SIGKILL)
+    while is_alive(made["pid"]):
+        pass
+    with serve(data) as server:
+        server.until("one", "ready")
+        while is_alive(child):
+            pass
+
+
+@pytest.mark.parametrize(
+    "garbage", [{"command": "{bad"}, {"options": '{"nope": 1}'}, {"options": "[]"}]
+)
+def test_an_entry_that_cannot_be_read_costs_no_other(
+    tmp_path: Path, garbage: dict[str, object]
+) -> None:
+    data = data_folder(tmp_path, "")
+    with serve(data) as server:
+        made = create_fake(server, tmp_path, "one")
+        server.kill()
+    change(data, **garbage)
+    with serve(data) as server:
+        while server.instance("one")["pid"] in (None, made["pid"]):
+            pass
+        server.until("one", "ready")
+        assert not is_alive(made["pid"])

@@ -126,6 +126,10 @@ def test_a_new_one_that_fails_leaves_the_old_one_serving(tmp_path: Path) -> None
         refused = server.request("POST", "/api/v1/upgrade")
         assert (refused.status_code, refused.json()["code"]) == (500, "upgrade_failed")
         assert "max_instances" in refused.text
+        (data / "llamactl.yaml").write_text("instances: {configs_dir: declared}")
+        (data / "declared").mkdir()
+        (data / "declared/bad.yaml").write_text("a: [")
+        assert "bad.yaml" in server.request("POST", "/api/v1/upgrade").text
         (data / "llamactl.yaml").write_text("")
 
         assert server.request("POST", "/v1/completions", {"model": "one"}).status_code == 200

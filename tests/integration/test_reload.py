@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from support.served import Served, data_folder, serve
+from support.served import Served, data_folder, serve, spawn
 
 BASE = "/api/v1/instances"
 NAMES = ["one", "two", "three", "four", "five"]
@@ -93,6 +93,38 @@ def test_settings_by_signal(tmp_path: Path, tiny_model: Path) -> None:
         while pids(server)["one"] in (None, before):
             pass
         assert "--seed" in server.until("one", "ready")["command"]
+
+
+def test_a_change_of_both_restarts_once(tmp_path: Path, tiny_model: Path) -> None:
+    data = data_folder(tmp_path, "instances: {configs_dir: declared}")
+    for name in ("one", "two"):
+        declare(data, name, model=str(tiny_model))
+    with serve(data) as server:
+        for name in ("one", "two"):
+            server.request("POST", f"{BASE}/{name}/start?wait=true")
+        declare(data, "one", model=str(tiny_model), ctx_size=512)
+        (data / "declared/two.yaml").unlink()
+        (data / "llamactl.yaml").write_text(
+            "instances: {configs_dir: declared}\nbackends: {llama-cpp: {args: --seed 7}}"
+        )
+
+        said = server.request("POST", "/api/v1/config/reload").json()
+
+        assert said["instances"]["failed"] == {}
+        row = server.until("one", "ready")
+        assert ("--seed" in row["command"], row["generation"]) == (True, 3)  # 2 ended the first
+        assert set(pids(server)) == {"one"}
+
+
+def test_declarations_that_are_none_refuse_a_start(tmp_path: Path) -> None:
+    data = data_folder(tmp_path, "instances: {configs_dir: declared}")
+    declare(data, "bad", idle_timout=3)
+    process = spawn(data, args=("--port", "0"))
+    assert process.wait(20) == 1
+    assert process.stdout is not None
+    process.stdout.close()
+    assert "idle_timeout" in (tmp_path / "data.err").read_text()
+    assert not (data / "llamactl.db").exists()
 
 
 def test_what_is_invalid_changes_nothing(tmp_path: Path, tiny_model: Path) -> None:

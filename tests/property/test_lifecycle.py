@@ -128,7 +128,8 @@ class World(RuleBasedStateMachine):
     def node_found(self) -> None:
         generation = self.now.generation
         alive = generation in self.alive
-        effects = self.handle(lc.NodeFound(generation, alive=alive))
+        ending = generation in self.dying
+        effects = self.handle(lc.NodeFound(generation, alive=alive, ending=ending))
         assert (lc.Adopt(generation) in effects) == alive
 
     @invariant()

@@ -220,3 +220,76 @@ def test_a_search_answers_with_the_last_of_many_lines(folder: Path) -> None:
 
     assert found.endswith(b"0029999\n")
     assert found.count(b"\n") == 10_000
+
+
+@pytest.mark.parametrize("how", ["cut", "replaced"])
+def test_what_is_written_after_somebody_cut_the_log_survives(folder: Path, how: str) -> None:
+    path = folder / f"{how}.log"
+    rotation = Rotation(ROTATED)
+    for _ in range(2):
+        written(path, [b"old\n" * (1 << 17)])
+        rotation.look([path])
+    if how == "replaced":
+        path.unlink()
+    path.write_bytes(b"")
+    written(path, [b"new one\n", b"new two\n"])
+    rotation.look([path])
+
+    assert read(path, None) == b"new one\nnew two\n"
+    written(path, [b"more\n" * (1 << 17)])
+    rotation.look([path])
+    assert read(path, None) == b"new one\nnew two\n" + b"more\n" * (1 << 17)
+
+
+def test_an_archive_that_is_not_whole_hides_no_other(folder: Path) -> None:
+    path = folder / "torn.log"
+    rotation = Rotation(replace(ROTATED, compress=True))
+    lines = [b"%07d\n" % n for n in range(100_000)]
+    for at in range(0, len(lines), 50_000):
+        written(path, lines[at : at + 50_000])
+        rotation.look([path])
+    first = archives_of(path)[0]
+    whole = first.path.read_bytes()
+    first.path.write_bytes(whole[: len(whole) // 2])
+
+    kept = read(path, None)
+    assert kept.endswith(b"".join(lines)[first.end :])
+    assert read(path, 60_000).endswith(b"".join(lines)[first.end :])
+    first.path.write_bytes(b"nothing of gzip's")
+    assert read(path, None) == b"".join(lines)[first.end :]
+
+
+def test_a_reader_misses_nothing_while_archives_are_compressed(folder: Path) -> None:
+    """The reader has listed the plain archive, which has another name when it is opened."""
+    path = folder / "racing.log"
+    lines = [b"%07d\n" % n for n in range(100_000)]
+    written(path, lines)
+    Rotation(ROTATED).look([path])
+    (plain,) = archives_of(path)
+    archives.compress(plain)
+
+    with plain.open() as file:
+        assert file.read(8) == lines[0]
+    archive_again = path.with_name(f"{path.name}.{plain.start}-{plain.end}")
+    archive_again.write_bytes(b"".join(lines)[: plain.end])  # llamactl died between the two
+    archives.drop_doubles(path)
+    assert not archive_again.exists()
+    assert read(path, None) == b"".join(lines)
+
+
+def test_a_follower_finds_a_line_that_was_half_written(folder: Path) -> None:
+    path = folder / "half.log"
+    log = InstanceLog(path)
+    written(path, [b"hello you\nhello wo"])
+
+    async def follow() -> list[bytes]:
+        seen = []
+        async for chunk in log.follow(None, search="hello"):
+            seen.append(chunk)
+            if len(seen) == 1:
+                written(path, [b"rld\nbye\n"])
+            else:
+                log.close()
+        return seen
+
+    assert asyncio.run(follow()) == [b"hello you\n", b"hello world\n"]

@@ -84,7 +84,7 @@ async def _recover(
     if found and record is not None:
         cause = f"pid {record.pid} is its process by start time and boot id"
         log.info("process_found", name=member.instance.name, pid=record.pid)
-    await runner.ask(NodeFound(generation, found, cause))
+    await runner.ask(NodeFound(generation, found, cause, ending=state is State.STOPPING))
     return found
 
 

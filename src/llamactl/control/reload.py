@@ -12,7 +12,7 @@ from llamactl.config import Settings, SettingsChange, compare, read_declarations
 from llamactl.control.instances import Instances
 from llamactl.control.reconciler import FILES, Reconciler
 from llamactl.control.registry import Member
-from llamactl.core.errors import InvalidConfig, InvalidRequest
+from llamactl.core.errors import InvalidConfig, InvalidRequest, LlamactlError
 from llamactl.core.lifecycle import Desired, State
 from llamactl.observe import logger
 from llamactl.policy.reconcile import Changes
@@ -76,13 +76,20 @@ class Reload:
             self._use(self._effective(change))
             failed = await self._reconciler.apply(changes, FILES)
             for name in plan.restart:
-                await self._instances.restart_stale(
-                    self._instances.get(name), "the settings changed"
-                )
+                try:
+                    await self._restart(name)
+                except LlamactlError as exc:
+                    failed[name] = exc.message
             log.info("reloaded", settings=" ".join(plan.settings), restart=" ".join(plan.restart))
             return ReloadPlan(
                 plan.settings, plan.needs_restart, plan.restart, plan.instances, failed
             )
+
+    async def _restart(self, name: str) -> None:
+        """Unless a change of its own has done so, or it was deleted by one."""
+        members = [m for m in self._instances.all() if m.instance.name == name and _is_stale(m)]
+        for member in members:
+            await self._instances.restart_stale(member, "the settings changed")
 
     async def _read(self) -> tuple[SettingsChange, Changes]:
         new = await asyncio.to_thread(self._reread)
@@ -102,9 +109,17 @@ class Reload:
             raise InvalidConfig(f"instances.configs_dir {folder}: {exc.message}") from exc
         return self._reconciler.plan(wanted, FILES, prune=True)
 
+    async def check(self) -> None:
+        """Before anything is taken in. Raises InvalidConfig for declarations that are none."""
+        await self.declared(self._settings.declarations)
+
     async def declare(self) -> None:
-        """Bring the declared instances about, when llamactl starts."""
-        changes = await self.declared(self._settings.declarations)
+        """Bring the declared instances about, when llamactl has started."""
+        try:
+            changes = await self.declared(self._settings.declarations)
+        except InvalidConfig as exc:  # they were right a moment ago
+            log.warning("not_declared", reason=exc.message)
+            return
         await self._reconciler.apply(changes, FILES)
 
     def _effective(self, change: SettingsChange) -> Settings:

@@ -146,6 +146,7 @@ class NodeLost(ProcessFact):
 class NodeFound(ProcessFact):
     alive: bool
     cause: str = ""
+    ending: bool = False  # it was asked to end before it was lost
 
 
 Command = (
@@ -429,11 +430,11 @@ def _reached(now: Lifecycle, fact: NodeLost | NodeFound) -> Step:
         return _enter(replace(now, generation=now.generation + 1), S.STOPPED), ()
     adopt = (Adopt(now.generation),)
     wanted, restarts = now.desired is Desired.RUNNING, now.after_exit is AfterExit.SPAWN
-    if wanted and not restarts:
+    if wanted and not restarts and not fact.ending:
         return _enter(replace(now, after_exit=AfterExit.JUDGE), S.STARTING), adopt
     then = AfterExit.SPAWN if wanted else AfterExit.REST  # what was under way goes on
     leaving = replace(now, after_exit=then, evicted=False)
-    if now.proven:
+    if now.proven and not fact.ending:
         return _enter(leaving, S.DRAINING), adopt
     after, effects = _end(leaving)
     return after, (*adopt, *effects)

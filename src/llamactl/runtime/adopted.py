@@ -12,8 +12,10 @@ import os
 import signal
 import struct
 from contextlib import suppress
+from pathlib import Path
 
 from llamactl.core.events import ProcessRecord
+from llamactl.runtime.ports import members
 from llamactl.runtime.process import Ended, boot_id, exit_of_zombie, start_time
 
 _TO_GROUP = 4  # PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9
@@ -70,12 +72,30 @@ def adopt(record: ProcessRecord) -> AdoptedProcess | None:
         return None
     try:
         pidfd = os.pidfd_open(record.pid)
-    except (OSError, AttributeError):
+    except (OSError, OverflowError, TypeError, AttributeError):
         return None
     if start_time(record.pid) != record.start_time:  # somebody else has its number now
         os.close(pidfd)
         return None
     return AdoptedProcess(record.pid, pidfd)
+
+
+def end_left(record: ProcessRecord) -> None:
+    """Kill what a process that is gone has left behind: of its session, and with its own key.
+
+    The key was made for that one process, and passed on by its environment alone.
+    """
+    if not record.key or record.boot_id != boot_id():
+        return
+    for pid in members(record.pid):
+        with suppress(OSError, OverflowError, TypeError, AttributeError):
+            pidfd = os.pidfd_open(pid)
+            try:
+                environ = Path(f"/proc/{pid}/environ").read_bytes()
+                if record.key.encode() in environ:
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            finally:
+                os.close(pidfd)
 
 
 def _exit_of(pidfd: int) -> Ended:

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import BinaryIO, cast
 
 _NAME = re.compile(r"\.(\d+)-(\d+)(\.gz)?(\.part)?\Z")
 _CHUNK = 1 << 20
+BROKEN = (EOFError, OSError, zlib.error)  # what a compressed archive that is not whole raises
 _FAST = 1  # gzip's level; a log shrinks tenfold all the same
 
 
@@ -32,15 +33,11 @@ class Archive:
 
     def open(self) -> BinaryIO:
         """Positioned at `start`. Raises FileNotFoundError if it was removed meanwhile."""
-        if self.compressed:
-            return cast(BinaryIO, gzip.open(self.path))
-        return self.path.open("rb")
-
-    def read_from(self, offset: int) -> Iterator[bytes]:
-        with self.open() as file:
-            file.seek(offset - self.start)
-            while chunk := file.read(_CHUNK):
-                yield chunk
+        if not self.compressed:
+            with suppress(FileNotFoundError):  # it may be compressed by now
+                return self.path.open("rb")
+        path = self.path if self.compressed else self.path.with_name(f"{self.path.name}.gz")
+        return cast(BinaryIO, gzip.open(path))
 
 
 def archives_of(log: Path) -> list[Archive]:
@@ -89,8 +86,18 @@ def compress(archive: Archive) -> None:
         gzip.GzipFile("", "wb", _FAST, raw) as packed,
     ):
         shutil.copyfileobj(plain, packed, _CHUNK)
+        packed.close()
+        raw.flush()
+        os.fsync(raw.fileno())
     part.rename(archive.path.with_name(f"{archive.path.name}.gz"))
     archive.path.unlink(missing_ok=True)
+
+
+def drop_doubles(log: Path) -> None:
+    """A plain archive whose compressed form is whole: llamactl died between the two."""
+    for archive in archives_of(log):
+        if archive.compressed:
+            archive.path.with_suffix("").unlink(missing_ok=True)
 
 
 def prune(log: Path, *, most: int, oldest: float) -> None:
@@ -106,7 +113,7 @@ def prune(log: Path, *, most: int, oldest: float) -> None:
 
 def remove(log: Path) -> None:
     """All of them, and what was broken off."""
+    log.with_name(f"{log.name}.part").unlink(missing_ok=True)  # first: nothing comes of it now
     for path in log.parent.glob(f"{_literally(log.name)}.*-*"):
         if _NAME.fullmatch(path.name[len(log.name) :]):
             path.unlink(missing_ok=True)
-    log.with_name(f"{log.name}.part").unlink(missing_ok=True)

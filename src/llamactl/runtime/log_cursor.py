@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from llamactl.runtime.archives import Archive, archives_of
+from llamactl.runtime.archives import BROKEN, Archive, archives_of
 
 _BLOCK = 1 << 16
 _CHUNK = 1 << 18
@@ -65,20 +65,31 @@ class LogCursor:
         return b"", 0
 
     def _open_archive(self) -> bool:
-        for archive in archives_of(self._log):
-            if archive.end > self.at:
-                with suppress(FileNotFoundError):
-                    file = archive.open()
-                    self.at = max(self.at, archive.start)
-                    file.seek(self.at - archive.start)
-                    self._archive = archive, file
-                    return True
+        for last_try in (False, False, True):
+            later = [a for a in archives_of(self._log) if a.end > self.at]
+            if not later or (later[0].start > self.at and not last_try):
+                continue  # one that is being renamed shows in the next listing
+            try:
+                file = later[0].open()
+                at = max(self.at, later[0].start)
+                file.seek(at - later[0].start)
+            except FileNotFoundError:
+                continue
+            except BROKEN:
+                self.at = later[0].end
+                continue
+            self.at, self._archive = at, (later[0], file)
+            return True
         return False
 
     def _read_archive(self) -> bytes:
         if self._archive is None:
             return b""
-        chunk = self._archive[1].read(self._most())
+        archive, file = self._archive
+        try:
+            chunk = file.read(self._most())
+        except BROKEN:  # what is left of it can't be had
+            chunk, self.at = b"", archive.end
         if not chunk:
             self.close()
         return chunk
@@ -87,15 +98,17 @@ class LogCursor:
 def start_of_last(log: Path, lines: int, end: int) -> int:
     """Where the last `lines` lines before `end` begin, or the first byte that is kept."""
     with closing(LogCursor(log, max(end - 1, 0), end)) as last:
-        wanted = lines + (last.read() == b"\n")  # the end of the last line is none before it
-    start = end
+        ended = last.read() == b"\n"
+    if lines == 0 and ended:
+        return end
+    wanted, start = max(lines + ended, 1), end  # the end of the last line is none before it
     with suppress(OSError), log.open("rb") as file:
         start, wanted = _backwards(file, (min(head_of(file), end), end), wanted)
     for archive in reversed(archives_of(log)):
         if wanted == 0:
             break
         if archive.start < start:
-            with suppress(FileNotFoundError), archive.open() as file:
+            with suppress(*BROKEN), archive.open() as file:
                 find = _forwards if archive.compressed else _backwards
                 span = (0, min(archive.end, start) - archive.start)
                 found, wanted = find(file, span, wanted)

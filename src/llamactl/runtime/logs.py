@@ -83,9 +83,16 @@ class InstanceLog:
     ) -> AsyncIterator[bytes]:
         """As `stream`, then what is added."""
         end = self.size()
-        async for chunk in self.stream(lines, since=since, search=search):
-            yield chunk
         wanted, rest = search.encode(), b""
+        if search:  # the line that is being written is judged when it is whole
+            end = await asyncio.to_thread(start_of_last, self.path, 0, end)
+            for line in await asyncio.to_thread(self._matching, (since, end), search, lines):
+                yield line
+        else:
+            async for chunk in self._read(
+                await asyncio.to_thread(self._start, lines, since, end), end
+            ):
+                yield chunk
         async for chunk in self._read(end, None):
             if not wanted:
                 yield chunk

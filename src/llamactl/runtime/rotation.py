@@ -78,7 +78,7 @@ class Rotation:
                 if self.rules is not None:
                     grown = size - (size if before is None else before)
                     soon = soon or grown > self.rules.max_size >> 4
-                    self._rotate(path, self.rules)
+                    self._rotate(path, self.rules, shrank=before is not None and size < before)
                 self._faulty.discard(path)
             except FileNotFoundError:
                 continue
@@ -89,10 +89,10 @@ class Rotation:
         self._sizes = sizes
         return soon
 
-    def _rotate(self, path: Path, rules: RotationRules) -> None:
+    def _rotate(self, path: Path, rules: RotationRules, *, shrank: bool) -> None:
         with path.open("r+b") as file:
             size = os.fstat(file.fileno()).st_size
-            head = self._finish(path, file)
+            head = self._finish(path, file, shrank=shrank)
             if size - head < rules.max_size:
                 return
             cut = (size - rules.max_size // _KEPT) // _BLOCK * _BLOCK
@@ -101,18 +101,28 @@ class Rotation:
             self._punch(file, cut)
         self._tidy(path, rules)
 
-    def _finish(self, path: Path, file: BinaryIO) -> int:
-        """What was archived, but not yet punched out as llamactl died; returns the head."""
-        head = head_of(file)
-        end = max((archive.end for archive in archives.archives_of(path)), default=0)
-        if end <= head:
+    def _finish(self, path: Path, file: BinaryIO, *, shrank: bool) -> int:
+        """What was archived, but not yet punched out as llamactl died; returns the head.
+
+        If the file can't be what the archives were taken from, as somebody cut or replaced it,
+        they are forgotten: they would stand for what it holds now.
+        """
+        head, size = head_of(file), os.fstat(file.fileno()).st_size
+        kept = archives.archives_of(path)
+        if not kept or (kept[-1].end <= head and not shrank):
             return head
-        self._punch(file, end)
-        return end
+        if shrank or size < kept[-1].end or head != kept[-1].start:
+            log.warning("log_was_cut", path=str(path), forgotten=len(kept))
+            archives.remove(path)
+            log_times.times_of(path).unlink(missing_ok=True)
+            return head
+        self._punch(file, kept[-1].end)
+        return kept[-1].end
 
     def _tidy(self, path: Path, rules: RotationRules) -> None:
         oldest = time.time() - rules.max_age if rules.max_age else 0.0
         archives.prune(path, most=rules.max_files, oldest=oldest)
+        archives.drop_doubles(path)
         if rules.compress:
             for archive in archives.archives_of(path):
                 if not archive.compressed:

@@ -22,7 +22,7 @@ from llamactl.core.routes import ReadyInstance
 from llamactl.observe import logger
 from llamactl.policy.restart import RestartRules, after_exit
 from llamactl.runtime import cgroups
-from llamactl.runtime.adopted import adopt
+from llamactl.runtime.adopted import adopt, end_left
 from llamactl.runtime.command import given_digest, is_given
 from llamactl.runtime.health import HealthRules, until_unhealthy
 from llamactl.runtime.launch import launch, stillborn
@@ -170,6 +170,7 @@ class LocalUnit:
         process = adopt(record)
         if process is None:
             cgroups.end(self._instance.id)  # what its engine forked, if anything
+            end_left(record)
             if (stranger := owner_of(record.port)) is not None:
                 log.warning("port_taken", port=record.port, pid=stranger, name=self._instance.name)
             unseen = Ended(None, None)
@@ -243,8 +244,11 @@ class LocalUnit:
         name = "unhealthy_after" if served else "start_timeout"
         await asyncio.sleep(getattr(limits, name))
         why = f"it was not ready within instances.{name}; raise it or see the log"
+        if served:
+            why = f"it did not answer the next llamactl for {limits.unhealthy_after:g} s"
         if self._life is not None:
-            self._life.ended_for = (FailureClass.START_TIMED_OUT, why)
+            failure = FailureClass.UNRESPONSIVE if served else FailureClass.START_TIMED_OUT
+            self._life.ended_for = (failure, why)
         return lc.StartGivenUp(now.epoch, why)
 
     async def _until_unhealthy(self, now: Lifecycle) -> lc.Event:

@@ -146,9 +146,13 @@ def _entry(record: ProcessRecord) -> dict[str, object]:
 
 
 def _record(row: sa.RowMapping) -> ProcessRecord:
+    """What can't be read is left out: the process can be proved, and ended, without it."""
     values = dict(row)
-    values["command"] = tuple(orjson.loads(values["command"]))
-    values["options"] = InstanceOptions(**orjson.loads(values["options"]))
+    try:
+        values["command"] = tuple(orjson.loads(values["command"]))
+        values["options"] = InstanceOptions(**orjson.loads(values["options"]))
+    except (ValueError, TypeError):
+        values |= {"command": (), "options": InstanceOptions(), "key": ""}
     return ProcessRecord(**values)
 
 

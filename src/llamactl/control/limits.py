@@ -1,0 +1,30 @@
+"""From the settings, and what the machine has, to the limits that admission heeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from llamactl.config import Settings
+from llamactl.policy.capacity import Limits
+
+
+def limits_of(settings: Settings, ram: int | None, gpus: Mapping[str, int]) -> Limits:
+    """What may run at once. `ram`, `gpus`: bytes that there are, as far as that is known."""
+    given = settings.instances
+    running = given.max_running_instances
+    groups = {name: n for name, n in given.group_limits.items() if n >= 0}
+    left = 1.0 - given.memory_margin
+    sizes = {name: _budget(given.gpu_memory_budget, size, left) for name, size in gpus.items()}
+    return Limits(
+        running if running >= 0 else None,
+        groups,
+        ram=_budget(given.memory_budget, ram, left),
+        gpus={name: size for name, size in sizes.items() if size is not None},
+        min_residency=given.min_residency,
+    )
+
+
+def _budget(given: int | str, total: int | None, left: float) -> int | None:
+    if given == "off" or (given == "auto" and total is None):
+        return None
+    return int((total or 0) * left) if isinstance(given, str) else given
