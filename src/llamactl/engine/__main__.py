@@ -52,7 +52,5 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    status = main(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)  # the engine's threads have nothing to tidy up, and must not delay the exit
+    # not os._exit: what the engine has still to say is written by a thread that ends at our exit
+    sys.exit(main(sys.argv[1:]))
