@@ -129,7 +129,10 @@ def _announce(app: Application, loaded: Loaded, port: int) -> None:
     settings = app.settings
     for warning in loaded.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    app.data_dir.say_where(f"http://{settings.server.host}:{port}")
+    try:
+        app.data_dir.say_where(f"http://{settings.server.host}:{port}")
+    except OSError as exc:  # a full disk, say: commands don't find us, requests do
+        typer.echo(f"warning: cannot write {settings.data}/server.json: {exc.strerror}", err=True)
     typer.echo(f"llamactl serves on http://{settings.server.host}:{port}")
     typer.echo(f"  engine    {app.engine_label}")
     typer.echo(f"  settings  {loaded.source or 'defaults'}")
@@ -151,7 +154,8 @@ def _hear_signals(app: Application) -> _Told:
     def hear(number: int) -> None:
         if told.is_set():
             app.front.cut()
-            if number == signal.SIGINT or app.settings.instances.on_exit == "stop":
+            ends_them = number == signal.SIGINT or app.settings.instances.on_exit == "stop"
+            if ends_them and not app.upgrade.replaced.is_set():
                 app.kill()
         told.by = told.by or number
         told.set()

@@ -31,7 +31,7 @@ from llamactl.core.errors import (
 from llamactl.core.events import InstanceEvent
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance, InstanceOptions, check_name
-from llamactl.core.interfaces import InstanceStore, Machine, MemoryBook
+from llamactl.core.interfaces import InstanceStore, Machine, MemoryBook, Runner
 from llamactl.core.lifecycle import (
     Desired,
     HaltRequested,
@@ -74,6 +74,7 @@ class Instances:
         self._story = story
         self.settings = settings
         self._tasks: set[asyncio.Task[object]] = set()
+        self._paused: list[Runner] = []
 
     def all(self) -> list[Member]:
         return list(self._registry)
@@ -312,12 +313,13 @@ class Instances:
 
     async def pause(self) -> None:
         """Return with nothing under way and all of it written down, until `resume`."""
-        await asyncio.gather(*(member.unit.runner.pause() for member in self._registry))
+        self._paused = [member.unit.runner for member in self._registry]
+        await asyncio.gather(*(runner.pause() for runner in self._paused))
         await self._story.settle()
 
     def resume(self) -> None:
-        for member in self._registry:
-            member.unit.runner.resume()
+        while self._paused:  # not those that were made since
+            self._paused.pop().resume()
 
     async def leave(self) -> None:
         """Let go of every process, as llamactl goes and they stay."""
