@@ -145,6 +145,7 @@ class Application:
 
     async def relay_to_the_end(self) -> None:
         """Once replaced."""
+        self.data_dir.close()  # or nobody could start if the new one died
         seconds = self.settings.server.upgrade_timeout
         await self.upgrade.relay_to_the_end(seconds, self._predecessor_gone)
 
@@ -203,6 +204,7 @@ class Application:
         await self._database.take()
         lives = lives and await predecessor.lets_go()
         members = await self._load(vouched=lives)
+        await recovery.until_known(members)  # what is still streamed is drained, not just ended
         await self.front.listen(inherited.listener)  # who came since then waits in its queue
         self._predecessor_gone = predecessor.gone
         serving = predecessor.serve(self._starter, self.ring, self._id_of, self.front.accept)

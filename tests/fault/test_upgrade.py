@@ -203,3 +203,58 @@ def test_the_old_one_killed_in_the_middle_is_a_crash_like_any_other(tmp_path: Pa
                 break
         assert row["pid"] == made["pid"]
         server.successors.append(int((data / "llamactl.lock").read_text()))
+
+
+def test_a_request_in_pieces_is_put_together_across_upgrades(tmp_path: Path) -> None:
+    with serve(data_folder(tmp_path, "")) as server:
+        create_fake(server, tmp_path, "one")
+        whole = post(server, b'{"model": "one"}')
+        with raw(server) as client:
+            for _ in range(2):
+                client.sendall(whole[:7])
+                server.upgrade()
+                client.sendall(whole[7:60])
+                client.sendall(whole[60:])
+                assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
+
+
+def test_a_store_that_is_locked_at_the_handover_paralyses_nothing(tmp_path: Path) -> None:
+    data = data_folder(tmp_path, "")
+    with serve(data, program=(str(DYING), "locked")) as server:
+        create_fake(server, tmp_path, "one")
+        refused = server.request("POST", "/api/v1/upgrade")
+        assert refused.status_code in (500, 503), refused.text
+        assert server.request("POST", f"{BASE}/one/stop?wait=true").json()["status"] == "stopped"
+        while server.request("GET", "/health").json() != {"status": "ok"}:
+            pass
+        changed = server.request("PUT", f"{BASE}/one", {"priority": 3})
+        assert changed.status_code == 200, changed.text
+
+
+def test_a_stop_during_an_upgrade_wins(tmp_path: Path) -> None:
+    data = data_folder(tmp_path, "")
+    with serve(data, program=(str(DYING), "slow")) as server:
+        made = create_fake(server, tmp_path, "one")
+        server.process.send_signal(signal.SIGUSR2)
+        while not (tmp_path / "data/prepared").exists():
+            pass
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(30) == 0
+        pid = int((tmp_path / "data/prepared").read_text())
+        while is_alive(pid):
+            pass
+    assert not is_alive(made["pid"])
+
+
+def test_after_the_new_ones_death_another_may_start(tmp_path: Path) -> None:
+    data = data_folder(tmp_path, "")
+    with serve(data) as server:
+        made = create_fake(server, tmp_path, "one")
+        with raw(server) as client:
+            begin_stream(server, client, "one")
+            os.kill(server.upgrade(), signal.SIGKILL)
+            server.successors.clear()
+            with serve(data) as third:
+                assert third.until("one", "ready")["pid"] == made["pid"]
+                tell(made, "go")
+                assert b"[DONE]" in to_end(client)

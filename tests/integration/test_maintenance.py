@@ -52,6 +52,8 @@ def test_a_restore_forgets_no_engine_that_runs(tmp_path: Path) -> None:
     assert (code, str(made["pid"]) in said) == (1, True)
     (tmp_path / "no.db").write_text("no store")
     assert "no store of llamactl" in command(data, "restore", str(tmp_path / "no.db"))[1]
+    for own in ("llamactl.db", "llamactl.db.part"):
+        assert "is the store itself" in command(data, "backup", str(data / own))[1]
     with serve(data) as server:
         server.until("one", "ready")
 

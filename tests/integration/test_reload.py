@@ -137,7 +137,12 @@ def test_what_is_invalid_changes_nothing(tmp_path: Path, tiny_model: Path) -> No
         refused = server.request("POST", "/api/v1/config/reload")
         assert (refused.status_code, refused.json()["code"]) == (400, "invalid_config")
         assert "worse.yaml" in refused.text
+        for text in ("model: 2026-13-45", "1: 2", "[" * 3000):
+            (data / "declared/worse.yaml").write_text(text)
+            refused = server.request("POST", "/api/v1/config/reload")
+            assert (refused.status_code, "worse.yaml" in refused.text) == (400, True), text
         (data / "declared/worse.yaml").unlink()
+        (data / "declared/.#one.yaml").symlink_to("nowhere")  # an editor's
         assert "idle_timeout" in server.request("POST", "/api/v1/config/reload").text
         (data / "llamactl.yaml").write_text("instances: {max_instances: many}")
         code, said = command(server, "reload")

@@ -24,17 +24,21 @@ def read_declarations(folder: Path, *, may_be_away: bool) -> dict[str, Mapping[s
     if may_be_away and not folder.exists():
         return found
     try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
+        paths = sorted(
+            path
+            for path in folder.iterdir()
+            if path.suffix in _SUFFIXES and not path.name.startswith(".")
+        )
     except OSError as exc:
         raise InvalidConfig(f"instances.configs_dir {folder}: {exc.strerror or exc}") from exc
     for path in paths:
         try:
             body = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as exc:
             faults.append(f"{path}: {' '.join(str(exc).split())}")
             continue
-        if not isinstance(body, dict):
-            faults.append(f"{path}: must be a mapping of options")
+        if not isinstance(body, dict) or not all(isinstance(key, str) for key in body):
+            faults.append(f"{path}: must be a mapping of options, by their names")
         elif path.stem in found:
             faults.append(f"{path}: {path.stem} is declared twice")
         else:

@@ -75,6 +75,7 @@ class Instances:
         self.settings = settings
         self._tasks: set[asyncio.Task[object]] = set()
         self._paused: list[Runner] = []
+        self._going: set[Member] = set()  # they are being deleted
 
     def all(self) -> list[Member]:
         return list(self._registry)
@@ -267,12 +268,21 @@ class Instances:
         self._registry.hide(name)
         member.deleted = True
         self._scheduler.dismiss(member)
-        await self._shielded(self._delete(member, force=force))
+        await self._shielded(self._go(member, force=force))
+
+    async def _go(self, member: Member, *, force: bool) -> None:
+        self._going.add(member)
+        try:
+            await self._delete(member, force=force)
+        finally:
+            self._going.discard(member)
 
     async def _delete(self, member: Member, *, force: bool) -> None:
         runner, name = member.unit.runner, member.instance.name
         try:
             await runner.retire("deleted", force=force)
+        except ShuttingDown:
+            raise  # its process is another llamactl's by now
         except LlamactlError as exc:  # a fault of ours ended its runner
             log.warning("deleted_by_force", name=name, reason=exc.message)
             member.unit.kill()
@@ -313,7 +323,7 @@ class Instances:
 
     async def pause(self) -> None:
         """Return with nothing under way and all of it written down, until `resume`."""
-        self._paused = [member.unit.runner for member in self._registry]
+        self._paused = [m.unit.runner for m in (*self._registry, *self._going)]
         await asyncio.gather(*(runner.pause() for runner in self._paused))
         await self._story.settle()
 
@@ -329,7 +339,8 @@ class Instances:
         self._story.close()
         for member in self._registry:
             member.unit.log.close()
-        await asyncio.gather(*(member.unit.runner.close(error) for member in self._registry))
+        members = (*self._registry, *self._going)
+        await asyncio.gather(*(member.unit.runner.close(error) for member in members))
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self._story.end()

@@ -51,14 +51,17 @@ class Reconciler:
 
     def _unmasked(self, name: str, options: InstanceOptions) -> InstanceOptions:
         """A masked value that comes back means: as it was."""
-        known = {m.instance.name: m.instance.options for m in self._instances.all()}.get(name)
-        was = known or InstanceOptions()
+        members = {name_key(m.instance.name): m for m in self._instances.all()}
+        known = members.get(name_key(name))
+        was = known.instance.options if known else InstanceOptions()
         environment = {k: was.environment.get(k, v) if v == MASK else v
                        for k, v in options.environment.items()}  # fmt: skip
         engine: dict[str, OptionValue] = {
             k: was.backend_options.get(k, v) if v == MASK else v
             for k, v in options.backend_options.items()
         }
+        if MASK in (*environment.values(), *engine.values()):
+            raise InvalidRequest(f"{MASK} stands for a value that was never given; write the value")
         return replace(options, environment=environment, backend_options=engine)
 
     def plan(self, wanted: Mapping[str, InstanceOptions], source: str, *, prune: bool) -> Changes:

@@ -88,6 +88,14 @@ async def _recover(
     return found
 
 
+async def until_known(members: Sequence[Member]) -> None:
+    """Return when those that were handed over in service are in service here."""
+    vouched = [m for m in members if m.unit.vouched and m.unit.runner.now.state is State.STARTING]
+    await asyncio.gather(
+        *(m.unit.runner.wait(lambda now: now.state is not State.STARTING) for m in vouched)
+    )
+
+
 async def settle(scheduler: Scheduler, members: Sequence[Member]) -> None:
     """Start what is wanted on, as far as the limits allow; what changed meanwhile anew."""
 

@@ -144,6 +144,11 @@ class Unit(Protocol):
         ...
 
     @property
+    def vouched(self) -> bool:
+        """Was its process handed over by one who lives, and was it in service?"""
+        ...
+
+    @property
     def is_current(self) -> bool:
         """Was its process, if there is one, begun by what people give for it now?"""
         ...

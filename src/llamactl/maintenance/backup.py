@@ -31,6 +31,7 @@ def backup(settings: Settings, target: Path) -> None:
     source = store_file(settings)
     if not source.exists():
         raise StoreUnavailable(f"there is no store at {source} yet")
+    _check_apart(source, target)
     part = target.with_name(f"{target.name}.part")
     try:
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
@@ -69,6 +70,7 @@ def restore(settings: Settings, source: Path) -> Path:
     """
     check(source)
     target = store_file(settings)
+    _check_apart(target, source)
     lock = DataDir(settings)
     lock.open()
     try:
@@ -94,6 +96,13 @@ def restore(settings: Settings, source: Path) -> Path:
         return kept
     finally:
         lock.close()
+
+
+def _check_apart(store: Path, copy: Path) -> None:
+    """Raises LlamactlError for a copy that is the store itself, or a file that goes with it."""
+    own = [store.with_name(store.name + suffix) for suffix in ("", ".part", *_SIDE_FILES)]
+    if copy.resolve() in {path.resolve() for path in own}:
+        raise LlamactlError(f"{copy} is the store itself, or goes with it; name another file")
 
 
 def _engines(store: Path) -> list[int]:

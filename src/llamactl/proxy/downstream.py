@@ -35,11 +35,12 @@ log = logger("proxy")
 class Downstream(asyncio.Protocol):
     """`request` and `handler` are those of the present request; None between requests."""
 
-    def __init__(self, clients: Clients) -> None:
+    def __init__(self, clients: Clients, held: bytes = b"") -> None:
+        """`held`: what the client has sent already; `go_on` takes it up."""
         self._clients = clients
         self._limits = clients.limits
         self._loop = asyncio.get_running_loop()
-        self._held = b""  # a head that is not whole, or requests sent ahead
+        self._held = held  # a head that is not whole, or requests sent ahead
         self._waited = 0  # bytes that the client had not taken when it was last overdue
         self._left = 0  # of the present request's body, if it has a length
         self._chunks: ChunkedBody | None = None  # of the present request
@@ -122,7 +123,7 @@ class Downstream(asyncio.Protocol):
         elif self.handler is not None:
             self.handler.resume_writing()
         elif self._held:
-            self._go_on()
+            self.go_on()
 
     # What comes.
 
@@ -240,7 +241,7 @@ class Downstream(asyncio.Protocol):
             return
         if self._held:
             self._turning = True
-            self._loop.call_soon(self._go_on)
+            self._loop.call_soon(self.go_on)
         else:
             self._full = False
             self.resume_reading()
@@ -297,7 +298,7 @@ class Downstream(asyncio.Protocol):
 
     # Inside.
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
         """To a request that was sent ahead; not before its client takes the answers it has."""
         self._turning = not self.writable
         if self._turning or self.request is not None or not self._held:

@@ -119,11 +119,9 @@ class Front:
             self._clients.give(client.detach(), held)
             return
         loop = asyncio.get_running_loop()
-        _, connection = await loop.connect_accepted_socket(
-            lambda: Downstream(self._clients), client
-        )
-        if held:
-            connection.data_received(held)
+        connection = Downstream(self._clients, held)  # before what is read from now on
+        await loop.connect_accepted_socket(lambda: connection, client)
+        connection.go_on()
 
     async def give_away(self, give: Callable[[int, bytes], None], seconds: float) -> None:
         """Accept nothing more; give each client away between two of its requests.

@@ -68,6 +68,7 @@ class DataDir:
     def close(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
+        self._lock = None
 
     @property
     def key_file(self) -> Path:

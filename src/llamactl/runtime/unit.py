@@ -92,6 +92,10 @@ class LocalUnit:
         return before != self._given()
 
     @property
+    def vouched(self) -> bool:
+        return self._life is not None and self._life.vouched
+
+    @property
     def is_current(self) -> bool:
         return self._life is None or is_given(self._life.record.given_digest, self._given())
 

@@ -78,6 +78,14 @@ class Database:
             said = self.fault
             await asyncio.sleep(_ASK_AGAIN_S if said else _ASK_S)
 
+    async def take_when_back(self) -> None:
+        """`take`, as often as it needs."""
+        while True:
+            with suppress(StoreUnavailable):
+                await self.take()
+                return
+            await asyncio.sleep(_ASK_AGAIN_S)
+
     async def close(self) -> None:
         await self._call(self._engine.dispose)
         self._thread.shutdown()
@@ -106,7 +114,11 @@ class Database:
 
         loop = asyncio.get_running_loop()
         try:
-            result = await loop.run_in_executor(self._thread, attempt)
+            working = loop.run_in_executor(self._thread, attempt)
+        except RuntimeError as exc:  # its thread has ended
+            raise StoreUnavailable("llamactl is being replaced or stopped; ask again") from exc
+        try:
+            result = await working
         except (SQLAlchemyError, OSError) as exc:
             self.fault = str(getattr(exc, "orig", None) or exc)
             raise StoreUnavailable(f"the store did not answer: {self.fault}") from exc

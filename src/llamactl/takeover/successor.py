@@ -94,6 +94,7 @@ class Successor:
         self._channel.close()
 
     def kill(self) -> None:
+        """It may be gone already."""
         self._process.kill()
         self._process.wait()
         self._channel.close()

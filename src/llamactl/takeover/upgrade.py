@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 from llamactl.control.instances import Instances
-from llamactl.core.errors import Conflict, LlamactlError, UpgradeFailed
+from llamactl.core.errors import Conflict, StoreUnavailable
 from llamactl.observe import logger
 from llamactl.proxy import Front, LeaseBook
 from llamactl.store import Database
@@ -43,6 +43,9 @@ class Upgrade:
         self._goes_on = False
         self._changed: set[str] = set()  # leases that the successor has not heard of
         self._successor: Successor | None = None
+        self._coming: Successor | None = None
+        self._refuses = False
+        self._taking: asyncio.Task[None] | None = None
         self.replaced = asyncio.Event()
 
     async def run(self, environ: Mapping[str, str], lock: int, store: str) -> int:
@@ -58,28 +61,31 @@ class Upgrade:
         successor = None
         try:
             successor = Successor.spawn(environ, self._front.listener, lock, store)
+            self._coming = successor
             log.info("upgrade_begins", pid=successor.pid)
             await successor.until("prepared", PREPARED_S)
             await self._hand_over(successor)
-        except LlamactlError as exc:
-            log.warning("upgrade_failed", reason=exc.message)
-            if successor is not None:
+        except BaseException as exc:
+            log.warning("upgrade_failed", reason=str(exc))
+            if successor is not None and not self.replaced.is_set():
                 successor.kill()
-            self._goes_on = False
+                self._goes_on = self._refuses
             raise
         return successor.pid
 
     def refuse(self) -> None:
-        """llamactl is going: from now on nobody takes over."""
-        self._goes_on = True
+        """llamactl is going: from now on nobody takes over, and who is about to does not."""
+        self._goes_on = self._refuses = True
+        if self._coming is not None and not self.replaced.is_set():
+            self._coming.kill()
 
     async def _hand_over(self, successor: Successor) -> None:
-        await self._end_chores()
-        await self._instances.pause()
         try:
+            await self._end_chores()
+            await self._instances.pause()
             successor.give(self._leases.counts())
             await successor.until("serving", SERVING_S)
-        except UpgradeFailed:
+        except BaseException:
             successor.kill()
             await self._take_back()
             raise
@@ -90,9 +96,15 @@ class Upgrade:
         log.info("upgraded", pid=successor.pid, requests=self._leases.total())
 
     async def _take_back(self) -> None:
-        await self._database.take()
-        self._instances.resume()
-        self._begin_chores()
+        """The store may be away just now; it is ours again as soon as it is back."""
+        try:
+            await self._database.take()
+        except StoreUnavailable as exc:
+            log.warning("store_not_taken_back", reason=exc.message)
+            self._taking = asyncio.create_task(self._database.take_when_back())
+        finally:
+            self._instances.resume()
+            self._begin_chores()
 
     def _switch(self, successor: Successor) -> None:
         """In one moment, so that no request falls between the two."""
