@@ -91,7 +91,7 @@ class Application:
             self._registry, self.scheduler, self._store, self._machine, self.memory, self.story,
             settings,
         )  # fmt: skip
-        reconciler = Reconciler(self.instances, self._machine)
+        reconciler = Reconciler(self.instances)
         self.reload = Reload(settings, reread, self._use, self._machine, self.instances, reconciler)
         self._reconciler = reconciler
         self.keys = Keys(self.ring, SqlKeyStore(self._database), self._registry)
@@ -195,7 +195,7 @@ class Application:
         Raises UpgradeFailed or StoreUnavailable where that one has to go on. If it dies on the
         way, this is a start like any other.
         """
-        inherited.check(self.data_dir.path / "llamactl.lock", self.settings.database_url)
+        inherited.check(self.data_dir.lock_file, self.settings.database_url)
         predecessor = Predecessor(Channel(inherited.channel), self.leases)
         await self.reload.check()
         await self._database.open(shared=True)

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,15 +92,21 @@ def test_a_load_that_was_under_way_goes_on(tmp_path: Path) -> None:
         assert server.until("slow", "ready")["pid"] == pid
 
 
-def test_a_stop_that_was_under_way_goes_on(tmp_path: Path) -> None:
-    data = data_folder(tmp_path, "")
+def killed_while_draining(data: Path, folder: Path, action: str) -> dict[str, Any]:
+    """The instance `busy` that a stream holds, and that was asked to do this."""
     with serve(data) as server:
-        made = create_fake(server, tmp_path, "busy")
+        made = create_fake(server, folder, "busy")
         with raw(server) as client:
             begin_stream(server, client, "busy")
-            server.request("POST", f"{BASE}/busy/stop")
+            server.request("POST", f"{BASE}/busy/{action}")
             assert server.until("busy", "draining")
             server.kill()
+    return made
+
+
+def test_a_stop_that_was_under_way_goes_on(tmp_path: Path) -> None:
+    data = data_folder(tmp_path, "")
+    made = killed_while_draining(data, tmp_path, "stop")
     with serve(data) as server:
         assert server.until("busy", "stopped")["desired"] == "stopped"
 
@@ -108,13 +115,7 @@ def test_a_stop_that_was_under_way_goes_on(tmp_path: Path) -> None:
 
 def test_a_restart_that_was_under_way_goes_on(tmp_path: Path) -> None:
     data = data_folder(tmp_path, "")
-    with serve(data) as server:
-        made = create_fake(server, tmp_path, "busy")
-        with raw(server) as client:
-            begin_stream(server, client, "busy")
-            server.request("POST", f"{BASE}/busy/restart")
-            assert server.until("busy", "draining")
-            server.kill()
+    made = killed_while_draining(data, tmp_path, "restart")
     with serve(data) as server:
         assert server.until("busy", "ready")["pid"] != made["pid"]
 

@@ -159,14 +159,17 @@ def test_a_set_is_exported_and_applied(tmp_path: Path, tiny_model: Path) -> None
     with serve(data) as server:
         secret = {"model": str(tiny_model), "environment": {"TOKEN": "s3cret"}}
         server.request("POST", f"{BASE}/one", secret)
-        server.request("POST", f"{BASE}/two?start=false", {"model": "/m.gguf"})
+        token = {"model": "/m.gguf", "hf_token": "hush"}
+        server.request("POST", f"{BASE}/two?start=false", token)
         before = pids(server)
         _, masked = command(server, "export")
         _, whole = command(server, "export", "--secrets")
-        assert "s3cret" not in masked and "s3cret" in whole
+        assert "s3cret" not in masked and "hush" not in masked
+        assert "s3cret" in whole and "hush" in whole
 
         assert command(server, "apply", "-f", "-", stdin=masked) == (0, "")  # it is so already
         assert pids(server) == before
+        assert command(server, "export", "--secrets") == (0, whole)
         fewer = yaml.safe_load(masked)
         del fewer["instances"]["two"]
         fewer["instances"]["three"] = {"model": "/n.gguf"}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from dataclasses import replace
 
 from llamactl.backends import BACKENDS
 from llamactl.control.instances import Instances
+from llamactl.control.registry import Member
 from llamactl.core.errors import InvalidRequest, LlamactlError
-from llamactl.core.instance import MASK, InstanceOptions, OptionValue, check_name, name_key
-from llamactl.core.interfaces import Machine
+from llamactl.core.instance import MASK, InstanceOptions, check_name, name_key
 from llamactl.observe import logger
 from llamactl.policy.definition import merge, read_patch
 from llamactl.policy.reconcile import Changes, difference
@@ -20,26 +19,23 @@ log = logger("control")
 
 
 class Reconciler:
-    """Nothing is changed unless all of a set is valid."""
+    """Nothing is changed unless every body of a set can be read."""
 
-    def __init__(self, instances: Instances, machine: Machine) -> None:
+    def __init__(self, instances: Instances) -> None:
         self._instances = instances
-        self._machine = machine
 
     def has(self, source: str) -> bool:
         return any(member.instance.source == source for member in self._instances.all())
 
     def read(self, bodies: Mapping[str, object]) -> dict[str, InstanceOptions]:
         """Raises InvalidRequest with every fault of every body."""
+        known = {name_key(m.instance.name): m for m in self._instances.all()}
         found: dict[str, InstanceOptions] = {}
         faults = []
         for name, body in bodies.items():
             try:
                 check_name(name)
-                options = merge(
-                    InstanceOptions(), read_patch(body, BACKENDS["llama_cpp"].canonical, _TYPES)
-                )
-                found[name] = self._unmasked(name, options)
+                found[name] = self._options(name, body, known)
             except LlamactlError as exc:
                 faults.append(f"{name[:140]}: {exc.message}")
         doubles = len({name_key(name) for name in found}) < len(found)
@@ -49,20 +45,16 @@ class Reconciler:
             raise InvalidRequest("; ".join(faults))
         return found
 
-    def _unmasked(self, name: str, options: InstanceOptions) -> InstanceOptions:
-        """A masked value that comes back means: as it was."""
-        members = {name_key(m.instance.name): m for m in self._instances.all()}
-        known = members.get(name_key(name))
-        was = known.instance.options if known else InstanceOptions()
-        environment = {k: was.environment.get(k, v) if v == MASK else v
-                       for k, v in options.environment.items()}  # fmt: skip
-        engine: dict[str, OptionValue] = {
-            k: was.backend_options.get(k, v) if v == MASK else v
-            for k, v in options.backend_options.items()
-        }
-        if MASK in (*environment.values(), *engine.values()):
+    def _options(self, name: str, body: object, known: Mapping[str, Member]) -> InstanceOptions:
+        """What a body makes of nothing; masks stand for what the instance of that name has."""
+        patch = read_patch(body, BACKENDS["llama_cpp"].canonical, _TYPES)
+        member = known.get(name_key(name))
+        was = member.instance.options if member else InstanceOptions()
+        options = merge(InstanceOptions(), patch, was=was)
+        lost = [k for k, v in patch.engine.items() if v == MASK and k not in was.backend_options]
+        if lost or MASK in options.environment.values():
             raise InvalidRequest(f"{MASK} stands for a value that was never given; write the value")
-        return replace(options, environment=environment, backend_options=engine)
+        return options
 
     def plan(self, wanted: Mapping[str, InstanceOptions], source: str, *, prune: bool) -> Changes:
         """`source`: whose set this is; with `prune` what is of it and not in the set is deleted."""

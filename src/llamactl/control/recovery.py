@@ -47,9 +47,10 @@ async def load(
         member = await instances.adopt(row.instance, row.lifecycle, row.last_exit)
         members.append(member)
         record = records.get(row.instance.id)
-        if record is not None and not _belongs(record, row):
+        known = record if record is not None and _belongs(record, row) else None
+        if record is not None and known is None:
             await _end(record, machine)
-        found = await _recover(member, record, row, vouched=vouched)
+        found = await _recover(member, known, vouched=vouched)
         if record is not None and not found:
             await store.forget_process(row.instance.id)
     return members
@@ -66,9 +67,7 @@ async def _end(record: ProcessRecord, machine: Machine) -> None:
         log.warning("process_ended", pid=ended.pid, reason="nobody wants it any more")
 
 
-async def _recover(
-    member: Member, record: ProcessRecord | None, row: StoredInstance, *, vouched: bool
-) -> bool:
+async def _recover(member: Member, record: ProcessRecord | None, *, vouched: bool) -> bool:
     """True if its process goes on."""
     runner: Runner = member.unit.runner
     state, generation = runner.now.state, runner.now.generation
@@ -78,8 +77,7 @@ async def _recover(
         return False
     if state is not State.LOST:
         await runner.ask(NodeLost(generation, _LOST))
-    belongs = record is not None and _belongs(record, row)
-    found = belongs and record is not None and member.unit.find(record, state, vouched=vouched)
+    found = record is not None and member.unit.find(record, state, vouched=vouched)
     cause = "it did not outlive the former llamactl"
     if found and record is not None:
         cause = f"pid {record.pid} is its process by start time and boot id"

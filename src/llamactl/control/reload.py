@@ -35,11 +35,6 @@ class ReloadPlan:
     instances: Changes
     failed: Mapping[str, str] = field(default_factory=dict)  # why, by instance
 
-    @property
-    def changes_nothing(self) -> bool:
-        return self == ReloadPlan((), self.needs_restart, (), Changes(
-            unchanged=self.instances.unchanged))  # fmt: skip
-
 
 class Reload:
     """One at a time. Nothing is changed unless all that was read is valid."""

@@ -34,12 +34,7 @@ def backup(settings: Settings, target: Path) -> None:
     _check_apart(source, target)
     part = target.with_name(f"{target.name}.part")
     try:
-        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
-        with (
-            closing(sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True)) as here,
-            closing(sqlite3.connect(part)) as there,
-        ):
-            here.backup(there)
+        _copy(source, part)
         check(part)
         part.replace(target)
     except (OSError, sqlite3.Error) as exc:
@@ -47,10 +42,22 @@ def backup(settings: Settings, target: Path) -> None:
         raise StoreUnavailable(f"cannot copy {source} to {target}: {exc}") from exc
 
 
+def read_only(file: Path) -> closing[sqlite3.Connection]:
+    """Raises sqlite3.Error."""
+    return closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True))
+
+
+def _copy(source: Path, part: Path) -> None:
+    """As it is at one moment, for nobody else's eyes. Raises OSError or sqlite3.Error."""
+    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+    with read_only(source) as here, closing(sqlite3.connect(part)) as there:
+        here.backup(there)
+
+
 def check(file: Path) -> str:
     """The schema's version. Raises StoreUnavailable for what is no whole store of ours."""
     try:
-        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as store:
+        with read_only(file) as store:
             said = store.execute("PRAGMA quick_check(1)").fetchone()[0]
             version = str(store.execute("SELECT version_num FROM alembic_version").fetchone()[0])
     except (sqlite3.Error, TypeError) as exc:
@@ -81,10 +88,7 @@ def restore(settings: Settings, source: Path) -> Path:
             )
         kept = target.with_name(f"{target.name}.before-{time.strftime('%Y%m%dT%H%M%S')}")
         part = target.with_name(f"{target.name}.part")
-        part.unlink(missing_ok=True)
-        with closing(sqlite3.connect(source)) as here, closing(sqlite3.connect(part)) as there:
-            here.backup(there)
-        part.chmod(0o600)
+        _copy(source, part)
         for suffix in ("", *_SIDE_FILES):
             old = target.with_name(target.name + suffix)
             if old.exists():
@@ -110,7 +114,7 @@ def _engines(store: Path) -> list[int]:
     if not store.exists():
         return []
     try:
-        with closing(sqlite3.connect(store)) as connection:
+        with read_only(store) as connection:
             rows = connection.execute("SELECT pid, start_time, boot_id FROM processes").fetchall()
     except sqlite3.Error:
         return []

@@ -9,15 +9,15 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from llamactl.config import Settings
 from llamactl.core.errors import InvalidConfig, LlamactlError
-from llamactl.maintenance.backup import check, store_file
-from llamactl.runtime import CommandEngineProbe, find_engine, is_alive, is_free, owner_of
+from llamactl.maintenance.backup import check, read_only, store_file
+from llamactl.runtime import CommandEngineProbe, DataDir, find_engine, is_alive, is_free, owner_of
 
 _LITTLE, _TOO_LITTLE = 2 << 30, 200 << 20  # bytes of disk
 _FEW = 8  # ports
@@ -127,7 +127,7 @@ def _processes(settings: Settings) -> _Said:
     """Stale entries, strangers on our ports."""
     if (file := _existing(settings)) is None:
         return
-    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as store:
+    with read_only(file) as store:
         rows = store.execute(
             "SELECT i.name, p.pid, p.start_time, p.boot_id, p.port FROM processes p "
             "JOIN instances i ON i.id = p.instance_id"
@@ -153,7 +153,7 @@ def _owner(settings: Settings) -> int | None:
     import fcntl
 
     try:
-        with (settings.data / "llamactl.lock").open("rb") as lock:
+        with DataDir(settings).lock_file.open("rb") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -166,7 +166,7 @@ def _owner(settings: Settings) -> int | None:
 def _clock(settings: Settings) -> _Said:
     if (file := _existing(settings)) is None:
         return
-    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as store:
+    with read_only(file) as store:
         newest = store.execute("SELECT max(at) FROM instance_events").fetchone()[0] or 0.0
     ahead = newest - time.time()
     if ahead > _CLOCK_S:

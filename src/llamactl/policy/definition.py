@@ -64,13 +64,19 @@ def read_patch(body: object, canonical: Canonical, backend_types: frozenset[str]
     return Patch(options, canonical({k: _engine_value(k, v) for k, v in engine.items()}))
 
 
-def merge(now: InstanceOptions, patch: Patch) -> InstanceOptions:
-    """Apply a patch: None removes a field, `backend_options` merge one level deep."""
+def merge(
+    now: InstanceOptions, patch: Patch, *, was: InstanceOptions | None = None
+) -> InstanceOptions:
+    """Apply a patch: None removes a field, `backend_options` merge one level deep.
+
+    `was`: whose values a mask that comes back stands for; `now` if not said.
+    """
     blank = InstanceOptions()
+    was = now if was is None else was
     changes = {k: getattr(blank, k) if v is None else v for k, v in patch.options.items()}
-    if "environment" in changes:  # a masked value that comes back means: as it was
+    if "environment" in changes:
         changes["environment"] = {
-            k: now.environment.get(k, v) if v == MASK else v
+            k: was.environment.get(k, v) if v == MASK else v
             for k, v in changes["environment"].items()
         }
     engine: dict[str, OptionValue] = dict(now.backend_options)
@@ -79,6 +85,8 @@ def merge(now: InstanceOptions, patch: Patch) -> InstanceOptions:
             engine.pop(key, None)
         elif value != MASK:
             engine[key] = value
+        elif key in was.backend_options:
+            engine[key] = was.backend_options[key]
     return replace(now, **changes, backend_options=engine)
 
 

@@ -68,13 +68,11 @@ def is_alive(pid: int, start: int, boot: str) -> bool:
 
 def adopt(record: ProcessRecord) -> AdoptedProcess | None:
     """The recorded process, if it is alive and provably that one; nothing is touched else."""
-    if not record.start_time or not record.boot_id or record.boot_id != boot_id():
-        return None
     try:
         pidfd = os.pidfd_open(record.pid)
     except (OSError, OverflowError, TypeError, AttributeError):
         return None
-    if start_time(record.pid) != record.start_time:  # somebody else has its number now
+    if not is_alive(record.pid, record.start_time, record.boot_id):  # it is somebody else's now
         os.close(pidfd)
         return None
     return AdoptedProcess(record.pid, pidfd)

@@ -30,7 +30,7 @@ class DataDir:
             self._prepare()
             if not locked:
                 return
-            self._lock = os.open(self.path / "llamactl.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            self._lock = os.open(self.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as exc:
             raise DataDirUnusable(
                 f"cannot use data_dir {self.path}: {exc.strerror or exc}; "
@@ -52,6 +52,10 @@ class DataDir:
         self._lock = lock
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
+
+    @property
+    def lock_file(self) -> Path:
+        return self.path / "llamactl.lock"
 
     @property
     def lock(self) -> int:
