@@ -134,6 +134,7 @@ def test_a_former_owner_can_write_no_more(url: str) -> None:
         await other.take()
         with pytest.raises(StoreUnavailable, match="taken this store over"):
             await store.remove("id")
+        assert "taken this store over" in database.fault  # so that its health says so
         assert len(await SqlInstanceStore(other, 10).load()) == 1
         await other.close()
         assert await store.load()  # reading does no harm

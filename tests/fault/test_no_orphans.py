@@ -47,10 +47,16 @@ def test_what_an_engine_forked_goes_with_it(tmp_path: Path, how: str) -> None:
 def test_a_control_group_holds_what_leaves_its_session(tmp_path: Path) -> None:
     with serve(data_folder(tmp_path, "")) as server:
         first = f"setsid -f sh -c 'echo $$ > {tmp_path}/child; exec sleep 1000'"
-        _, child = forking(server, tmp_path, first)
+        pid, child = forking(server, tmp_path, first)
         server.request("POST", f"{BASE}/parent/stop?wait=true")
         while is_alive(child):
             pass
+        made = server.request("POST", f"{BASE}/parent/start?wait=true").json()
+        home = _home()
+        assert home is not None
+        left = [g for g in home.glob("llamactl-*") if not (g / "cgroup.procs").read_text()]
+        assert [g for g in left if str(pid) in g.name.split("-")] == []
+        assert list(home.glob(f"llamactl-{made['pid']}-*"))
 
 
 def test_a_kept_instance_outlives_sigterm_and_is_adopted(tmp_path: Path) -> None:

@@ -58,6 +58,20 @@ def test_a_restore_forgets_no_engine_that_runs(tmp_path: Path) -> None:
         server.until("one", "ready")
 
 
+def test_a_copy_elsewhere_knows_nothing_of_the_engines_here(tmp_path: Path) -> None:
+    data, copy = data_folder(tmp_path, ""), tmp_path / "copy.db"
+    with serve(data) as server:
+        made = create_fake(server, tmp_path, "one")
+        command(data, "backup", str(copy))
+        (tmp_path / "other").mkdir()
+        other = data_folder(tmp_path / "other", "")
+        assert command(other, "restore", str(copy))[0] == 0
+        assert entries(other) == []
+        with serve(other) as second:
+            assert second.until("one", "ready")["pid"] != made["pid"]
+        assert server.instance("one")["pid"] == made["pid"]
+
+
 def test_doctor_finds_nothing_where_all_is_well(tmp_path: Path) -> None:
     data = data_folder(tmp_path, "")
     data.chmod(0o700)

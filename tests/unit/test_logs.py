@@ -293,3 +293,32 @@ def test_a_follower_finds_a_line_that_was_half_written(folder: Path) -> None:
         return seen
 
     assert asyncio.run(follow()) == [b"hello you\n", b"hello world\n"]
+
+
+def test_a_log_cut_while_it_is_copied_ends_the_copy(folder: Path) -> None:
+    path = folder / "short.log"
+    written(path, [b"x" * 1000])
+    with path.open("rb") as file, pytest.raises(OSError, match="was cut"):
+        archives.add(path, file, 0, 5000)
+
+    assert [p.name for p in folder.glob("short.log*")] == ["short.log"]
+
+
+def test_a_copy_that_finds_no_room_leaves_none_taken(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    path = folder / "full.log"
+    written(path, [b"x" * 5000])
+    with path.open("rb") as file:
+        archives.add(path, file, 0, 5000)
+        monkeypatch.setattr(archives, "_copy", full)
+        with pytest.raises(OSError, match="full"):
+            archives.add(path, file, 0, 5000)
+    monkeypatch.setattr("shutil.copyfileobj", full)
+    with pytest.raises(OSError, match="full"):
+        archives.compress(archives_of(path)[0])
+
+    assert {p.name for p in folder.glob("full.log*")} == {"full.log", "full.log.0-5000"}

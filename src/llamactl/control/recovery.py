@@ -52,7 +52,10 @@ async def load(
             await _end(record, machine)
         found = await _recover(member, known, vouched=vouched)
         if record is not None and not found:
-            await store.forget_process(row.instance.id)
+            try:
+                await store.forget_process(row.instance.id)
+            except LlamactlError as exc:  # the next start's entry replaces it
+                log.warning("process_not_forgotten", name=row.instance.name, reason=exc.message)
     return members
 
 

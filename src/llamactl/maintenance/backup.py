@@ -89,6 +89,8 @@ def restore(settings: Settings, source: Path) -> Path:
         kept = target.with_name(f"{target.name}.before-{time.strftime('%Y%m%dT%H%M%S')}")
         part = target.with_name(f"{target.name}.part")
         _copy(source, part)
+        with closing(sqlite3.connect(part)) as restored, restored:
+            restored.execute("DELETE FROM processes")  # none of ours run; others' are not ours
         for suffix in ("", *_SIDE_FILES):
             old = target.with_name(target.name + suffix)
             if old.exists():

@@ -7,13 +7,15 @@ names say which bytes are kept where.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import re
 import shutil
 import time
 import zlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -59,12 +61,25 @@ def _literally(text: str) -> str:
 def add(log: Path, file: BinaryIO, start: int, end: int) -> None:
     """Copy that range of the open log; when this returns it is on disk and has its name."""
     part = log.with_name(f"{log.name}.part")
-    with _private(part) as copy:
+    with _leaving_nothing(part), _private(part) as copy:
         at = start
         while at < end:
-            at += _copy(file.fileno(), copy.fileno(), end - at, at)
+            copied = _copy(file.fileno(), copy.fileno(), end - at, at)
+            if not copied:
+                raise OSError(errno.EIO, "the log was cut while it was copied")
+            at += copied
         os.fsync(copy.fileno())
     part.rename(log.with_name(f"{log.name}.{start}-{end}"))
+
+
+@contextmanager
+def _leaving_nothing(part: Path) -> Iterator[None]:
+    """A copy that fails takes no room: the disk may be full because of it."""
+    try:
+        yield
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _private(path: Path) -> BinaryIO:
@@ -81,6 +96,7 @@ def _copy(source: int, target: int, count: int, offset: int) -> int:
 def compress(archive: Archive) -> None:
     part = archive.path.with_name(f"{archive.path.name}.part")
     with (
+        _leaving_nothing(part),
         archive.path.open("rb") as plain,
         _private(part) as raw,
         gzip.GzipFile("", "wb", _FAST, raw) as packed,

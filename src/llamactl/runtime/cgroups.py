@@ -12,12 +12,14 @@ from functools import cache
 from pathlib import Path
 
 
-def enclose(instance_id: str, pid: int) -> bool:
+def enclose(pid: int, start_time: int) -> bool:
     """Move a process that has forked nothing yet into a group of its own; True if it is there."""
-    home = _home()
-    if home is None:
+    group = _group(pid, start_time)
+    if group is None:
         return False
-    group = home / f"llamactl-{instance_id}"
+    for left in group.parent.glob("llamactl-*"):
+        with suppress(OSError):  # only what is empty can be removed
+            left.rmdir()
     with suppress(OSError):
         group.mkdir(exist_ok=True)
         (group / "cgroup.procs").write_text(str(pid))
@@ -25,17 +27,22 @@ def enclose(instance_id: str, pid: int) -> bool:
     return False
 
 
-def end(instance_id: str) -> None:
-    """Kill all that is in the group, and remove it."""
-    home = _home()
-    if home is None:
+def end(pid: int, start_time: int) -> None:
+    """Kill all that is in the group of that process, and remove it."""
+    group = _group(pid, start_time)
+    if group is None:
         return
-    group = home / f"llamactl-{instance_id}"
     with suppress(OSError):
         if (group / "cgroup.procs").read_text():
             (group / "cgroup.kill").write_text("1")
-    with suppress(OSError):  # what was killed just now keeps it; the next end removes it
+    with suppress(OSError):  # what was killed just now keeps it; the next start removes it
         group.rmdir()
+
+
+def _group(pid: int, start_time: int) -> Path | None:
+    """Named for one process for ever, so that it is nobody else's."""
+    home = _home()
+    return None if home is None else home / f"llamactl-{pid}-{start_time}"
 
 
 @cache

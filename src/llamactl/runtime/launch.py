@@ -89,7 +89,7 @@ async def launch(
         given_digest=given_digest(settings, instance.options),
         log_start=log_start,
     )
-    cgroups.enclose(instance.id, process.pid)
+    cgroups.enclose(process.pid, process.start_time)
     try:
         await machine.journal.enter_process(record)
     except BaseException:

@@ -173,7 +173,7 @@ class LocalUnit:
         self._machine.keep_port(self._instance, record.port)
         process = adopt(record)
         if process is None:
-            cgroups.end(self._instance.id)  # what its engine forked, if anything
+            cgroups.end(record.pid, record.start_time)  # what its engine forked, if anything
             end_left(record)
             if (stranger := owner_of(record.port)) is not None:
                 log.warning("port_taken", port=record.port, pid=stranger, name=self._instance.name)
@@ -201,7 +201,7 @@ class LocalUnit:
         report = life.report(ended, self.log, oom_struck=machine.oom.struck())
         self._avoid_port = self.port if report.failure is FailureClass.PORT_TAKEN else None
         self._life = None
-        cgroups.end(self._instance.id)
+        cgroups.end(life.record.pid, life.record.start_time)
         asked = now.after_exit is not lc.AfterExit.JUDGE
         self.last_exit = None if asked else report
         try:

@@ -99,7 +99,8 @@ class Database:
         def fenced(c: sa.Connection) -> T:
             owner = c.execute(sa.select(ownership.c.epoch).with_for_update(read=True)).scalar()
             if owner != self._epoch:
-                raise StoreUnavailable("another llamactl has taken this store over")
+                self.fault = "another llamactl has taken this store over"
+                raise StoreUnavailable(self.fault)
             return change(c)
 
         return await self._call(lambda: self._transact(fenced, writes=True, durable=durable))
