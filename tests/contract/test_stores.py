@@ -14,6 +14,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from llamactl.core.downloads import DownloadJob, JobState
 from llamactl.core.errors import StoreUnavailable
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
@@ -24,6 +25,7 @@ from llamactl.store import (
     HEAD,
     Database,
     SqlInstanceStore,
+    SqlJobStore,
     SqlKeyStore,
     SqlMemoryStore,
     schema,
@@ -203,3 +205,37 @@ def test_a_migration_that_fails_changes_nothing(url: str) -> None:
 def shape(engine: sa.Engine) -> dict[str, list[str]]:
     seen = sa.inspect(engine)
     return {t: sorted(c["name"] for c in seen.get_columns(t)) for t in seen.get_table_names()}
+
+
+def test_downloads_are_kept(url: str) -> None:
+    job = DownloadJob(
+        "j", "org/x:Q8_0", 1.5, JobState.RUNNING, files=("a", "b"), parts=("/p",), total=2**40
+    )
+
+    async def work(database: Database) -> None:
+        store = SqlJobStore(database)
+        await store.save(replace(job, id="later", created=2.5))
+        await store.save(job)
+        await store.save(replace(job, done=7))
+        assert await store.load() == [replace(job, done=7), replace(job, id="later", created=2.5)]
+        await store.remove("j")
+        await database.write(
+            lambda c: c.execute(
+                sa.text("UPDATE downloads SET job = :job"),
+                {"job": '{"id": "later", "model": "m", "created": 2.5, "state": "done", "new": 1}'},
+            )
+        )
+        assert await store.load() == [DownloadJob("later", "m", 2.5, JobState.DONE)]
+
+    run(url, work)
+
+
+def test_a_server_that_hangs_does_not_hold_us_up_for_ever(server: str) -> None:
+    engine = engine_of(server % "postgres")
+    with engine.connect() as connection:
+        limit = connection.execute(sa.text("SHOW statement_timeout")).scalar()
+        assert connection.connection.dbapi_connection is not None
+        given = connection.connection.dbapi_connection.info.get_parameters()
+    engine.dispose()
+
+    assert (limit, given["connect_timeout"], given["tcp_user_timeout"]) == ("10s", "5", "10000")

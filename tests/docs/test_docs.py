@@ -16,12 +16,12 @@ LONGEST = 300  # lines of a module
 LONGER = {
     "engine/flags.py": 460,
     "core/lifecycle.py": 495,
-    "core/interfaces.py": 330,
     "proxy/downstream.py": 370,
-    "proxy/exchange.py": 445,
-    "runtime/unit.py": 350,
-    "control/scheduler.py": 315,
-    "control/instances.py": 375,
+    "proxy/exchange.py": 450,
+    "runtime/unit.py": 345,
+    "app.py": 350,
+    "control/scheduler.py": 320,
+    "control/instances.py": 360,
 }
 
 
@@ -43,6 +43,12 @@ def test_every_setting_is_documented() -> None:
 
     assert (ROOT / "docs/settings.md").read_text() == generated
     assert [name for name in VARIABLES if f"`{name}`" not in generated] == []
+
+
+def test_every_command_is_documented() -> None:
+    generated = runpy.run_path(str(ROOT / "docs/generate_cli.py"))["text"]()
+
+    assert (ROOT / "docs/cli.md").read_text() == generated
 
 
 def test_no_module_is_where_everything_happens() -> None:

@@ -11,6 +11,9 @@ Takes llama-server's flags. A request whose JSON body has a `script` is answered
 - `["close"]`: close it
 - `["die"]`: end the process with SIGKILL
 
+Without a script a chat is answered with the deltas that the variable `SAYS` lists, as a stream;
+`["until", name]` among them waits. What the variable `LOGS` has is written to the log first.
+
 `/props` is for those who have the key, but of the model `keyless`. `/slots` tells how many
 scripts are being played. Any other request is answered with a JSON account of what arrived, byte
 for byte. With a header `X-Wait-For: NAME` its body is read only after a request to `/signal/NAME`
@@ -37,6 +40,7 @@ from websockets.http11 import Request, Response
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: application/json\r\n\r\n%b"
 NO = OK.replace(b"200 OK", b"401 Unauthorized")
+STREAM = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: text/event-stream\r\n\r\n"
 signals: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
 open_now: set[asyncio.StreamReader] = set()
 served = 0
@@ -96,6 +100,28 @@ async def play(  # noqa: C901  a step a branch
     return True
 
 
+def script_of(target: str, body: bytes) -> list[list[object]] | None:
+    try:
+        script: list[list[object]] | None = json.loads(body).get("script")
+    except (ValueError, AttributeError):
+        script = None
+    if script is None and "SAYS" in os.environ and target == "/v1/chat/completions":
+        return spoken(json.loads(os.environ["SAYS"]))
+    return script
+
+
+def spoken(says: list[object]) -> list[list[object]]:
+    """A stream of chunks as OpenAI's API has them: https://platform.openai.com/docs/api-reference"""
+    steps: list[list[object]] = [["send", STREAM]]
+    for part in says:
+        if isinstance(part, list):
+            steps.append(part)
+            continue
+        chunk = json.dumps({"choices": [{"index": 0, "delta": part}]})
+        steps.append(["event", f"data: {chunk}\n\n"])
+    return [*steps, ["event", "data: [DONE]\n\n"], ["send", "0\r\n\r\n"]]
+
+
 async def log_lines(count: int) -> None:
     began = time.monotonic()
     for first in range(0, count, 1000):
@@ -151,10 +177,7 @@ async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     served += 1
     if early:
         return True
-    try:
-        script = json.loads(body).get("script") if body[:1] == b"{" else None
-    except ValueError:
-        script = None
+    script = script_of(target, body)
     if script is not None:
         working += 1
         try:
@@ -191,6 +214,8 @@ async def echo(connection: ServerConnection) -> None:
 
 
 async def main() -> None:
+    if logs := os.environ.get("LOGS"):
+        print(logs, flush=True)
     port = int(option("--port"))
     if option("--model") == "websocket":
 

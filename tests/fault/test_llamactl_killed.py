@@ -50,6 +50,7 @@ def test_ten_times_in_a_row_the_same_processes_serve_on(tmp_path: Path, tiny_mod
                 assert [row[k] for k in SAME] == [made[name][k] for k in SAME]
             server.kill()
     with serve(data) as server:
+        server.until("one", "ready")
         assert what(server, "one")[-3:] == ["NodeLost", "NodeFound", "BecameReady"]
         assert what(server, "one").count("StartRequested") == 1
         assert server.request("GET", f"{BASE}/one/logs").text.count("--- ") == 1

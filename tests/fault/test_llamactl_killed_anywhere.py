@@ -12,7 +12,7 @@ from support.ledger import entries
 from support.served import Served, is_alive, serve
 
 BASE = "/api/v1/instances"
-EVERY = 11  # of the points, one in so many is tried by `make test`, all by `make soak`
+EVERY = 19  # of the points, one in so many is tried by `make test`, all by `make soak`
 NEVER = 10**9
 
 

@@ -156,6 +156,34 @@ def test_a_new_one_that_dies_in_the_middle_leaves_the_old_one_serving(tmp_path: 
         assert server.request("POST", f"{BASE}/one/stop?wait=true").json()["status"] == "stopped"
 
 
+def test_one_that_can_not_read_the_store_leaves_the_old_one_serving(tmp_path: Path) -> None:
+    with serve(data_folder(tmp_path, ""), program=(str(DYING), "unread")) as server:
+        made = create_fake(server, tmp_path, "one")
+        refused = server.request("POST", "/api/v1/upgrade")
+        assert (refused.status_code, "a fault of the test" in refused.text) == (500, True)
+        changed = server.request("PUT", f"{BASE}/one", {"priority": 3})
+        assert (changed.status_code, changed.json()["pid"]) == (200, made["pid"])
+
+
+def test_one_that_dies_when_it_alone_may_act_is_told_to_who_watches_over_us(tmp_path: Path) -> None:
+    """The old one relays to the end, and ends as a failure, so that it is started again."""
+    data = data_folder(tmp_path, "")
+    with serve(data, program=(str(DYING), "late")) as server:
+        made = create_fake(server, tmp_path, "one")
+        with raw(server) as client:
+            begin_stream(server, client, "one")
+            server.process.send_signal(signal.SIGUSR2)
+            errors = data.parent / f"{data.name}.err"
+            while "upgraded" not in errors.read_text():
+                pass
+            tell(made, "go")
+            assert b"[DONE]" in to_end(client)
+        assert server.process.wait(30) == 1
+        assert "start llamactl again" in errors.read_text()
+    with serve(data) as server:
+        assert server.until("one", "ready")["pid"] == made["pid"]
+
+
 def test_work_begun_is_cut_when_its_time_is_over(tmp_path: Path) -> None:
     with serve(data_folder(tmp_path, "server: {upgrade_timeout: 0.2}")) as server:
         create_fake(server, tmp_path, "one")

@@ -14,6 +14,7 @@ from alembic import command
 from alembic.config import Config
 
 import llamactl.store
+from llamactl.client import Client
 from llamactl.store import Database, SqlInstanceStore
 from support.fake_engine import create_fake
 from support.served import Served, serve
@@ -129,3 +130,14 @@ def test_an_older_store_keeps_its_events(tmp_path: Path) -> None:
 
     (event,) = asyncio.run(read())
     assert (event.name, event.cause, event.details, event.id) == ("Old", "why", {}, 1)
+
+
+def test_the_client_reads_all_pages(tmp_path: Path) -> None:
+    with serve(tmp_path) as server, Client(server.url, server.key) as client:
+        create_fake(server, tmp_path, "one")
+        for _ in range(4):
+            client.instances.restart("one", wait=True)
+        whole = [row.id for row in client.instances.events("one", limit=1000)]
+        paged = [row.id for row in client.instances.all_events("one", page=3)]
+
+    assert len(whole) > 9 and paged == whole[::-1]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 from support.fake_engine import create_fake
@@ -52,6 +54,10 @@ def test_a_restore_forgets_no_engine_that_runs(tmp_path: Path) -> None:
     assert (code, str(made["pid"]) in said) == (1, True)
     (tmp_path / "no.db").write_text("no store")
     assert "no store of llamactl" in command(data, "restore", str(tmp_path / "no.db"))[1]
+    with closing(sqlite3.connect(tmp_path / "bare.db")) as bare, bare:
+        bare.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        bare.execute("INSERT INTO alembic_version VALUES ('0003')")
+    assert "no store of llamactl" in command(data, "restore", str(tmp_path / "bare.db"))[1]
     for own in ("llamactl.db", "llamactl.db.part"):
         assert "is the store itself" in command(data, "backup", str(data / own))[1]
     with serve(data) as server:

@@ -119,7 +119,7 @@ def test_an_instance_in_back_off_can_be_deleted(tmp_path: Path, tiny_model: Path
 def test_a_change_that_would_not_fit_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     settings = f"memory_budget: {400 << 20}, group_limits: {{g: 1}}"
     with serve(folder(tmp_path, settings)) as server:
-        body = {"model": str(model_path()), "ctx_size": 512}
+        body = {"model": str(model_path()), "ctx_size": 512, "threads": 1}
         made = server.request("POST", f"{BASE}/one", body).json()
         server.request("POST", f"{BASE}/two", {**body, "group": "g"})
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from support.fake_engine import create_fake
 from support.served import Served, data_folder, serve, spawn
 
 BASE = "/api/v1/instances"
@@ -184,3 +185,28 @@ def test_a_set_is_exported_and_applied(tmp_path: Path, tiny_model: Path) -> None
             server, "apply", "-f", "-", stdin="instances: {bad: {idle_timout: 1}}"
         )
         assert (code, "did you mean" in said_) == (1, True)
+
+
+def test_what_runs_heeds_limits_that_are_changed(tmp_path: Path) -> None:
+    data = data_folder(tmp_path, "")
+    with serve(data) as server:
+        for name in ("by-update", "by-reload"):
+            create_fake(server, tmp_path, name)
+        server.request("PUT", f"{BASE}/by-update", {"idle_timeout": 0.0001})
+        server.until("by-update", "stopped")
+        events = server.request("GET", f"{BASE}/by-update/events").json()
+        assert [e["event"] for e in events][-4:-2] == ["BecameReady", "IdleElapsed"]
+        (data / "llamactl.yaml").write_text("instances: {default_idle_timeout: 0.0001}")
+        assert server.instance("by-reload")["status"] == "running"
+        server.request("POST", "/api/v1/config/reload")
+        server.until("by-reload", "stopped")
+
+
+def test_a_set_with_an_option_that_no_engine_takes_changes_nothing(tmp_path: Path) -> None:
+    with serve(data_folder(tmp_path, "")) as server:
+        good = {"model": "x.gguf"}
+        for bad in ({"port": 70000}, {"port": [8001]}, {"lora": [["a"]]}, {"port": 8001}):
+            bodies = {"good": {**good, "port": 8001}, "bad": {**good, **bad}}
+            said = server.request("PUT", "/api/v1/config/instances", {"instances": bodies})
+            assert said.status_code == 400, said.text
+            assert server.request("GET", BASE).json() == []

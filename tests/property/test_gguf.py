@@ -11,7 +11,7 @@ from hypothesis import given
 from server import model_path
 
 from llamactl.models import GgufReader, UnreadableModel, read_gguf
-from llamactl.models.quantization import BLOCKS
+from llamactl.models.quantization import BLOCKS, FILE_TYPES, TYPE_NAMES
 from support.gguf_file import Shape, write_tiny_gguf
 
 
@@ -107,3 +107,11 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     write_tiny_gguf(path, Shape(layers=3))
 
     assert reader.shape(path).layers == 3
+
+
+def test_type_names_are_those_of_the_gguf_package() -> None:
+    theirs = {kind.value: kind.name for kind in gguf.GGMLQuantizationType}
+    files = {kind.value: kind.name.split("_", 1)[1] for kind in gguf.LlamaFileType if kind < 1024}
+
+    assert {kind: theirs[kind] for kind in BLOCKS} == TYPE_NAMES
+    assert files == FILE_TYPES

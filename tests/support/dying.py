@@ -2,7 +2,8 @@
 
 The new one dies by SIGKILL when it has everything, before it says so. HOW `old`: the old one dies
 when it has come to rest; `locked`: the store is locked then, for three seconds; `slow`: the new
-one leaves its pid in a file and waits for ever.
+one leaves its pid in a file and waits for ever; `late`: it dies when it alone may act; `unread`:
+it can't read what is stored.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from llamactl.cli.main import main
+from llamactl.control import recovery
+from llamactl.core.errors import StoreUnavailable
 from llamactl.takeover import Predecessor
+from llamactl.takeover.channel import FDS_VARIABLE
 from llamactl.takeover.successor import Successor
 
 
@@ -38,6 +42,19 @@ def give_locked(successor: Successor, leases: Any) -> None:
     give(successor, leases)
 
 
+lets_go = Predecessor.lets_go
+
+
+async def die_late(predecessor: Predecessor) -> bool:
+    await lets_go(predecessor)
+    os.kill(os.getpid(), signal.SIGKILL)
+    return True
+
+
+async def read_nothing(*_: Any) -> Any:
+    raise StoreUnavailable("the store did not answer: a fault of the test")
+
+
 async def wait(*_: Any) -> None:
     Path("part").write_text(str(os.getpid()))  # noqa: ASYNC240  nothing else is to be done
     Path("part").rename("prepared")  # noqa: ASYNC240
@@ -48,10 +65,13 @@ FAULTS: dict[str, tuple[Any, str, Any]] = {
     "old": (Successor, "give", die_now),
     "locked": (Successor, "give", give_locked),
     "slow": (Predecessor, "lets_go", wait),
+    "late": (Predecessor, "lets_go", die_late),
+    "unread": (recovery, "read", read_nothing),
     "": (Predecessor, "lets_go", die),
 }
 
 if __name__ == "__main__":
     how = sys.argv.pop(1) if sys.argv[1] in FAULTS else ""
-    setattr(*FAULTS[how])
+    if how != "unread" or FDS_VARIABLE in os.environ:  # the first one has to start
+        setattr(*FAULTS[how])
     main()

@@ -24,6 +24,9 @@ class Shape:
     context: int = 2048
     vocabulary: int = _BYTES + len(_WORDS)
     says: int | None = None  # the one token that it answers with, again and again
+    word: str = ""  # what that token is
+    template: str = _TEMPLATE
+    name: str = "tiny"
 
 
 TINY = Shape()
@@ -32,10 +35,9 @@ TINY = Shape()
 def write_tiny_gguf(path: Path, shape: Shape = TINY) -> None:
     rng = np.random.default_rng(0)
     writer = gguf.GGUFWriter(str(path), "llama")
-    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256)), *_WORDS]
-    tokens += [f"▁word{i}" for i in range(shape.vocabulary - len(tokens))]
+    tokens = _tokens(shape)
     kinds = [2, 3, 3] + [6] * 256 + [1] * (len(tokens) - _BYTES)
-    writer.add_name("tiny")
+    writer.add_name(shape.name)
     writer.add_context_length(shape.context)
     writer.add_embedding_length(shape.embedding)
     writer.add_block_count(shape.layers)
@@ -54,7 +56,7 @@ def write_tiny_gguf(path: Path, shape: Shape = TINY) -> None:
     writer.add_eos_token_id(_END)
     writer.add_unk_token_id(0)
     writer.add_add_bos_token(True)
-    writer.add_chat_template(_TEMPLATE)
+    writer.add_chat_template(shape.template)
     for name, sizes in _tensors(shape):
         if len(sizes) == 1:
             values = np.ones(sizes, np.float32)
@@ -71,6 +73,14 @@ def write_tiny_gguf(path: Path, shape: Shape = TINY) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _tokens(shape: Shape) -> list[str]:
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256)), *_WORDS]
+    tokens += [f"▁word{i}" for i in range(shape.vocabulary - len(tokens))]
+    if shape.word and shape.says is not None:
+        tokens[shape.says] = shape.word
+    return tokens
 
 
 def _tensors(shape: Shape) -> list[tuple[str, tuple[int, ...]]]:

@@ -114,7 +114,7 @@ def spawn(
     program: tuple[str, ...] = LLAMACTL,
 ) -> subprocess.Popen[str]:
     env = {k: v for k, v in os.environ.items() if not k.startswith("LLAMACTL_")}
-    env |= _ports()
+    env |= instance_ports()
     with (data_dir.parent / f"{data_dir.name}.err").open("a") as errors:
         return subprocess.Popen(
             [sys.executable, *program, "serve", "--data-dir", str(data_dir), *args],
@@ -126,7 +126,7 @@ def spawn(
         )
 
 
-def _ports() -> dict[str, str]:
+def instance_ports() -> dict[str, str]:
     """A range of its own for each of the tests' processes that run side by side."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
     if not worker:

@@ -9,7 +9,6 @@ import tracemalloc
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,15 +16,25 @@ from hypothesis import strategies as st
 
 import llamactl.runtime.rotation as rotation_module
 from llamactl.observe import configure, logger
-from llamactl.runtime import archives, log_times
+from llamactl.runtime import archives, log_cursor, log_times
 from llamactl.runtime.archives import archives_of
 from llamactl.runtime.logs import InstanceLog
 from llamactl.runtime.rotation import Rotation, RotationRules
 
 
-def read(path: Path, lines: int | None, **more: Any) -> bytes:
+def read(
+    path: Path,
+    lines: int | None,
+    *,
+    since: float = 0.0,
+    search: str = "",
+    before: int | None = None,
+) -> bytes:
     async def chunks() -> bytes:
-        return b"".join([c async for c in InstanceLog(path).stream(lines, **more)])
+        log = InstanceLog(path)
+        start, end = await log.span(None if search else lines, since=since, before=before)
+        rows = log.stream(start, end, search=search, lines=lines)
+        return b"".join([c async for c in rows])
 
     return asyncio.run(chunks())
 
@@ -125,21 +134,34 @@ def test_a_rotation_that_was_broken_off_is_finished_without_a_double(folder: Pat
     assert read(path, None) == text
 
 
+@pytest.mark.parametrize("tells", [True, False])
 def test_where_no_holes_can_be_made_the_file_is_cut(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tells: bool,
 ) -> None:
+    """`tells`: a cut file has a hole, and shows it."""
+
     def refuse(fd: int, end: int) -> None:
         raise OSError(errno.EOPNOTSUPP, "not here")
 
     monkeypatch.setattr(rotation_module, "_punch_hole", refuse)
-    path = folder / "cut.log"
-    text = b"".join(b"%07d\n" % n for n in range(100_000))
-    written(path, [text])
-    Rotation(ROTATED).look([path])
-    written(path, [b"more\n"])
+    if not tells:
+        for module in (rotation_module, log_cursor):
+            monkeypatch.setattr(module, "hole_of", lambda file: 0)
+    path = folder / f"cut{tells}.log"
+    lines = [b"%07d\n" % n for n in range(120_000)]
+    for at in range(0, 120_000, 40_000):
+        written(path, lines[at : at + 40_000])
+        Rotation(replace(ROTATED, max_files=100)).look([path])  # each of another llamactl
+        written(path, [b"between\n"])
 
     assert "logs_are_cut" in caplog.text
-    assert read(path, 1) == b"more\n"
+    parts = [b"".join(lines[at : at + 40_000]) for at in range(0, 120_000, 40_000)]
+    assert read(path, None) == b"between\n".join(parts) + b"between\n"
+    assert read(path, 2) == lines[-1] + b"between\n"
+    assert len(archives_of(path)) == 3
     assert disk_use(path) < 1 << 17
 
 
@@ -154,7 +176,10 @@ def test_old_archives_go(folder: Path) -> None:
     rotation.look([path])
 
     assert archive not in archives_of(path)
-    assert len(archives_of(path)) == 1
+    (archive,) = archives_of(path)
+    os.utime(archive.path, (1, 1))
+    rotation.tidy([path])  # it is not written to any more
+    assert archives_of(path) == []
 
 
 def test_since_leaves_out_what_was_before(folder: Path) -> None:
@@ -284,7 +309,7 @@ def test_a_follower_finds_a_line_that_was_half_written(folder: Path) -> None:
 
     async def follow() -> list[bytes]:
         seen = []
-        async for chunk in log.follow(None, search="hello"):
+        async for chunk in log.follow(0, search="hello"):
             seen.append(chunk)
             if len(seen) == 1:
                 written(path, [b"rld\nbye\n"])
@@ -322,3 +347,21 @@ def test_a_copy_that_finds_no_room_leaves_none_taken(
         archives.compress(archives_of(path)[0])
 
     assert {p.name for p in folder.glob("full.log*")} == {"full.log", "full.log.0-5000"}
+
+
+def test_what_is_before_can_be_read_piece_by_piece(tmp_path: Path) -> None:
+    path = tmp_path / "pieces.log"
+    whole = b"".join(b"line %d\n" % n for n in range(1000))
+    path.write_bytes(whole)
+
+    async def start_of(lines: int, before: int) -> int:
+        return (await InstanceLog(path).span(lines, before=before))[0]
+
+    pieces: list[bytes] = []
+    at = len(whole)
+    while at:
+        pieces.insert(0, read(path, 300, before=at))
+        at = asyncio.run(start_of(300, at))
+
+    assert [piece.count(b"\n") for piece in pieces] == [100, 300, 300, 300]
+    assert b"".join(pieces) == whole

@@ -54,3 +54,41 @@ def test_an_engine_that_died_before_it_was_let_go_is_told_by_its_exit(tmp_path: 
         return ended
 
     assert asyncio.run(run()) == Ended(None, signal.SIGKILL)
+
+
+class Patient:
+    """Waits in each state for as long as it is told to just then."""
+
+    def __init__(self) -> None:
+        self.armed: list[str] = []
+        self.limit = "long"
+
+    def watches(self, now: Lifecycle) -> Sequence[Watch]:
+        async def watch(limit: str = self.limit) -> Event:
+            self.armed.append(limit)
+            if limit == "long":
+                return await asyncio.Future()
+            return StartRequested("its time was over")
+
+        return [watch]
+
+    async def perform(self, effect: Effect) -> Event | None:
+        return None
+
+
+def test_what_waits_heeds_a_limit_that_is_changed() -> None:
+    async def run() -> list[str]:
+        async def record(event: Event, before: Lifecycle, after: Lifecycle) -> None: ...
+
+        world = Patient()
+        runner = LifecycleRunner(Lifecycle(), world, record, lambda before, after: None)
+        runner.start()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        world.limit = "short"
+        runner.rearm()
+        await runner.wait(lambda now: now.state is State.STARTING)
+        await runner.close()
+        return world.armed
+
+    assert asyncio.run(run())[:2] == ["long", "short"]

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from collections.abc import Iterable
+
+from fastapi import APIRouter, FastAPI
 
 from llamactl import __version__
-from llamactl.api import config, docs, events, instances, keys, metrics, plan, system
+from llamactl.api import (
+    backends,
+    config,
+    docs,
+    events,
+    instances,
+    keys,
+    live,
+    logs,
+    metrics,
+    models,
+    page,
+    plan,
+    session,
+    system,
+)
 from llamactl.api.errors import install_error_handlers
-from llamactl.api.services import Numbers, Services
+from llamactl.api.services import About, Numbers, Services
 
 
-def build_api(services: Services) -> FastAPI:
+def build_api(services: Services, doors: Iterable[APIRouter] = ()) -> FastAPI:
+    """`doors`: other programs' APIs."""
     api = FastAPI(
         title="llamactl",
         version=__version__,
@@ -27,10 +45,17 @@ def build_api(services: Services) -> FastAPI:
         metrics.router,
         system.router,
         instances.router,
+        logs.router,
         plan.router,
         events.router,
         keys.router,
         config.router,
+        models.router,
+        backends.router,
+        session.router,
+        live.router,
+        page.router,
+        *doors,
     ):
         api.include_router(router)
     if services.settings.swagger:
@@ -38,4 +63,4 @@ def build_api(services: Services) -> FastAPI:
     return api
 
 
-__all__ = ["Numbers", "Services", "build_api"]
+__all__ = ["About", "Numbers", "Services", "build_api"]

@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, Field
 
+from llamactl.api.bodies import given_options
 from llamactl.api.errors import answers
 from llamactl.api.instances import read_json
-from llamactl.api.schemas import given_options
 from llamactl.api.services import GUARDS, Mine
+from llamactl.config import in_force
 from llamactl.control.reload import ReloadPlan
 from llamactl.core.errors import InvalidRequest
 from llamactl.policy.reconcile import Changes
+from llamactl.wire.config import ChangesBody, ReloadBody, SetBody, SettingBody
 
 router = APIRouter(prefix="/api/v1/config", dependencies=GUARDS, tags=["config"])
 DryRun = Annotated[bool, Query(description="say what would change, and change nothing")]
-
-
-class ChangesBody(BaseModel):
-    """Names of instances."""
-
-    create: list[str]
-    update: list[str]
-    delete: list[str]
-    unchanged: list[str]
-    failed: dict[str, str] = Field(description="what could not be done, and why")
-
-
-class ReloadBody(BaseModel):
-    dry_run: bool
-    settings: list[str] = Field(description="keys that change at once")
-    needs_restart: list[str] = Field(description="keys that need a restart of llamactl")
-    restart: list[str] = Field(description="instances whose command changes by the settings")
-    instances: ChangesBody = Field(description="those that are declared in files")
-
-
-class SetBody(BaseModel):
-    instances: dict[str, dict[str, Any]] = Field(description="definitions, by name")
 
 
 def _changes(changes: Changes, failed: dict[str, str]) -> ChangesBody:
@@ -72,6 +51,13 @@ async def export(
     """All definitions, as `PUT` takes them."""
     members = mine.instances.all()
     return SetBody(instances={m.instance.name: given_options(m, show=secrets) for m in members})
+
+
+@router.get("/settings", responses=answers())
+async def settings(mine: Mine) -> list[SettingBody]:
+    """Those in force, and where each comes from."""
+    found = in_force(mine.about.settings(), mine.about.sources())
+    return [SettingBody(key=one.key, value=one.value, source=one.source) for one in found]
 
 
 _SET = {

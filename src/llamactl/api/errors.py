@@ -7,7 +7,6 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from llamactl.core.errors import (
@@ -19,15 +18,10 @@ from llamactl.core.errors import (
     error_headers,
 )
 from llamactl.observe import logger
+from llamactl.wire.system import ErrorBody
 
 log = logger("api")
 _NOT_FOUND, _NOT_ALLOWED = 404, 405
-
-
-class ErrorBody(BaseModel):
-    error: str
-    code: str
-    details: dict[str, Any] | None = None
 
 
 def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:

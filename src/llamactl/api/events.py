@@ -5,32 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, Field
 
 from llamactl.api.errors import answers
 from llamactl.api.services import GUARDS, Mine
 from llamactl.core.errors import InvalidRequest
 from llamactl.core.events import InstanceEvent
-from llamactl.core.lifecycle import State
+from llamactl.wire.events import EventBody
 
 router = APIRouter(prefix="/api/v1", dependencies=GUARDS, tags=["events"])
 _ALIVE_S = 15.0  # between two signs of life on a quiet stream
-
-
-class EventBody(BaseModel):
-    id: int
-    at: float = Field(description="Unix seconds")
-    instance: str = Field(description="its name, then")
-    event: str
-    from_state: State
-    to_state: State = Field(description="the same as from_state where it is no transition")
-    generation: int
-    cause: str
-    details: dict[str, Any]
 
 
 def event_body(event: InstanceEvent) -> EventBody:
@@ -49,9 +36,23 @@ def event_body(event: InstanceEvent) -> EventBody:
 
 @router.get("/instances/{name}/events", responses=answers(404))
 async def list_events(
-    name: str, mine: Mine, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    name: str,
+    mine: Mine,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    before: Annotated[int | None, Query(ge=0, le=1 << 62, description="of older ids alone")] = None,
 ) -> list[EventBody]:
-    return [event_body(event) for event in await mine.instances.events(name, limit)]
+    """The newest, oldest first. The id of the first leads to those before it."""
+    return [event_body(event) for event in await mine.instances.events(name, limit, before)]
+
+
+@router.get("/activity", responses=answers())
+async def list_activity(
+    mine: Mine,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    before: Annotated[int | None, Query(ge=0, le=1 << 62, description="of older ids alone")] = None,
+) -> list[EventBody]:
+    """The newest events of all instances, deleted ones too; oldest first."""
+    return [event_body(event) for event in await mine.story.of(None, limit, before)]
 
 
 @router.get(
@@ -67,13 +68,13 @@ async def follow_events(
 
     https://html.spec.whatwg.org/multipage/server-sent-events.html
     """
-    after = None if last_event_id is None else _event_id(last_event_id)
+    after = None if last_event_id is None else event_id(last_event_id)
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     rows = _lines(mine.story.follow(after))
     return StreamingResponse(rows, media_type="text/event-stream", headers=headers)
 
 
-def _event_id(text: str) -> int:
+def event_id(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 18):  # noqa: PLR2004  2**63 has 19
         raise InvalidRequest(f"Last-Event-ID {text[:40]!r} is not the id of an event")
     return int(text)

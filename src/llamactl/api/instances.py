@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from datetime import datetime
+import time
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import StreamingResponse
 
+from llamactl.api.bodies import instance_body
 from llamactl.api.errors import answers
-from llamactl.api.schemas import InstanceBody, instance_body
 from llamactl.api.services import GUARDS, Mine, Services
 from llamactl.control.registry import Member
-from llamactl.core.errors import BodyTooLarge, InvalidRequest, MalformedBody
+from llamactl.core.errors import BodyTooLarge, MalformedBody
+from llamactl.policy.tickets import IDLE_S
+from llamactl.wire.instances import InstanceBody
+from llamactl.wire.session import PageBody
 
 router = APIRouter(prefix="/api/v1/instances", dependencies=GUARDS, tags=["instances"])
 _MOST = 4 << 20  # bytes of a definition
-_BODY = {
+DEFINITION = {
     "requestBody": {
         "required": True,
         "content": {
             "application/json": {
-                "schema": {"type": "object"},
+                "schema": {"type": "object", "additionalProperties": True},
                 "example": {"model": "/models/llama-2-7b.gguf", "ctx_size": 4096},
             }
         },
@@ -61,7 +62,9 @@ async def get_instance(name: str, mine: Mine) -> InstanceBody:
     return _body(mine, mine.instances.get(name))
 
 
-@router.post("/{name}", status_code=201, responses=answers(409, 413, 415, 500), openapi_extra=_BODY)
+@router.post(
+    "/{name}", status_code=201, responses=answers(409, 413, 415, 500), openapi_extra=DEFINITION
+)
 async def create_instance(
     name: str,
     request: Request,
@@ -75,7 +78,7 @@ async def create_instance(
     return _body(mine, member)
 
 
-@router.put("/{name}", responses=answers(404, 409, 413, 415, 500), openapi_extra=_BODY)
+@router.put("/{name}", responses=answers(404, 409, 413, 415, 500), openapi_extra=DEFINITION)
 async def update_instance(
     name: str, request: Request, mine: Mine, wait: Wait = True
 ) -> InstanceBody:
@@ -117,47 +120,9 @@ async def restart_instance(
     )
 
 
-@router.get(
-    "/{name}/logs",
-    response_class=StreamingResponse,
-    responses={200: {"content": {"text/plain": {}}}, **answers(404)},
-)
-async def get_logs(
-    name: str,
-    mine: Mine,
-    lines: Annotated[str, Query(description="how many of the last lines; -1 for all")] = "-1",
-    follow: Annotated[bool, Query(description="keep streaming what is added")] = False,
-    since: Annotated[str, Query(description="Unix seconds, or ISO 8601; to a second or so")] = "",
-    search: Annotated[str, Query(description="only lines with this text", max_length=1000)] = "",
-) -> StreamingResponse:
-    log = mine.instances.get(name).unit.log
-    read = log.follow if follow else log.stream
-    chunks: AsyncIterator[bytes] = read(_line_count(lines), since=_time(since), search=search)
-    headers = {"x-accel-buffering": "no", "x-content-type-options": "nosniff"}
-    return StreamingResponse(chunks, media_type="text/plain; charset=utf-8", headers=headers)
-
-
-def _line_count(text: str) -> int | None:
-    try:
-        count = int(text)
-    except ValueError:
-        count = 0
-    if count == -1:
-        return None
-    if not 1 <= count <= 2**53:
-        raise InvalidRequest(f"lines={text[:40]!r}: give -1 for all lines, or a number from 1 on")
-    return count
-
-
-def _time(text: str) -> float:
-    """Unix seconds; 0.0 for none."""
-    if not text:
-        return 0.0
-    try:
-        seconds = text.replace(".", "", 1).isdigit()
-        at = float(text) if seconds else datetime.fromisoformat(text).timestamp()
-    except ValueError as exc:
-        raise InvalidRequest(
-            f"since={text[:40]!r}: give Unix seconds, or a time like 2026-01-31T12:00:00Z"
-        ) from exc
-    return at
+@router.post("/{name}/page", responses=answers(404, 415))
+async def open_page(name: str, mine: Mine) -> PageBody:
+    """Where the engine's own page can be had, for a while, by whoever has this path."""
+    instance = mine.instances.get(name).instance
+    ticket = mine.tickets.issue(instance.id, instance.name, time.monotonic())
+    return PageBody(path=f"page/{ticket}/", idle_s=IDLE_S)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
+from llamactl.api.bodies import key_fields
 from llamactl.api.errors import answers
-from llamactl.api.schemas import KeyBody, KeyRequest, NewKeyBody, PermissionsBody, key_fields
 from llamactl.api.services import GUARDS, Mine
+from llamactl.wire.keys import KeyBody, KeyRequest, NewKeyBody, PermissionsBody
 
 router = APIRouter(prefix="/api/v1/auth/keys", dependencies=GUARDS, tags=["keys"])
 

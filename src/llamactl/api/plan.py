@@ -4,29 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Query, Request
 
+from llamactl.api.bodies import fit_fields, memory_body
 from llamactl.api.errors import answers
-from llamactl.api.schemas import MemoryBody, memory_body
+from llamactl.api.instances import DEFINITION, read_json
 from llamactl.api.services import GUARDS, Mine
+from llamactl.wire.instances import PlanBody, PreviewBody, VictimBody
 
 router = APIRouter(prefix="/api/v1/instances", dependencies=GUARDS, tags=["instances"])
 
 
-class VictimBody(BaseModel):
-    name: str
-    leases: int = Field(description="requests that it may finish first")
-
-
-class PlanBody(BaseModel):
-    action: Literal["serve", "start", "evict", "wait", "refuse"]
-    reason: str
-    evict: list[VictimBody]
-    ahead: int = Field(description="instances that get their place first")
-    wait_s: float | None = Field(description="about how long until it is ready; null: unknown")
-    retry_after_s: float | None = Field(description="when a request may try again")
-    memory: MemoryBody
+@router.post("/{name}/preview", responses=answers(409, 413, 415), openapi_extra=DEFINITION)
+async def preview(name: str, request: Request, mine: Mine) -> PreviewBody:
+    """What create, or update, with this body would give. Nothing is done."""
+    seen = await mine.previews.of(name, await read_json(request))
+    return PreviewBody(
+        exists=seen.exists, command=[*seen.command], problem=seen.problem,
+        restarts=seen.restarts, **fit_fields(seen.fit),
+    )  # fmt: skip
 
 
 @router.post("/{name}/plan", responses=answers(404))

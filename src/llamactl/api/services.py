@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
@@ -13,14 +13,21 @@ from fastapi.security import HTTPBearer
 from llamactl.config import Settings
 from llamactl.control.instances import Instances
 from llamactl.control.keys import Keys
+from llamactl.control.preview import Previews
 from llamactl.control.reconciler import Reconciler
 from llamactl.control.reload import Reload
+from llamactl.control.sessions import Sessions
 from llamactl.control.story import Story
+from llamactl.control.watch import Watch
 from llamactl.core.errors import Forbidden, UnsupportedMediaType
 from llamactl.core.interfaces import EngineProbe
+from llamactl.core.keys import Caller
 from llamactl.core.routes import ReadyInstance
+from llamactl.models import Catalog, Downloads, Hub
 from llamactl.observe import Meters
 from llamactl.policy.access import KeyRing, identify
+from llamactl.policy.session import identify_user
+from llamactl.policy.tickets import Tickets
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +41,37 @@ class Numbers:
 
 
 @dataclass(frozen=True, slots=True)
+class About:
+    """The installation."""
+
+    began: float  # Unix seconds
+    engine: Callable[[], str]
+    settings: Callable[[], Settings]  # as they are now
+    examine: Callable[[], Sequence[Mapping[str, Any]]]  # slow
+    sources: Callable[[], Mapping[tuple[str, ...], str]]  # of the settings
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     settings: Settings
     instances: Instances
     keys: Keys
     ring: KeyRing
-    engine: EngineProbe
+    engines: Mapping[str, EngineProbe]  # by the backend's name in the settings
     story: Story
     numbers: Numbers
     degraded: Callable[[], Sequence[str]]  # parts of the server that do not work now
     reload: Reload
     reconciler: Reconciler
     upgrade: Callable[[], Awaitable[int]]  # the pid of who took over
+    catalog: Catalog
+    downloads: Downloads
+    sessions: Sessions
+    tickets: Tickets
+    previews: Previews
+    watch: Watch
+    hub: Hub
+    about: About
 
 
 def services(request: Request) -> Services:
@@ -58,9 +84,21 @@ def management(request: Request) -> None:
     """Let management keys through, and JSON bodies only."""
     mine = services(request)
     if mine.settings.auth.require_management_auth:
-        caller = identify(dict(request.scope["headers"]), mine.ring, time.time())
+        caller = _caller(request, mine.ring)
         if not caller.management:
             raise Forbidden(f"{request.scope['path']} needs a management key")
+    json_alone(request)
+
+
+def _caller(request: Request, ring: KeyRing) -> Caller:
+    headers, path = dict(request.scope["headers"]), request.scope["path"]
+    if not path.startswith("/api/v1/"):  # other programs' APIs: no page of ours calls them
+        return identify(headers, ring, time.time())
+    return identify_user(request.method, headers, ring, time.time())
+
+
+def json_alone(request: Request) -> None:
+    """Raises UnsupportedMediaType: what a form can send, a foreign page can send."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     length = request.headers.get("content-length", "0")
     has_body = length != "0" or "transfer-encoding" in request.headers

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse
-from pydantic import BaseModel, Field
 
 from llamactl import __version__
 from llamactl.api.errors import answers
 from llamactl.api.services import GUARDS, Mine
+from llamactl.wire.system import FindingBody, HealthBody, SystemBody, UpgradeBody
 
 router = APIRouter(
     prefix="/api/v1",
@@ -23,13 +24,6 @@ router = APIRouter(
     default_response_class=PlainTextResponse,
 )
 open_router = APIRouter(tags=["system"])
-
-
-class HealthBody(BaseModel):
-    status: Literal["ok", "degraded"]
-    degraded: list[str] | None = Field(
-        None, description="what does not work now; instances that run are served all the same"
-    )
 
 
 @open_router.get("/health", response_model_exclude_none=True)
@@ -44,23 +38,39 @@ async def version() -> PlainTextResponse:
     return PlainTextResponse(f"Version: {__version__}\nCommit: {commit}\nBuild Time: {built}\n")
 
 
+@router.get("/system", responses=answers(), response_class=JSONResponse)
+async def system(mine: Mine) -> SystemBody:
+    """This server: versions, where it is, how it is."""
+    commit, built = await run_in_threadpool(build_info)
+    settings = mine.settings
+    return SystemBody(
+        version=__version__, commit=commit, built=built, python=platform.python_version(),
+        system=platform.platform(terse=True), cpus=os.cpu_count() or 1, pid=os.getpid(),
+        began=mine.about.began, data_dir=str(settings.data), engine=mine.about.engine(),
+        degraded=[*mine.degraded()], auth=settings.auth.require_management_auth,
+        api_docs=settings.swagger,
+    )  # fmt: skip
+
+
+@router.get("/doctor", responses=answers(), response_class=JSONResponse)
+async def doctor(mine: Mine) -> list[FindingBody]:
+    """What `llamactl doctor` finds."""
+    return [FindingBody(**found) for found in await run_in_threadpool(mine.about.examine)]
+
+
 @router.get("/server/help", responses=answers(500))
 async def server_help(mine: Mine) -> PlainTextResponse:
-    return PlainTextResponse(await mine.engine.ask("--help"))
+    return PlainTextResponse(await mine.engines["llama-cpp"].ask("--help"))
 
 
 @router.get("/server/version", responses=answers(500))
 async def server_version(mine: Mine) -> PlainTextResponse:
-    return PlainTextResponse(await mine.engine.ask("--version"))
+    return PlainTextResponse(await mine.engines["llama-cpp"].ask("--version"))
 
 
 @router.get("/server/devices", responses=answers(500))
 async def server_devices(mine: Mine) -> PlainTextResponse:
-    return PlainTextResponse(await mine.engine.ask("--list-devices"))
-
-
-class UpgradeBody(BaseModel):
-    pid: int = Field(description="of the process that has taken over")
+    return PlainTextResponse(await mine.engines["llama-cpp"].ask("--list-devices"))
 
 
 @router.post("/upgrade", responses=answers(409, 415, 500), response_class=JSONResponse)

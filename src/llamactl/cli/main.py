@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from typing import Annotated
 
 import typer
 
 from llamactl import __version__
-from llamactl.cli import config, maintain, serve, sets
+from llamactl.cli import (
+    chat,
+    config,
+    engines,
+    importing,
+    instances,
+    keys,
+    maintain,
+    models,
+    serve,
+    sets,
+    status,
+    top,
+)
 from llamactl.core.errors import LlamactlError
 
 cli = typer.Typer(
@@ -16,13 +31,23 @@ cli = typer.Typer(
     help="Keeps local inference servers running as named instances.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # its import takes longer than all the rest
 )
-cli.command()(serve.serve)
-cli.command()(sets.reload)
-cli.command()(sets.apply)
-cli.command()(sets.export)
-for command in (maintain.upgrade, maintain.backup, maintain.restore, maintain.doctor):
-    cli.command()(command)
+for function in (
+    chat.run, chat.chat,
+    instances.ps, top.top, instances.create, instances.start, instances.stop, instances.restart,
+    instances.update, instances.rm, instances.show, instances.plan, instances.preview,
+    instances.events, instances.logs,
+    status.status, status.metrics,
+    sets.reload, sets.apply, sets.export,
+    serve.serve, maintain.upgrade, maintain.backup, maintain.restore, maintain.doctor,
+):  # fmt: skip
+    cli.command()(function)
+cli.command("open")(instances.open_page)
+cli.add_typer(models.commands, name="models")
+cli.add_typer(engines.commands, name="engine")
+cli.add_typer(keys.commands, name="keys")
+cli.add_typer(importing.commands, name="import")
 cli.add_typer(config.commands, name="config")
 
 
@@ -37,8 +62,15 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say more of an error: where it came from.")
+    ] = False,
 ) -> None:
     """Options of every command."""
+    _told["verbose"] = verbose
+
+
+_told = {"verbose": False}
 
 
 def main() -> None:
@@ -46,4 +78,10 @@ def main() -> None:
     try:
         cli()
     except LlamactlError as exc:
-        sys.exit(f"llamactl: {exc.message}")
+        if _told["verbose"]:
+            traceback.print_exc()
+        hint = "; start it with `llamactl serve`" if exc.code == "server_unreachable" else ""
+        sys.exit(f"llamactl: {exc.message}{hint}")
+    except BrokenPipeError:  # `llamactl logs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

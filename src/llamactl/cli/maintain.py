@@ -6,52 +6,63 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llamactl.cli.call import DataDir, Server
-from llamactl.config import Settings, load
+from llamactl.cli.session import AsJson, DataDir, Session, command
 from llamactl.core.errors import InvalidConfig
+
+if TYPE_CHECKING:
+    from llamactl.config import Settings
 
 Config = Annotated[Path | None, typer.Option("--config", "-c", help="Settings file.")]
 _MARKS = {"ok": "ok     ", "warning": "warning", "failure": "FAILURE"}
 
 
-def upgrade(data_dir: DataDir = None) -> None:
+@command
+def upgrade(s: Session) -> None:
     """Have a process of the installed version take over from the one that serves."""
-    pid = Server(data_dir).ask("POST", "/api/v1/upgrade")["pid"]
-    typer.echo(f"pid {pid} serves now; what was under way is relayed to its end")
+    pid = s.client.upgrade().pid
+    if s.as_json:
+        s.print_json({"pid": pid})
+    else:
+        typer.echo(f"pid {pid} serves now; what was under way is relayed to its end")
 
 
 def backup(
     file: Annotated[Path, typer.Argument(help="Where to write the copy of the store.")],
     config: Config = None,
     data_dir: DataDir = None,
+    as_json: AsJson = False,
 ) -> None:
     """Copy the store, also while llamactl serves."""
     from llamactl.maintenance import backup as copy
 
     copy(_settings(config, data_dir), file)
-    typer.echo(f"wrote {file}")
+    typer.echo(json.dumps({"file": str(file)}) if as_json else f"wrote {file}")
 
 
 def restore(
     file: Annotated[Path, typer.Argument(help="A copy that `backup` wrote.", exists=True)],
     config: Config = None,
     data_dir: DataDir = None,
+    as_json: AsJson = False,
 ) -> None:
     """Put a copy of the store back. llamactl and its engines must not run."""
     from llamactl.maintenance import restore as put_back
 
     kept = put_back(_settings(config, data_dir), file)
-    typer.echo(f"restored {file}; what was there before is kept as {kept}")
+    if as_json:
+        typer.echo(json.dumps({"file": str(file), "kept": str(kept)}))
+    else:
+        typer.echo(f"restored {file}; what was there before is kept as {kept}")
 
 
 def doctor(
     config: Config = None,
     data_dir: DataDir = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Findings as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Examine the installation; exit code 1 if something must be done."""
     from llamactl.maintenance import Finding, Level, examine
@@ -73,5 +84,7 @@ def doctor(
 
 
 def _settings(config: Path | None, data_dir: Path | None) -> Settings:
+    from llamactl.config import load
+
     flags: dict[str, Any] = {} if data_dir is None else {"data_dir": str(data_dir)}
     return load(os.environ, path=config, flags=flags).settings

@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import resource
-import signal
-import socket
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-from llamactl.config import Loaded, Settings, load
-from llamactl.core.errors import LlamactlError
-from llamactl.observe import configure, notify
-
-if TYPE_CHECKING:
-    from llamactl.app import Application
-    from llamactl.takeover import Inheritance
 
 
 def serve(
@@ -30,150 +16,10 @@ def serve(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
 ) -> None:
     """Keep the instances running and serve the API until Ctrl-C."""
-    import uvloop
-
-    from llamactl.takeover import Inheritance
+    from llamactl.cli.process import run
 
     server = {k: v for k, v in (("host", host), ("port", port)) if v is not None}
     flags: dict[str, Any] = {"server": server} if server else {}
     if data_dir is not None:
         flags["data_dir"] = str(data_dir)
-    inherited = Inheritance.of_environment()
-    try:
-
-        def read() -> Loaded:
-            return load(os.environ, path=config, flags=flags)
-
-        loaded = read()
-        level = "debug" if verbose else loaded.settings.log.level
-        configure(json=loaded.settings.log.format == "json", level=level)
-        if inherited is None:
-            listener = _listen(loaded.settings.server.host, loaded.settings.server.port)
-        else:
-            listener = inherited.listener
-        uvloop.run(_run(loaded, read, listener, inherited))
-    except LlamactlError as exc:
-        if inherited is not None:
-            inherited.failed(exc.message)
-        typer.echo(f"llamactl cannot start: {exc.message}", err=True)
-        raise typer.Exit(1) from exc
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Bind first: a busy port must end us before anything is started."""
-    try:
-        family, kind, proto, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, proto)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(2048)
-    except OSError as exc:
-        raise LlamactlError(
-            f"cannot listen on {host}:{port}: {exc.strerror or exc}; "
-            "stop what uses it, or choose another with --port"
-        ) from exc
-    return listener
-
-
-def _raise_file_limit() -> int:
-    """Use as many files as we may; engines get the former soft limit, which is returned."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return soft
-
-
-async def _run(
-    loaded: Loaded,
-    read: Callable[[], Loaded],
-    listener: socket.socket,
-    inherited: Inheritance | None,
-) -> None:
-    from llamactl.app import Application
-
-    port = listener.getsockname()[1]
-    server_settings = loaded.settings.server.model_copy(update={"port": port})
-    settings = loaded.settings.model_copy(update={"server": server_settings})
-
-    def reread() -> Settings:
-        new = read().settings
-        if new.server.port != loaded.settings.server.port:
-            return new
-        return new.model_copy(update={"server": new.server.model_copy(update={"port": port})})
-
-    app = Application(
-        settings, os.environ, reread, _raise_file_limit(), takes_over=inherited is not None
-    )
-    told = _hear_signals(app)
-    if inherited is None:
-        await app.start()
-        await app.front.listen(listener)
-    else:
-        await app.take_over(inherited)
-    _announce(app, loaded, port)
-    notify("READY=1", f"MAINPID={os.getpid()}", "STATUS=serving")
-    await _first(told.wait(), app.upgrade.replaced.wait())
-    if app.upgrade.replaced.is_set():
-        await _first(told.wait(), app.relay_to_the_end())
-        return
-    keep = told.by == signal.SIGTERM and app.settings.instances.on_exit == "keep"
-    notify("STOPPING=1")
-    running, what = app.leases.total(), "leaving, instances go on" if keep else "stopping"
-    typer.echo(f"{what} ({running} requests running; Ctrl-C again ends them)", err=True)
-    await app.stop(keep=keep)
-
-
-def _announce(app: Application, loaded: Loaded, port: int) -> None:
-    settings = app.settings
-    for warning in loaded.warnings:
-        typer.echo(f"warning: {warning}", err=True)
-    try:
-        app.data_dir.say_where(f"http://{settings.server.host}:{port}")
-    except OSError as exc:  # a full disk, say: commands don't find us, requests do
-        typer.echo(f"warning: cannot write {settings.data}/server.json: {exc.strerror}", err=True)
-    typer.echo(f"llamactl serves on http://{settings.server.host}:{port}")
-    typer.echo(f"  engine    {app.engine_label}")
-    typer.echo(f"  settings  {loaded.source or 'defaults'}")
-    typer.echo(f"  data      {settings.data}")
-    if not settings.auth.management_keys:
-        typer.echo(f"  key file  {app.data_dir.key_file}")
-    if settings.swagger:
-        typer.echo(f"  API docs  http://{settings.server.host}:{port}/swagger/")
-
-
-class _Told(asyncio.Event):
-    by: int = 0  # the first signal
-
-
-def _hear_signals(app: Application) -> _Told:
-    """Set by the first signal: stop the models, then the server. The second ends all at once."""
-    told = _Told()
-
-    def hear(number: int) -> None:
-        if told.is_set():
-            app.front.cut()
-            ends_them = number == signal.SIGINT or app.settings.instances.on_exit == "stop"
-            if ends_them and not app.upgrade.replaced.is_set():
-                app.kill()
-        told.by = told.by or number
-        told.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, hear, number)
-    loop.add_signal_handler(signal.SIGHUP, app.soon, app.reload.run)
-    loop.add_signal_handler(signal.SIGUSR2, app.soon, app.upgrade_now)
-    return told
-
-
-async def _first(*waits: Coroutine[object, object, object]) -> None:
-    """Return when one of them is over; the others are cancelled."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in rest:
-        task.cancel()
-    await asyncio.gather(*rest, return_exceptions=True)
-    for task in done:
-        task.result()
+    run(config, flags, verbose=verbose)

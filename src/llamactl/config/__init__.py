@@ -4,14 +4,17 @@ from llamactl.config.changes import SettingsChange, compare
 from llamactl.config.declarations import read_declarations
 from llamactl.config.load import Loaded, load
 from llamactl.config.settings import BackendSettings, InstanceLogging, Settings
+from llamactl.config.sources import Setting, in_force
 
 __all__ = [
     "BackendSettings",
     "InstanceLogging",
     "Loaded",
+    "Setting",
     "Settings",
     "SettingsChange",
     "compare",
+    "in_force",
     "load",
     "read_declarations",
 ]

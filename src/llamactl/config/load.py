@@ -6,8 +6,8 @@ Precedence: defaults < `.env` < YAML file < `LLAMACTL_*` variables < flags.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from llamactl.config.settings import Settings
+from llamactl.config.sources import leaves
 from llamactl.config.variables import VARIABLES
 from llamactl.core.errors import InvalidConfig
 
@@ -38,6 +39,7 @@ class Loaded:
     settings: Settings
     source: Path | None
     warnings: tuple[str, ...]
+    sources: Mapping[tuple[str, ...], str] = field(default_factory=dict)  # of what was given
 
 
 def load(
@@ -56,14 +58,27 @@ def load(
     warnings = _drop_retired(tree)
     # .env stands below the file, real variables above it
     low = {k: v for k, v in dotenv.items() if k not in environ}
-    merged = _merge(
-        _merge(_merge(_from_variables(low), tree), _from_variables(environ)), flags or {}
-    )
+    layers = [_from_variables(low), tree, _from_variables(environ), flags or {}]
+    merged: Mapping[str, Any] = {}
+    for layer in layers:
+        merged = _merge(merged, layer)
     try:
         settings = Settings.model_validate(merged)
     except ValidationError as exc:
         raise InvalidConfig(_describe(exc, source, lines)) from exc
-    return Loaded(settings, source, tuple(warnings))
+    return Loaded(settings, source, tuple(warnings), _sources(layers, str(source), low, environ))
+
+
+def _sources(
+    layers: Sequence[Mapping[str, Any]], file: str, low: Mapping[str, str], env: Mapping[str, str]
+) -> dict[tuple[str, ...], str]:
+    names = {path: name for name, (path, _) in VARIABLES.items() if name in {**low, **env}}
+    found: dict[tuple[str, ...], str] = {}
+    for layer, word in zip(layers, (".env", file, "variable", "flag"), strict=True):
+        for path, _ in leaves(layer):
+            of_variable = word in (".env", "variable")
+            found[path] = f"{word} {names[path]}" if of_variable and path in names else word
+    return found
 
 
 def _find(env: Mapping[str, str], path: Path | None, here: Path) -> Path | None:

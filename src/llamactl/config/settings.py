@@ -5,6 +5,7 @@ The keys that the Go llamactl has are named as there, so its files load unchange
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -162,6 +163,12 @@ class InstancesSettings(_Section):
         )
 
 
+class ModelsSettings(_Section):
+    cache_dir: Path | None = None  # the hub's cache; else as HF_HUB_CACHE and HF_HOME say
+    folders: tuple[Path, ...] = ()  # of .gguf files
+    max_downloads: int = Field(2, ge=1)  # at the same time
+
+
 class DatabaseSettings(_Section):
     path: Path | None = None
     url: str = ""
@@ -174,6 +181,7 @@ class AuthSettings(_Section):
     require_inference_auth: bool = True
     require_management_auth: bool = True
     management_keys: Words = ()
+    session_hours: float = Field(168, gt=0)  # that a browser stays signed in
 
 
 class LogSettings(_Section):
@@ -192,6 +200,7 @@ class Settings(_Section):
     backends: Backends = Backends()
     data_dir: Path = Path("~/.local/share/llamactl")
     instances: InstancesSettings = InstancesSettings()
+    models: ModelsSettings = ModelsSettings()
     database: DatabaseSettings = DatabaseSettings()
     auth: AuthSettings = AuthSettings()
     log: LogSettings = LogSettings()
@@ -228,6 +237,16 @@ class Settings(_Section):
     def logs(self) -> Path:
         given = self.instances.logs_dir
         return self.data / given.expanduser() if given else self.data / "logs"
+
+    def model_cache(self, environ: Mapping[str, str]) -> Path:
+        """As huggingface_hub finds it: its environment variables are in its documentation."""
+        if self.models.cache_dir is not None:
+            return self.models.cache_dir.expanduser()
+        if hub := environ.get("HF_HUB_CACHE"):
+            return Path(hub).expanduser()
+        caches = environ.get("XDG_CACHE_HOME") or "~/.cache"
+        home = environ.get("HF_HOME") or f"{caches}/huggingface"
+        return Path(home).expanduser() / "hub"
 
     @property
     def database_url(self) -> str:

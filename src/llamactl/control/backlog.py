@@ -20,8 +20,10 @@ class Backlog:
     """Whoever hands a row in goes on at once, so a store that is away holds up no instance."""
 
     def __init__(self) -> None:
-        self._rows: deque[Write] = deque(maxlen=_MOST)
+        self._rows: deque[Write] = deque()
+        self._lost = 0
         self._writing: asyncio.Task[None] | None = None
+        self._closes = asyncio.Event()
 
     def __repr__(self) -> str:
         return f"<Backlog {len(self._rows)} rows>"
@@ -38,35 +40,45 @@ class Backlog:
                 log.warning("rows_are_kept", reason=exc.message)
             else:
                 return
-        self._rows.append(row)
+        self._keep(row)
         if self._writing is None:
             self._writing = asyncio.create_task(self._write())
 
+    def _keep(self, row: Write) -> None:
+        self._rows.append(row)
+        if len(self._rows) > _MOST:
+            self._rows.popleft()
+            self._lost += 1
+            if self._lost == 1:
+                log.warning("rows_are_lost", kept=_MOST)
+
     async def _write(self) -> None:
-        try:
-            while self._rows:
-                row = self._rows[0]
-                try:
-                    await row()
-                except LlamactlError:
-                    await asyncio.sleep(_AGAIN_S)
-                else:
-                    if self._rows and self._rows[0] is row:  # else it went as the oldest
-                        self._rows.popleft()
-            log.info("rows_are_written")
-        finally:
-            self._writing = None
+        while self._rows:
+            row, last_try = self._rows[0], self._closes.is_set()
+            try:
+                await row()
+            except LlamactlError as exc:
+                if last_try:
+                    self._lost += len(self._rows)
+                    log.warning("rows_are_lost", rows=self._lost, reason=exc.message)
+                    self._rows.clear()
+                    break
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._closes.wait(), _AGAIN_S)
+            else:
+                if self._rows and self._rows[0] is row:  # else it went as the oldest
+                    self._rows.popleft()
+        else:
+            log.info("rows_are_written", lost=self._lost)
+        self._lost = 0
+        self._writing = None
+
+    async def written(self) -> None:
+        """Return when nothing waits."""
+        while self._writing is not None:
+            await asyncio.wait([self._writing])
 
     async def close(self) -> None:
         """Try a last time; what can't be written is lost."""
-        if self._writing is not None:
-            self._writing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._writing
-        while self._rows:
-            try:
-                await self._rows[0]()
-            except LlamactlError as exc:
-                log.warning("event_lost", rows=len(self._rows), reason=exc.message)
-                return
-            self._rows.popleft()
+        self._closes.set()
+        await self.written()

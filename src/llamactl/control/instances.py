@@ -31,23 +31,23 @@ from llamactl.core.errors import (
 from llamactl.core.events import InstanceEvent
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance, InstanceOptions, check_name
-from llamactl.core.interfaces import InstanceStore, Machine, MemoryBook, Runner
+from llamactl.core.interfaces import Machine, MemoryBook
 from llamactl.core.lifecycle import (
+    RESTING,
     Desired,
-    HaltRequested,
     Lifecycle,
     RestartRequested,
     StartRequested,
     State,
     StopRequested,
 )
+from llamactl.core.stores import InstanceStore
 from llamactl.observe import logger
 from llamactl.policy.breaker import CLOSED
 from llamactl.policy.definition import merge, read_patch
 
 _TYPES = frozenset(BACKENDS)
 _SETTLED = (State.READY, State.STOPPED, State.FAILED)
-_RESTING = (State.STOPPED, State.FAILED)
 T = TypeVar("T")
 Change = Callable[[InstanceOptions], InstanceOptions]
 log = logger("control")
@@ -74,7 +74,6 @@ class Instances:
         self._story = story
         self.settings = settings
         self._tasks: set[asyncio.Task[object]] = set()
-        self._paused: list[Runner] = []
         self._going: set[Member] = set()  # they are being deleted
 
     def all(self) -> list[Member]:
@@ -118,10 +117,17 @@ class Instances:
         self._machine.check(instance)
         return await self._new(instance, start=False, wait=False, evict=False)
 
+    def check(self, options: InstanceOptions) -> None:
+        """By themselves: not against other instances. Raises LlamactlError."""
+        self._machine.check_options(options)
+
     async def _new(self, instance: Instance, *, start: bool, wait: bool, evict: bool) -> Member:
         name, limit = instance.name, self.settings.instances.max_instances
-        if not self._registry.reserve(name):
-            raise NameTaken(f"an instance named {name!r} exists already; choose another name")
+        if not self._registry.reserve(name, instance.options.aliases):
+            raise NameTaken(
+                f"an instance named {name!r}, or with one of its aliases, exists already; "
+                "choose another name"
+            )
         if 0 <= limit < len(self._registry):
             self._registry.free(name)
             raise InstanceLimit(f"cannot create {name}: max_instances is {limit}; delete one first")
@@ -174,7 +180,7 @@ class Instances:
         if wait:  # or until somebody called it off
             await self._shielded(
                 member.unit.runner.wait(
-                    lambda now: now.state in _RESTING or now.desired is Desired.RUNNING
+                    lambda now: now.state in RESTING or now.desired is Desired.RUNNING
                 )
             )
         return member
@@ -243,7 +249,7 @@ class Instances:
         async with member.changing:  # one after the other, or one of two changes is lost
             restart = await self._redefine(member, change)
         now = member.unit.runner.now  # what is off, or about to be, counts from its next start
-        if restart and now.state not in _RESTING and now.desired is Desired.RUNNING:
+        if restart and now.state not in RESTING and now.desired is Desired.RUNNING:
             await self.restart_stale(member, "its options changed")
             if wait:
                 await self._started(member)
@@ -253,9 +259,15 @@ class Instances:
         changed = replace(member.instance, options=change(member.instance.options))
         self._machine.check(changed)
         need = await self._memory.need(changed)
-        if member.unit.runner.now.state not in (*_RESTING, State.BACKOFF):
+        if member.unit.runner.now.state not in (*RESTING, State.BACKOFF):
             self._scheduler.check_change(changed, need)
-        await self._store.replace(changed)
+        if not self._registry.claim(changed.name, changed.options.aliases):
+            raise NameTaken(f"an alias of {changed.name} is the name or alias of another instance")
+        try:
+            await self._store.replace(changed)
+        except BaseException:
+            self._registry.claim(changed.name, member.instance.options.aliases)
+            raise
         member.instance, member.need, member.breaker = changed, need, CLOSED
         restart = member.unit.redefine(changed)
         self._registry.refresh(member)
@@ -265,13 +277,13 @@ class Instances:
     async def delete(self, name: str, *, force: bool, source: str = "") -> None:
         """Drain, stop, forget. From the first moment on, the instance is not found any more."""
         member = self._of_source(name, source)
-        self._registry.hide(name)
+        self._registry.hide(member.instance.name)  # it may have been named by an alias
         member.deleted = True
         self._scheduler.dismiss(member)
+        self._going.add(member)  # from the moment on in which the registry does not show it
         await self._shielded(self._go(member, force=force))
 
     async def _go(self, member: Member, *, force: bool) -> None:
-        self._going.add(member)
         try:
             await self._delete(member, force=force)
         finally:
@@ -300,50 +312,17 @@ class Instances:
         member.unit.clean()
         self._registry.free(name)
 
-    async def events(self, name: str, limit: int) -> Sequence[InstanceEvent]:
-        return await self._story.of(self._registry.get(name).instance.id, limit)
+    async def events(self, name: str, limit: int, before: int | None) -> Sequence[InstanceEvent]:
+        return await self._story.of(self._registry.get(name).instance.id, limit, before)
 
-    async def halt(self) -> None:
-        """Stop every process, as llamactl goes down; what was wanted stays wanted."""
-        self._scheduler.close()
-        self._story.close()
+    def present(self) -> list[Member]:
+        """Also those that are being deleted."""
+        return [*self._registry, *self._going]
 
-        async def one(member: Member) -> None:
-            with suppress(LlamactlError):  # it is being deleted, or its runner is gone
-                await member.unit.runner.ask(HaltRequested("llamactl shuts down"))
-                await member.unit.runner.wait(lambda now: now.state in _RESTING)
-
-        await asyncio.gather(*(one(member) for member in self._registry))
-        for member in self._registry:
-            member.unit.log.close()
+    async def done(self) -> None:
+        """Return when nothing is under way, also of what its caller has left."""
         if self._tasks:
             await asyncio.wait(self._tasks)
-        await asyncio.gather(*(member.unit.runner.close() for member in self._registry))
-        await self._story.end()
-
-    async def pause(self) -> None:
-        """Return with nothing under way and all of it written down, until `resume`."""
-        self._paused = [m.unit.runner for m in (*self._registry, *self._going)]
-        await asyncio.gather(*(runner.pause() for runner in self._paused))
-        await self._story.settle()
-
-    def resume(self) -> None:
-        while self._paused:  # not those that were made since
-            self._paused.pop().resume()
-
-    async def leave(self) -> None:
-        """Let go of every process, as llamactl goes and they stay."""
-        error = ShuttingDown("llamactl was stopped or replaced; what it began goes on, ask again")
-        error.retry_after = 1.0
-        self._scheduler.close()
-        self._story.close()
-        for member in self._registry:
-            member.unit.log.close()
-        members = (*self._registry, *self._going)
-        await asyncio.gather(*(member.unit.runner.close(error) for member in members))
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        await self._story.end()
 
     async def _started(self, member: Member) -> None:
         """Wait for the end of a start. Raises StartFailed."""

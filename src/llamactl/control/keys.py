@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from llamactl.control.registry import Registry
 from llamactl.core.errors import InvalidRequest, KeyNotFound, StoreUnavailable
-from llamactl.core.interfaces import KeyStore
 from llamactl.core.keys import ApiKey, PermissionMode
+from llamactl.core.stores import KeyStore
 from llamactl.observe import logger
 from llamactl.policy.access import KeyRing, digest
 

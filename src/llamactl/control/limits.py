@@ -28,3 +28,8 @@ def _budget(given: int | str, total: int | None, left: float) -> int | None:
     if given == "off" or (given == "auto" and total is None):
         return None
     return int((total or 0) * left) if isinstance(given, str) else given
+
+
+def room_of(limits: Limits) -> int | None:
+    """Bytes that one model may take, of RAM and GPUs together; None where that has no limit."""
+    return None if limits.ram is None else limits.ram + sum(limits.gpus.values())

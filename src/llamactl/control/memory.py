@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import orjson
 
 from llamactl.backends.llama_cpp_memory import estimate
-from llamactl.core.errors import StoreUnavailable
+from llamactl.core.errors import LlamactlError, StoreUnavailable
 from llamactl.core.instance import Instance, OptionValue
-from llamactl.core.interfaces import MemoryStore
 from llamactl.core.memory import NOTHING, Need, Usage, larger_by_key
 from llamactl.core.model import ModelShape
+from llamactl.core.stores import MemoryStore
 from llamactl.observe import logger
 
 # Engine options that change nothing of the memory; whatever else there is may.
@@ -36,6 +36,9 @@ _TOO_SMALL = 1.5  # by how much an estimate is raised that a start showed to be 
 _MOST = 1 << 62  # bytes; what a header makes up has no end
 _GPU = "gpu:"  # before a device's name, in the store
 log = logger("control")
+
+
+Resolve = Callable[[Mapping[str, OptionValue]], Mapping[str, OptionValue]]
 
 
 class ShapeReader(Protocol):
@@ -55,18 +58,23 @@ class Memory:
         engine: Sequence[str],
         budget: int | None,
         devices: Sequence[str],
+        resolve: Resolve = lambda options: options,
     ) -> None:
         """`engine`: its command and arguments in the settings. `budget`: bytes of RAM.
 
-        `devices`: GPUs that engines would use.
+        `devices`: GPUs that engines would use. `resolve`: options with the model's file in them.
         """
-        self.engine = list(engine)
+        self._engine = list(engine)
         self._reader = reader
         self._store = store
         self._budget = budget
         self._devices = devices
+        self._resolve = resolve
         self._measured: dict[str, Usage] = {}
         self._raised: dict[str, Need] = {}  # where a start found too little, until it is measured
+
+    def use(self, *, engine: Sequence[str], budget: int | None) -> None:
+        self._engine, self._budget = list(engine), budget
 
     async def load(self) -> None:
         self._measured = {key: _usage(row) for key, row in (await self._store.load()).items()}
@@ -119,6 +127,7 @@ class Memory:
         options = instance.options.backend_options
         identities, projector, need = [], 0, NOTHING
         try:
+            options = self._resolve(options)
             shapes = {name: self._shape(options, name) for name in ("model", "model_draft")}
             projector = _size(options.get("mmproj"))
             identities = [
@@ -129,12 +138,12 @@ class Memory:
                     model, options, draft=shapes["model_draft"], projector=projector,
                     devices=self._devices or _unknown_devices(options),
                 )  # fmt: skip
-        except (OSError, ValueError) as exc:
+        except (OSError, ValueError, LlamactlError) as exc:
             log.debug("memory_unknown", name=instance.name, reason=str(exc))
         given = {k: v for k, v in sorted(options.items()) if k not in _FREE}
         own = instance.options
         said = [
-            self.engine, identities, projector, given, own.command_override,
+            self._engine, identities, projector, given, own.command_override,
             sorted(own.environment.items()), sorted(need.gpus),
         ]  # fmt: skip
         need = Need(min(need.ram, _MOST), need.shared, need.gpus)

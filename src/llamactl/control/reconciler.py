@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Mapping
 
 from llamactl.backends import BACKENDS
@@ -35,12 +36,16 @@ class Reconciler:
         for name, body in bodies.items():
             try:
                 check_name(name)
-                found[name] = self._options(name, body, known)
+                options = self._options(name, body, known)
+                self._instances.check(options)
+                found[name] = options
             except LlamactlError as exc:
                 faults.append(f"{name[:140]}: {exc.message}")
         doubles = len({name_key(name) for name in found}) < len(found)
         if doubles:
             faults.append("two names differ in nothing but their case")
+        ports = Counter(o.backend_options.get("port") for o in found.values())
+        faults += [f"port {port} is given {n} times" for port, n in ports.items() if port and n > 1]
         if faults:
             raise InvalidRequest("; ".join(faults))
         return found

@@ -7,7 +7,8 @@ and found with it, or without.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from llamactl.control.instances import Instances
 from llamactl.control.registry import Member
@@ -15,8 +16,9 @@ from llamactl.control.scheduler import Scheduler
 from llamactl.control.waiting import BY_HAND
 from llamactl.core.errors import LlamactlError
 from llamactl.core.events import ProcessRecord
-from llamactl.core.interfaces import InstanceStore, Machine, Runner, StoredInstance
+from llamactl.core.interfaces import Machine, Runner
 from llamactl.core.lifecycle import (
+    RESTING,
     Command,
     Desired,
     NodeFound,
@@ -26,31 +28,49 @@ from llamactl.core.lifecycle import (
     StartRequested,
     State,
 )
+from llamactl.core.stores import InstanceStore, StoredInstance
 from llamactl.observe import logger
 
-_RESTING = (State.STOPPED, State.FAILED)
-_WITHOUT_PROCESS = (*_RESTING, State.BACKOFF)
+_WITHOUT_PROCESS = (*RESTING, State.BACKOFF)
 _LOST = "llamactl starts; what runs has yet to be found"
 log = logger("control")
 
 
-async def load(
-    instances: Instances, store: InstanceStore, machine: Machine, *, vouched: bool = False
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the store says of the time before us."""
+
+    rows: Sequence[StoredInstance]
+    records: Mapping[str, ProcessRecord]  # by instance id
+
+
+async def read(store: InstanceStore) -> Known:
+    """Raises StoreUnavailable."""
+    rows, records = await store.load(), await store.processes()
+    return Known(rows, {record.instance_id: record for record in records})
+
+
+async def take_in(
+    known: Known,
+    instances: Instances,
+    store: InstanceStore,
+    machine: Machine,
+    *,
+    vouched: bool = False,
 ) -> list[Member]:
     """Take the stored instances in, with the processes that are provably theirs.
 
     `vouched`: the former llamactl lives and hands them over.
     """
-    records = {record.instance_id: record for record in await store.processes()}
     members = []
-    for row in await store.load():
+    for row in known.rows:
         member = await instances.adopt(row.instance, row.lifecycle, row.last_exit)
         members.append(member)
-        record = records.get(row.instance.id)
-        known = record if record is not None and _belongs(record, row) else None
-        if record is not None and known is None:
+        record = known.records.get(row.instance.id)
+        theirs = record if record is not None and _belongs(record, row) else None
+        if record is not None and theirs is None:
             await _end(record, machine)
-        found = await _recover(member, known, vouched=vouched)
+        found = await _recover(member, theirs, vouched=vouched)
         if record is not None and not found:
             try:
                 await store.forget_process(row.instance.id)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from llamactl.core.errors import InstanceNotFound
+from llamactl.core.filters import Filters
 from llamactl.core.instance import Instance, name_key
 from llamactl.core.interfaces import Unit
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.core.memory import NOTHING, Need, larger
 from llamactl.core.routes import Route, RouteTable
 from llamactl.policy.breaker import CLOSED, Breaker
+from llamactl.policy.filters import filters_of
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +35,10 @@ class Member:
     expected: int = 0  # requests that will hold it as soon as it is ready
     deleted: bool = False  # somebody is about it
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)  # its definition
+
+    @property
+    def filters(self) -> Filters | None:
+        return filters_of(self.instance.options)
 
     @property
     def not_before(self) -> float:
@@ -68,6 +74,7 @@ class Registry:
         self._publish = publish
         self._members: dict[str, Member] = {}
         self._names: set[str] = set()  # taken, those being made or deleted included
+        self._aliases: dict[str, str] = {}  # taken, with the key of whose they are
         self._table = RouteTable()
 
     def __len__(self) -> int:
@@ -76,19 +83,30 @@ class Registry:
     def __iter__(self) -> Iterator[Member]:
         return iter(sorted(self._members.values(), key=lambda m: name_key(m.instance.name)))
 
-    def reserve(self, name: str) -> bool:
-        """Take a name; False if it is taken."""
+    def reserve(self, name: str, aliases: Iterable[str] = ()) -> bool:
+        """Take a name and its aliases; False if one of them is taken."""
         key = name_key(name)
-        if key in self._names:
+        if key in self._names or key in self._aliases or not self.claim(name, aliases):
             return False
         self._names.add(key)
         return True
 
+    def claim(self, name: str, aliases: Iterable[str]) -> bool:
+        """Take these aliases in place of those that it has; False if one is another's."""
+        own, keys = name_key(name), {name_key(alias) for alias in aliases}
+        if any((k in self._names and k != own) or self._aliases.get(k, own) != own for k in keys):
+            return False
+        kept = {k: owner for k, owner in self._aliases.items() if owner != own}
+        self._aliases = {**kept, **dict.fromkeys(keys, own)}
+        return True
+
     def free(self, name: str) -> None:
         self._names.discard(name_key(name))
+        self.claim(name, ())
 
     def add(self, member: Member) -> None:
         self._names.add(name_key(member.instance.name))
+        self.claim(member.instance.name, member.instance.options.aliases)
         self._members[name_key(member.instance.name)] = member
         self.refresh(member)
 
@@ -99,8 +117,9 @@ class Registry:
         self._publish(self._table)
 
     def get(self, name: str) -> Member:
-        """Raises InstanceNotFound."""
-        member = self._members.get(name_key(name))
+        """By name or alias. Raises InstanceNotFound."""
+        key = name_key(name)
+        member = self._members.get(key) or self._members.get(self._aliases.get(key, ""))
         if member is None:
             raise InstanceNotFound(f"there is no instance named {name[:140]!r}")
         return member
@@ -116,6 +135,9 @@ class Registry:
             instance.created,
             instance.options.backend_type,
             member.unit.ready,
+            tuple(instance.options.aliases),
+            member.filters,
+            sees_images=bool(instance.options.backend_options.get("mmproj")),
         )
         self._table = self._table.with_route(route)
         self._publish(self._table)

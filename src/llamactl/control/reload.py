@@ -56,6 +56,7 @@ class Reload:
         self._instances = instances
         self._reconciler = reconciler
         self._one_at_a_time = asyncio.Lock()
+        self._declared = asyncio.Event()
 
     async def plan(self) -> ReloadPlan:
         """What `run` would do. Raises InvalidConfig."""
@@ -63,12 +64,14 @@ class Reload:
         return self._planned(change, changes)
 
     async def run(self) -> ReloadPlan:
-        """Raises InvalidConfig with nothing changed."""
+        """Waits for the end of a start. Raises InvalidConfig with nothing changed."""
+        await self._declared.wait()
         async with self._one_at_a_time:
             change, changes = await self._read()
             plan = self._planned(change, changes)
             self._settings = change.settings
-            self._use(self._effective(change))
+            if plan.settings:
+                self._use(self._effective(change))
             failed = await self._reconciler.apply(changes, FILES)
             for name in plan.restart:
                 try:
@@ -114,8 +117,9 @@ class Reload:
             changes = await self.declared(self._settings.declarations)
         except InvalidConfig as exc:  # they were right a moment ago
             log.warning("not_declared", reason=exc.message)
-            return
-        await self._reconciler.apply(changes, FILES)
+        else:
+            await self._reconciler.apply(changes, FILES)
+        self._declared.set()
 
     def _effective(self, change: SettingsChange) -> Settings:
         """With the port that was picked."""

@@ -107,6 +107,10 @@ class Scheduler:
             self._withdrawals[ticket.member.instance.id] = loop.call_soon(self._call_off, ticket)
         self.poke()
 
+    @property
+    def limits(self) -> Limits:
+        return self._limits
+
     def use(self, limits: Limits, *, evicts_for_requests: bool) -> None:
         """From now on; who has a place keeps it."""
         self._limits, self._evicts_for_requests = limits, evicts_for_requests

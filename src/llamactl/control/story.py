@@ -11,8 +11,8 @@ from llamactl.control.backlog import Backlog
 from llamactl.control.registry import Member
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport
-from llamactl.core.interfaces import InstanceStore
 from llamactl.core.lifecycle import Lifecycle
+from llamactl.core.stores import InstanceStore
 
 _BATCH = 500  # rows read at once for somebody who comes back
 _BEHIND = 2000  # rows that a follower may lag; then it is cut off, and comes back
@@ -77,8 +77,10 @@ class Story:
 
         await self._backlog.write(write)
 
-    async def of(self, instance_id: str, limit: int) -> Sequence[InstanceEvent]:
-        return await self._store.events(instance_id, limit)
+    async def of(
+        self, instance_id: str | None, limit: int, before: int | None = None
+    ) -> Sequence[InstanceEvent]:
+        return await self._store.events(instance_id, limit, before)
 
     async def follow(self, after: int | None) -> AsyncIterator[InstanceEvent]:
         """What happens from now on, or all that is kept since the row `after`.
@@ -112,6 +114,11 @@ class Story:
         """Return when all that was noted is written."""
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    async def written(self) -> None:
+        """Return when all that was noted is in the store, also what waits for it."""
+        await self.settle()
+        await self._backlog.written()
 
     async def end(self) -> None:
         """Write what waits for the store, a last time."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from llamactl.core.errors import InvalidRequest
 
@@ -61,6 +61,14 @@ class InstanceOptions:
     priority: int = 0  # those with a lower one are evicted first
     command_override: str = ""
     die_with_parent: bool = False  # ends with llamactl, instead of being adopted by the next one
+    aliases: Sequence[str] = ()  # other names of it, for requests
+    default_params: Mapping[str, Any] = field(default_factory=dict)  # of requests that say nothing
+    set_params: Mapping[str, Any] = field(default_factory=dict)  # of requests, whatever they say
+    strip_params: Sequence[str] = ()  # taken out of requests
+
+    def __post_init__(self) -> None:
+        for name in ("aliases", "strip_params"):  # which come as lists from JSON
+            object.__setattr__(self, name, tuple(getattr(self, name)))
 
 
 @dataclass(frozen=True, slots=True)

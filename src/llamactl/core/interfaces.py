@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from llamactl.core.errors import LlamactlError
-from llamactl.core.events import InstanceEvent, ProcessRecord
+from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport
-from llamactl.core.instance import Instance
-from llamactl.core.keys import ApiKey, Caller
+from llamactl.core.instance import Instance, InstanceOptions
+from llamactl.core.keys import Caller
 from llamactl.core.lifecycle import Event, Lifecycle, State
 from llamactl.core.memory import Need, Usage
 from llamactl.core.routes import ReadyInstance
@@ -143,6 +143,19 @@ class Unit(Protocol):
         """Use this definition from the next start on; True if the command would change."""
         ...
 
+    def would_restart(self, instance: Instance) -> bool:
+        """Would the command change with this definition?"""
+        ...
+
+    def use_settings(self) -> None:
+        """Heed limits that were changed, also for what has begun."""
+        ...
+
+    @property
+    def idle_left(self) -> float | None:
+        """Seconds until it is stopped as idle, if nobody asks for it; None: not by itself."""
+        ...
+
     @property
     def vouched(self) -> bool:
         """Was its process handed over by one who lives, and was it in service?"""
@@ -181,19 +194,29 @@ class LogFile(Protocol):
         """Let those who follow it go."""
         ...
 
-    def stream(
-        self, lines: int | None, *, since: float = 0.0, search: str = ""
-    ) -> AsyncIterator[bytes]:
-        """The last lines, or all, in chunks of bounded size.
+    async def span(
+        self, lines: int | None, *, since: float = 0.0, before: int | None = None
+    ) -> tuple[int, int]:
+        """Offsets of the last lines, or all, that end before this one, or as they stand now.
 
-        `since`: Unix seconds, to within a second or so. `search`: only lines with this text.
+        Offsets count from the log's first byte for ever. `since`: Unix seconds, to within a
+        second or so.
+        """
+        ...
+
+    def stream(
+        self, start: int, end: int, *, search: str = "", lines: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """What is between two offsets, in chunks of bounded size.
+
+        `search`: only lines with this text, the last `lines` of them.
         """
         ...
 
     def follow(
-        self, lines: int | None, *, since: float = 0.0, search: str = ""
+        self, start: int, *, search: str = "", lines: int | None = None
     ) -> AsyncIterator[bytes]:
-        """As stream, then what is added, until the caller leaves."""
+        """From an offset on, then what is added, until the caller leaves."""
         ...
 
 
@@ -209,7 +232,21 @@ class Machine(Protocol):
     ) -> Unit: ...
 
     def check(self, instance: Instance) -> None:
-        """Raise InvalidOption where the instance could not be turned into a command."""
+        """Raise InvalidOption where the instance could not be turned into a command.
+
+        Conflict where its port is another's.
+        """
+        ...
+
+    def check_options(self, options: InstanceOptions) -> None:
+        """The same, without regard to other instances."""
+        ...
+
+    async def command_of(self, instance: Instance) -> Sequence[str]:
+        """What would serve it, secrets masked; of a port that is not given, a 0 stands there.
+
+        Raises EngineMissing, ModelNotFound.
+        """
         ...
 
     def end_ours(self, records: Sequence[ProcessRecord]) -> Awaitable[Sequence[ProcessRecord]]:
@@ -240,7 +277,10 @@ class EngineProbe(Protocol):
     """Asks the configured engine about itself."""
 
     async def ask(self, flag: str) -> str:
-        """Output of the engine called with one flag; cached. Raises EngineMissing."""
+        """Output of the engine called with one flag; kept until the engine is another.
+
+        Raises EngineMissing.
+        """
         ...
 
 
@@ -256,68 +296,3 @@ class MemoryBook(Protocol):
     async def fell_short(self, instance: Instance, free: Need) -> None:
         """It found too little memory where this much was thought to be left."""
         ...
-
-
-class MemoryStore(Protocol):
-    """What was measured, by a key that says of what."""
-
-    async def load(self) -> Mapping[str, Mapping[str, int]]: ...
-
-    async def save(self, key: str, measured: Mapping[str, int]) -> None: ...
-
-
-class StoredInstance(Protocol):
-    @property
-    def instance(self) -> Instance: ...
-
-    @property
-    def lifecycle(self) -> Lifecycle: ...
-
-    @property
-    def last_exit(self) -> ExitReport | None: ...
-
-
-class InstanceStore(Protocol):
-    async def load(self) -> Sequence[StoredInstance]: ...
-
-    async def add(self, instance: Instance) -> None: ...
-
-    async def replace(self, instance: Instance) -> None: ...
-
-    async def remove(self, instance_id: str) -> None: ...
-
-    async def record(
-        self, event: InstanceEvent, now: Lifecycle, last_exit: ExitReport | None
-    ) -> int:
-        """Write a transition down, and the state it led to; returns the row's id."""
-        ...
-
-    async def add_event(self, event: InstanceEvent) -> int: ...
-
-    async def events(self, instance_id: str, limit: int) -> Sequence[InstanceEvent]:
-        """The newest of an instance, oldest first."""
-        ...
-
-    async def newest_event(self) -> int:
-        """The id of the newest row; 0 if there is none."""
-        ...
-
-    async def events_after(self, event_id: int, limit: int) -> Sequence[InstanceEvent]:
-        """The first rows of all instances after this one."""
-        ...
-
-    async def enter_process(self, record: ProcessRecord) -> None: ...
-
-    async def processes(self) -> Sequence[ProcessRecord]: ...
-
-    async def forget_process(self, instance_id: str) -> None: ...
-
-
-class KeyStore(Protocol):
-    async def load(self) -> Sequence[ApiKey]: ...
-
-    async def add(self, key: ApiKey) -> None: ...
-
-    async def remove(self, key_id: str) -> None: ...
-
-    async def touch(self, last_used: dict[str, int]) -> None: ...

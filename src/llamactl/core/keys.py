@@ -27,6 +27,16 @@ class ApiKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """A browser that somebody signed in with a key. It ends with that key."""
+
+    digest: bytes  # SHA-256 of the cookie's value
+    key_id: str  # "" for a management key
+    key_digest: bytes
+    expires_at: int  # Unix seconds
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks. `key` is None for a management key, and where no key is asked for."""
 

@@ -27,6 +27,9 @@ class State(StrEnum):
     LOST = "lost"  # out of touch with its process; the truth is unknown
 
 
+RESTING = (State.STOPPED, State.FAILED)  # nothing runs, and nothing will by itself
+
+
 class Desired(StrEnum):
     """What people asked for. STOPPED is off until asked: a request may start it again."""
 

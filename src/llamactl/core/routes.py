@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from llamactl.core.filters import Filters
 from llamactl.core.instance import name_key
 
 
@@ -31,18 +32,34 @@ class Route:
     created: int  # Unix seconds
     backend: str
     ready: ReadyInstance | None
+    aliases: tuple[str, ...] = ()
+    filters: Filters | None = None
+    sees_images: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RouteTable:
-    routes: Mapping[str, Route] = field(default_factory=dict)  # by name_key
+    routes: Mapping[str, Route] = field(default_factory=dict)  # by name_key, and of each alias
 
     def get(self, name: str) -> Route | None:
         return self.routes.get(name.lower())  # name_key, without a call
 
+    def all(self) -> list[Route]:
+        """Each once, by name."""
+        return sorted((r for k, r in self.routes.items() if name_key(r.name) == k), key=_by_name)
+
     def with_route(self, route: Route) -> RouteTable:
-        return RouteTable({**self.routes, name_key(route.name): route})
+        before = self.routes.get(name_key(route.name))
+        kept = (
+            self if before is None or before.aliases == route.aliases else self.without(route.name)
+        )
+        keys = [name_key(name) for name in (route.name, *route.aliases)]
+        return RouteTable({**kept.routes, **dict.fromkeys(keys, route)})
 
     def without(self, name: str) -> RouteTable:
         gone = name_key(name)
-        return RouteTable({k: v for k, v in self.routes.items() if k != gone})
+        return RouteTable({k: r for k, r in self.routes.items() if name_key(r.name) != gone})
+
+
+def _by_name(route: Route) -> str:
+    return name_key(route.name)

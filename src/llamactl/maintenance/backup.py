@@ -60,6 +60,7 @@ def check(file: Path) -> str:
         with read_only(file) as store:
             said = store.execute("PRAGMA quick_check(1)").fetchone()[0]
             version = str(store.execute("SELECT version_num FROM alembic_version").fetchone()[0])
+            store.execute("SELECT id FROM instances LIMIT 1")
     except (sqlite3.Error, TypeError) as exc:
         raise StoreUnavailable(f"{file} is no store of llamactl: {exc}") from exc
     if said != "ok":

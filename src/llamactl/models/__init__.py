@@ -1,5 +1,19 @@
-"""Model files: what their headers say."""
+"""Model files: what their headers say, which there are, and how others come."""
 
+from llamactl.models.catalog import Catalog, LocalModel
+from llamactl.models.downloads import Downloads
 from llamactl.models.gguf import GgufReader, UnreadableModel, read_gguf
+from llamactl.models.hub import Hub
+from llamactl.models.inspection import Inspection, inspect
 
-__all__ = ["GgufReader", "UnreadableModel", "read_gguf"]
+__all__ = [
+    "Catalog",
+    "Downloads",
+    "GgufReader",
+    "Hub",
+    "Inspection",
+    "LocalModel",
+    "UnreadableModel",
+    "inspect",
+    "read_gguf",
+]

@@ -16,7 +16,7 @@ from llamactl.models.header import Header, Length, Parser, TooShort
 _MOST_LAYERS = 1 << 12
 _MOST_NUMBER = 1 << 32  # of tokens, heads and the like
 _FIRST_READ = 1 << 22  # bytes; most headers are shorter
-_MOST_HEADER = 1 << 28
+_MOST_HEADER = 1 << 24  # four times the largest that is known
 
 
 class UnreadableModel(ValueError):
@@ -49,6 +49,12 @@ class GgufReader:
 
 def read_gguf(path: Path) -> ModelShape:
     """The shape of a model, of all its parts if it is split. Raises UnreadableModel."""
+    header, files = read_header(path)
+    return shape_of(header, files)
+
+
+def read_header(path: Path) -> tuple[Header, tuple[ModelFile, ...]]:
+    """Of all parts together, if it is split. Raises UnreadableModel."""
     headers, files = [], []
     for part in _parts(path):
         files.append(_identify(part))
@@ -56,24 +62,26 @@ def read_gguf(path: Path) -> ModelShape:
             headers.append(_read_header(part, files[-1].size))
         except (OSError, ValueError) as exc:
             raise UnreadableModel(f"{part.name} is not a GGUF that can be read: {exc}") from exc
-    return _shape(_together(headers), tuple(files))
+    return _together(headers), tuple(files)
 
 
 def _read_header(path: Path, size: int) -> Header:
     """Not by mmap, which would end us if the file were cut while we read."""
-    reads = _FIRST_READ
-    with path.open("rb") as file:
-        data = file.read(reads)
+    data, wanted = bytearray(), _FIRST_READ
+    with path.open("rb", buffering=0) as file:
         while True:
+            while len(data) < wanted and (chunk := file.read(wanted - len(data))):
+                data += chunk
             try:
                 return Parser(data, size).read()
             except OverflowError as exc:
                 raise ValueError("a value is longer than the file") from exc
             except (TooShort, struct.error) as exc:
-                if len(data) < reads or reads >= _MOST_HEADER:
+                if len(data) < wanted:
                     raise ValueError("it ends within its header") from exc
-            data += file.read(reads * 3)
-            reads *= 4
+                if wanted >= _MOST_HEADER:
+                    raise ValueError(f"its header is longer than {_MOST_HEADER >> 20} MiB") from exc
+            wanted *= 2
 
 
 def _together(headers: list[Header]) -> Header:
@@ -84,6 +92,9 @@ def _together(headers: list[Header]) -> Header:
             whole.layers[layer] = whole.layers.get(layer, 0) + size
         whole.others += part.others
         whole.embedding += part.embedding
+        whole.weights += part.weights
+        for kind, size in part.kinds.items():
+            whole.kinds[kind] = whole.kinds.get(kind, 0) + size
     return whole
 
 
@@ -104,7 +115,8 @@ def _identify(path: Path) -> ModelFile:
     return ModelFile(f"{at.st_dev}:{at.st_ino}:{at.st_size}:{at.st_mtime_ns}", at.st_size)
 
 
-def _shape(header: Header, files: tuple[ModelFile, ...]) -> ModelShape:
+def shape_of(header: Header, files: tuple[ModelFile, ...]) -> ModelShape:
+    """Raises UnreadableModel for what is not believed."""
     values = header.values
     architecture = str(values.get("general.architecture", ""))
 

@@ -17,7 +17,8 @@ _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
 _MOST_KEYS = 1 << 16
 _MOST_TENSORS = 1 << 17
-_MOST_ITEMS = 1 << 23  # of all arrays together
+_MOST_ITEMS = 1 << 22  # of all arrays together
+_MOST_TEXTS = 1 << 20  # of those that are strings: tokens and merges, one by one
 _MOST_TEXT = 1 << 16  # bytes of a string that is kept
 _MOST_DIMENSIONS = 4
 _KEPT_ITEMS = 4096  # a longer array is known by its length alone
@@ -51,16 +52,18 @@ class Header:
     layers: dict[int, int] = field(default_factory=dict)  # bytes of weights by layer
     others: int = 0  # bytes of all other weights
     embedding: int = 0  # of those, what is looked up by token and stays in RAM
+    weights: int = 0  # how many numbers the model is made of
+    kinds: dict[int, int] = field(default_factory=dict)  # bytes by the number of the tensors' type
 
 
 class Parser:
-    def __init__(self, data: bytes, size: int) -> None:
+    def __init__(self, data: bytes | bytearray, size: int) -> None:
         """`data`: the file's beginning. `size`: of the whole file."""
         self._data = data
         self._size = size
         self._header = Header()
         self._at = 0
-        self._items = 0
+        self._items = self._texts = 0
 
     def read(self) -> Header:
         if self._data[:4] != _MAGIC:
@@ -101,6 +104,9 @@ class Parser:
         if self._items > _MOST_ITEMS:
             raise ValueError("its arrays have too many items")
         if kind == _STRING:
+            self._texts += count
+            if self._texts > _MOST_TEXTS:
+                raise ValueError("it has too many strings")
             self._skip_texts(count)
             return Length(count)
         scalar = _scalar(kind)  # arrays of arrays are not in use
@@ -112,6 +118,8 @@ class Parser:
 
     def _skip_texts(self, count: int) -> None:
         """The tokens: a hundred thousand and more, so this loop is kept short."""
+        if self._at + 8 * count > len(self._data):  # before a loop that comes to nothing
+            self._go_to(self._at + 8 * count)
         data, at, read = self._data, self._at, _U64.unpack_from
         for _ in range(count):
             at += 8 + read(data, at)[0]
@@ -139,6 +147,8 @@ class Parser:
         size = count // block.items * block.size
         if size > self._size:
             raise ValueError(f"tensor {name[:80]!r} is larger than the file")
+        self._header.weights += count
+        self._header.kinds[kind] = self._header.kinds.get(kind, 0) + size
         layer = _LAYER.match(name)
         if layer is not None:
             number = int(layer.group(1))

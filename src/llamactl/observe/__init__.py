@@ -2,6 +2,7 @@
 
 from llamactl.observe.log import configure, logger
 from llamactl.observe.meters import Meter, Meters
+from llamactl.observe.rates import Rate, Rates
 from llamactl.observe.systemd import notify
 
-__all__ = ["Meter", "Meters", "configure", "logger", "notify"]
+__all__ = ["Meter", "Meters", "Rate", "Rates", "configure", "logger", "notify"]

@@ -24,11 +24,15 @@ class Histogram:
         self.total = 0.0
 
     def __repr__(self) -> str:
-        return f"<Histogram of {sum(self._counts)}>"
+        return f"<Histogram of {self.count}>"
 
     def add(self, seconds: float) -> None:
         self._counts[bisect_left(BUCKETS_S, seconds)] += 1
         self.total += seconds
+
+    @property
+    def count(self) -> int:
+        return sum(self._counts)
 
     def buckets(self) -> list[tuple[str, float]]:
         """Upper bound and how many are not above it, as Prometheus has them."""

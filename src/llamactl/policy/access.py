@@ -10,7 +10,7 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from llamactl.core.errors import Unauthenticated
-from llamactl.core.keys import ApiKey, Caller
+from llamactl.core.keys import ApiKey, Caller, Session
 
 
 def digest(token: str) -> bytes:
@@ -26,6 +26,7 @@ class KeyRing:
     def __init__(self, management: Iterable[str], keys: Iterable[ApiKey] = ()) -> None:
         self._management = {digest(token) for token in management}
         self._keys = {key.id: key for key in keys}
+        self._sessions: dict[bytes, Session] = {}
         self.version = 0
         self.used: dict[str, int] = {}  # key id -> Unix seconds, since somebody last wrote it down
 
@@ -46,12 +47,35 @@ class KeyRing:
     def all(self) -> list[ApiKey]:
         return sorted(self._keys.values(), key=lambda key: (key.created_at, key.id))
 
+    def add_session(self, session: Session) -> None:
+        self._sessions[session.digest] = session
+
+    def remove_session(self, session_digest: bytes) -> Session | None:
+        self.version += 1
+        return self._sessions.pop(session_digest, None)
+
+    def session(self, value: str) -> Session | None:
+        """By the cookie's value."""
+        return self._sessions.get(digest(value))
+
+    def identify_session(self, value: str, now: float) -> Caller | None:
+        """Who signed in with the cookie of this value; None if that, or its key, has ended."""
+        found = self.session(value)
+        if found is None or now >= found.expires_at:
+            return None
+        if not found.key_id:
+            return Caller(management=True) if found.key_digest in self._management else None
+        return self._of_key(found.key_id, found.key_digest, now)
+
     def identify(self, token: str, now: float) -> Caller | None:
         """Who shows this token at `now` (Unix seconds); None if nobody we know."""
         shown = digest(token)
         if shown in self._management:
             return Caller(management=True)
-        key = self._keys.get(token.partition(".")[0])
+        return self._of_key(token.partition(".")[0], shown, now)
+
+    def _of_key(self, key_id: str, shown: bytes, now: float) -> Caller | None:
+        key = self._keys.get(key_id)
         if key is None or not hmac.compare_digest(key.digest, shown):
             return None
         if key.expires_at is not None and now >= key.expires_at:
@@ -59,12 +83,16 @@ class KeyRing:
         return Caller(management=False, key=key)
 
 
-def identify(headers: Mapping[bytes, bytes], ring: KeyRing, now: float) -> Caller:
-    """Who sends these headers (names in lower case). Raises Unauthenticated."""
+def token_of(headers: Mapping[bytes, bytes]) -> bytes:
+    """The key that is shown; b"" if none is."""
     header = headers.get(b"authorization", b"")
     scheme, _, token = header.partition(b" ")
-    if scheme.lower() != b"bearer" or not token:
-        scheme, token = b"", headers.get(b"x-api-key", b"")
+    return token if scheme.lower() == b"bearer" and token else headers.get(b"x-api-key", b"")
+
+
+def identify(headers: Mapping[bytes, bytes], ring: KeyRing, now: float) -> Caller:
+    """Who sends these headers (names in lower case). Raises Unauthenticated."""
+    token = token_of(headers)
     if not token:
         raise Unauthenticated('no API key; send it as "Authorization: Bearer <key>"')
     caller = ring.identify(token.strip().decode("utf-8", "surrogateescape"), now)

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+import orjson
+
 from llamactl.core.errors import InvalidOption, InvalidRequest, NotAvailable
 from llamactl.core.instance import MASK, InstanceOptions, OptionValue
 
@@ -22,6 +24,8 @@ _NOT_BUILT = ("docker_enabled", "preset_ini", "nodes")
 _NAMES = tuple(f.name for f in fields(InstanceOptions))
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _MOST_RANK = 10
+_MOST_TEXTS = 100
+_ALIAS = re.compile(r"[!-~]{1,200}\Z")
 _MAX_VALUE = 1 << 16  # characters; argv has room for more, a sane option has not
 
 
@@ -179,6 +183,45 @@ def _environment(key: str, value: object) -> dict[str, str]:
     return result
 
 
+def _texts(key: str, value: object) -> list[str]:
+    if not isinstance(value, list | tuple) or len(value) > _MOST_TEXTS:
+        raise InvalidRequest(f"{key!r} must be a list of at most {_MOST_TEXTS} strings")
+    return [_text(key, one) for one in value]
+
+
+def _aliases(key: str, value: object) -> list[str]:
+    """Looser than names: clients ask for what they know, such as `gpt-4o` or `org/model:tag`."""
+    names = _texts(key, value)
+    for name in names:
+        if not _ALIAS.match(name):
+            raise InvalidRequest(
+                f"alias {name[:140]!r} is not valid: no spaces, at most 200 characters"
+            )
+    if len({name.lower() for name in names}) < len(names):
+        raise InvalidRequest("two aliases differ in nothing but their case")
+    return names
+
+
+def _params(key: str, value: object) -> dict[str, object]:
+    params = dict(_object(key, value))
+    for name in params:
+        _text(key, name)
+    try:
+        size = len(orjson.dumps(params))
+    except (TypeError, orjson.JSONEncodeError) as exc:
+        raise InvalidRequest(f"{key!r} is not valid: {exc}") from exc
+    if size > _MAX_VALUE:
+        raise InvalidRequest(f"{key!r} is longer than {_MAX_VALUE} bytes of JSON")
+    return params
+
+
+def _stripped(key: str, value: object) -> list[str]:
+    names = _texts(key, value)
+    if "model" in names:
+        raise InvalidRequest("'model' can't be stripped: requests are routed by it")
+    return names
+
+
 _CHECKS: Mapping[str, Callable[[str, object], object]] = {
     "backend_type": _text,
     "auto_restart": _flag,
@@ -192,4 +235,8 @@ _CHECKS: Mapping[str, Callable[[str, object], object]] = {
     "priority": _rank,
     "command_override": _text,
     "die_with_parent": _flag,
+    "aliases": _aliases,
+    "default_params": _params,
+    "set_params": _params,
+    "strip_params": _stripped,
 }

@@ -74,6 +74,10 @@ class Body:
         self._read += len(data)
         return data
 
+    def whole(self) -> bytes:
+        """All that came."""
+        return b"".join([*self.chunks, *iter(self.take, b"")])
+
     def forget(self) -> None:
         """What was kept has been sent, or is not to be."""
         self.chunks.clear()

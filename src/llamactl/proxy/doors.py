@@ -21,6 +21,7 @@ from llamactl.core.errors import (
 from llamactl.core.keys import Caller
 from llamactl.core.routes import Route
 from llamactl.policy.body import model_of_json
+from llamactl.policy.filters import apply
 from llamactl.proxy.body import Body
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.exchange import Exchange
@@ -31,6 +32,8 @@ from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import Request, json_answer
 from llamactl.proxy.search import Search
 
+_CHAT_COMMENTS_S = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class EnginePaths:
@@ -38,6 +41,7 @@ class EnginePaths:
 
     inference: Mapping[str, frozenset[tuple[bytes, str]]]  # by backend: method and path
     by_model: frozenset[str]  # routed by `model` though not below /v1
+    doors: frozenset[str] = frozenset()  # inference by other programs' APIs
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,7 @@ class ModelDoor:
         self._finder = finder_for(head)
         self._is_json = self._finder is JsonModel
         self._most = house.most_upload if is_form(head) else house.most_json
+        self._path = head.path
         self._line = _request_line(head, head.raw_path)
 
     def open(self, down: Downstream, request: Request) -> None:
@@ -101,7 +106,7 @@ class ModelDoor:
             return
         route, may_start = self.pick(model_of_json(request.body))
         body = Body(relay.spool, self._most)
-        body.keep(request.body)
+        body.keep(apply(route.filters, request.body) if route.filters else request.body)
         Exchange(relay, down, request, route, body, line=self._line, may_start=may_start).begin()
 
     def pick(self, model: str) -> tuple[Route, bool]:
@@ -111,11 +116,28 @@ class ModelDoor:
             raise ModelNotFound(
                 f"there is no instance named {model[:140]!r}; GET /v1/models lists all"
             )
-        return route, self._house.may_start(self._caller, self._head, route, self._head.path)
+        return route, self._house.may_start(self._caller, self._head, route, self._path)
 
     def passage(self) -> Passage:
         route, may_start = self.pick(QueryModel(self._head.query).end([]))
         return Passage(route, self._head.raw_path, may_start)
+
+
+class ChatDoor(ModelDoor):
+    """Our own page's chat. Whoever waits there is told how it goes."""
+
+    def __init__(self, house: House, caller: Caller, head: RequestHead) -> None:
+        """Raises MethodNotAllowed."""
+        if head.method != b"POST":
+            raise MethodNotAllowed("the chat answers POST only")
+        super().__init__(house, caller, head)
+        self._path = "/v1/chat/completions"
+        self._line = _request_line(head, self._path.encode())
+
+    def open(self, down: Downstream, request: Request) -> None:
+        request.served_path = self._path
+        request.comment_every = _CHAT_COMMENTS_S
+        super().open(down, request)
 
 
 class InstanceDoor:
@@ -157,7 +179,7 @@ class InstanceDoor:
             raise InstanceNotFound(
                 f"{route.name} is not run by llama.cpp; use /upstream/{route.name}/"
             )
-        if self._kind == b"api":  # the raw proxy, which starts nothing
+        if self._kind in (b"api", b"page"):  # the raw proxy, and an engine's page, start nothing
             return Passage(route, self._path, may_start=False)
         may_start = self._house.may_start(self._caller, self._head, route, self.served_path)
         return Passage(route, self._path, may_start)
@@ -181,15 +203,37 @@ class ModelsDoor:
     def _models(self) -> object:
         listed = [
             {"id": r.name, "object": "model", "created": r.created, "owned_by": "llamactl"}
-            for _, r in sorted(self._relay.table.routes.items())
+            | ({"aliases": [*r.aliases]} if r.aliases else {})
+            for r in self._relay.table.all()
             if self._caller.may_use(r.id)
         ]
         if not self._name:
             return {"object": "list", "data": listed}
-        found = next((m for m in listed if str(m["id"]).lower() == self._name.lower()), None)
+        route = self._relay.table.get(self._name)
+        found = next((m for m in listed if route and m["id"] == route.name), None)
         if found is None:
             raise ModelNotFound(f"there is no model named {self._name[:140]!r}")
         return found
+
+
+class ChatModelsDoor:
+    """What our own page's chat can be had with."""
+
+    def __init__(self, house: House, caller: Caller, head: RequestHead) -> None:
+        """Raises MethodNotAllowed."""
+        if head.method not in (b"GET", b"HEAD"):
+            raise MethodNotAllowed("the list of models answers GET only")
+        self._relay = house.relay
+        self._caller = caller
+
+    def open(self, down: Downstream, request: Request) -> None:
+        found = [
+            {"name": r.name, "ready": r.ready is not None, "sees_images": r.sees_images}
+            for r in self._relay.table.all()
+            if self._caller.may_use(r.id)
+        ]
+        down.answer(json_answer(200, found, [*request.extra, (b"cache-control", b"no-store")]))
+        self._relay.account.answered(request, 200)
 
 
 class ManagementDoor:

@@ -14,18 +14,24 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from llamactl.config import Settings
 from llamactl.core.errors import (
     Forbidden,
     HostNotAllowed,
     InvalidRequest,
     LlamactlError,
     ModelNotFound,
+    NotFound,
     OriginNotAllowed,
     Unauthenticated,
 )
 from llamactl.core.keys import ANYONE, GUEST, Caller
 from llamactl.policy.access import KeyRing, host_allowed, identify, origin_allowed
+from llamactl.policy.session import identify_user
+from llamactl.policy.tickets import Tickets
 from llamactl.proxy.doors import (
+    ChatDoor,
+    ChatModelsDoor,
     Door,
     House,
     InstanceDoor,
@@ -35,11 +41,22 @@ from llamactl.proxy.doors import (
     Passage,
 )
 from llamactl.proxy.downstream import Downstream
+from llamactl.proxy.engine_page import (
+    DOCUMENTS,
+    OPEN,
+    PAGE,
+    SANDBOX,
+    PreflightDoor,
+    is_preflight,
+)
 from llamactl.proxy.heads import Headers, RequestHead
 from llamactl.proxy.request import Request, error_answer
 
 # matched before decoding, so that an encoded slash stays a part of a name or path
 _RAW = re.compile(rb"/(api)/v1/instances/([^/]+)/proxy(/.*)?\Z", re.DOTALL)
+_CHAT, _CHAT_MODELS = "/api/v1/chat/completions", "/api/v1/chat/models"  # our own page's
+_SESSION = "/api/v1/session"  # who signs in has no key to show yet
+_NEVER = 0.0
 _BASE = re.compile(rb"/(llama-cpp|upstream)/([^/]+)(/.*)?\Z", re.DOTALL)
 
 
@@ -48,10 +65,19 @@ class Access:
     """Who may come in, as the settings say."""
 
     keys: KeyRing
+    tickets: Tickets
     hosts: frozenset[str]
     origins: frozenset[str]
     inference_auth: bool
     management_auth: bool
+
+    @classmethod
+    def of(cls, settings: Settings, keys: KeyRing, tickets: Tickets) -> Access:
+        server, auth = settings.server, settings.auth
+        hosts = frozenset(host.lower() for host in (*server.allowed_hosts, server.host))
+        origins = frozenset(server.allowed_origins)
+        inference, management = auth.require_inference_auth, auth.require_management_auth
+        return cls(keys, tickets, hosts, origins, inference, management)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +87,7 @@ class Decision:
     owner: Entry
     door: Door
     caller: Caller
-    cors: Headers
+    added: Headers  # to each answer
     version: int  # of the keys
     until: float  # Unix seconds
 
@@ -88,7 +114,7 @@ class Entry:
             if decision is None or not self._holds(decision, now):
                 decision = head.decision = self._decide(request)
             else:
-                request.private, request.cors = decision.caller.management, decision.cors
+                request.private, request.added = decision.caller.management, decision.added
             request.caller = decision.caller
             if decision.caller.key is not None:
                 self._keys.used[decision.caller.key.id] = int(now)
@@ -106,23 +132,67 @@ class Entry:
         version = self._keys.version
         self._check_browser(request.head)
         door, caller = self._door(request)
+        if self._is_for_engine(request.head):
+            dest = request.head.fields.get(b"sec-fetch-dest")
+            request.added = [*request.added, *(SANDBOX if dest in DOCUMENTS else ())]
         expires = caller.key.expires_at if caller.key is not None else None
         until = math.inf if expires is None else expires
-        return Decision(self, door, caller, request.cors, version, until)
+        if request.head.path in (_CHAT, _CHAT_MODELS) or PAGE.match(request.head.raw_path):
+            until = _NEVER  # by a session or a ticket, which end by themselves
+        return Decision(self, door, caller, request.added, version, until)
 
     def _door(self, request: Request) -> tuple[Door, Caller]:
         head = request.head
+        if PAGE.match(head.raw_path):
+            return self._engine_page(request)
         if self._is_preflight(head):
             return self._management, ANYONE
+        if head.path in (_CHAT, _CHAT_MODELS):
+            return self._chat(request)
         if self._names_model(head):
             caller = self._caller(request, required=self._access.inference_auth)
             if head.path.startswith("/v1/models") and head.path[10:11] in ("", "/"):
                 return ModelsDoor(self.house, caller, head), caller
             return ModelDoor(self.house, caller, head), caller
         found = self._instance_door(request)
-        if found is None and head.has_body and self._access.management_auth:
-            identify(head.fields, self._keys, time.time())  # before the body is read
+        if found is None and (head.length or head.chunked) and self._needs_key(head):
+            self._identify_user(head)  # before the body is read
         return found or (self._management, ANYONE)
+
+    def _needs_key(self, head: RequestHead) -> bool:
+        """Of what is no inference here; another program's API may be."""
+        if head.path in self.house.paths.doors:
+            return self._access.inference_auth
+        return self._access.management_auth and head.path != _SESSION
+
+    def _identify_user(self, head: RequestHead) -> Caller:
+        method = head.method.decode("latin-1")
+        return identify_user(method, head.fields, self._keys, time.time())
+
+    def _chat(self, request: Request) -> tuple[Door, Caller]:
+        """Inference for our own page: the one path of an engine's where a session counts."""
+        head, caller = request.head, ANYONE
+        if self._access.management_auth:
+            caller = self._identify_user(head)
+        request.private = caller.management
+        if head.path == _CHAT_MODELS:
+            return ChatModelsDoor(self.house, caller, head), caller
+        return ChatDoor(self.house, caller, head), caller
+
+    def _engine_page(self, request: Request) -> tuple[Door, Caller]:
+        found = PAGE.match(request.head.raw_path)
+        assert found is not None
+        kind, ticket, path = found.groups()
+        request.added = OPEN
+        if is_preflight(request):
+            return PreflightDoor(self.house.relay), GUEST
+        instance = self._access.tickets.use(ticket.decode(), time.monotonic())
+        route = instance and self.house.relay.table.get(instance[1])
+        if not instance or not route or route.id != instance[0]:
+            raise NotFound("this page's time is over; open it again from llamactl's page")
+        name = route.name.encode()
+        head = request.head
+        return InstanceDoor(self.house, ANYONE, head, name, path or b"/", kind=kind), ANYONE
 
     def _names_model(self, head: RequestHead) -> bool:
         return head.path.startswith("/v1/") or head.path in self.house.paths.by_model
@@ -167,6 +237,8 @@ class Entry:
                 f"the host name {host[:200].decode('latin-1')!r} is not ours; use a loopback "
                 "name or an address, or add it to server.allowed_hosts"
             )
+        if PAGE.match(head.raw_path):
+            return  # from no origin, as it is meant to be: its ticket is what counts
         if b"origin" in fields or b"sec-fetch-site" in fields:
             navigates = fields.get(b"sec-fetch-mode") == b"navigate"
             opens_page = navigates and not self._is_for_engine(head)
@@ -203,5 +275,5 @@ class Entry:
         if origin is not None and self._access.origins:
             # a configured page may read the answer; the management API's middleware does its own
             shown = b"*" if "*" in self._access.origins else origin
-            request.cors = [(b"access-control-allow-origin", shown), (b"vary", b"Origin")]
+            request.added = [(b"access-control-allow-origin", shown), (b"vary", b"Origin")]
         return caller

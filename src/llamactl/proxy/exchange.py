@@ -131,8 +131,9 @@ class Exchange:
         self._request.waited = b"%d" % self._relay.starter.ahead(route.name, caller)
         ready = self._relay.starter.ensure_ready(route.name, caller)
         try:
-            if self._relay.comment_every and wants_stream(self._request, self._body):
-                ready = self._commenting(ready, self._relay.comment_every)
+            every = self._request.comment_every or self._relay.comment_every
+            if every and wants_stream(self._request, self._body):
+                ready = self._commenting(ready, every)
             found = await ready
         finally:
             self._relay.account.waited(route.id, self._relay.now() - began)
@@ -274,8 +275,8 @@ class Exchange:
         extra = b"%bx-request-id: %b\r\n" % (self._relay.response_lines, request.id)
         if request.waited:
             extra += b"%b: %b\r\n" % (QUEUE_POSITION, request.waited)
-        if request.cors:
-            extra += b"".join([b"%b: %b\r\n" % header for header in request.cors])
+        if request.added:
+            extra += b"".join([b"%b: %b\r\n" % header for header in request.added])
         return extra
 
     def data(self, pieces: list[bytes]) -> None:

@@ -14,7 +14,6 @@ from llamactl.config import Settings
 from llamactl.core.interfaces import OnDemandStarter
 from llamactl.core.routes import RouteTable
 from llamactl.observe import Meters, logger
-from llamactl.policy.access import KeyRing
 from llamactl.proxy.account import Account
 from llamactl.proxy.clients import Clients, Limits
 from llamactl.proxy.doors import EnginePaths, House
@@ -38,13 +37,13 @@ class Front:
         settings: Settings,
         *,
         management: AsgiApp,
-        keys: KeyRing,
+        access: Access,
         leases: LeaseBook,
         starter: OnDemandStarter,
         paths: EnginePaths,
         busy_slots: BusySlots,
     ) -> None:
-        server, auth = settings.server, settings.auth
+        server = settings.server
         self._meters = Meters()
         self.relay = Relay(
             leases,
@@ -58,13 +57,6 @@ class Front:
             Unfinished(leases, busy_slots),
             settings.data,
             comment_every=server.loading_comments,
-        )
-        access = Access(
-            keys,
-            frozenset(h.lower() for h in (*server.allowed_hosts, server.host)),
-            frozenset(server.allowed_origins),
-            auth.require_inference_auth,
-            auth.require_management_auth,
         )
         self._asgi = Asgi(_with_cors(management, settings))
         entry = Entry(

@@ -18,8 +18,8 @@ class Request:
     """A head, what of the body came with it, and what is known of the request by now."""
 
     __slots__ = (
-        "began", "body", "caller", "complete", "cors", "head", "id", "length", "private",
-        "served_path", "waited",
+        "added", "began", "body", "caller", "comment_every", "complete", "head", "id", "length",
+        "private", "served_path", "waited",
     )  # fmt: skip
 
     def __init__(self, head: RequestHead, length: int, body: bytes, *, complete: bool) -> None:
@@ -32,7 +32,8 @@ class Request:
         self.caller = GUEST
         self.began = 0.0  # by the loop's clock
         self.id = b""
-        self.cors: Headers = []  # on every answer to it
+        self.added: Headers = []  # to every answer to it
+        self.comment_every = 0.0  # seconds between comments to a stream that waits; 0.0: as set
         self.served_path = head.path  # the engine's own, where the door has a prefix
         self.waited = b""  # how many instances came before its own; b"" if it did not wait
 
@@ -47,7 +48,7 @@ class Request:
     @property
     def extra(self) -> Headers:
         """Headers of every answer to it."""
-        extra = [(b"x-request-id", self.id), *self.cors]
+        extra = [(b"x-request-id", self.id), *self.added]
         if self.waited:
             extra.append((QUEUE_POSITION, self.waited))
         return extra

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from llamactl.core.errors import LlamactlError
 from llamactl.core.routes import Route
+from llamactl.policy.filters import apply
 from llamactl.proxy.body import Body
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.exchange import Exchange
-from llamactl.proxy.model import Finder
+from llamactl.proxy.model import Finder, JsonModel
 from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import Request, error_answer
 
@@ -30,6 +31,7 @@ class Search:
         self._finder = finder
         self._pick = pick
         self._line = line
+        self._most = most
         self._body = Body(relay.spool, most)
         self._looked = False  # in what had come
         self._over = False
@@ -72,6 +74,13 @@ class Search:
 
     def _found(self, model: str) -> None:
         route, may_start = self._pick(model)
+        if route.filters is not None and isinstance(self._finder, JsonModel):
+            if not self._request.complete:  # it is changed as a whole
+                return
+            body = apply(route.filters, self._body.whole())
+            self._body.forget()
+            self._body = Body(self._relay.spool, self._most)
+            self._body.keep(body)
         self._over = True
         exchange = Exchange(
             self._relay, self._down, self._request, route, self._body,

@@ -10,7 +10,7 @@ from llamactl.runtime.reaper import keep_reaping
 from llamactl.runtime.rotation import Rotation, RotationRules
 from llamactl.runtime.scrape import busy_slots, scrape
 from llamactl.runtime.selftest import CommandEngineProbe
-from llamactl.runtime.usage import total_ram
+from llamactl.runtime.usage import free_disk, free_ram, total_ram
 
 __all__ = [
     "CommandEngineProbe",
@@ -20,6 +20,8 @@ __all__ = [
     "RotationRules",
     "busy_slots",
     "find_engine",
+    "free_disk",
+    "free_ram",
     "is_alive",
     "is_free",
     "keep_reaping",

@@ -22,6 +22,7 @@ from llamactl.runtime.ports import LOOPBACK
 
 BUILT_IN = (sys.executable, "-m", "llamactl.engine")
 _DEFAULT = "llama-server"
+_SECRET_SHORT = ("-hft",)  # llama.cpp's for --hf-token
 # Isolated and without site-packages: it takes some 10 ms.
 _TIED = (sys.executable, "-I", "-S", str(Path(__file__).with_name("die_with_parent.py")))
 
@@ -100,9 +101,14 @@ def masked_argv(argv: Sequence[str]) -> list[str]:
     shown: list[str] = []
     hide = False
     for word in argv:
-        is_flag = word.startswith("--")
-        shown.append(MASK if hide and not is_flag else word)
-        hide = is_flag and is_secret(word)
+        flag, equals, _ = word.partition("=")
+        is_flag = flag.startswith("--") or flag in _SECRET_SHORT
+        names_secret = is_flag and (is_secret(flag) or flag in _SECRET_SHORT)
+        if names_secret and equals:
+            shown.append(f"{flag}={MASK}")
+        else:
+            shown.append(MASK if hide and not is_flag else word)
+        hide = names_secret and not equals
     return shown
 
 

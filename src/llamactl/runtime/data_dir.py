@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
@@ -50,8 +51,9 @@ class DataDir:
     def own(self, lock: int) -> None:
         """Be the owner, by a lock that is held."""
         self._lock = lock
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        with suppress(OSError):  # a full disk, say: the lock is what counts, our pid is for people
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, str(os.getpid()).encode(), 0)
 
     @property
     def lock_file(self) -> Path:

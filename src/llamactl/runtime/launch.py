@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import secrets
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from llamactl.core.errors import Conflict, StoreUnavailable
+from llamactl.core.errors import Conflict, ModelNotFound, StoreUnavailable
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Instance
@@ -39,6 +41,8 @@ def stillborn(exc: Exception) -> ExitReport:
     match exc:
         case StoreUnavailable():
             return ExitReport(FailureClass.STORE, advice=exc.message)
+        case ModelNotFound():
+            return ExitReport(FailureClass.MODEL_MISSING, advice=exc.message)
         case Conflict():
             return ExitReport(FailureClass.PORT_TAKEN, advice=exc.message)
         case OSError() if exc.errno in _EXHAUSTED:
@@ -46,6 +50,15 @@ def stillborn(exc: Exception) -> ExitReport:
             return ExitReport(FailureClass.EXHAUSTED, advice=advice)
         case _:
             return ExitReport(FailureClass.COMMAND_MISSING, advice=str(exc))
+
+
+async def resolved(machine: LocalMachine, instance: Instance) -> Instance:
+    """With its model's file. Raises ModelNotFound."""
+    options = instance.options
+    if "hf_repo" not in options.backend_options:
+        return instance
+    given = await asyncio.to_thread(machine.resolve, options.backend_options)
+    return replace(instance, options=replace(options, backend_options=given))
 
 
 async def launch(
@@ -59,12 +72,12 @@ async def launch(
 ) -> Life:
     """Spawn an engine; it is let go only when the ledger has it and it is still wanted.
 
-    Raises EngineMissing, StoreUnavailable or OSError with nothing left running.
+    Raises EngineMissing, ModelNotFound, StoreUnavailable or OSError with nothing left running.
     """
     backend, settings = machine.backend(instance)
     key = secrets.token_urlsafe(32)
     engine = find_engine(settings, instance.options.command_override)
-    argv = argv_of(backend, engine, settings, instance, port)
+    argv = argv_of(backend, engine, settings, await resolved(machine, instance), port)
     env = environment_of(backend, settings, instance, key, machine.environ)
     command = tuple(masked_argv(argv))
     clock = time.strftime("%Y-%m-%dT%H:%M:%S%z")

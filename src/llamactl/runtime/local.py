@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from llamactl.backends import BACKENDS, Backend
 from llamactl.config import BackendSettings, Settings
 from llamactl.core.errors import Conflict, InvalidOption
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport
-from llamactl.core.instance import Instance
+from llamactl.core.instance import Instance, InstanceOptions, OptionValue
 from llamactl.core.interfaces import Leases, UnitOwner
 from llamactl.core.lifecycle import Lifecycle
 from llamactl.runtime import ports
 from llamactl.runtime.adopted import adopt
+from llamactl.runtime.command import argv_of, find_engine, masked_argv
 from llamactl.runtime.journal import Journal
+from llamactl.runtime.launch import resolved
 from llamactl.runtime.life import end
 from llamactl.runtime.oom import OomCounter
 from llamactl.runtime.unit import LocalUnit
+
+Resolve = Callable[[Mapping[str, OptionValue]], Mapping[str, OptionValue]]
 
 
 class LocalMachine:
@@ -31,8 +35,11 @@ class LocalMachine:
         journal: Journal,
         leases: Leases,
         environ: Mapping[str, str],
+        resolve: Resolve,
         soft_files: int | None = None,
     ) -> None:
+        """`resolve`: engine options with the file of a model that was named by its repository."""
+        self.resolve = resolve
         self.settings = settings
         self.journal = journal
         self.leases = leases
@@ -58,16 +65,30 @@ class LocalMachine:
         return BACKENDS[instance.options.backend_type], self.settings.backends.llama_cpp
 
     def check(self, instance: Instance) -> None:
-        backend, _ = self.backend(instance)
-        backend.render({k: v for k, v in instance.options.backend_options.items() if k != "port"})
+        self.check_options(instance.options)
         port = instance.options.backend_options.get("port")
+        owner = next((i for i, p in self._reserved.items() if p == port), None)
+        if port is not None and owner not in (None, instance.id):
+            raise Conflict(f"port {port} is taken by another instance")
+
+    def check_options(self, options: InstanceOptions) -> None:
+        given = options.backend_options
+        BACKENDS[options.backend_type].render({k: v for k, v in given.items() if k != "port"})
+        port = given.get("port")
         if port is None:
             return
         if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:  # noqa: PLR2004
             raise InvalidOption(f"port must be a number from 1 to 65535, not {port!r}")
-        owner = next((i for i, p in self._reserved.items() if p == port), None)
-        if port == self.settings.server.port or owner not in (None, instance.id):
-            raise Conflict(f"port {port} is taken by llamactl or another instance")
+        if port == self.settings.server.port:
+            raise Conflict(f"port {port} is llamactl's own")
+
+    async def command_of(self, instance: Instance) -> Sequence[str]:
+        backend, settings = self.backend(instance)
+        engine = find_engine(settings, instance.options.command_override)
+        given = await resolved(self, instance)
+        port = instance.options.backend_options.get("port")
+        own = port if isinstance(port, int) else self._reserved.get(instance.id, 0)
+        return masked_argv(argv_of(backend, engine, settings, given, own))
 
     def keep_port(self, instance: Instance, port: int) -> None:
         """It has this one already."""

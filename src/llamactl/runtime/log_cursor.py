@@ -14,13 +14,20 @@ _BLOCK = 1 << 16
 _CHUNK = 1 << 18
 
 
-def head_of(file: BinaryIO) -> int:
+def hole_of(file: BinaryIO) -> int:
     """Where the hole at its beginning ends: https://man7.org/linux/man-pages/man2/lseek.2.html"""
     size = os.fstat(file.fileno()).st_size
     try:
         return os.lseek(file.fileno(), 0, os.SEEK_DATA)
     except (AttributeError, OSError):  # nothing but a hole
         return size
+
+
+def head_of(log: Path, file: BinaryIO) -> int:
+    """From where on the file itself must be read: what is archived need not be in it any more."""
+    hole, size = hole_of(file), os.fstat(file.fileno()).st_size
+    kept = archives_of(log)
+    return kept[-1].end if kept and hole < kept[-1].end <= size else hole
 
 
 class LogCursor:
@@ -61,7 +68,7 @@ class LogCursor:
         with suppress(OSError), self._log.open("rb") as file:
             file.seek(self.at)
             chunk = file.read(self._most())
-            return chunk, head_of(file)
+            return chunk, head_of(self._log, file)
         return b"", 0
 
     def _open_archive(self) -> bool:
@@ -103,7 +110,7 @@ def start_of_last(log: Path, lines: int, end: int) -> int:
         return end
     wanted, start = max(lines + ended, 1), end  # the end of the last line is none before it
     with suppress(OSError), log.open("rb") as file:
-        start, wanted = _backwards(file, (min(head_of(file), end), end), wanted)
+        start, wanted = _backwards(file, (min(head_of(log, file), end), end), wanted)
     for archive in reversed(archives_of(log)):
         if wanted == 0:
             break

@@ -23,7 +23,8 @@ def note(log: Path, at: float, size: int) -> None:
     if full:
         kept = path.read_text().splitlines(keepends=True)
         part = path.with_name(f"{path.name}.part")
-        part.write_text("".join(kept[len(kept) // 2 :]))
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.writelines(kept[len(kept) // 2 :])
         part.replace(path)
 
 

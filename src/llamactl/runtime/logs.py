@@ -62,38 +62,41 @@ class InstanceLog:
             return ()
         return tuple(line[:2000] for line in text.splitlines()[-count:])
 
-    async def stream(
-        self, lines: int | None, *, since: float = 0.0, search: str = ""
-    ) -> AsyncIterator[bytes]:
-        """The last lines, or all, as they stand now.
+    async def span(
+        self, lines: int | None, *, since: float = 0.0, before: int | None = None
+    ) -> tuple[int, int]:
+        """Offsets of the last lines, or all, that end before this one, or as they stand now.
 
-        `since`: Unix seconds, to within a second or so. `search`: only lines with this text.
+        `since`: Unix seconds, to within a second or so.
         """
-        end = self.size()
+        end = self.size() if before is None else min(before, self.size())
+        return await asyncio.to_thread(self._start, lines, since, end), end
+
+    async def stream(
+        self, start: int, end: int, *, search: str = "", lines: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """What is between two offsets. `search`: only lines with this text, the last `lines`."""
         if search:
-            for line in await asyncio.to_thread(self._matching, (since, end), search, lines):
+            for line in await asyncio.to_thread(self._matching, (start, end), search, lines):
                 yield line
             return
-        start = await asyncio.to_thread(self._start, lines, since, end)
         async for chunk in self._read(start, end):
             yield chunk
 
     async def follow(
-        self, lines: int | None, *, since: float = 0.0, search: str = ""
+        self, start: int, *, search: str = "", lines: int | None = None
     ) -> AsyncIterator[bytes]:
-        """As `stream`, then what is added."""
+        """From an offset on, then what is added."""
         end = self.size()
         wanted, rest = search.encode(), b""
         if search:  # the line that is being written is judged when it is whole
             end = await asyncio.to_thread(start_of_last, self.path, 0, end)
-            for line in await asyncio.to_thread(self._matching, (since, end), search, lines):
+            for line in await asyncio.to_thread(self._matching, (start, end), search, lines):
                 yield line
         else:
-            async for chunk in self._read(
-                await asyncio.to_thread(self._start, lines, since, end), end
-            ):
+            async for chunk in self._read(start, end):
                 yield chunk
-        async for chunk in self._read(end, None):
+        async for chunk in self._read(max(start, end), None):
             if not wanted:
                 yield chunk
                 continue
@@ -116,12 +119,12 @@ class InstanceLog:
                 else:
                     return
 
-    def _matching(self, span: tuple[float, int], search: str, lines: int | None) -> list[bytes]:
-        since, end = span
+    def _matching(self, span: tuple[int, int], search: str, lines: int | None) -> list[bytes]:
+        start, end = span
         most = min(lines or _MOST_FOUND, _MOST_FOUND)
         found: deque[bytes] = deque()
         wanted, rest, size = search.encode(), b"", 0
-        with closing(LogCursor(self.path, self._start(None, since, end), end)) as cursor:
+        with closing(LogCursor(self.path, start, end)) as cursor:
             while chunk := cursor.read():
                 whole, rest = _whole_lines(rest + chunk)
                 for line in whole:
@@ -143,6 +146,7 @@ class InstanceLog:
         """Whoever had this name before left them, if anybody did."""
         if not self.path.exists():
             archives.remove(self.path)
+            log_times.times_of(self.path).unlink(missing_ok=True)
 
 
 def _whole_lines(data: bytes) -> tuple[list[bytes], bytes]:

@@ -11,17 +11,21 @@ import asyncio
 import ctypes
 import errno
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from llamactl.config import InstanceLogging
 from llamactl.observe import logger
 from llamactl.runtime import archives, log_times
-from llamactl.runtime.log_cursor import head_of
+from llamactl.runtime.log_cursor import hole_of
 
 _LOOK_S, _LOOK_AGAIN_S = 0.2, 0.02
+_TIDY_S = 600.0
 _BLOCK = 1 << 16  # holes are made of whole blocks of the file system; none has larger ones
 _PUNCH_HOLE = 0x03  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
 _CANNOT = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
@@ -36,6 +40,18 @@ class RotationRules:
     max_age: float  # seconds; 0: as old as they get
     compress: bool
 
+    @classmethod
+    def of(cls, given: InstanceLogging) -> RotationRules | None:
+        """None where nothing is to be rotated."""
+        if not given.log_rotation_enabled:
+            return None
+        return cls(
+            given.log_rotation_max_size << 20,
+            given.log_rotation_max_files,
+            given.log_rotation_max_age * 86400,
+            given.log_rotation_compress,
+        )
+
 
 class Rotation:
     """One for all logs of a machine."""
@@ -45,24 +61,36 @@ class Rotation:
         self.rules = rules
         self._sizes: dict[Path, int] = {}
         self._faulty: set[Path] = set()
-        self._cannot_punch = False
+        self._punches: dict[Path, bool] = {}  # by folder
 
     def __repr__(self) -> str:
         return f"<Rotation {self.rules}>"
 
-    async def keep(self, paths: Callable[[], Iterable[Path]]) -> None:
-        """Look after these logs for ever, and a last time after they are named no more."""
+    async def keep(
+        self, written: Callable[[], Iterable[Path]], every: Callable[[], Iterable[Path]]
+    ) -> None:
+        """Look after these logs for ever, and a last time after they are written to no more.
+
+        `every`: those too whose archives only grow old.
+        """
         before: set[Path] = set()
+        tidied = time.monotonic()
         while True:
-            now = set(paths())
-            looking = asyncio.ensure_future(asyncio.to_thread(self.look, now | before))
-            try:
-                grows = await asyncio.shield(looking)
-            except asyncio.CancelledError:
-                await looking  # who comes after us must find nothing half done
-                raise
+            now = set(written())
+            grows = await _to_its_end(self.look, now | before)
             before = now
+            if time.monotonic() - tidied > _TIDY_S:
+                await _to_its_end(self.tidy, set(every()))
+                tidied = time.monotonic()
             await asyncio.sleep(_LOOK_AGAIN_S if grows else _LOOK_S)
+
+    def tidy(self, paths: Iterable[Path]) -> bool:
+        """Let go of archives that are too old."""
+        for path in paths:
+            if self.rules is not None:
+                with suppress(OSError):  # said at the next rotation
+                    _tidy(path, self.rules)
+        return self.rules is not None
 
     def look(self, paths: Iterable[Path]) -> bool:
         """True if one grows so fast that it is worth looking again soon."""
@@ -92,59 +120,85 @@ class Rotation:
     def _rotate(self, path: Path, rules: RotationRules, *, shrank: bool) -> None:
         with path.open("r+b") as file:
             size = os.fstat(file.fileno()).st_size
-            head = self._finish(path, file, shrank=shrank)
+            punches = not archives.archives_of(path) or self._can_punch(path.parent)
+            head = self._finish(path, file, shrank=shrank, punches=punches)
             if size - head < rules.max_size:
                 return
-            cut = (size - rules.max_size // _KEPT) // _BLOCK * _BLOCK
+            punches = self._can_punch(path.parent)
+            # without holes all goes: what is written again may be lost on the way
+            cut = (size - rules.max_size // _KEPT) // _BLOCK * _BLOCK if punches else size
             archives.prune(path, most=max(0, rules.max_files - 1), oldest=0)
             archives.add(path, file, head, cut)
-            self._punch(file, cut)
-        self._tidy(path, rules)
+            (_punch_hole if punches else _cut)(file.fileno(), cut)
+        _tidy(path, rules)
 
-    def _finish(self, path: Path, file: BinaryIO, *, shrank: bool) -> int:
+    def _can_punch(self, folder: Path) -> bool:
+        """Does its file system make holes, and tell where they end?"""
+        if folder not in self._punches:
+            self._punches[folder] = makes_holes(folder)
+            if not self._punches[folder]:
+                log.warning("logs_are_cut", reason="no holes here: lines may be lost at rotations")
+        return self._punches[folder]
+
+    def _finish(self, path: Path, file: BinaryIO, *, shrank: bool, punches: bool) -> int:
         """What was archived, but not yet punched out as llamactl died; returns the head.
 
         If the file can't be what the archives were taken from, as somebody cut or replaced it,
         they are forgotten: they would stand for what it holds now.
         """
-        head, size = head_of(file), os.fstat(file.fileno()).st_size
-        kept = archives.archives_of(path)
-        if not kept or (kept[-1].end <= head and not shrank):
+        size, kept = os.fstat(file.fileno()).st_size, archives.archives_of(path)
+        head = hole_of(file) if punches or not kept else kept[-1].end
+        if not kept or (kept[-1].end <= min(head, size) and not shrank):
             return head
-        if shrank or size < kept[-1].end or head != kept[-1].start:
+        if shrank or size < kept[-1].end or (punches and head != kept[-1].start):
             log.warning("log_was_cut", path=str(path), forgotten=len(kept))
             archives.remove(path)
             log_times.times_of(path).unlink(missing_ok=True)
-            return head
-        self._punch(file, kept[-1].end)
+            return hole_of(file)
+        _punch_hole(file.fileno(), kept[-1].end)
         return kept[-1].end
 
-    def _tidy(self, path: Path, rules: RotationRules) -> None:
-        oldest = time.time() - rules.max_age if rules.max_age else 0.0
-        archives.prune(path, most=rules.max_files, oldest=oldest)
-        archives.drop_doubles(path)
-        if rules.compress:
-            for archive in archives.archives_of(path):
-                if not archive.compressed:
-                    archives.compress(archive)
 
-    def _punch(self, file: BinaryIO, end: int) -> None:
-        if not self._cannot_punch:
-            try:
-                _punch_hole(file.fileno(), end)
-            except OSError as exc:
-                if exc.errno not in _CANNOT:
-                    raise
-                self._cannot_punch = True
-                log.warning("logs_are_cut", reason="no holes here: lines may be lost at rotations")
-            else:
-                return
-        fd = file.fileno()
-        size = os.fstat(fd).st_size
-        rest = os.pread(fd, size - end, end)
-        os.ftruncate(fd, 0)
-        os.ftruncate(fd, size)  # offsets stay what they are
-        os.pwrite(fd, rest, end)
+async def _to_its_end(work: Callable[[set[Path]], bool], paths: set[Path]) -> bool:
+    working = asyncio.ensure_future(asyncio.to_thread(work, paths))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await working  # who comes after us must find nothing half done
+        raise
+
+
+def _tidy(path: Path, rules: RotationRules) -> None:
+    oldest = time.time() - rules.max_age if rules.max_age else 0.0
+    archives.prune(path, most=rules.max_files, oldest=oldest)
+    archives.drop_doubles(path)
+    if rules.compress:
+        for archive in archives.archives_of(path):
+            if not archive.compressed:
+                archives.compress(archive)
+
+
+def makes_holes(folder: Path) -> bool:
+    """Raises OSError where it can't be tried."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(b"x" * (2 * _BLOCK))
+        file.flush()
+        try:
+            _punch_hole(file.fileno(), _BLOCK)
+        except OSError as exc:
+            if exc.errno not in _CANNOT:
+                raise
+            return False
+        return hole_of(file) == _BLOCK
+
+
+def _cut(fd: int, end: int) -> None:
+    """Leave what follows `end`; offsets stay what they are. What is written meanwhile is lost."""
+    size = os.fstat(fd).st_size
+    rest = os.pread(fd, size - end, end)
+    os.ftruncate(fd, 0)
+    os.ftruncate(fd, size)
+    os.pwrite(fd, rest, end)
 
 
 def _punch_hole(fd: int, end: int) -> None:

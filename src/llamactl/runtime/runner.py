@@ -14,6 +14,7 @@ from typing import Protocol
 
 from llamactl.core.errors import Conflict, InstanceNotFound, LlamactlError, ShuttingDown
 from llamactl.core.lifecycle import (
+    RESTING,
     Effect,
     Event,
     HaltRequested,
@@ -21,7 +22,6 @@ from llamactl.core.lifecycle import (
     Lifecycle,
     RestartRequested,
     StartRequested,
-    State,
     StopRequested,
     step,
 )
@@ -56,7 +56,8 @@ class LifecycleRunner:
         self._world = world
         self._record = record
         self._listener = listener
-        self._mail: asyncio.Queue[tuple[Event, asyncio.Future[Lifecycle] | None]] = asyncio.Queue()
+        self._mail: asyncio.Queue[tuple[Event | None, asyncio.Future[Lifecycle] | None]]
+        self._mail = asyncio.Queue()  # None: arm the watches anew
         self._waiters: list[tuple[Callable[[Lifecycle], bool], asyncio.Future[Lifecycle]]] = []
         self._task: asyncio.Task[None] | None = None
         self._replies: set[asyncio.Future[Lifecycle]] = set()  # owed, also while we record
@@ -76,6 +77,10 @@ class LifecycleRunner:
 
     def post(self, event: Event) -> None:
         self._mail.put_nowait((event, None))
+
+    def rearm(self) -> None:
+        """Have what is waited for in this state begin anew: its limits are others now."""
+        self._mail.put_nowait((None, None))
 
     async def ask(self, command: Event) -> Lifecycle:
         """Post a command; return the lifecycle it led to.
@@ -120,7 +125,7 @@ class LifecycleRunner:
         """Stop for good: nobody's start is heard from now on. Returns when nothing runs."""
         self._retired = True
         await self.ask(StopRequested(cause, force=force))
-        await self.wait(lambda now: now.state in (State.STOPPED, State.FAILED))
+        await self.wait(lambda now: now.state in RESTING)
 
     def revive(self) -> None:
         """Hear starts again: what was to be for good could not be done."""
@@ -163,16 +168,21 @@ class LifecycleRunner:
             while True:
                 event, reply = await self._mail.get()
                 async with self._turn:
-                    watches = await self._handle(event, reply, tasks, watches)
+                    before = self._now
+                    if event is not None:
+                        await self._handle(event, reply, tasks)
+                    if event is None or self._now.epoch != before.epoch:
+                        for watch in watches:
+                            watch.cancel()
+                        watches = self._arm(tasks)
 
     async def _handle(
         self,
         event: Event,
         reply: asyncio.Future[Lifecycle] | None,
         tasks: asyncio.TaskGroup,
-        watches: list[asyncio.Task[None]],
-    ) -> list[asyncio.Task[None]]:
-        """One event, to its end; returns the watches that are armed then."""
+    ) -> None:
+        """One event, to its end but for the watches that it leads to."""
         before = self._now
         try:
             after, effects = step(before, event)
@@ -181,19 +191,14 @@ class LifecycleRunner:
                 raise  # an illegal fact is our bug, not the caller's
             if not reply.done():
                 reply.set_exception(exc)
-            return watches
+            return
         if after != before:
             await self._write_down(event, before, after)  # first write it down, then act
         self._enter(before, after)
         for effect in effects:
             tasks.create_task(self._perform(effect))
-        if after.epoch != before.epoch:
-            for watch in watches:
-                watch.cancel()
-            watches = self._arm(tasks)
         if reply is not None and not reply.done():
             reply.set_result(after)
-        return watches
 
     async def _write_down(self, event: Event, before: Lifecycle, after: Lifecycle) -> None:
         try:

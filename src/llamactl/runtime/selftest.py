@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from itertools import takewhile
 
 from llamactl.config import BackendSettings
 from llamactl.core.errors import EngineMissing
-from llamactl.runtime.command import find_engine
+from llamactl.runtime.command import Engine, find_engine
 
 _LIMIT_S = 30.0
 _MOST = 1 << 20  # bytes of output kept
+_KEPT = 50  # answers
 
 
 class CommandEngineProbe:
-    """Runs the engine with one flag, with a time limit, once; the answer is kept."""
+    """Runs the engine with one flag, with a time limit; the answer is kept as long as its file."""
 
     def __init__(self, settings: BackendSettings) -> None:
         self._settings = settings
-        self._answers: dict[str, str] = {}
+        self._answers: dict[tuple[str, ...], str] = {}
 
     def use(self, settings: BackendSettings) -> None:
         self._settings = settings
-        self._answers.clear()
 
     async def ask(self, flag: str) -> str:
-        if flag not in self._answers:
-            self._answers[flag] = await self._run(flag)
-        return self._answers[flag]
-
-    async def _run(self, flag: str) -> str:
         engine = find_engine(self._settings)
+        key = (engine.label, _identity(engine.argv[0]), *self._words(), flag)
+        if key not in self._answers:
+            if len(self._answers) >= _KEPT:
+                self._answers.clear()
+            self._answers[key] = await self._run(engine, flag)
+        return self._answers[key]
+
+    def _words(self) -> tuple[str, ...]:
+        """Of its arguments, those that belong to the command: `vllm serve`."""
+        return tuple(takewhile(lambda word: not word.startswith("-"), self._settings.args))
+
+    async def _run(self, engine: Engine, flag: str) -> str:
         try:
             child = await asyncio.create_subprocess_exec(
                 *engine.argv,
+                *self._words(),
                 flag,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
@@ -52,3 +62,9 @@ class CommandEngineProbe:
                 child.kill()
                 await child.wait()
         return output[:_MOST].decode("utf-8", "replace")
+
+
+def _identity(path: str) -> str:
+    """Changes when the file does."""
+    at = os.stat(path)  # noqa: PTH116  one call for all of it
+    return f"{at.st_dev}:{at.st_ino}:{at.st_size}:{at.st_mtime_ns}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from llamactl.core import lifecycle as lc
 from llamactl.core.errors import LlamactlError
-from llamactl.core.events import InstanceEvent, ProcessRecord
+from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Instance, policies
 from llamactl.core.interfaces import UnitOwner
@@ -30,6 +30,7 @@ from llamactl.runtime.life import Life, report_of
 from llamactl.runtime.logs import InstanceLog
 from llamactl.runtime.ports import LOOPBACK, owner_of
 from llamactl.runtime.process import Ended
+from llamactl.runtime.rows import row_of
 from llamactl.runtime.runner import LifecycleRunner, Watch
 
 if TYPE_CHECKING:
@@ -88,8 +89,33 @@ class LocalUnit:
 
     def redefine(self, instance: Instance) -> bool:
         self._machine.reserve(instance)
-        before, self._instance = self._given(), instance
-        return before != self._given()
+        restart, idle = self.would_restart(instance), self._idle_timeout()
+        self._instance = instance
+        if self._idle_timeout() != idle:
+            self.use_settings()
+        return restart
+
+    def would_restart(self, instance: Instance) -> bool:
+        return self._given() != self._given(instance)
+
+    def use_settings(self) -> None:
+        """Heed the limits as they are now, also for what began under others."""
+        if self.runner.now.state in (State.STARTING, State.READY):
+            self.runner.rearm()
+
+    @property
+    def idle_left(self) -> float | None:
+        life, timeout = self._life, self._idle_timeout()
+        if self.runner.now.state is not State.READY or life is None or not timeout:
+            return None
+        if self._machine.leases.count(self._instance.id):
+            return timeout
+        since = max(life.ready_at or 0.0, self._machine.leases.last_used(self._instance.id))
+        return max(0.0, timeout - (time.monotonic() - since))
+
+    def _idle_timeout(self) -> float:
+        defaults = self._machine.settings.instances.defaults
+        return policies(self._instance.options, defaults).idle_timeout
 
     @property
     def vouched(self) -> bool:
@@ -99,8 +125,9 @@ class LocalUnit:
     def is_current(self) -> bool:
         return self._life is None or is_given(self._life.record.given_digest, self._given())
 
-    def _given(self) -> str:
-        return given_digest(self._machine.backend(self._instance)[1], self._instance.options)
+    def _given(self, instance: Instance | None = None) -> str:
+        one = instance or self._instance
+        return given_digest(self._machine.backend(one)[1], one.options)
 
     def kill(self) -> None:
         if (life := self._life) is not None:
@@ -123,12 +150,11 @@ class LocalUnit:
                 return None
 
     def watches(self, now: Lifecycle) -> Sequence[Watch]:
-        limits = self._machine.settings.instances
         match now.state:
             case State.STARTING:
                 return [lambda: self._until_ready(now), lambda: self._until_late(now)]
             case State.READY:
-                idle = policies(self._instance.options, limits.defaults).idle_timeout
+                idle = self._idle_timeout()
                 watches: list[Watch] = [lambda: self._until_unhealthy(now), self._keep_measuring]
                 return [*watches, lambda: self._until_idle(now, idle)] if idle > 0 else watches
             case State.DRAINING:
@@ -202,6 +228,8 @@ class LocalUnit:
         self._avoid_port = self.port if report.failure is FailureClass.PORT_TAKEN else None
         self._life = None
         cgroups.end(life.record.pid, life.record.start_time)
+        if life.found:  # whose exit may be told before that of all it forked
+            end_left(life.record)
         asked = now.after_exit is not lc.AfterExit.JUDGE
         self.last_exit = None if asked else report
         try:
@@ -305,29 +333,8 @@ class LocalUnit:
         return lc.BackoffElapsed(now.epoch)
 
     async def _record(self, event: lc.Event, before: Lifecycle, after: Lifecycle) -> None:
-        cause, details = getattr(event, "cause", ""), {}
-        if isinstance(event, lc.Exited) and event.report is not None:
-            asked = before.after_exit is not lc.AfterExit.JUDGE
-            cause = "asked to stop" if asked else event.report.summary
-            details = {} if asked else event.report.details()
-        if after.state in (State.DRAINING, State.STOPPING):
-            details["leases"] = self._machine.leases.count(self._instance.id)
-        if after.state is State.DRAINING:
-            details["may_take_s"] = self._drain_limit(after)
-        if getattr(event, "force", False):
-            details["force"] = True
-        row = InstanceEvent(
-            at=time.time(),
-            instance_id=self._instance.id,
-            name=self._instance.name,
-            generation=after.generation,
-            epoch=after.epoch,
-            event=type(event).__name__,
-            from_state=before.state,
-            to_state=after.state,
-            cause=cause,
-            details=details,
-        )
+        leases, limit = self._machine.leases.count(self._instance.id), self._drain_limit(after)
+        row = row_of(self._instance, event, before, after, leases=leases, drain_limit=limit)
         await self._machine.journal.record(row, after, self.last_exit)
 
     def _moved(self, before: Lifecycle, after: Lifecycle) -> None:

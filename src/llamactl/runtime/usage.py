@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -63,10 +64,21 @@ def total_ram() -> int | None:
 _GROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
-def _meminfo() -> int | None:
+def free_ram() -> int | None:
+    """Bytes that can be had without swapping, of the machine."""
+    return _meminfo("MemAvailable:")
+
+
+def free_disk(path: Path) -> int | None:
+    with suppress(OSError):
+        return shutil.disk_usage(path).free
+    return None
+
+
+def _meminfo(name: str = "MemTotal:") -> int | None:
     with suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemTotal:"):
+            if line.startswith(name):
                 return int(line.split()[1]) << 10
     return None
 

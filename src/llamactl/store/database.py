@@ -23,6 +23,14 @@ from llamactl.store.tables import ownership
 
 T = TypeVar("T")
 _ASK_S, _ASK_AGAIN_S = 10.0, 0.5
+# A server that is gone without a word must not hold us up for TCP's quarter of an hour:
+# https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+_POSTGRES_LIMITS = {
+    "connect_timeout": 5,  # seconds
+    "tcp_user_timeout": 10_000,  # milliseconds
+    "keepalives_idle": 10,  # seconds
+}
+_STATEMENT_MS = 10_000
 _TOUCH = sa.update(ownership).values(epoch=ownership.c.epoch)
 log = logger("store")
 
@@ -88,7 +96,7 @@ class Database:
 
     async def close(self) -> None:
         await self._call(self._engine.dispose)
-        self._thread.shutdown()
+        await asyncio.to_thread(self._thread.shutdown)  # a statement may still hang in it
 
     async def read(self, query: Callable[[sa.Connection], T]) -> T:
         return await self._call(lambda: self._transact(query))
@@ -149,11 +157,20 @@ def engine_of(url: str) -> sa.Engine:
         return engine
     driver = url.replace("postgresql://", "postgresql+psycopg://", 1)
     try:
-        return sa.create_engine(driver, pool_pre_ping=True)
+        given = sa.make_url(driver)
+        limits = {k: v for k, v in _POSTGRES_LIMITS.items() if k not in given.query}
+        engine = sa.create_engine(given, pool_pre_ping=True, connect_args=limits)
     except (ModuleNotFoundError, SQLAlchemyError) as exc:
         raise StoreUnavailable(
             f"cannot use database.url: {exc}; for PostgreSQL install llamactl[postgres]"
         ) from exc
+    sa.event.listen(engine, "connect", _limit)
+    return engine
+
+
+def _limit(connection: Any, _record: Any) -> None:
+    connection.execute(f"SET statement_timeout = {_STATEMENT_MS}")
+    connection.commit()
 
 
 def _prepare(connection: Any, _record: Any) -> None:

@@ -103,14 +103,15 @@ class SqlInstanceStore:
         if oldest is not None:
             c.execute(sa.delete(instance_events).where(mine, instance_events.c.id <= oldest))
 
-    async def events(self, instance_id: str, limit: int) -> Sequence[InstanceEvent]:
-        """The newest events, oldest first."""
-        query = (
-            sa.select(instance_events)
-            .where(instance_events.c.instance_id == instance_id)
-            .order_by(instance_events.c.id.desc())
-            .limit(limit)
-        )
+    async def events(
+        self, instance_id: str | None, limit: int, before: int | None = None
+    ) -> Sequence[InstanceEvent]:
+        """The newest events, or the newest before that id; oldest first."""
+        query = sa.select(instance_events).order_by(instance_events.c.id.desc()).limit(limit)
+        if instance_id is not None:
+            query = query.where(instance_events.c.instance_id == instance_id)
+        if before is not None:
+            query = query.where(instance_events.c.id < before)
         rows = await self._database.read(lambda c: c.execute(query).mappings().all())
         return [_event(row) for row in reversed(rows)]
 

@@ -112,3 +112,20 @@ memory = Table(
     Column("measured", Text, nullable=False),  # JSON
     Column("at", Float, nullable=False),
 )
+
+downloads = Table(
+    "downloads",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("created", Float, nullable=False),
+    Column("job", Text, nullable=False),  # JSON
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("key_id", String(32), nullable=False),
+    Column("key_digest", LargeBinary(32), nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)

@@ -37,6 +37,8 @@ class Channel:
         self._come: asyncio.Queue[tuple[Message, list[int]] | None] = asyncio.Queue()
         self._going: deque[tuple[bytes, list[int]]] = deque()
         self._closed = False
+        self._sent = asyncio.Event()
+        self._sent.set()
         self._loop.add_reader(end.fileno(), self._read)
 
     def __repr__(self) -> str:
@@ -55,6 +57,7 @@ class Channel:
             _close(fds)
             return
         self._going.append((orjson.dumps({"what": what, **values}), list(fds)))
+        self._sent.clear()
         if len(self._going) == 1:
             self._write()
 
@@ -66,6 +69,10 @@ class Channel:
             raise ConnectionError("the other process is gone")
         return got
 
+    async def sent(self) -> None:
+        """Return when all is sent, or the other is gone."""
+        await self._sent.wait()
+
     def close(self) -> None:
         if self._closed:
             return
@@ -76,21 +83,24 @@ class Channel:
         for _, fds in self._going:
             _close(fds)
         self._going.clear()
+        self._sent.set()
         self._come.put_nowait(None)
 
     def _read(self) -> None:
-        try:
-            while True:
+        while True:
+            try:
                 data, fds, _, _ = socket.recv_fds(self._end, _LARGEST, _MOST_FDS)
-                if not data:
-                    break
-                for fd in fds:
-                    os.set_inheritable(fd, False)
-                self._come.put_nowait((orjson.loads(data), fds))
-        except BlockingIOError:
-            return
-        except OSError:
-            pass
+            except BlockingIOError:
+                return
+            except ConnectionResetError:  # it went without hearing all; what it said is still here
+                continue
+            except OSError:
+                break
+            if not data:
+                break
+            for fd in fds:
+                os.set_inheritable(fd, False)
+            self._come.put_nowait((orjson.loads(data), fds))
         self.close()
 
     def _write(self) -> None:
@@ -106,6 +116,7 @@ class Channel:
                 return
             _close(fds)
             self._going.popleft()
+        self._sent.set()
         self._loop.remove_writer(self._end.fileno())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import socket
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping
@@ -36,7 +37,8 @@ class Predecessor:
         self._channel = channel
         self._leases = leases
         self._held: Counter[str] = Counter()
-        self._granted: dict[str, list[asyncio.TimerHandle]] = defaultdict(list)
+        self._grants = itertools.count(1)
+        self._granted: dict[str, dict[int, asyncio.TimerHandle]] = defaultdict(dict)
         self._asks: dict[int, asyncio.Task[None]] = {}
         self.gone = asyncio.Event()
 
@@ -47,6 +49,10 @@ class Predecessor:
     async def lets_go(self) -> bool:
         """Say that we serve; from its word on we act. False if it is gone."""
         return await self._say("serving")
+
+    def listens(self) -> None:
+        """Say that from now on it is not needed any more, but for what it relays."""
+        self._channel.send("listening")
 
     async def _say(self, step: str) -> bool:
         self._channel.send(step)
@@ -77,6 +83,9 @@ class Predecessor:
         finally:
             for task in self._asks.values():
                 task.cancel()
+            for identity, grants in self._granted.items():
+                for grant in [*grants]:
+                    self._release(identity, grant)
             self._count({})
             self.gone.set()
             log.info("predecessor_gone")
@@ -94,10 +103,13 @@ class Predecessor:
             case "leases":
                 self._count({**self._held, **said["counts"]})
                 for identity in said["counts"]:
-                    for _ in list(self._granted[identity]):
-                        self._release(identity)
+                    for grant in [g for g in self._granted[identity] if g <= said["granted"]]:
+                        self._release(identity, grant)
             case "client":
-                await accept(socket.socket(fileno=fds[0]), base64.b64decode(said["held"]))
+                try:
+                    await accept(socket.socket(fileno=fds[0]), base64.b64decode(said["held"]))
+                except (IndexError, OSError) as exc:  # one client, not the others
+                    log.warning("client_lost", reason=str(exc))
             case "leave":
                 if task := self._asks.get(said["id"]):
                     task.cancel()
@@ -117,9 +129,9 @@ class Predecessor:
                 self._leases.give_back(identity)
         self._held = Counter({identity: n for identity, n in counts.items() if n})
 
-    def _release(self, instance_id: str) -> None:
+    def _release(self, instance_id: str, grant: int) -> None:
         """What was granted shows in its own count, or was not used."""
-        self._granted[instance_id].pop(0).cancel()  # the oldest, whose time is over first
+        self._granted[instance_id].pop(grant).cancel()
         self._leases.give_back(instance_id)
 
     def _answer(self, number: int, work: Awaitable[dict[str, Any]]) -> None:
@@ -143,13 +155,14 @@ class Predecessor:
         ids: Callable[[str], str],
     ) -> dict[str, Any]:
         ready = await starter.ensure_ready(said["name"], caller)
+        grant = next(self._grants)
         if identity := ids(said["name"]):
             self._leases.take(identity)  # until its own count says so
             loop = asyncio.get_running_loop()
-            timer = loop.call_later(_TAKEN_S, self._release, identity)
-            self._granted[identity].append(timer)
+            timer = loop.call_later(_TAKEN_S, self._release, identity, grant)
+            self._granted[identity][grant] = timer
         return {"what": "ready", "name": ready.name, "host": ready.host, "port": ready.port,
-                "key": ready.key, "generation": ready.generation}  # fmt: skip
+                "key": ready.key, "generation": ready.generation, "grant": grant}  # fmt: skip
 
     async def _outlived(self, said: Mapping[str, Any], starter: OnDemandStarter) -> dict[str, Any]:
         return {"what": "outlived", "so": await starter.outlived(said["name"], said["generation"])}

@@ -17,7 +17,8 @@ from llamactl.core.keys import Caller
 from llamactl.core.routes import ReadyInstance
 from llamactl.takeover.channel import FDS_VARIABLE, STORE_VARIABLE, Channel, digest
 
-PREPARED_S, SERVING_S = 120.0, 60.0
+PREPARED_S, SERVING_S, LISTENING_S = 120.0, 60.0, 60.0
+_GOES_ON = "; this one goes on"
 
 
 class Successor:
@@ -29,6 +30,7 @@ class Successor:
         self._asks: dict[int, asyncio.Future[Any]] = {}
         self._ids = itertools.count()
         self._steps: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self._granted = 0  # the newest of its grants that was put to use
         self._hearing = asyncio.create_task(self._hear())
 
     def __repr__(self) -> str:
@@ -62,18 +64,18 @@ class Successor:
     def pid(self) -> int:
         return self._process.pid
 
-    async def until(self, step: str, seconds: float) -> None:
-        """Raises UpgradeFailed if it fails, ends or takes longer."""
+    async def until(self, step: str, seconds: float, otherwise: str = _GOES_ON) -> None:
+        """Raises UpgradeFailed if it fails, ends or takes longer; `otherwise`: what comes then."""
         try:
             async with asyncio.timeout(seconds):
                 said = await self._steps.get()
         except TimeoutError as exc:
             raise UpgradeFailed(
-                f"the new process was not {step} within {seconds:g} s; this one goes on"
+                f"the new process was not {step} within {seconds:g} s{otherwise}"
             ) from exc
         if said is None or said["what"] == "failed":
             reason = said["reason"] if said else "it ended; its words are in the log"
-            raise UpgradeFailed(f"the new process could not take over: {reason}; this one goes on")
+            raise UpgradeFailed(f"the new process could not take over: {reason}{otherwise}")
 
     def give(self, leases: Mapping[str, int]) -> None:
         """All is at rest here: it may take over, and say so, before it acts."""
@@ -84,24 +86,31 @@ class Successor:
         self._channel.send("go", leases=dict(leases))
 
     def tell_leases(self, counts: Mapping[str, int]) -> None:
-        self._channel.send("leases", counts=dict(counts))
+        """They hold what was granted until now."""
+        self._channel.send("leases", counts=dict(counts), granted=self._granted)
 
     def give_client(self, fd: int, held: bytes) -> None:
         self._channel.send("client", [fd], held=base64.b64encode(held).decode())
 
-    def close(self) -> None:
-        """This process is done."""
+    async def close(self) -> None:
+        """This process is done: return when that one has been told everything."""
+        await self._channel.sent()
         self._channel.close()
 
     def kill(self) -> None:
-        """It may be gone already."""
+        """It may be gone already. Who waits for its steps hears that it is."""
         self._process.kill()
-        self._process.wait()
         self._channel.close()
+
+    async def end(self) -> None:
+        """The same; when this returns it does nothing more."""
+        self.kill()
+        await asyncio.to_thread(self._process.wait)
 
     async def ensure_ready(self, name: str, caller: Caller) -> ReadyInstance:
         key = caller.key.id if caller.key else None
         said = await self._ask("ensure_ready", name=name, management=caller.management, key=key)
+        self._granted = max(self._granted, said["grant"])  # our caller takes its lease at once
         return ReadyInstance(said["name"], said["host"], said["port"], said["key"],
                              said["generation"])  # fmt: skip
 

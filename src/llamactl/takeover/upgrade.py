@@ -10,13 +10,13 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
-from llamactl.control.instances import Instances
-from llamactl.core.errors import Conflict, StoreUnavailable
+from llamactl.control.departure import Departure
+from llamactl.core.errors import Conflict, StoreUnavailable, UpgradeFailed
 from llamactl.observe import logger
 from llamactl.proxy import Front, LeaseBook
 from llamactl.store import Database
 from llamactl.takeover.starter import SwitchingStarter
-from llamactl.takeover.successor import PREPARED_S, SERVING_S, Successor
+from llamactl.takeover.successor import LISTENING_S, PREPARED_S, SERVING_S, Successor
 
 log = logger("takeover")
 
@@ -26,7 +26,7 @@ class Upgrade:
 
     def __init__(
         self,
-        instances: Instances,
+        departure: Departure,
         database: Database,
         leases: LeaseBook,
         front: Front,
@@ -34,7 +34,7 @@ class Upgrade:
         chores: tuple[Callable[[], None], Callable[[], Awaitable[None]]],
     ) -> None:
         """`chores`: how to begin them, how to end them."""
-        self._instances = instances
+        self._departure = departure
         self._database = database
         self._leases = leases
         self._front = front
@@ -68,7 +68,7 @@ class Upgrade:
         except BaseException as exc:
             log.warning("upgrade_failed", reason=str(exc))
             if successor is not None and not self.replaced.is_set():
-                successor.kill()
+                await successor.end()
                 self._goes_on = self._refuses
             raise
         return successor.pid
@@ -82,18 +82,23 @@ class Upgrade:
     async def _hand_over(self, successor: Successor) -> None:
         try:
             await self._end_chores()
-            await self._instances.pause()
+            await self._departure.pause()
             successor.give(self._leases.counts())
             await successor.until("serving", SERVING_S)
+            self._check_wanted()  # it may have been ended after it had said so
         except BaseException:
-            successor.kill()
+            await successor.end()
             await self._take_back()
             raise
         self._switch(successor)
         self.replaced.set()
-        await self._instances.leave()
+        await self._departure.leave()
         await self._database.close()
         log.info("upgraded", pid=successor.pid, requests=self._leases.total())
+
+    def _check_wanted(self) -> None:
+        if self._refuses:
+            raise UpgradeFailed("llamactl is going, and nobody takes over")
 
     async def _take_back(self) -> None:
         """The store may be away just now; it is ours again as soon as it is back."""
@@ -103,7 +108,7 @@ class Upgrade:
             log.warning("store_not_taken_back", reason=exc.message)
             self._taking = asyncio.create_task(self._database.take_when_back())
         finally:
-            self._instances.resume()
+            self._departure.resume()
             self._begin_chores()
 
     def _switch(self, successor: Successor) -> None:
@@ -127,6 +132,7 @@ class Upgrade:
     async def relay_to_the_end(self, seconds: float, before: asyncio.Event | None) -> None:
         """Once replaced: give the clients away, return when what was begun is done.
 
+        Raises UpgradeFailed if whom we gave them to did not come to serve.
         `before`: set when whom we replaced is gone, whose words we pass on.
         """
         assert self._successor is not None
@@ -136,4 +142,7 @@ class Upgrade:
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(ends):
                     await before.wait()
-        self._successor.close()
+        try:
+            await self._successor.until("listening", LISTENING_S, "; start llamactl again")
+        finally:
+            await self._successor.close()

@@ -1,0 +1,59 @@
+"""Writes docs/cli.md from the commands themselves: `python docs/generate_cli.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from llamactl.cli.main import cli
+
+HEAD = """# Commands
+
+`llamactl COMMAND --help` says the same. What asks a server takes `--url` (or `LLAMACTL_URL`),
+`--key-file` (or the key itself in `LLAMACTL_API_KEY`) and `--data-dir`; without them it asks the
+server that the local settings mean, with the key of its data directory. `--json` prints JSON.
+`llamactl --install-completion` lets the shell complete commands, instances and models.
+
+Exit codes: 0 done; 1 refused, failed or degraded, with one line on standard error; 2 a mistake in
+the command line.
+"""
+_COMMON = {"url", "key_file", "data_dir", "as_json", "help"}
+
+
+def text() -> str:
+    group: Any = typer.main.get_command(cli)
+    return HEAD + "".join(_section(name, command) for name, command in _commands(group, "llamactl"))
+
+
+def _commands(group: Any, at: str) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{at} {name}")
+        else:
+            yield f"{at} {name}", command
+
+
+def _section(name: str, command: Any) -> str:
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    options = [p for p in command.params if p.param_type_name == "option"]
+    words = " ".join(_shown(argument) for argument in arguments)
+    rows = [
+        f"| `{', '.join([*option.opts, *option.secondary_opts])}` | {option.help or ''} |\n"
+        for option in options
+        if option.name not in _COMMON
+    ]
+    table = "\n| option | |\n|---|---|\n" + "".join(rows) if rows else ""
+    said = " ".join((command.help or "").split())
+    return f"\n## {f'{name} {words}'.strip()}\n\n{said}\n{table}"
+
+
+def _shown(argument: Any) -> str:
+    name = argument.name.rstrip("_").upper() + ("..." if argument.nargs == -1 else "")
+    return name if argument.required else f"[{name}]"
+
+
+if __name__ == "__main__":
+    (Path(__file__).parent / "cli.md").write_text(text(), encoding="utf-8")

@@ -1,0 +1,105 @@
+"""From what the server knows to what it says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llamactl.control.preview import Fit
+from llamactl.control.registry import Member
+from llamactl.core.instance import MASK, masked
+from llamactl.core.keys import ApiKey
+from llamactl.core.lifecycle import AfterExit, State, allowed_actions
+from llamactl.core.memory import Need
+from llamactl.wire.instances import DrainBody, FailureBody, InstanceBody, MemoryBody, Status
+
+_STATUS: dict[State, Status] = {
+    State.STOPPED: "stopped",
+    State.STARTING: "starting",
+    State.READY: "running",
+    State.DRAINING: "stopping",
+    State.STOPPING: "stopping",
+    State.BACKOFF: "restarting",
+    State.FAILED: "failed",
+    State.LOST: "failed",
+}
+
+
+_MAY_BE_UNSAID = ("auto_restart", "max_restarts", "restart_delay", "on_demand_start",
+                  "idle_timeout")  # fmt: skip
+_MAY_BE_EMPTY = ("group", "pinned", "die_with_parent", "priority", "command_override", "aliases",
+                 "default_params", "set_params", "strip_params")  # fmt: skip
+
+
+def memory_body(need: Need) -> MemoryBody:
+    return MemoryBody(ram=need.ram, shared=sum(need.shared.values()), gpus=dict(need.gpus))
+
+
+def fit_fields(fit: Fit) -> dict[str, Any]:
+    need = fit.need
+    return {
+        "ram": need.ram, "shared": sum(need.shared.values()), "gpus": dict(need.gpus),
+        "fits": fit.fits, "budget": fit.budget,
+    }  # fmt: skip
+
+
+def status_of(member: Member) -> Status:
+    now = member.unit.runner.now
+    going = now.state in (State.DRAINING, State.STOPPING)
+    return "restarting" if going and now.after_exit is AfterExit.SPAWN else _STATUS[now.state]
+
+
+def instance_body(member: Member, leases: int) -> InstanceBody:
+    instance, unit = member.instance, member.unit
+    now, last = unit.runner.now, unit.last_exit
+    drains = now.state is State.DRAINING
+    ends_by = round(unit.runner.since + unit.drain_limit, 3)
+    return InstanceBody(
+        name=instance.name,
+        status=status_of(member),
+        created=instance.created,
+        id=instance.id,
+        state=now.state,
+        desired=now.desired,
+        since=round(unit.runner.since, 3),
+        message=last.summary if last else "",
+        failure=FailureBody.model_validate(last.details()) if last else None,
+        allowed_actions=[*allowed_actions(now), "delete"],
+        leases=leases,
+        waiting=member.expected,
+        idle_left_s=None if unit.idle_left is None else round(unit.idle_left, 1),
+        drain=DrainBody(leases=leases, ends_by=ends_by) if drains else None,
+        memory=memory_body(member.need),
+        generation=now.generation,
+        port=unit.port,
+        pid=unit.pid,
+        engine=unit.engine,
+        command=list(unit.argv),
+        restarts=now.restarts,
+        options=given_options(member),
+        declared=bool(instance.source),
+    )
+
+
+def given_options(member: Member, *, show: bool = False) -> dict[str, Any]:
+    """What was given for the instance, as create and update take it; secrets masked or not."""
+    given = member.instance.options
+    body: dict[str, Any] = {
+        "backend_type": given.backend_type,
+        "backend_options": dict(given.backend_options) if show else masked(given.backend_options),
+    }
+    for name in _MAY_BE_UNSAID:
+        if (value := getattr(given, name)) is not None:
+            body[name] = value
+    if given.environment:
+        hidden = dict.fromkeys(given.environment, MASK)
+        body["environment"] = dict(given.environment) if show else hidden
+    for name in _MAY_BE_EMPTY:
+        if value := getattr(given, name):
+            body[name] = [*value] if isinstance(value, tuple) else value
+    return body
+
+
+def key_fields(key: ApiKey) -> dict[str, Any]:
+    names = ("id", "name", "permission_mode", "created_at", "expires_at", "last_used_at",
+             "priority")  # fmt: skip
+    return {name: getattr(key, name) for name in names}

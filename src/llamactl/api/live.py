@@ -1,0 +1,172 @@
+"""/api/v1/live: all that goes on, in one stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import StreamingResponse
+
+from llamactl.api.bodies import instance_body
+from llamactl.api.errors import answers
+from llamactl.api.events import event_body, event_id
+from llamactl.api.models import job_body
+from llamactl.api.services import GUARDS, Mine, Services, management
+from llamactl.control.registry import Member
+from llamactl.core.downloads import DownloadJob
+from llamactl.core.errors import LlamactlError
+from llamactl.core.events import InstanceEvent
+from llamactl.wire.live import InstanceNumbers, LiveBody, MachineNumbers, RateBody
+from llamactl.wire.models import JobBody
+
+router = APIRouter(prefix="/api/v1/live", dependencies=GUARDS, tags=["live"])
+_EVERY_S = 0.25
+_ALIVE_S = 15.0  # between two signs of life on a quiet stream
+_DRIFT_S = 1.5  # by which a time left may differ from what was told, and time itself took
+
+
+class EventStream(StreamingResponse):
+    media_type = "text/event-stream"
+
+
+@router.get("", response_class=EventStream, responses={200: {"model": LiveBody}, **answers()})
+async def live(
+    request: Request,
+    mine: Mine,
+    last_event_id: Annotated[str | None, Header(description="tell events after this one")] = None,
+) -> StreamingResponse:
+    """Instances, numbers, events and downloads: all there is at first, then what changes.
+
+    Ends when the key or session that it was asked with does.
+    """
+    after = None if last_event_id is None else event_id(last_event_id)
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return EventStream(_messages(request, mine, after), headers=headers)
+
+
+async def _messages(request: Request, mine: Services, after: int | None) -> AsyncIterator[str]:
+    news: list[InstanceEvent] = []
+    reading = asyncio.create_task(_read(mine, after, news))
+    view, version, quiet_s = _View(mine), mine.ring.version, 0.0
+    try:
+        while not reading.done():
+            if version != mine.ring.version:
+                version = mine.ring.version
+                management(request)
+            message, quiet_s = view.news(news), quiet_s + _EVERY_S
+            if message is not None:
+                newest = f"id: {news[-1].id}\n" if news else ""
+                news.clear()
+                quiet_s = 0.0
+                yield f"{newest}data: {message.model_dump_json(by_alias=True)}\n\n"
+            elif quiet_s >= _ALIVE_S:
+                quiet_s = 0.0
+                yield ": alive\n\n"
+            await asyncio.sleep(_EVERY_S)
+    except LlamactlError:  # the key was revoked, or its session ended: the answer has begun
+        return
+    finally:
+        reading.cancel()
+        with suppress(asyncio.CancelledError):
+            await reading
+
+
+async def _read(mine: Services, after: int | None, news: list[InstanceEvent]) -> None:
+    """Ends with the story: when whoever looks on lags behind, or llamactl ends."""
+    async for event in mine.story.follow(after):
+        news.append(event)
+
+
+class _View:
+    """What one who looks on was told already."""
+
+    def __init__(self, mine: Services) -> None:
+        self._mine = mine
+        self._first = True
+        self._rows: dict[str, tuple[object, ...]] = {}
+        self._numbers: dict[str, tuple[int, int, float | None, float]] = {}
+        self._rates_until = 0.0
+        self._machine_until = 0.0
+        self._jobs: list[DownloadJob] = []
+
+    def news(self, events: list[InstanceEvent]) -> LiveBody | None:
+        """None where nothing is new."""
+        members = self._mine.instances.all()
+        first, self._first = self._first, False
+        ids = {member.instance.id for member in members}
+        gone = [instance_id for instance_id in self._rows if instance_id not in ids]
+        for instance_id in gone:
+            del self._rows[instance_id]
+            self._numbers.pop(instance_id, None)
+        body = LiveBody(
+            whole=first,
+            instances=[
+                instance_body(member, self._mine.numbers.leases(member.instance.id))
+                for member in members
+                if self._is_new(member)
+            ],
+            gone=gone,
+            numbers=self._changed_numbers(members),
+            machine=self._new_samples(),
+            events=[event_body(event) for event in events],
+            jobs=self._changed_jobs(first=first),
+        )
+        anything = (body.instances, gone, body.numbers, body.machine, body.events)
+        return body if first or any(anything) or body.jobs is not None else None
+
+    def _is_new(self, member: Member) -> bool:
+        unit, runner = member.unit, member.unit.runner
+        row = (member.instance, runner.now, runner.since, unit.last_exit, unit.pid, unit.port,
+               member.need)  # fmt: skip
+        before = self._rows.get(member.instance.id)
+        self._rows[member.instance.id] = row
+        return before is None or before != row
+
+    def _changed_numbers(self, members: list[Member]) -> dict[str, InstanceNumbers]:
+        now = asyncio.get_running_loop().time()
+        found: dict[str, InstanceNumbers] = {}
+        newest = self._rates_until
+        for member in members:
+            instance_id, idle = member.instance.id, member.unit.idle_left
+            leases = self._mine.numbers.leases(instance_id)
+            rates = [r for r in self._mine.watch.rates.of(instance_id) if r.at > self._rates_until]
+            told = self._numbers.get(instance_id)
+            same = told is not None and told[:2] == (leases, member.expected)
+            if same and told is not None and not rates and _agree(told[2], told[3], idle, now):
+                continue
+            if told is None and not (leases or member.expected or rates or idle is not None):
+                continue
+            self._numbers[instance_id] = (leases, member.expected, idle, now)
+            newest = max([newest, *(r.at for r in rates)])
+            found[instance_id] = InstanceNumbers(
+                leases=leases,
+                waiting=member.expected,
+                idle_left_s=None if idle is None else round(idle, 1),
+                rates=[RateBody(**asdict(rate)) for rate in rates],
+            )
+        self._rates_until = newest
+        return found
+
+    def _new_samples(self) -> list[MachineNumbers]:
+        new = [one for one in self._mine.watch.machine if one.at > self._machine_until]
+        if new:
+            self._machine_until = new[-1].at
+        return [MachineNumbers(**asdict(one)) for one in new]
+
+    def _changed_jobs(self, *, first: bool) -> list[JobBody] | None:
+        jobs = self._mine.downloads.all()
+        if not first and jobs == self._jobs:
+            return None
+        self._jobs = jobs
+        return [job_body(job) for job in jobs]
+
+
+def _agree(told: float | None, at: float, left: float | None, now: float) -> bool:
+    """Is the time left what whoever was told it then thinks by now?"""
+    if told is None or left is None:
+        return told is left
+    return abs(told - (now - at) - left) < _DRIFT_S or told == left

@@ -1,0 +1,208 @@
+"""/api/v1/models: the files of this machine, what they say, and downloads."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+
+from llamactl.api.bodies import fit_fields
+from llamactl.api.errors import answers
+from llamactl.api.services import GUARDS, Mine, Services
+from llamactl.core.downloads import DownloadJob
+from llamactl.core.errors import Conflict, InvalidRequest, LlamactlError, ModelNotFound
+from llamactl.core.instance import InstanceOptions
+from llamactl.models import Inspection, LocalModel, UnreadableModel, inspect
+from llamactl.wire.models import (
+    ChoiceBody,
+    DownloadRequest,
+    FitBody,
+    FoundBody,
+    InspectionBody,
+    JobBody,
+    ModelBody,
+    RepositoryBody,
+)
+
+router = APIRouter(prefix="/api/v1/models", dependencies=GUARDS, tags=["models"])
+Name = Annotated[str, Query(description="a name of the list, or a file's path", max_length=4096)]
+
+
+@router.get("", responses=answers())
+async def list_models(mine: Mine) -> list[ModelBody]:
+    def read() -> list[ModelBody]:
+        users = _users(mine)
+        return [_body(model, users) for model in mine.catalog.all()]
+
+    return await run_in_threadpool(read)
+
+
+@router.delete("", status_code=204, responses=answers(404, 409))
+async def delete_model(model: Name, mine: Mine) -> Response:
+    """Remove a model's files. Instances must not be made of it."""
+    found = await run_in_threadpool(mine.catalog.find, model)
+    users = await run_in_threadpool(_users, mine)
+    if names := users.get(found.path.resolve()):
+        raise Conflict(f"{found.name} is used by {', '.join(names)}; remove those first")
+    try:
+        await run_in_threadpool(mine.catalog.remove, found)
+    except OSError as exc:
+        raise LlamactlError(f"cannot remove {found.name}: {exc}") from exc
+    return Response(status_code=204)
+
+
+@router.get("/inspect", responses=answers(404))
+async def inspect_model(
+    model: Name,
+    mine: Mine,
+    ctx_size: Annotated[int | None, Query(ge=1, le=1 << 30, description="for the memory")] = None,
+) -> InspectionBody:
+    """What a GGUF file says of itself, and what memory it needs."""
+    path, projector = await run_in_threadpool(_file, model, mine)
+    try:
+        seen = await run_in_threadpool(inspect, path)
+    except UnreadableModel as exc:
+        raise InvalidRequest(str(exc)) from exc
+    context = ctx_size or seen.shape.context or 4096
+    return _inspection(seen, projector, await _fit(mine, seen, projector, context))
+
+
+@router.post("/download", status_code=202, responses=answers(415))
+async def download_model(asked: DownloadRequest, mine: Mine) -> JobBody:
+    """Fetch a model from the hub; of a repository's quantisations the one named, or a usual one."""
+    return job_body(await mine.downloads.start(asked.model))
+
+
+@router.get("/jobs", responses=answers())
+async def list_jobs(mine: Mine) -> list[JobBody]:
+    return [job_body(job) for job in mine.downloads.all()]
+
+
+@router.get("/jobs/{job_id}", responses=answers(404))
+async def get_job(job_id: str, mine: Mine) -> JobBody:
+    return job_body(mine.downloads.get(job_id))
+
+
+@router.delete("/jobs/{job_id}", status_code=204, responses=answers(404))
+async def cancel_job(job_id: str, mine: Mine) -> Response:
+    """Stop a download and remove its parts; forget one that is over."""
+    await mine.downloads.cancel(job_id)
+    return Response(status_code=204)
+
+
+@router.post("/jobs/{job_id}/pause", responses=answers(404, 409, 415))
+async def pause_job(job_id: str, mine: Mine) -> JobBody:
+    """Keep what is there, and fetch no more until it is resumed."""
+    return job_body(await mine.downloads.pause(job_id))
+
+
+@router.post("/jobs/{job_id}/resume", responses=answers(404, 409, 415))
+async def resume_job(job_id: str, mine: Mine) -> JobBody:
+    return job_body(await mine.downloads.resume(job_id))
+
+
+@router.get("/search", responses=answers(502))
+async def search_hub(
+    query: Annotated[str, Query(alias="q", min_length=1, max_length=200)], mine: Mine
+) -> list[FoundBody]:
+    """Repositories of the hub that have GGUF files, the most fetched first."""
+    return [FoundBody.model_validate(row) for row in await mine.hub.search(query)]
+
+
+@router.get("/repository", responses=answers(502))
+async def look_into_repository(
+    repo: Annotated[str, Query(max_length=500, description="org/repo")], mine: Mine
+) -> RepositoryBody:
+    """The models of a repository of the hub, and whether each could run here."""
+    seen = await mine.hub.repository(repo)
+    room = mine.downloads.room()
+    rows = [
+        ChoiceBody(**row, fits=None if room is None else row["size"] <= room)
+        for row in seen["found"]
+    ]
+    return RepositoryBody(choices=rows, mmproj=seen["mmproj"])
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}}, **answers(404)},
+)
+async def follow_job(job_id: str, mine: Mine) -> StreamingResponse:
+    """Its progress, as server-sent events, to its end."""
+    mine.downloads.get(job_id)
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    rows = _lines(mine.downloads.follow(job_id))
+    return StreamingResponse(rows, media_type="text/event-stream", headers=headers)
+
+
+async def _lines(jobs: AsyncIterator[DownloadJob]) -> AsyncIterator[str]:
+    async for job in jobs:
+        yield f"data: {job_body(job).model_dump_json()}\n\n"
+
+
+def job_body(job: DownloadJob) -> JobBody:
+    left = (job.total - job.done) / job.rate if job.rate and job.total else None
+    return JobBody(
+        id=job.id, model=job.model, state=job.state, created=job.created, finished=job.finished,
+        error=job.error, warning=job.warning, name=job.name, choices=[*job.choices],
+        files=[*job.files], path=job.path, total=job.total, done=job.done, rate=job.rate,
+        left_s=None if left is None else round(max(0.0, left), 1),
+    )  # fmt: skip
+
+
+def _body(model: LocalModel, users: Mapping[Path, list[str]]) -> ModelBody:
+    return ModelBody(
+        name=model.name, path=str(model.path), files=[str(file) for file in model.files],
+        size=model.size, modified=model.modified, repo=model.repo, quant=model.quant,
+        mmproj=None if model.projector is None else str(model.projector),
+        used_by=users.get(model.path.resolve(), []),
+    )  # fmt: skip
+
+
+def _users(mine: Services) -> dict[Path, list[str]]:
+    """Names of instances by the model file that each is made of."""
+    found: dict[Path, list[str]] = defaultdict(list)
+    for member in mine.instances.all():
+        with suppress(ModelNotFound):  # by its repository, which is not here
+            given = mine.catalog.resolve(member.instance.options.backend_options)
+            if isinstance(model := given.get("model"), str):
+                found[Path(model).resolve()].append(member.instance.name)
+    return found
+
+
+def _file(name: str, mine: Services) -> tuple[Path, Path | None]:
+    """Raises ModelNotFound."""
+    try:
+        found = mine.catalog.find(name)
+    except ModelNotFound:
+        if (path := Path(name)).is_absolute() and path.exists():
+            return path, None
+        raise
+    return found.path, found.projector
+
+
+async def _fit(mine: Services, seen: Inspection, projector: Path | None, context: int) -> FitBody:
+    given: dict[str, str | int] = {"model": str(seen.path), "ctx_size": context}
+    if projector is not None:
+        given["mmproj"] = str(projector)
+    found = await mine.previews.fit(InstanceOptions(backend_options=given))
+    return FitBody(ctx_size=context, **fit_fields(found))
+
+
+def _inspection(seen: Inspection, projector: Path | None, fit: FitBody) -> InspectionBody:
+    shape = seen.shape
+    return InspectionBody(
+        path=str(seen.path), name=seen.name, kind=seen.kind, architecture=shape.architecture,
+        parameters=seen.parameters, quantization=seen.quantization, size=seen.size,
+        parts=seen.parts, context_length=shape.context, layers=shape.layers,
+        embedding_length=shape.embedding, heads=shape.heads, kv_heads=[*shape.kv_heads],
+        vocabulary=shape.vocabulary, tokenizer=seen.tokenizer, chat_template=seen.chat_template,
+        license=seen.license, mmproj=None if projector is None else str(projector), memory=fit,
+    )  # fmt: skip

@@ -1,0 +1,87 @@
+"""`llamactl engine`: what the engines say of themselves, and command lines for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from llamactl.cli.session import Session, command
+
+if TYPE_CHECKING:
+    from llamactl.wire.backends import OptionBody
+
+commands = typer.Typer(help="The engines.", no_args_is_help=True, rich_markup_mode=None)
+Backend = Annotated[
+    Literal["llama-cpp", "vllm", "mlx"], typer.Option("--backend", help="Which engine.")
+]
+
+
+@commands.command()
+@command
+def version(s: Session) -> None:
+    """Print the configured engine's version."""
+    _tell(s, s.client.engine_version())
+
+
+@commands.command("help")
+@command
+def help_(s: Session) -> None:
+    """Print the configured engine's help."""
+    _tell(s, s.client.engine_help())
+
+
+@commands.command()
+@command
+def devices(s: Session) -> None:
+    """Print the devices that the configured engine sees."""
+    _tell(s, s.client.engine_devices())
+
+
+@commands.command()
+@command
+def options(
+    s: Session,
+    search: Annotated[str, typer.Argument(help="Only those with this word.")] = "",
+    backend: Backend = "llama-cpp",
+) -> None:
+    """List what an instance's engine can be told."""
+    rows = [row for row in s.client.backends.options(backend) if _has(row, search.lower())]
+    if s.as_json:
+        s.print_json(rows)
+        return
+    s.table(
+        ("OPTION", "TYPE", "DEFAULT", "HELP"),
+        [(row.name, "|".join(row.choices) or row.type, row.default, row.help) for row in rows],
+    )
+
+
+@commands.command()
+@command
+def parse(
+    s: Session,
+    line: Annotated[str, typer.Argument(help="A command line, in quotes.")],
+    backend: Backend = "llama-cpp",
+) -> None:
+    """Turn a command line into options, for `llamactl create NAME -f -`."""
+    import yaml
+
+    found = s.client.backends.parse_command(line, backend)
+    if s.as_json:
+        s.print_json(found)
+        return
+    typer.echo(yaml.safe_dump(found.options, sort_keys=False), nl=False)
+    for word in found.not_understood:
+        typer.echo(f"left out: {word}", err=True)
+
+
+def _has(row: OptionBody, word: str) -> bool:
+    return word in row.name or word in row.help.lower() or word in row.section.lower()
+
+
+def _tell(s: Session, text: str) -> None:
+    said: Any = {"text": text}
+    if s.as_json:
+        s.print_json(said)
+    else:
+        typer.echo(text, nl=False)

@@ -1,0 +1,93 @@
+"""`llamactl top`: the instances as they go on."""
+
+from __future__ import annotations
+
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llamactl.cli.session import COLOURS, Session, command, size, span
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from llamactl.wire.instances import InstanceBody
+    from llamactl.wire.live import InstanceNumbers, LiveBody
+
+
+@command
+def top(
+    s: Session,
+    count: Annotated[int, typer.Option("--count", help="Looks; 0: until Ctrl-C.", min=0)] = 0,
+) -> None:
+    """Show the instances as they go on: state, memory, requests, tokens a second, idle time."""
+    from rich.live import Live
+
+    if s.as_json:
+        s.print_json(s.client.instances.list())
+        return
+    seen = Seen()
+    with (
+        Live(console=s.console, auto_refresh=False, screen=False) as live,
+        closing(s.client.live()) as messages,
+        suppress(KeyboardInterrupt),
+    ):
+        for looks, message in enumerate(messages, 1):
+            seen.add(message)
+            live.update(_table(seen), refresh=True)
+            if looks == count:
+                return
+
+
+class Seen:
+    """The instances, and what was last said of each."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, InstanceBody] = {}
+        self._numbers: dict[str, InstanceNumbers] = {}
+        self._tokens_s: dict[str, float] = {}
+
+    def add(self, message: LiveBody) -> None:
+        if message.whole:
+            self.rows.clear()
+            self._numbers.clear()
+        for instance_id in message.gone:
+            self.rows.pop(instance_id, None)
+        self.rows.update((row.id, row) for row in message.instances)
+        self._numbers.update(message.numbers)
+        for instance_id, numbers in message.numbers.items():
+            if numbers.rates:
+                self._tokens_s[instance_id] = numbers.rates[-1].tokens_s
+
+    def numbers(self, row: InstanceBody) -> tuple[int, int, float, float | None]:
+        """Requests that it answers, that wait, tokens a second, seconds of idle time left."""
+        said = self._numbers.get(row.id)
+        rate = self._tokens_s.get(row.id, 0.0)
+        if said is None:
+            return row.leases, row.waiting, rate, row.idle_left_s
+        return said.leases, said.waiting, rate, said.idle_left_s
+
+
+def _table(seen: Seen) -> Table:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in ("NAME", "STATUS", "MEMORY", "BUSY", "QUEUE", "TOKENS/S", "STOPS IN", "NOTE"):
+        table.add_column(column, no_wrap=column != "NAME", overflow="ellipsis")
+    for row in sorted(seen.rows.values(), key=lambda row: (row.status == "stopped", row.name)):
+        runs = row.status == "running"
+        leases, waiting, rate, idle_left_s = seen.numbers(row)
+        table.add_row(
+            row.name,
+            f"[{COLOURS[row.status]}]{row.status}[/]",
+            size(row.memory.ram + row.memory.shared) if runs else "-",
+            str(leases or "-"),
+            str(waiting or "-"),
+            f"{rate:.1f}" if rate else "-",
+            "-" if idle_left_s is None else span(idle_left_s),
+            escape(row.message) or "-",
+        )
+    return table

@@ -1,0 +1,47 @@
+"""Settings and instances as whole sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llamactl.client._async.transport import AsyncTransport
+from llamactl.client.calls import (
+    API,
+    Call,
+)
+from llamactl.wire.config import ChangesBody, ReloadBody, SetBody, SettingBody
+
+
+class AsyncConfig:
+    """Settings and instances as whole sets."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def reload(self, *, dry_run: bool = False) -> ReloadBody:
+        """Read the settings and the declared instances again; only what changed restarts."""
+        call = Call("POST", f"{API}/config/reload", {"dry_run": dry_run}, again=True)
+        return await self._transport.read(ReloadBody, call)
+
+    async def settings(self) -> Sequence[SettingBody]:
+        """Those in force, and where each comes from."""
+        call = Call("GET", f"{API}/config/settings")
+        return await self._transport.read(list[SettingBody], call)
+
+    async def export(self, *, secrets: bool = False) -> dict[str, dict[str, Any]]:
+        """All definitions, by name."""
+        call = Call("GET", f"{API}/config/instances", {"secrets": secrets})
+        return (await self._transport.read(SetBody, call)).instances
+
+    async def apply(
+        self,
+        instances: Mapping[str, Mapping[str, Any]],
+        *,
+        prune: bool = False,
+        dry_run: bool = False,
+    ) -> ChangesBody:
+        """Make the set so. `prune`: delete what is not in it."""
+        query = {"prune": prune, "dry_run": dry_run}
+        call = Call("PUT", f"{API}/config/instances", query, {"instances": instances})
+        return await self._transport.read(ChangesBody, call)

@@ -1,0 +1,106 @@
+"""How calls are sent."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import TypeVar
+
+import httpx2
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+
+from llamactl.client.calls import (
+    Call,
+    is_near,
+    read,
+    wait_of,
+)
+from llamactl.client.errors import ServerUnreachable, error_of
+
+T = TypeVar("T")
+_BAD = 400
+_CONNECT_S = 10.0
+
+
+class AsyncTransport:
+    """Sends calls, and sends them again where the server asks for it."""
+
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        timeout: float,
+        retries: int,
+        longest_wait: float,
+    ) -> None:
+        self._http = httpx2.AsyncClient(
+            base_url=url,
+            headers=dict(headers),
+            timeout=httpx2.Timeout(timeout, connect=_CONNECT_S),
+            trust_env=not is_near(url),  # no proxy leads to this very machine
+        )
+        self._url = url
+        self._retries = retries
+        self._longest_wait = longest_wait
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def read(self, kind: type[T], call: Call) -> T:
+        return read(kind, await self.send(call))
+
+    async def send(self, call: Call) -> bytes:
+        """Raises a LlamactlError as the server names it, or ServerUnreachable."""
+        attempts = AsyncRetrying(
+            stop=stop_after_attempt(self._retries + 1),
+            retry=retry_if_exception(call.may_be_retried),
+            wait=self._wait,
+            reraise=True,
+        )
+        async for attempt in attempts:
+            with attempt:
+                return await self._send(call)
+        raise AssertionError("tenacity returns or raises")
+
+    def _wait(self, state: RetryCallState) -> float:
+        failed = state.outcome.exception() if state.outcome else None
+        return wait_of(failed, state.attempt_number, self._longest_wait)
+
+    async def _send(self, call: Call) -> bytes:
+        try:
+            answer = await self._http.request(
+                call.method, call.path,
+                params=call.params, content=call.content, headers=call.headers,
+            )  # fmt: skip
+        except httpx2.TransportError as exc:
+            raise self._unreachable(exc) from exc
+        if answer.status_code >= _BAD:
+            raise error_of(answer.status_code, answer.headers.get("retry-after"), answer.content)
+        return bytes(answer.content)
+
+    async def stream(self, call: Call) -> AsyncGenerator[str, None]:
+        """Lines, as they come. Raises as `send` does, but sends nothing again."""
+        request = self._http.build_request(
+            call.method, call.path,
+            params=call.params, content=call.content, headers=call.headers,
+            timeout=httpx2.Timeout(None, connect=_CONNECT_S),
+        )  # fmt: skip
+        try:
+            answer = await self._http.send(request, stream=True)
+            try:
+                if answer.status_code >= _BAD:
+                    body = await answer.aread()
+                    raise error_of(answer.status_code, answer.headers.get("retry-after"), body)
+                async for line in answer.aiter_lines():
+                    yield line
+            finally:
+                await answer.aclose()
+        except httpx2.TransportError as exc:
+            raise self._unreachable(exc) from exc
+
+    def _unreachable(self, exc: httpx2.TransportError) -> ServerUnreachable:
+        never_sent = isinstance(exc, httpx2.ConnectError | httpx2.ConnectTimeout)
+        what = "no llamactl answers" if never_sent else "the connection broke"
+        return ServerUnreachable(
+            f"{what} at {self._url}: {str(exc) or type(exc).__name__}",
+            details={"sent": not never_sent},
+        )

@@ -1,0 +1,28 @@
+"""Engines' options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from llamactl.client._sync.transport import Transport
+from llamactl.client.calls import API, Call
+from llamactl.wire.backends import OptionBody, ParsedBody
+
+Backend = Literal["llama-cpp", "vllm", "mlx"]
+
+
+class Backends:
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def options(self, backend: Backend = "llama-cpp") -> Sequence[OptionBody]:
+        """What the installed engine can be told, by its own help."""
+        call = Call("GET", f"{API}/backends/{backend}/options")
+        return self._transport.read(list[OptionBody], call)
+
+    def parse_command(self, command: str, backend: Backend = "llama-cpp") -> ParsedBody:
+        """A pasted command line as an instance's options."""
+        body = {"command": command}
+        call = Call("POST", f"{API}/backends/{backend}/parse-command", body=body, again=True)
+        return self._transport.read(ParsedBody, call)

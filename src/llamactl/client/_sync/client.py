@@ -1,0 +1,176 @@
+"""The client itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from types import TracebackType
+from typing import Any, Self
+
+from llamactl.client._sync.backends import Backends
+from llamactl.client._sync.config import Config
+from llamactl.client._sync.instances import Instances
+from llamactl.client._sync.keys import Keys
+from llamactl.client._sync.models import Models
+from llamactl.client._sync.transport import Transport
+from llamactl.client.calls import (
+    API,
+    Call,
+    base_url,
+    event_of,
+    headers_of,
+)
+from llamactl.client.errors import ServerUnreachable
+from llamactl.core.errors import LlamactlError
+from llamactl.wire.events import EventBody
+from llamactl.wire.live import LiveBody
+from llamactl.wire.session import SessionBody
+from llamactl.wire.system import FindingBody, HealthBody, SystemBody, UpgradeBody
+
+
+class Client:
+    """All that a llamactl server can do. Use it as a context manager, or `close` it."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout: float = 600.0,
+        retries: int = 3,
+        longest_wait: float = 10.0,
+    ) -> None:
+        """`url`, `api_key`: else LLAMACTL_URL and LLAMACTL_API_KEY, or this machine's port 8080.
+        An empty key is none.
+
+        `timeout`: seconds without a byte of an answer. `retries`: where the server asks for it by
+        Retry-After, or was not reached; each waits `longest_wait` seconds at most.
+        """
+        self.url = base_url(url)
+        self._transport = Transport(self.url, headers_of(api_key), timeout, retries, longest_wait)
+        self.instances = Instances(self._transport)
+        self.models = Models(self._transport)
+        self.backends = Backends(self._transport)
+        self.keys = Keys(self._transport)
+        self.config = Config(self._transport)
+
+    def __repr__(self) -> str:
+        return f"<Client {self.url}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def health(self) -> HealthBody:
+        return self._transport.read(HealthBody, Call("GET", "/health"))
+
+    def version(self) -> str:
+        return self._text(f"{API}/version")
+
+    def engine_help(self) -> str:
+        """The engine's own `--help`."""
+        return self._text(f"{API}/server/help")
+
+    def engine_version(self) -> str:
+        return self._text(f"{API}/server/version")
+
+    def engine_devices(self) -> str:
+        return self._text(f"{API}/server/devices")
+
+    def metrics(self) -> str:
+        """In Prometheus' text format."""
+        return self._text("/metrics")
+
+    def system(self) -> SystemBody:
+        """Versions, where the server is, how it is."""
+        return self._transport.read(SystemBody, Call("GET", f"{API}/system"))
+
+    def doctor(self) -> Sequence[FindingBody]:
+        """What there is to say of the installation."""
+        return self._transport.read(list[FindingBody], Call("GET", f"{API}/doctor"))
+
+    def session(self) -> SessionBody:
+        """Whose key this is."""
+        return self._transport.read(SessionBody, Call("GET", f"{API}/session"))
+
+    def activity(self, *, limit: int = 100, before: int | None = None) -> Sequence[EventBody]:
+        """The newest events of all instances, or the newest before that id; oldest first."""
+        call = Call("GET", f"{API}/activity", {"limit": limit, "before": before})
+        return self._transport.read(list[EventBody], call)
+
+    def live(self) -> Generator[LiveBody, None, None]:
+        """All there is, then what changes: instances, numbers, events, downloads."""
+        call = Call("GET", f"{API}/live")
+        with closing(self._transport.stream(call)) as rows:
+            for line in rows:
+                if (said := event_of(line)) is not None:
+                    yield LiveBody.model_validate(said)
+
+    def upgrade(self) -> UpgradeBody:
+        """Have a process of the installed version take over. No request fails."""
+        return self._transport.read(UpgradeBody, Call("POST", f"{API}/upgrade"))
+
+    def events(self, *, after: int | None = None) -> Generator[EventBody, None, None]:
+        """What happens to all instances, for ever; what was missed while the server was away too.
+
+        `after`: the id of an event: what is kept since then comes first.
+        """
+        while True:
+            call = Call("GET", f"{API}/events", after=after)
+            try:
+                with closing(self._transport.stream(call)) as rows:
+                    for line in rows:
+                        if (said := event_of(line)) is not None:
+                            event = EventBody.model_validate(said)
+                            after = event.id
+                            yield event
+            except ServerUnreachable:
+                if after is None:  # nothing to go on from
+                    raise
+            time.sleep(1.0)
+
+    def served(self) -> Sequence[dict[str, Any]]:
+        """What `model` may be in a request with this key, in OpenAI's form."""
+        said = self._transport.read(dict[str, Any], Call("GET", "/v1/models"))
+        rows: Sequence[dict[str, Any]] = said["data"]
+        return rows
+
+    def chat(
+        self, model: str, messages: Sequence[Mapping[str, Any]], **params: Any
+    ) -> Generator[dict[str, Any], None, None]:
+        """Chunks of a chat completion, in OpenAI's form, as they come."""
+        body = {"model": model, "messages": [*messages], "stream": True, **params}
+        with closing(self.stream("/v1/chat/completions", body)) as chunks:
+            for chunk in chunks:
+                yield chunk
+
+    def stream(self, where: str, body: Mapping[str, Any]) -> Generator[dict[str, Any], None, None]:
+        """What any path of an engine sends as events, such as `/v1/completions` with `stream`.
+
+        Raises LlamactlError for an error in their midst.
+        """
+        with closing(self._transport.stream(Call("POST", where, body=body))) as rows:
+            for line in rows:
+                if (chunk := event_of(line)) is not None:
+                    if "error" in chunk:
+                        raise LlamactlError(str(chunk["error"]))
+                    yield chunk
+
+    def post(self, where: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Any path of an engine that answers JSON, such as `/v1/embeddings`."""
+        call = Call("POST", where, body=body)
+        return self._transport.read(dict[str, Any], call)
+
+    def _text(self, where: str) -> str:
+        return (self._transport.send(Call("GET", where))).decode("utf-8", "replace")

@@ -1,0 +1,55 @@
+"""Inference keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from llamactl.client._sync.transport import Transport
+from llamactl.client.calls import (
+    API,
+    Call,
+    path,
+)
+from llamactl.core.keys import PermissionMode
+from llamactl.wire.keys import KeyBody, NewKeyBody, PermissionsBody
+
+
+class Keys:
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self) -> Sequence[KeyBody]:
+        return self._transport.read(list[KeyBody], Call("GET", f"{API}/auth/keys"))
+
+    def get(self, key_id: str) -> KeyBody:
+        return self._transport.read(KeyBody, Call("GET", self._path(key_id)))
+
+    def create(
+        self,
+        name: str,
+        *,
+        instances: Iterable[str] | None = None,
+        expires_at: int | None = None,
+        priority: int = 0,
+    ) -> NewKeyBody:
+        """`instances`: those it may use; None: all. The secret is in the answer, this once."""
+        mode = PermissionMode.ALLOW_ALL if instances is None else PermissionMode.PER_INSTANCE
+        body = {
+            "name": name,
+            "permission_mode": mode,
+            "instances": [*(instances or ())],
+            "expires_at": expires_at,
+            "priority": priority,
+        }
+        call = Call("POST", f"{API}/auth/keys", body=body)
+        return self._transport.read(NewKeyBody, call)
+
+    def revoke(self, key_id: str) -> None:
+        self._transport.send(Call("DELETE", self._path(key_id)))
+
+    def permissions(self, key_id: str) -> PermissionsBody:
+        call = Call("GET", self._path(key_id, "permissions"))
+        return self._transport.read(PermissionsBody, call)
+
+    def _path(self, *parts: str) -> str:
+        return f"{API}/auth/keys{path(*parts)}"

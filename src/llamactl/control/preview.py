@@ -1,0 +1,78 @@
+"""What a definition would be: its command, its memory, what it would restart. Nothing is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from llamactl.backends import BACKENDS
+from llamactl.control.registry import Registry
+from llamactl.control.scheduler import Scheduler
+from llamactl.core.errors import InstanceNotFound, LlamactlError
+from llamactl.core.instance import Instance, InstanceOptions, check_name
+from llamactl.core.interfaces import Machine, MemoryBook
+from llamactl.core.lifecycle import RESTING
+from llamactl.core.memory import NOTHING, Need
+from llamactl.policy.admission import Candidate
+from llamactl.policy.capacity import Taken
+from llamactl.policy.definition import merge, read_patch
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    need: Need
+    fits: bool | None  # with nothing else running; None: unknown
+    budget: int | None  # bytes of RAM; None: no limit
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    exists: bool
+    command: Sequence[str]  # secrets masked
+    problem: str  # why there is no command
+    restarts: bool  # what runs now
+    fit: Fit
+
+
+class Previews:
+    def __init__(
+        self, registry: Registry, scheduler: Scheduler, machine: Machine, memory: MemoryBook
+    ) -> None:
+        self._registry = registry
+        self._scheduler = scheduler
+        self._machine = machine
+        self._memory = memory
+
+    async def of(self, name: str, body: object) -> Preview:
+        """Of what create would define, or update change. Raises LlamactlError as those do."""
+        patch = read_patch(body, BACKENDS["llama_cpp"].canonical, frozenset(BACKENDS))
+        try:
+            member = self._registry.get(name)
+        except InstanceNotFound:
+            check_name(name)
+            member = None
+        if member is None:
+            instance = Instance("", name, 0, merge(InstanceOptions(), patch))
+        else:
+            instance = replace(member.instance, options=merge(member.instance.options, patch))
+        self._machine.check(instance)
+        runs = member is not None and member.unit.runner.now.state not in RESTING
+        restarts = runs and member is not None and member.unit.would_restart(instance)
+        command, problem = await self._command(instance)
+        fit = await self.fit(instance.options)
+        return Preview(member is not None, command, problem, restarts, fit)
+
+    async def fit(self, options: InstanceOptions) -> Fit:
+        """What such an instance would take, and whether it fits here."""
+        need = await self._memory.need(Instance("", "estimate", 0, options))
+        limits = self._scheduler.limits
+        if need == NOTHING or (limits.ram is None and not limits.gpus):
+            return Fit(need, None, limits.ram)
+        one = Candidate("", "estimate", need=need)
+        return Fit(need, not Taken(limits).lacks(one), limits.ram)
+
+    async def _command(self, instance: Instance) -> tuple[Sequence[str], str]:
+        try:
+            return await self._machine.command_of(instance), ""
+        except LlamactlError as exc:  # no engine, or its model is not here: it can be defined
+            return (), exc.message

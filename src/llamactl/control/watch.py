@@ -1,0 +1,86 @@
+"""Samples of the machine and of how fast it answers, for those who look on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from llamactl.control.registry import Member, Registry
+from llamactl.control.scheduler import Scheduler
+from llamactl.core.lifecycle import RESTING, State
+from llamactl.observe import Meters, Rates
+from llamactl.policy.admission import Candidate
+from llamactl.policy.capacity import Limits, Taken
+
+_EVERY_S = 2.0
+_KEPT = 300  # samples of the machine: ten minutes
+_ALL = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSample:
+    """Bytes; None where they are unknown."""
+
+    at: float  # Unix seconds
+    ram_total: int | None
+    ram_free: int | None
+    disk_free: int | None
+    ram_taken: int = 0
+    ram_budget: int | None = None
+    gpus_taken: Mapping[str, int] = field(default_factory=dict)
+    gpus_budget: Mapping[str, int] = field(default_factory=dict)
+    leases: int = 0
+    running: int = 0
+
+
+class Watch:
+    """One per application. `rates` and `machine` are read by whoever looks on."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        scheduler: Scheduler,
+        meters: Callable[[], Meters],
+        leases: Callable[[], int],
+        look: Callable[[], tuple[int | None, int | None, int | None]],
+    ) -> None:
+        """`look`: bytes of RAM there are, those that are free, and those of the disk."""
+        self._registry = registry
+        self._scheduler = scheduler
+        self._meters = meters
+        self._leases = leases
+        self._look = look
+        self.rates = Rates()
+        self.machine: deque[MachineSample] = deque(maxlen=_KEPT)
+
+    def __repr__(self) -> str:
+        return f"<Watch {len(self.machine)} samples>"
+
+    async def keep(self) -> None:
+        """Sample until cancelled."""
+        while True:
+            self.sample()
+            await asyncio.sleep(_EVERY_S)
+
+    def sample(self) -> None:
+        now = time.time()
+        members = list(self._registry)
+        self.rates.sample(self._meters(), [m.instance.id for m in members], now)
+        limits = self._scheduler.limits
+        alive = [m for m in members if _is_alive(m)]
+        every = Limits(ram=_ALL, gpus={d: _ALL for m in alive for d in m.taken.gpus})
+        taken = Taken(every, [Candidate("", "", need=m.taken) for m in alive])
+        total, free, disk = self._look()
+        self.machine.append(
+            MachineSample(
+                now, total, free, disk, taken.ram, limits.ram, taken.gpus, dict(limits.gpus),
+                self._leases(), len(alive),
+            )
+        )  # fmt: skip
+
+
+def _is_alive(member: Member) -> bool:
+    return member.unit.runner.now.state not in (*RESTING, State.BACKOFF)

@@ -1,0 +1,37 @@
+"""A download of a model, as it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadJob:
+    id: str
+    model: str  # as it was asked for
+    created: float  # Unix seconds
+    state: JobState = JobState.QUEUED
+    finished: float | None = None
+    error: str = ""
+    warning: str = ""
+    name: str = ""  # of the model, once it is chosen
+    choices: tuple[str, ...] = ()  # what else there was
+    files: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()  # paths of what is not whole yet
+    path: str = ""  # of the finished model
+    total: int = 0  # bytes
+    done: int = 0
+    rate: float = 0.0  # bytes a second

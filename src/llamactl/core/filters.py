@@ -1,0 +1,15 @@
+"""What is changed in a request's JSON before its engine sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Top-level members alone. First some are taken out, then others put in."""
+
+    strip: frozenset[str] = frozenset()
+    defaults: Mapping[str, str] = field(default_factory=dict)  # JSON, where there is none
+    fixed: Mapping[str, str] = field(default_factory=dict)  # JSON, whatever there is

@@ -1,0 +1,228 @@
+"""From llama-swap's configuration, as its config.example.yaml has it:
+https://github.com/mostlygeek/llama-swap
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from llamactl.backends import BACKENDS
+from llamactl.core.errors import InvalidRequest, LlamactlError
+from llamactl.migration.report import Migrated, flat, name_for, refusal
+from llamactl.policy.command_line import parse_command
+
+_MACRO = re.compile(r"\$\{([A-Za-z0-9_.-]+)\}")
+_DEEPEST = 10  # macros within macros
+_TOP = {
+    "logTimeFormat": "times are always written in one form",
+    "logToStdout": "engines log to files of their own: `llamactl logs`",
+    "metricsMaxInMemory": "see `/metrics`",
+    "captureBuffer": "requests are not captured",
+    "sendLoadingState": "see server.loading_comments",
+    "includeAliasesInList": "aliases are listed with their model",
+    "matrix": "what may run together follows from memory: instances.memory_budget",
+    "groups": "what may run together follows from memory; see `group` and instances.group_limits",
+    "peers": "other machines are not available in this version",
+}
+_SETTINGS: Mapping[str, tuple[str, Callable[[Any], object]]] = {
+    "healthCheckTimeout": ("instances.start_timeout", lambda seconds: seconds),
+    "logLevel": ("log.level", lambda level: "warning" if level == "warn" else level),
+    "startPort": ("instances.port_range", lambda port: [port, min(65535, int(port) + 1000)]),
+    "globalTTL": ("instances.default_idle_timeout", lambda seconds: seconds / 60),  # minutes
+}
+_OTHER_ENGINE = re.compile(r"(^|[\s/])(vllm|mlx_lm)[\s./]")
+_MODEL = {
+    "name": "an instance has one name",
+    "description": "there is no description here",
+    "checkEndpoint": "the engine's own health path is asked",
+    "proxy": "llamactl chooses the port",
+    "unlisted": "all instances are listed",
+    "metadata": "there is no metadata here",
+    "concurrencyLimit": "requests wait in the engine's own queue",
+    "sendLoadingState": "see server.loading_comments",
+    "timeouts": "see server.first_byte_timeout and server.stream_idle_timeout",
+    "cmdStop": "processes are ended by signals, with all that they started",
+}
+
+
+def from_llama_swap(config: Mapping[str, Any], environ: Mapping[str, str]) -> Migrated:
+    """Raises LlamactlError for what is no configuration of it."""
+    if not isinstance(config.get("models", {}), Mapping):
+        raise LlamactlError("this is no configuration of llama-swap: `models` must be a mapping")
+    found = Migrated()
+    macros = _macros(config.get("macros") or {}, "macros", found)
+    for key, value in config.items():
+        if key not in ("models", "macros"):
+            _take_top(key, value, found)
+    ttl = config.get("globalTTL") or 0
+    variables = {f"env.{name}": value for name, value in environ.items()}
+    for key, model in (config.get("models") or {}).items():
+        model_id, given = str(key), model or {}
+        own = _macros(given.get("macros") or {}, f"models.{model_id}.macros", found)
+        known = {**variables, **macros, **own, "MODEL_ID": model_id, "PORT": "0"}
+        _Model(model_id, known, found).take(given, ttl)
+    return found
+
+
+def _macros(given: Mapping[str, Any], at: str, found: Migrated) -> dict[str, str]:
+    for name in given:
+        found.carried(f"{at}.{name}", "put in where it is used")
+    return {str(name): _text(value) for name, value in given.items()}
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value).strip()
+
+
+def _take_top(key: str, value: Any, found: Migrated) -> None:
+    if key in _SETTINGS:
+        path, convert = _SETTINGS[key]
+        found.set(path, convert(value))
+        found.carried(key, path)
+    elif key == "apiKeys":
+        for number, _ in enumerate(value or ()):
+            found.left_out(f"{key}.{number}", "make keys with `llamactl keys create`")
+    else:
+        for path, inner in flat(value, key):
+            if path == "hooks.on_startup.preload" and isinstance(inner, list):
+                found.start += [name_for(str(name)) for name in inner]
+                found.changed(path, "start them once; what is on comes back by itself")
+            else:
+                found.left_out(path, _TOP.get(key, "there is nothing like it here"))
+
+
+class _Model:
+    """One of `models`, on its way to a definition."""
+
+    def __init__(self, model_id: str, known: Mapping[str, str], found: Migrated) -> None:
+        """`known`: macros."""
+        self._id = model_id
+        self._at = f"models.{model_id}"
+        self._known = known
+        self._found = found
+        self._aliases: list[str] = []
+        self._environment: dict[str, str] = {}
+        self._set: dict[str, Any] = {}
+        self._rest: dict[str, Any] = {}
+
+    def take(self, model: Mapping[str, Any], ttl: float) -> None:
+        """`ttl`: seconds, where the model says nothing."""
+        name, found = name_for(self._id), self._found
+        if name != self._id:
+            self._aliases.append(self._id)
+            found.changed(self._at, f"its name is {name} here, and {self._id} goes on to mean it")
+        try:
+            self._command(model.get("cmd"))
+        except LlamactlError as exc:
+            for path, _ in flat(model, self._at):
+                found.left_out(path, exc.message)
+            return
+        if ttl:
+            self._rest["idle_timeout"] = ttl / 60
+        for key, value in model.items():
+            if key not in ("cmd", "macros"):
+                self._take(key, value, f"{self._at}.{key}")
+        definition = {
+            "backend_type": "llama_cpp", **self._rest, "aliases": self._aliases,
+            "environment": self._environment, "set_params": self._set,
+        }  # fmt: skip
+        if why := refusal({k: v for k, v in definition.items() if v}):
+            found.left_out(self._at, why)
+        else:
+            found.add(name, definition)
+
+    def _command(self, given: object) -> None:
+        """Raises LlamactlError if there is nothing to make an instance of."""
+        if not isinstance(given, str) or not given.strip():
+            raise InvalidRequest("there is no cmd")
+        lines = [line for line in given.splitlines() if not line.lstrip().startswith("#")]
+        text = " ".join(_filled("\n".join(lines), self._known).split("\n"))
+        if _OTHER_ENGINE.search(text):
+            raise InvalidRequest("this engine is not available in this version")
+        parsed = parse_command(text, {}, BACKENDS["llama_cpp"].canonical)
+        parsed.options.pop("port", None)  # of the macro ${PORT}
+        self._rest["backend_options"] = parsed.options
+        self._environment.update(parsed.environment)
+        at, found = f"{self._at}.cmd", self._found
+        if parsed.image:
+            found.changed(at, f"without its container {parsed.image}")
+        else:
+            found.carried(at)
+        for word in parsed.not_understood:
+            found.left_out(at, word)
+
+    def _take(self, key: str, value: Any, at: str) -> None:
+        found = self._found
+        match key:
+            case "ttl":
+                if value != -1:
+                    self._rest["idle_timeout"] = value / 60
+                found.carried(at, "idle_timeout, in minutes")
+            case "env":
+                self._variables(value, at)
+            case "aliases":
+                for number, alias in enumerate(value):
+                    self._alias(alias, f"{at}.{number}")
+            case "useModelName":
+                self._set["model"] = _filled(str(value), self._known)
+                found.carried(at, "set_params.model")
+            case "filters":
+                for name, given in value.items():
+                    self._filter(name, given, f"{at}.{name}")
+            case _:
+                for path, _ in flat(value, at):
+                    found.left_out(path, _MODEL.get(key, "there is nothing like it here"))
+
+    def _variables(self, given: Sequence[object], at: str) -> None:
+        for number, text in enumerate(given):
+            variable, _, content = _filled(str(text), self._known).partition("=")
+            self._environment[variable] = content
+            self._found.carried(f"{at}.{number}", "environment")
+
+    def _alias(self, alias: object, at: str) -> None:
+        if not isinstance(alias, Mapping):
+            self._aliases.append(str(alias))
+            self._found.carried(at, "aliases")
+            return
+        self._aliases.append(str(alias.get("id", "")))
+        self._found.carried(f"{at}.id", "aliases")
+        for key in alias.keys() - {"id"}:
+            self._found.left_out(f"{at}.{key}", "an alias is a name alone")
+
+    def _filter(self, key: str, given: Any, at: str) -> None:
+        found = self._found
+        if key in ("stripParams", "strip_params"):
+            names = [name.strip() for name in _filled(str(given), self._known).split(",")]
+            self._rest["strip_params"] = [name for name in names if name and name != "model"]
+            found.carried(at, "strip_params")
+        elif key == "setParams":
+            self._set.update(given)
+            for name in given:
+                found.carried(f"{at}.{name}", "set_params")
+        elif key == "setParamsByID":
+            for variant, params in given.items():
+                if _filled(str(variant), self._known) == self._id:
+                    self._set.update(params)
+                    found.carried(f"{at}.{variant}", "set_params")
+                else:
+                    why = "parameters belong to an instance, not to an alias of it"
+                    found.left_out(f"{at}.{variant}", why)
+        else:
+            found.left_out(at, "there is nothing like it here")
+
+
+def _filled(text: str, known: Mapping[str, str]) -> str:
+    """Raises InvalidRequest for a macro that is not defined."""
+
+    def one(match: re.Match[str]) -> str:
+        if match[1] not in known:
+            raise InvalidRequest(f"the macro ${{{match[1]}}} is not defined")
+        return known[match[1]]
+
+    for _ in range(_DEEPEST):
+        if not _MACRO.search(text):
+            return text
+        text = _MACRO.sub(one, text)
+    raise InvalidRequest("its macros refer to each other without end")

@@ -1,0 +1,55 @@
+"""What the hub has. It is asked by a process of its own, which huggingface_hub is loaded in."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import orjson
+
+from llamactl.core.errors import BackendError
+from llamactl.models.naming import read_reference
+
+_LONGEST_S = 30.0
+
+
+class HubUnreachable(BackendError):
+    """It did not answer as it should."""
+
+    code = "hub_unreachable"
+
+
+class Hub:
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = {k: v for k, v in environ.items() if not k.startswith("LLAMACTL_")}
+
+    async def search(self, query: str) -> list[dict[str, Any]]:
+        """Repositories with GGUF files, the most fetched first. Raises HubUnreachable."""
+        found: list[dict[str, Any]] = (await self._ask({"query": query}))["found"]
+        return found
+
+    async def repository(self, repo: str) -> dict[str, Any]:
+        """The models of one. Raises InvalidRequest, HubUnreachable."""
+        return await self._ask({"repo": read_reference(repo).repo})
+
+    async def _ask(self, spec: Mapping[str, str]) -> dict[str, Any]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "llamactl.models.search",
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL, env=self._environ,
+        )  # fmt: skip
+        try:
+            asked = process.communicate(orjson.dumps(spec) + b"\n")
+            said = orjson.loads((await asyncio.wait_for(asked, _LONGEST_S))[0])
+        except (TimeoutError, orjson.JSONDecodeError) as exc:
+            raise HubUnreachable("the hub did not answer; see HF_ENDPOINT and the network") from exc
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+        if "error" in said:
+            raise HubUnreachable(str(said["error"]))
+        return dict(said)

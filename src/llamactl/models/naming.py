@@ -1,0 +1,136 @@
+"""How people name a model, and what the names of its files say.
+
+`org/repo`, `org/repo:quant`, `org/repo/file.gguf`, with or without `hf://` or the hub's address
+before it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from llamactl.core.errors import InvalidRequest
+from llamactl.core.model import part_names
+
+_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}\Z")
+# From the right, as `Qwen2-Q4_K_M-imat` and `UD-Q4_K_XL` are in use.
+_QUANT = re.compile(
+    r"(?:^|[-._/])((?:UD-)?(?:I?Q[1-8](?:_(?:[0-9]|K|NL|X*[SML]))*|TQ[12]_0|BF16|F(?:16|32)|"
+    r"MXFP4(?:_MOE)?|NVFP4))(?=$|[-._/])",
+    re.IGNORECASE,
+)
+# What is taken where nobody said which: good and small first, then whatever there is.
+PREFERRED = ("Q4_K_M", "Q4_K_S", "UD-Q4_K_XL", "Q4_0", "Q5_K_M", "Q8_0", "MXFP4", "F16", "BF16")
+_PROJECTORS = ("F16", "BF16", "Q8_0", "F32")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    repo: str  # "org/name"
+    quant: str = ""
+    file: str = ""  # path in the repository
+
+    def __str__(self) -> str:
+        tail = f"/{self.file}" if self.file else f":{self.quant}" if self.quant else ""
+        return f"{self.repo}{tail}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    path: str  # in the repository
+    size: int
+    sha256: str = ""  # of what is stored as LFS
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A model of a repository: all its parts."""
+
+    quant: str
+    files: tuple[RemoteFile, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
+
+
+def read_reference(text: str) -> Reference:
+    """Raises InvalidRequest for what names no repository."""
+    name = re.sub(r"^(hf://|https?://[^/]+/)", "", text.strip()).strip("/")
+    name = re.sub(r"/(resolve|blob)/[^/]+/", "/", name, count=1)
+    name, _, quant = name.partition(":")
+    parts = name.split("/")
+    two_given = len(parts) >= 2 and all(map(_PART.match, parts[:2]))  # noqa: PLR2004  org, name
+    file = "/".join(parts[2:])
+    if not two_given or not is_safe(file) or (quant and file) or len(text) > 500:  # noqa: PLR2004
+        raise InvalidRequest(
+            f"{text[:100]!r} names no model; write org/repo, org/repo:quant or org/repo/file.gguf"
+        )
+    return Reference("/".join(parts[:2]), quant, file)
+
+
+def is_safe(path: str) -> bool:
+    """Does a path of a repository stay in its folder?"""
+    parts = path.split("/")
+    return not path or (
+        not path.startswith("/")
+        and all(part not in ("", ".", "..") for part in parts)
+        and not set(path) & set("\\\0:")
+        and len(path) < 500  # noqa: PLR2004
+    )
+
+
+def quant_of(path: str) -> str:
+    """Of a file's name; "" if it names none."""
+    name = re.sub(r"(-\d{5}-of-\d{5})?\.gguf\Z", "", path)
+    found = _QUANT.findall(name)
+    return found[-1].upper() if found else ""
+
+
+def is_projector(path: str) -> bool:
+    return "mmproj" in path.rpartition("/")[2].lower()
+
+
+def choices(files: Iterable[RemoteFile]) -> list[Choice]:
+    """The models of a repository; of split ones, those whose parts are all there."""
+    known = {f.path: f for f in files if f.path.endswith(".gguf") and is_safe(f.path)}
+    found = []
+    for path in sorted(known):
+        folder, slash, name = path.rpartition("/")
+        try:
+            names = [f"{folder}{slash}{part}" for part in part_names(name)]
+        except ValueError:
+            continue
+        if not is_projector(path) and names[0] == path and all(n in known for n in names):
+            found.append(Choice(quant_of(path), tuple(known[n] for n in names)))
+    return found
+
+
+def choose(found: Sequence[Choice], wanted: Reference) -> Choice:
+    """Raises InvalidRequest, with what there is, if nothing or more than one thing fits."""
+    if wanted.file:
+        fits = [c for c in found if any(f.path == wanted.file for f in c.files)]
+    elif wanted.quant:
+        quant = wanted.quant.upper()
+        fits = [c for c in found if c.quant == quant]
+        fits = fits or [c for c in found if quant in c.files[0].path.upper()]
+    else:
+        by_quant = [[c for c in found if c.quant == quant] for quant in PREFERRED]
+        fits = next((some[:1] for some in by_quant if some), list(found[:1]))
+    if len(fits) == 1:
+        return fits[0]
+    there = ", ".join(c.quant or c.files[0].path for c in found[:40]) or "no GGUF file"
+    what = "fits several of" if fits else "is not among"
+    raise InvalidRequest(
+        f"{wanted} {what} the models of {wanted.repo}: {there}",
+        details={"choices": [c.files[0].path for c in (fits or found)[:40]]},
+    )
+
+
+def projector(files: Iterable[RemoteFile]) -> RemoteFile | None:
+    """The one that goes with a model that can see or hear."""
+    found = [f for f in files if is_projector(f.path) and f.path.endswith(".gguf")]
+    order = {quant: n for n, quant in enumerate(_PROJECTORS)}
+    found.sort(key=lambda f: (order.get(quant_of(f.path), len(order)), f.path))
+    return next((f for f in found if is_safe(f.path)), None)

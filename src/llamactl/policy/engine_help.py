@@ -1,0 +1,124 @@
+"""An engine's options, as its own `--help` tells them: llama-server's form, and argparse's.
+
+llama-server: https://github.com/ggml-org/llama.cpp/blob/master/common/arg.cpp (`to_string`);
+argparse: https://docs.python.org/3/library/argparse.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["switch", "integer", "number", "choice", "list", "path", "text"]
+
+_FLAG = re.compile(
+    r"(-{1,2}[A-Za-z0-9][\w.-]*)(?:[ =]([A-Z][A-Z0-9_]*))?(?:,\s*(?=-)|\s*/\s*(?=-)|$)"
+)
+_LAST_FLAG = re.compile(r"-{1,2}[A-Za-z0-9][\w.-]*")
+_OPTION_LINE = re.compile(r"\s{0,4}-{1,2}[A-Za-z0-9]")
+_DASHED_SECTION = re.compile(r"-{3,}\s*(.+?)\s*-{3,}$")
+_SECTION = re.compile(r"[A-Za-z][\w /()-]*:$")
+_DEFAULT = re.compile(r"\(default: (.*?)\)(?=\s|$|\()|\(default: ([^)]*)\)")
+_GAP = re.compile(r"\s{2,}")
+_INTEGER = re.compile(r"-?\d+")
+_NUMBER = re.compile(r"-?\d*\.\d+(e-?\d+)?")
+_LONGEST = 4000  # characters of a help text
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOption:
+    name: str  # the first long flag, as options are written
+    flags: tuple[str, ...]
+    kind: Kind
+    choices: tuple[str, ...]
+    default: str
+    help: str
+    section: str
+
+
+def read_help(text: str) -> list[EngineOption]:
+    """Each option once; what can't be understood is left out."""
+    found: dict[str, EngineOption] = {}
+    for section, lines in _blocks(text):
+        option = _option(section, lines)
+        if option is not None:
+            found.setdefault(option.name, option)
+    return [*found.values()]
+
+
+def _blocks(text: str) -> Iterator[tuple[str, list[str]]]:
+    """The lines of each option, and the section that it stands in."""
+    section, block = "", list[str]()
+    for line in text.splitlines():
+        heading = _DASHED_SECTION.match(line) or (_SECTION.match(line) and line)
+        if heading or _OPTION_LINE.match(line):
+            if block:
+                yield section, block
+            block = [] if heading else [line.strip()]
+            if heading:
+                section = (heading if isinstance(heading, str) else heading[1]).strip(" :")
+        elif block and line.strip():
+            block.append(line.strip())
+    if block:
+        yield section, block
+
+
+def _option(section: str, lines: list[str]) -> EngineOption | None:
+    flags, value, said = _head(lines[0])
+    if not flags:
+        return None
+    words = " ".join([said, *lines[1:]]).strip()
+    default = _DEFAULT.search(words)
+    given = (default[1] or default[2] or "").strip(" '\"") if default else ""
+    kind, choices = _kind(flags, value, given)
+    return EngineOption(name_of(flags), flags, kind, choices, given, words[:_LONGEST], section)
+
+
+def _head(line: str) -> tuple[tuple[str, ...], str, str]:
+    """Flags, what stands for their value, the beginning of the help text."""
+    flags, value, at = list[str](), "", 0
+    while found := _FLAG.match(line, at):
+        flags.append(found[1])
+        value = found[2] or value
+        at = found.end()
+    last = _LAST_FLAG.match(line, at)
+    if last:
+        flags.append(last[0])
+        at = last.end()
+    rest = line[at:]
+    if rest.startswith((" ", "=")) and not rest.startswith("  "):
+        value, *said = _GAP.split(rest[1:], maxsplit=1)
+        return tuple(flags), value, "".join(said)
+    return tuple(flags), value, rest.strip()
+
+
+def name_of(flags: tuple[str, ...]) -> str:
+    long = [flag for flag in flags if flag.startswith("--")] or [*flags]
+    positive = [flag for flag in long if not flag.startswith("--no-")] or long
+    return positive[0].lstrip("-").replace("-", "_").replace(".", "_")
+
+
+def _kind(flags: tuple[str, ...], value: str, default: str) -> tuple[Kind, tuple[str, ...]]:
+    inner = value.strip("{}[]<>")
+    if not value or (inner in ("on|off", "on|off|auto") and "--no-" in " ".join(flags)):
+        return "switch", ()
+    separator = "|" if "|" in inner else ","
+    words = tuple(word.strip() for word in inner.split(separator) if word.strip())
+    if "..." in inner or re.search(r"[A-Z]\d?,[A-Z]", inner):
+        return "list", ()
+    if len(words) > 1 and all(re.fullmatch(r"[\w.+-]+", word) for word in words):
+        return ("switch", ()) if set(words) == {"on", "off"} else ("choice", words)
+    upper = inner.upper()
+    if any(word in upper for word in ("FNAME", "FILE", "PATH", "DIR")):
+        return "path", ()
+    if _NUMBER.fullmatch(default) or "FLOAT" in upper:
+        return "number", ()
+    if upper in ("N", "INT", "SEED", "PORT", "M") or _INTEGER.fullmatch(default):
+        return "integer", ()
+    return "text", ()
+
+
+def by_flag(options: list[EngineOption]) -> Mapping[str, EngineOption]:
+    return {flag: option for option in options for flag in option.flags}

@@ -1,0 +1,53 @@
+"""Tickets to an engine's own page: whoever has one may use that engine through us, and no more.
+
+They stand in a path, since a page without an origin of its own can show nothing else. They end
+soon after their last use.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from llamactl.policy.access import digest
+
+IDLE_S = 900.0
+LONGEST_S = 8 * 3600.0
+_MOST = 256
+
+
+@dataclass(slots=True)
+class _Ticket:
+    instance_id: str
+    name: str
+    begun: float
+    used: float
+
+    def is_over(self, now: float) -> bool:
+        return now >= min(self.used + IDLE_S, self.begun + LONGEST_S)
+
+
+class Tickets:
+    """One per application. Times are of any clock that goes evenly, in seconds."""
+
+    def __init__(self) -> None:
+        self._tickets: dict[bytes, _Ticket] = {}
+
+    def __repr__(self) -> str:
+        return f"<Tickets {len(self._tickets)}>"
+
+    def issue(self, instance_id: str, name: str, now: float) -> str:
+        self._tickets = {k: t for k, t in self._tickets.items() if not t.is_over(now)}
+        while len(self._tickets) >= _MOST:
+            del self._tickets[min(self._tickets, key=lambda k: self._tickets[k].used)]
+        ticket = secrets.token_urlsafe(32)
+        self._tickets[digest(ticket)] = _Ticket(instance_id, name, now, now)
+        return ticket
+
+    def use(self, ticket: str, now: float) -> tuple[str, str] | None:
+        """The id and name of the instance that it is for; None if it is not valid (any more)."""
+        found = self._tickets.get(digest(ticket))
+        if found is None or found.is_over(now):
+            return None
+        found.used = now
+        return found.instance_id, found.name

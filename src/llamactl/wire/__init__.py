@@ -1,0 +1,1 @@
+"""What the management API takes and answers: the server writes it, the client reads it."""

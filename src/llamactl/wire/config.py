@@ -1,0 +1,35 @@
+"""Settings and instances as whole sets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+
+class ChangesBody(BaseModel):
+    """Names of instances."""
+
+    create: list[str]
+    update: list[str]
+    delete: list[str]
+    unchanged: list[str]
+    failed: dict[str, str] = Field(description="what could not be done, and why")
+
+
+class ReloadBody(BaseModel):
+    dry_run: bool
+    settings: list[str] = Field(description="keys that change at once")
+    needs_restart: list[str] = Field(description="keys that need a restart of llamactl")
+    restart: list[str] = Field(description="instances whose command changes by the settings")
+    instances: ChangesBody = Field(description="those that are declared in files")
+
+
+class SetBody(BaseModel):
+    instances: dict[str, dict[str, Any]] = Field(description="definitions, by name")
+
+
+class SettingBody(BaseModel):
+    key: str
+    value: Any = Field(description="secrets masked")
+    source: str = Field(description="default, or the file, variable or flag that gave it")

@@ -1,0 +1,21 @@
+"""Who is signed in."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+
+class SignInRequest(BaseModel, extra="forbid"):
+    key: str = Field(max_length=500, description="a management key, or an inference key")
+
+
+class SessionBody(BaseModel):
+    management: bool = Field(description="may do all; else chat alone")
+    key_name: str = Field(description="of an inference key")
+    expires_at: int | None = Field(description="Unix seconds; null: nobody had to sign in")
+    version: str = Field(description="of llamactl")
+
+
+class PageBody(BaseModel):
+    path: str = Field(description="of the engine's own page, below where llamactl is served")
+    idle_s: float = Field(description="seconds without use after which it ends")

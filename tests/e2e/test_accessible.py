@@ -1,0 +1,87 @@
+"""axe finds nothing on any page: light and dark, wide and on a phone. Each is kept as a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from support.fake_engine import create_fake
+from support.served import Served, data_folder, serve
+from support.window import PHONE, WIDE, Windows, go, keep
+
+AXE = Path(__file__).parents[2] / "webui" / "node_modules" / "axe-core" / "axe.min.js"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+# where each page is, its heading, and what it shows once all of it is there
+PAGES = {
+    "instances": ("instances", "Instances", "broken"),
+    "instance": ("instances/tiny", "tiny", "Command"),
+    "failed": ("instances/broken", "broken", "See the log"),
+    "log": ("instances/tiny?tab=log", "tiny", "Wrap lines"),
+    "events": ("instances/tiny?tab=events", "tiny", "Became ready"),
+    "edit": ("instances/tiny/edit", "Edit tiny", "It fits"),
+    "new": ("new", "New instance", "Will it fit?"),
+    "chat": ("chat?model=tiny", "Chat", "Ask tiny something"),
+    "models": ("models", "Models", "Use it"),
+    "keys": ("keys", "Keys", "laptop"),
+    "activity": ("activity", "Activity", "Became ready"),
+    "system": ("system", "System", "instances.port_range"),
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Served]:
+    """With something of each kind to show."""
+    folder = tmp_path_factory.mktemp("shown")
+    settings = f"models: {{folders: [{tiny_model.parent}]}}"
+    with serve(data_folder(folder, settings)) as served:
+        body = {"model": str(tiny_model), "ctx_size": 256, "group": "small"}
+        for name, more in {"tiny": {}, "broken": {"no_such_option": 1}}.items():
+            made = served.request("POST", f"/api/v1/instances/{name}?wait=true", {**body, **more})
+            assert made.status_code < 600
+        create_fake(served, folder, "fake", start=False)
+        key = {"name": "laptop", "permission_mode": "per_instance", "instances": ["tiny"]}
+        assert served.request("POST", "/api/v1/auth/keys", key).status_code == 201
+        served.until("tiny", "ready")
+        yield served
+
+
+@pytest.mark.parametrize("size", ["wide", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_each_page(server: Served, windows: Windows, scheme: str, size: str) -> None:
+    page = windows(server, key="", color_scheme=scheme, viewport=PHONE if size == "phone" else WIDE)
+    expect(page.get_by_label("Key", exact=True)).to_be_visible()
+    found = {"sign-in": violations(page)}
+    page.get_by_label("Key", exact=True).fill(server.key)
+    page.get_by_role("button", name="Sign in").click()
+    for name, (path, heading, shown) in PAGES.items():
+        go(page, path)
+        expect(page.get_by_role("heading", name=heading, level=1)).to_be_visible()
+        expect(page.get_by_role("main").get_by_text(shown).first).to_be_visible()
+        found[name] = violations(page) + sticks_out(page)
+        keep(page, f"{name}-{scheme}-{size}")
+
+    assert {name: rows for name, rows in found.items() if rows} == {}
+
+
+def violations(page: Page) -> list[str]:
+    if not page.evaluate("Boolean(window.axe)"):
+        page.evaluate(AXE.read_text())
+    found: Any = page.evaluate(
+        f"axe.run(document, {{runOnly: {json.dumps(RULES)}}}).then(found => found.violations)"
+    )
+    return [
+        f"{one['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
+        for one in found
+        for node in one["nodes"]
+    ]
+
+
+def sticks_out(page: Page) -> list[str]:
+    """Does the page have to be moved sideways?"""
+    wide, seen = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    return [f"it is {wide} wide, of {seen} seen"] if wide > seen else []

@@ -1,0 +1,56 @@
+"""From the printed address to a streamed answer of a real model, as a newcomer clicks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from support.served import Served, data_folder, serve
+from support.window import Windows, keep, smollm2
+
+LIMIT = 10  # clicks
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """With a model on this machine, and no instance."""
+    folder = tmp_path_factory.mktemp("first")
+    settings = f"models: {{folders: [{smollm2().parent}]}}"
+    with serve(data_folder(folder, settings)) as served:
+        yield served
+
+
+def test_fewer_than_ten_clicks_to_a_streamed_answer(server: Served, windows: Windows) -> None:
+    page = windows(server, key="")
+    clicks = 0
+
+    def click(role: str, name: str, within: Page | Locator = page) -> None:
+        nonlocal clicks
+        clicks += 1
+        within.get_by_role(role, name=name, exact=True).click()  # type: ignore[arg-type]
+
+    keep(page, "sign-in")
+    page.get_by_label("Key", exact=True).fill(server.key)
+    click("button", "Sign in")
+    click("link", "Models")
+    click("link", "Use it")
+    page.get_by_label("Name", exact=True).fill("smollm2")
+    click("button", "Create")
+    expect(page.get_by_role("heading", name="smollm2")).to_be_visible()
+    click("link", "Chat", page.get_by_role("main"))
+    page.get_by_label("Message").fill("Count from one to twenty, in words.")
+    click("button", "Send")
+
+    answer = page.get_by_role("article", name="smollm2 answers")
+    seen = set()
+    while texts := answer.all_inner_texts():  # each state that the page shows while it streams
+        seen.add(texts[0])
+    said = page.get_by_role("article", name="smollm2 said")
+    expect(said.get_by_text(re.compile(r"\d+ tokens?, [\d.]+ a second"))).to_be_visible()
+    keep(page, "chat")
+    assert len(seen) > 3, seen  # it grew before our eyes
+    assert clicks < LIMIT
+    assert server.instance("smollm2")["state"] == "ready"

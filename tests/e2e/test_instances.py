@@ -1,0 +1,220 @@
+"""Instances are made, changed, run and deleted on the page."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from support.fake_engine import create_fake
+from support.served import Served, data_folder, serve
+from support.window import Windows, go
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("instances")
+    settings = f"models: {{folders: [{tiny_model.parent}]}}"
+    with serve(data_folder(folder, settings)) as served:
+        yield served
+
+
+def row(page: Page, name: str) -> object:
+    return page.get_by_role("row").filter(has=page.get_by_role("link", name=name, exact=True))
+
+
+def test_made_changed_and_deleted(server: Served, windows: Windows, tiny_model: Path) -> None:
+    page = windows(server)
+    page.get_by_role("link", name="New instance").click()
+    preview = page.get_by_role("status", name="Preview")
+    page.get_by_label("Name", exact=True).fill("first")
+    page.get_by_role("combobox", name="Model", exact=True).click()
+    page.get_by_role("option", name=re.compile("^tiny")).click()
+    expect(preview.get_by_text("It fits")).to_be_visible()
+    page.get_by_label("Context size").fill("512")
+    page.get_by_label("Find an option").fill("threads")
+    page.get_by_role("button", name="Set threads", exact=True).click()
+    page.get_by_label("threads", exact=True).fill("1")
+    expect(preview).to_contain_text("--ctx-size 512")
+    expect(preview).to_contain_text("--threads 1")
+    page.get_by_role("button", name="Create").click()
+
+    expect(page.get_by_role("heading", name="first")).to_be_visible()
+    expect(page.get_by_text("Running", exact=True)).to_be_visible()
+    made = server.instance("first")
+    assert made["options"]["backend_options"] == {
+        "model": str(tiny_model),
+        "ctx_size": 512,
+        "threads": 1,
+    }
+
+    page.get_by_role("link", name="Edit").click()
+    expect(page.get_by_text("Nothing is changed yet.")).to_be_visible()
+    page.get_by_role("button", name="Use the default of threads").click()
+    page.get_by_label("Group").fill("tests")
+    expect(page.get_by_text("Changes: group, threads")).to_be_visible()
+    expect(page.get_by_text("What runs is restarted")).to_be_visible()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("tab", name="Events")).to_be_visible()
+    changed = server.instance("first")
+    assert "threads" not in changed["options"]["backend_options"]
+    assert changed["options"]["group"] == "tests"
+
+    page.get_by_role("button", name="Stop first").click()
+    expect(page.get_by_text("Stopped", exact=True).first).to_be_visible()
+    page.get_by_role("tab", name="Events").click()
+    expect(page.get_by_text("Became ready").first).to_be_visible()
+    page.get_by_role("button", name="More for first").click()
+    page.get_by_role("menuitem", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("heading", name="No instance yet")).to_be_visible()
+    assert server.request("GET", "/api/v1/instances/first").status_code == 404
+
+
+def test_a_pasted_command_fills_the_form(server: Served, windows: Windows) -> None:
+    page = windows(server, path="#/new")
+    page.get_by_role("button", name="Paste a command line").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Command line").fill(
+        "llama-server -m /models/some.gguf \\\n  -c 4096 --flash-attn on stray"
+    )
+    dialog.get_by_role("button", name="Fill the form").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("stray")
+    dialog.get_by_role("button", name="Use the rest").click()
+
+    expect(page.get_by_role("combobox", name="Model", exact=True)).to_have_value(
+        "/models/some.gguf"
+    )
+    expect(page.get_by_label("Context size")).to_have_value("4096")
+    expect(page.get_by_role("combobox", name="flash_attn")).to_have_value("on")
+
+
+def test_what_would_be_refused_is_said_while_one_types(server: Served, windows: Windows) -> None:
+    page = windows(server, path="#/new")
+    page.get_by_label("Name", exact=True).fill("not a name!")
+
+    refused = page.get_by_role("status").filter(has_text="This would be refused")
+    expect(refused).to_contain_text("not a name!")
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_role("alert")).to_contain_text("not a name!")
+
+
+def test_several_at_once(server: Served, windows: Windows, tmp_path: Path) -> None:
+    for name, group in (("a-one", "left"), ("a-two", "left"), ("b-one", "right")):
+        create_fake(server, tmp_path, name, start=False, group=group)
+    page = windows(server)
+    rows = page.get_by_role("row")
+    expect(rows).to_have_count(4)  # with its head
+
+    page.get_by_label("Search instances").fill("a-")
+    expect(rows).to_have_count(3)
+    page.get_by_label("Select all").check()
+    expect(page.get_by_text("2 selected")).to_be_visible()
+    page.get_by_role("button", name="Start selected", exact=True).click()
+    expect(page.get_by_text("Running", exact=True)).to_have_count(2)
+    assert server.instance("b-one")["state"] == "stopped"
+
+    page.get_by_label("Search instances").fill("")
+    page.get_by_text("Down", exact=True).click()
+    expect(page.get_by_role("link", name="b-one")).to_be_visible()
+    expect(rows).to_have_count(2)
+    page.get_by_text("All", exact=True).click()
+    page.get_by_role("combobox", name="Group").click()
+    page.get_by_role("option", name="left").click()
+    expect(rows).to_have_count(3)
+    page.get_by_role("button", name="Stop selected").click()
+    expect(page.get_by_text("Stopped", exact=True)).to_have_count(2)
+    page.get_by_role("button", name="Delete selected").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("heading", name="Nothing matches")).to_be_visible()
+    server.request("DELETE", "/api/v1/instances/b-one")
+
+
+def test_definitions_leave_and_come_back(server: Served, windows: Windows, tmp_path: Path) -> None:
+    create_fake(server, tmp_path, "kept", start=False, group="carried")
+    page = windows(server)
+    page.get_by_role("button", name="Definitions").click()
+    with page.expect_download() as download:
+        page.get_by_role("menuitem", name="Export all").click()
+    file = tmp_path / "set.json"
+    download.value.save_as(file)
+    assert "kept" in json.dumps(json.loads(file.read_text()))
+    assert server.request("DELETE", "/api/v1/instances/kept").status_code in (200, 204)
+    expect(page.get_by_role("heading", name="No instance yet")).to_be_visible()
+
+    page.get_by_role("button", name="Definitions").click()
+    page.get_by_role("menuitem", name="Import").click()
+    page.locator("input[type=file]").set_input_files(file)
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("New: kept")).to_be_visible()
+    dialog.get_by_role("button", name="Import").click()
+
+    expect(page.get_by_role("link", name="kept")).to_be_visible()
+    assert server.instance("kept")["options"]["group"] == "carried"
+    server.request("DELETE", "/api/v1/instances/kept")
+
+
+def test_with_the_keyboard_alone(server: Served, windows: Windows, tmp_path: Path) -> None:
+    create_fake(server, tmp_path, "keyed", start=False)
+    page = windows(server)
+    expect(page.get_by_role("link", name="keyed")).to_be_visible()
+    page.locator("body").press("Tab")
+    expect(page.get_by_role("button", name="Skip to content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("main")).to_be_focused()
+
+    start = page.get_by_role("button", name="Start keyed")
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if start.evaluate("element => element === document.activeElement"):
+            break
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Running", exact=True)).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="More for keyed")).to_be_focused()
+    page.keyboard.press("Enter")
+    menu = page.get_by_role("menu")
+    expect(menu).to_be_visible()
+    page.wait_for_function("document.activeElement.closest('[role=menu]')")
+    page.keyboard.press("ArrowDown")
+    expect(menu.get_by_role("menuitem").first).to_be_focused()
+    page.keyboard.press("ArrowUp")  # round to the last
+    expect(menu.get_by_role("menuitem", name="Delete")).to_be_focused()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    assert server.instance("keyed")["state"] == "ready"
+    server.request("DELETE", "/api/v1/instances/keyed")
+
+
+def test_an_engines_own_page_can_not_act_as_the_user(
+    server: Served, windows: Windows, tmp_path: Path
+) -> None:
+    create_fake(server, tmp_path, "paged")
+    page = windows(server)
+    page.get_by_role("button", name="More for paged").click()
+    with page.context.expect_page() as opened:
+        page.get_by_role("menuitem", name="Open the engine's page").click()
+    other = opened.value
+    other.wait_for_url("**/page/**")
+
+    assert other.evaluate("self.origin") == "null"
+    refused = other.evaluate(
+        "url => fetch(url, {credentials: 'include'}).then(a => a.status, () => 'not sent')",
+        f"{server.url}/api/v1/instances",
+    )
+    assert refused in (403, "not sent")
+    server.request("DELETE", "/api/v1/instances/paged")
+
+
+def test_opened_by_its_address(server: Served, windows: Windows) -> None:
+    page = windows(server)
+    go(page, "instances/never-was")
+
+    expect(page.get_by_role("heading", name="This instance is not there")).to_be_visible()

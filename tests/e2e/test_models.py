@@ -1,0 +1,139 @@
+"""Models are found, fetched, looked at, used and deleted on the page; the hub is the suite's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from support.hub import Hub, hub
+from support.served import Served, data_folder, serve
+from support.window import Windows, go
+
+REPO = "people/small-GGUF"
+
+
+@dataclass
+class Place:
+    server: Served
+    hub: Hub
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("fetched")
+    with hub() as ours:
+        data = tiny_model.read_bytes()
+        ours.repos[REPO] = {"small-Q4_K_M.gguf": data, "small-Q8_0.gguf": data + bytes(1 << 20)}
+        ours.repos["people/other-GGUF"] = {"other-Q4_0.gguf": data}
+        ours.repos["people/closed-GGUF"] = {"closed-Q4_0.gguf": data}
+        ours.gated.add("people/closed-GGUF")
+        with serve(data_folder(folder, "{}"), ours.environment(folder / "cache")) as server:
+            yield Place(server, ours)
+
+
+def test_from_a_search_to_an_instance(place: Place, windows: Windows) -> None:
+    place.hub.pause_at = 300_000
+    page = windows(place.server)
+    page.get_by_role("link", name="Get a model").click()
+    page.get_by_role("button", name="Get a model").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Search the hub").fill("small")
+    page.keyboard.press("Enter")
+    dialog.get_by_role("button", name=REPO).click()
+    expect(dialog.get_by_role("button", name="Download Q8_0")).to_be_visible()
+    dialog.get_by_role("button", name="Download Q4_K_M").click()
+    expect(dialog).to_be_hidden()
+
+    bar = page.get_by_role("progressbar", name="Progress of")
+    expect(bar).to_be_attached()
+    assert place.hub.paused.wait(30)
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("paused")).to_be_visible()
+    place.hub.pause_at = 0
+    place.hub.go_on.set()
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_text("done")).to_be_visible()
+    card = page.get_by_role("article").filter(has_text="Q4_K_M")
+    expect(card).to_be_visible()
+    card.get_by_role("button", name="Show facts").click()
+    expect(card.get_by_role("row", name="Architecture")).to_contain_text("llama")
+    expect(card.get_by_role("row", name="Fits here")).to_contain_text("yes")
+
+    card.get_by_role("link", name="Use it").click()
+    page.get_by_label("Name", exact=True).fill("fetched")
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_text("Running", exact=True)).to_be_visible()
+    go(page, "models")
+    card.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("dialog")).to_contain_text("used by fetched")
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("alert").filter(has_text="not deleted")).to_contain_text("fetched")
+    place.server.request("DELETE", "/api/v1/instances/fetched")
+    page.reload()
+    card.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("heading", name="No model yet")).to_be_visible()
+    page.get_by_role("button", name="Forget").click()
+    expect(page.get_by_role("heading", name="Downloads")).to_be_hidden()
+
+
+def test_a_download_is_cancelled(place: Place, windows: Windows) -> None:
+    place.hub.paused.clear()
+    place.hub.go_on.clear()
+    place.hub.pause_at = 500_000
+    page = windows(place.server, path="#/models")
+    page.get_by_role("button", name="Get a model").first.click()
+    page.get_by_label("Search the hub").fill(f"{REPO}:Q8_0")
+    page.keyboard.press("Enter")
+    assert place.hub.paused.wait(30)
+    page.get_by_role("button", name="Cancel people").click()
+    expect(page.get_by_role("heading", name="Downloads")).to_be_hidden()
+    place.hub.go_on.set()
+    place.hub.pause_at = 0
+
+
+def test_what_the_hub_refuses_is_said(place: Place, windows: Windows) -> None:
+    page = windows(place.server, path="#/models")
+    page.get_by_role("button", name="Get a model").first.click()
+    dialog = page.get_by_role("dialog")
+    search = dialog.get_by_label("Search the hub")
+    search.fill("closed")
+    page.keyboard.press("Enter")
+    expect(dialog.get_by_text("gated")).to_be_visible()
+    dialog.get_by_role("button", name="people/closed-GGUF").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("accept its terms")
+    search.fill("nobody/nothing")
+    page.keyboard.press("Enter")
+    expect(dialog.get_by_role("alert")).to_contain_text("no such repository")
+    search.fill("what nobody has")
+    page.keyboard.press("Enter")
+    expect(dialog.get_by_text("The hub has nothing like that")).to_be_visible()
+
+
+def test_an_instance_of_the_hubs(place: Place, windows: Windows) -> None:
+    page = windows(place.server, path="#/new")
+    page.get_by_role("button", name="Search the hub").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Search the hub").fill("people/other-GGUF")
+    page.keyboard.press("Enter")
+    dialog.get_by_role("button", name="Choose Q4_0").click()
+    model = page.get_by_role("combobox", name="Model", exact=True)
+    expect(model).to_have_value("people/other-GGUF/other-Q4_0.gguf")
+    page.get_by_label("Name", exact=True).fill("other")
+    page.get_by_role("button", name="Create").click()
+
+    expect(page.get_by_role("heading", name="Models", level=1)).to_be_visible()
+    expect(page.get_by_role("article").filter(has_text="other-GGUF")).to_be_visible()
+    page.get_by_role("link", name="Instances").click()
+    page.get_by_role("button", name="Start other").click()
+    expect(page.get_by_text("Running", exact=True)).to_be_visible()
+    made = place.server.instance("other")
+    assert made["options"]["backend_options"] == {
+        "hf_repo": "people/other-GGUF",
+        "hf_file": "other-Q4_0.gguf",
+    }
+    place.server.request("DELETE", "/api/v1/instances/other")

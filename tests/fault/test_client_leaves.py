@@ -1,0 +1,87 @@
+"""Clients that leave: a stream, an upload, the queue."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from pathlib import Path
+
+from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell
+from support.faults import BASE, RAW, create, leases, number, seen
+from support.served import Served, serve
+
+
+def test_a_client_that_leaves_cancels_the_engine(data: Path, tiny_model: Path) -> None:
+    with serve(data) as server:
+        create(server, "talker", tiny_model, ctx_size=2048)
+        body = {"model": "talker", "prompt": "a", "max_tokens": 100_000, "stream": True,
+                "ignore_eos": True}  # fmt: skip
+        with (
+            server.client() as client,
+            client.stream("POST", "/v1/completions", json=body) as stream,
+        ):
+            next(stream.iter_lines())
+        slots = f"{BASE}/talker/proxy/slots"
+        while any(slot["is_processing"] for slot in server.request("GET", slots).json()):
+            pass
+
+
+def test_a_client_that_leaves_a_stream_frees_the_engine(server: Served) -> None:
+    script = [["send", CHUNKED], ["event", "data: {}\n\n"], ["until", "never"]]
+    idle = seen(server)["connections"]
+    with raw(server) as connection:
+        connection.sendall(post(server, json.dumps(play("fake", *script)).encode()))
+        assert connection.recv(1)
+        assert leases(server) == 1
+    while seen(server)["connections"] > idle or leases(server):
+        pass
+
+
+def test_a_client_that_leaves_an_upload_frees_the_engine(server: Served) -> None:
+    upload = post(server, b"x" * 100, "Content-Length: 1000", path=RAW)
+    idle = seen(server)["connections"]
+    with raw(server) as connection:
+        connection.sendall(upload)
+        while leases(server) == 0:
+            pass
+    while seen(server)["connections"] > idle or leases(server):
+        pass
+
+
+def test_work_whose_client_left_still_counts_as_busy(server: Served) -> None:
+    """llama-server brings an answer that is sent whole to its end, whoever waits for it."""
+    server.request("POST", "/api/v1/instances/fake/restart?wait=true")  # nothing else is at work
+    idle, name = seen(server)["connections"], uuid.uuid4().hex
+    with raw(server) as connection:
+        connection.sendall(post(server, json.dumps(play("fake", ["until", name])).encode()))
+        while leases(server) == 0:
+            pass
+    while seen(server)["connections"] > idle + 1:
+        pass
+    assert leases(server) == 1
+    stop = threading.Thread(
+        target=server.request, args=("POST", "/api/v1/instances/fake/stop?wait=true")
+    )
+    stop.start()
+    while server.request("GET", "/api/v1/instances/fake").json()["state"] != "draining":
+        pass
+
+    tell(server.request("GET", "/api/v1/instances/fake").json(), name)
+    stop.join()
+
+    assert leases(server) == 0
+    server.request("POST", "/api/v1/instances/fake/start?wait=true")
+
+
+def test_a_client_that_leaves_the_queue_is_forgotten(server: Served, tmp_path: Path) -> None:
+    create_fake(server, tmp_path, "sleeper", model="slow", start=False)
+    waiting = "llamactl_requests_waiting_for_a_start"
+    with raw(server) as connection:
+        connection.sendall(post(server, b'{"model": "sleeper"}'))
+        while number(server, waiting) == 0:
+            pass
+    while number(server, waiting):
+        pass
+    assert number(server, 'llamactl_leases_in_flight{instance="sleeper"}') == 0
+    server.request("DELETE", "/api/v1/instances/sleeper")

@@ -1,0 +1,59 @@
+"""An engine that is killed: while it serves, again and again, in a stream."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+from support.faults import BASE, create, until
+from support.served import serve
+
+
+def test_an_engine_killed_while_serving_is_restarted(data: Path, tiny_model: Path) -> None:
+    with serve(data) as server:
+        made = create(server, "phoenix", tiny_model, restart_delay=0.01)
+        pid = int(str(made["pid"]))
+
+        os.kill(pid, signal.SIGKILL)
+        while server.request("GET", f"{BASE}/phoenix").json()["pid"] == pid:
+            pass
+        again = until(server, "phoenix", "running")
+
+        assert again["restarts"] == 1
+        causes = [e["cause"] for e in server.request("GET", f"{BASE}/phoenix/events").json()]
+        assert any("signal 9" in cause for cause in causes)
+
+
+def test_an_engine_that_keeps_dying_is_given_up(data: Path, tiny_model: Path) -> None:
+    with serve(data) as server:
+        create(server, "doomed", tiny_model, restart_delay=0, max_restarts=2)
+        for _ in range(3):
+            row = until(server, "doomed", "running")
+            os.kill(int(str(row["pid"])), signal.SIGKILL)
+            while server.request("GET", f"{BASE}/doomed").json()["pid"] == row["pid"]:
+                pass
+
+        failed = until(server, "doomed", "failed")
+
+        assert "signal 9" in str(failed["message"])
+
+
+def test_an_engine_that_dies_in_a_stream_ends_it_with_an_error_event(
+    data: Path, tiny_model: Path
+) -> None:
+    with serve(data) as server:
+        made = create(server, "talker", tiny_model, ctx_size=2048)
+        body = {"model": "talker", "prompt": "a", "max_tokens": 100_000, "stream": True,
+                "ignore_eos": True}  # fmt: skip
+        with (
+            server.client() as client,
+            client.stream("POST", "/v1/completions", json=body) as stream,
+        ):
+            lines = stream.iter_lines()
+            next(lines)
+            os.kill(int(str(made["pid"])), signal.SIGKILL)
+            events = [line for line in lines if line]
+
+        assert json.loads(events[-1].removeprefix("data: "))["error"]["code"] == "upstream_died"

@@ -1,0 +1,173 @@
+"""The commands against a server: what they print, and how they exit."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llamactl.cli.session import inert
+from support.fake_engine import create_fake
+from support.served import Served, data_folder, serve
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("cli")
+    with serve(data_folder(folder, "")) as server:
+        create_fake(server, folder, "one")
+        create_fake(server, folder, "two", start=False)
+        yield server
+
+
+def llamactl(
+    server: Served, *words: str, text: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "llamactl", *words, "--data-dir", str(server.data_dir)],
+        capture_output=True, text=True, input=text, check=False,
+        env={**os.environ, "HOME": str(server.data_dir), **variables},
+    )  # fmt: skip
+
+
+def test_ps_lists_and_fits(server: Served) -> None:
+    lines = llamactl(server, "ps").stdout.splitlines()
+    rows = json.loads(llamactl(server, "ps", "--json").stdout)
+
+    assert [line.split()[:2] for line in lines] == [
+        ["NAME", "STATUS"], ["one", "running"], ["two", "stopped"],
+    ]  # fmt: skip
+    assert [row["name"] for row in rows] == ["one", "two"]
+    assert llamactl(server, "ps", "-q").stdout.split() == ["one", "two"]
+
+
+def test_the_life_of_an_instance(server: Served) -> None:
+    options = "backend_options: {model: any}\n"
+    made = llamactl(server, "create", "three", "-f", "-", "priority=2", "--no-start", text=options)
+    assert (made.returncode, made.stdout) == (0, "three  stopped\n"), made.stderr
+    command = server.instance("one")["options"]["command_override"]
+    changed = llamactl(server, "update", "three", f"command_override={command}", "priority=")
+    assert changed.returncode == 0, changed.stderr
+    assert "priority" not in server.instance("three")["options"]
+    for words, said in (
+        (("start", "three"), "three  running\n"), (("restart", "three"), "three  running\n"),
+        (("stop", "three"), "three  stopped\n"), (("rm", "three"), "three  removed\n"),
+    ):  # fmt: skip
+        done = llamactl(server, *words)
+        assert (done.returncode, done.stdout) == (0, said), done.stderr
+    assert (
+        llamactl(server, "show", "three").stderr == "llamactl: there is no instance named 'three'\n"
+    )
+
+
+def test_what_happened_is_shown(server: Served) -> None:
+    assert "BecameReady starting -> ready" in llamactl(server, "events", "one").stdout
+    assert "start 1:" in llamactl(server, "logs", "one", "-n", "5").stdout
+    assert llamactl(server, "plan", "two").stdout.startswith("start: ")
+    assert "name: one" in llamactl(server, "show", "one").stdout
+    top = llamactl(server, "top", "--count", "1")
+    assert (
+        top.returncode == 0 and "one" in top.stdout and "29m" in top.stdout
+    ) or "30m" in top.stdout
+
+
+def test_what_would_be_is_shown(server: Served) -> None:
+    seen = llamactl(server, "preview", "new", "model=/no/such.gguf", "ctx_size=512")
+    assert "--ctx-size 512" in seen.stdout and "unknown whether it fits" in seen.stdout
+    opened = llamactl(server, "open", "one")
+    assert opened.stdout.startswith(f"{server.url}/page/")
+    assert "server.port" in llamactl(server, "config", "show").stdout
+
+
+def test_keys_are_made_shown_and_revoked(server: Served) -> None:
+    secret = llamactl(server, "keys", "create", "guest", "--instance", "one", "--days", "3").stdout
+    (row,) = json.loads(llamactl(server, "keys", "ls", "--json").stdout)
+    with server.client(secret.strip()) as client:
+        names = [m["id"] for m in client.get("/v1/models").json()["data"]]
+    assert (names, row["name"]) == (["one"], "guest")
+    assert "instances: ['one']" in llamactl(server, "keys", "show", row["id"]).stdout
+    assert "in 3d" in llamactl(server, "keys", "ls").stdout
+    assert llamactl(server, "keys", "revoke", row["id"]).returncode == 0
+    assert json.loads(llamactl(server, "keys", "ls", "--json").stdout) == []
+
+
+def test_the_server_as_a_whole(server: Served) -> None:
+    status = llamactl(server, "status")
+    assert status.returncode == 0 and "ok" in status.stdout and "1 running" in status.stdout
+    assert "llamactl_leases_in_flight" in llamactl(server, "metrics").stdout
+    assert llamactl(server, "engine", "version").stdout.strip()
+
+
+def test_errors_are_one_line_and_more_with_v(server: Served, tmp_path: Path) -> None:
+    nowhere = llamactl(server, "ps", LLAMACTL_URL="http://127.0.0.1:9")
+    assert nowhere.returncode == 1 and len(nowhere.stderr.splitlines()) == 1
+    assert "start it with `llamactl serve`" in nowhere.stderr
+    wrong = llamactl(server, "ps", LLAMACTL_API_KEY="wrong")
+    assert (wrong.returncode, "unknown, expired or revoked" in wrong.stderr) == (1, True)
+    verbose = llamactl(server, "show", "nobody")
+    assert "Traceback" not in verbose.stderr
+    command = [sys.executable, "-m", "llamactl", "-v", "show", "nobody"]
+    more = subprocess.run(
+        [*command, "--data-dir", str(server.data_dir)], capture_output=True, text=True, check=False
+    )
+    assert "Traceback" in more.stderr
+    assert llamactl(server, "create", "x", "nonsense").returncode == 1
+    assert llamactl(server, "create").returncode == 2
+    (tmp_path / "key").write_text(server.key)
+    by_file = llamactl(server, "ps", "-q", "--key-file", str(tmp_path / "key"), "--url", server.url)
+    assert by_file.stdout.split() == ["one", "two"]
+
+
+def test_names_are_completed(server: Served) -> None:
+    script = Path(sys.executable).with_name("llamactl")
+    said = subprocess.run(
+        [script], capture_output=True, text=True, check=False,
+        env={**os.environ, "LLAMACTL_URL": server.url, "LLAMACTL_API_KEY": server.key,
+             "_LLAMACTL_COMPLETE": "complete_bash", "COMP_WORDS": "llamactl show ",
+             "COMP_CWORD": "2"},
+    )  # fmt: skip
+    assert said.stdout.split() == ["one", "two"]
+
+
+def test_who_has_the_port_of_a_server_that_is_gone_sees_no_key(tmp_path: Path) -> None:
+    data = data_folder(tmp_path, "")
+    with serve(data) as gone:
+        port = int(gone.url.rpartition(":")[2])
+    with socket.create_server(("127.0.0.1", port)) as stranger:
+        stranger.setblocking(False)
+        said = llamactl(gone, "ps")
+        with pytest.raises(BlockingIOError):
+            stranger.accept()
+
+    assert (said.returncode, "no llamactl serves" in said.stderr) == (1, True)
+
+
+def test_the_key_of_this_machines_server_is_shown_to_no_other(server: Served) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = stranger.getsockname()[1]
+        seen: list[bytes] = []
+
+        def hear() -> None:
+            connection, _ = stranger.accept()
+            seen.append(connection.recv(1 << 16))
+            connection.close()
+
+        hearing = threading.Thread(target=hear)
+        hearing.start()
+        said = llamactl(server, "keys", "create", "x", "--url", f"http://127.0.0.1:{port}")
+        hearing.join()
+
+    assert said.returncode == 1
+    assert seen and server.key.encode() not in seen[0] and b"authorization" not in seen[0].lower()
+    assert llamactl(server, "ps", "-q", "--url", f"{server.url}/").stdout.split() == ["one", "two"]
+
+
+def test_what_a_model_says_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert inert("a\x1b]0;x\x07b\n\tc\x9b2J\x7f") == "a]0;xb\n\tc2J"

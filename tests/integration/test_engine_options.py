@@ -1,0 +1,43 @@
+"""Options as the installed engine tells them, for as long as it is the same engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from support.served import data_folder, serve
+
+VLLM = """#!/bin/sh
+echo "ModelConfig:"
+echo "  --dtype {auto,half}   Data type. (default: auto)"
+echo "  --seen-$1 N           words (default: 1)"
+"""
+
+
+def test_they_are_the_engines_own(tmp_path: Path) -> None:
+    with serve(data_folder(tmp_path, "")) as server:
+        rows = server.request("GET", "/api/v1/backends/llama-cpp/options").json()
+        found = {row["name"]: row for row in rows}
+        assert len(found) > 200 and found["ctx_size"]["type"] == "integer"
+        assert "cache_type_k" in found and "q8_0" in found["cache_type_k"]["choices"]
+        none = server.request("GET", "/api/v1/backends/mlx/options")
+        assert (none.status_code, none.json()["code"]) == (500, "engine_missing")
+        line = "mlx_lm.server --model org/x --trust-remote-code"
+        path = "/api/v1/backends/mlx/parse-command"
+        parsed = server.request("POST", path, {"command": line}).json()
+        assert parsed["options"] == {
+            "backend_type": "mlx_lm",
+            "backend_options": {"model": "org/x", "trust_remote_code": True},
+        }
+
+
+def test_another_engine_is_asked_anew(tmp_path: Path) -> None:
+    script = tmp_path / "vllm"
+    script.write_text(VLLM)
+    script.chmod(0o755)
+    path = "/api/v1/backends/vllm/options"
+    with serve(data_folder(tmp_path, f"backends: {{vllm: {{command: {script}}}}}")) as server:
+        names = [row["name"] for row in server.request("GET", path).json()]
+        script.write_text(VLLM.replace("dtype", "other"))
+        after = [row["name"] for row in server.request("GET", path).json()]
+
+    assert (names, after) == (["dtype", "seen_serve"], ["other", "seen_serve"])

@@ -1,0 +1,332 @@
+"""The official ollama client, sync and async; and that three clients can share one instance."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import ollama
+import openai
+import pytest
+
+from llamactl.doors.ollama.answering import Answer
+from llamactl.doors.ollama.asking import ChatAsked, chat_body
+from support.fake_engine import CHUNKED, create_fake
+from support.gguf_file import Shape, write_tiny_gguf
+from support.hub import hub
+from support.served import Served, data_folder, serve
+
+HI: Any = [{"role": "user", "content": "What is the weather in Paris?"}]
+PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+ONE = {"num_predict": 1}
+TOOL: Any = {
+    "type": "function",
+    "function": {"name": "weather", "description": "now", "parameters": PARAMETERS},
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Served]:
+    data = data_folder(tmp_path_factory.mktemp("ollama"), "")
+    with serve(data) as server:
+        for name, more in (
+            ("tiny", {"aliases": ["gemma:2b"], "ctx_size": 512}),
+            ("embedder", {"embedding": True, "pooling": "mean", "ctx_size": 512}),
+        ):
+            made = server.request(
+                "POST", f"/api/v1/instances/{name}?start=false", {"model": str(tiny_model), **more}
+            )
+            assert made.status_code == 201, made.text
+        yield server
+
+
+@contextmanager
+def client_of(server: Served, key: str | None = None) -> Iterator[ollama.Client]:
+    client = ollama.Client(server.url, headers={"Authorization": f"Bearer {key or server.key}"})
+    try:
+        yield client
+    finally:
+        client._client.close()
+
+
+@pytest.fixture
+def client(server: Served) -> Iterator[ollama.Client]:
+    with client_of(server) as made:
+        yield made
+
+
+def test_a_chat_whole_and_in_pieces(client: ollama.Client) -> None:
+    whole = client.chat("tiny", HI, options={"num_predict": 4, "temperature": 0})
+    pieces = [
+        *client.chat("tiny:latest", HI, stream=True, options={"num_predict": 4, "temperature": 0})
+    ]
+
+    assert whole.done and whole.done_reason == "length"
+    assert (whole.eval_count, pieces[-1].eval_count) == (4, 4)
+    assert "".join(p.message.content or "" for p in pieces) == whole.message.content
+    assert [p.done for p in pieces] == [False] * (len(pieces) - 1) + [True]
+    assert whole.total_duration and whole.prompt_eval_count
+
+
+def test_a_completion_and_by_alias(client: ollama.Client) -> None:
+    options = {"num_predict": 3, "temperature": 0}
+    whole = client.generate("gemma:2b", "Hello", options=options)
+    pieces = [*client.generate("gemma:2b", "Hello", stream=True, options=options)]
+    raw = client.generate("gemma:2b", "Hello", raw=True, options=options)
+
+    assert "".join(p.response or "" for p in pieces) == whole.response
+    assert (whole.model, raw.eval_count) == ("gemma:2b", 3)
+
+
+def test_embeddings(client: ollama.Client) -> None:
+    two = client.embed("embedder", ["one", "two"])
+    one = client.embeddings("embedder", "one")
+
+    assert [len(row) for row in two.embeddings] == [64, 64]
+    assert list(one.embedding) == pytest.approx(list(two.embeddings[0]), abs=1e-4)
+
+
+def test_lists_and_descriptions(server: Served, client: ollama.Client) -> None:
+    client.generate("tiny", "", keep_alive="5m")  # loads it
+    rows = {row.model: row for row in client.list().models}
+    shown = client.show("tiny")
+
+    assert set(rows) == {"tiny", "embedder"}
+    assert rows["tiny"].details is not None and rows["tiny"].details.family == "llama"
+    (up,) = [row for row in client.ps().models if row.model == "tiny"]
+    assert up.expires_at is not None and up.expires_at.year < 2100 and up.context_length == 512
+    assert shown.modelinfo is not None and shown.modelinfo["llama.context_length"] == 2048
+    assert shown.capabilities is not None and "completion" in shown.capabilities
+    assert client.generate("tiny", "", keep_alive=0).done_reason == "unload"
+    assert server.instance("tiny")["status"] == "stopped"
+
+
+def test_the_async_client(server: Served) -> None:
+    async def ask() -> str:
+        client = ollama.AsyncClient(server.url, headers={"Authorization": f"Bearer {server.key}"})
+        said = ""
+        options = {"num_predict": 4}
+        async for piece in await client.chat("tiny", HI, stream=True, options=options):
+            said += piece.message.content or ""
+        await client._client.aclose()
+        return said
+
+    assert asyncio.run(ask())
+
+
+def test_errors_have_ollamas_form(server: Served, client: ollama.Client) -> None:
+    with pytest.raises(ollama.ResponseError, match="model 'nope' not found") as missing:
+        client.chat("nope", HI)
+    with client_of(server, "wrong") as wrong, pytest.raises(ollama.ResponseError) as stranger:
+        wrong.list()
+
+    assert (missing.value.status_code, stranger.value.status_code) == (404, 401)
+
+
+def test_an_inference_key_uses_and_manages_nothing(server: Served) -> None:
+    made = server.request("POST", "/api/v1/auth/keys", {"name": "guest"}).json()
+    with client_of(server, made["key"]) as guest:
+        guest.chat("tiny", HI, options={"num_predict": 1}, keep_alive=0)
+
+        assert {row.model for row in guest.list().models} == {"tiny", "embedder"}
+        assert server.instance("tiny")["status"] == "running"
+        with pytest.raises(ollama.ResponseError, match="management key"):
+            guest.delete("tiny")
+        with pytest.raises(ollama.ResponseError, match="management key"):
+            guest.pull("org/x")
+
+
+def test_what_the_engine_is_asked(tmp_path: Path) -> None:
+    """Images, tool results, schemas and options in OpenAI's form."""
+    call = {"function": {"name": "weather", "arguments": {"city": "Paris"}}}
+    asked = ChatAsked.model_validate(
+        {
+            "model": "fake",
+            "messages": [
+                {"role": "user", "content": "look", "images": ["/9j/4A=="]},
+                {"role": "assistant", "content": "", "tool_calls": [call, call]},
+                {"role": "tool", "tool_name": "weather", "content": "rain"},
+                {"role": "tool", "tool_name": "weather", "content": "snow"},
+            ],
+            "format": PARAMETERS,
+            "options": {"num_predict": -1, "top_k": 3, "num_ctx": 9},
+            "think": False,
+        }
+    )
+
+    body = chat_body(asked)
+
+    assert (
+        body["messages"][0]["content"][1]["image_url"]["url"] == "data:image/jpeg;base64,/9j/4A=="
+    )
+    ids = [made["id"] for made in body["messages"][1]["tool_calls"]]
+    assert len(set(ids)) == 2 and [row["tool_call_id"] for row in body["messages"][2:]] == ids
+    made = body["messages"][1]["tool_calls"][0]["function"]["arguments"]
+    assert json.loads(made) == {"city": "Paris"}
+    assert (body["top_k"], "max_tokens" in body, "num_ctx" in body) == (3, False, False)
+    assert body["response_format"]["json_schema"]["schema"] == PARAMETERS
+    assert body["chat_template_kwargs"] == {"enable_thinking": False}
+
+
+def test_what_is_filled_in_comes_whole_too() -> None:
+    async def pieces() -> AsyncGenerator[dict[str, Any], None]:
+        yield {"content": "a"}
+        yield {"content": "b", "stop": True, "timings": {"predicted_n": 2, "predicted_ms": 1.5}}
+
+    async def read() -> Answer:
+        answer = Answer("fim", "generate")
+        rows = [row async for row in answer.rows(pieces())]
+        assert [row["response"] for row in rows] == ["a", "b", ""]
+        return answer
+
+    whole = asyncio.run(read()).whole()
+    assert (whole["response"], whole["eval_count"], whole["eval_duration"]) == ("ab", 2, 1_500_000)
+
+
+def test_a_pull_tells_its_progress_and_can_be_used(tmp_path: Path, tiny_model: Path) -> None:
+    with hub() as there:
+        there.repos["org/Tiny"] = {"Tiny-Q8_0.gguf": tiny_model.read_bytes()}
+        environment = there.environment(tmp_path / "hub")
+        with serve(data_folder(tmp_path, ""), environment) as server, client_of(server) as client:
+            states = [row.status for row in client.pull("org/Tiny:Q8_0", stream=True)]
+            assert (states[0], states[-1]) == ("pulling manifest", "success")
+            said = client.chat("org/Tiny:Q8_0", HI, options={"num_predict": 2})
+            assert said.eval_count == 2
+            client.delete("org/Tiny:Q8_0")
+            assert client.list().models == []
+            with pytest.raises(ollama.ResponseError, match="the hub knows no org/none"):
+                client.pull("org/none")
+
+
+def test_calls_of_tools_come_whole(tmp_path: Path) -> None:
+    """The engine sends them in pieces; this one is scripted, as small models call none."""
+    pieces = [
+        {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "weather", "arguments": ""}}]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": '{"city": '}}]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": '"Paris"}'}}]},
+        {"tool_calls": [{"index": 1, "id": "b", "function": {"name": "now", "arguments": "{}"}}]},
+    ]
+    chunks: list[Any] = [{"choices": [{"delta": delta}]} for delta in pieces]
+    chunks.append({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]})
+    events = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+    script = [["send", CHUNKED], ["event", events], ["send", "0\r\n\r\n"]]
+    with serve(data_folder(tmp_path, "")) as server, client_of(server) as client:
+        create_fake(server, tmp_path, "fake", default_params={"script": script})
+        rows = [*client.chat("fake", HI, tools=[TOOL], stream=True)]
+        whole = client.chat("fake", HI, tools=[TOOL])
+
+    for calls in (rows[0].message.tool_calls, whole.message.tool_calls):
+        assert calls is not None
+        assert [(call.function.name, dict(call.function.arguments)) for call in calls] == [
+            ("weather", {"city": "Paris"}), ("now", {}),
+        ]  # fmt: skip
+    assert (rows[-1].done, rows[-1].done_reason) == (True, "stop")
+
+
+# One that llama.cpp knows the calls of tools from.
+TEMPLATE = (
+    "{%- if tools %}<|im_start|>system\n<tools>{%- for tool in tools %}"
+    "{{- '\\n' + (tool | tojson) }}{%- endfor %}</tools><|im_end|>\n{%- endif %}"
+    "{%- for message in messages %}"
+    "{%- if message.role == 'assistant' and message.tool_calls %}{{- '<|im_start|>assistant' }}"
+    "{%- for call in message.tool_calls %}{%- set call = call.function %}"
+    '{{- \'\\n<tool_call>\\n{"name": "\' + call.name + \'", "arguments": \' }}'
+    "{{- call.arguments | tojson }}{{- '}\\n</tool_call>' }}{%- endfor %}{{- '<|im_end|>\\n' }}"
+    "{%- elif message.role == 'tool' %}{{- '<|im_start|>user\\n<tool_response>\\n' }}"
+    "{{- message.content + '\\n</tool_response><|im_end|>\\n' }}{%- else %}"
+    "{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}{%- endif %}"
+    "{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
+)
+CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Paris"}}\n</tool_call>'
+CITY = {"city": "Paris"}
+
+
+@pytest.fixture(scope="module")
+def caller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A model of one word, which is the call of a tool, on the real engine."""
+    folder = tmp_path_factory.mktemp("caller")
+    shape = Shape(says=269, vocabulary=280, word=CALL, template=TEMPLATE)
+    write_tiny_gguf(folder / "caller.gguf", shape)
+    with serve(data_folder(folder, "")) as server:
+        body = {"model": str(folder / "caller.gguf"), "ctx_size": 2048}
+        assert server.request("POST", "/api/v1/instances/caller", body).status_code == 201
+        yield server
+
+
+def test_ollama_streams_a_chat_with_tools(caller: Served) -> None:
+    with client_of(caller) as client:
+        said: Any = [*HI]
+        for _ in range(2):  # the second time with what the tool answered
+            rows = [*client.chat("caller", said, tools=[TOOL], stream=True, options=ONE)]
+            (call,) = [call for row in rows for call in row.message.tool_calls or ()]
+            assert (call.function.name, dict(call.function.arguments)) == ("weather", CITY)
+            assert rows[-1].done
+            said += [
+                {"role": "assistant", "content": "", "tool_calls": [call]},
+                {"role": "tool", "tool_name": "weather", "content": "rain"},
+            ]
+
+
+def test_openai_streams_a_chat_with_tools(caller: Served) -> None:
+    with openai.OpenAI(base_url=f"{caller.url}/v1", api_key=caller.key) as client:
+        said: Any = [*HI]
+        for _ in range(2):
+            chunks = client.chat.completions.create(
+                model="caller", messages=said, tools=[TOOL], stream=True, max_tokens=1
+            )
+            calls = [
+                call
+                for chunk in chunks
+                for choice in chunk.choices
+                for call in choice.delta.tool_calls or ()
+            ]
+            text = "".join((c.function.arguments if c.function else "") or "" for c in calls)
+            assert json.loads(text) == CITY
+            made = {"id": calls[0].id, "type": "function",
+                    "function": {"name": "weather", "arguments": text}}  # fmt: skip
+            said += [{"role": "assistant", "tool_calls": [made]},
+                     {"role": "tool", "tool_call_id": calls[0].id, "content": "rain"}]  # fmt: skip
+
+
+def test_anthropic_streams_a_chat_with_tools(caller: Served) -> None:
+    tool: Any = {"name": "weather", "description": "now", "input_schema": PARAMETERS}
+    with anthropic.Anthropic(base_url=caller.url, api_key=caller.key) as client:
+        said: Any = [*HI]
+        for _ in range(2):
+            with client.messages.stream(
+                model="caller", max_tokens=1, messages=said, tools=[tool]
+            ) as stream:
+                (used,) = [b for b in stream.get_final_message().content if b.type == "tool_use"]
+            assert (used.name, used.input) == ("weather", CITY)
+            result = {"type": "tool_result", "tool_use_id": used.id, "content": "rain"}
+            said += [{"role": "assistant", "content": [used.model_dump()]},
+                     {"role": "user", "content": [result]}]  # fmt: skip
+
+
+def test_an_engine_that_makes_no_embeddings_is_said_so(tmp_path: Path) -> None:
+    with serve(data_folder(tmp_path, "")) as server, client_of(server) as client:
+        create_fake(server, tmp_path, "fake")  # which answers with what it was asked
+        with pytest.raises(ollama.ResponseError, match="answered no embeddings") as refused:
+            client.embed("fake", "one")
+
+    assert refused.value.status_code == 502
+
+
+def test_without_inference_keys_it_is_open_and_managing_is_not(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    data = data_folder(tmp_path, "auth: {require_inference_auth: false}")
+    with serve(data) as server:
+        server.request("POST", "/api/v1/instances/tiny?start=false", {"model": str(tiny_model)})
+        client = ollama.Client(server.url)
+        assert client.chat("tiny", HI, options={"num_predict": 1}).eval_count == 1
+        with pytest.raises(ollama.ResponseError) as refused:
+            client.delete("tiny")
+        client._client.close()
+
+    assert refused.value.status_code == 401

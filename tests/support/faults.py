@@ -1,0 +1,56 @@
+"""What the tests of single faults have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+
+from support.served import Served
+
+BASE = "/api/v1/instances"
+CHAT = "/v1/chat/completions"
+RAW = "/api/v1/instances/fake/proxy/x"
+
+
+def create(server: Served, name: str, model: Path, **more: object) -> dict[str, object]:
+    body = {"model": str(model), "ctx_size": 256, **more}
+    answer = server.request("POST", f"{BASE}/{name}", body)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, object] = answer.json()
+    return made
+
+
+def until(server: Served, name: str, status: str) -> dict[str, object]:
+    """Follow the instance until it has this status; the test's own time limit ends a hang."""
+    for _ in range(20_000):
+        row: dict[str, object] = server.request("GET", f"{BASE}/{name}").json()
+        if row["status"] == status and (row["pid"] or status != "running"):
+            return row
+    raise AssertionError(f"{name} never became {status}: {row}")
+
+
+def seen(server: Served) -> dict[str, int]:
+    answer: dict[str, int] = server.request("GET", "/api/v1/instances/fake/proxy/seen").json()
+    return answer
+
+
+def until_running(server: Served) -> None:
+    while server.request("GET", "/api/v1/instances/fake").json()["status"] != "running":
+        pass
+
+
+def events(answer: httpx.Response) -> list[str]:
+    return [line for line in answer.text.split("\n") if line]
+
+
+def number(server: Served, name: str) -> float:
+    """One of our own, from `/metrics`."""
+    for line in server.request("GET", "/metrics").text.splitlines():
+        if line.startswith(name):
+            return float(line.rpartition(" ")[2])
+    raise AssertionError(f"no {name}")
+
+
+def leases(server: Served) -> float:
+    return number(server, 'llamactl_leases_in_flight{instance="fake"}')

@@ -1,0 +1,103 @@
+"""What the client sends again, and what it does not."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import cast
+
+import pytest
+
+from llamactl.client import Client, InvalidAnswer, ServerUnreachable
+from llamactl.core.errors import NameTaken, ShuttingDown
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    answers: list[tuple[int, str]]
+    asked: list[str]
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def _answer(self) -> None:
+        length = int(self.headers.get("content-length", "0"))
+        self.rfile.read(length)
+        self.asked.append(f"{self.command} {self.path}")
+        status, body = self.answers.pop(0)
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        if status == 503:
+            self.send_header("retry-after", "0")
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    do_GET = do_POST = do_PUT = do_DELETE = _answer
+
+
+@pytest.fixture
+def server() -> Iterator[ThreadingHTTPServer]:
+    kind = type("Kind", (Handler,), {"answers": [], "asked": []})
+    made = ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
+    thread.start()
+    yield made
+    made.shutdown()
+    thread.join()
+    made.server_close()
+
+
+def handler(server: ThreadingHTTPServer) -> type[Handler]:
+    return cast(type[Handler], server.RequestHandlerClass)
+
+
+def client_of(server: ThreadingHTTPServer) -> Client:
+    return Client(f"http://127.0.0.1:{server.server_port}", "key", longest_wait=0.01)
+
+
+BUSY = (503, '{"error": "going", "code": "shutting_down"}')
+KEYS = (200, "[]")
+
+
+def test_what_may_be_done_twice_is_asked_again_where_the_server_says_so(
+    server: ThreadingHTTPServer,
+) -> None:
+    handler(server).answers += [BUSY, BUSY, KEYS]
+    with client_of(server) as client:
+        assert client.keys.list() == []
+    assert handler(server).asked == ["GET /api/v1/auth/keys"] * 3
+
+
+def test_it_gives_up_with_the_servers_own_error(server: ThreadingHTTPServer) -> None:
+    handler(server).answers += [BUSY] * 4
+    with client_of(server) as client, pytest.raises(ShuttingDown, match="going") as busy:
+        client.keys.list()
+    assert (busy.value.status, busy.value.code, busy.value.retry_after) == (503, "shutting_down", 0)
+
+
+def test_a_create_is_not_asked_twice(server: ThreadingHTTPServer) -> None:
+    handler(server).answers += [BUSY]
+    with client_of(server) as client, pytest.raises(ShuttingDown):
+        client.instances.create("one", {"model": "x"})
+    assert handler(server).asked == ["POST /api/v1/instances/one?start=true&wait=true&evict=false"]
+
+
+def test_errors_are_those_of_the_code(server: ThreadingHTTPServer) -> None:
+    handler(server).answers += [(409, '{"error": "taken", "code": "name_taken"}'), (200, "{}")]
+    with client_of(server) as client:
+        with pytest.raises(NameTaken, match="taken"):
+            client.instances.create("one/../two", {})
+        with pytest.raises(InvalidAnswer, match="not what a llamactl of this version says"):
+            client.instances.get("one")
+    assert handler(server).asked[0].startswith("POST /api/v1/instances/one%2F..%2Ftwo?")
+
+
+def test_who_is_not_there_is_named() -> None:
+    with (
+        Client("http://127.0.0.1:9", "key", retries=1, longest_wait=0.01) as client,
+        pytest.raises(ServerUnreachable, match=r"no llamactl answers at http://127\.0\.0\.1:9"),
+    ):
+        client.health()
+    with pytest.raises(ServerUnreachable, match="no http"):
+        Client("localhost:8080")

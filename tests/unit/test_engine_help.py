@@ -1,0 +1,153 @@
+"""Engines' own help, as options; command lines, as options."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from llamactl.backends import BACKENDS
+from llamactl.core.errors import InvalidRequest
+from llamactl.policy.command_line import Parsed, parse_command
+from llamactl.policy.engine_help import by_flag, read_help
+
+# In the form that common_arg::to_string of llama.cpp's common/arg.cpp prints.
+LLAMA = """\
+----- common params -----
+
+-h,    --help, --usage                  print usage and exit
+-t,    --threads N                      number of CPU threads to use during generation (default: -1)
+                                        (env: LLAMA_ARG_THREADS)
+-fa,   --flash-attn [on|off|auto]       set Flash Attention use ('on', 'off', or 'auto', default:
+                                        'auto')
+-ctk,  --cache-type-k TYPE              KV cache data type for K
+                                        allowed values: f32, f16
+                                        (default: f16)
+--mmap, --no-mmap                       whether to memory-map model (default: enabled)
+-sm,   --split-mode {none,layer,row}    how to split the model across multiple GPUs, one of:
+                                        - none: use one GPU only
+-ts,   --tensor-split N0,N1,N2,...      fraction of the model to offload to each GPU
+-m,    --model FNAME                    model path to load
+
+----- sampling params -----
+
+--temp N                                temperature (default: 0.80)
+"""
+ARGPARSE = """\
+usage: vllm serve [model_tag] [options]
+
+ModelConfig:
+  --dtype {auto,bfloat16,float16}
+                        Data type for model weights. (default: auto)
+  --max-model-len MAX_MODEL_LEN
+                        Model context length. (default: None)
+  --enforce-eager, --no-enforce-eager
+                        Always use eager-mode PyTorch. (default: False)
+  --tensor-parallel-size TENSOR_PARALLEL_SIZE, -tp TENSOR_PARALLEL_SIZE
+                        Number of groups. (default: 1)
+"""
+
+
+def test_llama_servers_form_is_read() -> None:
+    found = {o.name: o for o in read_help(LLAMA)}
+
+    assert {name: option.kind for name, option in found.items()} == {
+        "help": "switch", "threads": "integer", "flash_attn": "choice", "cache_type_k": "text",
+        "mmap": "switch", "split_mode": "choice", "tensor_split": "list", "model": "path",
+        "temp": "number",
+    }  # fmt: skip
+    assert found["threads"].flags == ("-t", "--threads")
+    assert found["split_mode"].choices == ("none", "layer", "row")
+    assert (found["threads"].default, found["temp"].default) == ("-1", "0.80")
+    assert "(env: LLAMA_ARG_THREADS)" in found["threads"].help
+    assert (found["mmap"].section, found["temp"].section) == ("common params", "sampling params")
+
+
+def test_argparses_form_is_read() -> None:
+    found = {o.name: o for o in read_help(ARGPARSE)}
+
+    assert {name: (o.kind, o.default) for name, o in found.items()} == {
+        "dtype": ("choice", "auto"), "max_model_len": ("text", "None"),
+        "enforce_eager": ("switch", "False"), "tensor_parallel_size": ("integer", "1"),
+    }  # fmt: skip
+    assert found["tensor_parallel_size"].flags == ("--tensor-parallel-size", "-tp")
+    assert found["dtype"].section == "ModelConfig"
+
+
+def test_the_built_in_engines_help_holds_what_it_takes() -> None:
+    command = [sys.executable, "-m", "llamactl.engine", "--help"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = {o.name: o.kind for o in read_help(said.stdout)}
+
+    assert len(found) > 200
+    assert (found["ctx_size"], found["temperature"], found["cache_prompt"]) == (
+        "integer",
+        "number",
+        "switch",
+    )
+
+
+def parsed(text: str, engine: str = "llama_cpp") -> Parsed:
+    known = by_flag(read_help(LLAMA if engine == "llama_cpp" else ARGPARSE))
+    backend = BACKENDS.get(engine)
+    return parse_command(text, known, backend.canonical if backend else dict)
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("llama-server -m '/my models/x.gguf' -c 4096", {"model": "/my models/x.gguf",
+                                                         "ctx_size": 4096}),
+        ("./llama-server.exe --model x --no-mmap --threads=8 \\\n  -fa on", {
+            "model": "x", "mmap": False, "threads": 8, "flash_attn": "on"}),
+        ("llama-server --temp -0.5 --lora a --lora b --lora c", {"temp": -0.5,
+                                                                 "lora": ["a", "b", "c"]}),
+        ("$ sudo nice llama-server -hf org/repo:Q4_K_M  # the small one", {
+            "hf_repo": "org/repo:Q4_K_M"}),
+        ("llama-server --mmap on --jinja", {"mmap": True, "jinja": True}),
+    ],
+)  # fmt: skip
+def test_a_command_line_becomes_options(text: str, options: dict[str, Any]) -> None:
+    assert parsed(text).options == options
+
+
+def test_what_is_ours_or_nobodys_is_told() -> None:
+    found = parsed("FOO=1 llama-server -m x --host 0.0.0.0 --api-key s3cret stray")
+
+    assert (found.options, found.environment) == ({"model": "x"}, {"FOO": "1"})
+    assert [word.split(":")[0] for word in found.not_understood] == ["--host", "--api-key", "stray"]
+    assert not any("s3cret" in word for word in found.not_understood)
+
+
+def test_a_container_is_unwrapped() -> None:
+    found = parsed(
+        "docker run --rm -it --gpus all -v /data/models:/models -e HF_TOKEN=t -p 8080:8080 "
+        "ghcr.io/ggml-org/llama.cpp:server -m /models/x.gguf --threads 4"
+    )
+
+    assert found.options == {"model": "/data/models/x.gguf", "threads": 4}
+    assert found.environment == {"HF_TOKEN": "t"}
+    assert found.image == "ghcr.io/ggml-org/llama.cpp:server"
+    assert found.not_understood == [
+        "--gpus all: of the container",
+        "-p 8080:8080: of the container",
+    ]
+
+
+def test_vllm_takes_its_model_by_place() -> None:
+    found = parsed("vllm serve org/model --dtype auto -tp 2 --enforce-eager", "vllm")
+
+    assert found.options == {
+        "model": "org/model",
+        "dtype": "auto",
+        "tensor_parallel_size": 2,
+        "enforce_eager": True,
+    }
+
+
+@pytest.mark.parametrize("text", ["", "   ", "llama-server -m 'x", "x" * 70_000])
+def test_what_is_no_command_says_so(text: str) -> None:
+    with pytest.raises(InvalidRequest):
+        parsed(text)

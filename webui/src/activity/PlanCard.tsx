@@ -1,0 +1,46 @@
+import { Alert, Button, Text } from "@mantine/core";
+import { useState } from "react";
+import { api, type Schemas, said } from "../api/client";
+import { bytes, span } from "../ui/format";
+import { attempt } from "../ui/tell";
+
+/** What a request would do now, and why; nothing is done. */
+export function PlanCard({ name }: { name: string }) {
+  const [plan, setPlan] = useState<Schemas["PlanBody"]>();
+  const look = () =>
+    attempt("The plan could not be made", async () => {
+      setPlan(
+        await said(api.POST("/api/v1/instances/{name}/plan", { params: { path: { name } } })),
+      );
+    });
+  return (
+    <>
+      <Button variant="default" onClick={look}>
+        What would a request do?
+      </Button>
+      {plan && (
+        <Alert mt="xs" color="gray" role="status" title={ACTIONS[plan.action]}>
+          <Text size="sm">{plan.reason}</Text>
+          {plan.evict.length > 0 && (
+            <Text size="sm">
+              Stops {plan.evict.map((one) => `${one.name} (${one.leases} requests)`).join(", ")}.
+            </Text>
+          )}
+          <Text size="sm">
+            It takes {bytes(plan.memory.ram + plan.memory.shared)}
+            {plan.wait_s !== null && `, and is ready in about ${span(plan.wait_s)}`}
+            {plan.ahead > 0 && `; ${plan.ahead} come before it`}.
+          </Text>
+        </Alert>
+      )}
+    </>
+  );
+}
+
+const ACTIONS: Record<string, string> = {
+  serve: "It would be answered at once",
+  start: "It would start the instance",
+  evict: "It would stop others first",
+  wait: "It would wait",
+  refuse: "It would be refused",
+};

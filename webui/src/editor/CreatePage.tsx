@@ -1,0 +1,109 @@
+import { Alert, Button, Grid, Group, Stack, Switch, TextInput } from "@mantine/core";
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { useState } from "react";
+import { api, messageOf, said } from "../api/client";
+import { ButtonLink } from "../ui/links";
+import { Page } from "../ui/Page";
+import { tell } from "../ui/tell";
+import { DefinitionForm } from "./DefinitionForm";
+import { bodyOf, type Definition, EMPTY, modelIn } from "./definition";
+import { Preview } from "./Preview";
+
+export function CreatePage() {
+  const { model } = useSearch({ from: "/new" });
+  const navigate = useNavigate();
+  const [name, setName] = useState(model ? nameOf(model) : "");
+  const [start, setStart] = useState(true);
+  const [fault, setFault] = useState("");
+  const [busy, setBusy] = useState(false);
+  const [definition, setDefinition] = useState<Definition>(
+    model ? { ...EMPTY, backend_options: { model } } : EMPTY,
+  );
+
+  async function create() {
+    setBusy(true);
+    setFault("");
+    try {
+      const fetches = start && (await mustBeFetched(definition));
+      await said(
+        api.POST("/api/v1/instances/{name}", {
+          params: { path: { name }, query: { start: start && !fetches, wait: false } },
+          body: bodyOf(definition),
+        }),
+      );
+      if (fetches) {
+        await said(api.POST("/api/v1/models/download", { body: { model: modelIn(definition) } }));
+        tell(`${name} is made. Its first request starts it, once its model is here.`);
+        await navigate({ to: "/models" });
+      } else {
+        await navigate({ to: "/instances/$name", params: { name } });
+      }
+    } catch (error) {
+      setFault(messageOf(error));
+    } finally {
+      setBusy(false);
+    }
+  }
+
+  return (
+    <Page title="New instance" lead="A model that llamactl runs for you, under a name of yours.">
+      <Grid>
+        <Grid.Col span={{ base: 12, md: 7 }}>
+          <Stack>
+            <TextInput
+              label="Name"
+              description="What requests call it: the “model” of the API"
+              value={name}
+              onChange={(event) => setName(event.currentTarget.value)}
+              required
+              withAsterisk={false}
+              autoFocus
+            />
+            <DefinitionForm definition={definition} change={setDefinition} />
+          </Stack>
+        </Grid.Col>
+        <Grid.Col span={{ base: 12, md: 5 }}>
+          <Stack pos="sticky" top={68}>
+            <Preview name={name} body={bodyOf(definition)} />
+            {fault && (
+              <Alert color="red" title="It was not created" role="alert">
+                {fault}
+              </Alert>
+            )}
+            <Switch
+              label="Start it at once"
+              checked={start}
+              onChange={(event) => setStart(event.currentTarget.checked)}
+            />
+            <Group>
+              <Button onClick={create} loading={busy} disabled={!name.trim()}>
+                Create
+              </Button>
+              <ButtonLink to="/instances" variant="default">
+                Cancel
+              </ButtonLink>
+            </Group>
+          </Stack>
+        </Grid.Col>
+      </Grid>
+    </Page>
+  );
+}
+
+/** Is its model one of the hub's that is not on this machine? */
+async function mustBeFetched(definition: Definition): Promise<boolean> {
+  if (!definition.backend_options.hf_repo) return false;
+  const query = { model: modelIn(definition) };
+  const { response } = await api.GET("/api/v1/models/inspect", { params: { query } });
+  return response.status === 404;
+}
+
+/** A name that a model's file suggests. */
+function nameOf(path: string): string {
+  const file = path.slice(path.lastIndexOf("/") + 1).replace(/\.gguf$/i, "");
+  return file
+    .replace(/[^A-Za-z0-9._-]+/g, "-")
+    .replace(/^[^A-Za-z0-9]+/, "")
+    .toLowerCase()
+    .slice(0, 64);
+}

@@ -1,0 +1,294 @@
+import {
+  Autocomplete,
+  Button,
+  Fieldset,
+  Group,
+  NumberInput,
+  Select,
+  SimpleGrid,
+  Stack,
+  Switch,
+  TagsInput,
+  Text,
+  Textarea,
+  TextInput,
+} from "@mantine/core";
+import { IconClipboard, IconSearch } from "@tabler/icons-react";
+import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { api, said } from "../api/client";
+import { GetModel } from "../models/GetModel";
+import { bytes } from "../ui/format";
+import { type Definition, modelIn, withModel, withOption, withOwn } from "./definition";
+import { firstValue, type Option, OptionField } from "./OptionField";
+import { PasteDialog } from "./PasteDialog";
+
+const QUICK = new Set(["model", "hf_repo", "hf_file", "ctx_size", "gpu_layers"]);
+const FOUND = 8;
+
+interface Props {
+  definition: Definition;
+  change: (next: Definition) => void;
+}
+
+export function DefinitionForm({ definition, change }: Props) {
+  const [pasting, setPasting] = useState(false);
+  const [choosing, setChoosing] = useState(false);
+  const given = definition.backend_options;
+  const models = useQuery({
+    queryKey: ["models"],
+    queryFn: () => said(api.GET("/api/v1/models")),
+  });
+  const options = useQuery({
+    queryKey: ["options", "llama-cpp"],
+    queryFn: () =>
+      said(
+        api.GET("/api/v1/backends/{backend}/options", {
+          params: { path: { backend: "llama-cpp" } },
+        }),
+      ),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+  const set = (name: string, value: unknown) => change(withOption(definition, name, value));
+  const number = (name: string) => (value: string | number) =>
+    set(name, value === "" ? undefined : value);
+  const shown = (value: unknown) =>
+    typeof value === "number" || typeof value === "string" ? value : "";
+  const sizes = new Map(models.data?.map((model) => [model.path, model]));
+  return (
+    <Stack>
+      {pasting && (
+        <PasteDialog
+          close={() => setPasting(false)}
+          take={(found) =>
+            change({
+              backend_options: { ...given, ...found.backend_options },
+              own: { ...definition.own, ...found.own },
+            })
+          }
+        />
+      )}
+      {choosing && (
+        <GetModel
+          close={() => setChoosing(false)}
+          choose={(repo, file) => change(withModel(definition, `${repo}/${file}`))}
+        />
+      )}
+      <Fieldset legend="Model">
+        <Stack gap="sm">
+          <Autocomplete
+            label="Model"
+            description="One of this machine's, the path of a GGUF file, or org/repo:QUANT of the hub"
+            placeholder="Choose, or type"
+            data={[...sizes.keys()]}
+            value={modelIn(definition)}
+            onChange={(value) => change(withModel(definition, value))}
+            renderOption={({ option }) => {
+              const model = sizes.get(option.value);
+              return (
+                <div>
+                  <Text size="sm">{model?.name ?? option.value}</Text>
+                  <Text size="xs" c="dimmed">
+                    {bytes(model?.size)}
+                  </Text>
+                </div>
+              );
+            }}
+          />
+          <SimpleGrid cols={{ base: 1, xs: 2 }}>
+            <NumberInput
+              label="Context size"
+              description="Tokens that it sees at once; empty: the engine's default"
+              min={0}
+              step={1024}
+              value={shown(given.ctx_size)}
+              onChange={number("ctx_size")}
+            />
+            <NumberInput
+              label="Layers on the GPU"
+              description="Empty: the engine's default"
+              min={0}
+              value={shown(given.gpu_layers)}
+              onChange={number("gpu_layers")}
+            />
+          </SimpleGrid>
+          <Group>
+            <Button
+              variant="default"
+              leftSection={<IconClipboard size={16} aria-hidden="true" />}
+              onClick={() => setPasting(true)}
+            >
+              Paste a command line
+            </Button>
+            <Button
+              variant="default"
+              leftSection={<IconSearch size={16} aria-hidden="true" />}
+              onClick={() => setChoosing(true)}
+            >
+              Search the hub
+            </Button>
+          </Group>
+        </Stack>
+      </Fieldset>
+      <Fieldset legend="How it is kept">
+        <Kept definition={definition} change={change} />
+      </Fieldset>
+      <Fieldset legend="Engine options">
+        <EngineOptions options={options.data ?? []} given={given} set={set} />
+      </Fieldset>
+    </Stack>
+  );
+}
+
+interface EngineProps {
+  options: Option[];
+  given: Record<string, unknown>;
+  set: (name: string, value: unknown) => void;
+}
+
+/** Those that are set, and a search for more. */
+function EngineOptions({ options, given, set }: EngineProps) {
+  const [text, setText] = useState("");
+  const known = new Map(options.map((option) => [option.name, option]));
+  const names = Object.keys(given).filter((name) => !QUICK.has(name));
+  const wanted = text.trim().toLowerCase();
+  const found = wanted
+    ? options
+        .filter((option) => !(option.name in given) && !QUICK.has(option.name))
+        .filter((option) =>
+          `${option.name} ${option.flags.join(" ")} ${option.help} ${option.section}`
+            .toLowerCase()
+            .includes(wanted),
+        )
+        .sort((a, b) => Number(b.name.includes(wanted)) - Number(a.name.includes(wanted)))
+        .slice(0, FOUND)
+    : [];
+  return (
+    <Stack gap="sm">
+      {names.map((name) => (
+        <OptionField
+          key={name}
+          option={known.get(name) ?? unknown(name, given[name])}
+          value={given[name]}
+          change={(value) => set(name, value)}
+        />
+      ))}
+      <TextInput
+        label="Find an option"
+        description={`By name, flag or words of its help; the engine has ${options.length}`}
+        placeholder="threads, flash, cache…"
+        value={text}
+        onChange={(event) => setText(event.currentTarget.value)}
+      />
+      {found.map((option) => (
+        <Group key={option.name} justify="space-between" wrap="nowrap" align="flex-start">
+          <div>
+            <Text size="sm" fw={600}>
+              {option.name}
+            </Text>
+            <Text size="xs" c="dimmed">
+              {option.help}
+            </Text>
+          </div>
+          <Button
+            size="xs"
+            variant="default"
+            aria-label={`Set ${option.name}`}
+            onClick={() => {
+              set(option.name, firstValue(option));
+              setText("");
+            }}
+          >
+            Set
+          </Button>
+        </Group>
+      ))}
+      {wanted && found.length === 0 && <Text size="sm">No option has that word.</Text>}
+    </Stack>
+  );
+}
+
+/** One that the engine's help does not name. */
+function unknown(name: string, value: unknown): Option {
+  const type = typeof value === "boolean" ? "switch" : Array.isArray(value) ? "list" : "text";
+  return { name, flags: [], type, choices: [], default: "", help: "", section: "" };
+}
+
+function Kept({ definition, change }: Props) {
+  const { own } = definition;
+  const set = (name: string, value: unknown) => change(withOwn(definition, name, value));
+  const environment = (own.environment ?? {}) as Record<string, string>;
+  const flag = (name: string, label: string) => (
+    <Select
+      label={label}
+      data={[
+        { value: "", label: "As the settings say" },
+        { value: "true", label: "Yes" },
+        { value: "false", label: "No" },
+      ]}
+      value={own[name] === undefined ? "" : String(own[name])}
+      onChange={(value) => set(name, value ? value === "true" : undefined)}
+      allowDeselect={false}
+    />
+  );
+  const number = (name: string, label: string, description: string) => (
+    <NumberInput
+      label={label}
+      description={description}
+      value={typeof own[name] === "number" ? own[name] : ""}
+      onChange={(value) => set(name, value === "" ? undefined : Number(value))}
+    />
+  );
+  return (
+    <Stack gap="sm">
+      <SimpleGrid cols={{ base: 1, xs: 2 }}>
+        {flag("on_demand_start", "Start when it is asked")}
+        {flag("auto_restart", "Restart after a crash")}
+        {number("idle_timeout", "Stop when idle for", "Minutes; 0: never")}
+        {number("priority", "Priority", "Those with a lower one make room first")}
+        <TextInput
+          label="Group"
+          description="Limits of the settings count by group"
+          value={String(own.group ?? "")}
+          onChange={(event) => set("group", event.currentTarget.value || undefined)}
+        />
+        <TagsInput
+          label="Aliases"
+          description="Other names that requests may use"
+          value={Array.isArray(own.aliases) ? own.aliases.map(String) : []}
+          onChange={(value) => set("aliases", value.length ? value : undefined)}
+        />
+      </SimpleGrid>
+      <Switch
+        label="Pinned: never stopped to make room"
+        checked={own.pinned === true}
+        onChange={(event) => set("pinned", event.currentTarget.checked || undefined)}
+      />
+      <TextInput
+        label="Command of its own"
+        description="A program to run instead of the engine that is installed"
+        value={String(own.command_override ?? "")}
+        onChange={(event) => set("command_override", event.currentTarget.value || undefined)}
+      />
+      <Textarea
+        label="Environment"
+        description="A line for each: NAME=value. Values that are kept are shown as stars."
+        autosize
+        minRows={2}
+        defaultValue={Object.entries(environment)
+          .map(([key, value]) => `${key}=${value}`)
+          .join("\n")}
+        onChange={(event) => {
+          const rows = event.currentTarget.value.split("\n").filter((row) => row.includes("="));
+          const table = Object.fromEntries(
+            rows.map((row) => [
+              row.slice(0, row.indexOf("=")).trim(),
+              row.slice(row.indexOf("=") + 1),
+            ]),
+          );
+          set("environment", rows.length ? table : undefined);
+        }}
+      />
+    </Stack>
+  );
+}

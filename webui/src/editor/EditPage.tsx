@@ -1,0 +1,99 @@
+import { Alert, Button, Grid, Group, Stack, Text } from "@mantine/core";
+import { useNavigate, useParams } from "@tanstack/react-router";
+import { useRef, useState } from "react";
+import { api, type Instance, messageOf, said } from "../api/client";
+import { useRowNamed } from "../live/stream";
+import { ButtonLink } from "../ui/links";
+import { Page } from "../ui/Page";
+import { DefinitionForm } from "./DefinitionForm";
+import { changes, read } from "./definition";
+import { Preview } from "./Preview";
+
+export function EditPage() {
+  const { name } = useParams({ from: "/instances/$name/edit" });
+  const row = useRowNamed(name);
+  const known = useRef<Instance>(undefined);
+  known.current ??= row?.instance;
+  const instance = known.current;
+  return (
+    <Page title={`Edit ${name}`}>
+      {instance && (
+        <>
+          {!row && (
+            <Alert color="orange" role="alert" title="It was deleted meanwhile">
+              There is nothing to change any more.
+            </Alert>
+          )}
+          {instance.declared && (
+            <Alert color="orange" title="It is declared in a file">
+              Change the file in instances.configs_dir and reload; what you change here is refused.
+            </Alert>
+          )}
+          <Editor instance={instance} />
+        </>
+      )}
+    </Page>
+  );
+}
+
+function Editor({ instance }: { instance: Instance }) {
+  const { name } = instance;
+  const navigate = useNavigate();
+  const [before] = useState(() => read(instance.options));
+  const [definition, setDefinition] = useState(before);
+  const [fault, setFault] = useState("");
+  const [busy, setBusy] = useState(false);
+  const body = changes(before, definition);
+  const changed = Object.keys(body).length > 0;
+
+  async function save() {
+    setBusy(true);
+    setFault("");
+    try {
+      await said(
+        api.PUT("/api/v1/instances/{name}", {
+          params: { path: { name }, query: { wait: false } },
+          body,
+        }),
+      );
+      await navigate({ to: "/instances/$name", params: { name } });
+    } catch (error) {
+      setFault(messageOf(error));
+    } finally {
+      setBusy(false);
+    }
+  }
+
+  return (
+    <Grid>
+      <Grid.Col span={{ base: 12, md: 7 }}>
+        <DefinitionForm definition={definition} change={setDefinition} />
+      </Grid.Col>
+      <Grid.Col span={{ base: 12, md: 5 }}>
+        <Stack pos="sticky" top={68}>
+          <Preview name={name} body={body} />
+          {fault && (
+            <Alert color="red" title="It was not changed" role="alert">
+              {fault}
+            </Alert>
+          )}
+          <Text size="sm" c="dimmed">
+            {changed
+              ? `Changes: ${Object.keys({ ...body, ...(body.backend_options as object) })
+                  .filter((key) => key !== "backend_options")
+                  .join(", ")}`
+              : "Nothing is changed yet."}
+          </Text>
+          <Group>
+            <Button onClick={save} loading={busy} disabled={!changed}>
+              Save
+            </Button>
+            <ButtonLink to="/instances/$name" params={{ name }} variant="default">
+              Cancel
+            </ButtonLink>
+          </Group>
+        </Stack>
+      </Grid.Col>
+    </Grid>
+  );
+}

@@ -1,0 +1,66 @@
+/** What a form holds of an instance: just what was given, as create and update take it. */
+export interface Definition {
+  backend_options: Record<string, unknown>;
+  /** auto_restart, group, aliases and so on. */
+  own: Record<string, unknown>;
+}
+
+export const EMPTY: Definition = { backend_options: {}, own: {} };
+
+export function read(options: Record<string, unknown>): Definition {
+  const { backend_options: given, ...own } = options;
+  const isTable = typeof given === "object" && given !== null;
+  return { backend_options: isTable ? { ...(given as Record<string, unknown>) } : {}, own };
+}
+
+export function bodyOf(definition: Definition): Record<string, unknown> {
+  return { ...definition.own, backend_options: definition.backend_options };
+}
+
+/** What an update must say: what differs, and null for what is taken away. */
+export function changes(before: Definition, after: Definition): Record<string, unknown> {
+  const options = difference(before.backend_options, after.backend_options);
+  const own = difference(before.own, after.own);
+  return { ...own, ...(Object.keys(options).length ? { backend_options: options } : {}) };
+}
+
+function difference(
+  before: Record<string, unknown>,
+  after: Record<string, unknown>,
+): Record<string, unknown> {
+  const found: Record<string, unknown> = {};
+  for (const key of Object.keys(before)) if (!(key in after)) found[key] = null;
+  for (const [key, value] of Object.entries(after)) {
+    if (JSON.stringify(before[key]) !== JSON.stringify(value)) found[key] = value;
+  }
+  return found;
+}
+
+/** With this value; undefined takes it away. */
+export function withOption(definition: Definition, name: string, value: unknown): Definition {
+  const { [name]: _, ...rest } = definition.backend_options;
+  return {
+    ...definition,
+    backend_options: value === undefined ? rest : { ...rest, [name]: value },
+  };
+}
+
+export function withOwn(definition: Definition, name: string, value: unknown): Definition {
+  const { [name]: _, ...rest } = definition.own;
+  return { ...definition, own: value === undefined ? rest : { ...rest, [name]: value } };
+}
+
+const IN_HUB = /^([\w.-]+\/[\w.-]+(?::[\w.-]+)?)(?:\/(.+))?$/;
+
+/** Which model it is of, as it is typed: a path, `org/repo:QUANT` or `org/repo/file`. */
+export function modelIn({ backend_options: given }: Definition): string {
+  const { model, hf_repo: repo, hf_file: file } = given;
+  return String(model ?? [repo, file].filter(Boolean).join("/"));
+}
+
+export function withModel(definition: Definition, typed: string): Definition {
+  const { model: _, hf_repo: __, hf_file: ___, ...rest } = definition.backend_options;
+  const [, repo, file] = IN_HUB.exec(typed) ?? [];
+  const named = repo ? { hf_repo: repo, ...(file ? { hf_file: file } : {}) } : { model: typed };
+  return { ...definition, backend_options: typed ? { ...rest, ...named } : rest };
+}

@@ -1,0 +1,84 @@
+import { Button, Code, FileInput, Group, List, Modal, Stack, Text } from "@mantine/core";
+import { useState } from "react";
+import { api, messageOf, type Schemas, said } from "../api/client";
+import { tell } from "../ui/tell";
+
+type Changes = Schemas["ChangesBody"];
+
+/** Definitions from a file: what they would change first, then the change. */
+export default function ImportDialog({ close }: { close: () => void }) {
+  const [set, setSet] = useState<Schemas["SetBody"]>();
+  const [plan, setPlan] = useState<Changes>();
+  const [fault, setFault] = useState("");
+
+  async function look(file: File | null) {
+    setPlan(undefined);
+    setFault("");
+    if (!file) return;
+    try {
+      const read = JSON.parse(await file.text()) as Schemas["SetBody"];
+      setSet(read);
+      setPlan(await put(read, true));
+    } catch (error) {
+      setFault(messageOf(error));
+    }
+  }
+
+  async function apply() {
+    if (!set) return;
+    try {
+      const done = await put(set, false);
+      const failed = Object.entries(done.failed);
+      if (failed.length) {
+        setFault(failed.map(([name, why]) => `${name}: ${why}`).join("\n"));
+        return;
+      }
+      tell("The definitions are imported.");
+      close();
+    } catch (error) {
+      setFault(messageOf(error));
+    }
+  }
+
+  return (
+    <Modal opened onClose={close} title="Import definitions" centered>
+      <Stack>
+        <Text size="sm">
+          A file that was exported here, or by <Code>llamactl export --json</Code>. Nothing is
+          deleted.
+        </Text>
+        <FileInput
+          label="File"
+          placeholder="Choose a file"
+          accept="application/json,.json"
+          onChange={look}
+          error={fault}
+        />
+        {plan && (
+          <List size="sm">
+            <List.Item>New: {plan.create.join(", ") || "none"}</List.Item>
+            <List.Item>Changed: {plan.update.join(", ") || "none"}</List.Item>
+            <List.Item>As they are: {plan.unchanged.length}</List.Item>
+          </List>
+        )}
+        <Group justify="flex-end">
+          <Button variant="default" onClick={close}>
+            Cancel
+          </Button>
+          <Button onClick={apply} disabled={!plan || plan.create.length + plan.update.length === 0}>
+            Import
+          </Button>
+        </Group>
+      </Stack>
+    </Modal>
+  );
+}
+
+function put(set: Schemas["SetBody"], dryRun: boolean): Promise<Changes> {
+  return said(
+    api.PUT("/api/v1/config/instances", {
+      params: { query: { dry_run: dryRun } },
+      body: set as never,
+    }),
+  );
+}

@@ -1,0 +1,233 @@
+import { Alert, Card, Code, Divider, Group, Paper, SimpleGrid, Tabs, Text } from "@mantine/core";
+import { IconMessage, IconPencil } from "@tabler/icons-react";
+import { useQuery } from "@tanstack/react-query";
+import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
+import { useMemo } from "react";
+import { EventLine } from "../activity/EventLine";
+import { PlanCard } from "../activity/PlanCard";
+import { api, type Instance, said } from "../api/client";
+import { useConnection, useRowNamed, useView } from "../live/stream";
+import { type Row, withEvents } from "../live/view";
+import { LogView } from "../logs/LogView";
+import { Copy } from "../ui/Copy";
+import { Empty } from "../ui/Empty";
+import { bytes, rate, seconds, span } from "../ui/format";
+import { ButtonLink } from "../ui/links";
+import { useNow } from "../ui/now";
+import { Page } from "../ui/Page";
+import { Sparkline } from "../ui/Sparkline";
+import { StateLabel } from "../ui/StateLabel";
+import { RowActions } from "./RowActions";
+import { memoryOf } from "./words";
+
+export function InstancePage() {
+  const { name } = useParams({ from: "/instances/$name" });
+  const { tab } = useSearch({ from: "/instances/$name" });
+  const navigate = useNavigate();
+  const row = useRowNamed(name);
+  const connection = useConnection();
+  if (!row) {
+    return (
+      <Page title={name}>
+        {connection !== "connecting" && (
+          <Empty title="This instance is not there (any more)">
+            <Text>It was deleted, or never was.</Text>
+            <ButtonLink to="/instances">All instances</ButtonLink>
+          </Empty>
+        )}
+      </Page>
+    );
+  }
+  const { instance } = row;
+  return (
+    <Page
+      title={instance.name}
+      lead={<StateLabel instance={instance} />}
+      actions={
+        <>
+          <ButtonLink
+            to="/chat"
+            search={{ model: instance.name }}
+            leftSection={<IconMessage size={16} aria-hidden="true" />}
+          >
+            Chat
+          </ButtonLink>
+          <ButtonLink
+            to="/instances/$name/edit"
+            params={{ name: instance.name }}
+            variant="default"
+            leftSection={<IconPencil size={16} aria-hidden="true" />}
+          >
+            Edit
+          </ButtonLink>
+          <RowActions instance={instance} gone={() => navigate({ to: "/instances" })} />
+        </>
+      }
+    >
+      <Tabs
+        value={tab ?? "overview"}
+        onChange={(next) =>
+          navigate({
+            to: "/instances/$name",
+            params: { name },
+            search: { tab: next ?? "overview" },
+            replace: true,
+          })
+        }
+        keepMounted={false}
+      >
+        <Tabs.List mb="md">
+          <Tabs.Tab value="overview">Overview</Tabs.Tab>
+          <Tabs.Tab value="log">Log</Tabs.Tab>
+          <Tabs.Tab value="events">Events</Tabs.Tab>
+        </Tabs.List>
+        <Tabs.Panel value="overview">
+          <Overview row={row} />
+        </Tabs.Panel>
+        <Tabs.Panel value="log">
+          <LogView name={instance.name} failed={instance.state === "failed"} />
+        </Tabs.Panel>
+        <Tabs.Panel value="events">
+          <Events instance={instance} />
+        </Tabs.Panel>
+      </Tabs>
+    </Page>
+  );
+}
+
+function Overview({ row }: { row: Row }) {
+  const { instance, rates } = row;
+  const now = useNow();
+  const last = rates.at(-1);
+  const command = instance.command.join(" ");
+  return (
+    <>
+      <Failure instance={instance} />
+      <SimpleGrid cols={{ base: 1, xs: 2, md: 4 }} mb="md">
+        <Fact label="State">
+          {span(now - instance.since)}
+          <Text size="xs" c="dimmed">
+            wanted: {instance.desired}
+          </Text>
+        </Fact>
+        <Fact label="Memory">
+          {bytes(memoryOf(instance))}
+          <Text size="xs" c="dimmed">
+            {bytes(instance.memory.shared)} of it mapped from files
+          </Text>
+        </Fact>
+        <Fact label="Requests">
+          {row.leases} under way
+          <Text size="xs" c="dimmed">
+            {row.waiting} waiting
+          </Text>
+        </Fact>
+        <Fact label="Stops as idle">
+          {row.idleEnds === null ? "not by itself" : `in ${span(row.idleEnds - now)}`}
+          <Text size="xs" c="dimmed">
+            {instance.restarts} restarts, port {instance.port ?? "none yet"}, pid{" "}
+            {instance.pid ?? "none"}
+          </Text>
+        </Fact>
+      </SimpleGrid>
+      <SimpleGrid cols={{ base: 1, sm: 2 }} mb="md">
+        <Fact label="Tokens a second, of one answer">
+          {last ? rate(last.tokens_s) : "no answer yet"}
+          <Sparkline fill values={rates.map((one) => one.tokens_s)} />
+        </Fact>
+        <Fact label="Time to the first token">
+          {last ? seconds(last.first_byte_s) : "no answer yet"}
+          <Sparkline fill values={rates.map((one) => one.first_byte_s)} />
+        </Fact>
+      </SimpleGrid>
+      <PlanCard name={instance.name} />
+      {command && (
+        <Card withBorder mt="md">
+          <Group justify="space-between" wrap="nowrap">
+            <Text fw={600} size="sm">
+              Command
+            </Text>
+            <Copy value={command} label="Copy the command" />
+          </Group>
+          <Code block className="breaks">
+            {command}
+          </Code>
+          <Text size="xs" c="dimmed" mt={4}>
+            {instance.engine}
+          </Text>
+        </Card>
+      )}
+    </>
+  );
+}
+
+function Failure({ instance }: { instance: Instance }) {
+  const { failure } = instance;
+  const shown = instance.state === "failed" || instance.state === "backoff";
+  if (!failure || !shown) return null;
+  return (
+    <Alert color="red" variant="light" mb="md" title={instance.message} role="alert">
+      {failure.advice && !instance.message.includes(failure.advice) && (
+        <Text size="sm">{failure.advice}</Text>
+      )}
+      {failure.log_tail.length > 0 && (
+        <Code block mt="xs" className="breaks">
+          {failure.log_tail.join("\n")}
+        </Code>
+      )}
+      <Group mt="xs">
+        <ButtonLink
+          size="xs"
+          variant="default"
+          to="/instances/$name"
+          params={{ name: instance.name }}
+          search={{ tab: "log" }}
+        >
+          See the log
+        </ButtonLink>
+      </Group>
+    </Alert>
+  );
+}
+
+function Fact({ label, children }: { label: string; children: React.ReactNode }) {
+  return (
+    <Card withBorder padding="sm">
+      <Text size="xs" c="dimmed" fw={600}>
+        {label}
+      </Text>
+      <Text component="div" fw={600}>
+        {children}
+      </Text>
+    </Card>
+  );
+}
+
+function Events({ instance }: { instance: Instance }) {
+  const live = useView((view) => view.events);
+  const { name } = instance;
+  const kept = useQuery({
+    queryKey: ["events", instance.id],
+    queryFn: () =>
+      said(
+        api.GET("/api/v1/instances/{name}/events", {
+          params: { path: { name }, query: { limit: 200 } },
+        }),
+      ),
+  });
+  const events = useMemo(() => {
+    const own = live.filter((event) => event.instance === name);
+    return [...withEvents(kept.data ?? [], own)].reverse();
+  }, [live, kept.data, name]);
+  if (events.length === 0) return <Text c="dimmed">Nothing happened yet.</Text>;
+  return (
+    <Paper withBorder px="md" py="xs">
+      {events.map((event, index) => (
+        <div key={event.id}>
+          {index > 0 && <Divider />}
+          <EventLine event={event} named={false} />
+        </div>
+      ))}
+    </Paper>
+  );
+}

@@ -1,0 +1,38 @@
+import type { Row, View } from "../live/view";
+import { groupOf, modelOf } from "./words";
+
+export interface Filter {
+  text: string;
+  /** "all", "up", "down" or "failed". */
+  state: string;
+  /** "" for all. */
+  group: string;
+}
+
+const DOWN = new Set(["stopped", "failed", "lost"]);
+
+function fits(row: Row, filter: Filter): boolean {
+  const { instance } = row;
+  if (filter.group && groupOf(instance) !== filter.group) return false;
+  if (filter.state === "failed" && instance.status !== "failed") return false;
+  if (filter.state === "up" && DOWN.has(instance.state)) return false;
+  if (filter.state === "down" && !DOWN.has(instance.state)) return false;
+  const wanted = filter.text.trim().toLowerCase();
+  if (!wanted) return true;
+  const words = [instance.name, modelOf(instance), groupOf(instance), instance.message];
+  return words.some((word) => word.toLowerCase().includes(wanted));
+}
+
+/** Ids, by name. */
+export function matching(view: View, filter: Filter): string[] {
+  return view.order.filter((id) => {
+    const row = view.rows.get(id);
+    return row !== undefined && fits(row, filter);
+  });
+}
+
+export function groups(view: View): string[] {
+  const names = new Set([...view.rows.values()].map((row) => groupOf(row.instance)));
+  names.delete("");
+  return [...names].sort();
+}

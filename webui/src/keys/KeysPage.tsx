@@ -1,0 +1,127 @@
+import { Alert, Button, Card, Code, Group, Stack, Text } from "@mantine/core";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { api, type Key, type Schemas, said } from "../api/client";
+import { useQuestion } from "../ui/Ask";
+import { Copy } from "../ui/Copy";
+import { Empty } from "../ui/Empty";
+import { ago, exact } from "../ui/format";
+import { useNow } from "../ui/now";
+import { Page } from "../ui/Page";
+import { attempt } from "../ui/tell";
+import { NewKey } from "./NewKey";
+
+export function KeysPage() {
+  const client = useQueryClient();
+  const [making, setMaking] = useState(false);
+  const [made, setMade] = useState<Schemas["NewKeyBody"]>();
+  const keys = useQuery({
+    queryKey: ["keys"],
+    queryFn: () => said(api.GET("/api/v1/auth/keys")),
+    staleTime: 0,
+  });
+  return (
+    <Page
+      title="Keys"
+      lead="Inference keys: whoever has one may use models, and change nothing."
+      actions={<Button onClick={() => setMaking(true)}>New key</Button>}
+    >
+      {making && (
+        <NewKey
+          close={() => setMaking(false)}
+          made={(key) => {
+            setMaking(false);
+            setMade(key);
+            void client.invalidateQueries({ queryKey: ["keys"] });
+          }}
+        />
+      )}
+      {made && (
+        <Alert
+          color="teal"
+          title={`The key of ${made.name} is shown this once`}
+          withCloseButton
+          closeButtonLabel="I have it"
+          onClose={() => setMade(undefined)}
+          role="status"
+        >
+          <Group gap="xs">
+            <Code className="breaks">{made.key}</Code>
+            <Copy value={made.key} label="Copy the key" />
+          </Group>
+        </Alert>
+      )}
+      {keys.data?.length === 0 ? (
+        <Empty title="No key yet">
+          <Text>Make one for each program or person that is to use your models.</Text>
+        </Empty>
+      ) : (
+        <Stack gap="sm">
+          {keys.data?.map((key) => (
+            <KeyCard key={key.id} one={key} />
+          ))}
+        </Stack>
+      )}
+    </Page>
+  );
+}
+
+function KeyCard({ one }: { one: Key }) {
+  const client = useQueryClient();
+  const now = useNow();
+  const [ask, question] = useQuestion();
+  const allowed = useQuery({
+    queryKey: ["permissions", one.id],
+    queryFn: () =>
+      said(
+        api.GET("/api/v1/auth/keys/{key_id}/permissions", { params: { path: { key_id: one.id } } }),
+      ),
+    enabled: one.permission_mode === "per_instance",
+  });
+  const expired = one.expires_at !== null && one.expires_at <= now;
+  const revoke = () =>
+    attempt("The key was not revoked", async () => {
+      await said(
+        api.DELETE("/api/v1/auth/keys/{key_id}", { params: { path: { key_id: one.id } } }),
+      );
+      await client.invalidateQueries({ queryKey: ["keys"] });
+    });
+  return (
+    <Card withBorder component="article" aria-label={one.name}>
+      {question}
+      <Group justify="space-between">
+        <div style={{ minWidth: 0, flex: 1 }}>
+          <Text fw={600} className="breaks">
+            {one.name}
+          </Text>
+          <Text size="sm" c="dimmed" className="breaks">
+            {one.permission_mode === "allow_all"
+              ? "may use all instances"
+              : `may use ${allowed.data?.instances.join(", ") || "none"}`}
+            {" · "}
+            {one.expires_at === null
+              ? "never expires"
+              : `${expired ? "expired" : "expires"} ${exact(one.expires_at)}`}
+            {" · "}
+            {one.last_used_at === null ? "never used" : `last used ${ago(one.last_used_at, now)}`}
+          </Text>
+        </div>
+        <Button
+          size="xs"
+          variant="default"
+          aria-label={`Revoke ${one.name}`}
+          onClick={() =>
+            ask({
+              title: `Revoke ${one.name}?`,
+              text: "Whoever has it is refused from now on. It can't be taken back.",
+              action: "Revoke",
+              run: revoke,
+            })
+          }
+        >
+          Revoke
+        </Button>
+      </Group>
+    </Card>
+  );
+}

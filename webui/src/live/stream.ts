@@ -1,0 +1,86 @@
+import { useSyncExternalStore } from "react";
+import { base } from "../api/client";
+import { add, type Live, NOTHING, type Row, type View } from "./view";
+
+export type Connection = "connecting" | "live" | "lost";
+
+const RETRY_MS = 2000;
+
+/** The one stream of what goes on. It resumes by itself; whoever looks sees when it is lost. */
+class Stream {
+  private view: View = NOTHING;
+  private connection: Connection = "connecting";
+  private source: EventSource | undefined;
+  private retry: ReturnType<typeof setTimeout> | undefined;
+  private readonly listeners = new Set<() => void>();
+
+  open(): () => void {
+    this.connect();
+    return () => this.close();
+  }
+
+  subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  current = (): View => this.view;
+  state = (): Connection => this.connection;
+  row = (id: string): Row | undefined => this.view.rows.get(id);
+
+  private connect(): void {
+    clearTimeout(this.retry);
+    const source = new EventSource(`${base}api/v1/live`);
+    this.source = source;
+    source.onmessage = (message) => {
+      this.view = add(this.view, JSON.parse(message.data) as Live, Date.now() / 1000);
+      this.connection = "live";
+      this.tell();
+    };
+    source.onerror = () => {
+      this.connection = "lost";
+      this.tell();
+      // A refusal ends it for the browser; a break does not.
+      if (source.readyState === EventSource.CLOSED && this.source === source) {
+        this.retry = setTimeout(() => this.connect(), RETRY_MS);
+      }
+    };
+  }
+
+  private close(): void {
+    clearTimeout(this.retry);
+    this.source?.close();
+    this.source = undefined;
+    this.view = NOTHING;
+    this.connection = "connecting";
+  }
+
+  private tell(): void {
+    for (const listener of this.listeners) listener();
+  }
+}
+
+export const stream = new Stream();
+
+export function useConnection(): Connection {
+  return useSyncExternalStore(stream.subscribe, stream.state);
+}
+
+/** A part of the view; it must be the same object as long as nothing in it changed. */
+export function useView<T>(part: (view: View) => T): T {
+  return useSyncExternalStore(stream.subscribe, () => part(stream.current()));
+}
+
+export function useRow(id: string): Row | undefined {
+  return useSyncExternalStore(stream.subscribe, () => stream.row(id));
+}
+
+export function useRowNamed(name: string): Row | undefined {
+  return useView((view) => {
+    const wanted = name.toLowerCase();
+    for (const row of view.rows.values()) {
+      if (row.instance.name.toLowerCase() === wanted) return row;
+    }
+    return undefined;
+  });
+}

@@ -1,0 +1,131 @@
+import { Alert, Button, Group, Switch, Text, TextInput } from "@mantine/core";
+import { useDebouncedValue } from "@mantine/hooks";
+import { IconDownload, IconSearch } from "@tabler/icons-react";
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { useEffect, useRef, useState } from "react";
+import { base } from "../api/client";
+import { attempt } from "../ui/tell";
+import classes from "./LogView.module.css";
+import { crashAt, levelOf } from "./level";
+import { pathOf, useLog } from "./useLog";
+
+const NEAR = 40; // pixels from the end that still count as the end
+
+export function LogView({ name, failed }: { name: string; failed: boolean }) {
+  const [text, setText] = useState("");
+  const [search] = useDebouncedValue(text, 300);
+  const [wrap, setWrap] = useState(false);
+  const [atEnd, setAtEnd] = useState(true);
+  const log = useLog(name, search);
+  const { lines } = log;
+  const box = useRef<HTMLDivElement>(null);
+  const virtual = useVirtualizer({
+    count: lines.length,
+    getScrollElement: () => box.current,
+    estimateSize: () => 20,
+    overscan: 30,
+  });
+
+  useEffect(() => {
+    if (atEnd && lines.length) virtual.scrollToIndex(lines.length - 1, { align: "end" });
+  }, [atEnd, lines.length, virtual]);
+
+  const crash = crashAt(lines, failed);
+  return (
+    <>
+      <Group gap="sm" mb="xs">
+        <TextInput
+          aria-label="Search the log"
+          placeholder="Only lines with…"
+          leftSection={<IconSearch size={16} aria-hidden="true" />}
+          value={text}
+          onChange={(event) => setText(event.currentTarget.value)}
+          flex="1 1 200px"
+        />
+        <Switch
+          label="Wrap lines"
+          checked={wrap}
+          onChange={(event) => setWrap(event.currentTarget.checked)}
+        />
+        <Switch
+          label="Follow"
+          checked={atEnd}
+          onChange={(event) => setAtEnd(event.currentTarget.checked)}
+        />
+        <Button
+          variant="default"
+          disabled={crash < 0}
+          onClick={() => {
+            setAtEnd(false);
+            virtual.scrollToIndex(crash, { align: "center" });
+          }}
+        >
+          Jump to the crash
+        </Button>
+        <Button
+          component="a"
+          href={base + pathOf(name)}
+          download={`${name}.log`}
+          variant="default"
+          leftSection={<IconDownload size={16} aria-hidden="true" />}
+        >
+          Download
+        </Button>
+      </Group>
+      {log.fault && (
+        <Alert color="orange" mb="xs" role="status">
+          {log.fault}
+        </Alert>
+      )}
+      <section
+        ref={box}
+        className={classes.box}
+        tabIndex={0}
+        aria-label={`Log of ${name}`}
+        onScroll={(event) => {
+          const { scrollHeight, scrollTop, clientHeight } = event.currentTarget;
+          const end = scrollHeight - scrollTop - clientHeight < NEAR;
+          if (!end && atEnd && scrollHeight > clientHeight) setAtEnd(false);
+        }}
+      >
+        {log.more && (
+          <Button
+            size="compact-sm"
+            variant="subtle"
+            onClick={() =>
+              attempt("Reading the log failed", async () => {
+                setAtEnd(false);
+                const added = await log.older();
+                requestAnimationFrame(() => virtual.scrollToIndex(added, { align: "start" }));
+              })
+            }
+          >
+            Show what is before
+          </Button>
+        )}
+        <div
+          className={wrap ? classes.wrapped : classes.lines}
+          style={{ height: virtual.getTotalSize() }}
+        >
+          {virtual.getVirtualItems().map((item) => (
+            <div
+              key={item.key}
+              ref={virtual.measureElement}
+              data-index={item.index}
+              data-level={levelOf(lines[item.index] ?? "")}
+              className={classes.line}
+              style={{ transform: `translateY(${item.start}px)` }}
+            >
+              {lines[item.index] || " "}
+            </div>
+          ))}
+        </div>
+        {lines.length === 0 && (
+          <Text size="sm" p="xs">
+            {search ? "No line has that text." : "Nothing was written yet."}
+          </Text>
+        )}
+      </section>
+    </>
+  );
+}

@@ -1,0 +1,81 @@
+import {
+  Alert,
+  Button,
+  Center,
+  Code,
+  Paper,
+  PasswordInput,
+  Stack,
+  Text,
+  Title,
+} from "@mantine/core";
+import { useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, useEffect, useState } from "react";
+import { api, messageOf, said } from "../api/client";
+import icon from "../ui/icon.svg";
+import { sessionQuery } from "./session";
+
+export function SignIn() {
+  const client = useQueryClient();
+  const [key, setKey] = useState("");
+  const [fault, setFault] = useState("");
+  const [busy, setBusy] = useState(false);
+  useEffect(() => {
+    document.title = "Sign in · llamactl";
+  }, []);
+
+  async function signIn(event: FormEvent) {
+    event.preventDefault();
+    setBusy(true);
+    setFault("");
+    try {
+      const session = await said(api.POST("/api/v1/session", { body: { key: key.trim() } }));
+      client.setQueryData(sessionQuery.queryKey, session);
+    } catch (error) {
+      setFault(messageOf(error));
+    } finally {
+      setBusy(false);
+    }
+  }
+
+  return (
+    <Center mih="100dvh" p="md" component="main">
+      <Paper withBorder p="xl" w="100%" maw={420} shadow="sm">
+        <form onSubmit={signIn}>
+          <Stack>
+            <img src={icon} width={48} height={48} alt="" />
+            <div>
+              <Title order={1} size="h2">
+                Sign in to llamactl
+              </Title>
+              <Text c="dimmed" size="sm" mt={4}>
+                With a management key you can do everything, with an inference key you can chat.
+              </Text>
+            </div>
+            <PasswordInput
+              label="Key"
+              value={key}
+              onChange={(event) => setKey(event.currentTarget.value)}
+              autoComplete="current-password"
+              autoFocus
+              required
+              withAsterisk={false}
+            />
+            {fault && (
+              <Alert color="red" title="That did not work" role="alert">
+                {fault}
+              </Alert>
+            )}
+            <Button type="submit" loading={busy} disabled={!key.trim()}>
+              Sign in
+            </Button>
+            <Text c="dimmed" size="sm">
+              The management key lies in the file <Code>management_key</Code> of the data directory;
+              llamactl prints where that is when it starts.
+            </Text>
+          </Stack>
+        </form>
+      </Paper>
+    </Center>
+  );
+}

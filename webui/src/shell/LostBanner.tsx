@@ -1,0 +1,28 @@
+import { Alert } from "@mantine/core";
+import { IconPlugConnectedX } from "@tabler/icons-react";
+import { useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
+import { useConnection } from "../live/stream";
+import { sessionQuery } from "../session/session";
+
+/** Says that what is shown may be old, and looks whether we are still let in. */
+export function LostBanner() {
+  const lost = useConnection() === "lost";
+  const client = useQueryClient();
+  useEffect(() => {
+    if (lost) void client.invalidateQueries({ queryKey: sessionQuery.queryKey });
+  }, [lost, client]);
+  if (!lost) return null;
+  return (
+    <Alert
+      color="orange"
+      variant="light"
+      mb="md"
+      role="status"
+      icon={<IconPlugConnectedX aria-hidden="true" />}
+      title="The connection to the server is lost"
+    >
+      What you see may be old. The page comes back by itself as soon as the server answers.
+    </Alert>
+  );
+}

@@ -1,0 +1,231 @@
+import {
+  Alert,
+  Anchor,
+  Button,
+  Card,
+  Code,
+  SimpleGrid,
+  Stack,
+  Table,
+  Text,
+  TextInput,
+  Title,
+} from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { api, base, type Schemas, said } from "../api/client";
+import { useView } from "../live/stream";
+import { bytes, exact, span } from "../ui/format";
+import { useNow } from "../ui/now";
+import { Page } from "../ui/Page";
+import { Sparkline } from "../ui/Sparkline";
+
+export function SystemPage() {
+  const system = useQuery({ queryKey: ["system"], queryFn: () => said(api.GET("/api/v1/system")) });
+  return (
+    <Page title="System" lead="The server, its machine, and what there is to say of both.">
+      {system.data?.degraded.map((part) => (
+        <Alert key={part} color="orange" title={`The ${part} does not work now`} role="alert">
+          Instances that run are served all the same.
+        </Alert>
+      ))}
+      <Machine />
+      {system.data && <About system={system.data} />}
+      <Doctor />
+      <Settings />
+    </Page>
+  );
+}
+
+function Machine() {
+  const samples = useView((view) => view.machine);
+  const last = samples.at(-1);
+  if (!last) return null;
+  const gpus = Object.entries(last.gpus_taken);
+  return (
+    <SimpleGrid cols={{ base: 1, sm: 3 }}>
+      <Trend
+        label="Memory that instances take"
+        value={`${bytes(last.ram_taken)}${last.ram_budget ? ` of ${bytes(last.ram_budget)}` : ""}`}
+        values={samples.map((one) => one.ram_taken)}
+      />
+      <Trend
+        label="Memory of the machine that is free"
+        value={`${bytes(last.ram_free)} of ${bytes(last.ram_total)}`}
+        values={samples.map((one) => one.ram_free ?? 0)}
+      />
+      <Trend
+        label="Disk that is free"
+        value={bytes(last.disk_free)}
+        values={samples.map((one) => one.disk_free ?? 0)}
+      />
+      {gpus.map(([name, taken]) => (
+        <Trend
+          key={name}
+          label={`Memory of ${name}`}
+          value={`${bytes(taken)} of ${bytes(last.gpus_budget[name])}`}
+          values={samples.map((one) => one.gpus_taken[name] ?? 0)}
+        />
+      ))}
+    </SimpleGrid>
+  );
+}
+
+function Trend({ label, value, values }: { label: string; value: string; values: number[] }) {
+  return (
+    <Card withBorder>
+      <Text size="sm" c="dimmed" fw={600}>
+        {label}
+      </Text>
+      <Text fw={600}>{value}</Text>
+      <Sparkline fill values={values} />
+      <Text size="xs" c="dimmed">
+        the last {span(values.length * 2)}
+      </Text>
+    </Card>
+  );
+}
+
+function About({ system }: { system: Schemas["SystemBody"] }) {
+  const now = useNow();
+  const devices = useQuery({
+    queryKey: ["devices"],
+    queryFn: () => said(api.GET("/api/v1/server/devices", { parseAs: "text" })),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+  const engine = useQuery({
+    queryKey: ["engine-version"],
+    queryFn: () => said(api.GET("/api/v1/server/version", { parseAs: "text" })),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+  const rows: [string, string][] = [
+    ["Version", `${system.version} (${system.commit}, ${exact(Date.parse(system.built) / 1000)})`],
+    ["Serves since", `${exact(system.began)}, ${span(now - system.began)}`],
+    ["Engine", system.engine],
+    ["Engine's version", String(engine.data ?? "").trim()],
+    ["Devices", String(devices.data ?? "").trim()],
+    ["Machine", `${system.system}, ${system.cpus} processors`],
+    ["Python", system.python],
+    ["Data", system.data_dir],
+    ["Process", String(system.pid)],
+    ["Sign-in", system.auth ? "required" : "off: whoever reaches this page may do everything"],
+  ];
+  return (
+    <Card withBorder>
+      <Title order={2} size="h4">
+        About
+      </Title>
+      <Table layout="fixed">
+        <Table.Tbody>
+          {rows.map(([label, value]) => (
+            <Table.Tr key={label}>
+              <Table.Th w={150} scope="row">
+                {label}
+              </Table.Th>
+              <Table.Td className="breaks" style={{ whiteSpace: "pre-wrap" }}>
+                {value}
+              </Table.Td>
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+      {system.api_docs && (
+        <Anchor href={`${base}swagger/`} target="_blank" size="sm" mt="xs" underline="always">
+          The API's documentation (OpenAPI)
+        </Anchor>
+      )}
+    </Card>
+  );
+}
+
+const MARKS = { ok: "Fine", warning: "Look at this", failure: "Must be mended" } as const;
+
+function Doctor() {
+  const found = useQuery({
+    queryKey: ["doctor"],
+    queryFn: () => said(api.GET("/api/v1/doctor")),
+    enabled: false,
+  });
+  return (
+    <Card withBorder>
+      <Title order={2} size="h4" mb="xs">
+        Doctor
+      </Title>
+      <div>
+        <Button variant="default" onClick={() => found.refetch()} loading={found.isFetching}>
+          Examine the installation
+        </Button>
+      </div>
+      <Stack gap="xs" mt="sm">
+        {found.data?.map((one) => (
+          <div key={`${one.about} ${one.said}`}>
+            <Text size="sm">
+              <Text span fw={600}>
+                {MARKS[one.level]}
+              </Text>{" "}
+              · {one.about}: {one.said}
+            </Text>
+            {one.advice && (
+              <Text size="sm" c="dimmed">
+                {one.advice}
+              </Text>
+            )}
+          </div>
+        ))}
+      </Stack>
+    </Card>
+  );
+}
+
+function Settings() {
+  const [text, setText] = useState("");
+  const settings = useQuery({
+    queryKey: ["settings"],
+    queryFn: () => said(api.GET("/api/v1/config/settings")),
+  });
+  const wanted = text.toLowerCase();
+  const shown = settings.data?.filter((one) =>
+    `${one.key} ${one.source}`.toLowerCase().includes(wanted),
+  );
+  return (
+    <Card withBorder>
+      <Title order={2} size="h4" mb="xs">
+        Settings in force
+      </Title>
+      <TextInput
+        aria-label="Search settings"
+        placeholder="Part of a name, or where it comes from"
+        value={text}
+        onChange={(event) => setText(event.currentTarget.value)}
+      />
+      <Table.ScrollContainer
+        minWidth={520}
+        type="native"
+        tabIndex={0}
+        role="region"
+        aria-label="Settings"
+      >
+        <Table>
+          <Table.Thead>
+            <Table.Tr>
+              <Table.Th>Setting</Table.Th>
+              <Table.Th>Value</Table.Th>
+              <Table.Th>From</Table.Th>
+            </Table.Tr>
+          </Table.Thead>
+          <Table.Tbody>
+            {shown?.map((one) => (
+              <Table.Tr key={one.key}>
+                <Table.Td>{one.key}</Table.Td>
+                <Table.Td>
+                  <Code className="breaks">{JSON.stringify(one.value)}</Code>
+                </Table.Td>
+                <Table.Td className="breaks">{one.source}</Table.Td>
+              </Table.Tr>
+            ))}
+          </Table.Tbody>
+        </Table>
+      </Table.ScrollContainer>
+    </Card>
+  );
+}

@@ -1,0 +1,36 @@
+import { Group, Stack, Text, Title } from "@mantine/core";
+import { type ReactNode, useEffect } from "react";
+
+interface Props {
+  title: string;
+  lead?: ReactNode;
+  actions?: ReactNode;
+  /** At least as high as the window. */
+  fills?: boolean;
+  children: ReactNode;
+}
+
+/** Each page's heading and what can be done there. */
+export function Page({ title, lead, actions, fills, children }: Props) {
+  useEffect(() => {
+    document.title = `${title} · llamactl`;
+  }, [title]);
+  return (
+    <Stack gap="md" mih={fills ? "calc(100dvh - 52px - 2 * var(--mantine-spacing-md))" : undefined}>
+      <Group justify="space-between" align="flex-end" gap="sm">
+        <div>
+          <Title order={1} size="h2">
+            {title}
+          </Title>
+          {lead && (
+            <Text c="dimmed" size="sm" component="div">
+              {lead}
+            </Text>
+          )}
+        </div>
+        {actions && <Group gap="xs">{actions}</Group>}
+      </Group>
+      {children}
+    </Stack>
+  );
+}

@@ -1,0 +1,37 @@
+import type { Instance } from "../api/client";
+import classes from "./StateLabel.module.css";
+
+const WORDS: Record<string, string> = {
+  stopped: "Stopped",
+  starting: "Starting",
+  ready: "Running",
+  draining: "Draining",
+  stopping: "Stopping",
+  backoff: "Waiting to restart",
+  failed: "Failed",
+  lost: "Lost",
+};
+
+const KINDS: Record<string, string> = {
+  ready: "good",
+  starting: "busy",
+  draining: "busy",
+  stopping: "busy",
+  backoff: "warn",
+  failed: "bad",
+  lost: "bad",
+};
+
+export function stateWord(state: string): string {
+  return WORDS[state] ?? state;
+}
+
+export function StateLabel({ instance }: { instance: Pick<Instance, "state"> }) {
+  const kind = KINDS[instance.state] ?? "rest";
+  return (
+    <span className={classes.label}>
+      <span className={classes.dot} data-kind={kind} aria-hidden="true" />
+      {stateWord(instance.state)}
+    </span>
+  );
+}
