@@ -15,13 +15,16 @@ from support.window import Windows, go
 
 LINES = 250_000  # of 200 bytes
 DRAWN = 200  # of the lines, at most
+EMPTY = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("logs")
     with serve(data_folder(folder, "{}")) as served:
-        words = "\n".join(["it begins", "warning: look at this", "error: that was bad", "it goes on"])
+        words = "\n".join(
+            ["it begins", "warning: look at this", "error: that was bad", "it goes on"]
+        )
         create_fake(served, folder, "loud", environment={"LOGS": words})
         yield served
 
@@ -47,7 +50,7 @@ def test_levels_search_and_wrap(server: Served, windows: Windows) -> None:
     narrow = line.evaluate("element => element.clientHeight")
     page.get_by_role("switch", name="Wrap lines").check()
     page.wait_for_function(
-        "[element, narrow] => element.clientHeight > narrow", arg=[line.element_handle(), narrow]
+        "([element, narrow]) => element.clientHeight > narrow", arg=[line.element_handle(), narrow]
     )
 
 
@@ -55,8 +58,8 @@ def test_a_flood(server: Served, windows: Windows, tmp_path: Path) -> None:
     page = windows(server, path="#/instances/loud?tab=log")
     log = log_of(page, "loud")
     expect(log).to_contain_text("it goes on")
-    answer = server.request("POST", "/v1/chat/completions", play("loud", ["log", LINES]))
-    assert answer.status_code in (200, 502)  # it has no body
+    flood = play("loud", ["log", LINES], ["send", EMPTY])
+    assert server.request("POST", "/v1/chat/completions", flood).status_code == 200
 
     expect(log).to_contain_text(f"line {LINES - 1:09d}")
     assert log.locator("[data-index]").count() < DRAWN
@@ -96,7 +99,7 @@ def test_jump_to_the_crash(server: Served, windows: Windows, tmp_path: Path) -> 
     server.until("mortal", "failed")
     page = windows(server)
     go(page, "instances/mortal")
-    expect(page.get_by_role("alert")).to_contain_text("SIGKILL")
+    expect(page.get_by_role("alert")).to_contain_text("ended by signal 9 (killed)")
     page.get_by_role("link", name="See the log").click()
     log = log_of(page, "mortal")
     expect(log).to_contain_text("line 000000999")

@@ -1,4 +1,4 @@
-"""Models are found, fetched, looked at, used and deleted on the page; the hub is the suite's own."""
+"""Models are found, fetched, used and deleted on the page; the hub is the suite's own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from llamactl.client import Client
 from support.hub import Hub, hub
 from support.served import Served, data_folder, serve
 from support.window import Windows, go
@@ -35,7 +36,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterato
             yield Place(server, ours)
 
 
-def test_from_a_search_to_an_instance(place: Place, windows: Windows) -> None:
+def test_from_a_search_to_a_file(place: Place, windows: Windows) -> None:
     place.hub.pause_at = 300_000
     page = windows(place.server)
     page.get_by_role("link", name="Get a model").click()
@@ -62,7 +63,17 @@ def test_from_a_search_to_an_instance(place: Place, windows: Windows) -> None:
     card.get_by_role("button", name="Show facts").click()
     expect(card.get_by_role("row", name="Architecture")).to_contain_text("llama")
     expect(card.get_by_role("row", name="Fits here")).to_contain_text("yes")
+    page.get_by_role("button", name="Forget").click()
+    expect(page.get_by_role("heading", name="Downloads")).to_be_hidden()
 
+
+def test_a_file_is_used_and_deleted(place: Place, windows: Windows) -> None:
+    with Client(place.server.url, api_key=place.server.key) as client:
+        job = client.models.download(f"{REPO}:Q4_K_M")
+        assert [seen.state for seen in client.models.follow(job.id)][-1] == "done"
+        client.models.cancel(job.id)  # forgets it
+    page = windows(place.server, path="#/models")
+    card = page.get_by_role("article").filter(has_text="Q4_K_M")
     card.get_by_role("link", name="Use it").click()
     page.get_by_label("Name", exact=True).fill("fetched")
     page.get_by_role("button", name="Create").click()
@@ -77,8 +88,6 @@ def test_from_a_search_to_an_instance(place: Place, windows: Windows) -> None:
     card.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_role("heading", name="No model yet")).to_be_visible()
-    page.get_by_role("button", name="Forget").click()
-    expect(page.get_by_role("heading", name="Downloads")).to_be_hidden()
 
 
 def test_a_download_is_cancelled(place: Place, windows: Windows) -> None:
@@ -91,6 +100,8 @@ def test_a_download_is_cancelled(place: Place, windows: Windows) -> None:
     page.keyboard.press("Enter")
     assert place.hub.paused.wait(30)
     page.get_by_role("button", name="Cancel people").click()
+    expect(page.get_by_text("cancelled")).to_be_visible()
+    page.get_by_role("button", name="Forget people").click()
     expect(page.get_by_role("heading", name="Downloads")).to_be_hidden()
     place.hub.go_on.set()
     place.hub.pause_at = 0

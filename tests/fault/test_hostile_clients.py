@@ -76,7 +76,7 @@ def test_a_connection_whose_request_was_not_sent_whole_is_not_used_again(server:
 
 
 @pytest.mark.parametrize(
-    "request_", [b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /v1/x HTTP/1.1\r\n\r\n"]
+    "request_", [b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET /v1/x HTTP/1.1\r\n\r\n"]
 )
 def test_requests_sent_ahead_without_end_hold_up_nobody(server: Served, request_: bytes) -> None:
     """Their answers are not read: no more of them may be made than the client takes."""
@@ -109,6 +109,12 @@ def test_a_key_is_asked_for_before_a_body_is_read(server: Served) -> None:
             b"POST /api/v1/auth/keys HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999\r\n\r\n"
         )
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 401 ")
+
+
+def test_what_needs_no_key_needs_none_with_an_empty_body(server: Served) -> None:
+    with raw(server) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
 
 
 def test_bodies_that_would_break_their_parser_are_400(server: Served) -> None:

@@ -6,7 +6,7 @@ management API.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import unquote_to_bytes
@@ -237,12 +237,16 @@ class ChatModelsDoor:
 
 
 class ManagementDoor:
-    """Everything else. The management API looks at keys itself."""
+    """Everything else. The management API looks at keys itself, but who sends a body is asked
+    for one before it is read."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, check_sender: Callable[[RequestHead], None]) -> None:
         self._house = house
+        self._check_sender = check_sender
 
     def open(self, down: Downstream, request: Request) -> None:
+        if request.length or request.head.chunked:
+            self._check_sender(request.head)
         _welcome_body(down, request, self._house.most_upload)
         call = ManagementCall(self._house.asgi, down, request, self._house.relay.account)
         call.begin()

@@ -99,7 +99,7 @@ class Entry:
         self._access = access
         self._keys = access.keys
         self.house = house
-        self._management = ManagementDoor(house)
+        self._management = ManagementDoor(house, self._check_sender)
         self._id_prefix = secrets.token_hex(6).encode()
         self._ids = itertools.count(1)
 
@@ -155,15 +155,16 @@ class Entry:
                 return ModelsDoor(self.house, caller, head), caller
             return ModelDoor(self.house, caller, head), caller
         found = self._instance_door(request)
-        if found is None and (head.length or head.chunked) and self._needs_key(head):
-            self._identify_user(head)  # before the body is read
         return found or (self._management, ANYONE)
 
-    def _needs_key(self, head: RequestHead) -> bool:
-        """Of what is no inference here; another program's API may be."""
+    def _check_sender(self, head: RequestHead) -> None:
+        """Of a body for the management API, or for another program's. Raises Unauthenticated."""
         if head.path in self.house.paths.doors:
-            return self._access.inference_auth
-        return self._access.management_auth and head.path != _SESSION
+            required = self._access.inference_auth
+        else:
+            required = self._access.management_auth and head.path != _SESSION
+        if required:
+            self._identify_user(head)
 
     def _identify_user(self, head: RequestHead) -> Caller:
         method = head.method.decode("latin-1")

@@ -11,7 +11,7 @@ export function EventLine({ event, named }: { event: InstanceEvent; named: boole
   const moved = event.from_state !== event.to_state;
   const details = Object.keys(event.details).length > 0;
   return (
-    <Box py={8}>
+    <Box component="article" py={8} aria-label={`${event.instance}: ${words(event.event)}`}>
       <Group gap="sm" wrap="wrap">
         <Text size="sm" c="dimmed" w={150} title={exact(event.at)}>
           {when(event.at, now)}

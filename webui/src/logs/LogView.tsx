@@ -2,7 +2,7 @@ import { Alert, Button, Group, Switch, Text, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { IconDownload, IconSearch } from "@tabler/icons-react";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useLayoutEffect, useRef, useState } from "react";
 import { base } from "../api/client";
 import { attempt } from "../ui/tell";
 import classes from "./LogView.module.css";
@@ -10,6 +10,7 @@ import { crashAt, levelOf } from "./level";
 import { pathOf, useLog } from "./useLog";
 
 const NEAR = 40; // pixels from the end that still count as the end
+const LINE = 20; // pixels; of one that is wrapped, more
 
 export function LogView({ name, failed }: { name: string; failed: boolean }) {
   const [text, setText] = useState("");
@@ -17,18 +18,27 @@ export function LogView({ name, failed }: { name: string; failed: boolean }) {
   const [wrap, setWrap] = useState(false);
   const [atEnd, setAtEnd] = useState(true);
   const log = useLog(name, search);
-  const { lines } = log;
+  const { lines, first } = log;
   const box = useRef<HTMLDivElement>(null);
+  const was = useRef({ first, top: 0 });
   const virtual = useVirtualizer({
     count: lines.length,
     getScrollElement: () => box.current,
-    estimateSize: () => 20,
+    estimateSize: () => LINE,
+    getItemKey: (index) => first + index,
     overscan: 30,
   });
 
   useEffect(() => {
     if (atEnd && lines.length) virtual.scrollToIndex(lines.length - 1, { align: "end" });
-  }, [atEnd, lines.length, virtual]);
+  }, [atEnd, lines, virtual]);
+
+  // who reads keeps the place while lines come or go before it
+  useLayoutEffect(() => {
+    const moved = was.current.first - first;
+    was.current.first = first;
+    if (!atEnd && moved) box.current?.scrollBy(0, moved * LINE);
+  }, [first, atEnd]);
 
   const crash = crashAt(lines, failed);
   return (
@@ -85,7 +95,9 @@ export function LogView({ name, failed }: { name: string; failed: boolean }) {
         onScroll={(event) => {
           const { scrollHeight, scrollTop, clientHeight } = event.currentTarget;
           const end = scrollHeight - scrollTop - clientHeight < NEAR;
-          if (!end && atEnd && scrollHeight > clientHeight) setAtEnd(false);
+          // only a person scrolls up; the end may have moved on since we scrolled to it
+          if (!end && scrollTop < was.current.top) setAtEnd(false);
+          was.current.top = scrollTop;
         }}
       >
         {log.more && (
@@ -95,8 +107,7 @@ export function LogView({ name, failed }: { name: string; failed: boolean }) {
             onClick={() =>
               attempt("Reading the log failed", async () => {
                 setAtEnd(false);
-                const added = await log.older();
-                requestAnimationFrame(() => virtual.scrollToIndex(added, { align: "start" }));
+                await log.older();
               })
             }
           >

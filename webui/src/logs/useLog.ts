@@ -7,10 +7,12 @@ const RETRY_MS = 2000;
 
 export interface Log {
   lines: string[];
+  /** The number of the first of them, counted from the one that was first at the beginning. */
+  first: number;
   /** Is there more before the first line? */
   more: boolean;
   fault: string;
-  older: () => Promise<number>;
+  older: () => Promise<void>;
 }
 
 export function pathOf(name: string): string {
@@ -21,6 +23,7 @@ export function pathOf(name: string): string {
 export function useLog(name: string, search: string): Log {
   const [lines, setLines] = useState<string[]>([]);
   const [start, setStart] = useState(0);
+  const [first, setFirst] = useState(0);
   const [fault, setFault] = useState("");
   const kept = useRef<string[]>([]);
   const pending = useRef<string[]>([]);
@@ -32,6 +35,7 @@ export function useLog(name: string, search: string): Log {
     let rest = "";
     let frame = 0;
     setLines([]);
+    setFirst(0);
     kept.current = [];
     pending.current = [];
 
@@ -43,6 +47,7 @@ export function useLog(name: string, search: string): Log {
       if (dropped.length) {
         const size = new TextEncoder().encode(`${dropped.join("\n")}\n`).length;
         setStart((before) => before + size);
+        setFirst((before) => before + dropped.length);
       }
       kept.current = all;
       setLines(all);
@@ -96,9 +101,9 @@ export function useLog(name: string, search: string): Log {
     if (found.at(-1) === "") found.pop();
     setStart(Number(answer.headers.get("x-log-start") ?? 0));
     kept.current = [...found, ...kept.current];
+    setFirst((before) => before - found.length);
     setLines(kept.current);
-    return found.length;
   }, [name, start]);
 
-  return { lines, more: start > 0 && !search, fault, older };
+  return { lines, first, more: start > 0 && !search, fault, older };
 }

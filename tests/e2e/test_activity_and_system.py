@@ -1,0 +1,99 @@
+"""What happened and why, and what the server and its machine are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from support.fake_engine import create_fake
+from support.served import Served, data_folder, serve
+from support.window import Windows, go
+
+SETTINGS = "instances: {max_running_instances: 1}"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("activity")
+    with serve(data_folder(folder, SETTINGS), {"LLAMACTL_LOG_LEVEL": "WARNING"}) as served:
+        create_fake(served, folder, "first")
+        create_fake(served, folder, "second", start=False)
+        yield served
+
+
+def test_an_eviction_is_planned_done_and_explained(server: Served, windows: Windows) -> None:
+    page = windows(server, path="#/activity")
+    events = page.get_by_role("article")
+    expect(events.filter(has_text="Became ready")).to_have_count(1)
+    page.get_by_role("combobox", name="Instance").click()
+    page.get_by_role("option", name="second").click()
+    page.get_by_role("button", name="What would a request do?").click()
+    plan = page.get_by_role("status").filter(has_text="It would stop others first")
+    expect(plan).to_contain_text("Stops first (0 requests).")
+    assert server.instance("first")["state"] == "ready"
+
+    server.request("POST", "/v1/chat/completions", {"model": "second"})
+    expect(events.filter(has_text="Became ready")).to_have_count(1)
+    expect(events.filter(has_text="first")).to_have_count(0)
+    page.get_by_role("combobox", name="Instance").click()
+    page.get_by_role("option", name="first").click()
+    evicted = events.filter(has_text="Evicted")
+    expect(evicted).to_contain_text("second needs a place")
+    evicted.get_by_text("Details").click()
+    expect(evicted).to_contain_text('"for": "second"')
+    page.get_by_label("Search events").fill("needs a place")
+    expect(events).to_have_count(1)
+    evicted.get_by_role("link", name="first").click()
+    expect(page.get_by_role("heading", name="first", level=1)).to_be_visible()
+
+
+def test_events_of_long_ago(server: Served, windows: Windows) -> None:
+    for _ in range(15):  # some ten events each
+        server.request("POST", "/api/v1/instances/second/start")
+        server.request("POST", "/api/v1/instances/second/stop")
+    page = windows(server, path="#/activity")
+    oldest = page.get_by_role("article").filter(has_text="Created").filter(has_text="first")
+    expect(page.get_by_text("Became ready").first).to_be_visible()
+    expect(oldest).to_have_count(0)
+    before = page.get_by_role("button", name="Show what is before")
+    while before.is_visible():
+        before.click()
+    expect(oldest).to_be_visible()
+
+
+def test_the_server_and_its_machine(server: Served, windows: Windows, tmp_path: Path) -> None:
+    page = windows(server, path="#/system")
+    about = server.request("GET", "/api/v1/system").json()
+    expect(page.get_by_role("row", name="Version", exact=False).first).to_contain_text(
+        about["version"]
+    )
+    expect(page.get_by_role("row", name="Data")).to_contain_text(str(server.data_dir))
+    expect(page.get_by_role("row", name="Process")).to_contain_text(str(server.process.pid))
+    expect(page.get_by_role("row", name="Devices")).to_contain_text("CPU")
+    expect(page.get_by_text("Disk that is free")).to_be_visible()
+
+    page.get_by_role("button", name="Examine the installation").click()
+    expect(page.get_by_text("Fine · configuration")).to_be_visible()
+
+    settings = page.get_by_role("region", name="Settings")
+    page.get_by_label("Search settings").fill("max_running")
+    expect(settings.get_by_role("row").nth(1)).to_contain_text("llamactl.yaml")
+    page.get_by_label("Search settings").fill("log.level")
+    expect(settings.get_by_role("row").nth(1)).to_contain_text("LLAMACTL_LOG_LEVEL")
+
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="The API's documentation").click()
+    opened.value.wait_for_url("**/swagger/")
+    expect(opened.value.get_by_text("/api/v1/instances/{name}/plan")).to_be_visible()
+
+
+def test_a_setting_that_holds_a_secret_is_not_shown(server: Served, windows: Windows) -> None:
+    page = windows(server)
+    go(page, "system")
+    settings = page.get_by_role("region", name="Settings")
+    page.get_by_label("Search settings").fill("management_keys")
+    expect(settings.get_by_role("row")).to_have_count(2)
+    expect(settings).not_to_contain_text(server.key)
