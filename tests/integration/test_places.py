@@ -181,7 +181,7 @@ def test_plans_say_what_would_happen_and_do_nothing(tmp_path: Path) -> None:
             pass
         evicts = plan("two")
         assert (evicts["action"], evicts["evict"]) == ("evict", [{"name": "one", "leases": 0}])
-        assert "1 instances may run at once and 1 do" in evicts["reason"]
+        assert "1 instance may run at once and 1 does" in evicts["reason"]
         assert plan("two", "?for=start")["action"] == "refuse"
         assert plan("two", "?for=start&evict=true")["action"] == "evict"
         server.request("PUT", f"{BASE}/one", {"pinned": True})

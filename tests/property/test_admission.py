@@ -194,7 +194,7 @@ def test_a_busy_one_leaves_after_its_turn_and_not_before() -> None:
     limit = Limits(running=1, min_residency=5.0)
 
     assert admit(new, [busy], limit, 14.9) == Wait(
-        "1 instances may run at once and 1 do; the others are in use", 15.0
+        "1 instance may run at once and 1 does; the others are in use", 15.0
     )
     assert isinstance(admit(new, [busy], limit, 15.0), Evict)
 
@@ -247,7 +247,7 @@ def test_idle_ones_go_before_busy_ones_and_the_least_used_first() -> None:
             gone, f"{room} instances may run at once and 4 do; x needs a place"
         )
     assert admit(GREEDY, others, Limits(1), 9.0) == Evict(
-        ("early", "late", "dear", "busy"), "1 instances may run at once and 4 do; x needs a place"
+        ("early", "late", "dear", "busy"), "1 instance may run at once and 4 do; x needs a place"
     )
 
 
@@ -280,10 +280,10 @@ def test_by_hand_a_busy_one_never_goes_and_an_idle_one_at_once() -> None:
     busy = waits(Standing.BUSY, "a")
 
     assert admit(by_hand, [idle], Limits(1, min_residency=99.0), 9.0) == Evict(
-        ("a",), "1 instances may run at once and 1 do; x needs a place"
+        ("a",), "1 instance may run at once and 1 does; x needs a place"
     )
     assert admit(by_hand, [busy], Limits(1), 9.0) == Wait(
-        "1 instances may run at once and 1 do; the others are in use", None
+        "1 instance may run at once and 1 does; the others are in use", None
     )
 
 
@@ -316,7 +316,7 @@ def test_refusals_say_all_that_is_in_the_way() -> None:
     new = Candidate("x", "x", "g", may_evict=True)
     limit = Limits(1, {"g": 1})
 
-    both = "1 instances may run at once and 1 do; group 'g' may run 1 at once and runs 1"
+    both = "1 instance may run at once and 1 does; group 'g' may run 1 at once and runs 1"
     assert admit(new, [pinned], limit, 0.0) == Refuse(f"{both}; the others are pinned")
     assert admit(new, [], Limits(0, {"g": 0}), 0.0) == Refuse(
         "0 instances may run at once and 0 do; group 'g' may run 0 at once and runs 0",

@@ -126,7 +126,7 @@ def test_reasons_name_what_is_lacking_with_its_numbers() -> None:
     limit = Limits(1, {"g": 1}, ram=1 << 30, gpus={"gpu0": 150 * MIB})
 
     assert Taken(limit, [big]).lacks(big) == [
-        "1 instances may run at once and 1 do",
+        "1 instance may run at once and 1 does",
         "group 'g' may run 1 at once and runs 1",
         "RAM: 1.50 GiB more are needed, 1.50 GiB of 1.00 GiB are taken",
         "gpu0: 100 MiB more are needed, 100 MiB of 150 MiB are taken",

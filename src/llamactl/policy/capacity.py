@@ -92,7 +92,9 @@ class Taken:
         """Why there is no room; empty if there is."""
         limits, reasons = self._limits, []
         if limits.running is not None and self.running + 1 > limits.running:
-            reasons.append(f"{limits.running} instances may run at once and {self.running} do")
+            several = "instance" if limits.running == 1 else "instances"
+            do = "does" if self.running == 1 else "do"
+            reasons.append(f"{limits.running} {several} may run at once and {self.running} {do}")
         most = limits.groups.get(one.group) if one.group else None
         if most is not None and (count := self.groups.get(one.group, 0)) + 1 > most:
             reasons.append(f"group {one.group!r} may run {most} at once and runs {count}")

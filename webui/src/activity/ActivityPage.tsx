@@ -16,7 +16,7 @@ export function ActivityPage() {
   const rows = useView((view) => view.rows);
   const [older, setOlder] = useState<readonly InstanceEvent[]>([]);
   const [more, setMore] = useState(true);
-  const [most, setMost] = useState(2 * BATCH);
+  const [most, setMost] = useState(BATCH);
   const [text, setText] = useState("");
   const [name, setName] = useState<string | null>(null);
   const events = useMemo(() => withEvents(older, live), [older, live]);

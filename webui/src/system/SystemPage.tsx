@@ -111,7 +111,7 @@ function About({ system }: { system: Schemas["SystemBody"] }) {
     ["Sign-in", system.auth ? "required" : "off: whoever reaches this page may do everything"],
   ];
   return (
-    <Card withBorder>
+    <Card withBorder component="section" aria-label="About">
       <Title order={2} size="h4">
         About
       </Title>
