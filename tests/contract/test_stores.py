@@ -19,7 +19,7 @@ from llamactl.core.errors import StoreUnavailable
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Instance, InstanceOptions
-from llamactl.core.keys import ApiKey, PermissionMode
+from llamactl.core.keys import ApiKey, PermissionMode, Session
 from llamactl.core.lifecycle import AfterExit, Desired, Lifecycle, State
 from llamactl.store import (
     HEAD,
@@ -28,6 +28,7 @@ from llamactl.store import (
     SqlJobStore,
     SqlKeyStore,
     SqlMemoryStore,
+    SqlSessionStore,
     schema,
 )
 from llamactl.store.database import engine_of
@@ -111,6 +112,25 @@ def test_all_that_is_written_is_read_back(url: str) -> None:
         await keys.remove("k")
         assert [*await store.load(), *await keys.load()] == []
         assert [row.epoch for row in await store.events("id", 10)] == [7]  # it outlives them
+
+    run(url, work)
+
+
+def test_sessions(url: str) -> None:
+    one = Session(b"\1" * 32, "", b"\0" * 32, 2**40)
+    other = replace(one, digest=b"\2" * 32, key_id="k", expires_at=9)
+
+    async def work(database: Database) -> None:
+        sessions = SqlSessionStore(database)
+        await sessions.add(one)
+        await sessions.add(other)
+        await sessions.forget_expired(9)
+        assert sorted(await sessions.load(), key=lambda s: s.digest) == [one, other]
+        await sessions.forget_expired(10)
+        assert [*await sessions.load()] == [one]
+        await sessions.remove(one.digest)
+        await sessions.remove(one.digest)
+        assert [*await sessions.load()] == []
 
     run(url, work)
 

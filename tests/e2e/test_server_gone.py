@@ -33,7 +33,7 @@ def test_what_is_shown_is_old_and_says_so(tmp_path: Path, windows: Windows) -> N
 
 
 def test_a_log_goes_on_where_it_was(tmp_path: Path, windows: Windows) -> None:
-    data = data_folder(tmp_path, "{instances: {on_exit: keep}}")
+    data = data_folder(tmp_path, "{}")
     with serve(data) as server:
         create_fake(server, tmp_path, "logs", environment={"LOGS": "the first line"})
         port = int(server.url.rpartition(":")[2])

@@ -63,7 +63,7 @@ def test_cut_ten_times_and_killed_once_no_byte_comes_twice(tmp_path: Path, there
         while part.stat().st_size < there.pause_at:
             pass
         server.kill()
-    there.pause_at = 0
+    there.pause_at, there.hangs_up = 0, True
     there.go_on.set()
     with serve(data, environment) as server:
         (job,) = server.request("GET", f"{MODELS}/jobs").json()

@@ -13,7 +13,8 @@ import gguf
 import pytest
 from server import model_path
 
-from llamactl.core.errors import InvalidRequest
+from llamactl.client import Client
+from llamactl.core.errors import InvalidRequest, LlamactlError
 from llamactl.models import Catalog, inspect
 from llamactl.models.naming import RemoteFile, choices, choose, quant_of, read_reference
 from support.gguf_file import write_tiny_gguf
@@ -147,3 +148,56 @@ def test_a_link_in_a_folder_goes_alone(tmp_path: Path) -> None:
     catalog.remove(catalog.find("linked"))
 
     assert [*folder.iterdir()] == [] and (tmp_path / "elsewhere.gguf").exists()
+
+
+def test_the_hub_is_searched_and_a_repository_looked_into(tmp_path: Path) -> None:
+    with hub() as there:
+        there.repos["org/Small-GGUF"] = {
+            "s-Q4_K_M.gguf": b"4" * 40, "s-Q8_0-00001-of-00002.gguf": b"8" * 50,
+            "s-Q8_0-00002-of-00002.gguf": b"8" * 30, "mmproj-F16.gguf": b"e", "README.md": b"r",
+        }  # fmt: skip
+        there.repos["org/Other-GGUF"] = {"o-Q4_0.gguf": b"o"}
+        there.gated.add("org/Other-GGUF")
+        data = data_folder(tmp_path, "instances: {memory_budget: 60}")
+        with serve(data, there.environment(tmp_path / "hub")) as server:
+            with Client(server.url, api_key=server.key) as client:
+                found = {row.repo: row.gated for row in client.models.search("gguf")}
+                assert found == {"org/Small-GGUF": False, "org/Other-GGUF": True}
+                assert [row.repo for row in client.models.search("small")] == ["org/Small-GGUF"]
+                assert client.models.search("nothing like it") == []
+                inside = client.models.repository("org/Small-GGUF")
+                with pytest.raises(LlamactlError, match="accept its terms"):
+                    client.models.repository("org/Other-GGUF")
+                with pytest.raises(LlamactlError, match="no such repository"):
+                    client.models.repository("org/never")
+            refused = server.request("GET", f"{MODELS}/repository?repo=../../etc")
+            assert (refused.status_code, "../../etc" in refused.text) == (400, True)
+    rows = [(c.quant, c.size, c.parts, c.fits) for c in inside.choices]
+    assert (rows, inside.mmproj) == ([("Q4_K_M", 40, 1, True), ("Q8_0", 80, 2, False)], True)
+
+
+def test_a_download_waits_while_it_is_paused(tmp_path: Path) -> None:
+    whole = bytes(3 << 20)
+    with hub() as there:
+        there.repos["org/t"] = {"t-Q8_0.gguf": whole}
+        there.pause_at = 1 << 20
+        data, environment = data_folder(tmp_path, ""), there.environment(tmp_path / "hub")
+        with serve(data, environment) as server, Client(server.url, server.key) as client:
+            job = client.models.download("org/t")
+            assert there.paused.wait(60)
+            assert client.models.pause(job.id).state == "paused"
+            assert client.models.pause(job.id).state == "paused"
+            there.pause_at, there.hangs_up = 0, True
+            there.go_on.set()
+        with serve(data, environment) as server, Client(server.url, server.key) as client:
+            assert [row.state for row in client.models.jobs()] == ["paused"]  # over a restart
+            client.models.resume(job.id)
+            assert [row.state for row in client.models.follow(job.id)][-1] == "done"
+            with pytest.raises(LlamactlError, match="only what runs"):
+                client.models.pause(job.id)
+            with pytest.raises(LlamactlError, match="ask for it anew"):
+                client.models.resume(job.id)
+            client.models.cancel(job.id)
+            assert client.models.jobs() == []
+        first, second = there.ranges
+        assert (first[0], second[0], second[1]) == (0, first[1], len(whole))

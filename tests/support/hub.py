@@ -36,6 +36,7 @@ class Hub:
     cuts: deque[int] = field(default_factory=deque)  # bytes after which a file's answer breaks
     statuses: deque[int] = field(default_factory=deque)  # of the next answers to a file
     pause_at: int = 0  # a file's byte before which it waits for `go_on`
+    hangs_up: bool = False  # and then sends no more
     knows_ranges: bool = True
     claims: dict[str, int] = field(default_factory=dict)  # sizes that are not so, by file
     asked: list[Asked] = field(default_factory=list)
@@ -187,6 +188,9 @@ class Handler(BaseHTTPRequestHandler):
             self._send(rest[: self.hub.pause_at - start], asked)
             self.hub.paused.set()
             self.hub.go_on.wait(30)
+            if self.hub.hangs_up:
+                self.close_connection = True
+                return
             rest, most = rest[self.hub.pause_at - start :], most - (self.hub.pause_at - start)
         self._send(rest[:most], asked)
         if most < len(rest):

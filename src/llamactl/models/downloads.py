@@ -136,12 +136,11 @@ class Downloads:
         job, task = self.get(job_id), self._tasks.get(job_id)
         if job.state is JobState.PAUSED:
             await self._detached(self._discard(job_id))
-            return
-        if task is None:
+        elif job.state in UNFINISHED and task is not None:
+            await self._detached(self._cancel(job_id, task))
+        else:  # its task may be about to end yet
             del self._jobs[job_id]
             await self._store.remove(job_id)
-            return
-        await self._detached(self._cancel(job_id, task))
 
     async def _detached(self, work: Coroutine[object, object, None]) -> None:
         """To its end, if its caller leaves too."""

@@ -15,7 +15,7 @@ import {
 import { useDebouncedValue, useMediaQuery } from "@mantine/hooks";
 import { IconDownload, IconPlus, IconSearch, IconUpload } from "@tabler/icons-react";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import { lazy, Suspense, useCallback, useMemo, useRef, useState } from "react";
+import { lazy, memo, Suspense, useCallback, useDeferredValue, useRef, useState } from "react";
 import { api, said } from "../api/client";
 import { useConnection, useView } from "../live/stream";
 import { download } from "../ui/download";
@@ -43,19 +43,17 @@ const COLUMNS = [
 
 export function InstanceList() {
   const connection = useConnection();
-  const view = useView((whole) => whole);
+  const rows = useView((view) => view.rows);
+  const order = useView((view) => view.order);
   const [text, setText] = useState("");
   const [wanted] = useDebouncedValue(text, 120);
   const [state, setState] = useState("all");
   const [group, setGroup] = useState("");
   const [importing, setImporting] = useState(false);
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
-  const { rows, order } = view;
-  const ids = useMemo(
-    () => matching({ ...NO_MORE, rows, order }, { text: wanted, state, group }),
-    [rows, order, wanted, state, group],
-  );
-  const known = useMemo(() => groups({ ...NO_MORE, rows, order }), [rows, order]);
+  const found = useSame(matching(rows, order, { text: wanted, state, group }));
+  const ids = useDeferredValue(found); // new rows are drawn between what a person types
+  const known = useSame(groups(rows));
   const select = useCallback((id: string, on: boolean) => {
     setSelected((before) => {
       const next = new Set(before);
@@ -64,6 +62,7 @@ export function InstanceList() {
       return next;
     });
   }, []);
+  const selectAll = useCallback((on: boolean) => setSelected(new Set(on ? ids : [])), [ids]);
   const chosen = ids.filter((id) => selected.has(id));
 
   return (
@@ -115,50 +114,14 @@ export function InstanceList() {
         </Empty>
       ) : (
         <>
-          <Group gap="sm">
-            <TextInput
-              aria-label="Search instances"
-              placeholder="Name, model or reason"
-              leftSection={<IconSearch size={16} aria-hidden="true" />}
-              value={text}
-              onChange={(event) => setText(event.currentTarget.value)}
-              flex="1 1 200px"
-            />
-            {known.length > 0 && (
-              <Select
-                aria-label="Group"
-                placeholder="All groups"
-                data={known}
-                value={group || null}
-                onChange={(value) => setGroup(value ?? "")}
-                clearable
-                w={160}
-              />
-            )}
-            <SegmentedControl
-              aria-label="State"
-              value={state}
-              onChange={setState}
-              data={[
-                { value: "all", label: "All" },
-                { value: "up", label: "Up" },
-                { value: "down", label: "Down" },
-                { value: "failed", label: "Failed" },
-              ]}
-            />
-          </Group>
+          <Filters {...{ text, setText, state, setState, group, setGroup, known }} />
           <BulkActions ids={chosen} clear={() => setSelected(new Set())} />
           {ids.length === 0 ? (
             <Empty title="Nothing matches">
               <Text>No instance has that name, model or state.</Text>
             </Empty>
           ) : (
-            <Table
-              ids={ids}
-              selected={selected}
-              select={select}
-              selectAll={(on) => setSelected(new Set(on ? ids : []))}
-            />
+            <Table ids={ids} selected={selected} select={select} selectAll={selectAll} />
           )}
         </>
       )}
@@ -166,7 +129,60 @@ export function InstanceList() {
   );
 }
 
-const NO_MORE = { machine: [], events: [], jobs: [] };
+/** The list before, as long as a new one holds the same: what is drawn of it stays as it is. */
+function useSame(list: string[]): string[] {
+  const kept = useRef(list);
+  const same =
+    list.length === kept.current.length && list.every((one, at) => one === kept.current[at]);
+  if (!same) kept.current = list;
+  return kept.current;
+}
+
+interface FiltersProps {
+  text: string;
+  setText: (text: string) => void;
+  state: string;
+  setState: (state: string) => void;
+  group: string;
+  setGroup: (group: string) => void;
+  /** Groups. */
+  known: string[];
+}
+
+const Filters = memo(function Filters(props: FiltersProps) {
+  const { text, setText, state, setState, group, setGroup, known } = props;
+  return (
+    <Group gap="sm">
+      <TextInput
+        aria-label="Search instances"
+        placeholder="Name, model or reason"
+        leftSection={<IconSearch size={16} aria-hidden="true" />}
+        value={text}
+        onChange={(event) => setText(event.currentTarget.value)}
+        flex="1 1 200px"
+      />
+      {known.length > 0 && (
+        <Select
+          aria-label="Group"
+          placeholder="All groups"
+          data={known}
+          value={group || null}
+          onChange={(value) => setGroup(value ?? "")}
+          clearable
+          w={160}
+        />
+      )}
+      <SegmentedControl aria-label="State" value={state} onChange={setState} data={STATES} />
+    </Group>
+  );
+});
+
+const STATES = [
+  { value: "all", label: "All" },
+  { value: "up", label: "Up" },
+  { value: "down", label: "Down" },
+  { value: "failed", label: "Failed" },
+];
 
 interface TableProps {
   ids: string[];
@@ -176,7 +192,7 @@ interface TableProps {
 }
 
 /** Only the rows in sight are drawn. */
-function Table({ ids, selected, select, selectAll }: TableProps) {
+const Table = memo(function Table({ ids, selected, select, selectAll }: TableProps) {
   const body = useRef<HTMLDivElement>(null);
   const theme = useMantineTheme();
   const narrow = useMediaQuery(`(max-width: ${theme.breakpoints.sm})`);
@@ -185,6 +201,7 @@ function Table({ ids, selected, select, selectAll }: TableProps) {
     count: ids.length,
     estimateSize: () => height,
     overscan: 8,
+    useFlushSync: false, // a frame later, but never in a task of its own
     scrollMargin: body.current?.offsetTop ?? 0,
     getItemKey: (index) => ids[index] ?? index,
   });
@@ -241,7 +258,7 @@ function Table({ ids, selected, select, selectAll }: TableProps) {
       </div>
     </div>
   );
-}
+});
 
 const HEADS = [
   classes.name,

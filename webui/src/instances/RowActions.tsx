@@ -1,4 +1,4 @@
-import { ActionIcon, Group, Menu, Tooltip } from "@mantine/core";
+import { ActionIcon, type ActionIconProps, Group, Menu } from "@mantine/core";
 import {
   IconDots,
   IconExternalLink,
@@ -10,34 +10,63 @@ import {
   IconTrash,
 } from "@tabler/icons-react";
 import { useNavigate } from "@tanstack/react-router";
+import { type ComponentPropsWithRef, useEffect, useState } from "react";
 import type { Instance } from "../api/client";
 import { useQuestion } from "../ui/Ask";
 import { allows, openEnginePage, perform, startEvicting } from "./actions";
 
+interface Props {
+  instance: Instance;
+  gone?: (() => void) | undefined;
+}
+
 /** What can be done now, and nothing else. */
-export function RowActions({ instance, gone }: { instance: Instance; gone?: () => void }) {
-  const navigate = useNavigate();
-  const [ask, question] = useQuestion();
+export function RowActions({ instance, gone }: Props) {
+  const [used, setUsed] = useState(false);
   const { name } = instance;
-  const starts = allows(instance, "start");
-  const stops = allows(instance, "stop");
   return (
     <Group gap={2} wrap="nowrap" justify="flex-end">
-      {question}
-      {starts ? (
+      {allows(instance, "start") ? (
         <Quick label={`Start ${name}`} run={() => perform("start", name)}>
           <IconPlayerPlay size={18} />
         </Quick>
       ) : (
-        <Quick label={`Stop ${name}`} run={() => perform("stop", name)} disabled={!stops}>
+        <Quick
+          label={`Stop ${name}`}
+          run={() => perform("stop", name)}
+          disabled={!allows(instance, "stop")}
+        >
           <IconPlayerStop size={18} />
         </Quick>
       )}
-      <Menu position="bottom-end" withinPortal>
+      {used ? (
+        <More instance={instance} gone={gone} />
+      ) : (
+        <MoreButton
+          name={name}
+          aria-haspopup="menu"
+          aria-expanded={false}
+          onClick={() => setUsed(true)}
+        />
+      )}
+    </Group>
+  );
+}
+
+/** Made when it is first asked for, as a list has many and its rows come and go quickly. */
+function More({ instance, gone }: Props) {
+  const navigate = useNavigate();
+  const [ask, question] = useQuestion();
+  const [opened, setOpened] = useState(false);
+  useEffect(() => setOpened(true), []); // only now, so that it returns the focus to its button
+  const { name } = instance;
+  const starts = allows(instance, "start");
+  return (
+    <>
+      {question}
+      <Menu position="bottom-end" withinPortal opened={opened} onChange={setOpened}>
         <Menu.Target>
-          <ActionIcon variant="subtle" color="gray" aria-label={`More for ${name}`}>
-            <IconDots size={18} />
-          </ActionIcon>
+          <MoreButton name={name} autoFocus />
         </Menu.Target>
         <Menu.Dropdown>
           <Menu.Item
@@ -77,7 +106,7 @@ export function RowActions({ instance, gone }: { instance: Instance; gone?: () =
               Restart
             </Menu.Item>
           )}
-          {stops && (
+          {allows(instance, "stop") && (
             <Menu.Item
               leftSection={<IconPlayerStop size={16} />}
               onClick={() =>
@@ -111,7 +140,18 @@ export function RowActions({ instance, gone }: { instance: Instance; gone?: () =
           </Menu.Item>
         </Menu.Dropdown>
       </Menu>
-    </Group>
+    </>
+  );
+}
+
+function MoreButton({
+  name,
+  ...rest
+}: { name: string } & ActionIconProps & ComponentPropsWithRef<"button">) {
+  return (
+    <ActionIcon variant="subtle" color="gray" aria-label={`More for ${name}`} {...rest}>
+      <IconDots size={18} />
+    </ActionIcon>
   );
 }
 
@@ -124,16 +164,15 @@ interface QuickProps {
 
 function Quick({ label, run, disabled, children }: QuickProps) {
   return (
-    <Tooltip label={label}>
-      <ActionIcon
-        variant="subtle"
-        color="gray"
-        onClick={run}
-        disabled={disabled ?? false}
-        aria-label={label}
-      >
-        {children}
-      </ActionIcon>
-    </Tooltip>
+    <ActionIcon
+      variant="subtle"
+      color="gray"
+      onClick={run}
+      disabled={disabled ?? false}
+      aria-label={label}
+      title={label}
+    >
+      {children}
+    </ActionIcon>
   );
 }

@@ -1,6 +1,8 @@
 import type { Row, View } from "../live/view";
 import { groupOf, modelOf } from "./words";
 
+type Rows = View["rows"];
+
 export interface Filter {
   text: string;
   /** "all", "up", "down" or "failed". */
@@ -24,15 +26,15 @@ function fits(row: Row, filter: Filter): boolean {
 }
 
 /** Ids, by name. */
-export function matching(view: View, filter: Filter): string[] {
-  return view.order.filter((id) => {
-    const row = view.rows.get(id);
+export function matching(rows: Rows, order: readonly string[], filter: Filter): string[] {
+  return order.filter((id) => {
+    const row = rows.get(id);
     return row !== undefined && fits(row, filter);
   });
 }
 
-export function groups(view: View): string[] {
-  const names = new Set([...view.rows.values()].map((row) => groupOf(row.instance)));
+export function groups(rows: Rows): string[] {
+  const names = new Set([...rows.values()].map((row) => groupOf(row.instance)));
   names.delete("");
   return [...names].sort();
 }

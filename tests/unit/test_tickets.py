@@ -1,0 +1,47 @@
+"""Tickets to an engine's own page end by themselves."""
+
+from __future__ import annotations
+
+from llamactl.policy.tickets import IDLE_S, LONGEST_S, Tickets
+
+ONE = ("id", "one")
+
+
+def test_it_leads_to_its_instance_and_a_guess_to_none() -> None:
+    tickets = Tickets()
+    ticket = tickets.issue(*ONE, now=0.0)
+
+    assert tickets.use(ticket, 1.0) == ONE
+    assert tickets.use(ticket[:-1], 1.0) is None
+    assert tickets.issue(*ONE, now=0.0) != ticket
+
+
+def test_it_ends_soon_after_its_last_use() -> None:
+    tickets = Tickets()
+    ticket = tickets.issue(*ONE, now=0.0)
+
+    assert tickets.use(ticket, IDLE_S - 1) == ONE
+    assert tickets.use(ticket, 2 * IDLE_S - 2) == ONE
+    assert tickets.use(ticket, 3 * IDLE_S - 2) is None
+
+
+def test_no_use_keeps_it_for_ever() -> None:
+    tickets = Tickets()
+    ticket = tickets.issue(*ONE, now=0.0)
+    now = 0.0
+    while now < LONGEST_S:
+        assert tickets.use(ticket, now) == ONE
+        now += IDLE_S / 2
+
+    assert tickets.use(ticket, now) is None
+
+
+def test_many_push_out_the_one_that_was_not_used_for_the_longest_time() -> None:
+    tickets = Tickets()
+    first, second = tickets.issue(*ONE, now=0.0), tickets.issue(*ONE, now=1.0)
+    tickets.use(first, 2.0)
+    for _ in range(255):
+        tickets.issue(*ONE, now=3.0)
+
+    assert tickets.use(second, 4.0) is None
+    assert tickets.use(first, 4.0) == ONE
