@@ -19,11 +19,15 @@ def main() -> None:
         with Client(server.url, server.key) as client, contextlib.suppress(NameTaken):
             body = {"model": str(model_path()), "ctx_size": 2048}
             client.instances.create("smollm2", body, start=False)
-        print("""
+        print(f"""
 smollm2 is defined; it starts when it is asked. Try, in another terminal:
 
   .venv/bin/llamactl run smollm2 "Say hello"
   .venv/bin/llamactl ps
+
+or open {server.url} in a browser, and sign in with this key:
+
+  {server.key}
 
 Ctrl-C stops it.""")
         with contextlib.suppress(KeyboardInterrupt):

@@ -142,6 +142,8 @@ def _announce(app: Application, loaded: Loaded, port: int) -> None:
     except OSError as exc:  # a full disk, say: commands don't find us, requests do
         typer.echo(f"warning: cannot write {settings.data}/server.json: {exc.strerror}", err=True)
     typer.echo(f"llamactl serves on http://{settings.server.host}:{port}")
+    asks = settings.auth.require_management_auth
+    typer.echo(f"  page      at that address{'; it asks for a management key' if asks else ''}")
     typer.echo(f"  engine    {app.engine_label}")
     typer.echo(f"  settings  {loaded.source or 'defaults'}")
     typer.echo(f"  data      {settings.data}")

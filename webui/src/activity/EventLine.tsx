@@ -13,7 +13,7 @@ export function EventLine({ event, named }: { event: InstanceEvent; named: boole
   return (
     <Box component="article" py={8} aria-label={`${event.instance}: ${words(event.event)}`}>
       <Group gap="sm" wrap="wrap">
-        <Text size="sm" c="dimmed" w={150} title={exact(event.at)}>
+        <Text size="sm" c="dimmed" w={{ sm: 150 }} title={exact(event.at)}>
           {when(event.at, now)}
         </Text>
         {named && (

@@ -97,7 +97,7 @@ export function ChatPage() {
             onChange={(name) => name && change({ ...talk, model: name })}
             allowDeselect={false}
             searchable
-            w={{ base: 180, sm: 280 }}
+            w={{ base: 150, sm: 280 }}
           />
           <IconAction label="New chat" run={chat.begin} Icon={IconPlus} />
           <IconAction label="Earlier chats" run={historyOpen.open} Icon={IconHistory} />
