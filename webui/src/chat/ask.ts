@@ -18,7 +18,7 @@ interface Chunk {
   error?: unknown;
 }
 
-/** Streams an answer; `told` hears each piece. Throws ApiError, or AbortError when stopped. */
+/** Streams an answer; `told` hears each piece. Throws ApiError, or AbortError when stopped before it began. */
 export async function ask(
   talk: Conversation,
   told: (progress: Progress) => void,
@@ -62,10 +62,14 @@ export async function ask(
   const reader = (answer.body as ReadableStream<Uint8Array<ArrayBuffer>>)
     .pipeThrough(new TextDecoderStream())
     .getReader();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    parser.feed(value);
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      parser.feed(value);
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error; // what came before a stop counts
   }
   if (fault) throw failure(502, fault);
   const ended = performance.now();
