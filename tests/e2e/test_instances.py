@@ -179,7 +179,7 @@ def test_with_the_keyboard_alone(server: Served, windows: Windows, tmp_path: Pat
     page.keyboard.press("Enter")
     menu = page.get_by_role("menu")
     expect(menu).to_be_visible()
-    page.wait_for_function("document.activeElement.closest('[role=menu]')")
+    expect(page.locator("[role=menu]:focus-within")).to_be_visible()
     page.keyboard.press("ArrowDown")
     expect(menu.get_by_role("menuitem").first).to_be_focused()
     page.keyboard.press("ArrowUp")  # round to the last

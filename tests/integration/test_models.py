@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,9 @@ def test_a_download_waits_while_it_is_paused(tmp_path: Path) -> None:
         with serve(data, environment) as server, Client(server.url, server.key) as client:
             job = client.models.download("org/t")
             assert there.paused.wait(60)
+            part = tmp_path / "hub/models--org--t/blobs" / f"{sha256(whole).hexdigest()}.part"
+            while part.stat().st_size < there.pause_at:
+                pass
             assert client.models.pause(job.id).state == "paused"
             assert client.models.pause(job.id).state == "paused"
             there.pause_at, there.hangs_up = 0, True
