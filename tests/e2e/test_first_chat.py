@@ -49,7 +49,7 @@ def test_fewer_than_ten_clicks_to_a_streamed_answer(server: Served, windows: Win
     waits = page.get_by_role("status")
     answer = page.get_by_role("article", name="smollm2 answers").filter(has_not=waits)
     expect(answer.or_(said)).to_be_visible()
-    seen = set()
+    seen: set[str] = set()
     while len(seen) < STATES and (texts := answer.all_inner_texts()):  # as it grows before our eyes
         seen.add(texts[0])
     clicks += 1  # this model may never end; click only if it has not
