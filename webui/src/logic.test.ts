@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { asCurl, begun, requestOf, unfold } from "./chat/conversation";
-import { changes, EMPTY, withOption, withOwn } from "./editor/definition";
+import { changes, EMPTY, modelIn, withModel, withOption, withOwn } from "./editor/definition";
+import { groups, matching } from "./instances/filter";
+import { add, NOTHING } from "./live/view";
 import { crashAt, levelOf } from "./logs/level";
 import { bytes, span } from "./ui/format";
 
@@ -36,6 +38,60 @@ describe("an update", () => {
   it("says nothing of what is the same", () => {
     expect(changes(before, before)).toEqual({});
     expect(changes(EMPTY, EMPTY)).toEqual({});
+  });
+});
+
+describe("a model", () => {
+  it("is a file or one of the hub, and reads as it was typed", () => {
+    const given = (typed: string) => withModel(EMPTY, typed).backend_options;
+    expect(given("/m/a.gguf")).toEqual({ model: "/m/a.gguf" });
+    expect(given("models/a.gguf")).toEqual({ model: "models/a.gguf" });
+    expect(given("org/repo:Q4_K_M")).toEqual({ hf_repo: "org/repo:Q4_K_M" });
+    expect(given("org/repo/sub/a.gguf")).toEqual({ hf_repo: "org/repo", hf_file: "sub/a.gguf" });
+    expect(given("")).toEqual({});
+    for (const typed of ["/m/a.gguf", "org/repo:Q4_K_M", "org/repo/sub/a.gguf", ""]) {
+      expect(modelIn(withModel(EMPTY, typed))).toBe(typed);
+    }
+  });
+
+  it("takes the place of another, and of nothing else", () => {
+    const before = { backend_options: { hf_repo: "a/b", hf_file: "c", threads: 2 }, own: {} };
+    expect(withModel(before, "/m").backend_options).toEqual({ model: "/m", threads: 2 });
+  });
+});
+
+describe("the list", () => {
+  const one = (id: string, name: string, more: object) =>
+    ({
+      id,
+      name,
+      state: "stopped",
+      status: "stopped",
+      message: "",
+      idle_left_s: null,
+      options: { backend_options: { model: `/m/${name}.gguf` }, ...more },
+    }) as never;
+  const { rows, order } = add(
+    NOTHING,
+    {
+      whole: true,
+      instances: [one("1", "Beta", { group: "g" }), one("2", "alpha", {})],
+      gone: [],
+      numbers: {},
+      machine: [],
+      events: [],
+      jobs: null,
+    },
+    0,
+  );
+  const found = (text: string, state = "all", group = "") =>
+    matching(rows, order, { text, state, group });
+
+  it("is in order, and finds by name, model, state and group", () => {
+    expect(found("")).toEqual(["2", "1"]);
+    expect([found(" BETA "), found("alpha.gguf"), found("none")]).toEqual([["1"], ["2"], []]);
+    expect([found("", "up"), found("", "down"), found("", "failed")]).toEqual([[], ["2", "1"], []]);
+    expect([groups(rows), found("", "all", "g")]).toEqual([["g"], ["1"]]);
   });
 });
 

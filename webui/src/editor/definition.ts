@@ -61,6 +61,8 @@ export function modelIn({ backend_options: given }: Definition): string {
 export function withModel(definition: Definition, typed: string): Definition {
   const { model: _, hf_repo: __, hf_file: ___, ...rest } = definition.backend_options;
   const [, repo, file] = IN_HUB.exec(typed) ?? [];
-  const named = repo ? { hf_repo: repo, ...(file ? { hf_file: file } : {}) } : { model: typed };
+  const isFile = !file && typed.endsWith(".gguf"); // of a folder beside us
+  const named =
+    repo && !isFile ? { hf_repo: repo, ...(file ? { hf_file: file } : {}) } : { model: typed };
   return { ...definition, backend_options: typed ? { ...rest, ...named } : rest };
 }
