@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from support.served import Served, data_folder, serve
-from support.window import Windows
+from support.window import Windows, look
 
 COUNT = 1000
 DRAWN = 60  # rows, at most
@@ -69,3 +69,19 @@ def test_all_are_chosen_and_deleted(server: Served, windows: Windows) -> None:
     expect(page.get_by_role("heading", name="Nothing matches")).to_be_visible()
     left = server.request("GET", BASE).json()
     assert not any(one["name"].startswith("model-09") for one in left)
+
+
+def test_many_tabs_leave_each_other_a_connection(server: Served, windows: Windows) -> None:
+    first = windows(server, path="#/activity")
+    tabs = [first.context.new_page() for _ in range(8)]
+    for before, tab in zip([first, *tabs], tabs, strict=False):
+        look(before, away=True)
+        tab.goto(server.url)
+        expect(tab.get_by_role("link", name="model-0002")).to_be_visible()
+    server.request("POST", f"{BASE}/model-0002/start")
+    server.request("POST", f"{BASE}/model-0003/start")
+
+    look(tabs[-1], away=True)
+    look(first, away=False)
+    expect(first.get_by_role("article", name="model-0002: Exited")).to_be_visible()
+    expect(first.get_by_role("article", name="model-0003: Exited")).to_be_visible()

@@ -32,9 +32,10 @@ def test_config_check_says_what_is_wrong_and_where(tmp_path: Path) -> None:
 def test_serve_tells_what_a_person_wants_to_know(tmp_path: Path) -> None:
     with serve(tmp_path) as server:
         assert server.process.stdout is not None
-        said = [server.process.stdout.readline() for _ in range(5)]
+        said = [server.process.stdout.readline() for _ in range(6)]
 
-    assert [line.split()[0] for line in said] == ["engine", "settings", "data", "key", "API"]
+    words = ["page", "engine", "settings", "data", "key", "API"]
+    assert [line.split()[0] for line in said] == words
     assert server.key not in "".join(said)
     assert (tmp_path / "management_key").stat().st_mode & 0o777 == 0o600
 

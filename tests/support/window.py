@@ -71,6 +71,17 @@ def go(page: Page, path: str) -> None:
     page.evaluate("to => { location.hash = to }", f"/{path}")
 
 
+def look(page: Page, *, away: bool) -> None:
+    """As if its tab were left, or come back to."""
+    page.evaluate(
+        """away => {
+          Object.defineProperty(document, "hidden", {value: away, configurable: true});
+          document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        away,
+    )
+
+
 def keep(page: Page, name: str) -> None:
     """A screenshot, for whoever wants to look."""
     SCREENSHOTS.mkdir(exist_ok=True)

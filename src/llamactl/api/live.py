@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from llamactl.api.bodies import instance_body
@@ -38,12 +38,14 @@ async def live(
     request: Request,
     mine: Mine,
     last_event_id: Annotated[str | None, Header(description="tell events after this one")] = None,
+    after: Annotated[int | None, Query(ge=0, le=1 << 62, description="the same")] = None,
 ) -> StreamingResponse:
     """Instances, numbers, events and downloads: all there is at first, then what changes.
 
     Ends when the key or session that it was asked with does.
     """
-    after = None if last_event_id is None else event_id(last_event_id)
+    if last_event_id is not None:  # of a browser that resumes: newer than what it began with
+        after = event_id(last_event_id)
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return EventStream(_messages(request, mine, after), headers=headers)
 

@@ -1,7 +1,7 @@
 import { Button, Divider, Group, Paper, Select, Text, TextInput } from "@mantine/core";
 import { useEffect, useMemo, useState } from "react";
 import { api, type InstanceEvent, said } from "../api/client";
-import { useView } from "../live/stream";
+import { useConnection, useView } from "../live/stream";
 import { withEvents } from "../live/view";
 import { Empty } from "../ui/Empty";
 import { Page } from "../ui/Page";
@@ -12,6 +12,7 @@ import { PlanCard } from "./PlanCard";
 const BATCH = 100;
 
 export function ActivityPage() {
+  const isLive = useConnection() === "live";
   const live = useView((view) => view.events);
   const rows = useView((view) => view.rows);
   const [older, setOlder] = useState<readonly InstanceEvent[]>([]);
@@ -31,7 +32,9 @@ export function ActivityPage() {
       if (before !== undefined) setMost((shown) => shown + BATCH);
     });
   }
-  useEffect(() => void load(), []);
+  useEffect(() => {
+    if (isLive) void load();
+  }, [isLive]);
 
   const wanted = text.toLowerCase();
   const shown = events

@@ -6,7 +6,11 @@ export type Connection = "connecting" | "live" | "lost";
 
 const RETRY_MS = 2000;
 
-/** The one stream of what goes on. It resumes by itself; whoever looks sees when it is lost. */
+/**
+ * The one stream of what goes on. It resumes by itself; whoever looks sees when it is lost.
+ *
+ * Browsers give all their tabs six connections to a server, so it is closed while nobody looks.
+ */
 class Stream {
   private view: View = NOTHING;
   private connection: Connection = "connecting";
@@ -15,9 +19,15 @@ class Stream {
   private readonly listeners = new Set<() => void>();
 
   open(): () => void {
+    document.addEventListener("visibilitychange", this.looked);
     this.connect();
     return () => this.close();
   }
+
+  private looked = (): void => {
+    if (document.hidden) this.disconnect();
+    else if (!this.source) this.connect();
+  };
 
   subscribe = (listener: () => void): (() => void) => {
     this.listeners.add(listener);
@@ -30,7 +40,9 @@ class Stream {
 
   private connect(): void {
     clearTimeout(this.retry);
-    const source = new EventSource(`${base}api/v1/live`);
+    if (document.hidden) return;
+    const last = this.view.events.at(-1)?.id;
+    const source = new EventSource(`${base}api/v1/live${last ? `?after=${last}` : ""}`);
     this.source = source;
     source.onmessage = (message) => {
       this.view = add(this.view, JSON.parse(message.data) as Live, Date.now() / 1000);
@@ -47,10 +59,15 @@ class Stream {
     };
   }
 
-  private close(): void {
+  private disconnect(): void {
     clearTimeout(this.retry);
     this.source?.close();
     this.source = undefined;
+  }
+
+  private close(): void {
+    document.removeEventListener("visibilitychange", this.looked);
+    this.disconnect();
     this.view = NOTHING;
     this.connection = "connecting";
   }

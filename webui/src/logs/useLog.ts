@@ -19,6 +19,14 @@ export function pathOf(name: string): string {
   return `api/v1/instances/${encodeURIComponent(name)}/logs`;
 }
 
+async function visible(): Promise<void> {
+  while (document.hidden) {
+    await new Promise((seen) =>
+      document.addEventListener("visibilitychange", seen, { once: true }),
+    );
+  }
+}
+
 /** Follows a log of any size: its end, and what is before piece by piece. */
 export function useLog(name: string, search: string): Log {
   const [lines, setLines] = useState<string[]>([]);
@@ -53,11 +61,11 @@ export function useLog(name: string, search: string): Log {
       setLines(all);
     };
 
-    async function follow(): Promise<void> {
+    async function follow(signal: AbortSignal): Promise<void> {
       const query = new URLSearchParams({ follow: "true", search });
       query.set("lines", at === undefined ? String(FIRST) : "-1");
       if (at !== undefined) query.set("after", String(at));
-      const answer = await open(`${pathOf(name)}?${query}`, { signal: stop.signal });
+      const answer = await open(`${pathOf(name)}?${query}`, { signal });
       const from = Number(answer.headers.get("x-log-start") ?? 0);
       if (at === undefined) setStart(from);
       at = Math.max(at ?? 0, from);
@@ -76,14 +84,21 @@ export function useLog(name: string, search: string): Log {
 
     async function keep(): Promise<void> {
       while (!stop.signal.aborted) {
+        await visible();
+        // whoever looks at another tab leaves the connection to it; offsets let us go on after it
+        const away = new AbortController();
+        const leave = () => away.abort();
+        if (!search) document.addEventListener("visibilitychange", leave, { once: true });
         try {
-          await follow();
+          await follow(AbortSignal.any([stop.signal, away.signal]));
         } catch (error) {
           if (stop.signal.aborted) return;
-          setFault(messageOf(error));
+          if (!away.signal.aborted) setFault(messageOf(error));
+        } finally {
+          document.removeEventListener("visibilitychange", leave);
         }
         if (search) return; // offsets of what a search finds are not known
-        await new Promise((again) => setTimeout(again, RETRY_MS));
+        if (!away.signal.aborted) await new Promise((again) => setTimeout(again, RETRY_MS));
       }
     }
     void keep();
