@@ -43,7 +43,7 @@ bench-scheduling: .venv/plots.stamp
 
 # 200,000 requests, one in twenty of them broken; `make test` sends a tenth of that
 soak: .venv/dev.stamp
-	LLAMACTL_TEST_SCALE=10 $(BIN)/python -m pytest -q tests/soak
+	LLAMACTL_TEST_SCALE=10 $(BIN)/python -m pytest -q --timeout 3600 tests/soak
 
 .venv/bin/python:
 	@echo "creating .venv"

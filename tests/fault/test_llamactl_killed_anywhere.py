@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from support.ledger import entries
 from support.served import Served, is_alive, serve
@@ -123,6 +124,7 @@ def crash(folder: Path, crash_at: int, model: Path) -> int:
     return passed
 
 
+@pytest.mark.timeout(3600)  # some 150 points, where all are asked for
 def test_it_recovers_from_a_crash_at_any_point(
     tmp_path: Path, tiny_model: Path, scale: int
 ) -> None:
