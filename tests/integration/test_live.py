@@ -89,6 +89,18 @@ def test_what_was_missed_is_told_once(server: Served, tmp_path: Path) -> None:
     server.request("DELETE", "/api/v1/instances/missed")
 
 
+def test_nothing_is_missed_where_nothing_had_happened_yet(server: Served, tmp_path: Path) -> None:
+    create_fake(server, tmp_path, "quiet", start=False)
+    with live(server) as seen:
+        last, _ = next(seen)
+    server.request("POST", "/api/v1/instances/quiet/start?wait=true")
+    with live(server, after=last) as seen:
+        _, told = until(seen, "BecameReady")
+
+    assert [row["event"] for m in told for row in m["events"]] == ["StartRequested", "BecameReady"]
+    server.request("DELETE", "/api/v1/instances/quiet")
+
+
 def test_requests_are_counted_while_they_run(server: Served, tmp_path: Path) -> None:
     made = create_fake(server, tmp_path, "counted")
     with live(server) as seen, raw(server) as client:

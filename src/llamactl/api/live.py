@@ -52,8 +52,9 @@ async def live(
 
 async def _messages(request: Request, mine: Services, after: int | None) -> AsyncIterator[str]:
     news: list[InstanceEvent] = []
-    reading = asyncio.create_task(_read(mine, after, news))
     view, version, quiet_s = _View(mine), mine.ring.version, 0.0
+    told = await mine.story.newest() if after is None else after
+    reading = asyncio.create_task(_read(mine, told, news))
     try:
         while not reading.done():
             if version != mine.ring.version:
@@ -61,10 +62,10 @@ async def _messages(request: Request, mine: Services, after: int | None) -> Asyn
                 management(request)
             message, quiet_s = view.news(news), quiet_s + _EVERY_S
             if message is not None:
-                newest = f"id: {news[-1].id}\n" if news else ""
+                told = news[-1].id if news else told
                 news.clear()
                 quiet_s = 0.0
-                yield f"{newest}data: {message.model_dump_json(by_alias=True)}\n\n"
+                yield f"id: {told}\ndata: {message.model_dump_json(by_alias=True)}\n\n"
             elif quiet_s >= _ALIVE_S:
                 quiet_s = 0.0
                 yield ": alive\n\n"
@@ -77,7 +78,7 @@ async def _messages(request: Request, mine: Services, after: int | None) -> Asyn
             await reading
 
 
-async def _read(mine: Services, after: int | None, news: list[InstanceEvent]) -> None:
+async def _read(mine: Services, after: int, news: list[InstanceEvent]) -> None:
     """Ends with the story: when whoever looks on lags behind, or llamactl ends."""
     async for event in mine.story.follow(after):
         news.append(event)

@@ -82,6 +82,10 @@ class Story:
     ) -> Sequence[InstanceEvent]:
         return await self._store.events(instance_id, limit, before)
 
+    async def newest(self) -> int:
+        """The id of the newest row; 0 if there is none."""
+        return await self._store.newest_event()
+
     async def follow(self, after: int | None) -> AsyncIterator[InstanceEvent]:
         """What happens from now on, or all that is kept since the row `after`.
 

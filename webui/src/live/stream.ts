@@ -15,6 +15,7 @@ class Stream {
   private view: View = NOTHING;
   private connection: Connection = "connecting";
   private source: EventSource | undefined;
+  private last = ""; // event's id
   private retry: ReturnType<typeof setTimeout> | undefined;
   private readonly listeners = new Set<() => void>();
 
@@ -41,11 +42,12 @@ class Stream {
   private connect(): void {
     clearTimeout(this.retry);
     if (document.hidden) return;
-    const last = this.view.events.at(-1)?.id;
-    const source = new EventSource(`${base}api/v1/live${last ? `?after=${last}` : ""}`);
+    const query = this.last ? `?after=${this.last}` : "";
+    const source = new EventSource(`${base}api/v1/live${query}`);
     this.source = source;
     source.onmessage = (message) => {
       this.view = add(this.view, JSON.parse(message.data) as Live, Date.now() / 1000);
+      this.last = message.lastEventId;
       this.connection = "live";
       this.tell();
     };
@@ -69,6 +71,7 @@ class Stream {
     document.removeEventListener("visibilitychange", this.looked);
     this.disconnect();
     this.view = NOTHING;
+    this.last = "";
     this.connection = "connecting";
   }
 
