@@ -34,7 +34,7 @@ from llamactl.doors.ollama import INFERENCE, ollama_router
 from llamactl.models import Catalog, Downloads, GgufReader, Hub
 from llamactl.observe import Meters, logger
 from llamactl.policy.access import KeyRing
-from llamactl.policy.tickets import Tickets
+from llamactl.policy.page_tickets import PageTickets
 from llamactl.proxy import Access, EnginePaths, Front, LeaseBook
 from llamactl.runtime import (
     CommandEngineProbe,
@@ -158,7 +158,7 @@ class Application:
         self.keys = Keys(self.ring, SqlKeyStore(self._database), self._registry)
         sessions = SqlSessionStore(self._database)
         self.sessions = Sessions(self.ring, sessions, self.settings.auth.session_hours * 3600)
-        self.tickets = Tickets()
+        self.tickets = PageTickets()
 
     def _front(self) -> Front:
         services = Services(

@@ -13,7 +13,7 @@ from llamactl.api.errors import answers
 from llamactl.api.services import GUARDS, Mine, Services
 from llamactl.control.registry import Member
 from llamactl.core.errors import BodyTooLarge, MalformedBody
-from llamactl.policy.tickets import IDLE_S
+from llamactl.policy.page_tickets import IDLE_S
 from llamactl.wire.instances import InstanceBody
 from llamactl.wire.session import PageBody
 

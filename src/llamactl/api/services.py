@@ -26,8 +26,8 @@ from llamactl.core.routes import ReadyInstance
 from llamactl.models import Catalog, Downloads, Hub
 from llamactl.observe import Meters
 from llamactl.policy.access import KeyRing, identify
+from llamactl.policy.page_tickets import PageTickets
 from llamactl.policy.session import identify_user
-from llamactl.policy.tickets import Tickets
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Services:
     catalog: Catalog
     downloads: Downloads
     sessions: Sessions
-    tickets: Tickets
+    tickets: PageTickets
     previews: Previews
     watch: Watch
     hub: Hub

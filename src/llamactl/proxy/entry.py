@@ -27,8 +27,8 @@ from llamactl.core.errors import (
 )
 from llamactl.core.keys import ANYONE, GUEST, Caller
 from llamactl.policy.access import KeyRing, host_allowed, identify, origin_allowed
+from llamactl.policy.page_tickets import PageTickets
 from llamactl.policy.session import identify_user
-from llamactl.policy.tickets import Tickets
 from llamactl.proxy.doors import (
     ChatDoor,
     ChatModelsDoor,
@@ -65,14 +65,14 @@ class Access:
     """Who may come in, as the settings say."""
 
     keys: KeyRing
-    tickets: Tickets
+    tickets: PageTickets
     hosts: frozenset[str]
     origins: frozenset[str]
     inference_auth: bool
     management_auth: bool
 
     @classmethod
-    def of(cls, settings: Settings, keys: KeyRing, tickets: Tickets) -> Access:
+    def of(cls, settings: Settings, keys: KeyRing, tickets: PageTickets) -> Access:
         server, auth = settings.server, settings.auth
         hosts = frozenset(host.lower() for host in (*server.allowed_hosts, server.host))
         origins = frozenset(server.allowed_origins)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from llamactl.policy.tickets import IDLE_S, LONGEST_S, Tickets
+from llamactl.policy.page_tickets import IDLE_S, LONGEST_S, PageTickets
 
 ONE = ("id", "one")
 
 
 def test_it_leads_to_its_instance_and_a_guess_to_none() -> None:
-    tickets = Tickets()
+    tickets = PageTickets()
     ticket = tickets.issue(*ONE, now=0.0)
 
     assert tickets.use(ticket, 1.0) == ONE
@@ -17,7 +17,7 @@ def test_it_leads_to_its_instance_and_a_guess_to_none() -> None:
 
 
 def test_it_ends_soon_after_its_last_use() -> None:
-    tickets = Tickets()
+    tickets = PageTickets()
     ticket = tickets.issue(*ONE, now=0.0)
 
     assert tickets.use(ticket, IDLE_S - 1) == ONE
@@ -26,7 +26,7 @@ def test_it_ends_soon_after_its_last_use() -> None:
 
 
 def test_no_use_keeps_it_for_ever() -> None:
-    tickets = Tickets()
+    tickets = PageTickets()
     ticket = tickets.issue(*ONE, now=0.0)
     now = 0.0
     while now < LONGEST_S:
@@ -37,7 +37,7 @@ def test_no_use_keeps_it_for_ever() -> None:
 
 
 def test_many_push_out_the_one_that_was_not_used_for_the_longest_time() -> None:
-    tickets = Tickets()
+    tickets = PageTickets()
     first, second = tickets.issue(*ONE, now=0.0), tickets.issue(*ONE, now=1.0)
     tickets.use(first, 2.0)
     for _ in range(255):

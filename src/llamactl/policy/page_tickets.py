@@ -27,14 +27,14 @@ class _Ticket:
         return now >= min(self.used + IDLE_S, self.begun + LONGEST_S)
 
 
-class Tickets:
+class PageTickets:
     """One per application. Times are of any clock that goes evenly, in seconds."""
 
     def __init__(self) -> None:
         self._tickets: dict[bytes, _Ticket] = {}
 
     def __repr__(self) -> str:
-        return f"<Tickets {len(self._tickets)}>"
+        return f"<PageTickets {len(self._tickets)}>"
 
     def issue(self, instance_id: str, name: str, now: float) -> str:
         self._tickets = {k: t for k, t in self._tickets.items() if not t.is_over(now)}
