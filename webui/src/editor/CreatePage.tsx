@@ -1,10 +1,11 @@
 import { Alert, Button, Grid, Group, Stack, Switch, TextInput } from "@mantine/core";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
-import { api, messageOf, said } from "../api/client";
+import { api, said } from "../api/client";
 import { ButtonLink } from "../ui/links";
 import { Page } from "../ui/Page";
 import { tell } from "../ui/tell";
+import { useWork } from "../ui/work";
 import { DefinitionForm } from "./DefinitionForm";
 import { bodyOf, type Definition, EMPTY, modelIn } from "./definition";
 import { Preview } from "./Preview";
@@ -14,16 +15,13 @@ export function CreatePage() {
   const navigate = useNavigate();
   const [name, setName] = useState(model ? nameOf(model) : "");
   const [start, setStart] = useState(true);
-  const [fault, setFault] = useState("");
-  const [busy, setBusy] = useState(false);
+  const { busy, fault, run } = useWork();
   const [definition, setDefinition] = useState<Definition>(
     model ? { ...EMPTY, backend_options: { model } } : EMPTY,
   );
 
-  async function create() {
-    setBusy(true);
-    setFault("");
-    try {
+  const create = () =>
+    run(async () => {
       const fetches = start && (await mustBeFetched(definition));
       await said(
         api.POST("/api/v1/instances/{name}", {
@@ -38,12 +36,7 @@ export function CreatePage() {
       } else {
         await navigate({ to: "/instances/$name", params: { name } });
       }
-    } catch (error) {
-      setFault(messageOf(error));
-    } finally {
-      setBusy(false);
-    }
-  }
+    });
 
   return (
     <Page title="New instance" lead="A model that llamactl runs for you, under a name of yours.">

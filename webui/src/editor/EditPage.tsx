@@ -1,10 +1,11 @@
 import { Alert, Button, Grid, Group, Stack, Text } from "@mantine/core";
 import { useNavigate, useParams } from "@tanstack/react-router";
 import { useRef, useState } from "react";
-import { api, type Instance, messageOf, said } from "../api/client";
+import { api, type Instance, said } from "../api/client";
 import { useRowNamed } from "../live/stream";
 import { ButtonLink } from "../ui/links";
 import { Page } from "../ui/Page";
+import { useWork } from "../ui/work";
 import { DefinitionForm } from "./DefinitionForm";
 import { changes, read } from "./definition";
 import { Preview } from "./Preview";
@@ -41,15 +42,12 @@ function Editor({ instance }: { instance: Instance }) {
   const navigate = useNavigate();
   const [before] = useState(() => read(instance.options));
   const [definition, setDefinition] = useState(before);
-  const [fault, setFault] = useState("");
-  const [busy, setBusy] = useState(false);
+  const { busy, fault, run } = useWork();
   const body = changes(before, definition);
   const changed = Object.keys(body).length > 0;
 
-  async function save() {
-    setBusy(true);
-    setFault("");
-    try {
+  const save = () =>
+    run(async () => {
       await said(
         api.PUT("/api/v1/instances/{name}", {
           params: { path: { name }, query: { wait: false } },
@@ -57,12 +55,7 @@ function Editor({ instance }: { instance: Instance }) {
         }),
       );
       await navigate({ to: "/instances/$name", params: { name } });
-    } catch (error) {
-      setFault(messageOf(error));
-    } finally {
-      setBusy(false);
-    }
-  }
+    });
 
   return (
     <Grid>

@@ -1,6 +1,7 @@
 import { Alert, Button, Group, List, Modal, Stack, Textarea } from "@mantine/core";
 import { useState } from "react";
-import { api, messageOf, type Schemas, said } from "../api/client";
+import { api, type Schemas, said } from "../api/client";
+import { useWork } from "../ui/work";
 import type { Definition } from "./definition";
 import { read } from "./definition";
 
@@ -13,11 +14,10 @@ interface Props {
 export function PasteDialog({ close, take }: Props) {
   const [text, setText] = useState("");
   const [found, setFound] = useState<Schemas["ParsedBody"]>();
-  const [fault, setFault] = useState("");
+  const { fault, run } = useWork();
 
-  async function parse() {
-    setFault("");
-    try {
+  const parse = () =>
+    run(async () => {
       const parsed = await said(
         api.POST("/api/v1/backends/{backend}/parse-command", {
           params: { path: { backend: "llama-cpp" } },
@@ -30,10 +30,7 @@ export function PasteDialog({ close, take }: Props) {
       } else {
         setFound(parsed);
       }
-    } catch (error) {
-      setFault(messageOf(error));
-    }
-  }
+    });
 
   return (
     <Modal opened onClose={close} title="Paste a command line" size="lg" centered>

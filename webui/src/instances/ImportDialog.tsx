@@ -1,7 +1,8 @@
 import { Button, Code, FileInput, Group, List, Modal, Stack, Text } from "@mantine/core";
 import { useState } from "react";
-import { api, messageOf, type Schemas, said } from "../api/client";
+import { api, type Schemas, said } from "../api/client";
 import { tell } from "../ui/tell";
+import { useWork } from "../ui/work";
 
 type Changes = Schemas["ChangesBody"];
 
@@ -9,36 +10,28 @@ type Changes = Schemas["ChangesBody"];
 export default function ImportDialog({ close }: { close: () => void }) {
   const [set, setSet] = useState<Schemas["SetBody"]>();
   const [plan, setPlan] = useState<Changes>();
-  const [fault, setFault] = useState("");
+  const { fault, run } = useWork();
 
-  async function look(file: File | null) {
-    setPlan(undefined);
-    setFault("");
-    if (!file) return;
-    try {
+  const look = (file: File | null) =>
+    run(async () => {
+      setPlan(undefined);
+      if (!file) return;
       const read = JSON.parse(await file.text()) as Schemas["SetBody"];
       setSet(read);
       setPlan(await put(read, true));
-    } catch (error) {
-      setFault(messageOf(error));
-    }
-  }
+    });
 
-  async function apply() {
-    if (!set) return;
-    try {
+  const apply = () =>
+    run(async () => {
+      if (!set) return;
       const done = await put(set, false);
       const failed = Object.entries(done.failed);
       if (failed.length) {
-        setFault(failed.map(([name, why]) => `${name}: ${why}`).join("\n"));
-        return;
+        throw new Error(failed.map(([name, why]) => `${name}: ${why}`).join("\n"));
       }
       tell("The definitions are imported.");
       close();
-    } catch (error) {
-      setFault(messageOf(error));
-    }
-  }
+    });
 
   return (
     <Modal opened onClose={close} title="Import definitions" centered>

@@ -10,8 +10,9 @@ import {
   TextInput,
 } from "@mantine/core";
 import { type FormEvent, useState } from "react";
-import { api, messageOf, type Schemas, said } from "../api/client";
+import { api, type Schemas, said } from "../api/client";
 import { useView } from "../live/stream";
+import { useWork } from "../ui/work";
 
 const DAY_S = 86_400;
 
@@ -27,11 +28,11 @@ export function NewKey({ close, made }: Props) {
   const [instances, setInstances] = useState<string[]>([]);
   const [days, setDays] = useState("0");
   const [priority, setPriority] = useState<number | string>(0);
-  const [fault, setFault] = useState("");
+  const { fault, run } = useWork();
 
-  async function create(event: FormEvent) {
+  function create(event: FormEvent) {
     event.preventDefault();
-    try {
+    void run(async () => {
       const expires = Number(days) ? Math.round(Date.now() / 1000) + Number(days) * DAY_S : null;
       made(
         await said(
@@ -46,9 +47,7 @@ export function NewKey({ close, made }: Props) {
           }),
         ),
       );
-    } catch (error) {
-      setFault(messageOf(error));
-    }
+    });
   }
 
   return (

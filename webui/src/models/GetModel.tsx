@@ -1,7 +1,8 @@
 import { Alert, Anchor, Button, Group, Modal, Stack, Text, TextInput } from "@mantine/core";
 import { useState } from "react";
-import { api, messageOf, type Schemas, said } from "../api/client";
+import { api, type Schemas, said } from "../api/client";
 import { bytes, count } from "../ui/format";
+import { useWork } from "../ui/work";
 
 interface Props {
   close: () => void;
@@ -15,20 +16,8 @@ export function GetModel({ close, choose }: Props) {
   const [found, setFound] = useState<Schemas["FoundBody"][]>();
   const [repo, setRepo] = useState("");
   const [seen, setSeen] = useState<Schemas["RepositoryBody"]>();
-  const [fault, setFault] = useState("");
-  const [busy, setBusy] = useState(false);
+  const { busy, fault, run } = useWork();
 
-  async function run(work: () => Promise<void>) {
-    setBusy(true);
-    setFault("");
-    try {
-      await work();
-    } catch (error) {
-      setFault(messageOf(error));
-    } finally {
-      setBusy(false);
-    }
-  }
   const look = (name: string) =>
     run(async () => {
       setSeen(

@@ -11,31 +11,25 @@ import {
 } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useEffect, useState } from "react";
-import { api, messageOf, said } from "../api/client";
+import { api, said } from "../api/client";
 import icon from "../ui/icon.svg";
+import { useWork } from "../ui/work";
 import { sessionQuery } from "./session";
 
 export function SignIn() {
   const client = useQueryClient();
   const [key, setKey] = useState("");
-  const [fault, setFault] = useState("");
-  const [busy, setBusy] = useState(false);
+  const { busy, fault, run } = useWork();
   useEffect(() => {
     document.title = "Sign in · llamactl";
   }, []);
 
-  async function signIn(event: FormEvent) {
+  function signIn(event: FormEvent) {
     event.preventDefault();
-    setBusy(true);
-    setFault("");
-    try {
+    void run(async () => {
       const session = await said(api.POST("/api/v1/session", { body: { key: key.trim() } }));
       client.setQueryData(sessionQuery.queryKey, session);
-    } catch (error) {
-      setFault(messageOf(error));
-    } finally {
-      setBusy(false);
-    }
+    });
   }
 
   return (
