@@ -11,13 +11,13 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
 from llamactl.api.errors import answers
+from llamactl.api.event_stream import ALIVE, ALIVE_S, event_stream
 from llamactl.api.services import GUARDS, Mine
 from llamactl.core.errors import InvalidRequest
 from llamactl.core.events import InstanceEvent
 from llamactl.wire.events import EventBody
 
 router = APIRouter(prefix="/api/v1", dependencies=GUARDS, tags=["events"])
-_ALIVE_S = 15.0  # between two signs of life on a quiet stream
 
 
 def event_body(event: InstanceEvent) -> EventBody:
@@ -69,9 +69,7 @@ async def follow_events(
     https://html.spec.whatwg.org/multipage/server-sent-events.html
     """
     after = None if last_event_id is None else event_id(last_event_id)
-    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    rows = _lines(mine.story.follow(after))
-    return StreamingResponse(rows, media_type="text/event-stream", headers=headers)
+    return event_stream(_lines(mine.story.follow(after)))
 
 
 def event_id(text: str) -> int:
@@ -85,7 +83,7 @@ async def _lines(events: AsyncIterator[InstanceEvent]) -> AsyncIterator[str]:
     async with aclosing(_with_signs_of_life(events)) as rows:
         async for event in rows:
             if event is None:
-                yield ": alive\n\n"
+                yield ALIVE
             else:
                 yield f"id: {event.id}\ndata: {event_body(event).model_dump_json()}\n\n"
 
@@ -98,7 +96,7 @@ async def _with_signs_of_life(
     try:
         while True:
             coming = coming or asyncio.ensure_future(anext(events, None))
-            done, _ = await asyncio.wait([coming], timeout=_ALIVE_S)
+            done, _ = await asyncio.wait([coming], timeout=ALIVE_S)
             if not done:
                 yield None
                 continue

@@ -9,10 +9,10 @@ from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
-from fastapi.responses import StreamingResponse
 
 from llamactl.api.bodies import instance_body
 from llamactl.api.errors import answers
+from llamactl.api.event_stream import ALIVE, ALIVE_S, EventStream, event_stream
 from llamactl.api.events import event_body, event_id
 from llamactl.api.models import job_body
 from llamactl.api.services import GUARDS, Mine, Services, management
@@ -25,12 +25,7 @@ from llamactl.wire.models import JobBody
 
 router = APIRouter(prefix="/api/v1/live", dependencies=GUARDS, tags=["live"])
 _EVERY_S = 0.25
-_ALIVE_S = 15.0  # between two signs of life on a quiet stream
 _DRIFT_S = 1.5  # by which a time left may differ from what was told, and time itself took
-
-
-class EventStream(StreamingResponse):
-    media_type = "text/event-stream"
 
 
 @router.get("", response_class=EventStream, responses={200: {"model": LiveBody}, **answers()})
@@ -39,15 +34,14 @@ async def live(
     mine: Mine,
     last_event_id: Annotated[str | None, Header(description="tell events after this one")] = None,
     after: Annotated[int | None, Query(ge=0, le=1 << 62, description="the same")] = None,
-) -> StreamingResponse:
+) -> EventStream:
     """Instances, numbers, events and downloads: all there is at first, then what changes.
 
     Ends when the key or session that it was asked with does.
     """
     if last_event_id is not None:  # of a browser that resumes: newer than what it began with
         after = event_id(last_event_id)
-    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return EventStream(_messages(request, mine, after), headers=headers)
+    return event_stream(_messages(request, mine, after))
 
 
 async def _messages(request: Request, mine: Services, after: int | None) -> AsyncIterator[str]:
@@ -66,9 +60,9 @@ async def _messages(request: Request, mine: Services, after: int | None) -> Asyn
                 news.clear()
                 quiet_s = 0.0
                 yield f"id: {told}\ndata: {message.model_dump_json(by_alias=True)}\n\n"
-            elif quiet_s >= _ALIVE_S:
+            elif quiet_s >= ALIVE_S:
                 quiet_s = 0.0
-                yield ": alive\n\n"
+                yield ALIVE
             await asyncio.sleep(_EVERY_S)
     except LlamactlError:  # the key was revoked, or its session ended: the answer has begun
         return

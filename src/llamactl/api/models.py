@@ -14,6 +14,7 @@ from fastapi.responses import StreamingResponse
 
 from llamactl.api.bodies import fit_fields
 from llamactl.api.errors import answers
+from llamactl.api.event_stream import event_stream
 from llamactl.api.services import GUARDS, Mine, Services
 from llamactl.core.downloads import DownloadJob
 from llamactl.core.errors import Conflict, InvalidRequest, LlamactlError, ModelNotFound
@@ -137,9 +138,7 @@ async def look_into_repository(
 async def follow_job(job_id: str, mine: Mine) -> StreamingResponse:
     """Its progress, as server-sent events, to its end."""
     mine.downloads.get(job_id)
-    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    rows = _lines(mine.downloads.follow(job_id))
-    return StreamingResponse(rows, media_type="text/event-stream", headers=headers)
+    return event_stream(_lines(mine.downloads.follow(job_id)))
 
 
 async def _lines(jobs: AsyncIterator[DownloadJob]) -> AsyncIterator[str]:
