@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from support.fake_engine import create_fake
 from support.served import Served, data_folder, serve
-from support.window import Windows, go
+from support.window import Windows, drawn, go
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +180,7 @@ def test_with_the_keyboard_alone(server: Served, windows: Windows, tmp_path: Pat
     menu = page.get_by_role("menu")
     expect(menu).to_be_visible()
     expect(page.locator("[role=menu]:focus-within")).to_be_visible()
+    drawn(page)
     page.keyboard.press("ArrowDown")
     expect(menu.get_by_role("menuitem").first).to_be_focused()
     page.keyboard.press("ArrowUp")  # round to the last

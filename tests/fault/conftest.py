@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.fake_engine import create_fake
-from support.served import Served, serve
+from support.served import Served, data_folder, serve
 
 
 @pytest.fixture
@@ -21,11 +21,10 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("fakes")
-    data = folder / "data"
-    data.mkdir()
-    (data / "llamactl.yaml").write_text(
+    data = data_folder(
+        folder,
         "server: {first_byte_timeout: 2, stream_idle_timeout: 2, body_timeout: 2,"
-        " header_timeout: 2}\n"
+        " header_timeout: 2}\n",
     )
     with serve(data) as running:
         create_fake(running, folder, "fake", restart_delay=0.01, max_restarts=100)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.fake_engine import create_fake, play, post, raw, tell, to_end
-from support.served import Served, serve
+from support.served import Served, data_folder, serve
 
 CHAT = "/v1/chat/completions"
 EDGE = b"--edge\r\nContent-Disposition: form-data; name="
@@ -22,10 +22,9 @@ FORM = "Content-Type: multipart/form-data; boundary=edge"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("hostile")
-    data = folder / "data"
-    data.mkdir()
-    (data / "llamactl.yaml").write_text(
-        "server: {header_timeout: 2, body_timeout: 2}\nauth: {require_inference_auth: false}\n"
+    data = data_folder(
+        folder,
+        "server: {header_timeout: 2, body_timeout: 2}\nauth: {require_inference_auth: false}\n",
     )
     with serve(data) as running:
         create_fake(running, folder, "fake")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from support.served import Served, serve
+from support.served import Served, data_folder, serve
 
 BASE = "/api/v1/instances"
 CHAT = "/v1/completions"
@@ -141,9 +141,7 @@ def test_the_kernels_oom_killer_is_named(server: Served, tmp_path: Path, tiny_mo
 def test_requests_to_a_failed_instance_are_told_at_once_when_to_try_again(
     tmp_path: Path,
 ) -> None:
-    data = tmp_path / "data"
-    data.mkdir()
-    (data / "llamactl.yaml").write_text("instances: {failure_cool_down: 0.2}\n")
+    data = data_folder(tmp_path, "instances: {failure_cool_down: 0.2}\n")
     command = engine(tmp_path, "failing", f"echo x >> {tmp_path}/starts", "exit 3")
     body = {"model": "m", "command_override": command}
     with serve(data) as server:

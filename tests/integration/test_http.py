@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from support.fake_engine import arrived, create_fake, play, post, raw, to_end
-from support.served import Served, serve
+from support.served import Served, data_folder, serve
 
 CHAT = "/v1/chat/completions"
 OURS = (b"x-forwarded-", b"x-request-id", b"authorization", b"host:", b"content-length")
@@ -29,9 +29,7 @@ OURS = (b"x-forwarded-", b"x-request-id", b"authorization", b"host:", b"content-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("fakes")
-    data = folder / "data"
-    data.mkdir()
-    (data / "llamactl.yaml").write_text("server: {max_json_size: 100000, max_header_size: 4096}\n")
+    data = data_folder(folder, "server: {max_json_size: 100000, max_header_size: 4096}\n")
     with serve(data) as running:
         create_fake(running, folder, "fake")
         yield running

@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell, to_end
-from support.served import Served, serve
+from support.served import Served, data_folder, serve
 
 BASE = "/api/v1/instances"
 CHAT = "/v1/chat/completions"
@@ -18,9 +18,7 @@ CHAT = "/v1/chat/completions"
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Served]:
-    data = tmp_path / "data"
-    data.mkdir()
-    (data / "llamactl.yaml").write_text("server: {loading_comments: 0.05}\n")
+    data = data_folder(tmp_path, "server: {loading_comments: 0.05}\n")
     with serve(data) as server:
         create_fake(server, tmp_path, "any", start=False)
         create_fake(server, tmp_path, "slow", start=False, model="slow")

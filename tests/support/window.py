@@ -82,6 +82,14 @@ def look(page: Page, *, away: bool) -> None:
     )
 
 
+def drawn(page: Page) -> None:
+    """Two frames later: a menu takes the focus twice, when it comes and when it has come."""
+    page.evaluate(
+        "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => "
+        "setTimeout(done))))"
+    )
+
+
 def keep(page: Page, name: str) -> None:
     """A screenshot, for whoever wants to look."""
     SCREENSHOTS.mkdir(exist_ok=True)
