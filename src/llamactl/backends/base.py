@@ -53,6 +53,11 @@ class Backend(Protocol):
         ...
 
     @property
+    def synonyms(self) -> Sequence[frozenset[str]]:
+        """Names in a request's body that the engine takes for one parameter."""
+        ...
+
+    @property
     def failure_patterns(self) -> Sequence[FailurePattern]: ...
 
     def canonical(self, options: Mapping[str, OptionValue | None]) -> dict[str, OptionValue | None]:

@@ -95,6 +95,10 @@ class LlamaCpp:
     model_paths = frozenset(
         {"/props", "/slots", *(path for path in _POSTS if not path.startswith("/v1/"))}
     )
+    # the most tokens of an answer: `n_predict` counts on every path, beside the path's own name
+    synonyms = (
+        frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens", "n_predict"}),
+    )
     failure_patterns = PATTERNS
 
     def canonical(self, options: Mapping[str, OptionValue | None]) -> dict[str, OptionValue | None]:

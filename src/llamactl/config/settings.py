@@ -47,6 +47,10 @@ class ServerSettings(_Section):
     max_header_size: int = Field(64 << 10, ge=1024)  # bytes
     max_json_size: int = Field(64 << 20, ge=1024)  # bytes of a request's body
     max_upload_size: int = Field(512 << 20, ge=1024)  # bytes of a multipart or raw-proxy body
+    spool_dir: Path | None = None  # where large bodies wait; else the data directory
+    spool_size: ByteSize = Field(ByteSize(4 << 30), ge=0)  # of all that waits there
+    spool_share: float = Field(0.25, gt=0, le=1)  # of it, for each key
+    spool_free_space: ByteSize = Field(ByteSize(512 << 20), ge=0)  # left alone on its disk
     header_timeout: float = Field(30, gt=0)  # seconds until a request's headers are whole
     body_timeout: float = Field(60, gt=0)  # seconds without a byte of a request's body
     keep_alive_timeout: float = Field(75, gt=0)  # seconds that an idle connection is kept
@@ -226,6 +230,11 @@ class Settings(_Section):
     @property
     def data(self) -> Path:
         return self.data_dir.expanduser().absolute()
+
+    @property
+    def spool(self) -> Path:
+        given = self.server.spool_dir
+        return self.data / given.expanduser() if given else self.data
 
     @property
     def declarations(self) -> Path | None:

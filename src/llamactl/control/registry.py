@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from llamactl.backends import BACKENDS
 from llamactl.core.errors import InstanceNotFound
 from llamactl.core.filters import Filters
 from llamactl.core.instance import Instance, name_key
@@ -38,7 +39,8 @@ class Member:
 
     @property
     def filters(self) -> Filters | None:
-        return filters_of(self.instance.options)
+        options = self.instance.options
+        return filters_of(options, BACKENDS[options.backend_type].synonyms)
 
     @property
     def not_before(self) -> float:

@@ -148,6 +148,11 @@ class QueueFull(CapacityError):
     code = "queue_full"
 
 
+class UploadsFull(CapacityError):
+    code = "uploads_full"
+    retry_after = 30.0
+
+
 class TooManyConnections(CapacityError):
     code = "too_many_connections"
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Filters:
     """Top-level members alone. First some are taken out, then others put in."""
 
     strip: frozenset[str] = frozenset()
     defaults: Mapping[str, str] = field(default_factory=dict)  # JSON, where there is none
     fixed: Mapping[str, str] = field(default_factory=dict)  # JSON, whatever there is
+    # for names above: other names that engines take for the same parameter
+    synonyms: Mapping[str, frozenset[str]] = field(default_factory=dict)

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import IO
 
 from llamactl.core.errors import BodyTooLarge, DiskFull
+from llamactl.policy.filters import Edit, Splicer
+from llamactl.proxy.spool import Spool
 
 IN_MEMORY = 1 << 20  # bytes; a body of no more can be sent again when its engine died
 _PIECE = 1 << 18  # bytes read at once
 
 
 class Body:
-    """First in, first out. The file has no name, so nothing of it outlives us.
+    """First in, first out.
 
     Writes go to the page cache, and are not awaited. `chunks` is the part in memory.
     """
 
-    size = 0  # bytes that came in all
+    size = 0  # bytes that came in all; once it is edited, bytes to send
     intact = True  # all that came is still here
     _file: IO[bytes] | None = None
     _written = _read = 0
+    _splicer: Splicer | None = None
 
-    def __init__(self, folder: Path, most: int) -> None:
-        """`most` bytes may come in all."""
+    def __init__(self, spool: Spool, most: int, owner: str) -> None:
+        """`most` bytes may come in all. `owner`: whose share of the spool they count to."""
         self.chunks: list[bytes] = []
-        self._folder = folder
+        self._spool = spool
         self._most = most
+        self._owner = owner
 
     def __repr__(self) -> str:
         return f"<Body of {self.size} bytes>"
@@ -47,26 +50,38 @@ class Body:
             raise BodyTooLarge(f"the request body is larger than {self._most} bytes")
 
     def keep(self, data: bytes) -> None:
-        """Count it, and keep it until it can be sent. Raises BodyTooLarge or DiskFull."""
+        """Count it, and keep it until it can be sent.
+
+        Raises BodyTooLarge, UploadsFull or DiskFull.
+        """
         self.came(data)
         if self.size <= IN_MEMORY:
             self.chunks.append(data)
             return
+        self._spool.take(self._owner, len(data))
+        self._written += len(data)
         try:
             if self._file is None:
-                self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115
-            self._file.seek(self._written)
+                self._file = self._spool.file()
+            self._file.seek(self._written - len(data))
             if self._file.write(data) != len(data):
                 raise OSError(28, "no space left")  # noqa: TRY301  as a failed write says it
         except OSError as exc:
             raise DiskFull(
-                f"an upload cannot be kept in {self._folder} until its model is known: "
+                "an upload can't be kept on disk until its model is known: "
                 f"{exc.strerror or exc}; free disk space, or send the model before the file"
             ) from exc
-        self._written += len(data)
 
     def take(self) -> bytes:
         """The next piece from disk; b"" when there is no more."""
+        while data := self._next():
+            if self._splicer is not None:
+                data = self._splicer.feed(data)
+            if data:
+                return data
+        return b""
+
+    def _next(self) -> bytes:
         if self._file is None or self._read == self._written:
             return b""
         self._file.seek(self._read)
@@ -74,14 +89,25 @@ class Body:
         self._read += len(data)
         return data
 
-    def whole(self) -> bytes:
-        """All that came."""
-        return b"".join([*self.chunks, *iter(self.take, b"")])
+    def pieces(self) -> Iterator[bytes]:
+        """All that came, from its beginning; `take` begins there anew."""
+        yield from self.chunks
+        yield from iter(self._next, b"")
+        self._read = 0
+
+    def edit(self, changes: Sequence[Edit]) -> None:
+        """Change what will be sent."""
+        self._splicer = Splicer(changes)
+        self.chunks = [self._splicer.feed(chunk) for chunk in self.chunks]
+        self.size += sum(len(change.new) - (change.end - change.start) for change in changes)
 
     def forget(self) -> None:
         """What was kept has been sent, or is not to be."""
         self.chunks.clear()
         self.intact = False
+        if self._written:
+            self._spool.give_back(self._owner, self._written)
+            self._written = self._read = 0
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -20,14 +20,15 @@ from llamactl.core.errors import (
 )
 from llamactl.core.keys import Caller
 from llamactl.core.routes import Route
-from llamactl.policy.body import model_of_json
+from llamactl.policy.body import SMALL, model_of_json
 from llamactl.policy.filters import apply
 from llamactl.proxy.body import Body
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.exchange import Exchange
+from llamactl.proxy.filtering import Filtering
 from llamactl.proxy.heads import RequestHead
 from llamactl.proxy.management import Asgi, ManagementCall
-from llamactl.proxy.model import JsonModel, QueryModel, finder_for, is_form
+from llamactl.proxy.model import JsonModel, QueryModel, check_plain, finder_for, is_form
 from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import Request, json_answer
 from llamactl.proxy.search import Search
@@ -99,13 +100,13 @@ class ModelDoor:
     def open(self, down: Downstream, request: Request) -> None:
         relay = self._house.relay
         _welcome_body(down, request, self._most)
-        if not (request.complete and self._is_json):
+        if not (request.complete and self._is_json and len(request.body) <= SMALL):
             Search(
                 relay, down, request, self._finder(), self.pick, line=self._line, most=self._most
             )
             return
         route, may_start = self.pick(model_of_json(request.body))
-        body = Body(relay.spool, self._most)
+        body = Body(relay.spool, self._most, request.owner(down.peer))
         body.keep(apply(route.filters, request.body) if route.filters else request.body)
         Exchange(relay, down, request, route, body, line=self._line, may_start=may_start).begin()
 
@@ -162,13 +163,33 @@ class InstanceDoor:
         passage = self.passage()
         most = self._house.most_upload
         _welcome_body(down, request, most)
-        body = Body(self._house.relay.spool, most)
+        relay, route = self._house.relay, passage.route
+        body = Body(relay.spool, most, request.owner(down.peer))
         if request.body:
             body.keep(request.body)
-        Exchange(
-            self._house.relay, down, request, passage.route, body,
-            line=self._line, may_start=passage.may_start,
-        ).begin()  # fmt: skip
+
+        def begin() -> None:
+            Exchange(
+                relay, down, request, route, body,
+                line=self._line, may_start=passage.may_start,
+            ).begin()  # fmt: skip
+
+        if route.filters is not None and self._is_filtered(route):
+            Filtering(relay, down, request, body, route.filters, begin).start()
+        else:
+            begin()
+
+    def _is_filtered(self, route: Route) -> bool:
+        """Is it JSON for inference? Engines look at no content type.
+
+        Raises UnsupportedMediaType.
+        """
+        head = self._head
+        inference = (head.method, self.served_path) in self._house.paths.inference[route.backend]
+        if not inference or not head.has_body or is_form(head):
+            return False
+        check_plain(head)
+        return True
 
     def passage(self) -> Passage:
         """Raises InstanceNotFound, Forbidden."""

@@ -22,6 +22,7 @@ from llamactl.proxy.entry import Access, Entry
 from llamactl.proxy.leases import LeaseBook
 from llamactl.proxy.management import Asgi, AsgiApp
 from llamactl.proxy.relay import Relay, Timeouts
+from llamactl.proxy.spool import Spool, SpoolLimits
 from llamactl.proxy.unfinished import BusySlots, Unfinished
 from llamactl.proxy.websocket import WebSockets
 
@@ -55,7 +56,10 @@ class Front:
             ),
             Account(self._meters, asyncio.get_running_loop().time, lines=settings.log.requests),
             Unfinished(leases, busy_slots),
-            settings.data,
+            Spool(
+                settings.spool,
+                SpoolLimits(server.spool_size, server.spool_share, server.spool_free_space),
+            ),
             comment_every=server.loading_comments,
         )
         self._asgi = Asgi(_with_cors(management, settings))

@@ -6,8 +6,8 @@ Some clients give up when not a byte comes for long. A comment is a line that be
 
 from __future__ import annotations
 
-import orjson
-
+from llamactl.core.errors import MalformedBody
+from llamactl.policy.json_scanner import Names, ObjectScanner
 from llamactl.proxy.answer import Answer
 from llamactl.proxy.body import Body
 from llamactl.proxy.heads import AnswerHead
@@ -18,6 +18,7 @@ _STREAMS = (
     "/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses",
     "/chat/completions", "/completions",
 )  # fmt: skip
+_STREAM = Names(["stream"])
 _HEAD = AnswerHead(
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\n\r\n"
 )
@@ -28,11 +29,13 @@ def wants_stream(request: Request, body: Body) -> bool:
     small = request.complete and not body.on_disk and body.size <= _MOST
     if not small or request.head.http_1_0 or request.served_path not in _STREAMS:
         return False
+    scanner = ObjectScanner(_STREAM)
     try:
-        said = orjson.loads(b"".join(body.chunks))
-    except orjson.JSONDecodeError:
+        for chunk in body.chunks:
+            scanner.feed(chunk)
+    except MalformedBody:
         return False
-    return isinstance(said, dict) and said.get("stream") is True
+    return [member.raw for member in scanner.members] == [b"true"]
 
 
 def begun_answer(request: Request, extra: bytes, *, now: float, keep: bool) -> Answer:

@@ -12,7 +12,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
 from llamactl.core.errors import MalformedBody, UnsupportedMediaType
-from llamactl.policy.body import ModelScanner, checked_model, model_of_json
+from llamactl.policy.body import SMALL, ModelScanner, checked_model, model_of_json
 from llamactl.proxy.heads import RequestHead
 
 _LONGEST_MODEL = 4096
@@ -41,8 +41,7 @@ def finder_for(head: RequestHead) -> Callable[[], Finder]:
     """Makes finders for requests with this head. Raises MalformedBody or UnsupportedMediaType."""
     if not head.has_body:
         return partial(QueryModel, head.query)
-    if head.fields.get(b"content-encoding", b"identity") != b"identity":
-        raise UnsupportedMediaType("compressed request bodies can't be routed; send it plain")
+    check_plain(head)
     content_type = head.fields.get(b"content-type", b"")
     if not is_form(head):
         return JsonModel
@@ -52,6 +51,12 @@ def finder_for(head: RequestHead) -> Callable[[], Finder]:
     return partial(MultipartModel, boundary)
 
 
+def check_plain(head: RequestHead) -> None:
+    """Raises UnsupportedMediaType for a compressed body."""
+    if head.fields.get(b"content-encoding", b"identity") != b"identity":
+        raise UnsupportedMediaType("compressed request bodies can't be read here; send it plain")
+
+
 def is_form(head: RequestHead) -> bool:
     return head.fields.get(b"content-type", b"")[:10].lower() == b"multipart/"
 
@@ -59,7 +64,7 @@ def is_form(head: RequestHead) -> bool:
 class JsonModel:
     """The top-level `model` of a JSON object. A small body is parsed whole, a large one scanned."""
 
-    patience = 1 << 20
+    patience = SMALL
     _scanner: ModelScanner | None = None
 
     def feed(self, data: bytes) -> str | None:

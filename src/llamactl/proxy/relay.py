@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from llamactl.core.interfaces import OnDemandStarter
 from llamactl.core.routes import RouteTable
 from llamactl.proxy.account import Account
 from llamactl.proxy.leases import LeaseBook
+from llamactl.proxy.spool import Spool
 from llamactl.proxy.unfinished import Unfinished
 from llamactl.proxy.upstream import Pool
 
@@ -33,7 +33,7 @@ class Relay:
     response_lines: bytes  # added to the head of each answer
     account: Account
     unfinished: Unfinished
-    spool: Path  # a folder for bodies that are too large to wait in memory
+    spool: Spool
     comment_every: float = 0.0  # seconds, to clients that wait for a stream; 0: never
     replaced: bool = False  # another process decides now; our table says nothing of where
     pool: Pool = field(default_factory=Pool)

@@ -45,6 +45,11 @@ class Request:
         """Its id, for the log."""
         return self.id.decode("latin-1")
 
+    def owner(self, peer: tuple[str, int] | None) -> str:
+        """Whose share it counts to: its key's or, where none is asked for, its address's."""
+        key = self.caller.key
+        return key.id if key is not None else peer[0] if peer else ""
+
     @property
     def extra(self) -> Headers:
         """Headers of every answer to it."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from llamactl.core.errors import LlamactlError
 from llamactl.core.routes import Route
-from llamactl.policy.filters import apply
-from llamactl.proxy.body import Body
+from llamactl.proxy.body import IN_MEMORY, Body
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.exchange import Exchange
+from llamactl.proxy.filtering import Filtering
 from llamactl.proxy.model import Finder, JsonModel
 from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import Request, error_answer
@@ -31,8 +32,9 @@ class Search:
         self._finder = finder
         self._pick = pick
         self._line = line
-        self._most = most
-        self._body = Body(relay.spool, most)
+        self._body = Body(relay.spool, most, request.owner(down.peer))
+        # one that fits into memory goes on as a whole: it can be sent again if its engine dies
+        self._whole = isinstance(finder, JsonModel) and 0 < request.length <= IN_MEMORY
         self._looked = False  # in what had come
         self._over = False
         down.handler = self
@@ -69,23 +71,23 @@ class Search:
             pieces = [*pieces, data]
         self._looked = True
         models = [self._finder.feed(piece) for piece in pieces]
-        if models[-1] is not None:
+        if models[-1] is not None and not self._whole:
             self._found(models[-1])
 
     def _found(self, model: str) -> None:
         route, may_start = self._pick(model)
-        if route.filters is not None and isinstance(self._finder, JsonModel):
-            if not self._request.complete:  # it is changed as a whole
-                return
-            body = apply(route.filters, self._body.whole())
-            self._body.forget()
-            self._body = Body(self._relay.spool, self._most)
-            self._body.keep(body)
         self._over = True
-        exchange = Exchange(
-            self._relay, self._down, self._request, route, self._body,
+        make = partial(
+            Exchange, self._relay, self._down, self._request, route, self._body,
             line=self._line, may_start=may_start,
         )  # fmt: skip
+        if route.filters is not None and isinstance(self._finder, JsonModel):
+            Filtering(
+                self._relay, self._down, self._request, self._body, route.filters,
+                lambda: make().begin(),
+            ).start()  # fmt: skip
+            return
+        exchange = make()
         exchange.watcher = self._finder
         exchange.begin()
 

@@ -68,6 +68,7 @@ class DataDir:
         if self._settings.instances.auto_create_dirs:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._settings.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._settings.spool.mkdir(parents=True, exist_ok=True, mode=0o700)
         elif not self.path.is_dir():
             raise FileNotFoundError(2, "it does not exist, and auto_create_dirs is off")
 

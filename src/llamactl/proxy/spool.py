@@ -1,0 +1,79 @@
+"""The folder where request bodies wait that are too large for memory, and who may use how much."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from llamactl.core.errors import DiskFull, UploadsFull
+
+_LOOK_EVERY = 8 << 20  # bytes between two looks at the disk
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolLimits:
+    """In bytes."""
+
+    size: int = 4 << 30  # of all that waits
+    share: float = 0.25  # of `size`, for each caller
+    free: int = 512 << 20  # left on the disk for others
+
+
+class Spool:
+    """Counts what waits, by caller. Its files have no names, so nothing of it outlives us."""
+
+    def __init__(self, folder: Path, limits: SpoolLimits) -> None:
+        self._folder = folder
+        self._limits = limits
+        self._used: Counter[str] = Counter()  # bytes by caller
+        self._total = 0
+        self._unseen = _LOOK_EVERY  # bytes since the last look at the disk
+
+    def __repr__(self) -> str:
+        return f"<Spool {self._folder} {self._total} bytes>"
+
+    def file(self) -> IO[bytes]:
+        """Raises OSError."""
+        return tempfile.TemporaryFile(dir=self._folder, buffering=0)
+
+    def take(self, owner: str, size: int) -> None:
+        """Before so many bytes are written for this caller. Raises UploadsFull or DiskFull."""
+        limits = self._limits
+        if self._total + size > limits.size:
+            raise UploadsFull(
+                f"uploads that wait for their model take {self._total >> 20} MiB already "
+                "(server.spool_size); try again later, or send the model before the file"
+            )
+        if self._used[owner] + size > limits.size * limits.share:
+            raise UploadsFull(
+                f"your uploads that wait for their model take {self._used[owner] >> 20} MiB "
+                "already (server.spool_share); let some end, or send the model before the file"
+            )
+        self._check_disk(size)
+        self._used[owner] += size
+        self._total += size
+
+    def give_back(self, owner: str, size: int) -> None:
+        self._total -= size
+        self._used[owner] -= size
+        if not self._used[owner]:
+            del self._used[owner]
+
+    def _check_disk(self, size: int) -> None:
+        self._unseen += size
+        if self._unseen < _LOOK_EVERY:
+            return
+        try:
+            there = os.statvfs(self._folder)
+        except OSError as exc:
+            raise DiskFull(f"the folder for uploads can't be read: {exc.strerror}") from exc
+        if there.f_bavail * there.f_frsize - size < self._limits.free:
+            raise DiskFull(
+                f"the disk for uploads has less than {self._limits.free >> 20} MiB left "
+                "(server.spool_free_space); free disk space, or send the model before the file"
+            )
+        self._unseen = 0
