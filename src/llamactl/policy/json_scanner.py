@@ -16,7 +16,7 @@ from itertools import accumulate
 
 from llamactl.core.errors import MalformedBody
 
-DEEPEST = 1024  # as orjson's limit
+DEEPEST = 512  # levels; parsers that recurse give up at about a thousand
 _BLOCK = 1 << 15  # bytes looked at in one go, a fraction of a millisecond
 _FIRST_BLOCK = 1 << 10  # each one after it is twice as long, until something is found
 _LONGEST_KEPT = 1 << 16  # bytes of a value that is kept
@@ -114,6 +114,44 @@ def _mark(key: re.Match[bytes]) -> bytes:
     return bytes([_MARK]).ljust(len(key[0]), b"_")
 
 
+class _Strings:
+    """Where strings begin and end, over blocks."""
+
+    open = False  # one goes on in the next block
+    escaped = False  # the next block begins within an escape
+
+    def clean(self, block: bytes) -> bytes:
+        """The block, its length kept, without a quote or backslash that is escaped."""
+        if self.escaped:
+            block = b"_" + block[1:]
+        if b'\\"' in block or block.endswith(b"\\"):
+            # a run of backslashes begins outside an escape: pairs are taken from its left
+            block = block.replace(rb"\\", b"__").replace(rb"\"", b"__")
+        return block
+
+    def ends_open(self, clean: bytes) -> bool:
+        return self.open != bool(clean.count(b'"') & 1)
+
+    def passed(self, clean: bytes) -> None:
+        """The block is looked at, up to its end."""
+        self.open = self.ends_open(clean)
+        self.escaped = self.open and clean.endswith(b"\\")
+
+
+class ValueCounter:
+    """How many values a JSON body has, as it comes: what parsing it costs goes by that."""
+
+    def __init__(self) -> None:
+        self.count = 0  # of commas and opening brackets
+        self._strings = _Strings()
+
+    def feed(self, data: bytes) -> None:
+        clean = self._strings.clean(data)
+        outside = _outside(clean, in_string=self._strings.open)
+        self.count += sum(map(outside.count, (b",", b"{", b"[")))
+        self._strings.passed(clean)
+
+
 class ObjectScanner:
     """Fed with a body piece by piece, it notes the members that bear one of the names."""
 
@@ -129,8 +167,7 @@ class ObjectScanner:
         self._held = b""  # the beginning of what may be a key
         self._before = -1  # offset of the last byte that was no space
         self._depth = 0
-        self._in_string = False
-        self._escaped = False  # the next byte belongs to an escape
+        self._strings = _Strings()
         self._key = self._value = self._value_end = 0
         self._key_before = 0
         self._name = ""
@@ -180,18 +217,18 @@ class ObjectScanner:
 
     def _seek(self, block: bytes) -> int:
         """Up to the next key that bears one of the names, or the end of the object."""
-        clean = self._without_escapes(block)
+        clean = self._strings.clean(block)
         cut = self._cut(block, clean)
         if cut is None:
             return len(block)
         if cut < len(block):
             block, clean = block[:cut], clean[:cut]
-        symbols = _symbols(clean, in_string=self._in_string)
+        symbols = _symbols(clean, in_string=self._strings.open)
         if self._depth > 1 and self._stays_above(symbols, 1):
             return self._pass(clean, symbols)
         marked = self._names.mark(block, clean)
         if marked is not clean:
-            symbols = _symbols(marked, in_string=self._in_string)
+            symbols = _symbols(marked, in_string=self._strings.open)
         index = self._stop(symbols)
         if index is None:
             return self._pass(marked, symbols)
@@ -213,7 +250,7 @@ class ObjectScanner:
         None: the block is a name and spaces, and what follows says whether it is a key.
         """
         size, longest = len(block), self._names.longest
-        if self._ends_in_string(clean):
+        if self._strings.ends_open(clean):
             begin = clean.rfind(b'"')
             may_be_key = begin >= 0 and size - begin <= longest
             return begin if may_be_key and (begin or self._depth == 1) else size
@@ -229,9 +266,6 @@ class ObjectScanner:
         self._begin(block[1 : len(text) - 1], self._offset)
         self._at = _At.COLON
         return None
-
-    def _ends_in_string(self, clean: bytes) -> bool:
-        return self._in_string != bool(clean.count(b'"') & 1)
 
     def _begin(self, spelled: bytes, key: int) -> None:
         self._name, self._key = _unquoted(spelled), key
@@ -268,11 +302,11 @@ class ObjectScanner:
         return spaces or self._scalar(block)
 
     def _string(self, block: bytes) -> int:
-        clean = self._without_escapes(block)
+        clean = self._strings.clean(block)
         end = clean.find(b'"')
         used = len(block) if end < 0 else end + 1
         self._keep(block[:used])
-        self._escaped = end < 0 and clean.endswith(b"\\")
+        self._strings.escaped = end < 0 and clean.endswith(b"\\")
         if end >= 0:
             self._value_ended(used)
         return used
@@ -285,8 +319,8 @@ class ObjectScanner:
         return used or self._separator(block)
 
     def _container(self, block: bytes) -> int:
-        clean = self._without_escapes(block)
-        symbols = _symbols(clean, in_string=self._in_string)
+        clean = self._strings.clean(block)
+        symbols = _symbols(clean, in_string=self._strings.open)
         if self._stays_above(symbols, 1):
             return self._pass(clean, symbols)
         used = self._position(clean, self._depths(symbols).index(1) - 1) + 1
@@ -341,15 +375,6 @@ class ObjectScanner:
         self._block = self._first // 2
         self._depth, self._at = 1, _At.SEPARATOR
 
-    def _without_escapes(self, block: bytes) -> bytes:
-        """The block, its length kept, without a quote or backslash that is escaped."""
-        if self._escaped:
-            block = b"_" + block[1:]
-        if b'\\"' in block or block.endswith(b"\\"):
-            # a run of backslashes begins outside an escape: pairs are taken from its left
-            block = block.replace(rb"\\", b"__").replace(rb"\"", b"__")
-        return block
-
     def _stays_above(self, symbols: bytes, level: int) -> bool:
         """Are more levels open all the time?"""
         closes = symbols.count(b"}") + symbols.count(b"]")
@@ -395,13 +420,12 @@ class ObjectScanner:
         if self._depth + opens > DEEPEST and self._range(symbols)[1] > DEEPEST:
             raise MalformedBody(f"the request body is nested more than {DEEPEST} deep")
         self._depth += opens - closes
-        self._in_string = self._ends_in_string(clean)
-        self._escaped = self._in_string and clean.endswith(b"\\")
+        self._strings.passed(clean)
         return len(clean)
 
     def _position(self, clean: bytes, index: int) -> int:
         """Where in the block the symbol of this index is."""
-        begin, end, in_string = 0, len(clean), self._in_string
+        begin, end, in_string = 0, len(clean), self._strings.open
         while end - begin > 1:
             middle = (begin + end) // 2
             half = clean[begin:middle]
@@ -412,17 +436,20 @@ class ObjectScanner:
                 index -= count
                 in_string ^= bool(half.count(b'"') & 1)
                 begin = middle
-        self._in_string = self._escaped = False
+        self._strings = _Strings()
         return begin
 
 
 def _symbols(clean: bytes, *, in_string: bool) -> bytes:
     """The brackets and marks of a block that are not in strings."""
+    return _outside(clean, in_string=in_string).translate(None, _OTHERS)
+
+
+def _outside(clean: bytes, *, in_string: bool) -> bytes:
+    """What is not in strings."""
     if b'"' in clean:
-        clean = b"".join(clean.split(b'"')[int(in_string) :: 2])
-    elif in_string:
-        return b""
-    return clean.translate(None, _OTHERS)
+        return b"".join(clean.split(b'"')[int(in_string) :: 2])
+    return b"" if in_string else clean
 
 
 def _scalar_end(block: bytes) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from llamactl.observe import logger
 from llamactl.proxy.request import Request
+from llamactl.proxy.turns import Turns
 
 if TYPE_CHECKING:
     from llamactl.proxy.downstream import Downstream
@@ -51,6 +52,7 @@ class Clients:
     open: Callable[[Downstream, Request], None]  # sets the handler, or answers
     upgrade: Callable[[Downstream], WebSocketProtocol]
     limits: Limits
+    turns: Turns
     connections: set[Downstream] = field(default_factory=set)
     closing: bool = False
     give: Callable[[int, bytes], None] | None = None  # to the process that has taken over

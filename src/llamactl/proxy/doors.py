@@ -100,10 +100,12 @@ class ModelDoor:
     def open(self, down: Downstream, request: Request) -> None:
         relay = self._house.relay
         _welcome_body(down, request, self._most)
-        if not (request.complete and self._is_json and len(request.body) <= SMALL):
+        size = len(request.body)
+        small = request.complete and self._is_json and size <= SMALL
+        if not small or not relay.turns.may_parse(size):
             Search(
                 relay, down, request, self._finder(), self.pick, line=self._line, most=self._most
-            )
+            ).start()
             return
         route, may_start = self.pick(model_of_json(request.body))
         body = Body(relay.spool, self._most, request.owner(down.peer))
@@ -268,6 +270,7 @@ class ManagementDoor:
     def open(self, down: Downstream, request: Request) -> None:
         if request.length or request.head.chunked:
             self._check_sender(request.head)
+            request.in_turns = True
         _welcome_body(down, request, self._house.most_upload)
         call = ManagementCall(self._house.asgi, down, request, self._house.relay.account)
         call.begin()

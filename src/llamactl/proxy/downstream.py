@@ -23,6 +23,7 @@ from llamactl.proxy.chunks import ChunkedBody
 from llamactl.proxy.clients import Clients, WebSocketProtocol
 from llamactl.proxy.heads import RequestHead, request_head
 from llamactl.proxy.request import Handler, Request, error_answer
+from llamactl.proxy.turns import SLICE
 
 _MOST_LINES, _LONGEST_LINE = 128, 8000  # of a WebSocket's first request: `websockets` stops there
 _LINGER_S = 2.0  # how long what is still sent after a refusal is read and dropped
@@ -44,7 +45,9 @@ class Downstream(asyncio.Protocol):
         self._waited = 0  # bytes that the client had not taken when it was last overdue
         self._left = 0  # of the present request's body, if it has a length
         self._chunks: ChunkedBody | None = None  # of the present request
-        self._reading = True
+        self._queued = False  # our turn will come
+        self._unread = b""  # of the present request's body, and of what follows: waits its turn
+        self._reading = True  # as far as others have it
         self._ending = False
         self._full = False  # reading pauses because of what was sent ahead
         self._turning = False  # a request that was sent ahead is next
@@ -76,6 +79,13 @@ class Downstream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         request = self.request
+        if self._unread or (request is not None and request.in_turns and not request.complete):
+            self._put_off(data)
+        else:
+            self._received(data)
+
+    def _received(self, data: bytes) -> None:
+        request = self.request
         try:
             if self._websocket is not None:
                 self._websocket.data_received(data)
@@ -102,7 +112,7 @@ class Downstream(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._ending = True
         self._clients.left(self)
-        self._held = b""
+        self._held = self._unread = b""
         if self._websocket is not None:
             self._websocket.connection_lost(exc)
         if self.handler is not None:
@@ -126,6 +136,36 @@ class Downstream(asyncio.Protocol):
             self.go_on()
 
     # What comes.
+
+    def _put_off(self, data: bytes) -> None:
+        """Read it in our turn, and no more from the client until then."""
+        if self._reading and not self._unread:
+            self.transport.pause_reading()
+            self.deadline = float("inf")
+        self._unread += data
+        self._join()
+
+    def _join(self) -> None:
+        if self._reading and not self._queued:
+            self._queued = True
+            self._clients.turns.join(self._read_part)
+
+    def _read_part(self) -> bool:
+        """Our turn: read a part of what waits. True if there is more."""
+        if self._reading and not self._ending and self._unread:
+            request = self.request
+            size = SLICE if request is not None and not request.complete else len(self._unread)
+            part, self._unread = self._unread[:size], self._unread[size:]
+            self._received(part)
+            self._read_on()
+        self._queued = self._reading and not self._ending and bool(self._unread)
+        return self._queued
+
+    def _read_on(self) -> None:
+        """From the client, once nothing waits for its turn."""
+        if self._reading and not self._ending and not self._unread:
+            self.transport.resume_reading()
+            self._await_body()
 
     def _hold(self, data: bytes) -> None:
         """Keep what was sent ahead."""
@@ -157,9 +197,10 @@ class Downstream(asyncio.Protocol):
             self._upgrade(head, data)
             return
         self._held = b""
-        body, complete = data[end:], not head.chunked
+        body, complete, ahead = data[end:], not head.chunked, b""
         if head.chunked:
             self._chunks = ChunkedBody()
+            body, ahead = body[:SLICE], body[SLICE:]
             pieces = self._chunks.feed(body)
             body, complete, self._held = b"".join(pieces), self._chunks.ended, self._chunks.rest
         elif len(body) < length:
@@ -167,7 +208,11 @@ class Downstream(asyncio.Protocol):
         elif len(body) > length:
             body, self._held = body[:length], body[length:]
         self._make_room()
-        self._serve(Request(head, length, body, complete=complete))
+        request = Request(head, length, body, complete=complete)
+        request.in_turns = head.chunked
+        self._serve(request)
+        if ahead and not self._ending:
+            self._put_off(ahead)
 
     def _wait_for_head(self, data: bytes) -> None:
         if _NO_HEAD.match(data) and data:
@@ -205,7 +250,8 @@ class Downstream(asyncio.Protocol):
         self._clients.open(self, request)
 
     def _await_body(self) -> None:
-        if self._reading:
+        request = self.request
+        if self._reading and not self._unread and request is not None and not request.complete:
             self.deadline = self._loop.time() + self._limits.body_timeout
 
     # What handlers use.
@@ -253,14 +299,15 @@ class Downstream(asyncio.Protocol):
     def pause_reading(self) -> None:
         if self._reading and not self._ending:
             self._reading = False
-            self.transport.pause_reading()
+            if not self._unread:
+                self.transport.pause_reading()
 
     def resume_reading(self) -> None:
         if not self._reading and not self._ending:
             self._reading = True
-            self.transport.resume_reading()
-            if self.request is not None and not self.request.complete:
-                self._await_body()
+            if self._unread:
+                self._join()
+            self._read_on()
 
     def expire(self) -> None:
         waits = self.transport.get_write_buffer_size()
@@ -271,6 +318,8 @@ class Downstream(asyncio.Protocol):
             self._expire_websocket(self._websocket)
         elif self._ending or (self.handler is None and not self._held):
             self.transport.abort()
+        elif self._unread and self._reading:
+            self.deadline = float("inf")  # it waits for its turn, not for the client
         elif self.request is not None and not self.request.complete and self._reading:
             self._abandon(RequestTimeout("the rest of the request did not come in time"))
         elif self.handler is not None:
@@ -285,6 +334,7 @@ class Downstream(asyncio.Protocol):
         """
         waits = self.transport.get_write_buffer_size()
         busy = self.handler is not None or self.request is not None or self._websocket is not None
+        busy = busy or bool(self._unread)
         if busy or waits or self._ending or len(self._held) > _MOST_AHEAD:
             return None
         fd = os.dup(self.transport.get_extra_info("socket").fileno())
@@ -335,8 +385,8 @@ class Downstream(asyncio.Protocol):
             self.transport.close()
             return
         self.deadline = self._loop.time() + _LINGER_S
-        if not self._reading:
-            self._reading = True
+        if not self._reading or self._unread:
+            self._reading, self._unread = True, b""
             self.transport.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()

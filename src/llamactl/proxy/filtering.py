@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from llamactl.core.errors import LlamactlError
 from llamactl.core.filters import Filters
-from llamactl.policy.body import SMALL
 from llamactl.policy.filters import edits, scanner_for
+from llamactl.policy.json_scanner import ObjectScanner
 from llamactl.proxy.body import Body
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import Request, error_answer
-
-_SLICE = 1 << 15  # bytes looked at between two looks at everybody else
+from llamactl.proxy.turns import slices
 
 
 class Filtering:
@@ -31,7 +29,7 @@ class Filtering:
         self._body = body
         self._filters = filters
         self._begin = begin
-        self._task: asyncio.Task[None] | None = None
+        self._parts: Iterator[bool] | None = None  # what is left to do
         self._over = False
 
     def __repr__(self) -> str:
@@ -52,24 +50,34 @@ class Filtering:
             self.fail(error)
 
     def body_end(self) -> None:
-        if not self._over and self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._change())
-            self._relay.tasks.add(self._task)
-            self._task.add_done_callback(self._relay.tasks.discard)
-
-    async def _change(self) -> None:
+        if self._over or self._parts is not None:
+            return
         scanner = scanner_for(self._filters)
+        self._parts = self._scan(scanner)
+        if self._relay.turns.may_parse(self._body.size):
+            while self._read_on():
+                pass
+        else:
+            self._relay.turns.join(self._read_on)
+
+    def _read_on(self) -> bool:
+        """Look at the next part of the body; True if there are more."""
+        if self._over:
+            return False
+        assert self._parts is not None
         try:
-            for piece in self._body.pieces():
-                for at in range(0, len(piece), _SLICE):
-                    scanner.feed(piece[at : at + _SLICE])
-                    if self._body.size > SMALL:
-                        await asyncio.sleep(0)
-            scanner.close()
-            self._body.edit(edits(self._filters, scanner))
+            return next(self._parts, False)
         except LlamactlError as error:
             self.fail(error)
-            return
+            return False
+
+    def _scan(self, scanner: ObjectScanner) -> Iterator[bool]:
+        for piece in self._body.pieces():
+            for part in slices(piece):
+                scanner.feed(part)
+                yield True
+        scanner.close()
+        self._body.edit(edits(self._filters, scanner))
         self._over = True
         self._begin()
 
@@ -87,8 +95,6 @@ class Filtering:
     def _end(self) -> None:
         self._over = True
         self._body.forget()
-        if self._task is not None and self._task is not asyncio.current_task():
-            self._task.cancel()
 
     def pause_writing(self) -> None: ...
 

@@ -75,7 +75,7 @@ class Front:
             server.keep_alive_timeout,
             server.max_connections,
         )
-        self._clients = Clients(entry.open, self._asgi.websocket, limits)
+        self._clients = Clients(entry.open, self._asgi.websocket, limits, self.relay.turns)
         self._server: asyncio.Server | None = None
         self.listener: socket.socket | None = None
         self._expiring: asyncio.Task[None] | None = None

@@ -19,6 +19,8 @@ from uvicorn.server import ServerState
 
 from llamactl.core.errors import BodyTooLarge, LlamactlError
 from llamactl.observe import logger
+from llamactl.policy.body import SMALL
+from llamactl.policy.json_scanner import ValueCounter
 from llamactl.proxy.account import Account
 from llamactl.proxy.clients import WebSocketProtocol
 from llamactl.proxy.downstream import Downstream
@@ -31,6 +33,7 @@ AsgiApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 log = logger("proxy")
 _STUCK_S = 600.0  # without a byte taken by the client
 _MOST_BODY = 16 << 20  # bytes
+_MOST_VALUES = 20_000  # in a body that is not small; parsing them takes milliseconds
 
 
 class Asgi:
@@ -80,6 +83,7 @@ class ManagementCall:
         self._request = request
         self._flow = FlowControl(down.transport)
         self._size = 0
+        self._values = ValueCounter()
         self._cycle = RequestResponseCycle(
             scope={
                 "type": "http",
@@ -139,8 +143,12 @@ class ManagementCall:
 
     def body(self, data: bytes) -> None:
         self._size += len(data)
+        self._values.feed(data)
         if self._size > _MOST_BODY:
             self.fail(BodyTooLarge(f"the request body is larger than {_MOST_BODY >> 20} MiB"))
+            return
+        if self._size > SMALL and self._values.count > _MOST_VALUES:
+            self.fail(BodyTooLarge(f"the request body has more than {_MOST_VALUES:,} JSON values"))
             return
         self._cycle.body += data
         if len(self._cycle.body) > HIGH_WATER_LIMIT:

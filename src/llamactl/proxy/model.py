@@ -12,7 +12,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
 from llamactl.core.errors import MalformedBody, UnsupportedMediaType
-from llamactl.policy.body import SMALL, ModelScanner, checked_model, model_of_json
+from llamactl.policy.body import ModelScanner, checked_model, model_of_json
+from llamactl.proxy.body import IN_MEMORY
 from llamactl.proxy.heads import RequestHead
 
 _LONGEST_MODEL = 4096
@@ -62,9 +63,13 @@ def is_form(head: RequestHead) -> bool:
 
 
 class JsonModel:
-    """The top-level `model` of a JSON object. A small body is parsed whole, a large one scanned."""
+    """The top-level `model` of a JSON object. A small body is parsed whole, a large one scanned.
 
-    patience = SMALL
+    One that fits into memory is not looked at before it is whole: so it can be sent again if its
+    engine dies.
+    """
+
+    patience = IN_MEMORY
     _scanner: ModelScanner | None = None
 
     def feed(self, data: bytes) -> str | None:

@@ -11,6 +11,7 @@ from llamactl.core.routes import RouteTable
 from llamactl.proxy.account import Account
 from llamactl.proxy.leases import LeaseBook
 from llamactl.proxy.spool import Spool
+from llamactl.proxy.turns import Turns
 from llamactl.proxy.unfinished import Unfinished
 from llamactl.proxy.upstream import Pool
 
@@ -37,6 +38,7 @@ class Relay:
     comment_every: float = 0.0  # seconds, to clients that wait for a stream; 0: never
     replaced: bool = False  # another process decides now; our table says nothing of where
     pool: Pool = field(default_factory=Pool)
+    turns: Turns = field(default_factory=Turns)
     table: RouteTable = field(default_factory=RouteTable)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     now: Callable[[], float] = field(default_factory=lambda: asyncio.get_running_loop().time)

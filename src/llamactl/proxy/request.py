@@ -18,7 +18,8 @@ class Request:
     """A head, what of the body came with it, and what is known of the request by now."""
 
     __slots__ = (
-        "added", "began", "body", "caller", "comment_every", "complete", "head", "id", "length",
+        "added", "began", "body", "caller", "comment_every", "complete", "head", "id", "in_turns",
+        "length",
         "private", "served_path", "waited",
     )  # fmt: skip
 
@@ -33,6 +34,7 @@ class Request:
         self.began = 0.0  # by the loop's clock
         self.id = b""
         self.added: Headers = []  # to every answer to it
+        self.in_turns = False  # each part of its body waits for its turn
         self.comment_every = 0.0  # seconds between comments to a stream that waits; 0.0: as set
         self.served_path = head.path  # the engine's own, where the door has a prefix
         self.waited = b""  # how many instances came before its own; b"" if it did not wait

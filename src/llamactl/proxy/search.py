@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 
 from llamactl.core.errors import LlamactlError
 from llamactl.core.routes import Route
-from llamactl.proxy.body import IN_MEMORY, Body
+from llamactl.policy.body import SMALL
+from llamactl.proxy.body import Body
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.exchange import Exchange
 from llamactl.proxy.filtering import Filtering
 from llamactl.proxy.model import Finder, JsonModel
 from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import Request, error_answer
+from llamactl.proxy.turns import slices
 
 Pick = Callable[[str], tuple[Route, bool]]
 
@@ -33,18 +36,24 @@ class Search:
         self._pick = pick
         self._line = line
         self._body = Body(relay.spool, most, request.owner(down.peer))
-        # one that fits into memory goes on as a whole: it can be sent again if its engine dies
-        self._whole = isinstance(finder, JsonModel) and 0 < request.length <= IN_MEMORY
+        self._is_json = isinstance(finder, JsonModel)
+        self._unread: deque[bytes] = deque()  # parts that were not looked at
         self._looked = False  # in what had come
+        self._ended = False  # the body is whole
+        self._waits = False  # for our turn
         self._over = False
-        down.handler = self
-        if request.body:
-            self.body(request.body)
-        if request.complete:
-            self.body_end()
 
     def __repr__(self) -> str:
         return f"<Search {self._request} {self._body}>"
+
+    def start(self) -> None:
+        """Take the request on."""
+        self._down.handler = self
+        self._request.in_turns = self._is_json
+        if self._request.body:
+            self.body(self._request.body)
+        if self._request.complete:
+            self.body_end()
 
     def body(self, data: bytes) -> None:
         if self._over:
@@ -57,22 +66,67 @@ class Search:
             self.fail(error)
 
     def body_end(self) -> None:
-        if self._over:
+        if self._over or self._ended:
             return
-        try:
-            self._found(self._finder.end(self._body.chunks))
-        except LlamactlError as error:
-            self.fail(error)
+        self._ended = True
+        if self._is_json and not self._looked and self._body.size > SMALL:
+            self._take_up(self._body.chunks)
+        if self._waits:
+            return
+        if self._looked or not self._is_json or self._relay.turns.may_parse(self._body.size):
+            self._finish()
+        else:
+            self._wait()
 
     def _look(self, data: bytes) -> None:
         """In what has come, for the model."""
         pieces = [data] if self._looked else self._body.chunks
         if self._body.on_disk and not self._looked:
             pieces = [*pieces, data]
+        self._take_up(pieces)
+        if not self._waits and self._read_part() and not self._over:
+            self._wait()
+
+    def _take_up(self, pieces: list[bytes]) -> None:
         self._looked = True
-        models = [self._finder.feed(piece) for piece in pieces]
-        if models[-1] is not None and not self._whole:
-            self._found(models[-1])
+        for piece in pieces:
+            self._unread.extend(slices(piece) if self._is_json else [piece])
+        if self._ended:
+            self._wait()
+
+    def _wait(self) -> None:
+        if not self._waits:
+            self._waits = True
+            self._relay.turns.join(self._read_on)
+
+    def _read_part(self) -> bool:
+        """Look at one part; True if there are more. Raises LlamactlError."""
+        if self._unread:
+            model = self._finder.feed(self._unread.popleft())
+            if model is not None and not self._unread:
+                self._found(model)
+        return bool(self._unread)
+
+    def _read_on(self) -> bool:
+        """In our turn: look at the next part."""
+        if self._over:
+            return False
+        try:
+            if self._read_part():
+                return True
+            self._waits = False
+            if self._ended and not self._over:
+                self._finish()
+        except LlamactlError as error:
+            self.fail(error)
+        return False
+
+    def _finish(self) -> None:
+        """All has come, and was looked at."""
+        try:
+            self._found(self._finder.end(self._body.chunks))
+        except LlamactlError as error:
+            self.fail(error)
 
     def _found(self, model: str) -> None:
         route, may_start = self._pick(model)
@@ -81,7 +135,7 @@ class Search:
             Exchange, self._relay, self._down, self._request, route, self._body,
             line=self._line, may_start=may_start,
         )  # fmt: skip
-        if route.filters is not None and isinstance(self._finder, JsonModel):
+        if route.filters is not None and self._is_json:
             Filtering(
                 self._relay, self._down, self._request, self._body, route.filters,
                 lambda: make().begin(),
@@ -104,6 +158,7 @@ class Search:
 
     def _end(self) -> None:
         self._over = True
+        self._unread.clear()
         self._body.forget()
 
     def pause_writing(self) -> None: ...

@@ -40,7 +40,6 @@ SPOKEN = "0.12.6"  # the version of Ollama whose habits these are; clients ask f
 INFERENCE = frozenset(
     {"/api/chat", "/api/generate", "/api/embed", "/api/embeddings", "/api/show"}
 )  # what needs no key where inference needs none
-_MOST = 64 << 20
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -223,13 +222,8 @@ class _Pulled(_Named):
 
 async def _read(request: Request, kind: type[T]) -> T:
     """Whatever content type it comes with: Ollama's own clients send none."""
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > _MOST:
-            raise InvalidRequest(f"the request body is larger than {_MOST >> 20} MiB")
     try:
-        return kind.model_validate_json(body or b"{}")
+        return kind.model_validate_json(await request.body() or b"{}")
     except ValidationError as exc:
         first = exc.errors()[0]
         where = ".".join(map(str, first["loc"]))
