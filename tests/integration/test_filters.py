@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from support.fake_engine import arrived, create_fake
 from support.served import Served, data_folder, serve
 
@@ -103,6 +105,53 @@ def test_parameters_are_put_in_and_taken_out(tmp_path: Path) -> None:
     assert small == wanted
     assert large == {**wanted, "padding": "x" * (3 << 20)}
     assert own["top_k"] == 1
+
+
+@pytest.mark.parametrize("padding", [0, 200_000, 3 << 20])
+def test_what_is_set_holds_on_every_way_in(tmp_path: Path, padding: int) -> None:
+    """Also where the path names the instance, and whatever content type it comes with."""
+    changes: Any = {"set_params": {"max_tokens": 7}, "strip_params": ["seed"]}
+    body = {"model": "one", "max_tokens": 9, "n_predict": 8, "max_completion_tokens": 6, "seed": 1,
+            "stop": ["x" * padding]}  # fmt: skip
+    with serve(data_folder(tmp_path, "")) as server:
+        create_fake(server, tmp_path, "one", aliases=["uno"], **changes)
+        for path in ("/v1/chat/completions", "/v1/completions", "/v1/new", "/chat/completions",
+                     "/upstream/one/v1/chat/completions", "/llama-cpp/UNO/completion",
+                     f"{BASE}/one/proxy/v1/completions"):  # fmt: skip
+            for kind in ("application/json", "text/plain"):
+                for chunked in (False, True):
+                    sent = json.dumps(body).encode()
+                    content = iter([sent[:20], sent[20:]]) if chunked else sent
+                    with server.client() as client:
+                        answer = client.post(path, content=content, headers={"content-type": kind})
+                    assert answer.status_code == 200, (path, kind, answer.text)
+                    got = json.loads(arrived(answer.json())[1])
+                    assert got == {"model": "one", "stop": body["stop"], "max_tokens": 7}, path
+
+
+def test_a_default_counts_only_where_no_name_of_the_parameter_is_there(tmp_path: Path) -> None:
+    with serve(data_folder(tmp_path, "")) as server:
+        create_fake(server, tmp_path, "one", default_params={"max_tokens": 7})
+        assert json.loads(seen(server, {"model": "one"}))["max_tokens"] == 7
+        for name in ("n_predict", "max_completion_tokens"):
+            assert json.loads(seen(server, {"model": "one", name: 3})) == {"model": "one", name: 3}
+
+
+def test_a_filter_can_not_be_passed_by(tmp_path: Path) -> None:
+    """By an escaped name, a second one, a second model, or compression."""
+    with serve(data_folder(tmp_path, "")) as server:
+        create_fake(server, tmp_path, "one", set_params={"seed": 1}, strip_params=["stop"])
+        for size in (0, 200_000):
+            pad = b'"pad":"' + b"x" * size + b'",'
+            body = b'{"model":"one",%b"\\u0073eed":2,"seed":3,"st\\u006fp":1,"stop":2}' % pad
+            assert json.loads(seen(server, body)) == {"model": "one", "pad": "x" * size, "seed": 1}
+            twice = b'{%b"model":"one","mod\\u0065l":"two"}' % pad
+            for path in ("/v1/completions", "/upstream/one/v1/completions"):
+                with server.client() as client:
+                    said = client.post(path, content=twice)
+                    assert (said.status_code, said.json()["code"]) == (400, "malformed_body")
+                    said = client.post(path, content=body, headers={"content-encoding": "gzip"})
+                    assert said.status_code == 415, said.text
 
 
 def test_without_filters_not_a_byte_is_changed(tmp_path: Path) -> None:

@@ -1,0 +1,63 @@
+"""Large bodies take turns."""
+
+from __future__ import annotations
+
+import asyncio
+
+from llamactl.proxy.turns import Turns
+
+
+def test_each_job_does_one_part_in_each_turn_and_all_take_turns() -> None:
+    done: list[str] = []
+
+    def job(name: str, parts: int) -> bool:
+        done.append(name)
+        left[name] = left.get(name, parts) - 1
+        return left[name] > 0
+
+    left: dict[str, int] = {}
+
+    async def run() -> list[int]:
+        turns = Turns()
+        turns.join(lambda: job("a", 3))
+        turns.join(lambda: job("b", 2))
+        seen = []
+        for _ in range(6):
+            await asyncio.sleep(0)
+            seen.append(len(done))
+        return seen
+
+    assert asyncio.run(run()) == [1, 2, 3, 4, 5, 5]
+    assert "".join(done) == "ababa"
+
+
+def test_a_job_that_fails_costs_the_others_nothing() -> None:
+    done: list[int] = []
+
+    def fail() -> bool:
+        raise ValueError("a fault of the test")
+
+    def work() -> bool:
+        done.append(1)
+        return len(done) < 2
+
+    async def run() -> None:
+        turns = Turns()
+        turns.join(fail)
+        turns.join(work)
+        for _ in range(4):
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert done == [1, 1]
+
+
+def test_what_may_be_parsed_at_once_is_bounded_in_each_turn() -> None:
+    async def run() -> tuple[list[bool], bool]:
+        turns = Turns()
+        now = [turns.may_parse(30_000) for _ in range(3)]
+        assert all(turns.may_parse(100) for _ in range(1000))
+        await asyncio.sleep(0)
+        return now, turns.may_parse(30_000)
+
+    assert asyncio.run(run()) == ([True, True, False], True)
