@@ -5,6 +5,7 @@ python attack.py HOST PORT KEY
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import threading
@@ -66,6 +67,7 @@ def send(host: str, port: int, key: str, request: tuple[str, str, bytes, bool]) 
 
 
 if __name__ == "__main__":
+    os.nice(19)  # it stands for another machine, and must not take the processor from the server
     threads = [
         threading.Thread(target=send, args=(sys.argv[1], int(sys.argv[2]), sys.argv[3], request))
         for request in requests()

@@ -223,7 +223,7 @@ class ObjectScanner:
             return len(block)
         if cut < len(block):
             block, clean = block[:cut], clean[:cut]
-        symbols = _symbols(clean, in_string=self._strings.open)
+        symbols = self._symbols(clean)
         if self._depth > 1 and self._stays_above(symbols, 1):
             return self._pass(clean, symbols)
         marked = self._names.mark(block, clean)
@@ -320,7 +320,7 @@ class ObjectScanner:
 
     def _container(self, block: bytes) -> int:
         clean = self._strings.clean(block)
-        symbols = _symbols(clean, in_string=self._strings.open)
+        symbols = self._symbols(clean)
         if self._stays_above(symbols, 1):
             return self._pass(clean, symbols)
         used = self._position(clean, self._depths(symbols).index(1) - 1) + 1
@@ -375,6 +375,14 @@ class ObjectScanner:
         self._block = self._first // 2
         self._depth, self._at = 1, _At.SEPARATOR
 
+    def _symbols(self, clean: bytes) -> bytes:
+        """Raises MalformedBody for brackets that are nested too deep."""
+        symbols = _symbols(clean, in_string=self._strings.open)
+        opens = symbols.count(b"{") + symbols.count(b"[")
+        if self._depth + opens > DEEPEST and self._range(symbols)[1] > DEEPEST:
+            raise MalformedBody(f"the request body is nested more than {DEEPEST} deep")
+        return symbols
+
     def _stays_above(self, symbols: bytes, level: int) -> bool:
         """Are more levels open all the time?"""
         closes = symbols.count(b"}") + symbols.count(b"]")
@@ -417,8 +425,6 @@ class ObjectScanner:
         """Take in a block that holds nothing to stop at."""
         opens = symbols.count(b"{") + symbols.count(b"[")
         closes = symbols.count(b"}") + symbols.count(b"]")
-        if self._depth + opens > DEEPEST and self._range(symbols)[1] > DEEPEST:
-            raise MalformedBody(f"the request body is nested more than {DEEPEST} deep")
         self._depth += opens - closes
         self._strings.passed(clean)
         return len(clean)

@@ -28,6 +28,8 @@ from llamactl.proxy.turns import SLICE
 _MOST_LINES, _LONGEST_LINE = 128, 8000  # of a WebSocket's first request: `websockets` stops there
 _LINGER_S = 2.0  # how long what is still sent after a refusal is read and dropped
 _MOST_AHEAD = 1 << 16  # bytes that may wait before reading pauses
+_BITE = 1 << 13  # bytes of a body that are read between two looks at the clock
+_TURN_S = 0.0005  # longer than this no turn goes on to another bite
 # found before the head is whole: no method, or the end of a line that is none
 _NO_HEAD = re.compile(rb"[^A-Z]|(?:[^\r\n]*+\r\n)*+[^\r\n]*+(?:\n|\r[^\n])")
 log = logger("proxy")
@@ -152,12 +154,18 @@ class Downstream(asyncio.Protocol):
 
     def _read_part(self) -> bool:
         """Our turn: read a part of what waits. True if there is more."""
-        if self._reading and not self._ending and self._unread:
+        over, left = self._loop.time() + _TURN_S, SLICE
+        while self._reading and not self._ending and self._unread and left > 0:
             request = self.request
-            size = SLICE if request is not None and not request.complete else len(self._unread)
-            part, self._unread = self._unread[:size], self._unread[size:]
+            if request is None or request.complete:
+                part, self._unread = self._unread, b""
+            else:
+                part, self._unread = self._unread[:_BITE], self._unread[_BITE:]
+            left -= len(part)
             self._received(part)
             self._read_on()
+            if self._loop.time() > over:
+                break
         self._queued = self._reading and not self._ending and bool(self._unread)
         return self._queued
 

@@ -49,7 +49,7 @@ class Search:
     def start(self) -> None:
         """Take the request on."""
         self._down.handler = self
-        self._request.in_turns = self._is_json
+        self._request.in_turns = True
         if self._request.body:
             self.body(self._request.body)
         if self._request.complete:
@@ -131,6 +131,8 @@ class Search:
     def _found(self, model: str) -> None:
         route, may_start = self._pick(model)
         self._over = True
+        # what follows in a form is the engine's to read, what follows in JSON is looked at
+        self._request.in_turns = self._is_json or self._request.head.chunked
         make = partial(
             Exchange, self._relay, self._down, self._request, route, self._body,
             line=self._line, may_start=may_start,
