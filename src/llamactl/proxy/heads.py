@@ -39,6 +39,17 @@ _KEPT = 512  # heads of each kind
 _REQUEST_ID = re.compile(rb"[!-~]{1,128}\Z")
 _KEEP_ALIVE = re.compile(rb"timeout=(\d+)")
 _BODILESS = (204, 304)  # RFC 9110, 15.3.5 and 15.4.5
+# who asks, from where, and in which form: two of these could be read in two ways
+_SINGLE = frozenset(
+    {
+        b"host", b"authorization", b"x-api-key", b"origin", b"content-type",
+        b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest",
+        b"sec-websocket-key", b"sec-websocket-version",
+    }
+)  # fmt: skip
+# RFC 3986, 3.2.2 and 3.2.3
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::\d*)?\Z")
+_USER = re.compile(rb"[^/?#]*//[^/?#]*@")
 
 
 class RequestHead:
@@ -63,9 +74,17 @@ class RequestHead:
         self.length = int(fields.pop(b"content-length", 0))
         self.headers = [header for header in parsed.headers if header[0] != b"content-length"]
         self.websocket = parsed.upgrade and fields.get(b"upgrade", b"").lower() == b"websocket"
+        _check_single(parsed.headers)
         raw, _, self.query = parsed.target.partition(b"?")
+        self.hosts = (fields[b"host"],) if b"host" in fields else ()  # every name given to us
         if raw[:1] != b"/" or b"#" in parsed.target:
-            raw, self.query = _of_absolute_form(parsed.target)
+            authority, raw, self.query = _of_absolute_form(parsed.target)
+            if authority:
+                self._replace_host(authority)
+        if not self.hosts and not self.http_1_0:
+            raise InvalidRequest("the request has no Host header; HTTP/1.1 needs one")
+        if not all(map(_HOST.match, self.hosts)):
+            raise InvalidRequest("the Host header is malformed; send a host name or an address")
         self.raw_path = raw
         self.path = unquote(raw.decode("latin-1")) if b"%" in raw else raw.decode("latin-1")
         given = fields.get(b"x-request-id", b"")
@@ -79,6 +98,13 @@ class RequestHead:
     @property
     def has_body(self) -> bool:
         return self.sized or self.chunked
+
+    def _replace_host(self, authority: bytes) -> None:
+        """The target's authority counts, not the Host header: RFC 9112, 3.2.2."""
+        self.hosts = (*self.hosts, authority)
+        self.fields[b"host"] = authority
+        others = [header for header in self.headers if header[0] != b"host"]
+        self.headers = [(b"host", authority), *others]
 
     def _passed(self) -> bytes:
         """The lines that an engine sees, neither the client's key nor its cookies among them."""
@@ -192,14 +218,31 @@ class _Parsed:
         self.status: int = 0 if is_request else parser.get_status_code()
 
 
-def _of_absolute_form(target: bytes) -> tuple[bytes, bytes]:
+def _check_single(headers: Headers) -> None:
+    """Raises InvalidRequest."""
+    seen = set()
+    for name, _ in headers:
+        if name in _SINGLE:
+            if name in seen:
+                raise InvalidRequest(f"more than one {name.decode()} header in one request")
+            seen.add(name)
+
+
+def _of_absolute_form(target: bytes) -> tuple[bytes, bytes, bytes]:
+    """Authority, path and query of a target that is not just a path; b"" for no authority."""
     if target == b"*":
-        return b"*", b""
+        return b"", b"*", b""
     try:
         url = httptools.parse_url(target)
     except httptools.HttpParserInvalidURLError as exc:
         raise InvalidRequest(f"the request target {target[:100]!r} is not a path") from exc
-    return url.path or b"/", url.query or b""
+    if _USER.match(target):
+        raise InvalidRequest("the request target names a user; send the key in a header")
+    if url.schema is not None and url.schema.lower() not in (b"http", b"https"):
+        raise InvalidRequest(f"the request target {target[:100]!r} is not an http address")
+    host = b"[%b]" % url.host if b":" in (url.host or b"") else url.host or b""
+    authority = b"%b:%d" % (host, url.port) if url.port is not None else host
+    return authority, url.path or b"/", url.query or b""
 
 
 def _named(connection: bytes) -> frozenset[bytes]:
