@@ -11,6 +11,7 @@ import pytest
 from llamactl.core.errors import ClientMemoryFull, TooManyConnections
 from llamactl.proxy.clients import Clients, Limits, counted_address
 from llamactl.proxy.downstream import Downstream
+from llamactl.proxy.request import Request
 
 
 class FakeTransport:
@@ -250,3 +251,32 @@ def test_a_websockets_message_that_is_not_whole_is_counted() -> None:
     assert (connection.held, transport.ended) == (1000, False)
     connection.data_received(b"a" * 100)
     assert transport.ended
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"get / HTTP/1.1", b"GET / HTTP/1.1\nHost: a", b"GET / HTTP/1.1\r\nHost: a\rb",
+     b"GET / HTTP/1.1\r\n\nX", b"GET / HTTP/1.1\r\nX: y\n\n", b"\r\n1"],
+)  # fmt: skip
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_what_can_not_become_a_head_is_refused_in_pieces_of_any_size(
+    sent: bytes, size: int
+) -> None:
+    connection, transport = Place(Limits()).connect()
+    for at in range(0, len(sent), size):
+        connection.data_received(sent[at : at + size])
+
+    assert transport.written.startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
+def test_a_head_is_the_same_in_pieces_of_any_size(size: int) -> None:
+    came: list[Request] = []
+    clients = Clients(lambda down, request: came.append(request), Limits())
+    connection = Downstream(clients)
+    connection.connection_made(cast(asyncio.Transport, FakeTransport("192.0.2.1")))
+    sent = b"\r\nPOST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+    for at in range(0, len(sent), size):
+        connection.data_received(sent[at : at + size])
+
+    assert [(request.head.path, connection.held) for request in came] == [("/x", 0)]

@@ -26,8 +26,9 @@ from llamactl.proxy.request import Handler, Request, error_answer
 _MOST_LINES, _LONGEST_LINE = 128, 8000  # of a WebSocket's first request: `websockets` stops there
 _LINGER_S = 2.0  # how long what is still sent after a refusal is read and dropped
 _MOST_AHEAD = 1 << 16  # bytes that may wait before reading pauses
-# found before the head is whole: no method, or the end of a line that is none
-_NO_HEAD = re.compile(rb"[^A-Z]|(?:[^\r\n]*+\r\n)*+[^\r\n]*+(?:\n|\r[^\n])")
+# found before the head is whole
+_NO_METHOD = re.compile(rb"[^A-Z]")
+_NO_LINE = re.compile(rb"(?<!\r)\n|\r[^\n]")
 log = logger("proxy")
 
 
@@ -168,7 +169,8 @@ class Downstream(asyncio.Protocol):
         """The beginning of a request, or of the rest of its head. Raises LlamactlError."""
         if data[:1] in b"\r\n":
             data = data.lstrip(b"\r\n")  # RFC 9112, 2.2
-        end = data.find(b"\r\n\r\n") + 4
+        # what was looked at is not looked at again, however small the pieces are
+        end = data.find(b"\r\n\r\n", max(0, len(self._ahead) - 3)) + 4
         whole = end > 3  # noqa: PLR2004
         limit = self._limits.header_size
         if (end if whole else len(data)) > limit:
@@ -196,7 +198,7 @@ class Downstream(asyncio.Protocol):
         self._serve(Request(head, length, body, complete=complete))
 
     def _wait_for_head(self, data: bytes) -> None:
-        if _NO_HEAD.match(data) and data:
+        if _NO_METHOD.match(data) or _NO_LINE.search(data, max(0, len(self._ahead) - 1)):
             raise InvalidRequest("this is not HTTP as we accept it")
         if data and not self._ahead:
             self.deadline = self._loop.time() + self._limits.header_timeout
