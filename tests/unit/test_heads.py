@@ -5,7 +5,7 @@ from __future__ import annotations
 import httptools
 import pytest
 
-from llamactl.core.errors import InvalidRequest
+from llamactl.core.errors import HeaderTooLarge, InvalidRequest
 from llamactl.proxy.heads import answer_head, request_head
 
 
@@ -81,6 +81,25 @@ def test_http_1_1_needs_a_host(version: str) -> None:
 def test_a_malformed_host_is_refused(host: str) -> None:
     with pytest.raises(InvalidRequest):
         request_head(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode("latin-1"))
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        head(*["a:"] * 1000),
+        head(first=f"GET /{'%20' * 5000} HTTP/1.1"),
+        head(f"Connection: {'a,' * 1000}"),
+    ],
+)
+def test_what_would_cost_more_than_it_says_is_refused(sent: bytes) -> None:
+    with pytest.raises(HeaderTooLarge):
+        request_head(sent)
+
+
+def test_no_host_name_is_longer_than_names_are() -> None:
+    """What was decided for a name is kept."""
+    with pytest.raises(InvalidRequest):
+        request_head(f"GET / HTTP/1.1\r\nHost: {'a' * 400}\r\n\r\n".encode())
 
 
 @pytest.mark.parametrize(

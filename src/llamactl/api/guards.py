@@ -11,7 +11,7 @@ from fastapi.routing import RouteContext, iter_route_contexts
 from llamactl.api.services import management
 from llamactl.core.paths import PathGuard
 
-_KEPT = 1024  # paths
+_KEPT = 256  # paths
 
 
 def guards(api: FastAPI, doors: Iterable[APIRouter]) -> Callable[[str], PathGuard]:

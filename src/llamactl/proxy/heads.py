@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import httptools
 
-from llamactl.core.errors import InvalidRequest
+from llamactl.core.errors import HeaderTooLarge, InvalidRequest
 
 Headers = list[tuple[bytes, bytes]]
 STATUS_LINES = {
@@ -49,6 +49,8 @@ _SINGLE = frozenset(
 )  # fmt: skip
 # RFC 3986, 3.2.2 and 3.2.3
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::\d*)?\Z")
+_MOST_LINES = 256
+_LONGEST_PATH, _LONGEST_HOST, _LONGEST_CONNECTION = 8192, 300, 1024  # bytes
 _USER = re.compile(rb"[^/?#]*//[^/?#]*@")
 
 
@@ -56,7 +58,9 @@ class RequestHead:
     """What the head of a request says. The length of a body is not in it, nor in `headers`."""
 
     def __init__(self, head: bytes) -> None:
-        """`head` ends with an empty line. Raises InvalidRequest."""
+        """`head` ends with an empty line. Raises InvalidRequest or HeaderTooLarge."""
+        if head.count(b"\n") > _MOST_LINES:
+            raise HeaderTooLarge(f"more than {_MOST_LINES} headers")
         try:
             parsed = _Parsed(httptools.HttpRequestParser, head)
         except httptools.HttpParserError as exc:
@@ -81,10 +85,8 @@ class RequestHead:
             authority, raw, self.query = _of_absolute_form(parsed.target)
             if authority:
                 self._replace_host(authority)
-        if not self.hosts and not self.http_1_0:
-            raise InvalidRequest("the request has no Host header; HTTP/1.1 needs one")
-        if not all(map(_HOST.match, self.hosts)):
-            raise InvalidRequest("the Host header is malformed; send a host name or an address")
+        self._check_hosts()
+        _check_lengths(raw, fields.get(b"connection", b""))
         self.raw_path = raw
         self.path = unquote(raw.decode("latin-1")) if b"%" in raw else raw.decode("latin-1")
         given = fields.get(b"x-request-id", b"")
@@ -98,6 +100,12 @@ class RequestHead:
     @property
     def has_body(self) -> bool:
         return self.sized or self.chunked
+
+    def _check_hosts(self) -> None:
+        if not self.hosts and not self.http_1_0:
+            raise InvalidRequest("the request has no Host header; HTTP/1.1 needs one")
+        if not all(len(host) <= _LONGEST_HOST and _HOST.match(host) for host in self.hosts):
+            raise InvalidRequest("the Host header is malformed; send a host name or an address")
 
     def _replace_host(self, authority: bytes) -> None:
         """The target's authority counts, not the Host header: RFC 9112, 3.2.2."""
@@ -154,7 +162,10 @@ class AnswerHead:
 
 
 def request_head(head: bytes) -> tuple[RequestHead, int]:
-    """What a head says, and the length that it gives its body. Raises InvalidRequest."""
+    """What a head says, and the length that it gives its body.
+
+    Raises InvalidRequest or HeaderTooLarge.
+    """
     key, length = _without_length(head)
     said = _request_head(key) if len(head) <= _LONGEST_KEPT else RequestHead(key)
     return said, said.length if length is None else length
@@ -216,6 +227,14 @@ class _Parsed:
         is_request = isinstance(parser, httptools.HttpRequestParser)
         self.method: bytes = parser.get_method() if is_request else b""
         self.status: int = 0 if is_request else parser.get_status_code()
+
+
+def _check_lengths(path: bytes, connection: bytes) -> None:
+    """Of what costs more to read than its length. Raises HeaderTooLarge."""
+    if len(path) > _LONGEST_PATH:
+        raise HeaderTooLarge(f"the path is longer than {_LONGEST_PATH} bytes")
+    if len(connection) > _LONGEST_CONNECTION:
+        raise HeaderTooLarge(f"the Connection header is longer than {_LONGEST_CONNECTION} bytes")
 
 
 def _check_single(headers: Headers) -> None:
