@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llamactl.api import About, Numbers, Services, build_api
+from llamactl.api import About, Numbers, Services, build_api, guards
 from llamactl.backends import BACKENDS
 from llamactl.config import Settings
 from llamactl.control import recovery
@@ -35,7 +35,7 @@ from llamactl.models import Catalog, Downloads, GgufReader, Hub
 from llamactl.observe import Meters, logger
 from llamactl.policy.access import KeyRing
 from llamactl.policy.page_tickets import PageTickets
-from llamactl.proxy import Access, EnginePaths, Front, LeaseBook
+from llamactl.proxy import Access, EnginePaths, Front, LeaseBook, ManagementApi
 from llamactl.runtime import (
     CommandEngineProbe,
     DataDir,
@@ -174,7 +174,7 @@ class Application:
         api = build_api(services, doors)
         return Front(
             self.settings,
-            management=api,
+            management=ManagementApi(api, guards(api, doors)),
             access=Access.of(self.settings, self.ring, self.tickets),
             leases=self.leases,
             starter=self._starter,
@@ -344,4 +344,5 @@ def _engine_paths() -> EnginePaths:
         for name, backend in BACKENDS.items()
     }
     by_model = frozenset[str]().union(*(b.model_paths for b in BACKENDS.values()))
-    return EnginePaths(inference, by_model, INFERENCE)
+    guarded = {name: backend.guarded for name, backend in BACKENDS.items()}
+    return EnginePaths(inference, guarded, by_model, INFERENCE)

@@ -75,11 +75,14 @@ def test_a_connection_whose_request_was_not_sent_whole_is_not_used_again(server:
 
 
 @pytest.mark.parametrize(
-    "request_", [b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET /v1/x HTTP/1.1\r\n\r\n"]
+    "request_",
+    [
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ],
 )
 def test_requests_sent_ahead_without_end_hold_up_nobody(server: Served, request_: bytes) -> None:
     """Their answers are not read: no more of them may be made than the client takes."""
-    request_ = request_.replace(b"Host: a", b"Host: localhost")
     before = server.memory()
     with raw(server) as connection:
         connection.settimeout(0.5)

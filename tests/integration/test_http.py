@@ -314,7 +314,7 @@ def test_a_websocket_is_relayed_both_ways(server: Served, tmp_path: Path) -> Non
             socket.recv()
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 4001
-    with pytest.raises(Exception, match="403"), connect(url):
+    with pytest.raises(Exception, match="401"), connect(url):
         pass
     stopped = server.request("POST", "/api/v1/instances/talk/stop?wait=true").json()
     assert stopped["status"] == "stopped"

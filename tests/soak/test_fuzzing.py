@@ -18,7 +18,9 @@ from hypothesis import HealthCheck, given, settings
 
 from llamactl.core.errors import LlamactlError
 from llamactl.policy.body import ModelScanner, model_of_json
-from llamactl.policy.json_scanner import Names, ObjectScanner, ValueCounter
+from llamactl.policy.json_names import Names
+from llamactl.policy.json_scanner import ObjectScanner
+from llamactl.policy.json_strings import ValueCounter
 from llamactl.proxy.chunks import ChunkedBody
 from llamactl.proxy.heads import request_head
 from support.served import Served, data_folder, serve

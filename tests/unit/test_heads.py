@@ -5,7 +5,7 @@ from __future__ import annotations
 import httptools
 import pytest
 
-from llamactl.core.errors import InvalidRequest
+from llamactl.core.errors import HeaderTooLarge, InvalidRequest
 from llamactl.proxy.heads import answer_head, request_head
 
 
@@ -65,6 +65,72 @@ def test_other_versions_are_refused() -> None:
     with pytest.raises(InvalidRequest):
         request_head(head("Transfer-Encoding: chunked", first="POST / HTTP/1.0"))
     assert not request_head(head("Connection: keep-alive", first="GET / HTTP/1.0"))[0].keep_alive
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_http_1_1_needs_a_host(version: str) -> None:
+    without = f"GET / HTTP/{version}\r\nAccept: a\r\n\r\n".encode()
+    if version == "1.0":
+        assert request_head(without)[0].hosts == ()
+    else:
+        with pytest.raises(InvalidRequest, match="no Host"):
+            request_head(without)
+
+
+@pytest.mark.parametrize("host", ["", "a b", "user@localhost", "localhost/", "a:b", "[::1", "\xe9"])
+def test_a_malformed_host_is_refused(host: str) -> None:
+    with pytest.raises(InvalidRequest):
+        request_head(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode("latin-1"))
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        head(*["a:"] * 1000),
+        head(first=f"GET /{'%20' * 5000} HTTP/1.1"),
+        head(f"Connection: {'a,' * 1000}"),
+    ],
+)
+def test_what_would_cost_more_than_it_says_is_refused(sent: bytes) -> None:
+    with pytest.raises(HeaderTooLarge):
+        request_head(sent)
+
+
+def test_no_host_name_is_longer_than_names_are() -> None:
+    """What was decided for a name is kept."""
+    with pytest.raises(InvalidRequest):
+        request_head(f"GET / HTTP/1.1\r\nHost: {'a' * 400}\r\n\r\n".encode())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Host", "Authorization", "X-Api-Key", "Origin", "Content-Type", "Sec-Fetch-Site",
+     "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-WebSocket-Key", "Sec-WebSocket-Version"],
+)  # fmt: skip
+def test_what_says_who_asks_or_from_where_is_said_once(name: str) -> None:
+    for second in (name, name.upper()):
+        with pytest.raises(InvalidRequest, match="more than one"):
+            request_head(f"GET / HTTP/1.1\r\n{name}: a\r\nX: b\r\n{second}: a\r\n\r\n".encode())
+
+
+def test_the_authority_of_an_absolute_target_counts_not_the_host_header() -> None:
+    said, _ = request_head(head("X: 1", first="GET http://[::1]:80/x?y=z HTTP/1.1"))
+
+    assert (said.raw_path, said.query) == (b"/x", b"y=z")
+    assert [*said.hosts] == [b"a", b"[::1]:80"]
+    assert said.fields[b"host"] == b"[::1]:80"
+    assert [value for name, value in said.headers if name == b"host"] == [b"[::1]:80"]
+    assert b"x-forwarded-host: [::1]:80\r\n" in said.passed
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["http://user@localhost/", "http://user:secret@localhost/", "http://@localhost/",
+     "ftp://localhost/", "file://localhost/etc", "http:///x", "http://a:99999/", "localhost:80"],
+)  # fmt: skip
+def test_an_absolute_target_with_anything_else_is_refused(target: str) -> None:
+    with pytest.raises(InvalidRequest):
+        request_head(head(first=f"GET {target} HTTP/1.1"))
 
 
 def test_what_passes_to_the_engine() -> None:

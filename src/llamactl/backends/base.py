@@ -77,6 +77,11 @@ class Backend(Protocol):
         ...
 
     @property
+    def guarded(self) -> frozenset[str]:
+        """First words of the paths, below `/v1` or not, that need a management key."""
+        ...
+
+    @property
     def model_paths(self) -> frozenset[str]:
         """Paths outside `/v1` that name their instance by `model`, as those within do."""
         ...

@@ -92,6 +92,10 @@ class LlamaCpp:
     # Its numbers are part of our `/metrics`.
     defaults: Mapping[str, OptionValue] = {"threads_http": 64, "metrics": True}
     inference = frozenset({("GET", "/props"), *(("POST", path) for path in _POSTS)})
+    guarded = frozenset(
+        {"api", "cors-proxy", "health", "lora-adapters", "metrics", "models", "props", "slots",
+         "tools"}
+    )  # fmt: skip
     model_paths = frozenset(
         {"/props", "/slots", *(path for path in _POSTS if not path.startswith("/v1/"))}
     )

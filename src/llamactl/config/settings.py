@@ -43,7 +43,9 @@ class ServerSettings(_Section):
     allowed_hosts: Words = ()  # names, beside loopback ones, that may stand in Host
     enable_swagger: bool | None = None  # None: on loopback only
     metrics_open: bool = False  # `/metrics` without a key
-    max_connections: int = Field(4096, ge=1)  # of clients
+    max_connections: int = Field(4096, ge=1)  # of clients; some more are kept for management
+    max_connections_per_address: int = Field(512, ge=1)  # loopback and Unix sockets excepted
+    max_client_memory: int = Field(128 << 20, ge=1 << 20)  # bytes that all of them hold together
     max_header_size: int = Field(64 << 10, ge=1024)  # bytes
     max_json_size: int = Field(64 << 20, ge=1024)  # bytes of a request's body
     max_upload_size: int = Field(512 << 20, ge=1024)  # bytes of a multipart or raw-proxy body

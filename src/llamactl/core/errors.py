@@ -132,6 +132,13 @@ class RequestTimeout(CallerError):
     status = 408
 
 
+class UpgradeRequired(CallerError):
+    """A WebSocket was not asked for as it has to be."""
+
+    code = "upgrade_required"
+    status = 426
+
+
 class UnsupportedMediaType(CallerError):
     code = "unsupported_media_type"
     status = 415
@@ -155,6 +162,10 @@ class UploadsFull(CapacityError):
 
 class TooManyConnections(CapacityError):
     code = "too_many_connections"
+
+
+class ClientMemoryFull(CapacityError):
+    code = "client_memory_full"
 
 
 class QueueWaitOver(CapacityError):
@@ -260,4 +271,6 @@ def error_headers(error: LlamactlError) -> dict[str, str]:
         headers["retry-after"] = str(max(1, round(error.retry_after)))
     if isinstance(error, Unauthenticated):
         headers["www-authenticate"] = "Bearer"
+    if isinstance(error, UpgradeRequired):  # RFC 9110, 7.8 and RFC 6455, 4.4
+        headers |= {"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
     return headers

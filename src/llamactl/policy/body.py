@@ -7,7 +7,8 @@ import re
 import orjson
 
 from llamactl.core.errors import MalformedBody, ModelMissing
-from llamactl.policy.json_scanner import Member, Names, ObjectScanner
+from llamactl.policy.json_names import Names
+from llamactl.policy.json_scanner import Member, ObjectScanner
 
 SMALL = 1 << 16  # bytes; parsed whole, which takes less than a millisecond
 _ROOM = 64  # bytes for each bracket; parsing one with more of them takes several times as long

@@ -12,7 +12,8 @@ from llamactl.core.errors import MalformedBody
 from llamactl.core.filters import Filters
 from llamactl.core.instance import InstanceOptions
 from llamactl.policy.body import MODEL_TWICE, parsed_object
-from llamactl.policy.json_scanner import Member, Names, ObjectScanner
+from llamactl.policy.json_names import Names
+from llamactl.policy.json_scanner import Member, ObjectScanner
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import accumulate
 
 from llamactl.core.errors import MalformedBody
+from llamactl.policy.json_names import MARK, Names
+from llamactl.policy.json_strings import Strings, outside
 
 DEEPEST = 512  # levels; parsers that recurse give up at about a thousand
 _BLOCK = 1 << 15  # bytes looked at in one go, a fraction of a millisecond
@@ -23,14 +24,12 @@ _LONGEST_KEPT = 1 << 16  # bytes of a value that is kept
 _MOST_MEMBERS = 64  # of the names that are looked for; parsers differ on which of two counts
 _SPACE = b" \t\r\n"
 _QUOTE, _COMMA, _CLOSE, _COLON = b'",}:'
-_MARK = 1  # stands for a key in a block that is reduced; no JSON contains this byte
-_SYMBOLS = bytes([_MARK]) + b"{}[]"
+_SYMBOLS = bytes([MARK]) + b"{}[]"
 _ROUND = bytes.maketrans(b"{[}]", b"(())")
 _RUNS = re.compile(rb"(\)*+)(\(*+)")
 _OTHERS = bytes(byte for byte in range(256) if byte not in _SYMBOLS)
 _STEP = [{"{": 1, "[": 1, "}": -1, "]": -1}.get(chr(byte), 0) for byte in range(256)]
 _SCALAR = re.compile(rb"[^,\]}\s\"{\[:]*+")
-_SHORT = {'"': '"', "\\": "\\", "/": "/", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,97 +60,6 @@ class _At(Enum):
     END = auto()
 
 
-class Names:
-    """The members that are looked for. Made once, used for many bodies."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self.all = frozenset(names)
-        spelled = b"|".join(_spelled(name) for name in sorted(self.all))
-        first = b"".join({re.escape(name[:1].encode()) or b'"' for name in self.all}) + rb"\\"
-        self.key = re.compile(rb'"(?=[%b])(%b)"[ \t\r\n]*+:' % (first, spelled))
-        self.name = re.compile(rb'"(?:%b)"' % spelled)
-        # the usual way to write them, found faster than by a pattern
-        self.plain = [
-            _Plain(name) for name in sorted(self.all)
-            if json.dumps(name, ensure_ascii=False) == f'"{name}"'
-        ]  # fmt: skip
-        self.only_plain = len(self.plain) == len(self.all)
-        longest = max((len(name.encode("utf-16-le")) // 2 for name in self.all), default=0)
-        self.longest = 6 * longest + 2  # each UTF-16 unit may be written as \uXXXX
-
-    def mark(self, block: bytes, clean: bytes) -> bytes:
-        """`clean` with each key that bears one of the names replaced by a mark, length kept."""
-        if b'"' not in clean:
-            return clean
-        marked = clean
-        for plain in self.plain:
-            if plain.name in marked:
-                marked = marked.replace(plain.key, plain.mark)
-                if plain.name in marked:  # as a value, or with spaces before its colon
-                    marked = plain.spaced.sub(_mark, marked)
-        if self.only_plain and b"\\u" not in clean:
-            return marked
-        found, at = list[bytes](), 0
-        for match in self.key.finditer(block):
-            start, end = match.span()
-            if marked[start] == _QUOTE:  # neither marked yet, nor an escaped quote
-                found += [marked[at:start], _mark(match)]
-                at = end
-        return b"".join([*found, marked[at:]]) if found else marked
-
-
-class _Plain:
-    """A name that JSON need not escape."""
-
-    def __init__(self, name: str) -> None:
-        self.name = f'"{name}"'.encode()
-        self.key = self.name + b":"
-        self.mark = bytes([_MARK]).ljust(len(self.key), b"_")
-        self.spaced = re.compile(re.escape(self.name) + rb"[ \t\r\n]++:")
-
-
-def _mark(key: re.Match[bytes]) -> bytes:
-    return bytes([_MARK]).ljust(len(key[0]), b"_")
-
-
-class _Strings:
-    """Where strings begin and end, over blocks."""
-
-    open = False  # one goes on in the next block
-    escaped = False  # the next block begins within an escape
-
-    def clean(self, block: bytes) -> bytes:
-        """The block, its length kept, without a quote or backslash that is escaped."""
-        if self.escaped:
-            block = b"_" + block[1:]
-        if b'\\"' in block or block.endswith(b"\\"):
-            # a run of backslashes begins outside an escape: pairs are taken from its left
-            block = block.replace(rb"\\", b"__").replace(rb"\"", b"__")
-        return block
-
-    def ends_open(self, clean: bytes) -> bool:
-        return self.open != bool(clean.count(b'"') & 1)
-
-    def passed(self, clean: bytes) -> None:
-        """The block is looked at, up to its end."""
-        self.open = self.ends_open(clean)
-        self.escaped = self.open and clean.endswith(b"\\")
-
-
-class ValueCounter:
-    """How many values a JSON body has, as it comes: what parsing it costs goes by that."""
-
-    def __init__(self) -> None:
-        self.count = 0  # of commas and opening brackets
-        self._strings = _Strings()
-
-    def feed(self, data: bytes) -> None:
-        clean = self._strings.clean(data)
-        outside = _outside(clean, in_string=self._strings.open)
-        self.count += sum(map(outside.count, (b",", b"{", b"[")))
-        self._strings.passed(clean)
-
-
 class ObjectScanner:
     """Fed with a body piece by piece, it notes the members that bear one of the names."""
 
@@ -167,7 +75,7 @@ class ObjectScanner:
         self._held = b""  # the beginning of what may be a key
         self._before = -1  # offset of the last byte that was no space
         self._depth = 0
-        self._strings = _Strings()
+        self._strings = Strings()
         self._key = self._value = self._value_end = 0
         self._key_before = 0
         self._name = ""
@@ -233,7 +141,7 @@ class ObjectScanner:
         if index is None:
             return self._pass(marked, symbols)
         found = self._position(marked, index)
-        if marked[found] != _MARK:
+        if marked[found] != MARK:
             return self._over(block, found)
         match = self._names.key.match(block, found)
         if match is None:
@@ -390,7 +298,7 @@ class ObjectScanner:
 
     def _range(self, symbols: bytes) -> tuple[int, int]:
         """The least and, but for the innermost few, the most levels that are open at a time."""
-        text = symbols.translate(_ROUND, bytes([_MARK]))
+        text = symbols.translate(_ROUND, bytes([MARK]))
         size = len(text) + 1
         while len(text) < size:  # what closes at once is most of a flat body
             size = len(text) * 9 // 10
@@ -411,13 +319,13 @@ class ObjectScanner:
         """The index of the first mark at the object's own level, or of the object's end."""
         inner = symbols.lstrip(b"\x01") if self._depth > 1 else symbols
         inner = inner.replace(b"{\x01", b"{").replace(b"{}", b"")  # such marks are further in
-        if _MARK not in inner and self._stays_above(inner, 0):
+        if MARK not in inner and self._stays_above(inner, 0):
             return None
         depths = self._depths(symbols)
         end = depths.index(0) - 1 if min(depths) <= 0 else len(symbols)
-        at = symbols.find(_MARK)
+        at = symbols.find(MARK)
         while 0 <= at < end and depths[at] != 1:
-            at = symbols.find(_MARK, at + 1)
+            at = symbols.find(MARK, at + 1)
         end = at if 0 <= at < end else end
         return end if end < len(symbols) else None
 
@@ -442,20 +350,13 @@ class ObjectScanner:
                 index -= count
                 in_string ^= bool(half.count(b'"') & 1)
                 begin = middle
-        self._strings = _Strings()
+        self._strings = Strings()
         return begin
 
 
 def _symbols(clean: bytes, *, in_string: bool) -> bytes:
     """The brackets and marks of a block that are not in strings."""
-    return _outside(clean, in_string=in_string).translate(None, _OTHERS)
-
-
-def _outside(clean: bytes, *, in_string: bool) -> bytes:
-    """What is not in strings."""
-    if b'"' in clean:
-        return b"".join(clean.split(b'"')[int(in_string) :: 2])
-    return b"" if in_string else clean
+    return outside(clean, in_string=in_string).translate(None, _OTHERS)
 
 
 def _scalar_end(block: bytes) -> int:
@@ -466,22 +367,6 @@ def _scalar_end(block: bytes) -> int:
 
 def _unquoted(inner: bytes) -> str:
     return str(json.loads(b'"' + inner + b'"'))
-
-
-def _spelled(name: str) -> bytes:
-    """A pattern for every way in which JSON may write the name."""
-    return b"".join(_character(character) for character in name)
-
-
-def _character(character: str) -> bytes:
-    units = character.encode("utf-16-be")
-    codes = [units[at : at + 2].hex() for at in range(0, len(units), 2)]
-    ways = [b"".join(rb"\\u(?i:%b)" % code.encode() for code in codes)]
-    if character in _SHORT:
-        ways.append(re.escape(f"\\{_SHORT[character]}".encode()))
-    if character >= " " and character not in '"\\':
-        ways.insert(0, re.escape(character.encode()))
-    return b"(?:%b)" % b"|".join(ways)
 
 
 def _unexpected(byte: int) -> MalformedBody:

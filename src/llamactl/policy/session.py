@@ -8,7 +8,6 @@ from must agree, and each port has a cookie of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from llamactl.core.errors import Unauthenticated
@@ -32,13 +31,12 @@ def session_of(method: str, headers: Mapping[bytes, bytes]) -> str:
     """The cookie's value, if our own page sends it; "" if not."""
     if b"cookie" not in headers or not _is_from_our_page(method, headers):
         return ""
-    cookies = SimpleCookie()
-    try:
-        cookies.load(headers[b"cookie"].decode("latin-1"))
-    except CookieError:
-        return ""
-    found = cookies.get(cookie_name(_host(headers)))
-    return "" if found is None else found.value
+    name, value = cookie_name(_host(headers)).encode("latin-1"), b""
+    for pair in headers[b"cookie"].split(b";"):  # ours needs no quotes
+        given, _, found = pair.strip().partition(b"=")
+        if given == name:
+            value = found
+    return value.decode("latin-1")
 
 
 def identify_user(method: str, headers: Mapping[bytes, bytes], ring: KeyRing, now: float) -> Caller:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import IO
+from typing import IO, Protocol
 
 from llamactl.core.errors import BodyTooLarge, DiskFull
 from llamactl.policy.filters import Edit, Splicer
@@ -11,6 +11,16 @@ from llamactl.proxy.spool import Spool
 
 IN_MEMORY = 1 << 20  # bytes; a body of no more can be sent again when its engine died
 _PIECE = 1 << 18  # bytes read at once
+
+
+class Client(Protocol):
+    """Whose memory is counted."""
+
+    def hold(self, size: int) -> None:
+        """Raises ClientMemoryFull."""
+        ...
+
+    def release(self, size: int) -> None: ...
 
 
 class Body:
@@ -22,11 +32,12 @@ class Body:
     size = 0  # bytes that came in all; once it is edited, bytes to send
     intact = True  # all that came is still here
     _file: IO[bytes] | None = None
-    _written = _read = 0
+    _written = _read = _counted = 0
     _splicer: Splicer | None = None
 
-    def __init__(self, spool: Spool, most: int, owner: str) -> None:
+    def __init__(self, spool: Spool, most: int, client: Client, owner: str) -> None:
         """`most` bytes may come in all. `owner`: whose share of the spool they count to."""
+        self._client = client
         self.chunks: list[bytes] = []
         self._spool = spool
         self._most = most
@@ -72,6 +83,13 @@ class Body:
                 f"{exc.strerror or exc}; free disk space, or send the model before the file"
             ) from exc
 
+    def wait(self) -> None:
+        """Count what is in memory: it stays for longer than a moment. Raises ClientMemoryFull."""
+        more = min(self.size, IN_MEMORY) - self._counted
+        if more > 0:
+            self._counted += more
+            self._client.hold(more)
+
     def take(self) -> bytes:
         """The next piece from disk; b"" when there is no more."""
         while data := self._next():
@@ -105,6 +123,9 @@ class Body:
         """What was kept has been sent, or is not to be."""
         self.chunks.clear()
         self.intact = False
+        if self._counted:
+            self._client.release(self._counted)
+            self._counted = 0
         if self._written:
             self._spool.give_back(self._owner, self._written)
             self._written = self._read = 0

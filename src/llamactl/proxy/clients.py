@@ -1,13 +1,21 @@
-"""All connections of clients: what they share, their limits, how they end."""
+"""All connections of clients: what they share, their limits, how they end.
+
+Who a connection is for is known only after a head. Until one shows a valid key, or needs none, its
+sender is a stranger, and gives way to others: the oldest first.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from llamactl.core.errors import TooManyConnections
 from llamactl.observe import logger
+from llamactl.proxy.client_memory import ClientMemory
 from llamactl.proxy.request import Request
 from llamactl.proxy.turns import Turns
 
@@ -15,6 +23,9 @@ if TYPE_CHECKING:
     from llamactl.proxy.downstream import Downstream
 
 
+_RESERVE = 32  # connections for management and health beyond the limit
+_MOST_REFUSED = 64  # connections that are told why they are refused, at a time
+_IPV6_NETWORK = 64  # bits: what one customer of a provider has
 log = logger("proxy")
 
 
@@ -22,6 +33,12 @@ class WebSocketProtocol(Protocol):
     """What of uvicorn's protocol a connection calls once it has become a WebSocket."""
 
     handshake_initiated: bool
+    frames: list[bytes]  # of a message that is not whole
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of a frame that is not whole."""
+        ...
 
     def connection_made(self, transport: asyncio.Transport) -> None: ...
 
@@ -43,6 +60,8 @@ class Limits:
     body_timeout: float = 60.0  # without a byte of it
     keep_alive: float = 75.0
     connections: int = 4096
+    connections_per_address: int = 512
+    memory: int = 128 << 20  # that all connections hold together
 
 
 @dataclass(slots=True)
@@ -50,18 +69,89 @@ class Clients:
     """All connections of clients, and what they share."""
 
     open: Callable[[Downstream, Request], None]  # sets the handler, or answers
-    upgrade: Callable[[Downstream], WebSocketProtocol]
     limits: Limits
     turns: Turns
-    connections: set[Downstream] = field(default_factory=set)
+    connections: dict[Downstream, None] = field(default_factory=dict)
     closing: bool = False
     give: Callable[[int, bytes], None] | None = None  # to the process that has taken over
+    memory: ClientMemory = field(init=False)
+    _strangers: dict[Downstream, None] = field(default_factory=dict)  # the oldest first
+    _refused: dict[Downstream, None] = field(default_factory=dict)  # and still being told so
+    _of_address: Counter[str] = field(default_factory=Counter)
+    _ended: int = 0  # strangers who gave way, since that was last logged
     _gone: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.memory = ClientMemory(self.limits.memory, self._strangers)
+
+    def admit(self, connection: Downstream) -> bool:
+        """Take in a new connection, if need be in the place of the oldest stranger.
+
+        Where all others are known, it gets a place of the reserve. Raises TooManyConnections;
+        False: not even that can be told.
+        """
+        try:
+            self._check_address(connection.address)
+            self._find_place(connection)
+        except TooManyConnections:
+            if len(self._refused) >= _MOST_REFUSED:
+                return False
+            self._refused[connection] = None
+            raise
+        self.connections[connection] = self._strangers[connection] = None
+        if connection.address:
+            self._of_address[connection.address] += 1
+        return True
+
+    def _check_address(self, address: str) -> None:
+        if address and self._of_address[address] >= self.limits.connections_per_address:
+            raise TooManyConnections(
+                f"{self._of_address[address]} connections from this address are open already; "
+                "close some, or raise server.max_connections_per_address"
+            )
+
+    def _find_place(self, connection: Downstream) -> None:
+        count, limit = len(self.connections), self.limits.connections
+        if count < limit:
+            return
+        oldest = next(iter(self._strangers), None)
+        if oldest is not None and (not oldest.reserved or count >= limit + _RESERVE):
+            connection.reserved = oldest.reserved
+            oldest.give_way()
+        elif count >= limit + _RESERVE:
+            raise self._too_many()
+        else:
+            connection.reserved = True
+
+    def _too_many(self) -> TooManyConnections:
+        return TooManyConnections(
+            f"{len(self.connections)} connections are open already; retry later, or raise "
+            "server.max_connections"
+        )
+
+    def meet(self, connection: Downstream, *, known: bool, reserve: bool = False) -> None:
+        """A request says who sends it; only called where that changes.
+
+        `reserve`: the reserve is for it. Raises TooManyConnections where it is not.
+        """
+        if connection.reserved:
+            connection.reserved = len(self.connections) > self.limits.connections
+            if connection.reserved and not reserve:
+                raise self._too_many()
+        # in the reserve each request is looked at
+        connection.known = None if connection.reserved else known
+        if known:
+            self._strangers.pop(connection, None)
+        elif connection in self.connections:
+            self._strangers.setdefault(connection)
 
     def expire(self) -> None:
         """End what is overdue. Called each second, so that no request needs a timer."""
+        if self._ended:
+            log.warning("strangers_gave_way", connections=self._ended, open=len(self.connections))
+            self._ended = 0
         now = asyncio.get_running_loop().time()
-        for connection in [c for c in self.connections if c.deadline < now]:
+        for connection in [c for c in (*self.connections, *self._refused) if c.deadline < now]:
             try:
                 connection.expire()
             except Exception as exc:  # the others' time must go on
@@ -85,12 +175,37 @@ class Clients:
         for connection in list(self.connections):
             self.offer(connection)
 
-    def left(self, connection: Downstream) -> None:
-        self.connections.discard(connection)
+    def left(self, connection: Downstream, *, gave_way: bool = False) -> None:
+        """Its place and its memory are free, if they were not already."""
+        self._ended += gave_way
+        self._refused.pop(connection, None)
+        self._strangers.pop(connection, None)
+        self.memory.release(connection, connection.held)
+        if connection in self.connections:
+            del self.connections[connection]
+            self._forget_address(connection.address)
         if (self.closing or self.give is not None) and not self.connections:
             self._gone.set()
+
+    def _forget_address(self, address: str) -> None:
+        if address:
+            self._of_address[address] -= 1
+            if not self._of_address[address]:
+                del self._of_address[address]
 
     async def all_gone(self) -> None:
         """After `close`: return when the last connection has ended."""
         if self.connections:
             await self._gone.wait()
+
+
+def counted_address(host: str) -> str:
+    """By which a client's connections are counted; "" for this machine's own, which are not."""
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address
+    address = ipaddress.ip_address(host.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is None:
+            network = ipaddress.ip_network((address, _IPV6_NETWORK), strict=False)
+            return "" if address.is_loopback else str(network)
+        address = address.ipv4_mapped
+    return "" if address.is_loopback else str(address)

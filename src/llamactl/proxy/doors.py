@@ -6,9 +6,10 @@ management API.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NoReturn, Protocol
 from urllib.parse import unquote_to_bytes
 
 from llamactl.core.errors import (
@@ -17,8 +18,10 @@ from llamactl.core.errors import (
     InstanceNotFound,
     MethodNotAllowed,
     ModelNotFound,
+    NotFound,
 )
 from llamactl.core.keys import Caller
+from llamactl.core.paths import PathGuard
 from llamactl.core.routes import Route
 from llamactl.policy.body import SMALL, model_of_json
 from llamactl.policy.filters import apply
@@ -41,6 +44,7 @@ class EnginePaths:
     """What the backends' APIs offer, as data."""
 
     inference: Mapping[str, frozenset[tuple[bytes, str]]]  # by backend: method and path
+    guarded: Mapping[str, frozenset[str]]  # first words of paths that need a management key
     by_model: frozenset[str]  # routed by `model` though not below /v1
     doors: frozenset[str] = frozenset()  # inference by other programs' APIs
 
@@ -52,6 +56,7 @@ class House:
     relay: Relay
     asgi: Asgi
     paths: EnginePaths
+    guard_of: Callable[[str], PathGuard]  # of the management API
     most_json: int  # bytes of a body
     most_upload: int
 
@@ -64,8 +69,16 @@ class House:
             raise Forbidden(f"this key may not use {route.name}")
         inference = (head.method, path) in self.paths.inference[route.backend]
         if not inference and not caller.management:
-            raise Forbidden(f"{head.method.decode('latin-1')} {path} needs a management key")
+            self._refuse_inference_key(head.method.decode("latin-1"), route.backend, path)
         return inference or head.path.startswith("/v1/")
+
+    def _refuse_inference_key(self, method: str, backend: str, path: str) -> NoReturn:
+        resource = posixpath.normpath(path).removeprefix("/v1").lstrip("/").partition("/")[0]
+        if resource in self.paths.guarded[backend]:
+            raise Forbidden(f"{method} {path} needs a management key")
+        if any(known == path for _, known in self.paths.inference[backend]):
+            raise MethodNotAllowed(f"{path} does not answer {method}")
+        raise NotFound(f"there is nothing at {path[:200]!r}")
 
 
 class Door(Protocol):
@@ -108,7 +121,7 @@ class ModelDoor:
             ).start()
             return
         route, may_start = self.pick(model_of_json(request.body))
-        body = Body(relay.spool, self._most, request.owner(down.peer))
+        body = Body(relay.spool, self._most, down, request.owner(down.peer))
         body.keep(apply(route.filters, request.body) if route.filters else request.body)
         Exchange(relay, down, request, route, body, line=self._line, may_start=may_start).begin()
 
@@ -166,7 +179,7 @@ class InstanceDoor:
         most = self._house.most_upload
         _welcome_body(down, request, most)
         relay, route = self._house.relay, passage.route
-        body = Body(relay.spool, most, request.owner(down.peer))
+        body = Body(relay.spool, most, down, request.owner(down.peer))
         if request.body:
             body.keep(request.body)
 
@@ -260,20 +273,18 @@ class ChatModelsDoor:
 
 
 class ManagementDoor:
-    """Everything else. The management API looks at keys itself, but who sends a body is asked
-    for one before it is read."""
+    """Everything else: the management API, the page, other programs' APIs."""
 
-    def __init__(self, house: House, check_sender: Callable[[RequestHead], None]) -> None:
+    def __init__(self, house: House, most: int) -> None:
+        """`most`: bytes of a body."""
         self._house = house
-        self._check_sender = check_sender
+        self._most = most
 
     def open(self, down: Downstream, request: Request) -> None:
-        if request.length or request.head.chunked:
-            self._check_sender(request.head)
-            request.in_turns = True
-        _welcome_body(down, request, self._house.most_upload)
-        call = ManagementCall(self._house.asgi, down, request, self._house.relay.account)
-        call.begin()
+        request.in_turns = True
+        _welcome_body(down, request, self._most)
+        house = self._house
+        ManagementCall(house.asgi, down, request, house.relay.account, self._most).begin()
 
 
 def _request_line(head: RequestHead, path: bytes) -> bytes:

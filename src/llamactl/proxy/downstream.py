@@ -16,22 +16,21 @@ from llamactl.core.errors import (
     InvalidRequest,
     LlamactlError,
     RequestTimeout,
-    TooManyConnections,
 )
 from llamactl.observe import logger
 from llamactl.proxy.chunks import ChunkedBody
-from llamactl.proxy.clients import Clients, WebSocketProtocol
+from llamactl.proxy.clients import Clients, WebSocketProtocol, counted_address
 from llamactl.proxy.heads import RequestHead, request_head
 from llamactl.proxy.request import Handler, Request, error_answer
 from llamactl.proxy.turns import SLICE
+from llamactl.proxy.unread import Unread
 
 _MOST_LINES, _LONGEST_LINE = 128, 8000  # of a WebSocket's first request: `websockets` stops there
 _LINGER_S = 2.0  # how long what is still sent after a refusal is read and dropped
 _MOST_AHEAD = 1 << 16  # bytes that may wait before reading pauses
-_BITE = 1 << 13  # bytes of a body that are read between two looks at the clock
-_TURN_S = 0.0005  # longer than this no turn goes on to another bite
-# found before the head is whole: no method, or the end of a line that is none
-_NO_HEAD = re.compile(rb"[^A-Z]|(?:[^\r\n]*+\r\n)*+[^\r\n]*+(?:\n|\r[^\n])")
+# found before the head is whole
+_NO_METHOD = re.compile(rb"[^A-Z]")
+_NO_LINE = re.compile(rb"(?<!\r)\n|\r[^\n]")
 log = logger("proxy")
 
 
@@ -43,21 +42,26 @@ class Downstream(asyncio.Protocol):
         self._clients = clients
         self._limits = clients.limits
         self._loop = asyncio.get_running_loop()
-        self._held = held  # a head that is not whole, or requests sent ahead
+        self._ahead = held  # a head that is not whole, or requests sent ahead
+        self._unsent = 0  # bytes that waited for the client when it last paused us
         self._waited = 0  # bytes that the client had not taken when it was last overdue
         self._left = 0  # of the present request's body, if it has a length
         self._chunks: ChunkedBody | None = None  # of the present request
-        self._queued = False  # our turn will come
-        self._unread = b""  # of the present request's body, and of what follows: waits its turn
+        self._unread = Unread(self, clients.turns)
         self._reading = True  # as far as others have it
         self._ending = False
         self._full = False  # reading pauses because of what was sent ahead
         self._turning = False  # a request that was sent ahead is next
         self._websocket: WebSocketProtocol | None = None  # has taken over
+        self._message = 0  # bytes of a WebSocket's message that is not whole
         self.request: Request | None = None
         self.handler: Handler | None = None
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # until connected
         self.peer: tuple[str, int] | None = None
+        self.address = ""  # by which its client's connections are counted
+        self.known: bool | None = None  # the last request's sender; None: each one is looked at
+        self.reserved = False  # it came over the limit
+        self.held = 0  # bytes, of `Clients.memory`
         self.forwarded = b""  # headers for the engine that say who asked
         self.writable = True
         self.deadline = 0.0
@@ -72,12 +76,17 @@ class Downstream(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.peer = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
         host = self.peer[0].encode() if self.peer else b"unknown"
+        self.address = counted_address(self.peer[0]) if self.peer else ""
         self.forwarded = b"x-forwarded-for: %b\r\nx-forwarded-proto: http\r\n" % host
         self.deadline = self._loop.time() + self._limits.header_timeout
-        connections = self._clients.connections
-        connections.add(self)
-        if len(connections) > self._limits.connections:
-            self._fail(TooManyConnections(f"{len(connections) - 1} connections are open already"))
+        try:
+            if not self._clients.admit(self):
+                self._ending = True
+                self.transport.abort()
+            elif self._ahead:
+                self._clients.memory.hold(self, len(self._ahead))
+        except LlamactlError as error:
+            self._fail(error)
 
     def data_received(self, data: bytes) -> None:
         request = self.request
@@ -90,16 +99,16 @@ class Downstream(asyncio.Protocol):
         request = self.request
         try:
             if self._websocket is not None:
-                self._websocket.data_received(data)
+                self._hear_websocket(self._websocket, data)
             elif request is None:
                 if self._ending:
                     return
                 if self._turning or not self.writable:
-                    self._hold(data)
+                    self._wait_ahead(data)
                 else:
-                    self._begin(self._held + data if self._held else data)
+                    self._begin(self._ahead + data if self._ahead else data)
             elif request.complete:
-                self._hold(data)
+                self._wait_ahead(data)
             else:
                 self._more(request, data)
         except LlamactlError as error:
@@ -114,7 +123,8 @@ class Downstream(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._ending = True
         self._clients.left(self)
-        self._held = self._unread = b""
+        self._ahead = b""
+        self._unread.drop()
         if self._websocket is not None:
             self._websocket.connection_lost(exc)
         if self.handler is not None:
@@ -123,6 +133,9 @@ class Downstream(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.writable = False
+        self._unsent = self.transport.get_write_buffer_size()
+        if not self._clients.memory.fits(self, self._unsent) and not self.known:
+            self._loop.call_soon(self.give_way)
         if self._websocket is not None:
             self._websocket.pause_writing()
         elif self.handler is not None:
@@ -130,61 +143,68 @@ class Downstream(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.writable = True
+        self._clients.memory.release(self, self._unsent)
+        self._unsent = 0
         if self._websocket is not None:
             self._websocket.resume_writing()
         elif self.handler is not None:
             self.handler.resume_writing()
-        elif self._held:
+        elif self._ahead:
             self.go_on()
 
     # What comes.
 
     def _put_off(self, data: bytes) -> None:
         """Read it in our turn, and no more from the client until then."""
+        try:
+            self.hold(len(data))
+        except LlamactlError as error:
+            self._abandon(error)
+            return
         if self._reading and not self._unread:
             self.transport.pause_reading()
             self.deadline = float("inf")
-        self._unread += data
-        self._join()
+        self._unread.put(data)
 
-    def _join(self) -> None:
-        if self._reading and not self._queued:
-            self._queued = True
-            self._clients.turns.join(self._read_part)
+    @property
+    def reads(self) -> bool:
+        return self._reading and not self._ending
 
-    def _read_part(self) -> bool:
-        """Our turn: read a part of what waits. True if there is more."""
-        over, left = self._loop.time() + _TURN_S, SLICE
-        while self._reading and not self._ending and self._unread and left > 0:
-            request = self.request
-            if request is None or request.complete:
-                part, self._unread = self._unread, b""
-            else:
-                part, self._unread = self._unread[:_BITE], self._unread[_BITE:]
-            left -= len(part)
-            self._received(part)
-            self._read_on()
-            if self._loop.time() > over:
-                break
-        self._queued = self._reading and not self._ending and bool(self._unread)
-        return self._queued
+    @property
+    def in_body(self) -> bool:
+        return self.request is not None and not self.request.complete
+
+    def read(self, part: bytes) -> None:
+        """Of what waited."""
+        self.release(len(part))
+        self._received(part)
+        self._read_on()
 
     def _read_on(self) -> None:
         """From the client, once nothing waits for its turn."""
-        if self._reading and not self._ending and not self._unread:
+        if self.reads and not self._unread:
             self.transport.resume_reading()
             self._await_body()
 
-    def _hold(self, data: bytes) -> None:
+    def _keep(self, ahead: bytes) -> None:
+        """This is what waits now. Raises ClientMemoryFull."""
+        more = len(ahead) - len(self._ahead)
+        self._ahead = ahead
+        if more > 0:
+            self._clients.memory.hold(self, more)
+        elif more:
+            self._clients.memory.release(self, -more)
+
+    def _wait_ahead(self, data: bytes) -> None:
         """Keep what was sent ahead."""
-        self._held += data
-        if len(self._held) > _MOST_AHEAD:
+        self._keep(self._ahead + data)
+        if len(self._ahead) > _MOST_AHEAD:
             self._full = True
             self.pause_reading()
 
     def _make_room(self) -> None:
         """Read on, if we stopped because of what was sent ahead."""
-        if self._full and len(self._held) <= _MOST_AHEAD:
+        if self._full and len(self._ahead) <= _MOST_AHEAD:
             self._full = False
             self.resume_reading()
 
@@ -192,7 +212,8 @@ class Downstream(asyncio.Protocol):
         """The beginning of a request, or of the rest of its head. Raises LlamactlError."""
         if data[:1] in b"\r\n":
             data = data.lstrip(b"\r\n")  # RFC 9112, 2.2
-        end = data.find(b"\r\n\r\n") + 4
+        # what was looked at is not looked at again, however small the pieces are
+        end = data.find(b"\r\n\r\n", max(0, len(self._ahead) - 3)) + 4
         whole = end > 3  # noqa: PLR2004
         limit = self._limits.header_size
         if (end if whole else len(data)) > limit:
@@ -202,19 +223,21 @@ class Downstream(asyncio.Protocol):
             return
         head, length = request_head(data[:end])
         if head.websocket:
-            self._upgrade(head, data)
-            return
-        self._held = b""
+            _check_upgrade(head, data)
+        if self._ahead:
+            self._keep(b"")
         body, complete, ahead = data[end:], not head.chunked, b""
         if head.chunked:
             self._chunks = ChunkedBody()
             body, ahead = body[:SLICE], body[SLICE:]
             pieces = self._chunks.feed(body)
-            body, complete, self._held = b"".join(pieces), self._chunks.ended, self._chunks.rest
+            body, complete = b"".join(pieces), self._chunks.ended
+            self._keep(self._chunks.rest)
         elif len(body) < length:
             self._left, complete = length - len(body), False
         elif len(body) > length:
-            body, self._held = body[:length], body[length:]
+            self._keep(body[length:])
+            body = body[:length]
         self._make_room()
         request = Request(head, length, body, complete=complete)
         request.in_turns = head.chunked
@@ -223,22 +246,25 @@ class Downstream(asyncio.Protocol):
             self._put_off(ahead)
 
     def _wait_for_head(self, data: bytes) -> None:
-        if _NO_HEAD.match(data) and data:
+        if _NO_METHOD.match(data) or _NO_LINE.search(data, max(0, len(self._ahead) - 1)):
             raise InvalidRequest("this is not HTTP as we accept it")
-        if data and not self._held:
+        if data and not self._ahead:
             self.deadline = self._loop.time() + self._limits.header_timeout
-        self._held = data
+            self.meet(known=False, reserve=True)  # who sends this one is to be seen
+        self._keep(data)
         self._make_room()
 
     def _more(self, request: Request, data: bytes) -> None:
         """More of the present request's body. Raises LlamactlError."""
         if self._chunks is not None:
             piece = b"".join(self._chunks.feed(data))
-            request.complete, self._held = self._chunks.ended, self._chunks.rest
+            request.complete, rest = self._chunks.ended, self._chunks.rest
         else:
-            piece, self._held = data[: self._left], data[self._left :]
+            piece, rest = data[: self._left], data[self._left :]
             self._left -= len(piece)
             request.complete = self._left == 0
+        if rest:
+            self._keep(rest)
         if piece and self.handler is not None:
             self.handler.body(piece)  # in one piece: a complete request has no more of it
         if self.request is not request or self.handler is None:
@@ -267,12 +293,29 @@ class Downstream(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         self.transport.write(data)
 
-    def answer(self, head_and_body: list[bytes]) -> None:
-        """Give an answer of our own to the present request, and be done with it."""
+    def hold(self, size: int) -> None:
+        """Count this much memory until the present request is answered, or it is released.
+
+        Raises ClientMemoryFull.
+        """
+        self._clients.memory.hold(self, size)
+
+    def release(self, size: int) -> None:
+        self._clients.memory.release(self, size)
+
+    def meet(self, *, known: bool, reserve: bool = False) -> None:
+        """As `Clients.meet`. With `reserve` it raises nothing."""
+        self._clients.meet(self, known=known, reserve=reserve)
+
+    def answer(self, head_and_body: list[bytes], *, last: bool = False) -> None:
+        """Give an answer of our own to the present request, and be done with it.
+
+        `last`: the connection ends with it.
+        """
         request = self.request
         assert request is not None
         head, body = head_and_body
-        keep = self.keeps_alive(request)
+        keep = not last and self.keeps_alive(request)
         ending = b"\r\n" if keep else b"connection: close\r\n\r\n"
         self.transport.writelines([head, ending, b"" if request.head.method == b"HEAD" else body])
         self.finished(keep=keep)
@@ -285,6 +328,9 @@ class Downstream(asyncio.Protocol):
         """The present request is answered whole; the next one's turn."""
         request, self.handler, self.request = self.request, None, None
         self._chunks = None
+        if self.held:  # what the request held is free
+            waits = len(self._ahead) + len(self._unread) + self._unsent
+            self._clients.memory.release(self, self.held - waits)
         if self._ending:
             return
         if not keep or self._clients.closing:
@@ -293,12 +339,25 @@ class Downstream(asyncio.Protocol):
         self.deadline = self._loop.time() + self._limits.keep_alive
         if self._clients.offer(self):
             return
-        if self._held:
+        if self._ahead:
             self._turning = True
             self._loop.call_soon(self.go_on)
         else:
             self._full = False
             self.resume_reading()
+
+    def become_websocket(self, websocket: WebSocketProtocol, opening: bytes) -> None:
+        """Hand over all that comes from now on, and the request that began it."""
+        self._websocket, self.request = websocket, None
+        self.deadline = self._loop.time() + self._limits.header_timeout
+        websocket.connection_made(self.transport)
+        websocket.data_received(opening)
+
+    def give_way(self) -> None:
+        """End at once: others need the room. What it held is free before this returns."""
+        self._ending = True
+        self._clients.left(self, gave_way=True)
+        self.transport.abort()
 
     def cut(self) -> None:
         """End the connection so that the client can see that its answer is not whole."""
@@ -313,8 +372,7 @@ class Downstream(asyncio.Protocol):
     def resume_reading(self) -> None:
         if not self._reading and not self._ending:
             self._reading = True
-            if self._unread:
-                self._join()
+            self._unread.go_on()
             self._read_on()
 
     def expire(self) -> None:
@@ -324,7 +382,7 @@ class Downstream(asyncio.Protocol):
             self.deadline = self._loop.time() + self._limits.keep_alive
         elif self._websocket is not None:
             self._expire_websocket(self._websocket)
-        elif self._ending or (self.handler is None and not self._held):
+        elif self._ending or (self.handler is None and not self._ahead):
             self.transport.abort()
         elif self._unread and self._reading:
             self.deadline = float("inf")  # it waits for its turn, not for the client
@@ -343,12 +401,12 @@ class Downstream(asyncio.Protocol):
         waits = self.transport.get_write_buffer_size()
         busy = self.handler is not None or self.request is not None or self._websocket is not None
         busy = busy or bool(self._unread)
-        if busy or waits or self._ending or len(self._held) > _MOST_AHEAD:
+        if busy or waits or self._ending or len(self._ahead) > _MOST_AHEAD:
             return None
         fd = os.dup(self.transport.get_extra_info("socket").fileno())
-        held, self._held, self._ending = self._held, b"", True
+        ahead, self._ahead, self._ending = self._ahead, b"", True
         self.transport.abort()  # no end of the connection, as long as the duplicate is open
-        return fd, held
+        return fd, ahead
 
     def close_when_idle(self) -> None:
         if self.handler is None and self._websocket is None and not self._ending:
@@ -359,15 +417,18 @@ class Downstream(asyncio.Protocol):
     def go_on(self) -> None:
         """To a request that was sent ahead; not before its client takes the answers it has."""
         self._turning = not self.writable
-        if self._turning or self.request is not None or not self._held:
+        if self._turning or self.request is not None or not self._ahead:
             return
-        ahead, self._held = self._held, b""
+        ahead = self._ahead
+        self._keep(b"")
         self.data_received(ahead)
 
     def _abandon(self, error: LlamactlError) -> None:
         """What came is not what the present request, or the next one, can be."""
         request, handler = self.request, self.handler
-        if request is None:
+        if self._websocket is not None:
+            self.cut()
+        elif request is None:
             self._fail(error)
         elif handler is None:
             self.answer(error_answer(error, request))
@@ -386,7 +447,7 @@ class Downstream(asyncio.Protocol):
     def _end(self, *, linger: bool) -> None:
         """Close. Lingering lets the client read our answer before it hears of the close."""
         self._ending = True
-        self._held = b""
+        self._keep(b"")
         if not linger or self.transport.is_closing():
             # what is not written yet is, as long as the client takes it
             self.deadline = self._loop.time() + self._limits.keep_alive
@@ -394,27 +455,34 @@ class Downstream(asyncio.Protocol):
             return
         self.deadline = self._loop.time() + _LINGER_S
         if not self._reading or self._unread:
-            self._reading, self._unread = True, b""
+            self._reading = True
+            self._unread.drop()
             self.transport.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
 
-    def _upgrade(self, head: RequestHead, data: bytes) -> None:
-        """Hand over all that comes from now on. Raises InvalidRequest."""
-        plain = head.method == b"GET" and not head.has_body and not head.http_1_0
-        lines = data.partition(b"\r\n\r\n")[0].split(b"\r\n")
-        if not plain or len(lines) > _MOST_LINES or max(map(len, lines)) > _LONGEST_LINE:
-            raise InvalidRequest("a WebSocket begins with a small GET request without a body")
-        if not data.endswith(b"\r\n\r\n"):
-            raise InvalidRequest("a WebSocket's client waits for the answer to its first request")
-        self._websocket = self._clients.upgrade(self)
-        self._held = b""
-        self.deadline = self._loop.time() + self._limits.header_timeout
-        self._websocket.connection_made(self.transport)
-        self._websocket.data_received(data)
+    def _hear_websocket(self, websocket: WebSocketProtocol, data: bytes) -> None:
+        websocket.data_received(data)
+        waits = self._message + len(data) if websocket.frames else websocket.waiting
+        if waits != self._message:
+            memory = self._clients.memory
+            memory.release(self, self._message)
+            self._message = waits
+            if not memory.fits(self, waits):
+                self.cut()
 
     def _expire_websocket(self, websocket: WebSocketProtocol) -> None:
         """It has to have begun by now, but may wait for its instance."""
         if not websocket.handshake_initiated or self.transport.is_closing():
             self.transport.abort()
         self.deadline = float("inf")
+
+
+def _check_upgrade(head: RequestHead, data: bytes) -> None:
+    """Raises InvalidRequest."""
+    plain = head.method == b"GET" and not head.has_body and not head.http_1_0
+    lines = data.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    if not plain or len(lines) > _MOST_LINES or max(map(len, lines)) > _LONGEST_LINE:
+        raise InvalidRequest("a WebSocket begins with a small GET request without a body")
+    if not data.endswith(b"\r\n\r\n"):
+        raise InvalidRequest("a WebSocket's client waits for the answer to its first request")

@@ -1,7 +1,8 @@
 """The front: every request comes in here. Who asks, from where, and by which door?
 
-Host and Origin are checked first. What was decided is kept with the head that it was decided
-for: the next request with the same head costs a look at whether the keys have changed.
+Host and Origin are checked first; a valid key in a header makes up for a foreign Host, since a
+page that rebinds DNS has none. What was decided is kept with the head that it was decided for: the
+next request with the same head costs a look at whether the keys have changed.
 """
 
 from __future__ import annotations
@@ -11,24 +12,20 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from llamactl.config import Settings
 from llamactl.core.errors import (
     Forbidden,
-    HostNotAllowed,
-    InvalidRequest,
     LlamactlError,
-    ModelNotFound,
     NotFound,
-    OriginNotAllowed,
+    TooManyConnections,
     Unauthenticated,
 )
 from llamactl.core.keys import ANYONE, GUEST, Caller
-from llamactl.policy.access import KeyRing, host_allowed, identify, origin_allowed
-from llamactl.policy.page_tickets import PageTickets
-from llamactl.policy.session import identify_user
+from llamactl.core.paths import PathGuard
+from llamactl.policy.access import identify
+from llamactl.proxy.access import Access
+from llamactl.proxy.browsers import check_hosts, check_origin
 from llamactl.proxy.doors import (
     ChatDoor,
     ChatModelsDoor,
@@ -38,7 +35,6 @@ from llamactl.proxy.doors import (
     ManagementDoor,
     ModelDoor,
     ModelsDoor,
-    Passage,
 )
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.engine_page import (
@@ -51,33 +47,16 @@ from llamactl.proxy.engine_page import (
 )
 from llamactl.proxy.heads import Headers, RequestHead
 from llamactl.proxy.request import Request, error_answer
+from llamactl.proxy.websocket import WebSocketDoor
 
 # matched before decoding, so that an encoded slash stays a part of a name or path
 _RAW = re.compile(rb"/(api)/v1/instances/([^/]+)/proxy(/.*)?\Z", re.DOTALL)
 _CHAT, _CHAT_MODELS = "/api/v1/chat/completions", "/api/v1/chat/models"  # our own page's
-_SESSION = "/api/v1/session"  # who signs in has no key to show yet
 _NEVER = 0.0
+_SAFE = (b"GET", b"HEAD", b"OPTIONS")
+_MOST_OF_STRANGERS = 8 << 10  # bytes of a body
+_MOST_OF_MANAGEMENT = 16 << 20
 _BASE = re.compile(rb"/(llama-cpp|upstream)/([^/]+)(/.*)?\Z", re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """Who may come in, as the settings say."""
-
-    keys: KeyRing
-    tickets: PageTickets
-    hosts: frozenset[str]
-    origins: frozenset[str]
-    inference_auth: bool
-    management_auth: bool
-
-    @classmethod
-    def of(cls, settings: Settings, keys: KeyRing, tickets: PageTickets) -> Access:
-        server, auth = settings.server, settings.auth
-        hosts = frozenset(host.lower() for host in (*server.allowed_hosts, server.host))
-        origins = frozenset(server.allowed_origins)
-        inference, management = auth.require_inference_auth, auth.require_management_auth
-        return cls(keys, tickets, hosts, origins, inference, management)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +69,8 @@ class Decision:
     added: Headers  # to each answer
     version: int  # of the keys
     until: float  # Unix seconds
+    known: bool  # the sender: by a key, a session or a ticket, or as everybody is
+    reserve: bool  # the reserve of connections is for it
 
 
 class Entry:
@@ -99,7 +80,10 @@ class Entry:
         self._access = access
         self._keys = access.keys
         self.house = house
-        self._management = ManagementDoor(house, self._check_sender)
+        self._open = ManagementDoor(house, _MOST_OF_STRANGERS)
+        self._guarded = ManagementDoor(house, _MOST_OF_MANAGEMENT)
+        self._others_open = ManagementDoor(house, _MOST_OF_STRANGERS)
+        self._others = ManagementDoor(house, _MOST_OF_MANAGEMENT)
         self._id_prefix = secrets.token_hex(6).encode()
         self._ids = itertools.count(1)
 
@@ -112,41 +96,54 @@ class Entry:
             now = time.time()
             decision: Decision | None = head.decision
             if decision is None or not self._holds(decision, now):
-                decision = head.decision = self._decide(request)
+                decision = head.decision = self._decide(down, request)
             else:
                 request.private, request.added = decision.caller.management, decision.added
             request.caller = decision.caller
+            if decision.known is not down.known:
+                down.meet(known=decision.known, reserve=decision.reserve)
             if decision.caller.key is not None:
                 self._keys.used[decision.caller.key.id] = int(now)
             decision.door.open(down, request)
         except LlamactlError as error:
             relay.account.refused(request, error, None)
-            down.answer(error_answer(error, request))
+            last = isinstance(error, TooManyConnections)
+            down.answer(error_answer(error, request), last=last)
 
     def _holds(self, decision: Decision, now: float) -> bool:
         same = decision.owner is self and decision.version == self._keys.version
         return same and now < decision.until
 
-    def _decide(self, request: Request) -> Decision:
+    def _decide(self, down: Downstream, request: Request) -> Decision:
         """Raises what forbids it."""
-        version = self._keys.version
-        self._check_browser(request.head)
-        door, caller = self._door(request)
-        if self._is_for_engine(request.head):
-            dest = request.head.fields.get(b"sec-fetch-dest")
+        version, head = self._keys.version, request.head
+        shown = self._access.holder(head)
+        try:
+            self._check_browser(head, with_key=shown is not None)
+            door, caller = self._door(request)
+        except LlamactlError:
+            down.meet(known=False, reserve=True)
+            raise
+        if self._is_for_engine(head):
+            dest = head.fields.get(b"sec-fetch-dest")
             request.added = [*request.added, *(SANDBOX if dest in DOCUMENTS else ())]
-        expires = caller.key.expires_at if caller.key is not None else None
-        until = math.inf if expires is None else expires
-        if request.head.path in (_CHAT, _CHAT_MODELS) or PAGE.match(request.head.raw_path):
+        known = caller.management if door is self._open else self._is_known(door, caller)
+        reserve = door is self._open or door is self._guarded
+        if head.websocket:
+            door = self._websocket_door(door, head)
+        expires = [who.key.expires_at for who in (caller, shown) if who and who.key]
+        until = min((at for at in expires if at is not None), default=math.inf)
+        by_session = shown is None and b"cookie" in head.fields
+        if by_session or head.path in (_CHAT, _CHAT_MODELS) or PAGE.match(head.raw_path):
             until = _NEVER  # by a session or a ticket, which end by themselves
-        return Decision(self, door, caller, request.added, version, until)
+        return Decision(self, door, caller, request.added, version, until, known, reserve)
 
     def _door(self, request: Request) -> tuple[Door, Caller]:
         head = request.head
         if PAGE.match(head.raw_path):
             return self._engine_page(request)
         if self._is_preflight(head):
-            return self._management, ANYONE
+            return self._open, GUEST
         if head.path in (_CHAT, _CHAT_MODELS):
             return self._chat(request)
         if self._names_model(head):
@@ -154,27 +151,51 @@ class Entry:
             if head.path.startswith("/v1/models") and head.path[10:11] in ("", "/"):
                 return ModelsDoor(self.house, caller, head), caller
             return ModelDoor(self.house, caller, head), caller
-        found = self._instance_door(request)
-        return found or (self._management, ANYONE)
+        return self._instance_door(request) or self._management_door(request)
 
-    def _check_sender(self, head: RequestHead) -> None:
-        """Of a body for the management API, or for another program's. Raises Unauthenticated."""
-        if head.path in self.house.paths.doors:
-            required = self._access.inference_auth
-        else:
-            required = self._access.management_auth and head.path != _SESSION
-        if required:
-            self._identify_user(head)
+    def _management_door(self, request: Request) -> tuple[Door, Caller]:
+        """Who asks in vain is told before a body is read. The caller is GUEST if unknown."""
+        head = request.head
+        guard = self.house.guard_of(head.path)
+        try:
+            if guard is PathGuard.NOTHING:
+                raise NotFound(f"there is nothing at {head.path[:200]!r}")
+            if guard is PathGuard.MANAGEMENT:
+                return self._guarded, self._access.manager(head)
+            if guard is PathGuard.OWN and head.method not in _SAFE:
+                return self._others, self._guest(head)
+        except LlamactlError:
+            self._share(request)
+            raise
+        door = self._others_open if guard is PathGuard.OWN else self._open
+        return door, self._access.visitor(head)
 
-    def _identify_user(self, head: RequestHead) -> Caller:
-        method = head.method.decode("latin-1")
-        return identify_user(method, head.fields, self._keys, time.time())
+    def _guest(self, head: RequestHead) -> Caller:
+        """Who changes something, or sends a body, by another program's API.
+
+        Raises Unauthenticated.
+        """
+        access = self._access
+        inference = head.path in self.house.paths.doors
+        required = access.inference_auth if inference else access.management_auth
+        return access.user(head) if required else access.visitor(head)
+
+    def _is_known(self, door: Door, caller: Caller) -> bool:
+        """Where inference asks for no key, all who want that are."""
+        if caller is not GUEST or door is self._others:
+            return True
+        return not isinstance(door, ManagementDoor | PreflightDoor)
+
+    def _websocket_door(self, door: Door, head: RequestHead) -> Door:
+        if not isinstance(door, ModelDoor | InstanceDoor):
+            raise NotFound(f"there is no WebSocket at {head.path[:200]!r}")
+        return WebSocketDoor(self.house, door)
 
     def _chat(self, request: Request) -> tuple[Door, Caller]:
         """Inference for our own page: the one path of an engine's where a session counts."""
         head, caller = request.head, ANYONE
         if self._access.management_auth:
-            caller = self._identify_user(head)
+            caller = self._access.user(head)
         request.private = caller.management
         if head.path == _CHAT_MODELS:
             return ChatModelsDoor(self.house, caller, head), caller
@@ -215,48 +236,14 @@ class Entry:
             raise Forbidden("the raw proxy needs a management key")
         return InstanceDoor(self.house, caller, head, name, path or b"/", kind=kind), caller
 
-    def websocket_passage(self, request: Request) -> Passage:
-        """Where a WebSocket goes that begins with this request. Raises what forbids it."""
-        self._check_browser(request.head)
-        door, request.caller = self._door(request)
-        if not isinstance(door, ModelDoor | InstanceDoor):
-            raise ModelNotFound("there is no WebSocket here")
-        return door.passage()
-
     # Who asks.
 
-    def _check_browser(self, head: RequestHead) -> None:
-        """Refuse foreign web pages: with auth off, any page could start commands."""
-        fields = head.fields
-        host = fields.get(b"host", b"")
-        if len(fields) != len(head.headers):
-            for name in (b"host", b"authorization"):
-                if sum(n == name for n, _ in head.headers) > 1:
-                    raise InvalidRequest(f"more than one {name.decode()} header in one request")
-        if host and not host_allowed(host, self._access.hosts):
-            raise HostNotAllowed(
-                f"the host name {host[:200].decode('latin-1')!r} is not ours; use a loopback "
-                "name or an address, or add it to server.allowed_hosts"
-            )
-        if PAGE.match(head.raw_path):
-            return  # from no origin, as it is meant to be: its ticket is what counts
-        if b"origin" in fields or b"sec-fetch-site" in fields:
-            navigates = fields.get(b"sec-fetch-mode") == b"navigate"
-            opens_page = navigates and not self._is_for_engine(head)
-            self._check_page(fields, host, opens_page=opens_page)
-
-    def _check_page(self, fields: Mapping[bytes, bytes], host: bytes, *, opens_page: bool) -> None:
-        """The page that a browser says a request comes from. `opens_page`: a link led to ours."""
-        if b"origin" in fields:
-            origin = fields[b"origin"].decode("latin-1")
+    def _check_browser(self, head: RequestHead, *, with_key: bool) -> None:
+        if not with_key:
+            check_hosts(head, self._access.hosts)
+        if not PAGE.match(head.raw_path):  # from no origin: its ticket is what counts
             origins = self._access.origins
-            if not origin_allowed(origin, "http", host.decode("latin-1"), origins):
-                raise OriginNotAllowed(
-                    f"pages from {origin[:200]!r} may not call this server; "
-                    "add the origin to server.allowed_origins"
-                )
-        elif fields[b"sec-fetch-site"] == b"cross-site" and not opens_page:
-            raise OriginNotAllowed("pages from another site may not call this server")
+            check_origin(head, origins, for_engine=self._is_for_engine(head))
 
     def _is_preflight(self, head: RequestHead) -> bool:
         asks = head.method == b"OPTIONS" and b"access-control-request-method" in head.fields
@@ -272,9 +259,12 @@ class Entry:
             # open to inference alone: no more than an inference key may do
             caller = GUEST if self._access.management_auth else ANYONE
         request.private = caller.management
+        self._share(request)
+        return caller
+
+    def _share(self, request: Request) -> None:
+        """Let a configured page read the answer; the management API's middleware does its own."""
         origin = request.head.fields.get(b"origin")
         if origin is not None and self._access.origins:
-            # a configured page may read the answer; the management API's middleware does its own
             shown = b"*" if "*" in self._access.origins else origin
             request.added = [(b"access-control-allow-origin", shown), (b"vary", b"Origin")]
-        return caller

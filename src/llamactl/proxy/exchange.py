@@ -82,6 +82,7 @@ class Exchange:
                 self.watcher.feed(data)
             if self._upstream is None or self._body.on_disk:
                 self._body.keep(data)
+                self._body.wait()
                 return
             self._body.came(data)
         except LlamactlError as error:
@@ -128,6 +129,7 @@ class Exchange:
 
     async def _wait(self) -> None:
         route, began, caller = self._route, self._relay.now(), self._request.caller
+        self._body.wait()
         self._request.waited = b"%d" % self._relay.starter.ahead(route.name, caller)
         ready = self._relay.starter.ensure_ready(route.name, caller)
         try:

@@ -46,6 +46,7 @@ class Filtering:
             return
         try:
             self._body.keep(data)
+            self._body.wait()
         except LlamactlError as error:
             self.fail(error)
 

@@ -14,17 +14,18 @@ from llamactl.config import Settings
 from llamactl.core.interfaces import OnDemandStarter
 from llamactl.core.routes import RouteTable
 from llamactl.observe import Meters, logger
+from llamactl.proxy.access import Access
 from llamactl.proxy.account import Account
 from llamactl.proxy.clients import Clients, Limits
 from llamactl.proxy.doors import EnginePaths, House
 from llamactl.proxy.downstream import Downstream
-from llamactl.proxy.entry import Access, Entry
+from llamactl.proxy.entry import Entry
 from llamactl.proxy.leases import LeaseBook
-from llamactl.proxy.management import Asgi, AsgiApp
+from llamactl.proxy.management import Asgi, AsgiApp, ManagementApi
 from llamactl.proxy.relay import Relay, Timeouts
 from llamactl.proxy.spool import Spool, SpoolLimits
 from llamactl.proxy.unfinished import BusySlots, Unfinished
-from llamactl.proxy.websocket import WebSockets
+from llamactl.proxy.websocket import serve_websocket
 
 _OFFER_AGAIN_S = 1.0
 log = logger("proxy")
@@ -37,7 +38,7 @@ class Front:
         self,
         settings: Settings,
         *,
-        management: AsgiApp,
+        management: ManagementApi,
         access: Access,
         leases: LeaseBook,
         starter: OnDemandStarter,
@@ -62,20 +63,25 @@ class Front:
             ),
             comment_every=server.loading_comments,
         )
-        self._asgi = Asgi(_with_cors(management, settings))
+        self._asgi = Asgi(_with_cors(management.app, settings))
         entry = Entry(
             access,
-            House(self.relay, self._asgi, paths, server.max_json_size, server.max_upload_size),
-        )
-        self._asgi.serve_websockets(WebSockets(entry))
+            House(
+                self.relay, self._asgi, paths, management.guard_of,
+                server.max_json_size, server.max_upload_size,
+            ),
+        )  # fmt: skip
+        self._asgi.serve_websockets(serve_websocket)
         limits = Limits(
             server.max_header_size,
             server.header_timeout,
             server.body_timeout,
             server.keep_alive_timeout,
             server.max_connections,
+            server.max_connections_per_address,
+            server.max_client_memory,
         )
-        self._clients = Clients(entry.open, self._asgi.websocket, limits, self.relay.turns)
+        self._clients = Clients(entry.open, limits, self.relay.turns)
         self._server: asyncio.Server | None = None
         self.listener: socket.socket | None = None
         self._expiring: asyncio.Task[None] | None = None

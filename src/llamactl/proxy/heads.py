@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import httptools
 
-from llamactl.core.errors import InvalidRequest
+from llamactl.core.errors import HeaderTooLarge, InvalidRequest
 
 Headers = list[tuple[bytes, bytes]]
 STATUS_LINES = {
@@ -39,13 +39,28 @@ _KEPT = 512  # heads of each kind
 _REQUEST_ID = re.compile(rb"[!-~]{1,128}\Z")
 _KEEP_ALIVE = re.compile(rb"timeout=(\d+)")
 _BODILESS = (204, 304)  # RFC 9110, 15.3.5 and 15.4.5
+# who asks, from where, and in which form: two of these could be read in two ways
+_SINGLE = frozenset(
+    {
+        b"host", b"authorization", b"x-api-key", b"origin", b"content-type",
+        b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest",
+        b"sec-websocket-key", b"sec-websocket-version",
+    }
+)  # fmt: skip
+# RFC 3986, 3.2.2 and 3.2.3
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::\d*)?\Z")
+_MOST_LINES = 256
+_LONGEST_PATH, _LONGEST_HOST, _LONGEST_CONNECTION = 8192, 300, 1024  # bytes
+_USER = re.compile(rb"[^/?#]*//[^/?#]*@")
 
 
 class RequestHead:
     """What the head of a request says. The length of a body is not in it, nor in `headers`."""
 
     def __init__(self, head: bytes) -> None:
-        """`head` ends with an empty line. Raises InvalidRequest."""
+        """`head` ends with an empty line. Raises InvalidRequest or HeaderTooLarge."""
+        if head.count(b"\n") > _MOST_LINES:
+            raise HeaderTooLarge(f"more than {_MOST_LINES} headers")
         try:
             parsed = _Parsed(httptools.HttpRequestParser, head)
         except httptools.HttpParserError as exc:
@@ -63,9 +78,15 @@ class RequestHead:
         self.length = int(fields.pop(b"content-length", 0))
         self.headers = [header for header in parsed.headers if header[0] != b"content-length"]
         self.websocket = parsed.upgrade and fields.get(b"upgrade", b"").lower() == b"websocket"
+        _check_single(parsed.headers)
         raw, _, self.query = parsed.target.partition(b"?")
+        self.hosts = (fields[b"host"],) if b"host" in fields else ()  # every name given to us
         if raw[:1] != b"/" or b"#" in parsed.target:
-            raw, self.query = _of_absolute_form(parsed.target)
+            authority, raw, self.query = _of_absolute_form(parsed.target)
+            if authority:
+                self._replace_host(authority)
+        self._check_hosts()
+        _check_lengths(raw, fields.get(b"connection", b""))
         self.raw_path = raw
         self.path = unquote(raw.decode("latin-1")) if b"%" in raw else raw.decode("latin-1")
         given = fields.get(b"x-request-id", b"")
@@ -79,6 +100,19 @@ class RequestHead:
     @property
     def has_body(self) -> bool:
         return self.sized or self.chunked
+
+    def _check_hosts(self) -> None:
+        if not self.hosts and not self.http_1_0:
+            raise InvalidRequest("the request has no Host header; HTTP/1.1 needs one")
+        if not all(len(host) <= _LONGEST_HOST and _HOST.match(host) for host in self.hosts):
+            raise InvalidRequest("the Host header is malformed; send a host name or an address")
+
+    def _replace_host(self, authority: bytes) -> None:
+        """The target's authority counts, not the Host header: RFC 9112, 3.2.2."""
+        self.hosts = (*self.hosts, authority)
+        self.fields[b"host"] = authority
+        others = [header for header in self.headers if header[0] != b"host"]
+        self.headers = [(b"host", authority), *others]
 
     def _passed(self) -> bytes:
         """The lines that an engine sees, neither the client's key nor its cookies among them."""
@@ -128,7 +162,10 @@ class AnswerHead:
 
 
 def request_head(head: bytes) -> tuple[RequestHead, int]:
-    """What a head says, and the length that it gives its body. Raises InvalidRequest."""
+    """What a head says, and the length that it gives its body.
+
+    Raises InvalidRequest or HeaderTooLarge.
+    """
     key, length = _without_length(head)
     said = _request_head(key) if len(head) <= _LONGEST_KEPT else RequestHead(key)
     return said, said.length if length is None else length
@@ -192,14 +229,39 @@ class _Parsed:
         self.status: int = 0 if is_request else parser.get_status_code()
 
 
-def _of_absolute_form(target: bytes) -> tuple[bytes, bytes]:
+def _check_lengths(path: bytes, connection: bytes) -> None:
+    """Of what costs more to read than its length. Raises HeaderTooLarge."""
+    if len(path) > _LONGEST_PATH:
+        raise HeaderTooLarge(f"the path is longer than {_LONGEST_PATH} bytes")
+    if len(connection) > _LONGEST_CONNECTION:
+        raise HeaderTooLarge(f"the Connection header is longer than {_LONGEST_CONNECTION} bytes")
+
+
+def _check_single(headers: Headers) -> None:
+    """Raises InvalidRequest."""
+    seen = set()
+    for name, _ in headers:
+        if name in _SINGLE:
+            if name in seen:
+                raise InvalidRequest(f"more than one {name.decode()} header in one request")
+            seen.add(name)
+
+
+def _of_absolute_form(target: bytes) -> tuple[bytes, bytes, bytes]:
+    """Authority, path and query of a target that is not just a path; b"" for no authority."""
     if target == b"*":
-        return b"*", b""
+        return b"", b"*", b""
     try:
         url = httptools.parse_url(target)
     except httptools.HttpParserInvalidURLError as exc:
         raise InvalidRequest(f"the request target {target[:100]!r} is not a path") from exc
-    return url.path or b"/", url.query or b""
+    if _USER.match(target):
+        raise InvalidRequest("the request target names a user; send the key in a header")
+    if url.schema is not None and url.schema.lower() not in (b"http", b"https"):
+        raise InvalidRequest(f"the request target {target[:100]!r} is not an http address")
+    host = b"[%b]" % url.host if b":" in (url.host or b"") else url.host or b""
+    authority = b"%b:%d" % (host, url.port) if url.port is not None else host
+    return authority, url.path or b"/", url.query or b""
 
 
 def _named(connection: bytes) -> frozenset[bytes]:

@@ -7,7 +7,8 @@ Some clients give up when not a byte comes for long. A comment is a line that be
 from __future__ import annotations
 
 from llamactl.core.errors import MalformedBody
-from llamactl.policy.json_scanner import Names, ObjectScanner
+from llamactl.policy.json_names import Names
+from llamactl.policy.json_scanner import ObjectScanner
 from llamactl.proxy.answer import Answer
 from llamactl.proxy.body import Body
 from llamactl.proxy.heads import AnswerHead

@@ -10,17 +10,20 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
 from llamactl.core.errors import BodyTooLarge, LlamactlError
+from llamactl.core.paths import PathGuard
 from llamactl.observe import logger
 from llamactl.policy.body import SMALL
-from llamactl.policy.json_scanner import ValueCounter
+from llamactl.policy.json_strings import ValueCounter
 from llamactl.proxy.account import Account
 from llamactl.proxy.clients import WebSocketProtocol
 from llamactl.proxy.downstream import Downstream
@@ -30,9 +33,16 @@ from llamactl.proxy.request import Request, error_answer
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 AsgiApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class ManagementApi:
+    app: AsgiApp
+    guard_of: Callable[[str], PathGuard]  # by path
+
+
 log = logger("proxy")
 _STUCK_S = 600.0  # without a byte taken by the client
-_MOST_BODY = 16 << 20  # bytes
 _MOST_VALUES = 20_000  # in a body that is not small; parsing them takes milliseconds
 
 
@@ -47,7 +57,7 @@ class Asgi:
     def serve_websockets(self, app: AsgiApp) -> None:
         self._config = uvicorn.Config(
             app,
-            ws="websockets-sansio",
+            ws=_WebSocketProtocol,
             lifespan="off",
             log_config=None,
             server_header=False,
@@ -55,12 +65,12 @@ class Asgi:
         )
         self._config.load()
 
-    def websocket(self, down: Downstream) -> WebSocketProtocol:
-        """A protocol that takes the connection over; it is to be fed the request."""
-        made = self._config.ws_protocol_class(  # type: ignore[misc, call-arg]
-            config=self._config, server_state=self._state, app_state={}
-        )
-        return cast(WebSocketProtocol, made)
+    def websocket(self, state: dict[str, Any]) -> WebSocketProtocol:
+        """A protocol that takes a connection over; it is to be fed the request.
+
+        `state`: for its application.
+        """
+        return _WebSocketProtocol(self._config, self._state, state)
 
     def close(self) -> None:
         """Close WebSockets; requests end by themselves."""
@@ -72,10 +82,20 @@ class Asgi:
                 connection.transport.abort()
 
 
+class _WebSocketProtocol(WebSocketsSansIOProtocol):
+    @property
+    def waiting(self) -> int:
+        return len(self.conn.reader.buffer)
+
+
 class ManagementCall:
     """One request of the management API; a handler of its connection."""
 
-    def __init__(self, asgi: Asgi, down: Downstream, request: Request, account: Account) -> None:
+    def __init__(
+        self, asgi: Asgi, down: Downstream, request: Request, account: Account, most: int
+    ) -> None:
+        """`most`: bytes of a body."""
+        self._most = most
         self._app = asgi.http
         self._down = down
         self._account = account
@@ -132,7 +152,7 @@ class ManagementCall:
         self._down.handler = self
         if self._request.body:
             self.body(self._request.body)
-        if self._request.complete:
+        if self._request.complete and self._down.handler is self:
             self.body_end()
 
     def _answered(self) -> None:
@@ -144,11 +164,14 @@ class ManagementCall:
     def body(self, data: bytes) -> None:
         self._size += len(data)
         self._values.feed(data)
-        if self._size > _MOST_BODY:
-            self.fail(BodyTooLarge(f"the request body is larger than {_MOST_BODY >> 20} MiB"))
-            return
-        if self._size > SMALL and self._values.count > _MOST_VALUES:
-            self.fail(BodyTooLarge(f"the request body has more than {_MOST_VALUES:,} JSON values"))
+        try:
+            if self._size > self._most:
+                raise BodyTooLarge(f"the request body is larger than {self._most} bytes")
+            if self._size > SMALL and self._values.count > _MOST_VALUES:
+                raise BodyTooLarge(f"the request body has more than {_MOST_VALUES:,} JSON values")
+            self._down.hold(len(data))
+        except LlamactlError as error:
+            self.fail(error)
             return
         self._cycle.body += data
         if len(self._cycle.body) > HIGH_WATER_LIMIT:

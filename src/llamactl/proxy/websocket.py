@@ -1,26 +1,40 @@
-"""Relays a WebSocket between a client and an engine, message by message."""
+"""Relays a WebSocket between a client and an engine, message by message.
+
+What forbids one is answered as it is to any request, before the connection becomes a WebSocket.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from enum import IntEnum
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
-from llamactl.core.errors import LlamactlError, NotRunning, UpstreamUnreachable
+from llamactl.core.errors import (
+    InvalidRequest,
+    LlamactlError,
+    NotRunning,
+    UpgradeRequired,
+    UpstreamUnreachable,
+)
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import logger
-from llamactl.proxy.entry import Entry
-from llamactl.proxy.heads import RequestHead
-from llamactl.proxy.request import Request
+from llamactl.proxy.doors import House, InstanceDoor, ModelDoor, Passage
+from llamactl.proxy.downstream import Downstream
+from llamactl.proxy.heads import Headers, RequestHead
+from llamactl.proxy.relay import Relay
+from llamactl.proxy.request import Request, error_answer
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+_NONCE = 16  # bytes of Sec-WebSocket-Key
 log = logger("proxy")
 
 
@@ -28,50 +42,79 @@ class Close(IntEnum):
     """RFC 6455, 7.4.1."""
 
     NORMAL = 1000
-    POLICY = 1008
     INTERNAL = 1011
 
 
 _SENT_AS = {0: Close.NORMAL, 1005: Close.NORMAL, 1006: Close.INTERNAL}  # not to be sent themselves
 
 
-class WebSockets:
+class WebSocketDoor:
+    """Leads where another door leads."""
+
+    def __init__(self, house: House, door: ModelDoor | InstanceDoor) -> None:
+        self._house = house
+        self._door = door
+
+    def open(self, down: Downstream, request: Request) -> None:
+        """Raises what forbids the WebSocket."""
+        if isinstance(self._door, InstanceDoor):
+            request.served_path = self._door.served_path
+        passage = self._door.passage()
+        _check_handshake(request.head)
+        if passage.route.ready is None and not passage.may_start:
+            raise NotRunning(f"{passage.route.name} is not running; start it first")
+        call = WebSocketCall(self._house.relay, request, passage)
+        websocket = self._house.asgi.websocket({"call": call})
+        down.become_websocket(websocket, _opening(request.head))
+
+
+async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
     """The ASGI application behind WebSocket connections."""
+    call: WebSocketCall = scope["state"]["call"]
+    await call.run(scope, receive, send)
 
-    def __init__(self, entry: Entry) -> None:
-        self._entry = entry
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        lines = [b"%b: %b\r\n" % header for header in scope["headers"]]
-        target = scope["raw_path"] + (b"?" + query if (query := scope["query_string"]) else b"")
-        head = RequestHead(b"".join([b"GET %b HTTP/1.1\r\n" % target, *lines, b"\r\n"]))
-        request = Request(head, 0, b"", complete=True)
-        relay = self._entry.house.relay
+class WebSocketCall:
+    """One WebSocket, from its first request to its end."""
+
+    def __init__(self, relay: Relay, request: Request, passage: Passage) -> None:
+        self._relay = relay
+        self._request = request
+        self._passage = passage
+
+    async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request, route = self._request, self._passage.route
         await receive()  # websocket.connect
         try:
-            passage = self._entry.websocket_passage(request)
-            route, path = passage.route, passage.path
-            ready = route.ready
-            if ready is None and not passage.may_start:
-                raise NotRunning(f"{route.name} is not running; start it first")
-            if ready is None:
-                ready = await _unless_left(
-                    relay.starter.ensure_ready(route.name, request.caller), receive
-                )
+            ready = route.ready or await self._start(receive)
             if ready is None:
                 return
-            with relay.leases.hold(route.id):
-                await relay_websocket(scope, receive, send, ready, path.decode("latin-1"))
+            with self._relay.leases.hold(route.id):
+                await relay_websocket(
+                    scope, receive, send, ready, self._passage.path.decode("latin-1")
+                )
         except LlamactlError as error:
             log.info("websocket_refused", code=error.code, reason=error.message)
-            reason = error.message[:120]
-            await send({"type": "websocket.close", "code": Close.POLICY, "reason": reason})
+            self._relay.account.refused(request, error, route)
+            head, body = error_answer(error, request)
+            first, *lines = head.rstrip().split(b"\r\n")
+            headers = [(name, value) for name, _, value in (x.partition(b": ") for x in lines)]
+            await _refuse(send, int(first.split()[1]), headers, body)
+
+    async def _start(self, receive: Receive) -> ReadyInstance | None:
+        """None if the client leaves first."""
+        starter = self._relay.starter
+        wait = starter.ensure_ready(self._passage.route.name, self._request.caller)
+        return await _unless_left(wait, receive)
 
 
 async def relay_websocket(
     scope: Scope, receive: Receive, send: Send, target: ReadyInstance, path: str
 ) -> None:
-    """Accept the client once the engine has accepted us; end when either side ends."""
+    """Accept the client once the engine has accepted us; end when either side ends.
+
+    An engine that refuses answers for itself. Raises UpstreamUnreachable.
+    """
     query = scope.get("query_string", b"").decode("latin-1")
     url = f"ws://{target.host}:{target.port}{path}{'?' + query if query else ''}"
     try:
@@ -83,6 +126,12 @@ async def relay_websocket(
             compression=None,
             proxy=None,
         )
+    except InvalidStatus as exc:
+        said = exc.response
+        kind = said.headers.get("content-type", "text/plain; charset=utf-8")
+        headers = [(b"content-type", kind.encode("latin-1"))]
+        await _refuse(send, said.status_code, headers, bytes(said.body or b""))
+        return
     except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as exc:
         raise UpstreamUnreachable(f"the engine refused the WebSocket: {exc}") from exc
     async with upstream:
@@ -95,6 +144,30 @@ async def relay_websocket(
             down.cancel()
             up.cancel()
             await asyncio.gather(down, up, return_exceptions=True)
+
+
+def _check_handshake(head: RequestHead) -> None:
+    """RFC 6455, 4.2.1. Raises UpgradeRequired or InvalidRequest."""
+    if head.fields.get(b"sec-websocket-version") != b"13":
+        raise UpgradeRequired("only version 13 of WebSocket is spoken here; use that")
+    try:
+        nonce = base64.b64decode(head.fields.get(b"sec-websocket-key", b""), validate=True)
+    except binascii.Error:
+        nonce = b""
+    if len(nonce) != _NONCE:
+        raise InvalidRequest("Sec-WebSocket-Key is missing or malformed; send 16 bytes in base64")
+
+
+def _opening(head: RequestHead) -> bytes:
+    """The request that begins a WebSocket, for the protocol that answers it."""
+    target = b"%b?%b" % (head.raw_path, head.query) if head.query else head.raw_path
+    lines = [b"%b: %b\r\n" % header for header in head.headers]
+    return b"".join([b"GET %b HTTP/1.1\r\n" % target, *lines, b"\r\n"])
+
+
+async def _refuse(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
 
 
 async def _unless_left(

@@ -1,0 +1,35 @@
+"""Which paths there are, and who may ask there: read from the routes themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import RouteContext, iter_route_contexts
+
+from llamactl.api.services import management
+from llamactl.core.paths import PathGuard
+
+_KEPT = 256  # paths
+
+
+def guards(api: FastAPI, doors: Iterable[APIRouter]) -> Callable[[str], PathGuard]:
+    """`doors`: those of the routes that are other programs' APIs."""
+    foreign = {route.path for door in doors for route in iter_route_contexts(door.routes)}
+    found = [
+        (route.path_regex, _guard_of(route, foreign)) for route in iter_route_contexts(api.routes)
+    ]
+
+    @lru_cache(_KEPT)
+    def guard_of(path: str) -> PathGuard:
+        return next((g for pattern, g in found if pattern.match(path)), PathGuard.NOTHING)
+
+    return guard_of
+
+
+def _guard_of(route: RouteContext, foreign: set[str | None]) -> PathGuard:
+    if route.path in foreign:
+        return PathGuard.OWN
+    asks = (asked.dependency for asked in getattr(route, "dependencies", ()))
+    return PathGuard.MANAGEMENT if management in asks else PathGuard.OPEN

@@ -1,0 +1,283 @@
+"""Connections of clients: who gives way to whom, by places and by memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+
+from llamactl.core.errors import ClientMemoryFull, TooManyConnections
+from llamactl.proxy.clients import Clients, Limits, counted_address
+from llamactl.proxy.downstream import Downstream
+from llamactl.proxy.request import Request
+from llamactl.proxy.turns import Turns
+
+
+class FakeTransport:
+    """A connection from an address of our choice."""
+
+    def __init__(self, host: str | None) -> None:
+        self._peer = (host, 1) if host else ""
+        self.ended = False
+        self.written = b""
+        self.unsent = 0
+
+    def get_extra_info(self, _: str) -> object:
+        return self._peer
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def is_closing(self) -> bool:
+        return self.ended
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def writelines(self, parts: list[bytes]) -> None:
+        self.written += b"".join(parts)
+
+    def abort(self) -> None:
+        self.ended = True
+
+    close = abort
+
+
+class Place:
+    """A server with these limits; who connects is here."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.clients = Clients(lambda down, request: None, limits, Turns())
+
+    def connect(self, host: str | None = "192.0.2.1") -> tuple[Downstream, FakeTransport]:
+        made, transport = Downstream(self.clients), FakeTransport(host)
+        made.connection_made(cast(asyncio.Transport, transport))
+        return made, transport
+
+    def known(self, host: str | None = "192.0.2.1") -> tuple[Downstream, FakeTransport]:
+        made, transport = self.connect(host)
+        made.meet(known=True)
+        return made, transport
+
+
+@pytest.fixture(autouse=True)
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    made = asyncio.new_event_loop()
+    asyncio.events._set_running_loop(made)
+    yield made
+    asyncio.events._set_running_loop(None)
+    made.close()
+
+
+HALF = b"GET / HTTP/1.1\r\nX: " + b"a" * 1000
+
+
+def test_one_address_has_its_share_and_others_theirs() -> None:
+    place = Place(Limits(connections_per_address=3))
+    first, *_ = [place.connect("192.0.2.1") for _ in range(3)]
+
+    _, refused = place.connect("192.0.2.1")
+    assert refused.written.startswith(b"HTTP/1.1 503 ")
+    assert b"max_connections_per_address" in refused.written
+    assert place.connect("192.0.2.2")[1].written == b""
+    first[0].connection_lost(None)
+    assert place.connect("192.0.2.1")[1].written == b""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1", None])
+def test_this_machine_has_no_share(host: str | None) -> None:
+    place = Place(Limits(connections_per_address=1))
+
+    assert [place.connect(host)[1].written for _ in range(5)] == [b""] * 5
+
+
+def test_a_network_of_ipv6_counts_as_one_address() -> None:
+    assert counted_address("2001:db8::1") == counted_address("2001:db8::ffff:1")
+    assert counted_address("2001:db8::1") != counted_address("2001:db8:0:1::1")
+    assert counted_address("::ffff:192.0.2.1") == counted_address("192.0.2.1") == "192.0.2.1"
+    assert counted_address("fe80::1%eth0") == counted_address("fe80::2")
+
+
+def test_the_oldest_stranger_gives_its_place_to_whoever_comes() -> None:
+    place = Place(Limits(connections=3))
+    _, known = place.known()
+    _, older = place.connect()
+    _, younger = place.connect()
+
+    place.connect()
+    assert (known.ended, older.ended, younger.ended) == (False, True, False)
+    place.connect()
+    assert (known.ended, younger.ended) == (False, True)
+    assert len(place.clients.connections) == 3
+
+
+def test_where_all_are_known_the_reserve_is_for_management() -> None:
+    place = Place(Limits(connections=2))
+    place.known()
+    leaves, _ = place.known()
+    comes, _ = place.connect()
+
+    comes.data_received(HALF)  # who sends it is to be seen
+    assert comes.reserved
+    comes.meet(known=False, reserve=True)
+    comes.meet(known=True, reserve=True)
+    assert comes.known is None  # each of its requests is looked at
+    with pytest.raises(TooManyConnections):
+        comes.meet(known=True)
+    leaves.connection_lost(None)
+    comes.meet(known=True)
+    assert comes.known is True
+
+
+def test_strangers_in_the_reserve_give_way_there() -> None:
+    place = Place(Limits(connections=1))
+    place.known()
+    came = [place.connect()[1] for _ in range(100)]
+
+    assert len(place.clients.connections) == 33
+    assert [transport.ended for transport in came] == [True] * 68 + [False] * 32
+
+
+def test_a_full_reserve_refuses_and_does_not_wait_for_all_it_refuses() -> None:
+    place = Place(Limits(connections=1))
+    place.known()
+    for _ in range(32):
+        place.connect()[0].meet(known=True, reserve=True)
+    refused = [place.connect()[1] for _ in range(100)]
+
+    assert sum(t.written.startswith(b"HTTP/1.1 503 ") for t in refused) == 64
+    assert sum(t.ended and not t.written for t in refused) == 36
+
+
+def test_half_heads_are_counted_and_the_oldest_go_first() -> None:
+    place = Place(Limits(memory=5 * len(HALF)))
+    came = [place.connect() for _ in range(8)]
+    for connection, _ in came:
+        connection.data_received(HALF)
+
+    assert place.clients.memory.total == 5 * len(HALF)
+    assert [transport.ended for _, transport in came] == [True] * 3 + [False] * 5
+    last, _ = came[-1]
+    last.data_received(b"\r\nHost: localhost\r\n\r\n")
+    assert (last.held, place.clients.memory.total) == (0, 4 * len(HALF))
+    for connection, _ in came:
+        connection.connection_lost(None)
+    assert place.clients.memory.total == 0
+
+
+def test_half_a_head_makes_a_stranger_of_whoever_was_known() -> None:
+    place = Place(Limits(memory=2 * len(HALF)))
+    _, streaming = place.known()
+    connection, transport = place.known()
+    connection.data_received(HALF)
+    for _ in range(2):
+        place.connect()[0].data_received(HALF)
+
+    assert (transport.ended, streaming.ended) == (True, False)
+
+
+def test_what_a_request_holds_is_free_with_its_answer() -> None:
+    place = Place(Limits(memory=1000))
+    connection, _ = place.known()
+    connection.hold(600)
+    with pytest.raises(ClientMemoryFull):
+        place.known()[0].hold(600)
+    connection.release(100)
+    connection.finished(keep=True)
+
+    assert connection.held == 0
+
+
+def test_a_stranger_who_asks_for_more_is_not_spared() -> None:
+    place = Place(Limits(memory=1000))
+    first, _ = place.connect()
+    second, transport = place.connect()
+    first.hold(400)
+    second.hold(600)
+    with pytest.raises(ClientMemoryFull):
+        first.hold(100)  # it is the oldest
+
+    assert not transport.ended
+
+
+def test_answers_that_are_not_taken_are_counted() -> None:
+    place = Place(Limits(memory=1000))
+    old, old_transport = place.connect()
+    new, new_transport = place.connect()
+    for connection, transport in ((old, old_transport), (new, new_transport)):
+        transport.unsent = 600
+        connection.pause_writing()
+
+    assert (old_transport.ended, new_transport.ended) == (True, False)
+    new.resume_writing()
+    assert new.held == 0
+
+
+class FakeWebSocket:
+    """Takes messages of a hundred bytes; a fragment is 10."""
+
+    handshake_initiated = True
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.waiting = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None: ...
+
+    def data_received(self, data: bytes) -> None:
+        self.waiting = (self.waiting + len(data)) % 100
+
+    def connection_lost(self, exc: Exception | None) -> None: ...
+
+    def pause_writing(self) -> None: ...
+
+    def resume_writing(self) -> None: ...
+
+
+def test_a_websockets_message_that_is_not_whole_is_counted() -> None:
+    place = Place(Limits(memory=1000))
+    connection, transport = place.known()
+    websocket = FakeWebSocket()
+    connection.become_websocket(websocket, b"")
+    connection.data_received(b"a" * 90)
+    assert connection.held == 90
+    connection.data_received(b"a" * 10)
+    assert connection.held == 0
+
+    websocket.frames = [b"a" * 10]  # a long message in many fragments
+    for _ in range(10):
+        connection.data_received(b"a" * 100)
+    assert (connection.held, transport.ended) == (1000, False)
+    connection.data_received(b"a" * 100)
+    assert transport.ended
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"get / HTTP/1.1", b"GET / HTTP/1.1\nHost: a", b"GET / HTTP/1.1\r\nHost: a\rb",
+     b"GET / HTTP/1.1\r\n\nX", b"GET / HTTP/1.1\r\nX: y\n\n", b"\r\n1"],
+)  # fmt: skip
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_what_can_not_become_a_head_is_refused_in_pieces_of_any_size(
+    sent: bytes, size: int
+) -> None:
+    connection, transport = Place(Limits()).connect()
+    for at in range(0, len(sent), size):
+        connection.data_received(sent[at : at + size])
+
+    assert transport.written.startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
+def test_a_head_is_the_same_in_pieces_of_any_size(size: int) -> None:
+    came: list[Request] = []
+    clients = Clients(lambda down, request: came.append(request), Limits(), Turns())
+    connection = Downstream(clients)
+    connection.connection_made(cast(asyncio.Transport, FakeTransport("192.0.2.1")))
+    sent = b"\r\nPOST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+    for at in range(0, len(sent), size):
+        connection.data_received(sent[at : at + size])
+
+    assert [(request.head.path, connection.held) for request in came] == [("/x", 0)]
