@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -27,6 +29,7 @@ class KeyRing:
         self._management = {digest(token) for token in management}
         self._keys = {key.id: key for key in keys}
         self._sessions: dict[bytes, Session] = {}
+        self._watchers: set[Callable[[], None]] = set()
         self.version = 0
         self.used: dict[str, int] = {}  # key id -> Unix seconds, since somebody last wrote it down
 
@@ -38,8 +41,9 @@ class KeyRing:
         self.version += 1
 
     def remove(self, key_id: str) -> ApiKey | None:
-        self.version += 1
-        return self._keys.pop(key_id, None)
+        removed = self._keys.pop(key_id, None)
+        self._removed()
+        return removed
 
     def get(self, key_id: str) -> ApiKey | None:
         return self._keys.get(key_id)
@@ -51,8 +55,21 @@ class KeyRing:
         self._sessions[session.digest] = session
 
     def remove_session(self, session_digest: bytes) -> Session | None:
+        removed = self._sessions.pop(session_digest, None)
+        self._removed()
+        return removed
+
+    def watch(self, on_removal: Callable[[], None]) -> None:
+        """Have it called after each removal, until `unwatch`."""
+        self._watchers.add(on_removal)
+
+    def unwatch(self, on_removal: Callable[[], None]) -> None:
+        self._watchers.discard(on_removal)
+
+    def _removed(self) -> None:
         self.version += 1
-        return self._sessions.pop(session_digest, None)
+        for on_removal in [*self._watchers]:
+            on_removal()
 
     def session(self, value: str) -> Session | None:
         """By the cookie's value."""
@@ -63,9 +80,29 @@ class KeyRing:
         found = self.session(value)
         if found is None or now >= found.expires_at:
             return None
-        if not found.key_id:
-            return Caller(management=True) if found.key_digest in self._management else None
-        return self._of_key(found.key_id, found.key_digest, now)
+        if found.key_id:
+            caller = self._of_key(found.key_id, found.key_digest, now)
+        else:
+            caller = Caller(management=True) if found.key_digest in self._management else None
+        return caller and replace(caller, session=found)
+
+    def still_admits(self, caller: Caller, now: float) -> bool:
+        """Is what this caller showed still good?"""
+        if now >= self.expiry_of(caller):
+            return False
+        session, key = caller.session, caller.key
+        if session is not None and self._sessions.get(session.digest) != session:
+            return False
+        known = None if key is None else self._keys.get(key.id)
+        return key is None or (known is not None and known.digest == key.digest)
+
+    @staticmethod
+    def expiry_of(caller: Caller) -> float:
+        """Unix seconds; infinite for what does not expire."""
+        ends = [] if caller.session is None else [caller.session.expires_at]
+        if caller.key is not None and caller.key.expires_at is not None:
+            ends.append(caller.key.expires_at)
+        return min(ends, default=math.inf)
 
     def identify(self, token: str, now: float) -> Caller | None:
         """Who shows this token at `now` (Unix seconds); None if nobody we know."""

@@ -97,7 +97,7 @@ class Entry:
 
     def __init__(self, access: Access, house: House) -> None:
         self._access = access
-        self._keys = access.keys
+        self.keys = access.keys
         self.house = house
         self._management = ManagementDoor(house, self._check_sender)
         self._id_prefix = secrets.token_hex(6).encode()
@@ -117,19 +117,19 @@ class Entry:
                 request.private, request.added = decision.caller.management, decision.added
             request.caller = decision.caller
             if decision.caller.key is not None:
-                self._keys.used[decision.caller.key.id] = int(now)
+                self.keys.used[decision.caller.key.id] = int(now)
             decision.door.open(down, request)
         except LlamactlError as error:
             relay.account.refused(request, error, None)
             down.answer(error_answer(error, request))
 
     def _holds(self, decision: Decision, now: float) -> bool:
-        same = decision.owner is self and decision.version == self._keys.version
+        same = decision.owner is self and decision.version == self.keys.version
         return same and now < decision.until
 
     def _decide(self, request: Request) -> Decision:
         """Raises what forbids it."""
-        version = self._keys.version
+        version = self.keys.version
         self._check_browser(request.head)
         door, caller = self._door(request)
         if self._is_for_engine(request.head):
@@ -168,7 +168,7 @@ class Entry:
 
     def _identify_user(self, head: RequestHead) -> Caller:
         method = head.method.decode("latin-1")
-        return identify_user(method, head.fields, self._keys, time.time())
+        return identify_user(method, head.fields, self.keys, time.time())
 
     def _chat(self, request: Request) -> tuple[Door, Caller]:
         """Inference for our own page: the one path of an engine's where a session counts."""
@@ -187,13 +187,18 @@ class Entry:
         request.added = OPEN
         if is_preflight(request):
             return PreflightDoor(self.house.relay), GUEST
-        instance = self._access.tickets.use(ticket.decode(), time.monotonic())
-        route = instance and self.house.relay.table.get(instance[1])
-        if not instance or not route or route.id != instance[0]:
+        used = self._access.tickets.use(ticket.decode(), time.monotonic())
+        route = used and self.house.relay.table.get(used.name)
+        if (
+            not used
+            or not route
+            or route.id != used.instance_id
+            or not self.keys.still_admits(used.holder, time.time())
+        ):
             raise NotFound("this page's time is over; open it again from llamactl's page")
         name = route.name.encode()
-        head = request.head
-        return InstanceDoor(self.house, ANYONE, head, name, path or b"/", kind=kind), ANYONE
+        head, caller = request.head, used.holder
+        return InstanceDoor(self.house, caller, head, name, path or b"/", kind=kind), caller
 
     def _names_model(self, head: RequestHead) -> bool:
         return head.path.startswith("/v1/") or head.path in self.house.paths.by_model
@@ -265,7 +270,7 @@ class Entry:
     def _caller(self, request: Request, *, required: bool) -> Caller:
         """Raises Unauthenticated where a key is required and none, or a wrong one, is shown."""
         try:
-            caller = identify(request.head.fields, self._keys, time.time())
+            caller = identify(request.head.fields, self.keys, time.time())
         except Unauthenticated:
             if required:
                 raise

@@ -22,6 +22,7 @@ from llamactl.proxy.entry import Access, Entry
 from llamactl.proxy.leases import LeaseBook
 from llamactl.proxy.management import Asgi, AsgiApp
 from llamactl.proxy.relay import Relay, Timeouts
+from llamactl.proxy.tenure import EndsWithCaller
 from llamactl.proxy.unfinished import BusySlots, Unfinished
 from llamactl.proxy.websocket import WebSockets
 
@@ -58,7 +59,7 @@ class Front:
             settings.data,
             comment_every=server.loading_comments,
         )
-        self._asgi = Asgi(_with_cors(management, settings))
+        self._asgi = Asgi(EndsWithCaller(_with_cors(management, settings), access.keys))
         entry = Entry(
             access,
             House(self.relay, self._asgi, paths, server.max_json_size, server.max_upload_size),

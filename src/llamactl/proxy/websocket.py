@@ -16,6 +16,7 @@ from llamactl.observe import logger
 from llamactl.proxy.entry import Entry
 from llamactl.proxy.heads import RequestHead
 from llamactl.proxy.request import Request
+from llamactl.proxy.tenure import revoked
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -61,7 +62,8 @@ class WebSockets:
             if ready is None:
                 return
             with relay.leases.hold(route.id):
-                await relay_websocket(scope, receive, send, ready, path.decode("latin-1"))
+                ends = revoked(self._entry.keys, request.caller)
+                await relay_websocket(scope, receive, send, ready, path.decode("latin-1"), ends)
         except LlamactlError as error:
             log.info("websocket_refused", code=error.code, reason=error.message)
             reason = error.message[:120]
@@ -69,9 +71,14 @@ class WebSockets:
 
 
 async def relay_websocket(
-    scope: Scope, receive: Receive, send: Send, target: ReadyInstance, path: str
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    target: ReadyInstance,
+    path: str,
+    ends: Coroutine[Any, Any, None],
 ) -> None:
-    """Accept the client once the engine has accepted us; end when either side ends."""
+    """Accept the client once the engine has accepted us; end when either side, or `ends`, ends."""
     query = scope.get("query_string", b"").decode("latin-1")
     url = f"ws://{target.host}:{target.port}{path}{'?' + query if query else ''}"
     try:
@@ -84,17 +91,23 @@ async def relay_websocket(
             proxy=None,
         )
     except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as exc:
+        ends.close()
         raise UpstreamUnreachable(f"the engine refused the WebSocket: {exc}") from exc
     async with upstream:
         await send({"type": "websocket.accept", "subprotocol": upstream.subprotocol})
         down = asyncio.ensure_future(_down(upstream, send))
         up = asyncio.ensure_future(_up(upstream, receive))
+        end = asyncio.ensure_future(ends)
         try:
-            await asyncio.wait({down, up}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({down, up, end}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            down.cancel()
-            up.cancel()
-            await asyncio.gather(down, up, return_exceptions=True)
+            revoked_first = end.done() and not down.done()
+            for task in (down, up, end):
+                task.cancel()
+            await asyncio.gather(down, up, end, return_exceptions=True)
+        if revoked_first:
+            reason = "its key or session has ended"
+            await send({"type": "websocket.close", "code": Close.POLICY, "reason": reason})
 
 
 async def _unless_left(
