@@ -23,6 +23,7 @@ from llamactl.control.preview import Previews
 from llamactl.control.reconciler import Reconciler
 from llamactl.control.registry import Member, Registry
 from llamactl.control.reload import Reload
+from llamactl.control.revocations import Revocations
 from llamactl.control.scheduler import Scheduler
 from llamactl.control.sessions import Sessions
 from llamactl.control.story import Story
@@ -42,6 +43,7 @@ from llamactl.runtime import (
     LocalMachine,
     Rotation,
     RotationRules,
+    SlotFile,
     busy_slots,
     find_engine,
     free_disk,
@@ -59,7 +61,7 @@ from llamactl.store import (
     SqlMemoryStore,
     SqlSessionStore,
 )
-from llamactl.takeover import Channel, Inheritance, Predecessor, SwitchingStarter, Upgrade
+from llamactl.takeover import Channel, Inheritance, Predecessor, Rights, SwitchingStarter, Upgrade
 
 log = logger("app")
 
@@ -150,14 +152,18 @@ class Application:
         self._asked: list[asyncio.Task[None]] = []
         self._predecessor_gone: asyncio.Event | None = None
         self.upgrade = Upgrade(
-            self._departure, self._database, self.leases, self.front, self._starter,
+            self._departure, self._database, self.leases, self.front, self._starter, self._rights,
             (self._begin_chores, self._end_chores),
         )  # fmt: skip
 
     def _let_people_in(self) -> None:
-        self.keys = Keys(self.ring, SqlKeyStore(self._database), self._registry)
-        sessions = SqlSessionStore(self._database)
-        self.sessions = Sessions(self.ring, sessions, self.settings.auth.session_hours * 3600)
+        keys, sessions = SqlKeyStore(self._database), SqlSessionStore(self._database)
+        lasts_s = self.settings.auth.session_hours * 3600
+        file = SlotFile(self.data_dir.revocations_file)
+        self.revocations = Revocations(self.ring, keys, sessions, file)
+        self.keys = Keys(self.ring, keys, self._registry, self.revocations)
+        self.sessions = Sessions(self.ring, sessions, self.revocations, lasts_s)
+        self._rights = Rights(self.revocations, self.sessions)
         self.tickets = PageTickets()
 
     def _front(self) -> Front:
@@ -258,7 +264,7 @@ class Application:
         way, this is a start like any other.
         """
         inherited.check(self.data_dir.lock_file, self.settings.database_url)
-        predecessor = Predecessor(Channel(inherited.channel), self.leases)
+        predecessor = Predecessor(Channel(inherited.channel), self.leases, self._rights)
         await self.reload.check()
         await self._database.open(shared=True)
         lives = await predecessor.is_at_rest()
@@ -266,6 +272,8 @@ class Application:
         known = await self._read()
         lives = lives and await predecessor.lets_go()  # nothing after this may fail
         self.data_dir.own(inherited.lock)
+        await self.revocations.load()  # those that came while it was still in charge
+        await self._rights.take(predecessor.rights)
         members = await self._take_in(known, vouched=lives)
         await recovery.until_known(members)  # what is still streamed is drained, not just ended
         await self.front.listen(inherited.listener)  # who came since then waits in its queue
@@ -281,6 +289,7 @@ class Application:
 
     async def _read(self) -> recovery.Known:
         await self.memory.load()
+        await self.revocations.load()
         await self.keys.load()
         await self.sessions.load()
         await self.downloads.load()
@@ -291,6 +300,7 @@ class Application:
         return await recovery.take_in(known, self.instances, store, machine, vouched=vouched)
 
     async def _settle(self, members: list[Member]) -> None:
+        await self.revocations.write_pending()
         await self.reload.declare()
         self._begin_chores()
         await recovery.settle(self.scheduler, members)
@@ -320,6 +330,8 @@ class Application:
         await (self._departure.leave() if keep else self._departure.halt())
         await self._end_chores()
         await self.keys.flush()
+        await self.revocations.close()
+        await self.sessions.close()
         await self.front.close(self.settings.instances.drain_timeout if keep else None)
         await self._database.close()
         self.data_dir.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 
 class PermissionMode(StrEnum):
@@ -34,6 +35,22 @@ class Session:
     key_id: str  # "" for a management key
     key_digest: bytes
     expires_at: int  # Unix seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """A right that was taken away: of a key by its id, of a session by its digest."""
+
+    kind: Literal["key", "session"]
+    id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """A revocation counts at once; this says what remembers it."""
+
+    persisted: bool  # in the store
+    survives_restart: bool = True  # by the store, or by the file beside it
 
 
 @dataclass(frozen=True, slots=True)

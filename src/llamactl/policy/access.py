@@ -71,6 +71,19 @@ class KeyRing:
         for on_removal in [*self._watchers]:
             on_removal()
 
+    def has_session(self, session: Session) -> bool:
+        return session.digest in self._sessions
+
+    def sessions_of(self, key_digest: bytes) -> list[Session]:
+        return [s for s in self._sessions.values() if s.key_digest == key_digest]
+
+    def forget_expired(self, now: float) -> list[bytes]:
+        """The digests of the sessions that are over by now."""
+        over = [s.digest for s in self._sessions.values() if now >= s.expires_at]
+        for session_digest in over:
+            del self._sessions[session_digest]
+        return over
+
     def session(self, value: str) -> Session | None:
         """By the cookie's value."""
         return self._sessions.get(digest(value))

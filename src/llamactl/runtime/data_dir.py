@@ -60,6 +60,10 @@ class DataDir:
         return self.path / "llamactl.lock"
 
     @property
+    def revocations_file(self) -> Path:
+        return self.path / "revocations"
+
+    @property
     def lock(self) -> int:
         assert self._lock is not None
         return self._lock

@@ -8,7 +8,7 @@ import itertools
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -81,9 +81,13 @@ class Successor:
         """All is at rest here: it may take over, and say so, before it acts."""
         self._channel.send("yours", leases=dict(leases))
 
-    def go(self, leases: Mapping[str, int]) -> None:
+    def go(self, leases: Mapping[str, int], rights: Sequence[Mapping[str, Any]]) -> None:
         """From now on it acts, and this process does not."""
-        self._channel.send("go", leases=dict(leases))
+        self._channel.send("go", leases=dict(leases), rights=[*rights])
+
+    def tell_right(self, right: Mapping[str, Any]) -> None:
+        """Of a key or session, changed by a request that this process had begun."""
+        self._channel.send("right", right=dict(right))
 
     def tell_leases(self, counts: Mapping[str, int]) -> None:
         """They hold what was granted until now."""
