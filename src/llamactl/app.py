@@ -28,7 +28,7 @@ from llamactl.control.scheduler import Scheduler
 from llamactl.control.sessions import Sessions
 from llamactl.control.story import Story
 from llamactl.control.watch import Watch
-from llamactl.core.errors import EngineMissing, LlamactlError
+from llamactl.core.errors import EngineMissing, LlamactlError, StoreUnavailable
 from llamactl.core.routes import RouteTable
 from llamactl.doors.llama_swap import llama_swap_router
 from llamactl.doors.ollama import INFERENCE, ollama_router
@@ -63,6 +63,7 @@ from llamactl.store import (
 )
 from llamactl.takeover import Channel, Inheritance, Predecessor, Rights, SwitchingStarter, Upgrade
 
+_READ_AGAIN_S = 0.5
 log = logger("app")
 
 
@@ -170,7 +171,7 @@ class Application:
         services = Services(
             self.settings, self.instances, self.keys, self.ring, self.engines,
             self.story, Numbers(self._meters, scrape, self.leases.count, self._gauges),
-            self._degraded, self.reload, self._reconciler, self.upgrade_now,
+            self.degraded, self.reload, self._reconciler, self.upgrade_now,
             self.catalog, self.downloads, self.sessions, self.tickets,
             self._previews, self._watch, Hub(self._environ),
             About(time.time(), lambda: self.engine_label, lambda: self.settings, self._examine,
@@ -226,8 +227,9 @@ class Application:
         self._asked = [task for task in self._asked if not task.done()]
         self._asked.append(asyncio.create_task(attempt()))
 
-    def _degraded(self) -> list[str]:
-        return ["store"] if self._database.fault else []
+    def degraded(self) -> list[str]:
+        away = self._database.fault or not self._database.taken.is_set() or not self.ring.complete
+        return ["store"] if away else []
 
     def _meters(self) -> Meters:
         return self.front.meters()  # which is built after what asks for them
@@ -251,11 +253,46 @@ class Application:
         self.front.publish(table)
 
     async def start(self) -> None:
-        """Open the store and take in what it knows; starts what was wanted on."""
+        """Open the store and take in what it knows; starts what was wanted on.
+
+        Where it can't be written, what runs is taken in and served, and the rest is done when it
+        can be. Raises StoreUnusable.
+        """
         await self.reload.check()
-        await self._database.open()
-        await self._database.take()
-        await self._settle(await self._take_in(await self._read()))
+        members = None
+        if await self._database.start():
+            members = await self._take_in_if_readable()
+        if members is not None and self._database.taken.is_set():
+            await self._settle(members)
+            return
+        self._know(members is not None)
+        self.reload.waits_for_store = True
+        self._begin_chores()
+        self._asked.append(asyncio.create_task(self._go_on_when_store_is_back(members)))
+
+    async def _take_in_if_readable(self) -> list[Member] | None:
+        """None where the store was gone again."""
+        await self.revocations.load()
+        try:
+            known = await self._read()
+        except StoreUnavailable as exc:
+            log.warning("store_not_read", reason=exc.message)
+            return None
+        return await self._take_in(known)
+
+    def _know(self, everything: bool) -> None:
+        self.ring.complete = everything
+        self._registry.know(all_of_them=everything)
+
+    async def _go_on_when_store_is_back(self, members: list[Member] | None) -> None:
+        await self._database.taken.wait()
+        while members is None:
+            members = await self._take_in_if_readable()
+            if members is None:
+                await asyncio.sleep(_READ_AGAIN_S)
+        self._know(True)
+        self.reload.waits_for_store = False
+        await self._settle(members)
 
     async def take_over(self, inherited: Inheritance) -> None:
         """The same, and serve, from a process that runs and goes on relaying.
@@ -269,6 +306,7 @@ class Application:
         await self._database.open(shared=True)
         lives = await predecessor.is_at_rest()
         await self._database.take()
+        await self.revocations.load()
         known = await self._read()
         lives = lives and await predecessor.lets_go()  # nothing after this may fail
         self.data_dir.own(inherited.lock)
@@ -289,7 +327,6 @@ class Application:
 
     async def _read(self) -> recovery.Known:
         await self.memory.load()
-        await self.revocations.load()
         await self.keys.load()
         await self.sessions.load()
         await self.downloads.load()
@@ -302,7 +339,9 @@ class Application:
     async def _settle(self, members: list[Member]) -> None:
         await self.revocations.write_pending()
         await self.reload.declare()
-        self._begin_chores()
+        if not self._chores:
+            self._begin_chores()
+        self.downloads.go_on()
         await recovery.settle(self.scheduler, members)
 
     def _begin_chores(self) -> None:
@@ -315,13 +354,15 @@ class Application:
         if os.getpid() == 1:
             chores.append(keep_reaping())
         self._chores = [asyncio.create_task(chore) for chore in chores]
-        self.downloads.go_on()
+        if self._database.taken.is_set():
+            self.downloads.go_on()
 
     async def _end_chores(self) -> None:
         await self.downloads.close()
         for chore in self._chores:
             chore.cancel()
         await asyncio.gather(*self._chores, return_exceptions=True)
+        self._chores = []
 
     async def stop(self, *, keep: bool = False) -> None:
         """Drain and stop all instances, or keep them, then let go of everything."""

@@ -52,22 +52,29 @@ def until_persisted(server: Served, made: dict[str, str]) -> None:
 def test_a_key_is_revoked_and_stays_so_whatever_happens(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "4m") as folder:
         data = data_folder(folder, "{}")
-        with ExitStack() as stack, serve(data) as server:
-            made, other = make_key(server), make_key(server, "other")
-            stack.enter_context(full(folder))
-            answer = server.request("DELETE", f"{KEYS}/{made['id']}")
-            assert answer.status_code == 202
-            assert answer.json() == {
-                "id": made["id"], "persisted": False, "survives_restart": True,
-            }  # fmt: skip
-            assert is_refused(server, made) and not is_refused(server, other)
-            again = server.request("DELETE", f"{KEYS}/{made['id']}")
-            assert again.json()["persisted"] is False
-            shown = server.request("GET", f"{KEYS}/{made['id']}").json()
-            assert (shown["revoked"], shown["persisted"]) == (True, False)
-            listed = server.request("GET", KEYS).json()
-            assert [row["name"] for row in listed] == ["other"]
-            server.kill()
+        with ExitStack() as stack:
+            with serve(data) as server:
+                made, other = make_key(server), make_key(server, "other")
+                stack.enter_context(full(folder))
+                answer = server.request("DELETE", f"{KEYS}/{made['id']}")
+                assert answer.status_code == 202
+                assert answer.json() == {
+                    "id": made["id"], "persisted": False, "survives_restart": True,
+                }  # fmt: skip
+                assert is_refused(server, made) and not is_refused(server, other)
+                again = server.request("DELETE", f"{KEYS}/{made['id']}")
+                assert again.json()["persisted"] is False
+                shown = server.request("GET", f"{KEYS}/{made['id']}").json()
+                assert (shown["revoked"], shown["persisted"]) == (True, False)
+                listed = server.request("GET", KEYS).json()
+                assert [row["name"] for row in listed] == ["other"]
+                server.kill()
+            # still full
+            with serve(data) as server:
+                assert is_refused(server, made) and not is_refused(server, other)
+                shown = server.request("GET", f"{KEYS}/{made['id']}").json()
+                assert shown["persisted"] is False
+                server.kill()
         # with room
         with serve(data) as server:
             assert is_refused(server, made) and not is_refused(server, other)

@@ -54,7 +54,7 @@ async def read_json(request: Request) -> Any:
 
 @router.get("", responses=answers())
 async def list_instances(mine: Mine) -> list[InstanceBody]:
-    return [_body(mine, member) for member in mine.instances.all()]
+    return [_body(mine, member) for member in mine.instances.listed()]
 
 
 @router.get("/{name}", responses=answers(404))

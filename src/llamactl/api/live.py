@@ -39,13 +39,13 @@ async def live(
     """
     if last_event_id is not None:  # of a browser that resumes: newer than what it began with
         after = event_id(last_event_id)
-    return event_stream(_messages(mine, after))
+    newest = await mine.story.newest()
+    return event_stream(_messages(mine, newest if after is None else after))
 
 
-async def _messages(mine: Services, after: int | None) -> AsyncIterator[str]:
+async def _messages(mine: Services, told: int) -> AsyncIterator[str]:
     news: list[InstanceEvent] = []
     view, quiet_s = _View(mine), 0.0
-    told = await mine.story.newest() if after is None else after
     reading = asyncio.create_task(_read(mine, told, news))
     try:
         while not reading.done():

@@ -10,7 +10,7 @@ from functools import partial
 
 from llamactl.control.backlog import Backlog
 from llamactl.control.revocations import Revocations
-from llamactl.core.errors import StoreUnavailable, Unauthenticated
+from llamactl.core.errors import StoreUnavailable
 from llamactl.core.keys import Caller, Revocation, Revoked, Session
 from llamactl.core.stores import SessionStore
 from llamactl.policy.access import KeyRing, digest
@@ -44,7 +44,7 @@ class Sessions:
         now = int(time.time())
         caller = self._ring.identify(key, now)
         if caller is None:
-            raise Unauthenticated("the API key is unknown, expired or revoked")
+            raise self._ring.stranger("the API key is unknown, expired or revoked")
         value = secrets.token_urlsafe(32)
         ends = now + int(self._lasts_s)
         if caller.key is not None and caller.key.expires_at is not None:

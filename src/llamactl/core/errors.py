@@ -214,7 +214,13 @@ class EnvironmentFault(LlamactlError):
 
 class StoreUnavailable(EnvironmentFault):
     code = "store_unavailable"
-    retry_after = 5.0
+    retry_after: float | None = 5.0
+
+
+class StoreUnusable(StoreUnavailable):
+    """Damaged, or of a newer llamactl: no wait will mend that."""
+
+    retry_after = None
 
 
 class DiskFull(EnvironmentFault):

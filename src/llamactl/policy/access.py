@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from llamactl.core.errors import Unauthenticated
+from llamactl.core.errors import LlamactlError, StoreUnavailable, Unauthenticated
 from llamactl.core.keys import ApiKey, Caller, Session
 
 
@@ -30,8 +30,15 @@ class KeyRing:
         self._keys = {key.id: key for key in keys}
         self._sessions: dict[bytes, Session] = {}
         self._watchers: set[Callable[[], None]] = set()
+        self.complete = True  # False while the store, which knows keys and sessions, was not read
         self.version = 0
         self.used: dict[str, int] = {}  # key id -> Unix seconds, since somebody last wrote it down
+
+    def stranger(self, message: str) -> LlamactlError:
+        """The error for who shows what we do not know."""
+        if self.complete:
+            return Unauthenticated(message)
+        return StoreUnavailable("keys can't be looked up, as the store was not read yet; try later")
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -147,7 +154,7 @@ def identify(headers: Mapping[bytes, bytes], ring: KeyRing, now: float) -> Calle
         raise Unauthenticated('no API key; send it as "Authorization: Bearer <key>"')
     caller = ring.identify(token.strip().decode("utf-8", "surrogateescape"), now)
     if caller is None:
-        raise Unauthenticated("the API key is unknown, expired or revoked")
+        raise ring.stranger("the API key is unknown, expired or revoked")
     return caller
 
 

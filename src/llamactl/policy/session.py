@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
-from llamactl.core.errors import Unauthenticated
 from llamactl.core.keys import Caller
 from llamactl.policy.access import KeyRing, identify, token_of
 
@@ -50,7 +49,7 @@ def identify_user(method: str, headers: Mapping[bytes, bytes], ring: KeyRing, no
         caller = ring.identify_session(session, now)
         if caller is not None:
             return caller
-        raise Unauthenticated("the session has ended; sign in again")
+        raise ring.stranger("the session has ended; sign in again")
     return identify(headers, ring, now)
 
 

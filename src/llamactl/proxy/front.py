@@ -91,9 +91,8 @@ class Front:
         """Ask for each instance anew: where they answer is another's to say."""
         table = self.relay.table
         self.relay.replaced = True
-        self.relay.table = RouteTable(
-            {name: replace(route, ready=None) for name, route in table.routes.items()}
-        )
+        routes = {name: replace(route, ready=None) for name, route in table.routes.items()}
+        self.relay.table = replace(table, routes=routes)
 
     def publish(self, table: RouteTable) -> None:
         if not self.relay.replaced:

@@ -31,7 +31,7 @@ class DataDir:
             self._prepare()
             if not locked:
                 return
-            self._lock = os.open(self.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
+            self._lock = self._open_lock()
         except OSError as exc:
             raise DataDirUnusable(
                 f"cannot use data_dir {self.path}: {exc.strerror or exc}; "
@@ -47,6 +47,14 @@ class DataDir:
                 "stop that one, or choose another data_dir"
             ) from exc
         self.own(self._lock)
+
+    def _open_lock(self) -> int:
+        try:
+            return os.open(self.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError:
+            if not self.lock_file.exists():
+                raise
+            return os.open(self.lock_file, os.O_RDONLY)  # it locks all the same
 
     def own(self, lock: int) -> None:
         """Be the owner, by a lock that is held."""
@@ -87,13 +95,30 @@ class DataDir:
     def management_keys(self) -> list[str]:
         """Those of the settings, else one that is made once and kept."""
         given = [key for key in self._settings.auth.management_keys if key]
-        if given:
-            return given
-        if not self.key_file.exists():
-            fd = os.open(self.key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        return given or [self._kept_key()]
+
+    def _kept_key(self) -> str:
+        """Raises DataDirUnusable."""
+        try:
+            if self.key_file.exists():
+                kept = self.key_file.read_text(encoding="utf-8", errors="replace").strip()
+                if kept:  # else it was made on a full disk
+                    return kept
+            made = f"llamactl-management-{secrets.token_urlsafe(32)}"
+            part = self.path / "management_key.part"
+            part.unlink(missing_ok=True)
+            fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(fd, "w") as file:
-                file.write(f"llamactl-management-{secrets.token_urlsafe(32)}\n")
-        return [self.key_file.read_text(encoding="ascii").strip()]
+                file.write(f"{made}\n")
+                file.flush()
+                os.fsync(fd)
+            part.replace(self.key_file)
+        except OSError as exc:
+            raise DataDirUnusable(
+                f"cannot keep a management key in {self.key_file}: {exc.strerror or exc}; "
+                "free some disk, or set auth.management_keys"
+            ) from exc
+        return made
 
     def say_where(self, url: str) -> None:
         """Tell those who look for us on this machine."""
