@@ -135,9 +135,16 @@ def _examine(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _announce(app: Application, loaded: Loaded, port: int) -> None:
+    from llamactl.observe import logger
+
+    log = logger("app")
     settings = app.settings
     for warning in loaded.warnings:
         _say(f"warning: {warning}", err=True)
+    for weak in (*loaded.weak_keys, app.data_dir.weak_key):
+        if weak:
+            log.warning("management_key_is_short", reason=weak)
+            _say(f"warning: {weak}", err=True)
     if app.degraded():
         _say("warning: the store can't be written now; see the log", err=True)
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 
-from llamactl.config import Settings
+from llamactl.config import Settings, warning_of
 from llamactl.core.errors import DataDirUnusable
 
 
@@ -21,6 +21,7 @@ class DataDir:
         self._settings = settings
         self.path = settings.data
         self._lock: int | None = None
+        self.weak_key = ""  # what to say of the kept one
 
     def open(self, *, locked: bool = True) -> None:
         """Create what is missing and take the lock. Raises DataDirUnusable.
@@ -98,11 +99,12 @@ class DataDir:
         return given or [self._kept_key()]
 
     def _kept_key(self) -> str:
-        """Raises DataDirUnusable."""
+        """Raises DataDirUnusable, or InvalidConfig for one that can be guessed."""
         try:
             if self.key_file.exists():
                 kept = self.key_file.read_text(encoding="utf-8", errors="replace").strip()
                 if kept:  # else it was made on a full disk
+                    self.weak_key = warning_of(kept, str(self.key_file))
                     return kept
             made = f"llamactl-management-{secrets.token_urlsafe(32)}"
             part = self.path / "management_key.part"

@@ -55,7 +55,7 @@ class Database:
         self.fault = ""  # why it does not answer now; for people with a management key
 
     def __repr__(self) -> str:
-        return f"<Database {self._engine.url!r} epoch {self._epoch} {self.fault}>"
+        return f"<Database {self._engine.dialect.name} epoch {self._epoch} {self.fault}>"
 
     async def open(self, *, shared: bool = False) -> None:
         """Connect, check, and apply migrations that are due.
