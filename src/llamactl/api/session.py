@@ -17,13 +17,15 @@ from llamactl.wire.session import SessionBody, SignedOutBody, SignInRequest
 router = APIRouter(prefix="/api/v1/session", tags=["session"])
 
 
-@router.post("", responses=answers(415))
+@router.post("", responses=answers(415, 429))
 async def sign_in(
     asked: SignInRequest, request: Request, response: Response, mine: Mine
 ) -> SessionBody:
     """Answers with a cookie that counts here and for our own chat, not where engines answer."""
     json_alone(request)
-    value, caller, session = await mine.sessions.begin(asked.key.strip())
+    value, caller, session = await mine.sessions.begin(
+        asked.key.strip(), request.client.host if request.client else ""
+    )
     response.set_cookie(
         cookie_name(request.headers.get("host", "")),
         value,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -10,12 +11,15 @@ from functools import partial
 
 from llamactl.control.backlog import Backlog
 from llamactl.control.revocations import Revocations
-from llamactl.core.errors import StoreUnavailable
+from llamactl.core.errors import StoreUnavailable, TooManySignIns
 from llamactl.core.keys import Caller, Revocation, Revoked, Session
 from llamactl.core.stores import SessionStore
+from llamactl.observe import logger
 from llamactl.policy.access import KeyRing, digest
+from llamactl.policy.sign_ins import WrongSignIns, is_local
 
 _PATIENCE_S = 2.0  # for a store that says nothing
+log = logger("control")
 _MOST = 100  # sessions of one key; then the one that would expire first ends
 
 
@@ -30,6 +34,7 @@ class Sessions:
         self._revocations = revocations
         self._lasts_s = lasts_s
         self._backlog = Backlog()
+        self._wrong = WrongSignIns()
         self._unwritten: dict[bytes, Session] = {}  # none of which is being written just now
         self._writing: bytes | None = None
         self._tell: Callable[[Session], None] | None = None
@@ -39,11 +44,20 @@ class Sessions:
             if Revocation("session", session.digest) not in self._revocations:
                 self._ring.add_session(session)
 
-    async def begin(self, key: str) -> tuple[str, Caller, Session]:
-        """The cookie's value, who signed in, and the session. Raises Unauthenticated."""
+    async def begin(self, key: str, address: str = "") -> tuple[str, Caller, Session]:
+        """The cookie's value, who signed in, and the session.
+
+        Raises Unauthenticated, after a while that grows with each, or TooManySignIns.
+        """
         now = int(time.time())
+        heard = self._wrong.hears(address)
+        if not heard and not is_local(address):
+            raise self._too_many()
         caller = self._ring.identify(key, now)
         if caller is None:
+            if not heard:
+                raise self._too_many()
+            await self._hold_back(address)
             raise self._ring.stranger("the API key is unknown, expired or revoked")
         value = secrets.token_urlsafe(32)
         ends = now + int(self._lasts_s)
@@ -56,6 +70,18 @@ class Sessions:
         await self._make_room(session)
         await self._add(session)
         return value, caller, session
+
+    async def _hold_back(self, address: str) -> None:
+        wait_s = self._wrong.add(address, time.monotonic())
+        log.warning("sign_in_refused", address=address or "unknown", answered_in_s=wait_s)
+        try:
+            await asyncio.sleep(wait_s)
+        finally:
+            self._wrong.answered(address)
+
+    @staticmethod
+    def _too_many() -> TooManySignIns:
+        return TooManySignIns("too many wrong keys were tried just now; try again later")
 
     def is_persisted(self, session: Session) -> bool:
         return session.digest not in self._unwritten and session.digest != self._writing
@@ -74,7 +100,8 @@ class Sessions:
     async def _make_room(self, new: Session) -> None:
         """One key does not fill the memory."""
         mine = self._ring.sessions_of(new.key_digest)
-        for session in sorted(mine, key=lambda s: s.expires_at)[: len(mine) - _MOST + 1]:
+        too_many = max(0, len(mine) - _MOST + 1)
+        for session in sorted(mine, key=lambda s: s.expires_at)[:too_many]:
             await self._end(session)
 
     async def _add(self, session: Session) -> None:

@@ -137,6 +137,12 @@ class UnsupportedMediaType(CallerError):
     status = 415
 
 
+class TooManySignIns(CallerError):
+    code = "too_many_sign_ins"
+    status = 429
+    retry_after = 5.0
+
+
 class CapacityError(LlamactlError):
     """The request is right, there is no room for it now."""
 
