@@ -16,6 +16,7 @@ from llamactl.control import recovery
 from llamactl.control.departure import Departure
 from llamactl.control.instances import Instances
 from llamactl.control.keys import Keys
+from llamactl.control.late_store import Arrival
 from llamactl.control.limits import limits_of, room_of
 from llamactl.control.memory import Memory
 from llamactl.control.on_demand import OnDemand
@@ -28,7 +29,7 @@ from llamactl.control.scheduler import Scheduler
 from llamactl.control.sessions import Sessions
 from llamactl.control.story import Story
 from llamactl.control.watch import Watch
-from llamactl.core.errors import EngineMissing, LlamactlError, StoreUnavailable
+from llamactl.core.errors import EngineMissing, LlamactlError
 from llamactl.core.routes import RouteTable
 from llamactl.doors.llama_swap import llama_swap_router
 from llamactl.doors.ollama import INFERENCE, ollama_router
@@ -63,7 +64,6 @@ from llamactl.store import (
 )
 from llamactl.takeover import Channel, Inheritance, Predecessor, Rights, SwitchingStarter, Upgrade
 
-_READ_AGAIN_S = 0.5
 log = logger("app")
 
 
@@ -259,40 +259,16 @@ class Application:
         can be. Raises StoreUnusable.
         """
         await self.reload.check()
-        members = None
-        if await self._database.start():
-            members = await self._take_in_if_readable()
-        if members is not None and self._database.taken.is_set():
-            await self._settle(members)
-            return
-        self._know(members is not None)
-        self.reload.waits_for_store = True
-        self._begin_chores()
-        self._asked.append(asyncio.create_task(self._go_on_when_store_is_back(members)))
+        self._arrival = Arrival(
+            self._database, self.ring, self._registry, self.reload, self._first_look, self._settle
+        )
+        await self._arrival.come()
+        if not self._chores:
+            self._begin_chores()
 
-    async def _take_in_if_readable(self) -> list[Member] | None:
-        """None where the store was gone again."""
+    async def _first_look(self) -> list[Member]:
         await self.revocations.load()
-        try:
-            known = await self._read()
-        except StoreUnavailable as exc:
-            log.warning("store_not_read", reason=exc.message)
-            return None
-        return await self._take_in(known)
-
-    def _know(self, everything: bool) -> None:
-        self.ring.complete = everything
-        self._registry.know(all_of_them=everything)
-
-    async def _go_on_when_store_is_back(self, members: list[Member] | None) -> None:
-        await self._database.taken.wait()
-        while members is None:
-            members = await self._take_in_if_readable()
-            if members is None:
-                await asyncio.sleep(_READ_AGAIN_S)
-        self._know(True)
-        self.reload.waits_for_store = False
-        await self._settle(members)
+        return await self._take_in(await self._read())
 
     async def take_over(self, inherited: Inheritance) -> None:
         """The same, and serve, from a process that runs and goes on relaying.
