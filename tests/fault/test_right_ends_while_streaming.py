@@ -111,3 +111,13 @@ def test_an_engines_page_ends_with_the_session_that_opened_it(server: Served) ->
         with pytest.raises(InvalidStatus), talk(server, "", f"/{page}ws"):
             pass
         assert httpx.get(f"{server.url}/{page}health").status_code == 404
+
+
+def test_a_websocket_of_a_replaced_llamactl_ends_when_its_key_is_revoked(tmp_path: Path) -> None:
+    with serve(data_folder(tmp_path, "{}")) as server:
+        create_fake(server, tmp_path, "talk", model="websocket")
+        made = server.request("POST", KEYS, {"name": "one"}).json()
+        with talk(server, made["key"]) as socket:
+            server.upgrade()
+            assert server.request("DELETE", f"{KEYS}/{made['id']}").status_code == 204
+            assert closed_with(socket) == 1008

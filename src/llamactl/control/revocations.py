@@ -29,6 +29,7 @@ class Revocations:
         self._backlog = Backlog()
         self._pending: dict[Revocation, bool] = {}  # and whether the file has it
         self._tell: Callable[[Revocation], None] | None = None
+        self.on_add: Callable[[Revocation], None] | None = None
 
     def __repr__(self) -> str:
         return f"<Revocations {len(self._pending)} pending>"
@@ -44,13 +45,15 @@ class Revocations:
     async def load(self) -> None:
         """Take in those that the store never got, before keys and sessions are."""
         for revocation in await asyncio.to_thread(self._file.open):
-            self._forget(revocation)
+            self.forget(revocation)
             self._pending[revocation] = True
 
     async def add(self, revocation: Revocation) -> Revoked:
         if revocation not in self._pending:
-            self._forget(revocation)
+            self.forget(revocation)
             self._pending[revocation] = False
+            if self.on_add is not None:
+                self.on_add(revocation)
             if self._tell is not None:
                 self._tell(revocation)
                 return Revoked(persisted=False)
@@ -68,7 +71,8 @@ class Revocations:
         for revocation in self.pending:
             await self._backlog.attempt(partial(self._write, revocation), 0.0)
 
-    def _forget(self, revocation: Revocation) -> None:
+    def forget(self, revocation: Revocation) -> None:
+        """It counts here; that it is kept is another's work."""
         if revocation.kind == "key":
             self._ring.remove(revocation.id.decode())
         else:

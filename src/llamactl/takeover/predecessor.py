@@ -29,6 +29,8 @@ class LeaseCounts(Protocol):
 class RightsTaker(Protocol):
     async def take(self, entries: Sequence[Mapping[str, Any]]) -> None: ...
 
+    def follow(self, tell: Callable[[Mapping[str, Any]], None]) -> None: ...
+
 
 class Keys(Protocol):
     def get(self, key_id: str) -> ApiKey | None: ...
@@ -84,6 +86,8 @@ class Predecessor:
 
         `ids`: an instance's id by its name; `accept`: serve a client, who has sent this already.
         """
+        if self._rights is not None:
+            self._rights.follow(lambda right: self._channel.send("right", right=dict(right)))
         try:
             while True:
                 said, fds = await self._channel.receive()

@@ -42,18 +42,30 @@ class Rights:
         self._sessions.hand_over(lambda one: tell(_session(one)))
         return [*revoked, *sessions]
 
+    def follow(self, tell: Callable[[Entry], None]) -> None:
+        """Tell the old process what is revoked here: it still has that one's WebSockets."""
+        self._revocations.on_add = lambda one: tell(_revoked(one))
+
+    def heed(self, entry: Entry) -> None:
+        """What the new process revoked."""
+        self._revocations.forget(_revocation(entry))
+
     async def take(self, entries: Iterable[Entry]) -> None:
         """What the old process hands over."""
         await asyncio.gather(*(self._take(entry) for entry in entries))
 
     async def _take(self, entry: Entry) -> None:
         if "revoked" in entry:
-            await self._revocations.add(Revocation(entry["revoked"], bytes.fromhex(entry["id"])))
+            await self._revocations.add(_revocation(entry))
         else:
             digests = (bytes.fromhex(entry[name]) for name in ("digest", "key_digest"))
             await self._sessions.take(
                 Session(next(digests), entry["key_id"], next(digests), entry["expires_at"])
             )
+
+
+def _revocation(entry: Entry) -> Revocation:
+    return Revocation(entry["revoked"], bytes.fromhex(entry["id"]))
 
 
 def _revoked(revocation: Revocation) -> Entry:

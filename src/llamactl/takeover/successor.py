@@ -8,7 +8,7 @@ import itertools
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -30,6 +30,7 @@ class Successor:
         self._asks: dict[int, asyncio.Future[Any]] = {}
         self._ids = itertools.count()
         self._steps: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self.on_right: Callable[[Mapping[str, Any]], None] | None = None
         self._granted = 0  # the newest of its grants that was put to use
         self._hearing = asyncio.create_task(self._hear())
 
@@ -140,7 +141,10 @@ class Successor:
         with suppress(ConnectionError):
             while True:
                 said, _ = await self._channel.receive()
-                if "id" not in said:
+                if said["what"] == "right":
+                    if self.on_right is not None:
+                        self.on_right(said["right"])
+                elif "id" not in said:
                     self._steps.put_nowait(said)
                 elif (answer := self._asks.get(said["id"])) and not answer.done():
                     answer.set_result(said)

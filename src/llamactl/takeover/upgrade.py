@@ -121,6 +121,7 @@ class Upgrade:
         self._starter.switch(successor)
         self._front.forget_ready()
         self._leases.on_change = self._noted
+        successor.on_right = self._rights.heed
         successor.go(self._leases.counts(), self._rights.hand_over(successor.tell_right))
 
     def _noted(self, instance_id: str) -> None:
