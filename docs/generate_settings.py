@@ -19,6 +19,9 @@ wrong, and where. Accepted so that files of the Go llamactl load, and without ef
 version: the `vllm`, `mlx` and `docker` sections, `instances.configs_dir`,
 `instances.timeout_check_interval` and the connection numbers of `database`.
 
+A key of `auth.management_keys`, or in the file `management_key`, with less than 8 characters is
+refused, by its file and line or its variable; one with less than 20 is warned of.
+
 | key | variable | default |
 |---|---|---|
 """

@@ -16,6 +16,7 @@ from llamactl.control import recovery
 from llamactl.control.departure import Departure
 from llamactl.control.instances import Instances
 from llamactl.control.keys import Keys
+from llamactl.control.late_store import Arrival
 from llamactl.control.limits import limits_of, room_of
 from llamactl.control.memory import Memory
 from llamactl.control.on_demand import OnDemand
@@ -23,6 +24,7 @@ from llamactl.control.preview import Previews
 from llamactl.control.reconciler import Reconciler
 from llamactl.control.registry import Member, Registry
 from llamactl.control.reload import Reload
+from llamactl.control.revocations import Revocations
 from llamactl.control.scheduler import Scheduler
 from llamactl.control.sessions import Sessions
 from llamactl.control.story import Story
@@ -42,6 +44,7 @@ from llamactl.runtime import (
     LocalMachine,
     Rotation,
     RotationRules,
+    SlotFile,
     busy_slots,
     find_engine,
     free_disk,
@@ -59,7 +62,7 @@ from llamactl.store import (
     SqlMemoryStore,
     SqlSessionStore,
 )
-from llamactl.takeover import Channel, Inheritance, Predecessor, SwitchingStarter, Upgrade
+from llamactl.takeover import Channel, Inheritance, Predecessor, Rights, SwitchingStarter, Upgrade
 
 log = logger("app")
 
@@ -150,21 +153,25 @@ class Application:
         self._asked: list[asyncio.Task[None]] = []
         self._predecessor_gone: asyncio.Event | None = None
         self.upgrade = Upgrade(
-            self._departure, self._database, self.leases, self.front, self._starter,
+            self._departure, self._database, self.leases, self.front, self._starter, self._rights,
             (self._begin_chores, self._end_chores),
         )  # fmt: skip
 
     def _let_people_in(self) -> None:
-        self.keys = Keys(self.ring, SqlKeyStore(self._database), self._registry)
-        sessions = SqlSessionStore(self._database)
-        self.sessions = Sessions(self.ring, sessions, self.settings.auth.session_hours * 3600)
+        keys, sessions = SqlKeyStore(self._database), SqlSessionStore(self._database)
+        lasts_s = self.settings.auth.session_hours * 3600
+        file = SlotFile(self.data_dir.revocations_file)
+        self.revocations = Revocations(self.ring, keys, sessions, file)
+        self.keys = Keys(self.ring, keys, self._registry, self.revocations)
+        self.sessions = Sessions(self.ring, sessions, self.revocations, lasts_s)
+        self._rights = Rights(self.revocations, self.sessions)
         self.tickets = PageTickets()
 
     def _front(self) -> Front:
         services = Services(
             self.settings, self.instances, self.keys, self.ring, self.engines,
             self.story, Numbers(self._meters, scrape, self.leases.count, self._gauges),
-            self._degraded, self.reload, self._reconciler, self.upgrade_now,
+            self.degraded, self.reload, self._reconciler, self.upgrade_now,
             self.catalog, self.downloads, self.sessions, self.tickets,
             self._previews, self._watch, Hub(self._environ),
             About(time.time(), lambda: self.engine_label, lambda: self.settings, self._examine,
@@ -220,8 +227,9 @@ class Application:
         self._asked = [task for task in self._asked if not task.done()]
         self._asked.append(asyncio.create_task(attempt()))
 
-    def _degraded(self) -> list[str]:
-        return ["store"] if self._database.fault else []
+    def degraded(self) -> list[str]:
+        away = self._database.fault or not self._database.taken.is_set() or not self.ring.complete
+        return ["store"] if away else []
 
     def _meters(self) -> Meters:
         return self.front.meters()  # which is built after what asks for them
@@ -245,11 +253,22 @@ class Application:
         self.front.publish(table)
 
     async def start(self) -> None:
-        """Open the store and take in what it knows; starts what was wanted on."""
+        """Open the store and take in what it knows; starts what was wanted on.
+
+        Where it can't be written, what runs is taken in and served, and the rest is done when it
+        can be. Raises StoreUnusable.
+        """
         await self.reload.check()
-        await self._database.open()
-        await self._database.take()
-        await self._settle(await self._take_in(await self._read()))
+        self._arrival = Arrival(
+            self._database, self.ring, self._registry, self.reload, self._first_look, self._settle
+        )
+        await self._arrival.come()
+        if not self._chores:
+            self._begin_chores()
+
+    async def _first_look(self) -> list[Member]:
+        await self.revocations.load()
+        return await self._take_in(await self._read())
 
     async def take_over(self, inherited: Inheritance) -> None:
         """The same, and serve, from a process that runs and goes on relaying.
@@ -258,14 +277,17 @@ class Application:
         way, this is a start like any other.
         """
         inherited.check(self.data_dir.lock_file, self.settings.database_url)
-        predecessor = Predecessor(Channel(inherited.channel), self.leases)
+        predecessor = Predecessor(Channel(inherited.channel), self.leases, self._rights)
         await self.reload.check()
         await self._database.open(shared=True)
         lives = await predecessor.is_at_rest()
         await self._database.take()
+        await self.revocations.load()
         known = await self._read()
         lives = lives and await predecessor.lets_go()  # nothing after this may fail
         self.data_dir.own(inherited.lock)
+        await self.revocations.load()  # those that came while it was still in charge
+        await self._rights.take(predecessor.rights)
         members = await self._take_in(known, vouched=lives)
         await recovery.until_known(members)  # what is still streamed is drained, not just ended
         await self.front.listen(inherited.listener)  # who came since then waits in its queue
@@ -291,8 +313,11 @@ class Application:
         return await recovery.take_in(known, self.instances, store, machine, vouched=vouched)
 
     async def _settle(self, members: list[Member]) -> None:
+        await self.revocations.write_pending()
         await self.reload.declare()
-        self._begin_chores()
+        if not self._chores:
+            self._begin_chores()
+        self.downloads.go_on()
         await recovery.settle(self.scheduler, members)
 
     def _begin_chores(self) -> None:
@@ -305,13 +330,15 @@ class Application:
         if os.getpid() == 1:
             chores.append(keep_reaping())
         self._chores = [asyncio.create_task(chore) for chore in chores]
-        self.downloads.go_on()
+        if self._database.taken.is_set():
+            self.downloads.go_on()
 
     async def _end_chores(self) -> None:
         await self.downloads.close()
         for chore in self._chores:
             chore.cancel()
         await asyncio.gather(*self._chores, return_exceptions=True)
+        self._chores = []
 
     async def stop(self, *, keep: bool = False) -> None:
         """Drain and stop all instances, or keep them, then let go of everything."""
@@ -320,6 +347,8 @@ class Application:
         await (self._departure.leave() if keep else self._departure.halt())
         await self._end_chores()
         await self.keys.flush()
+        await self.revocations.close()
+        await self.sessions.close()
         await self.front.close(self.settings.instances.drain_timeout if keep else None)
         await self._database.close()
         self.data_dir.close()

@@ -219,7 +219,10 @@ def test_the_go_llamactls_keys_are_all_accounted_for(tmp_path: Path, tiny_model:
     }  # fmt: skip
     assert (one["idle_timeout"], one["environment"]) == (20, {"A": "1"})
     assert set(found.instances) == {"one"} and found.start == ["one"]
-    assert found.settings["auth"]["management_keys"] == ["m"]
+    (made,) = found.settings["auth"]["management_keys"]
+    assert len(made) > 20
+    replaced = next(row for row in found.rows if row.key == "settings.auth.management_keys")
+    assert (replaced.outcome, "replaced" in replaced.note) == ("changed", True)
     assert "allowed_origins" not in found.settings["server"]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from llamactl.config import load
+from llamactl.config.sources import without_password
 from llamactl.core.errors import InvalidConfig
 
 GO_FILE = """
@@ -130,3 +131,50 @@ def test_arguments_alone_leave_the_engine_as_it_is(tmp_path: Path) -> None:
         ("--seed", "7"),
     )
     assert (backends.vllm.command, backends.vllm.args) == ("vllm", ("serve",))
+
+
+@pytest.mark.parametrize("form", ["[{long}, {key}]", "\n    - {long}\n    - {key}", "{key}"])
+def test_a_short_management_key_is_refused_by_file_and_line(tmp_path: Path, form: str) -> None:
+    long = "x" * 20
+    path = write(tmp_path, f"auth:\n  management_keys: {form.format(long=long, key='short12')}\n")
+    line = 4 if form.startswith("\n") else 2
+
+    with pytest.raises(InvalidConfig, match="openssl") as refused:
+        load({}, path=path)
+    assert f"{path}, line {line}: auth.management_keys" in refused.value.message
+    assert "short12" not in refused.value.message
+
+
+@pytest.mark.parametrize("variable", [True, False])
+def test_a_short_management_key_is_refused_by_its_variable(tmp_path: Path, variable: bool) -> None:
+    given = {"LLAMACTL_MANAGEMENT_KEYS": "short"}
+    (tmp_path / ".env").write_text("" if variable else "LLAMACTL_MANAGEMENT_KEYS=short\n")
+    where = "variable" if variable else ".env"
+
+    with pytest.raises(InvalidConfig, match=f"{where} LLAMACTL_MANAGEMENT_KEYS"):
+        load(given if variable else {}, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(("length", "weak"), [(8, 1), (19, 1), (20, 0)])
+def test_a_key_that_is_not_long_is_warned_of(tmp_path: Path, length: int, weak: int) -> None:
+    path = write(tmp_path, f"auth: {{management_keys: [{'k' * length}]}}")
+
+    assert len(load({}, path=path).weak_keys) == weak
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:secret@host/db", "postgresql://me:********@host/db"),
+        ("postgresql://me:se/c#r@et@host/db", "postgresql://me:********@host/db"),
+        ("postgresql://host/db?password=secret&x=1", "postgresql://host/db?password=********&x=1"),
+        ("postgresql://me@host/db?sslpassword=secret", None),
+        ("postgresql://me@host/db", "postgresql://me@host/db"),
+        ("sqlite:////a/b.db", "sqlite:////a/b.db"),
+    ],
+)
+def test_a_database_urls_password_is_never_shown(url: str, shown: str | None) -> None:
+    said = without_password(url)
+
+    assert "secret" not in said and "et@host" not in said
+    assert shown is None or said == shown

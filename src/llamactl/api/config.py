@@ -49,7 +49,7 @@ async def export(
     secrets: Annotated[bool, Query(description="show secret values instead of masks")] = False,
 ) -> SetBody:
     """All definitions, as `PUT` takes them."""
-    members = mine.instances.all()
+    members = mine.instances.listed()
     return SetBody(instances={m.instance.name: given_options(m, show=secrets) for m in members})
 
 

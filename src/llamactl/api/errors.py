@@ -17,6 +17,7 @@ from llamactl.core.errors import (
     error_body,
     error_headers,
 )
+from llamactl.core.keys import GUEST
 from llamactl.observe import logger
 from llamactl.wire.system import ErrorBody
 
@@ -29,36 +30,39 @@ def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ErrorBody} for status in (400, 401, 403, *statuses)}
 
 
-def respond(error: LlamactlError) -> JSONResponse:
-    # Who gets here holds a management key, or learns nothing private: those checks come first.
-    return JSONResponse(error_body(error, private=True), error.status, error_headers(error))
+def respond(error: LlamactlError, request: Request) -> JSONResponse:
+    caller = getattr(request.state, "caller", GUEST)  # as the guards of management found
+    body = error_body(error, private=caller.management)
+    return JSONResponse(body, error.status, error_headers(error))
 
 
 def install_error_handlers(api: FastAPI) -> None:
     @api.exception_handler(LlamactlError)
-    async def ours(_: Request, exc: LlamactlError) -> JSONResponse:
-        return respond(exc)
+    async def ours(request: Request, exc: LlamactlError) -> JSONResponse:
+        return respond(exc, request)
 
     @api.exception_handler(RequestValidationError)
-    async def invalid(_: Request, exc: RequestValidationError) -> JSONResponse:
+    async def invalid(request: Request, exc: RequestValidationError) -> JSONResponse:
         first = exc.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        return respond(InvalidRequest(f"the request is not valid: {where}: {first['msg']}"))
+        error = InvalidRequest(f"the request is not valid: {where}: {first['msg']}")
+        return respond(error, request)
 
     @api.exception_handler(HTTPException)
     async def http(request: Request, exc: HTTPException) -> JSONResponse:
         path = request.scope["path"]
         if exc.status_code == _NOT_FOUND:
-            return respond(NotFound(f"there is nothing at {path[:200]!r}"))
+            return respond(NotFound(f"there is nothing at {path[:200]!r}"), request)
         if exc.status_code == _NOT_ALLOWED:
-            answer = respond(MethodNotAllowed(f"{path[:200]!r} does not answer {request.method}"))
+            refused = MethodNotAllowed(f"{path[:200]!r} does not answer {request.method}")
+            answer = respond(refused, request)
             answer.headers["allow"] = (exc.headers or {}).get("Allow", "")
             return answer
         error = LlamactlError(str(exc.detail))
         error.status = exc.status_code
-        return respond(error)
+        return respond(error, request)
 
     @api.exception_handler(Exception)
     async def bug(request: Request, exc: Exception) -> JSONResponse:
         log.failure("request_failed", exc, path=request.scope["path"])
-        return respond(LlamactlError("llamactl made an error; its log has the trace"))
+        return respond(LlamactlError("llamactl made an error; its log has the trace"), request)

@@ -69,6 +69,7 @@ async def follow_events(
     https://html.spec.whatwg.org/multipage/server-sent-events.html
     """
     after = None if last_event_id is None else event_id(last_event_id)
+    await mine.story.newest()  # a store that is away is said before the stream begins
     return event_stream(_lines(mine.story.follow(after)))
 
 

@@ -54,7 +54,7 @@ async def read_json(request: Request) -> Any:
 
 @router.get("", responses=answers())
 async def list_instances(mine: Mine) -> list[InstanceBody]:
-    return [_body(mine, member) for member in mine.instances.all()]
+    return [_body(mine, member) for member in mine.instances.listed()]
 
 
 @router.get("/{name}", responses=answers(404))
@@ -121,8 +121,9 @@ async def restart_instance(
 
 
 @router.post("/{name}/page", responses=answers(404, 415))
-async def open_page(name: str, mine: Mine) -> PageBody:
+async def open_page(name: str, request: Request, mine: Mine) -> PageBody:
     """Where the engine's own page can be had, for a while, by whoever has this path."""
     instance = mine.instances.get(name).instance
-    ticket = mine.tickets.issue(instance.id, instance.name, time.monotonic())
+    holder = request.state.caller
+    ticket = mine.tickets.issue(instance.id, instance.name, holder, time.monotonic())
     return PageBody(path=f"page/{ticket}/", idle_s=IDLE_S)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
 
 from llamactl.api.bodies import key_fields
 from llamactl.api.errors import answers
 from llamactl.api.services import GUARDS, Mine
-from llamactl.wire.keys import KeyBody, KeyRequest, NewKeyBody, PermissionsBody
+from llamactl.wire.keys import KeyBody, KeyRequest, NewKeyBody, PermissionsBody, RevokedBody
 
 router = APIRouter(prefix="/api/v1/auth/keys", dependencies=GUARDS, tags=["keys"])
 
@@ -31,13 +32,20 @@ async def list_keys(mine: Mine) -> list[KeyBody]:
 
 @router.get("/{key_id}", responses=answers(404))
 async def get_key(key_id: str, mine: Mine) -> KeyBody:
-    return KeyBody(**key_fields(mine.keys.get(key_id)))
+    revoked = mine.keys.is_revoked(key_id)
+    return KeyBody(**key_fields(mine.keys.get(key_id)), revoked=revoked, persisted=not revoked)
 
 
-@router.delete("/{key_id}", status_code=204, responses=answers(404))
+@router.delete(
+    "/{key_id}", status_code=204, responses={202: {"model": RevokedBody}, **answers(404)}
+)
 async def delete_key(key_id: str, mine: Mine) -> Response:
-    await mine.keys.revoke(key_id)
-    return Response(status_code=204)
+    """Counts at once, also where the store is away: then the answer is 202."""
+    revoked = await mine.keys.revoke(key_id)
+    if revoked.persisted:
+        return Response(status_code=204)
+    body = RevokedBody(id=key_id, persisted=False, survives_restart=revoked.survives_restart)
+    return JSONResponse(body.model_dump(), 202)
 
 
 @router.get("/{key_id}/permissions", responses=answers(404))

@@ -8,17 +8,16 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Header, Query
 
 from llamactl.api.bodies import instance_body
 from llamactl.api.errors import answers
 from llamactl.api.event_stream import ALIVE, ALIVE_S, EventStream, event_stream
 from llamactl.api.events import event_body, event_id
 from llamactl.api.models import job_body
-from llamactl.api.services import GUARDS, Mine, Services, management
+from llamactl.api.services import GUARDS, Mine, Services
 from llamactl.control.registry import Member
 from llamactl.core.downloads import DownloadJob
-from llamactl.core.errors import LlamactlError
 from llamactl.core.events import InstanceEvent
 from llamactl.wire.live import InstanceNumbers, LiveBody, MachineNumbers, RateBody
 from llamactl.wire.models import JobBody
@@ -30,7 +29,6 @@ _DRIFT_S = 1.5  # by which a time left may differ from what was told, and time i
 
 @router.get("", response_class=EventStream, responses={200: {"model": LiveBody}, **answers()})
 async def live(
-    request: Request,
     mine: Mine,
     last_event_id: Annotated[str | None, Header(description="tell events after this one")] = None,
     after: Annotated[int | None, Query(ge=0, le=1 << 62, description="the same")] = None,
@@ -41,19 +39,16 @@ async def live(
     """
     if last_event_id is not None:  # of a browser that resumes: newer than what it began with
         after = event_id(last_event_id)
-    return event_stream(_messages(request, mine, after))
+    newest = await mine.story.newest()
+    return event_stream(_messages(mine, newest if after is None else after))
 
 
-async def _messages(request: Request, mine: Services, after: int | None) -> AsyncIterator[str]:
+async def _messages(mine: Services, told: int) -> AsyncIterator[str]:
     news: list[InstanceEvent] = []
-    view, version, quiet_s = _View(mine), mine.ring.version, 0.0
-    told = await mine.story.newest() if after is None else after
+    view, quiet_s = _View(mine), 0.0
     reading = asyncio.create_task(_read(mine, told, news))
     try:
         while not reading.done():
-            if version != mine.ring.version:
-                version = mine.ring.version
-                management(request)
             message, quiet_s = view.news(news), quiet_s + _EVERY_S
             if message is not None:
                 told = news[-1].id if news else told
@@ -64,8 +59,6 @@ async def _messages(request: Request, mine: Services, after: int | None) -> Asyn
                 quiet_s = 0.0
                 yield ALIVE
             await asyncio.sleep(_EVERY_S)
-    except LlamactlError:  # the key was revoked, or its session ended: the answer has begun
-        return
     finally:
         reading.cancel()
         with suppress(asyncio.CancelledError):

@@ -21,7 +21,7 @@ from llamactl.control.story import Story
 from llamactl.control.watch import Watch
 from llamactl.core.errors import Forbidden, UnsupportedMediaType
 from llamactl.core.interfaces import EngineProbe
-from llamactl.core.keys import Caller
+from llamactl.core.keys import ANYONE, Caller
 from llamactl.core.routes import ReadyInstance
 from llamactl.models import Catalog, Downloads, Hub
 from llamactl.observe import Meters
@@ -82,11 +82,12 @@ def services(request: Request) -> Services:
 
 def management(request: Request) -> None:
     """Let management keys through, and JSON bodies only."""
-    mine = services(request)
+    mine, caller = services(request), ANYONE
     if mine.settings.auth.require_management_auth:
         caller = _caller(request, mine.ring)
         if not caller.management:
             raise Forbidden(f"{request.scope['path']} needs a management key")
+    request.state.caller = caller  # a stream ends with it
     json_alone(request)
 
 

@@ -75,6 +75,16 @@ def show(s: Session, key_id: Annotated[str, typer.Argument(help="Its id.")]) -> 
 @command
 def revoke(s: Session, key_id: Annotated[str, typer.Argument(help="Its id.")]) -> None:
     """Take a key back; at once."""
-    s.client.keys.revoke(key_id)
-    if not s.as_json:
-        typer.echo(f"{key_id}  revoked")
+    revoked = s.client.keys.revoke(key_id)
+    if s.as_json:
+        s.print_json(revoked)
+        return
+    typer.echo(f"{key_id}  revoked")
+    if not revoked.survives_restart:
+        typer.echo(
+            "warning: neither the store nor the file of revocations can be written; it is valid "
+            "again if llamactl ends before that is mended: free some disk",
+            err=True,
+        )
+    elif not revoked.persisted:
+        typer.echo("the store can't be written now; it is told as soon as it can be", err=True)

@@ -9,6 +9,7 @@ import resource
 import signal
 import socket
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,7 +124,7 @@ async def _run(
     keep = told.by == signal.SIGTERM and app.settings.instances.on_exit == "keep"
     notify("STOPPING=1")
     running, what = app.leases.total(), "leaving, instances go on" if keep else "stopping"
-    typer.echo(f"{what} ({running} requests running; Ctrl-C again ends them)", err=True)
+    _say(f"{what} ({running} requests running; Ctrl-C again ends them)", err=True)
     await app.stop(keep=keep)
 
 
@@ -134,23 +135,38 @@ def _examine(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _announce(app: Application, loaded: Loaded, port: int) -> None:
+    from llamactl.observe import logger
+
+    log = logger("app")
     settings = app.settings
     for warning in loaded.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        _say(f"warning: {warning}", err=True)
+    for weak in (*loaded.weak_keys, app.data_dir.weak_key):
+        if weak:
+            log.warning("management_key_is_short", reason=weak)
+            _say(f"warning: {weak}", err=True)
+    if app.degraded():
+        _say("warning: the store can't be written now; see the log", err=True)
     try:
         app.data_dir.say_where(f"http://{settings.server.host}:{port}")
     except OSError as exc:  # a full disk, say: commands don't find us, requests do
-        typer.echo(f"warning: cannot write {settings.data}/server.json: {exc.strerror}", err=True)
-    typer.echo(f"llamactl serves on http://{settings.server.host}:{port}")
+        _say(f"warning: cannot write {settings.data}/server.json: {exc.strerror}", err=True)
+    _say(f"llamactl serves on http://{settings.server.host}:{port}")
     asks = settings.auth.require_management_auth
-    typer.echo(f"  page      at that address{'; it asks for a management key' if asks else ''}")
-    typer.echo(f"  engine    {app.engine_label}")
-    typer.echo(f"  settings  {loaded.source or 'defaults'}")
-    typer.echo(f"  data      {settings.data}")
+    _say(f"  page      at that address{'; it asks for a management key' if asks else ''}")
+    _say(f"  engine    {app.engine_label}")
+    _say(f"  settings  {loaded.source or 'defaults'}")
+    _say(f"  data      {settings.data}")
     if not settings.auth.management_keys:
-        typer.echo(f"  key file  {app.data_dir.key_file}")
+        _say(f"  key file  {app.data_dir.key_file}")
     if settings.swagger:
-        typer.echo(f"  API docs  http://{settings.server.host}:{port}/swagger/")
+        _say(f"  API docs  http://{settings.server.host}:{port}/swagger/")
+
+
+def _say(text: str, *, err: bool = False) -> None:
+    """To whoever started us; a full disk below our output keeps nobody from being served."""
+    with suppress(OSError):
+        typer.echo(text, err=err)
 
 
 class _Told(asyncio.Event):

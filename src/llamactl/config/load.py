@@ -15,6 +15,7 @@ import yaml
 from dotenv import dotenv_values
 from pydantic import ValidationError
 
+from llamactl.config.management_keys import warning_of
 from llamactl.config.settings import Settings
 from llamactl.config.sources import leaves
 from llamactl.config.variables import VARIABLES
@@ -40,6 +41,7 @@ class Loaded:
     source: Path | None
     warnings: tuple[str, ...]
     sources: Mapping[tuple[str, ...], str] = field(default_factory=dict)  # of what was given
+    weak_keys: tuple[str, ...] = ()  # what to say of short management keys
 
 
 def load(
@@ -66,7 +68,27 @@ def load(
         settings = Settings.model_validate(merged)
     except ValidationError as exc:
         raise InvalidConfig(_describe(exc, source, lines)) from exc
-    return Loaded(settings, source, tuple(warnings), _sources(layers, str(source), low, environ))
+    sources = _sources(layers, str(source), low, environ)
+    weak = _weak_keys(settings, sources, lines)
+    return Loaded(settings, source, tuple(warnings), sources, weak)
+
+
+def _weak_keys(
+    settings: Settings,
+    sources: Mapping[tuple[str, ...], str],
+    lines: Mapping[tuple[str, ...], int],
+) -> tuple[str, ...]:
+    """Raises InvalidConfig for a management key that can be guessed."""
+    at = ("auth", "management_keys")
+    file = sources.get(at, "")
+    found = []
+    for number, key in enumerate(settings.auth.management_keys):
+        line = lines.get((*at, str(number)), lines.get(at))
+        named = file.startswith(("variable ", ".env ")) or line is None
+        where = file if named else f"{file}, line {line}"
+        if key:
+            found.append(warning_of(key, f"{where}: auth.management_keys"))
+    return tuple(said for said in found if said)
 
 
 def _sources(
@@ -118,6 +140,10 @@ def _read(
 
 
 def _note_lines(node: yaml.Node, at: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> None:
+    if isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            lines[*at, str(number)] = item.start_mark.line + 1
+            _note_lines(item, (*at, str(number)), lines)
     if not isinstance(node, yaml.MappingNode):
         return
     for key, value in node.value:

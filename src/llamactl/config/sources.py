@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from llamactl.config.settings import Settings
 from llamactl.core.instance import MASK, is_secret
 
 Path = tuple[str, ...]
 DEFAULT = "default"
+_PASSWORD = re.compile(r"([?&][^=&]*password[^=&]*=)[^&]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,13 @@ def _shown(path: Path, value: Any) -> Any:
     # what is handed to engines may be anything
     if value and (is_secret(path[-1]) or "environment" in path or path[-1] == "management_keys"):
         return MASK
-    if path == ("database", "url") and value:
-        parts = urlsplit(str(value))
-        return str(value).replace(f":{parts.password}@", f":{MASK}@") if parts.password else value
-    return value
+    return without_password(value) if path == ("database", "url") else value
+
+
+def without_password(url: str) -> str:
+    """Also one that is no valid URL, whose password may have any characters."""
+    before, at, host = url.rpartition("@")
+    scheme, slashes, user = before.partition("://")
+    name, colon, _ = user.partition(":")
+    login = f"{scheme}{slashes}{name}{colon}{MASK if colon else ''}{at}"
+    return _PASSWORD.sub(rf"\g<1>{MASK}", login + host)

@@ -23,6 +23,7 @@ class Backlog:
         self._rows: deque[Write] = deque()
         self._lost = 0
         self._writing: asyncio.Task[None] | None = None
+        self._trying: set[asyncio.Task[bool]] = set()
         self._closes = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -31,18 +32,27 @@ class Backlog:
     def __len__(self) -> int:
         return len(self._rows)
 
-    async def write(self, row: Write) -> None:
-        """Now if it can be, else later; after all that came before it."""
+    async def write(self, row: Write) -> bool:
+        """Now if it can be, else later; after all that came before it. True: it was now."""
         if not self._rows:
             try:
                 await row()
             except LlamactlError as exc:
                 log.warning("rows_are_kept", reason=exc.message)
             else:
-                return
+                return True
         self._keep(row)
         if self._writing is None:
             self._writing = asyncio.create_task(self._write())
+        return False
+
+    async def attempt(self, row: Write, seconds: float) -> bool:
+        """The same, for who waits no longer than that for a store that says nothing."""
+        trying = asyncio.create_task(self.write(row))
+        self._trying.add(trying)
+        trying.add_done_callback(self._trying.discard)
+        done, _ = await asyncio.wait({trying}, timeout=seconds)
+        return trying in done and trying.result()
 
     def _keep(self, row: Write) -> None:
         self._rows.append(row)
@@ -75,8 +85,12 @@ class Backlog:
 
     async def written(self) -> None:
         """Return when nothing waits."""
-        while self._writing is not None:
-            await asyncio.wait([self._writing])
+        while self._trying or self._writing is not None:
+            await asyncio.wait([*self._trying, *([self._writing] if self._writing else ())])
+
+    def drop(self) -> None:
+        """Another has what waits, and writes it."""
+        self._rows.clear()
 
     async def close(self) -> None:
         """Try a last time; what can't be written is lost."""

@@ -79,6 +79,10 @@ class Instances:
     def all(self) -> list[Member]:
         return list(self._registry)
 
+    def listed(self) -> list[Member]:
+        """As `all`. Raises StoreUnavailable until all are known."""
+        return self._registry.listed()
+
     def get(self, name: str) -> Member:
         return self._registry.get(name)
 
@@ -90,7 +94,7 @@ class Instances:
         owner = Owner(self._registry, self._scheduler, self._memory)
         unit = self._machine.unit(instance, now, last_exit, owner)
         member = owner.member = Member(instance, unit, need)
-        if now.state is State.FAILED:
+        if now.state is State.FAILED and not member.waits_for_store:
             member.breaker = member.breaker.failed(time.monotonic())
         self._registry.add(member)
         return member

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from llamactl.control.registry import Registry
+from llamactl.control.revocations import Revocations
 from llamactl.core.errors import InvalidRequest, KeyNotFound, StoreUnavailable
-from llamactl.core.keys import ApiKey, PermissionMode
+from llamactl.core.keys import ApiKey, PermissionMode, Revocation, Revoked
 from llamactl.core.stores import KeyStore
 from llamactl.observe import logger
 from llamactl.policy.access import KeyRing, digest
@@ -22,14 +23,21 @@ log = logger("control")
 class Keys:
     """The use cases of keys, and the batches of `last_used_at`."""
 
-    def __init__(self, ring: KeyRing, store: KeyStore, registry: Registry) -> None:
+    def __init__(
+        self, ring: KeyRing, store: KeyStore, registry: Registry, revocations: Revocations
+    ) -> None:
         self._ring = ring
         self._store = store
         self._registry = registry
+        self._revocations = revocations
+        self._revoked: dict[str, ApiKey] = {}  # some of them the store still has
 
     async def load(self) -> None:
         for key in await self._store.load():
-            self._ring.add(key)
+            if _revocation(key.id) in self._revocations:
+                self._revoked[key.id] = key
+            else:
+                self._ring.add(key)
 
     async def create(
         self,
@@ -60,24 +68,28 @@ class Keys:
         return [self._seen(key) for key in self._ring.all()]
 
     def get(self, key_id: str) -> ApiKey:
+        """Also one that is revoked, while the store still has it. Raises KeyNotFound."""
         key = self._ring.get(key_id)
+        if key is None and self.is_revoked(key_id):
+            key = self._revoked.get(key_id)
         if key is None:
             raise KeyNotFound(f"there is no key with id {key_id[:80]!r}")
         return self._seen(key)
+
+    def is_revoked(self, key_id: str) -> bool:
+        """And the store does not have that yet."""
+        return _revocation(key_id) in self._revocations
 
     def names(self, key: ApiKey) -> list[str]:
         """The instances that a key of mode per_instance may use."""
         return [m.instance.name for m in self._registry if m.instance.id in key.instance_ids]
 
-    async def revoke(self, key_id: str) -> None:
-        """Counts at once; raises KeyNotFound."""
-        key = self.get(key_id)
-        self._ring.remove(key_id)
-        try:
-            await self._store.remove(key_id)
-        except StoreUnavailable:
-            self._ring.add(key)  # said to have failed, so it must still hold
-            raise
+    async def revoke(self, key_id: str) -> Revoked:
+        """Counts at once, also where the store is away. Raises KeyNotFound."""
+        if not self.is_revoked(key_id):
+            self._revoked = {k: v for k, v in self._revoked.items() if self.is_revoked(k)}
+            self._revoked[key_id] = self.get(key_id)
+        return await self._revocations.add(_revocation(key_id))
 
     async def keep_flushing(self) -> None:
         """Write `last_used_at` in batches, until cancelled."""
@@ -100,3 +112,7 @@ class Keys:
     def _seen(self, key: ApiKey) -> ApiKey:
         at = self._ring.used.get(key.id)
         return key if at is None else replace(key, last_used_at=at)
+
+
+def _revocation(key_id: str) -> Revocation:
+    return Revocation("key", key_id.encode())

@@ -172,5 +172,5 @@ class OnDemand:
         """The story of the last failure, and when a request may try again."""
         error = start_failed(member)
         error.status = 503
-        error.retry_after = math.ceil(self._retry_after(member))
+        error.retry_after = error.retry_after or math.ceil(self._retry_after(member))
         return error

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from llamactl.backends import BACKENDS
 from llamactl.core.errors import InstanceNotFound
+from llamactl.core.exits import FailureClass
 from llamactl.core.filters import Filters
 from llamactl.core.instance import Instance, name_key
 from llamactl.core.interfaces import Unit
@@ -54,6 +55,12 @@ class Member:
         alive = self.unit.runner.now.state in (State.READY, State.DRAINING, State.STOPPING)
         return larger(self.need, self.launched) if alive else self.need
 
+    @property
+    def waits_for_store(self) -> bool:
+        """It could not be started for that alone: a start may be tried at any time."""
+        last = self.unit.last_exit
+        return last is not None and last.failure is FailureClass.STORE
+
     def moved(self, before: Lifecycle, after: Lifecycle, now: float) -> None:
         if after.epoch == before.epoch:
             return
@@ -63,7 +70,7 @@ class Member:
         if after.state is State.READY and before.state is State.STARTING:
             self.load_s = self.load_s if self.found else now - self.entered_at
             self.breaker = CLOSED
-        elif after.state is State.FAILED:
+        elif after.state is State.FAILED and not self.waits_for_store:
             self.breaker = self.breaker.failed(now)
         if after.state is not State.READY or before.state is not State.DRAINING:
             self.entered_at = now  # a drain that was called off did not make it new
@@ -84,6 +91,16 @@ class Registry:
 
     def __iter__(self) -> Iterator[Member]:
         return iter(sorted(self._members.values(), key=lambda m: name_key(m.instance.name)))
+
+    def know(self, *, all_of_them: bool) -> None:
+        """Has the store been read, which knows them?"""
+        self._table = replace(self._table, complete=all_of_them)
+        self._publish(self._table)
+
+    def listed(self) -> list[Member]:
+        """Raises StoreUnavailable until all are known."""
+        self._table.all()
+        return [*self]
 
     def reserve(self, name: str, aliases: Iterable[str] = ()) -> bool:
         """Take a name and its aliases; False if one of them is taken."""
@@ -119,10 +136,11 @@ class Registry:
         self._publish(self._table)
 
     def get(self, name: str) -> Member:
-        """By name or alias. Raises InstanceNotFound."""
+        """By name or alias. Raises InstanceNotFound, or StoreUnavailable until all are known."""
         key = name_key(name)
         member = self._members.get(key) or self._members.get(self._aliases.get(key, ""))
         if member is None:
+            self._table.get(name)
             raise InstanceNotFound(f"there is no instance named {name[:140]!r}")
         return member
 

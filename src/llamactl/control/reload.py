@@ -12,7 +12,7 @@ from llamactl.config import Settings, SettingsChange, compare, read_declarations
 from llamactl.control.instances import Instances
 from llamactl.control.reconciler import FILES, Reconciler
 from llamactl.control.registry import Member
-from llamactl.core.errors import InvalidConfig, InvalidRequest, LlamactlError
+from llamactl.core.errors import InvalidConfig, InvalidRequest, LlamactlError, StoreUnavailable
 from llamactl.core.lifecycle import Desired, State
 from llamactl.observe import logger
 from llamactl.policy.reconcile import Changes
@@ -57,6 +57,7 @@ class Reload:
         self._reconciler = reconciler
         self._one_at_a_time = asyncio.Lock()
         self._declared = asyncio.Event()
+        self.waits_for_store = False
 
     async def plan(self) -> ReloadPlan:
         """What `run` would do. Raises InvalidConfig."""
@@ -64,7 +65,9 @@ class Reload:
         return self._planned(change, changes)
 
     async def run(self) -> ReloadPlan:
-        """Waits for the end of a start. Raises InvalidConfig with nothing changed."""
+        """Waits for the end of a start. Raises InvalidConfig, StoreUnavailable; nothing changed."""
+        if self.waits_for_store:
+            raise StoreUnavailable("nothing is reloaded while the store is away; try again later")
         await self._declared.wait()
         async with self._one_at_a_time:
             change, changes = await self._read()

@@ -144,6 +144,12 @@ class UnsupportedMediaType(CallerError):
     status = 415
 
 
+class TooManySignIns(CallerError):
+    code = "too_many_sign_ins"
+    status = 429
+    retry_after = 5.0
+
+
 class CapacityError(LlamactlError):
     """The request is right, there is no room for it now."""
 
@@ -230,7 +236,13 @@ class EnvironmentFault(LlamactlError):
 
 class StoreUnavailable(EnvironmentFault):
     code = "store_unavailable"
-    retry_after = 5.0
+    retry_after: float | None = 5.0
+
+
+class StoreUnusable(StoreUnavailable):
+    """Damaged, or of a newer llamactl: no wait will mend that."""
+
+    retry_after = None
 
 
 class DiskFull(EnvironmentFault):

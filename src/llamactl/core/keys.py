@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 
 class PermissionMode(StrEnum):
@@ -37,11 +38,28 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class Revocation:
+    """A right that was taken away: of a key by its id, of a session by its digest."""
+
+    kind: Literal["key", "session"]
+    id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """A revocation counts at once; this says what remembers it."""
+
+    persisted: bool  # in the store
+    survives_restart: bool = True  # by the store, or by the file beside it
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks. `key` is None for a management key, and where no key is asked for."""
 
     management: bool
     key: ApiKey | None = None
+    session: Session | None = None  # the one whose cookie was shown
 
     def may_use(self, instance_id: str) -> bool:
         if self.key is None or self.key.permission_mode is PermissionMode.ALLOW_ALL:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from llamactl.core.errors import StoreUnavailable
 from llamactl.core.filters import Filters
 from llamactl.core.instance import name_key
 
@@ -40,12 +41,19 @@ class Route:
 @dataclass(frozen=True, slots=True)
 class RouteTable:
     routes: Mapping[str, Route] = field(default_factory=dict)  # by name_key, and of each alias
+    complete: bool = True  # False while the store, which knows them, was not read
 
     def get(self, name: str) -> Route | None:
-        return self.routes.get(name.lower())  # name_key, without a call
+        """Raises StoreUnavailable where it may be one that nobody knows yet."""
+        found = self.routes.get(name.lower())  # name_key, without a call
+        if found is None and not self.complete:
+            raise StoreUnavailable("the store was not read yet; try again later")
+        return found
 
     def all(self) -> list[Route]:
-        """Each once, by name."""
+        """Each once, by name. Raises StoreUnavailable as `get` does."""
+        if not self.complete:
+            raise StoreUnavailable("the store was not read yet; try again later")
         return sorted((r for k, r in self.routes.items() if name_key(r.name) == k), key=_by_name)
 
     def with_route(self, route: Route) -> RouteTable:
@@ -54,11 +62,12 @@ class RouteTable:
             self if before is None or before.aliases == route.aliases else self.without(route.name)
         )
         keys = [name_key(name) for name in (route.name, *route.aliases)]
-        return RouteTable({**kept.routes, **dict.fromkeys(keys, route)})
+        return replace(kept, routes={**kept.routes, **dict.fromkeys(keys, route)})
 
     def without(self, name: str) -> RouteTable:
         gone = name_key(name)
-        return RouteTable({k: r for k, r in self.routes.items() if name_key(r.name) != gone})
+        rest = {k: r for k, r in self.routes.items() if name_key(r.name) != gone}
+        return replace(self, routes=rest)
 
 
 def _by_name(route: Route) -> str:

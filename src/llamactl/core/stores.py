@@ -9,7 +9,7 @@ from llamactl.core.downloads import DownloadJob
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance
-from llamactl.core.keys import ApiKey, Session
+from llamactl.core.keys import ApiKey, Revocation, Session
 from llamactl.core.lifecycle import Lifecycle
 
 
@@ -70,6 +70,24 @@ class KeyStore(Protocol):
     async def remove(self, key_id: str) -> None: ...
 
     async def touch(self, last_used: dict[str, int]) -> None: ...
+
+
+class RevocationFile(Protocol):
+    """Where revocations are kept that the store does not take: there is room for them already."""
+
+    def open(self) -> Sequence[Revocation]:
+        """Those in it. Prepare it for more, as far as that can be done."""
+        ...
+
+    def add(self, revocation: Revocation) -> bool:
+        """Is it on the disk now? Not if the file is full, or can't be written."""
+        ...
+
+    def discard(self, revocation: Revocation) -> None:
+        """The store has it."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class SessionStore(Protocol):

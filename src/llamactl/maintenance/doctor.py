@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from llamactl.config import Settings
+from llamactl.config import Settings, warning_of
 from llamactl.core.errors import InvalidConfig, LlamactlError
 from llamactl.maintenance.backup import check, read_only, store_file
 from llamactl.runtime import CommandEngineProbe, DataDir, find_engine, is_alive, is_free, owner_of
@@ -69,6 +69,18 @@ def _data_dir(settings: Settings) -> _Said:
     key = data / "management_key"
     if key.exists() and stat.S_IMODE(key.stat().st_mode) & 0o077:
         yield Level.FAILURE, f"{key} can be read by others", f"chmod 600 {key}, or make a new one"
+
+
+def _keys(settings: Settings) -> _Said:
+    given = [(key, "auth.management_keys") for key in settings.auth.management_keys if key]
+    kept = settings.data / "management_key"
+    if not given and kept.exists():
+        given = [(kept.read_text(encoding="utf-8", errors="replace").strip(), str(kept))]
+    weak = [said for key, where in given if (said := warning_of(key, where))]
+    for said in weak:
+        yield Level.WARNING, said, ""
+    if not weak:
+        yield Level.OK, "long enough", ""
 
 
 def _disk(settings: Settings) -> _Said:
@@ -188,6 +200,7 @@ def _kernel(settings: Settings) -> _Said:
 
 _CHECKS: dict[str, Callable[[Settings], _Said]] = {
     "data directory": _data_dir,
+    "management keys": _keys,
     "disk": _disk,
     "engine": _engine,
     "ports": _ports,

@@ -7,6 +7,7 @@ is read by ours as it is; the report tells what of it has an effect.
 from __future__ import annotations
 
 import json
+import secrets
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
@@ -16,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from llamactl.backends import BACKENDS
-from llamactl.config import Settings
+from llamactl.config import LONG_ENOUGH, SHORTEST, Settings
 from llamactl.core.errors import LlamactlError
 from llamactl.migration.report import Migrated, flat, refusal
 
@@ -128,6 +129,9 @@ def _take_setting(key: str, value: object, found: Migrated) -> None:
     if not _is_known(Settings, key.split(".")):
         found.left_out(at, "there is no such setting here")
         return
+    if key == "auth.management_keys":
+        _take_keys(at, value, found)
+        return
     if key == "server.host" and value not in ("127.0.0.1", "localhost", "::1"):
         found.changed(at, "carried; with auth off llamactl would refuse to listen there")
     elif key == "server.allowed_origins" and value == ["*"]:
@@ -136,6 +140,29 @@ def _take_setting(key: str, value: object, found: Migrated) -> None:
     else:
         found.carried(at)
     found.set(key, value)
+
+
+def _take_keys(at: str, value: object, found: Migrated) -> None:
+    """Those that can be guessed are replaced: llamactl would not start with them."""
+    given = [str(key) for key in value] if isinstance(value, list) else str(value or "").split(",")
+    keys = [key.strip() for key in given if key.strip()]
+    short = sum(len(key) < SHORTEST for key in keys)
+    weak = sum(SHORTEST <= len(key) < LONG_ENOUGH for key in keys)
+    made = [key if len(key) >= SHORTEST else _new_key() for key in keys]
+    found.set("auth.management_keys", made)
+    if short:
+        found.changed(
+            at,
+            f"{short} of {len(keys)} had less than {SHORTEST} characters and can be guessed: "
+            "replaced by a generated one, which is in the new settings",
+        )
+    else:
+        advice = f"{weak} of {len(keys)} have less than {LONG_ENOUGH} characters; replace them"
+        found.carried(at, advice if weak else "")
+
+
+def _new_key() -> str:
+    return f"llamactl-management-{secrets.token_urlsafe(32)}"
 
 
 def _is_known(model: type[BaseModel], path: list[str]) -> bool:

@@ -65,7 +65,7 @@ class Downloads:
         """With what was under way when llamactl ended."""
         self._closed = False
         for job in self.all():
-            if job.state in UNFINISHED:
+            if job.state in UNFINISHED and job.id not in self._tasks:
                 self._begin(job.id)
 
     def all(self) -> list[DownloadJob]:

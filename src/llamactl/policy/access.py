@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from llamactl.core.errors import Unauthenticated
+from llamactl.core.errors import LlamactlError, StoreUnavailable, Unauthenticated
 from llamactl.core.keys import ApiKey, Caller, Session
 
 
@@ -27,8 +29,16 @@ class KeyRing:
         self._management = {digest(token) for token in management}
         self._keys = {key.id: key for key in keys}
         self._sessions: dict[bytes, Session] = {}
+        self._watchers: set[Callable[[], None]] = set()
+        self.complete = True  # False while the store, which knows keys and sessions, was not read
         self.version = 0
         self.used: dict[str, int] = {}  # key id -> Unix seconds, since somebody last wrote it down
+
+    def stranger(self, message: str) -> LlamactlError:
+        """The error for who shows what we do not know."""
+        if self.complete:
+            return Unauthenticated(message)
+        return StoreUnavailable("keys can't be looked up, as the store was not read yet; try later")
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -38,8 +48,9 @@ class KeyRing:
         self.version += 1
 
     def remove(self, key_id: str) -> ApiKey | None:
-        self.version += 1
-        return self._keys.pop(key_id, None)
+        removed = self._keys.pop(key_id, None)
+        self._removed()
+        return removed
 
     def get(self, key_id: str) -> ApiKey | None:
         return self._keys.get(key_id)
@@ -51,8 +62,34 @@ class KeyRing:
         self._sessions[session.digest] = session
 
     def remove_session(self, session_digest: bytes) -> Session | None:
+        removed = self._sessions.pop(session_digest, None)
+        self._removed()
+        return removed
+
+    def watch(self, on_removal: Callable[[], None]) -> None:
+        """Have it called after each removal, until `unwatch`."""
+        self._watchers.add(on_removal)
+
+    def unwatch(self, on_removal: Callable[[], None]) -> None:
+        self._watchers.discard(on_removal)
+
+    def _removed(self) -> None:
         self.version += 1
-        return self._sessions.pop(session_digest, None)
+        for on_removal in [*self._watchers]:
+            on_removal()
+
+    def has_session(self, session: Session) -> bool:
+        return session.digest in self._sessions
+
+    def sessions_of(self, key_digest: bytes) -> list[Session]:
+        return [s for s in self._sessions.values() if s.key_digest == key_digest]
+
+    def forget_expired(self, now: float) -> list[bytes]:
+        """The digests of the sessions that are over by now."""
+        over = [s.digest for s in self._sessions.values() if now >= s.expires_at]
+        for session_digest in over:
+            del self._sessions[session_digest]
+        return over
 
     def session(self, value: str) -> Session | None:
         """By the cookie's value."""
@@ -63,9 +100,29 @@ class KeyRing:
         found = self.session(value)
         if found is None or now >= found.expires_at:
             return None
-        if not found.key_id:
-            return Caller(management=True) if found.key_digest in self._management else None
-        return self._of_key(found.key_id, found.key_digest, now)
+        if found.key_id:
+            caller = self._of_key(found.key_id, found.key_digest, now)
+        else:
+            caller = Caller(management=True) if found.key_digest in self._management else None
+        return caller and replace(caller, session=found)
+
+    def still_admits(self, caller: Caller, now: float) -> bool:
+        """Is what this caller showed still good?"""
+        if now >= self.expiry_of(caller):
+            return False
+        session, key = caller.session, caller.key
+        if session is not None and self._sessions.get(session.digest) != session:
+            return False
+        known = None if key is None else self._keys.get(key.id)
+        return key is None or (known is not None and known.digest == key.digest)
+
+    @staticmethod
+    def expiry_of(caller: Caller) -> float:
+        """Unix seconds; infinite for what does not expire."""
+        ends = [] if caller.session is None else [caller.session.expires_at]
+        if caller.key is not None and caller.key.expires_at is not None:
+            ends.append(caller.key.expires_at)
+        return min(ends, default=math.inf)
 
     def identify(self, token: str, now: float) -> Caller | None:
         """Who shows this token at `now` (Unix seconds); None if nobody we know."""
@@ -97,7 +154,7 @@ def identify(headers: Mapping[bytes, bytes], ring: KeyRing, now: float) -> Calle
         raise Unauthenticated('no API key; send it as "Authorization: Bearer <key>"')
     caller = ring.identify(token.strip().decode("utf-8", "surrogateescape"), now)
     if caller is None:
-        raise Unauthenticated("the API key is unknown, expired or revoked")
+        raise ring.stranger("the API key is unknown, expired or revoked")
     return caller
 
 

@@ -1,7 +1,7 @@
 """Tickets to an engine's own page: whoever has one may use that engine through us, and no more.
 
 They stand in a path, since a page without an origin of its own can show nothing else. They end
-soon after their last use.
+soon after their last use, and with the session or key that opened the page.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
+from llamactl.core.keys import Caller
 from llamactl.policy.access import digest
 
 IDLE_S = 900.0
@@ -17,9 +18,10 @@ _MOST = 256
 
 
 @dataclass(slots=True)
-class _Ticket:
+class Ticket:
     instance_id: str
     name: str
+    holder: Caller  # who opened the page
     begun: float
     used: float
 
@@ -31,23 +33,23 @@ class PageTickets:
     """One per application. Times are of any clock that goes evenly, in seconds."""
 
     def __init__(self) -> None:
-        self._tickets: dict[bytes, _Ticket] = {}
+        self._tickets: dict[bytes, Ticket] = {}
 
     def __repr__(self) -> str:
         return f"<PageTickets {len(self._tickets)}>"
 
-    def issue(self, instance_id: str, name: str, now: float) -> str:
+    def issue(self, instance_id: str, name: str, holder: Caller, now: float) -> str:
         self._tickets = {k: t for k, t in self._tickets.items() if not t.is_over(now)}
         while len(self._tickets) >= _MOST:
             del self._tickets[min(self._tickets, key=lambda k: self._tickets[k].used)]
         ticket = secrets.token_urlsafe(32)
-        self._tickets[digest(ticket)] = _Ticket(instance_id, name, now, now)
+        self._tickets[digest(ticket)] = Ticket(instance_id, name, holder, now, now)
         return ticket
 
-    def use(self, ticket: str, now: float) -> tuple[str, str] | None:
-        """The id and name of the instance that it is for; None if it is not valid (any more)."""
+    def use(self, ticket: str, now: float) -> Ticket | None:
+        """None if it is not valid (any more)."""
         found = self._tickets.get(digest(ticket))
         if found is None or found.is_over(now):
             return None
         found.used = now
-        return found.instance_id, found.name
+        return found

@@ -19,6 +19,7 @@ PERMANENT = frozenset(
 HEALTHY_S = 600.0  # after so long in service, earlier restarts are forgiven
 LONGEST_S = 300.0  # a back-off grows no further
 SHORTEST_S = 0.01  # above 0, so that each restart asks for its place
+STORE_S = 1.0  # between two tries while the store is away: nobody is to wait once it is back
 JITTER = 0.25  # the share by which a back-off may be shorter, so that many do not start at once
 # Seconds until a first start is tried once more; without memory, admission makes room first.
 _ONCE_MORE = {FailureClass.PORT_TAKEN: 0.0, FailureClass.OUT_OF_MEMORY: SHORTEST_S}
@@ -54,7 +55,8 @@ def after_exit(
     for the port on another one, a lack of memory after others have made room.
     """
     if failure is FailureClass.STORE:  # no fault of the engine's
-        return Verdict(max(rules.restart_delay, SHORTEST_S) if proven else None, restarts)
+        wait = min(max(rules.restart_delay, SHORTEST_S), STORE_S)
+        return Verdict(wait if proven else None, restarts)
     count = 0 if uptime >= HEALTHY_S else restarts
     if not proven:
         again = _ONCE_MORE.get(failure) if restarts == 0 else None

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from llamactl.core.errors import Unauthenticated
 from llamactl.core.keys import Caller
 from llamactl.policy.access import KeyRing, identify, token_of
 
@@ -48,7 +47,7 @@ def identify_user(method: str, headers: Mapping[bytes, bytes], ring: KeyRing, no
         caller = ring.identify_session(session, now)
         if caller is not None:
             return caller
-        raise Unauthenticated("the session has ended; sign in again")
+        raise ring.stranger("the session has ended; sign in again")
     return identify(headers, ring, now)
 
 

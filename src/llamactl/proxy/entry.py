@@ -78,7 +78,7 @@ class Entry:
 
     def __init__(self, access: Access, house: House) -> None:
         self._access = access
-        self._keys = access.keys
+        self.keys = access.keys
         self.house = house
         self._open = ManagementDoor(house, _MOST_OF_STRANGERS)
         self._guarded = ManagementDoor(house, _MOST_OF_MANAGEMENT)
@@ -103,7 +103,7 @@ class Entry:
             if decision.known is not down.known:
                 down.meet(known=decision.known, reserve=decision.reserve)
             if decision.caller.key is not None:
-                self._keys.used[decision.caller.key.id] = int(now)
+                self.keys.used[decision.caller.key.id] = int(now)
             decision.door.open(down, request)
         except LlamactlError as error:
             relay.account.refused(request, error, None)
@@ -111,12 +111,12 @@ class Entry:
             down.answer(error_answer(error, request), last=last)
 
     def _holds(self, decision: Decision, now: float) -> bool:
-        same = decision.owner is self and decision.version == self._keys.version
+        same = decision.owner is self and decision.version == self.keys.version
         return same and now < decision.until
 
     def _decide(self, down: Downstream, request: Request) -> Decision:
         """Raises what forbids it."""
-        version, head = self._keys.version, request.head
+        version, head = self.keys.version, request.head
         shown = self._access.holder(head)
         try:
             self._check_browser(head, with_key=shown is not None)
@@ -189,7 +189,7 @@ class Entry:
     def _websocket_door(self, door: Door, head: RequestHead) -> Door:
         if not isinstance(door, ModelDoor | InstanceDoor):
             raise NotFound(f"there is no WebSocket at {head.path[:200]!r}")
-        return WebSocketDoor(self.house, door)
+        return WebSocketDoor(self.house, self.keys, door)
 
     def _chat(self, request: Request) -> tuple[Door, Caller]:
         """Inference for our own page: the one path of an engine's where a session counts."""
@@ -208,13 +208,18 @@ class Entry:
         request.added = OPEN
         if is_preflight(request):
             return PreflightDoor(self.house.relay), GUEST
-        instance = self._access.tickets.use(ticket.decode(), time.monotonic())
-        route = instance and self.house.relay.table.get(instance[1])
-        if not instance or not route or route.id != instance[0]:
+        used = self._access.tickets.use(ticket.decode(), time.monotonic())
+        route = used and self.house.relay.table.get(used.name)
+        if (
+            not used
+            or not route
+            or route.id != used.instance_id
+            or not self.keys.still_admits(used.holder, time.time())
+        ):
             raise NotFound("this page's time is over; open it again from llamactl's page")
         name = route.name.encode()
-        head = request.head
-        return InstanceDoor(self.house, ANYONE, head, name, path or b"/", kind=kind), ANYONE
+        head, caller = request.head, used.holder
+        return InstanceDoor(self.house, caller, head, name, path or b"/", kind=kind), caller
 
     def _names_model(self, head: RequestHead) -> bool:
         return head.path.startswith("/v1/") or head.path in self.house.paths.by_model
@@ -252,7 +257,7 @@ class Entry:
     def _caller(self, request: Request, *, required: bool) -> Caller:
         """Raises Unauthenticated where a key is required and none, or a wrong one, is shown."""
         try:
-            caller = identify(request.head.fields, self._keys, time.time())
+            caller = identify(request.head.fields, self.keys, time.time())
         except Unauthenticated:
             if required:
                 raise

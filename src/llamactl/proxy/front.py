@@ -24,6 +24,7 @@ from llamactl.proxy.leases import LeaseBook
 from llamactl.proxy.management import Asgi, AsgiApp, ManagementApi
 from llamactl.proxy.relay import Relay, Timeouts
 from llamactl.proxy.spool import Spool, SpoolLimits
+from llamactl.proxy.tenure import EndsWithCaller
 from llamactl.proxy.unfinished import BusySlots, Unfinished
 from llamactl.proxy.websocket import serve_websocket
 
@@ -63,7 +64,8 @@ class Front:
             ),
             comment_every=server.loading_comments,
         )
-        self._asgi = Asgi(_with_cors(management.app, settings))
+        app = EndsWithCaller(_with_cors(management.app, settings), access.keys)
+        self._asgi = Asgi(app)
         entry = Entry(
             access,
             House(
@@ -100,9 +102,8 @@ class Front:
         """Ask for each instance anew: where they answer is another's to say."""
         table = self.relay.table
         self.relay.replaced = True
-        self.relay.table = RouteTable(
-            {name: replace(route, ready=None) for name, route in table.routes.items()}
-        )
+        routes = {name: replace(route, ready=None) for name, route in table.routes.items()}
+        self.relay.table = replace(table, routes=routes)
 
     def publish(self, table: RouteTable) -> None:
         if not self.relay.replaced:

@@ -24,11 +24,13 @@ from llamactl.core.errors import (
 )
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import logger
+from llamactl.policy.access import KeyRing
 from llamactl.proxy.doors import House, InstanceDoor, ModelDoor, Passage
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.heads import Headers, RequestHead
 from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import Request, error_answer
+from llamactl.proxy.tenure import revoked
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -42,6 +44,7 @@ class Close(IntEnum):
     """RFC 6455, 7.4.1."""
 
     NORMAL = 1000
+    POLICY = 1008
     INTERNAL = 1011
 
 
@@ -51,8 +54,9 @@ _SENT_AS = {0: Close.NORMAL, 1005: Close.NORMAL, 1006: Close.INTERNAL}  # not to
 class WebSocketDoor:
     """Leads where another door leads."""
 
-    def __init__(self, house: House, door: ModelDoor | InstanceDoor) -> None:
+    def __init__(self, house: House, keys: KeyRing, door: ModelDoor | InstanceDoor) -> None:
         self._house = house
+        self._keys = keys
         self._door = door
 
     def open(self, down: Downstream, request: Request) -> None:
@@ -63,7 +67,7 @@ class WebSocketDoor:
         _check_handshake(request.head)
         if passage.route.ready is None and not passage.may_start:
             raise NotRunning(f"{passage.route.name} is not running; start it first")
-        call = WebSocketCall(self._house.relay, request, passage)
+        call = WebSocketCall(self._house.relay, self._keys, request, passage)
         websocket = self._house.asgi.websocket({"call": call})
         down.become_websocket(websocket, _opening(request.head))
 
@@ -77,8 +81,9 @@ async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
 class WebSocketCall:
     """One WebSocket, from its first request to its end."""
 
-    def __init__(self, relay: Relay, request: Request, passage: Passage) -> None:
+    def __init__(self, relay: Relay, keys: KeyRing, request: Request, passage: Passage) -> None:
         self._relay = relay
+        self._keys = keys
         self._request = request
         self._passage = passage
 
@@ -90,9 +95,9 @@ class WebSocketCall:
             if ready is None:
                 return
             with self._relay.leases.hold(route.id):
-                await relay_websocket(
-                    scope, receive, send, ready, self._passage.path.decode("latin-1")
-                )
+                ends = revoked(self._keys, request.caller)
+                path = self._passage.path.decode("latin-1")
+                await relay_websocket(scope, receive, send, ready, path, ends)
         except LlamactlError as error:
             log.info("websocket_refused", code=error.code, reason=error.message)
             self._relay.account.refused(request, error, route)
@@ -109,9 +114,14 @@ class WebSocketCall:
 
 
 async def relay_websocket(
-    scope: Scope, receive: Receive, send: Send, target: ReadyInstance, path: str
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    target: ReadyInstance,
+    path: str,
+    ends: Coroutine[Any, Any, None],
 ) -> None:
-    """Accept the client once the engine has accepted us; end when either side ends.
+    """Accept the client once the engine has accepted us; end when either side, or `ends`, ends.
 
     An engine that refuses answers for itself. Raises UpstreamUnreachable.
     """
@@ -127,23 +137,30 @@ async def relay_websocket(
             proxy=None,
         )
     except InvalidStatus as exc:
+        ends.close()
         said = exc.response
         kind = said.headers.get("content-type", "text/plain; charset=utf-8")
         headers = [(b"content-type", kind.encode("latin-1"))]
         await _refuse(send, said.status_code, headers, bytes(said.body or b""))
         return
     except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as exc:
+        ends.close()
         raise UpstreamUnreachable(f"the engine refused the WebSocket: {exc}") from exc
     async with upstream:
         await send({"type": "websocket.accept", "subprotocol": upstream.subprotocol})
         down = asyncio.ensure_future(_down(upstream, send))
         up = asyncio.ensure_future(_up(upstream, receive))
+        end = asyncio.ensure_future(ends)
         try:
-            await asyncio.wait({down, up}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({down, up, end}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            down.cancel()
-            up.cancel()
-            await asyncio.gather(down, up, return_exceptions=True)
+            revoked_first = end.done() and not down.done()
+            for task in (down, up, end):
+                task.cancel()
+            await asyncio.gather(down, up, end, return_exceptions=True)
+        if revoked_first:
+            reason = "its key or session has ended"
+            await send({"type": "websocket.close", "code": Close.POLICY, "reason": reason})
 
 
 def _check_handshake(head: RequestHead) -> None:

@@ -7,6 +7,7 @@ from llamactl.runtime.gpus import totals
 from llamactl.runtime.local import LocalMachine
 from llamactl.runtime.ports import is_free, owner_of
 from llamactl.runtime.reaper import keep_reaping
+from llamactl.runtime.revocation_file import SlotFile
 from llamactl.runtime.rotation import Rotation, RotationRules
 from llamactl.runtime.scrape import busy_slots, scrape
 from llamactl.runtime.selftest import CommandEngineProbe
@@ -18,6 +19,7 @@ __all__ = [
     "LocalMachine",
     "Rotation",
     "RotationRules",
+    "SlotFile",
     "busy_slots",
     "find_engine",
     "free_disk",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 
-from llamactl.config import Settings
+from llamactl.config import Settings, warning_of
 from llamactl.core.errors import DataDirUnusable
 
 
@@ -21,6 +21,7 @@ class DataDir:
         self._settings = settings
         self.path = settings.data
         self._lock: int | None = None
+        self.weak_key = ""  # what to say of the kept one
 
     def open(self, *, locked: bool = True) -> None:
         """Create what is missing and take the lock. Raises DataDirUnusable.
@@ -31,7 +32,7 @@ class DataDir:
             self._prepare()
             if not locked:
                 return
-            self._lock = os.open(self.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
+            self._lock = self._open_lock()
         except OSError as exc:
             raise DataDirUnusable(
                 f"cannot use data_dir {self.path}: {exc.strerror or exc}; "
@@ -48,6 +49,14 @@ class DataDir:
             ) from exc
         self.own(self._lock)
 
+    def _open_lock(self) -> int:
+        try:
+            return os.open(self.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError:
+            if not self.lock_file.exists():
+                raise
+            return os.open(self.lock_file, os.O_RDONLY)  # it locks all the same
+
     def own(self, lock: int) -> None:
         """Be the owner, by a lock that is held."""
         self._lock = lock
@@ -58,6 +67,10 @@ class DataDir:
     @property
     def lock_file(self) -> Path:
         return self.path / "llamactl.lock"
+
+    @property
+    def revocations_file(self) -> Path:
+        return self.path / "revocations"
 
     @property
     def lock(self) -> int:
@@ -84,13 +97,31 @@ class DataDir:
     def management_keys(self) -> list[str]:
         """Those of the settings, else one that is made once and kept."""
         given = [key for key in self._settings.auth.management_keys if key]
-        if given:
-            return given
-        if not self.key_file.exists():
-            fd = os.open(self.key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        return given or [self._kept_key()]
+
+    def _kept_key(self) -> str:
+        """Raises DataDirUnusable, or InvalidConfig for one that can be guessed."""
+        try:
+            if self.key_file.exists():
+                kept = self.key_file.read_text(encoding="utf-8", errors="replace").strip()
+                if kept:  # else it was made on a full disk
+                    self.weak_key = warning_of(kept, str(self.key_file))
+                    return kept
+            made = f"llamactl-management-{secrets.token_urlsafe(32)}"
+            part = self.path / "management_key.part"
+            part.unlink(missing_ok=True)
+            fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(fd, "w") as file:
-                file.write(f"llamactl-management-{secrets.token_urlsafe(32)}\n")
-        return [self.key_file.read_text(encoding="ascii").strip()]
+                file.write(f"{made}\n")
+                file.flush()
+                os.fsync(fd)
+            part.replace(self.key_file)
+        except OSError as exc:
+            raise DataDirUnusable(
+                f"cannot keep a management key in {self.key_file}: {exc.strerror or exc}; "
+                "free some disk, or set auth.management_keys"
+            ) from exc
+        return made
 
     def say_where(self, url: str) -> None:
         """Tell those who look for us on this machine."""

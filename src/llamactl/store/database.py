@@ -2,23 +2,28 @@
 
 SQLite runs in WAL mode. What people define is synced to disk; the running record of events
 is written without waiting for the disk, since after a power cut no process is left to know of.
+
+A store that can't be written when llamactl starts is taken later; what can be read of it is read.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from llamactl.core.errors import StoreUnavailable
+from llamactl.core.errors import StoreUnavailable, StoreUnusable
 from llamactl.observe import logger
 from llamactl.store import schema
+from llamactl.store.snapshot import snapshot
 from llamactl.store.tables import ownership
 
 T = TypeVar("T")
@@ -43,18 +48,56 @@ class Database:
         self._sqlite = self._engine.dialect.name == "sqlite"
         self._thread = ThreadPoolExecutor(1, "store")
         self._epoch = 0  # ours; whoever comes after us has a higher one
-        self.fault = ""  # why it does not answer now
+        self._opened = False
+        self._snapshot: sa.Engine | None = None
+        self._troubled = asyncio.Event()
+        self.taken = asyncio.Event()  # it is ours to write
+        self.fault = ""  # why it does not answer now; for people with a management key
 
     def __repr__(self) -> str:
-        return f"<Database {self._engine.url!r} epoch {self._epoch} {self.fault}>"
+        return f"<Database {self._engine.dialect.name} epoch {self._epoch} {self.fault}>"
 
     async def open(self, *, shared: bool = False) -> None:
         """Connect, check, and apply migrations that are due.
 
-        Raises StoreUnavailable for a store that is damaged, newer than this program, or away.
+        Raises StoreUnusable for a store that is damaged or newer than this program,
+        StoreUnavailable for one that is away.
         `shared`: an older version works with it at the same time.
         """
-        await self._call(lambda: self._open(shared=shared))
+        try:
+            await self._call(lambda: self._open(shared=shared))
+        except StoreUnusable as exc:
+            self.fault = exc.message
+            raise
+        self._opened = True
+
+    async def start(self) -> bool:
+        """Open and take it, or have what can be read of it until `keep_watch` has taken it.
+
+        False if nothing can be read. Raises StoreUnusable.
+        """
+        try:
+            await self.open()
+            await self.take()
+        except StoreUnusable:
+            raise
+        except StoreUnavailable:
+            log.warning("store_not_taken", reason=self.fault)
+        return self._opened or await self._read_copy()
+
+    async def _read_copy(self) -> bool:
+        path = self._engine.url.database
+        if not self._sqlite or not path:
+            return False
+        copy = engine_of("sqlite://")
+        try:
+            await self._call(lambda: snapshot(Path(path), copy))
+        except StoreUnusable:
+            raise
+        except StoreUnavailable:
+            return False
+        self._snapshot = copy
+        return True
 
     def _open(self, *, shared: bool) -> None:
         path = self._engine.url.database
@@ -72,19 +115,34 @@ class Database:
             return int(c.execute(sa.select(ownership.c.epoch)).scalar_one())
 
         self._epoch = await self._call(lambda: self._transact(change, writes=True))
+        self.fault, self._snapshot = "", None
+        self.taken.set()
 
     async def keep_watch(self) -> None:
-        """Say when it fails and when it is back, also while nobody else asks."""
+        """Say when it fails and when it is back, also while nobody else asks; take it then."""
         said = ""
         while True:
+            self._troubled.clear()
             with suppress(StoreUnavailable):
-                await self.write(lambda c: c.execute(_TOUCH), durable=False)
+                await self._touch()
             if self.fault and not said:
                 log.warning("store_failed", reason=self.fault)
             elif said and not self.fault:
                 log.info("store_is_back")
             said = self.fault
-            await asyncio.sleep(_ASK_AGAIN_S if said else _ASK_S)
+            if said:
+                await asyncio.sleep(_ASK_AGAIN_S)
+            else:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._troubled.wait(), _ASK_S)
+
+    async def _touch(self) -> None:
+        if self.taken.is_set():
+            await self.write(lambda c: c.execute(_TOUCH), durable=False)
+            return
+        if not self._opened:
+            await self.open()
+        await self.take()
 
     async def take_when_back(self) -> None:
         """`take`, as often as it needs."""
@@ -99,7 +157,7 @@ class Database:
         await asyncio.to_thread(self._thread.shutdown)  # a statement may still hang in it
 
     async def read(self, query: Callable[[sa.Connection], T]) -> T:
-        return await self._call(lambda: self._transact(query))
+        return await self._call(lambda: self._transact(query, engine=self._snapshot))
 
     async def write(self, change: Callable[[sa.Connection], T], *, durable: bool = True) -> T:
         """Run one transaction; with `durable` it is on disk when this returns."""
@@ -111,13 +169,23 @@ class Database:
                 raise StoreUnavailable(self.fault)
             return change(c)
 
-        return await self._call(lambda: self._transact(fenced, writes=True, durable=durable))
+        if not self.taken.is_set():
+            raise self._unavailable()
+        result = await self._call(lambda: self._transact(fenced, writes=True, durable=durable))
+        self.fault = ""  # to be read is not enough
+        return result
+
+    def _unavailable(self) -> StoreUnavailable:
+        """What the driver says names addresses and paths."""
+        return StoreUnavailable(
+            "the store does not answer; try again later", private={"reason": self.fault}
+        )
 
     async def _call(self, work: Callable[[], T]) -> T:
         def attempt() -> T:
             try:
                 return work()
-            except (SQLAlchemyError, OSError):
+            except (SQLAlchemyError, sqlite3.Error, OSError):
                 self._engine.dispose()  # the next try gets a new connection
                 raise
 
@@ -127,17 +195,25 @@ class Database:
         except RuntimeError as exc:  # its thread has ended
             raise StoreUnavailable("llamactl is being replaced or stopped; ask again") from exc
         try:
-            result = await working
-        except (SQLAlchemyError, OSError) as exc:
+            return await working
+        except (SQLAlchemyError, sqlite3.Error, OSError) as exc:
             self.fault = str(getattr(exc, "orig", None) or exc)
-            raise StoreUnavailable(f"the store did not answer: {self.fault}") from exc
-        self.fault = ""
-        return result
+            self._troubled.set()
+            raise self._unavailable() from exc
 
     def _transact(
-        self, work: Callable[[sa.Connection], T], *, writes: bool = False, durable: bool = True
+        self,
+        work: Callable[[sa.Connection], T],
+        *,
+        writes: bool = False,
+        durable: bool = True,
+        engine: sa.Engine | None = None,
     ) -> T:
-        with self._engine.connect().execution_options(llamactl_writes=writes) as connection:
+        with (
+            (engine or self._engine)
+            .connect()
+            .execution_options(llamactl_writes=writes) as connection
+        ):
             if self._sqlite and writes:
                 level = "FULL" if durable else "NORMAL"
                 raw = connection.connection.dbapi_connection
@@ -148,7 +224,7 @@ class Database:
 
 
 def engine_of(url: str) -> sa.Engine:
-    """Raises StoreUnavailable if there is no driver for it."""
+    """Raises StoreUnusable if there is no driver for it."""
     if url.startswith("sqlite"):
         once = {"check_same_thread": False}
         engine = sa.create_engine(url, poolclass=sa.StaticPool, connect_args=once)
@@ -160,10 +236,15 @@ def engine_of(url: str) -> sa.Engine:
         given = sa.make_url(driver)
         limits = {k: v for k, v in _POSTGRES_LIMITS.items() if k not in given.query}
         engine = sa.create_engine(given, pool_pre_ping=True, connect_args=limits)
-    except (ModuleNotFoundError, SQLAlchemyError) as exc:
-        raise StoreUnavailable(
+    except ModuleNotFoundError as exc:
+        raise StoreUnusable(
             f"cannot use database.url: {exc}; for PostgreSQL install llamactl[postgres]"
         ) from exc
+    except (SQLAlchemyError, ValueError):  # whose words may hold the password
+        raise StoreUnusable(
+            "cannot use database.url: write postgresql://user:password@host:port/name, with "
+            "special characters of the password in percent-encoding"
+        ) from None
     sa.event.listen(engine, "connect", _limit)
     return engine
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from llamactl.core.errors import StoreUnavailable
+from llamactl.core.errors import StoreUnavailable, StoreUnusable
 
 if TYPE_CHECKING:  # slow to import, and seldom needed
     from alembic.config import Config
@@ -17,7 +18,7 @@ HEAD = "0005"  # the newest migration; a test compares it with the scripts
 
 
 def prepare(engine: sa.Engine, *, shared: bool = False) -> None:
-    """Raises StoreUnavailable, or the driver's error.
+    """Raises StoreUnusable, StoreUnavailable, or the driver's error.
 
     `shared`: only migrations that the version before it does not notice, their `expanding`.
     """
@@ -26,7 +27,7 @@ def prepare(engine: sa.Engine, *, shared: bool = False) -> None:
             check_integrity(connection)
         version = version_of(connection)
     if version is not None and version > HEAD:
-        raise StoreUnavailable(
+        raise StoreUnusable(
             f"the store is of a newer llamactl (schema {version}, this one knows {HEAD}); "
             "use that version, or restore a backup that this one made"
         )
@@ -40,12 +41,25 @@ def prepare(engine: sa.Engine, *, shared: bool = False) -> None:
 
 
 def check_integrity(connection: sa.Connection) -> None:
-    """Raises StoreUnavailable for a damaged SQLite file."""
-    said = connection.execute(sa.text("PRAGMA quick_check(1)")).scalar()
+    """Raises StoreUnusable for a damaged SQLite file."""
+    try:
+        said = connection.execute(sa.text("PRAGMA quick_check(1)")).scalar()
+    except sa.exc.DatabaseError as exc:
+        if not is_damage(exc):
+            raise
+        said = exc.orig
     if said != "ok":
-        raise StoreUnavailable(
-            f"the store is damaged: {said}; restore a backup with `llamactl restore`"
-        )
+        raise damaged(said)
+
+
+def damaged(said: object) -> StoreUnusable:
+    return StoreUnusable(f"the store is damaged: {said}; restore a backup with `llamactl restore`")
+
+
+def is_damage(exc: BaseException) -> bool:
+    """https://www.sqlite.org/rescode.html"""
+    code = getattr(getattr(exc, "orig", None) or exc, "sqlite_errorcode", 0)
+    return (code & 0xFF) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def version_of(connection: sa.Connection) -> str | None:

@@ -22,13 +22,20 @@ class SqlSessionStore:
         return await self._database.read(query)
 
     async def add(self, session: Session) -> None:
+        """Again, if its answer was lost."""
+        before = sa.delete(sessions).where(sessions.c.digest == session.digest)
         row = sa.insert(sessions).values(
             digest=session.digest,
             key_id=session.key_id,
             key_digest=session.key_digest,
             expires_at=session.expires_at,
         )
-        await self._database.write(lambda c: c.execute(row))
+
+        def change(c: sa.Connection) -> None:
+            c.execute(before)
+            c.execute(row)
+
+        await self._database.write(change)
 
     async def remove(self, digest: bytes) -> None:
         gone = sa.delete(sessions).where(sessions.c.digest == digest)

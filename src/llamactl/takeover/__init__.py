@@ -6,7 +6,8 @@ is what the old one does.
 
 from llamactl.takeover.channel import Channel, Inheritance
 from llamactl.takeover.predecessor import Predecessor
+from llamactl.takeover.rights import Rights
 from llamactl.takeover.starter import SwitchingStarter
 from llamactl.takeover.upgrade import Upgrade
 
-__all__ = ["Channel", "Inheritance", "Predecessor", "SwitchingStarter", "Upgrade"]
+__all__ = ["Channel", "Inheritance", "Predecessor", "Rights", "SwitchingStarter", "Upgrade"]

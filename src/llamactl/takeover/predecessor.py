@@ -7,7 +7,7 @@ import base64
 import itertools
 import socket
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from llamactl.core.errors import LlamactlError
@@ -26,6 +26,12 @@ class LeaseCounts(Protocol):
     def give_back(self, instance_id: str) -> None: ...
 
 
+class RightsTaker(Protocol):
+    async def take(self, entries: Sequence[Mapping[str, Any]]) -> None: ...
+
+    def follow(self, tell: Callable[[Mapping[str, Any]], None]) -> None: ...
+
+
 class Keys(Protocol):
     def get(self, key_id: str) -> ApiKey | None: ...
 
@@ -33,9 +39,14 @@ class Keys(Protocol):
 class Predecessor:
     """It relays what it has begun. Its leases count here as ours do, until it is gone."""
 
-    def __init__(self, channel: Channel, leases: LeaseCounts) -> None:
+    def __init__(
+        self, channel: Channel, leases: LeaseCounts, rights: RightsTaker | None = None
+    ) -> None:
         self._channel = channel
         self._leases = leases
+        self._rights = rights
+        self._taking: set[asyncio.Task[None]] = set()
+        self.rights: Sequence[Mapping[str, Any]] = ()  # that only its memory had
         self._held: Counter[str] = Counter()
         self._grants = itertools.count(1)
         self._granted: dict[str, dict[int, asyncio.TimerHandle]] = defaultdict(dict)
@@ -61,6 +72,7 @@ class Predecessor:
         except ConnectionError:
             return False
         self._count(said["leases"])
+        self.rights = said.get("rights", ())
         return True
 
     async def serve(
@@ -74,6 +86,8 @@ class Predecessor:
 
         `ids`: an instance's id by its name; `accept`: serve a client, who has sent this already.
         """
+        if self._rights is not None:
+            self._rights.follow(lambda right: self._channel.send("right", right=dict(right)))
         try:
             while True:
                 said, fds = await self._channel.receive()
@@ -106,19 +120,23 @@ class Predecessor:
                     for grant in [g for g in self._granted[identity] if g <= said["granted"]]:
                         self._release(identity, grant)
             case "client":
-                try:
-                    await accept(socket.socket(fileno=fds[0]), base64.b64decode(said["held"]))
-                except (IndexError, OSError) as exc:  # one client, not the others
-                    log.warning("client_lost", reason=str(exc))
+                await _accept(said, fds, accept)
+            case "right":
+                self._take(said["right"])
             case "leave":
-                if task := self._asks.get(said["id"]):
-                    task.cancel()
+                if asked := self._asks.get(said["id"]):
+                    asked.cancel()
             case "ensure_ready":
-                known = keys.get(said["key"]) if said["key"] else None
-                caller = GUEST if said["key"] and not known else Caller(said["management"], known)
+                caller = _caller(said, keys)
                 self._answer(said["id"], self._make_ready(said, starter, caller, ids))
             case "outlived":
                 self._answer(said["id"], self._outlived(said, starter))
+
+    def _take(self, right: Mapping[str, Any]) -> None:
+        if self._rights is not None:
+            task = asyncio.ensure_future(self._rights.take([right]))
+            self._taking.add(task)
+            task.add_done_callback(self._taking.discard)
 
     def _count(self, counts: Mapping[str, int]) -> None:
         for identity in {*self._held, *counts}:
@@ -166,3 +184,19 @@ class Predecessor:
 
     async def _outlived(self, said: Mapping[str, Any], starter: OnDemandStarter) -> dict[str, Any]:
         return {"what": "outlived", "so": await starter.outlived(said["name"], said["generation"])}
+
+
+async def _accept(
+    said: Mapping[str, Any],
+    fds: Sequence[int],
+    accept: Callable[[socket.socket, bytes], Awaitable[None]],
+) -> None:
+    try:
+        await accept(socket.socket(fileno=fds[0]), base64.b64decode(said["held"]))
+    except (IndexError, OSError) as exc:  # one client, not the others
+        log.warning("client_lost", reason=str(exc))
+
+
+def _caller(said: Mapping[str, Any], keys: Keys) -> Caller:
+    known = keys.get(said["key"]) if said["key"] else None
+    return GUEST if said["key"] and not known else Caller(said["management"], known)

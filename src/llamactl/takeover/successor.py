@@ -8,7 +8,7 @@ import itertools
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -30,6 +30,7 @@ class Successor:
         self._asks: dict[int, asyncio.Future[Any]] = {}
         self._ids = itertools.count()
         self._steps: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self.on_right: Callable[[Mapping[str, Any]], None] | None = None
         self._granted = 0  # the newest of its grants that was put to use
         self._hearing = asyncio.create_task(self._hear())
 
@@ -81,9 +82,13 @@ class Successor:
         """All is at rest here: it may take over, and say so, before it acts."""
         self._channel.send("yours", leases=dict(leases))
 
-    def go(self, leases: Mapping[str, int]) -> None:
+    def go(self, leases: Mapping[str, int], rights: Sequence[Mapping[str, Any]]) -> None:
         """From now on it acts, and this process does not."""
-        self._channel.send("go", leases=dict(leases))
+        self._channel.send("go", leases=dict(leases), rights=[*rights])
+
+    def tell_right(self, right: Mapping[str, Any]) -> None:
+        """Of a key or session, changed by a request that this process had begun."""
+        self._channel.send("right", right=dict(right))
 
     def tell_leases(self, counts: Mapping[str, int]) -> None:
         """They hold what was granted until now."""
@@ -136,7 +141,10 @@ class Successor:
         with suppress(ConnectionError):
             while True:
                 said, _ = await self._channel.receive()
-                if "id" not in said:
+                if said["what"] == "right":
+                    if self.on_right is not None:
+                        self.on_right(said["right"])
+                elif "id" not in said:
                     self._steps.put_nowait(said)
                 elif (answer := self._asks.get(said["id"])) and not answer.done():
                     answer.set_result(said)

@@ -15,6 +15,7 @@ from llamactl.core.errors import Conflict, StoreUnavailable, UpgradeFailed
 from llamactl.observe import logger
 from llamactl.proxy import Front, LeaseBook
 from llamactl.store import Database
+from llamactl.takeover.rights import Rights
 from llamactl.takeover.starter import SwitchingStarter
 from llamactl.takeover.successor import LISTENING_S, PREPARED_S, SERVING_S, Successor
 
@@ -31,6 +32,7 @@ class Upgrade:
         leases: LeaseBook,
         front: Front,
         starter: SwitchingStarter,
+        rights: Rights,
         chores: tuple[Callable[[], None], Callable[[], Awaitable[None]]],
     ) -> None:
         """`chores`: how to begin them, how to end them."""
@@ -39,6 +41,7 @@ class Upgrade:
         self._leases = leases
         self._front = front
         self._starter = starter
+        self._rights = rights
         self._begin_chores, self._end_chores = chores
         self._goes_on = False
         self._changed: set[str] = set()  # leases that the successor has not heard of
@@ -83,6 +86,7 @@ class Upgrade:
         try:
             await self._end_chores()
             await self._departure.pause()
+            await self._rights.written()
             successor.give(self._leases.counts())
             await successor.until("serving", SERVING_S)
             self._check_wanted()  # it may have been ended after it had said so
@@ -117,7 +121,8 @@ class Upgrade:
         self._starter.switch(successor)
         self._front.forget_ready()
         self._leases.on_change = self._noted
-        successor.go(self._leases.counts())
+        successor.on_right = self._rights.heed
+        successor.go(self._leases.counts(), self._rights.hand_over(successor.tell_right))
 
     def _noted(self, instance_id: str) -> None:
         if not self._changed:

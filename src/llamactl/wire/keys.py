@@ -23,10 +23,22 @@ class KeyBody(BaseModel):
     expires_at: int | None
     last_used_at: int | None
     priority: int
+    revoked: bool = Field(False, description="it is refused, and goes when the store has that")
+    persisted: bool = Field(True, description="the store has this")
 
 
 class NewKeyBody(KeyBody):
     key: str = Field(description="the secret; shown this once")
+
+
+class RevokedBody(BaseModel):
+    """The key is refused from now on, and the store does not have that yet."""
+
+    id: str
+    persisted: bool = Field(description="the store has it")
+    survives_restart: bool = Field(
+        description="it is on the disk; else it lasts as long as this process until it is persisted"
+    )
 
 
 class PermissionsBody(BaseModel):

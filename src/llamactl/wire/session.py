@@ -14,6 +14,16 @@ class SessionBody(BaseModel):
     key_name: str = Field(description="of an inference key")
     expires_at: int | None = Field(description="Unix seconds; null: nobody had to sign in")
     version: str = Field(description="of llamactl")
+    persisted: bool = Field(True, description="the store has it; else it ends with this process")
+
+
+class SignedOutBody(BaseModel):
+    """The session has ended, and the store does not have that yet."""
+
+    persisted: bool = Field(description="the store has it")
+    survives_restart: bool = Field(
+        description="it is on the disk; else it lasts as long as this process until it is persisted"
+    )
 
 
 class PageBody(BaseModel):

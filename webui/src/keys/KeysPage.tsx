@@ -8,7 +8,7 @@ import { Empty } from "../ui/Empty";
 import { ago, exact } from "../ui/format";
 import { useNow } from "../ui/now";
 import { Page } from "../ui/Page";
-import { attempt } from "../ui/tell";
+import { attempt, tell } from "../ui/tell";
 import { NewKey } from "./NewKey";
 
 export function KeysPage() {
@@ -81,10 +81,16 @@ function KeyCard({ one }: { one: Key }) {
   const expired = one.expires_at !== null && one.expires_at <= now;
   const revoke = () =>
     attempt("The key was not revoked", async () => {
-      await said(
+      const waits = await said(
         api.DELETE("/api/v1/auth/keys/{key_id}", { params: { path: { key_id: one.id } } }),
       );
       await client.invalidateQueries({ queryKey: ["keys"] });
+      if (waits)
+        tell(
+          waits.survives_restart
+            ? "Revoked. The store can't be written now; it is told as soon as it can be."
+            : "Revoked until llamactl ends: nothing can be written now. Free some disk.",
+        );
     });
   return (
     <Card withBorder component="article" aria-label={one.name}>

@@ -9,9 +9,10 @@ from llamactl.client.calls import (
     API,
     Call,
     path,
+    read,
 )
 from llamactl.core.keys import PermissionMode
-from llamactl.wire.keys import KeyBody, NewKeyBody, PermissionsBody
+from llamactl.wire.keys import KeyBody, NewKeyBody, PermissionsBody, RevokedBody
 
 
 class AsyncKeys:
@@ -44,8 +45,12 @@ class AsyncKeys:
         call = Call("POST", f"{API}/auth/keys", body=body)
         return await self._transport.read(NewKeyBody, call)
 
-    async def revoke(self, key_id: str) -> None:
-        await self._transport.send(Call("DELETE", self._path(key_id)))
+    async def revoke(self, key_id: str) -> RevokedBody:
+        """Counts at once; the answer says whether the server's store has it already."""
+        said = await self._transport.send(Call("DELETE", self._path(key_id)))
+        if not said:
+            return RevokedBody(id=key_id, persisted=True, survives_restart=True)
+        return read(RevokedBody, said)
 
     async def permissions(self, key_id: str) -> PermissionsBody:
         call = Call("GET", self._path(key_id, "permissions"))

@@ -9,9 +9,10 @@ from llamactl.client.calls import (
     API,
     Call,
     path,
+    read,
 )
 from llamactl.core.keys import PermissionMode
-from llamactl.wire.keys import KeyBody, NewKeyBody, PermissionsBody
+from llamactl.wire.keys import KeyBody, NewKeyBody, PermissionsBody, RevokedBody
 
 
 class Keys:
@@ -44,8 +45,12 @@ class Keys:
         call = Call("POST", f"{API}/auth/keys", body=body)
         return self._transport.read(NewKeyBody, call)
 
-    def revoke(self, key_id: str) -> None:
-        self._transport.send(Call("DELETE", self._path(key_id)))
+    def revoke(self, key_id: str) -> RevokedBody:
+        """Counts at once; the answer says whether the server's store has it already."""
+        said = self._transport.send(Call("DELETE", self._path(key_id)))
+        if not said:
+            return RevokedBody(id=key_id, persisted=True, survives_restart=True)
+        return read(RevokedBody, said)
 
     def permissions(self, key_id: str) -> PermissionsBody:
         call = Call("GET", self._path(key_id, "permissions"))

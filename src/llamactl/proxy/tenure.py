@@ -1,0 +1,78 @@
+"""How long an answer may go on: no longer than the key or session it was asked with."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
+from typing import Any
+
+from llamactl.core.keys import Caller
+from llamactl.policy.access import KeyRing
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+_LOOK_S = 60.0  # a clock that is set moves an expiry
+_FAREWELL_S = 1.0  # for the end of an answer to a client that takes nothing
+
+
+async def revoked(keys: KeyRing, caller: Caller) -> None:
+    """Return when this caller would not be let in any more."""
+    changed = asyncio.Event()
+    keys.watch(changed.set)
+    try:
+        while keys.still_admits(caller, now := time.time()):
+            changed.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(keys.expiry_of(caller) - now, _LOOK_S)):
+                    await changed.wait()
+    finally:
+        keys.unwatch(changed.set)
+
+
+class EndsWithCaller:
+    """Ends each answer in parts when the caller in `scope["state"]["caller"]` is revoked.
+
+    An answer that has not begun goes on: what it does is not undone by leaving it.
+    """
+
+    def __init__(self, app: AsgiApp, keys: KeyRing) -> None:
+        self._app = app
+        self._keys = keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        watching: asyncio.Task[None] | None = None
+        ended = False
+
+        def end(watch: asyncio.Task[None]) -> None:
+            nonlocal ended
+            if not watch.cancelled() and not answering.done():
+                ended = True
+                answering.cancel()
+
+        async def send_and_watch(message: Any) -> None:
+            nonlocal watching
+            caller = scope["state"].get("caller") if message.get("more_body") else None
+            if watching is None and isinstance(caller, Caller) and (caller.key or caller.session):
+                watching = asyncio.ensure_future(revoked(self._keys, caller))
+                watching.add_done_callback(end)
+            await send(message)
+
+        async def answer() -> None:
+            await self._app(scope, receive, send_and_watch)
+
+        answering = asyncio.ensure_future(answer())
+        try:
+            await answering
+        except asyncio.CancelledError:
+            if not ended:
+                raise
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FAREWELL_S):
+                    await send({"type": "http.response.body"})
+        finally:
+            if watching is not None:
+                watching.cancel()
