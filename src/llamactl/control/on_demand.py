@@ -27,6 +27,7 @@ from llamactl.core.interfaces import MemoryBook
 from llamactl.core.keys import Caller
 from llamactl.core.lifecycle import AfterExit, Desired, StartRequested, State
 from llamactl.core.routes import ReadyInstance
+from llamactl.observe import loop_clock
 
 _DEATH_KNOWN_S = 1.0  # a process's end is known in milliseconds
 _GOING = (State.DRAINING, State.STOPPING)
@@ -58,7 +59,7 @@ class OnDemand:
         self.waiting += 1
         member.expected += 1
         try:
-            async with asyncio.timeout(limits.on_demand_start_timeout):
+            async with loop_clock().timeout(limits.on_demand_start_timeout):
                 return await self._until_ready(member, caller)
         except InstanceNotFound as exc:
             raise ModelNotFound(f"{name} was deleted") from exc
@@ -88,7 +89,7 @@ class OnDemand:
         except InstanceNotFound:
             return False
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DEATH_KNOWN_S):
+            async with loop_clock().timeout(_DEATH_KNOWN_S):
                 await runner.wait(
                     lambda n: n.state is not State.READY or n.generation != generation
                 )
@@ -154,7 +155,7 @@ class OnDemand:
     async def _queue_time(self, member: Member) -> AsyncIterator[None]:
         most = self.limits.queue_timeout or None
         try:
-            async with asyncio.timeout(most) as limit:
+            async with loop_clock().timeout(most) as limit:
                 yield
         except TimeoutError as exc:
             if not limit.expired():

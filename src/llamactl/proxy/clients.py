@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from llamactl.observe import logger
+from llamactl.observe import logger, loop_clock
 from llamactl.proxy.request import Request
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 log = logger("proxy")
+_LATE_S = 0.05  # what is not worth a look at all connections
 
 
 class WebSocketProtocol(Protocol):
@@ -55,9 +56,19 @@ class Clients:
     closing: bool = False
     give: Callable[[int, bytes], None] | None = None  # to the process that has taken over
     _gone: asyncio.Event = field(default_factory=asyncio.Event)
+    _lost: float = field(default_factory=lambda: loop_clock().lost)  # that they have got back
 
     def expire(self) -> None:
-        """End what is overdue. Called each second, so that no request needs a timer."""
+        """End what is overdue. Called each second, so that no request needs a timer.
+
+        While our loop stood still nobody could be heard, neither engines nor clients: all get
+        that time back.
+        """
+        lost = loop_clock().lost
+        if lost - self._lost > _LATE_S:
+            for connection in self.connections:
+                connection.deadline += lost - self._lost
+            self._lost = lost
         now = asyncio.get_running_loop().time()
         for connection in [c for c in self.connections if c.deadline < now]:
             try:

@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from llamactl.config import Settings
 from llamactl.core.interfaces import OnDemandStarter
 from llamactl.core.routes import RouteTable
-from llamactl.observe import Meters, logger
+from llamactl.observe import Meters, logger, loop_clock
 from llamactl.proxy.account import Account
 from llamactl.proxy.clients import Clients, Limits
 from llamactl.proxy.doors import EnginePaths, House
@@ -126,7 +126,7 @@ class Front:
         self._clients.give = give
         self._clients.offer_all()
         try:
-            async with asyncio.timeout(seconds):
+            async with loop_clock().timeout(seconds):
                 while self._clients.connections:  # those whose answer is not taken yet: again
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._clients.all_gone(), _OFFER_AGAIN_S)
@@ -145,7 +145,7 @@ class Front:
         self._clients.close()
         self._asgi.close()
         try:
-            async with asyncio.timeout(seconds):
+            async with loop_clock().timeout(seconds):
                 await self._clients.all_gone()
         except TimeoutError:
             self.cut()
@@ -174,5 +174,5 @@ def _with_cors(app: AsgiApp, settings: Settings) -> AsgiApp:
 
 async def _each_second(work: Callable[[], None]) -> None:
     while True:
-        await asyncio.sleep(1)
+        await loop_clock().sleep(1)
         work()

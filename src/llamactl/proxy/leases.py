@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from llamactl.observe import loop_clock
+
 
 class LeaseBook:
     """Counts leases by instance id. Granting is synchronous, so no drain can slip in between."""
@@ -101,11 +103,14 @@ class LeaseBook:
             await waiter
 
     async def idle_for(self, instance_id: str, seconds: float) -> None:
-        """Counts from now, or from the last release after it."""
+        """Counts from now, or from the last release after it.
+
+        Requests that came while our loop stood still are read before it returns.
+        """
         began = time.monotonic()
         while True:
             await self.drained(instance_id)
             quiet = time.monotonic() - max(began, self.last_used(instance_id))
             if quiet >= seconds:
                 return
-            await asyncio.sleep(seconds - quiet)
+            await loop_clock().sleep(seconds - quiet)

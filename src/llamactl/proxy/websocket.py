@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from llamactl.core.errors import LlamactlError, NotRunning, UpstreamUnreachable
 from llamactl.core.routes import ReadyInstance
-from llamactl.observe import logger
+from llamactl.observe import logger, loop_clock
 from llamactl.proxy.entry import Entry
 from llamactl.proxy.heads import RequestHead
 from llamactl.proxy.request import Request
@@ -22,6 +22,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 log = logger("proxy")
+_OPEN_S = 10.0
 
 
 class Close(IntEnum):
@@ -75,14 +76,17 @@ async def relay_websocket(
     query = scope.get("query_string", b"").decode("latin-1")
     url = f"ws://{target.host}:{target.port}{path}{'?' + query if query else ''}"
     try:
-        upstream = await connect(
-            url,
-            additional_headers={"Authorization": f"Bearer {target.key}"},
-            subprotocols=scope.get("subprotocols") or None,
-            max_size=None,
-            compression=None,
-            proxy=None,
-        )
+        async with loop_clock().timeout(_OPEN_S):
+            upstream = await connect(
+                url,
+                additional_headers={"Authorization": f"Bearer {target.key}"},
+                subprotocols=scope.get("subprotocols") or None,
+                max_size=None,
+                compression=None,
+                proxy=None,
+                open_timeout=None,
+                ping_interval=None,  # a busy engine, or a late loop of ours, is no dead one
+            )
     except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as exc:
         raise UpstreamUnreachable(f"the engine refused the WebSocket: {exc}") from exc
     async with upstream:

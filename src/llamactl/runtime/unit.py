@@ -19,7 +19,7 @@ from llamactl.core.instance import Instance, policies
 from llamactl.core.interfaces import UnitOwner
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.core.routes import ReadyInstance
-from llamactl.observe import logger
+from llamactl.observe import logger, loop_clock
 from llamactl.policy.restart import RestartRules, after_exit
 from llamactl.runtime import cgroups
 from llamactl.runtime.adopted import adopt, end_left
@@ -274,7 +274,7 @@ class LocalUnit:
         limits, life = self._machine.settings.instances, self._life
         served = life is not None and life.served  # it needs no time to load
         name = "unhealthy_after" if served else "start_timeout"
-        await asyncio.sleep(getattr(limits, name))
+        await loop_clock().sleep(getattr(limits, name))
         why = f"it was not ready within instances.{name}; raise it or see the log"
         if served:
             why = f"it did not answer the next llamactl for {limits.unhealthy_after:g} s"
@@ -318,13 +318,14 @@ class LocalUnit:
     async def _until_drained(self, now: Lifecycle) -> lc.Event:
         limit = self.drain_limit
         try:
-            async with asyncio.timeout(limit):
+            async with loop_clock().timeout(limit):
                 await self._machine.leases.drained(self._instance.id)
         except TimeoutError:
             log.warning("drain_timed_out", name=self._instance.name, after_s=limit)
         if self._life is not None:  # its requests are done: it took what it takes
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._measure(self._life), _MEASURE_S)
+                async with loop_clock().timeout(_MEASURE_S):
+                    await self._measure(self._life)
         return lc.Drained(now.epoch)
 
     async def _until_due(self, now: Lifecycle) -> lc.Event:

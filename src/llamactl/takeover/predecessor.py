@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from llamactl.core.errors import LlamactlError
 from llamactl.core.interfaces import OnDemandStarter
 from llamactl.core.keys import GUEST, ApiKey, Caller
-from llamactl.observe import logger
+from llamactl.observe import Alarm, logger, loop_clock
 from llamactl.takeover.channel import Channel
 
 _TAKEN_S = 5.0  # until an instance that was granted to it shows in its leases
@@ -38,7 +38,7 @@ class Predecessor:
         self._leases = leases
         self._held: Counter[str] = Counter()
         self._grants = itertools.count(1)
-        self._granted: dict[str, dict[int, asyncio.TimerHandle]] = defaultdict(dict)
+        self._granted: dict[str, dict[int, Alarm]] = defaultdict(dict)
         self._asks: dict[int, asyncio.Task[None]] = {}
         self.gone = asyncio.Event()
 
@@ -158,9 +158,9 @@ class Predecessor:
         grant = next(self._grants)
         if identity := ids(said["name"]):
             self._leases.take(identity)  # until its own count says so
-            loop = asyncio.get_running_loop()
-            timer = loop.call_later(_TAKEN_S, self._release, identity, grant)
-            self._granted[identity][grant] = timer
+            self._granted[identity][grant] = loop_clock().alarm(
+                _TAKEN_S, lambda: self._release(identity, grant)
+            )
         return {"what": "ready", "name": ready.name, "host": ready.host, "port": ready.port,
                 "key": ready.key, "generation": ready.generation, "grant": grant}  # fmt: skip
 

@@ -15,6 +15,7 @@ from typing import Any
 from llamactl.core.errors import LlamactlError, ShuttingDown, UpgradeFailed
 from llamactl.core.keys import Caller
 from llamactl.core.routes import ReadyInstance
+from llamactl.observe import loop_clock
 from llamactl.takeover.channel import FDS_VARIABLE, STORE_VARIABLE, Channel, digest
 
 PREPARED_S, SERVING_S, LISTENING_S = 120.0, 60.0, 60.0
@@ -67,7 +68,7 @@ class Successor:
     async def until(self, step: str, seconds: float, otherwise: str = _GOES_ON) -> None:
         """Raises UpgradeFailed if it fails, ends or takes longer; `otherwise`: what comes then."""
         try:
-            async with asyncio.timeout(seconds):
+            async with loop_clock().timeout(seconds):
                 said = await self._steps.get()
         except TimeoutError as exc:
             raise UpgradeFailed(
