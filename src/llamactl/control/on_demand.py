@@ -22,6 +22,7 @@ from llamactl.core.errors import (
     StartFailed,
     WaitOver,
 )
+from llamactl.core.exits import Aftermath
 from llamactl.core.instance import policies
 from llamactl.core.interfaces import MemoryBook
 from llamactl.core.keys import Caller
@@ -83,17 +84,18 @@ class OnDemand:
     def _asker(self, caller: Caller) -> Asker:
         return request_asker(caller.key, evicts=self.limits.enable_lru_eviction)
 
-    async def outlived(self, name: str, generation: int) -> bool:
+    async def aftermath(self, name: str, generation: int) -> Aftermath:
         try:
-            runner = self._registry.get(name).unit.runner
+            unit = self._registry.get(name).unit
         except InstanceNotFound:
-            return False
+            return Aftermath(wanted=False)
+        runner = unit.runner
         with contextlib.suppress(TimeoutError):
             async with loop_clock().timeout(_DEATH_KNOWN_S):
-                await runner.wait(
-                    lambda n: n.state is not State.READY or n.generation != generation
-                )
-        return runner.now.desired is Desired.RUNNING
+                await runner.wait(lambda now: now.generation != generation)
+        end = unit.end_of(generation)
+        crashed = end is not None and end.own_fault
+        return Aftermath(runner.now.desired is Desired.RUNNING, crashed)
 
     def _member(self, name: str) -> Member:
         try:

@@ -52,6 +52,12 @@ class Member:
         alive = self.unit.runner.now.state in (State.READY, State.DRAINING, State.STOPPING)
         return larger(self.need, self.launched) if alive else self.need
 
+    @property
+    def is_excused(self) -> bool:
+        """Did its last process end by the fault of requests? Others may have it started again."""
+        report = self.unit.last_exit
+        return report is not None and report.excused
+
     def moved(self, before: Lifecycle, after: Lifecycle, now: float) -> None:
         if after.epoch == before.epoch:
             return
@@ -61,7 +67,7 @@ class Member:
         if after.state is State.READY and before.state is State.STARTING:
             self.load_s = self.load_s if self.found else now - self.entered_at
             self.breaker = CLOSED
-        elif after.state is State.FAILED:
+        elif after.state is State.FAILED and not self.is_excused:
             self.breaker = self.breaker.failed(now)
         if after.state is not State.READY or before.state is not State.DRAINING:
             self.entered_at = now  # a drain that was called off did not make it new

@@ -132,6 +132,13 @@ class RequestTimeout(CallerError):
     status = 408
 
 
+class PoisonousRequest(CallerError):
+    """It was being served at two crashes of its engine."""
+
+    code = "poisonous_request"
+    status = 422
+
+
 class UnsupportedMediaType(CallerError):
     code = "unsupported_media_type"
     status = 415

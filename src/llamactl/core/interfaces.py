@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from llamactl.core.errors import LlamactlError
 from llamactl.core.events import ProcessRecord
-from llamactl.core.exits import ExitReport
+from llamactl.core.exits import Aftermath, ExitReport, ServedRequest
 from llamactl.core.instance import Instance, InstanceOptions
 from llamactl.core.keys import Caller
 from llamactl.core.lifecycle import Event, Lifecycle, State
@@ -49,6 +49,10 @@ class Leases(Protocol):
 
     async def silent(self, instance_id: str, seen: int) -> None:
         """Return as soon as there are more silences than `seen`."""
+        ...
+
+    def in_flight(self, instance_id: str, generation: int) -> Sequence[ServedRequest]:
+        """Some of the requests that this process is serving, or was as it dropped them just now."""
         ...
 
     def forget(self, instance_id: str) -> None:
@@ -130,6 +134,10 @@ class Unit(Protocol):
 
     @property
     def last_exit(self) -> ExitReport | None: ...
+
+    def end_of(self, generation: int) -> ExitReport | None:
+        """How this process of the last few ended; None if it lives, or nobody knows any more."""
+        ...
 
     @property
     def argv(self) -> Sequence[str]:
@@ -265,10 +273,10 @@ class OnDemandStarter(Protocol):
         """How many instances that are waited for get their place before this one."""
         ...
 
-    async def outlived(self, name: str, generation: int) -> bool:
-        """After its engine fell silent: may a request be tried on the instance once more?
+    async def aftermath(self, name: str, generation: int) -> Aftermath:
+        """What became of an instance whose engine, of that generation, dropped a connection.
 
-        Waits a moment for the end of that generation to be known. False if it was stopped.
+        Waits a moment for the cause of its end to be known.
         """
         ...
 

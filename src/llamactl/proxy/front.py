@@ -11,14 +11,17 @@ from dataclasses import replace
 from starlette.middleware.cors import CORSMiddleware
 
 from llamactl.config import Settings
+from llamactl.core.exits import ServedRequest
 from llamactl.core.interfaces import OnDemandStarter
 from llamactl.core.routes import RouteTable
 from llamactl.observe import Meters, logger, loop_clock
 from llamactl.proxy.account import Account
+from llamactl.proxy.casualties import MOST_NAMED
 from llamactl.proxy.clients import Clients, Limits
 from llamactl.proxy.doors import EnginePaths, House
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.entry import Access, Entry
+from llamactl.proxy.exchange import Exchange
 from llamactl.proxy.leases import LeaseBook
 from llamactl.proxy.management import Asgi, AsgiApp
 from llamactl.proxy.relay import Relay, Timeouts
@@ -58,6 +61,8 @@ class Front:
             settings.data,
             comment_every=server.loading_comments,
         )
+        leases.serving = self._serving
+        self.relay.unfinished.on_lost = self.relay.casualties.left
         self._asgi = Asgi(_with_cors(management, settings))
         entry = Entry(
             access,
@@ -85,6 +90,19 @@ class Front:
     def connections(self) -> int:
         """Of clients, at this moment."""
         return len(self._clients.connections)
+
+    def _serving(self, instance_id: str, generation: int) -> list[ServedRequest]:
+        """Some of the requests that a process has, or had until just now."""
+        relay, found = self.relay, list[ServedRequest]()
+        found += relay.casualties.of(instance_id, generation)
+        found += relay.unfinished.of(instance_id)
+        for connection in self._clients.connections:
+            if len(found) >= MOST_NAMED:
+                break
+            exchange = connection.handler
+            if isinstance(exchange, Exchange) and exchange.is_with(instance_id, generation):
+                found.append(exchange.served)
+        return found[:MOST_NAMED]
 
     def forget_ready(self) -> None:
         """Ask for each instance anew: where they answer is another's to say."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from llamactl.core.exits import ServedRequest
 from llamactl.observe import loop_clock
 
 
@@ -20,6 +21,7 @@ class LeaseBook:
         self._waiters: dict[str, list[asyncio.Future[None]]] = defaultdict(list)
         self._silences: dict[str, int] = {}
         self._alarms: dict[str, list[asyncio.Future[None]]] = defaultdict(list)
+        self.serving: Callable[[str, int], Sequence[ServedRequest]] = lambda *_: ()
         self.on_free: Callable[[], None] = lambda: None  # called when an instance falls idle
         self.on_change: Callable[[str], None] | None = None  # called with the id
 
@@ -56,6 +58,9 @@ class LeaseBook:
 
     def counts(self) -> dict[str, int]:
         return {instance_id: n for instance_id, n in self._held.items() if n}
+
+    def in_flight(self, instance_id: str, generation: int) -> Sequence[ServedRequest]:
+        return self.serving(instance_id, generation)
 
     def total(self) -> int:
         return sum(self._held.values())

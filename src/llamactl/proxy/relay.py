@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from llamactl.core.interfaces import OnDemandStarter
 from llamactl.core.routes import RouteTable
 from llamactl.proxy.account import Account
+from llamactl.proxy.casualties import Casualties
 from llamactl.proxy.leases import LeaseBook
 from llamactl.proxy.unfinished import Unfinished
 from llamactl.proxy.upstream import Pool
@@ -39,4 +40,10 @@ class Relay:
     pool: Pool = field(default_factory=Pool)
     table: RouteTable = field(default_factory=RouteTable)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    casualties: Casualties = field(init=False)
+    suspects: Mapping[bytes, object] = field(init=False)  # empty as long as nothing crashes
     now: Callable[[], float] = field(default_factory=lambda: asyncio.get_running_loop().time)
+
+    def __post_init__(self) -> None:
+        self.casualties = Casualties(self.starter, self.now)
+        self.suspects = self.casualties.suspects.by_hash

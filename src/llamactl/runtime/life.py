@@ -117,6 +117,5 @@ def report_of(
     """The cause of an end, from its status and what the log says since it began."""
     tail = log.lines_since(record.log_start, _SEARCHED)
     unseen = ended == Ended(None, None)
-    killed = oom_struck and (unseen or ended.signal == signal.SIGKILL)
-    report = classify(backend, ended.code, ended.signal, tail, oom_killed=killed)
+    report = classify(backend, ended.code, ended.signal, tail, oom_killed=oom_struck)
     return replace(report, unseen=unseen)

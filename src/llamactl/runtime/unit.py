@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from llamactl.runtime.local import LocalMachine
 
 _MEASURE_S = 1.0  # a stop waits no longer for it
+_ENDS = 4  # are remembered, for requests that the process dropped
 log = logger("runtime")
 
 
@@ -54,6 +55,7 @@ class LocalUnit:
         self._life: Life | None = None
         self._launched = asyncio.Event()
         self._avoid_port: int | None = None
+        self._ends: dict[int, ExitReport] = {}  # of the last processes, by generation
         self._owner = owner
         self.port = instance.port
         self.argv: Sequence[str] = ()
@@ -71,6 +73,9 @@ class LocalUnit:
     @property
     def pid(self) -> int | None:
         return self._life.process.pid if self._life else None
+
+    def end_of(self, generation: int) -> ExitReport | None:
+        return self._ends.get(generation)
 
     @property
     def drain_limit(self) -> float:
@@ -225,6 +230,8 @@ class LocalUnit:
     async def _bury(self, generation: int, life: Life, ended: Ended) -> lc.Event:
         now, machine = self.runner.now, self._machine
         report = life.report(ended, self.log, oom_struck=machine.oom.struck())
+        report = self._on_account(report, life)
+        self._ends = {**dict([*self._ends.items()][-_ENDS:]), generation: report}
         self._avoid_port = self.port if report.failure is FailureClass.PORT_TAKEN else None
         self._life = None
         cgroups.end(life.record.pid, life.record.start_time)
@@ -238,6 +245,20 @@ class LocalUnit:
             log.warning("process_not_forgotten", name=self._instance.name, reason=exc.message)
         return self._exited(generation, report, life.uptime)
 
+    def _on_account(self, report: ExitReport, life: Life) -> ExitReport:
+        """A crash while it served is put on the account of what it served."""
+        leases, one = self._machine.leases, self._instance
+        if not report.own_fault or life.ready_at is None:
+            return report
+        requests = tuple(leases.in_flight(one.id, life.record.generation))
+        if not requests and not leases.count(one.id):
+            return report
+        log.warning(
+            "engine_crashed_serving", name=one.name, cause=report.failure,
+            requests=" ".join(f"{r.id} (key {r.key} {r.key_name})" for r in requests),
+        )  # fmt: skip
+        return replace(report, excused=True, requests=requests)
+
     def _exited(self, generation: int, report: ExitReport, uptime: float) -> lc.Event:
         now = self.runner.now
         wanted = policies(self._instance.options, self._machine.settings.instances.defaults)
@@ -248,6 +269,7 @@ class LocalUnit:
             uptime=uptime,
             restarts=now.restarts,
             chance=random.random(),
+            excused=report.excused,
         )
         return lc.Exited(generation, verdict.retry_in, verdict.restarts, report)
 

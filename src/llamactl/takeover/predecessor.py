@@ -165,4 +165,5 @@ class Predecessor:
                 "key": ready.key, "generation": ready.generation, "grant": grant}  # fmt: skip
 
     async def _outlived(self, said: Mapping[str, Any], starter: OnDemandStarter) -> dict[str, Any]:
-        return {"what": "outlived", "so": await starter.outlived(said["name"], said["generation"])}
+        end = await starter.aftermath(said["name"], said["generation"])
+        return {"what": "outlived", "so": end.wanted, "crashed": end.crashed}

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from llamactl.core.errors import LlamactlError, ShuttingDown, UpgradeFailed
+from llamactl.core.exits import Aftermath
 from llamactl.core.keys import Caller
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import loop_clock
@@ -115,8 +116,9 @@ class Successor:
         return ReadyInstance(said["name"], said["host"], said["port"], said["key"],
                              said["generation"])  # fmt: skip
 
-    async def outlived(self, name: str, generation: int) -> bool:
-        return bool((await self._ask("outlived", name=name, generation=generation))["so"])
+    async def aftermath(self, name: str, generation: int) -> Aftermath:
+        said = await self._ask("outlived", name=name, generation=generation)
+        return Aftermath(bool(said["so"]), bool(said.get("crashed")))  # an older one doesn't tell
 
     async def _ask(self, what: str, **values: Any) -> dict[str, Any]:
         number = next(self._ids)
