@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import math
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 
 from llamactl.config import Settings
@@ -29,6 +30,7 @@ from llamactl.core.keys import Caller
 from llamactl.core.lifecycle import AfterExit, Desired, StartRequested, State
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import loop_clock
+from llamactl.policy.shares import has_room, origin
 
 _DEATH_KNOWN_S = 1.0  # a process's end is known in milliseconds
 _GOING = (State.DRAINING, State.STOPPING)
@@ -46,6 +48,7 @@ class OnDemand:
         self._memory = memory
         self.limits = settings.instances
         self.waiting = 0
+        self._waiting_of: Counter[tuple[str, str]] = Counter()  # by key, or by address
 
     async def ensure_ready(self, name: str, caller: Caller) -> ReadyInstance:
         """Return where the instance answers, after starting it if that is allowed.
@@ -55,9 +58,9 @@ class OnDemand:
         """
         member = self._member(name)
         limits = self.limits
-        if self.waiting >= limits.max_queue:
-            raise QueueFull(f"{self.waiting} requests are waiting for a start already; try later")
+        who = self._admit(caller)
         self.waiting += 1
+        self._waiting_of[who] += 1
         member.expected += 1
         try:
             async with loop_clock().timeout(limits.on_demand_start_timeout):
@@ -72,7 +75,28 @@ class OnDemand:
             ) from exc
         finally:
             self.waiting -= 1
+            self._waiting_of[who] -= 1
+            if not self._waiting_of[who]:
+                del self._waiting_of[who]
             member.expected -= 1
+
+    def _admit(self, caller: Caller) -> tuple[str, str]:
+        """Whose share of the queue the request takes. Raises QueueFull."""
+        by_key = caller.key is not None
+        who = ("key", caller.key.id) if caller.key else ("address", origin(caller.address))
+        most, mine = self.limits.max_queue, self._waiting_of[who]
+        if has_room(mine, self.waiting, most):
+            return who
+        later = f"retry in {QueueFull.retry_after:g} s"
+        if self.waiting >= most:
+            raise QueueFull(
+                f"cannot wait for a start: all {most} places in the queue are taken (max_queue), "
+                f"{mine} of them by you; {later}"
+            )
+        raise QueueFull(
+            f"cannot wait for a start: {mine} requests {'with this key' if by_key else 'from here'}"
+            f" wait already, which uses up its share of the queue; {later}, or ask for less at once"
+        )
 
     def ahead(self, name: str, caller: Caller) -> int:
         """How many instances that are waited for get their place before this one."""

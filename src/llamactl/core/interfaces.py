@@ -52,8 +52,7 @@ class Leases(Protocol):
         ...
 
     def in_flight(self, instance_id: str, generation: int) -> Sequence[ServedRequest]:
-        """Some of the requests that this process is serving, or was as it dropped them just now."""
-        ...
+        """Some of the requests that a process serves, or dropped just now."""
 
     def forget(self, instance_id: str) -> None:
         """It was deleted."""
@@ -136,8 +135,7 @@ class Unit(Protocol):
     def last_exit(self) -> ExitReport | None: ...
 
     def end_of(self, generation: int) -> ExitReport | None:
-        """How this process of the last few ended; None if it lives, or nobody knows any more."""
-        ...
+        """How this process ended; None if it lives, or that is not known any more."""
 
     @property
     def argv(self) -> Sequence[str]:
@@ -271,14 +269,9 @@ class OnDemandStarter(Protocol):
 
     def ahead(self, name: str, caller: Caller) -> int:
         """How many instances that are waited for get their place before this one."""
-        ...
 
     async def aftermath(self, name: str, generation: int) -> Aftermath:
-        """What became of an instance whose engine, of that generation, dropped a connection.
-
-        Waits a moment for the cause of its end to be known.
-        """
-        ...
+        """What became of an engine that dropped a connection; its end is waited for, not long."""
 
 
 class EngineProbe(Protocol):

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from llamactl.core.errors import LlamactlError, PoisonousRequest
+from llamactl.core.errors import LlamactlError, PoisonousRequest, UpstreamDied
 from llamactl.core.exits import Aftermath, ServedRequest
 from llamactl.core.interfaces import OnDemandStarter
 from llamactl.core.routes import ReadyInstance
 from llamactl.policy.poison import Suspects
+from llamactl.proxy.request import Request
 
 MOST_NAMED = 16  # requests of one crash
 _REMEMBERED = 64  # crashes, for what is heard of them late
@@ -104,6 +105,23 @@ class Casualties:
             error.retry_after = left
             raise error
         return known
+
+
+def served(request: Request) -> ServedRequest:
+    key = request.caller.key
+    return ServedRequest(request.name, key.id if key else "", key.name if key else "")
+
+
+def why_not(aftermath: Aftermath, name: str, *, sent: bool, again: bool) -> UpstreamDied | None:
+    """Why a request is not sent once more, if so. `sent`: the engine may have read it."""
+    if aftermath.crashed and sent:
+        return UpstreamDied(
+            f"the engine of {name} crashed while it served this request, which is therefore not "
+            "sent again; if it crashes engines, change it"
+        )
+    if not again:
+        return UpstreamDied(f"the engine of {name} died before it answered")
+    return None if aftermath.wanted else UpstreamDied(f"{name} was stopped before it answered")
 
 
 def print_of(instance_id: str, parts: Iterable[bytes]) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 from llamactl.core.errors import (
@@ -22,7 +23,7 @@ from llamactl.core.routes import ReadyInstance, Route
 from llamactl.observe import logger
 from llamactl.proxy.answer import Answer
 from llamactl.proxy.body import Body
-from llamactl.proxy.casualties import Dropped
+from llamactl.proxy.casualties import Dropped, served, why_not
 from llamactl.proxy.dialects import error_event
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.heads import AnswerHead
@@ -131,7 +132,8 @@ class Exchange:
             self.refuse(NotRunning(f"{route.name} is not running; start it first"))
 
     async def _wait(self) -> None:
-        route, began, caller = self._route, self._relay.now(), self._request.caller
+        route, began, peer = self._route, self._relay.now(), self._down.peer
+        caller = replace(self._request.caller, address=peer[0] if peer else "")
         self._request.waited = b"%d" % self._relay.starter.ahead(route.name, caller)
         ready = self._relay.starter.ensure_ready(route.name, caller)
         try:
@@ -269,31 +271,19 @@ class Exchange:
         self, ready: ReadyInstance, dropped: asyncio.Task[Aftermath], *, again: bool
     ) -> None:
         aftermath = await asyncio.shield(dropped)
-        if aftermath.crashed and self._sends:
-            self.refuse(
-                UpstreamDied(
-                    f"the engine of {ready.name} crashed while it served this request, which is "
-                    "therefore not sent again; if it crashes engines, change it"
-                )
-            )
-        elif not again:
-            self.refuse(UpstreamDied(f"the engine of {ready.name} died before it answered"))
-        elif aftermath.wanted:
-            self._go()
+        if error := why_not(aftermath, ready.name, sent=self._sends > 0, again=again):
+            self.refuse(error)
         else:
-            self.refuse(UpstreamDied(f"{ready.name} was stopped before it answered"))
+            self._go()
 
     @property
     def served(self) -> ServedRequest:
-        key = self._request.caller.key
-        return ServedRequest(self._request.name, key.id if key else "", key.name if key else "")
+        return served(self._request)
 
     def is_with(self, instance_id: str, generation: int) -> bool:
         """Does this process have the request?"""
-        ready = self._ready if self._leased else None
-        return (
-            self._route.id == instance_id and ready is not None and (ready.generation == generation)
-        )
+        known = self._leased and self._ready is not None and self._ready.generation
+        return self._route.id == instance_id and known == generation
 
     def _parts(self) -> list[bytes] | None:
         """The request, as long as all of it is here."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from dataclasses import replace
 from enum import IntEnum
 from typing import Any
 
@@ -56,9 +57,9 @@ class WebSockets:
             if ready is None and not passage.may_start:
                 raise NotRunning(f"{route.name} is not running; start it first")
             if ready is None:
-                ready = await _unless_left(
-                    relay.starter.ensure_ready(route.name, request.caller), receive
-                )
+                peer = scope.get("client")
+                caller = replace(request.caller, address=peer[0] if peer else "")
+                ready = await _unless_left(relay.starter.ensure_ready(route.name, caller), receive)
             if ready is None:
                 return
             with relay.leases.hold(route.id):

@@ -23,6 +23,7 @@ from llamactl.observe import logger, loop_clock
 from llamactl.policy.restart import RestartRules, after_exit
 from llamactl.runtime import cgroups
 from llamactl.runtime.adopted import adopt, end_left
+from llamactl.runtime.blame import on_account
 from llamactl.runtime.command import given_digest, is_given
 from llamactl.runtime.health import HealthRules, until_unhealthy
 from llamactl.runtime.launch import launch, stillborn
@@ -230,7 +231,7 @@ class LocalUnit:
     async def _bury(self, generation: int, life: Life, ended: Ended) -> lc.Event:
         now, machine = self.runner.now, self._machine
         report = life.report(ended, self.log, oom_struck=machine.oom.struck())
-        report = self._on_account(report, life)
+        report = on_account(report, life, machine.leases)
         self._ends = {**dict([*self._ends.items()][-_ENDS:]), generation: report}
         self._avoid_port = self.port if report.failure is FailureClass.PORT_TAKEN else None
         self._life = None
@@ -244,20 +245,6 @@ class LocalUnit:
         except LlamactlError as exc:  # the next start's entry replaces it
             log.warning("process_not_forgotten", name=self._instance.name, reason=exc.message)
         return self._exited(generation, report, life.uptime)
-
-    def _on_account(self, report: ExitReport, life: Life) -> ExitReport:
-        """A crash while it served is put on the account of what it served."""
-        leases, one = self._machine.leases, self._instance
-        if not report.own_fault or life.ready_at is None:
-            return report
-        requests = tuple(leases.in_flight(one.id, life.record.generation))
-        if not requests and not leases.count(one.id):
-            return report
-        log.warning(
-            "engine_crashed_serving", name=one.name, cause=report.failure,
-            requests=" ".join(f"{r.id} (key {r.key} {r.key_name})" for r in requests),
-        )  # fmt: skip
-        return replace(report, excused=True, requests=requests)
 
     def _exited(self, generation: int, report: ExitReport, uptime: float) -> lc.Event:
         now = self.runner.now

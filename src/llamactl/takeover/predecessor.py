@@ -8,6 +8,7 @@ import itertools
 import socket
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from llamactl.core.errors import LlamactlError
@@ -116,6 +117,7 @@ class Predecessor:
             case "ensure_ready":
                 known = keys.get(said["key"]) if said["key"] else None
                 caller = GUEST if said["key"] and not known else Caller(said["management"], known)
+                caller = replace(caller, address=said.get("address", ""))  # an older one: unsaid
                 self._answer(said["id"], self._make_ready(said, starter, caller, ids))
             case "outlived":
                 self._answer(said["id"], self._outlived(said, starter))

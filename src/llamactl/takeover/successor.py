@@ -111,7 +111,10 @@ class Successor:
 
     async def ensure_ready(self, name: str, caller: Caller) -> ReadyInstance:
         key = caller.key.id if caller.key else None
-        said = await self._ask("ensure_ready", name=name, management=caller.management, key=key)
+        said = await self._ask(
+            "ensure_ready", name=name, management=caller.management, key=key,
+            address=caller.address,
+        )  # fmt: skip
         self._granted = max(self._granted, said["grant"])  # our caller takes its lease at once
         return ReadyInstance(said["name"], said["host"], said["port"], said["key"],
                              said["generation"])  # fmt: skip
