@@ -27,6 +27,11 @@ def exits(server: Served, name: str = "fake") -> list[dict[str, Any]]:
     return [row for row in rows if row["event"] == "Exited"]
 
 
+def compact(body: object) -> bytes:
+    """As our HTTP client writes it."""
+    return httpx.Request("POST", "http://localhost", json=body).content
+
+
 def until_exits(server: Served, count: int, name: str = "fake") -> list[dict[str, Any]]:
     while len(found := exits(server, name)) < count or server.instance(name)["state"] != "ready":
         pass
@@ -231,3 +236,42 @@ def test_an_upload_whose_engine_dies_is_never_sent_again_in_part(server: Served)
 
     assert answer.startswith(b"HTTP/1.1 502 ")
     until_running(server)
+
+
+def test_a_request_that_kills_its_engine_after_its_client_left_is_known_again(
+    tmp_path: Path,
+) -> None:
+    """The engine goes on with it, as with any answer that is sent whole."""
+    with serve(data_folder(tmp_path, "")) as server:
+        create_fake(server, tmp_path, "fake", restart_delay=0.01)
+        body = play("fake", ["until", "go"], ["die", "SIGSEGV"])
+        for count in (1, 2):
+            with raw(server) as client:
+                client.sendall(post(server, compact(body), "X-Request-Id: left"))
+                while (row := server.instance("fake"))["leases"] < 1:
+                    pass
+            tell(row, "go")
+            ended = until_exits(server, count)[-1]["details"]
+            assert [one["id"] for one in ended["requests"]] == ["left"]
+
+        refused = server.request("POST", CHAT, body)
+
+        assert (refused.status_code, refused.json()["code"]) == (422, "poisonous_request")
+
+
+def test_a_crash_while_a_new_version_takes_over_is_known_there(tmp_path: Path) -> None:
+    """The old process relays the request, the new one has the engine."""
+    with serve(data_folder(tmp_path, "")) as server:
+        create_fake(server, tmp_path, "fake", restart_delay=0.01, max_restarts=0)
+        body = json.dumps(play("fake", ["until", "go"], ["die", "SIGSEGV"])).encode()
+        with raw(server) as client:
+            client.sendall(post(server, body, "Connection: close"))
+            while server.instance("fake")["leases"] < 1:
+                pass
+            server.upgrade()
+            tell(server.until("fake", "ready"), "go")
+            answer = to_end(client)
+
+        assert b" 502 " in answer and b"crashed while it served" in answer
+        assert len(until_exits(server, 1)) == 1
+        assert server.request("POST", CHAT, play("fake", ["send", OK])).status_code == 200

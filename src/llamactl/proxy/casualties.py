@@ -51,18 +51,20 @@ class Casualties:
         return f"<Casualties {self.suspects}>"
 
     def add(
-        self, instance_id: str, name: str, generation: int, dropped: Dropped
+        self, instance_id: str, name: str, generation: int, dropped: Dropped | None
     ) -> asyncio.Task[Aftermath]:
-        """A request lost its engine. The task tells what became of that; it is not to be
-        cancelled, as others wait for it too."""
+        """A request lost its engine, or never reached it (None).
+
+        The task tells what became of that. It is not to be cancelled: others wait for it too.
+        """
         key = instance_id, generation
         death = self._deaths.get(key)
         if death is None:
             death = self._deaths[key] = _Death()
             death.aftermath = asyncio.create_task(self._look_into(key, name, death))
-        if len(death.dropped) < MOST_NAMED:
-            death.dropped.append(dropped)
-        death.aftermath.add_done_callback(lambda done: self._judge(key, dropped, done))
+        if dropped is not None:
+            death.dropped += [dropped] if len(death.dropped) < MOST_NAMED else []
+            death.aftermath.add_done_callback(lambda done: self._judge(key, dropped, done))
         return death.aftermath
 
     def left(self, instance_id: str, ready: ReadyInstance, dropped: Dropped) -> None:

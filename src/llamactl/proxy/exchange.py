@@ -260,12 +260,17 @@ class Exchange:
         again = again and self._may_start and self._request.complete and not self._retried
         dropped = self._dropped(ready)
         self._retried = True
-        self._give_back()
         self._run(self._again(ready, dropped, again=again))
 
     def _dropped(self, ready: ReadyInstance) -> asyncio.Task[Aftermath]:
-        route, dropped = self._route, Dropped(self.served, self._parts() if self._sends else None)
-        return self._relay.casualties.add(route.id, route.name, ready.generation, dropped)
+        route, dropped = self._route, Dropped(self.served, self._parts()) if self._sends else None
+        task = self._relay.casualties.add(route.id, route.name, ready.generation, dropped)
+        if dropped is None:
+            self._give_back()
+        elif self._leased:  # until the cause is known: the engine was serving
+            self._leased = False
+            task.add_done_callback(lambda _: self._relay.leases.give_back(route.id))
+        return task
 
     async def _again(
         self, ready: ReadyInstance, dropped: asyncio.Task[Aftermath], *, again: bool
@@ -282,7 +287,8 @@ class Exchange:
 
     def is_with(self, instance_id: str, generation: int) -> bool:
         """Does this process have the request?"""
-        known = self._leased and self._ready is not None and self._ready.generation
+        sent = self._leased and self._sends
+        known = self._ready.generation if sent and self._ready is not None else None
         return self._route.id == instance_id and known == generation
 
     def _parts(self) -> list[bytes] | None:
