@@ -9,10 +9,12 @@ Takes llama-server's flags. A request whose JSON body has a `script` is answered
 - `["log", n]`: n numbered lines of 200 bytes to the log, 50 MB a second
 - `["reset"]`: cut the connection with RST
 - `["close"]`: close it
-- `["die"]`: end the process with SIGKILL
+- `["die"]`: end the process with SIGKILL, `["die", "SIGSEGV"]` with that signal
+- `["exit", n]`: end the process with this status
 
 Without a script a chat is answered with the deltas that the variable `SAYS` lists, as a stream;
-`["until", name]` among them waits. What the variable `LOGS` has is written to the log first.
+`["until", name]` among them waits. What the variable `LOGS` has is written to the log first. With
+the variable `LAST_WORDS` it ends only that many seconds after a SIGTERM.
 
 `/props` is for those who have the key, but of the model `keyless`. `/slots` tells how many
 scripts are being played. Any other request is answered with a JSON account of what arrived, byte
@@ -95,7 +97,9 @@ async def play(  # noqa: C901  a step a branch
             return False
         elif step == "die":
             await writer.drain()
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.Signals[str(values[0]) if values else "SIGKILL"])
+        elif step == "exit":
+            os._exit(int(str(values[0])))
         await writer.drain()
     return True
 
@@ -216,6 +220,9 @@ async def echo(connection: ServerConnection) -> None:
 async def main() -> None:
     if logs := os.environ.get("LOGS"):
         print(logs, flush=True)
+    if last_words := os.environ.get("LAST_WORDS"):
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, loop.call_later, float(last_words), os._exit, 0)
     port = int(option("--port"))
     if option("--model") == "websocket":
 

@@ -202,3 +202,33 @@ def test_a_start_without_memory_is_tried_once_more_with_more_room(
         # once it ran, what was measured counts
         now = server.request("GET", f"{BASE}/big").json()["memory"]["ram"]
         assert now < 3 * thought
+
+
+@pytest.mark.parametrize("signal", ["KILL", "TERM"])
+def test_a_start_that_is_killed_from_outside_is_tried_once_more_for_those_who_wait(
+    tmp_path: Path, tiny_model: Path, signal: str
+) -> None:
+    once = f"test -e {tmp_path}/tried || {{ touch {tmp_path}/tried; kill -{signal} $$; }}"
+    command = engine(tmp_path, "struck", once, REAL)
+    body = {"model": str(tiny_model), "ctx_size": 256, "command_override": command}
+    with serve(data_folder(tmp_path, "")) as server:
+        server.request("POST", f"{BASE}/struck?start=false", body)
+
+        answer = server.request("POST", CHAT, {"model": "struck", "prompt": "a", "max_tokens": 1})
+
+        assert answer.status_code == 200, answer.text
+        events = server.request("GET", f"{BASE}/struck/events").json()
+        assert [e["details"]["class"] for e in events if e["event"] == "Exited"] == ["killed"]
+
+
+def test_a_start_that_is_killed_twice_opens_the_breaker(tmp_path: Path) -> None:
+    command = engine(tmp_path, "dying", f"echo x >> {tmp_path}/starts", "kill -KILL $$")
+    body = {"model": "m", "command_override": command}
+    with serve(data_folder(tmp_path, "")) as server:
+        server.request("POST", f"{BASE}/dying?start=false", body)
+
+        for _ in range(2):
+            refused = server.request("POST", CHAT, {"model": "dying", "prompt": "a"})
+
+            assert (refused.status_code, refused.json()["details"]["class"]) == (503, "killed")
+        assert (tmp_path / "starts").read_text().count("x") == 2

@@ -7,10 +7,13 @@ import signal
 import socket
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell, to_end
+import pytest
+
+from support.fake_engine import CHUNKED, address, create_fake, play, post, raw, tell, to_end
+from support.faults import number
 from support.served import Served, data_folder, is_alive, serve
 
 BASE = "/api/v1/instances"
@@ -136,3 +139,53 @@ def test_a_locked_store_is_said_and_nothing_is_half_done(tmp_path: Path) -> None
         assert server.request("GET", f"{BASE}/new").status_code == 404
         again = server.request("POST", f"{BASE}/new?start=false", {"model": "m"})
         assert again.status_code == 201
+
+
+def ask_from(
+    server: Served, stack: ExitStack, *, key: str = "", source: str = "127.0.0.1"
+) -> socket.socket:
+    """A request that is to wait for the start of `slow`."""
+    body = json.dumps({"model": "slow"})
+    lines = [f"POST {CHAT} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}"]
+    lines += [f"Authorization: Bearer {key}"] if key else []
+    client = socket.create_connection(address(server), timeout=30, source_address=(source, 0))
+    stack.enter_context(client)
+    client.sendall("\r\n".join([*lines, "", body]).encode())
+    return client
+
+
+def until_waiting(server: Served, count: int) -> None:
+    while number(server, "llamactl_requests_waiting_for_a_start") != count:
+        pass
+
+
+@pytest.mark.parametrize("by", ["key", "address"])
+def test_one_caller_cannot_fill_the_queue(tmp_path: Path, by: str) -> None:
+    settings = "instances: {max_queue: 8}\n"
+    settings += "auth: {require_inference_auth: false}\n" if by == "address" else ""
+    with serve(data_folder(tmp_path, settings)) as server, ExitStack() as stack:
+        slow(server, tmp_path)
+        keys = [
+            server.request("POST", "/api/v1/auth/keys", {"name": name}).json()["key"]
+            for name in ("greedy", "modest")
+        ]
+        greedy, modest = (
+            [{"key": key} for key in keys]
+            if by == "key"
+            else [{"source": "127.0.0.1"}, {"source": "127.0.0.2"}]
+        )
+        for count in range(1, 7):
+            ask_from(server, stack, **greedy)
+            until_waiting(server, count)
+
+        refused = ask_from(server, stack, **greedy).recv(1 << 16)
+        ask_from(server, stack, **modest)
+        until_waiting(server, 7)
+        ask_from(server, stack, **modest)
+        until_waiting(server, 8)
+        full = ask_from(server, stack, **modest).recv(1 << 16)
+
+        assert b" 503 " in refused and b'"queue_full"' in refused
+        assert b"uses up its share" in refused and b"retry-after: 5" in refused
+        assert (b"6 requests with this key" if by == "key" else b"6 requests from here") in refused
+        assert b'"queue_full"' in full and b"all 8 places" in full

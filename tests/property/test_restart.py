@@ -26,12 +26,17 @@ rules = st.builds(
     max_restarts=st.integers(0, 4),
     restart_delay=st.sampled_from([0.0, 1.0, 200.0]),
 )
+MAY_PASS = {
+    FailureClass.PORT_TAKEN, FailureClass.OUT_OF_MEMORY, FailureClass.KILLED,
+    FailureClass.UNPROVED, FailureClass.EXHAUSTED, FailureClass.STORE,
+}  # fmt: skip
 chances = st.floats(0, 1, exclude_max=True)
 
 
 @given(
     failure=failures, rule=rules, proven=st.booleans(), restarts=st.integers(0, 200),
     uptime=st.sampled_from([0.0, HEALTHY_S - 0.1, HEALTHY_S]), chance=chances,
+    excused=st.booleans(),
 )  # fmt: skip
 def test_after_exit(
     failure: FailureClass,
@@ -40,21 +45,24 @@ def test_after_exit(
     restarts: int,
     uptime: float,
     chance: float,
+    excused: bool,
 ) -> None:
     verdict = after_exit(
-        failure, rule, proven=proven, uptime=uptime, restarts=restarts, chance=chance
-    )
+        failure, rule, proven=proven, uptime=uptime, restarts=restarts, chance=chance,
+        excused=excused,
+    )  # fmt: skip
 
     count = 0 if uptime >= HEALTHY_S else restarts
-    if failure is FailureClass.STORE:  # no fault of the engine's: it counts for nothing
-        assert verdict.restarts == restarts
-        assert (verdict.retry_in is not None) == proven
+    stored = proven and failure is FailureClass.STORE
+    if stored or excused:  # no fault of the engine's: it counts for nothing
+        again = stored or rule.auto_restart
+        assert verdict == Verdict(max(rule.restart_delay, SHORTEST_S) if again else None, restarts)
         return
     if not proven:
-        again = failure in (FailureClass.PORT_TAKEN, FailureClass.OUT_OF_MEMORY) and restarts == 0
+        again = failure in MAY_PASS and restarts == 0
         assert (verdict.retry_in is not None) == again
         assert verdict.restarts == restarts + again
-        assert verdict.retry_in is None or verdict.retry_in < 0.1
+        assert verdict.retry_in is None or verdict.retry_in <= 1.0  # somebody waits for it
         return
     hopeless = failure in PERMANENT or not rule.auto_restart or count >= rule.max_restarts
     if hopeless:

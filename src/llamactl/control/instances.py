@@ -94,7 +94,7 @@ class Instances:
         owner = Owner(self._registry, self._scheduler, self._memory)
         unit = self._machine.unit(instance, now, last_exit, owner)
         member = owner.member = Member(instance, unit, need)
-        if now.state is State.FAILED and not member.waits_for_store:
+        if now.state is State.FAILED and not member.is_excused:
             member.breaker = member.breaker.failed(time.monotonic())
         self._registry.add(member)
         return member

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import math
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 
 from llamactl.config import Settings
@@ -22,11 +23,14 @@ from llamactl.core.errors import (
     StartFailed,
     WaitOver,
 )
+from llamactl.core.exits import Aftermath
 from llamactl.core.instance import policies
 from llamactl.core.interfaces import MemoryBook
 from llamactl.core.keys import Caller
 from llamactl.core.lifecycle import AfterExit, Desired, StartRequested, State
 from llamactl.core.routes import ReadyInstance
+from llamactl.observe import loop_clock
+from llamactl.policy.shares import has_room, origin
 
 _DEATH_KNOWN_S = 1.0  # a process's end is known in milliseconds
 _GOING = (State.DRAINING, State.STOPPING)
@@ -44,6 +48,7 @@ class OnDemand:
         self._memory = memory
         self.limits = settings.instances
         self.waiting = 0
+        self._waiting_of: Counter[tuple[str, str]] = Counter()  # by key, or by address
 
     async def ensure_ready(self, name: str, caller: Caller) -> ReadyInstance:
         """Return where the instance answers, after starting it if that is allowed.
@@ -53,12 +58,12 @@ class OnDemand:
         """
         member = self._member(name)
         limits = self.limits
-        if self.waiting >= limits.max_queue:
-            raise QueueFull(f"{self.waiting} requests are waiting for a start already; try later")
+        who = self._admit(caller)
         self.waiting += 1
+        self._waiting_of[who] += 1
         member.expected += 1
         try:
-            async with asyncio.timeout(limits.on_demand_start_timeout):
+            async with loop_clock().timeout(limits.on_demand_start_timeout):
                 return await self._until_ready(member, caller)
         except InstanceNotFound as exc:
             raise ModelNotFound(f"{name} was deleted") from exc
@@ -70,7 +75,28 @@ class OnDemand:
             ) from exc
         finally:
             self.waiting -= 1
+            self._waiting_of[who] -= 1
+            if not self._waiting_of[who]:
+                del self._waiting_of[who]
             member.expected -= 1
+
+    def _admit(self, caller: Caller) -> tuple[str, str]:
+        """Whose share of the queue the request takes. Raises QueueFull."""
+        by_key = caller.key is not None
+        who = ("key", caller.key.id) if caller.key else ("address", origin(caller.address))
+        most, mine = self.limits.max_queue, self._waiting_of[who]
+        if has_room(mine, self.waiting, most):
+            return who
+        later = f"retry in {QueueFull.retry_after:g} s"
+        if self.waiting >= most:
+            raise QueueFull(
+                f"cannot wait for a start: all {most} places in the queue are taken (max_queue), "
+                f"{mine} of them by you; {later}"
+            )
+        raise QueueFull(
+            f"cannot wait for a start: {mine} requests {'with this key' if by_key else 'from here'}"
+            f" wait already, which uses up its share of the queue; {later}, or ask for less at once"
+        )
 
     def ahead(self, name: str, caller: Caller) -> int:
         """How many instances that are waited for get their place before this one."""
@@ -82,17 +108,18 @@ class OnDemand:
     def _asker(self, caller: Caller) -> Asker:
         return request_asker(caller.key, evicts=self.limits.enable_lru_eviction)
 
-    async def outlived(self, name: str, generation: int) -> bool:
+    async def aftermath(self, name: str, generation: int) -> Aftermath:
         try:
-            runner = self._registry.get(name).unit.runner
+            unit = self._registry.get(name).unit
         except InstanceNotFound:
-            return False
+            return Aftermath(wanted=False)
+        runner = unit.runner
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DEATH_KNOWN_S):
-                await runner.wait(
-                    lambda n: n.state is not State.READY or n.generation != generation
-                )
-        return runner.now.desired is Desired.RUNNING
+            async with loop_clock().timeout(_DEATH_KNOWN_S):
+                await runner.wait(lambda now: now.generation != generation)
+        end = unit.end_of(generation)
+        crashed = end is not None and end.own_fault
+        return Aftermath(runner.now.desired is Desired.RUNNING, crashed)
 
     def _member(self, name: str) -> Member:
         try:
@@ -154,7 +181,7 @@ class OnDemand:
     async def _queue_time(self, member: Member) -> AsyncIterator[None]:
         most = self.limits.queue_timeout or None
         try:
-            async with asyncio.timeout(most) as limit:
+            async with loop_clock().timeout(most) as limit:
                 yield
         except TimeoutError as exc:
             if not limit.expired():

@@ -56,10 +56,13 @@ class Member:
         return larger(self.need, self.launched) if alive else self.need
 
     @property
-    def waits_for_store(self) -> bool:
-        """It could not be started for that alone: a start may be tried at any time."""
-        last = self.unit.last_exit
-        return last is not None and last.failure is FailureClass.STORE
+    def is_excused(self) -> bool:
+        """Did its last process end by the fault of requests, or of the store?
+
+        Then it may be started again at any time.
+        """
+        report = self.unit.last_exit
+        return report is not None and (report.excused or report.failure is FailureClass.STORE)
 
     def moved(self, before: Lifecycle, after: Lifecycle, now: float) -> None:
         if after.epoch == before.epoch:
@@ -70,7 +73,7 @@ class Member:
         if after.state is State.READY and before.state is State.STARTING:
             self.load_s = self.load_s if self.found else now - self.entered_at
             self.breaker = CLOSED
-        elif after.state is State.FAILED and not self.waits_for_store:
+        elif after.state is State.FAILED and not self.is_excused:
             self.breaker = self.breaker.failed(now)
         if after.state is not State.READY or before.state is not State.DRAINING:
             self.entered_at = now  # a drain that was called off did not make it new

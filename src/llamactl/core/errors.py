@@ -139,6 +139,13 @@ class UpgradeRequired(CallerError):
     status = 426
 
 
+class PoisonousRequest(CallerError):
+    """It was being served at two crashes of its engine."""
+
+    code = "poisonous_request"
+    status = 422
+
+
 class UnsupportedMediaType(CallerError):
     code = "unsupported_media_type"
     status = 415

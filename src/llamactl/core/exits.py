@@ -27,6 +27,37 @@ class FailureClass(StrEnum):
     UNKNOWN = "unknown"
 
 
+# Ended by others, or before it could do anything of its own.
+_NOT_ITS_OWN = frozenset(
+    {
+        FailureClass.COMMAND_MISSING,
+        FailureClass.EXHAUSTED,
+        FailureClass.KILLED,
+        FailureClass.START_TIMED_OUT,
+        FailureClass.STORE,
+        FailureClass.UNPROVED,
+        FailureClass.UNRESPONSIVE,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ServedRequest:
+    """A request that an engine was serving when it ended."""
+
+    id: str
+    key: str = ""  # the id of its inference key, if it has one
+    key_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Aftermath:
+    """What is known once an engine has dropped its connections."""
+
+    wanted: bool  # the instance runs on, or is being restarted
+    crashed: bool = False  # the process ended by its own fault
+
+
 @dataclass(frozen=True, slots=True)
 class ExitReport:
     """The story of one exit, for the API, the event log and the restart policy.
@@ -41,6 +72,16 @@ class ExitReport:
     advice: str = ""
     log_tail: tuple[str, ...] = ()
     unseen: bool = False  # it ran, and nobody who could tell saw how it ended
+    excused: bool = False  # it is put on the account of requests that were being served
+    requests: tuple[ServedRequest, ...] = ()  # some of those
+
+    @property
+    def own_fault(self) -> bool:
+        """Did the process end by itself: by a crash, an error of its own, or without memory?"""
+        if self.failure is FailureClass.OUT_OF_MEMORY:
+            return True
+        by_itself = self.signal is not None or bool(self.code)
+        return by_itself and self.failure not in _NOT_ITS_OWN
 
     @property
     def summary(self) -> str:
@@ -62,4 +103,7 @@ class ExitReport:
             "exit_code": self.code,
             "signal": self.signal,
             "log_tail": list(self.log_tail),
+            "requests": [
+                {"id": one.id, "key": one.key, "key_name": one.key_name} for one in self.requests
+            ],
         }

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from llamactl.core.errors import LlamactlError
 from llamactl.core.events import ProcessRecord
-from llamactl.core.exits import ExitReport
+from llamactl.core.exits import Aftermath, ExitReport, ServedRequest
 from llamactl.core.instance import Instance, InstanceOptions
 from llamactl.core.keys import Caller
 from llamactl.core.lifecycle import Event, Lifecycle, State
@@ -50,6 +50,9 @@ class Leases(Protocol):
     async def silent(self, instance_id: str, seen: int) -> None:
         """Return as soon as there are more silences than `seen`."""
         ...
+
+    def in_flight(self, instance_id: str, generation: int) -> Sequence[ServedRequest]:
+        """Some of the requests that a process serves, or dropped just now."""
 
     def forget(self, instance_id: str) -> None:
         """It was deleted."""
@@ -130,6 +133,9 @@ class Unit(Protocol):
 
     @property
     def last_exit(self) -> ExitReport | None: ...
+
+    def end_of(self, generation: int) -> ExitReport | None:
+        """How this process ended; None if it lives, or that is not known any more."""
 
     @property
     def argv(self) -> Sequence[str]:
@@ -263,14 +269,9 @@ class OnDemandStarter(Protocol):
 
     def ahead(self, name: str, caller: Caller) -> int:
         """How many instances that are waited for get their place before this one."""
-        ...
 
-    async def outlived(self, name: str, generation: int) -> bool:
-        """After its engine fell silent: may a request be tried on the instance once more?
-
-        Waits a moment for the end of that generation to be known. False if it was stopped.
-        """
-        ...
+    async def aftermath(self, name: str, generation: int) -> Aftermath:
+        """What became of an engine that dropped a connection; its end is waited for, not long."""
 
 
 class EngineProbe(Protocol):

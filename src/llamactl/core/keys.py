@@ -60,6 +60,7 @@ class Caller:
     management: bool
     key: ApiKey | None = None
     session: Session | None = None  # the one whose cookie was shown
+    address: str = ""  # where the connection comes from; told to those who let requests wait
 
     def may_use(self, instance_id: str) -> bool:
         if self.key is None or self.key.permission_mode is PermissionMode.ALLOW_ALL:

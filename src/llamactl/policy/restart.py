@@ -21,8 +21,16 @@ LONGEST_S = 300.0  # a back-off grows no further
 SHORTEST_S = 0.01  # above 0, so that each restart asks for its place
 STORE_S = 1.0  # between two tries while the store is away: nobody is to wait once it is back
 JITTER = 0.25  # the share by which a back-off may be shorter, so that many do not start at once
-# Seconds until a first start is tried once more; without memory, admission makes room first.
-_ONCE_MORE = {FailureClass.PORT_TAKEN: 0.0, FailureClass.OUT_OF_MEMORY: SHORTEST_S}
+# Seconds until a first start is tried once more, after a cause that may pass; without memory,
+# admission makes room first.
+_ONCE_MORE = {
+    FailureClass.PORT_TAKEN: 0.0,
+    FailureClass.OUT_OF_MEMORY: SHORTEST_S,
+    FailureClass.KILLED: SHORTEST_S,
+    FailureClass.UNPROVED: SHORTEST_S,
+    FailureClass.EXHAUSTED: 1.0,
+    FailureClass.STORE: STORE_S,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +54,20 @@ def after_exit(
     uptime: float,
     restarts: int,
     chance: float,
+    excused: bool = False,
 ) -> Verdict:
     """Judge an exit that nobody asked for.
 
     `proven`: it was ready since somebody asked for a start; `uptime`: seconds that this process
-    was; `chance`: drawn from 0 to 1. What never became ready is given up at once, since whoever
-    asked for it is waiting for the answer. Two of its causes are tried once more: a lost race
-    for the port on another one, a lack of memory after others have made room.
+    was; `chance`: drawn from 0 to 1; `excused`: requests that it served are to blame, so that it
+    counts for nothing. What never became ready is given up at once, since whoever asked for it is
+    waiting for the answer; but a cause that may pass is given one more try.
     """
-    if failure is FailureClass.STORE:  # no fault of the engine's
-        wait = min(max(rules.restart_delay, SHORTEST_S), STORE_S)
-        return Verdict(wait if proven else None, restarts)
+    if proven and failure is FailureClass.STORE:  # no fault of the engine's
+        return Verdict(min(max(rules.restart_delay, SHORTEST_S), STORE_S), restarts)
+    if excused:
+        delay = max(rules.restart_delay, SHORTEST_S)
+        return Verdict(delay if rules.auto_restart else None, restarts)
     count = 0 if uptime >= HEALTHY_S else restarts
     if not proven:
         again = _ONCE_MORE.get(failure) if restarts == 0 else None

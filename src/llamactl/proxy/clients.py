@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from llamactl.core.errors import TooManyConnections
-from llamactl.observe import logger
+from llamactl.observe import logger, loop_clock
 from llamactl.proxy.client_memory import ClientMemory
 from llamactl.proxy.request import Request
 from llamactl.proxy.turns import Turns
@@ -27,6 +27,7 @@ _RESERVE = 32  # connections for management and health beyond the limit
 _MOST_REFUSED = 64  # connections that are told why they are refused, at a time
 _IPV6_NETWORK = 64  # bits: what one customer of a provider has
 log = logger("proxy")
+_LATE_S = 0.05  # what is not worth a look at all connections
 
 
 class WebSocketProtocol(Protocol):
@@ -80,6 +81,7 @@ class Clients:
     _of_address: Counter[str] = field(default_factory=Counter)
     _ended: int = 0  # strangers who gave way, since that was last logged
     _gone: asyncio.Event = field(default_factory=asyncio.Event)
+    _lost: float = field(default_factory=lambda: loop_clock().lost)  # that they have got back
 
     def __post_init__(self) -> None:
         self.memory = ClientMemory(self.limits.memory, self._strangers)
@@ -146,10 +148,19 @@ class Clients:
             self._strangers.setdefault(connection)
 
     def expire(self) -> None:
-        """End what is overdue. Called each second, so that no request needs a timer."""
+        """End what is overdue. Called each second, so that no request needs a timer.
+
+        While our loop stood still nobody could be heard, neither engines nor clients: all get
+        that time back.
+        """
         if self._ended:
             log.warning("strangers_gave_way", connections=self._ended, open=len(self.connections))
             self._ended = 0
+        lost = loop_clock().lost
+        if lost - self._lost > _LATE_S:
+            for connection in self.connections:
+                connection.deadline += lost - self._lost
+            self._lost = lost
         now = asyncio.get_running_loop().time()
         for connection in [c for c in (*self.connections, *self._refused) if c.deadline < now]:
             try:

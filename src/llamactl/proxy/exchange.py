@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 from llamactl.core.errors import (
@@ -17,10 +18,12 @@ from llamactl.core.errors import (
     UpstreamDied,
     UpstreamSilent,
 )
+from llamactl.core.exits import Aftermath, ServedRequest
 from llamactl.core.routes import ReadyInstance, Route
 from llamactl.observe import logger
 from llamactl.proxy.answer import Answer
 from llamactl.proxy.body import Body
+from llamactl.proxy.casualties import Dropped, served, why_not
 from llamactl.proxy.dialects import error_event
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.heads import AnswerHead
@@ -32,6 +35,7 @@ from llamactl.proxy.upstream import Connection
 
 _BODILESS = (b"GET", b"HEAD", b"OPTIONS")  # some engines read no body of these
 _MOST_SENDS = 2  # a request that kills engines must not kill in a loop
+_KEPT = 1 << 18  # bytes of a body that are kept until its answer is whole, to know it again
 log = logger("proxy")
 
 
@@ -51,6 +55,7 @@ class Exchange:
     _done = False
     _answer: Answer | None = None
     _begun: Answer | None = None  # by us, before the engine's answer came
+    _suspect = b""  # its hash, if engines crashed that were serving it
 
     def __init__(
         self, relay: Relay, down: Downstream, request: Request, route: Route, body: Body,
@@ -128,7 +133,8 @@ class Exchange:
             self.refuse(NotRunning(f"{route.name} is not running; start it first"))
 
     async def _wait(self) -> None:
-        route, began, caller = self._route, self._relay.now(), self._request.caller
+        route, began, peer = self._route, self._relay.now(), self._down.peer
+        caller = replace(self._request.caller, address=peer[0] if peer else "")
         self._body.wait()
         self._request.waited = b"%d" % self._relay.starter.ahead(route.name, caller)
         ready = self._relay.starter.ensure_ready(route.name, caller)
@@ -162,6 +168,12 @@ class Exchange:
             job.cancel()
 
     def _reach(self, ready: ReadyInstance, *, fresh: bool) -> None:
+        if self._relay.suspects and (parts := self._parts()) is not None:
+            try:
+                self._suspect = self._relay.casualties.check(self._route.id, parts)
+            except LlamactlError as error:
+                self.refuse(error)
+                return
         if not self._leased:
             self._leased = True
             self._relay.leases.take(self._route.id)
@@ -234,7 +246,10 @@ class Exchange:
             self._expect(self._relay.timeouts.first_byte)
 
     def _died(self, reason: str, *, stale: bool) -> None:
-        """The engine is gone before the first byte of its answer: once more, if that is safe."""
+        """The engine is gone before the first byte of its answer: once more, if that is safe.
+
+        What a process had read that died by its own fault may be why it did, and is not.
+        """
         ready = self._ready
         assert ready is not None
         self._upstream = None
@@ -244,23 +259,49 @@ class Exchange:
             self._reach(ready, fresh=True)
             return
         log.warning("upstream_died", id=self._request.name, name=ready.name, reason=reason)
-        if again and self._may_start and self._request.complete and not self._retried:
-            self._retried = True
-            self._give_back()
-            self._run(self._again(ready))
-        else:
-            self.refuse(UpstreamDied(f"the engine of {ready.name} died before it answered"))
+        again = again and self._may_start and self._request.complete and not self._retried
+        dropped = self._dropped(ready)
+        self._retried = True
+        self._run(self._again(ready, dropped, again=again))
 
-    async def _again(self, ready: ReadyInstance) -> None:
-        if await self._relay.starter.outlived(self._route.name, ready.generation):
-            self._go()
+    def _dropped(self, ready: ReadyInstance) -> asyncio.Task[Aftermath]:
+        route, dropped = self._route, Dropped(self.served, self._parts()) if self._sends else None
+        task = self._relay.casualties.add(route.id, route.name, ready.generation, dropped)
+        if dropped is None:
+            self._give_back()
+        elif self._leased:  # until the cause is known: the engine was serving
+            self._leased = False
+            task.add_done_callback(lambda _: self._relay.leases.give_back(route.id))
+        return task
+
+    async def _again(
+        self, ready: ReadyInstance, dropped: asyncio.Task[Aftermath], *, again: bool
+    ) -> None:
+        aftermath = await asyncio.shield(dropped)
+        if error := why_not(aftermath, ready.name, sent=self._sends > 0, again=again):
+            self.refuse(error)
         else:
-            self.refuse(UpstreamDied(f"{ready.name} was stopped before it answered"))
+            self._go()
+
+    @property
+    def served(self) -> ServedRequest:
+        return served(self._request)
+
+    def is_with(self, instance_id: str, generation: int) -> bool:
+        """Does this process have the request?"""
+        sent = self._leased and self._sends
+        known = self._ready.generation if sent and self._ready is not None else None
+        return self._route.id == instance_id and known == generation
+
+    def _parts(self) -> list[bytes] | None:
+        """The request, as long as all of it is here."""
+        whole = self._request.complete and self._body.can_be_sent_again
+        return [self._line, *self._body.chunks] if whole else None
 
     # The answer, from the engine's connection.
 
     def answered(self, head: AnswerHead, length: int) -> None:
-        if not self._body.on_disk:
+        if self._body.size > _KEPT and not self._body.on_disk:
             self._body.forget()
         self._answer = self._begun
         if self._begun is not None:
@@ -309,6 +350,8 @@ class Exchange:
             else:
                 connection.close()  # it answered early, and waits for a body that we drop
         self._settle()
+        if self._suspect:
+            self._relay.casualties.suspects.clear(self._suspect)
         self._relay.leases.answered(self._route.id)
         self._count(answer, whole=True)
         self._down.finished(keep=answer.keep and self._request.complete)
@@ -319,6 +362,8 @@ class Exchange:
             stale = connection is not None and connection.reused and not connection.heard
             self._died(reason, stale=stale)
             return
+        if self._ready is not None:
+            self._dropped(self._ready)
         self._break_off(UpstreamDied(f"the engine died in the middle of its answer: {reason}"))
 
     def _break_off(self, error: LlamactlError) -> None:
@@ -368,7 +413,8 @@ class Exchange:
         asked = self._upstream is not None and self._request.complete
         if asked and self._answer is None and self._leased and self._ready is not None:
             self._leased = False  # the engine may go on with it
-            self._relay.unfinished.hold(self._route.id, self._ready)
+            dropped = Dropped(self.served, self._parts())
+            self._relay.unfinished.hold(self._route.id, self._ready, dropped)
         self._settle()
         self._relay.account.abandoned(self._request, self._route)
 

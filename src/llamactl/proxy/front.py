@@ -11,15 +11,18 @@ from dataclasses import replace
 from starlette.middleware.cors import CORSMiddleware
 
 from llamactl.config import Settings
+from llamactl.core.exits import ServedRequest
 from llamactl.core.interfaces import OnDemandStarter
 from llamactl.core.routes import RouteTable
-from llamactl.observe import Meters, logger
+from llamactl.observe import Meters, logger, loop_clock
 from llamactl.proxy.access import Access
 from llamactl.proxy.account import Account
+from llamactl.proxy.casualties import MOST_NAMED
 from llamactl.proxy.clients import Clients, Limits
 from llamactl.proxy.doors import EnginePaths, House
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.entry import Entry
+from llamactl.proxy.exchange import Exchange
 from llamactl.proxy.leases import LeaseBook
 from llamactl.proxy.management import Asgi, AsgiApp, ManagementApi
 from llamactl.proxy.relay import Relay, Timeouts
@@ -64,6 +67,8 @@ class Front:
             ),
             comment_every=server.loading_comments,
         )
+        leases.serving = self._serving
+        self.relay.unfinished.on_lost = self.relay.casualties.left
         app = EndsWithCaller(_with_cors(management.app, settings), access.keys)
         self._asgi = Asgi(app)
         entry = Entry(
@@ -97,6 +102,19 @@ class Front:
     def connections(self) -> int:
         """Of clients, at this moment."""
         return len(self._clients.connections)
+
+    def _serving(self, instance_id: str, generation: int) -> list[ServedRequest]:
+        """Some of the requests that a process has, or had until just now."""
+        relay, found = self.relay, list[ServedRequest]()
+        found += relay.casualties.of(instance_id, generation)
+        found += relay.unfinished.of(instance_id)
+        for connection in self._clients.connections:
+            if len(found) >= MOST_NAMED:
+                break
+            exchange = connection.handler
+            if isinstance(exchange, Exchange) and exchange.is_with(instance_id, generation):
+                found.append(exchange.served)
+        return found[:MOST_NAMED]
 
     def forget_ready(self) -> None:
         """Ask for each instance anew: where they answer is another's to say."""
@@ -137,7 +155,7 @@ class Front:
         self._clients.give = give
         self._clients.offer_all()
         try:
-            async with asyncio.timeout(seconds):
+            async with loop_clock().timeout(seconds):
                 while self._clients.connections:  # those whose answer is not taken yet: again
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._clients.all_gone(), _OFFER_AGAIN_S)
@@ -156,7 +174,7 @@ class Front:
         self._clients.close()
         self._asgi.close()
         try:
-            async with asyncio.timeout(seconds):
+            async with loop_clock().timeout(seconds):
                 await self._clients.all_gone()
         except TimeoutError:
             self.cut()
@@ -185,5 +203,5 @@ def _with_cors(app: AsgiApp, settings: Settings) -> AsgiApp:
 
 async def _each_second(work: Callable[[], None]) -> None:
     while True:
-        await asyncio.sleep(1)
+        await loop_clock().sleep(1)
         work()

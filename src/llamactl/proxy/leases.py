@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+
+from llamactl.core.exits import ServedRequest
+from llamactl.observe import loop_clock
 
 
 class LeaseBook:
@@ -18,6 +21,7 @@ class LeaseBook:
         self._waiters: dict[str, list[asyncio.Future[None]]] = defaultdict(list)
         self._silences: dict[str, int] = {}
         self._alarms: dict[str, list[asyncio.Future[None]]] = defaultdict(list)
+        self.serving: Callable[[str, int], Sequence[ServedRequest]] = lambda *_: ()
         self.on_free: Callable[[], None] = lambda: None  # called when an instance falls idle
         self.on_change: Callable[[str], None] | None = None  # called with the id
 
@@ -54,6 +58,9 @@ class LeaseBook:
 
     def counts(self) -> dict[str, int]:
         return {instance_id: n for instance_id, n in self._held.items() if n}
+
+    def in_flight(self, instance_id: str, generation: int) -> Sequence[ServedRequest]:
+        return self.serving(instance_id, generation)
 
     def total(self) -> int:
         return sum(self._held.values())
@@ -101,11 +108,14 @@ class LeaseBook:
             await waiter
 
     async def idle_for(self, instance_id: str, seconds: float) -> None:
-        """Counts from now, or from the last release after it."""
+        """Counts from now, or from the last release after it.
+
+        Requests that came while our loop stood still are read before it returns.
+        """
         began = time.monotonic()
         while True:
             await self.drained(instance_id)
             quiet = time.monotonic() - max(began, self.last_used(instance_id))
             if quiet >= seconds:
                 return
-            await asyncio.sleep(seconds - quiet)
+            await loop_clock().sleep(seconds - quiet)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from llamactl.core.interfaces import OnDemandStarter
 from llamactl.core.routes import RouteTable
 from llamactl.proxy.account import Account
+from llamactl.proxy.casualties import Casualties
 from llamactl.proxy.leases import LeaseBook
 from llamactl.proxy.spool import Spool
 from llamactl.proxy.turns import Turns
@@ -41,4 +42,10 @@ class Relay:
     turns: Turns = field(default_factory=Turns)
     table: RouteTable = field(default_factory=RouteTable)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    casualties: Casualties = field(init=False)
+    suspects: Mapping[bytes, object] = field(init=False)  # empty as long as nothing crashes
     now: Callable[[], float] = field(default_factory=lambda: asyncio.get_running_loop().time)
+
+    def __post_init__(self) -> None:
+        self.casualties = Casualties(self.starter, self.now)
+        self.suspects = self.casualties.suspects.by_hash

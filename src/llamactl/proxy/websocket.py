@@ -9,6 +9,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from dataclasses import replace
 from enum import IntEnum
 from typing import Any
 
@@ -23,7 +24,7 @@ from llamactl.core.errors import (
     UpstreamUnreachable,
 )
 from llamactl.core.routes import ReadyInstance
-from llamactl.observe import logger
+from llamactl.observe import logger, loop_clock
 from llamactl.policy.access import KeyRing
 from llamactl.proxy.doors import House, InstanceDoor, ModelDoor, Passage
 from llamactl.proxy.downstream import Downstream
@@ -38,6 +39,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 _NONCE = 16  # bytes of Sec-WebSocket-Key
 log = logger("proxy")
+_OPEN_S = 10.0
 
 
 class Close(IntEnum):
@@ -91,7 +93,7 @@ class WebSocketCall:
         request, route = self._request, self._passage.route
         await receive()  # websocket.connect
         try:
-            ready = route.ready or await self._start(receive)
+            ready = route.ready or await self._start(scope, receive)
             if ready is None:
                 return
             with self._relay.leases.hold(route.id):
@@ -106,10 +108,11 @@ class WebSocketCall:
             headers = [(name, value) for name, _, value in (x.partition(b": ") for x in lines)]
             await _refuse(send, int(first.split()[1]), headers, body)
 
-    async def _start(self, receive: Receive) -> ReadyInstance | None:
+    async def _start(self, scope: Scope, receive: Receive) -> ReadyInstance | None:
         """None if the client leaves first."""
-        starter = self._relay.starter
-        wait = starter.ensure_ready(self._passage.route.name, self._request.caller)
+        starter, peer = self._relay.starter, scope.get("client")
+        caller = replace(self._request.caller, address=peer[0] if peer else "")
+        wait = starter.ensure_ready(self._passage.route.name, caller)
         return await _unless_left(wait, receive)
 
 
@@ -128,14 +131,17 @@ async def relay_websocket(
     query = scope.get("query_string", b"").decode("latin-1")
     url = f"ws://{target.host}:{target.port}{path}{'?' + query if query else ''}"
     try:
-        upstream = await connect(
-            url,
-            additional_headers={"Authorization": f"Bearer {target.key}"},
-            subprotocols=scope.get("subprotocols") or None,
-            max_size=None,
-            compression=None,
-            proxy=None,
-        )
+        async with loop_clock().timeout(_OPEN_S):
+            upstream = await connect(
+                url,
+                additional_headers={"Authorization": f"Bearer {target.key}"},
+                subprotocols=scope.get("subprotocols") or None,
+                max_size=None,
+                compression=None,
+                proxy=None,
+                open_timeout=None,
+                ping_interval=None,  # a busy engine, or a late loop of ours, is no dead one
+            )
     except InvalidStatus as exc:
         ends.close()
         said = exc.response

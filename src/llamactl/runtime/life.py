@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Instance
 from llamactl.core.memory import Usage
+from llamactl.observe import loop_clock
 from llamactl.runtime.logs import InstanceLog
 from llamactl.runtime.ports import listens_on
 from llamactl.runtime.probe import is_healthy, knows_key, until_ready
@@ -95,13 +97,18 @@ class Life:
 
 
 async def end(process: EngineProcess, grace: float) -> bool:
-    """Ask a group to end; kill it after the grace, and return True. Returns when it is over."""
+    """Ask a group to end; kill it after the grace, and return True. Returns when it is over.
+
+    An end that our loop had no chance to see is an end in time.
+    """
     process.signal(signal.SIGTERM)
-    done, _ = await asyncio.wait([process.exited], timeout=grace)
-    if not done:
-        process.signal(signal.SIGKILL)
-        await asyncio.wait([process.exited])
-    return not done
+    with suppress(TimeoutError):
+        async with loop_clock().timeout(grace):
+            await asyncio.wait([process.exited])
+            return False
+    process.signal(signal.SIGKILL)
+    await asyncio.wait([process.exited])
+    return True
 
 
 def report_of(
@@ -110,6 +117,5 @@ def report_of(
     """The cause of an end, from its status and what the log says since it began."""
     tail = log.lines_since(record.log_start, _SEARCHED)
     unseen = ended == Ended(None, None)
-    killed = oom_struck and (unseen or ended.signal == signal.SIGKILL)
-    report = classify(backend, ended.code, ended.signal, tail, oom_killed=killed)
+    report = classify(backend, ended.code, ended.signal, tail, oom_killed=oom_struck)
     return replace(report, unseen=unseen)

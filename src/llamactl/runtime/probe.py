@@ -9,6 +9,8 @@ import socket
 import time
 from collections.abc import Callable
 
+from llamactl.observe import loop_clock
+
 _FIRST_S = 0.002
 _LONGEST_S = 0.25
 _ANSWER_S = 5.0
@@ -36,7 +38,7 @@ async def _is_taken(port: int) -> bool:
     with socket.socket() as asker:
         asker.setblocking(False)
         try:
-            async with asyncio.timeout(_ANSWER_S):
+            async with loop_clock().timeout(_ANSWER_S):
                 await asyncio.get_running_loop().sock_connect(asker, ("127.0.0.1", port))
         except (OSError, TimeoutError):
             return False
@@ -44,7 +46,7 @@ async def _is_taken(port: int) -> bool:
 
 
 async def is_healthy(port: int, path: str, key: str, seconds: float) -> bool:
-    """Does it answer 200 within that time?"""
+    """Does it answer 200 within that time, of which our loop ran?"""
     return await _status(port, path, key, seconds) == _OK
 
 
@@ -65,7 +67,7 @@ async def _status(port: int, path: str, key: str, seconds: float) -> int:
         f"Authorization: Bearer {key}\r\nConnection: close\r\n\r\n"
     ).encode()
     try:
-        async with asyncio.timeout(seconds):
+        async with loop_clock().timeout(seconds):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
                 writer.write(request)

@@ -19,10 +19,11 @@ from llamactl.core.instance import Instance, policies
 from llamactl.core.interfaces import UnitOwner
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.core.routes import ReadyInstance
-from llamactl.observe import logger
+from llamactl.observe import logger, loop_clock
 from llamactl.policy.restart import RestartRules, after_exit
 from llamactl.runtime import cgroups
 from llamactl.runtime.adopted import adopt, end_left
+from llamactl.runtime.blame import on_account
 from llamactl.runtime.command import given_digest, is_given
 from llamactl.runtime.health import HealthRules, until_unhealthy
 from llamactl.runtime.launch import launch, stillborn
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from llamactl.runtime.local import LocalMachine
 
 _MEASURE_S = 1.0  # a stop waits no longer for it
+_ENDS = 4  # are remembered, for requests that the process dropped
 log = logger("runtime")
 
 
@@ -54,6 +56,7 @@ class LocalUnit:
         self._life: Life | None = None
         self._launched = asyncio.Event()
         self._avoid_port: int | None = None
+        self._ends: dict[int, ExitReport] = {}  # of the last processes, by generation
         self._owner = owner
         self.port = instance.port
         self.argv: Sequence[str] = ()
@@ -71,6 +74,9 @@ class LocalUnit:
     @property
     def pid(self) -> int | None:
         return self._life.process.pid if self._life else None
+
+    def end_of(self, generation: int) -> ExitReport | None:
+        return self._ends.get(generation)
 
     @property
     def drain_limit(self) -> float:
@@ -225,6 +231,8 @@ class LocalUnit:
     async def _bury(self, generation: int, life: Life, ended: Ended) -> lc.Event:
         now, machine = self.runner.now, self._machine
         report = life.report(ended, self.log, oom_struck=machine.oom.struck())
+        report = on_account(report, life, machine.leases)
+        self._ends = {**dict([*self._ends.items()][-_ENDS:]), generation: report}
         self._avoid_port = self.port if report.failure is FailureClass.PORT_TAKEN else None
         self._life = None
         cgroups.end(life.record.pid, life.record.start_time)
@@ -248,6 +256,7 @@ class LocalUnit:
             uptime=uptime,
             restarts=now.restarts,
             chance=random.random(),
+            excused=report.excused,
         )
         return lc.Exited(generation, verdict.retry_in, verdict.restarts, report)
 
@@ -274,7 +283,7 @@ class LocalUnit:
         limits, life = self._machine.settings.instances, self._life
         served = life is not None and life.served  # it needs no time to load
         name = "unhealthy_after" if served else "start_timeout"
-        await asyncio.sleep(getattr(limits, name))
+        await loop_clock().sleep(getattr(limits, name))
         why = f"it was not ready within instances.{name}; raise it or see the log"
         if served:
             why = f"it did not answer the next llamactl for {limits.unhealthy_after:g} s"
@@ -318,13 +327,14 @@ class LocalUnit:
     async def _until_drained(self, now: Lifecycle) -> lc.Event:
         limit = self.drain_limit
         try:
-            async with asyncio.timeout(limit):
+            async with loop_clock().timeout(limit):
                 await self._machine.leases.drained(self._instance.id)
         except TimeoutError:
             log.warning("drain_timed_out", name=self._instance.name, after_s=limit)
         if self._life is not None:  # its requests are done: it took what it takes
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._measure(self._life), _MEASURE_S)
+                async with loop_clock().timeout(_MEASURE_S):
+                    await self._measure(self._life)
         return lc.Drained(now.epoch)
 
     async def _until_due(self, now: Lifecycle) -> lc.Event:

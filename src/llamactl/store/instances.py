@@ -10,7 +10,7 @@ import orjson
 import sqlalchemy as sa
 
 from llamactl.core.events import InstanceEvent, ProcessRecord
-from llamactl.core.exits import ExitReport, FailureClass
+from llamactl.core.exits import ExitReport, FailureClass, ServedRequest
 from llamactl.core.instance import Instance, InstanceOptions, name_key
 from llamactl.core.lifecycle import AfterExit, Desired, Lifecycle, State
 from llamactl.store.database import Database
@@ -198,6 +198,8 @@ def _report(text: str | None) -> ExitReport | None:
         advice=value["advice"],
         log_tail=tuple(value["log_tail"]),
         unseen=value.get("unseen", False),
+        excused=value.get("excused", False),
+        requests=tuple(ServedRequest(**one) for one in value.get("requests", ())),
     )
 
 

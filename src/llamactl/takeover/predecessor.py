@@ -8,12 +8,13 @@ import itertools
 import socket
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from llamactl.core.errors import LlamactlError
 from llamactl.core.interfaces import OnDemandStarter
 from llamactl.core.keys import GUEST, ApiKey, Caller
-from llamactl.observe import logger
+from llamactl.observe import Alarm, logger, loop_clock
 from llamactl.takeover.channel import Channel
 
 _TAKEN_S = 5.0  # until an instance that was granted to it shows in its leases
@@ -49,7 +50,7 @@ class Predecessor:
         self.rights: Sequence[Mapping[str, Any]] = ()  # that only its memory had
         self._held: Counter[str] = Counter()
         self._grants = itertools.count(1)
-        self._granted: dict[str, dict[int, asyncio.TimerHandle]] = defaultdict(dict)
+        self._granted: dict[str, dict[int, Alarm]] = defaultdict(dict)
         self._asks: dict[int, asyncio.Task[None]] = {}
         self.gone = asyncio.Event()
 
@@ -127,7 +128,7 @@ class Predecessor:
                 if asked := self._asks.get(said["id"]):
                     asked.cancel()
             case "ensure_ready":
-                caller = _caller(said, keys)
+                caller = replace(_caller(said, keys), address=said.get("address", ""))
                 self._answer(said["id"], self._make_ready(said, starter, caller, ids))
             case "outlived":
                 self._answer(said["id"], self._outlived(said, starter))
@@ -176,14 +177,15 @@ class Predecessor:
         grant = next(self._grants)
         if identity := ids(said["name"]):
             self._leases.take(identity)  # until its own count says so
-            loop = asyncio.get_running_loop()
-            timer = loop.call_later(_TAKEN_S, self._release, identity, grant)
-            self._granted[identity][grant] = timer
+            self._granted[identity][grant] = loop_clock().alarm(
+                _TAKEN_S, lambda: self._release(identity, grant)
+            )
         return {"what": "ready", "name": ready.name, "host": ready.host, "port": ready.port,
                 "key": ready.key, "generation": ready.generation, "grant": grant}  # fmt: skip
 
     async def _outlived(self, said: Mapping[str, Any], starter: OnDemandStarter) -> dict[str, Any]:
-        return {"what": "outlived", "so": await starter.outlived(said["name"], said["generation"])}
+        end = await starter.aftermath(said["name"], said["generation"])
+        return {"what": "outlived", "so": end.wanted, "crashed": end.crashed}
 
 
 async def _accept(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from llamactl.core.exits import Aftermath
 from llamactl.core.interfaces import OnDemandStarter
 from llamactl.core.keys import Caller
 from llamactl.core.routes import ReadyInstance
@@ -13,7 +14,7 @@ from llamactl.core.routes import ReadyInstance
 class RemoteStarter(Protocol):
     async def ensure_ready(self, name: str, caller: Caller) -> ReadyInstance: ...
 
-    async def outlived(self, name: str, generation: int) -> bool: ...
+    async def aftermath(self, name: str, generation: int) -> Aftermath: ...
 
 
 class SwitchingStarter:
@@ -54,8 +55,8 @@ class SwitchingStarter:
     def ahead(self, name: str, caller: Caller) -> int:
         return 0 if self._remote is not None else self._local.ahead(name, caller)
 
-    async def outlived(self, name: str, generation: int) -> bool:
+    async def aftermath(self, name: str, generation: int) -> Aftermath:
         remote = self._remote
         if remote is not None:
-            return await remote.outlived(name, generation)
-        return await self._local.outlived(name, generation)
+            return await remote.aftermath(name, generation)
+        return await self._local.aftermath(name, generation)

@@ -13,8 +13,10 @@ from contextlib import suppress
 from typing import Any
 
 from llamactl.core.errors import LlamactlError, ShuttingDown, UpgradeFailed
+from llamactl.core.exits import Aftermath
 from llamactl.core.keys import Caller
 from llamactl.core.routes import ReadyInstance
+from llamactl.observe import loop_clock
 from llamactl.takeover.channel import FDS_VARIABLE, STORE_VARIABLE, Channel, digest
 
 PREPARED_S, SERVING_S, LISTENING_S = 120.0, 60.0, 60.0
@@ -68,7 +70,7 @@ class Successor:
     async def until(self, step: str, seconds: float, otherwise: str = _GOES_ON) -> None:
         """Raises UpgradeFailed if it fails, ends or takes longer; `otherwise`: what comes then."""
         try:
-            async with asyncio.timeout(seconds):
+            async with loop_clock().timeout(seconds):
                 said = await self._steps.get()
         except TimeoutError as exc:
             raise UpgradeFailed(
@@ -114,13 +116,17 @@ class Successor:
 
     async def ensure_ready(self, name: str, caller: Caller) -> ReadyInstance:
         key = caller.key.id if caller.key else None
-        said = await self._ask("ensure_ready", name=name, management=caller.management, key=key)
+        said = await self._ask(
+            "ensure_ready", name=name, management=caller.management, key=key,
+            address=caller.address,
+        )  # fmt: skip
         self._granted = max(self._granted, said["grant"])  # our caller takes its lease at once
         return ReadyInstance(said["name"], said["host"], said["port"], said["key"],
                              said["generation"])  # fmt: skip
 
-    async def outlived(self, name: str, generation: int) -> bool:
-        return bool((await self._ask("outlived", name=name, generation=generation))["so"])
+    async def aftermath(self, name: str, generation: int) -> Aftermath:
+        said = await self._ask("outlived", name=name, generation=generation)
+        return Aftermath(bool(said["so"]), bool(said.get("crashed")))  # an older one doesn't tell
 
     async def _ask(self, what: str, **values: Any) -> dict[str, Any]:
         number = next(self._ids)

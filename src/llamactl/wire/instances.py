@@ -16,12 +16,21 @@ class DrainBody(BaseModel):
     ends_by: float = Field(description="Unix seconds at which they are cut")
 
 
+class ServedRequestBody(BaseModel):
+    id: str = Field(description="as in `X-Request-Id` of its answer")
+    key: str = Field(description="the id of its inference key; empty without one")
+    key_name: str = Field(description="the name of that key")
+
+
 class FailureBody(BaseModel):
     class_: str = Field(alias="class", serialization_alias="class")
     advice: str
     exit_code: int | None
     signal: int | None
     log_tail: list[str]
+    requests: list[ServedRequestBody] = Field(
+        default_factory=list, description="that it was serving when it crashed, some at most"
+    )
 
 
 class MemoryBody(BaseModel):

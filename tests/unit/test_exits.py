@@ -1,0 +1,54 @@
+"""Whose fault was an exit?"""
+
+from __future__ import annotations
+
+import pytest
+
+from llamactl.backends import BACKENDS
+from llamactl.backends.base import classify
+from llamactl.core.exits import ExitReport, FailureClass
+
+LLAMA = BACKENDS["llama_cpp"]
+NO_MEMORY = ["ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate buffer of size 9"]
+
+
+@pytest.mark.parametrize("signal", [4, 5, 6, 7, 8, 11, 31])
+def test_a_signal_of_its_own_making_is_its_own_fault_through_a_shell_too(signal: int) -> None:
+    assert classify(LLAMA, None, signal, []).own_fault
+    assert classify(LLAMA, 128 + signal, None, []).own_fault
+
+
+@pytest.mark.parametrize("signal", [1, 2, 3, 9, 15])
+def test_a_signal_that_others_send_is_not_whatever_the_log_says(signal: int) -> None:
+    for log in ([], NO_MEMORY):
+        for code, number in ((None, signal), (128 + signal, None)):
+            report = classify(LLAMA, code, number, log)
+            assert report.failure is FailureClass.KILLED
+            assert not report.own_fault
+
+
+@pytest.mark.parametrize(("code", "signal"), [(None, 9), (137, None), (None, None)])
+def test_out_of_memory_by_the_kernels_word(code: int | None, signal: int | None) -> None:
+    report = classify(LLAMA, code, signal, [], oom_killed=True)
+
+    assert report.failure is FailureClass.OUT_OF_MEMORY and report.own_fault
+
+
+def test_the_oom_killer_struck_somebody_else() -> None:
+    assert classify(LLAMA, None, 15, [], oom_killed=True).failure is FailureClass.KILLED
+    assert classify(LLAMA, None, 11, [], oom_killed=True).failure is FailureClass.CRASHED
+
+
+def test_out_of_memory_by_its_own_word_and_an_error_of_its_own() -> None:
+    assert classify(LLAMA, 1, None, NO_MEMORY).failure is FailureClass.OUT_OF_MEMORY
+    assert classify(LLAMA, 1, None, []).own_fault
+    assert not classify(LLAMA, 0, None, []).own_fault
+    assert not classify(LLAMA, None, None, []).own_fault  # nobody knows
+
+
+@pytest.mark.parametrize(
+    "failure", [FailureClass.UNRESPONSIVE, FailureClass.UNPROVED, FailureClass.START_TIMED_OUT]
+)
+def test_what_we_end_ourselves_is_not_its_own_doing(failure: FailureClass) -> None:
+    assert not ExitReport(failure, None, 9).own_fault
+    assert not ExitReport(failure, 1).own_fault
