@@ -2,7 +2,7 @@
 
 from llamactl.config.changes import SettingsChange, compare
 from llamactl.config.declarations import read_declarations
-from llamactl.config.load import Loaded, load
+from llamactl.config.load import Loaded, load, unreadable
 from llamactl.config.settings import BackendSettings, InstanceLogging, Settings
 from llamactl.config.sources import Setting, in_force
 
@@ -17,4 +17,5 @@ __all__ = [
     "in_force",
     "load",
     "read_declarations",
+    "unreadable",
 ]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from llamactl.config.settings import Settings
-from llamactl.core.instance import MASK, is_secret
+from llamactl.core.secrets import masked
 
 Path = tuple[str, ...]
 DEFAULT = "default"
@@ -34,8 +33,8 @@ def in_force(settings: Settings, sources: Mapping[Path, str]) -> list[Setting]:
     """All of them. `sources`: of what was given."""
     tree = settings.model_dump(mode="json", by_alias=True)
     return [
-        Setting(".".join(path), _shown(path, value), _source(path, sources))
-        for path, value in leaves(tree)
+        Setting(".".join(path), value, _source(path, sources))
+        for path, value in leaves(masked(tree))
     ]
 
 
@@ -43,13 +42,3 @@ def _source(path: Path, sources: Mapping[Path, str]) -> str:
     """A table may have been given as a whole."""
     given = (sources[path[:n]] for n in range(len(path), 0, -1) if path[:n] in sources)
     return next(given, DEFAULT)
-
-
-def _shown(path: Path, value: Any) -> Any:
-    # what is handed to engines may be anything
-    if value and (is_secret(path[-1]) or "environment" in path or path[-1] == "management_keys"):
-        return MASK
-    if path == ("database", "url") and value:
-        parts = urlsplit(str(value))
-        return str(value).replace(f":{parts.password}@", f":{MASK}@") if parts.password else value
-    return value

@@ -16,7 +16,8 @@ from typing import Any
 import orjson
 
 from llamactl.core.errors import InvalidOption, InvalidRequest, NotAvailable
-from llamactl.core.instance import MASK, InstanceOptions, OptionValue
+from llamactl.core.instance import InstanceOptions, OptionValue
+from llamactl.core.secrets import unmasked
 
 Canonical = Callable[[Mapping[str, OptionValue | None]], dict[str, OptionValue | None]]
 
@@ -73,25 +74,21 @@ def merge(
 ) -> InstanceOptions:
     """Apply a patch: None removes a field, `backend_options` merge one level deep.
 
-    `was`: whose values a mask that comes back stands for; `now` if not said.
+    `was`: whose values a mask that comes back stands for; `now` if not said. Raises
+    InvalidRequest for a mask that stands for nothing.
     """
     blank = InstanceOptions()
-    was = now if was is None else was
-    changes = {k: getattr(blank, k) if v is None else v for k, v in patch.options.items()}
-    if "environment" in changes:
-        changes["environment"] = {
-            k: was.environment.get(k, v) if v == MASK else v
-            for k, v in changes["environment"].items()
-        }
-    engine: dict[str, OptionValue] = dict(now.backend_options)
-    for key, value in patch.engine.items():
-        if value is None:
-            engine.pop(key, None)
-        elif value != MASK:
-            engine[key] = value
-        elif key in was.backend_options:
-            engine[key] = was.backend_options[key]
-    return replace(now, **changes, backend_options=engine)
+    given = unmasked(
+        {**patch.options, "backend_options": patch.engine}, _as_body(now if was is None else was)
+    )
+    engine = {**now.backend_options, **given.pop("backend_options")}
+    changes = {k: getattr(blank, k) if v is None else v for k, v in given.items()}
+    kept = {k: v for k, v in engine.items() if v is not None}
+    return replace(now, **changes, backend_options=kept)
+
+
+def _as_body(options: InstanceOptions) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in _NAMES}
 
 
 def _refuse_unbuilt(key: str, value: object) -> None:

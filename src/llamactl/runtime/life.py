@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 from llamactl.backends import Backend
@@ -14,6 +14,7 @@ from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Instance
 from llamactl.core.memory import Usage
+from llamactl.core.secrets import scrubbed, secrets_of
 from llamactl.runtime.logs import InstanceLog
 from llamactl.runtime.ports import listens_on
 from llamactl.runtime.probe import is_healthy, knows_key, until_ready
@@ -43,6 +44,7 @@ class Life:
     vouched: bool = False  # who had it until now, and lives, says that it serves
     ready_at: float | None = None  # monotonic seconds
     ended_for: tuple[FailureClass, str] | None = None  # why we end it, and advice
+    secrets: frozenset[str] = frozenset()  # of the settings, which its log must not tell
 
     @property
     def port(self) -> int:
@@ -86,7 +88,9 @@ class Life:
 
     def report(self, ended: Ended, log: InstanceLog, *, oom_struck: bool) -> ExitReport:
         """`oom_struck`: the kernel's OOM killer ended somebody of late."""
-        report = report_of(self.backend, self.record, ended, log, oom_struck=oom_struck)
+        report = report_of(
+            self.backend, self.record, ended, log, oom_struck=oom_struck, secrets=self.secrets
+        )
         late = self.ended_for is not None and self.ended_for[0] is FailureClass.START_TIMED_OUT
         if self.ended_for is None or (late and self.ready_at is not None):
             return report
@@ -105,11 +109,14 @@ async def end(process: EngineProcess, grace: float) -> bool:
 
 
 def report_of(
-    backend: Backend, record: ProcessRecord, ended: Ended, log: InstanceLog, *, oom_struck: bool
-) -> ExitReport:
+    backend: Backend, record: ProcessRecord, ended: Ended, log: InstanceLog, *, oom_struck: bool,
+    secrets: frozenset[str] = frozenset(),
+) -> ExitReport:  # fmt: skip
     """The cause of an end, from its status and what the log says since it began."""
     tail = log.lines_since(record.log_start, _SEARCHED)
     unseen = ended == Ended(None, None)
     killed = oom_struck and (unseen or ended.signal == signal.SIGKILL)
     report = classify(backend, ended.code, ended.signal, tail, oom_killed=killed)
-    return replace(report, unseen=unseen)
+    known = secrets | secrets_of(asdict(record.options))
+    shown = tuple(scrubbed(line, known) for line in report.log_tail)
+    return replace(report, unseen=unseen, log_tail=shown)
