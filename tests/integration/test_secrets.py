@@ -200,3 +200,37 @@ def test_the_command_of_a_missing_engine_is_for_management_keys_alone(tmp_path: 
 
     assert "start_failed" in seen and "/nowhere" not in seen
     assert "/nowhere/engine" in told
+
+
+WAYS = ("/v1/chat/completions", "/completion", "/v1/embeddings")
+
+
+def test_what_a_key_may_not_use_is_not_named_to_it(tmp_path: Path) -> None:
+    with serve(data_folder(tmp_path, "")) as server:
+        create_fake(server, tmp_path, "Mine", start=False)
+        create_fake(server, tmp_path, "Hidden-Name", start=False, aliases=["Other-Alias"])
+        wanted = {"name": "k", "permission_mode": "per_instance", "instances": ["Mine"]}
+        key = server.request("POST", "/api/v1/auth/keys", wanted).json()["key"]
+
+        def said(method: str, path: str, body: Any = None) -> tuple[int, str]:
+            answer = server.request(method, path, body, key=key)
+            return answer.status_code, answer.text + str(answer.headers)
+
+        for asked, hidden in (("OTHER-alias", "Hidden-Name"), ("hidden-name", "Other-Alias")):
+            statuses = set()
+            found = [said("POST", path, {"model": asked, "input": "", "prompt": ""})
+                     for path in WAYS]  # fmt: skip
+            found += [said("POST", f"/{kind}/{asked}/v1/chat/completions", {})
+                      for kind in ("upstream", "llama-cpp")]  # fmt: skip
+            found += [said("GET", f"/v1/models/{asked}"), said("GET", "/v1/models"),
+                      said("POST", "/api/chat", {"model": asked, "messages": [{"role": "user"}]}),
+                      said("POST", "/api/show", {"model": asked}), said("GET", "/running"),
+                      said("GET", "/api/ps"), said("GET", "/api/tags"),
+                      said("POST", f"/api/models/unload/{asked}"),
+                      said("GET", f"/api/v1/instances/{asked}"), said("GET", "/api/v1/instances"),
+                      said("POST", f"/api/v1/instances/{asked}/proxy/x", {})]  # fmt: skip
+            statuses |= {status for status, _ in found}
+            for status, text in found:
+                assert hidden not in text, (asked, text)
+                assert "Hidden-Name" not in text and "Other-Alias" not in text, (status, text)
+            assert statuses <= {200, 403, 404}, statuses
