@@ -65,3 +65,20 @@ def test_readme_targets_exist() -> None:
 
     for target in re.findall(r"^make (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE):
         assert f"\n{target}:" in makefile
+
+
+def test_nothing_that_is_shipped_says_to_install_llamactl_from_an_index() -> None:
+    """There that name is another project's program."""
+    folders = ("packaging", "docs", "examples", "requirements", "src", "webui/src")
+    files = [*ROOT.glob("*"), *(path for name in folders for path in (ROOT / name).rglob("*"))]
+    written = (".py", ".md", ".txt", ".toml", ".yaml", ".service", ".ts", ".tsx", ".sh", "")
+    texts = {p: p.read_text() for p in files if p.is_file() and p.suffix in written}
+    program = re.compile(r"\b(?:pipx?|uvx?|poetry|pdm)(?: [^\n`]*)? [\"']?llamactl(?![\w./-])")
+    found = {
+        str(path.relative_to(ROOT)): line
+        for path, text in texts.items()
+        for line in text.splitlines()
+        if "llamactl[" in line or program.search(line)
+    }
+
+    assert found == {}

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from llamactl.core.errors import StoreUnavailable
+from llamactl.core.secrets import masked_text
 from llamactl.observe import logger
 from llamactl.store import schema
 from llamactl.store.tables import ownership
@@ -162,7 +163,8 @@ def engine_of(url: str) -> sa.Engine:
         engine = sa.create_engine(given, pool_pre_ping=True, connect_args=limits)
     except (ModuleNotFoundError, SQLAlchemyError) as exc:
         raise StoreUnavailable(
-            f"cannot use database.url: {exc}; for PostgreSQL install llamactl[postgres]"
+            f"cannot use database.url: {masked_text(str(exc))}; for PostgreSQL install its driver "
+            'beside llamactl: python -m pip install "psycopg[binary]"'
         ) from exc
     sa.event.listen(engine, "connect", _limit)
     return engine
