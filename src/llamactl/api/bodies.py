@@ -24,6 +24,8 @@ _STATUS: dict[State, Status] = {
 }
 
 
+_SERVED_SINCE = (State.READY, State.DRAINING, State.STOPPING)  # an old failure is past
+
 _MAY_BE_UNSAID = ("auto_restart", "max_restarts", "restart_delay", "on_demand_start",
                   "idle_timeout")  # fmt: skip
 _MAY_BE_EMPTY = ("group", "pinned", "die_with_parent", "priority", "command_override", "aliases",
@@ -50,7 +52,8 @@ def status_of(member: Member) -> Status:
 
 def instance_body(member: Member, leases: int) -> InstanceBody:
     instance, unit = member.instance, member.unit
-    now, last = unit.runner.now, unit.last_exit
+    now = unit.runner.now
+    last = None if now.state in _SERVED_SINCE else unit.last_exit
     drains = now.state is State.DRAINING
     ends_by = round(unit.runner.since + unit.drain_limit, 3)
     return InstanceBody(

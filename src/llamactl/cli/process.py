@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +86,7 @@ async def _run(
     inherited: Inheritance | None,
 ) -> None:
     from llamactl.app import Application
+    from llamactl.cli.addresses import urls_of
     from llamactl.observe import notify
 
     port = listener.getsockname()[1]
@@ -114,7 +115,7 @@ async def _run(
         await app.take_over(inherited)
     gc.freeze()  # nor will it be looked through again while requests wait
     gc.enable()
-    _announce(app, loaded, port)
+    _announce(app, loaded, urls_of(listener, loaded.settings.server.allowed_hosts))
     notify("READY=1", f"MAINPID={os.getpid()}", "STATUS=serving")
     await _first(told.wait(), app.upgrade.replaced.wait())
     if app.upgrade.replaced.is_set():
@@ -133,15 +134,21 @@ def _examine(settings: Settings) -> list[dict[str, Any]]:
     return [asdict(finding) for finding in examine(settings)]
 
 
-def _announce(app: Application, loaded: Loaded, port: int) -> None:
-    settings = app.settings
+def _announce(app: Application, loaded: Loaded, urls: Sequence[str]) -> None:
+    from llamactl.config.settings import is_loopback
+
+    settings, (url, *others) = app.settings, urls
     for warning in loaded.warnings:
         typer.echo(f"warning: {warning}", err=True)
     try:
-        app.data_dir.say_where(f"http://{settings.server.host}:{port}")
+        app.data_dir.say_where(url)
     except OSError as exc:  # a full disk, say: commands don't find us, requests do
         typer.echo(f"warning: cannot write {settings.data}/server.json: {exc.strerror}", err=True)
-    typer.echo(f"llamactl serves on http://{settings.server.host}:{port}")
+    typer.echo(f"llamactl serves on {url}")
+    for other in others:
+        typer.echo(f"  also at   {other}")
+    if not is_loopback(settings.server.host) and not settings.server.allowed_hosts:
+        typer.echo("  names     that lead here must be in server.allowed_hosts")
     asks = settings.auth.require_management_auth
     typer.echo(f"  page      at that address{'; it asks for a management key' if asks else ''}")
     typer.echo(f"  engine    {app.engine_label}")
@@ -150,7 +157,7 @@ def _announce(app: Application, loaded: Loaded, port: int) -> None:
     if not settings.auth.management_keys:
         typer.echo(f"  key file  {app.data_dir.key_file}")
     if settings.swagger:
-        typer.echo(f"  API docs  http://{settings.server.host}:{port}/swagger/")
+        typer.echo(f"  API docs  {url}/swagger/")
 
 
 class _Told(asyncio.Event):
