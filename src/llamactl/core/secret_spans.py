@@ -33,7 +33,8 @@ _VALUE = r"""("[^"]*"|'[^']*'|[^\s"']\S*)"""
 _JSON_MEMBER = re.compile(r'"((?:[^"\\]|\\.){1,200})"\s*:\s*')
 _QUOTED_MEMBER = re.compile(r"'([\w.-]{1,200})'\s*:\s*'([^']*)'")
 _USER = re.compile(r"(?<=://)([^\s/?#]*)@")
-_LOOSE_USER = re.compile(r"(?<=://)([^\s:/?#@]*:(?!\d{1,5}(?:[/?#\s]|\Z))[^\s@]*)@")
+_WORD = re.compile(r"\S+")
+_LOOSE_USER = re.compile(r"[^:/?#]*:(?!\d{1,5}(?:[/?#]|\Z))")
 _PARAMETER = re.compile(r"""[?&;#]([^\s?&;#="']{1,200})=([^\s&;#"']+)""")
 _FLAG_VALUE = re.compile(rf"(?<![\w-])(--?[A-Za-z][\w.-]*)(=|\s+){_VALUE}")
 _ASSIGNMENT = re.compile(rf"(?<![\w.$-])([A-Za-z_][\w.-]*)={_VALUE}")
@@ -118,28 +119,42 @@ def _unquoted(text: str, start: int, end: int) -> tuple[int, int]:
 
 def _members(text: str) -> Iterator[Span]:
     """Of JSON, or what looks like it."""
+    done = 0
     for found in _JSON_MEMBER.finditer(text):
-        if not names_secret(found[1]):
+        if found.start() < done or not names_secret(found[1]):
             continue
         try:
-            value, end = _DECODER.raw_decode(text, found.end())
+            value, done = _DECODER.raw_decode(text, found.end())
         except (JSONDecodeError, RecursionError):  # cut off, say
-            value, end = text[found.end() :], len(text)
-        if value not in (None, True, False, "") and end > found.end():
-            yield Span(found.end(), end, found[1].lower(), f'"{MASK}"')
+            value, done = "?", len(text)
+        if value not in (None, True, False, "") and done > found.end():
+            yield Span(found.end(), done, found[1].lower(), f'"{MASK}"')
     for found in _QUOTED_MEMBER.finditer(text):
         if names_secret(found[1]) and found[2]:
             yield Span(*found.span(2), found[1].lower())
 
 
 def _users(text: str) -> Iterator[Span]:
-    for pattern in (_USER, _LOOSE_USER):
-        for found in pattern.finditer(text):
-            name, _, password = found[1].partition(":")
-            if password not in NO_PASSWORDS:
-                yield Span(found.start(1) + len(name) + 1, found.end(1), "password")
-            elif name:  # a token, by itself
-                yield Span(found.start(1), found.start(1) + len(name), "user")
+    if "@" not in text:
+        return
+    for found in _USER.finditer(text):
+        yield from _user(found[1], found.start(1))
+    for word in _WORD.finditer(text):
+        *heads, _ = word[0].split("@")
+        at = word.start()
+        for head in heads:  # a password may hold slashes, though it should not
+            start = head.rfind("://") + 3
+            if start >= 3 and _LOOSE_USER.match(head, start):  # noqa: PLR2004
+                yield from _user(head[start:], at + start)
+            at += len(head) + 1
+
+
+def _user(text: str, start: int) -> Iterator[Span]:
+    name, _, password = text.partition(":")
+    if password not in NO_PASSWORDS:
+        yield Span(start + len(name) + 1, start + len(text), "password")
+    elif name:  # a token, by itself
+        yield Span(start, start + len(name), "user")
 
 
 def _headers(text: str) -> Iterator[Span]:

@@ -47,6 +47,8 @@ def unmasked(shown: Any, stored: Any) -> Any:
     Raises InvalidRequest for a mask that stands for nothing, or for one of several things.
     """
     known, given = _collected(stored), _collected(shown)
+    holes = {label: sum(map(_is_mask, found)) for label, found in given.items()}
+    alike = {label for label, found in known.items() if len(set(found)) == 1}
     seen, masks = Counter[Label](), Counter[Label]()
 
     def put_back(label: Label, text: Any, mask: str) -> Any:
@@ -58,9 +60,9 @@ def unmasked(shown: Any, stored: Any) -> Any:
         found = known.get(label, [])
         if len(found) == len(given[label]):
             return found[at]
-        if len(set(found)) == 1:
+        if label in alike:
             return found[0]
-        if len(found) == sum(one == mask for one in given[label]):
+        if len(found) == holes[label]:
             return found[nth]
         where = " ".join(word for word in label if word)
         if not found:
@@ -72,6 +74,10 @@ def unmasked(shown: Any, stored: Any) -> Any:
         )
 
     return _walk(shown, (), put_back)
+
+
+def _is_mask(text: Any) -> bool:
+    return text in (MASK, f'"{MASK}"')
 
 
 def secrets_of(value: Any, shortest: int = 4) -> frozenset[str]:
