@@ -18,6 +18,8 @@ LONGER = {
     "core/lifecycle.py": 495,
     "proxy/downstream.py": 490,
     "policy/json_scanner.py": 380,
+    "proxy/doors.py": 330,
+    "core/errors.py": 320,
     "proxy/exchange.py": 495,
     "runtime/unit.py": 355,
     "app.py": 380,
@@ -66,3 +68,20 @@ def test_readme_targets_exist() -> None:
 
     for target in re.findall(r"^make (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE):
         assert f"\n{target}:" in makefile
+
+
+def test_nothing_that_is_shipped_says_to_install_llamactl_from_an_index() -> None:
+    """There that name is another project's program."""
+    folders = ("packaging", "docs", "examples", "requirements", "src", "webui/src")
+    files = [*ROOT.glob("*"), *(path for name in folders for path in (ROOT / name).rglob("*"))]
+    written = (".py", ".md", ".txt", ".toml", ".yaml", ".service", ".ts", ".tsx", ".sh", "")
+    texts = {p: p.read_text() for p in files if p.is_file() and p.suffix in written}
+    program = re.compile(r"\b(?:pipx?|uvx?|poetry|pdm)(?: [^\n`]*)? [\"']?llamactl(?![\w./-])")
+    found = {
+        str(path.relative_to(ROOT)): line
+        for path, text in texts.items()
+        for line in text.splitlines()
+        if "llamactl[" in line or program.search(line)
+    }
+
+    assert found == {}

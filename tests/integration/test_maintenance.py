@@ -44,6 +44,26 @@ def test_a_backup_made_while_it_serves_is_restored(tmp_path: Path) -> None:
         assert [row["name"] for row in server.request("GET", BASE).json()] == ["kept"]
 
 
+def test_a_backup_leaves_nothing_but_itself(tmp_path: Path) -> None:
+    data, there = data_folder(tmp_path, ""), tmp_path / "copies"
+    there.mkdir()
+    copy = there / "copy.db"
+    with serve(data) as server:
+        create_fake(server, tmp_path, "kept", start=False)
+        for stale in ("copy.db.part", "copy.db.part-wal", "copy.db.part-shm"):
+            (there / stale).write_text("of one that was killed")
+        for _ in range(2):
+            assert command(data, "backup", str(copy))[0] == 0
+            assert [path.name for path in there.iterdir()] == ["copy.db"]
+        (there / "folder").mkdir()
+        assert command(data, "backup", str(there / "folder"))[0] == 1
+        assert {path.name for path in there.iterdir()} == {"copy.db", "folder"}
+    before = {path.name for path in data.iterdir()}
+    assert command(data, "restore", str(copy))[0] == 0
+    assert {path.name for path in there.iterdir()} == {"copy.db", "folder"}
+    assert not [n for n in {path.name for path in data.iterdir()} - before if "part" in n]
+
+
 def test_a_restore_forgets_no_engine_that_runs(tmp_path: Path) -> None:
     data, copy = data_folder(tmp_path, ""), tmp_path / "copy.db"
     with serve(data) as server:

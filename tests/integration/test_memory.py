@@ -99,6 +99,7 @@ def test_a_budget_makes_room_and_says_why(tmp_path: Path) -> None:
         never = server.request("POST", "/v1/completions", {**ask, "model": "huge"})
 
         assert by_hand.status_code == 409 and "RAM: " in by_hand.json()["error"]
+        assert by_hand.json()["code"] == never.json()["code"] == "insufficient_memory"
         assert plan["action"] in ("evict", "wait")
         assert on_demand.status_code == 200
         assert server.request("GET", f"{BASE}/one").json()["status"] == "stopped"

@@ -8,6 +8,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from llamactl.control.limits import no_room
 from llamactl.core.memory import Need
 from llamactl.policy.admission import (
     Admit,
@@ -216,6 +217,49 @@ def test_what_never_fits_is_refused_with_the_numbers(*, gpu: bool) -> None:
 
     assert isinstance(decision, Refuse) and decision.for_ever
     assert "9.00 GiB more are needed, 0 MiB of 8.00 GiB are taken" in decision.reason
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("limit", "need", "held", "for_memory"),
+    [
+        (Limits(5, ram=4 * GIB), Need(ram=3 * GIB), Need(ram=2 * GIB), True),
+        (Limits(5, gpus={"gpu0": 4 * GIB}), Need(gpus={"gpu0": 9 * GIB}), Need(), True),
+        (Limits(1, ram=4 * GIB), Need(ram=GIB), Need(ram=GIB), False),
+        (Limits(1, ram=4 * GIB), Need(ram=3 * GIB), Need(ram=2 * GIB), False),
+    ],
+)
+def test_a_refusal_tells_whether_memory_is_what_is_lacking(
+    limit: Limits, need: Need, held: Need, *, for_memory: bool
+) -> None:
+    held_by = Occupant("a", "a", Standing.IDLE, need=held)
+
+    decision = admit(Candidate("x", "x", need=need), [held_by], limit, 0.0)
+
+    assert isinstance(decision, Refuse) and decision.for_memory is for_memory
+    assert no_room(decision).code == (
+        "insufficient_memory" if for_memory else "max_running_instances_reached"
+    )
+
+
+def test_a_refusal_counts_what_runs_apart_from_what_waits() -> None:
+    limit = Limits(2, {"g": 1}, ram=4 * GIB)
+    runs = Occupant("a", "a", Standing.BUSY, group="g", need=Need(ram=GIB), pinned=True)
+    first = Candidate("b", "b", group="g", need=Need(ram=2 * GIB), may_evict=True)
+    busy = Occupant("c", "c", Standing.BUSY, need=Need(ram=GIB), ready_at=0.0)
+    waiting = Candidate("d", "d", need=Need(ram=2 * GIB), may_evict=True)
+    by_hand = Candidate("e", "e", need=Need(ram=2 * GIB))
+
+    _, refused = schedule([waiting, by_hand], [runs, busy], limit, 0.0)
+
+    assert isinstance(refused, Refuse)
+    assert refused.reason == (
+        "2 instances may run at once and 2 do, with 1 waiting before it; RAM: 2.00 GiB more are "
+        "needed, 2.00 GiB of 4.00 GiB are taken, 2.00 GiB are kept for those that wait"
+    )
+    assert "runs 1;" in admit(first, [runs], limit, 0.0).reason
 
 
 def test_instances_of_one_file_count_it_once() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import xllamacpp as xl
 
-from llamactl.engine.flags import NAMES, NEGATED, FlagError, apply, fields, usage
+from llamactl.engine.flags import NAMES, NEGATED, FlagError, apply, fields, of_variables, usage
 
 
 def applied(*argv: str) -> xl.CommonParams:
@@ -97,3 +97,12 @@ def test_help_names_every_field() -> None:
 
     for flag in ("--ctx-size", "-ngl", "--embedding", "--swa-full", "--mirostat", "LLAMA_API_KEY"):
         assert flag in text
+
+
+def test_secrets_come_by_the_environment_and_a_flag_counts_more() -> None:
+    environ = {"HF_TOKEN": "hf", "LLAMA_ARG_MODEL_URL": "https://u:p@h/m.gguf", "HOME": "/"}
+
+    assert applied(*of_variables(environ)).hf_token == "hf"
+    assert applied(*of_variables(environ)).model.url == "https://u:p@h/m.gguf"
+    assert applied(*of_variables(environ), "-hft", "other").hf_token == "other"
+    assert of_variables({"HF_TOKEN": ""}) == []

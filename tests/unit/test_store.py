@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from llamactl.core.errors import StoreUnavailable
 from llamactl.core.events import InstanceEvent
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Instance, InstanceOptions
 from llamactl.core.lifecycle import Desired, Lifecycle, State
 from llamactl.store import Database, SqlInstanceStore, schema
+from llamactl.store.database import engine_of
 from llamactl.store.tables import metadata
 
 
@@ -68,3 +71,11 @@ def test_instances_survive_and_events_are_trimmed(tmp_path: Path) -> None:
 
     assert row == (instance, State.FAILED, report)
     assert count == 10
+
+
+def test_a_missing_driver_is_named_and_no_other_projects_program() -> None:
+    with pytest.raises(StoreUnavailable) as refused:
+        engine_of("oracle://u:s3cret@h/x")  # whose driver nobody has
+
+    assert "psycopg" in refused.value.message
+    assert "llamactl[" not in refused.value.message and "s3cret" not in refused.value.message

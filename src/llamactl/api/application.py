@@ -23,13 +23,14 @@ from llamactl.api import (
     session,
     system,
 )
+from llamactl.api.document import DocumentedApi
 from llamactl.api.errors import install_error_handlers
 from llamactl.api.services import About, Numbers, Services
 
 
 def build_api(services: Services, doors: Iterable[APIRouter] = ()) -> FastAPI:
     """`doors`: other programs' APIs."""
-    api = FastAPI(
+    api = DocumentedApi(
         title="llamactl",
         version=__version__,
         description="Keeps local inference servers running as named instances.",
@@ -58,8 +59,7 @@ def build_api(services: Services, doors: Iterable[APIRouter] = ()) -> FastAPI:
         *doors,
     ):
         api.include_router(router)
-    if services.settings.swagger:
-        docs.install(api)
+    (docs.install if services.settings.swagger else docs.install_closed)(api)
     return api
 
 

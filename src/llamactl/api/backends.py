@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 
 from llamactl.api.errors import answers
 from llamactl.api.services import GUARDS, Mine, Services
@@ -17,8 +17,9 @@ from llamactl.policy.engine_help import EngineOption, by_flag, name_of, read_hel
 from llamactl.wire.backends import CommandRequest, OptionBody, ParsedBody
 
 router = APIRouter(prefix="/api/v1/backends", dependencies=GUARDS, tags=["backends"])
-Backend = Literal["llama-cpp", "vllm", "mlx"]
-_TYPES: Mapping[Backend, str] = {"llama-cpp": "llama_cpp", "vllm": "vllm", "mlx": "mlx_lm"}
+Known = Literal["llama-cpp", "vllm", "mlx"]
+Backend = Annotated[Known, Path(description="the engine, as the settings name it")]
+_TYPES: Mapping[Known, str] = {"llama-cpp": "llama_cpp", "vllm": "vllm", "mlx": "mlx_lm"}
 
 
 @router.get("/{backend}/options", responses=answers(500))
@@ -48,18 +49,18 @@ async def parse(backend: Backend, asked: CommandRequest, mine: Mine) -> ParsedBo
     return ParsedBody(options=options, image=found.image, not_understood=found.not_understood)
 
 
-async def _options(backend: Backend, mine: Services) -> list[EngineOption]:
+async def _options(backend: Known, mine: Services) -> list[EngineOption]:
     return read_help(await mine.engines[backend].ask("--help"))
 
 
 def _canonical(
-    backend: Backend, given: Mapping[str, OptionValue]
+    backend: Known, given: Mapping[str, OptionValue]
 ) -> Mapping[str, OptionValue | None]:
     known = BACKENDS.get(_TYPES[backend])
     return given if known is None else known.canonical(given)
 
 
-def _name(backend: Backend, option: EngineOption) -> str:
+def _name(backend: Known, option: EngineOption) -> str:
     """The one that `canonical` gives, so that a form and an instance speak of the same."""
     name = name_of(option.flags)
     return next(iter(_canonical(backend, {name: ""})), name) if name not in _OURS else name

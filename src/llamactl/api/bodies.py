@@ -6,10 +6,10 @@ from typing import Any
 
 from llamactl.control.preview import Fit
 from llamactl.control.registry import Member
-from llamactl.core.instance import MASK, masked
 from llamactl.core.keys import ApiKey
 from llamactl.core.lifecycle import AfterExit, State, allowed_actions
 from llamactl.core.memory import Need
+from llamactl.core.secrets import masked
 from llamactl.wire.instances import DrainBody, FailureBody, InstanceBody, MemoryBody, Status
 
 _STATUS: dict[State, Status] = {
@@ -23,6 +23,8 @@ _STATUS: dict[State, Status] = {
     State.LOST: "failed",
 }
 
+
+_SERVED_SINCE = (State.READY, State.DRAINING, State.STOPPING)  # an old failure is past
 
 _MAY_BE_UNSAID = ("auto_restart", "max_restarts", "restart_delay", "on_demand_start",
                   "idle_timeout")  # fmt: skip
@@ -50,7 +52,8 @@ def status_of(member: Member) -> Status:
 
 def instance_body(member: Member, leases: int) -> InstanceBody:
     instance, unit = member.instance, member.unit
-    now, last = unit.runner.now, unit.last_exit
+    now = unit.runner.now
+    last = None if now.state in _SERVED_SINCE else unit.last_exit
     drains = now.state is State.DRAINING
     ends_by = round(unit.runner.since + unit.drain_limit, 3)
     return InstanceBody(
@@ -73,7 +76,7 @@ def instance_body(member: Member, leases: int) -> InstanceBody:
         port=unit.port,
         pid=unit.pid,
         engine=unit.engine,
-        command=list(unit.argv),
+        command=masked(list(unit.argv)),
         restarts=now.restarts,
         options=given_options(member),
         declared=bool(instance.source),
@@ -85,18 +88,18 @@ def given_options(member: Member, *, show: bool = False) -> dict[str, Any]:
     given = member.instance.options
     body: dict[str, Any] = {
         "backend_type": given.backend_type,
-        "backend_options": dict(given.backend_options) if show else masked(given.backend_options),
+        "backend_options": dict(given.backend_options),
     }
     for name in _MAY_BE_UNSAID:
         if (value := getattr(given, name)) is not None:
             body[name] = value
     if given.environment:
-        hidden = dict.fromkeys(given.environment, MASK)
-        body["environment"] = dict(given.environment) if show else hidden
+        body["environment"] = dict(given.environment)
     for name in _MAY_BE_EMPTY:
         if value := getattr(given, name):
             body[name] = [*value] if isinstance(value, tuple) else value
-    return body
+    shown: dict[str, Any] = body if show else masked(body)
+    return shown
 
 
 def key_fields(key: ApiKey) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from llamactl.api.bodies import given_options
+from llamactl.api.document import SET
 from llamactl.api.errors import answers
 from llamactl.api.instances import read_json
 from llamactl.api.services import GUARDS, Mine
@@ -60,15 +61,7 @@ async def settings(mine: Mine) -> list[SettingBody]:
     return [SettingBody(key=one.key, value=one.value, source=one.source) for one in found]
 
 
-_SET = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": SetBody.model_json_schema()}},
-    }
-}
-
-
-@router.put("/instances", responses=answers(409, 413, 415), openapi_extra=_SET)
+@router.put("/instances", responses=answers(409, 413, 415), openapi_extra=SET)
 async def apply(
     request: Request,
     mine: Mine,

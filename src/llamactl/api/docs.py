@@ -8,6 +8,9 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
+from llamactl.api.document import whole
+from llamactl.core.errors import NotFound
+
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>llamactl API</title>
 <link rel="stylesheet" href="assets/swagger-ui.css"></head>
@@ -15,6 +18,18 @@ _PAGE = """<!doctype html>
 <script>SwaggerUIBundle({url: "openapi.json", dom_id: "#ui", deepLinking: true})</script>
 </body></html>
 """
+
+
+def install_closed(api: FastAPI) -> None:
+    """Where the settings keep it closed, say which one opens it."""
+
+    @api.get("/swagger", include_in_schema=False)
+    @api.get("/swagger/{path:path}", include_in_schema=False)
+    async def closed(path: str = "") -> None:
+        raise NotFound(
+            "the API's documentation is closed here; set server.enable_swagger to true, and "
+            "start llamactl again, to open it"
+        )
 
 
 def install(api: FastAPI) -> None:
@@ -31,4 +46,4 @@ def install(api: FastAPI) -> None:
 
     @api.get("/swagger/openapi.json", include_in_schema=False)
     async def document() -> JSONResponse:
-        return JSONResponse(api.openapi())
+        return JSONResponse(whole(api.openapi()))

@@ -12,6 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from llamactl.api.errors import answers
 from llamactl.api.event_stream import ALIVE, ALIVE_S, event_stream
+from llamactl.api.parameters import Limit, Name
 from llamactl.api.services import GUARDS, Mine
 from llamactl.core.errors import InvalidRequest
 from llamactl.core.events import InstanceEvent
@@ -36,9 +37,9 @@ def event_body(event: InstanceEvent) -> EventBody:
 
 @router.get("/instances/{name}/events", responses=answers(404))
 async def list_events(
-    name: str,
+    name: Name,
     mine: Mine,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    limit: Limit = 100,
     before: Annotated[int | None, Query(ge=0, le=1 << 62, description="of older ids alone")] = None,
 ) -> list[EventBody]:
     """The newest, oldest first. The id of the first leads to those before it."""
@@ -48,7 +49,7 @@ async def list_events(
 @router.get("/activity", responses=answers())
 async def list_activity(
     mine: Mine,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    limit: Limit = 100,
     before: Annotated[int | None, Query(ge=0, le=1 << 62, description="of older ids alone")] = None,
 ) -> list[EventBody]:
     """The newest events of all instances, deleted ones too; oldest first."""

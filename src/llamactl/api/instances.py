@@ -9,7 +9,9 @@ import orjson
 from fastapi import APIRouter, Query, Request, Response
 
 from llamactl.api.bodies import instance_body
+from llamactl.api.document import CREATE, UPDATE
 from llamactl.api.errors import answers
+from llamactl.api.parameters import Name
 from llamactl.api.services import GUARDS, Mine, Services
 from llamactl.control.registry import Member
 from llamactl.core.errors import BodyTooLarge, MalformedBody
@@ -19,17 +21,6 @@ from llamactl.wire.session import PageBody
 
 router = APIRouter(prefix="/api/v1/instances", dependencies=GUARDS, tags=["instances"])
 _MOST = 4 << 20  # bytes of a definition
-DEFINITION = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {"type": "object", "additionalProperties": True},
-                "example": {"model": "/models/llama-2-7b.gguf", "ctx_size": 4096},
-            }
-        },
-    }
-}
 Wait = Annotated[bool, Query(description="answer when it is done, not at once")]
 Evict = Annotated[bool, Query(description="stop idle instances to make room")]
 Force = Annotated[bool, Query(description="cut requests that are being answered")]
@@ -54,62 +45,77 @@ async def read_json(request: Request) -> Any:
 
 @router.get("", responses=answers())
 async def list_instances(mine: Mine) -> list[InstanceBody]:
+    """All instances, by name."""
     return [_body(mine, member) for member in mine.instances.listed()]
 
 
 @router.get("/{name}", responses=answers(404))
-async def get_instance(name: str, mine: Mine) -> InstanceBody:
+async def get_instance(name: Name, mine: Mine) -> InstanceBody:
+    """One instance, as it stands now."""
     return _body(mine, mine.instances.get(name))
 
 
 @router.post(
-    "/{name}", status_code=201, responses=answers(409, 413, 415, 500), openapi_extra=DEFINITION
+    "/{name}", status_code=201, responses=answers(409, 413, 415, 500), openapi_extra=CREATE
 )
 async def create_instance(
-    name: str,
+    name: Name,
     request: Request,
     mine: Mine,
-    start: bool = True,
+    start: Annotated[bool, Query(description="start it, too")] = True,
     wait: Wait = True,
     evict: Evict = False,
 ) -> InstanceBody:
+    """Define an instance and start it. One whose start fails stays, to be corrected.
+
+    In the flat form, any further field is an option of the engine; with `backend_type` or
+    `backend_options`, those stand in `backend_options`, and an unknown field is refused.
+    """
     body = await read_json(request)
     member = await mine.instances.create(name, body, start=start, wait=wait, evict=evict)
     return _body(mine, member)
 
 
-@router.put("/{name}", responses=answers(404, 409, 413, 415, 500), openapi_extra=DEFINITION)
+@router.put("/{name}", responses=answers(404, 409, 413, 415, 500), openapi_extra=UPDATE)
 async def update_instance(
-    name: str, request: Request, mine: Mine, wait: Wait = True
+    name: Name, request: Request, mine: Mine, wait: Wait = True
 ) -> InstanceBody:
+    """Merge the body into the definition: null removes a field, a mask keeps what is stored.
+
+    A running instance whose command changes is restarted, after its requests.
+    """
     body = await read_json(request)
     return _body(mine, await mine.instances.update(name, body, wait=wait))
 
 
 @router.delete("/{name}", status_code=204, responses=answers(404))
-async def delete_instance(name: str, mine: Mine, force: Force = False) -> Response:
+async def delete_instance(name: Name, mine: Mine, force: Force = False) -> Response:
+    """Stop an instance, after its requests, and remove it. Its model's files stay."""
     await mine.instances.delete(name, force=force)
     return Response(status_code=204)
 
 
 @router.post("/{name}/start", responses=answers(404, 409, 415, 500))
 async def start_instance(
-    name: str, mine: Mine, wait: Wait = False, evict: Evict = False
+    name: Name, mine: Mine, wait: Wait = False, evict: Evict = False
 ) -> InstanceBody:
+    """Start an instance. One that runs is left as it is."""
     return _body(mine, await mine.instances.start(name, wait=wait, evict=evict))
 
 
 @router.post("/{name}/stop", responses=answers(404, 415))
 async def stop_instance(
-    name: str, mine: Mine, wait: Wait = False, force: Force = False
+    name: Name, mine: Mine, wait: Wait = False, force: Force = False
 ) -> InstanceBody:
+    """Stop an instance, after the requests that it is answering."""
     return _body(mine, await mine.instances.stop(name, wait=wait, force=force))
 
 
 @router.post("/{name}/restart", responses=answers(404, 409, 415, 500))
 async def restart_instance(
-    name: str, mine: Mine, wait: Wait = False, evict: Evict = False, force: Force = False
+    name: Name, mine: Mine, wait: Wait = False, evict: Evict = False, force: Force = False
 ) -> InstanceBody:
+    """Stop and start an instance; start it, if it does not run."""
     member = await mine.instances.restart(name, wait=wait, evict=evict, force=force)
     body = _body(mine, member)
     # a restart of something at rest is a start; the reference calls the answer "restarting"
@@ -121,7 +127,7 @@ async def restart_instance(
 
 
 @router.post("/{name}/page", responses=answers(404, 415))
-async def open_page(name: str, request: Request, mine: Mine) -> PageBody:
+async def open_page(name: Name, request: Request, mine: Mine) -> PageBody:
     """Where the engine's own page can be had, for a while, by whoever has this path."""
     instance = mine.instances.get(name).instance
     holder = request.state.caller

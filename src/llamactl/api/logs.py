@@ -11,6 +11,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from llamactl.api.errors import answers
+from llamactl.api.parameters import Name
 from llamactl.api.services import GUARDS, Mine
 from llamactl.core.errors import InvalidRequest
 
@@ -32,8 +33,12 @@ class LogQuery(BaseModel):
     response_class=StreamingResponse,
     responses={200: {"content": {"text/plain": {}}}, **answers(404)},
 )
-async def get_logs(name: str, mine: Mine, asked: Annotated[LogQuery, Query()]) -> StreamingResponse:
-    """The answer's `X-Log-Start` is the offset of its first byte, which leads to what is before.
+async def get_logs(
+    name: Name, mine: Mine, asked: Annotated[LogQuery, Query()]
+) -> StreamingResponse:
+    """What the engine wrote, and a line at each of its starts.
+
+    The answer's `X-Log-Start` is the offset of its first byte, which leads to what is before.
 
     Offsets count from the log's first byte for ever, whatever was rotated away.
     """

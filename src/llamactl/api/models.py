@@ -15,6 +15,7 @@ from fastapi.responses import StreamingResponse
 from llamactl.api.bodies import fit_fields
 from llamactl.api.errors import answers
 from llamactl.api.event_stream import event_stream
+from llamactl.api.parameters import JobId
 from llamactl.api.services import GUARDS, Mine, Services
 from llamactl.core.downloads import DownloadJob
 from llamactl.core.errors import Conflict, InvalidRequest, LlamactlError, ModelNotFound
@@ -37,6 +38,8 @@ Name = Annotated[str, Query(description="a name of the list, or a file's path", 
 
 @router.get("", responses=answers())
 async def list_models(mine: Mine) -> list[ModelBody]:
+    """The models on this machine."""
+
     def read() -> list[ModelBody]:
         users = _users(mine)
         return [_body(model, users) for model in mine.catalog.all()]
@@ -82,35 +85,41 @@ async def download_model(asked: DownloadRequest, mine: Mine) -> JobBody:
 
 @router.get("/jobs", responses=answers())
 async def list_jobs(mine: Mine) -> list[JobBody]:
+    """Downloads, also those that are over."""
     return [job_body(job) for job in mine.downloads.all()]
 
 
 @router.get("/jobs/{job_id}", responses=answers(404))
-async def get_job(job_id: str, mine: Mine) -> JobBody:
+async def get_job(job_id: JobId, mine: Mine) -> JobBody:
+    """One download, as it stands now."""
     return job_body(mine.downloads.get(job_id))
 
 
 @router.delete("/jobs/{job_id}", status_code=204, responses=answers(404))
-async def cancel_job(job_id: str, mine: Mine) -> Response:
+async def cancel_job(job_id: JobId, mine: Mine) -> Response:
     """Stop a download and remove its parts; forget one that is over."""
     await mine.downloads.cancel(job_id)
     return Response(status_code=204)
 
 
 @router.post("/jobs/{job_id}/pause", responses=answers(404, 409, 415))
-async def pause_job(job_id: str, mine: Mine) -> JobBody:
+async def pause_job(job_id: JobId, mine: Mine) -> JobBody:
     """Keep what is there, and fetch no more until it is resumed."""
     return job_body(await mine.downloads.pause(job_id))
 
 
 @router.post("/jobs/{job_id}/resume", responses=answers(404, 409, 415))
-async def resume_job(job_id: str, mine: Mine) -> JobBody:
+async def resume_job(job_id: JobId, mine: Mine) -> JobBody:
+    """Go on with a download that was paused, or that failed."""
     return job_body(await mine.downloads.resume(job_id))
 
 
 @router.get("/search", responses=answers(502))
 async def search_hub(
-    query: Annotated[str, Query(alias="q", min_length=1, max_length=200)], mine: Mine
+    query: Annotated[
+        str, Query(alias="q", min_length=1, max_length=200, description="words to look for")
+    ],
+    mine: Mine,
 ) -> list[FoundBody]:
     """Repositories of the hub that have GGUF files, the most fetched first."""
     return [FoundBody.model_validate(row) for row in await mine.hub.search(query)]
@@ -135,7 +144,7 @@ async def look_into_repository(
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}}, **answers(404)},
 )
-async def follow_job(job_id: str, mine: Mine) -> StreamingResponse:
+async def follow_job(job_id: JobId, mine: Mine) -> StreamingResponse:
     """Its progress, as server-sent events, to its end."""
     mine.downloads.get(job_id)
     return event_stream(_lines(mine.downloads.follow(job_id)))

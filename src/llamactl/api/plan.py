@@ -7,16 +7,18 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 
 from llamactl.api.bodies import fit_fields, memory_body
+from llamactl.api.document import UPDATE
 from llamactl.api.errors import answers
-from llamactl.api.instances import DEFINITION, read_json
+from llamactl.api.instances import read_json
+from llamactl.api.parameters import Name
 from llamactl.api.services import GUARDS, Mine
 from llamactl.wire.instances import PlanBody, PreviewBody, VictimBody
 
 router = APIRouter(prefix="/api/v1/instances", dependencies=GUARDS, tags=["instances"])
 
 
-@router.post("/{name}/preview", responses=answers(409, 413, 415), openapi_extra=DEFINITION)
-async def preview(name: str, request: Request, mine: Mine) -> PreviewBody:
+@router.post("/{name}/preview", responses=answers(409, 413, 415), openapi_extra=UPDATE)
+async def preview(name: Name, request: Request, mine: Mine) -> PreviewBody:
     """What create, or update, with this body would give. Nothing is done."""
     seen = await mine.previews.of(name, await read_json(request))
     return PreviewBody(
@@ -27,7 +29,7 @@ async def preview(name: str, request: Request, mine: Mine) -> PreviewBody:
 
 @router.post("/{name}/plan", responses=answers(404))
 async def plan(
-    name: str,
+    name: Name,
     mine: Mine,
     what: Annotated[
         Literal["request", "start"], Query(alias="for", description="who would start it")

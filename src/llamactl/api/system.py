@@ -28,12 +28,14 @@ open_router = APIRouter(tags=["system"])
 
 @open_router.get("/health", response_model_exclude_none=True)
 async def health(mine: Mine) -> HealthBody:
+    """Whether llamactl works; open to everybody."""
     faults = [*mine.degraded()]
     return HealthBody(status="degraded" if faults else "ok", degraded=faults or None)
 
 
 @router.get("/version", responses=answers())
 async def version() -> PlainTextResponse:
+    """llamactl's version, commit and build time, as plain text."""
     commit, built = await run_in_threadpool(build_info)
     return PlainTextResponse(f"Version: {__version__}\nCommit: {commit}\nBuild Time: {built}\n")
 
@@ -60,16 +62,19 @@ async def doctor(mine: Mine) -> list[FindingBody]:
 
 @router.get("/server/help", responses=answers(500))
 async def server_help(mine: Mine) -> PlainTextResponse:
+    """What the configured llama-server says to `--help`."""
     return PlainTextResponse(await mine.engines["llama-cpp"].ask("--help"))
 
 
 @router.get("/server/version", responses=answers(500))
 async def server_version(mine: Mine) -> PlainTextResponse:
+    """What the configured llama-server says to `--version`."""
     return PlainTextResponse(await mine.engines["llama-cpp"].ask("--version"))
 
 
 @router.get("/server/devices", responses=answers(500))
 async def server_devices(mine: Mine) -> PlainTextResponse:
+    """The devices that the configured llama-server can use."""
     return PlainTextResponse(await mine.engines["llama-cpp"].ask("--list-devices"))
 
 

@@ -48,6 +48,11 @@ class Backend(Protocol):
         ...
 
     @property
+    def secret_variables(self) -> Mapping[str, str]:
+        """By flag, the environment variable that it reads the same from, for secret values."""
+        ...
+
+    @property
     def defaults(self) -> Mapping[str, OptionValue]:
         """Options that we give where nobody says otherwise, for the data path's sake."""
         ...

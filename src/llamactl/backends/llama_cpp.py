@@ -13,6 +13,7 @@ from llamactl.backends.base import OPENAI_POSTS
 from llamactl.backends.llama_cpp_failures import PATTERNS
 from llamactl.core.errors import InvalidOption
 from llamactl.core.instance import OptionValue, Scalar
+from llamactl.core.secrets import masked
 
 ALIASES: Mapping[str, str] = {
     "a": "alias",
@@ -87,6 +88,13 @@ class LlamaCpp:
     health_path = "/health"
     guarded_path = "/props"
     key_variable = "LLAMA_API_KEY"
+    # As its help names them; a flag counts more than its variable.
+    secret_variables: Mapping[str, str] = {
+        "--hf-token": "HF_TOKEN", "-hft": "HF_TOKEN",
+        "--model-url": "LLAMA_ARG_MODEL_URL", "-mu": "LLAMA_ARG_MODEL_URL",
+        "--mmproj-url": "LLAMA_ARG_MMPROJ_URL", "-mmu": "LLAMA_ARG_MMPROJ_URL",
+        "--chat-template-kwargs": "LLAMA_CHAT_TEMPLATE_KWARGS",
+    }  # fmt: skip
     # Each open connection holds one of the server's threads, an idle one for five seconds. Left
     # alone it has about five, which our pooled connections would keep from a burst of new ones.
     # Its numbers are part of our `/metrics`.
@@ -184,7 +192,7 @@ def _text(key: str, value: Scalar) -> str:
         raise InvalidOption(f"engine option {key!r} holds a NUL character")
     if isinstance(value, str) and _is_flag(text):
         raise InvalidOption(
-            f"the value {text!r} of engine option {key!r} looks like a flag; "
+            f"the value {masked({key: text})[key]!r} of engine option {key!r} looks like a flag; "
             "use extra_args for further flags"
         )
     return text
@@ -214,7 +222,8 @@ def _extra_args(value: OptionValue) -> list[str]:
     for word in words:
         name = word.partition("=")[0].lstrip("-").replace("-", "_")
         if word.startswith("-") and (name in _OURS or name == "port"):
-            raise InvalidOption(f"extra_args may not hold {word!r}: llamactl sets it")
+            flag = word.partition("=")[0]
+            raise InvalidOption(f"extra_args may not hold {flag!r}: llamactl sets it")
         if "\0" in word:
             raise InvalidOption("extra_args holds a NUL character")
     return words

@@ -63,10 +63,12 @@ def llama_swap(
 def _yaml(file: Path) -> Any:
     import yaml
 
+    from llamactl.config import unreadable
+
     try:
         return yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-        raise LlamactlError(f"cannot read {file}: {exc}") from exc
+        raise LlamactlError(f"cannot read {file}: {unreadable(exc)}") from exc
 
 
 def _carry_out(s: Session, found: Migrated, settings_out: Path | None, *, apply: bool) -> None:
@@ -85,7 +87,9 @@ def _carry_out(s: Session, found: Migrated, settings_out: Path | None, *, apply:
     s.table(("KEY", "OUTCOME", "NOTE"), [(row.key, row.outcome, row.note) for row in found.rows])
     typer.echo("")
     if not apply:
-        typer.echo(yaml.safe_dump({"instances": found.instances}, sort_keys=False))
+        from llamactl.core.secrets import masked
+
+        typer.echo(yaml.safe_dump(masked({"instances": found.instances}), sort_keys=False))
         typer.echo("nothing was changed; give --apply to make these instances", err=True)
         return
     for name, why in failed.items():

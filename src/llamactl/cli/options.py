@@ -30,10 +30,12 @@ def value_of(text: str) -> Any:
 def _read(file: TextIO) -> dict[str, Any]:
     import yaml
 
+    from llamactl.config import unreadable
+
     try:
         said = yaml.safe_load(file.read())
     except (yaml.YAMLError, UnicodeDecodeError) as exc:
-        raise LlamactlError(f"cannot read {file.name}: {exc}") from exc
+        raise LlamactlError(f"cannot read {file.name}: {unreadable(exc)}") from exc
     if not isinstance(said, dict):
         raise LlamactlError(f"{file.name} holds no options: a mapping is needed")
     return said

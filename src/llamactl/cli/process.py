@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -87,6 +87,7 @@ async def _run(
     inherited: Inheritance | None,
 ) -> None:
     from llamactl.app import Application
+    from llamactl.cli.addresses import urls_of
     from llamactl.observe import notify
 
     port = listener.getsockname()[1]
@@ -115,7 +116,7 @@ async def _run(
         await app.take_over(inherited)
     gc.freeze()  # nor will it be looked through again while requests wait
     gc.enable()
-    _announce(app, loaded, port)
+    _announce(app, loaded, urls_of(listener, loaded.settings.server.allowed_hosts))
     notify("READY=1", f"MAINPID={os.getpid()}", "STATUS=serving")
     await _first(told.wait(), app.upgrade.replaced.wait())
     if app.upgrade.replaced.is_set():
@@ -134,11 +135,12 @@ def _examine(settings: Settings) -> list[dict[str, Any]]:
     return [asdict(finding) for finding in examine(settings)]
 
 
-def _announce(app: Application, loaded: Loaded, port: int) -> None:
+def _announce(app: Application, loaded: Loaded, urls: Sequence[str]) -> None:
+    from llamactl.config.settings import is_loopback
     from llamactl.observe import logger
 
     log = logger("app")
-    settings = app.settings
+    settings, (url, *others) = app.settings, urls
     for warning in loaded.warnings:
         _say(f"warning: {warning}", err=True)
     for weak in (*loaded.weak_keys, app.data_dir.weak_key):
@@ -148,10 +150,14 @@ def _announce(app: Application, loaded: Loaded, port: int) -> None:
     if app.degraded():
         _say("warning: the store can't be written now; see the log", err=True)
     try:
-        app.data_dir.say_where(f"http://{settings.server.host}:{port}")
+        app.data_dir.say_where(url)
     except OSError as exc:  # a full disk, say: commands don't find us, requests do
         _say(f"warning: cannot write {settings.data}/server.json: {exc.strerror}", err=True)
-    _say(f"llamactl serves on http://{settings.server.host}:{port}")
+    _say(f"llamactl serves on {url}")
+    for other in others:
+        _say(f"  also at   {other}")
+    if not is_loopback(settings.server.host) and not settings.server.allowed_hosts:
+        _say("  names     that lead here must be in server.allowed_hosts")
     asks = settings.auth.require_management_auth
     _say(f"  page      at that address{'; it asks for a management key' if asks else ''}")
     _say(f"  engine    {app.engine_label}")
@@ -160,7 +166,7 @@ def _announce(app: Application, loaded: Loaded, port: int) -> None:
     if not settings.auth.management_keys:
         _say(f"  key file  {app.data_dir.key_file}")
     if settings.swagger:
-        _say(f"  API docs  http://{settings.server.host}:{port}/swagger/")
+        _say(f"  API docs  {url}/swagger/")
 
 
 def _say(text: str, *, err: bool = False) -> None:

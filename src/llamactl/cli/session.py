@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from llamactl.cli.table import table_of
 from llamactl.core.errors import LlamactlError
 
 if TYPE_CHECKING:
@@ -123,15 +124,7 @@ class Session:
                 line = "  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True))
                 typer.echo(line.rstrip())
             return
-        from rich import box
-        from rich.table import Table
-
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-        for at, column in enumerate(columns):
-            table.add_column(column, overflow="fold" if at == 0 else "ellipsis", no_wrap=at > 0)
-        for row in cells:
-            table.add_row(*(_coloured(cell) for cell in row))
-        self.console.print(table)
+        self.console.print(table_of(columns, cells, self.console.width))
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
@@ -207,18 +200,7 @@ def _plain(value: object) -> Any:
 
 
 def _cell(value: object) -> str:
-    return "-" if value is None or value == "" else str(value)
-
-
-COLOURS = {"running": "green", "failed": "red", "starting": "yellow", "stopping": "yellow",
-            "restarting": "yellow", "stopped": "dim"}  # fmt: skip
-
-
-def _coloured(cell: str) -> str:
-    from rich.markup import escape
-
-    colour = COLOURS.get(cell)
-    return f"[{colour}]{cell}[/]" if colour else escape(cell)
+    return "-" if value is None or value == "" else inert(str(value))
 
 
 def _read(path: Path, missing: type[LlamactlError] | None = None) -> str:

@@ -42,11 +42,13 @@ def apply(
     """Make the instances those of a file, as `export` writes it."""
     import yaml
 
+    from llamactl.config import unreadable
+
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
         body = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-        raise LlamactlError(f"cannot read {file}: {exc}") from exc
+        raise LlamactlError(f"cannot read {file}: {unreadable(exc)}") from exc
     instances = body.get("instances") if isinstance(body, dict) else None
     if not isinstance(instances, dict):
         raise LlamactlError(f"{file} must hold `instances:`, a mapping of names to definitions")

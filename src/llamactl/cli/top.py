@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llamactl.cli.session import COLOURS, Session, command, size, span
+from llamactl.cli.session import Session, command, inert, size, span
+from llamactl.cli.table import table_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,7 +36,7 @@ def top(
     ):
         for looks, message in enumerate(messages, 1):
             seen.add(message)
-            live.update(_table(seen), refresh=True)
+            live.update(_table(seen, s.console.width), refresh=True)
             if looks == count:
                 return
 
@@ -69,25 +70,22 @@ class Seen:
         return said.leases, said.waiting, rate, said.idle_left_s
 
 
-def _table(seen: Seen) -> Table:
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in ("NAME", "STATUS", "MEMORY", "BUSY", "QUEUE", "TOKENS/S", "STOPS IN", "NOTE"):
-        table.add_column(column, no_wrap=column != "NAME", overflow="ellipsis")
+def _table(seen: Seen, room: int) -> Table:
+    columns = ("NAME", "STATUS", "MEMORY", "BUSY", "QUEUE", "TOKENS/S", "STOPS IN", "NOTE")
+    cells = []
     for row in sorted(seen.rows.values(), key=lambda row: (row.status == "stopped", row.name)):
         runs = row.status == "running"
         leases, waiting, rate, idle_left_s = seen.numbers(row)
-        table.add_row(
-            row.name,
-            f"[{COLOURS[row.status]}]{row.status}[/]",
-            size(row.memory.ram + row.memory.shared) if runs else "-",
-            str(leases or "-"),
-            str(waiting or "-"),
-            f"{rate:.1f}" if rate else "-",
-            "-" if idle_left_s is None else span(idle_left_s),
-            escape(row.message) or "-",
+        cells.append(
+            [
+                row.name,
+                row.status,
+                size(row.memory.ram + row.memory.shared) if runs else "-",
+                str(leases or "-"),
+                str(waiting or "-"),
+                f"{rate:.1f}" if rate else "-",
+                "-" if idle_left_s is None else span(idle_left_s),
+                inert(row.message) or "-",
+            ]
         )
-    return table
+    return table_of(columns, cells, room)

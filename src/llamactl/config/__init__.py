@@ -2,7 +2,7 @@
 
 from llamactl.config.changes import SettingsChange, compare
 from llamactl.config.declarations import read_declarations
-from llamactl.config.load import Loaded, load
+from llamactl.config.load import Loaded, load, unreadable
 from llamactl.config.management_keys import LONG_ENOUGH, SHORTEST, warning_of
 from llamactl.config.settings import BackendSettings, InstanceLogging, Settings
 from llamactl.config.sources import Setting, in_force
@@ -20,5 +20,6 @@ __all__ = [
     "in_force",
     "load",
     "read_declarations",
+    "unreadable",
     "warning_of",
 ]

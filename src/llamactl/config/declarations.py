@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from llamactl.config.load import unreadable
 from llamactl.core.errors import InvalidConfig
 
 _SUFFIXES = (".yaml", ".yml")
@@ -35,7 +36,7 @@ def read_declarations(folder: Path, *, may_be_away: bool) -> dict[str, Mapping[s
         try:
             body = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError, yaml.YAMLError) as exc:
-            faults.append(f"{path}: {' '.join(str(exc).split())}")
+            faults.append(f"{path}: {unreadable(exc)}")
             continue
         if not isinstance(body, dict) or not all(isinstance(key, str) for key in body):
             faults.append(f"{path}: must be a mapping of options, by their names")

@@ -32,6 +32,7 @@ _RETIRED = {
     ("commit_hash",): "",
     ("build_time",): "",
 }
+_QUOTED = re.compile(r"'[^']{3,}'|\"[^\"]{3,}\"")
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
@@ -127,7 +128,7 @@ def _read(
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         tree = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-        raise InvalidConfig(f"settings file {source}: {exc}") from exc
+        raise InvalidConfig(f"settings file {source}: {unreadable(exc)}") from exc
     if tree is None:
         return {}, {}
     if not isinstance(tree, dict):
@@ -137,6 +138,16 @@ def _read(
         _note_lines(node, (), lines)
     expanded = _expand(tree, env, source)
     return {k: v for k, v in expanded.items() if v is not None}, lines
+
+
+def unreadable(exc: Exception) -> str:
+    """Why a YAML file can't be read, without what stands there: that may be a secret."""
+    if isinstance(exc, yaml.MarkedYAMLError):
+        at = exc.problem_mark or exc.context_mark
+        where = f"line {at.line + 1}, column {at.column + 1}: " if at else ""
+        said = ", ".join(part for part in (exc.context, exc.problem) if part)
+        return where + _QUOTED.sub("…", said)
+    return " ".join(str(exc).split())
 
 
 def _note_lines(node: yaml.Node, at: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from llamactl.config.settings import Settings
-from llamactl.core.instance import MASK, is_secret
+from llamactl.core.secret_names import MASK
+from llamactl.core.secrets import masked
 
 Path = tuple[str, ...]
 DEFAULT = "default"
@@ -34,23 +35,9 @@ def leaves(tree: Mapping[str, Any], at: Path = ()) -> Iterator[tuple[Path, Any]]
 def in_force(settings: Settings, sources: Mapping[Path, str]) -> list[Setting]:
     """All of them. `sources`: of what was given."""
     tree = settings.model_dump(mode="json", by_alias=True)
-    return [
-        Setting(".".join(path), _shown(path, value), _source(path, sources))
-        for path, value in leaves(tree)
-    ]
-
-
-def _source(path: Path, sources: Mapping[Path, str]) -> str:
-    """A table may have been given as a whole."""
-    given = (sources[path[:n]] for n in range(len(path), 0, -1) if path[:n] in sources)
-    return next(given, DEFAULT)
-
-
-def _shown(path: Path, value: Any) -> Any:
-    # what is handed to engines may be anything
-    if value and (is_secret(path[-1]) or "environment" in path or path[-1] == "management_keys"):
-        return MASK
-    return without_password(value) if path == ("database", "url") else value
+    shown = masked(tree)
+    shown["database"]["url"] = without_password(tree["database"]["url"])
+    return [Setting(".".join(path), value, _source(path, sources)) for path, value in leaves(shown)]
 
 
 def without_password(url: str) -> str:
@@ -60,3 +47,9 @@ def without_password(url: str) -> str:
     name, colon, _ = user.partition(":")
     login = f"{scheme}{slashes}{name}{colon}{MASK if colon else ''}{at}"
     return _PASSWORD.sub(rf"\g<1>{MASK}", login + host)
+
+
+def _source(path: Path, sources: Mapping[Path, str]) -> str:
+    """A table may have been given as a whole."""
+    given = (sources[path[:n]] for n in range(len(path), 0, -1) if path[:n] in sources)
+    return next(given, DEFAULT)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from llamactl.config import Settings
+from llamactl.core.errors import InsufficientMemory, RunningLimit
+from llamactl.policy.admission import Decision, Refuse, Wait
 from llamactl.policy.capacity import Limits
 
 
@@ -33,3 +35,9 @@ def _budget(given: int | str, total: int | None, left: float) -> int | None:
 def room_of(limits: Limits) -> int | None:
     """Bytes that one model may take, of RAM and GPUs together; None where that has no limit."""
     return None if limits.ram is None else limits.ram + sum(limits.gpus.values())
+
+
+def no_room(decision: Decision) -> type[RunningLimit]:
+    """The error that tells which limit a start ran into."""
+    lacks_memory = isinstance(decision, Wait | Refuse) and decision.for_memory
+    return InsufficientMemory if lacks_memory else RunningLimit

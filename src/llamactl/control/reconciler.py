@@ -9,7 +9,7 @@ from llamactl.backends import BACKENDS
 from llamactl.control.instances import Instances
 from llamactl.control.registry import Member
 from llamactl.core.errors import InvalidRequest, LlamactlError
-from llamactl.core.instance import MASK, InstanceOptions, check_name, name_key
+from llamactl.core.instance import InstanceOptions, check_name, name_key
 from llamactl.observe import logger
 from llamactl.policy.definition import merge, read_patch
 from llamactl.policy.reconcile import Changes, difference
@@ -55,11 +55,7 @@ class Reconciler:
         patch = read_patch(body, BACKENDS["llama_cpp"].canonical, _TYPES)
         member = known.get(name_key(name))
         was = member.instance.options if member else InstanceOptions()
-        options = merge(InstanceOptions(), patch, was=was)
-        lost = [k for k, v in patch.engine.items() if v == MASK and k not in was.backend_options]
-        if lost or MASK in options.environment.values():
-            raise InvalidRequest(f"{MASK} stands for a value that was never given; write the value")
-        return options
+        return merge(InstanceOptions(), patch, was=was)
 
     def plan(self, wanted: Mapping[str, InstanceOptions], source: str, *, prune: bool) -> Changes:
         """`source`: whose set this is; with `prune` what is of it and not in the set is deleted."""

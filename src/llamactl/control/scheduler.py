@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from llamactl.control.limits import no_room
 from llamactl.control.picture import candidate_of, occupant_of
 from llamactl.control.registry import Member
 from llamactl.control.story import Story
@@ -150,7 +151,7 @@ class Scheduler:
         others = [o for o in self._occupants() if o.id != changed.id]
         decision = schedule([candidate], others, self._limits, time.monotonic())[0]
         if not isinstance(decision, Admit):
-            raise RunningLimit(
+            raise no_room(decision)(
                 f"cannot restart {changed.name} so changed: {decision.reason}; stop it, or "
                 "another instance, first"
             )
@@ -294,7 +295,7 @@ class Scheduler:
             self._story.note(member, "Refused", reason)
         for_ever = isinstance(decision, Refuse) and decision.for_ever
         advice = "make it smaller" if for_ever else "stop another instance"
-        return RunningLimit(
+        return no_room(decision)(
             f"cannot start {member.instance.name}: {reason}; {advice}, or raise the limit"
         )
 

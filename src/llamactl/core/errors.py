@@ -109,6 +109,12 @@ class RunningLimit(Conflict):
     code = "max_running_instances_reached"
 
 
+class InsufficientMemory(RunningLimit):
+    """There is a place for it, but too little memory."""
+
+    code = "insufficient_memory"
+
+
 class Superseded(Conflict):
     """What was asked for was undone before it was done."""
 

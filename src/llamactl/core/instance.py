@@ -12,8 +12,6 @@ from llamactl.core.errors import InvalidRequest
 Scalar = str | int | float | bool
 OptionValue = Scalar | Sequence[Scalar]
 
-MASK = "********"
-_SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z", re.ASCII)
 
 
@@ -33,15 +31,6 @@ def check_name(name: str) -> str:
 def name_key(name: str) -> str:
     """Names are unique without regard to case."""
     return name.lower()
-
-
-def is_secret(key: str) -> bool:
-    return _SECRET.search(key) is not None
-
-
-def masked(values: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
-    """Hide the values whose names speak of a secret."""
-    return {k: MASK if is_secret(k) and v != "" else v for k, v in values.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import sys
 
 import xllamacpp as xl
 
-from llamactl.engine.flags import FlagError, apply, usage
+from llamactl.engine.flags import FlagError, apply, of_variables, usage
 
 
 def devices() -> str:
@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
         return 0
     params = xl.CommonParams()
     try:
-        apply(params, argv)
+        apply(params, [*of_variables(os.environ), *argv])
     except FlagError as exc:
         print(f"error: {exc}", file=sys.stderr)
         print("see `python -m llamactl.engine --help`", file=sys.stderr)

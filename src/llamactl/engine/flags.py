@@ -340,6 +340,21 @@ SPECIAL: Mapping[str, Callable[[Any, str], None]] = {
 }
 
 
+# What llama-server reads from there too; a flag counts more.
+_VARIABLES = {
+    "HF_TOKEN": "--hf-token",
+    "LLAMA_ARG_MODEL_URL": "--model-url",
+    "LLAMA_ARG_MMPROJ_URL": "--mmproj-url",
+    "LLAMA_CHAT_TEMPLATE_KWARGS": "--chat-template-kwargs",
+}
+
+
+def of_variables(environ: Mapping[str, str]) -> list[str]:
+    """The environment's part of the command line."""
+    given = ((flag, environ.get(name)) for name, flag in _VARIABLES.items())
+    return [word for flag, value in given if value for word in (flag, value)]
+
+
 def _rerank(params: Any) -> None:
     params.embedding = True
     params.pooling_type = xl.llama_pooling_type.LLAMA_POOLING_TYPE_RANK

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from llamactl.config import Settings
@@ -14,6 +15,7 @@ from llamactl.runtime import DataDir, is_alive
 from llamactl.store import HEAD
 
 _SIDE_FILES = ("-wal", "-shm")
+_OF_A_COPY = ("", *_SIDE_FILES, "-journal")
 
 
 def store_file(settings: Settings) -> Path:
@@ -32,14 +34,30 @@ def backup(settings: Settings, target: Path) -> None:
     if not source.exists():
         raise StoreUnavailable(f"there is no store at {source} yet")
     _check_apart(source, target)
-    part = target.with_name(f"{target.name}.part")
     try:
-        _copy(source, part)
-        check(part)
-        part.replace(target)
+        with _part_of(target) as part:
+            _copy(source, part)
+            check(part)
+            part.replace(target)
     except (OSError, sqlite3.Error) as exc:
-        part.unlink(missing_ok=True)
         raise StoreUnavailable(f"cannot copy {source} to {target}: {exc}") from exc
+
+
+@contextmanager
+def _part_of(target: Path) -> Iterator[Path]:
+    """Where a copy is made; nothing of it stays, nor of one that was killed before."""
+    part = target.with_name(f"{target.name}.part")
+
+    def clear() -> None:
+        for suffix in _OF_A_COPY:
+            part.with_name(part.name + suffix).unlink(missing_ok=True)
+
+    clear()
+    try:
+        yield part
+    finally:
+        with suppress(OSError):
+            clear()
 
 
 def read_only(file: Path) -> closing[sqlite3.Connection]:
@@ -52,6 +70,8 @@ def _copy(source: Path, part: Path) -> None:
     os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
     with read_only(source) as here, closing(sqlite3.connect(part)) as there:
         here.backup(there)
+        # whoever looks into a file with a log of its own leaves that log there
+        there.execute("PRAGMA journal_mode=DELETE")
 
 
 def check(file: Path) -> str:
@@ -88,15 +108,15 @@ def restore(settings: Settings, source: Path) -> Path:
                 "and end it with Ctrl-C, which stops them; then restore"
             )
         kept = target.with_name(f"{target.name}.before-{time.strftime('%Y%m%dT%H%M%S')}")
-        part = target.with_name(f"{target.name}.part")
-        _copy(source, part)
-        with closing(sqlite3.connect(part)) as restored, restored:
-            restored.execute("DELETE FROM processes")  # none of ours run; others' are not ours
-        for suffix in ("", *_SIDE_FILES):
-            old = target.with_name(target.name + suffix)
-            if old.exists():
-                old.rename(kept.with_name(kept.name + suffix))
-        part.rename(target)
+        with _part_of(target) as part:
+            _copy(source, part)
+            with closing(sqlite3.connect(part)) as restored, restored:
+                restored.execute("DELETE FROM processes")  # none of ours run; others' are not ours
+            for suffix in ("", *_SIDE_FILES):
+                old = target.with_name(target.name + suffix)
+                if old.exists():
+                    old.rename(kept.with_name(kept.name + suffix))
+            part.rename(target)
     except (OSError, sqlite3.Error) as exc:
         raise StoreUnavailable(f"cannot restore {source}: {exc}") from exc
     else:
@@ -107,7 +127,8 @@ def restore(settings: Settings, source: Path) -> Path:
 
 def _check_apart(store: Path, copy: Path) -> None:
     """Raises LlamactlError for a copy that is the store itself, or a file that goes with it."""
-    own = [store.with_name(store.name + suffix) for suffix in ("", ".part", *_SIDE_FILES)]
+    parts = [f".part{suffix}" for suffix in _OF_A_COPY]
+    own = [store.with_name(store.name + suffix) for suffix in (*_OF_A_COPY, *parts)]
     if copy.resolve() in {path.resolve() for path in own}:
         raise LlamactlError(f"{copy} is the store itself, or goes with it; name another file")
 

@@ -85,6 +85,7 @@ class Wait:
     reason: str
     until: float | None = None
     comes_free: bool = False  # what is leaving already makes the room
+    for_memory: bool = False  # there is a place, but too little memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class Refuse:
 
     reason: str
     for_ever: bool = False  # not even if all others were gone
+    for_memory: bool = False  # there is a place, but too little memory
 
 
 Decision = Admit | Evict | Wait | Refuse
@@ -135,6 +137,11 @@ class _Room:
         return usage
 
     @cached_property
+    def _running(self) -> Taken:
+        """Without what is spoken for."""
+        return Taken(self._limits, self._occupants)
+
+    @cached_property
     def _fixed(self) -> Taken:
         """Those that never go."""
         leaving = Standing.LEAVING
@@ -159,23 +166,30 @@ class _Room:
         if not lacking:
             self._take(one)
             return Admit()
-        reason = "; ".join(lacking)
+        reason = "; ".join(self._all.lacks(one, self._running))
+        memory = not self._all.lacks_place(one)
         if not self._staying.lacks(one):
             self._reserve(one)
             leaving = ", ".join(self._names)
-            return Wait(f"{reason}; {leaving} stops and makes room", comes_free=True)
+            return Wait(
+                f"{reason}; {leaving} stops and makes room",
+                None,
+                comes_free=True,
+                for_memory=memory,
+            )
         if alone := Taken(self._limits).lacks(one):
-            return Refuse("; ".join(alone), for_ever=True)
+            memory = not Taken(self._limits).lacks_place(one)
+            return Refuse("; ".join(alone), for_ever=True, for_memory=memory)
         if not one.may_evict:
-            return Refuse(reason)
+            return Refuse(reason, for_memory=memory)
         if self._fixed.lacks(one):
-            return Refuse(f"{reason}; the others are pinned")
+            return Refuse(f"{reason}; the others are pinned", for_memory=memory)
         victims = self._choose(one)
         until = None if victims else self._next_chance(one)
         self._reserve(one)
         if victims:
             return Evict(self._remove(victims), f"{reason}; {one.name} needs a place")
-        return Wait(f"{reason}; the others are in use", until)
+        return Wait(f"{reason}; the others are in use", until, for_memory=memory)
 
     def _reserve(self, one: Candidate) -> None:
         """It waits: nobody else gets that, nor counts on files that it has not mapped yet."""

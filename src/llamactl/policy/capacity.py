@@ -88,27 +88,51 @@ class Taken:
         """What one that maps so much of the file adds to what others do."""
         return max(0, size - max(self._files.get(file) or (0,)))
 
-    def lacks(self, one: Taker) -> list[str]:
-        """Why there is no room; empty if there is."""
-        limits, reasons = self._limits, []
+    def lacks(self, one: Taker, running: Taken | None = None) -> list[str]:
+        """Why there is no room; empty if there is.
+
+        `running`: what is taken by those that run, where this counts those that wait, too.
+        """
+        return [*self.lacks_place(one, running), *self._lacks_memory(one, running or self)]
+
+    def lacks_place(self, one: Taker, running: Taken | None = None) -> list[str]:
+        """The same, whatever memory there is."""
+        limits, reasons, run = self._limits, [], running or self
         if limits.running is not None and self.running + 1 > limits.running:
             several = "instance" if limits.running == 1 else "instances"
-            do = "does" if self.running == 1 else "do"
-            reasons.append(f"{limits.running} {several} may run at once and {self.running} {do}")
+            do = "does" if run.running == 1 else "do"
+            first = _first(self.running - run.running)
+            reasons.append(
+                f"{limits.running} {several} may run at once and {run.running} {do}{first}"
+            )
         most = limits.groups.get(one.group) if one.group else None
         if most is not None and (count := self.groups.get(one.group, 0)) + 1 > most:
-            reasons.append(f"group {one.group!r} may run {most} at once and runs {count}")
-        more = one.need.ram + sum(self._more(f, s) for f, s in one.need.shared.items())
-        reasons += _over("RAM", limits.ram, self.ram, more)
-        for device, size in one.need.gpus.items():
-            reasons += _over(device, limits.gpus.get(device), self.gpus.get(device, 0), size)
+            now = run.groups.get(one.group, 0)
+            first = _first(count - now)
+            reasons.append(f"group {one.group!r} may run {most} at once and runs {now}{first}")
+        return reasons
+
+    def _lacks_memory(self, one: Taker, run: Taken) -> list[str]:
+        limits, need = self._limits, one.need
+        more = need.ram + sum(self._more(f, s) for f, s in need.shared.items())
+        reasons = _over("RAM", limits.ram, self.ram, more, run.ram)
+        for device, size in need.gpus.items():
+            used, now = self.gpus.get(device, 0), run.gpus.get(device, 0)
+            reasons += _over(device, limits.gpus.get(device), used, size, now)
         return reasons
 
 
-def _over(what: str, most: int | None, used: int, more: int) -> list[str]:
+def _first(waiting: int) -> str:
+    return f", with {waiting} waiting before it" if waiting > 0 else ""
+
+
+def _over(what: str, most: int | None, used: int, more: int, running: int) -> list[str]:
+    """`running`: what those that run take of what is used; others wait for the rest."""
     if most is None or more == 0 or used + more <= most:
         return []
-    return [f"{what}: {_gib(more)} more are needed, {_gib(used)} of {_gib(most)} are taken"]
+    said = f"{what}: {_gib(more)} more are needed, {_gib(running)} of {_gib(most)} are taken"
+    waiting = used - running
+    return [said if waiting <= 0 else f"{said}, {_gib(waiting)} are kept for those that wait"]
 
 
 def _gib(size: int) -> str:

@@ -16,14 +16,22 @@ from typing import Any
 import orjson
 
 from llamactl.core.errors import InvalidOption, InvalidRequest, NotAvailable
-from llamactl.core.instance import MASK, InstanceOptions, OptionValue
+from llamactl.core.instance import InstanceOptions, OptionValue
+from llamactl.core.secrets import unmasked
 
 Canonical = Callable[[Mapping[str, OptionValue | None]], dict[str, OptionValue | None]]
 
-_NOT_BUILT = ("docker_enabled", "preset_ini", "nodes")
+# Fields of the API reference; left out or empty, they are understood.
+NOT_BUILT: Mapping[str, Mapping[str, Any]] = {
+    "docker_enabled": {"type": "boolean", "enum": [False]},
+    "preset_ini": {"type": "string", "maxLength": 0},
+    "nodes": {"type": "array", "maxItems": 0, "items": {"type": "string"}},
+}
 _NAMES = tuple(f.name for f in fields(InstanceOptions))
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _MOST_RANK = 10
+_MOST_COUNT = 10**6
+_MOST_SPAN = 10**7
 _MOST_TEXTS = 100
 _ALIAS = re.compile(r"[!-~]{1,200}\Z")
 _MAX_VALUE = 1 << 16  # characters; argv has room for more, a sane option has not
@@ -45,12 +53,12 @@ def read_patch(body: object, canonical: Canonical, backend_types: frozenset[str]
     options: dict[str, Any] = {}
     engine: dict[str, Any] = {}
     for key, value in body.items():
-        if key in _NOT_BUILT:
+        if key in NOT_BUILT:
             _refuse_unbuilt(key, value)
         elif key == "backend_options":
             engine |= _object(key, value)
         elif key in _NAMES:
-            options[key] = None if value is None else _CHECKS[key](key, value)
+            options[key] = None if value is None else OPTIONS[key].check(key, value)
         elif structured:
             raise InvalidOption(f"unknown field {key!r}{_hint(key)}; known are {', '.join(_NAMES)}")
         elif near := difflib.get_close_matches(key, _NAMES, 1, 0.85):
@@ -73,25 +81,21 @@ def merge(
 ) -> InstanceOptions:
     """Apply a patch: None removes a field, `backend_options` merge one level deep.
 
-    `was`: whose values a mask that comes back stands for; `now` if not said.
+    `was`: whose values a mask that comes back stands for; `now` if not said. Raises
+    InvalidRequest for a mask that stands for nothing.
     """
     blank = InstanceOptions()
-    was = now if was is None else was
-    changes = {k: getattr(blank, k) if v is None else v for k, v in patch.options.items()}
-    if "environment" in changes:
-        changes["environment"] = {
-            k: was.environment.get(k, v) if v == MASK else v
-            for k, v in changes["environment"].items()
-        }
-    engine: dict[str, OptionValue] = dict(now.backend_options)
-    for key, value in patch.engine.items():
-        if value is None:
-            engine.pop(key, None)
-        elif value != MASK:
-            engine[key] = value
-        elif key in was.backend_options:
-            engine[key] = was.backend_options[key]
-    return replace(now, **changes, backend_options=engine)
+    given = unmasked(
+        {**patch.options, "backend_options": patch.engine}, _as_body(now if was is None else was)
+    )
+    engine = {**now.backend_options, **given.pop("backend_options")}
+    changes = {k: getattr(blank, k) if v is None else v for k, v in given.items()}
+    kept = {k: v for k, v in engine.items() if v is not None}
+    return replace(now, **changes, backend_options=kept)
+
+
+def _as_body(options: InstanceOptions) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in _NAMES}
 
 
 def _refuse_unbuilt(key: str, value: object) -> None:
@@ -157,8 +161,8 @@ def _flag(key: str, value: object) -> bool:
 
 
 def _count(key: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 10**6:
-        raise InvalidRequest(f"{key!r} must be a whole number from 0 to 1000000")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_COUNT:
+        raise InvalidRequest(f"{key!r} must be a whole number from 0 to {_MOST_COUNT}")
     return value
 
 
@@ -169,8 +173,12 @@ def _rank(key: str, value: object) -> int:
 
 
 def _span(key: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 10**7:
-        raise InvalidRequest(f"{key!r} must be a number from 0 to 10000000")
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not 0 <= value <= _MOST_SPAN
+    ):
+        raise InvalidRequest(f"{key!r} must be a number from 0 to {_MOST_SPAN}")
     return value
 
 
@@ -222,21 +230,48 @@ def _stripped(key: str, value: object) -> list[str]:
     return names
 
 
-_CHECKS: Mapping[str, Callable[[str, object], object]] = {
-    "backend_type": _text,
-    "auto_restart": _flag,
-    "max_restarts": _count,
-    "restart_delay": _span,
-    "on_demand_start": _flag,
-    "idle_timeout": _span,
-    "environment": _environment,
-    "group": _text,
-    "pinned": _flag,
-    "priority": _rank,
-    "command_override": _text,
-    "die_with_parent": _flag,
-    "aliases": _aliases,
-    "default_params": _params,
-    "set_params": _params,
-    "strip_params": _stripped,
-}
+Schema = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A field of a definition: how it is checked, and what is told of it."""
+
+    check: Callable[[str, object], object]
+    schema: Schema
+    about: str
+
+
+_BOOLEAN: Schema = {"type": "boolean"}
+_STRING: Schema = {"type": "string", "maxLength": _MAX_VALUE}
+_SPAN: Schema = {"type": "number", "minimum": 0, "maximum": _MOST_SPAN}
+_STRINGS: Schema = {"type": "array", "maxItems": _MOST_TEXTS, "items": {"type": "string"}}
+_PARAMETERS: Schema = {"type": "object", "additionalProperties": True}
+
+OPTIONS: Mapping[str, Option] = {
+    "backend_type": Option(_text, _STRING, "which kind of engine serves it"),
+    "auto_restart": Option(_flag, _BOOLEAN, "restart it after a crash"),
+    "max_restarts": Option(
+        _count, {"type": "integer", "minimum": 0, "maximum": _MOST_COUNT},
+        "restarts in a row before it is failed",
+    ),
+    "restart_delay": Option(_span, _SPAN, "seconds before the first restart; then it doubles"),
+    "on_demand_start": Option(_flag, _BOOLEAN, "requests may start it"),
+    "idle_timeout": Option(_span, _SPAN, "minutes without a request until it stops; 0: never"),
+    "environment": Option(
+        _environment, {"type": "object", "additionalProperties": {"type": "string"}},
+        "variables for its engine; shown masked",
+    ),
+    "group": Option(_text, _STRING, "whose limit of `instances.group_limits` it counts for"),
+    "pinned": Option(_flag, _BOOLEAN, "never stopped to make room"),
+    "priority": Option(
+        _rank, {"type": "integer", "minimum": -_MOST_RANK, "maximum": _MOST_RANK},
+        "instances with a lower one are stopped first to make room",
+    ),
+    "command_override": Option(_text, _STRING, "a program to run instead of the configured one"),
+    "die_with_parent": Option(_flag, _BOOLEAN, "ends with llamactl, and is not adopted after it"),
+    "aliases": Option(_aliases, _STRINGS, "other names that requests may use"),
+    "default_params": Option(_params, _PARAMETERS, "members for requests that lack them"),
+    "set_params": Option(_params, _PARAMETERS, "members for all requests, whatever they say"),
+    "strip_params": Option(_stripped, _STRINGS, "members that are taken out of requests"),
+}  # fmt: skip

@@ -60,13 +60,18 @@ class House:
     most_json: int  # bytes of a body
     most_upload: int
 
-    def may_start(self, caller: Caller, head: RequestHead, route: Route, path: str) -> bool:
+    def may_start(
+        self, caller: Caller, head: RequestHead, route: Route, path: str, *, asked: str
+    ) -> bool:
         """Is it inference? What is not needs a management key, and starts nothing.
 
-        `path`: as the engine sees it. Raises Forbidden.
+        `path`: as the engine sees it. `asked`: the name that was sent, which is all that a
+        refusal may tell. Raises Forbidden.
         """
         if not caller.may_use(route.id):
-            raise Forbidden(f"this key may not use {route.name}")
+            raise Forbidden(
+                f"this key may not use {asked[:140]!r}; GET /v1/models lists what it may"
+            )
         inference = (head.method, path) in self.paths.inference[route.backend]
         if not inference and not caller.management:
             self._refuse_inference_key(head.method.decode("latin-1"), route.backend, path)
@@ -132,7 +137,10 @@ class ModelDoor:
             raise ModelNotFound(
                 f"there is no instance named {model[:140]!r}; GET /v1/models lists all"
             )
-        return route, self._house.may_start(self._caller, self._head, route, self._path)
+        return route, self._may_start(route, model)
+
+    def _may_start(self, route: Route, asked: str) -> bool:
+        return self._house.may_start(self._caller, self._head, route, self._path, asked=asked)
 
     def passage(self) -> Passage:
         route, may_start = self.pick(QueryModel(self._head.query).end([]))
@@ -211,13 +219,15 @@ class InstanceDoor:
         route = self._house.relay.table.get(self._name)
         if route is None:
             raise InstanceNotFound(f"there is no instance named {self._name[:140]!r}")
+        if self._kind in (b"api", b"page"):  # the raw proxy, and an engine's page, start nothing
+            return Passage(route, self._path, may_start=False)
+        may_start = self._house.may_start(
+            self._caller, self._head, route, self.served_path, asked=self._name
+        )
         if self._kind == b"llama-cpp" and route.backend != "llama_cpp":
             raise InstanceNotFound(
                 f"{route.name} is not run by llama.cpp; use /upstream/{route.name}/"
             )
-        if self._kind in (b"api", b"page"):  # the raw proxy, and an engine's page, start nothing
-            return Passage(route, self._path, may_start=False)
-        may_start = self._house.may_start(self._caller, self._head, route, self.served_path)
         return Passage(route, self._path, may_start)
 
 

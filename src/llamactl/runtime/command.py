@@ -17,12 +17,12 @@ import orjson
 from llamactl.backends import Backend
 from llamactl.config import BackendSettings
 from llamactl.core.errors import EngineMissing
-from llamactl.core.instance import MASK, Instance, InstanceOptions, is_secret
+from llamactl.core.instance import Instance, InstanceOptions
+from llamactl.core.secrets import masked
 from llamactl.runtime.ports import LOOPBACK
 
 BUILT_IN = (sys.executable, "-m", "llamactl.engine")
 _DEFAULT = "llama-server"
-_SECRET_SHORT = ("-hft",)  # llama.cpp's for --hf-token
 # Isolated and without site-packages: it takes some 10 ms.
 _TIED = (sys.executable, "-I", "-S", str(Path(__file__).with_name("die_with_parent.py")))
 
@@ -53,7 +53,7 @@ def find_engine(settings: BackendSettings, override: str = "") -> Engine:
         return Engine((found,), found)
     if command != _DEFAULT:
         raise EngineMissing(
-            f"the engine's command {command!r} was not found; install it, correct "
+            f"the engine's command {masked(command)!r} was not found; install it, correct "
             "backends.llama-cpp.command, or leave that out to use the built-in engine"
         )
     try:
@@ -63,21 +63,45 @@ def find_engine(settings: BackendSettings, override: str = "") -> Engine:
     return Engine(BUILT_IN, f"built-in llama.cpp (xllamacpp {built_in})")
 
 
-def argv_of(
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Anybody on this machine can read an argv, only its owner an environment."""
+
+    argv: list[str]
+    secrets: Mapping[str, str]  # which the engine reads from its environment
+
+
+def command_of(
     backend: Backend, engine: Engine, settings: BackendSettings, instance: Instance, port: int
-) -> list[str]:
+) -> Command:
     options = {k: v for k, v in instance.options.backend_options.items() if k != "port"}
     defaults = {k: v for k, v in backend.defaults.items() if k not in options}
     ours = ["--host", LOOPBACK, "--port", str(port)]
     tie = [*_TIED, str(os.getpid())] if instance.options.die_with_parent else []
-    return [
-        *tie,
-        *engine.argv,
-        *backend.render(defaults),
-        *settings.args,
-        *backend.render(options),
-        *ours,
-    ]
+    given = [*backend.render(defaults), *settings.args, *backend.render(options)]
+    words, hidden = _without_secrets(given, backend.secret_variables)
+    return Command([*tie, *engine.argv, *words, *ours], hidden)
+
+
+def _without_secrets(
+    words: Sequence[str], variables: Mapping[str, str]
+) -> tuple[list[str], dict[str, str]]:
+    """`variables`: by flag, where the engine reads the same from; what comes last counts."""
+    given: list[tuple[Sequence[str], str, str]] = []  # words, variable or "", value
+    at = 0
+    while at < len(words):
+        flag, equals, value = words[at].partition("=")
+        variable = variables.get(flag, "")
+        width = 2 if variable and not equals else 1
+        own = words[at : at + width]
+        given.append((own, variable, value if equals else own[-1]))
+        at += width
+    last = {variable: value for _, variable, value in given if variable}
+    hidden = {v: value for v, value in last.items() if masked({v: value})[v] != value}
+    kept = [word for own, variable, value in given
+            if not variable or (variable not in hidden and value == last[variable])
+            for word in own]  # fmt: skip
+    return kept, hidden
 
 
 def environment_of(
@@ -86,30 +110,16 @@ def environment_of(
     instance: Instance,
     key: str,
     environ: Mapping[str, str],
+    secrets: Mapping[str, str],
 ) -> dict[str, str]:
+    """`secrets`: those of its options that the engine reads from there."""
     inherited = {
         name: value
         for name, value in environ.items()
         if any(fnmatchcase(name, pattern) for pattern in _ALLOWED)
     }
     given = {**inherited, **settings.environment, **instance.options.environment}
-    return {**given, backend.key_variable: key}
-
-
-def masked_argv(argv: Sequence[str]) -> list[str]:
-    """Hide the value behind each flag whose name speaks of a secret."""
-    shown: list[str] = []
-    hide = False
-    for word in argv:
-        flag, equals, _ = word.partition("=")
-        is_flag = flag.startswith("--") or flag in _SECRET_SHORT
-        names_secret = is_flag and (is_secret(flag) or flag in _SECRET_SHORT)
-        if names_secret and equals:
-            shown.append(f"{flag}={MASK}")
-        else:
-            shown.append(MASK if hide and not is_flag else word)
-        hide = names_secret and not equals
-    return shown
+    return {**given, **secrets, backend.key_variable: key}
 
 
 def given_digest(settings: BackendSettings, options: InstanceOptions) -> str:

@@ -12,18 +12,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from llamactl.core.errors import Conflict, ModelNotFound, StoreUnavailable
+from llamactl.core.errors import Conflict, EngineMissing, ModelNotFound, StoreUnavailable
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Instance
+from llamactl.core.secrets import masked, secrets_of
 from llamactl.runtime import cgroups
 from llamactl.runtime.command import (
     argv_digest,
-    argv_of,
+    command_of,
     environment_of,
     find_engine,
     given_digest,
-    masked_argv,
 )
 from llamactl.runtime.life import Life
 from llamactl.runtime.logs import InstanceLog
@@ -48,6 +48,13 @@ def stillborn(exc: Exception) -> ExitReport:
         case OSError() if exc.errno in _EXHAUSTED:
             advice = f"{exc.strerror}: end something, or raise the limit of llamactl's processes"
             return ExitReport(FailureClass.EXHAUSTED, advice=advice)
+        case OSError():
+            advice = f"its command can't be run: {exc.strerror}; check its path and permissions"
+            return ExitReport(FailureClass.COMMAND_MISSING, advice=advice)
+        case EngineMissing():
+            # every key may read the advice, and no path
+            advice = "its command was not found; install it, or correct the command"
+            return ExitReport(FailureClass.COMMAND_MISSING, advice=advice, log_tail=(exc.message,))
         case _:
             return ExitReport(FailureClass.COMMAND_MISSING, advice=str(exc))
 
@@ -77,9 +84,10 @@ async def launch(
     backend, settings = machine.backend(instance)
     key = secrets.token_urlsafe(32)
     engine = find_engine(settings, instance.options.command_override)
-    argv = argv_of(backend, engine, settings, await resolved(machine, instance), port)
-    env = environment_of(backend, settings, instance, key, machine.environ)
-    command = tuple(masked_argv(argv))
+    given = command_of(backend, engine, settings, await resolved(machine, instance), port)
+    argv = given.argv
+    env = environment_of(backend, settings, instance, key, machine.environ, given.secrets)
+    command = tuple(masked(argv))
     clock = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     fd = log.open(f"--- {clock} start {generation}: {' '.join(command)}")
     try:
@@ -113,4 +121,5 @@ async def launch(
         process.release()
     else:  # stopped meanwhile
         process.signal(signal.SIGKILL)
-    return Life(instance, process, backend, record)
+    configured = secrets_of(settings.model_dump())
+    return Life(instance, process, backend, record, secrets=configured)

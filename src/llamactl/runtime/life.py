@@ -6,7 +6,7 @@ import asyncio
 import signal
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 from llamactl.backends import Backend
@@ -15,6 +15,7 @@ from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Instance
 from llamactl.core.memory import Usage
+from llamactl.core.secrets import scrubbed, secrets_of
 from llamactl.observe import loop_clock
 from llamactl.runtime.logs import InstanceLog
 from llamactl.runtime.ports import listens_on
@@ -45,6 +46,7 @@ class Life:
     vouched: bool = False  # who had it until now, and lives, says that it serves
     ready_at: float | None = None  # monotonic seconds
     ended_for: tuple[FailureClass, str] | None = None  # why we end it, and advice
+    secrets: frozenset[str] = frozenset()  # of the settings, which its log must not tell
 
     @property
     def port(self) -> int:
@@ -88,7 +90,9 @@ class Life:
 
     def report(self, ended: Ended, log: InstanceLog, *, oom_struck: bool) -> ExitReport:
         """`oom_struck`: the kernel's OOM killer ended somebody of late."""
-        report = report_of(self.backend, self.record, ended, log, oom_struck=oom_struck)
+        report = report_of(
+            self.backend, self.record, ended, log, oom_struck=oom_struck, secrets=self.secrets
+        )
         late = self.ended_for is not None and self.ended_for[0] is FailureClass.START_TIMED_OUT
         if self.ended_for is None or (late and self.ready_at is not None):
             return report
@@ -112,10 +116,13 @@ async def end(process: EngineProcess, grace: float) -> bool:
 
 
 def report_of(
-    backend: Backend, record: ProcessRecord, ended: Ended, log: InstanceLog, *, oom_struck: bool
-) -> ExitReport:
+    backend: Backend, record: ProcessRecord, ended: Ended, log: InstanceLog, *, oom_struck: bool,
+    secrets: frozenset[str] = frozenset(),
+) -> ExitReport:  # fmt: skip
     """The cause of an end, from its status and what the log says since it began."""
     tail = log.lines_since(record.log_start, _SEARCHED)
     unseen = ended == Ended(None, None)
     report = classify(backend, ended.code, ended.signal, tail, oom_killed=oom_struck)
-    return replace(report, unseen=unseen)
+    known = secrets | secrets_of(asdict(record.options))
+    shown = tuple(scrubbed(line, known) for line in report.log_tail)
+    return replace(report, unseen=unseen, log_tail=shown)

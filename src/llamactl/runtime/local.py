@@ -14,9 +14,10 @@ from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance, InstanceOptions, OptionValue
 from llamactl.core.interfaces import Leases, UnitOwner
 from llamactl.core.lifecycle import Lifecycle
+from llamactl.core.secrets import masked
 from llamactl.runtime import ports
 from llamactl.runtime.adopted import adopt
-from llamactl.runtime.command import argv_of, find_engine, masked_argv
+from llamactl.runtime.command import command_of, find_engine
 from llamactl.runtime.journal import Journal
 from llamactl.runtime.launch import resolved
 from llamactl.runtime.life import end
@@ -88,7 +89,8 @@ class LocalMachine:
         given = await resolved(self, instance)
         port = instance.options.backend_options.get("port")
         own = port if isinstance(port, int) else self._reserved.get(instance.id, 0)
-        return masked_argv(argv_of(backend, engine, settings, given, own))
+        shown: list[str] = masked(command_of(backend, engine, settings, given, own).argv)
+        return shown
 
     def keep_port(self, instance: Instance, port: int) -> None:
         """It has this one already."""

@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from llamactl.core.errors import StoreUnavailable, StoreUnusable
+from llamactl.core.secrets import masked_text
 from llamactl.observe import logger
 from llamactl.store import schema
 from llamactl.store.snapshot import snapshot
@@ -238,7 +239,8 @@ def engine_of(url: str) -> sa.Engine:
         engine = sa.create_engine(given, pool_pre_ping=True, connect_args=limits)
     except ModuleNotFoundError as exc:
         raise StoreUnusable(
-            f"cannot use database.url: {exc}; for PostgreSQL install llamactl[postgres]"
+            f"cannot use database.url: {masked_text(str(exc))}; for PostgreSQL install its driver "
+            'beside llamactl: python -m pip install "psycopg[binary]"'
         ) from exc
     except (SQLAlchemyError, ValueError):  # whose words may hold the password
         raise StoreUnusable(

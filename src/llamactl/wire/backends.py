@@ -8,20 +8,26 @@ from pydantic import BaseModel, Field
 
 
 class OptionBody(BaseModel):
+    """An option of an engine."""
+
     name: str = Field(description="as an instance is given it")
-    flags: list[str]
+    flags: list[str] = Field(description="all of its spellings")
     type: str = Field(description="switch, integer, number, choice, list, path or text")
-    choices: list[str]
-    default: str
-    help: str
-    section: str
+    choices: list[str] = Field(description="where only these are allowed")
+    default: str = Field(description="the engine's own")
+    help: str = Field(description="what the engine says of it")
+    section: str = Field(description="of the engine's help")
 
 
 class CommandRequest(BaseModel, extra="forbid"):
+    """A command line to read."""
+
     command: str = Field(description="a command line, as one types it", max_length=1 << 16)
 
 
 class ParsedBody(BaseModel):
+    """What a command line says."""
+
     options: dict[str, Any] = Field(description="what to create an instance with")
     image: str = Field(description="of the container that the command was for")
     not_understood: list[str] = Field(description="what is left out, and why")

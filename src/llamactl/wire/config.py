@@ -10,15 +10,17 @@ from pydantic import BaseModel, Field
 class ChangesBody(BaseModel):
     """Names of instances."""
 
-    create: list[str]
-    update: list[str]
-    delete: list[str]
-    unchanged: list[str]
+    create: list[str] = Field(description="those that are made")
+    update: list[str] = Field(description="those that are changed")
+    delete: list[str] = Field(description="those that are removed")
+    unchanged: list[str] = Field(description="those that are so already")
     failed: dict[str, str] = Field(description="what could not be done, and why")
 
 
 class ReloadBody(BaseModel):
-    dry_run: bool
+    """What a reload changes."""
+
+    dry_run: bool = Field(description="nothing was done")
     settings: list[str] = Field(description="keys that change at once")
     needs_restart: list[str] = Field(description="keys that need a restart of llamactl")
     restart: list[str] = Field(description="instances whose command changes by the settings")
@@ -26,10 +28,14 @@ class ReloadBody(BaseModel):
 
 
 class SetBody(BaseModel):
+    """A whole set of instances."""
+
     instances: dict[str, dict[str, Any]] = Field(description="definitions, by name")
 
 
 class SettingBody(BaseModel):
-    key: str
+    """A setting in force."""
+
+    key: str = Field(description="with dots, as in the settings file")
     value: Any = Field(description="secrets masked")
     source: str = Field(description="default, or the file, variable or flag that gave it")

@@ -10,12 +10,14 @@ from llamactl.core.lifecycle import State
 
 
 class EventBody(BaseModel):
-    id: int
+    """What happened to an instance, and why."""
+
+    id: int = Field(description="which grows with time")
     at: float = Field(description="Unix seconds")
     instance: str = Field(description="its name, then")
-    event: str
-    from_state: State
+    event: str = Field(description="what happened, such as BecameReady or Evicted")
+    from_state: State = Field(description="before it")
     to_state: State = Field(description="the same as from_state where it is no transition")
-    generation: int
-    cause: str
-    details: dict[str, Any]
+    generation: int = Field(description="of the process then")
+    cause: str = Field(description="why")
+    details: dict[str, Any] = Field(description="further facts, by name")

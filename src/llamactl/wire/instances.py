@@ -12,22 +12,34 @@ Status = Literal["stopped", "running", "failed", "starting", "stopping", "restar
 
 
 class DrainBody(BaseModel):
+    """Requests that an instance finishes before it stops."""
+
     leases: int = Field(description="requests that are still being answered")
     ends_by: float = Field(description="Unix seconds at which they are cut")
 
 
 class ServedRequestBody(BaseModel):
+    """A request that an engine was serving when it crashed."""
+
     id: str = Field(description="as in `X-Request-Id` of its answer")
     key: str = Field(description="the id of its inference key; empty without one")
     key_name: str = Field(description="the name of that key")
 
 
 class FailureBody(BaseModel):
-    class_: str = Field(alias="class", serialization_alias="class")
-    advice: str
-    exit_code: int | None
-    signal: int | None
-    log_tail: list[str]
+    """Why the last process failed."""
+
+    class_: str = Field(
+        alias="class",
+        serialization_alias="class",
+        description="the kind of failure, such as out_of_memory",
+    )
+    advice: str = Field(description="what to do about it")
+    exit_code: int | None = Field(
+        description="of the process; null: it ended by a signal, or never ran"
+    )
+    signal: int | None = Field(description="that ended the process; null: none")
+    log_tail: list[str] = Field(description="the last lines that it wrote, secrets masked")
     requests: list[ServedRequestBody] = Field(
         default_factory=list, description="that it was serving when it crashed, some at most"
     )
@@ -36,18 +48,20 @@ class FailureBody(BaseModel):
 class MemoryBody(BaseModel):
     """Bytes that a running instance is taken to need: estimated first, then measured."""
 
-    ram: int
+    ram: int = Field(description="bytes of RAM of its own")
     shared: int = Field(description="mapped files, which instances of one model share")
-    gpus: dict[str, int]
+    gpus: dict[str, int] = Field(description="bytes by GPU")
 
 
 class InstanceBody(BaseModel):
-    name: str
-    status: Status
+    """An instance, as it stands now."""
+
+    name: str = Field(description="its name, the `model` of requests")
+    status: Status = Field(description="in the API reference's words")
     created: int = Field(description="Unix seconds")
-    id: str
-    state: State
-    desired: str
+    id: str = Field(description="which stays the same as long as it exists")
+    state: State = Field(description="the exact one")
+    desired: str = Field(description="what is wanted: running, or off until it is asked for")
     since: float = Field(description="Unix seconds when the state was entered")
     message: str = Field(description="why, where there is something to say")
     failure: FailureBody | None = Field(description="of the last process, if it failed")
@@ -57,31 +71,37 @@ class InstanceBody(BaseModel):
     idle_left_s: float | None = Field(
         description="seconds until it is stopped as idle, if nobody asks for it; null: it is not"
     )
-    drain: DrainBody | None
-    memory: MemoryBody
-    generation: int
-    port: int | None
-    pid: int | None
+    drain: DrainBody | None = Field(description="while it finishes requests before it stops")
+    memory: MemoryBody = Field(description="what it is taken to need")
+    generation: int = Field(description="number of its present or last process")
+    port: int | None = Field(description="that its engine listens on")
+    pid: int | None = Field(description="of its engine; null: none runs")
     engine: str = Field(description="which engine serves, or served last")
     command: list[str] = Field(description="command line of the present or last process")
-    restarts: int
-    options: dict[str, Any]
+    restarts: int = Field(description="since it last ran well")
+    options: dict[str, Any] = Field(description="as create and update take them, secrets masked")
     declared: bool = Field(description="in a file of instances.configs_dir")
 
 
 class VictimBody(BaseModel):
-    name: str
+    """An instance that would be stopped to make room."""
+
+    name: str = Field(description="of the instance")
     leases: int = Field(description="requests that it may finish first")
 
 
 class PlanBody(BaseModel):
-    action: Literal["serve", "start", "evict", "wait", "refuse"]
-    reason: str
-    evict: list[VictimBody]
+    """What would be done, and why."""
+
+    action: Literal["serve", "start", "evict", "wait", "refuse"] = Field(
+        description="what would be done"
+    )
+    reason: str = Field(description="why")
+    evict: list[VictimBody] = Field(description="instances that would be stopped for it")
     ahead: int = Field(description="instances that get their place first")
     wait_s: float | None = Field(description="about how long until it is ready; null: unknown")
     retry_after_s: float | None = Field(description="when a request may try again")
-    memory: MemoryBody
+    memory: MemoryBody = Field(description="what it is taken to need")
 
 
 class PreviewBody(BaseModel):
@@ -91,8 +111,8 @@ class PreviewBody(BaseModel):
     command: list[str] = Field(description="secrets masked")
     problem: str = Field(description="why there is no command")
     restarts: bool = Field(description="what runs now would be restarted, after its requests")
-    ram: int
+    ram: int = Field(description="bytes of RAM of its own")
     shared: int = Field(description="mapped files, which instances of one model share")
-    gpus: dict[str, int]
+    gpus: dict[str, int] = Field(description="bytes by GPU")
     fits: bool | None = Field(description="with nothing else running; null: unknown")
     budget: int | None = Field(description="RAM that instances may take together")

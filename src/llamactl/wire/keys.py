@@ -34,7 +34,7 @@ class NewKeyBody(KeyBody):
 class RevokedBody(BaseModel):
     """The key is refused from now on, and the store does not have that yet."""
 
-    id: str
+    id: str = Field(description="of the key")
     persisted: bool = Field(description="the store has it")
     survives_restart: bool = Field(
         description="it is on the disk; else it lasts as long as this process until it is persisted"

@@ -18,6 +18,8 @@ class RateBody(BaseModel):
 
 
 class InstanceNumbers(BaseModel):
+    """What changes of an instance while it serves."""
+
     leases: int = Field(description="requests that it is answering")
     waiting: int = Field(description="requests that wait for it to be ready")
     idle_left_s: float | None = Field(description="seconds until it is stopped as idle")
@@ -28,14 +30,14 @@ class MachineNumbers(BaseModel):
     """Bytes; null where they are unknown."""
 
     at: float = Field(description="Unix seconds")
-    ram_total: int | None
+    ram_total: int | None = Field(description="RAM of this machine")
     ram_free: int | None = Field(description="what can be had without swapping")
     ram_taken: int = Field(description="by instances, as the scheduler counts")
     ram_budget: int | None = Field(description="of instances together; null: no limit")
-    gpus_taken: dict[str, int]
-    gpus_budget: dict[str, int]
+    gpus_taken: dict[str, int] = Field(description="by instances, by GPU")
+    gpus_budget: dict[str, int] = Field(description="of instances together, by GPU")
     disk_free: int | None = Field(description="where the data directory is")
-    leases: int
+    leases: int = Field(description="requests that are being answered")
     running: int = Field(description="instances that have a process")
 
 
@@ -43,9 +45,9 @@ class LiveBody(BaseModel):
     """What is new since the last message; the first has all there is."""
 
     whole: bool = Field(description="instances not named here are gone")
-    instances: list[InstanceBody]
+    instances: list[InstanceBody] = Field(description="those that changed")
     gone: list[str] = Field(description="ids of deleted instances")
     numbers: dict[str, InstanceNumbers] = Field(description="by instance id; those that changed")
     machine: list[MachineNumbers] = Field(description="oldest first")
-    events: list[EventBody]
+    events: list[EventBody] = Field(description="what happened since")
     jobs: list[JobBody] | None = Field(description="all downloads, if one changed")

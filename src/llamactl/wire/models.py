@@ -8,13 +8,15 @@ from llamactl.core.downloads import JobState
 
 
 class ModelBody(BaseModel):
+    """A model on this machine."""
+
     name: str = Field(description="org/repo:QUANT, or a file's path in its folder")
     path: str = Field(description="what an instance is given as `model`")
-    files: list[str]
+    files: list[str] = Field(description="paths of all its parts")
     size: int = Field(description="bytes")
     modified: float = Field(description="Unix seconds")
     repo: str = Field(description="of what lies in the hub's cache")
-    quant: str
+    quant: str = Field(description="its quantisation")
     mmproj: str | None = Field(description="the projector that goes with it")
     used_by: list[str] = Field(description="instances")
 
@@ -22,54 +24,60 @@ class ModelBody(BaseModel):
 class FitBody(BaseModel):
     """Bytes that an instance of it would take, and whether there is so much here."""
 
-    ctx_size: int
-    ram: int
+    ctx_size: int = Field(description="tokens of context that this counts with")
+    ram: int = Field(description="bytes of RAM of its own")
     shared: int = Field(description="mapped files, which instances of one model share")
-    gpus: dict[str, int]
+    gpus: dict[str, int] = Field(description="bytes by GPU")
     fits: bool | None = Field(description="with nothing else running; null: unknown")
     budget: int | None = Field(description="RAM that instances may take together")
 
 
 class InspectionBody(BaseModel):
-    path: str
-    name: str
+    """What a GGUF file says of itself."""
+
+    path: str = Field(description="of the file")
+    name: str = Field(description="that it gives itself")
     kind: str = Field(description="model, mmproj or adapter")
-    architecture: str
-    parameters: int
-    quantization: str
+    architecture: str = Field(description="such as llama or qwen3")
+    parameters: int = Field(description="how many weights it has")
+    quantization: str = Field(description="of most of its weights")
     size: int = Field(description="bytes, of all parts")
-    parts: int
-    context_length: int
-    layers: int
-    embedding_length: int
-    heads: int
+    parts: int = Field(description="files that it is split into")
+    context_length: int = Field(description="tokens that it was trained on")
+    layers: int = Field(description="blocks of the network")
+    embedding_length: int = Field(description="width of a token's vector")
+    heads: int = Field(description="of attention")
     kv_heads: list[int] = Field(description="by layer")
-    vocabulary: int
-    tokenizer: str
-    chat_template: str
-    license: str
-    mmproj: str | None
-    memory: FitBody
+    vocabulary: int = Field(description="tokens that it knows")
+    tokenizer: str = Field(description="kind of tokenizer")
+    chat_template: str = Field(description="in Jinja")
+    license: str = Field(description="as it names it")
+    mmproj: str | None = Field(description="path of the projector beside it; null: none")
+    memory: FitBody = Field(description="what an instance of it takes")
 
 
 class DownloadRequest(BaseModel, extra="forbid"):
+    """What to fetch."""
+
     model: str = Field(description="org/repo, org/repo:quant or org/repo/file.gguf", max_length=500)
 
 
 class JobBody(BaseModel):
-    id: str
+    """A download."""
+
+    id: str = Field(description="of the download")
     model: str = Field(description="as it was asked for")
-    state: JobState
+    state: JobState = Field(description="how far it is")
     created: float = Field(description="Unix seconds")
-    finished: float | None
-    error: str
+    finished: float | None = Field(description="Unix seconds; null: it is not over")
+    error: str = Field(description="why it failed")
     warning: str = Field(description="that it may not fit, say")
     name: str = Field(description="of the model, once it is chosen")
     choices: list[str] = Field(description="what else there was")
-    files: list[str]
+    files: list[str] = Field(description="that are fetched")
     path: str = Field(description="of the finished model")
     total: int = Field(description="bytes")
-    done: int
+    done: int = Field(description="bytes that are here")
     rate: float = Field(description="bytes a second")
     left_s: float | None = Field(description="seconds that it will take yet")
 
@@ -77,20 +85,24 @@ class JobBody(BaseModel):
 class FoundBody(BaseModel):
     """A repository of the hub."""
 
-    repo: str
-    downloads: int
-    likes: int
+    repo: str = Field(description="org/repo")
+    downloads: int = Field(description="of late, as the hub counts")
+    likes: int = Field(description="as the hub counts")
     gated: bool = Field(description="its terms must be accepted at the hub first")
 
 
 class ChoiceBody(BaseModel):
-    quant: str
-    file: str
+    """A model of a repository."""
+
+    quant: str = Field(description="its quantisation")
+    file: str = Field(description="the first, or only, file")
     size: int = Field(description="bytes, of all parts")
-    parts: int
+    parts: int = Field(description="files that it is split into")
     fits: bool | None = Field(description="by its size alone; null: unknown")
 
 
 class RepositoryBody(BaseModel):
-    choices: list[ChoiceBody]
+    """What a repository of the hub has."""
+
+    choices: list[ChoiceBody] = Field(description="models to choose from")
     mmproj: bool = Field(description="has a projector, to see images with")

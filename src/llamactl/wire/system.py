@@ -8,26 +8,32 @@ from pydantic import BaseModel, Field
 
 
 class HealthBody(BaseModel):
-    status: Literal["ok", "degraded"]
+    """Whether all works."""
+
+    status: Literal["ok", "degraded"] = Field(description="whether all works")
     degraded: list[str] | None = Field(
         None, description="what does not work now; instances that run are served all the same"
     )
 
 
 class UpgradeBody(BaseModel):
+    """Who has taken over."""
+
     pid: int = Field(description="of the process that has taken over")
 
 
 class SystemBody(BaseModel):
-    version: str
-    commit: str
-    built: str
-    python: str
+    """The server itself."""
+
+    version: str = Field(description="of llamactl")
+    commit: str = Field(description="that it was built from")
+    built: str = Field(description="when")
+    python: str = Field(description="its version")
     system: str = Field(description="operating system and machine")
-    cpus: int
-    pid: int
+    cpus: int = Field(description="of this machine")
+    pid: int = Field(description="of llamactl")
     began: float = Field(description="Unix seconds at which this process began to serve")
-    data_dir: str
+    data_dir: str = Field(description="where it keeps its data")
     engine: str = Field(description="that would serve a llama.cpp instance now")
     degraded: list[str] = Field(description="what does not work now")
     auth: bool = Field(description="management needs a key")
@@ -35,13 +41,17 @@ class SystemBody(BaseModel):
 
 
 class FindingBody(BaseModel):
-    level: Literal["ok", "warning", "failure"]
-    about: str
-    said: str
+    """One thing that the doctor looked at."""
+
+    level: Literal["ok", "warning", "failure"] = Field(description="how bad it is")
+    about: str = Field(description="what was looked at")
+    said: str = Field(description="what was found")
     advice: str = Field(description="what to do, where there is something to do")
 
 
 class ErrorBody(BaseModel):
-    error: str
-    code: str
-    details: dict[str, Any] | None = None
+    """How every failure is answered."""
+
+    error: str = Field(description="what was tried, what happened, what to do")
+    code: str = Field(description="stable, for programs")
+    details: dict[str, Any] | None = Field(None, description="further facts, by name")

@@ -1,3 +1,5 @@
+import type { Schemas } from "../api/client";
+
 /** What a form holds of an instance: just what was given, as create and update take it. */
 export interface Definition {
   backend_options: Record<string, unknown>;
@@ -13,15 +15,16 @@ export function read(options: Record<string, unknown>): Definition {
   return { backend_options: isTable ? { ...(given as Record<string, unknown>) } : {}, own };
 }
 
-export function bodyOf(definition: Definition): Record<string, unknown> {
-  return { ...definition.own, backend_options: definition.backend_options };
+export function bodyOf(definition: Definition): Schemas["InstanceDefinition"] {
+  // what was typed is for the server to judge
+  return { ...definition.own, backend_options: definition.backend_options } as never;
 }
 
 /** What an update must say: what differs, and null for what is taken away. */
-export function changes(before: Definition, after: Definition): Record<string, unknown> {
+export function changes(before: Definition, after: Definition): Schemas["InstanceChange"] {
   const options = difference(before.backend_options, after.backend_options);
   const own = difference(before.own, after.own);
-  return { ...own, ...(Object.keys(options).length ? { backend_options: options } : {}) };
+  return { ...own, ...(Object.keys(options).length ? { backend_options: options } : {}) } as never;
 }
 
 function difference(
