@@ -7,8 +7,12 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from support.faults import BASE, create, until
 from support.served import serve
+
+pytestmark = pytest.mark.both_engines
 
 
 def test_an_engine_killed_while_serving_is_restarted(data: Path, tiny_model: Path) -> None:

@@ -16,7 +16,15 @@ from typing import Any
 
 import httpx
 
+from support import engines
 from support.story import check_story
+
+_running: set[Path] = set()  # data folders
+
+
+def running() -> set[Path]:
+    """Of servers that tests have started."""
+    return _running
 
 
 @dataclass
@@ -114,7 +122,7 @@ def spawn(
     program: tuple[str, ...] = LLAMACTL,
 ) -> subprocess.Popen[str]:
     env = {k: v for k, v in os.environ.items() if not k.startswith("LLAMACTL_")}
-    env |= instance_ports()
+    env |= instance_ports() | engines.used().settings
     with (data_dir.parent / f"{data_dir.name}.err").open("a") as errors:
         return subprocess.Popen(
             [sys.executable, *program, "serve", "--data-dir", str(data_dir), *args],
@@ -155,8 +163,10 @@ def serve(
         key_file = data_dir / "management_key"
         key = key_file.read_text().strip() if key_file.exists() else ""
         server = Served(process, first.split("serves on ")[1].strip(), key, data_dir)
+        _running.add(data_dir)
         yield server
     finally:
+        _running.discard(data_dir)
         if server is not None and server.successors:
             end(server.successors[-1])
         if process.poll() is None:
