@@ -8,13 +8,14 @@ from __future__ import annotations
 import importlib.util
 import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from support.installed import PYTHON
 
 BUILT_IN = "built-in"
 LLAMA_SERVER = "llama-server"
@@ -44,7 +45,7 @@ class Engine:
         return f'{variables} exec {" ".join(self.argv)} "$@"'.lstrip()
 
 
-_used = [Engine(BUILT_IN, (sys.executable, "-m", "llamactl.engine"), devices="CPU")]
+_used = [Engine(BUILT_IN, (PYTHON, "-m", "llamactl.engine"), devices="CPU")]
 
 
 def used() -> Engine:

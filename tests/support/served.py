@@ -7,7 +7,6 @@ import re
 import select
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any
 import httpx
 
 from support import engines
+from support.installed import PYTHON
 from support.story import check_story
 
 _running: set[Path] = set()  # data folders
@@ -125,7 +125,7 @@ def spawn(
     env |= instance_ports() | engines.used().settings
     with (data_dir.parent / f"{data_dir.name}.err").open("a") as errors:
         return subprocess.Popen(
-            [sys.executable, *program, "serve", "--data-dir", str(data_dir), *args],
+            [PYTHON, *program, "serve", "--data-dir", str(data_dir), *args],
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,

@@ -87,13 +87,18 @@ def environment_of(
     key: str,
     environ: Mapping[str, str],
 ) -> dict[str, str]:
+    given = {**surroundings(settings, environ), **instance.options.environment}
+    return {**given, backend.key_variable: key}
+
+
+def surroundings(settings: BackendSettings, environ: Mapping[str, str]) -> dict[str, str]:
+    """What every process of this engine has as its environment."""
     inherited = {
         name: value
         for name, value in environ.items()
         if any(fnmatchcase(name, pattern) for pattern in _ALLOWED)
     }
-    given = {**inherited, **settings.environment, **instance.options.environment}
-    return {**given, backend.key_variable: key}
+    return {**inherited, **settings.environment}
 
 
 def masked_argv(argv: Sequence[str]) -> list[str]:

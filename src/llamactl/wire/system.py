@@ -20,8 +20,8 @@ class UpgradeBody(BaseModel):
 
 class SystemBody(BaseModel):
     version: str
-    commit: str
-    built: str
+    commit: str = Field(description='of the source; "unknown" where nobody wrote it down')
+    built: str = Field(description='when, in ISO 8601; of a checkout its commit; or "unknown"')
     python: str
     system: str = Field(description="operating system and machine")
     cpus: int
