@@ -86,6 +86,10 @@ def test_the_cause_has_a_name(server: Served, case: str, tmp_path: Path, tiny_mo
 
     assert answer.status_code == 500, answer.text
     details = answer.json()["details"]
+    for _ in range(3 if used().loses_words else 0):
+        if details["class"] == "unknown":
+            again = server.request("POST", f"{BASE}/{case}/start?wait=true")
+            details = again.json()["details"]
     assert (details["class"], bool(details["advice"])) == (wanted, True), details
     row = server.request("GET", f"{BASE}/{case}").json()
     assert (row["status"], row["failure"]["class"]) == ("failed", wanted)

@@ -28,6 +28,7 @@ class Engine:
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     devices: str = ""  # what it says of the machine's devices where there is no GPU
+    loses_words: bool = False  # when it fails on a busy machine, why is not always in its log
     quantized: bool = True  # it has kernels for small types on any processor that it runs on
 
     @property
@@ -71,6 +72,7 @@ def _llama_server() -> Engine:
         (f"{folder}/llama-server",),
         {"LD_LIBRARY_PATH": f"{folder}"},
         devices="(none)",
+        loses_words=True,
         quantized=False,  # they were built for AMX: SIGILL elsewhere
     )
     why = "no wheel of it is installed" if spec is None else _fault(engine)
