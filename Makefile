@@ -19,7 +19,7 @@ run: .venv/run.stamp .venv/model.stamp ui
 ui: .venv/ui.stamp
 
 wheel: ui
-	$(BIN)/python -m flit_core.wheel --outdir dist .
+	$(BIN)/python packaging/build_backend.py dist
 
 check: .venv/dev.stamp .venv/ui.stamp
 	$(BIN)/ruff format --check .
@@ -28,8 +28,10 @@ check: .venv/dev.stamp .venv/ui.stamp
 	$(BIN)/lint-imports
 	cd webui && $(NPM) run --silent check && $(NPM) run --silent test
 
-test: check .venv/model.stamp
-	LLAMACTL_TEST_SCALE=$(SCALE) $(BIN)/python -m pytest -q -n 2 --dist loadfile
+# of the wheel, as people install it
+test: check .venv/model.stamp wheel
+	LLAMACTL_TEST_SCALE=$(SCALE) $(BIN)/python packaging/installed.py \
+		$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 bench: .venv/dev.stamp .venv/model.stamp
 	$(BIN)/python -m benchmarks

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from support.engines import BOTH, BUILT_IN, Engine, use
 from support.gguf_file import write_tiny_gguf
-from support.served import Served, serve
+from support.served import Served, running, serve
 
 SCALE = int(os.environ.get("LLAMACTL_TEST_SCALE", "1"))
 settings.register_profile("llamactl", max_examples=100 * SCALE, deadline=None)
@@ -23,6 +24,19 @@ def scale() -> int:
     return SCALE
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.definition.get_closest_marker("both_engines"):
+        metafunc.parametrize("engine", BOTH, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """Of the servers that the module's tests start; with the mark `both_engines`, one by one."""
+    with use(getattr(request, "param", BUILT_IN)) as engine:
+        yield engine
+        assert not running(), "a fixture that serves must depend on this one"
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "tiny.gguf"
@@ -31,7 +45,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[Served]:
     """A real `llamactl serve` with default settings, for a module's tests."""
     with serve(tmp_path_factory.mktemp("data")) as server:
         yield server

@@ -77,6 +77,11 @@ def test_the_server_and_its_machine(server: Served, windows: Windows) -> None:
     system = server.request("GET", "/api/v1/system").json()
     about = page.get_by_role("region", name="About")
     expect(about).to_contain_text(system["version"])
+    if system["commit"] != "unknown":  # neither installed nor a checkout
+        expect(about.get_by_role("row", name=re.compile("^Version"))).to_contain_text(
+            system["commit"]
+        )
+    expect(about).not_to_contain_text("Invalid Date")
     expect(about.get_by_role("row", name="Data")).to_contain_text(str(server.data_dir))
     process = about.get_by_role("row", name=re.compile("^Process"))
     expect(process).to_contain_text(str(server.process.pid))

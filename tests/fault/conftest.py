@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from support.engines import Engine
 from support.fake_engine import create_fake
 from support.served import Served, data_folder, serve
 
@@ -19,7 +20,7 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def server(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("fakes")
     data = data_folder(
         folder,

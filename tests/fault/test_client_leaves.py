@@ -7,11 +7,14 @@ import threading
 import uuid
 from pathlib import Path
 
+import pytest
+
 from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell
 from support.faults import BASE, RAW, create, leases, number, seen
 from support.served import Served, serve
 
 
+@pytest.mark.both_engines
 def test_a_client_that_leaves_cancels_the_engine(data: Path, tiny_model: Path) -> None:
     with serve(data) as server:
         create(server, "talker", tiny_model, ctx_size=2048)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+import pytest
+
+from support.engines import used
 from support.faults import BASE, create
 from support.served import is_alive, serve
+
+pytestmark = pytest.mark.both_engines
 
 
 def test_what_an_engine_forked_goes_with_it(data: Path, tiny_model: Path, tmp_path: Path) -> None:
     engine = tmp_path / "forking-engine"
     note = tmp_path / "child.pid"
-    engine.write_text(
-        f'#!/bin/sh\nsleep 1000 & echo $! > {note}\nexec {sys.executable} -m llamactl.engine "$@"\n'
-    )
+    engine.write_text(f"#!/bin/sh\nsleep 1000 & echo $! > {note}\n{used().shell}\n")
     engine.chmod(0o755)
     with serve(data) as server:
         create(server, "forker", tiny_model, command_override=str(engine))

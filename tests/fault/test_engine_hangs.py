@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell, to_end
 from support.served import Served, data_folder, is_alive, serve
 
@@ -24,6 +26,7 @@ def restarted(server: Served, name: str, pid: int) -> dict[str, Any]:
             return row
 
 
+@pytest.mark.both_engines
 def test_an_engine_that_hangs_is_restarted_and_the_cause_is_told(
     tmp_path: Path, tiny_model: Path
 ) -> None:

@@ -7,8 +7,12 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from support.faults import BASE, create, until
 from support.served import serve
+
+pytestmark = pytest.mark.both_engines
 
 
 def test_an_engine_killed_while_serving_is_restarted(data: Path, tiny_model: Path) -> None:
@@ -24,6 +28,26 @@ def test_an_engine_killed_while_serving_is_restarted(data: Path, tiny_model: Pat
         assert again["restarts"] == 1
         causes = [e["cause"] for e in server.request("GET", f"{BASE}/phoenix/events").json()]
         assert any("signal 9" in cause for cause in causes)
+
+
+def test_an_engine_that_somebody_else_asked_to_end_is_restarted(
+    data: Path, tiny_model: Path
+) -> None:
+    """llama-server leaves with 0 then, as if nothing had happened."""
+    with serve(data) as server:
+        made = create(server, "asked", tiny_model, restart_delay=0.01)
+        pid = int(str(made["pid"]))
+
+        os.kill(pid, signal.SIGTERM)
+        while server.request("GET", f"{BASE}/asked").json()["pid"] == pid:
+            pass
+        again = until(server, "asked", "running")
+
+        assert again["restarts"] == 1
+        events = server.request("GET", f"{BASE}/asked/events").json()
+        exited = next(row for row in events if row["event"] == "Exited")
+        assert exited["details"]["class"] == "killed"
+        assert "llamactl did not" in exited["details"]["advice"]
 
 
 def test_an_engine_that_keeps_dying_is_given_up(data: Path, tiny_model: Path) -> None:

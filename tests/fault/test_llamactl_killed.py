@@ -36,6 +36,7 @@ def what(server: Served, name: str) -> list[str]:
     return [row["event"] for row in server.request("GET", f"{BASE}/{name}/events").json()]
 
 
+@pytest.mark.both_engines
 def test_ten_times_in_a_row_the_same_processes_serve_on(tmp_path: Path, tiny_model: Path) -> None:
     data = data_folder(tmp_path, "")
     names = ["one", "two", "three"]
@@ -58,6 +59,7 @@ def test_ten_times_in_a_row_the_same_processes_serve_on(tmp_path: Path, tiny_mod
     assert not any(is_alive(row["pid"]) for row in made.values())
 
 
+@pytest.mark.both_engines
 def test_what_nobody_wants_any_more_is_not_started(tmp_path: Path, tiny_model: Path) -> None:
     data = data_folder(tmp_path, "")
     with serve(data) as server:
@@ -121,6 +123,7 @@ def test_a_restart_that_was_under_way_goes_on(tmp_path: Path) -> None:
         assert server.until("busy", "ready")["pid"] != made["pid"]
 
 
+@pytest.mark.both_engines
 def test_an_engine_that_died_meanwhile_is_started_anew(tmp_path: Path, tiny_model: Path) -> None:
     data = data_folder(tmp_path, "")
     with serve(data) as server:
@@ -136,6 +139,7 @@ def test_an_engine_that_died_meanwhile_is_started_anew(tmp_path: Path, tiny_mode
         assert "NodeFound" in what(server, "fragile")
 
 
+@pytest.mark.both_engines
 def test_an_adopted_engine_that_dies_is_judged_by_how_it_ended(
     tmp_path: Path, tiny_model: Path
 ) -> None:
@@ -176,6 +180,7 @@ def test_an_adopted_engine_takes_all_that_it_forked_with_it(tmp_path: Path) -> N
             pass
 
 
+@pytest.mark.both_engines
 def test_an_instance_that_backed_off_comes_back(tmp_path: Path, tiny_model: Path) -> None:
     data = data_folder(tmp_path, "")
     with serve(data) as server:
@@ -203,6 +208,7 @@ def test_an_engine_that_takes_any_key_is_not_adopted(tmp_path: Path) -> None:
     assert not is_alive(made["pid"])
 
 
+@pytest.mark.both_engines
 def test_the_ledger_holds_just_what_runs(tmp_path: Path, tiny_model: Path) -> None:
     data = data_folder(tmp_path, "")
     with serve(data) as server:

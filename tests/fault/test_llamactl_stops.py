@@ -11,6 +11,7 @@ from support.faults import BASE, create, until
 from support.served import is_alive, serve, spawn
 
 
+@pytest.mark.both_engines
 def test_a_shutdown_ends_engines_and_remembers_what_was_wanted(
     data: Path, tiny_model: Path
 ) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+import pytest
+
 from support.faults import BASE, create
 from support.served import serve
+
+pytestmark = pytest.mark.both_engines
 
 
 def test_a_port_taken_by_a_stranger_is_left_for_another(data: Path, tiny_model: Path) -> None:

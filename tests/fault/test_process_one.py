@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.fake_engine import create_fake
+from support.installed import PYTHON
 from support.served import Served, data_folder
 
 
@@ -21,7 +22,7 @@ from support.served import Served, data_folder
 )
 def test_it_reaps_what_is_left_and_is_not_replaced(tmp_path: Path) -> None:
     data = data_folder(tmp_path, "")
-    serve = [sys.executable, "-m", "llamactl", "serve", "--data-dir", str(data), "--port", "0"]
+    serve = [PYTHON, "-m", "llamactl", "serve", "--data-dir", str(data), "--port", "0"]
     alone = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
     with subprocess.Popen(
         [*alone, *serve], stdout=subprocess.PIPE, text=True, cwd=data, env={**os.environ}

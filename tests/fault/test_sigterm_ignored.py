@@ -6,8 +6,12 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from support.faults import BASE, create
 from support.served import is_alive, serve
+
+pytestmark = pytest.mark.both_engines
 
 
 def test_an_engine_that_ignores_sigterm_is_killed(data: Path, tiny_model: Path) -> None:

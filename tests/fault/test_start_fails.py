@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.engines import Engine, used
 from support.served import Served, data_folder, serve
+
+pytestmark = pytest.mark.both_engines
 
 BASE = "/api/v1/instances"
 CHAT = "/v1/completions"
@@ -24,15 +26,12 @@ def engine(folder: Path, name: str, *lines: str) -> str:
     return str(path)
 
 
-REAL = f'exec {sys.executable} -m llamactl.engine "$@"'
-
-
 def bodies(folder: Path, model: Path) -> dict[str, dict[str, Any]]:
     broken = folder / "broken.gguf"
     broken.write_bytes(model.read_bytes()[:200_000])
     text = folder / "text.gguf"
     text.write_text("hello")
-    by_engine = engine(folder, "narrow", "ulimit -v 1500000", REAL)
+    by_engine = engine(folder, "narrow", "ulimit -v 1500000", used().shell)
     lines = {
         "illegal": "kill -ILL $$",
         "gpu": "echo 'ggml_cuda_init: failed to initialize CUDA: no CUDA-capable device'; exit 1",
@@ -70,7 +69,7 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def server(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Any:
     data = tmp_path_factory.mktemp("data")
     (data / "llamactl.yaml").write_text("instances: {memory_budget: 'off'}\n")
     with serve(data) as server:
@@ -87,6 +86,10 @@ def test_the_cause_has_a_name(server: Served, case: str, tmp_path: Path, tiny_mo
 
     assert answer.status_code == 500, answer.text
     details = answer.json()["details"]
+    for _ in range(3 if used().loses_words else 0):
+        if details["class"] == "unknown":
+            again = server.request("POST", f"{BASE}/{case}/start?wait=true")
+            details = again.json()["details"]
     assert (details["class"], bool(details["advice"])) == (wanted, True), details
     row = server.request("GET", f"{BASE}/{case}").json()
     assert (row["status"], row["failure"]["class"]) == ("failed", wanted)
@@ -127,7 +130,7 @@ def test_the_kernels_oom_killer_is_named(server: Served, tmp_path: Path, tiny_mo
     group.mkdir()
     try:
         (group / "memory.limit_in_bytes").write_text(str(64 << 20))
-        command = engine(tmp_path, "grouped", f"echo $$ > {group}/cgroup.procs", REAL)
+        command = engine(tmp_path, "grouped", f"echo $$ > {group}/cgroup.procs", used().shell)
         body = {"model": str(tiny_model), "ctx_size": 500_000, "command_override": command}
 
         answer = server.request("POST", f"{BASE}/greedy", body)
@@ -181,7 +184,7 @@ def test_a_start_without_memory_is_tried_once_more_with_more_room(
         tmp_path,
         "crowded",
         f'kill -0 "$(cat {other})" 2>/dev/null && echo "failed to allocate buffer" && exit 1',
-        REAL,
+        used().shell,
     )
     body = {"model": str(tiny_model), "ctx_size": 256}
     with serve(data) as server:
@@ -209,7 +212,7 @@ def test_a_start_that_is_killed_from_outside_is_tried_once_more_for_those_who_wa
     tmp_path: Path, tiny_model: Path, signal: str
 ) -> None:
     once = f"test -e {tmp_path}/tried || {{ touch {tmp_path}/tried; kill -{signal} $$; }}"
-    command = engine(tmp_path, "struck", once, REAL)
+    command = engine(tmp_path, "struck", once, used().shell)
     body = {"model": str(tiny_model), "ctx_size": 256, "command_override": command}
     with serve(data_folder(tmp_path, "")) as server:
         server.request("POST", f"{BASE}/struck?start=false", body)

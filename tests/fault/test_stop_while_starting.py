@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from support.faults import BASE, create
 from support.served import serve
+
+pytestmark = pytest.mark.both_engines
 
 
 def test_a_stop_while_starting_wins(data: Path, tiny_model: Path) -> None:

@@ -12,6 +12,8 @@ from anthropic.types import MessageParam, ToolParam
 
 from support.served import Served
 
+pytestmark = pytest.mark.both_engines
+
 HI: list[MessageParam] = [{"role": "user", "content": "hi"}]
 TOOL: ToolParam = {
     "name": "weather",

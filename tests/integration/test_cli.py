@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from support.installed import PYTHON
 from support.served import serve
 
 
 def llamactl(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "llamactl", *words]
+    command = [PYTHON, "-m", "llamactl", *words]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
 
@@ -48,7 +48,7 @@ def test_a_signal_ends_it_with_0(tmp_path: Path, number: signal.Signals) -> None
 
 
 def test_the_engine_refuses_unknown_flags_and_ends_at_sigterm(tiny_model: Path) -> None:
-    engine = [sys.executable, "-m", "llamactl.engine"]
+    engine = [PYTHON, "-m", "llamactl.engine"]
     unknown = subprocess.run([*engine, "--nothing"], capture_output=True, text=True, check=False)
     running = subprocess.Popen(
         [*engine, "--model", str(tiny_model), "--port", "0", "-c", "256"],

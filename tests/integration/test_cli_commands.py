@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from llamactl.cli.session import inert
 from support.fake_engine import create_fake
+from support.installed import PYTHON
 from support.served import Served, data_folder, serve
 
 
@@ -31,7 +31,7 @@ def llamactl(
     server: Served, *words: str, text: str = "", **variables: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "llamactl", *words, "--data-dir", str(server.data_dir)],
+        [PYTHON, "-m", "llamactl", *words, "--data-dir", str(server.data_dir)],
         capture_output=True, text=True, input=text, check=False,
         env={**os.environ, "HOME": str(server.data_dir), **variables},
     )  # fmt: skip
@@ -113,7 +113,7 @@ def test_errors_are_one_line_and_more_with_v(server: Served, tmp_path: Path) -> 
     assert (wrong.returncode, "unknown, expired or revoked" in wrong.stderr) == (1, True)
     verbose = llamactl(server, "show", "nobody")
     assert "Traceback" not in verbose.stderr
-    command = [sys.executable, "-m", "llamactl", "-v", "show", "nobody"]
+    command = [PYTHON, "-m", "llamactl", "-v", "show", "nobody"]
     more = subprocess.run(
         [*command, "--data-dir", str(server.data_dir)], capture_output=True, text=True, check=False
     )
@@ -126,7 +126,7 @@ def test_errors_are_one_line_and_more_with_v(server: Served, tmp_path: Path) -> 
 
 
 def test_names_are_completed(server: Served) -> None:
-    script = Path(sys.executable).with_name("llamactl")
+    script = Path(PYTHON).with_name("llamactl")
     said = subprocess.run(
         [script], capture_output=True, text=True, check=False,
         env={**os.environ, "LLAMACTL_URL": server.url, "LLAMACTL_API_KEY": server.key,

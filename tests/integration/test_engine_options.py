@@ -41,3 +41,13 @@ def test_another_engine_is_asked_anew(tmp_path: Path) -> None:
         after = [row["name"] for row in server.request("GET", path).json()]
 
     assert (names, after) == (["dtype", "seen_serve"], ["other", "seen_serve"])
+
+
+def test_it_is_asked_in_the_environment_that_it_serves_in(tmp_path: Path) -> None:
+    """Without its `LD_LIBRARY_PATH` an engine can't even say its version."""
+    script = tmp_path / "llama-server"
+    script.write_text('#!/bin/sh\necho "version: ${LIBRARIES:-no libraries}"\n')
+    script.chmod(0o755)
+    settings = f"backends: {{llama-cpp: {{command: {script}, environment: {{LIBRARIES: all}}}}}}"
+    with serve(data_folder(tmp_path, settings)) as server:
+        assert server.request("GET", "/api/v1/server/version").text == "version: all\n"

@@ -7,12 +7,12 @@ import os
 import socket
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
 from support.fake_engine import create_fake
+from support.installed import PYTHON
 from support.ledger import change, entries
 from support.served import data_folder, end, serve
 
@@ -21,7 +21,7 @@ BASE = "/api/v1/instances"
 
 def command(data: Path, *words: str, env: Mapping[str, str] | None = None) -> tuple[int, str]:
     said = subprocess.run(
-        [sys.executable, "-m", "llamactl", *words, "--data-dir", str(data)],
+        [PYTHON, "-m", "llamactl", *words, "--data-dir", str(data)],
         capture_output=True, text=True, check=False, cwd=data,
         env={**os.environ, "HOME": str(data), **(env or {})},
     )  # fmt: skip

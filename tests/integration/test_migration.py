@@ -6,7 +6,6 @@ import json
 import os
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +16,7 @@ import yaml
 
 from llamactl.core.errors import LlamactlError
 from llamactl.migration import Migrated, from_go_llamactl, from_llama_swap
+from support.installed import PYTHON
 from support.served import data_folder, serve
 
 # Each key that llama-swap's config.example.yaml has, with other values.
@@ -233,7 +233,7 @@ def test_an_import_shows_first_and_makes_when_told(tmp_path: Path, tiny_model: P
     with serve(data_folder(tmp_path, "")) as server:
 
         def run(*words: str) -> subprocess.CompletedProcess[str]:
-            command = [sys.executable, "-m", "llamactl", "import", "llama-swap", *words]
+            command = [PYTHON, "-m", "llamactl", "import", "llama-swap", *words]
             where = ["--data-dir", str(server.data_dir)]
             env = {**os.environ, "HOME": str(tmp_path)}
             return subprocess.run(

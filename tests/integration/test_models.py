@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from llamactl.models import Catalog, inspect
 from llamactl.models.naming import RemoteFile, choices, choose, quant_of, read_reference
 from support.gguf_file import write_tiny_gguf
 from support.hub import hub
+from support.installed import PYTHON
 from support.served import Served, data_folder, instance_ports, serve
 
 MODELS = "/api/v1/models"
@@ -27,7 +27,7 @@ MODELS = "/api/v1/models"
 
 def llamactl(server: Served, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "llamactl", *words, "--data-dir", str(server.data_dir)],
+        [PYTHON, "-m", "llamactl", *words, "--data-dir", str(server.data_dir)],
         capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
         env={**os.environ, **instance_ports(), "HOME": str(server.data_dir)},
     )  # fmt: skip

@@ -16,10 +16,13 @@ import pytest
 
 from llamactl.doors.ollama.answering import Answer
 from llamactl.doors.ollama.asking import ChatAsked, chat_body
+from support.engines import Engine
 from support.fake_engine import CHUNKED, create_fake
 from support.gguf_file import Shape, write_tiny_gguf
 from support.hub import hub
 from support.served import Served, data_folder, serve
+
+pytestmark = pytest.mark.both_engines
 
 HI: Any = [{"role": "user", "content": "What is the weather in Paris?"}]
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -31,7 +34,9 @@ TOOL: Any = {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Served]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, engine: Engine
+) -> Iterator[Served]:
     data = data_folder(tmp_path_factory.mktemp("ollama"), "")
     with serve(data) as server:
         for name, more in (
@@ -247,7 +252,7 @@ CITY = {"city": "Paris"}
 
 
 @pytest.fixture(scope="module")
-def caller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def caller(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[Served]:
     """A model of one word, which is the call of a tool, on the real engine."""
     folder = tmp_path_factory.mktemp("caller")
     shape = Shape(says=269, vocabulary=280, word=CALL, template=TEMPLATE)

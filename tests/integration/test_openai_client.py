@@ -14,6 +14,8 @@ import pytest
 from support.fake_engine import arrived, create_fake
 from support.served import Served
 
+pytestmark = pytest.mark.both_engines
+
 
 @pytest.fixture(scope="module")
 def client(served: Served, tiny_model: Path) -> Iterator[openai.OpenAI]:

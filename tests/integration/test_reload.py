@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from support.fake_engine import create_fake
+from support.installed import PYTHON
 from support.served import Served, data_folder, serve, spawn
 
 BASE = "/api/v1/instances"
@@ -20,7 +20,7 @@ NAMES = ["one", "two", "three", "four", "five"]
 
 def command(server: Served, *words: str, stdin: str | None = None) -> tuple[int, str]:
     said = subprocess.run(
-        [sys.executable, "-m", "llamactl", *words, "--data-dir", str(server.data_dir)],
+        [PYTHON, "-m", "llamactl", *words, "--data-dir", str(server.data_dir)],
         capture_output=True, text=True, input=stdin, check=False,
         env={**os.environ, "HOME": str(server.data_dir)},
     )  # fmt: skip

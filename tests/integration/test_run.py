@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,12 +15,13 @@ import pytest
 
 from llamactl.cli.conversation import Conversation
 from llamactl.cli.session import Session
+from support.installed import PYTHON
 from support.served import data_folder, end, instance_ports, serve
 
 
 def llamactl(data: Path, *words: str, text: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "llamactl", *words, "--data-dir", str(data)],
+        [PYTHON, "-m", "llamactl", *words, "--data-dir", str(data)],
         capture_output=True, text=True, input=text, check=False, cwd=data,
         env={**os.environ, **instance_ports(), "HOME": str(data), "LLAMACTL_PORT": "0"},
     )  # fmt: skip

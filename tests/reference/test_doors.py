@@ -11,6 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from reference.conftest import Answer, Curl
 
+pytestmark = pytest.mark.both_engines
+
 Post = Callable[..., Answer]
 
 

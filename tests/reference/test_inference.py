@@ -11,6 +11,8 @@ import pytest
 
 from reference.conftest import Answer, Curl
 
+pytestmark = pytest.mark.both_engines
+
 Post = Callable[..., Answer]
 
 

@@ -11,6 +11,8 @@ import pytest
 from reference.conftest import Answer, Curl
 from support.served import Served
 
+pytestmark = pytest.mark.both_engines
+
 Post = Callable[..., Answer]
 _numbers = itertools.count()
 

@@ -10,14 +10,19 @@ from typing import Any
 import httpx
 import pytest
 
+from support.engines import Engine
 from support.served import Served, data_folder, serve
+
+pytestmark = pytest.mark.both_engines
 
 API = "/api/v1/instances"
 SESSION = "/api/v1/session"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Served]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, engine: Engine
+) -> Iterator[Served]:
     with serve(tmp_path_factory.mktemp("signed")) as served:
         body = {"model": str(tiny_model), "ctx_size": 256}
         for name in ("tiny", "other"):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from reference.conftest import Curl
+from support.engines import Engine
 from support.served import Served
+
+pytestmark = pytest.mark.both_engines
 
 
 def test_version_is_three_lines_of_text(curl: Curl) -> None:
@@ -17,10 +20,10 @@ def test_version_is_three_lines_of_text(curl: Curl) -> None:
     assert labels == ["Version", "Commit", "Build Time"]
 
 
-@pytest.mark.parametrize(
-    ("path", "word"), [("help", "--ctx-size"), ("version", "version"), ("devices", "CPU")]
-)
-def test_the_engine_speaks_for_itself(curl: Curl, path: str, word: str) -> None:
+@pytest.mark.parametrize("path", ["help", "version", "devices"])
+def test_the_engine_speaks_for_itself(curl: Curl, engine: Engine, path: str) -> None:
+    word = {"help": "--ctx-size", "version": "version", "devices": engine.devices}[path]
+
     answer = curl(f"/api/v1/server/{path}")
 
     assert answer.status == 200

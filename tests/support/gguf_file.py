@@ -7,9 +7,11 @@ from pathlib import Path
 
 import gguf
 import numpy as np
+from numpy.typing import NDArray
 
 _END = 2
 _BYTES = 259  # tokens before the words: three special ones, then each byte
+_ASCII_END = 3 + 0x80
 _WORDS = ["▁", "▁the", "▁of", "▁and", "▁to", "▁in", "▁is", "▁it", "▁you", "▁that"]
 _TEMPLATE = "{% for m in messages %}<{{m.role}}>{{m.content}}\n{% endfor %}<assistant>"
 
@@ -58,21 +60,30 @@ def write_tiny_gguf(path: Path, shape: Shape = TINY) -> None:
     writer.add_add_bos_token(True)
     writer.add_chat_template(shape.template)
     for name, sizes in _tensors(shape):
-        if len(sizes) == 1:
-            values = np.ones(sizes, np.float32)
-        else:
-            values = (rng.standard_normal(sizes) * 0.05).astype(np.float32)
-        if name == "token_embd.weight":
-            values[:, 0] = 0.5  # the same large number for all tokens,
-        elif name == "output.weight":
-            values[_END, 0] = -10  # by which the end is never drawn: answers are as long as asked
-            if shape.says is not None:
-                values[shape.says, 0] = 10
-        writer.add_tensor(name, values)
+        writer.add_tensor(name, _values(name, sizes, rng, shape))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _values(
+    name: str, sizes: tuple[int, ...], rng: np.random.Generator, shape: Shape
+) -> NDArray[np.float32]:
+    if len(sizes) == 1:
+        return np.ones(sizes, np.float32)
+    values = (rng.standard_normal(sizes) * 0.05).astype(np.float32)
+    if name == "token_embd.weight":
+        values[:, 0] = 0.5  # the same number for all tokens, which no layer changes:
+    elif name.endswith(("attn_output.weight", "ffn_down.weight")):
+        values[0] = 0
+    elif name == "output.weight":
+        # by it the end is never drawn, so answers are as long as asked, nor are bytes that are
+        # no character: newer engines take an answer with half a one for their own fault
+        values[_END, 0] = values[_ASCII_END:_BYTES, 0] = -1000
+        if shape.says is not None:
+            values[shape.says, 0] = 10
+    return values
 
 
 def _tokens(shape: Shape) -> list[str]:

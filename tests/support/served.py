@@ -7,7 +7,6 @@ import re
 import select
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,7 +15,16 @@ from typing import Any
 
 import httpx
 
+from support import engines
+from support.installed import PYTHON
 from support.story import check_story
+
+_running: set[Path] = set()  # data folders
+
+
+def running() -> set[Path]:
+    """Of servers that tests have started."""
+    return _running
 
 
 @dataclass
@@ -114,10 +122,10 @@ def spawn(
     program: tuple[str, ...] = LLAMACTL,
 ) -> subprocess.Popen[str]:
     env = {k: v for k, v in os.environ.items() if not k.startswith("LLAMACTL_")}
-    env |= instance_ports()
+    env |= instance_ports() | engines.used().settings
     with (data_dir.parent / f"{data_dir.name}.err").open("a") as errors:
         return subprocess.Popen(
-            [sys.executable, *program, "serve", "--data-dir", str(data_dir), *args],
+            [PYTHON, *program, "serve", "--data-dir", str(data_dir), *args],
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -155,8 +163,10 @@ def serve(
         key_file = data_dir / "management_key"
         key = key_file.read_text().strip() if key_file.exists() else ""
         server = Served(process, first.split("serves on ")[1].strip(), key, data_dir)
+        _running.add(data_dir)
         yield server
     finally:
+        _running.discard(data_dir)
         if server is not None and server.successors:
             end(server.successors[-1])
         if process.poll() is None:

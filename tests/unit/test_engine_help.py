@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import Any
 
 import pytest
 
-from llamactl.backends import BACKENDS
+from llamactl.backends import BACKENDS, LLAMA_CPP
 from llamactl.core.errors import InvalidRequest
 from llamactl.policy.command_line import Parsed, parse_command
-from llamactl.policy.engine_help import by_flag, read_help
+from llamactl.policy.engine_help import EngineOption, by_flag, read_help
+from support.engines import LLAMA_SERVER, use
 
 # In the form that common_arg::to_string of llama.cpp's common/arg.cpp prints.
 LLAMA = """\
@@ -87,6 +89,63 @@ def test_the_built_in_engines_help_holds_what_it_takes() -> None:
         "number",
         "switch",
     )
+
+
+@pytest.fixture(scope="module")
+def real() -> list[EngineOption]:
+    """The options of llama.cpp's own llama-server."""
+    with use(LLAMA_SERVER) as engine:
+        environment = {**os.environ, **engine.environment}
+        command = [*engine.argv, "--help"]
+        said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return read_help(said.stdout)
+
+
+def test_a_real_llama_servers_types_are_read(real: list[EngineOption]) -> None:
+    found = {o.name: (o.kind, o.default) for o in real}
+
+    assert len(found) > 200
+    wanted = {
+        "top_p": ("number", "0.95"), "typical": ("number", "1.00"), "top_k": ("integer", "40"),
+        "ctx_size": ("integer", "0"), "predict": ("integer", "-1"), "mirostat": ("integer", "0"),
+        "cache_ram": ("integer", "8192"), "slot_prompt_similarity": ("number", "0.10"),
+        "sleep_idle_seconds": ("integer", "-1"), "yarn_orig_ctx": ("integer", "0"),
+        "rope_freq_scale": ("number", ""), "poll": ("integer", ""), "device": ("list", ""),
+        "cpu_mask": ("text", ""), "load_mode": ("choice", "auto"),
+        "reasoning_format": ("choice", "auto"), "mmap": ("switch", ""), "mlock": ("switch", ""),
+        "samplers": ("text", "penalties;dry;top_n_sigma;top_k;typ_p;top_p;min_p;xtc;temperature"),
+    }  # fmt: skip
+    assert {name: found[name] for name in wanted} == wanted
+    choices = {o.name: o.choices for o in real}
+    assert choices["numa"] == ("distribute", "isolate", "numactl")
+    assert choices["load_mode"][:2] == ("auto", "none")
+
+
+def test_a_real_llama_servers_switches_are_turned_on_and_off_by_its_own_flags(
+    real: list[EngineOption],
+) -> None:
+    for option in real:
+        if option.kind == "switch" and option.name not in ("fit", "log_colors"):
+            ((name, _),) = LLAMA_CPP.canonical({option.name: True}).items()
+            words = [*LLAMA_CPP.render({name: True}), *LLAMA_CPP.render({name: False})]
+            dotted = {flag.replace(".", "-") for flag in option.flags}
+
+            assert set(words) <= dotted, option
+
+
+def test_short_flags_that_turn_something_off_are_understood(real: list[EngineOption]) -> None:
+    line = "llama-server -nkvo -nocb -ndio -nr -no-kvu --no-mmproj --no-host --no-mmap -kvu"
+    found = parse_command(line, by_flag(real), LLAMA_CPP.canonical)
+
+    assert found.not_understood == []
+    assert {**found.options, "kv_unified": None} == {
+        "kv_offload": False, "cont_batching": False, "direct_io": False, "repack": False,
+        "kv_unified": None, "mmproj_auto": False, "no_host": True, "mmap": False,
+    }  # fmt: skip
+    names = LLAMA_CPP.canonical({"nkvo": True, "no_kvu": True, "ndio": False, "nr": True})
+    assert names == {
+        "kv_offload": False, "kv_unified": False, "direct_io": True, "repack": False,
+    }  # fmt: skip
 
 
 def parsed(text: str, engine: str = "llama_cpp") -> Parsed:

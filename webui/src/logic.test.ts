@@ -4,7 +4,7 @@ import { changes, EMPTY, modelIn, withModel, withOption, withOwn } from "./edito
 import { groups, matching } from "./instances/filter";
 import { add, NOTHING } from "./live/view";
 import { crashAt, levelOf } from "./logs/level";
-import { bytes, span } from "./ui/format";
+import { bytes, exact, release, span } from "./ui/format";
 
 describe("numbers for people", () => {
   it("says bytes and times in the units that count", () => {
@@ -21,6 +21,18 @@ describe("numbers for people", () => {
       "1 d 1 h",
       "1 h",
     ]);
+  });
+});
+
+describe("a release", () => {
+  it("says its commit and time where they are known", () => {
+    const built = "2026-01-31T12:00:00+00:00";
+    const at = exact(Date.parse(built) / 1000);
+    expect([
+      release({ version: "1.0", commit: "1a2b3c4", built }),
+      release({ version: "1.0", commit: "unknown", built }),
+      release({ version: "1.0", commit: "unknown", built: "unknown" }),
+    ]).toEqual([`1.0 (1a2b3c4, ${at})`, `1.0 (${at})`, "1.0"]);
   });
 });
 

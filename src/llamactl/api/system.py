@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
-from functools import cache
-from pathlib import Path
 
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from llamactl import __version__
+from llamactl.api.build import build_info
 from llamactl.api.errors import answers
 from llamactl.api.services import GUARDS, Mine
 from llamactl.wire.system import FindingBody, HealthBody, SystemBody, UpgradeBody
@@ -82,18 +80,3 @@ async def server_devices(mine: Mine) -> PlainTextResponse:
 async def upgrade(mine: Mine) -> UpgradeBody:
     """Have a process of the installed version take over. No request fails, no model reloads."""
     return UpgradeBody(pid=await mine.upgrade())
-
-
-@cache
-def build_info() -> tuple[str, str]:
-    """Commit and its time, where this runs from a checkout; else "unknown"."""
-    root = Path(__file__).parents[3]
-    if not (root / ".git").exists():
-        return "unknown", "unknown"
-    ask = ["git", "-C", str(root), "log", "-1", "--format=%h %cI"]
-    try:
-        said = subprocess.run(ask, capture_output=True, text=True, timeout=5, check=True)
-        commit, built = said.stdout.split()
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return "unknown", "unknown"
-    return commit, built

@@ -169,6 +169,11 @@ def _cause(
                 return known.failure, known.advice
     if signal is not None:
         return _SIGNALS.get(signal, _CRASHED)
+    if code == 0:
+        return (
+            FailureClass.KILLED,
+            "it ended as it does when it is asked to; somebody did, llamactl did not",
+        )
     if code in (126, 127):
         return (
             FailureClass.COMMAND_MISSING,

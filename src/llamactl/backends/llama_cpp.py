@@ -23,13 +23,18 @@ ALIASES: Mapping[str, str] = {
     "cram": "cache_ram",
     "ctk": "cache_type_k",
     "ctv": "cache_type_v",
+    "ag": "agent",
+    "bs": "backend_sampling",
+    "cmoe": "cpu_moe",
     "dev": "device",
+    "dio": "direct_io",
     "embeddings": "embedding",
     "fa": "flash_attn",
     "hf": "hf_repo",
     "hff": "hf_file",
     "hfr": "hf_repo",
     "hft": "hf_token",
+    "kvo": "kv_offload",
     "kvu": "kv_unified",
     "lv": "verbosity",
     "log_verbosity": "verbosity",
@@ -56,12 +61,22 @@ ALIASES: Mapping[str, str] = {
     "ub": "ubatch_size",
 }
 
+# Short flags that turn a switch off and do not begin with no-.
+_OFF: Mapping[str, str] = {
+    "ndio": "direct_io", "nkvo": "kv_offload", "nocb": "cont_batching", "nr": "repack",
+}  # fmt: skip
 # Switches without a --no- form: leaving them out is what false means.
 _SWITCH_ONLY = frozenset(
     {
-        "check_tensors", "cpu_moe", "embedding", "ignore_eos", "log_disable",
-        "lora_init_without_apply", "metrics", "no_host", "offline", "props", "reranking",
-        "reuse_port", "special", "spm_infill", "swa_full", "verbose",
+        "backend_sampling", "cache_list", "check_tensors", "completion_bash", "cpu_moe",
+        "cpu_moe_draft", "embd_gemma_default", "embedding", "fim_qwen_14b_spec",
+        "fim_qwen_1_5b_default", "fim_qwen_30b_default",
+        "fim_qwen_3b_default", "fim_qwen_7b_default", "fim_qwen_7b_spec", "gpt_oss_120b_default",
+        "gpt_oss_20b_default", "help", "ignore_eos", "list_devices", "log_disable",
+        "lora_init_without_apply", "metrics", "mlock", "no_host", "offline", "props",
+        "reranking", "reuse_port", "spec_default", "spec_draft_cpu_moe", "special",
+        "spm_infill", "swa_full", "verbose", "version", "vision_gemma_12b_default",
+        "vision_gemma_4b_default",
     }
 )  # fmt: skip
 _ON_OFF = frozenset({"fit", "flash_attn", "log_colors", "reasoning"})
@@ -118,8 +133,11 @@ class LlamaCpp:
         for given, value in options.items():
             key = given.lstrip("-").replace("-", "_")
             key = ALIASES.get(key, key)
-            if isinstance(value, bool) and key.startswith("no_") and key not in _SWITCH_ONLY:
+            if isinstance(value, bool) and key in _OFF:
+                key, value = _OFF[key], not value  # noqa: PLW2901
+            elif isinstance(value, bool) and key.startswith("no_") and key not in _SWITCH_ONLY:
                 key, value = key.removeprefix("no_"), not value  # noqa: PLW2901
+                key = ALIASES.get(key, key)
             self._check_name(given, key)
             if key in result:
                 raise InvalidOption(f"engine option {key!r} is given twice")

@@ -21,7 +21,8 @@ PATTERNS = (
     _known(
         r"failed to open GGUF file|No such file or directory.*\.gguf|GGUF.*No such file",
         FailureClass.MODEL_MISSING,
-        "the model file cannot be opened; check the path in `model`",
+        "a file of the model cannot be opened; check the path in `model`, and in `mmproj`, "
+        "`model_draft` or `lora` where you gave one",
         "ggml/src/gguf.cpp",
     ),
     _known(

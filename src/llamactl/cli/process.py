@@ -8,9 +8,11 @@ import os
 import resource
 import signal
 import socket
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -195,9 +197,19 @@ def _hear_signals(app: Application) -> _Told:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, hear, number)
-    loop.add_signal_handler(signal.SIGHUP, app.soon, app.reload.run)
+    loop.add_signal_handler(signal.SIGHUP, app.soon, partial(_reload, app))
     loop.add_signal_handler(signal.SIGUSR2, app.soon, app.upgrade_now)
     return told
+
+
+async def _reload(app: Application) -> None:
+    from llamactl.observe import notify
+
+    notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+    try:
+        await app.reload.run()
+    finally:
+        notify("READY=1")
 
 
 async def _first(*waits: Coroutine[object, object, object]) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 
 import xllamacpp as xl
 
 from llamactl.engine.flags import FlagError, apply, of_variables, usage
+
+LAST_WORDS_S = 0.2  # llama.cpp's log is written by a thread that nothing can wait for
 
 
 def devices() -> str:
@@ -43,6 +46,7 @@ def main(argv: list[str]) -> int:
         server = xl.Server(params)
     except RuntimeError as exc:
         print(f"error: {exc}", file=sys.stderr)
+        time.sleep(LAST_WORDS_S)
         return 1
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -52,5 +56,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    # not os._exit: what the engine has still to say is written by a thread that ends at our exit
     sys.exit(main(sys.argv[1:]))

@@ -148,9 +148,13 @@ def _read_flags(
         if not equals and _is_value(follows, option):
             value, equals = follows, "="
             at += 1
-        negated = flag.startswith("--no-")
-        name = option.name if option and not negated else flag
-        _take(flag, name, _value(value, option) if equals else None, canonical, parsed)
+        if equals:
+            _take(flag, option.name if option else flag, _value(value, option), canonical, parsed)
+        elif option:
+            _take(flag, option.name, not option.is_off(flag), canonical, parsed)
+        else:
+            name, on = (flag[5:], False) if flag.startswith("--no-") else (flag, True)
+            _take(flag, name, on, canonical, parsed)
 
 
 def _is_value(word: str, option: EngineOption | None) -> bool:
@@ -162,13 +166,11 @@ def _is_value(word: str, option: EngineOption | None) -> bool:
 def _take(
     flag: str,
     name: str,
-    value: Scalar | None,
+    value: Scalar,
     canonical: Callable[[Mapping[str, OptionValue]], Mapping[str, OptionValue | None]],
     parsed: Parsed,
 ) -> None:
     name = name.lstrip("-").replace("-", "_")
-    if value is None:
-        name, value = (name[3:], False) if name.startswith("no_") else (name, True)
     if name in _OURS:
         parsed.not_understood.append(f"{flag}: {_OURS[name]}")
         return

@@ -23,6 +23,11 @@ _SECTION = re.compile(r"[A-Za-z][\w /()-]*:$")
 _DEFAULT = re.compile(r"\(default: (.*?)\)(?=\s|$|\()|\(default: ([^)]*)\)")
 _GAP = re.compile(r"\s{2,}")
 _INTEGER = re.compile(r"-?\d+")
+_RANGE = re.compile(r"\d+\.{2,}\d+")
+# "0.95, 1.0 = disabled", "-1; -1 = disabled", "0 = model training context size"
+_NUMBER_FIRST = re.compile(r"(-?\d+(?:\.\d+)?)(?:[,;)]| = )")
+_FRACTIONAL = re.compile(r"\b(factor|frequency|threshold|probability|similarity)\b", re.IGNORECASE)
+_BULLET = re.compile(r"- ([\w+-]+)(?: \(\w+\))?:")
 _NUMBER = re.compile(r"-?\d*\.\d+(e-?\d+)?")
 _LONGEST = 4000  # characters of a help text
 
@@ -36,6 +41,12 @@ class EngineOption:
     default: str
     help: str
     section: str
+
+    def is_off(self, flag: str) -> bool:
+        """Does this flag of a switch turn it off, as `--no-mmap` and `-nkvo` do?"""
+        long = [one for one in self.flags if one.startswith("--")]
+        off = [one for one in long if one.startswith("--no-")]
+        return 0 < len(off) < len(long) and (flag in off or flag.startswith("-n"))
 
 
 def read_help(text: str) -> list[EngineOption]:
@@ -72,7 +83,13 @@ def _option(section: str, lines: list[str]) -> EngineOption | None:
     words = " ".join([said, *lines[1:]]).strip()
     default = _DEFAULT.search(words)
     given = (default[1] or default[2] or "").strip(" '\"") if default else ""
-    kind, choices = _kind(flags, value, given)
+    number = _NUMBER_FIRST.match(given)
+    given = number[1] if number else given
+    kind, choices = _kind(flags, value, given, words)
+    if kind == "text" and not choices:
+        choices = tuple(bullet[1] for line in lines if (bullet := _BULLET.match(line)))
+        kind = "choice" if len(choices) > 1 else kind
+        choices = tuple(dict.fromkeys((given, *choices))) if kind == "choice" and given else choices
     return EngineOption(name_of(flags), flags, kind, choices, given, words[:_LONGEST], section)
 
 
@@ -100,24 +117,34 @@ def name_of(flags: tuple[str, ...]) -> str:
     return positive[0].lstrip("-").replace("-", "_").replace(".", "_")
 
 
-def _kind(flags: tuple[str, ...], value: str, default: str) -> tuple[Kind, tuple[str, ...]]:
+def _kind(
+    flags: tuple[str, ...], value: str, default: str, words: str
+) -> tuple[Kind, tuple[str, ...]]:
     inner = value.strip("{}[]<>")
     if not value or (inner in ("on|off", "on|off|auto") and "--no-" in " ".join(flags)):
         return "switch", ()
+    if _RANGE.fullmatch(inner):
+        return "integer", ()
     separator = "|" if "|" in inner else ","
-    words = tuple(word.strip() for word in inner.split(separator) if word.strip())
-    if "..." in inner or re.search(r"[A-Z]\d?,[A-Z]", inner):
+    several = tuple(word.strip() for word in inner.split(separator) if word.strip())
+    if ".." in inner or re.search(r"[A-Z]\d?,[A-Z]", inner):
         return "list", ()
-    if len(words) > 1 and all(re.fullmatch(r"[\w.+-]+", word) for word in words):
-        return ("switch", ()) if set(words) == {"on", "off"} else ("choice", words)
+    if len(several) > 1 and all(re.fullmatch(r"[\w.+-]+", word) for word in several):
+        return ("switch", ()) if set(several) == {"on", "off"} else ("choice", several)
     upper = inner.upper()
     if any(word in upper for word in ("FNAME", "FILE", "PATH", "DIR")):
         return "path", ()
-    if _NUMBER.fullmatch(default) or "FLOAT" in upper:
-        return "number", ()
-    if upper in ("N", "INT", "SEED", "PORT", "M") or _INTEGER.fullmatch(default):
-        return "integer", ()
-    return "text", ()
+    return _numeric(upper, default, words), ()
+
+
+def _numeric(value: str, default: str, words: str) -> Kind:
+    counted = value in ("N", "INT", "SEED", "PORT")
+    whole = _INTEGER.fullmatch(default)
+    if _NUMBER.fullmatch(default) or "FLOAT" in value:
+        return "number"
+    if counted and not whole and _FRACTIONAL.search(words):
+        return "number"
+    return "integer" if counted or whole else "text"
 
 
 def by_flag(options: list[EngineOption]) -> Mapping[str, EngineOption]:

@@ -113,13 +113,18 @@ def environment_of(
     secrets: Mapping[str, str],
 ) -> dict[str, str]:
     """`secrets`: those of its options that the engine reads from there."""
+    given = {**surroundings(settings, environ), **instance.options.environment}
+    return {**given, **secrets, backend.key_variable: key}
+
+
+def surroundings(settings: BackendSettings, environ: Mapping[str, str]) -> dict[str, str]:
+    """What every process of this engine has as its environment."""
     inherited = {
         name: value
         for name, value in environ.items()
         if any(fnmatchcase(name, pattern) for pattern in _ALLOWED)
     }
-    given = {**inherited, **settings.environment, **instance.options.environment}
-    return {**given, **secrets, backend.key_variable: key}
+    return {**inherited, **settings.environment}
 
 
 def given_digest(settings: BackendSettings, options: InstanceOptions) -> str:

@@ -22,6 +22,7 @@ from llamactl.runtime.ports import listens_on
 from llamactl.runtime.probe import is_healthy, knows_key, until_ready
 from llamactl.runtime.process import Ended
 from llamactl.runtime.usage import usage
+from llamactl.runtime.wordless import with_cause
 
 _SEARCHED = 200  # lines of the log, for the cause of an exit
 
@@ -93,6 +94,8 @@ class Life:
         report = report_of(
             self.backend, self.record, ended, log, oom_struck=oom_struck, secrets=self.secrets
         )
+        if self.ready_at is None:
+            report = with_cause(report, self.backend, self.instance, self.port)
         late = self.ended_for is not None and self.ended_for[0] is FailureClass.START_TIMED_OUT
         if self.ended_for is None or (late and self.ready_at is not None):
             return report

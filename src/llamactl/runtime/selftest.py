@@ -8,7 +8,7 @@ from itertools import takewhile
 
 from llamactl.config import BackendSettings
 from llamactl.core.errors import EngineMissing
-from llamactl.runtime.command import Engine, find_engine
+from llamactl.runtime.command import Engine, find_engine, surroundings
 
 _LIMIT_S = 30.0
 _MOST = 1 << 20  # bytes of output kept
@@ -27,7 +27,8 @@ class CommandEngineProbe:
 
     async def ask(self, flag: str) -> str:
         engine = find_engine(self._settings)
-        key = (engine.label, _identity(engine.argv[0]), *self._words(), flag)
+        variables = [f"{name}={value}" for name, value in self._settings.environment.items()]
+        key = (engine.label, _identity(engine.argv[0]), *variables, *self._words(), flag)
         if key not in self._answers:
             if len(self._answers) >= _KEPT:
                 self._answers.clear()
@@ -44,6 +45,7 @@ class CommandEngineProbe:
                 *engine.argv,
                 *self._words(),
                 flag,
+                env=surroundings(self._settings, os.environ),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,

@@ -26,8 +26,8 @@ class SystemBody(BaseModel):
     """The server itself."""
 
     version: str = Field(description="of llamactl")
-    commit: str = Field(description="that it was built from")
-    built: str = Field(description="when")
+    commit: str = Field(description='of the source; "unknown" where nobody wrote it down')
+    built: str = Field(description='when, in ISO 8601; of a checkout its commit; or "unknown"')
     python: str = Field(description="its version")
     system: str = Field(description="operating system and machine")
     cpus: int = Field(description="of this machine")

@@ -15,7 +15,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, base, type Schemas, said } from "../api/client";
 import { useView } from "../live/stream";
-import { bytes, exact, span } from "../ui/format";
+import { bytes, exact, release, span } from "../ui/format";
 import { useNow } from "../ui/now";
 import { Page } from "../ui/Page";
 import { Sparkline } from "../ui/Sparkline";
@@ -99,7 +99,7 @@ function About({ system }: { system: Schemas["SystemBody"] }) {
     staleTime: Number.POSITIVE_INFINITY,
   });
   const rows: [string, string][] = [
-    ["Version", `${system.version} (${system.commit}, ${exact(Date.parse(system.built) / 1000)})`],
+    ["Version", release(system)],
     ["Serves since", `${exact(system.began)}, ${span(now - system.began)}`],
     ["Engine", system.engine],
     ["Engine's version", String(engine.data ?? "").trim()],

@@ -54,6 +54,16 @@ export function exact(at: number): string {
   return EXACT.format(new Date(at * 1000));
 }
 
+/** "0.1.0 (1a2b3c4, 31 Jan 2026, 12:00:00)", without what is unknown. */
+export function release(of: { version: string; commit: string; built: string }): string {
+  const built = Date.parse(of.built) / 1000;
+  const known = [
+    ...(of.commit === "unknown" ? [] : [of.commit]),
+    ...(Number.isNaN(built) ? [] : [exact(built)]),
+  ];
+  return known.length ? `${of.version} (${known.join(", ")})` : of.version;
+}
+
 export function rate(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toFixed(1);
 }

@@ -1,0 +1,38 @@
+"""Runs a command beside the newest wheel, installed into an environment of its own.
+
+    python packaging/installed.py COMMAND...
+
+The environment lies outside the tree, so nothing of the tree can stand in for what the wheel lacks.
+The command finds its Python in LLAMACTL_TEST_PYTHON.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet", "install")
+
+
+def install(folder: Path) -> Path:
+    """The Python of a new environment that holds the wheel, and what it needs by its hashes."""
+    wheel = max((ROOT / "dist").glob("llamactl-*.whl"), key=lambda path: path.stat().st_mtime)
+    venv.create(folder, with_pip=True)
+    python = folder / "bin/python"
+    needs = ("--require-hashes", "-r", str(ROOT / "requirements/run.txt"))
+    subprocess.run([python, *PIP, *needs], check=True)
+    subprocess.run([python, *PIP, "--no-deps", "--no-index", str(wheel)], check=True)
+    return python
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(prefix="llamactl-installed-") as place:
+        print("installing the wheel into an environment of its own", flush=True)
+        environment = {**os.environ, "LLAMACTL_TEST_PYTHON": str(install(Path(place)))}
+        done = subprocess.run(sys.argv[1:], env=environment, check=False)
+    sys.exit(done.returncode)
