@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llamactl.api import About, Numbers, Services, build_api
-from llamactl.backends import BACKENDS
+from llamactl.backends import BACKENDS, advice
 from llamactl.config import Settings
 from llamactl.control import recovery
 from llamactl.control.departure import Departure
@@ -344,4 +344,4 @@ def _engine_paths() -> EnginePaths:
         for name, backend in BACKENDS.items()
     }
     by_model = frozenset[str]().union(*(b.model_paths for b in BACKENDS.values()))
-    return EnginePaths(inference, by_model, INFERENCE)
+    return EnginePaths(inference, by_model, INFERENCE, advice)

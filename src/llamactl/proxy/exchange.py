@@ -20,14 +20,15 @@ from llamactl.core.errors import (
 from llamactl.core.routes import ReadyInstance, Route
 from llamactl.observe import logger
 from llamactl.proxy.answer import Answer
+from llamactl.proxy.answering import Answering, extra_lines
 from llamactl.proxy.body import Body
-from llamactl.proxy.dialects import error_event
 from llamactl.proxy.downstream import Downstream
+from llamactl.proxy.error_formats import ApiError
 from llamactl.proxy.heads import AnswerHead
 from llamactl.proxy.loading import begun_answer, comment, may_follow, wants_stream
 from llamactl.proxy.model import Finder
 from llamactl.proxy.relay import Relay
-from llamactl.proxy.request import QUEUE_POSITION, Request, error_answer
+from llamactl.proxy.request import Request, error_answer
 from llamactl.proxy.upstream import Connection
 
 _BODILESS = (b"GET", b"HEAD", b"OPTIONS")  # some engines read no body of these
@@ -50,6 +51,7 @@ class Exchange:
     _retried = False
     _done = False
     _answer: Answer | None = None
+    _unchecked: Answering | None = None  # of an answer that may give another name than was asked
     _begun: Answer | None = None  # by us, before the engine's answer came
 
     def __init__(
@@ -152,7 +154,9 @@ class Exchange:
                 ahead = self._relay.starter.ahead(self._route.name, self._request.caller)
                 if self._begun is None:
                     keep, now = self._down.keeps_alive(self._request), self._relay.now()
-                    self._begun = begun_answer(self._request, self._extra(), now=now, keep=keep)
+                    self._begun = begun_answer(
+                        self._request, extra_lines(self._relay, self._request), now=now, keep=keep
+                    )
                 if self._down.writable:
                     self._down.write(self._begun.frame([comment(ahead)]))
             return job.result()
@@ -260,30 +264,25 @@ class Exchange:
     def answered(self, head: AnswerHead, length: int) -> None:
         if not self._body.on_disk:
             self._body.forget()
-        self._answer = self._begun
+        keep = self._down.keeps_alive(self._request)
+        answering = Answering(self._relay, self._request, self._route, head, keep=keep)
         if self._begun is not None:
-            if not may_follow(head):
-                self._break_off(UpstreamDied(f"the engine answered {head.status}"))
+            follows = may_follow(head)
+            self._answer = self._begun if follows else answering.instead_of(self._begun)
             return
-        request, now = self._request, self._relay.now()
-        keep = self._down.keeps_alive(request)
-        self._answer = Answer(request, head, length, self._extra(), now=now, keep=keep)
-
-    def _extra(self) -> bytes:
-        """The lines that we add to the answer's head."""
-        request = self._request
-        extra = b"%bx-request-id: %b\r\n" % (self._relay.response_lines, request.id)
-        if request.waited:
-            extra += b"%b: %b\r\n" % (QUEUE_POSITION, request.waited)
-        if request.added:
-            extra += b"".join([b"%b: %b\r\n" % header for header in request.added])
-        return extra
+        self._answer = answering.answer(length)
+        self._unchecked = answering if answering.may_differ else None
 
     def data(self, pieces: list[bytes]) -> None:
         answer = self._answer
         if answer is None or self._done:
             return
         self._relay.leases.answered(self._route.id)
+        if answer.first is None and pieces:
+            if self._unchecked is not None:
+                answer = self._answer = self._unchecked.checked(answer, pieces[0])
+                self._unchecked = None
+            answer.look_for_content(pieces, self._relay.now())
         if framed := answer.frame(pieces):
             self._down.write(framed)
         if not self._down.writable and self._upstream is not None:
@@ -326,15 +325,18 @@ class Exchange:
             "answer_broken_off",
             id=self._request.name, name=name, code=error.code, reason=error.message,
         )  # fmt: skip
-        self._settle()
         answer = self._answer
+        if answer is not None and answer.unsent:
+            self.refuse(error)
+            return
+        self._settle()
         if answer is not None:
             self._count(answer, whole=False)
         if answer is None or not answer.can_tell:
             self._down.cut()
             return
-        event = error_event(self._request.served_path, error)
-        self._down.write(answer.frame([event]) + answer.end())
+        event = self._request.error_format.render_event(ApiError.of(error))
+        self._down.write(answer.broken(event))
         self._down.finished(keep=answer.keep and self._request.complete)
 
     def pause_sending(self) -> None:

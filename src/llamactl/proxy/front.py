@@ -57,11 +57,13 @@ class Front:
             Unfinished(leases, busy_slots),
             settings.data,
             comment_every=server.loading_comments,
+            advise=paths.advise,
         )
         self._asgi = Asgi(_with_cors(management, settings))
         entry = Entry(
             access,
             House(self.relay, self._asgi, paths, server.max_json_size, server.max_upload_size),
+            server.v1_errors,
         )
         self._asgi.serve_websockets(WebSockets(entry))
         limits = Limits(

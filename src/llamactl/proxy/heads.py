@@ -72,6 +72,7 @@ class RequestHead:
         self.request_id = given if _REQUEST_ID.match(given) else None
         self.passed = self._passed()
         self.decision: Any = None  # of `Entry`, for all requests with this head
+        self.error_format: Any = None  # of `Entry`, too
 
     def __repr__(self) -> str:
         return f"<RequestHead {self.method.decode()} {self.path}>"
@@ -107,8 +108,11 @@ class AnswerHead:
         if self.chunked and parsed.codings != [b"chunked"]:
             raise httptools.HttpParserError("a transfer coding other than chunked")
         self.bodiless = self.status in _BODILESS
-        self.event_stream = fields.get(b"content-type", b"").startswith(b"text/event-stream")
+        media = fields.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        self.event_stream = media == b"text/event-stream"
+        self.json = media == b"application/json" or media.endswith(b"+json")
         self.encoded = b"content-encoding" in fields
+        self.changeable = (self.json or self.event_stream) and not self.encoded
         found = _KEEP_ALIVE.search(fields.get(b"keep-alive", b""))
         self.idle_s = int(found[1]) if found else None  # how long the engine keeps a connection
         named = _named(fields.get(b"connection", b""))

@@ -74,6 +74,7 @@ class Search:
 
     def _found(self, model: str) -> None:
         route, may_start = self._pick(model)
+        self._request.model = model
         if route.filters is not None and isinstance(self._finder, JsonModel):
             if not self._request.complete:  # it is changed as a whole
                 return

@@ -69,11 +69,13 @@ def argv_of(
     options = {k: v for k, v in instance.options.backend_options.items() if k != "port"}
     defaults = {k: v for k, v in backend.defaults.items() if k not in options}
     ours = ["--host", LOOPBACK, "--port", str(port)]
+    theirs = [*settings.args, *settings.environment, *instance.options.environment]
     tie = [*_TIED, str(os.getpid())] if instance.options.die_with_parent else []
     return [
         *tie,
         *engine.argv,
         *backend.render(defaults),
+        *backend.name_flags(instance.name, options, theirs),
         *settings.args,
         *backend.render(options),
         *ours,

@@ -1,0 +1,138 @@
+"""Which answers of an engine don't go to its client as they come, and what is changed in them.
+
+The id that was asked for takes the place of what the engine calls itself, an error gets the form
+that its client reads, and who may not see paths sees none.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import orjson
+
+from llamactl.core.errors import BackendError, UpstreamDied
+from llamactl.core.routes import Route
+from llamactl.proxy.answer import Answer
+from llamactl.proxy.engine_errors import engine_error
+from llamactl.proxy.error_formats import ApiError
+from llamactl.proxy.heads import AnswerHead, Headers
+from llamactl.proxy.model_name import ModelName, member
+from llamactl.proxy.relay import Relay
+from llamactl.proxy.request import QUEUE_POSITION, Request
+from llamactl.proxy.rewritten import Change, FailedStream, HeldAnswer, NamedStream
+
+_BAD = 400  # status, and above
+
+
+def extra_lines(relay: Relay, request: Request) -> bytes:
+    """The lines that we add to an answer's head."""
+    extra = b"%bx-request-id: %b\r\n" % (relay.response_lines, request.id)
+    if request.waited:
+        extra += b"%b: %b\r\n" % (QUEUE_POSITION, request.waited)
+    if request.added:
+        extra += _as_lines(request.added)
+    return extra
+
+
+def _as_lines(headers: Headers) -> bytes:
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
+class Answering:
+    """Of one exchange, once the head of the engine's answer is there."""
+
+    __slots__ = ("_head", "_keep", "_relay", "_request", "_route", "may_differ")
+
+    def __init__(
+        self, relay: Relay, request: Request, route: Route, head: AnswerHead, *, keep: bool
+    ) -> None:
+        """`keep`: may the client's connection be used again?"""
+        self._relay = relay
+        self._request = request
+        self._route = route
+        self._head = head
+        self._keep = keep
+        # Its first bytes tell whether it gives the name that was asked for.
+        self.may_differ = bool(request.model) and head.changeable
+
+    def answer(self, length: int) -> Answer:
+        """`length`: of the body, if the head gives one."""
+        request, head, now = self._request, self._head, self._relay.now()
+        if self.may_differ and head.json:
+            if head.status >= _BAD:
+                return self._held(partial(self._as_client_reads, head.status))
+            if request.head.method == b"GET" and not request.private:
+                return self._held(partial(without_paths, request.model))
+        known = length if head.sized else None
+        extra = extra_lines(self._relay, request)
+        return Answer(request, head, known, extra, now=now, keep=self._keep)
+
+    def checked(self, plain: Answer, data: bytes) -> Answer:
+        """What goes on instead of a plain answer, nothing of whose body is sent, if anything."""
+        request, head = self._request, self._head
+        if type(plain) is not Answer or member(request.model) in data:
+            return plain
+        name = ModelName(request.model)
+        if not head.event_stream:
+            return self._held(name.put)
+        if head.sized:
+            return self._held(name.put_in_events)
+        extra, now = extra_lines(self._relay, request), self._relay.now()
+        return NamedStream(request, head, extra, now=now, keep=self._keep).after(plain)
+
+    def instead_of(self, begun: Answer) -> Answer:
+        """Where a stream has begun, and what the engine sends can't follow in it."""
+        return FailedStream(begun, self._head, partial(self._last_event, self._head.status))
+
+    def _held(self, change: Change) -> Answer:
+        request, head, extra = self._request, self._head, extra_lines(self._relay, self._request)
+        if head.status >= _BAD:
+            extra += _as_lines(request.error_format.headers)
+        now = self._relay.now()
+        return HeldAnswer(request, head, extra, change, now=now, keep=self._keep)
+
+    def _error(self, status: int, body: bytes) -> ApiError | None:
+        return engine_error(body, status, partial(self._relay.advise, self._route.backend))
+
+    def _as_client_reads(self, status: int, body: bytes) -> bytes:
+        error = self._error(status, body)
+        return body if error is None else orjson.dumps(self._request.error_format.render(error))
+
+    def _last_event(self, status: int, body: bytes) -> bytes:
+        error = self._error(status, body) if status >= _BAD else None
+        if error is None:
+            error = ApiError.of(UpstreamDied(f"the engine answered {status} instead of a stream"))
+        return self._request.error_format.render_event(error)
+
+
+def without_paths(name: str, body: bytes) -> bytes:
+    """What an engine tells of itself, for those who may not know where its files are.
+
+    llama-server names its model's file, and of its adapters each:
+    https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
+    Raises BackendError for what can't be read.
+    """
+    try:
+        told = orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise BackendError("the engine did not answer JSON; see its log") from exc
+    paths = {text for key, text in _texts(told) if key.endswith("path") and text}
+    return orjson.dumps(_without(told, paths, name))
+
+
+def _texts(value: object, key: str = "") -> list[tuple[str, str]]:
+    """All strings, each with the key that holds it."""
+    if isinstance(value, dict):
+        return [found for k, v in value.items() for found in _texts(v, k)]
+    if isinstance(value, list):
+        return [found for v in value for found in _texts(v, key)]
+    return [(key, value)] if isinstance(value, str) else []
+
+
+def _without(value: object, paths: set[str], name: str) -> object:
+    """The name stands where a path stood, in whatever place that is."""
+    if isinstance(value, dict):
+        return {k: _without(v, paths, name) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_without(v, paths, name) for v in value]
+    return name if isinstance(value, str) and value in paths else value
