@@ -25,12 +25,16 @@ from llamactl.core.errors import (
 from llamactl.core.instance import policies
 from llamactl.core.interfaces import MemoryBook
 from llamactl.core.keys import Caller
-from llamactl.core.lifecycle import AfterExit, Desired, StartRequested, State
+from llamactl.core.lifecycle import AfterExit, Desired, Lifecycle, StartRequested, State
 from llamactl.core.routes import ReadyInstance
 
 _DEATH_KNOWN_S = 1.0  # a process's end is known in milliseconds
 _GOING = (State.DRAINING, State.STOPPING)
 _UNSETTLED = (State.STARTING, State.BACKOFF, State.LOST)
+
+
+def _is_over(now: Lifecycle, generation: int) -> bool:
+    return now.state is not State.READY or now.generation != generation
 
 
 class OnDemand:
@@ -83,16 +87,26 @@ class OnDemand:
         return request_asker(caller.key, evicts=self.limits.enable_lru_eviction)
 
     async def outlived(self, name: str, generation: int) -> bool:
+        member = await self._after(name, generation)
+        return member is not None and member.unit.runner.now.desired is Desired.RUNNING
+
+    async def why_ended(self, name: str, generation: int) -> str:
+        member = await self._after(name, generation)
+        if member is None or not _is_over(member.unit.runner.now, generation):
+            return ""
+        report = member.unit.last_exit
+        return report.summary if report is not None else ""
+
+    async def _after(self, name: str, generation: int) -> Member | None:
+        """As soon as that process is known to be over, or it takes too long to be so."""
         try:
-            runner = self._registry.get(name).unit.runner
+            member = self._registry.get(name)
         except InstanceNotFound:
-            return False
+            return None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DEATH_KNOWN_S):
-                await runner.wait(
-                    lambda n: n.state is not State.READY or n.generation != generation
-                )
-        return runner.now.desired is Desired.RUNNING
+                await member.unit.runner.wait(lambda now: _is_over(now, generation))
+        return member
 
     def _member(self, name: str) -> Member:
         try:

@@ -272,6 +272,10 @@ class OnDemandStarter(Protocol):
         """
         ...
 
+    async def why_ended(self, name: str, generation: int) -> str:
+        """How that process came to its end, fit for every key; "" if it lives or was stopped."""
+        ...
+
 
 class EngineProbe(Protocol):
     """Asks the configured engine about itself."""

@@ -32,6 +32,7 @@ from llamactl.proxy.request import Request, error_answer
 from llamactl.proxy.upstream import Connection
 
 _BODILESS = (b"GET", b"HEAD", b"OPTIONS")  # some engines read no body of these
+_BROKEN = "the engine did not finish its answer"
 _MOST_SENDS = 2  # a request that kills engines must not kill in a loop
 log = logger("proxy")
 
@@ -316,7 +317,17 @@ class Exchange:
             stale = connection is not None and connection.reused and not connection.heard
             self._died(reason, stale=stale)
             return
-        self._break_off(UpstreamDied(f"the engine died in the middle of its answer: {reason}"))
+        if self._answer.can_tell:
+            self._run(self._tell_why(reason))
+        else:
+            self._break_off(UpstreamDied(f"{_BROKEN}: {reason}"))
+
+    async def _tell_why(self, reason: str) -> None:
+        """`reason`: as the connection has it."""
+        ready = self._ready
+        assert ready is not None
+        why = await self._relay.starter.why_ended(self._route.name, ready.generation)
+        self._break_off(UpstreamDied(f"{_BROKEN}: {why or reason}"))
 
     def _break_off(self, error: LlamactlError) -> None:
         """End an answer that has begun so that the client can tell it from a whole one."""

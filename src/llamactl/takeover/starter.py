@@ -59,3 +59,6 @@ class SwitchingStarter:
         if remote is not None:
             return await remote.outlived(name, generation)
         return await self._local.outlived(name, generation)
+
+    async def why_ended(self, name: str, generation: int) -> str:
+        return "" if self._remote is not None else await self._local.why_ended(name, generation)
