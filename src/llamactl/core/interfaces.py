@@ -267,9 +267,7 @@ class OnDemandStarter(Protocol):
 
     async def outlived(self, name: str, generation: int) -> bool:
         """After its engine fell silent: may a request be tried on the instance once more?
-
-        Waits a moment for the end of that generation to be known. False if it was stopped.
-        """
+        Waits a moment for the end of that generation to be known. False if it was stopped."""
         ...
 
     async def why_ended(self, name: str, generation: int) -> str:
