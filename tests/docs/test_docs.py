@@ -17,7 +17,7 @@ LONGER = {
     "engine/flags.py": 460,
     "core/lifecycle.py": 495,
     "proxy/downstream.py": 370,
-    "proxy/exchange.py": 465,
+    "proxy/exchange.py": 470,
     "runtime/unit.py": 345,
     "app.py": 350,
     "control/scheduler.py": 320,

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from support.fake_engine import create_fake, play
+from support.fake_engine import CHUNKED, create_fake, play
 from support.served import Served, data_folder, serve
 
 CHAT = "/v1/chat/completions"
@@ -186,3 +186,21 @@ def test_through_the_raw_proxy_an_engines_error_is_as_it_was(server: Served) -> 
     answer = ask(server, play("fake", refused(400, text)), path="/api/v1/instances/fake/proxy/v1/x")
 
     assert answer.text == text
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/messages", "/v1/responses"])
+@pytest.mark.parametrize("word", ["data", "error"])
+def test_a_stream_that_is_an_error_has_its_apis_form(server: Served, path: str, word: str) -> None:
+    said = {"error": LLAMA} if word == "data" else LLAMA
+    body = play(
+        "fake", ["send", CHUNKED], ["event", f"{word}: {json.dumps(said)}\n\n"],
+        ["send", "0\r\n\r\n"],
+    )  # fmt: skip
+
+    answer = ask(server, body, path=path)
+
+    event = json.loads(answer.text.rpartition("data: ")[2])
+    error = event if path == "/v1/responses" else event["error"]
+    assert (error["message"], error["n_ctx"]) == (LLAMA["message"], 256)
+    assert "ctx_size" in error["advice"]
+    assert ("event: error" in answer.text) is (path != CHAT)

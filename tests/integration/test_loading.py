@@ -91,6 +91,15 @@ def test_where_that_can_not_be_read_its_status_is_told(server: Served) -> None:
     assert b"the engine answered 400" in rest and rest.endswith(b"0\r\n\r\n")
 
 
+def test_a_whole_answer_where_a_stream_began_is_told_too(server: Served) -> None:
+    text = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+    _, rest = ask(server, ["send", text])
+
+    assert b"the engine answered 200 instead of a stream" in rest
+    assert rest.endswith(b"0\r\n\r\n")
+
+
 def test_an_alias_is_what_a_stream_that_began_with_comments_says(server: Served) -> None:
     chunk = json.dumps({"choices": [], "model": "/secret.gguf"})
     steps: list[list[object]] = [

@@ -16,12 +16,18 @@ from llamactl.proxy.answer import Answer
 from llamactl.proxy.engine_errors import engine_error
 from llamactl.proxy.error_formats import ApiError
 from llamactl.proxy.heads import AnswerHead, Headers
-from llamactl.proxy.model_name import ModelName, member
+from llamactl.proxy.loading import may_follow
+from llamactl.proxy.model_name import ModelName
 from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import QUEUE_POSITION, Request
 from llamactl.proxy.rewritten import Change, FailedStream, HeldAnswer, NamedStream
 
 _BAD = 400  # status, and above
+_BROKEN = 500  # status of an error in a stream
+_FAILS = (
+    b'data: {"error":',
+    b"error: {",
+)  # llama-server's stream that fails before its first token
 
 
 def extra_lines(relay: Relay, request: Request) -> bytes:
@@ -39,9 +45,7 @@ def _as_lines(headers: Headers) -> bytes:
 
 
 class Answering:
-    """Of one exchange, once the head of the engine's answer is there."""
-
-    __slots__ = ("_head", "_keep", "_relay", "_request", "_route", "may_differ")
+    """Of one exchange: an answer that does not go as it comes."""
 
     def __init__(
         self, relay: Relay, request: Request, route: Route, head: AnswerHead, *, keep: bool
@@ -52,26 +56,29 @@ class Answering:
         self._route = route
         self._head = head
         self._keep = keep
-        # Its first bytes tell whether it gives the name that was asked for.
-        self.may_differ = bool(request.model) and head.changeable
 
-    def answer(self, length: int) -> Answer:
-        """`length`: of the body, if the head gives one."""
-        request, head, now = self._request, self._head, self._relay.now()
-        if self.may_differ and head.json:
-            if head.status >= _BAD:
-                return self._held(partial(self._as_client_reads, head.status))
-            if request.head.method == b"GET" and not request.private:
-                return self._held(partial(without_paths, request.model))
-        known = length if head.sized else None
-        extra = extra_lines(self._relay, request)
-        return Answer(request, head, known, extra, now=now, keep=self._keep)
-
-    def checked(self, plain: Answer, data: bytes) -> Answer:
-        """What goes on instead of a plain answer, nothing of whose body is sent, if anything."""
+    def special(self, length: int, begun: Answer | None) -> Answer:
+        """`length`: of the body, if the head gives one. `begun`: by us, before the engine's."""
         request, head = self._request, self._head
-        if type(plain) is not Answer or member(request.model) in data:
-            return plain
+        if begun is not None:
+            failed = FailedStream(begun, head, partial(self._last_event, head.status))
+            return begun if may_follow(head) else failed
+        method = request.head.method
+        if head.refuses and method != b"HEAD":
+            return self._held(partial(self._as_client_reads, head.status))
+        if method == b"GET" and head.json and not (head.encoded or request.private):
+            return self._held(partial(without_paths, request.model))
+        known, extra = length if head.sized else None, extra_lines(self._relay, request)
+        return Answer(request, head, known, extra, now=self._relay.now(), keep=self._keep)
+
+    def renamed(self, plain: Answer, data: bytes) -> Answer:
+        """What goes on in the place of a plain answer, nothing of whose body is sent.
+
+        `data`: how that begins.
+        """
+        request, head = self._request, self._head
+        if head.event_stream and data.startswith(_FAILS):
+            return FailedStream(plain, head, self._in_its_form)
         name = ModelName(request.model)
         if not head.event_stream:
             return self._held(name.put)
@@ -80,13 +87,9 @@ class Answering:
         extra, now = extra_lines(self._relay, request), self._relay.now()
         return NamedStream(request, head, extra, now=now, keep=self._keep).after(plain)
 
-    def instead_of(self, begun: Answer) -> Answer:
-        """Where a stream has begun, and what the engine sends can't follow in it."""
-        return FailedStream(begun, self._head, partial(self._last_event, self._head.status))
-
     def _held(self, change: Change) -> Answer:
         request, head, extra = self._request, self._head, extra_lines(self._relay, self._request)
-        if head.status >= _BAD:
+        if head.refuses:
             extra += _as_lines(request.error_format.headers)
         now = self._relay.now()
         return HeldAnswer(request, head, extra, change, now=now, keep=self._keep)
@@ -97,6 +100,12 @@ class Answering:
     def _as_client_reads(self, status: int, body: bytes) -> bytes:
         error = self._error(status, body)
         return body if error is None else orjson.dumps(self._request.error_format.render(error))
+
+    def _in_its_form(self, stream: bytes) -> bytes:
+        """The stream that is an error, as the API of its client has it."""
+        said = stream.partition(b": ")[2].partition(b"\n")[0]
+        error = self._error(_BROKEN, said)
+        return stream if error is None else self._request.error_format.render_event(error)
 
     def _last_event(self, status: int, body: bytes) -> bytes:
         error = self._error(status, body) if status >= _BAD else None

@@ -25,8 +25,9 @@ from llamactl.proxy.body import Body
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.error_formats import ApiError
 from llamactl.proxy.heads import AnswerHead
-from llamactl.proxy.loading import begun_answer, comment, may_follow, wants_stream
+from llamactl.proxy.loading import begun_answer, comment, wants_stream
 from llamactl.proxy.model import Finder
+from llamactl.proxy.model_name import member
 from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import Request, error_answer
 from llamactl.proxy.upstream import Connection
@@ -52,7 +53,7 @@ class Exchange:
     _retried = False
     _done = False
     _answer: Answer | None = None
-    _unchecked: Answering | None = None  # of an answer that may give another name than was asked
+    _unchecked: AnswerHead | None = None  # of an answer that may give another name than was asked
     _begun: Answer | None = None  # by us, before the engine's answer came
 
     def __init__(
@@ -265,14 +266,21 @@ class Exchange:
     def answered(self, head: AnswerHead, length: int) -> None:
         if not self._body.on_disk:
             self._body.forget()
-        keep = self._down.keeps_alive(self._request)
-        answering = Answering(self._relay, self._request, self._route, head, keep=keep)
-        if self._begun is not None:
-            follows = may_follow(head)
-            self._answer = self._begun if follows else answering.instead_of(self._begun)
+        request = self._request
+        reads = request.head.method == b"GET"
+        if self._begun is not None or (request.model and (head.refuses or reads)):
+            self._answer = self._answering(head).special(length, self._begun)
             return
-        self._answer = answering.answer(length)
-        self._unchecked = answering if answering.may_differ else None
+        keep, now = self._down.keeps_alive(request), self._relay.now()
+        known = length if head.sized else None
+        extra = extra_lines(self._relay, request)
+        self._answer = Answer(request, head, known, extra, now=now, keep=keep)
+        if request.model and head.changeable:
+            self._unchecked = head
+
+    def _answering(self, head: AnswerHead) -> Answering:
+        keep = self._down.keeps_alive(self._request)
+        return Answering(self._relay, self._request, self._route, head, keep=keep)
 
     def data(self, pieces: list[bytes]) -> None:
         answer = self._answer
@@ -281,8 +289,9 @@ class Exchange:
         self._relay.leases.answered(self._route.id)
         if answer.first is None and pieces:
             if self._unchecked is not None:
-                answer = self._answer = self._unchecked.checked(answer, pieces[0])
-                self._unchecked = None
+                head, self._unchecked = self._unchecked, None
+                if member(self._request.model) not in pieces[0]:
+                    answer = self._answer = self._answering(head).renamed(answer, pieces[0])
             answer.look_for_content(pieces, self._relay.now())
         if framed := answer.frame(pieces):
             self._down.write(framed)

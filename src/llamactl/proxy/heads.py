@@ -38,6 +38,7 @@ _LONGEST_KEPT = 4096  # bytes of a head
 _KEPT = 512  # heads of each kind
 _REQUEST_ID = re.compile(rb"[!-~]{1,128}\Z")
 _KEEP_ALIVE = re.compile(rb"timeout=(\d+)")
+_BAD = 400  # status, and above
 _BODILESS = (204, 304)  # RFC 9110, 15.3.5 and 15.4.5
 
 
@@ -113,6 +114,7 @@ class AnswerHead:
         self.json = media == b"application/json" or media.endswith(b"+json")
         self.encoded = b"content-encoding" in fields
         self.changeable = (self.json or self.event_stream) and not self.encoded
+        self.refuses = self.json and not self.encoded and self.status >= _BAD
         found = _KEEP_ALIVE.search(fields.get(b"keep-alive", b""))
         self.idle_s = int(found[1]) if found else None  # how long the engine keeps a connection
         named = _named(fields.get(b"connection", b""))

@@ -114,5 +114,8 @@ class FailedStream(Answer):
         self.sent = self._begun.sent
         return framed
 
+    def look_for_content(self, pieces: list[bytes], now: float) -> None:
+        """It has none."""
+
     def broken(self, event: bytes) -> bytes:
         return self._begun.broken(event)
