@@ -78,7 +78,8 @@ class Answering:
         """
         request, head = self._request, self._head
         if head.event_stream and data.startswith(_FAILS):
-            return FailedStream(plain, head, self._in_its_form)
+            form = self._in_its_form
+            return self._held(form) if head.sized else FailedStream(plain, head, form)
         name = ModelName(request.model)
         if not head.event_stream:
             return self._held(name.put)
