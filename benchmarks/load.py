@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BODY = (
-    '{"model":"fixed","messages":[{"role":"user","content":"Tell me about the weather in Paris."}],'
+    '{"model":"%s","messages":[{"role":"user","content":"Tell me about the weather in Paris."}],'
     '"max_tokens":100,"temperature":0.7,"stream":false}'
 )
 _MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
@@ -48,12 +48,12 @@ def _status_mb(pid: int, field: str) -> float:
     return int(found[1]) / 1024 if found else 0.0
 
 
-def load(url: str, key: str, pid: int, folder: Path, seconds: int) -> Cost:
+def load(url: str, key: str, pid: int, folder: Path, seconds: int, model: str = "fixed") -> Cost:
     """Small chat requests over 32 connections, as fast as they are answered."""
     script = folder / "post.lua"
     script.write_text(
         f"wrk.method='POST'\nwrk.headers['Content-Type']='application/json'\n"
-        f"wrk.headers['Authorization']='Bearer {key}'\nwrk.body='{BODY}'\n"
+        f"wrk.headers['Authorization']='Bearer {key}'\nwrk.body='{BODY % model}'\n"
     )
     command = ["wrk", "-t1", "-c32", "--latency", "-s", str(script), url]
     subprocess.run([*command, "-d1s"], check=True, capture_output=True)

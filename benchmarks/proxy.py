@@ -33,6 +33,7 @@ SECONDS = int(os.environ.get("BENCH_SECONDS", "3"))
 RUNS = int(os.environ.get("BENCH_RUNS", "5"))
 KEYS, INSTANCES, CONNECTIONS = 10_000, 1_000, 1_000
 UPLOAD_MB = 500
+ALIAS = "-by-another-name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Server:
 
 
 def json_requests(ours: Server, nginx: Server, folder: Path) -> Iterator[Row]:
-    costs = []
+    costs, renamed = [], []
     for _ in range(RUNS):
         costs.append(
             tuple(
@@ -74,27 +75,36 @@ def json_requests(ours: Server, nginx: Server, folder: Path) -> Iterator[Row]:
                 for s in (ours, nginx)
             )
         )  # fmt: skip
+        by_alias = load(
+            f"http://127.0.0.1:{ours.fixed}/v1/chat/completions",
+            ours.key, ours.fixed_pid, folder, SECONDS, f"fixed{ALIAS}",
+        )  # fmt: skip
+        renamed.append((by_alias.cpu_us, costs[-1][1].cpu_us))
     what = "JSON request, 32 connections: "
     yield Row.of(what + "CPU", "µs", [(a.cpu_us, b.cpu_us) for a, b in costs])
     yield Row.of(what + "p50", "ms", [(a.p50_ms, b.p50_ms) for a, b in costs])
     yield Row.of(what + "p99", "ms", [(a.p99_ms, b.p99_ms) for a, b in costs])
     yield Row.of(what + "a second", "", [(a.per_second, b.per_second) for a, b in costs])
+    yield Row.of("JSON request by an alias, its answer renamed: CPU", "µs", renamed)
 
 
-def streams(ours: Server, nginx: Server, count: int) -> Iterator[Row]:
+def streams(ours: Server, nginx: Server, count: int, alias: str = "") -> Iterator[Row]:
     cpu, first = [], []
     for _ in range(RUNS):
         pair = []
         for server in (ours, nginx):
             before = cpu_s(server.streaming_pid)
-            done = stream(server.streaming, server.key, count)
+            done = stream(server.streaming, server.key, count, model=f"stream{alias}")
             spent = cpu_s(server.streaming_pid) - before
             if done.complete != count:
                 raise RuntimeError(f"{count - done.complete} of {count} streams broke")
             pair.append((spent * 1e6 / done.chunks, done.first_ms))
         cpu.append((pair[0][0], pair[1][0]))
         first.append((pair[0][1], pair[1][1]))
-    yield Row.of(f"SSE chunk, {count} streams: CPU", "µs", cpu)
+    by = " by an alias, renamed" if alias else ""
+    yield Row.of(f"SSE chunk, {count} streams{by}: CPU", "µs", cpu)
+    if alias:
+        return
     yield Row.of(f"SSE, {count} streams at once: first byte, median", "ms", first)
 
 
@@ -104,7 +114,7 @@ def idle_connections(ours: Server, nginx: Server) -> Row:
         before = rss_mb(server.fixed_pid)
         opened = [http.client.HTTPConnection("127.0.0.1", server.fixed) for _ in range(CONNECTIONS)]
         for connection in opened:
-            connection.request("POST", "/v1/chat/completions", BODY, _headers(server))
+            connection.request("POST", "/v1/chat/completions", BODY % "fixed", _headers(server))
             connection.getresponse().read()
         grown.append(rss_mb(server.fixed_pid) - before)
         for connection in opened:
@@ -167,7 +177,9 @@ def measure(server: Served, folder: Path) -> list[Row]:
         script.write_text(f'#!/bin/sh\n{command} "$@"\n')
         script.chmod(0o755)
         made = server.request(
-            "POST", f"/api/v1/instances/{name}", {"model": "x", "command_override": str(script)}
+            "POST",
+            f"/api/v1/instances/{name}",
+            {"model": "x", "command_override": str(script), "aliases": [name + ALIAS]},
         ).raise_for_status()
         ports.append(int(made.json()["port"]))
     with server.client() as client:
@@ -189,6 +201,7 @@ def measure(server: Served, folder: Path) -> list[Row]:
             streaming_connections(ours, nginx),
             *json_requests(ours, nginx, folder),
             *streams(ours, nginx, 64),
+            *streams(ours, nginx, 64, ALIAS),
             *streams(ours, nginx, 512),
         ]
 

@@ -1,6 +1,7 @@
 """An engine that streams 200 chunks, 10 ms apart, and swallows what is not a chat request.
 
-Takes llama-server's `--port`. As cheap as Python can be, so that the proxy is what is measured.
+Takes llama-server's `--port` and `--alias`. As cheap as Python can be, so that the proxy is what is
+measured.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ CHUNKS = 200
 GAP_S = 0.01
 _EVENT = (
     b'data: {"choices":[{"finish_reason":null,"index":0,"delta":{"content":" on"}}],'
-    b'"created":1795358643,"id":"chatcmpl-cwOWLIaSY3smEaQToEvkqCAJzbyTqZos","model":"tiny",'
+    b'"created":1795358643,"id":"chatcmpl-cwOWLIaSY3smEaQToEvkqCAJzbyTqZos","model":"%b",'
     b'"object":"chat.completion.chunk"}\n\n'
 )
-_CHUNK = b"%x\r\n%b\r\n" % (len(_EVENT), _EVENT)
+_NAMED = _EVENT % sys.argv[sys.argv.index("--alias") + 1].encode()
+_CHUNK = b"%x\r\n%b\r\n" % (len(_NAMED), _NAMED)
 _STREAM = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 )

@@ -11,7 +11,7 @@ from typing import cast
 
 import uvloop
 
-BODY = b'{"model":"stream","messages":[{"role":"user","content":"Hello"}],"stream":true}'
+BODY = b'{"model":"%b","messages":[{"role":"user","content":"Hello"}],"stream":true}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +55,14 @@ class Stream(asyncio.Protocol):
 
 
 async def _many(
-    port: int, key: str, streams: int, midway: Callable[[], Awaitable[None]] | None
+    port: int, key: str, streams: int, midway: Callable[[], Awaitable[None]] | None, model: str
 ) -> Streamed:
+    body = BODY % model.encode()
     loop = asyncio.get_running_loop()
     head = (
         b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json"
         b"\r\nAuthorization: Bearer %b\r\nContent-Length: %d\r\n\r\n%b"
-        % (key.encode(), len(BODY), BODY)
+        % (key.encode(), len(body), body)
     )
     made = [
         (await loop.create_connection(lambda: Stream(head), "127.0.0.1", port))[1]
@@ -81,7 +82,11 @@ async def _many(
 
 
 def stream(
-    port: int, key: str, streams: int, midway: Callable[[], Awaitable[None]] | None = None
+    port: int,
+    key: str,
+    streams: int,
+    midway: Callable[[], Awaitable[None]] | None = None,
+    model: str = "stream",
 ) -> Streamed:
     """`midway` runs when all have had their first byte."""
-    return uvloop.run(_many(port, key, streams, midway))
+    return uvloop.run(_many(port, key, streams, midway, model))

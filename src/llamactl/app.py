@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llamactl.api import About, Numbers, Services, build_api, guards
-from llamactl.backends import BACKENDS
+from llamactl.backends import BACKENDS, advice
 from llamactl.config import Settings
 from llamactl.control import recovery
 from llamactl.control.departure import Departure
@@ -374,4 +374,4 @@ def _engine_paths() -> EnginePaths:
     }
     by_model = frozenset[str]().union(*(b.model_paths for b in BACKENDS.values()))
     guarded = {name: backend.guarded for name, backend in BACKENDS.items()}
-    return EnginePaths(inference, guarded, by_model, INFERENCE)
+    return EnginePaths(inference, guarded, by_model, INFERENCE, advice)

@@ -36,12 +36,14 @@ def loaded(server: Served) -> None:
         return
 
 
-def ask(server: Served, *steps: list[object], stream: bool = True) -> tuple[bytes, bytes]:
+def ask(
+    server: Served, *steps: list[object], stream: bool = True, path: str = CHAT
+) -> tuple[bytes, bytes]:
     """What came before the engine was ready, and after."""
     asked = play("slow", *steps, stream=stream) if steps else {"model": "slow", "stream": stream}
     body = json.dumps(asked).encode()
     with raw(server) as client:
-        client.sendall(post(server, body, "Connection: close"))
+        client.sendall(post(server, body, "Connection: close", path=path))
         first = b""
         while stream and first.count(b": loading, 0 ahead") < 2:
             first += client.recv(1 << 16)
@@ -65,11 +67,48 @@ def test_a_stream_that_waits_gets_comments_and_then_its_events(server: Served) -
     assert rest.endswith(b"0\r\n\r\n") and b"data: 1\n\n" in rest and b"data: [DONE]" in rest
 
 
-def test_what_no_longer_can_be_a_status_is_an_error_event(server: Served) -> None:
-    answer = "HTTP/1.1 400 Bad\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}"
-    _, rest = ask(server, ["send", answer])
+REFUSAL = {"code": 400, "message": "too long", "type": "exceed_context_size_error", "n_ctx": 9}
+
+
+def refusal(text: str) -> list[object]:
+    head = "HTTP/1.1 400 Bad\r\nContent-Type: application/json\r\n"
+    return ["send", f"{head}Content-Length: {len(text)}\r\n\r\n{text}"]
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/messages", "/v1/responses"])
+def test_what_no_longer_can_be_a_status_is_the_engines_own_error(server: Served, path: str) -> None:
+    _, rest = ask(server, refusal(json.dumps({"error": REFUSAL})), path=path)
+
+    event = json.loads(rest.rpartition(b"data: ")[2].partition(b"\n")[0])
+    error = event if path == "/v1/responses" else event["error"]
+    assert (error["message"], error["code"], error["n_ctx"]) == ("too long", 400, 9)
+    assert event.get("type", "error") == "error" and rest.endswith(b"0\r\n\r\n")
+
+
+def test_where_that_can_not_be_read_its_status_is_told(server: Served) -> None:
+    _, rest = ask(server, refusal("{}"))
 
     assert b"the engine answered 400" in rest and rest.endswith(b"0\r\n\r\n")
+
+
+def test_a_whole_answer_where_a_stream_began_is_told_too(server: Served) -> None:
+    text = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+    _, rest = ask(server, ["send", text])
+
+    assert b"the engine answered 200 instead of a stream" in rest
+    assert rest.endswith(b"0\r\n\r\n")
+
+
+def test_an_alias_is_what_a_stream_that_began_with_comments_says(server: Served) -> None:
+    chunk = json.dumps({"choices": [], "model": "/secret.gguf"})
+    steps: list[list[object]] = [
+        ["send", CHUNKED], ["event", f"data: {chunk}\n\n"], ["send", "0\r\n\r\n"],
+    ]  # fmt: skip
+
+    _, rest = ask(server, *steps)
+
+    assert b'"model": "slow"' in rest and b"secret" not in rest
 
 
 def test_a_start_that_fails_ends_the_stream_with_its_reason(server: Served) -> None:

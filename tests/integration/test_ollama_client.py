@@ -335,3 +335,15 @@ def test_without_inference_keys_it_is_open_and_managing_is_not(
         client._client.close()
 
     assert refused.value.status_code == 401
+
+
+def test_an_engines_error_is_its_message(client: ollama.Client) -> None:
+    long = "a b c " * 2000
+    for ask in (
+        lambda: client.embed("embedder", long, truncate=False),
+        lambda: client.generate("tiny", long),
+        lambda: list(client.generate("tiny", long, stream=True)),
+    ):
+        with pytest.raises(ollama.ResponseError) as caught:
+            ask()
+        assert "{" not in caught.value.error and "size" in caught.value.error

@@ -111,12 +111,13 @@ def test_multipart_is_routed_by_its_field(curl: Curl, tmp_path: Path) -> None:
     assert (unnamed.status, unnamed.json()["code"]) == (400, "model_missing")
 
 
-def test_upstream_errors_pass_untouched(post: Post) -> None:
+def test_an_engines_error_keeps_its_words_and_has_the_references_form(post: Post) -> None:
     answer = post("/v1/chat/completions", {"model": "chatty", "messages": "no list"})
 
     assert answer.status >= 400
     assert "x-llamactl-error" not in answer.headers
-    assert answer.json()["error"]["message"]
+    error = answer.json()
+    assert isinstance(error["error"], str) and error["error"] and error["type"]
 
 
 def test_a_key_has_a_life(curl: Curl, post: Post) -> None:

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from llamactl.client import Client, InvalidAnswer, ServerUnreachable
-from llamactl.core.errors import NameTaken, ShuttingDown
+from llamactl.core.errors import LlamactlError, ModelNotFound, NameTaken, ShuttingDown
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -101,3 +101,26 @@ def test_who_is_not_there_is_named() -> None:
         client.health()
     with pytest.raises(ServerUnreachable, match="no http"):
         Client("localhost:8080")
+
+
+REFUSAL = (
+    400,
+    '{"error": {"message": "too long", "code": 400, "type": "x", "advice": "send less"}}',
+)
+MISSING = '{"error": {"message": "there is none", "code": "model_not_found"}}'
+
+
+def test_an_engines_error_is_its_words_and_our_advice(server: ThreadingHTTPServer) -> None:
+    handler(server).answers = [REFUSAL]
+    with client_of(server) as client, pytest.raises(LlamactlError) as caught:
+        client.post("/v1/embeddings", {"model": "m"})
+
+    assert (caught.value.message, caught.value.code) == ("too long; send less", "400")
+
+
+def test_an_error_in_a_stream_is_its_message(server: ThreadingHTTPServer) -> None:
+    handler(server).answers = [(200, f"data: {MISSING}\n\n")]
+    with client_of(server) as client, pytest.raises(ModelNotFound) as caught:
+        list(client.chat("m", []))
+
+    assert caught.value.message == "there is none"

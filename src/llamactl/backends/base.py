@@ -30,6 +30,15 @@ class FailurePattern:
     source: str  # URL
 
 
+@dataclass(frozen=True, slots=True)
+class ErrorAdvice:
+    """What to do about an error that the engine answers, and where its message comes from."""
+
+    pattern: re.Pattern[str]
+    advice: str  # in words that an inference key may see
+    source: str  # URL
+
+
 class Backend(Protocol):
     @property
     def name(self) -> str: ...
@@ -65,6 +74,18 @@ class Backend(Protocol):
     @property
     def failure_patterns(self) -> Sequence[FailurePattern]: ...
 
+    @property
+    def error_advice(self) -> Sequence[ErrorAdvice]: ...
+
+    def name_flags(
+        self, name: str, options: Mapping[str, OptionValue], words: Sequence[str]
+    ) -> list[str]:
+        """Makes the engine call itself so in its answers; none where people named it already.
+
+        `words`: arguments and names of environment variables that they gave besides.
+        """
+        ...
+
     def canonical(self, options: Mapping[str, OptionValue | None]) -> dict[str, OptionValue | None]:
         """Give every option its one name. Raises InvalidOption."""
         ...
@@ -90,6 +111,12 @@ class Backend(Protocol):
     def model_paths(self) -> frozenset[str]:
         """Paths outside `/v1` that name their instance by `model`, as those within do."""
         ...
+
+
+def advice_on(backend: Backend, message: str) -> str:
+    """What to do about what the engine answered; "" where nothing is known."""
+    known = (known for known in backend.error_advice if known.pattern.search(message))
+    return next((found.advice for found in known), "")
 
 
 _SIGNALS: Mapping[int, tuple[FailureClass, str]] = {

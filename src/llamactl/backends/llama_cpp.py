@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from llamactl.backends.base import OPENAI_POSTS
+from llamactl.backends.llama_cpp_errors import ADVICE
 from llamactl.backends.llama_cpp_failures import PATTERNS
 from llamactl.core.errors import InvalidOption
 from llamactl.core.instance import OptionValue, Scalar
@@ -85,6 +86,8 @@ _JOINED = frozenset(
      "tensor_split"}
 )  # fmt: skip
 _OURS = frozenset({"host", "api_key", "api_key_file", "ssl_key_file", "ssl_cert_file"})
+_SOURCES = ("model", "model_url", "hf_repo", "docker_repo")  # without one it routes to many models
+_NAMED = re.compile(r"(-a|--alias)(=|\Z)|LLAMA_ARG_ALIAS\Z")
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 _NEGATIVE = re.compile(r"-\.?\d")
 
@@ -127,6 +130,7 @@ class LlamaCpp:
         frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens", "n_predict"}),
     )
     failure_patterns = PATTERNS
+    error_advice = ADVICE
 
     def canonical(self, options: Mapping[str, OptionValue | None]) -> dict[str, OptionValue | None]:
         result: dict[str, OptionValue | None] = {}
@@ -160,6 +164,14 @@ class LlamaCpp:
             else:
                 argv += _flag(key, value)
         return argv
+
+    def name_flags(
+        self, name: str, options: Mapping[str, OptionValue], words: Sequence[str]
+    ) -> list[str]:
+        extra = options.get("extra_args", ())
+        given = [*words, *(map(str, extra) if isinstance(extra, Sequence) else ())]
+        named = "alias" in options or any(map(_NAMED.match, given))
+        return [] if named or not any(map(options.get, _SOURCES)) else ["--alias", name]
 
     def parse(self, argv: Sequence[str]) -> dict[str, OptionValue]:
         """Read back what `render` wrote; numbers become numbers again."""

@@ -55,7 +55,10 @@ class Seen:
             self._numbers.clear()
         for instance_id in message.gone:
             self.rows.pop(instance_id, None)
-        self.rows.update((row.id, row) for row in message.instances)
+        for row in message.instances:
+            self.rows[row.id] = row
+            if row.pid is None:
+                self._tokens_s.pop(row.id, None)
         self._numbers.update(message.numbers)
         for instance_id, numbers in message.numbers.items():
             if numbers.rates:
@@ -64,7 +67,7 @@ class Seen:
     def numbers(self, row: InstanceBody) -> tuple[int, int, float, float | None]:
         """Requests that it answers, that wait, tokens a second, seconds of idle time left."""
         said = self._numbers.get(row.id)
-        rate = self._tokens_s.get(row.id, 0.0)
+        rate = self._tokens_s.get(row.id, 0.0) if row.pid is not None else 0.0
         if said is None:
             return row.leases, row.waiting, rate, row.idle_left_s
         return said.leases, said.waiting, rate, said.idle_left_s

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import orjson
 
@@ -24,16 +25,29 @@ class InvalidAnswer(LlamactlError):
 def error_of(status: int, retry_after: str | None, body: bytes) -> LlamactlError:
     """One of `llamactl.core.errors` where the code is known, else a plain LlamactlError."""
     try:
-        said = orjson.loads(body)
-        message = said["error"]
-        if not isinstance(message, str):  # an engine's own words, in OpenAI's form
-            message = message["message"]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        said, message = {}, f"the server answered {status}: {body[:200].decode('utf-8', 'replace')}"
-    code = str(said.get("code", ""))
-    error = _BY_CODE.get(code, LlamactlError)(message, details=said.get("details"))
-    error.code, error.status = code or error.code, status
+        error = error_in(orjson.loads(body))
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        said = body[:200].decode("utf-8", "replace")
+        error = LlamactlError(f"the server answered {status}: {said}")
+    error.status = status
     error.retry_after = float(retry_after) if retry_after and retry_after.isdigit() else None
+    return error
+
+
+def error_in(said: Mapping[str, Any]) -> LlamactlError:
+    """From `{"error": …}`: a message, or an object that has it, as in events and engines' words.
+
+    Raises KeyError, TypeError or AttributeError for what is no error.
+    """
+    inner = said["error"]
+    fields = {**said, "message": inner} if isinstance(inner, str) else inner
+    message, advice = fields.get("message") or orjson.dumps(inner).decode(), fields.get("advice")
+    code = fields.get("code")
+    kind = _BY_CODE.get(code, LlamactlError) if isinstance(code, str) else LlamactlError
+    text = f"{message}; {advice}" if advice else str(message)
+    error = kind(text, details=fields.get("details"))
+    if code is not None:
+        error.code = str(code)
     return error
 
 

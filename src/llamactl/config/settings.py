@@ -64,6 +64,9 @@ class ServerSettings(_Section):
     loading_comments: float = Field(
         0, ge=0
     )  # seconds between comments to a waiting stream; 0: none
+    v1_errors: Literal["auto", "openai", "reference"] = (
+        "auto"  # the form of errors; auto: by client
+    )
 
 
 class DockerSettings(_Section):

@@ -27,7 +27,7 @@ from llamactl.core.exits import Aftermath
 from llamactl.core.instance import policies
 from llamactl.core.interfaces import MemoryBook
 from llamactl.core.keys import Caller
-from llamactl.core.lifecycle import AfterExit, Desired, StartRequested, State
+from llamactl.core.lifecycle import AfterExit, Desired, Lifecycle, StartRequested, State
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import loop_clock
 from llamactl.policy.shares import has_room, origin
@@ -35,6 +35,10 @@ from llamactl.policy.shares import has_room, origin
 _DEATH_KNOWN_S = 1.0  # a process's end is known in milliseconds
 _GOING = (State.DRAINING, State.STOPPING)
 _UNSETTLED = (State.STARTING, State.BACKOFF, State.LOST)
+
+
+def _is_over(now: Lifecycle, generation: int) -> bool:
+    return now.state is not State.READY or now.generation != generation
 
 
 class OnDemand:
@@ -119,7 +123,9 @@ class OnDemand:
                 await runner.wait(lambda now: now.generation != generation)
         end = unit.end_of(generation)
         crashed = end is not None and end.own_fault
-        return Aftermath(runner.now.desired is Desired.RUNNING, crashed)
+        return Aftermath(
+            runner.now.desired is Desired.RUNNING, crashed, "" if end is None else end.summary
+        )
 
     def _member(self, name: str) -> Member:
         try:

@@ -68,9 +68,10 @@ class Watch:
     def sample(self) -> None:
         now = time.time()
         members = list(self._registry)
-        self.rates.sample(self._meters(), [m.instance.id for m in members], now)
+        running = {m.instance.id: _is_alive(m) for m in members}
+        self.rates.sample(self._meters(), running, now)
         limits = self._scheduler.limits
-        alive = [m for m in members if _is_alive(m)]
+        alive = [m for m in members if running[m.instance.id]]
         every = Limits(ram=_ALL, gpus={d: _ALL for m in alive for d in m.taken.gpus})
         taken = Taken(every, [Candidate("", "", need=m.taken) for m in alive])
         total, free, disk = self._look()

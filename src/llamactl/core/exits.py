@@ -56,6 +56,7 @@ class Aftermath:
 
     wanted: bool  # the instance runs on, or is being restarted
     crashed: bool = False  # the process ended by its own fault
+    summary: str = ""  # how it ended, fit for every key; "" if it lives
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ def _counters(meters: Sequence[tuple[str, Meter]]) -> Iterator[Metric]:
 def _histograms(instances: Sequence[Shown]) -> Iterator[Metric]:
     for field, said in (
         ("queue", "seconds that requests waited for their instance"),
-        ("first_byte", "seconds from a request's head to the head of its answer"),
+        ("first_byte", "seconds from a request's head to the first content of its answer"),
         ("duration", "seconds from a request's head to the end of its answer"),
     ):
         family = HistogramMetricFamily(f"llamactl_{field}_seconds", said, labels=["instance"])

@@ -56,7 +56,7 @@ class Meter:
         self.received = self.sent = 0  # bytes of bodies
         self.prompt_tokens = self.generated_tokens = 0
         self.queue = Histogram()
-        self.first_byte = Histogram()
+        self.first_byte = Histogram()  # of an answer's content: of what the model generated
         self.duration = Histogram()
 
     def __repr__(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from llamactl.observe.meters import Meter, Meters
@@ -17,7 +17,7 @@ class Rate:
 
     at: float  # Unix seconds
     tokens_s: float  # of one answer, from its request to its end
-    first_byte_s: float  # mean
+    first_byte_s: float  # to its first content; mean
 
 
 class Rates:
@@ -30,20 +30,20 @@ class Rates:
     def __repr__(self) -> str:
         return f"<Rates of {len(self._kept)}>"
 
-    def sample(self, meters: Meters, ids: Iterable[str], now: float) -> None:
-        """`now`: Unix seconds."""
+    def sample(self, meters: Meters, ids: Mapping[str, bool], now: float) -> None:
+        """`ids`: whether each of them runs; what does not has no speed. `now`: Unix seconds."""
         seen = {instance_id: _Totals(meters.of(instance_id)) for instance_id in ids}
         for instance_id, totals in seen.items():
             before = self._seen.get(instance_id)
-            if before is None or totals.answers <= before.answers:
+            if before is None or totals.firsts <= before.firsts:
                 continue
             took = totals.duration - before.duration
             tokens = (totals.tokens - before.tokens) / took if took > 0 else 0.0
-            answers = totals.answers - before.answers
-            rate = Rate(now, tokens, (totals.first_byte - before.first_byte) / answers)
+            firsts = totals.firsts - before.firsts
+            rate = Rate(now, tokens, (totals.first_byte - before.first_byte) / firsts)
             self._kept.setdefault(instance_id, deque(maxlen=_KEPT)).append(rate)
         self._seen = seen
-        self._kept = {k: v for k, v in self._kept.items() if k in seen}
+        self._kept = {k: v for k, v in self._kept.items() if ids.get(k)}
 
     def of(self, instance_id: str) -> list[Rate]:
         """Oldest first."""
@@ -51,10 +51,10 @@ class Rates:
 
 
 class _Totals:
-    __slots__ = ("answers", "duration", "first_byte", "tokens")
+    __slots__ = ("duration", "first_byte", "firsts", "tokens")
 
     def __init__(self, meter: Meter) -> None:
-        self.answers = meter.duration.count
+        self.firsts = meter.first_byte.count
         self.duration = meter.duration.total
         self.first_byte = meter.first_byte.total
         self.tokens = meter.generated_tokens

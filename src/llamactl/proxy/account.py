@@ -11,7 +11,7 @@ from llamactl.proxy.answer import Answer
 from llamactl.proxy.request import Request
 from llamactl.proxy.usage import tokens
 
-Relayed = tuple[str, int, int, int, bytes, float, float, bool]
+Relayed = tuple[str, int, int, int, bytes, float | None, float, bool]
 _BATCH = 32
 _OURS = 500  # and above: not the client's fault
 _CLIENT_LEFT = 499  # as nginx has it
@@ -38,10 +38,11 @@ class Account:
     ) -> None:
         """An engine's answer is over. `received`: bytes of the request's body."""
         now, began = self._now(), request.began
+        first = None if answer.first is None else answer.first - began
         self._pending.append(
             (
                 route.id, answer.status, received, answer.sent, answer.tail,
-                answer.began - began, now - began, whole,
+                first, now - began, whole,
             )
         )  # fmt: skip
         if self._lines:
@@ -50,7 +51,7 @@ class Account:
                 request,
                 answer.status,
                 instance=route.name,
-                first_byte_ms=round((answer.began - began) * 1000, 1),
+                first_byte_ms=None if first is None else round(first * 1000, 1),
                 received=received,
                 sent=answer.sent,
                 prompt_tokens=prompt,
@@ -63,12 +64,13 @@ class Account:
     def settle(self) -> None:
         """Count what is not counted yet."""
         pending, self._pending = self._pending, []
-        for instance_id, status, received, sent, tail, first_byte, duration, whole in pending:
+        for instance_id, status, received, sent, tail, first, duration, whole in pending:
             meter = self._meters.of(instance_id)
             meter.statuses[status] += 1
             meter.received += received
             meter.sent += sent
-            meter.first_byte.add(first_byte)
+            if first is not None:
+                meter.first_byte.add(first)
             meter.duration.add(duration)
             prompt, generated = tokens(tail)
             meter.prompt_tokens += prompt

@@ -37,6 +37,7 @@ from llamactl.proxy.request import Request, json_answer
 from llamactl.proxy.search import Search
 
 _CHAT_COMMENTS_S = 1.0
+_RAW = (b"api", b"page")  # first words of paths whose answers go as engines give them
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class EnginePaths:
     guarded: Mapping[str, frozenset[str]]  # first words of paths that need a management key
     by_model: frozenset[str]  # routed by `model` though not below /v1
     doors: frozenset[str] = frozenset()  # inference by other programs' APIs
+    advise: Callable[[str, str], str] = lambda backend, message: ""  # on an engine's error
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,8 @@ class ModelDoor:
                 relay, down, request, self._finder(), self.pick, line=self._line, most=self._most
             ).start()
             return
-        route, may_start = self.pick(model_of_json(request.body))
+        request.model = model = model_of_json(request.body)
+        route, may_start = self.pick(model)
         body = Body(relay.spool, self._most, down, request.owner(down.peer))
         body.keep(apply(route.filters, request.body) if route.filters else request.body)
         Exchange(relay, down, request, route, body, line=self._line, may_start=may_start).begin()
@@ -183,6 +186,8 @@ class InstanceDoor:
 
     def open(self, down: Downstream, request: Request) -> None:
         request.served_path = self.served_path
+        if self._kind not in _RAW:
+            request.model = self._name
         passage = self.passage()
         most = self._house.most_upload
         _welcome_body(down, request, most)
@@ -219,7 +224,7 @@ class InstanceDoor:
         route = self._house.relay.table.get(self._name)
         if route is None:
             raise InstanceNotFound(f"there is no instance named {self._name[:140]!r}")
-        if self._kind in (b"api", b"page"):  # the raw proxy, and an engine's page, start nothing
+        if self._kind in _RAW:  # the raw proxy, and an engine's page, start nothing
             return Passage(route, self._path, may_start=False)
         may_start = self._house.may_start(
             self._caller, self._head, route, self.served_path, asked=self._name

@@ -45,6 +45,7 @@ from llamactl.proxy.engine_page import (
     PreflightDoor,
     is_preflight,
 )
+from llamactl.proxy.error_formats import V1Errors, error_format
 from llamactl.proxy.heads import Headers, RequestHead
 from llamactl.proxy.request import Request, error_answer
 from llamactl.proxy.websocket import WebSocketDoor
@@ -76,10 +77,11 @@ class Decision:
 class Entry:
     """One per application. Holds no state of a request."""
 
-    def __init__(self, access: Access, house: House) -> None:
+    def __init__(self, access: Access, house: House, v1_errors: V1Errors = "auto") -> None:
         self._access = access
         self.keys = access.keys
         self.house = house
+        self._v1_errors = v1_errors
         self._open = ManagementDoor(house, _MOST_OF_STRANGERS)
         self._guarded = ManagementDoor(house, _MOST_OF_MANAGEMENT)
         self._others_open = ManagementDoor(house, _MOST_OF_STRANGERS)
@@ -96,6 +98,7 @@ class Entry:
             now = time.time()
             decision: Decision | None = head.decision
             if decision is None or not self._holds(decision, now):
+                head.error_format = error_format(head, self._v1_errors)
                 decision = head.decision = self._decide(down, request)
             else:
                 request.private, request.added = decision.caller.management, decision.added

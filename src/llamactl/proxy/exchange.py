@@ -22,18 +22,21 @@ from llamactl.core.exits import Aftermath, ServedRequest
 from llamactl.core.routes import ReadyInstance, Route
 from llamactl.observe import logger
 from llamactl.proxy.answer import Answer
+from llamactl.proxy.answering import Answering, extra_lines
 from llamactl.proxy.body import Body
 from llamactl.proxy.casualties import Dropped, served, why_not
-from llamactl.proxy.dialects import error_event
 from llamactl.proxy.downstream import Downstream
+from llamactl.proxy.error_formats import ApiError
 from llamactl.proxy.heads import AnswerHead
-from llamactl.proxy.loading import begun_answer, comment, may_follow, wants_stream
+from llamactl.proxy.loading import begun_answer, comment, wants_stream
 from llamactl.proxy.model import Finder
+from llamactl.proxy.model_name import member
 from llamactl.proxy.relay import Relay
-from llamactl.proxy.request import QUEUE_POSITION, Request, error_answer
+from llamactl.proxy.request import Request, error_answer
 from llamactl.proxy.upstream import Connection
 
 _BODILESS = (b"GET", b"HEAD", b"OPTIONS")  # some engines read no body of these
+_BROKEN = "the engine did not finish its answer"
 _MOST_SENDS = 2  # a request that kills engines must not kill in a loop
 _KEPT = 1 << 18  # bytes of a body that are kept until its answer is whole, to know it again
 log = logger("proxy")
@@ -54,6 +57,7 @@ class Exchange:
     _retried = False
     _done = False
     _answer: Answer | None = None
+    _unchecked: AnswerHead | None = None  # of an answer that may give another name than was asked
     _begun: Answer | None = None  # by us, before the engine's answer came
     _suspect = b""  # its hash, if engines crashed that were serving it
 
@@ -160,7 +164,9 @@ class Exchange:
                 ahead = self._relay.starter.ahead(self._route.name, self._request.caller)
                 if self._begun is None:
                     keep, now = self._down.keeps_alive(self._request), self._relay.now()
-                    self._begun = begun_answer(self._request, self._extra(), now=now, keep=keep)
+                    self._begun = begun_answer(
+                        self._request, extra_lines(self._relay, self._request), now=now, keep=keep
+                    )
                 if self._down.writable:
                     self._down.write(self._begun.frame([comment(ahead)]))
             return job.result()
@@ -303,30 +309,33 @@ class Exchange:
     def answered(self, head: AnswerHead, length: int) -> None:
         if self._body.size > _KEPT and not self._body.on_disk:
             self._body.forget()
-        self._answer = self._begun
-        if self._begun is not None:
-            if not may_follow(head):
-                self._break_off(UpstreamDied(f"the engine answered {head.status}"))
-            return
-        request, now = self._request, self._relay.now()
-        keep = self._down.keeps_alive(request)
-        self._answer = Answer(request, head, length, self._extra(), now=now, keep=keep)
-
-    def _extra(self) -> bytes:
-        """The lines that we add to the answer's head."""
         request = self._request
-        extra = b"%bx-request-id: %b\r\n" % (self._relay.response_lines, request.id)
-        if request.waited:
-            extra += b"%b: %b\r\n" % (QUEUE_POSITION, request.waited)
-        if request.added:
-            extra += b"".join([b"%b: %b\r\n" % header for header in request.added])
-        return extra
+        reads = request.head.method == b"GET"
+        if self._begun is not None or (request.model and (head.refuses or reads)):
+            self._answer = self._answering(head).special(length, self._begun)
+            return
+        keep, now = self._down.keeps_alive(request), self._relay.now()
+        known = length if head.sized else None
+        extra = extra_lines(self._relay, request)
+        self._answer = Answer(request, head, known, extra, now=now, keep=keep)
+        if request.model and head.changeable:
+            self._unchecked = head
+
+    def _answering(self, head: AnswerHead) -> Answering:
+        keep = self._down.keeps_alive(self._request)
+        return Answering(self._relay, self._request, self._route, head, keep=keep)
 
     def data(self, pieces: list[bytes]) -> None:
         answer = self._answer
         if answer is None or self._done:
             return
         self._relay.leases.answered(self._route.id)
+        if answer.first is None and pieces:
+            if self._unchecked is not None:
+                head, self._unchecked = self._unchecked, None
+                if member(self._request.model) not in pieces[0]:
+                    answer = self._answer = self._answering(head).renamed(answer, pieces[0])
+            answer.look_for_content(pieces, self._relay.now())
         if framed := answer.frame(pieces):
             self._down.write(framed)
         if not self._down.writable and self._upstream is not None:
@@ -362,9 +371,16 @@ class Exchange:
             stale = connection is not None and connection.reused and not connection.heard
             self._died(reason, stale=stale)
             return
-        if self._ready is not None:
-            self._dropped(self._ready)
-        self._break_off(UpstreamDied(f"the engine died in the middle of its answer: {reason}"))
+        dropped = self._dropped(self._ready) if self._ready is not None else None
+        if dropped is not None and self._answer.can_tell:
+            self._run(self._tell_why(dropped, reason))
+        else:
+            self._break_off(UpstreamDied(f"{_BROKEN}: {reason}"))
+
+    async def _tell_why(self, dropped: asyncio.Task[Aftermath], reason: str) -> None:
+        """`reason`: as the connection has it."""
+        why = (await asyncio.shield(dropped)).summary
+        self._break_off(UpstreamDied(f"{_BROKEN}: {why or reason}"))
 
     def _break_off(self, error: LlamactlError) -> None:
         """End an answer that has begun so that the client can tell it from a whole one."""
@@ -373,15 +389,18 @@ class Exchange:
             "answer_broken_off",
             id=self._request.name, name=name, code=error.code, reason=error.message,
         )  # fmt: skip
-        self._settle()
         answer = self._answer
+        if answer is not None and answer.unsent:
+            self.refuse(error)
+            return
+        self._settle()
         if answer is not None:
             self._count(answer, whole=False)
         if answer is None or not answer.can_tell:
             self._down.cut()
             return
-        event = error_event(self._request.served_path, error)
-        self._down.write(answer.frame([event]) + answer.end())
+        event = self._request.error_format.render_event(ApiError.of(error))
+        self._down.write(answer.broken(event))
         self._down.finished(keep=answer.keep and self._request.complete)
 
     def pause_sending(self) -> None:

@@ -66,6 +66,7 @@ class Front:
                 SpoolLimits(server.spool_size, server.spool_share, server.spool_free_space),
             ),
             comment_every=server.loading_comments,
+            advise=paths.advise,
         )
         leases.serving = self._serving
         self.relay.unfinished.on_lost = self.relay.casualties.left
@@ -77,6 +78,7 @@ class Front:
                 self.relay, self._asgi, paths, management.guard_of,
                 server.max_json_size, server.max_upload_size,
             ),
+            server.v1_errors,
         )  # fmt: skip
         self._asgi.serve_websockets(serve_websocket)
         limits = Limits(

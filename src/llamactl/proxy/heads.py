@@ -38,6 +38,7 @@ _LONGEST_KEPT = 4096  # bytes of a head
 _KEPT = 512  # heads of each kind
 _REQUEST_ID = re.compile(rb"[!-~]{1,128}\Z")
 _KEEP_ALIVE = re.compile(rb"timeout=(\d+)")
+_BAD = 400  # status, and above
 _BODILESS = (204, 304)  # RFC 9110, 15.3.5 and 15.4.5
 # who asks, from where, and in which form: two of these could be read in two ways
 _SINGLE = frozenset(
@@ -93,6 +94,7 @@ class RequestHead:
         self.request_id = given if _REQUEST_ID.match(given) else None
         self.passed = self._passed()
         self.decision: Any = None  # of `Entry`, for all requests with this head
+        self.error_format: Any = None  # of `Entry`, too
 
     def __repr__(self) -> str:
         return f"<RequestHead {self.method.decode()} {self.path}>"
@@ -141,8 +143,12 @@ class AnswerHead:
         if self.chunked and parsed.codings != [b"chunked"]:
             raise httptools.HttpParserError("a transfer coding other than chunked")
         self.bodiless = self.status in _BODILESS
-        self.event_stream = fields.get(b"content-type", b"").startswith(b"text/event-stream")
+        media = fields.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        self.event_stream = media == b"text/event-stream"
+        self.json = media == b"application/json" or media.endswith(b"+json")
         self.encoded = b"content-encoding" in fields
+        self.changeable = (self.json or self.event_stream) and not self.encoded
+        self.refuses = self.json and not self.encoded and self.status >= _BAD
         found = _KEEP_ALIVE.search(fields.get(b"keep-alive", b""))
         self.idle_s = int(found[1]) if found else None  # how long the engine keeps a connection
         named = _named(fields.get(b"connection", b""))

@@ -13,6 +13,7 @@ from llamactl.proxy.answer import Answer
 from llamactl.proxy.body import Body
 from llamactl.proxy.heads import AnswerHead
 from llamactl.proxy.request import Request
+from llamactl.proxy.rewritten import NamedStream
 
 _MOST = 1 << 20  # bytes of a body that is looked into
 _STREAMS = (
@@ -41,7 +42,7 @@ def wants_stream(request: Request, body: Body) -> bool:
 
 def begun_answer(request: Request, extra: bytes, *, now: float, keep: bool) -> Answer:
     """An event stream whose head is ours; the engine's events follow in it."""
-    return Answer(request, _HEAD, 0, extra, now=now, keep=keep)
+    return NamedStream(request, _HEAD, extra, now=now, keep=keep)
 
 
 def may_follow(head: AnswerHead) -> bool:

@@ -37,6 +37,7 @@ class Relay:
     unfinished: Unfinished
     spool: Spool
     comment_every: float = 0.0  # seconds, to clients that wait for a stream; 0: never
+    advise: Callable[[str, str], str] = lambda backend, message: ""  # on an engine's error
     replaced: bool = False  # another process decides now; our table says nothing of where
     pool: Pool = field(default_factory=Pool)
     turns: Turns = field(default_factory=Turns)

@@ -8,7 +8,7 @@ import orjson
 
 from llamactl.core.errors import LlamactlError, error_headers
 from llamactl.core.keys import GUEST
-from llamactl.proxy.dialects import error_body
+from llamactl.proxy.error_formats import DEFAULT, ApiError, ErrorFormat
 from llamactl.proxy.heads import STATUS_LINES, Headers, RequestHead
 
 QUEUE_POSITION = b"x-queue-position"
@@ -19,8 +19,7 @@ class Request:
 
     __slots__ = (
         "added", "began", "body", "caller", "comment_every", "complete", "head", "id", "in_turns",
-        "length",
-        "private", "served_path", "waited",
+        "length", "model", "private", "served_path", "waited",
     )  # fmt: skip
 
     def __init__(self, head: RequestHead, length: int, body: bytes, *, complete: bool) -> None:
@@ -33,6 +32,7 @@ class Request:
         self.caller = GUEST
         self.began = 0.0  # by the loop's clock
         self.id = b""
+        self.model = ""  # as it was asked for; "": its answer goes as the engine gives it
         self.added: Headers = []  # to every answer to it
         self.in_turns = False  # each part of its body waits for its turn
         self.comment_every = 0.0  # seconds between comments to a stream that waits; 0.0: as set
@@ -51,6 +51,11 @@ class Request:
         """Whose share it counts to: its key's or, where none is asked for, its address's."""
         key = self.caller.key
         return key.id if key is not None else peer[0] if peer else ""
+
+    @property
+    def error_format(self) -> ErrorFormat:
+        form: ErrorFormat | None = self.head.error_format
+        return form or DEFAULT
 
     @property
     def extra(self) -> Headers:
@@ -102,6 +107,7 @@ def error_answer(error: LlamactlError, request: Request | None) -> list[bytes]:
     """In the form of the API that was called; `request` is None for what is none."""
     headers = [(k.encode(), v.encode()) for k, v in error_headers(error).items()]
     if request is None:
-        return json_answer(error.status, error_body("", error, private=False), headers)
-    body = error_body(request.served_path, error, private=request.private)
-    return json_answer(error.status, body, [*headers, *request.extra])
+        return json_answer(error.status, DEFAULT.render(ApiError.of(error)), headers)
+    form = request.error_format
+    body = form.render(ApiError.of(error, private=request.private))
+    return json_answer(error.status, body, [*headers, *form.headers, *request.extra])

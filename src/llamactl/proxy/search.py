@@ -131,6 +131,7 @@ class Search:
 
     def _found(self, model: str) -> None:
         route, may_start = self._pick(model)
+        self._request.model = model
         self._over = True
         # what follows in a form is the engine's to read, what follows in JSON is looked at
         self._request.in_turns = self._is_json or self._request.head.chunked

@@ -77,8 +77,14 @@ def command_of(
     options = {k: v for k, v in instance.options.backend_options.items() if k != "port"}
     defaults = {k: v for k, v in backend.defaults.items() if k not in options}
     ours = ["--host", LOOPBACK, "--port", str(port)]
+    theirs = [*settings.args, *settings.environment, *instance.options.environment]
     tie = [*_TIED, str(os.getpid())] if instance.options.die_with_parent else []
-    given = [*backend.render(defaults), *settings.args, *backend.render(options)]
+    given = [
+        *backend.render(defaults),
+        *backend.name_flags(instance.name, options, theirs),
+        *settings.args,
+        *backend.render(options),
+    ]
     words, hidden = _without_secrets(given, backend.secret_variables)
     return Command([*tie, *engine.argv, *words, *ours], hidden)
 

@@ -13,8 +13,21 @@ _MOST = 1 << 20  # bytes
 
 
 async def scrape(ready: ReadyInstance) -> str:
-    """The engine's `/metrics`; "" where it has none or does not answer in time."""
+    """The engine's `/metrics`; "" where it has none, sleeps or does not answer in time.
+
+    To ask a llama-server that sleeps for its numbers would wake it; `/props` does not:
+    https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md, "Sleeping on Idle"
+    """
+    if await asyncio.to_thread(_sleeps, ready):
+        return ""
     return await asyncio.to_thread(_get, ready, "/metrics")
+
+
+def _sleeps(ready: ReadyInstance) -> bool:
+    try:
+        return json.loads(_get(ready, "/props"))["is_sleeping"] is True
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 async def busy_slots(ready: ReadyInstance) -> int | None:

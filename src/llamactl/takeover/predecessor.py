@@ -185,7 +185,7 @@ class Predecessor:
 
     async def _outlived(self, said: Mapping[str, Any], starter: OnDemandStarter) -> dict[str, Any]:
         end = await starter.aftermath(said["name"], said["generation"])
-        return {"what": "outlived", "so": end.wanted, "crashed": end.crashed}
+        return {"what": "outlived", "so": end.wanted, "crashed": end.crashed, "why": end.summary}
 
 
 async def _accept(

@@ -126,7 +126,8 @@ class Successor:
 
     async def aftermath(self, name: str, generation: int) -> Aftermath:
         said = await self._ask("outlived", name=name, generation=generation)
-        return Aftermath(bool(said["so"]), bool(said.get("crashed")))  # an older one doesn't tell
+        # an older one tells but the first
+        return Aftermath(bool(said["so"]), bool(said.get("crashed")), str(said.get("why", "")))
 
     async def _ask(self, what: str, **values: Any) -> dict[str, Any]:
         number = next(self._ids)

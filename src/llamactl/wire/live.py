@@ -14,7 +14,7 @@ class RateBody(BaseModel):
 
     at: float = Field(description="Unix seconds")
     tokens_s: float = Field(description="tokens a second of one answer, from request to end")
-    first_byte_s: float = Field(description="seconds to the first byte; mean")
+    first_byte_s: float = Field(description="seconds to an answer's first content; mean")
 
 
 class InstanceNumbers(BaseModel):

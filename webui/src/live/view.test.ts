@@ -55,6 +55,18 @@ describe("what the stream tells", () => {
     expect([...whole.rows.keys()]).toEqual(["2"]);
   });
 
+  it("shows no speed of what does not run", () => {
+    const rates = [{ at: 1, tokens_s: 9, first_byte_s: 1 }];
+    const numbers = { "1": { leases: 0, waiting: 0, idle_left_s: null, rates } };
+    const running = { ...instance("1", "a"), pid: 7 } as Instance;
+    const stopped = { ...instance("1", "a"), pid: null } as Instance;
+    const before = add(NOTHING, message({ whole: true, instances: [running], numbers }), 0);
+    expect(before.rows.get("1")?.rates).toEqual(rates);
+    const after = add(before, message({ instances: [stopped], numbers }), 1);
+    expect(after.rows.get("1")?.rates).toEqual([]);
+    expect(add(after, message({ instances: [running] }), 2).rows.get("1")?.rates).toEqual([]);
+  });
+
   it("tells each event once, in order, after a break too", () => {
     expect(
       withEvents([event(1), event(3)], [event(2), event(3), event(4)]).map((e) => e.id),

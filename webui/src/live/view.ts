@@ -87,7 +87,7 @@ function rowOf(instance: Instance, known: Row | undefined, now: number): Row {
     leases: instance.leases,
     waiting: instance.waiting,
     idleEnds: instance.idle_left_s === null ? null : now + instance.idle_left_s,
-    rates: known?.rates ?? [],
+    rates: instance.pid === null ? [] : (known?.rates ?? []), // what does not run has no speed
   };
 }
 
@@ -97,9 +97,10 @@ function withNumbers(row: Row, numbers: Numbers, whole: boolean, now: number): R
     leases: numbers.leases,
     waiting: numbers.waiting,
     idleEnds: numbers.idle_left_s === null ? null : now + numbers.idle_left_s,
-    rates: numbers.rates.length
-      ? [...(whole ? [] : row.rates), ...numbers.rates].slice(-RATES_KEPT)
-      : row.rates,
+    rates:
+      numbers.rates.length && row.instance.pid !== null
+        ? [...(whole ? [] : row.rates), ...numbers.rates].slice(-RATES_KEPT)
+        : row.rates,
   };
 }
 

@@ -21,8 +21,7 @@ from llamactl.client.calls import (
     event_of,
     headers_of,
 )
-from llamactl.client.errors import ServerUnreachable
-from llamactl.core.errors import LlamactlError
+from llamactl.client.errors import ServerUnreachable, error_in
 from llamactl.wire.events import EventBody
 from llamactl.wire.live import LiveBody
 from llamactl.wire.session import SessionBody
@@ -163,8 +162,8 @@ class Client:
         with closing(self._transport.stream(Call("POST", where, body=body))) as rows:
             for line in rows:
                 if (chunk := event_of(line)) is not None:
-                    if "error" in chunk:
-                        raise LlamactlError(str(chunk["error"]))
+                    if chunk.get("error"):
+                        raise error_in(chunk)
                     yield chunk
 
     def post(self, where: str, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,124 @@
+"""The id that a client asked for, in place of what an engine calls itself in its answers.
+
+Bytes are spliced, no JSON is read or written: only the value of `model` changes, where an API has
+it. That is the answer's own member, or that of the `response` or `message` which an event holds
+(https://platform.openai.com/docs/api-reference/responses-streaming,
+https://docs.anthropic.com/en/docs/build-with-claude/streaming).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+import orjson
+
+_KEY = b'"model"'
+_MODEL = re.compile(rb'"model"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_TOKEN = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"\s*:|"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
+_HOLDERS = (b"response", b"message")
+_OWN, _HELD = 1, 2  # how deep the two places are
+_LEAD = 96  # bytes
+_TELLING = 24  # bytes of a lead that no other place begins with
+
+
+@lru_cache(1024)
+def member(name: str) -> bytes:
+    """As engines write it that give this very name."""
+    return _KEY + b":" + orjson.dumps(name)
+
+
+class ModelName:
+    """Of one answer."""
+
+    __slots__ = ("_instead", "_lead", "_quoted")
+
+    def __init__(self, name: str) -> None:
+        self._quoted = orjson.dumps(name)
+        self._lead = self._instead = b""
+
+    def put(self, data: bytes) -> bytes:
+        """In a JSON document, or its beginning."""
+        return self._spliced(data, lines=False)
+
+    def put_in_events(self, data: bytes) -> bytes:
+        """In whole lines of an event stream, each of whose events is one line of data.
+
+        What leads to the name, the answer's id and time, is the same in each event of a stream:
+        it is looked for first.
+        """
+        count = data.count(_KEY)
+        if not count:
+            return data
+        if self._lead and data.count(self._lead) == count:
+            return data.replace(self._lead, self._instead)
+        return self._spliced(data, lines=True)
+
+    def _spliced(self, data: bytes, *, lines: bool) -> bytes:
+        pieces, done = list[bytes](), 0
+        place = _Place(data, 0)
+        for at, begin, end in _names(data):
+            start = data.rfind(b"\n", 0, at) + 1 if lines else 0
+            if start != place.start:
+                place = _Place(data, start)
+            if data[begin:end] == self._quoted or not place.has_model(at):
+                continue
+            pieces += (data[done:begin], self._quoted)
+            done = end
+            self._remember(data, max(start, at - _LEAD), begin, end)
+        return b"".join([*pieces, data[done:]]) if pieces else data
+
+    def _remember(self, data: bytes, start: int, begin: int, end: int) -> None:
+        start = max(start, data.rfind(b"}", start, begin), data.rfind(b"]", start, begin))
+        if begin - start >= _TELLING:
+            self._lead = data[start:end]
+            self._instead = data[start:begin] + self._quoted
+
+
+def _names(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Where the key is, and its value from its first quote to behind its last.
+
+    A quote within a string is escaped: what generated text says can't look like this.
+    """
+    at = data.find(_KEY)
+    while at >= 0:
+        found = _MODEL.match(data, at)
+        if found is not None and data[at - 1 : at] != b"\\":
+            yield at, *found.span(1)
+        at = data.find(_KEY, at + len(_KEY))
+
+
+class _Place:
+    """Where in a document a reader is, who goes on from one look to the next."""
+
+    __slots__ = ("_at", "_data", "_depth", "_holders", "_read", "start")
+
+    def __init__(self, data: bytes, start: int) -> None:
+        self._data = data
+        self.start = self._at = self._read = start
+        self._depth = 0
+        self._holders = list[bytes]()  # by what key each open object is held; "[" for arrays
+
+    def has_model(self, at: int) -> bool:
+        """Is this a place where an API has the `model`?"""
+        marks = _STRING.sub(b"", self._data[self._at : at])
+        self._at = at
+        self._depth += marks.count(b"{") + marks.count(b"[") - marks.count(b"}") - marks.count(b"]")
+        return self._depth == _OWN or (self._depth == _HELD and self._is_held(at))
+
+    def _is_held(self, at: int) -> bool:
+        """By a holder, or by an array of answers, as llama-server gives for several prompts."""
+        holders, key = self._holders, b""
+        for token in _TOKEN.finditer(self._data, self._read, at):
+            mark = token[0]
+            if mark in (b"{", b"["):
+                holders.append(key if mark == b"{" else mark)
+            elif mark in (b"}", b"]") and holders:
+                holders.pop()
+            key = token[1] or b""
+        self._read = at
+        if len(holders) != _HELD:
+            return False
+        return holders[0] == b"[" or holders[1] in _HOLDERS
