@@ -7,7 +7,7 @@ NPM := $(CURDIR)/$(BIN)/python $(CURDIR)/packaging/node.py
 # what the page is made of: its own sources, and the API that its types come from
 PAGE := $(shell find webui/src webui/plugins src/llamactl/wire src/llamactl/api -type f -not -name schema.d.ts -not -name '*.pyc') webui/index.html webui/vite.config.ts
 
-.PHONY: demo run ui wheel test check bench bench-proxy bench-scheduling soak lock
+.PHONY: demo run ui wheel test check bench bench-proxy bench-bodies bench-scheduling soak lock
 
 demo: .venv/run.stamp .venv/model.stamp ui
 	$(BIN)/python examples/demo.py
@@ -38,6 +38,10 @@ bench: .venv/dev.stamp .venv/model.stamp
 
 bench-proxy: .venv/dev.stamp
 	$(BIN)/python -m benchmarks.proxy
+
+# what reading JSON costs by content, beside orjson
+bench-bodies: .venv/dev.stamp
+	$(BIN)/python -m benchmarks.bodies
 
 # under a simulated clock; draws docs/scheduling/*.svg
 bench-scheduling: .venv/plots.stamp
