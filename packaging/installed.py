@@ -20,11 +20,11 @@ PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet", "install")
 
 
 def install(folder: Path) -> Path:
-    """The Python of a new environment that holds the wheel, and what it needs by its hashes."""
+    """The Python of a new environment: the wheel, what it needs by its hashes, and psycopg."""
     wheel = max((ROOT / "dist").glob("llamactl-*.whl"), key=lambda path: path.stat().st_mtime)
     venv.create(folder, with_pip=True)
     python = folder / "bin/python"
-    needs = ("--require-hashes", "-r", str(ROOT / "requirements/run.txt"))
+    needs = ("--require-hashes", "-r", str(ROOT / "requirements/postgres.txt"))
     subprocess.run([python, *PIP, *needs], check=True)
     subprocess.run([python, *PIP, "--no-deps", "--no-index", str(wheel)], check=True)
     return python

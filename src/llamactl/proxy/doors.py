@@ -25,16 +25,16 @@ from llamactl.core.paths import PathGuard
 from llamactl.core.routes import Route
 from llamactl.policy.body import SMALL, model_of_json
 from llamactl.policy.filters import apply
-from llamactl.proxy.body import Body
+from llamactl.proxy.body import IN_MEMORY, Body
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.exchange import Exchange
-from llamactl.proxy.filtering import Filtering
 from llamactl.proxy.heads import RequestHead
 from llamactl.proxy.management import Asgi, ManagementCall
 from llamactl.proxy.model import JsonModel, QueryModel, check_plain, finder_for, is_form
 from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import Request, json_answer
 from llamactl.proxy.search import Search
+from llamactl.proxy.whole_body import WholeBody
 
 _CHAT_COMMENTS_S = 1.0
 _RAW = (b"api", b"page")  # first words of paths whose answers go as engines give them
@@ -202,22 +202,21 @@ class InstanceDoor:
                 line=self._line, may_start=passage.may_start,
             ).begin()  # fmt: skip
 
-        if route.filters is not None and self._is_filtered(route):
-            Filtering(relay, down, request, body, route.filters, begin).start()
+        is_json = self._is_json(route)
+        if is_json and route.filters:
+            check_plain(self._head)
+        # one that fits into memory can be sent again if its engine dies
+        waits = not request.complete and 0 < request.length <= IN_MEMORY
+        if is_json and (route.filters or waits):
+            WholeBody(relay, down, request, body, route.filters, begin).start()
         else:
             begin()
 
-    def _is_filtered(self, route: Route) -> bool:
-        """Is it JSON for inference? Engines look at no content type.
-
-        Raises UnsupportedMediaType.
-        """
+    def _is_json(self, route: Route) -> bool:
+        """Is it JSON for inference? Engines look at no content type."""
         head = self._head
         inference = (head.method, self.served_path) in self._house.paths.inference[route.backend]
-        if not inference or not head.has_body or is_form(head):
-            return False
-        check_plain(head)
-        return True
+        return inference and head.has_body and not is_form(head)
 
     def passage(self) -> Passage:
         """Raises InstanceNotFound, Forbidden."""

@@ -12,11 +12,11 @@ from llamactl.policy.body import SMALL
 from llamactl.proxy.body import Body
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.exchange import Exchange
-from llamactl.proxy.filtering import Filtering
 from llamactl.proxy.model import Finder, JsonModel
 from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import Request, error_answer
 from llamactl.proxy.turns import slices
+from llamactl.proxy.whole_body import WholeBody
 
 Pick = Callable[[str], tuple[Route, bool]]
 
@@ -140,7 +140,7 @@ class Search:
             line=self._line, may_start=may_start,
         )  # fmt: skip
         if route.filters is not None and self._is_json:
-            Filtering(
+            WholeBody(
                 self._relay, self._down, self._request, self._body, route.filters,
                 lambda: make().begin(),
             ).start()  # fmt: skip

@@ -36,6 +36,7 @@ _POSTGRES_LIMITS = {
     "tcp_user_timeout": 10_000,  # milliseconds
     "keepalives_idle": 10,  # seconds
 }
+_LEAST_ROOM = 1 << 18  # bytes on SQLite's disk
 _STATEMENT_MS = 10_000
 _TOUCH = sa.update(ownership).values(epoch=ownership.c.epoch)
 log = logger("store")
@@ -170,11 +171,23 @@ class Database:
                 raise StoreUnavailable(self.fault)
             return change(c)
 
+        def attempt() -> tuple[T, bool]:
+            return self._transact(fenced, writes=True, durable=durable), self._is_well()
+
         if not self.taken.is_set():
             raise self._unavailable()
-        result = await self._call(lambda: self._transact(fenced, writes=True, durable=durable))
-        self.fault = ""  # to be read is not enough
+        result, well = await self._call(attempt)
+        if well:
+            self.fault = ""  # to be read is not enough
         return result
+
+    def _is_well(self) -> bool:
+        """After a write: on a full disk small ones may succeed while others don't."""
+        path = self._engine.url.database
+        if not (self.fault and self._sqlite and path):
+            return True
+        there = os.statvfs(os.path.dirname(path))  # noqa: PTH120  of a string, in a thread
+        return there.f_bavail * there.f_frsize >= _LEAST_ROOM
 
     def _unavailable(self) -> StoreUnavailable:
         """What the driver says names addresses and paths."""

@@ -1,4 +1,4 @@
-"""A request whose body is changed before its engine sees it: waits until it is whole."""
+"""A request whose body its engine gets as a whole, changed if its instance has filters."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from llamactl.proxy.request import Request, error_answer
 from llamactl.proxy.turns import slices
 
 
-class Filtering:
-    """The handler of a request until its body is changed, and `begin` takes over."""
+class WholeBody:
+    """The handler of a request until its body is whole and changed, and `begin` takes over."""
 
     def __init__(
-        self, relay: Relay, down: Downstream, request: Request, body: Body, filters: Filters,
-        begin: Callable[[], None],
+        self, relay: Relay, down: Downstream, request: Request, body: Body,
+        filters: Filters | None, begin: Callable[[], None],
     ) -> None:  # fmt: skip
         """`body`: what of it is kept by now."""
         self._relay = relay
@@ -33,7 +33,7 @@ class Filtering:
         self._over = False
 
     def __repr__(self) -> str:
-        return f"<Filtering {self._request} {self._body}>"
+        return f"<WholeBody {self._request} {self._body}>"
 
     def start(self) -> None:
         """Take over from whoever found the instance."""
@@ -53,8 +53,11 @@ class Filtering:
     def body_end(self) -> None:
         if self._over or self._parts is not None:
             return
-        scanner = scanner_for(self._filters)
-        self._parts = self._scan(scanner)
+        if self._filters is None:
+            self._over = True
+            self._begin()
+            return
+        self._parts = self._scan(self._filters, scanner_for(self._filters))
         if self._relay.turns.may_parse(self._body.size):
             while self._read_on():
                 pass
@@ -72,13 +75,13 @@ class Filtering:
             self.fail(error)
             return False
 
-    def _scan(self, scanner: ObjectScanner) -> Iterator[bool]:
+    def _scan(self, filters: Filters, scanner: ObjectScanner) -> Iterator[bool]:
         for piece in self._body.pieces():
             for part in slices(piece):
                 scanner.feed(part)
                 yield True
         scanner.close()
-        self._body.edit(edits(self._filters, scanner))
+        self._body.edit(edits(filters, scanner))
         self._over = True
         self._begin()
 
