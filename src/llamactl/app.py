@@ -32,7 +32,7 @@ from llamactl.control.watch import Watch
 from llamactl.core.errors import EngineMissing, LlamactlError
 from llamactl.core.routes import RouteTable
 from llamactl.doors.llama_swap import llama_swap_router
-from llamactl.doors.ollama import INFERENCE, ollama_router
+from llamactl.doors.ollama import INFERENCE, WITH_KEY, ollama_router
 from llamactl.models import Catalog, Downloads, GgufReader, Hub
 from llamactl.observe import Meters, logger
 from llamactl.policy.access import KeyRing
@@ -374,4 +374,4 @@ def _engine_paths() -> EnginePaths:
     }
     by_model = frozenset[str]().union(*(b.model_paths for b in BACKENDS.values()))
     guarded = {name: backend.guarded for name, backend in BACKENDS.items()}
-    return EnginePaths(inference, guarded, by_model, INFERENCE, advice)
+    return EnginePaths(inference, guarded, by_model, INFERENCE, WITH_KEY, advice)

@@ -48,6 +48,7 @@ class EnginePaths:
     guarded: Mapping[str, frozenset[str]]  # first words of paths that need a management key
     by_model: frozenset[str]  # routed by `model` though not below /v1
     doors: frozenset[str] = frozenset()  # inference by other programs' APIs
+    with_key: frozenset[str] = frozenset()  # whose path, beside /v1's, may carry a key
     advise: Callable[[str, str], str] = lambda backend, message: ""  # on an engine's error
 
 
