@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, PlainTextResponse, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from llamactl.core.errors import NotFound
 
@@ -47,6 +47,19 @@ _NOT_BUILT = """<!doctype html>
 <body><h1>llamactl</h1><p>The server runs. Its page is not built: run <code>make ui</code>,
 or use the command line and the API.</p></body></html>
 """
+
+
+@router.api_route("/models", methods=["GET", "HEAD"])
+async def instead_of_the_list() -> HTMLResponse:
+    """To browsers. Who asks for no page gets the list of models, which isn't served here."""
+    return await index()
+
+
+@router.api_route("/models/{name:path}", methods=["GET", "HEAD"])
+async def instead_of_a_model(name: str) -> RedirectResponse:
+    """To where the page's relative links lead on."""
+    up = "../" * (name.count("/") + 1)
+    return RedirectResponse(f"{up}#/models", headers={"vary": "accept"})
 
 
 @router.api_route("/", methods=["GET", "HEAD"])

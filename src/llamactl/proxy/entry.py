@@ -28,13 +28,11 @@ from llamactl.proxy.access import Access
 from llamactl.proxy.browsers import check_hosts, check_origin
 from llamactl.proxy.doors import (
     ChatDoor,
-    ChatModelsDoor,
     Door,
     House,
     InstanceDoor,
     ManagementDoor,
     ModelDoor,
-    ModelsDoor,
 )
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.engine_page import (
@@ -47,6 +45,7 @@ from llamactl.proxy.engine_page import (
 )
 from llamactl.proxy.error_formats import V1Errors, error_format
 from llamactl.proxy.heads import Headers, RequestHead
+from llamactl.proxy.models import ChatModelsDoor, ModelsDoor, is_list
 from llamactl.proxy.request import Request, error_answer
 from llamactl.proxy.websocket import WebSocketDoor
 
@@ -156,7 +155,7 @@ class Entry:
             return self._chat(request)
         if self._names_model(head):
             caller = self._caller(request, required=self._access.inference_auth)
-            if head.path.startswith("/v1/models") and head.path[10:11] in ("", "/"):
+            if is_list(head):
                 return ModelsDoor(self.house, caller, head), caller
             return ModelDoor(self.house, caller, head), caller
         return self._instance_door(request) or self._management_door(request)
@@ -230,7 +229,8 @@ class Entry:
         return InstanceDoor(self.house, caller, head, name, path or b"/", kind=kind), caller
 
     def _names_model(self, head: RequestHead) -> bool:
-        return head.path.startswith("/v1/") or head.path in self.house.paths.by_model
+        path = head.path
+        return path.startswith("/v1/") or path in self.house.paths.by_model or is_list(head)
 
     def _is_for_engine(self, head: RequestHead) -> bool:
         raw = head.raw_path

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+from collections.abc import Mapping
+from typing import Any
 
+from llamactl.core.model import ModelInfo
 from llamactl.core.routes import ReadyInstance
 
 _TIME_S = 2.0
@@ -28,6 +31,37 @@ def _sleeps(ready: ReadyInstance) -> bool:
         return json.loads(_get(ready, "/props"))["is_sleeping"] is True
     except (ValueError, KeyError, TypeError):
         return False
+
+
+async def served_models(ready: ReadyInstance) -> Mapping[str, ModelInfo]:
+    """What a llama-server says of its models, by its own names; nothing if it doesn't tell.
+
+    https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md, `GET /v1/models`
+    """
+    try:
+        rows = json.loads(await asyncio.to_thread(_get, ready, "/v1/models"))["data"]
+        return {row["id"]: _info(row) for row in rows if isinstance(row["id"], str)}
+    except (ValueError, KeyError, TypeError):
+        return {}
+
+
+def _info(row: Mapping[str, Any]) -> ModelInfo:
+    meta = row.get("meta") or {}
+    kinds = (row.get("architecture") or {}).get("input_modalities", ())
+    sees = ("vision",) if "image" in kinds else ()
+
+    def number(name: str) -> int:
+        value = meta.get(name)
+        return value if isinstance(value, int) and value > 0 else 0
+
+    return ModelInfo(
+        capabilities=("completion", *sees),
+        context=number("n_ctx"),
+        trained_context=number("n_ctx_train"),
+        size=number("size"),
+        parameters=number("n_params"),
+        embedding=number("n_embd"),
+    )
 
 
 async def busy_slots(ready: ReadyInstance) -> int | None:
