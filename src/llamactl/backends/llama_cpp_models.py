@@ -101,7 +101,7 @@ def _capabilities(
         return ("rerank",)
     if embeds:
         return ("embedding",)
-    found = ["completion"]
+    found = ["completion", *(["insert"] if facts is not None and facts.infills else [])]
     if options.get("mmproj") or options.get("mmproj_url"):
         found += ["vision"] if projector is None or projector.sees or not projector.hears else []
         found += ["audio"] if projector is not None and projector.hears else []

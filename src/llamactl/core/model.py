@@ -70,6 +70,7 @@ class ModelFacts:
     parameters: int
     quantization: str
     chat_template: str  # in Jinja
+    infills: bool = False  # it knows the tokens of filling in the middle
     ranks: bool = False  # its head gives a score, for reranking
     sees: bool = False  # of a projector
     hears: bool = False

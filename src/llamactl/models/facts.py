@@ -12,6 +12,9 @@ from llamactl.models.gguf import UnreadableModel, files_of, read_header, shape_o
 from llamactl.models.header import Header
 from llamactl.models.quantization import FILE_TYPES, TYPE_NAMES
 
+_INFILLS = tuple(  # older files have no `fim_` there
+    f"tokenizer.ggml.{name}_token_id" for name in ("fim_pre", "fim_suf", "prefix", "suffix")
+)
 _RANK = 4  # LLAMA_POOLING_TYPE_RANK of llama.cpp's include/llama.h
 
 
@@ -51,6 +54,7 @@ def _facts(header: Header, files: tuple[ModelFile, ...]) -> ModelFacts:
         parameters=header.weights,
         quantization=quantization_of(header),
         chat_template=text_of(values, "tokenizer.chat_template"),
+        infills=sum(name in values for name in _INFILLS) > 1,
         ranks=values.get(f"{shape.architecture}.pooling_type") == _RANK,
         sees=values.get("clip.has_vision_encoder") is True,
         hears=values.get("clip.has_audio_encoder") is True,

@@ -21,6 +21,17 @@ _OPTIONS: Mapping[str, str] = {
                  "presence_penalty", "frequency_penalty", "mirostat", "mirostat_tau",
                  "mirostat_eta")
 }  # fmt: skip
+_ANY = {"type": "object"}
+# https://github.com/ggml-org/llama.cpp/blob/master/grammars/json.gbnf
+_OBJECT = r"""
+root ::= object
+value ::= object | array | string | number | ("true" | "false" | "null") ws
+object ::= "{" ws (string ":" ws value ("," ws string ":" ws value)*)? "}" ws
+array ::= "[" ws (value ("," ws value)*)? "]" ws
+string ::= "\"" ([^"\\\x7F\x00-\x1F] | "\\" (["\\bfnrt] | "u" [0-9a-fA-F]{4}))* "\"" ws
+number ::= ("-"? ([0-9] | [1-9] [0-9]{0,15})) ("." [0-9]+)? ([eE] [-+]? [0-9] [1-9]{0,15})? ws
+ws ::= | " " | "\n" [ \t]{0,20}
+"""
 _MAGIC = ((b"\xff\xd8", "jpeg"), (b"GIF8", "gif"), (b"RIFF", "webp"))
 
 
@@ -122,16 +133,20 @@ def _params(asked: Asked) -> dict[str, Any]:
 def _schema(asked: str | dict[str, Any] | None) -> dict[str, Any] | None:
     """Engines don't all constrain a `json_object` without one. Raises InvalidRequest."""
     if asked == "json":
-        return {"type": "object"}
+        return dict(_ANY)
     if isinstance(asked, str) and asked:
         raise InvalidRequest(f'invalid format: {asked[:80]!r}; expected "json" or a JSON schema')
     return asked or None
 
 
 def _constrain_text(params: dict[str, Any]) -> None:
-    """On the paths that know no `response_format`."""
+    """On the paths that know no `response_format`.
+
+    A grammar holds on every build; on those with llguidance, a `json_schema` doesn't here.
+    """
     if (form := params.pop("response_format", None)) is not None:
-        params["json_schema"] = form["json_schema"]["schema"]
+        schema = form["json_schema"]["schema"]
+        params |= {"grammar": _OBJECT} if schema == _ANY else {"json_schema": schema}
 
 
 def _messages(given: Sequence[Message]) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ Input = str | list[int]
 _TAKES = re.compile(
     r"current batch size: (\d+)|available context size \((\d+) tokens\)|max context size \((\d+)"
 )
+_TOGETHER = re.compile(r"context size has been exceeded", re.IGNORECASE)
 _TRIES = 3  # the batch may be smaller than the context
 _MOST_CUT = 1000  # inputs; each one takes two requests
 _LONGEST_TOKEN = 256  # characters
@@ -39,12 +40,24 @@ async def embeddings(
                 raise
             inputs = await _cut(client, name, inputs, limit)
     said = said or await _asked(client, name, inputs)
-    vectors = [_shortened(vector, dimensions) for vector in _vectors(said, len(texts))]
-    return vectors, int((said.get("usage") or {}).get("prompt_tokens") or 0)
+    vectors = [_shortened(v, dimensions) for v in _vectors(said, len(texts))]
+    usages = [answer.get("usage") or {} for answer in said]
+    return vectors, sum(int(usage.get("prompt_tokens") or 0) for usage in usages)
 
 
-async def _asked(client: AsyncClient, name: str, inputs: Sequence[Input]) -> dict[str, Any]:
-    return await client.post("/v1/embeddings", {"model": name, "input": [*inputs]})
+async def _asked(client: AsyncClient, name: str, inputs: Sequence[Input]) -> list[dict[str, Any]]:
+    """The answers that tell of all of them, in order.
+
+    Slots may share a context that is too small for all at once: then they are asked by halves.
+    """
+    try:
+        return [await client.post("/v1/embeddings", {"model": name, "input": [*inputs]})]
+    except LlamactlError as exc:
+        if len(inputs) == 1 or not _TOGETHER.search(exc.message):
+            raise
+    half = len(inputs) // 2
+    first = await _asked(client, name, inputs[:half])
+    return [*first, *await _asked(client, name, inputs[half:])]
 
 
 def _limit(message: str) -> int:
@@ -87,10 +100,10 @@ async def _tokens(client: AsyncClient, name: str, text: str, limit: int) -> Inpu
     return [*marked[: max(0, limit - len(end))], *end]
 
 
-def _vectors(said: dict[str, Any], count: int) -> list[list[float]]:
+def _vectors(said: Sequence[dict[str, Any]], count: int) -> list[list[float]]:
     """Raises BackendError for an answer of another kind."""
-    rows = said.get("data")
-    vectors = [row.get("embedding") for row in rows or () if isinstance(row, dict)]
+    rows = [row for answer in said for row in answer.get("data") or () if isinstance(row, dict)]
+    vectors = [row.get("embedding") for row in rows]
     if len(vectors) != count or not all(isinstance(vector, list) for vector in vectors):
         raise BackendError("the engine answered no embeddings; is it one that makes them?")
     return [list(vector) for vector in vectors if vector is not None]
