@@ -202,10 +202,14 @@ def test_filters_of_the_instance_hold(tmp_path: Path, folder: Path) -> None:
         assert answer.json()["usage"]["completion_tokens"] == 2
 
 
-def test_all_its_processes_end_with_it(tmp_path: Path, folder: Path) -> None:
+def test_looking_loads_none_and_all_its_processes_end_with_it(tmp_path: Path, folder: Path) -> None:
     with engines.use(engines.LLAMA_SERVER), serve(data_folder(tmp_path, "")) as server:
         server.request("POST", f"{BASE}/r", {"models_dir": str(folder)}).raise_for_status()
+        looked = server.request("GET", "/slots?model=r/alpha")
+        assert looked.status_code == 400
+        assert "not loaded" in looked.json()["error"]
         server.request("POST", CHAT, {**SHORT, "model": "r/alpha"}).raise_for_status()
+        assert len(server.request("GET", "/slots?model=r/alpha").json()) > 0
         pid = server.instance("r")["pid"]
         tasks = Path(f"/proc/{pid}/task").iterdir()
         children = [pid for task in tasks for pid in (task / "children").read_text().split()]
