@@ -178,7 +178,7 @@ class LlamaCpp:
         options: dict[str, OptionValue] = {}
         words = list(argv)
         while words:
-            key = words.pop(0).removeprefix("--").replace("-", "_")
+            key = words.pop(0).lstrip("-").replace("-", "_")
             values: list[Scalar] = []
             while words and not _is_flag(words[0]):
                 values.append(_scalar(words.pop(0)))

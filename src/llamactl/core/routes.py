@@ -43,7 +43,14 @@ class Route:
     @property
     def served_as(self) -> str:
         """What clients call it."""
-        return f"{self.name}/{self.model}" if self.model else self.name
+        return self._named(self.name)
+
+    @property
+    def also_served_as(self) -> list[str]:
+        return [self._named(alias) for alias in self.aliases]
+
+    def _named(self, instance: str) -> str:
+        return f"{instance}/{self.model}" if self.model else instance
 
     def to(self, model: str) -> Route:
         """One model of a router."""
@@ -55,7 +62,7 @@ class Route:
 @dataclass(frozen=True, slots=True)
 class RouteTable:
     routes: Mapping[str, Route] = field(default_factory=dict)  # by name_key, and of each alias
-    # by `served_as`, of routers; an instance or alias with that very name counts more
+    # of routers, by what clients call them; an instance or alias with that very name counts more
     models: Mapping[str, Route] = field(default_factory=dict)
     complete: bool = True  # False while the store, which knows them, was not read
 
@@ -82,7 +89,10 @@ class RouteTable:
 
     def served(self) -> list[Route]:
         """All that a request can ask for. Raises StoreUnavailable as `get` does."""
-        several = [r for r in self.models.values() if name_key(r.served_as) not in self.routes]
+        several = [
+            route for key, route in self.models.items()
+            if key == name_key(route.served_as) and key not in self.routes
+        ]  # fmt: skip
         alone = [r for r in self.all() if not r.offer.models]
         return sorted([*alone, *several], key=_by_served_name)
 
@@ -100,14 +110,22 @@ class RouteTable:
         keys = [name_key(name) for name in (route.name, *route.aliases)]
         models = kept.models
         if route.offer.several or (before is not None and before.offer.several):
-            own = {name_key(one.served_as): one for one in map(route.to, route.offer.models)}
-            models = {**_others(models, route.name), **own}
+            models = {**_others(models, route.name), **_by_name_of_each(route)}
         return replace(kept, routes={**kept.routes, **dict.fromkeys(keys, route)}, models=models)
 
     def without(self, name: str) -> RouteTable:
         gone = name_key(name)
         rest = {k: r for k, r in self.routes.items() if name_key(r.name) != gone}
         return replace(self, routes=rest, models=_others(self.models, name))
+
+
+def _by_name_of_each(route: Route) -> dict[str, Route]:
+    """Of names that differ by case alone, which engines tell apart, the first one counts."""
+    found: dict[str, Route] = {}
+    for one in map(route.to, route.offer.models):
+        for name in (one.served_as, *one.also_served_as):
+            found.setdefault(name_key(name), one)
+    return found
 
 
 def _others(models: Mapping[str, Route], name: str) -> dict[str, Route]:

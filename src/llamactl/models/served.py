@@ -11,7 +11,6 @@ from llamactl.core.errors import LlamactlError
 from llamactl.core.instance import OptionValue
 from llamactl.core.model import ModelFacts, ModelInfo, Offer, part_names
 from llamactl.models.facts import GgufReader
-from llamactl.models.gguf import UnreadableModel
 from llamactl.models.naming import is_projector
 
 Options = Mapping[str, OptionValue]
@@ -42,7 +41,7 @@ class ServedModels:
         return info_of(facts, projector, options, _template(options))
 
     def _facts(self, path: object) -> ModelFacts | None:
-        with suppress(UnreadableModel):
+        with suppress(OSError, ValueError):
             return self._reader.facts(Path(path)) if isinstance(path, str) and path else None
         return None
 
@@ -54,8 +53,8 @@ def _template(options: Options) -> str | None:
         return given if "{" in given else ""
     if not isinstance(file, str) or not file:
         return None
-    with suppress(OSError), Path(file).open(encoding="utf-8", errors="replace") as opened:
-        return opened.read(_MOST_TEMPLATE)
+    with suppress(OSError, ValueError), Path(file).open("rb") as opened:
+        return opened.read(_MOST_TEMPLATE).decode("utf-8", "replace")
     return ""
 
 
@@ -68,7 +67,7 @@ def files_of_router(folder: object) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     if not isinstance(folder, str) or not folder:
         return found
-    with suppress(OSError):
+    with suppress(OSError, ValueError):
         for entry in sorted(Path(folder).iterdir())[:_MOST_MODELS]:
             name = entry.stem if entry.is_file() else entry.name
             if options := _files_of(entry):

@@ -30,7 +30,14 @@ from llamactl.proxy.exchange import Exchange
 from llamactl.proxy.filtering import Filtering, JsonEditor
 from llamactl.proxy.heads import RequestHead
 from llamactl.proxy.management import Asgi, ManagementCall
-from llamactl.proxy.model import JsonModel, QueryModel, check_plain, finder_for, is_form
+from llamactl.proxy.model import (
+    JsonModel,
+    QueryModel,
+    check_plain,
+    finder_for,
+    is_form,
+    query_naming,
+)
 from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import Request, request_line
 from llamactl.proxy.search import Search
@@ -101,7 +108,12 @@ class Passage:
 
     route: Route
     path: bytes  # on the engine
+    query: bytes
     may_start: bool
+
+    @property
+    def target(self) -> bytes:
+        return self.path + b"?" + self.query if self.query else self.path
 
 
 class ModelDoor:
@@ -153,8 +165,10 @@ class ModelDoor:
         return self._house.may_start(self._caller, self._head, route, self._path, asked=asked)
 
     def passage(self) -> Passage:
-        route, may_start = self.pick(QueryModel(self._head.query).end([]))
-        return Passage(route, self._head.raw_path, may_start)
+        query = self._head.query
+        route, may_start = self.pick(QueryModel(query).end([]))
+        query = query_naming(query, route.model) if route.model else query
+        return Passage(route, self._head.raw_path, query, may_start)
 
 
 class ChatDoor(ModelDoor):
@@ -232,7 +246,7 @@ class InstanceDoor:
         if route is None:
             raise InstanceNotFound(f"there is no instance named {self._name[:140]!r}")
         if self._kind in _RAW:  # the raw proxy, and an engine's page, start nothing
-            return Passage(route, self._path, may_start=False)
+            return Passage(route, self._path, self._head.query, may_start=False)
         may_start = self._house.may_start(
             self._caller, self._head, route, self.served_path, asked=self._name
         )
@@ -240,7 +254,7 @@ class InstanceDoor:
             raise InstanceNotFound(
                 f"{route.name} is not run by llama.cpp; use /upstream/{route.name}/"
             )
-        return Passage(route, self._path, may_start)
+        return Passage(route, self._path, self._head.query, may_start)
 
 
 class ManagementDoor:

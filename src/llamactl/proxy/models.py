@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from llamactl.core.errors import MethodNotAllowed, ModelNotFound
@@ -54,7 +53,7 @@ class ModelsDoor:
         routes = [r for r in self._relay.table.served() if self._caller.may_use(r.id)]
         listed = [_entry(route, route.served_as) for route in routes]
         if self._lists_aliases:
-            listed += (_entry(r, alias) for r in routes if not r.model for alias in r.aliases)
+            listed += (_entry(r, alias) for r in routes for alias in r.also_served_as)
             listed.sort(key=lambda entry: entry["id"].lower())
         return listed
 
@@ -64,8 +63,7 @@ class ModelsDoor:
         route = table.find(name)
         if route is None or not self._caller.may_use(route.id):
             raise ModelNotFound(f"there is no model named {name[:140]!r}")
-        by_alias = self._lists_aliases and not route.model
-        names: Iterable[str] = route.aliases if by_alias else ()
+        names = route.also_served_as if self._lists_aliases else ()
         alias = next((alias for alias in names if alias.lower() == name.lower()), "")
         return _entry(route, alias or route.served_as)
 
@@ -78,7 +76,7 @@ def _entry(route: Route, name: str) -> dict[str, Any]:
     """
     info = route.offer.info
     context = {"context_length": info.context, "max_model_len": info.context}
-    aliases = [*route.aliases] if not route.model and name == route.name else []
+    aliases = route.also_served_as if name == route.served_as else []
     return {
         "id": name, "object": "model", "created": route.created, "owned_by": "llamactl",
         **_known({"aliases": aliases, **context, "capabilities": [*info.capabilities]}),

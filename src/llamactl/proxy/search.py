@@ -137,7 +137,9 @@ class Search:
         self._request.in_turns = self._is_json or self._request.head.chunked
         head = self._request.head
         if route.model and not head.has_body:
-            self._line = request_line(head, head.raw_path, query_naming(head.query, route.model))
+            query = query_naming(head.query, route.model)
+            query += b"" if may_start else b"&autoload=false"  # looking at one must not load it
+            self._line = request_line(head, head.raw_path, query)
         make = partial(
             Exchange, self._relay, self._down, self._request, route, self._body,
             line=self._line, may_start=may_start,
