@@ -46,6 +46,7 @@ from llamactl.proxy.engine_page import (
 from llamactl.proxy.error_formats import V1Errors, error_format
 from llamactl.proxy.heads import Headers, RequestHead
 from llamactl.proxy.models import ChatModelsDoor, ModelsDoor, is_list
+from llamactl.proxy.path_key import check_path_key
 from llamactl.proxy.request import Request, error_answer
 from llamactl.proxy.websocket import WebSocketDoor
 
@@ -56,9 +57,6 @@ _NEVER = 0.0
 _SAFE = (b"GET", b"HEAD", b"OPTIONS")
 _MOST_OF_STRANGERS = 8 << 10  # bytes of a body
 _MOST_OF_MANAGEMENT = 16 << 20
-_FROM_BROWSER = frozenset(
-    {b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest", b"sec-fetch-user"}
-)
 _BASE = re.compile(rb"/(llama-cpp|upstream)/([^/]+)(/.*)?\Z", re.DOTALL)
 
 
@@ -125,7 +123,7 @@ class Entry:
         shown = self._access.holder(head)
         try:
             if head.has_path_key:
-                self._check_path_key(head, shown)
+                check_path_key(head, shown, self.keys, self.house.paths.with_key)
             self._check_browser(head, with_key=shown is not None)
             door, caller = self._door(request)
         except LlamactlError:
@@ -257,24 +255,6 @@ class Entry:
         if not PAGE.match(head.raw_path):  # from no origin: its ticket is what counts
             origins = self._access.origins
             check_origin(head, origins, for_engine=self._is_for_engine(head))
-
-    def _check_path_key(self, head: RequestHead, shown: Caller | None) -> None:
-        """A path is seen by proxies, histories and process lists: such a key may little.
-
-        Raises Unauthenticated, Forbidden or NotFound.
-        """
-        if not _FROM_BROWSER.isdisjoint(head.fields):
-            raise Forbidden("a browser may not send a key in the path; send it in a header")
-        if shown is None or shown.key is None:
-            raise self.keys.stranger(
-                "the key in the path is no inference key, or is unknown, expired or revoked; "
-                "make one with `llamactl keys create`"
-            )
-        known = head.path.startswith("/v1/") or head.path in self.house.paths.with_key
-        if not known or head.websocket:
-            raise NotFound(
-                "a key in the path counts for Ollama's paths and /v1 alone; send it in a header"
-            )
 
     def _is_preflight(self, head: RequestHead) -> bool:
         asks = head.method == b"OPTIONS" and b"access-control-request-method" in head.fields
