@@ -15,7 +15,8 @@ from llamactl.models.naming import is_projector
 
 Options = Mapping[str, OptionValue]
 _MOST_TEMPLATE = 1 << 16  # bytes
-_MOST_MODELS = 1000  # of a folder
+_MOST_MODELS = 10_000  # of a folder
+_MOST_READ = 100  # of those, their headers
 
 
 class ServedModels:
@@ -30,7 +31,8 @@ class ServedModels:
         """What can't be read is not known."""
         if is_router(options):
             files = files_of_router(options.get("models_dir"))
-            models = {name: self._info({**options, **own}) for name, own in files.items()}
+            models = {name: self._info({**options, **own}) if n < _MOST_READ else ModelInfo()
+                      for n, (name, own) in enumerate(files.items())}  # fmt: skip
             return Offer(models=models, several=True)
         with suppress(LlamactlError):
             options = self._resolve(options)
