@@ -133,3 +133,23 @@ def test_models_of_a_folder_are_named_as_llama_server_does(tmp_path: Path) -> No
     }  # fmt: skip
     assert "vision" in models["two"].capabilities
     assert served({"models_dir": str(tmp_path / "nowhere")}) == Offer(several=True)
+
+
+def test_a_preset_names_models_too(tmp_path: Path) -> None:
+    folder, preset = tmp_path / "models", tmp_path / "models.ini"
+    write(folder / "one.gguf")
+    own = write(tmp_path / "own.gguf")
+    preset.write_text(
+        f"version = 1\n\n[*]\nc = 1024\n; a comment\n[mine]\nmodel = {own}\nembedding = 1\n"
+        "[one]\nctx-size = 512\n[org/some:Q4_0]\njinja = 0\n"
+    )
+
+    models = served({"models_dir": str(folder), "models_preset": str(preset)}).models
+
+    assert {name: info.context for name, info in models.items()} == {
+        "one": 512, "mine": 1024, "org/some:Q4_0": 1024,
+    }  # fmt: skip
+    assert models["mine"].capabilities == ("embedding",)
+    models = served({"models_preset": str(preset), "ctx_size": 256}).models
+    assert [info.context for info in models.values()] == [256] * 3
+    assert served({"models_preset": str(tmp_path / "nowhere.ini")}) == Offer(several=True)
