@@ -137,8 +137,12 @@ def test_head_has_the_same_head(server: Served, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/models", "/models/slots"])
 def test_the_list_needs_a_key_as_ever(server: Served, path: str) -> None:
-    assert server.request("GET", path, key="").status_code == 401
-    assert server.request("POST", path, {}).status_code == 405
+    unknown = server.request("GET", path, key="")
+    wrong = server.request("POST", path, {})
+
+    assert (unknown.status_code, wrong.status_code) == (401, 405)
+    for answer in (unknown, wrong):
+        assert "accept" in answer.headers["vary"].lower().split(", ")
 
 
 def test_aliases_are_models_of_their_own_where_that_is_set(

@@ -325,7 +325,7 @@ SAYS_JSON = '{"a": 1}'
 def talker(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[ollama.Client]:
     """Of a model that says one word without an end, which is JSON as long as it is said once."""
     folder = tmp_path_factory.mktemp("talker")
-    shape = Shape(says=269, vocabulary=280, word=SAYS_JSON, template=TEMPLATE)
+    shape = Shape(says=269, vocabulary=280, word=SAYS_JSON, template=TEMPLATE, infills=True)
     write_tiny_gguf(folder / "talker.gguf", shape)
     with serve(data_folder(folder, "")) as server, client_of(server) as client:
         body = {"model": str(folder / "talker.gguf"), "ctx_size": 512}
@@ -334,16 +334,18 @@ def talker(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("form", ["chat", "generate", "raw"])
+@pytest.mark.parametrize("form", ["chat", "generate", "raw", "suffix"])
 def test_json_is_what_was_asked_for(
     talker: ollama.Client, engine: Engine, form: str, stream: bool
 ) -> None:
     def ask(wanted: Any) -> str:
-        more: Any = {"format": wanted, "stream": stream, "options": {"num_predict": 32}}
+        options = {"num_predict": 128, "temperature": 0}
+        more: Any = {"format": wanted, "stream": stream, "options": options}
+        after = "world" if form == "suffix" else ""
         said: Any = (
             talker.chat("talker", HI, **more)
             if form == "chat"
-            else talker.generate("talker", "Hello", raw=form == "raw", **more)
+            else talker.generate("talker", "Hello", after, raw=form == "raw", **more)
         )
         rows = [*said] if stream else [said]
         parts = [row.message.content if form == "chat" else row.response for row in rows]
@@ -354,10 +356,16 @@ def test_json_is_what_was_asked_for(
         "additionalProperties": False,
     }  # fmt: skip
 
-    assert ask(None) == SAYS_JSON * 32
+    assert ask(None) == SAYS_JSON * 128
     assert json.loads(ask("json")) == {"a": 1}
-    if form != "raw" or engine.name == LLAMA_SERVER:
+    if form in ("chat", "generate") or engine.name == LLAMA_SERVER:
         assert json.loads(ask(has_b)) == {"b": 2}
+
+
+def test_a_model_that_fills_in_says_so(talker: ollama.Client) -> None:
+    shown = talker.show("talker").capabilities
+
+    assert shown == ["completion", "insert", "tools"]
 
 
 def test_inputs_are_cut_to_what_the_model_takes(server: Served, client: ollama.Client) -> None:

@@ -92,3 +92,15 @@ def test_the_engine_gets_its_own_name_of_the_model() -> None:
 def test_what_nobody_knows_yet_is_not_missing() -> None:
     with pytest.raises(StoreUnavailable):
         RouteTable(complete=False).find("r/alpha")
+
+
+def test_only_what_is_listed_is_a_model() -> None:
+    routes = table(ROUTER, PLAIN)
+    unknown = table(replace(ROUTER, offer=Offer(several=True)))
+
+    assert routes.named("r") is None
+    assert routes.named("r/gamma") is None
+    assert unknown.named("r/what") is None
+    for name in ("R/alpha", "many/alpha", "plain"):
+        assert routes.named(name) in routes.served()
+    assert unknown.named("r") in unknown.served()

@@ -55,6 +55,14 @@ def test_what_it_can_be_used_for(
     assert served({"model": model, **options}).info.capabilities == tuple(found.split())
 
 
+def test_it_may_fill_in_the_middle(tmp_path: Path) -> None:
+    write_tiny_gguf(tmp_path / "m.gguf", Shape(infills=True))
+
+    info = served({"model": str(tmp_path / "m.gguf")}).info
+
+    assert info.capabilities == ("completion", "insert")
+
+
 def test_a_template_may_be_a_file_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "own.jinja").write_text(TOOLS)
     model = write(tmp_path / "m.gguf")
@@ -133,3 +141,23 @@ def test_models_of_a_folder_are_named_as_llama_server_does(tmp_path: Path) -> No
     }  # fmt: skip
     assert "vision" in models["two"].capabilities
     assert served({"models_dir": str(tmp_path / "nowhere")}) == Offer(several=True)
+
+
+def test_a_preset_names_models_too(tmp_path: Path) -> None:
+    folder, preset = tmp_path / "models", tmp_path / "models.ini"
+    write(folder / "one.gguf")
+    own = write(tmp_path / "own.gguf")
+    preset.write_text(
+        f"version = 1\n\n[*]\nc = 1024\n; a comment\n[mine]\nmodel = {own}\nembedding = 1\n"
+        "[one]\nctx-size = 512\n[org/some:Q4_0]\njinja = 0\n"
+    )
+
+    models = served({"models_dir": str(folder), "models_preset": str(preset)}).models
+
+    assert {name: info.context for name, info in models.items()} == {
+        "one": 512, "mine": 1024, "org/some:Q4_0": 1024,
+    }  # fmt: skip
+    assert models["mine"].capabilities == ("embedding",)
+    models = served({"models_preset": str(preset), "ctx_size": 256}).models
+    assert [info.context for info in models.values()] == [256] * 3
+    assert served({"models_preset": str(tmp_path / "nowhere.ini")}) == Offer(several=True)

@@ -29,6 +29,7 @@ VARIABLES: Mapping[str, str] = {
     "LLAMA_ARG_MMPROJ": "mmproj",
     "LLAMA_ARG_MODEL": "model",
     "LLAMA_ARG_MODELS_DIR": "models_dir",
+    "LLAMA_ARG_MODELS_PRESET": "models_preset",
     "LLAMA_ARG_N_PARALLEL": "parallel",
     "LLAMA_ARG_POOLING": "pooling",
     "LLAMA_ARG_REASONING": "reasoning",
@@ -67,7 +68,7 @@ def info_of(
     own = template if template is not None else facts.chat_template if facts else ""
     capabilities = _capabilities(facts, projector, options, own)
     if facts is None:
-        return ModelInfo(capabilities, context=_number(options, "ctx_size"))
+        return ModelInfo(capabilities, context=context_of(0, options))
     shape = facts.shape
     return ModelInfo(
         capabilities=capabilities,

@@ -87,6 +87,12 @@ class RouteTable:
             return None
         return route.to(model)
 
+    def named(self, name: str) -> Route | None:
+        """The one of `served` that is called so. Raises StoreUnavailable as `get` does."""
+        key = name.lower()
+        found = self.routes.get(key) or self.models.get(key) or self.get(name)
+        return None if found is None or found.offer.models else found
+
     def served(self) -> list[Route]:
         """All that a request can ask for. Raises StoreUnavailable as `get` does."""
         several = [

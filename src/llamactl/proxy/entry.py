@@ -45,7 +45,7 @@ from llamactl.proxy.engine_page import (
 )
 from llamactl.proxy.error_formats import V1Errors, error_format
 from llamactl.proxy.heads import Headers, RequestHead
-from llamactl.proxy.models import ChatModelsDoor, ModelsDoor, is_list
+from llamactl.proxy.models import ChatModelsDoor, ModelsDoor, is_list, shares_its_path
 from llamactl.proxy.path_key import check_path_key
 from llamactl.proxy.request import Request, error_answer
 from llamactl.proxy.websocket import WebSocketDoor
@@ -54,6 +54,7 @@ from llamactl.proxy.websocket import WebSocketDoor
 _RAW = re.compile(rb"/(api)/v1/instances/([^/]+)/proxy(/.*)?\Z", re.DOTALL)
 _CHAT, _CHAT_MODELS = "/api/v1/chat/completions", "/api/v1/chat/models"  # our own page's
 _NEVER = 0.0
+_BY_ACCEPT: Headers = [(b"vary", b"Accept")]
 _SAFE = (b"GET", b"HEAD", b"OPTIONS")
 _MOST_OF_STRANGERS = 8 << 10  # bytes of a body
 _MOST_OF_MANAGEMENT = 16 << 20
@@ -152,6 +153,8 @@ class Entry:
         if head.path in (_CHAT, _CHAT_MODELS):
             return self._chat(request)
         if self._names_model(head):
+            if shares_its_path(head.path):
+                request.added = _BY_ACCEPT
             caller = self._caller(request, required=self._access.inference_auth)
             if is_list(head):
                 return ModelsDoor(self.house, caller, head), caller
@@ -278,4 +281,5 @@ class Entry:
         origin = request.head.fields.get(b"origin")
         if origin is not None and self._access.origins:
             shown = b"*" if "*" in self._access.origins else origin
-            request.added = [(b"access-control-allow-origin", shown), (b"vary", b"Origin")]
+            origins = [(b"access-control-allow-origin", shown), (b"vary", b"Origin")]
+            request.added = [*request.added, *origins]

@@ -11,18 +11,21 @@ from llamactl.core.routes import Route
 from llamactl.policy.accept import prefers_html
 from llamactl.proxy.doors import House
 from llamactl.proxy.downstream import Downstream
-from llamactl.proxy.heads import Headers, RequestHead
+from llamactl.proxy.heads import RequestHead
 from llamactl.proxy.request import Request, json_answer
 
 _V1, _PLAIN = "/v1/models", "/models"  # the latter for clients whose base URL has no /v1
-_VARY: Headers = [(b"vary", b"Accept")]
 
 
 def is_list(head: RequestHead) -> bool:
     """Of models, or one of it; not the web page, which has one of those paths too."""
-    if _is_at(_V1, head.path):
-        return True
-    return _is_at(_PLAIN, head.path) and not prefers_html(head.fields.get(b"accept", b""))
+    path, accept = head.path, head.fields.get(b"accept", b"")
+    return _is_at(_V1, path) or (shares_its_path(path) and not prefers_html(accept))
+
+
+def shares_its_path(path: str) -> bool:
+    """With the web page."""
+    return _is_at(_PLAIN, path)
 
 
 def _is_at(base: str, path: str) -> bool:
@@ -40,11 +43,9 @@ class ModelsDoor:
         self._relay = house.relay
         self._lists_aliases = house.lists_aliases
         self._caller = caller
-        self._vary = _VARY if base == _PLAIN else []
         self._name = head.path.removeprefix(base).strip("/")
 
     def open(self, down: Downstream, request: Request) -> None:
-        request.added = [*request.added, *self._vary]  # of an error, too
         said = self._one() if self._name else {"object": "list", "data": self._all()}
         down.answer(json_answer(200, said, request.extra))
         self._relay.account.answered(request, 200)
@@ -59,8 +60,8 @@ class ModelsDoor:
 
     def _one(self) -> dict[str, Any]:
         """Raises ModelNotFound."""
-        table, name = self._relay.table, self._name
-        route = table.find(name)
+        name = self._name
+        route = self._relay.table.named(name)
         if route is None or not self._caller.may_use(route.id):
             raise ModelNotFound(f"there is no model named {name[:140]!r}")
         names = route.also_served_as if self._lists_aliases else ()
