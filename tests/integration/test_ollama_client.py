@@ -17,7 +17,7 @@ import pytest
 
 from llamactl.core.errors import InvalidRequest
 from llamactl.doors.ollama.answering import Answer
-from llamactl.doors.ollama.asking import ChatAsked, chat_body
+from llamactl.doors.ollama.asking import ChatAsked, chat_body, unloads
 from support.engines import LLAMA_SERVER, Engine
 from support.fake_engine import CHUNKED, create_fake
 from support.gguf_file import Shape, write_tiny_gguf
@@ -181,6 +181,13 @@ def test_what_the_engine_is_asked(tmp_path: Path) -> None:
         with pytest.raises(InvalidRequest, match="invalid format"):
             chat_body(asked.model_copy(update={"format": kind}))
     assert body["chat_template_kwargs"] == {"enable_thinking": False}
+
+
+def test_a_model_goes_at_once_if_it_is_kept_for_no_time() -> None:
+    for now in (0, 0.0, "0", "0s", "0m", "0h0m0s", "0ms", " 0 "):
+        assert unloads(now), now
+    for later in (None, -1, "-1", "5m", 300, "10s", "0h5m0s", "0.5s", ""):
+        assert not unloads(later), later
 
 
 def test_what_is_filled_in_comes_whole_too() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any, Literal
@@ -32,6 +33,8 @@ string ::= "\"" ([^"\\\x7F\x00-\x1F] | "\\" (["\\bfnrt] | "u" [0-9a-fA-F]{4}))* 
 number ::= ("-"? ([0-9] | [1-9] [0-9]{0,15})) ("." [0-9]+)? ([eE] [-+]? [0-9] [1-9]{0,15})? ws
 ws ::= | " " | "\n" [ \t]{0,20}
 """
+# https://pkg.go.dev/time#ParseDuration
+_AT_ONCE = re.compile(r"[+-]?(0+(\.0*)?(h|m|s|ms|us|ns)?)+\Z")
 _MAGIC = ((b"\xff\xd8", "jpeg"), (b"GIF8", "gif"), (b"RIFF", "webp"))
 
 
@@ -81,8 +84,7 @@ class EmbedAsked(BaseModel):
 
 def unloads(keep_alive: str | float | None) -> bool:
     """Does a request ask that the model go at once?"""
-    text = str(keep_alive).strip().lower()
-    return text.rstrip("smh") in ("0", "0.0") if keep_alive is not None else False
+    return keep_alive is not None and bool(_AT_ONCE.match(str(keep_alive).strip().lower()))
 
 
 def chat_body(asked: ChatAsked) -> dict[str, Any]:
