@@ -34,7 +34,7 @@ number ::= ("-"? ([0-9] | [1-9] [0-9]{0,15})) ("." [0-9]+)? ([eE] [-+]? [0-9] [1
 ws ::= | " " | "\n" [ \t]{0,20}
 """
 # https://pkg.go.dev/time#ParseDuration
-_AT_ONCE = re.compile(r"[+-]?(0+(\.0*)?(h|m|s|ms|us|ns)?)+\Z")
+_AT_ONCE = re.compile(r"[+-]?0[0.hmsun]*\Z")
 _MAGIC = ((b"\xff\xd8", "jpeg"), (b"GIF8", "gif"), (b"RIFF", "webp"))
 
 
