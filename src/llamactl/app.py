@@ -32,8 +32,8 @@ from llamactl.control.watch import Watch
 from llamactl.core.errors import EngineMissing, LlamactlError
 from llamactl.core.routes import RouteTable
 from llamactl.doors.llama_swap import llama_swap_router
-from llamactl.doors.ollama import INFERENCE, ollama_router
-from llamactl.models import Catalog, Downloads, GgufReader, Hub
+from llamactl.doors.ollama import INFERENCE, WITH_KEY, ollama_router
+from llamactl.models import Catalog, Downloads, GgufReader, Hub, ServedModels
 from llamactl.observe import Meters, logger
 from llamactl.policy.access import KeyRing
 from llamactl.policy.page_tickets import PageTickets
@@ -97,20 +97,21 @@ class Application:
         self.story = Story(self._store)
         cache = settings.model_cache(environ)
         self.catalog = Catalog(cache, settings.models.folders)
+        reader, resolve = GgufReader(), self.catalog.resolve
+        served = ServedModels(reader, resolve)
         self._machine = LocalMachine(
-            settings, self.story, self.leases, environ, self.catalog.resolve, soft_files
+            settings, self.story, self.leases, environ, resolve, served, soft_files
         )
         self._registry = Registry(self._publish)
-        gpus = totals()
-        self._gpus = gpus
+        gpus = self._gpus = totals()
         limits = limits_of(settings, total_ram(), gpus)
         self.memory = Memory(
-            GgufReader(),
+            reader,
             SqlMemoryStore(self._database),
             engine=[settings.backends.llama_cpp.command, *settings.backends.llama_cpp.args],
             budget=limits.ram,
             devices=[*gpus],
-            resolve=self.catalog.resolve,
+            resolve=resolve,
         )
         self.scheduler = Scheduler(
             self.leases,
@@ -374,4 +375,4 @@ def _engine_paths() -> EnginePaths:
     }
     by_model = frozenset[str]().union(*(b.model_paths for b in BACKENDS.values()))
     guarded = {name: backend.guarded for name, backend in BACKENDS.items()}
-    return EnginePaths(inference, guarded, by_model, INFERENCE, advice)
+    return EnginePaths(inference, guarded, by_model, INFERENCE, WITH_KEY, advice)

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import anthropic
+import httpx
 import ollama
 import openai
 import pytest
 
+from llamactl.core.errors import InvalidRequest
 from llamactl.doors.ollama.answering import Answer
-from llamactl.doors.ollama.asking import ChatAsked, chat_body
-from support.engines import Engine
+from llamactl.doors.ollama.asking import ChatAsked, chat_body, unloads
+from support.engines import LLAMA_SERVER, Engine
 from support.fake_engine import CHUNKED, create_fake
 from support.gguf_file import Shape, write_tiny_gguf
 from support.hub import hub
@@ -175,7 +177,17 @@ def test_what_the_engine_is_asked(tmp_path: Path) -> None:
     assert json.loads(made) == {"city": "Paris"}
     assert (body["top_k"], "max_tokens" in body, "num_ctx" in body) == (3, False, False)
     assert body["response_format"]["json_schema"]["schema"] == PARAMETERS
+    for kind in ("xml", "{}"):
+        with pytest.raises(InvalidRequest, match="invalid format"):
+            chat_body(asked.model_copy(update={"format": kind}))
     assert body["chat_template_kwargs"] == {"enable_thinking": False}
+
+
+def test_a_model_goes_at_once_if_it_is_kept_for_no_time() -> None:
+    for now in (0, 0.0, "0", "0s", "0m", "0h0m0s", "0ms", " 0 "):
+        assert unloads(now), now
+    for later in (None, -1, "-1", "5m", 300, "10s", "0h5m0s", "0.5s", ""):
+        assert not unloads(later), later
 
 
 def test_what_is_filled_in_comes_whole_too() -> None:
@@ -311,6 +323,159 @@ def test_anthropic_streams_a_chat_with_tools(caller: Served) -> None:
             result = {"type": "tool_result", "tool_use_id": used.id, "content": "rain"}
             said += [{"role": "assistant", "content": [used.model_dump()]},
                      {"role": "user", "content": [result]}]  # fmt: skip
+
+
+SAYS_JSON = '{"a": 1}'
+
+
+@pytest.fixture(scope="module")
+def talker(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[ollama.Client]:
+    """Of a model that says one word without an end, which is JSON as long as it is said once."""
+    folder = tmp_path_factory.mktemp("talker")
+    shape = Shape(says=269, vocabulary=280, word=SAYS_JSON, template=TEMPLATE, infills=True)
+    write_tiny_gguf(folder / "talker.gguf", shape)
+    with serve(data_folder(folder, "")) as server, client_of(server) as client:
+        body = {"model": str(folder / "talker.gguf"), "ctx_size": 512}
+        assert server.request("POST", "/api/v1/instances/talker", body).status_code == 201
+        yield client
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("form", ["chat", "generate", "raw", "suffix"])
+def test_json_is_what_was_asked_for(
+    talker: ollama.Client, engine: Engine, form: str, stream: bool
+) -> None:
+    def ask(wanted: Any) -> str:
+        options = {"num_predict": 128, "temperature": 0}
+        more: Any = {"format": wanted, "stream": stream, "options": options}
+        after = "world" if form == "suffix" else ""
+        said: Any = (
+            talker.chat("talker", HI, **more)
+            if form == "chat"
+            else talker.generate("talker", "Hello", after, raw=form == "raw", **more)
+        )
+        rows = [*said] if stream else [said]
+        parts = [row.message.content if form == "chat" else row.response for row in rows]
+        return "".join(part or "" for part in parts)
+
+    has_b = {
+        "type": "object", "properties": {"b": {"const": 2}}, "required": ["b"],
+        "additionalProperties": False,
+    }  # fmt: skip
+
+    assert ask(None) == SAYS_JSON * 128
+    assert json.loads(ask("json")) == {"a": 1}
+    if form in ("chat", "generate") or engine.name == LLAMA_SERVER:
+        assert json.loads(ask(has_b)) == {"b": 2}
+
+
+def test_a_model_that_fills_in_says_so(talker: ollama.Client) -> None:
+    shown = talker.show("talker").capabilities
+
+    assert shown == ["completion", "insert", "tools"]
+
+
+def test_inputs_are_cut_to_what_the_model_takes(server: Served, client: ollama.Client) -> None:
+    long = "a b c " * 2000
+    texts = ["one", long, "two", "é" * 3000]
+    cut = client.embed("embedder", texts).embeddings
+    old = client.embeddings("embedder", long).embedding
+
+    assert list(cut[0]) == pytest.approx(list(client.embed("embedder", "one").embeddings[0]))
+    assert list(old) == pytest.approx(list(cut[1]), abs=1e-4)
+    tokens = server.request(
+        "POST", "/tokenize", {"model": "embedder", "content": long, "add_special": True}
+    ).json()["tokens"]
+    ask = {"model": "embedder", "input": [tokens[:512]]}
+    first = server.request("POST", "/v1/embeddings", ask).json()["data"][0]["embedding"]
+    assert list(cut[1]) == pytest.approx(first, abs=1e-4)
+    with pytest.raises(ollama.ResponseError, match="size"):
+        client.embed("embedder", texts, truncate=False)
+
+
+def test_vectors_are_as_long_as_asked(client: ollama.Client) -> None:
+    whole = client.embed("embedder", ["one", "two"]).embeddings
+    short = client.embed("embedder", ["one", "two"], dimensions=8).embeddings
+    length = sum(x * x for x in whole[0][:8]) ** 0.5
+
+    assert [len(row) for row in short] == [8, 8]
+    assert list(short[0]) == pytest.approx([x / length for x in whole[0][:8]], abs=1e-4)
+    for all_of_it in (64, 1000, 0, -1):
+        assert len(client.embed("embedder", "one", dimensions=all_of_it).embeddings[0]) == 64
+
+
+def test_nothing_to_embed_loads_the_model(client: ollama.Client) -> None:
+    assert client.embed("embedder", []).embeddings == []
+    assert client.embed("embedder", "").embeddings == []
+    assert list(client.embeddings("embedder", "").embedding) == []
+
+
+def test_an_inference_key_knows_the_models_that_it_may_use(
+    server: Served, client: ollama.Client, tiny_model: Path
+) -> None:
+    client.generate("tiny", "")
+    body = {"name": "some", "permission_mode": "per_instance", "instances": ["tiny"]}
+    made = server.request("POST", "/api/v1/auth/keys", body).json()
+    headers = {"Authorization": f"Bearer {made['key']}"}
+    with client_of(server, made["key"]) as guest, httpx.Client(headers=headers) as plain:
+        (row,) = guest.list().models
+        (up,) = guest.ps().models
+        shown = guest.show("tiny:latest")
+        with pytest.raises(ollama.ResponseError, match="model 'embedder' not found"):
+            guest.show("embedder")
+        told = [
+            plain.get(f"{server.url}/api/tags").text, plain.get(f"{server.url}/api/ps").text,
+            plain.post(f"{server.url}/api/show", json={"model": "tiny"}).text,
+        ]  # fmt: skip
+
+    assert row.details is not None and shown.modelinfo is not None
+    assert (row.model, row.size) == ("tiny", tiny_model.stat().st_size)
+    assert row.modified_at is not None
+    assert int(row.modified_at.timestamp()) == int(tiny_model.stat().st_mtime)
+    assert (row.details.family, row.details.quantization_level) == ("llama", "F32")
+    assert (up.model, up.context_length) == ("tiny", 512)
+    assert (shown.capabilities, shown.parameters) == (["completion"], PARAMETER)
+    assert shown.modelinfo["llama.context_length"] == 2048
+    assert not [text for text in told if str(tiny_model.parent) in text]
+    assert client.show("embedder").capabilities == ["embedding"]
+
+
+PARAMETER = "num_ctx                        512"
+
+
+@pytest.mark.parametrize("forever", ["5m", "1h30m", "-1", -1, 300, 2.5, None])
+def test_a_model_is_kept_alive_in_every_form(client: ollama.Client, forever: Any) -> None:
+    assert client.generate("tiny", "", keep_alive=forever).done_reason == "load"
+
+
+def test_options_that_are_not_known_are_ignored(client: ollama.Client) -> None:
+    options = {"num_predict": 2, "num_gpu": 3, "numa": True, "nonsense": {"a": []}, "num_ctx": 9}
+    assert client.chat("tiny", HI, options=options, think=True).eval_count == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "message"),
+    [
+        ("show", {"name": "nope"}, 404, "model 'nope' not found"),
+        ("embed", {"model": "nope", "input": "a"}, 404, "model 'nope' not found"),
+        ("embeddings", {"model": "nope", "prompt": "a"}, 404, "model 'nope' not found"),
+        ("generate", {"model": "nope", "prompt": "a"}, 404, "model 'nope' not found"),
+        ("generate", {"model": "nope"}, 404, "model 'nope' not found"),
+        ("chat", {"model": "nope", "messages": HI, "stream": False}, 404, "model 'nope' not found"),
+        ("chat", {"messages": HI}, 400, "model: Field required"),
+        ("chat", {"model": "tiny", "messages": HI, "format": "xml"}, 400, "invalid format"),
+        ("generate", {"model": "tiny", "prompt": "a", "options": {"num_predict": "x"}}, 400, ""),
+        ("delete", {"name": "nope"}, 404, "model 'nope' not found"),
+    ],
+)
+def test_whatever_is_wrong_is_said_in_words(
+    server: Served, path: str, body: Any, status: int, message: str
+) -> None:
+    method = "DELETE" if path == "delete" else "POST"
+    answer = server.request(method, f"/api/{path}", body)
+
+    assert answer.status_code == status
+    assert message in answer.json()["error"] and "{" not in answer.json()["error"]
 
 
 def test_an_engine_that_makes_no_embeddings_is_said_so(tmp_path: Path) -> None:

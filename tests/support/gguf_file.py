@@ -29,6 +29,7 @@ class Shape:
     word: str = ""  # what that token is
     template: str = _TEMPLATE
     name: str = "tiny"
+    infills: bool = False  # it knows tokens for what comes before and after
 
 
 TINY = Shape()
@@ -58,6 +59,9 @@ def write_tiny_gguf(path: Path, shape: Shape = TINY) -> None:
     writer.add_eos_token_id(_END)
     writer.add_unk_token_id(0)
     writer.add_add_bos_token(True)
+    if shape.infills:
+        for place, name in enumerate(("pre", "suf", "mid")):
+            writer.add_uint32(f"tokenizer.ggml.fim_{name}_token_id", _BYTES + place)
     writer.add_chat_template(shape.template)
     for name, sizes in _tensors(shape):
         writer.add_tensor(name, _values(name, sizes, rng, shape))

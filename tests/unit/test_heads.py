@@ -163,3 +163,30 @@ def test_answers_share_a_head_too() -> None:
         answer_head(head("Content-Length: 5", "Content-Length: 6", first="HTTP/1.1 200 OK"))
     with pytest.raises(httptools.HttpParserError):
         answer_head(head("Transfer-Encoding: gzip, chunked", first="HTTP/1.1 200 OK"))
+
+
+@pytest.mark.parametrize(
+    "path", ["/k/a.b/v1/x", "/%6B/a.b/v1/x", "//k//a%2Eb/v1/x", "http://a/k/a.b/v1/x"]
+)
+def test_a_key_in_the_path_is_as_one_in_a_header(path: str) -> None:
+    others = ["Authorization: Bearer ollama", "X-Api-Key: c", "Cookie: d", "X-A: 1"]
+    said, _ = request_head(head(*others, first=f"GET {path}?model=m HTTP/1.1"))
+
+    assert (said.has_path_key, said.path, said.raw_path) == (True, "/v1/x", b"/v1/x")
+    assert said.query == b"model=m"
+    assert said.fields[b"authorization"] == b"Bearer a.b"
+    assert [n for n, _ in said.headers if n != b"host"] == [b"x-a", b"authorization"]
+    assert b"a.b" not in said.passed and "a.b" not in repr(said)
+
+
+@pytest.mark.parametrize("path", ["/k", "/kk/a/v1/x", "/v1/k/a", "/upstream/k/a"])
+def test_other_paths_have_no_key_in_them(path: str) -> None:
+    said, _ = request_head(head(first=f"GET {path} HTTP/1.1"))
+
+    assert (said.has_path_key, said.path) == (False, path)
+
+
+def test_a_path_has_one_key() -> None:
+    for path in ("/k/a/k/b/v1/x", "/k/a//k/b"):
+        with pytest.raises(InvalidRequest, match="more than one key"):
+            request_head(head(first=f"GET {path} HTTP/1.1"))

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from llamactl.core.routes import ReadyInstance
-from llamactl.runtime import scrape
+from llamactl.runtime import busy_slots, scrape
 
 NUMBERS = "# TYPE x counter\nx 1\n"
 
@@ -48,7 +48,7 @@ def test_one_that_sleeps_is_not_asked(engine: tuple[type[Engine], ReadyInstance]
     kind, ready = engine
     kind.props = {"is_sleeping": True}
 
-    assert asyncio.run(scrape(ready)) == ""
+    assert asyncio.run(scrape(ready)) == {}
     assert kind.asked == ["/props"]
 
 
@@ -57,4 +57,47 @@ def test_any_other_is(engine: tuple[type[Engine], ReadyInstance], props: object)
     kind, ready = engine
     kind.props = props
 
-    assert asyncio.run(scrape(ready)) == NUMBERS
+    assert asyncio.run(scrape(ready)) == {"": NUMBERS}
+
+
+class Router(Engine):
+    """Two models are loaded, one of which sleeps; asking for the third would load it."""
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        rows = [{"id": name, "status": {"value": value}} for name, value in
+                [("org/a b", "loaded"), ("b", "loaded"), ("c", "unloaded")]]  # fmt: skip
+        path, _, query = self.path.partition("?")
+        told = {
+            "/props": {"is_sleeping": "model=b" in query} if query else {"role": "router"},
+            "/v1/models": {"data": [*rows, "no row", {"id": "d"}]},
+            "/slots": [{"is_processing": True}, {"is_processing": "model=b" in query}],
+        }
+        text = NUMBERS if path == "/metrics" else json.dumps(told[path])
+        self.send_response(200 if query or path in ("/props", "/v1/models") else 400)
+        self.send_header("content-length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+
+@pytest.fixture
+def router(engine: tuple[type[Engine], ReadyInstance], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine[0], "do_GET", Router.do_GET)
+
+
+@pytest.mark.usefixtures("router")
+def test_of_several_models_each_is_asked_that_is_loaded(
+    engine: tuple[type[Engine], ReadyInstance],
+) -> None:
+    kind, ready = engine
+
+    assert asyncio.run(scrape(ready)) == {"org/a b": NUMBERS}
+    assert not [path for path in kind.asked if "model=c" in path]
+    assert {"/metrics?model=org%2Fa+b&autoload=false"} == {
+        path for path in kind.asked if path.startswith("/metrics")
+    }
+
+
+@pytest.mark.usefixtures("router")
+def test_their_busy_slots_are_counted_together(engine: tuple[type[Engine], ReadyInstance]) -> None:
+    assert asyncio.run(busy_slots(engine[1])) == 3

@@ -7,22 +7,10 @@ from typing import Any
 from llamactl.control.preview import Fit
 from llamactl.control.registry import Member
 from llamactl.core.keys import ApiKey
-from llamactl.core.lifecycle import AfterExit, State, allowed_actions
+from llamactl.core.lifecycle import State, allowed_actions
 from llamactl.core.memory import Need
 from llamactl.core.secrets import masked
-from llamactl.wire.instances import DrainBody, FailureBody, InstanceBody, MemoryBody, Status
-
-_STATUS: dict[State, Status] = {
-    State.STOPPED: "stopped",
-    State.STARTING: "starting",
-    State.READY: "running",
-    State.DRAINING: "stopping",
-    State.STOPPING: "stopping",
-    State.BACKOFF: "restarting",
-    State.FAILED: "failed",
-    State.LOST: "failed",
-}
-
+from llamactl.wire.instances import DrainBody, FailureBody, InstanceBody, MemoryBody
 
 _SERVED_SINCE = (State.READY, State.DRAINING, State.STOPPING)  # an old failure is past
 
@@ -44,12 +32,6 @@ def fit_fields(fit: Fit) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def status_of(member: Member) -> Status:
-    now = member.unit.runner.now
-    going = now.state in (State.DRAINING, State.STOPPING)
-    return "restarting" if going and now.after_exit is AfterExit.SPAWN else _STATUS[now.state]
-
-
 def instance_body(member: Member, leases: int) -> InstanceBody:
     instance, unit = member.instance, member.unit
     now = unit.runner.now
@@ -58,7 +40,7 @@ def instance_body(member: Member, leases: int) -> InstanceBody:
     ends_by = round(unit.runner.since + unit.drain_limit, 3)
     return InstanceBody(
         name=instance.name,
-        status=status_of(member),
+        status=member.status,
         created=instance.created,
         id=instance.id,
         state=now.state,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
+
+from llamactl.wire.instances import Status
 
 Operation = dict[str, Any]
 
@@ -83,18 +85,40 @@ _NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "str
 _PATH = {"name": "path", "in": "path", "required": True, "schema": {"type": "string"},
          "description": "as the engine knows it; may hold slashes"}  # fmt: skip
 _ANY = {"application/octet-stream": {"schema": {"description": "what the engine answers"}}}
+_CAPABILITIES = ["completion", "embedding", "rerank", "vision", "audio", "tools", "thinking"]
+_META = {
+    "n_ctx": {"type": "integer", "description": "the same as `context_length`"},
+    "n_ctx_train": {"type": "integer", "description": "tokens that the model was trained on"},
+    "n_embd": {"type": "integer", "description": "width of a token's vector"},
+    "n_layer": {"type": "integer", "description": "blocks of the network"},
+    "n_params": {"type": "integer", "description": "how many weights it has"},
+    "size": {"type": "integer", "description": "bytes of its files"},
+    "modified": {"type": "integer", "description": "Unix seconds, of the files"},
+    "architecture": {"type": "string", "description": "such as llama or qwen3"},
+    "quantization": {"type": "string", "description": "of most of its weights"},
+}
 _SERVED_MODEL = {
     "type": "object",
-    "description": "An instance, as a model.",
-    "required": ["id", "object", "created", "owned_by"],
+    "description": "A model, as an instance serves it. What is not known is left out.",
+    "required": ["id", "object", "created", "owned_by", "state"],
     "properties": {
-        "id": {"type": "string", "description": "the instance's name"},
+        "id": {"type": "string", "description": "the instance's name; of one with several models, "
+               "that, a slash and the engine's name of the model; an alias where "
+               "`server.list_aliases` is set"},
         "object": {"type": "string", "const": "model", "description": "always `model`"},
         "created": {"type": "integer", "description": "Unix seconds"},
         "owned_by": {"type": "string", "description": "always `llamactl`"},
         "aliases": {"type": "array", "items": {"type": "string"}, "description": "further names"},
+        "context_length": {"type": "integer", "description": "tokens that one request may take, "
+                           "answer included"},
+        "max_model_len": {"type": "integer", "description": "the same, as vLLM calls it"},
+        "capabilities": {"type": "array", "items": {"type": "string", "enum": _CAPABILITIES},
+                         "description": "what it can be used for"},
+        "state": {"type": "string", "enum": [*get_args(Status)],
+                  "description": "of its instance, as the management API has its `status`"},
+        "meta": {"type": "object", "description": "as llama-server has it", "properties": _META},
     },
-}
+}  # fmt: skip
 _REFUSAL = {
     "type": "object",
     "description": "How a failure is answered, in the form that the path's API has.",
@@ -133,6 +157,15 @@ def _paths() -> Iterator[tuple[str, dict[str, Operation]]]:
     about = "One model that the key may use."
     one = _operation("Get model", about, "inference", 401, 404) | _answer(_ref("ServedModel"))
     yield "/v1/models/{id}", {"get": {**one, "parameters": [model]}}
+    about = "The same as `/v1/models`; a browser that asks for a page gets the web page."
+    plain = _operation("List models, without /v1", about, "inference", 401) | _answer(listed)
+    yield "/models", {"get": plain}
+    about = "The same as `/v1/models/{id}`; a browser that asks for a page gets the web page."
+    one = _operation("Get model, without /v1", about, "inference", 401, 404)
+    yield (
+        "/models/{id}",
+        {"get": {**one, **_answer(_ref("ServedModel")), "parameters": [model]}},
+    )
     for path, (about, members, example) in _POSTS.items():
         yield path, {"post": _inference(path, about, members, example)}
     about = "Whatever else an engine has there; the instance is named by `model`."

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from llamactl.core.errors import NotFound
 
@@ -49,13 +49,36 @@ or use the command line and the API.</p></body></html>
 """
 
 
+@router.api_route("/models", methods=["GET", "HEAD"])
+async def instead_of_the_list() -> HTMLResponse:
+    """To browsers. Who asks for no page gets the list of models, which isn't served here."""
+    return await index()
+
+
+@router.api_route("/models/{name:path}", methods=["GET", "HEAD"])
+async def instead_of_a_model(name: str) -> RedirectResponse:
+    """To where the page's relative links lead on."""
+    up = "../" * (name.count("/") + 1)
+    return RedirectResponse(f"{up}#/models", headers={"vary": "accept"})
+
+
 @router.api_route("/", methods=["GET", "HEAD"])
+async def root(request: Request) -> Response:
+    """The page; to Ollama's clients, which ask here whether it runs, what they look for."""
+    accept = request.headers.get("accept", "*/*")
+    wants_page = "text/html" in accept or accept.strip() == "*/*"
+    if getattr(request.state, "path_key", False) or not wants_page:
+        return PlainTextResponse("Ollama is running", headers={"vary": "accept"})
+    return await index()
+
+
 async def index() -> HTMLResponse:
     nonce = secrets.token_urlsafe(18)
     headers = {
         **_HEADERS,
         "content-security-policy": _POLICY.format(nonce=nonce),
         "cache-control": "no-cache",
+        "vary": "accept",
     }
     return HTMLResponse(_index().replace(_NONCE, nonce), headers=headers)
 

@@ -35,7 +35,8 @@ class Numbers:
     """What `/metrics` is made of."""
 
     meters: Callable[[], Meters]
-    scrape: Callable[[ReadyInstance], Awaitable[str]]  # a running engine's own numbers
+    # a running engine's own numbers, by model
+    scrape: Callable[[ReadyInstance], Awaitable[Mapping[str, str]]]
     leases: Callable[[str], int]  # by instance id
     gauges: Callable[[], Mapping[str, float]]  # of the whole server
 

@@ -86,7 +86,7 @@ _JOINED = frozenset(
      "tensor_split"}
 )  # fmt: skip
 _OURS = frozenset({"host", "api_key", "api_key_file", "ssl_key_file", "ssl_cert_file"})
-_SOURCES = ("model", "model_url", "hf_repo", "docker_repo")  # without one it routes to many models
+SOURCES = ("model", "model_url", "hf_repo", "docker_repo")  # without one it routes to many models
 _NAMED = re.compile(r"(-a|--alias)(=|\Z)|LLAMA_ARG_ALIAS\Z")
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 _NEGATIVE = re.compile(r"-\.?\d")
@@ -171,14 +171,14 @@ class LlamaCpp:
         extra = options.get("extra_args", ())
         given = [*words, *(map(str, extra) if isinstance(extra, Sequence) else ())]
         named = "alias" in options or any(map(_NAMED.match, given))
-        return [] if named or not any(map(options.get, _SOURCES)) else ["--alias", name]
+        return [] if named or not any(map(options.get, SOURCES)) else ["--alias", name]
 
     def parse(self, argv: Sequence[str]) -> dict[str, OptionValue]:
         """Read back what `render` wrote; numbers become numbers again."""
         options: dict[str, OptionValue] = {}
         words = list(argv)
         while words:
-            key = words.pop(0).removeprefix("--").replace("-", "_")
+            key = words.pop(0).lstrip("-").replace("-", "_")
             values: list[Scalar] = []
             while words and not _is_flag(words[0]):
                 values.append(_scalar(words.pop(0)))

@@ -64,6 +64,7 @@ class ServerSettings(_Section):
     loading_comments: float = Field(
         0, ge=0
     )  # seconds between comments to a waiting stream; 0: none
+    list_aliases: bool = False  # in /v1/models as models of their own
     v1_errors: Literal["auto", "openai", "reference"] = (
         "auto"  # the form of errors; auto: by client
     )

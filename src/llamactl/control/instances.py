@@ -91,9 +91,10 @@ class Instances:
     ) -> Member:
         """Take an instance of the store, or a new one, into the registry."""
         need = await self._memory.need(instance)
-        owner = Owner(self._registry, self._scheduler, self._memory)
+        offer = await self._machine.offer(instance)
+        owner = Owner(self._registry, self._scheduler, self._memory, self._machine)
         unit = self._machine.unit(instance, now, last_exit, owner)
-        member = owner.member = Member(instance, unit, need)
+        member = owner.member = Member(instance, unit, need, offer=offer)
         if now.state is State.FAILED and not member.is_excused:
             member.breaker = member.breaker.failed(time.monotonic())
         self._registry.add(member)
@@ -262,7 +263,7 @@ class Instances:
     async def _redefine(self, member: Member, change: Change) -> bool:
         changed = replace(member.instance, options=change(member.instance.options))
         self._machine.check(changed)
-        need = await self._memory.need(changed)
+        need, offer = await self._memory.need(changed), await self._machine.offer(changed)
         if member.unit.runner.now.state not in (*RESTING, State.BACKOFF):
             self._scheduler.check_change(changed, need)
         if not self._registry.claim(changed.name, changed.options.aliases):
@@ -273,6 +274,7 @@ class Instances:
             self._registry.claim(changed.name, member.instance.options.aliases)
             raise
         member.instance, member.need, member.breaker = changed, need, CLOSED
+        member.offer = offer
         restart = member.unit.redefine(changed)
         self._registry.refresh(member)
         self._scheduler.poke()

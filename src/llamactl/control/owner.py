@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from llamactl.control.registry import Member, Registry
@@ -10,7 +11,7 @@ from llamactl.control.waiting import RESTART, ROOMIER_RESTART
 from llamactl.core.errors import LlamactlError
 from llamactl.core.exits import FailureClass
 from llamactl.core.instance import Instance
-from llamactl.core.interfaces import MemoryBook
+from llamactl.core.interfaces import Machine, MemoryBook
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.core.memory import Usage
 
@@ -20,20 +21,37 @@ class Owner:
 
     member: Member
 
-    def __init__(self, registry: Registry, scheduler: Scheduler, memory: MemoryBook) -> None:
+    def __init__(
+        self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, machine: Machine
+    ) -> None:
         self._registry = registry
         self._scheduler = scheduler
         self._memory = memory
+        self._machine = machine
+        self._asking: asyncio.Task[None] | None = None
         self._placed = False  # it got its place for the restart that is due
 
     def moved(self, before: Lifecycle, after: Lifecycle) -> None:
         self.member.moved(before, after, time.monotonic())
         self._registry.refresh(self.member)
+        if after.state is State.READY and before.state is State.STARTING:
+            self._asking = asyncio.create_task(self._ask())
         if before.state is State.BACKOFF and self._placed:  # its place is used, or not needed
             self._placed = False
             self._scheduler.started(self.member)
         else:
             self._scheduler.moved(self.member)
+
+    async def _ask(self) -> None:
+        """What the engine that is ready now says of its models."""
+        member, ready = self.member, self.member.unit.ready
+        instance = member.instance
+        if ready is None:
+            return
+        offer = await self._machine.offer(instance, ready)
+        if member.unit.ready is ready and member.instance is instance:
+            member.offer = offer
+            self._registry.refresh(member)
 
     async def measured(self, instance: Instance, usage: Usage) -> None:
         if await self._memory.learn(instance, usage):

@@ -12,11 +12,24 @@ from llamactl.core.exits import FailureClass
 from llamactl.core.filters import Filters
 from llamactl.core.instance import Instance, name_key
 from llamactl.core.interfaces import Unit
-from llamactl.core.lifecycle import Lifecycle, State
+from llamactl.core.lifecycle import AfterExit, Lifecycle, State
 from llamactl.core.memory import NOTHING, Need, larger
+from llamactl.core.model import NO_MODEL, Offer
 from llamactl.core.routes import Route, RouteTable
 from llamactl.policy.breaker import CLOSED, Breaker
 from llamactl.policy.filters import filters_of
+from llamactl.wire.instances import Status
+
+_STATUS: dict[State, Status] = {
+    State.STOPPED: "stopped",
+    State.STARTING: "starting",
+    State.READY: "running",
+    State.DRAINING: "stopping",
+    State.STOPPING: "stopping",
+    State.BACKOFF: "restarting",
+    State.FAILED: "failed",
+    State.LOST: "failed",
+}
 
 
 @dataclass(slots=True, eq=False)
@@ -30,6 +43,7 @@ class Member:
     unit: Unit
     need: Need = NOTHING  # of its next start
     launched: Need = NOTHING  # of the process that runs
+    offer: Offer = NO_MODEL  # what it serves
     breaker: Breaker = CLOSED
     entered_at: float = 0.0  # its present state
     load_s: float = 0.0  # how long its last load took
@@ -42,6 +56,12 @@ class Member:
     def filters(self) -> Filters | None:
         options = self.instance.options
         return filters_of(options, BACKENDS[options.backend_type].synonyms)
+
+    @property
+    def status(self) -> Status:
+        now = self.unit.runner.now
+        going = now.state in (State.DRAINING, State.STOPPING)
+        return "restarting" if going and now.after_exit is AfterExit.SPAWN else _STATUS[now.state]
 
     @property
     def not_before(self) -> float:
@@ -160,7 +180,8 @@ class Registry:
             member.unit.ready,
             tuple(instance.options.aliases),
             member.filters,
-            sees_images=bool(instance.options.backend_options.get("mmproj")),
+            state=member.status,
+            offer=member.offer,
         )
         self._table = self._table.with_route(route)
         self._publish(self._table)

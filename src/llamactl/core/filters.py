@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -15,3 +16,8 @@ class Filters:
     fixed: Mapping[str, str] = field(default_factory=dict)  # JSON, whatever there is
     # for names above: other names that engines take for the same parameter
     synonyms: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def naming(self, model: str) -> Filters:
+        """The same, with this as the `model`."""
+        fixed = {**self.fixed, "model": json.dumps(model)}
+        return replace(self, strip=self.strip - {"model"}, fixed=fixed)

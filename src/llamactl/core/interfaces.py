@@ -13,6 +13,7 @@ from llamactl.core.instance import Instance, InstanceOptions
 from llamactl.core.keys import Caller
 from llamactl.core.lifecycle import Event, Lifecycle, State
 from llamactl.core.memory import Need, Usage
+from llamactl.core.model import Offer
 from llamactl.core.routes import ReadyInstance
 
 
@@ -242,22 +243,21 @@ class Machine(Protocol):
 
         Conflict where its port is another's.
         """
-        ...
 
     def check_options(self, options: InstanceOptions) -> None:
         """The same, without regard to other instances."""
-        ...
 
     async def command_of(self, instance: Instance) -> Sequence[str]:
         """What would serve it, secrets masked; of a port that is not given, a 0 stands there.
 
         Raises EngineMissing, ModelNotFound.
         """
-        ...
+
+    def offer(self, instance: Instance, ready: ReadyInstance | None = None) -> Awaitable[Offer]:
+        """What it serves, by its files; `ready`: and by what its engine says of itself."""
 
     def end_ours(self, records: Sequence[ProcessRecord]) -> Awaitable[Sequence[ProcessRecord]]:
         """End the recorded processes that are provably ours; return those."""
-        ...
 
 
 class OnDemandStarter(Protocol):

@@ -1,9 +1,13 @@
-"""What a model file's header tells of its size. Sizes are bytes."""
+"""What a model file's header tells, and what of that those may know who use it.
+
+Sizes are bytes.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf\Z")
 _MOST_PARTS = 1000
@@ -28,6 +32,7 @@ def part_names(name: str) -> list[str]:
 class ModelFile:
     identity: str  # changes when the file does
     size: int
+    modified: int = 0  # Unix seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +60,45 @@ class ModelShape:
     @property
     def weights(self) -> int:
         return sum(self.layer_bytes) + self.other_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a model file says of itself."""
+
+    shape: ModelShape
+    parameters: int
+    quantization: str
+    chat_template: str  # in Jinja
+    infills: bool = False  # it knows the tokens of filling in the middle
+    ranks: bool = False  # its head gives a score, for reranking
+    sees: bool = False  # of a projector
+    hears: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A model as an engine serves it; holds no path. 0 and "": not known."""
+
+    capabilities: tuple[str, ...] = ()  # in Ollama's words, best known
+    context: int = 0  # tokens that one request may take, answer included
+    trained_context: int = 0
+    size: int = 0  # of all parts
+    modified: int = 0  # Unix seconds
+    architecture: str = ""
+    parameters: int = 0
+    quantization: str = ""
+    embedding: int = 0  # width of a token's vector
+    layers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What one instance serves: a model or, of a router, several by the engine's own names."""
+
+    info: ModelInfo = ModelInfo()
+    models: Mapping[str, ModelInfo] = field(default_factory=dict)
+    several: bool = False
+
+
+NO_MODEL = Offer()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from llamactl.core.errors import StoreUnavailable
 from llamactl.core.filters import Filters
 from llamactl.core.instance import name_key
+from llamactl.core.model import NO_MODEL, ModelInfo, Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,34 @@ class Route:
     ready: ReadyInstance | None
     aliases: tuple[str, ...] = ()
     filters: Filters | None = None
-    sees_images: bool = False
+    state: str = "stopped"  # as the management API has its `status`
+    offer: Offer = NO_MODEL
+    model: str = ""  # of a router, the one that this leads to, by the engine's own name
+
+    @property
+    def served_as(self) -> str:
+        """What clients call it."""
+        return self._named(self.name)
+
+    @property
+    def also_served_as(self) -> list[str]:
+        return [self._named(alias) for alias in self.aliases]
+
+    def _named(self, instance: str) -> str:
+        return f"{instance}/{self.model}" if self.model else instance
+
+    def to(self, model: str) -> Route:
+        """One model of a router."""
+        offer = Offer(self.offer.models.get(model, ModelInfo()))
+        filters = (self.filters or Filters()).naming(model)
+        return replace(self, model=model, offer=offer, filters=filters)
 
 
 @dataclass(frozen=True, slots=True)
 class RouteTable:
     routes: Mapping[str, Route] = field(default_factory=dict)  # by name_key, and of each alias
+    # of routers, by what clients call them; an instance or alias with that very name counts more
+    models: Mapping[str, Route] = field(default_factory=dict)
     complete: bool = True  # False while the store, which knows them, was not read
 
     def get(self, name: str) -> Route | None:
@@ -49,6 +72,35 @@ class RouteTable:
         if found is None and not self.complete:
             raise StoreUnavailable("the store was not read yet; try again later")
         return found
+
+    def find(self, name: str) -> Route | None:
+        """By what a request calls its model. Raises StoreUnavailable as `get` does."""
+        key = name.lower()
+        found = self.routes.get(key) or self.models.get(key)
+        return found or self._of_router(name) or self.get(name)
+
+    def _of_router(self, name: str) -> Route | None:
+        """One that is named before anybody knows what there is."""
+        instance, _, model = name.partition("/")
+        route = self.routes.get(instance.lower())
+        if not model or route is None or not route.offer.several or route.offer.models:
+            return None
+        return route.to(model)
+
+    def named(self, name: str) -> Route | None:
+        """The one of `served` that is called so. Raises StoreUnavailable as `get` does."""
+        key = name.lower()
+        found = self.routes.get(key) or self.models.get(key) or self.get(name)
+        return None if found is None or found.offer.models else found
+
+    def served(self) -> list[Route]:
+        """All that a request can ask for. Raises StoreUnavailable as `get` does."""
+        several = [
+            route for key, route in self.models.items()
+            if key == name_key(route.served_as) and key not in self.routes
+        ]  # fmt: skip
+        alone = [r for r in self.all() if not r.offer.models]
+        return sorted([*alone, *several], key=_by_served_name)
 
     def all(self) -> list[Route]:
         """Each once, by name. Raises StoreUnavailable as `get` does."""
@@ -62,13 +114,33 @@ class RouteTable:
             self if before is None or before.aliases == route.aliases else self.without(route.name)
         )
         keys = [name_key(name) for name in (route.name, *route.aliases)]
-        return replace(kept, routes={**kept.routes, **dict.fromkeys(keys, route)})
+        models = kept.models
+        if route.offer.several or (before is not None and before.offer.several):
+            models = {**_others(models, route.name), **_by_name_of_each(route)}
+        return replace(kept, routes={**kept.routes, **dict.fromkeys(keys, route)}, models=models)
 
     def without(self, name: str) -> RouteTable:
         gone = name_key(name)
         rest = {k: r for k, r in self.routes.items() if name_key(r.name) != gone}
-        return replace(self, routes=rest)
+        return replace(self, routes=rest, models=_others(self.models, name))
+
+
+def _by_name_of_each(route: Route) -> dict[str, Route]:
+    """Of names that differ by case alone, which engines tell apart, the first one counts."""
+    found: dict[str, Route] = {}
+    for one in map(route.to, route.offer.models):
+        for name in (one.served_as, *one.also_served_as):
+            found.setdefault(name_key(name), one)
+    return found
+
+
+def _others(models: Mapping[str, Route], name: str) -> dict[str, Route]:
+    return {k: r for k, r in models.items() if name_key(r.name) != name_key(name)}
 
 
 def _by_name(route: Route) -> str:
     return name_key(route.name)
+
+
+def _by_served_name(route: Route) -> str:
+    return name_key(route.served_as)

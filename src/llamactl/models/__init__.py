@@ -2,9 +2,11 @@
 
 from llamactl.models.catalog import Catalog, LocalModel
 from llamactl.models.downloads import Downloads
-from llamactl.models.gguf import GgufReader, UnreadableModel, read_gguf
+from llamactl.models.facts import GgufReader
+from llamactl.models.gguf import UnreadableModel, read_gguf
 from llamactl.models.hub import Hub
 from llamactl.models.inspection import Inspection, inspect
+from llamactl.models.served import ServedModels
 
 __all__ = [
     "Catalog",
@@ -13,6 +15,7 @@ __all__ = [
     "Hub",
     "Inspection",
     "LocalModel",
+    "ServedModels",
     "UnreadableModel",
     "inspect",
     "read_gguf",

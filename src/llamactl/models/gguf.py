@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import struct
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,30 +20,6 @@ _MOST_HEADER = 1 << 24  # four times the largest that is known
 
 class UnreadableModel(ValueError):
     """The file is not there, or not a GGUF that we understand; the message says which."""
-
-
-class GgufReader:
-    """Keeps what it read, by the file's identity: a header is read once until it changes."""
-
-    def __init__(self) -> None:
-        self._read: dict[str, ModelShape | UnreadableModel] = {}
-        self._one_at_a_time = threading.Lock()  # a hostile header takes a second and memory
-
-    def shape(self, path: Path) -> ModelShape:
-        """Raises UnreadableModel."""
-        files = [_identify(part) for part in _parts(path)]
-        key = "\n".join(file.identity for file in files)
-        with self._one_at_a_time:
-            found = self._read.get(key)
-            if found is None:
-                try:
-                    found = read_gguf(path)
-                except UnreadableModel as exc:
-                    found = exc
-                self._read[key] = found
-        if isinstance(found, UnreadableModel):
-            raise UnreadableModel(str(found))
-        return found
 
 
 def read_gguf(path: Path) -> ModelShape:
@@ -98,6 +73,11 @@ def _together(headers: list[Header]) -> Header:
     return whole
 
 
+def files_of(path: Path) -> list[ModelFile]:
+    """All parts, as they are now. Raises UnreadableModel."""
+    return [_identify(part) for part in _parts(path)]
+
+
 def _parts(path: Path) -> list[Path]:
     try:
         return [path.with_name(name) for name in part_names(path.name)]
@@ -112,7 +92,8 @@ def _identify(path: Path) -> ModelFile:
         raise UnreadableModel(f"{path.name}: {exc.strerror}") from exc
     if not stat.S_ISREG(at.st_mode):
         raise UnreadableModel(f"{path.name} is not a file")
-    return ModelFile(f"{at.st_dev}:{at.st_ino}:{at.st_size}:{at.st_mtime_ns}", at.st_size)
+    identity = f"{at.st_dev}:{at.st_ino}:{at.st_size}:{at.st_mtime_ns}"
+    return ModelFile(identity, at.st_size, int(at.st_mtime))
 
 
 def shape_of(header: Header, files: tuple[ModelFile, ...]) -> ModelShape:

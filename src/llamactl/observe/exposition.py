@@ -43,23 +43,24 @@ def exposition(
     return generate_latest(registry)
 
 
-def relabelled(texts: Mapping[str, str]) -> list[Metric]:
-    """Engines' own expositions by instance name; a label `instance` is put on every sample.
+def relabelled(texts: Mapping[str, Mapping[str, str]]) -> list[Metric]:
+    """Engines' own expositions by instance name, and by model where one has several.
 
-    What is no exposition is left out: an engine's fault must not hide the others' numbers.
+    Labels `instance` and `model` are put on every sample. What is no exposition is left out: an
+    engine's fault must not hide the others' numbers.
     """
     merged: dict[str, Metric] = {}
-    for name, text in texts.items():
+    for name, model, text in [(n, m, text) for n, own in texts.items() for m, text in own.items()]:
         try:
             families = list(text_string_to_metric_families(text))
         except ValueError:
             continue
+        added = {"instance": name} | ({"model": model} if model else {})
         for family in families:
             metric = Metric(family.name, family.documentation, family.type)
             metric = merged.setdefault(family.name, metric)
             for sample in family.samples:
-                labels = {**sample.labels, "instance": name}
-                metric.add_sample(sample.name, labels, sample.value)
+                metric.add_sample(sample.name, {**sample.labels, **added}, sample.value)
     return list(merged.values())
 
 

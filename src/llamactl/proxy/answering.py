@@ -80,6 +80,8 @@ class Answering:
         if head.event_stream and data.startswith(_FAILS):
             form = self._in_its_form
             return self._held(form) if head.sized else FailedStream(plain, head, form)
+        if self._route.offer.several and not self._route.model:
+            return plain  # its client asked by the instance's path, and for one of many models
         name = ModelName(request.model)
         if not head.event_stream:
             return self._held(name.put)

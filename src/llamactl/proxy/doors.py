@@ -1,7 +1,6 @@
 """The doors that a request can come in by. Each is opened once for all requests with one head.
 
-By the `model` that a request names, by the instance in its path, the list of models, and the
-management API.
+By the `model` that a request names, by the instance in its path, and the management API.
 """
 
 from __future__ import annotations
@@ -30,11 +29,18 @@ from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.exchange import Exchange
 from llamactl.proxy.heads import RequestHead
 from llamactl.proxy.management import Asgi, ManagementCall
-from llamactl.proxy.model import JsonModel, QueryModel, check_plain, finder_for, is_form
+from llamactl.proxy.model import (
+    JsonModel,
+    QueryModel,
+    check_plain,
+    finder_for,
+    is_form,
+    query_naming,
+)
 from llamactl.proxy.relay import Relay
-from llamactl.proxy.request import Request, json_answer
+from llamactl.proxy.request import Request, request_line
 from llamactl.proxy.search import Search
-from llamactl.proxy.whole_body import WholeBody
+from llamactl.proxy.whole_body import JsonEditor, WholeBody
 
 _CHAT_COMMENTS_S = 1.0
 _RAW = (b"api", b"page")  # first words of paths whose answers go as engines give them
@@ -48,6 +54,7 @@ class EnginePaths:
     guarded: Mapping[str, frozenset[str]]  # first words of paths that need a management key
     by_model: frozenset[str]  # routed by `model` though not below /v1
     doors: frozenset[str] = frozenset()  # inference by other programs' APIs
+    with_key: frozenset[str] = frozenset()  # whose path, beside /v1's, may carry a key
     advise: Callable[[str, str], str] = lambda backend, message: ""  # on an engine's error
 
 
@@ -61,6 +68,7 @@ class House:
     guard_of: Callable[[str], PathGuard]  # of the management API
     most_json: int  # bytes of a body
     most_upload: int
+    lists_aliases: bool = False  # as models of their own
 
     def may_start(
         self, caller: Caller, head: RequestHead, route: Route, path: str, *, asked: str
@@ -100,7 +108,12 @@ class Passage:
 
     route: Route
     path: bytes  # on the engine
+    query: bytes
     may_start: bool
+
+    @property
+    def target(self) -> bytes:
+        return self.path + b"?" + self.query if self.query else self.path
 
 
 class ModelDoor:
@@ -115,7 +128,7 @@ class ModelDoor:
         self._is_json = self._finder is JsonModel
         self._most = house.most_upload if is_form(head) else house.most_json
         self._path = head.path
-        self._line = _request_line(head, head.raw_path)
+        self._line = request_line(head, head.raw_path, head.query)
 
     def open(self, down: Downstream, request: Request) -> None:
         relay = self._house.relay
@@ -135,19 +148,27 @@ class ModelDoor:
 
     def pick(self, model: str) -> tuple[Route, bool]:
         """The route, and whether it may be started for this. Raises ModelNotFound, Forbidden."""
-        route = self._house.relay.table.get(model)
+        route = self._house.relay.table.find(model)
         if route is None:
             raise ModelNotFound(
                 f"there is no instance named {model[:140]!r}; GET /v1/models lists all"
             )
-        return route, self._may_start(route, model)
+        may_start = self._may_start(route, model)
+        if may_start and route.offer.several and not route.model:
+            raise ModelNotFound(
+                f"{model} serves several models; ask for one of them as {model}/NAME; "
+                "GET /v1/models lists all"
+            )
+        return route, may_start
 
     def _may_start(self, route: Route, asked: str) -> bool:
         return self._house.may_start(self._caller, self._head, route, self._path, asked=asked)
 
     def passage(self) -> Passage:
-        route, may_start = self.pick(QueryModel(self._head.query).end([]))
-        return Passage(route, self._head.raw_path, may_start)
+        query = self._head.query
+        route, may_start = self.pick(QueryModel(query).end([]))
+        query = query_naming(query, route.model) if route.model else query
+        return Passage(route, self._head.raw_path, query, may_start)
 
 
 class ChatDoor(ModelDoor):
@@ -159,7 +180,7 @@ class ChatDoor(ModelDoor):
             raise MethodNotAllowed("the chat answers POST only")
         super().__init__(house, caller, head)
         self._path = "/v1/chat/completions"
-        self._line = _request_line(head, self._path.encode())
+        self._line = request_line(head, self._path.encode(), head.query)
 
     def open(self, down: Downstream, request: Request) -> None:
         request.served_path = self._path
@@ -182,7 +203,7 @@ class InstanceDoor:
         self._kind = kind
         self._path = path
         self.served_path = unquote_to_bytes(path).decode("utf-8", "replace")
-        self._line = _request_line(head, path)
+        self._line = request_line(head, path, head.query)
 
     def open(self, down: Downstream, request: Request) -> None:
         request.served_path = self.served_path
@@ -208,7 +229,8 @@ class InstanceDoor:
         # one that fits into memory can be sent again if its engine dies
         waits = not request.complete and 0 < request.length <= IN_MEMORY
         if is_json and (route.filters or waits):
-            WholeBody(relay, down, request, body, route.filters, begin).start()
+            editor = JsonEditor(route.filters) if route.filters else None
+            WholeBody(relay, down, request, body, editor, begin).start()
         else:
             begin()
 
@@ -224,7 +246,7 @@ class InstanceDoor:
         if route is None:
             raise InstanceNotFound(f"there is no instance named {self._name[:140]!r}")
         if self._kind in _RAW:  # the raw proxy, and an engine's page, start nothing
-            return Passage(route, self._path, may_start=False)
+            return Passage(route, self._path, self._head.query, may_start=False)
         may_start = self._house.may_start(
             self._caller, self._head, route, self.served_path, asked=self._name
         )
@@ -232,58 +254,7 @@ class InstanceDoor:
             raise InstanceNotFound(
                 f"{route.name} is not run by llama.cpp; use /upstream/{route.name}/"
             )
-        return Passage(route, self._path, may_start)
-
-
-class ModelsDoor:
-    """`GET /v1/models` and `/v1/models/{id}`: what the caller may use."""
-
-    def __init__(self, house: House, caller: Caller, head: RequestHead) -> None:
-        """Raises MethodNotAllowed."""
-        if head.method not in (b"GET", b"HEAD"):
-            raise MethodNotAllowed("/v1/models answers GET only")
-        self._relay = house.relay
-        self._caller = caller
-        self._name = head.path.removeprefix("/v1/models").strip("/")
-
-    def open(self, down: Downstream, request: Request) -> None:
-        down.answer(json_answer(200, self._models(), request.extra))
-        self._relay.account.answered(request, 200)
-
-    def _models(self) -> object:
-        listed = [
-            {"id": r.name, "object": "model", "created": r.created, "owned_by": "llamactl"}
-            | ({"aliases": [*r.aliases]} if r.aliases else {})
-            for r in self._relay.table.all()
-            if self._caller.may_use(r.id)
-        ]
-        if not self._name:
-            return {"object": "list", "data": listed}
-        route = self._relay.table.get(self._name)
-        found = next((m for m in listed if route and m["id"] == route.name), None)
-        if found is None:
-            raise ModelNotFound(f"there is no model named {self._name[:140]!r}")
-        return found
-
-
-class ChatModelsDoor:
-    """What our own page's chat can be had with."""
-
-    def __init__(self, house: House, caller: Caller, head: RequestHead) -> None:
-        """Raises MethodNotAllowed."""
-        if head.method not in (b"GET", b"HEAD"):
-            raise MethodNotAllowed("the list of models answers GET only")
-        self._relay = house.relay
-        self._caller = caller
-
-    def open(self, down: Downstream, request: Request) -> None:
-        found = [
-            {"name": r.name, "ready": r.ready is not None, "sees_images": r.sees_images}
-            for r in self._relay.table.all()
-            if self._caller.may_use(r.id)
-        ]
-        down.answer(json_answer(200, found, [*request.extra, (b"cache-control", b"no-store")]))
-        self._relay.account.answered(request, 200)
+        return Passage(route, self._path, self._head.query, may_start)
 
 
 class ManagementDoor:
@@ -299,11 +270,6 @@ class ManagementDoor:
         _welcome_body(down, request, self._most)
         house = self._house
         ManagementCall(house.asgi, down, request, house.relay.account, self._most).begin()
-
-
-def _request_line(head: RequestHead, path: bytes) -> bytes:
-    target = path + b"?" + head.query if head.query else path
-    return b"%b %b HTTP/1.1\r\n" % (head.method, target)
 
 
 def _welcome_body(down: Downstream, request: Request, most: int) -> None:

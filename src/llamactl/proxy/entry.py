@@ -28,13 +28,11 @@ from llamactl.proxy.access import Access
 from llamactl.proxy.browsers import check_hosts, check_origin
 from llamactl.proxy.doors import (
     ChatDoor,
-    ChatModelsDoor,
     Door,
     House,
     InstanceDoor,
     ManagementDoor,
     ModelDoor,
-    ModelsDoor,
 )
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.engine_page import (
@@ -47,6 +45,8 @@ from llamactl.proxy.engine_page import (
 )
 from llamactl.proxy.error_formats import V1Errors, error_format
 from llamactl.proxy.heads import Headers, RequestHead
+from llamactl.proxy.models import ChatModelsDoor, ModelsDoor, is_list, shares_its_path
+from llamactl.proxy.path_key import check_path_key
 from llamactl.proxy.request import Request, error_answer
 from llamactl.proxy.websocket import WebSocketDoor
 
@@ -54,6 +54,7 @@ from llamactl.proxy.websocket import WebSocketDoor
 _RAW = re.compile(rb"/(api)/v1/instances/([^/]+)/proxy(/.*)?\Z", re.DOTALL)
 _CHAT, _CHAT_MODELS = "/api/v1/chat/completions", "/api/v1/chat/models"  # our own page's
 _NEVER = 0.0
+_BY_ACCEPT: Headers = [(b"vary", b"Accept")]
 _SAFE = (b"GET", b"HEAD", b"OPTIONS")
 _MOST_OF_STRANGERS = 8 << 10  # bytes of a body
 _MOST_OF_MANAGEMENT = 16 << 20
@@ -122,6 +123,8 @@ class Entry:
         version, head = self.keys.version, request.head
         shown = self._access.holder(head)
         try:
+            if head.has_path_key:
+                check_path_key(head, shown, self.keys, self.house.paths.with_key)
             self._check_browser(head, with_key=shown is not None)
             door, caller = self._door(request)
         except LlamactlError:
@@ -150,8 +153,10 @@ class Entry:
         if head.path in (_CHAT, _CHAT_MODELS):
             return self._chat(request)
         if self._names_model(head):
+            if shares_its_path(head.path):
+                request.added = _BY_ACCEPT
             caller = self._caller(request, required=self._access.inference_auth)
-            if head.path.startswith("/v1/models") and head.path[10:11] in ("", "/"):
+            if is_list(head):
                 return ModelsDoor(self.house, caller, head), caller
             return ModelDoor(self.house, caller, head), caller
         return self._instance_door(request) or self._management_door(request)
@@ -225,7 +230,8 @@ class Entry:
         return InstanceDoor(self.house, caller, head, name, path or b"/", kind=kind), caller
 
     def _names_model(self, head: RequestHead) -> bool:
-        return head.path.startswith("/v1/") or head.path in self.house.paths.by_model
+        path = head.path
+        return path.startswith("/v1/") or path in self.house.paths.by_model or is_list(head)
 
     def _is_for_engine(self, head: RequestHead) -> bool:
         raw = head.raw_path
@@ -275,4 +281,5 @@ class Entry:
         origin = request.head.fields.get(b"origin")
         if origin is not None and self._access.origins:
             shown = b"*" if "*" in self._access.origins else origin
-            request.added = [(b"access-control-allow-origin", shown), (b"vary", b"Origin")]
+            origins = [(b"access-control-allow-origin", shown), (b"vary", b"Origin")]
+            request.added = [*request.added, *origins]

@@ -76,7 +76,7 @@ class Front:
             access,
             House(
                 self.relay, self._asgi, paths, management.guard_of,
-                server.max_json_size, server.max_upload_size,
+                server.max_json_size, server.max_upload_size, server.list_aliases,
             ),
             server.v1_errors,
         )  # fmt: skip

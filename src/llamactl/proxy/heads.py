@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 import httptools
 
@@ -53,6 +53,10 @@ _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::\d*
 _MOST_LINES = 256
 _LONGEST_PATH, _LONGEST_HOST, _LONGEST_CONNECTION = 8192, 300, 1024  # bytes
 _USER = re.compile(rb"[^/?#]*//[^/?#]*@")
+# an inference key before the path, for programs that can send no header
+_PATH_KEY = re.compile(rb"/+(?:k|%6[bB])/+([^/]*)(/.*|)\Z", re.DOTALL)
+_PATH_KEYS = re.compile(rb"/(?:k|%6[bB])/+[^/]*")  # wherever they stand
+_CREDENTIALS = (b"authorization", b"x-api-key", b"cookie")
 
 
 class RequestHead:
@@ -88,6 +92,10 @@ class RequestHead:
                 self._replace_host(authority)
         self._check_hosts()
         _check_lengths(raw, fields.get(b"connection", b""))
+        self.has_path_key = False
+        if found := _PATH_KEY.match(raw):
+            raw = found[2] or b"/"
+            self._take_path_key(found[1], raw)
         self.raw_path = raw
         self.path = unquote(raw.decode("latin-1")) if b"%" in raw else raw.decode("latin-1")
         given = fields.get(b"x-request-id", b"")
@@ -115,6 +123,20 @@ class RequestHead:
         self.fields[b"host"] = authority
         others = [header for header in self.headers if header[0] != b"host"]
         self.headers = [(b"host", authority), *others]
+
+    def _take_path_key(self, key: bytes, rest: bytes) -> None:
+        """As if a header had said it, and nothing else: the path is told without it from now on.
+
+        Clients that are given an address alone send a made-up key, or none.
+        """
+        if _PATH_KEY.match(rest):
+            raise InvalidRequest("the path names more than one key; send one")
+        shown = (b"authorization", b"Bearer " + unquote_to_bytes(key))
+        self.has_path_key = True
+        self.headers = [header for header in self.headers if header[0] not in _CREDENTIALS]
+        self.headers.append(shown)
+        self.fields = {k: v for k, v in self.fields.items() if k not in _CREDENTIALS}
+        self.fields[shown[0]] = shown[1]
 
     def _passed(self) -> bytes:
         """The lines that an engine sees, neither the client's key nor its cookies among them."""
@@ -260,11 +282,13 @@ def _of_absolute_form(target: bytes) -> tuple[bytes, bytes, bytes]:
     try:
         url = httptools.parse_url(target)
     except httptools.HttpParserInvalidURLError as exc:
-        raise InvalidRequest(f"the request target {target[:100]!r} is not a path") from exc
+        shown = _PATH_KEYS.sub(b"/k/***", target)[:100]
+        raise InvalidRequest(f"the request target {shown!r} is not a path") from exc
     if _USER.match(target):
         raise InvalidRequest("the request target names a user; send the key in a header")
     if url.schema is not None and url.schema.lower() not in (b"http", b"https"):
-        raise InvalidRequest(f"the request target {target[:100]!r} is not an http address")
+        shown = _PATH_KEYS.sub(b"/k/***", target)[:100]
+        raise InvalidRequest(f"the request target {shown!r} is not an http address")
     host = b"[%b]" % url.host if b":" in (url.host or b"") else url.host or b""
     authority = b"%b:%d" % (host, url.port) if url.port is not None else host
     return authority, url.path or b"/", url.query or b""

@@ -118,7 +118,7 @@ class ManagementCall:
                 "raw_path": request.head.raw_path,
                 "query_string": request.head.query,
                 "headers": _all_headers(request),
-                "state": {},
+                "state": {"path_key": request.head.has_path_key},
             },
             transport=down.transport,
             flow=self._flow,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote, unquote_plus
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
@@ -13,6 +13,7 @@ from python_multipart.multipart import parse_options_header
 
 from llamactl.core.errors import MalformedBody, UnsupportedMediaType
 from llamactl.policy.body import ModelScanner, checked_model, model_of_json
+from llamactl.policy.filters import Edit
 from llamactl.proxy.body import IN_MEMORY
 from llamactl.proxy.heads import RequestHead
 
@@ -43,13 +44,18 @@ def finder_for(head: RequestHead) -> Callable[[], Finder]:
     if not head.has_body:
         return partial(QueryModel, head.query)
     check_plain(head)
-    content_type = head.fields.get(b"content-type", b"")
     if not is_form(head):
         return JsonModel
+    return partial(MultipartModel, boundary_of(head))
+
+
+def boundary_of(head: RequestHead) -> bytes:
+    """Raises MalformedBody."""
+    content_type = head.fields.get(b"content-type", b"")
     boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
     if not boundary:
         raise MalformedBody("the multipart body has no boundary")
-    return partial(MultipartModel, boundary)
+    return boundary
 
 
 def check_plain(head: RequestHead) -> None:
@@ -108,6 +114,8 @@ class MultipartModel:
     def __init__(self, boundary: bytes) -> None:
         self.model: str | None = None
         self._parts = 0
+        self._before = 0  # bytes of the body, before those that are read now
+        self._begun = 0  # where the field's value begins
         self._name = self._header = b""
         self._value = b""
         self._field_name = b""
@@ -135,6 +143,7 @@ class MultipartModel:
             self._parser.write(data)
         except FormParserError as exc:
             raise MalformedBody(f"the multipart body is malformed: {exc}") from exc
+        self._before += len(data)
 
     def end(self, chunks: list[bytes]) -> str:
         return checked_model(self.model)
@@ -159,6 +168,8 @@ class MultipartModel:
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._name == b"model":
+            if not self._value:
+                self._begun = self._before + start
             self._value += data[start:end]
             if len(self._value) > _LONGEST_MODEL:
                 raise MalformedBody('the "model" field is too long')
@@ -166,3 +177,30 @@ class MultipartModel:
     def _end(self) -> None:
         if self._name == b"model" and self.model is None:
             self.model = self._value.decode("utf-8", "replace")
+
+
+class FormEditor(MultipartModel):
+    """Puts an engine's own name into the `model` field, of a form that is read to its end."""
+
+    def __init__(self, boundary: bytes, name: str) -> None:
+        super().__init__(boundary)
+        self._new = name.encode()
+        self._edits: list[Edit] = []
+
+    def feed(self, data: bytes) -> None:  # it looks for all of them
+        self._read(data)
+
+    def edits(self) -> list[Edit]:
+        return self._edits
+
+    def _end(self) -> None:
+        if self._name == b"model":
+            self._edits.append(Edit(self._begun, self._begun + len(self._value), self._new))
+
+
+def query_naming(query: bytes, model: str) -> bytes:
+    """The query with this as the `model`."""
+    word = b"model=" + quote(model, safe="").encode()
+    parts = [word if unquote_plus(part.partition(b"=")[0].decode("latin-1")) == "model" else part
+             for part in query.split(b"&")]  # fmt: skip
+    return b"&".join(parts)

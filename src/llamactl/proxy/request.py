@@ -111,3 +111,9 @@ def error_answer(error: LlamactlError, request: Request | None) -> list[bytes]:
     form = request.error_format
     body = form.render(ApiError.of(error, private=request.private))
     return json_answer(error.status, body, [*headers, *form.headers, *request.extra])
+
+
+def request_line(head: RequestHead, path: bytes, query: bytes) -> bytes:
+    """What an engine sees."""
+    target = path + b"?" + query if query else path
+    return b"%b %b HTTP/1.1\r\n" % (head.method, target)

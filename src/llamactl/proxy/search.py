@@ -12,11 +12,11 @@ from llamactl.policy.body import SMALL
 from llamactl.proxy.body import Body
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.exchange import Exchange
-from llamactl.proxy.model import Finder, JsonModel
+from llamactl.proxy.model import Finder, JsonModel, query_naming
 from llamactl.proxy.relay import Relay
-from llamactl.proxy.request import Request, error_answer
+from llamactl.proxy.request import Request, error_answer, request_line
 from llamactl.proxy.turns import slices
-from llamactl.proxy.whole_body import WholeBody
+from llamactl.proxy.whole_body import WholeBody, editor_for
 
 Pick = Callable[[str], tuple[Route, bool]]
 
@@ -135,15 +135,20 @@ class Search:
         self._over = True
         # what follows in a form is the engine's to read, what follows in JSON is looked at
         self._request.in_turns = self._is_json or self._request.head.chunked
+        head = self._request.head
+        if route.model and not head.has_body:
+            query = query_naming(head.query, route.model)
+            query += b"" if may_start else b"&autoload=false"  # looking at one must not load it
+            self._line = request_line(head, head.raw_path, query)
         make = partial(
             Exchange, self._relay, self._down, self._request, route, self._body,
             line=self._line, may_start=may_start,
         )  # fmt: skip
-        if route.filters is not None and self._is_json:
+        if route.filters is not None and (editor := editor_for(head, route)):
+            self._request.in_turns = True
             WholeBody(
-                self._relay, self._down, self._request, self._body, route.filters,
-                lambda: make().begin(),
-            ).start()  # fmt: skip
+                self._relay, self._down, self._request, self._body, editor, lambda: make().begin()
+            ).start()
             return
         exchange = make()
         exchange.watcher = self._finder

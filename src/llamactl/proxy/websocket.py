@@ -98,7 +98,7 @@ class WebSocketCall:
                 return
             with self._relay.leases.hold(route.id):
                 ends = revoked(self._keys, request.caller)
-                path = self._passage.path.decode("latin-1")
+                path = self._passage.target.decode("latin-1")
                 await relay_websocket(scope, receive, send, ready, path, ends)
         except LlamactlError as error:
             log.info("websocket_refused", code=error.code, reason=error.message)
@@ -126,10 +126,9 @@ async def relay_websocket(
 ) -> None:
     """Accept the client once the engine has accepted us; end when either side, or `ends`, ends.
 
-    An engine that refuses answers for itself. Raises UpstreamUnreachable.
+    `path`: with the query. An engine that refuses answers for itself. Raises UpstreamUnreachable.
     """
-    query = scope.get("query_string", b"").decode("latin-1")
-    url = f"ws://{target.host}:{target.port}{path}{'?' + query if query else ''}"
+    url = f"ws://{target.host}:{target.port}{path}"
     try:
         async with loop_clock().timeout(_OPEN_S):
             upstream = await connect(

@@ -2,17 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 from llamactl.core.errors import LlamactlError
 from llamactl.core.filters import Filters
-from llamactl.policy.filters import edits, scanner_for
-from llamactl.policy.json_scanner import ObjectScanner
+from llamactl.core.routes import Route
+from llamactl.policy.filters import Edit, edits, scanner_for
 from llamactl.proxy.body import Body
 from llamactl.proxy.downstream import Downstream
+from llamactl.proxy.heads import RequestHead
+from llamactl.proxy.model import FormEditor, boundary_of, is_form
 from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import Request, error_answer
 from llamactl.proxy.turns import slices
+
+
+class Editor(Protocol):
+    """Is fed with a whole body. Raises MalformedBody."""
+
+    def feed(self, data: bytes) -> None: ...
+
+    def edits(self) -> Sequence[Edit]:
+        """What is to be changed in the body, in its order."""
+        ...
+
+
+class JsonEditor:
+    def __init__(self, filters: Filters) -> None:
+        self._filters = filters
+        self._scanner = scanner_for(filters)
+
+    def feed(self, data: bytes) -> None:
+        self._scanner.feed(data)
+
+    def edits(self) -> Sequence[Edit]:
+        self._scanner.close()
+        return edits(self._filters, self._scanner)
+
+
+def editor_for(head: RequestHead, route: Route) -> Editor | None:
+    """None for a body that its engine gets as it is."""
+    if is_form(head):
+        return FormEditor(boundary_of(head), route.model) if route.model else None
+    return JsonEditor(route.filters) if route.filters and head.has_body else None
 
 
 class WholeBody:
@@ -20,14 +53,14 @@ class WholeBody:
 
     def __init__(
         self, relay: Relay, down: Downstream, request: Request, body: Body,
-        filters: Filters | None, begin: Callable[[], None],
+        editor: Editor | None, begin: Callable[[], None],
     ) -> None:  # fmt: skip
         """`body`: what of it is kept by now."""
         self._relay = relay
         self._down = down
         self._request = request
         self._body = body
-        self._filters = filters
+        self._editor = editor
         self._begin = begin
         self._parts: Iterator[bool] | None = None  # what is left to do
         self._over = False
@@ -53,11 +86,11 @@ class WholeBody:
     def body_end(self) -> None:
         if self._over or self._parts is not None:
             return
-        if self._filters is None:
+        if self._editor is None:
             self._over = True
             self._begin()
             return
-        self._parts = self._scan(self._filters, scanner_for(self._filters))
+        self._parts = self._scan(self._editor)
         if self._relay.turns.may_parse(self._body.size):
             while self._read_on():
                 pass
@@ -75,13 +108,12 @@ class WholeBody:
             self.fail(error)
             return False
 
-    def _scan(self, filters: Filters, scanner: ObjectScanner) -> Iterator[bool]:
+    def _scan(self, editor: Editor) -> Iterator[bool]:
         for piece in self._body.pieces():
             for part in slices(piece):
-                scanner.feed(part)
+                editor.feed(part)
                 yield True
-        scanner.close()
-        self._body.edit(edits(filters, scanner))
+        self._body.edit(editor.edits())
         self._over = True
         self._begin()
 

@@ -14,6 +14,8 @@ from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance, InstanceOptions, OptionValue
 from llamactl.core.interfaces import Leases, UnitOwner
 from llamactl.core.lifecycle import Lifecycle
+from llamactl.core.model import Offer
+from llamactl.core.routes import ReadyInstance
 from llamactl.core.secrets import masked
 from llamactl.runtime import ports
 from llamactl.runtime.adopted import adopt
@@ -21,6 +23,7 @@ from llamactl.runtime.command import command_of, find_engine
 from llamactl.runtime.journal import Journal
 from llamactl.runtime.launch import resolved
 from llamactl.runtime.life import end
+from llamactl.runtime.offers import Read, offer_of
 from llamactl.runtime.oom import OomCounter
 from llamactl.runtime.unit import LocalUnit
 
@@ -37,10 +40,15 @@ class LocalMachine:
         leases: Leases,
         environ: Mapping[str, str],
         resolve: Resolve,
+        read: Read,
         soft_files: int | None = None,
     ) -> None:
-        """`resolve`: engine options with the file of a model that was named by its repository."""
+        """`resolve`: engine options with the file of a model that was named by its repository.
+
+        `read`: what an engine with these options serves.
+        """
         self.resolve = resolve
+        self._read = read
         self.settings = settings
         self.journal = journal
         self.leases = leases
@@ -91,6 +99,9 @@ class LocalMachine:
         own = port if isinstance(port, int) else self._reserved.get(instance.id, 0)
         shown: list[str] = masked(command_of(backend, engine, settings, given, own).argv)
         return shown
+
+    async def offer(self, instance: Instance, ready: ReadyInstance | None = None) -> Offer:
+        return await offer_of(self._read, instance, self.backend(instance)[1], ready)
 
     def keep_port(self, instance: Instance, port: int) -> None:
         """It has this one already."""

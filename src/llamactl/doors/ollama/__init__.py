@@ -4,6 +4,6 @@
 has the paths.
 """
 
-from llamactl.doors.ollama.router import INFERENCE, ollama_router
+from llamactl.doors.ollama.router import INFERENCE, WITH_KEY, ollama_router
 
-__all__ = ["INFERENCE", "ollama_router"]
+__all__ = ["INFERENCE", "WITH_KEY", "ollama_router"]

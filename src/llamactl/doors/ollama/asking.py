@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any, Literal
 
 import orjson
 from pydantic import BaseModel, Field
+
+from llamactl.core.errors import InvalidRequest
 
 # Ollama's options by the name that llama-server gives them in a request.
 _OPTIONS: Mapping[str, str] = {
@@ -19,6 +22,19 @@ _OPTIONS: Mapping[str, str] = {
                  "presence_penalty", "frequency_penalty", "mirostat", "mirostat_tau",
                  "mirostat_eta")
 }  # fmt: skip
+_ANY = {"type": "object"}
+# https://github.com/ggml-org/llama.cpp/blob/master/grammars/json.gbnf
+_OBJECT = r"""
+root ::= object
+value ::= object | array | string | number | ("true" | "false" | "null") ws
+object ::= "{" ws (string ":" ws value ("," ws string ":" ws value)*)? "}" ws
+array ::= "[" ws (value ("," ws value)*)? "]" ws
+string ::= "\"" ([^"\\\x7F\x00-\x1F] | "\\" (["\\bfnrt] | "u" [0-9a-fA-F]{4}))* "\"" ws
+number ::= ("-"? ([0-9] | [1-9] [0-9]{0,15})) ("." [0-9]+)? ([eE] [-+]? [0-9] [1-9]{0,15})? ws
+ws ::= | " " | "\n" [ \t]{0,20}
+"""
+# https://pkg.go.dev/time#ParseDuration
+_AT_ONCE = re.compile(r"[+-]?0[0.hmsun]*\Z")
 _MAGIC = ((b"\xff\xd8", "jpeg"), (b"GIF8", "gif"), (b"RIFF", "webp"))
 
 
@@ -59,15 +75,16 @@ class GenerateAsked(Asked):
 
 class EmbedAsked(BaseModel):
     model: str
-    input: str | list[str] = ""
+    input: str | list[str] | None = None
     prompt: str = ""
+    truncate: bool | None = None
     dimensions: int | None = None
+    keep_alive: str | float | None = None
 
 
 def unloads(keep_alive: str | float | None) -> bool:
     """Does a request ask that the model go at once?"""
-    text = str(keep_alive).strip().lower()
-    return text.rstrip("smh") in ("0", "0.0") if keep_alive is not None else False
+    return keep_alive is not None and bool(_AT_ONCE.match(str(keep_alive).strip().lower()))
 
 
 def chat_body(asked: ChatAsked) -> dict[str, Any]:
@@ -83,9 +100,11 @@ def generate_body(asked: GenerateAsked) -> tuple[str, dict[str, Any]]:
         infill = {"input_prefix": asked.prompt, "input_suffix": asked.suffix}
         params = _params(asked)
         params["n_predict"] = params.pop("max_tokens", -1)
+        _constrain_text(params)
         return "/infill", {"model": asked.model, "stream": True, **infill, **params}
     if asked.raw:
         params = {"prompt": asked.prompt, **_params(asked)}
+        _constrain_text(params)
         return "/v1/completions", {"model": asked.model, "stream": True, **params}
     said = [Message(role="system", content=asked.system)] if asked.system else []
     user = Message(role="user", content=asked.prompt, images=asked.images)
@@ -99,19 +118,37 @@ def _params(asked: Asked) -> dict[str, Any]:
     params: dict[str, Any] = {
         _OPTIONS[name]: value for name, value in (asked.options or {}).items() if name in _OPTIONS
     }
-    if params.get("max_tokens", 0) < 0:  # until it is done
+    most = params.get("max_tokens")
+    if isinstance(most, int | float) and most < 0:  # until it is done
         del params["max_tokens"]
-    if asked.format == "json":
-        params["response_format"] = {"type": "json_object"}
-    elif isinstance(asked.format, dict):
-        schema = {"name": "answer", "schema": asked.format}
-        params["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if (schema := _schema(asked.format)) is not None:
+        named = {"name": "answer", "schema": schema}
+        params["response_format"] = {"type": "json_schema", "json_schema": named}
     if isinstance(asked.think, bool):
         params["chat_template_kwargs"] = {"enable_thinking": asked.think}
     elif asked.think:
         params["reasoning_effort"] = asked.think
     params["stream_options"] = {"include_usage": True}
     return params
+
+
+def _schema(asked: str | dict[str, Any] | None) -> dict[str, Any] | None:
+    """Engines don't all constrain a `json_object` without one. Raises InvalidRequest."""
+    if asked == "json":
+        return dict(_ANY)
+    if isinstance(asked, str) and asked:
+        raise InvalidRequest(f'invalid format: {asked[:80]!r}; expected "json" or a JSON schema')
+    return asked or None
+
+
+def _constrain_text(params: dict[str, Any]) -> None:
+    """On the paths that know no `response_format`.
+
+    A grammar holds on every build; on those with llguidance, a `json_schema` doesn't here.
+    """
+    if (form := params.pop("response_format", None)) is not None:
+        schema = form["json_schema"]["schema"]
+        params |= {"grammar": _OBJECT} if schema == _ANY else {"json_schema": schema}
 
 
 def _messages(given: Sequence[Message]) -> list[dict[str, Any]]:

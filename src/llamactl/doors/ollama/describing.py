@@ -1,84 +1,107 @@
-"""What Ollama tells of a model: as much of it as the caller may know here."""
+"""What Ollama tells of a model: as much of it as the caller may know here.
+
+A model that somebody may use is described by its row of `/v1/models`, which has no path. Who may
+manage is told what its file says besides.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from llamactl.core.errors import LlamactlError
+from llamactl.wire.instances import InstanceBody
 from llamactl.wire.models import InspectionBody
 
 if TYPE_CHECKING:
     from llamactl.client import AsyncClient
 
+Row = Mapping[str, Any]  # of /v1/models
 
-async def described(client: AsyncClient, name: str) -> dict[str, Any]:
-    """As in lists. Paths and headers are for management keys; others see the name alone."""
-    created, seen = await _known(client, name)
-    at = datetime.fromtimestamp(created, UTC).isoformat().replace("+00:00", "Z")
+
+def described(row: Row) -> dict[str, Any]:
+    """As in lists."""
+    meta, name = _meta(row), row["id"]
+    same = f"{name} {meta.get('size')} {meta.get('modified')}"
     return {
-        "name": name, "model": name, "modified_at": at, "size": seen.size if seen else 0,
-        "digest": hashlib.sha256(f"{name}{seen.path if seen else ''}".encode()).hexdigest(),
-        "details": _details(seen),
+        "name": name, "model": name, "modified_at": _modified(row), "size": meta.get("size", 0),
+        "digest": hashlib.sha256(same.encode()).hexdigest(), "details": _details(meta),
     }  # fmt: skip
 
 
-async def shown(client: AsyncClient, name: str) -> dict[str, Any]:
-    created, seen = await _known(client, name)
-    at = datetime.fromtimestamp(created, UTC).isoformat().replace("+00:00", "Z")
-    info: dict[str, Any] = {}
-    if seen:
-        kind = seen.architecture
-        info = {
-            "general.architecture": kind, "general.parameter_count": seen.parameters,
-            f"{kind}.context_length": seen.context_length, f"{kind}.block_count": seen.layers,
-            f"{kind}.embedding_length": seen.embedding_length,
-            f"{kind}.attention.head_count": seen.heads, "tokenizer.ggml.model": seen.tokenizer,
-        }  # fmt: skip
+def running(row: Row, managed: InstanceBody | None) -> dict[str, Any]:
+    """As `described`, and what it takes. When it goes is for those to know who manage."""
+    ends = datetime.max.replace(tzinfo=UTC)
+    more: dict[str, Any] = {"size_vram": 0}
+    if managed is not None:
+        gpus = sum(managed.memory.gpus.values())
+        more = {"size": managed.memory.ram + managed.memory.shared + gpus, "size_vram": gpus}
+        if managed.idle_left_s is not None:
+            ends = datetime.now(UTC) + timedelta(seconds=managed.idle_left_s)
     return {
-        "modelfile": f"FROM {seen.path}\n" if seen else "",
-        "parameters": "", "license": seen.license if seen else "",
-        "template": seen.chat_template if seen else "", "modified_at": at,
-        "details": _details(seen), "model_info": info, "capabilities": _capabilities(seen),
+        **described(row), **more, "expires_at": _text(ends),
+        "context_length": row.get("context_length", 0),
     }  # fmt: skip
 
 
-async def _known(client: AsyncClient, name: str) -> tuple[int, InspectionBody | None]:
+async def shown(client: AsyncClient, row: Row) -> dict[str, Any]:
+    meta, file = _meta(row), await _file(client, row["id"])
+    kind, context = meta.get("architecture", ""), row.get("context_length")
+    info = {
+        "general.architecture": kind, "general.parameter_count": meta.get("n_params"),
+        f"{kind}.context_length": meta.get("n_ctx_train"),
+        f"{kind}.embedding_length": meta.get("n_embd"), f"{kind}.block_count": meta.get("n_layer"),
+        f"{kind}.attention.head_count": file and file.heads,
+        "tokenizer.ggml.model": file and file.tokenizer,
+    }  # fmt: skip
+    parameters = f"num_ctx                        {context}" if context else ""
+    source = file.path if file else row["id"]
+    asked = f"PARAMETER num_ctx {context}\n" if context else ""
+    return {
+        "modelfile": f"FROM {source}\n{asked}", "parameters": parameters,
+        "license": file.license if file else "", "template": file.chat_template if file else "",
+        "modified_at": _modified(row), "details": _details(meta),
+        "model_info": {key: value for key, value in info.items() if value},
+        "capabilities": row.get("capabilities") or ["completion"],
+    }  # fmt: skip
+
+
+async def _file(client: AsyncClient, name: str) -> InspectionBody | None:
+    """What a management key may know. None for other keys, and for what is no GGUF."""
     with suppress(LlamactlError):
-        row = await client.instances.get(name)
-        model = row.options["backend_options"].get("model")
-        if isinstance(model, str):
-            with suppress(LlamactlError):
-                return row.created, await client.models.inspect(model)
-        return row.created, None
-    return 0, None
+        options = (await client.instances.get(name)).options["backend_options"]
+        if isinstance(model := options.get("model"), str):
+            return await client.models.inspect(model)
+    return None
 
 
-def _details(seen: InspectionBody | None) -> dict[str, Any]:
+def _meta(row: Row) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = row.get("meta") or {}
+    return found
+
+
+def _modified(row: Row) -> str:
+    seconds = _meta(row).get("modified") or row.get("created", 0)
+    return _text(datetime.fromtimestamp(seconds, UTC))
+
+
+def _text(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
+
+
+def _details(meta: Mapping[str, Any]) -> dict[str, Any]:
+    family = meta.get("architecture", "")
     return {
-        "parent_model": "", "format": "gguf", "family": seen.architecture if seen else "",
-        "families": [seen.architecture] if seen else [],
-        "parameter_size": _count(seen.parameters) if seen else "",
-        "quantization_level": seen.quantization if seen else "",
+        "parent_model": "", "format": "gguf", "family": family,
+        "families": [family] if family else [],
+        "parameter_size": _count(meta["n_params"]) if "n_params" in meta else "",
+        "quantization_level": meta.get("quantization", ""),
     }  # fmt: skip
 
 
 def _count(parameters: int) -> str:
     billions = parameters / 1e9
     return f"{billions:.1f}B" if billions >= 1 else f"{parameters / 1e6:.2f}M"
-
-
-def _capabilities(seen: InspectionBody | None) -> list[str]:
-    if seen is None:
-        return ["completion"]
-    template = seen.chat_template
-    found = ["completion"]
-    if "tools" in template:
-        found.append("tools")
-    if seen.mmproj:
-        found.append("vision")
-    if "enable_thinking" in template or "<think>" in template:
-        found.append("thinking")
-    return found

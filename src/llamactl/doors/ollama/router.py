@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import aclosing, suppress
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
@@ -12,7 +11,6 @@ from pydantic import BaseModel, ValidationError
 
 from llamactl.config import Settings
 from llamactl.core.errors import (
-    BackendError,
     InvalidRequest,
     LlamactlError,
     ModelNotFound,
@@ -28,7 +26,8 @@ from llamactl.doors.ollama.asking import (
     generate_body,
     unloads,
 )
-from llamactl.doors.ollama.describing import described, shown
+from llamactl.doors.ollama.describing import described, running, shown
+from llamactl.doors.ollama.embedding import embeddings
 from llamactl.doors.ollama.sending import Rows, sent
 from llamactl.wire.instances import InstanceBody
 from llamactl.wire.models import JobBody
@@ -40,6 +39,7 @@ SPOKEN = "0.12.6"  # the version of Ollama whose habits these are; clients ask f
 INFERENCE = frozenset(
     {"/api/chat", "/api/generate", "/api/embed", "/api/embeddings", "/api/show"}
 )  # what needs no key where inference needs none
+WITH_KEY = INFERENCE | {"/", "/api/version", "/api/tags", "/api/ps", "/api/pull", "/api/delete"}
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -59,27 +59,26 @@ class Ollama:
             ("POST", "/api/embed", self.embed), ("POST", "/api/embeddings", self.embeddings),
             ("POST", "/api/pull", self.pull), ("DELETE", "/api/delete", self.delete),
         ):  # fmt: skip
-            self.router.add_api_route(path, work, methods=[method], response_model=None)
+            methods = ["GET", "HEAD"] if method == "GET" else [method]
+            self.router.add_api_route(path, work, methods=methods, response_model=None)
 
     async def version(self) -> Response:
         return JSONResponse({"version": SPOKEN})
 
     async def tags(self, request: Request) -> Response:
         async with client_for(request, self._settings) as client:
-            rows = [await described(client, row["id"]) for row in await client.served()]
-        return JSONResponse({"models": rows})
+            return JSONResponse({"models": [described(row) for row in await client.served()]})
 
     async def running(self, request: Request) -> Response:
         async with client_for(request, self._settings) as client:
-            up = [row for row in await client.instances.list() if row.status == "running"]
-            rows = [{**await described(client, row.name), **_running(row)} for row in up]
-        return JSONResponse({"models": rows})
+            rows = [row for row in await client.served() if row.get("state") == "running"]
+            managed = await _managed(client)
+        return JSONResponse({"models": [running(row, managed.get(row["id"])) for row in rows]})
 
     async def show(self, request: Request) -> Response:
         asked = await _read(request, _Named)
         async with client_for(request, self._settings) as client:
-            name = await _resolved(client, asked.name_given)
-            return JSONResponse(await shown(client, name))
+            return JSONResponse(await shown(client, await _row_of(client, asked.name_given)))
 
     async def chat(self, request: Request) -> Response:
         asked = await _read(request, ChatAsked)
@@ -126,36 +125,45 @@ class Ollama:
             if unloads(keep_alive):
                 await client.instances.stop(name, wait=True)
                 return JSONResponse(done(model, form, "unload"))
-            await client.post("/tokenize", {"model": name, "content": ""})  # which needs it loaded
+            await _load(client, name)
         return JSONResponse(done(model, form, "load"))
 
     async def embed(self, request: Request) -> Response:
         asked = await _read(request, EmbedAsked)
+        given = asked.input or []
         answer = Answer(asked.model, "generate")
-        said = await self._embedded(request, asked, asked.input)
-        answer.usage = said.get("usage") or {}
+        vectors, tokens = await self._embedded(
+            request, asked, [given] if isinstance(given, str) else given
+        )
+        answer.usage = {"prompt_tokens": tokens}
         took = answer.last()
         return JSONResponse(
             {
                 "model": asked.model,
-                "embeddings": _vectors(said),
+                "embeddings": vectors,
                 **{k: took[k] for k in ("total_duration", "load_duration", "prompt_eval_count")},
             }
         )
 
     async def embeddings(self, request: Request) -> Response:
+        """The older one, of a single prompt."""
         asked = await _read(request, EmbedAsked)
-        said = await self._embedded(request, asked, asked.prompt or asked.input)
-        return JSONResponse({"embedding": _vectors(said)[0]})
+        vectors, _ = await self._embedded(request, asked, [asked.prompt] if asked.prompt else [])
+        return JSONResponse({"embedding": vectors[0] if vectors else []})
 
     async def _embedded(
-        self, request: Request, asked: EmbedAsked, text: str | list[str]
-    ) -> dict[str, Any]:
+        self, request: Request, asked: EmbedAsked, texts: list[str]
+    ) -> tuple[list[list[float]], int]:
+        """Nothing to embed asks that the model be loaded."""
         async with client_for(request, self._settings) as client:
-            body: dict[str, Any] = {"model": await _resolved(client, asked.model), "input": text}
-            if asked.dimensions is not None:
-                body["dimensions"] = asked.dimensions
-            return await client.post("/v1/embeddings", body)
+            name = await _resolved(client, asked.model)
+            if not texts:
+                await _load(client, name)
+                return [], 0
+            return await embeddings(
+                client, name, texts,
+                truncate=asked.truncate is not False, dimensions=asked.dimensions,
+            )  # fmt: skip
 
     async def pull(self, request: Request) -> Response:
         asked = await _read(request, _Pulled)
@@ -184,29 +192,6 @@ class Ollama:
         return Response(status_code=200)
 
 
-def _running(row: InstanceBody) -> dict[str, Any]:
-    left = row.idle_left_s
-    ends = datetime.max.replace(tzinfo=UTC)
-    if left is not None:
-        ends = datetime.now(UTC) + timedelta(seconds=left)
-    context = row.options["backend_options"].get("ctx_size", 0)
-    return {
-        "expires_at": ends.isoformat().replace("+00:00", "Z"),
-        "size": row.memory.ram + row.memory.shared + sum(row.memory.gpus.values()),
-        "size_vram": sum(row.memory.gpus.values()),
-        "context_length": context if isinstance(context, int) else 0,
-    }
-
-
-def _vectors(said: dict[str, Any]) -> list[Any]:
-    """At least one. Raises BackendError for an answer of another kind."""
-    rows = said.get("data")
-    vectors = [row.get("embedding") for row in rows or () if isinstance(row, dict)]
-    if not vectors or None in vectors:
-        raise BackendError("the engine answered no embeddings; is it one that makes them?")
-    return vectors
-
-
 class _Named(BaseModel):
     model: str = ""
     name: str = ""  # as it was called before
@@ -230,15 +215,32 @@ async def _read(request: Request, kind: type[T]) -> T:
         raise InvalidRequest(f"{where}: {first['msg']}") from exc
 
 
-async def _resolved(client: AsyncClient, model: str) -> str:
-    """Its name here: Ollama's clients add `:latest`."""
-    known: dict[str, str] = {}
+async def _row_of(client: AsyncClient, model: str) -> dict[str, Any]:
+    """Of the list of models; Ollama's clients add `:latest`. Raises ModelNotFound."""
+    known: dict[str, dict[str, Any]] = {}
     for row in await client.served():
-        known |= {name.lower(): row["id"] for name in (row["id"], *row.get("aliases", ()))}
+        known |= {name.lower(): row for name in (row["id"], *row.get("aliases", ()))}
     for wanted in (model, model.removesuffix(":latest")):
         if wanted.lower() in known:
             return known[wanted.lower()]
     raise ModelNotFound(f"model '{model[:140]}' not found")
+
+
+async def _resolved(client: AsyncClient, model: str) -> str:
+    """Its name here."""
+    name: str = (await _row_of(client, model))["id"]
+    return name
+
+
+async def _load(client: AsyncClient, name: str) -> None:
+    await client.post("/tokenize", {"model": name, "content": ""})  # which needs it loaded
+
+
+async def _managed(client: AsyncClient) -> dict[str, InstanceBody]:
+    """Instances by name; none for those who may not manage them."""
+    with suppress(LlamactlError):
+        return {row.name: row for row in await client.instances.list()}
+    return {}
 
 
 async def _defined(client: AsyncClient, asked: str, job: JobBody) -> None:

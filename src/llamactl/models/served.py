@@ -1,0 +1,126 @@
+"""What instances serve, by their options and the files that those name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from llamactl.backends import LLAMA_CPP
+from llamactl.backends.llama_cpp_models import info_of, is_router
+from llamactl.core.errors import LlamactlError
+from llamactl.core.instance import OptionValue
+from llamactl.core.model import ModelFacts, ModelInfo, Offer, part_names
+from llamactl.models.facts import GgufReader
+from llamactl.models.naming import is_projector
+
+Options = Mapping[str, OptionValue]
+_MOST_TEMPLATE = 1 << 16  # bytes
+_MOST_PRESET = 1 << 20  # bytes
+_MOST_MODELS = 10_000  # of a folder
+_MOST_READ = 100  # of those, their headers
+
+
+class ServedModels:
+    """Reads files, so not for an event loop."""
+
+    def __init__(self, reader: GgufReader, resolve: Callable[[Options], Options]) -> None:
+        """`resolve`: options with the model's file in them."""
+        self._reader = reader
+        self._resolve = resolve
+
+    def __call__(self, options: Options) -> Offer:
+        """What can't be read is not known. A router's own options count more than a preset's."""
+        if is_router(options):
+            files = of_folder(options.get("models_dir"))
+            for name, own in of_preset(options.get("models_preset")).items():
+                files[name] = {**files.get(name, {}), **own}
+            models = {name: self._info({**own, **options}) if n < _MOST_READ else ModelInfo()
+                      for n, (name, own) in enumerate(files.items())}  # fmt: skip
+            return Offer(models=models, several=True)
+        return Offer(self._info(options))
+
+    def _info(self, options: Options) -> ModelInfo:
+        with suppress(LlamactlError):
+            options = self._resolve(options)
+        facts, projector = self._facts(options.get("model")), self._facts(options.get("mmproj"))
+        return info_of(facts, projector, options, _template(options))
+
+    def _facts(self, path: object) -> ModelFacts | None:
+        with suppress(OSError, ValueError):
+            return self._reader.facts(Path(path)) if isinstance(path, str) and path else None
+        return None
+
+
+def _template(options: Options) -> str | None:
+    """In place of the model's own; None: its own counts, "": one of the engine's, by name."""
+    given, file = options.get("chat_template"), options.get("chat_template_file")
+    if isinstance(given, str) and given:
+        return given if "{" in given else ""
+    if not isinstance(file, str) or not file:
+        return None
+    with suppress(OSError, ValueError), Path(file).open("rb") as opened:
+        return opened.read(_MOST_TEMPLATE).decode("utf-8", "replace")
+    return ""
+
+
+def of_preset(path: object) -> dict[str, Options]:
+    """By name, the options of each model that an INI file of llama-server's names.
+
+    Those of `[*]` are for all. A model that names no file is one of the hub's, as it is called
+    (https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md, "presets").
+    """
+    found: dict[str, list[str]] = {}
+    words = found.setdefault("*", [])
+    for line in _lines(path):
+        if line.startswith("[") and line.endswith("]"):
+            words = found.setdefault(line[1:-1].strip(), [])
+        elif "=" in line and line[0] not in ";#":
+            key, _, value = line.partition("=")
+            words += [f"--{key.strip()}", value.strip()]
+    common = LLAMA_CPP.parse(found.pop("*"))
+    return {name: {**({"hf_repo": name} if "--model" not in own and "/" in name else {}),
+                   **common, **LLAMA_CPP.parse(own)}
+            for name, own in found.items()}  # fmt: skip
+
+
+def _lines(path: object) -> list[str]:
+    if not isinstance(path, str) or not path:
+        return []
+    with suppress(OSError, ValueError), Path(path).open("rb") as opened:
+        lines = opened.read(_MOST_PRESET).decode("utf-8", "replace").splitlines()
+        return [line.strip() for line in lines if line.strip()]
+    return []
+
+
+def of_folder(folder: object) -> dict[str, Options]:
+    """By the names that llama-server gives them: options for each model of the folder.
+
+    A file is named without its end. A folder holds one model: all its parts, and a projector
+    (https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md, "models directory").
+    """
+    found: dict[str, Options] = {}
+    if not isinstance(folder, str) or not folder:
+        return found
+    with suppress(OSError, ValueError):
+        for entry in sorted(Path(folder).iterdir())[:_MOST_MODELS]:
+            name = entry.stem if entry.is_file() else entry.name
+            if options := _files_of(entry):
+                found.setdefault(name, options)
+    return found
+
+
+def _files_of(entry: Path) -> dict[str, str]:
+    files = sorted(entry.iterdir()) if entry.is_dir() else [entry]
+    models = [f for f in files if f.suffix == ".gguf" and not is_projector(f.name) and f.is_file()]
+    projector = next((f for f in files if is_projector(f.name) and f.suffix == ".gguf"), None)
+    first = next((f for f in models if _is_first(f)), None)
+    if first is None:
+        return {}
+    return {"model": str(first)} | ({"mmproj": str(projector)} if projector else {})
+
+
+def _is_first(file: Path) -> bool:
+    with suppress(ValueError):
+        return part_names(file.name)[0] == file.name
+    return False

@@ -1,0 +1,47 @@
+"""What instances serve: read from their models' files, and asked of those that run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from llamactl.backends.llama_cpp_models import given
+from llamactl.config import BackendSettings
+from llamactl.core.instance import Instance, OptionValue
+from llamactl.core.model import ModelInfo, Offer
+from llamactl.core.routes import ReadyInstance
+from llamactl.runtime.scrape import served_models
+
+Read = Callable[[Mapping[str, OptionValue]], Offer]
+
+
+async def offer_of(
+    read: Read, instance: Instance, engine: BackendSettings, ready: ReadyInstance | None
+) -> Offer:
+    """By its definition and the files as they are now; `read` may take its time.
+
+    One that is ready is asked, too: its engine may have fitted the context to the memory.
+    """
+    environment = {**engine.environment, **instance.options.environment}
+    options = given(instance.options.backend_options, engine.args, environment)
+    offer = await asyncio.to_thread(read, options)
+    said = await served_models(ready) if ready is not None else {}
+    if not said:
+        return offer
+    if not offer.several:
+        return replace(offer, info=_better(offer.info, next(iter(said.values()))))
+    models = {name: _better(offer.models.get(name, info), info) for name, info in said.items()}
+    return replace(offer, models=models)
+
+
+def _better(read: ModelInfo, said: ModelInfo) -> ModelInfo:
+    return replace(
+        read,
+        capabilities=read.capabilities or said.capabilities,
+        context=said.context or read.context,
+        trained_context=read.trained_context or said.trained_context,
+        size=read.size or said.size,
+        parameters=read.parameters or said.parameters,
+        embedding=read.embedding or said.embedding,
+    )
