@@ -115,8 +115,8 @@ def test_the_oldest_stranger_gives_its_place_to_whoever_comes() -> None:
 
 def test_where_all_are_known_the_reserve_is_for_management() -> None:
     place = Place(Limits(connections=2))
-    place.known()
-    leaves, _ = place.known()
+    place.known("192.0.2.2")
+    leaves, _ = place.known("192.0.2.3")
     comes, _ = place.connect()
 
     comes.data_received(HALF)  # who sends it is to be seen
@@ -182,8 +182,10 @@ def test_what_a_request_holds_is_free_with_its_answer() -> None:
     place = Place(Limits(memory=1000))
     connection, _ = place.known()
     connection.hold(600)
-    with pytest.raises(ClientMemoryFull):
-        place.known()[0].hold(600)
+    with pytest.raises(ClientMemoryFull, match="your requests"):
+        place.known()[0].hold(200)
+    with pytest.raises(ClientMemoryFull, match="clients' requests"):
+        place.known("192.0.2.2")[0].hold(201)
     connection.release(100)
     connection.finished(keep=True)
 
@@ -215,6 +217,66 @@ def test_answers_that_are_not_taken_are_counted() -> None:
     assert new.held == 0
 
 
+def test_whatever_one_caller_holds_another_finds_room() -> None:
+    place = Place(Limits(memory=1000, connections=100))
+    for at in range(75):
+        connection, transport = place.connect()
+        connection.meet(known=True, who="greedy")
+        if at < 74:
+            connection.hold(10)
+    with pytest.raises(ClientMemoryFull, match="your requests"):
+        connection.hold(11)
+    connection.release(11)
+    with pytest.raises(TooManyConnections, match="of yours"):
+        place.connect()[0].meet(known=True, who="greedy")
+
+    for _ in range(25):
+        other, transport = place.connect()
+        other.meet(known=True, who="modest")
+        other.hold(10)
+    assert place.clients.memory.total == 990
+    assert not transport.ended
+
+
+def test_a_connection_counts_to_whoever_asks_by_it_now() -> None:
+    place = Place(Limits(memory=1000))
+    shared, _ = place.connect()
+    shared.meet(known=True, who="first")
+    shared.hold(700)
+    shared.meet(known=True, who="second")
+    first, _ = place.connect()
+    first.meet(known=True, who="first")
+    first.hold(250)
+    with pytest.raises(ClientMemoryFull, match="your requests"):
+        shared.hold(1)
+
+    shared.connection_lost(None)
+    first.connection_lost(None)
+    assert place.clients.memory.total == 0
+    assert "Counter()" in repr(place.clients.memory._shares)
+    assert "Counter()" in repr(place.clients._of_owner)
+
+
+def test_who_is_over_its_share_and_takes_no_answer_is_cut(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    place = Place(Limits(memory=1000))
+    others = [place.known(f"192.0.2.{n}") for n in range(2, 5)]
+    for connection, transport in others:
+        transport.unsent = 240
+        connection.pause_writing()
+    slow, slow_transport = place.known()
+    slow_transport.unsent = 300
+    slow.pause_writing()
+    loop.call_soon(loop.stop)
+    asyncio.events._set_running_loop(None)
+    loop.run_forever()
+    asyncio.events._set_running_loop(loop)
+
+    assert slow_transport.ended
+    assert not any(transport.ended for _, transport in others)
+
+
 class FakeWebSocket:
     """Takes messages of a hundred bytes; a fragment is 10."""
 
@@ -237,7 +299,7 @@ class FakeWebSocket:
 
 
 def test_a_websockets_message_that_is_not_whole_is_counted() -> None:
-    place = Place(Limits(memory=1000))
+    place = Place(Limits(memory=1336))
     connection, transport = place.known()
     websocket = FakeWebSocket()
     connection.become_websocket(websocket, b"")

@@ -18,6 +18,7 @@ from llamactl.core.errors import (
     RequestTimeout,
 )
 from llamactl.observe import logger
+from llamactl.policy.shares import origin
 from llamactl.proxy.chunks import ChunkedBody
 from llamactl.proxy.clients import Clients, WebSocketProtocol, counted_address
 from llamactl.proxy.heads import RequestHead, request_head
@@ -59,7 +60,10 @@ class Downstream(asyncio.Protocol):
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # until connected
         self.peer: tuple[str, int] | None = None
         self.address = ""  # by which its client's connections are counted
+        self.origin = ""  # what counts as one caller, of those who show no key
         self.known: bool | None = None  # the last request's sender; None: each one is looked at
+        self.who: str | None = None  # its key's id, "" for one who needs none; None: a stranger
+        self.owner: str | None = None  # whose share this counts to; None: a stranger has none
         self.reserved = False  # it came over the limit
         self.held = 0  # bytes, of `Clients.memory`
         self.forwarded = b""  # headers for the engine that say who asked
@@ -77,6 +81,7 @@ class Downstream(asyncio.Protocol):
         self.peer = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
         host = self.peer[0].encode() if self.peer else b"unknown"
         self.address = counted_address(self.peer[0]) if self.peer else ""
+        self.origin = origin(self.peer[0]) if self.peer else ""
         self.forwarded = b"x-forwarded-for: %b\r\nx-forwarded-proto: http\r\n" % host
         self.deadline = self._loop.time() + self._limits.header_timeout
         try:
@@ -134,8 +139,9 @@ class Downstream(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.writable = False
         self._unsent = self.transport.get_write_buffer_size()
-        if not self._clients.memory.fits(self, self._unsent) and not self.known:
-            self._loop.call_soon(self.give_way)
+        memory = self._clients.memory
+        if not memory.fits(self, self._unsent) and (not self.known or memory.is_over_share(self)):
+            self._loop.call_soon(self.cut if self.known else self.give_way)
         if self._websocket is not None:
             self._websocket.pause_writing()
         elif self.handler is not None:
@@ -303,9 +309,9 @@ class Downstream(asyncio.Protocol):
     def release(self, size: int) -> None:
         self._clients.memory.release(self, size)
 
-    def meet(self, *, known: bool, reserve: bool = False) -> None:
+    def meet(self, *, known: bool, reserve: bool = False, who: str = "") -> None:
         """As `Clients.meet`. With `reserve` it raises nothing."""
-        self._clients.meet(self, known=known, reserve=reserve)
+        self._clients.meet(self, known=known, reserve=reserve, who=who)
 
     def answer(self, head_and_body: list[bytes], *, last: bool = False) -> None:
         """Give an answer of our own to the present request, and be done with it.
