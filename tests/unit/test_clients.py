@@ -23,6 +23,7 @@ class FakeTransport:
         self.ended = False
         self.written = b""
         self.unsent = 0
+        self.reading = True
 
     def get_extra_info(self, _: str) -> object:
         return self._peer
@@ -38,6 +39,12 @@ class FakeTransport:
 
     def writelines(self, parts: list[bytes]) -> None:
         self.written += b"".join(parts)
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
 
     def abort(self) -> None:
         self.ended = True
@@ -268,10 +275,7 @@ def test_who_is_over_its_share_and_takes_no_answer_is_cut(
     slow, slow_transport = place.known()
     slow_transport.unsent = 300
     slow.pause_writing()
-    loop.call_soon(loop.stop)
-    asyncio.events._set_running_loop(None)
-    loop.run_forever()
-    asyncio.events._set_running_loop(loop)
+    run(loop)
 
     assert slow_transport.ended
     assert not any(transport.ended for _, transport in others)
@@ -285,10 +289,16 @@ class FakeWebSocket:
     def __init__(self) -> None:
         self.frames: list[bytes] = []
         self.waiting = 0
+        self.heard: list[bytes] = []
+        self.pauses = False  # after each part
 
-    def connection_made(self, transport: asyncio.Transport) -> None: ...
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
 
     def data_received(self, data: bytes) -> None:
+        self.heard.append(data)
+        if self.pauses:
+            self.transport.pause_reading()
         self.waiting = (self.waiting + len(data)) % 100
 
     def connection_lost(self, exc: Exception | None) -> None: ...
@@ -314,6 +324,54 @@ def test_a_websockets_message_that_is_not_whole_is_counted() -> None:
     assert (connection.held, transport.ended) == (1000, False)
     connection.data_received(b"a" * 100)
     assert transport.ended
+
+
+def run(loop: asyncio.AbstractEventLoop) -> None:
+    """Until nothing is left to do."""
+    asyncio.events._set_running_loop(None)
+    for _ in range(100):
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+    asyncio.events._set_running_loop(loop)
+
+
+def test_frames_of_a_websocket_that_came_together_are_read_in_turns(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    place = Place(Limits())
+    connection, transport = place.known()
+    websocket = FakeWebSocket()
+    connection.become_websocket(websocket, b"")
+    sent = bytes(range(256)) * 400
+    connection.data_received(sent)
+    assert (websocket.heard[1:], transport.reading) == ([], False)
+
+    run(loop)
+    assert b"".join(websocket.heard) == sent
+    assert max(map(len, websocket.heard)) <= 8192
+    assert (transport.reading, connection.held) == (True, 0)
+
+
+def test_a_websocket_that_pauses_gets_nothing_of_what_waits(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    connection, transport = Place(Limits()).known()
+    websocket = FakeWebSocket()
+    connection.become_websocket(websocket, b"")
+    websocket.pauses = True
+    connection.data_received(b"a" * 20_000)
+    run(loop)
+    assert [len(part) for part in websocket.heard] == [0, 8192]
+    assert not transport.reading
+
+    websocket.transport.resume_reading()
+    run(loop)
+    assert [len(part) for part in websocket.heard] == [0, 8192, 8192]
+    websocket.pauses = False
+    websocket.transport.resume_reading()
+    run(loop)
+    assert sum(map(len, websocket.heard)) == 20_000
+    assert transport.reading
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from llamactl.policy.shares import origin
 from llamactl.proxy.chunks import ChunkedBody
 from llamactl.proxy.clients import Clients, WebSocketProtocol, counted_address
 from llamactl.proxy.heads import RequestHead, request_head
+from llamactl.proxy.paced import paced
 from llamactl.proxy.request import Handler, Request, error_answer
 from llamactl.proxy.turns import SLICE
 from llamactl.proxy.unread import Unread
@@ -29,6 +30,7 @@ from llamactl.proxy.unread import Unread
 _MOST_LINES, _LONGEST_LINE = 128, 8000  # of a WebSocket's first request: `websockets` stops there
 _LINGER_S = 2.0  # how long what is still sent after a refusal is read and dropped
 _MOST_AHEAD = 1 << 16  # bytes that may wait before reading pauses
+_MOST_FRAMES = 1 << 13  # bytes of a WebSocket that are read at once: a frame may be six
 # found before the head is whole
 _NO_METHOD = re.compile(rb"[^A-Z]")
 _NO_LINE = re.compile(rb"(?<!\r)\n|\r[^\n]")
@@ -104,7 +106,10 @@ class Downstream(asyncio.Protocol):
         request = self.request
         try:
             if self._websocket is not None:
-                self._hear_websocket(self._websocket, data)
+                if len(data) > _MOST_FRAMES:
+                    self._put_off(data)
+                else:
+                    self._hear_websocket(self._websocket, data)
             elif request is None:
                 if self._ending:
                     return
@@ -178,7 +183,8 @@ class Downstream(asyncio.Protocol):
 
     @property
     def in_body(self) -> bool:
-        return self.request is not None and not self.request.complete
+        in_body = self.request is not None and not self.request.complete
+        return in_body or self._websocket is not None
 
     def read(self, part: bytes) -> None:
         """Of what waited."""
@@ -356,8 +362,13 @@ class Downstream(asyncio.Protocol):
         """Hand over all that comes from now on, and the request that began it."""
         self._websocket, self.request = websocket, None
         self.deadline = self._loop.time() + self._limits.header_timeout
-        websocket.connection_made(self.transport)
+        websocket.connection_made(paced(self))
         websocket.data_received(opening)
+
+    def close_websocket(self) -> None:
+        """Once what is written is on its way, as long as the client takes it."""
+        self.deadline = self._loop.time() + self._limits.keep_alive
+        self.transport.close()
 
     def give_way(self) -> None:
         """End at once: others need the room. What it held is free before this returns."""
