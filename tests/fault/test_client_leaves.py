@@ -88,3 +88,15 @@ def test_a_client_that_leaves_the_queue_is_forgotten(server: Served, tmp_path: P
         pass
     assert number(server, 'llamactl_leases_in_flight{instance="sleeper"}') == 0
     server.request("DELETE", "/api/v1/instances/sleeper")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/session", "/api/v1/instances/some", "/api/chat"])
+def test_a_client_that_leaves_within_a_body_is_no_fault_of_ours(data: Path, path: str) -> None:
+    with serve(data) as server:
+        for _ in range(5):
+            with raw(server) as connection:
+                whole = post(server, b'{"key": ', "Content-Length: 100", path=path)
+                connection.sendall(whole)
+            assert server.request("GET", "/health").status_code == 200
+
+    assert "Traceback" not in (data.parent / "data.err").read_text()

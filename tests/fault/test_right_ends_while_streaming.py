@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -93,6 +93,30 @@ def test_a_websocket_ends_when_its_key_is_revoked(server: Served) -> None:
         assert closed_with(socket) == 1008
         stays.send("again")
         assert stays.recv(timeout=20) == "again"
+
+
+def test_a_websocket_whose_client_takes_nothing_holds_no_engine_without_its_key(
+    server: Served,
+) -> None:
+    made = server.request("POST", KEYS, {"name": "deaf"}).json()
+    with talk(server, made["key"]) as socket:
+        raw = socket.socket
+        raw.settimeout(0.5)
+        message = b"\x82\xfe\xff\xff\0\0\0\0" + b"a" * 0xFFFF
+        with suppress(TimeoutError):  # until neither side takes any more
+            while True:
+                raw.sendall(message)
+        assert server.instance("talk")["leases"] == 1
+        assert server.request("DELETE", f"{KEYS}/{made['id']}").status_code == 204
+        while server.instance("talk")["leases"]:
+            pass  # the test's own time limit ends a hang
+        raw.shutdown(2)
+
+
+def test_frames_are_not_compressed(server: Served) -> None:
+    """What a few bytes become would be counted by nobody."""
+    with talk(server, server.key) as socket:
+        assert socket.protocol.extensions == []
 
 
 def test_a_websocket_ends_when_its_key_expires(server: Served) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -195,8 +196,8 @@ def test_where_all_have_a_key_some_connections_are_kept_for_management(server: S
     key = server.request("POST", "/api/v1/auth/keys", {"name": "busy"}).json()["key"]
     with ExitStack() as held:
         streams = [held.enter_context(raw(server)) for _ in range(MANY)]
-        for stream in streams:
-            begin_stream(server, stream, "fake")
+        for number, stream in enumerate(streams):  # neither has more than its share
+            begin_stream(server if number < 12 else replace(server, key=key), stream, "fake")
 
         for key_shown in (server.key, key):
             refused = server.request(
@@ -222,7 +223,9 @@ def test_memory_that_known_clients_hold_is_refused_not_taken_from_them(server: S
     part = post(server, b"", *head, path="/api/v1/instances/x")
     with raw(server) as first, raw(server) as second:
         first.sendall(part + b" " * (2 * MB + MB // 2))
-        assert server.request("GET", "/health").status_code == 200
+        with server.client() as client:  # a part of the body is read between any two of these
+            for _ in range(400):
+                assert client.get("/health").status_code == 200
         send_all(second, part + b" " * (2 * MB + MB // 2))
         answer = ends(second)
 

@@ -23,6 +23,7 @@ class FakeTransport:
         self.ended = False
         self.written = b""
         self.unsent = 0
+        self.reading = True
 
     def get_extra_info(self, _: str) -> object:
         return self._peer
@@ -38,6 +39,12 @@ class FakeTransport:
 
     def writelines(self, parts: list[bytes]) -> None:
         self.written += b"".join(parts)
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
 
     def abort(self) -> None:
         self.ended = True
@@ -115,8 +122,8 @@ def test_the_oldest_stranger_gives_its_place_to_whoever_comes() -> None:
 
 def test_where_all_are_known_the_reserve_is_for_management() -> None:
     place = Place(Limits(connections=2))
-    place.known()
-    leaves, _ = place.known()
+    place.known("192.0.2.2")
+    leaves, _ = place.known("192.0.2.3")
     comes, _ = place.connect()
 
     comes.data_received(HALF)  # who sends it is to be seen
@@ -182,8 +189,10 @@ def test_what_a_request_holds_is_free_with_its_answer() -> None:
     place = Place(Limits(memory=1000))
     connection, _ = place.known()
     connection.hold(600)
-    with pytest.raises(ClientMemoryFull):
-        place.known()[0].hold(600)
+    with pytest.raises(ClientMemoryFull, match="your requests"):
+        place.known()[0].hold(200)
+    with pytest.raises(ClientMemoryFull, match="clients' requests"):
+        place.known("192.0.2.2")[0].hold(201)
     connection.release(100)
     connection.finished(keep=True)
 
@@ -215,6 +224,63 @@ def test_answers_that_are_not_taken_are_counted() -> None:
     assert new.held == 0
 
 
+def test_whatever_one_caller_holds_another_finds_room() -> None:
+    place = Place(Limits(memory=1000, connections=100))
+    for at in range(75):
+        connection, transport = place.connect()
+        connection.meet(known=True, who="greedy")
+        if at < 74:
+            connection.hold(10)
+    with pytest.raises(ClientMemoryFull, match="your requests"):
+        connection.hold(11)
+    connection.release(11)
+    with pytest.raises(TooManyConnections, match="of yours"):
+        place.connect()[0].meet(known=True, who="greedy")
+
+    for _ in range(25):
+        other, transport = place.connect()
+        other.meet(known=True, who="modest")
+        other.hold(10)
+    assert place.clients.memory.total == 990
+    assert not transport.ended
+
+
+def test_a_connection_counts_to_whoever_asks_by_it_now() -> None:
+    place = Place(Limits(memory=1000))
+    shared, _ = place.connect()
+    shared.meet(known=True, who="first")
+    shared.hold(700)
+    shared.meet(known=True, who="second")
+    first, _ = place.connect()
+    first.meet(known=True, who="first")
+    first.hold(250)
+    with pytest.raises(ClientMemoryFull, match="your requests"):
+        shared.hold(1)
+
+    shared.connection_lost(None)
+    first.connection_lost(None)
+    assert place.clients.memory.total == 0
+    assert "Counter()" in repr(place.clients.memory._shares)
+    assert "Counter()" in repr(place.clients._of_owner)
+
+
+def test_who_is_over_its_share_and_takes_no_answer_is_cut(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    place = Place(Limits(memory=1000))
+    others = [place.known(f"192.0.2.{n}") for n in range(2, 5)]
+    for connection, transport in others:
+        transport.unsent = 240
+        connection.pause_writing()
+    slow, slow_transport = place.known()
+    slow_transport.unsent = 300
+    slow.pause_writing()
+    run(loop)
+
+    assert slow_transport.ended
+    assert not any(transport.ended for _, transport in others)
+
+
 class FakeWebSocket:
     """Takes messages of a hundred bytes; a fragment is 10."""
 
@@ -223,10 +289,16 @@ class FakeWebSocket:
     def __init__(self) -> None:
         self.frames: list[bytes] = []
         self.waiting = 0
+        self.heard: list[bytes] = []
+        self.pauses = False  # after each part
 
-    def connection_made(self, transport: asyncio.Transport) -> None: ...
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
 
     def data_received(self, data: bytes) -> None:
+        self.heard.append(data)
+        if self.pauses:
+            self.transport.pause_reading()
         self.waiting = (self.waiting + len(data)) % 100
 
     def connection_lost(self, exc: Exception | None) -> None: ...
@@ -237,7 +309,7 @@ class FakeWebSocket:
 
 
 def test_a_websockets_message_that_is_not_whole_is_counted() -> None:
-    place = Place(Limits(memory=1000))
+    place = Place(Limits(memory=1336))
     connection, transport = place.known()
     websocket = FakeWebSocket()
     connection.become_websocket(websocket, b"")
@@ -252,6 +324,54 @@ def test_a_websockets_message_that_is_not_whole_is_counted() -> None:
     assert (connection.held, transport.ended) == (1000, False)
     connection.data_received(b"a" * 100)
     assert transport.ended
+
+
+def run(loop: asyncio.AbstractEventLoop) -> None:
+    """Until nothing is left to do."""
+    asyncio.events._set_running_loop(None)
+    for _ in range(100):
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+    asyncio.events._set_running_loop(loop)
+
+
+def test_frames_of_a_websocket_that_came_together_are_read_in_turns(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    place = Place(Limits())
+    connection, transport = place.known()
+    websocket = FakeWebSocket()
+    connection.become_websocket(websocket, b"")
+    sent = bytes(range(256)) * 400
+    connection.data_received(sent)
+    assert (websocket.heard[1:], transport.reading) == ([], False)
+
+    run(loop)
+    assert b"".join(websocket.heard) == sent
+    assert max(map(len, websocket.heard)) <= 8192
+    assert (transport.reading, connection.held) == (True, 0)
+
+
+def test_a_websocket_that_pauses_gets_nothing_of_what_waits(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    connection, transport = Place(Limits()).known()
+    websocket = FakeWebSocket()
+    connection.become_websocket(websocket, b"")
+    websocket.pauses = True
+    connection.data_received(b"a" * 20_000)
+    run(loop)
+    assert [len(part) for part in websocket.heard] == [0, 8192]
+    assert not transport.reading
+
+    websocket.transport.resume_reading()
+    run(loop)
+    assert [len(part) for part in websocket.heard] == [0, 8192, 8192]
+    websocket.pauses = False
+    websocket.transport.resume_reading()
+    run(loop)
+    assert sum(map(len, websocket.heard)) == 20_000
+    assert transport.reading
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,7 @@ def test_a_malformed_host_is_refused(host: str) -> None:
         head(*["a:"] * 1000),
         head(first=f"GET /{'%20' * 5000} HTTP/1.1"),
         head(f"Connection: {'a,' * 1000}"),
+        head(first=f"GET /?{'%41=%41&' * 1200} HTTP/1.1"),
     ],
 )
 def test_what_would_cost_more_than_it_says_is_refused(sent: bytes) -> None:

@@ -75,3 +75,71 @@ def test_the_name_is_written_as_json() -> None:
     changed = ModelName('a"b\\é').put(b'{"model":"x"}')
 
     assert json.loads(changed) == {"model": 'a"b\\é'}
+
+
+LARGE = [{"id": n, "top_logprobs": []} for n in range(2000)]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"choices": LARGE, "model": PATH},
+        {"response": {"output": LARGE, "model": PATH}, "more": LARGE},
+        {"message": {"model": PATH, "content": LARGE}},
+        [{"content": LARGE, "model": PATH}, {"content": LARGE, "model": PATH}],
+    ],
+)
+def test_a_large_answer_is_changed_in_parts(answer: Any) -> None:
+    whole = json.dumps(answer)
+    steps = ModelName("mine").steps(whole.encode())
+    parts = 0
+    try:
+        while True:
+            next(steps)
+            parts += 1
+    except StopIteration as done:
+        assert done.value.decode() == whole.replace(PATH, "mine")
+
+    assert parts >= len(whole) >> 15
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"timings": {"model": PATH}, "choices": LARGE},
+        {"choices": [{"model": PATH}, *LARGE]},
+        {"response": [{"model": PATH}], "more": LARGE},
+        {"message": {"response": {"model": PATH}}, "more": LARGE},
+        [{"content": {"model": PATH}}, *LARGE],
+        [*LARGE],
+    ],
+)
+def test_what_is_content_stays_in_a_large_answer(answer: Any) -> None:
+    whole = json.dumps(answer).encode()
+
+    assert ModelName("mine").put(whole) == whole
+
+
+@pytest.mark.parametrize("cut", [b"", b"}", b'"', b"]", b'{"model":'])
+def test_what_is_no_json_stays_as_far_as_it_is_none(cut: bytes) -> None:
+    whole = json.dumps({"model": PATH, "choices": LARGE}).encode()
+    broken = whole[:30_000] + cut
+
+    assert ModelName("mine").put(broken) == broken.replace(PATH.encode(), b"mine")
+    assert ModelName("mine").put(whole + cut) == whole.replace(PATH.encode(), b"mine") + cut
+
+
+def test_an_event_with_many_members_of_that_name_costs_no_more_than_its_length() -> None:
+    """Each of its bytes is looked at a few times, however many there are."""
+    name = ModelName("mine")
+    looked = 0
+
+    class Counted(bytes):
+        def rfind(self, what: Any, start: Any = None, end: Any = None, /) -> int:
+            nonlocal looked
+            looked += (end or len(self)) - (start or 0)
+            return super().rfind(what, start, end)
+
+    event = Counted(b"data: {" + b'"model":"x",' * 2000 + b'"a":1}\n\n')
+    assert name.put_in_events(event).count(b"mine") == 2000
+    assert looked < 20 * len(event)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from llamactl.core.errors import (
     InvalidRequest,
@@ -23,6 +24,7 @@ from llamactl.wire.system import ErrorBody
 
 log = logger("api")
 _NOT_FOUND, _NOT_ALLOWED = 404, 405
+_CLIENT_LEFT = 499  # as nginx has it; nobody reads it
 
 
 def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -61,6 +63,10 @@ def install_error_handlers(api: FastAPI) -> None:
         error = LlamactlError(str(exc.detail))
         error.status = exc.status_code
         return respond(error, request)
+
+    @api.exception_handler(ClientDisconnect)
+    async def left(request: Request, exc: ClientDisconnect) -> Response:
+        return Response(status_code=_CLIENT_LEFT)
 
     @api.exception_handler(Exception)
     async def bug(request: Request, exc: Exception) -> JSONResponse:

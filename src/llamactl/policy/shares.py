@@ -1,4 +1,6 @@
-"""Who may wait, when many do? The last quarter of a queue is kept for callers with few in it. Pure.
+"""Who may have more, when many want it? The last quarter is kept for callers who have little. Pure.
+
+Of places in a queue, of connections, of memory.
 
 So nobody holds more than three quarters, and whatever one caller does, another's first request
 finds room.
@@ -13,8 +15,13 @@ _NETWORK = 64  # bits: one household or server has all addresses of an IPv6 netw
 
 def has_room(mine: int, all_: int, most: int) -> bool:
     """May a caller with `mine` of `all_` requests that wait add one? `most` may wait in all."""
+    return all_ < at_most(mine + 1, most)
+
+
+def at_most(mine: int, most: int) -> int:
+    """How much all may have together if a caller with `mine` of it, the new part too, adds that."""
     kept = -(-most // 4)
-    return all_ < most - kept or (all_ < most and mine < most / 4)
+    return most if mine <= kept else most - kept
 
 
 def origin(address: str) -> str:

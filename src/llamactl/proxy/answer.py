@@ -108,6 +108,13 @@ class Answer:
         """What is to be written last where it can be told that the rest is missing."""
         return self.frame([event]) + self.end()
 
+    def prepare(self) -> bool:
+        """All has come of one that is unsent: do a part of the work before `end`.
+
+        True if more is left. Raises LlamactlError.
+        """
+        return False
+
     @property
     def unsent(self) -> bool:
         """It is held back, and another answer may take its place."""

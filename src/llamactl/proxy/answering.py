@@ -20,7 +20,15 @@ from llamactl.proxy.loading import may_follow
 from llamactl.proxy.model_name import ModelName
 from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import QUEUE_POSITION, Request
-from llamactl.proxy.rewritten import Change, FailedStream, HeldAnswer, NamedStream
+from llamactl.proxy.rewritten import (
+    LARGEST,
+    LARGEST_ERROR,
+    Change,
+    FailedStream,
+    HeldAnswer,
+    NamedStream,
+    RenamedAnswer,
+)
 
 _BAD = 400  # status, and above
 _BROKEN = 500  # status of an error in a stream
@@ -65,7 +73,7 @@ class Answering:
             return begun if may_follow(head) else failed
         method = request.head.method
         if head.refuses and method != b"HEAD":
-            return self._held(partial(self._as_client_reads, head.status))
+            return self._held(partial(self._as_client_reads, head.status), LARGEST_ERROR)
         if method == b"GET" and head.json and not (head.encoded or request.private):
             return self._held(partial(without_paths, request.model))
         known, extra = length if head.sized else None, extra_lines(self._relay, request)
@@ -79,23 +87,23 @@ class Answering:
         request, head = self._request, self._head
         if head.event_stream and data.startswith(_FAILS):
             form = self._in_its_form
-            return self._held(form) if head.sized else FailedStream(plain, head, form)
+            held = head.sized
+            return self._held(form, LARGEST_ERROR) if held else FailedStream(plain, head, form)
         if self._route.offer.several and not self._route.model:
             return plain  # its client asked by the instance's path, and for one of many models
-        name = ModelName(request.model)
-        if not head.event_stream:
-            return self._held(name.put)
-        if head.sized:
-            return self._held(name.put_in_events)
         extra, now = extra_lines(self._relay, request), self._relay.now()
+        if not head.event_stream:
+            return RenamedAnswer(request, head, extra, now=now, keep=self._keep)
+        if head.sized:
+            return self._held(ModelName(request.model).put_in_events)
         return NamedStream(request, head, extra, now=now, keep=self._keep).after(plain)
 
-    def _held(self, change: Change) -> Answer:
+    def _held(self, change: Change, most: int = LARGEST) -> Answer:
         request, head, extra = self._request, self._head, extra_lines(self._relay, self._request)
         if head.refuses:
             extra += _as_lines(request.error_format.headers)
         now = self._relay.now()
-        return HeldAnswer(request, head, extra, change, now=now, keep=self._keep)
+        return HeldAnswer(request, head, extra, change, now=now, keep=self._keep, most=most)
 
     def _error(self, status: int, body: bytes) -> ApiError | None:
         return engine_error(body, status, partial(self._relay.advise, self._route.backend))

@@ -2,20 +2,24 @@
 
 Counted is what waits: heads that are not whole, requests sent ahead, bodies kept in memory, and
 answers that a client does not take. A request that comes whole and is relayed holds nothing.
+The last quarter is kept for callers who hold less than that.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Protocol
 
 from llamactl.core.errors import ClientMemoryFull
+from llamactl.policy.shares import at_most
 
 
 class Holder(Protocol):
     """A connection."""
 
     held: int  # bytes counted for it
+    owner: str | None  # whose share they count to; None: a stranger has none
 
     def give_way(self) -> None:
         """End at once, and release everything: others need the memory."""
@@ -30,6 +34,7 @@ class ClientMemory:
         self.limit = limit  # bytes
         self.total = 0
         self._strangers = strangers
+        self._shares: Counter[str] = Counter()  # bytes by owner
 
     def __repr__(self) -> str:
         return f"<ClientMemory {self.total} of {self.limit}>"
@@ -39,30 +44,57 @@ class ClientMemory:
 
         They are counted until released, also when this raises.
         """
-        if not self.fits(holder, size):
+        if self.fits(holder, size):
+            return
+        if self.is_over_share(holder):
             raise ClientMemoryFull(
-                "the memory for clients' requests is full; retry later, or raise "
+                f"your requests that wait, and answers that you have not taken, hold "
+                f"{self._share(holder) >> 20} MiB already; let some end, or raise "
                 "server.max_client_memory"
             )
+        raise ClientMemoryFull(
+            "the memory for clients' requests is full; retry later, or raise "
+            "server.max_client_memory"
+        )
 
     def fits(self, holder: Holder, size: int) -> bool:
         """The same for what can't be refused any more."""
-        holder.held += size
-        self.total += size
-        return self.total <= self.limit or self._make_room(holder)
+        self._count(holder, size)
+        most = at_most(self._share(holder), self.limit)
+        return self.total <= most or self._make_room(holder, most)
+
+    def is_over_share(self, holder: Holder) -> bool:
+        """Does its owner hold more than anybody is sure of?"""
+        return at_most(self._share(holder), self.limit) < self.limit
+
+    def give_to(self, holder: Holder, owner: str | None) -> None:
+        """From now on it counts to another's share."""
+        held = holder.held
+        self._count(holder, -held)
+        holder.owner = owner
+        self._count(holder, held)
 
     def release(self, holder: Holder, size: int) -> None:
         """At most what is counted: whoever has ended holds nothing."""
-        size = max(0, min(size, holder.held))
-        holder.held -= size
-        self.total -= size
+        self._count(holder, -max(0, min(size, holder.held)))
 
-    def _make_room(self, asking: Holder) -> bool:
+    def _count(self, holder: Holder, size: int) -> None:
+        holder.held += size
+        self.total += size
+        if holder.owner is not None:
+            left = self._shares[holder.owner] = self._shares[holder.owner] + size
+            if not left:
+                del self._shares[holder.owner]
+
+    def _share(self, holder: Holder) -> int:
+        return 0 if holder.owner is None else self._shares[holder.owner]
+
+    def _make_room(self, asking: Holder, most: int) -> bool:
         for stranger in list(self._strangers):
             if stranger is asking:
                 return False  # its turn
             if stranger.held:
                 stranger.give_way()
-                if self.total <= self.limit:
+                if self.total <= most:
                     return True
         return False

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from llamactl.core.errors import TooManyConnections
 from llamactl.observe import logger, loop_clock
+from llamactl.policy.shares import has_room
 from llamactl.proxy.client_memory import ClientMemory
 from llamactl.proxy.request import Request
 from llamactl.proxy.turns import Turns
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _RESERVE = 32  # connections for management and health beyond the limit
 _MOST_REFUSED = 64  # connections that are told why they are refused, at a time
+_EACH = "\0"  # no key: whoever sends the next request is another
 _IPV6_NETWORK = 64  # bits: what one customer of a provider has
 log = logger("proxy")
 _LATE_S = 0.05  # what is not worth a look at all connections
@@ -79,6 +81,7 @@ class Clients:
     _strangers: dict[Downstream, None] = field(default_factory=dict)  # the oldest first
     _refused: dict[Downstream, None] = field(default_factory=dict)  # and still being told so
     _of_address: Counter[str] = field(default_factory=Counter)
+    _of_owner: Counter[str] = field(default_factory=Counter)
     _ended: int = 0  # strangers who gave way, since that was last logged
     _gone: asyncio.Event = field(default_factory=asyncio.Event)
     _lost: float = field(default_factory=lambda: loop_clock().lost)  # that they have got back
@@ -131,21 +134,42 @@ class Clients:
             "server.max_connections"
         )
 
-    def meet(self, connection: Downstream, *, known: bool, reserve: bool = False) -> None:
+    def meet(
+        self, connection: Downstream, *, known: bool, reserve: bool = False, who: str = ""
+    ) -> None:
         """A request says who sends it; only called where that changes.
 
-        `reserve`: the reserve is for it. Raises TooManyConnections where it is not.
+        `who`: the key's id; "" for who needs none. `reserve`: the reserve is for it. Raises
+        TooManyConnections where it is not, or where this caller has had its share.
         """
         if connection.reserved:
             connection.reserved = len(self.connections) > self.limits.connections
             if connection.reserved and not reserve:
                 raise self._too_many()
+        owner = (who or connection.origin) if known else None
+        if owner != connection.owner:
+            self._give_to(connection, owner, reserve=reserve)
         # in the reserve each request is looked at
         connection.known = None if connection.reserved else known
+        connection.who = _EACH if connection.reserved else who if known else None
         if known:
             self._strangers.pop(connection, None)
         elif connection in self.connections:
             self._strangers.setdefault(connection)
+
+    def _give_to(self, connection: Downstream, owner: str | None, *, reserve: bool) -> None:
+        """Count it to this caller's share, if it has a place."""
+        others = len(self.connections) - len(self._strangers) - (connection.owner is not None)
+        limit = self.limits.connections
+        if owner is not None and not (reserve or has_room(self._of_owner[owner], others, limit)):
+            raise TooManyConnections(
+                f"{self._of_owner[owner]} connections of yours are open already; close some, or "
+                "raise server.max_connections"
+            )
+        _less_one(self._of_owner, connection.owner)
+        self.memory.give_to(connection, owner)
+        if owner is not None and connection in self.connections:
+            self._of_owner[owner] += 1
 
     def expire(self) -> None:
         """End what is overdue. Called each second, so that no request needs a timer.
@@ -194,20 +218,22 @@ class Clients:
         self.memory.release(connection, connection.held)
         if connection in self.connections:
             del self.connections[connection]
-            self._forget_address(connection.address)
+            _less_one(self._of_address, connection.address)
+            _less_one(self._of_owner, connection.owner)
         if (self.closing or self.give is not None) and not self.connections:
             self._gone.set()
-
-    def _forget_address(self, address: str) -> None:
-        if address:
-            self._of_address[address] -= 1
-            if not self._of_address[address]:
-                del self._of_address[address]
 
     async def all_gone(self) -> None:
         """After `close`: return when the last connection has ended."""
         if self.connections:
             await self._gone.wait()
+
+
+def _less_one(counts: Counter[str], whose: str | None) -> None:
+    if whose is not None and whose in counts:
+        counts[whose] -= 1
+        if not counts[whose]:
+            del counts[whose]
 
 
 def counted_address(host: str) -> str:

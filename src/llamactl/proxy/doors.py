@@ -142,7 +142,7 @@ class ModelDoor:
             return
         request.model = model = model_of_json(request.body)
         route, may_start = self.pick(model)
-        body = Body(relay.spool, self._most, down, request.owner(down.peer))
+        body = Body(relay.spool, self._most, down, request.owner(down.origin))
         body.keep(apply(route.filters, request.body) if route.filters else request.body)
         Exchange(relay, down, request, route, body, line=self._line, may_start=may_start).begin()
 
@@ -213,9 +213,11 @@ class InstanceDoor:
         most = self._house.most_upload
         _welcome_body(down, request, most)
         relay, route = self._house.relay, passage.route
-        body = Body(relay.spool, most, down, request.owner(down.peer))
+        body = Body(relay.spool, most, down, request.owner(down.origin))
         if request.body:
             body.keep(request.body)
+            if body.size > SMALL:
+                body.wait()
 
         def begin() -> None:
             Exchange(

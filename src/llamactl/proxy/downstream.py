@@ -18,9 +18,11 @@ from llamactl.core.errors import (
     RequestTimeout,
 )
 from llamactl.observe import logger
+from llamactl.policy.shares import origin
 from llamactl.proxy.chunks import ChunkedBody
 from llamactl.proxy.clients import Clients, WebSocketProtocol, counted_address
 from llamactl.proxy.heads import RequestHead, request_head
+from llamactl.proxy.paced import paced
 from llamactl.proxy.request import Handler, Request, error_answer
 from llamactl.proxy.turns import SLICE
 from llamactl.proxy.unread import Unread
@@ -28,6 +30,7 @@ from llamactl.proxy.unread import Unread
 _MOST_LINES, _LONGEST_LINE = 128, 8000  # of a WebSocket's first request: `websockets` stops there
 _LINGER_S = 2.0  # how long what is still sent after a refusal is read and dropped
 _MOST_AHEAD = 1 << 16  # bytes that may wait before reading pauses
+_MOST_FRAMES = 1 << 13  # bytes of a WebSocket that are read at once: a frame may be six
 # found before the head is whole
 _NO_METHOD = re.compile(rb"[^A-Z]")
 _NO_LINE = re.compile(rb"(?<!\r)\n|\r[^\n]")
@@ -59,7 +62,10 @@ class Downstream(asyncio.Protocol):
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # until connected
         self.peer: tuple[str, int] | None = None
         self.address = ""  # by which its client's connections are counted
+        self.origin = ""  # what counts as one caller, of those who show no key
         self.known: bool | None = None  # the last request's sender; None: each one is looked at
+        self.who: str | None = None  # its key's id, "" for one who needs none; None: a stranger
+        self.owner: str | None = None  # whose share this counts to; None: a stranger has none
         self.reserved = False  # it came over the limit
         self.held = 0  # bytes, of `Clients.memory`
         self.forwarded = b""  # headers for the engine that say who asked
@@ -77,6 +83,7 @@ class Downstream(asyncio.Protocol):
         self.peer = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
         host = self.peer[0].encode() if self.peer else b"unknown"
         self.address = counted_address(self.peer[0]) if self.peer else ""
+        self.origin = origin(self.peer[0]) if self.peer else ""
         self.forwarded = b"x-forwarded-for: %b\r\nx-forwarded-proto: http\r\n" % host
         self.deadline = self._loop.time() + self._limits.header_timeout
         try:
@@ -99,7 +106,10 @@ class Downstream(asyncio.Protocol):
         request = self.request
         try:
             if self._websocket is not None:
-                self._hear_websocket(self._websocket, data)
+                if len(data) > _MOST_FRAMES:
+                    self._put_off(data)
+                else:
+                    self._hear_websocket(self._websocket, data)
             elif request is None:
                 if self._ending:
                     return
@@ -134,8 +144,9 @@ class Downstream(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.writable = False
         self._unsent = self.transport.get_write_buffer_size()
-        if not self._clients.memory.fits(self, self._unsent) and not self.known:
-            self._loop.call_soon(self.give_way)
+        memory = self._clients.memory
+        if not memory.fits(self, self._unsent) and (not self.known or memory.is_over_share(self)):
+            self._loop.call_soon(self.cut if self.known else self.give_way)
         if self._websocket is not None:
             self._websocket.pause_writing()
         elif self.handler is not None:
@@ -172,7 +183,8 @@ class Downstream(asyncio.Protocol):
 
     @property
     def in_body(self) -> bool:
-        return self.request is not None and not self.request.complete
+        in_body = self.request is not None and not self.request.complete
+        return in_body or self._websocket is not None
 
     def read(self, part: bytes) -> None:
         """Of what waited."""
@@ -303,9 +315,9 @@ class Downstream(asyncio.Protocol):
     def release(self, size: int) -> None:
         self._clients.memory.release(self, size)
 
-    def meet(self, *, known: bool, reserve: bool = False) -> None:
+    def meet(self, *, known: bool, reserve: bool = False, who: str = "") -> None:
         """As `Clients.meet`. With `reserve` it raises nothing."""
-        self._clients.meet(self, known=known, reserve=reserve)
+        self._clients.meet(self, known=known, reserve=reserve, who=who)
 
     def answer(self, head_and_body: list[bytes], *, last: bool = False) -> None:
         """Give an answer of our own to the present request, and be done with it.
@@ -350,8 +362,13 @@ class Downstream(asyncio.Protocol):
         """Hand over all that comes from now on, and the request that began it."""
         self._websocket, self.request = websocket, None
         self.deadline = self._loop.time() + self._limits.header_timeout
-        websocket.connection_made(self.transport)
+        websocket.connection_made(paced(self))
         websocket.data_received(opening)
+
+    def close_websocket(self) -> None:
+        """Once what is written is on its way, as long as the client takes it."""
+        self.deadline = self._loop.time() + self._limits.keep_alive
+        self.transport.close()
 
     def give_way(self) -> None:
         """End at once: others need the room. What it held is free before this returns."""

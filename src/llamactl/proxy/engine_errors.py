@@ -13,6 +13,7 @@ import orjson
 from llamactl.proxy.error_formats import ApiError
 
 Advise = Callable[[str], str]  # what to do about a message; "" where nothing is known
+_TELLING = 4096  # bytes of a message that advice goes by
 _OURS = ("message", "code", "type", "param")
 _ENVELOPE = ("error", "object", "detail", "request_id")
 
@@ -34,7 +35,7 @@ def engine_error(body: bytes, status: int, advise: Advise) -> ApiError | None:
         return None
     kind = fields.get("type")
     more = {k: v for k, v in fields.items() if k not in _OURS and k not in _ENVELOPE}
-    if advice := advise(message):
+    if advice := advise(message[:_TELLING]):
         more["advice"] = advice
     return ApiError(
         status,

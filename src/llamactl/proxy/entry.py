@@ -71,7 +71,9 @@ class Decision:
     added: Headers  # to each answer
     version: int  # of the keys
     until: float  # Unix seconds
-    known: bool  # the sender: by a key, a session or a ticket, or as everybody is
+    who: (
+        str | None
+    )  # the sender's key; "" by a session or a ticket, or as all are; None: a stranger
     reserve: bool  # the reserve of connections is for it
 
 
@@ -104,8 +106,8 @@ class Entry:
             else:
                 request.private, request.added = decision.caller.management, decision.added
             request.caller = decision.caller
-            if decision.known is not down.known:
-                down.meet(known=decision.known, reserve=decision.reserve)
+            if (who := decision.who) is not down.who:
+                down.meet(known=who is not None, reserve=decision.reserve, who=who or "")
             if decision.caller.key is not None:
                 self.keys.used[decision.caller.key.id] = int(now)
             decision.door.open(down, request)
@@ -142,7 +144,8 @@ class Entry:
         by_session = shown is None and b"cookie" in head.fields
         if by_session or head.path in (_CHAT, _CHAT_MODELS) or PAGE.match(head.raw_path):
             until = _NEVER  # by a session or a ticket, which end by themselves
-        return Decision(self, door, caller, request.added, version, until, known, reserve)
+        who = (caller.key.id if caller.key else "") if known else None
+        return Decision(self, door, caller, request.added, version, until, who, reserve)
 
     def _door(self, request: Request) -> tuple[Door, Caller]:
         head = request.head

@@ -347,6 +347,10 @@ class Exchange:
         if self._done:  # broken off already, with more of it in the same read
             return
         assert answer is not None
+        if answer.unsent:
+            if self._work():
+                self._relay.turns.join(self._work)
+            return
         if ending := answer.end():
             self._down.write(ending)
         connection, self._upstream = self._upstream, None
@@ -364,6 +368,23 @@ class Exchange:
         self._relay.leases.answered(self._route.id)
         self._count(answer, whole=True)
         self._down.finished(keep=answer.keep and self._request.complete)
+
+    def _work(self) -> bool:
+        """Do a part of the work on an answer that is changed as a whole; True if there is more."""
+        answer = self._answer
+        if self._done or answer is None:
+            return False
+        try:
+            if answer.prepare():
+                return True
+        except LlamactlError as error:
+            self.fail(error)
+        except Exception as exc:
+            log.failure("answer_failed", exc, id=self._request.name)
+            self.fail(LlamactlError("llamactl failed; its log says why"))
+        else:
+            self.complete()
+        return False
 
     def lost(self, reason: str) -> None:
         connection, self._upstream = self._upstream, None

@@ -52,6 +52,7 @@ _SINGLE = frozenset(
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::\d*)?\Z")
 _MOST_LINES = 256
 _LONGEST_PATH, _LONGEST_HOST, _LONGEST_CONNECTION = 8192, 300, 1024  # bytes
+_LONGEST_QUERY = 8192
 _USER = re.compile(rb"[^/?#]*//[^/?#]*@")
 # an inference key before the path, for programs that can send no header
 _PATH_KEY = re.compile(rb"/+(?:k|%6[bB])/+([^/]*)(/.*|)\Z", re.DOTALL)
@@ -91,7 +92,7 @@ class RequestHead:
             if authority:
                 self._replace_host(authority)
         self._check_hosts()
-        _check_lengths(raw, fields.get(b"connection", b""))
+        _check_lengths(raw, self.query, fields.get(b"connection", b""))
         self.has_path_key = False
         if found := _PATH_KEY.match(raw):
             raw = found[2] or b"/"
@@ -257,10 +258,12 @@ class _Parsed:
         self.status: int = 0 if is_request else parser.get_status_code()
 
 
-def _check_lengths(path: bytes, connection: bytes) -> None:
+def _check_lengths(path: bytes, query: bytes, connection: bytes) -> None:
     """Of what costs more to read than its length. Raises HeaderTooLarge."""
     if len(path) > _LONGEST_PATH:
         raise HeaderTooLarge(f"the path is longer than {_LONGEST_PATH} bytes")
+    if len(query) > _LONGEST_QUERY:
+        raise HeaderTooLarge(f"the query is longer than {_LONGEST_QUERY} bytes")
     if len(connection) > _LONGEST_CONNECTION:
         raise HeaderTooLarge(f"the Connection header is longer than {_LONGEST_CONNECTION} bytes")
 

@@ -62,6 +62,7 @@ class Asgi:
             log_config=None,
             server_header=False,
             proxy_headers=False,
+            ws_per_message_deflate=False,  # a thousandth of what it becomes would be counted
         )
         self._config.load()
 

@@ -9,16 +9,27 @@ https://docs.anthropic.com/en/docs/build-with-claude/streaming).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 import orjson
+
+from llamactl.core.errors import MalformedBody
+from llamactl.policy.filters import Edit, Splicer
+from llamactl.policy.json_names import Names
+from llamactl.policy.json_scanner import Member, ObjectScanner
 
 _KEY = b'"model"'
 _MODEL = re.compile(rb'"model"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")', re.DOTALL)
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _TOKEN = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"\s*:|"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
 _HOLDERS = (b"response", b"message")
+_OWN_NAMES, _ITEMS_NAMES = Names(["model", "response", "message"]), Names(["model"])
+_SMALL = 1 << 14  # bytes of a document that is looked at in one go
+_PART = 1 << 15  # bytes of a larger one
+_MOST_ITEMS = 256  # of an array of answers
+_SPACE, _NEXT = re.compile(rb"\s*+"), re.compile(rb"\s*+,\s*+(?={)")
 _OWN, _HELD = 1, 2  # how deep the two places are
 _LEAD = 96  # bytes
 _TELLING = 24  # bytes of a lead that no other place begins with
@@ -41,7 +52,25 @@ class ModelName:
 
     def put(self, data: bytes) -> bytes:
         """In a JSON document, or its beginning."""
-        return self._spliced(data, lines=False)
+        steps = self.steps(data)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                changed: bytes = done.value
+                return changed
+
+    def steps(self, data: bytes) -> Generator[None, None, bytes]:
+        """The same, in parts that take a millisecond at most."""
+        if len(data) <= _SMALL:
+            return self._spliced(data, lines=False)
+        found = list[Edit]()
+        for member in _members(data):
+            if member is None:
+                yield
+            elif member.raw is not None and member.raw[:1] == b'"' and member.raw != self._quoted:
+                found.append(Edit(member.value, member.end, self._quoted))
+        return Splicer(found).feed(data)
 
     def put_in_events(self, data: bytes) -> bytes:
         """In whole lines of an event stream, each of whose events is one line of data.
@@ -59,8 +88,10 @@ class ModelName:
     def _spliced(self, data: bytes, *, lines: bool) -> bytes:
         pieces, done = list[bytes](), 0
         place = _Place(data, 0)
+        start = seen = 0
         for at, begin, end in _names(data):
-            start = data.rfind(b"\n", 0, at) + 1 if lines else 0
+            start = data.rfind(b"\n", seen, at) + 1 or start if lines else 0
+            seen = at
             if start != place.start:
                 place = _Place(data, start)
             if data[begin:end] == self._quoted or not place.has_model(at):
@@ -88,6 +119,49 @@ def _names(data: bytes) -> Iterator[tuple[int, int, int]]:
         if found is not None and data[at - 1 : at] != b"\\":
             yield at, *found.span(1)
         at = data.find(_KEY, at + len(_KEY))
+
+
+_Places = Generator[Member | None, None, int]
+
+
+def _members(data: bytes) -> Iterator[Member | None]:
+    """Of a document: each `model` where an API has it, and None after each part of the work."""
+    start = _after(_SPACE, data, 0)
+    if data[start : start + 1] != b"[":
+        for member in _scan(data, start, len(data), _OWN_NAMES):
+            if member is None or member.name == "model":
+                yield member
+            elif data[member.value : member.value + 1] == b"{":
+                yield from _scan(data, member.value, member.end, _ITEMS_NAMES)
+        return
+    at = _after(_SPACE, data, start + 1)
+    for _ in range(_MOST_ITEMS):
+        end = yield from _scan(data, at, len(data), _ITEMS_NAMES)
+        if not end or not (at := _after(_NEXT, data, end)):
+            return
+
+
+def _scan(data: bytes, start: int, end: int, names: Names) -> _Places:
+    """The members of the object that begins there. Returns where it ends; 0 if it doesn't."""
+    scanner, seen, at = ObjectScanner(names), 0, start
+    while at < end and scanner.end < 0:
+        part = data[at : min(at + _PART, end)]
+        at += len(part)
+        try:
+            scanner.feed(part)
+        except MalformedBody:  # what follows the object, or what the engine has to answer for
+            at = end
+        for member in scanner.members[seen:]:
+            yield replace(member, value=member.value + start, end=member.end + start)
+        seen = len(scanner.members)
+        yield None
+    return start + scanner.end + 1 if scanner.end >= 0 else 0
+
+
+def _after(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:
+    """Where its match ends; 0 if it doesn't match."""
+    found = pattern.match(data, at)
+    return found.end() if found else 0
 
 
 class _Place:

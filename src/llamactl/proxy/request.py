@@ -47,10 +47,10 @@ class Request:
         """Its id, for the log."""
         return self.id.decode("latin-1")
 
-    def owner(self, peer: tuple[str, int] | None) -> str:
-        """Whose share it counts to: its key's or, where none is asked for, its address's."""
+    def owner(self, origin: str) -> str:
+        """Whose share it counts to: its key's or, where none is asked for, its origin's."""
         key = self.caller.key
-        return key.id if key is not None else peer[0] if peer else ""
+        return origin if key is None else key.id
 
     @property
     def error_format(self) -> ErrorFormat:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 from llamactl.proxy.answer import Answer
 from llamactl.proxy.heads import AnswerHead
@@ -10,6 +10,7 @@ from llamactl.proxy.model_name import ModelName
 from llamactl.proxy.request import Request
 
 LARGEST = 16 << 20  # bytes of a body that is changed as a whole
+LARGEST_ERROR = 1 << 16  # bytes; of one that is larger the beginning is looked at
 _LONGEST_LINE = 4 << 20  # bytes of an event
 Change = Callable[[bytes], bytes]
 
@@ -20,45 +21,76 @@ class HeldAnswer(Answer):
     Of one that is too large for that, the beginning is changed and the rest goes as it comes.
     """
 
-    __slots__ = ("_change", "_framed", "_held", "_of", "_size")
+    __slots__ = ("_body", "_change", "_framed", "_held", "_most", "_of", "_size")
 
     def __init__(
         self, request: Request, head: AnswerHead, extra: bytes, change: Change,
-        *, now: float, keep: bool,
+        *, now: float, keep: bool, most: int = LARGEST,
     ) -> None:  # fmt: skip
+        """`most`: bytes that are changed as a whole."""
         super().__init__(request, head, None, extra, now=now, keep=keep)
         self._of = (request, head, extra)
         self._change = change
+        self._most = most
         self._held: list[bytes] = []
         self._size = 0
+        self._body: bytes | None = None  # as it is changed
         self._framed = False  # its head says how long it is, or that nobody knows
 
     @property
     def unsent(self) -> bool:
-        return not self._framed
+        return not self._framed and self._body is None
+
+    def prepare(self) -> bool:
+        self._body = self._change(self._taken())
+        return False
 
     def frame(self, pieces: list[bytes]) -> bytes:
         if self._framed:
             return super().frame(pieces)
         self._held += pieces
         self._size += sum(map(len, pieces))
-        if self._size <= LARGEST:
+        if self._size <= self._most:
             return b""
         self._framed = True
-        return super().frame([self._changed()])
+        whole = self._taken()
+        return super().frame([self._change(whole[:LARGEST_ERROR]), whole[LARGEST_ERROR:]])
 
     def end(self) -> bytes:
         if self._framed:
             return super().end()
         self._framed = True
         request, head, extra = self._of
-        body = self._changed()
+        body = self._body or b""
         self._begin(request, head, len(body), extra)
         return super().frame([body] if body else [])
 
-    def _changed(self) -> bytes:
+    def _taken(self) -> bytes:
         held, self._held = self._held, []
-        return self._change(b"".join(held))
+        return b"".join(held)
+
+
+class RenamedAnswer(HeldAnswer):
+    """A whole document that gets the id that was asked for, in small parts of work."""
+
+    __slots__ = ("_name", "_steps")
+
+    def __init__(
+        self, request: Request, head: AnswerHead, extra: bytes, *, now: float, keep: bool
+    ) -> None:
+        self._name = ModelName(request.model)
+        super().__init__(request, head, extra, self._name.put, now=now, keep=keep)
+        self._steps: Generator[None, None, bytes] | None = None
+
+    def prepare(self) -> bool:
+        if self._steps is None:
+            self._steps = self._name.steps(self._taken())
+        try:
+            next(self._steps)
+        except StopIteration as done:
+            self._body = done.value
+            return False
+        return True
 
 
 class NamedStream(Answer):
@@ -105,7 +137,7 @@ class FailedStream(Answer):
 
     def frame(self, pieces: list[bytes]) -> bytes:
         self._size += sum(map(len, pieces))
-        if self._size <= LARGEST:
+        if self._size <= LARGEST_ERROR:
             self._held += pieces
         return b""
 

@@ -16,7 +16,7 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 _LOOK_S = 60.0  # a clock that is set moves an expiry
-_FAREWELL_S = 1.0  # for the end of an answer to a client that takes nothing
+FAREWELL_S = 1.0  # for the end of an answer to a client that takes nothing
 
 
 async def revoked(keys: KeyRing, caller: Caller) -> None:
@@ -71,7 +71,7 @@ class EndsWithCaller:
             if not ended:
                 raise
             with suppress(TimeoutError):
-                async with asyncio.timeout(_FAREWELL_S):
+                async with asyncio.timeout(FAREWELL_S):
                     await send({"type": "http.response.body"})
         finally:
             if watching is not None:

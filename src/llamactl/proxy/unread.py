@@ -7,7 +7,9 @@ from typing import Protocol
 
 from llamactl.proxy.turns import SLICE, Turns
 
-_BITE = 1 << 13  # bytes of a body that are read between two looks at the clock
+_BITE = (
+    1 << 13
+)  # bytes of a body, or of a WebSocket's frames, that are read between two looks at the clock
 _TURN_S = 0.0005  # no turn goes on to another bite after this
 
 
@@ -19,7 +21,7 @@ class Reader(Protocol):
 
     @property
     def in_body(self) -> bool:
-        """Is it a body that is read next?"""
+        """Is it a body, or a WebSocket, that is read next?"""
         ...
 
     def read(self, part: bytes) -> None: ...

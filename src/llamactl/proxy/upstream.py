@@ -19,6 +19,7 @@ _IDLE_S = 4.0  # engines close idle connections after 5 s (cpp-httplib's default
 # stands still for five seconds.
 _MOST_IDLE = 32
 _LARGEST_HEAD = 1 << 18  # bytes
+_MUCH = 1 << 16  # bytes of chunks that came at once: others go first before more is read
 _FIRST_FINAL, _SWITCHING = 200, 101  # statuses
 log = logger("proxy")
 
@@ -138,6 +139,16 @@ class Connection(asyncio.Protocol):
 
     # The answer.
 
+    def _let_others_go_first(self) -> None:
+        """uvloop reads on as long as there is something, up to 32 times."""
+        if self._reading:
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if self._reading and not self.closed:
+            self._transport.resume_reading()
+
     def _take(self, sink: Sink, data: bytes) -> bool:
         """Hand over what came; True if that is the end. Raises HttpParserError, LlamactlError."""
         head = self._head
@@ -153,6 +164,8 @@ class Connection(asyncio.Protocol):
                 self.reusable = head.keep_alive and not data
                 return True
         if self._chunks is not None:
+            if len(data) > _MUCH:
+                self._let_others_go_first()
             sink.data(self._chunks.feed(data))
             self.reusable = head.keep_alive and not self._chunks.rest
             return self._chunks.ended

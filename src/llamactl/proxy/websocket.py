@@ -9,6 +9,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from contextlib import suppress
 from dataclasses import replace
 from enum import IntEnum
 from typing import Any
@@ -31,7 +32,7 @@ from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.heads import Headers, RequestHead
 from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import Request, error_answer
-from llamactl.proxy.tenure import revoked
+from llamactl.proxy.tenure import FAREWELL_S, revoked
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -39,7 +40,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 _NONCE = 16  # bytes of Sec-WebSocket-Key
 log = logger("proxy")
-_OPEN_S = 10.0
+_OPEN_S = _CLOSE_S = 10.0
 
 
 class Close(IntEnum):
@@ -151,7 +152,8 @@ async def relay_websocket(
     except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as exc:
         ends.close()
         raise UpstreamUnreachable(f"the engine refused the WebSocket: {exc}") from exc
-    async with upstream:
+    revoked_first = False
+    try:
         await send({"type": "websocket.accept", "subprotocol": upstream.subprotocol})
         down = asyncio.ensure_future(_down(upstream, send))
         up = asyncio.ensure_future(_up(upstream, receive))
@@ -165,7 +167,19 @@ async def relay_websocket(
             await asyncio.gather(down, up, end, return_exceptions=True)
         if revoked_first:
             reason = "its key or session has ended"
-            await send({"type": "websocket.close", "code": Close.POLICY, "reason": reason})
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL_S):
+                    await send({"type": "websocket.close", "code": Close.POLICY, "reason": reason})
+    finally:
+        await _leave(upstream, FAREWELL_S if revoked_first else _CLOSE_S)
+
+
+async def _leave(upstream: ClientConnection, seconds: float) -> None:
+    """An engine that takes nothing more, as nobody takes what it says, is left without a word."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await upstream.close()
+    upstream.transport.abort()
 
 
 def _check_handshake(head: RequestHead) -> None:
