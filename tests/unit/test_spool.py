@@ -20,6 +20,10 @@ class Anybody:
     """A client whose memory nobody bounds."""
 
     held = 0
+    origin = ""
+
+    def __init__(self, owner: str = "any") -> None:
+        self.owner: str | None = owner
 
     def hold(self, size: int) -> None:
         self.held += size
@@ -37,7 +41,7 @@ def spool(folder: Path, size: int = 8 << 20, share: float = 0.5, free: int = 0) 
 
 @contextmanager
 def grown(where: Spool, owner: str, pieces: int) -> Iterator[Body]:
-    body = Body(where, 1 << 40, Anybody(), owner)
+    body = Body(where, 1 << 40, Anybody(owner))
     try:
         for _ in range(pieces):
             body.keep(PIECE)
@@ -83,7 +87,7 @@ def test_a_part_of_the_disk_is_left_alone(tmp_path: Path) -> None:
 def test_a_full_disk_says_so_and_is_charged_to_nobody_afterwards(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "2m") as disk:
         where = spool(disk, size=1 << 40, share=1)
-        body = Body(where, 1 << 40, Anybody(), "any")
+        body = Body(where, 1 << 40, Anybody())
         with pytest.raises(DiskFull):
             for _ in range(9):
                 body.keep(PIECE)
@@ -101,7 +105,7 @@ def test_an_edited_body_is_sent_as_edited(tmp_path: Path, size: int) -> None:
         Edit(a, b, chance.randbytes(chance.randrange(9)))
         for a, b in zip(sorted(cuts)[::2], sorted(cuts)[1::2], strict=False)
     ]
-    body = Body(spool(tmp_path, size=1 << 30), 1 << 40, Anybody(), "any")
+    body = Body(spool(tmp_path, size=1 << 30), 1 << 40, Anybody())
     for at in range(0, size, 70_000):
         body.keep(data[at : at + 70_000])
     assert b"".join(body.pieces()) == data
@@ -119,7 +123,7 @@ def test_an_edited_body_is_sent_as_edited(tmp_path: Path, size: int) -> None:
 
 def test_what_waits_in_memory_is_counted_once_and_given_back(tmp_path: Path) -> None:
     client = Anybody()
-    body = Body(spool(tmp_path), 1 << 40, client, "any")
+    body = Body(spool(tmp_path), 1 << 40, client)
     body.keep(PIECE[:1000])
     assert client.held == 0
     for _ in range(2):

@@ -22,7 +22,8 @@ def model_of_json(body: bytes) -> str:
 
     A small body is parsed, a larger one scanned: parsing 64 MB of brackets takes seconds.
     """
-    if len(body) > SMALL or _is_dense(body):
+    size = len(body)
+    if size > SMALL or (size > SMALL >> 2 and _is_dense(body)):
         return _scanned(body)
     value = parsed_object(body)
     # a second one can't hide but in escapes
@@ -33,8 +34,7 @@ def model_of_json(body: bytes) -> str:
 
 
 def _is_dense(body: bytes) -> bool:
-    size = len(body)
-    return size > SMALL >> 2 and body.count(b"{") + body.count(b"[") > size // _ROOM
+    return body.count(b"{") + body.count(b"[") > len(body) // _ROOM
 
 
 def parsed_object(body: bytes) -> dict[str, object]:

@@ -14,7 +14,10 @@ _PIECE = 1 << 18  # bytes read at once
 
 
 class Client(Protocol):
-    """Whose memory is counted."""
+    """Whose memory, and whose share of the disk, is counted."""
+
+    owner: str | None  # a key, or an origin; None: nobody showed a key
+    origin: str
 
     def hold(self, size: int) -> None:
         """Raises ClientMemoryFull."""
@@ -31,24 +34,22 @@ class Body:
 
     size = 0  # bytes that came in all; once it is edited, bytes to send
     intact = True  # all that came is still here
+    on_disk = False
     _file: IO[bytes] | None = None
     _written = _read = _counted = 0
     _splicer: Splicer | None = None
 
-    def __init__(self, spool: Spool, most: int, client: Client, owner: str) -> None:
-        """`most` bytes may come in all. `owner`: whose share of the spool they count to."""
+    _owner = ""  # whose share of the spool it takes
+
+    def __init__(self, spool: Spool, most: int, client: Client) -> None:
+        """`most` bytes may come in all."""
         self._client = client
         self.chunks: list[bytes] = []
         self._spool = spool
         self._most = most
-        self._owner = owner
 
     def __repr__(self) -> str:
         return f"<Body of {self.size} bytes>"
-
-    @property
-    def on_disk(self) -> bool:
-        return self._file is not None
 
     @property
     def can_be_sent_again(self) -> bool:
@@ -69,11 +70,14 @@ class Body:
         if self.size <= IN_MEMORY:
             self.chunks.append(data)
             return
+        if self._file is None:
+            self._owner = self._client.owner or self._client.origin
         self._spool.take(self._owner, len(data))
         self._written += len(data)
         try:
             if self._file is None:
                 self._file = self._spool.file()
+                self.on_disk = True
             self._file.seek(self._written - len(data))
             if self._file.write(data) != len(data):
                 raise OSError(28, "no space left")  # noqa: TRY301  as a failed write says it
@@ -132,3 +136,4 @@ class Body:
         if self._file is not None:
             self._file.close()
             self._file = None
+            self.on_disk = False

@@ -21,7 +21,7 @@ from llamactl.core.errors import (
 )
 from llamactl.core.keys import Caller
 from llamactl.core.paths import PathGuard
-from llamactl.core.routes import Route
+from llamactl.core.routes import Route, RouteTable
 from llamactl.policy.body import SMALL, model_of_json
 from llamactl.policy.filters import apply
 from llamactl.proxy.body import IN_MEMORY, Body
@@ -40,6 +40,7 @@ from llamactl.proxy.model import (
 from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import Request, request_line
 from llamactl.proxy.search import Search
+from llamactl.proxy.turns import FREE
 from llamactl.proxy.whole_body import JsonEditor, WholeBody
 
 _CHAT_COMMENTS_S = 1.0
@@ -129,26 +130,36 @@ class ModelDoor:
         self._most = house.most_upload if is_form(head) else house.most_json
         self._path = head.path
         self._line = request_line(head, head.raw_path, head.query)
+        self._table: RouteTable | None = None  # by which the last one was picked
+        self._asked = ""
+        self._picked: tuple[Route, bool]
 
     def open(self, down: Downstream, request: Request) -> None:
         relay = self._house.relay
         _welcome_body(down, request, self._most)
         size = len(request.body)
         small = request.complete and self._is_json and size <= SMALL
-        if not small or not relay.turns.may_parse(size):
+        if not small or (size > FREE and not relay.turns.may_parse(size)):
             Search(
                 relay, down, request, self._finder(), self.pick, line=self._line, most=self._most
             ).start()
             return
         request.model = model = model_of_json(request.body)
         route, may_start = self.pick(model)
-        body = Body(relay.spool, self._most, down, request.owner(down.origin))
+        body = Body(relay.spool, self._most, down)
         body.keep(apply(route.filters, request.body) if route.filters else request.body)
         Exchange(relay, down, request, route, body, line=self._line, may_start=may_start).begin()
 
     def pick(self, model: str) -> tuple[Route, bool]:
         """The route, and whether it may be started for this. Raises ModelNotFound, Forbidden."""
-        route = self._house.relay.table.find(model)
+        table = self._house.relay.table
+        if table is not self._table or model != self._asked:
+            self._picked = self._find(table, model)
+            self._table, self._asked = table, model  # it holds until the table is another
+        return self._picked
+
+    def _find(self, table: RouteTable, model: str) -> tuple[Route, bool]:
+        route = table.find(model)
         if route is None:
             raise ModelNotFound(
                 f"there is no instance named {model[:140]!r}; GET /v1/models lists all"
@@ -213,7 +224,7 @@ class InstanceDoor:
         most = self._house.most_upload
         _welcome_body(down, request, most)
         relay, route = self._house.relay, passage.route
-        body = Body(relay.spool, most, down, request.owner(down.origin))
+        body = Body(relay.spool, most, down)
         if request.body:
             body.keep(request.body)
             if body.size > SMALL:

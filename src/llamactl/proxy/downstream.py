@@ -97,7 +97,7 @@ class Downstream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         request = self.request
-        if self._unread or (request is not None and request.in_turns and not request.complete):
+        if self._unread.data or (request is not None and request.in_turns and not request.complete):
             self._put_off(data)
         else:
             self._received(data)
@@ -172,7 +172,7 @@ class Downstream(asyncio.Protocol):
         except LlamactlError as error:
             self._abandon(error)
             return
-        if self._reading and not self._unread:
+        if self._reading and not self._unread.data:
             self.transport.pause_reading()
             self.deadline = float("inf")
         self._unread.put(data)
@@ -194,7 +194,7 @@ class Downstream(asyncio.Protocol):
 
     def _read_on(self) -> None:
         """From the client, once nothing waits for its turn."""
-        if self.reads and not self._unread:
+        if self.reads and not self._unread.data:
             self.transport.resume_reading()
             self._await_body()
 
@@ -225,7 +225,8 @@ class Downstream(asyncio.Protocol):
         if data[:1] in b"\r\n":
             data = data.lstrip(b"\r\n")  # RFC 9112, 2.2
         # what was looked at is not looked at again, however small the pieces are
-        end = data.find(b"\r\n\r\n", max(0, len(self._ahead) - 3)) + 4
+        seen = len(self._ahead) - 3 if len(self._ahead) > 3 else 0  # noqa: PLR2004
+        end = data.find(b"\r\n\r\n", seen) + 4
         whole = end > 3  # noqa: PLR2004
         limit = self._limits.header_size
         if (end if whole else len(data)) > limit:
@@ -251,9 +252,7 @@ class Downstream(asyncio.Protocol):
             self._keep(body[length:])
             body = body[:length]
         self._make_room()
-        request = Request(head, length, body, complete=complete)
-        request.in_turns = head.chunked
-        self._serve(request)
+        self._serve(Request(head, length, body, complete=complete))
         if ahead and not self._ending:
             self._put_off(ahead)
 
@@ -297,7 +296,7 @@ class Downstream(asyncio.Protocol):
 
     def _await_body(self) -> None:
         request = self.request
-        if self._reading and not self._unread and request is not None and not request.complete:
+        if self._reading and not self._unread.data and request is not None and not request.complete:
             self.deadline = self._loop.time() + self._limits.body_timeout
 
     # What handlers use.

@@ -329,25 +329,30 @@ class Exchange:
         answer = self._answer
         if answer is None or self._done:
             return
-        self._relay.leases.answered(self._route.id)
+        relay = self._relay
+        now = relay.now()
+        if relay.leases.unanswered:
+            relay.leases.answered(self._route.id)
         if answer.first is None and pieces:
             if self._unchecked is not None:
                 head, self._unchecked = self._unchecked, None
                 if member(self._request.model) not in pieces[0]:
                     answer = self._answer = self._answering(head).renamed(answer, pieces[0])
-            answer.look_for_content(pieces, self._relay.now())
+            answer.look_for_content(pieces, now)
         if framed := answer.frame(pieces):
             self._down.write(framed)
-        if not self._down.writable and self._upstream is not None:
+        down = self._down
+        if not down.writable and self._upstream is not None:
             self._upstream.pause_reading()
-        self._expect(self._relay.timeouts.stream_idle)
+        if self._request.complete:
+            down.deadline = now + relay.timeouts.stream_idle
 
     def complete(self) -> None:
         answer = self._answer
         if self._done:  # broken off already, with more of it in the same read
             return
         assert answer is not None
-        if answer.unsent:
+        if type(answer) is not Answer and answer.unsent:
             if self._work():
                 self._relay.turns.join(self._work)
             return

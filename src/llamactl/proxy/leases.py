@@ -19,7 +19,7 @@ class LeaseBook:
         self._held: dict[str, int] = defaultdict(int)
         self._used: dict[str, float] = {}
         self._waiters: dict[str, list[asyncio.Future[None]]] = defaultdict(list)
-        self._silences: dict[str, int] = {}
+        self.unanswered: dict[str, int] = {}  # requests in a row that got no byte, by instance id
         self._alarms: dict[str, list[asyncio.Future[None]]] = defaultdict(list)
         self.serving: Callable[[str, int], Sequence[ServedRequest]] = lambda *_: ()
         self.on_free: Callable[[], None] = lambda: None  # called when an instance falls idle
@@ -70,18 +70,18 @@ class LeaseBook:
 
     def fell_silent(self, instance_id: str) -> None:
         """A request waited in vain for a byte of the engine."""
-        self._silences[instance_id] = self._silences.get(instance_id, 0) + 1
+        self.unanswered[instance_id] = self.unanswered.get(instance_id, 0) + 1
         for alarm in self._alarms.pop(instance_id, ()):
             if not alarm.done():
                 alarm.set_result(None)
 
     def answered(self, instance_id: str) -> None:
         """It is not silent."""
-        if self._silences:
-            self._silences.pop(instance_id, None)
+        if self.unanswered:
+            self.unanswered.pop(instance_id, None)
 
     def silences(self, instance_id: str) -> int:
-        return self._silences.get(instance_id, 0)
+        return self.unanswered.get(instance_id, 0)
 
     async def silent(self, instance_id: str, seen: int) -> None:
         while self.silences(instance_id) <= seen:
@@ -99,7 +99,7 @@ class LeaseBook:
     def forget(self, instance_id: str) -> None:
         """It was deleted."""
         self._used.pop(instance_id, None)
-        self._silences.pop(instance_id, None)
+        self.unanswered.pop(instance_id, None)
 
     async def drained(self, instance_id: str) -> None:
         while self.count(instance_id):

@@ -34,7 +34,7 @@ class Request:
         self.id = b""
         self.model = ""  # as it was asked for; "": its answer goes as the engine gives it
         self.added: Headers = []  # to every answer to it
-        self.in_turns = False  # each part of its body waits for its turn
+        self.in_turns = head.chunked  # each part of its body waits for its turn
         self.comment_every = 0.0  # seconds between comments to a stream that waits; 0.0: as set
         self.served_path = head.path  # the engine's own, where the door has a prefix
         self.waited = b""  # how many instances came before its own; b"" if it did not wait
@@ -46,11 +46,6 @@ class Request:
     def name(self) -> str:
         """Its id, for the log."""
         return self.id.decode("latin-1")
-
-    def owner(self, origin: str) -> str:
-        """Whose share it counts to: its key's or, where none is asked for, its origin's."""
-        key = self.caller.key
-        return origin if key is None else key.id
 
     @property
     def error_format(self) -> ErrorFormat:

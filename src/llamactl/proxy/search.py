@@ -35,7 +35,7 @@ class Search:
         self._finder = finder
         self._pick = pick
         self._line = line
-        self._body = Body(relay.spool, most, down, request.owner(down.origin))
+        self._body = Body(relay.spool, most, down)
         self._is_json = isinstance(finder, JsonModel)
         self._unread: deque[bytes] = deque()  # parts that were not looked at
         self._looked = False  # in what had come

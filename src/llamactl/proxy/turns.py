@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from llamactl.observe import logger
 
 SLICE = 1 << 15  # bytes of a part; at the worst, a millisecond
-_FREE = 1 << 12  # bytes of a body that need no turn
+FREE = 1 << 12  # bytes of a body that need no turn
 _AT_ONCE = 1 << 16  # bytes of bodies that are parsed within one turn
 Job = Callable[[], bool]  # does one part; True if more is left
 log = logger("proxy")
@@ -37,7 +37,7 @@ class Turns:
 
     def may_parse(self, size: int) -> bool:
         """Can a body of so many bytes be parsed right now? If not, by a job."""
-        if size <= _FREE:
+        if size <= FREE:
             return True
         if self._spent + size > _AT_ONCE:
             return False

@@ -33,38 +33,38 @@ class Unread:
     def __init__(self, reader: Reader, turns: Turns) -> None:
         self._reader = reader
         self._turns = turns
-        self._data = b""
+        self.data = b""
         self._queued = False  # our turn will come
         self._now = asyncio.get_running_loop().time
 
     def __len__(self) -> int:
-        return len(self._data)
+        return len(self.data)
 
     def __repr__(self) -> str:
         return f"<Unread {len(self)} bytes>"
 
     def put(self, data: bytes) -> None:
-        self._data += data
+        self.data += data
         self.go_on()
 
     def drop(self) -> None:
-        self._data = b""
+        self.data = b""
 
     def go_on(self) -> None:
         """Wait for our turn, if anything waits and may be read."""
-        if self._data and self._reader.reads and not self._queued:
+        if self.data and self._reader.reads and not self._queued:
             self._queued = True
             self._turns.join(self._read_part)
 
     def _read_part(self) -> bool:
         """Our turn. True if there is more."""
         reader, over, left = self._reader, self._now() + _TURN_S, SLICE
-        while self._data and reader.reads and left > 0:
-            size = _BITE if reader.in_body else len(self._data)
-            part, self._data = self._data[:size], self._data[size:]
+        while self.data and reader.reads and left > 0:
+            size = _BITE if reader.in_body else len(self.data)
+            part, self.data = self.data[:size], self.data[size:]
             left -= len(part)
             reader.read(part)
             if self._now() > over:
                 break
-        self._queued = bool(self._data) and reader.reads
+        self._queued = bool(self.data) and reader.reads
         return self._queued
