@@ -12,16 +12,17 @@ from llamactl.policy.body import SMALL
 from llamactl.proxy.body import Body
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.exchange import Exchange
+from llamactl.proxy.held_request import HeldRequest
 from llamactl.proxy.model import Finder, JsonModel, query_naming
 from llamactl.proxy.relay import Relay
-from llamactl.proxy.request import Request, error_answer, request_line
+from llamactl.proxy.request import Request, request_line
 from llamactl.proxy.turns import slices
 from llamactl.proxy.whole_body import WholeBody, editor_for
 
 Pick = Callable[[str], tuple[Route, bool]]
 
 
-class Search:
+class Search(HeldRequest):
     """The handler of a request until its exchange with an instance takes over."""
 
     def __init__(
@@ -29,22 +30,15 @@ class Search:
         *, line: bytes, most: int,
     ) -> None:  # fmt: skip
         """`pick` says which instance serves a model, and whether it may be started."""
-        self._relay = relay
-        self._down = down
-        self._request = request
+        super().__init__(relay, down, request, Body(relay.spool, most, down))
         self._finder = finder
         self._pick = pick
         self._line = line
-        self._body = Body(relay.spool, most, down)
         self._is_json = isinstance(finder, JsonModel)
         self._unread: deque[bytes] = deque()  # parts that were not looked at
         self._looked = False  # in what had come
         self._ended = False  # the body is whole
         self._waits = False  # for our turn
-        self._over = False
-
-    def __repr__(self) -> str:
-        return f"<Search {self._request} {self._body}>"
 
     def start(self) -> None:
         """Take the request on."""
@@ -154,24 +148,6 @@ class Search:
         exchange.watcher = self._finder
         exchange.begin()
 
-    # What becomes of the client.
-
-    def fail(self, error: LlamactlError) -> None:
-        self._end()
-        self._relay.account.refused(self._request, error, None)
-        self._down.answer(error_answer(error, self._request))
-
-    def gone(self) -> None:
-        self._end()
-        self._relay.account.abandoned(self._request, None)
-
     def _end(self) -> None:
-        self._over = True
+        super()._end()
         self._unread.clear()
-        self._body.forget()
-
-    def pause_writing(self) -> None: ...
-
-    def resume_writing(self) -> None: ...
-
-    def expired(self) -> None: ...

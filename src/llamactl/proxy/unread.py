@@ -7,9 +7,7 @@ from typing import Protocol
 
 from llamactl.proxy.turns import SLICE, Turns
 
-_BITE = (
-    1 << 13
-)  # bytes of a body, or of a WebSocket's frames, that are read between two looks at the clock
+_BITE = 1 << 13  # bytes of a body, or of frames, that are read between two looks at the clock
 _TURN_S = 0.0005  # no turn goes on to another bite after this
 
 

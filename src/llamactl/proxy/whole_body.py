@@ -12,9 +12,10 @@ from llamactl.policy.filters import Edit, edits, scanner_for
 from llamactl.proxy.body import Body
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.heads import RequestHead
+from llamactl.proxy.held_request import HeldRequest
 from llamactl.proxy.model import FormEditor, boundary_of, is_form
 from llamactl.proxy.relay import Relay
-from llamactl.proxy.request import Request, error_answer
+from llamactl.proxy.request import Request
 from llamactl.proxy.turns import slices
 
 
@@ -48,7 +49,7 @@ def editor_for(head: RequestHead, route: Route) -> Editor | None:
     return JsonEditor(route.filters) if route.filters and head.has_body else None
 
 
-class WholeBody:
+class WholeBody(HeldRequest):
     """The handler of a request until its body is whole and changed, and `begin` takes over."""
 
     def __init__(
@@ -56,17 +57,10 @@ class WholeBody:
         editor: Editor | None, begin: Callable[[], None],
     ) -> None:  # fmt: skip
         """`body`: what of it is kept by now."""
-        self._relay = relay
-        self._down = down
-        self._request = request
-        self._body = body
+        super().__init__(relay, down, request, body)
         self._editor = editor
         self._begin = begin
         self._parts: Iterator[bool] | None = None  # what is left to do
-        self._over = False
-
-    def __repr__(self) -> str:
-        return f"<WholeBody {self._request} {self._body}>"
 
     def start(self) -> None:
         """Take over from whoever found the instance."""
@@ -116,24 +110,3 @@ class WholeBody:
         self._body.edit(editor.edits())
         self._over = True
         self._begin()
-
-    # What becomes of the client.
-
-    def fail(self, error: LlamactlError) -> None:
-        self._end()
-        self._relay.account.refused(self._request, error, None)
-        self._down.answer(error_answer(error, self._request))
-
-    def gone(self) -> None:
-        self._end()
-        self._relay.account.abandoned(self._request, None)
-
-    def _end(self) -> None:
-        self._over = True
-        self._body.forget()
-
-    def pause_writing(self) -> None: ...
-
-    def resume_writing(self) -> None: ...
-
-    def expired(self) -> None: ...

@@ -1,0 +1,43 @@
+"""A request that is held until its exchange with an instance can begin."""
+
+from __future__ import annotations
+
+from llamactl.core.errors import LlamactlError
+from llamactl.proxy.body import Body
+from llamactl.proxy.downstream import Downstream
+from llamactl.proxy.relay import Relay
+from llamactl.proxy.request import Request, error_answer
+
+
+class HeldRequest:
+    """What becomes of its client meanwhile; `_over` once somebody else has the request."""
+
+    def __init__(self, relay: Relay, down: Downstream, request: Request, body: Body) -> None:
+        """`body`: what of it is kept by now."""
+        self._relay = relay
+        self._down = down
+        self._request = request
+        self._body = body
+        self._over = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._request} {self._body}>"
+
+    def fail(self, error: LlamactlError) -> None:
+        self._end()
+        self._relay.account.refused(self._request, error, None)
+        self._down.answer(error_answer(error, self._request))
+
+    def gone(self) -> None:
+        self._end()
+        self._relay.account.abandoned(self._request, None)
+
+    def _end(self) -> None:
+        self._over = True
+        self._body.forget()
+
+    def pause_writing(self) -> None: ...
+
+    def resume_writing(self) -> None: ...
+
+    def expired(self) -> None: ...
