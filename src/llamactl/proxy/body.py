@@ -130,10 +130,10 @@ class Body:
         if self._counted:
             self._client.release(self._counted)
             self._counted = 0
+        if self._file is not None:
+            self._spool.drop(self._file, self._written)
+            self._file = None
+            self.on_disk = False
         if self._written:
             self._spool.give_back(self._owner, self._written)
             self._written = self._read = 0
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-            self.on_disk = False

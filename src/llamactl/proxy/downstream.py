@@ -24,11 +24,12 @@ from llamactl.proxy.clients import Clients, WebSocketProtocol, counted_address
 from llamactl.proxy.heads import RequestHead, request_head
 from llamactl.proxy.paced import paced
 from llamactl.proxy.request import Handler, Request, error_answer
-from llamactl.proxy.turns import SLICE
+from llamactl.proxy.turns import FREE
 from llamactl.proxy.unread import Unread
 
 _MOST_LINES, _LONGEST_LINE = 128, 8000  # of a WebSocket's first request: `websockets` stops there
 _LINGER_S = 2.0  # how long what is still sent after a refusal is read and dropped
+_DROP_S = 0.01  # between two reads of it: whoever sends on must not keep us busy
 _MOST_AHEAD = 1 << 16  # bytes that may wait before reading pauses
 _MOST_FRAMES = 1 << 13  # bytes of a WebSocket that are read at once: a frame may be six
 # found before the head is whole
@@ -50,7 +51,7 @@ class Downstream(asyncio.Protocol):
         self._waited = 0  # bytes that the client had not taken when it was last overdue
         self._left = 0  # of the present request's body, if it has a length
         self._chunks: ChunkedBody | None = None  # of the present request
-        self._unread = Unread(self, clients.turns)
+        self._unread = Unread(self, clients.turns, self._loop.time)
         self._reading = True  # as far as others have it
         self._ending = False
         self._full = False  # reading pauses because of what was sent ahead
@@ -112,8 +113,9 @@ class Downstream(asyncio.Protocol):
                     self._hear_websocket(self._websocket, data)
             elif request is None:
                 if self._ending:
-                    return
-                if self._turning or not self.writable:
+                    self.transport.pause_reading()
+                    self._loop.call_later(_DROP_S, self._drop_more)
+                elif self._turning or not self.writable:
                     self._wait_ahead(data)
                 else:
                     self._begin(self._ahead + data if self._ahead else data)
@@ -242,7 +244,7 @@ class Downstream(asyncio.Protocol):
         body, complete, ahead = data[end:], not head.chunked, b""
         if head.chunked:
             self._chunks = ChunkedBody()
-            body, ahead = body[:SLICE], body[SLICE:]
+            body, ahead = body[:FREE], body[FREE:]
             pieces = self._chunks.feed(body)
             body, complete = b"".join(pieces), self._chunks.ended
             self._keep(self._chunks.rest)
@@ -476,6 +478,10 @@ class Downstream(asyncio.Protocol):
             self.transport.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
+
+    def _drop_more(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _hear_websocket(self, websocket: WebSocketProtocol, data: bytes) -> None:
         websocket.data_received(data)

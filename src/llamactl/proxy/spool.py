@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 from collections import Counter
@@ -11,6 +12,7 @@ from typing import IO
 
 from llamactl.core.errors import DiskFull, UploadsFull
 
+_CLOSED_AT_ONCE = 4 << 20  # bytes
 _LOOK_EVERY = 8 << 20  # bytes between two looks at the disk
 
 
@@ -39,6 +41,13 @@ class Spool:
     def file(self) -> IO[bytes]:
         """Raises OSError."""
         return tempfile.TemporaryFile(dir=self._folder, buffering=0)
+
+    def drop(self, file: IO[bytes], size: int) -> None:
+        """Close a file of so many bytes; freeing many takes long, so not in the event loop."""
+        if size > _CLOSED_AT_ONCE:
+            asyncio.get_running_loop().run_in_executor(None, file.close)
+        else:
+            file.close()
 
     def take(self, owner: str, size: int) -> None:
         """Before so many bytes are written for this caller. Raises UploadsFull or DiskFull."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from llamactl.proxy.turns import SLICE, Turns
 
-_BITE = 1 << 13  # bytes of a body, or of frames, that are read between two looks at the clock
-_TURN_S = 0.0005  # no turn goes on to another bite after this
+# bytes of a body, or of frames, that are read between two looks at the clock
+_LEAST, _MOST = 1 << 9, 1 << 13
+_TURN_S = 0.0005  # no turn goes on to another bite after this; a bite that takes as long was large
 
 
 class Reader(Protocol):
@@ -28,25 +29,29 @@ class Reader(Protocol):
 class Unread:
     """Of one connection, its reader. A turn reads one part, or less where that takes long."""
 
-    def __init__(self, reader: Reader, turns: Turns) -> None:
+    def __init__(self, reader: Reader, turns: Turns, now: Callable[[], float]) -> None:
+        """`now`: a clock, in seconds."""
         self._reader = reader
         self._turns = turns
         self.data = b""
+        self._at = 0  # what of it was read
+        self._bite = _LEAST
         self._queued = False  # our turn will come
-        self._now = asyncio.get_running_loop().time
+        self._now = now
 
     def __len__(self) -> int:
-        return len(self.data)
+        return len(self.data) - self._at
 
     def __repr__(self) -> str:
         return f"<Unread {len(self)} bytes>"
 
     def put(self, data: bytes) -> None:
-        self.data += data
+        self.data = self.data[self._at :] + data
+        self._at = 0
         self.go_on()
 
     def drop(self) -> None:
-        self.data = b""
+        self.data, self._at = b"", 0
 
     def go_on(self) -> None:
         """Wait for our turn, if anything waits and may be read."""
@@ -56,13 +61,29 @@ class Unread:
 
     def _read_part(self) -> bool:
         """Our turn. True if there is more."""
-        reader, over, left = self._reader, self._now() + _TURN_S, SLICE
-        while self.data and reader.reads and left > 0:
-            size = _BITE if reader.in_body else len(self.data)
-            part, self.data = self.data[:size], self.data[size:]
+        reader, now = self._reader, self._now()
+        over, left = now + _TURN_S, SLICE
+        while self.data and reader.reads and left > 0 and now < over:
+            began, part = now, self._take(self._bite if reader.in_body else len(self.data))
             left -= len(part)
             reader.read(part)
-            if self._now() > over:
-                break
+            now = self._now()
+            self._learn(now - began)
         self._queued = bool(self.data) and reader.reads
         return self._queued
+
+    def _take(self, size: int) -> bytes:
+        end = self._at + size
+        part = self.data[self._at : end]
+        if end < len(self.data):
+            self._at = end
+        else:
+            self.drop()
+        return part
+
+    def _learn(self, took: float) -> None:
+        """How much to read at once: some content takes a hundred times as long as other."""
+        if took > _TURN_S:
+            self._bite = max(_LEAST, self._bite >> 1)
+        elif took < _TURN_S / 4:
+            self._bite = min(_MOST, self._bite << 1)
