@@ -32,7 +32,7 @@ from llamactl.control.watch import Watch
 from llamactl.core.errors import EngineMissing, LlamactlError
 from llamactl.core.routes import RouteTable
 from llamactl.doors.llama_swap import llama_swap_router
-from llamactl.doors.ollama import INFERENCE, WITH_KEY, ollama_router
+from llamactl.doors.ollama.router import INFERENCE, WITH_KEY, ollama_router
 from llamactl.models import Catalog, Downloads, GgufReader, Hub, ServedModels
 from llamactl.observe import Meters, logger
 from llamactl.policy.access import KeyRing

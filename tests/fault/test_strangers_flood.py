@@ -218,9 +218,9 @@ def test_where_all_have_a_key_some_connections_are_kept_for_management(server: S
 
 
 def test_memory_that_known_clients_hold_is_refused_not_taken_from_them(server: Served) -> None:
-    """A body of the management API that would not fit any more is 503; the rest goes on."""
+    """A body that waits whole in memory and would not fit any more is 503; the rest goes on."""
     head = (f"Content-Length: {3 * MB}", "Content-Type: application/json")
-    part = post(server, b"", *head, path="/api/v1/instances/x")
+    part = post(server, b"", *head, path="/api/chat")
     with raw(server) as first, raw(server) as second:
         first.sendall(part + b" " * (2 * MB + MB // 2))
         with server.client() as client:  # a part of the body is read between any two of these

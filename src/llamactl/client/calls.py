@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -27,6 +27,7 @@ class Call:
     path: str
     query: Query = field(default_factory=dict)  # None: not given
     body: object = None
+    pieces: Sequence[bytes] = ()  # of a body that is JSON already
     again: bool = False  # it may be sent twice, though it is a POST
     after: int | None = None  # the id of the last event that was seen
 
@@ -41,7 +42,10 @@ class Call:
 
     @property
     def headers(self) -> dict[str, str]:
-        sent = {} if self.body is None else {"content-type": "application/json"}
+        has_body = self.body is not None or self.pieces
+        sent = {"content-type": "application/json"} if has_body else {}
+        if self.pieces:
+            sent["content-length"] = str(sum(map(len, self.pieces)))
         return sent if self.after is None else {**sent, "last-event-id": str(self.after)}
 
     def may_be_retried(self, error: BaseException) -> bool:

@@ -157,13 +157,16 @@ class AsyncClient:
                 yield chunk
 
     async def stream(
-        self, where: str, body: Mapping[str, Any]
+        self, where: str, body: Mapping[str, Any] | Sequence[bytes]
     ) -> AsyncGenerator[dict[str, Any], None]:
         """What any path of an engine sends as events, such as `/v1/completions` with `stream`.
 
+        A body may be JSON already, in pieces.
         Raises LlamactlError for an error in their midst.
         """
-        async with aclosing(self._transport.stream(Call("POST", where, body=body))) as rows:
+        given = {"body": body} if isinstance(body, Mapping) else {"pieces": body}
+        call = Call("POST", where, **given)
+        async with aclosing(self._transport.stream(call)) as rows:
             async for line in rows:
                 if (chunk := event_of(line)) is not None:
                     if chunk.get("error"):

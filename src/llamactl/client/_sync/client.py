@@ -154,12 +154,17 @@ class Client:
             for chunk in chunks:
                 yield chunk
 
-    def stream(self, where: str, body: Mapping[str, Any]) -> Generator[dict[str, Any], None, None]:
+    def stream(
+        self, where: str, body: Mapping[str, Any] | Sequence[bytes]
+    ) -> Generator[dict[str, Any], None, None]:
         """What any path of an engine sends as events, such as `/v1/completions` with `stream`.
 
+        A body may be JSON already, in pieces.
         Raises LlamactlError for an error in their midst.
         """
-        with closing(self._transport.stream(Call("POST", where, body=body))) as rows:
+        given = {"body": body} if isinstance(body, Mapping) else {"pieces": body}
+        call = Call("POST", where, **given)
+        with closing(self._transport.stream(call)) as rows:
             for line in rows:
                 if (chunk := event_of(line)) is not None:
                     if chunk.get("error"):

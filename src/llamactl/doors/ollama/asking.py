@@ -101,16 +101,16 @@ def generate_body(asked: GenerateAsked) -> tuple[str, dict[str, Any]]:
         params = _params(asked)
         params["n_predict"] = params.pop("max_tokens", -1)
         _constrain_text(params)
-        return "/infill", {"model": asked.model, "stream": True, **infill, **params}
+        return "/infill", {"stream": True, **infill, **params}
     if asked.raw:
         params = {"prompt": asked.prompt, **_params(asked)}
         _constrain_text(params)
-        return "/v1/completions", {"model": asked.model, "stream": True, **params}
+        return "/v1/completions", {"stream": True, **params}
     said = [Message(role="system", content=asked.system)] if asked.system else []
     user = Message(role="user", content=asked.prompt, images=asked.images)
     messages = _messages([*said, user])
     return "/v1/chat/completions", {
-        "model": asked.model, "stream": True, "messages": messages, **_params(asked),
+        "stream": True, "messages": messages, **_params(asked),
     }  # fmt: skip
 
 

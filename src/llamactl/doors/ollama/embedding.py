@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llamactl.core.errors import BackendError, InvalidRequest, LlamactlError
+import orjson
+
+from llamactl.core.errors import BackendError, LlamactlError
 
 if TYPE_CHECKING:
     from llamactl.client import AsyncClient
 
 Input = str | list[int]
+Vectors = AsyncGenerator[tuple[list[list[float]], int], None]  # of a batch, and its tokens
 # How llama-server says how many tokens it takes: of its batch, or of its context, whichever it
 # finds too small: https://github.com/ggml-org/llama.cpp/blob/master/tools/server/server-context.cpp
 _TAKES = re.compile(
@@ -20,29 +23,34 @@ _TAKES = re.compile(
 )
 _TOGETHER = re.compile(r"context size has been exceeded", re.IGNORECASE)
 _TRIES = 3  # the batch may be smaller than the context
-_MOST_CUT = 1000  # inputs; each one takes two requests
 _LONGEST_TOKEN = 256  # characters
 
 
 async def embeddings(
-    client: AsyncClient, name: str, texts: Sequence[str], *, truncate: bool, dimensions: int | None
-) -> tuple[list[list[float]], int]:
-    """Of each text, and how many tokens that were. Raises BackendError and others."""
-    inputs: Sequence[Input] = texts
-    said = None
-    for _ in range(_TRIES if truncate else 0):
-        try:
-            said = await _asked(client, name, inputs)
-            break
-        except LlamactlError as exc:
-            limit = _limit(exc.message)
-            if not limit:
-                raise
-            inputs = await _cut(client, name, inputs, limit)
-    said = said or await _asked(client, name, inputs)
-    vectors = [_shortened(v, dimensions) for v in _vectors(said, len(texts))]
-    usages = [answer.get("usage") or {} for answer in said]
-    return vectors, sum(int(usage.get("prompt_tokens") or 0) for usage in usages)
+    client: AsyncClient, name: str, batches: Iterable[bytes], *, truncate: bool,
+    dimensions: int | None,
+) -> Vectors:  # fmt: skip
+    """Of each batch of texts, a list in JSON. Raises BackendError and others."""
+    limit = 0
+    for batch in batches:
+        texts: Sequence[Input] = orjson.loads(batch)
+        inputs = await _cut(client, name, texts, limit) if limit else texts
+        said = None
+        for _ in range(_TRIES if truncate else 0):
+            try:
+                said = await _asked(client, name, inputs)
+                break
+            except LlamactlError as exc:
+                if not (found := _limit(exc.message)):
+                    raise
+                limit = found
+                inputs = await _cut(client, name, inputs, limit)
+        said = said or await _asked(client, name, inputs)
+        usages = [answer.get("usage") or {} for answer in said]
+        yield (
+            [_shortened(v, dimensions) for v in _vectors(said, len(texts))],
+            sum(int(usage.get("prompt_tokens") or 0) for usage in usages),
+        )
 
 
 async def _asked(client: AsyncClient, name: str, inputs: Sequence[Input]) -> list[dict[str, Any]]:
@@ -71,11 +79,6 @@ async def _cut(
 ) -> Sequence[Input]:
     """Each to so many tokens. A byte or more makes a token, so what has fewer bytes fits."""
     long = [n for n, one in enumerate(inputs) if _may_exceed(one, limit)]
-    if len(long) > _MOST_CUT:
-        raise InvalidRequest(
-            f"more than {_MOST_CUT:,} of the inputs are longer than the model takes; "
-            "send fewer at once"
-        )
     cut = [*inputs]
     for n in long:
         one = inputs[n]

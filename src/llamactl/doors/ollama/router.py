@@ -7,28 +7,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from llamactl.config import Settings
 from llamactl.core.errors import (
-    InvalidRequest,
+    BodyTooLarge,
     LlamactlError,
     ModelNotFound,
     NameTaken,
 )
 from llamactl.doors.caller import client_for
 from llamactl.doors.ollama.answering import Answer, Form, done
-from llamactl.doors.ollama.asking import (
-    ChatAsked,
-    EmbedAsked,
-    GenerateAsked,
-    chat_body,
-    generate_body,
-    unloads,
-)
 from llamactl.doors.ollama.describing import described, running, shown
-from llamactl.doors.ollama.embedding import embeddings
-from llamactl.doors.ollama.sending import Rows, sent
+from llamactl.doors.ollama.embedding import Vectors, embeddings
+from llamactl.doors.ollama.sending import Rows, sent, vectors_sent
+from llamactl.doors.ollama.translation import Translation, parsed
+from llamactl.doors.ollama.translator import SMALL, Translator
 from llamactl.wire.instances import InstanceBody
 from llamactl.wire.models import JobBody
 
@@ -39,8 +33,8 @@ SPOKEN = "0.12.6"  # the version of Ollama whose habits these are; clients ask f
 INFERENCE = frozenset(
     {"/api/chat", "/api/generate", "/api/embed", "/api/embeddings", "/api/show"}
 )  # what needs no key where inference needs none
-WITH_KEY = INFERENCE | {"/", "/api/version", "/api/tags", "/api/ps", "/api/pull", "/api/delete"}
 T = TypeVar("T", bound=BaseModel)
+WITH_KEY = INFERENCE | {"/", "/api/version", "/api/tags", "/api/ps", "/api/pull", "/api/delete"}
 
 
 def ollama_router(settings: Settings) -> APIRouter:
@@ -51,6 +45,7 @@ def ollama_router(settings: Settings) -> APIRouter:
 class Ollama:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._translator = Translator()
         self.router = APIRouter(include_in_schema=False)
         for method, path, work in (
             ("GET", "/api/version", self.version), ("GET", "/api/tags", self.tags),
@@ -81,96 +76,66 @@ class Ollama:
             return JSONResponse(await shown(client, await _row_of(client, asked.name_given)))
 
     async def chat(self, request: Request) -> Response:
-        asked = await _read(request, ChatAsked)
-        if not asked.messages:
-            return await self._load(request, asked.model, "chat", asked.keep_alive)
-        body = chat_body(asked)
-        ask = ("/v1/chat/completions", {"model": asked.model, "stream": True, **body})
-        return await self._answer(request, ask, "chat", stream=asked.stream, last=asked.keep_alive)
+        return await self._answer(request, "chat")
 
     async def generate(self, request: Request) -> Response:
-        asked = await _read(request, GenerateAsked)
-        if not asked.prompt and not asked.suffix:
-            return await self._load(request, asked.model, "generate", asked.keep_alive)
-        ask = generate_body(asked)
-        return await self._answer(
-            request, ask, "generate", stream=asked.stream, last=asked.keep_alive
-        )
+        return await self._answer(request, "generate")
 
-    async def _answer(
-        self, request: Request, ask: tuple[str, dict[str, Any]], form: Form,
-        *, stream: bool, last: str | float | None,
-    ) -> Response:  # fmt: skip
-        client = client_for(request, self._settings)
-        path, body = ask
-        model = body["model"]
-        answer = Answer(model, form)
+    async def _answer(self, request: Request, form: Form) -> Response:
+        ask = await self._translator.translated(form, request.stream())
+        if not ask.parts:
+            return await self._load(request, ask, form)
+        answer = Answer(ask.model, form)
 
         async def rows() -> Rows:
-            async with client:
-                body["model"] = await _resolved(client, model)
-                async with aclosing(client.stream(path, body)) as chunks:
+            async with client_for(request, self._settings) as client:
+                name = await _resolved(client, ask.model)
+                async with aclosing(client.stream(ask.path, ask.body(name))) as chunks:
                     async for row in answer.rows(chunks):
                         yield row
-                if unloads(last):
-                    await _unload(client, body["model"])
+                if ask.unloads:
+                    await _unload(client, name)
 
-        return await sent(rows(), answer, stream=stream)
+        return await sent(rows(), answer, stream=ask.stream)
 
-    async def _load(
-        self, request: Request, model: str, form: Form, keep_alive: str | float | None
-    ) -> Response:
+    async def _load(self, request: Request, ask: Translation, form: Form) -> Response:
         async with client_for(request, self._settings) as client:
-            name = await _resolved(client, model)
-            if unloads(keep_alive):
+            name = await _resolved(client, ask.model)
+            if ask.unloads:
                 await client.instances.stop(name, wait=True)
-                return JSONResponse(done(model, form, "unload"))
+                return JSONResponse(done(ask.model, form, "unload"))
             await _load(client, name)
-        return JSONResponse(done(model, form, "load"))
+        return JSONResponse(done(ask.model, form, "load"))
 
     async def embed(self, request: Request) -> Response:
-        asked = await _read(request, EmbedAsked)
-        given = asked.input or []
-        answer = Answer(asked.model, "generate")
-        vectors, tokens = await self._embedded(
-            request, asked, [given] if isinstance(given, str) else given
-        )
-        answer.usage = {"prompt_tokens": tokens}
-        took = answer.last()
-        return JSONResponse(
-            {
-                "model": asked.model,
-                "embeddings": vectors,
-                **{k: took[k] for k in ("total_duration", "load_duration", "prompt_eval_count")},
-            }
-        )
+        ask = await self._translator.translated("embed", request.stream())
+        answer = Answer(ask.model, "generate")
+        batches = self._embedded(request, ask)
+        return await vectors_sent(batches, answer, whole=not ask.parts[1:])
 
     async def embeddings(self, request: Request) -> Response:
         """The older one, of a single prompt."""
-        asked = await _read(request, EmbedAsked)
-        vectors, _ = await self._embedded(request, asked, [asked.prompt] if asked.prompt else [])
-        return JSONResponse({"embedding": vectors[0] if vectors else []})
+        ask = await self._translator.translated("embeddings", request.stream())
+        found = [vector async for batch, _ in self._embedded(request, ask) for vector in batch]
+        return JSONResponse({"embedding": found[0] if found else []})
 
-    async def _embedded(
-        self, request: Request, asked: EmbedAsked, texts: list[str]
-    ) -> tuple[list[list[float]], int]:
+    async def _embedded(self, request: Request, ask: Translation) -> Vectors:
         """Nothing to embed asks that the model be loaded."""
         async with client_for(request, self._settings) as client:
-            name = await _resolved(client, asked.model)
-            if not texts:
+            name = await _resolved(client, ask.model)
+            if not ask.parts:
                 await _load(client, name)
-                return [], 0
-            return await embeddings(
-                client, name, texts,
-                truncate=asked.truncate is not False, dimensions=asked.dimensions,
-            )  # fmt: skip
+                return
+            async for batch in embeddings(
+                client, name, ask.parts, truncate=ask.truncate, dimensions=ask.dimensions
+            ):
+                yield batch
 
     async def pull(self, request: Request) -> Response:
         asked = await _read(request, _Pulled)
-        client = client_for(request, self._settings)
 
         async def rows() -> Rows:
-            async with client:
+            async with client_for(request, self._settings) as client:
                 yield {"status": "pulling manifest"}
                 job = await client.models.download(asked.name_given)
                 async with aclosing(client.models.follow(job.id)) as states:
@@ -206,13 +171,11 @@ class _Pulled(_Named):
 
 
 async def _read(request: Request, kind: type[T]) -> T:
-    """Whatever content type it comes with: Ollama's own clients send none."""
-    try:
-        return kind.model_validate_json(await request.body() or b"{}")
-    except ValidationError as exc:
-        first = exc.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InvalidRequest(f"{where}: {first['msg']}") from exc
+    """Of what is never large."""
+    body = await request.body()
+    if len(body) > SMALL:
+        raise BodyTooLarge(f"the request body is larger than {SMALL} bytes")
+    return parsed(kind, body)
 
 
 async def _row_of(client: AsyncClient, model: str) -> dict[str, Any]:

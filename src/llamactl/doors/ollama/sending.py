@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from llamactl.core.errors import InstanceNotFound, LlamactlError, ModelNotFound
 from llamactl.doors.ollama.answering import Answer
+from llamactl.doors.ollama.embedding import Vectors
 
 Rows = AsyncGenerator[dict[str, Any], None]
 
@@ -43,6 +45,42 @@ async def _lines(first: dict[str, Any], rows: Rows) -> AsyncIterator[bytes]:
     except asyncio.CancelledError:
         await rows.aclose()
         raise
+
+
+async def vectors_sent(batches: Vectors, answer: Answer, *, whole: bool) -> Response:
+    """Of all batches; as they come, if not `whole`: they may be large.
+
+    An error before the first has a status, a later one breaks the answer off.
+    """
+    pieces = _vector_lines(batches, answer)
+    try:
+        first = await anext(pieces)
+    except LlamactlError as exc:
+        return _refused(exc)
+    if whole:
+        found = [first, *[piece async for piece in pieces]]
+        return Response(b"".join(found), media_type="application/json")
+    return StreamingResponse(_after(first, pieces), media_type="application/json")
+
+
+async def _vector_lines(batches: Vectors, answer: Answer) -> AsyncGenerator[bytes, None]:
+    before, tokens = b'{"model":%b,"embeddings":[' % orjson.dumps(answer.model), 0
+    async with aclosing(batches):
+        async for vectors, count in batches:
+            yield before + orjson.dumps(vectors)[1:-1]
+            before, tokens = b",", tokens + count
+    answer.usage = {"prompt_tokens": tokens}
+    took = answer.last()
+    names = ("total_duration", "load_duration", "prompt_eval_count")
+    last = orjson.dumps({name: took[name] for name in names})
+    yield (b"" if before == b"," else before) + b"]," + last[1:]
+
+
+async def _after(first: bytes, pieces: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+    yield first
+    async with aclosing(pieces):
+        async for piece in pieces:
+            yield piece
 
 
 def _refused(exc: LlamactlError) -> Response:
