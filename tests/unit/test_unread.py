@@ -35,7 +35,7 @@ class Slow:
 def read(each: float, come: list[bytes]) -> Slow:
     async def go() -> Slow:
         reader = Slow(each)
-        unread = Unread(reader, Turns(), lambda: reader.now)
+        unread = Unread(reader, Turns(lambda: reader.now))
         for data in come:
             unread.put(data)
             await asyncio.sleep(0)

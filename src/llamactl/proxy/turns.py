@@ -7,6 +7,7 @@ send them take turns.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
@@ -22,7 +23,9 @@ log = logger("proxy")
 class Turns:
     """One per data path."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
+        """`now`: a clock, in seconds; the event loop's may tell milliseconds alone."""
+        self.now = now
         self._jobs: deque[Job] = deque()
         self._due = False
         self._spent = 0  # bytes parsed in this turn

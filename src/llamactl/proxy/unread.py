@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from llamactl.proxy.turns import SLICE, Turns
@@ -29,15 +28,15 @@ class Reader(Protocol):
 class Unread:
     """Of one connection, its reader. A turn reads one part, or less where that takes long."""
 
-    def __init__(self, reader: Reader, turns: Turns, now: Callable[[], float]) -> None:
-        """`now`: a clock, in seconds."""
+    __slots__ = ("_at", "_bite", "_queued", "_reader", "_turns", "data")  # one for each connection
+
+    def __init__(self, reader: Reader, turns: Turns) -> None:
         self._reader = reader
         self._turns = turns
         self.data = b""
         self._at = 0  # what of it was read
         self._bite = _LEAST
         self._queued = False  # our turn will come
-        self._now = now
 
     def __len__(self) -> int:
         return len(self.data) - self._at
@@ -61,13 +60,14 @@ class Unread:
 
     def _read_part(self) -> bool:
         """Our turn. True if there is more."""
-        reader, now = self._reader, self._now()
+        reader, clock = self._reader, self._turns.now
+        now = clock()
         over, left = now + _TURN_S, SLICE
         while self.data and reader.reads and left > 0 and now < over:
             began, part = now, self._take(self._bite if reader.in_body else len(self.data))
             left -= len(part)
             reader.read(part)
-            now = self._now()
+            now = clock()
             self._learn(now - began)
         self._queued = bool(self.data) and reader.reads
         return self._queued
