@@ -144,15 +144,19 @@ class Exchange:
         ready = self._relay.starter.ensure_ready(route.name, caller)
         try:
             every = self._request.comment_every or self._relay.comment_every
-            if every and wants_stream(self._request, self._body):
-                ready = self._commenting(ready, every)
-            found = await ready
+            found = await (self._commenting(ready, every) if every else ready)
         finally:
             self._relay.account.waited(route.id, self._relay.now() - began)
+        await self._take_turn()
         if self._relay.replaced:  # whoever answered holds it for us, our table knows it no more
             self._reach(found, fresh=self._retried)
         else:
             self._go()
+
+    async def _take_turn(self) -> None:
+        """All who wait are told at once, and the hash of each is looked up then."""
+        if self._relay.suspects:
+            await self._relay.turns.turn()
 
     async def _commenting(
         self, ready: Coroutine[Any, Any, ReadyInstance], every: float
@@ -161,13 +165,17 @@ class Exchange:
         job = asyncio.ensure_future(ready)
         try:
             while not (await asyncio.wait([job], timeout=every))[0]:
-                ahead = self._relay.starter.ahead(self._route.name, self._request.caller)
                 if self._begun is None:
+                    if not await wants_stream(self._request, self._body, self._relay.turns):
+                        return await job
+                    if job.done():
+                        break
                     keep, now = self._down.keeps_alive(self._request), self._relay.now()
                     self._begun = begun_answer(
                         self._request, extra_lines(self._relay, self._request), now=now, keep=keep
                     )
                 if self._down.writable:
+                    ahead = self._relay.starter.ahead(self._route.name, self._request.caller)
                     self._down.write(self._begun.frame([comment(ahead)]))
             return job.result()
         finally:
@@ -284,6 +292,7 @@ class Exchange:
         self, ready: ReadyInstance, dropped: asyncio.Task[Aftermath], *, again: bool
     ) -> None:
         aftermath = await asyncio.shield(dropped)
+        await self._take_turn()
         if error := why_not(aftermath, ready.name, sent=self._sends > 0, again=again):
             self.refuse(error)
         else:

@@ -14,6 +14,7 @@ from llamactl.proxy.body import Body
 from llamactl.proxy.heads import AnswerHead
 from llamactl.proxy.request import Request
 from llamactl.proxy.rewritten import NamedStream
+from llamactl.proxy.turns import Turns, slices
 
 _MOST = 1 << 20  # bytes of a body that is looked into
 _STREAMS = (
@@ -26,15 +27,17 @@ _HEAD = AnswerHead(
 )
 
 
-def wants_stream(request: Request, body: Body) -> bool:
+async def wants_stream(request: Request, body: Body, turns: Turns) -> bool:
     """Does the client expect events, so that a comment before them does no harm?"""
     small = request.complete and not body.on_disk and body.size <= _MOST
     if not small or request.head.http_1_0 or request.served_path not in _STREAMS:
         return False
-    scanner = ObjectScanner(_STREAM)
+    scanner = ObjectScanner(_STREAM, most=0)
+    parts = (part for chunk in [*body.chunks] for part in slices(chunk))
     try:
-        for chunk in body.chunks:
-            scanner.feed(chunk)
+        for part in parts:
+            await turns.turn()
+            scanner.feed(part)
     except MalformedBody:
         return False
     return [member.raw for member in scanner.members] == [b"true"]

@@ -48,5 +48,5 @@ class Relay:
     now: Callable[[], float] = field(default_factory=lambda: asyncio.get_running_loop().time)
 
     def __post_init__(self) -> None:
-        self.casualties = Casualties(self.starter, self.now)
+        self.casualties = Casualties(self.starter, self.turns, self.now)
         self.suspects = self.casualties.suspects.by_hash
