@@ -19,7 +19,8 @@ HEAD = b"POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n"
 
 
 class Nobody:
-    owner, origin = None, ""
+    owner: str | None = None
+    origin = ""
 
     def hold(self, size: int) -> None: ...
 

@@ -51,7 +51,7 @@ class Downstream(asyncio.Protocol):
         self._waited = 0  # bytes that the client had not taken when it was last overdue
         self._left = 0  # of the present request's body, if it has a length
         self._chunks: ChunkedBody | None = None  # of the present request
-        self._unread = Unread(self, clients.turns, self._loop.time)
+        self._unread = Unread(self, clients.turns)
         self._reading = True  # as far as others have it
         self._ending = False
         self._full = False  # reading pauses because of what was sent ahead

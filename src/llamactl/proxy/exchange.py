@@ -56,6 +56,7 @@ class Exchange:
     _sends = 0  # to how many engines it may have got
     _retried = False
     _done = False
+    _ended = False  # all of the answer came, with work to be done on it
     _answer: Answer | None = None
     _unchecked: AnswerHead | None = None  # of an answer that may give another name than was asked
     _begun: Answer | None = None  # by us, before the engine's answer came
@@ -348,9 +349,11 @@ class Exchange:
                 if member(self._request.model) not in pieces[0]:
                     answer = self._answer = self._answering(head).renamed(answer, pieces[0])
             answer.look_for_content(pieces, now)
-        if framed := answer.frame(pieces):
-            self._down.write(framed)
         down = self._down
+        if framed := answer.frame(pieces):
+            down.write(framed)
+        elif answer.at_work:
+            self._begin_work()
         if not down.writable and self._upstream is not None:
             self._upstream.pause_reading()
         if self._request.complete:
@@ -361,9 +364,7 @@ class Exchange:
         if self._done:  # broken off already, with more of it in the same read
             return
         assert answer is not None
-        if type(answer) is not Answer and answer.unsent:
-            if self._work():
-                self._relay.turns.join(self._work)
+        if type(answer) is not Answer and self._has_work(answer):
             return
         if ending := answer.end():
             self._down.write(ending)
@@ -383,8 +384,30 @@ class Exchange:
         self._count(answer, whole=True)
         self._down.finished(keep=answer.keep and self._request.complete)
 
+    @property
+    def in_turns(self) -> bool:
+        return self._answer is not None and self._answer.in_turns
+
+    def _has_work(self, answer: Answer) -> bool:
+        """All came: is it to be worked on before it ends?"""
+        begun = answer.at_work
+        if not begun:
+            answer.all_came()
+        self._ended = answer.at_work
+        if not self._ended:
+            return False
+        if not begun and self._work():
+            self._relay.turns.join(self._work)
+        return True
+
+    def _begin_work(self) -> None:
+        """In our turns. Nothing more is read of the answer until it is done."""
+        if self._upstream is not None:
+            self._upstream.pause_reading()
+        self._relay.turns.join(self._work)
+
     def _work(self) -> bool:
-        """Do a part of the work on an answer that is changed as a whole; True if there is more."""
+        """Do a part of the work on an answer; True if there is more."""
         answer = self._answer
         if self._done or answer is None:
             return False
@@ -397,8 +420,18 @@ class Exchange:
             log.failure("answer_failed", exc, id=self._request.name)
             self.fail(LlamactlError("llamactl failed; its log says why"))
         else:
-            self.complete()
+            if self._ended:
+                self.complete()
+            elif not self._done:
+                self._go_on(answer)
         return False
+
+    def _go_on(self, answer: Answer) -> None:
+        """With what comes of an answer, and came of it, after some work."""
+        if framed := answer.frame([]):
+            self._down.write(framed)
+        if self._upstream is not None and self._down.writable:
+            self._upstream.resume_reading()
 
     def lost(self, reason: str) -> None:
         connection, self._upstream = self._upstream, None
@@ -458,7 +491,8 @@ class Exchange:
             self._upstream.pause_reading()
 
     def resume_writing(self) -> None:
-        if self._upstream is not None:
+        at_work = self._answer is not None and self._answer.at_work
+        if self._upstream is not None and not at_work:
             self._upstream.resume_reading()
 
     def gone(self) -> None:

@@ -11,6 +11,8 @@ from llamactl.core.errors import LlamactlError, UpstreamUnreachable
 from llamactl.observe import logger
 from llamactl.proxy.chunks import ChunkedBody
 from llamactl.proxy.heads import AnswerHead, answer_head
+from llamactl.proxy.turns import Turns
+from llamactl.proxy.unread import LARGEST_BITE, Unread
 
 Address = tuple[str, int]
 _IDLE_S = 4.0  # engines close idle connections after 5 s (cpp-httplib's default)
@@ -20,12 +22,18 @@ _IDLE_S = 4.0  # engines close idle connections after 5 s (cpp-httplib's default
 _MOST_IDLE = 32
 _LARGEST_HEAD = 1 << 18  # bytes
 _MUCH = 1 << 16  # bytes of chunks that came at once: others go first before more is read
+_MOST_CHUNKS = 512  # among what came at once; more of them are read in turns
 _FIRST_FINAL, _SWITCHING = 200, 101  # statuses
 log = logger("proxy")
 
 
 class Sink(Protocol):
     """Takes an answer as it comes from an engine."""
+
+    @property
+    def in_turns(self) -> bool:
+        """Does it look into what comes, so that much of it is to come in parts?"""
+        ...
 
     def answered(self, head: AnswerHead, length: int) -> None:
         """`length`: of the body, if the head gives one."""
@@ -49,9 +57,12 @@ class Sink(Protocol):
 class Connection(asyncio.Protocol):
     """Serves one sink at a time, from `begin` to its `complete` or `lost`."""
 
-    def __init__(self, address: Address) -> None:
+    in_body = True  # all that waits for its turn is
+
+    def __init__(self, address: Address, turns: Turns) -> None:
         self.address = address
         self.now = asyncio.get_running_loop().time
+        self._unread = Unread(self, turns)  # of a body
         self.reused = False
         self.heard = False  # something came since `begin`
         self.closed = False
@@ -88,12 +99,16 @@ class Connection(asyncio.Protocol):
     def resume_reading(self) -> None:
         if not self._reading and not self.closed:
             self._reading = True
-            self._transport.resume_reading()
+            if self._unread.data:
+                self._unread.go_on()
+            else:
+                self._transport.resume_reading()
 
     def close(self) -> None:
         """Cut the connection; the sink hears nothing more."""
         self._sink = None
         self.closed = True
+        self._unread.drop()
         self._transport.abort()
 
     # asyncio's side.
@@ -137,6 +152,23 @@ class Connection(asyncio.Protocol):
         if self._sink is not None:
             self._sink.resume_sending()
 
+    # What takes long to look into.
+
+    def _put_off(self, data: bytes) -> None:
+        """Read it in our turns, and no more from the engine until then."""
+        self._transport.pause_reading()
+        self._unread.put(data)
+
+    @property
+    def reads(self) -> bool:
+        return self._reading and not self.closed
+
+    def read(self, part: bytes) -> None:
+        """Of what waited."""
+        self.data_received(part)
+        if not self._unread.data:
+            self._read_on()
+
     # The answer.
 
     def _let_others_go_first(self) -> None:
@@ -146,7 +178,7 @@ class Connection(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._read_on)
 
     def _read_on(self) -> None:
-        if self._reading and not self.closed:
+        if self.reads and not self._unread.data:
             self._transport.resume_reading()
 
     def _take(self, sink: Sink, data: bytes) -> bool:
@@ -163,19 +195,31 @@ class Connection(asyncio.Protocol):
             if self._head_only or head.bodiless or (head.sized and not length):
                 self.reusable = head.keep_alive and not data
                 return True
+        if len(data) > LARGEST_BITE and sink.in_turns:
+            self._put_off(data)
+            return False
         if self._chunks is not None:
-            if len(data) > _MUCH:
-                self._let_others_go_first()
-            sink.data(self._chunks.feed(data))
-            self.reusable = head.keep_alive and not self._chunks.rest
-            return self._chunks.ended
+            return self._take_chunks(sink, self._chunks, head, data)
         if not head.sized:
             sink.data([data] if data else [])
             return False
         self._left -= len(data)
         sink.data([data if self._left >= 0 else data[: self._left]] if data else [])
-        self.reusable = head.keep_alive and self._left == 0
+        self.reusable = head.keep_alive and self._left == 0 and not self._unread.data
         return self._left <= 0
+
+    def _take_chunks(self, sink: Sink, chunks: ChunkedBody, head: AnswerHead, data: bytes) -> bool:
+        much = len(data) > LARGEST_BITE
+        sink.data(chunks.feed(data, _MOST_CHUNKS) if much else chunks.feed(data))
+        if chunks.ended:
+            self.reusable = head.keep_alive and not (chunks.rest or self._unread.data)
+            return True
+        if much and not self.closed:
+            if chunks.rest:
+                self._put_off(chunks.rest)
+            elif len(data) > _MUCH:
+                self._let_others_go_first()
+        return False
 
     def _read_head(self, data: bytes) -> tuple[AnswerHead, int, bytes] | None:
         """The head, the length of the body, what came of it; None until the head is whole."""
@@ -216,7 +260,8 @@ class Connection(asyncio.Protocol):
 class Pool:
     """Idle connections by address. Owned by the application; closed with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
         self._idle: dict[Address, list[Connection]] = {}
 
     def __repr__(self) -> str:
@@ -238,7 +283,7 @@ class Pool:
         """A new connection. Raises UpstreamUnreachable."""
         try:
             _, made = await asyncio.get_running_loop().create_connection(
-                lambda: Connection(address), *address
+                lambda: Connection(address, self._turns), *address
             )
         except OSError as exc:
             raise UpstreamUnreachable(f"the engine does not accept connections: {exc}") from exc
