@@ -163,3 +163,42 @@ def test_of_a_connection_that_is_cut_nothing_more_is_read() -> None:
         assert len(sink.calls) == 1
 
     asyncio.run(run())
+
+
+LINES = [b"a: b\r\n" * 300, b"connection: " + b"a," * 2000 + b"\r\n"]
+
+
+@pytest.mark.parametrize("lines", LINES)
+def test_a_head_that_takes_long_to_read_is_refused(lines: bytes) -> None:
+    async def run() -> None:
+        sink = Sink()
+        connection, transport = connected(sink)
+        connection.data_received(b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n")
+        assert "not HTTP" in sink.why
+        assert transport.aborted
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("count", "good"), [(1, True), (20, True), (1000, False)])
+def test_a_few_interim_answers_may_come_first(count: int, good: bool) -> None:
+    async def run() -> None:
+        sink = Sink()
+        connection, _ = connected(sink)
+        connection.data_received(b"HTTP/1.1 102 \r\n\r\n" * count + SIZED % 1 + b"a")
+        assert (sink.heads, sink.body) == ((1, b"a") if good else (0, b""))
+        assert bool(sink.why) != good
+
+    asyncio.run(run())
+
+
+def test_a_head_may_come_byte_by_byte() -> None:
+    async def run() -> None:
+        sink = Sink()
+        connection, _ = connected(sink)
+        for byte in b"HTTP/1.1 103 \r\nlink: a\r\n\r\n" + SIZED % 2 + b"ab":
+            connection.data_received(bytes([byte]))
+        assert (sink.heads, sink.body) == (1, b"ab")
+        assert connection.reusable
+
+    asyncio.run(run())

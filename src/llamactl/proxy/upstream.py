@@ -21,6 +21,7 @@ _IDLE_S = 4.0  # engines close idle connections after 5 s (cpp-httplib's default
 # stands still for five seconds.
 _MOST_IDLE = 32
 _LARGEST_HEAD = 1 << 18  # bytes
+_MOST_INTERIMS = 64  # heads before that of the answer itself; a few are usual
 _MUCH = 1 << 16  # bytes of chunks that came at once: others go first before more is read
 _MOST_CHUNKS = 512  # among what came at once; more of them are read in turns
 _FIRST_FINAL, _SWITCHING = 200, 101  # statuses
@@ -71,6 +72,7 @@ class Connection(asyncio.Protocol):
         self._sink: Sink | None = None
         self._head_only = False
         self._held = b""  # a head that is not whole
+        self._interims = 0  # heads of this answer, before its own
         self._head: AnswerHead | None = None
         self._left = 0  # of a body with a length
         self._chunks: ChunkedBody | None = None
@@ -223,22 +225,27 @@ class Connection(asyncio.Protocol):
 
     def _read_head(self, data: bytes) -> tuple[AnswerHead, int, bytes] | None:
         """The head, the length of the body, what came of it; None until the head is whole."""
+        at, seen = 0, max(0, len(self._held) - 3)  # what was looked at is not looked at again
         if self._held:
             data, self._held = self._held + data, b""
         while True:
-            end = data.find(b"\r\n\r\n") + 4
+            end = data.find(b"\r\n\r\n", max(at, seen)) + 4
             if end < 4:  # noqa: PLR2004
-                if len(data) > _LARGEST_HEAD or not b"HTTP/".startswith(data[:5]):
+                rest = data[at:]
+                if len(rest) > _LARGEST_HEAD or not b"HTTP/".startswith(rest[:5]):
                     raise httptools.HttpParserError("it does not begin with a head")
-                self._held = data
+                self._held = rest
                 return None
-            head, length = answer_head(data[:end])
-            data = data[end:]
+            head, length = answer_head(data[at:end])
             if head.status >= _FIRST_FINAL:
                 break
             if head.status == _SWITCHING:
                 raise httptools.HttpParserError("it switches to another protocol")
-            # an interim answer: the real one follows
+            at = end  # behind an interim answer: the real one follows
+            self._interims += 1
+            if self._interims > _MOST_INTERIMS:
+                raise httptools.HttpParserError("too many interim answers")
+        data, self._interims = data[end:], 0
         self._head, self._left = head, length
         self._chunks = ChunkedBody() if head.chunked else None
         return head, length, data
