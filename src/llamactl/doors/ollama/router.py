@@ -41,6 +41,7 @@ INFERENCE = frozenset(
 )  # what needs no key where inference needs none
 WITH_KEY = INFERENCE | {"/", "/api/version", "/api/tags", "/api/ps", "/api/pull", "/api/delete"}
 T = TypeVar("T", bound=BaseModel)
+_LONGEST_EVENT = 1 << 18  # characters; the worst of them are parsed in milliseconds
 
 
 def ollama_router(settings: Settings) -> APIRouter:
@@ -109,7 +110,7 @@ class Ollama:
         async def rows() -> Rows:
             async with client:
                 body["model"] = await _resolved(client, model)
-                async with aclosing(client.stream(path, body)) as chunks:
+                async with aclosing(client.stream(path, body, longest=_LONGEST_EVENT)) as chunks:
                     async for row in answer.rows(chunks):
                         yield row
                 if unloads(last):
