@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from llamactl.proxy.heads import AnswerHead, RequestHead
 from llamactl.proxy.model_name import SMALL
 from llamactl.proxy.request import Request
-from llamactl.proxy.rewritten import NamedStream
+from llamactl.proxy.rewritten import FailedStream, NamedStream
 
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
 LARGE = "a" * 3 * SMALL
@@ -134,3 +134,13 @@ def test_what_broke_off_is_told_though_an_event_is_worked_on() -> None:
 
     assert made.broken(b"\n\ndata: {}\n\n") == b"\n\ndata: {}\n\n"
     assert not made.at_work
+
+
+def test_an_error_in_the_place_of_events_is_taken_in_whole() -> None:
+    bad = AnswerHead(b"HTTP/1.1 500 Bad\r\ncontent-type: application/json\r\n\r\n")
+    failed = FailedStream(stream(), bad, lambda body: b"\n\ndata: %d\n\n" % len(body))
+
+    assert not failed.in_turns
+    assert failed.frame([b"a" * 20_000] * 2) == b""
+    failed.all_came()
+    assert failed.end() == b"\n\ndata: 40000\n\n"

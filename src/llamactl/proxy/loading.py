@@ -6,7 +6,12 @@ Some clients give up when not a byte comes for long. A comment is a line that be
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
 from llamactl.core.errors import MalformedBody
+from llamactl.core.routes import ReadyInstance
 from llamactl.policy.json_names import Names
 from llamactl.policy.json_scanner import ObjectScanner
 from llamactl.proxy.answer import Answer
@@ -41,6 +46,24 @@ async def wants_stream(request: Request, body: Body, turns: Turns) -> bool:
     except MalformedBody:
         return False
     return [member.raw for member in scanner.members] == [b"true"]
+
+
+async def commenting(
+    ready: Coroutine[Any, Any, ReadyInstance], every: float,
+    wants: Callable[[], Awaitable[bool]], tell: Callable[[], None],
+) -> ReadyInstance:  # fmt: skip
+    """Wait until it is ready; every so many seconds, `tell` a client that `wants` to hear of it."""
+    job, asked = asyncio.ensure_future(ready), False
+    try:
+        while not (await asyncio.wait([job], timeout=every))[0]:
+            if not asked and not await wants():
+                return await job
+            asked = True
+            if not job.done():
+                tell()
+        return job.result()
+    finally:
+        job.cancel()
 
 
 def begun_answer(request: Request, extra: bytes, *, now: float, keep: bool) -> Answer:

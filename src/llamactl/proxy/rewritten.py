@@ -123,7 +123,7 @@ class NamedStream(Answer):
     ) -> None:
         super().__init__(request, head, None, extra, now=now, keep=keep)
         self._name = ModelName(request.model)
-        self._line = bytearray()  # that is not whole
+        self._line: bytes | bytearray = b""  # that is not whole; a large one grows in its place
         self._behind = b""  # what came behind a line that is worked on
         self._made: list[bytes] = []
         self._work: Work | None = None
@@ -137,19 +137,22 @@ class NamedStream(Answer):
         return self._work is not None
 
     def frame(self, pieces: list[bytes]) -> bytes:
-        if not pieces and not self._made:
-            return super().frame(pieces)
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if data[-1:] == b"\n" and not self._line and not self._made:  # as nearly all come
+            return super().frame([self._name.put_in_events(data)])
         ready, self._made = self._made, []
         if len(self._line) <= SMALL:
-            ready += self._named(bytes(self._line) + data if self._line else data)
+            ready += self._named(bytes(self._line) + data)
         elif cut := _end_of_line(data):
             self._begin_work(data[:cut], data[cut:])
         else:
+            self._line = bytearray(self._line) if isinstance(self._line, bytes) else self._line
             self._line += data
             if len(self._line) > _LONGEST_LINE:
                 self._begin_work(b"", b"")
-        return super().frame([b"".join(ready)]) if any(ready) else b""
+        if any(ready):
+            return super().frame([b"".join(ready)])
+        return b"" if pieces else super().frame(pieces)
 
     def all_came(self) -> None:
         if len(self._line) > SMALL:
@@ -169,7 +172,7 @@ class NamedStream(Answer):
 
     def end(self) -> bytes:
         rest = b"".join([*self._made, self._name.put_in_events(bytes(self._line))])
-        self._made, self._line = [], bytearray()
+        self._made, self._line = [], b""
         framed = super().frame([rest]) if rest else b""
         return framed + super().end()
 
@@ -180,12 +183,11 @@ class NamedStream(Answer):
     def _named(self, data: bytes) -> list[bytes]:
         """The whole lines of it, renamed; what is left waits for the rest of its line."""
         cut = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
-        if self._line or cut < len(data):
-            self._line = bytearray(data[cut:])
+        self._line = data[cut:]
         return [self._name.put_in_events(data[:cut])] if cut else []
 
     def _begin_work(self, rest: bytes, behind: bytes) -> None:
-        line, self._line = bytes(self._line) + rest, bytearray()
+        line, self._line = bytes(self._line) + rest, b""
         self._work, self._behind = self._name.steps_in_event(line), behind
 
 
@@ -222,6 +224,10 @@ class FailedStream(Answer):
         framed = self._begun.broken(self._event(b"".join(self._held)))
         self.sent = self._begun.sent
         return framed
+
+    @property
+    def in_turns(self) -> bool:
+        return False
 
     def look_for_content(self, pieces: list[bytes], now: float) -> None:
         """It has none."""

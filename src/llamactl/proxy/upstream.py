@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol, cast
+from typing import cast
 
 import httptools
 
@@ -11,6 +11,7 @@ from llamactl.core.errors import LlamactlError, UpstreamUnreachable
 from llamactl.observe import logger
 from llamactl.proxy.chunks import ChunkedBody
 from llamactl.proxy.heads import AnswerHead, answer_head
+from llamactl.proxy.sink import Sink
 from llamactl.proxy.turns import Turns
 from llamactl.proxy.unread import LARGEST_BITE, Unread
 
@@ -26,33 +27,6 @@ _MUCH = 1 << 16  # bytes of chunks that came at once: others go first before mor
 _MOST_CHUNKS = 512  # among what came at once; more of them are read in turns
 _FIRST_FINAL, _SWITCHING = 200, 101  # statuses
 log = logger("proxy")
-
-
-class Sink(Protocol):
-    """Takes an answer as it comes from an engine."""
-
-    @property
-    def in_turns(self) -> bool:
-        """Does it look into what comes, so that much of it is to come in parts?"""
-        ...
-
-    def answered(self, head: AnswerHead, length: int) -> None:
-        """`length`: of the body, if the head gives one."""
-        ...
-
-    def data(self, pieces: list[bytes]) -> None:
-        """What came together of the body; nothing, if only the head has come."""
-        ...
-
-    def complete(self) -> None: ...
-
-    def lost(self, reason: str) -> None: ...
-
-    def pause_sending(self) -> None:
-        """The engine takes the request more slowly than it comes."""
-        ...
-
-    def resume_sending(self) -> None: ...
 
 
 class Connection(asyncio.Protocol):
