@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,8 +10,8 @@ from typing import cast
 
 import pytest
 
-from llamactl.client import Client, InvalidAnswer, ServerUnreachable
-from llamactl.core.errors import LlamactlError, ModelNotFound, NameTaken, ShuttingDown
+from llamactl.client import AsyncClient, Client, InvalidAnswer, ServerUnreachable
+from llamactl.core.errors import BackendError, LlamactlError, ModelNotFound, NameTaken, ShuttingDown
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -124,3 +125,36 @@ def test_an_error_in_a_stream_is_its_message(server: ThreadingHTTPServer) -> Non
         list(client.chat("m", []))
 
     assert caught.value.message == "there is none"
+
+
+def test_many_events_at_once_do_not_hold_up_the_loop(server: ThreadingHTTPServer) -> None:
+    handler(server).answers = [(200, "\n" * 5000 + 'data: {"a": 1}\n\n' * 2000)]
+    turns = 0
+    seen = dict[int, int]()  # events in each turn of the loop
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def run() -> None:
+        ticking = asyncio.ensure_future(turn())
+        async with AsyncClient(f"http://127.0.0.1:{server.server_port}", "key") as client:
+            async for event in client.stream("/v1/x", {}):
+                assert event == {"a": 1}
+                seen[turns] = seen.get(turns, 0) + 1
+        ticking.cancel()
+
+    asyncio.run(run())
+    assert sum(seen.values()) == 2000
+    assert max(seen.values()) <= 64
+
+
+def test_an_event_may_be_too_long_for_who_asks(server: ThreadingHTTPServer) -> None:
+    event = 'data: {"a": "%s"}\n\n' % ("b" * 1000)
+    handler(server).answers = [(200, event), (200, event)]
+    with client_of(server) as client:
+        assert len([*client.stream("/v1/x", {})]) == 1
+        with pytest.raises(BackendError, match="longer than 1,000"):
+            list(client.stream("/v1/x", {}, longest=1000))

@@ -12,6 +12,7 @@ import pytest
 
 from llamactl.core.routes import ReadyInstance
 from llamactl.runtime import busy_slots, scrape
+from llamactl.runtime.scrape import served_models
 
 NUMBERS = "# TYPE x counter\nx 1\n"
 
@@ -101,3 +102,34 @@ def test_of_several_models_each_is_asked_that_is_loaded(
 @pytest.mark.usefixtures("router")
 def test_their_busy_slots_are_counted_together(engine: tuple[type[Engine], ReadyInstance]) -> None:
     assert asyncio.run(busy_slots(engine[1])) == 3
+
+
+class Odd(Engine):
+    said = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-length", str(len(self.said)))
+        self.end_headers()
+        self.wfile.write(self.said)
+
+
+@pytest.mark.parametrize("said", [b"[" * 500_000, b'{"data":[' + b"{}," * 300_000 + b"{}]}"])
+def test_one_that_tells_what_takes_long_to_read_tells_nothing(
+    said: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed = list[str]()
+    monkeypatch.setattr(json, "loads", parsed.append)
+    kind = type("Kind", (Odd,), {"said": said})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    ready = ReadyInstance("a", "127.0.0.1", server.server_port, "key", 1)
+    try:
+        assert asyncio.run(busy_slots(ready)) is None
+        assert asyncio.run(served_models(ready)) == {}
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert not parsed

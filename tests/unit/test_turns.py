@@ -61,3 +61,28 @@ def test_what_may_be_parsed_at_once_is_bounded_in_each_turn() -> None:
         return now, turns.may_parse(30_000)
 
     assert asyncio.run(run()) == ([True, True, False], True)
+
+
+def test_who_waits_for_a_turn_gets_one_of_their_own() -> None:
+    got: list[str] = []
+
+    async def run() -> list[int]:
+        turns = Turns()
+
+        async def wait(name: str) -> None:
+            await turns.turn()
+            got.append(name)
+
+        tasks = [asyncio.ensure_future(wait(name)) for name in "abc"]
+        await asyncio.sleep(0)
+        tasks[1].cancel()
+        seen = []
+        for _ in range(6):
+            await asyncio.sleep(0)
+            seen.append(len(got))
+        assert repr(turns) == "<Turns 0 jobs>"
+        return seen
+
+    seen = asyncio.run(run())
+    assert got == ["a", "c"]
+    assert max(b - a for a, b in zip([0, *seen], seen, strict=False)) == 1

@@ -33,6 +33,9 @@ async def metrics(request: Request, mine: Mine) -> Response:
         for m in members
     ]
     gauges = mine.numbers.gauges()
-    engines = relabelled(dict(zip(ready, texts, strict=True)))
-    body = await asyncio.to_thread(exposition, shown, meters.unrouted, gauges, engines)
-    return Response(body, media_type=CONTENT_TYPE)
+    told = dict(zip(ready, texts, strict=True))
+
+    def written() -> bytes:
+        return exposition(shown, meters.unrouted, gauges, relabelled(told))
+
+    return Response(await asyncio.to_thread(written), media_type=CONTENT_TYPE)

@@ -63,12 +63,14 @@ class _At(Enum):
 class ObjectScanner:
     """Fed with a body piece by piece, it notes the members that bear one of the names."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names, most: int = _MOST_MEMBERS) -> None:
+        """`most`: of the members may bear a name that an earlier one bears."""
         self.members: list[Member] = []
         self.start = -1  # offset of the object's first bracket
         self.end = -1  # and of its last one, once that has come
         self.inner_end = -1  # after the last byte between them that is no space
         self._names = names
+        self._most = most + len(names.all)
         self._at = _At.OBJECT
         self._first = self._block = max(_FIRST_BLOCK, 2 * names.longest)
         self._offset = 0  # of the next byte in the whole body, but for what is held
@@ -249,7 +251,7 @@ class ObjectScanner:
                 None if self._raw is None else b"".join(self._raw),
             )
         )  # fmt: skip
-        if len(self.members) > _MOST_MEMBERS + len(self._names.all):
+        if len(self.members) > self._most:
             raise MalformedBody(f"{self._name[:80]!r} appears too often in the request body")
         if rest[0] == _CLOSE:
             return self._over(block, used - 1)

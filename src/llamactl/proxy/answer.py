@@ -108,12 +108,22 @@ class Answer:
         """What is to be written last where it can be told that the rest is missing."""
         return self.frame([event]) + self.end()
 
-    def prepare(self) -> bool:
-        """All has come of one that is unsent: do a part of the work before `end`.
-
-        True if more is left. Raises LlamactlError.
-        """
+    @property
+    def at_work(self) -> bool:
+        """No more is taken, and it does not end, until `prepare` has done all."""
         return False
+
+    def all_came(self) -> None:
+        """Called before `end`, again after work: it may be `at_work` now, or not any more."""
+
+    def prepare(self) -> bool:
+        """Do a part of the work; True if more is left. Raises LlamactlError."""
+        return False
+
+    @property
+    def in_turns(self) -> bool:
+        """Does it look into what comes, so that much of it is to come in parts?"""
+        return self._events and self.first is None
 
     @property
     def unsent(self) -> bool:

@@ -10,10 +10,11 @@ from functools import partial
 
 import orjson
 
-from llamactl.core.errors import BackendError, UpstreamDied
+from llamactl.core.errors import UpstreamDied
 from llamactl.core.routes import Route
 from llamactl.proxy.answer import Answer
 from llamactl.proxy.engine_errors import engine_error
+from llamactl.proxy.engine_paths import LARGEST_LIST, without_paths
 from llamactl.proxy.error_formats import ApiError
 from llamactl.proxy.heads import AnswerHead, Headers
 from llamactl.proxy.loading import may_follow
@@ -23,11 +24,11 @@ from llamactl.proxy.request import QUEUE_POSITION, Request
 from llamactl.proxy.rewritten import (
     LARGEST,
     LARGEST_ERROR,
-    Change,
     FailedStream,
     HeldAnswer,
     NamedStream,
-    RenamedAnswer,
+    Steps,
+    in_one,
 )
 
 _BAD = 400  # status, and above
@@ -73,9 +74,10 @@ class Answering:
             return begun if may_follow(head) else failed
         method = request.head.method
         if head.refuses and method != b"HEAD":
-            return self._held(partial(self._as_client_reads, head.status), LARGEST_ERROR)
+            change = partial(self._as_client_reads, head.status)
+            return self._held(in_one(change), LARGEST_ERROR)
         if method == b"GET" and head.json and not (head.encoded or request.private):
-            return self._held(partial(without_paths, request.model))
+            return self._held(partial(without_paths, request.model), LARGEST_LIST)
         known, extra = length if head.sized else None, extra_lines(self._relay, request)
         return Answer(request, head, known, extra, now=self._relay.now(), keep=self._keep)
 
@@ -88,22 +90,22 @@ class Answering:
         if head.event_stream and data.startswith(_FAILS):
             form = self._in_its_form
             held = head.sized
-            return self._held(form, LARGEST_ERROR) if held else FailedStream(plain, head, form)
+            return (
+                self._held(in_one(form), LARGEST_ERROR) if held else FailedStream(plain, head, form)
+            )
         if self._route.offer.several and not self._route.model:
             return plain  # its client asked by the instance's path, and for one of many models
         extra, now = extra_lines(self._relay, request), self._relay.now()
         if not head.event_stream:
-            return RenamedAnswer(request, head, extra, now=now, keep=self._keep)
-        if head.sized:
-            return self._held(ModelName(request.model).put_in_events)
+            return self._held(ModelName(request.model).steps, LARGEST)
         return NamedStream(request, head, extra, now=now, keep=self._keep).after(plain)
 
-    def _held(self, change: Change, most: int = LARGEST) -> Answer:
+    def _held(self, steps: Steps, most: int) -> Answer:
         request, head, extra = self._request, self._head, extra_lines(self._relay, self._request)
         if head.refuses:
             extra += _as_lines(request.error_format.headers)
         now = self._relay.now()
-        return HeldAnswer(request, head, extra, change, now=now, keep=self._keep, most=most)
+        return HeldAnswer(request, head, extra, steps, now=now, keep=self._keep, most=most)
 
     def _error(self, status: int, body: bytes) -> ApiError | None:
         return engine_error(body, status, partial(self._relay.advise, self._route.backend))
@@ -123,36 +125,3 @@ class Answering:
         if error is None:
             error = ApiError.of(UpstreamDied(f"the engine answered {status} instead of a stream"))
         return self._request.error_format.render_event(error)
-
-
-def without_paths(name: str, body: bytes) -> bytes:
-    """What an engine tells of itself, for those who may not know where its files are.
-
-    llama-server names its model's file, and of its adapters each:
-    https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
-    Raises BackendError for what can't be read.
-    """
-    try:
-        told = orjson.loads(body)
-    except orjson.JSONDecodeError as exc:
-        raise BackendError("the engine did not answer JSON; see its log") from exc
-    paths = {text for key, text in _texts(told) if key.endswith("path") and text}
-    return orjson.dumps(_without(told, paths, name))
-
-
-def _texts(value: object, key: str = "") -> list[tuple[str, str]]:
-    """All strings, each with the key that holds it."""
-    if isinstance(value, dict):
-        return [found for k, v in value.items() for found in _texts(v, k)]
-    if isinstance(value, list):
-        return [found for v in value for found in _texts(v, key)]
-    return [(key, value)] if isinstance(value, str) else []
-
-
-def _without(value: object, paths: set[str], name: str) -> object:
-    """The name stands where a path stood, in whatever place that is."""
-    if isinstance(value, dict):
-        return {k: _without(v, paths, name) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_without(v, paths, name) for v in value]
-    return name if isinstance(value, str) and value in paths else value

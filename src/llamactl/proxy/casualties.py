@@ -1,6 +1,7 @@
 """Requests that an engine dropped: was it their doing, and may they be sent once more?
 
-All that one process dropped are looked into together, once the cause of its end is known.
+All that one process dropped are looked into together, once the cause of its end is known; which
+request each is takes a turn (`Turns`), as their bodies may be many and large.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from llamactl.core.interfaces import OnDemandStarter
 from llamactl.core.routes import ReadyInstance
 from llamactl.policy.poison import Suspects
 from llamactl.proxy.request import Request
+from llamactl.proxy.turns import Turns
 
 MOST_NAMED = 16  # requests of one crash
 _REMEMBERED = 64  # crashes, for what is heard of them late
@@ -35,14 +37,17 @@ class _Death:
 
     def __init__(self) -> None:
         self.dropped: list[Dropped] = []
-        self.aftermath: asyncio.Task[Aftermath]
+        self.unjudged: list[Dropped] = []
+        self.known: Aftermath | None = None
+        self.aftermath: asyncio.Task[Aftermath] | None = None
 
 
 class Casualties:
     """`suspects` is empty as long as nothing crashes."""
 
-    def __init__(self, starter: OnDemandStarter, now: Callable[[], float]) -> None:
+    def __init__(self, starter: OnDemandStarter, turns: Turns, now: Callable[[], float]) -> None:
         self._starter = starter
+        self._turns = turns
         self._now = now
         self._deaths: dict[tuple[str, int], _Death] = {}  # by instance id and generation
         self.suspects = Suspects()
@@ -61,11 +66,15 @@ class Casualties:
         death = self._deaths.get(key)
         if death is None:
             death = self._deaths[key] = _Death()
-            death.aftermath = asyncio.create_task(self._look_into(key, name, death))
         if dropped is not None:
-            death.dropped += [dropped] if len(death.dropped) < MOST_NAMED else []
-            death.aftermath.add_done_callback(lambda done: self._judge(key, dropped, done))
-        return death.aftermath
+            if death.known is None and len(death.dropped) < MOST_NAMED:
+                death.dropped.append(dropped)
+            if dropped.parts is not None:
+                death.unjudged.append(dropped)
+        task = death.aftermath
+        if task is None or (task.done() and death.unjudged):  # or it is heard of late
+            task = death.aftermath = asyncio.create_task(self._look_into(key, name, death))
+        return task
 
     def left(self, instance_id: str, ready: ReadyInstance, dropped: Dropped) -> None:
         """The same of a request whose client has left."""
@@ -77,19 +86,23 @@ class Casualties:
         return [dropped.request for dropped in death.dropped] if death else []
 
     async def _look_into(self, key: tuple[str, int], name: str, death: _Death) -> Aftermath:
-        aftermath = Aftermath(wanted=False)
-        with suppress(LlamactlError):  # the instance was deleted, or llamactl ends
-            aftermath = await self._starter.aftermath(name, key[1])
+        aftermath = death.known or Aftermath(wanted=False)
+        if death.known is None:
+            with suppress(LlamactlError):  # the instance was deleted, or llamactl ends
+                aftermath = await self._starter.aftermath(name, key[1])
+        death.known = aftermath
         death.dropped.clear()
         if not aftermath.crashed:  # it may live, and drop others later
             self._deaths.pop(key, None)
+            death.unjudged.clear()
         while len(self._deaths) > _REMEMBERED:
             del self._deaths[next(iter(self._deaths))]
+        while death.unjudged:
+            await self._turns.turn()
+            self._blame(key, death.unjudged.pop())
         return aftermath
 
-    def _judge(self, key: tuple[str, int], dropped: Dropped, done: asyncio.Task[Aftermath]) -> None:
-        if done.cancelled() or done.exception() or not done.result().crashed:
-            return
+    def _blame(self, key: tuple[str, int], dropped: Dropped) -> None:
         if dropped.parts is not None:
             self.suspects.blame(print_of(key[0], dropped.parts), key, self._now())
 

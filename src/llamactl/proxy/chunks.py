@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from enum import Enum, auto
 from functools import lru_cache
 
@@ -31,7 +32,7 @@ class ChunkedBody:
     """
 
     def __init__(self) -> None:
-        self.rest = b""  # what came after its end
+        self.rest = b""  # what came after its end, or after the last chunk that was to be read
         self._at = _At.SIZE
         self._left = 0  # of a chunk
         self._trailers = 0
@@ -44,14 +45,17 @@ class ChunkedBody:
     def ended(self) -> bool:
         return self._at is _At.END
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """What `data` brings of the body. Raises MalformedBody."""
+    def feed(self, data: bytes, most: int = sys.maxsize) -> list[bytes]:
+        """What `data` brings of the body, in `most` pieces at most. Raises MalformedBody.
+
+        If there are more, the body has not ended, and there is a `rest`.
+        """
         if self._held:
             data, self._held = self._held + data, b""
         pieces: list[bytes] = []
-        at = self._whole(data, pieces) if self._at is _At.SIZE else 0
+        at = self._whole(data, pieces, most) if self._at is _At.SIZE else 0
         size = len(data)
-        while at < size and self._at is not _At.END:
+        while at < size and self._at is not _At.END and len(pieces) < most:
             if self._at is _At.DATA:
                 piece = data[at : at + self._left]
                 pieces.append(piece)
@@ -71,10 +75,10 @@ class ChunkedBody:
         self.rest = data[at:]
         return pieces
 
-    def _whole(self, data: bytes, pieces: list[bytes]) -> int:
+    def _whole(self, data: bytes, pieces: list[bytes], most: int) -> int:
         """Take the chunks that came whole, as nearly all do; where they end."""
         at = 0
-        while at < (end := data.find(_CRLF, at)) < at + _LONGEST_KEPT:
+        while at < (end := data.find(_CRLF, at)) < at + _LONGEST_KEPT and len(pieces) < most:
             start = end + 2
             stop = start + _size(data[at:end])
             if stop == start or data[stop : stop + 2] != _CRLF:

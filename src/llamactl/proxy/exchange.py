@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from llamactl.core.errors import (
@@ -22,13 +23,14 @@ from llamactl.core.exits import Aftermath, ServedRequest
 from llamactl.core.routes import ReadyInstance, Route
 from llamactl.observe import logger
 from llamactl.proxy.answer import Answer
+from llamactl.proxy.answer_work import AnswerWork
 from llamactl.proxy.answering import Answering, extra_lines
 from llamactl.proxy.body import Body
 from llamactl.proxy.casualties import Dropped, served, why_not
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.error_formats import ApiError
 from llamactl.proxy.heads import AnswerHead
-from llamactl.proxy.loading import begun_answer, comment, wants_stream
+from llamactl.proxy.loading import begun_answer, comment, commenting, wants_stream
 from llamactl.proxy.model import Finder
 from llamactl.proxy.model_name import member
 from llamactl.proxy.relay import Relay
@@ -42,7 +44,7 @@ _KEPT = 1 << 18  # bytes of a body that are kept until its answer is whole, to k
 log = logger("proxy")
 
 
-class Exchange:
+class Exchange(AnswerWork):
     """From a known instance to the last byte of its answer; holds at most one lease."""
 
     # what most exchanges never change stands here once, rather than being set for each
@@ -50,13 +52,10 @@ class Exchange:
     _task: asyncio.Task[None] | None = None
     _leased = False
     _ready: ReadyInstance | None = None
-    _upstream: Connection | None = None
     _body_chunked = False
     _congested = False  # the engine takes no more for now
     _sends = 0  # to how many engines it may have got
     _retried = False
-    _done = False
-    _answer: Answer | None = None
     _unchecked: AnswerHead | None = None  # of an answer that may give another name than was asked
     _begun: Answer | None = None  # by us, before the engine's answer came
     _suspect = b""  # its hash, if engines crashed that were serving it
@@ -144,34 +143,32 @@ class Exchange:
         ready = self._relay.starter.ensure_ready(route.name, caller)
         try:
             every = self._request.comment_every or self._relay.comment_every
-            if every and wants_stream(self._request, self._body):
-                ready = self._commenting(ready, every)
+            if every:
+                wants = partial(wants_stream, self._request, self._body, self._relay.turns)
+                ready = commenting(ready, every, wants, self._tell_loading)
             found = await ready
         finally:
             self._relay.account.waited(route.id, self._relay.now() - began)
+        await self._take_turn()
         if self._relay.replaced:  # whoever answered holds it for us, our table knows it no more
             self._reach(found, fresh=self._retried)
         else:
             self._go()
 
-    async def _commenting(
-        self, ready: Coroutine[Any, Any, ReadyInstance], every: float
-    ) -> ReadyInstance:
-        """Tell a client that waits for events, now and then, that it is not forgotten."""
-        job = asyncio.ensure_future(ready)
-        try:
-            while not (await asyncio.wait([job], timeout=every))[0]:
-                ahead = self._relay.starter.ahead(self._route.name, self._request.caller)
-                if self._begun is None:
-                    keep, now = self._down.keeps_alive(self._request), self._relay.now()
-                    self._begun = begun_answer(
-                        self._request, extra_lines(self._relay, self._request), now=now, keep=keep
-                    )
-                if self._down.writable:
-                    self._down.write(self._begun.frame([comment(ahead)]))
-            return job.result()
-        finally:
-            job.cancel()
+    async def _take_turn(self) -> None:
+        """All who wait are told at once, and the hash of each is looked up then."""
+        if self._relay.suspects:
+            await self._relay.turns.turn()
+
+    def _tell_loading(self) -> None:
+        """A client that waits for events, that it is not forgotten."""
+        relay, request, down = self._relay, self._request, self._down
+        if self._begun is None:
+            keep, extra = down.keeps_alive(request), extra_lines(relay, request)
+            self._begun = begun_answer(request, extra, now=relay.now(), keep=keep)
+        if down.writable:
+            ahead = relay.starter.ahead(self._route.name, request.caller)
+            down.write(self._begun.frame([comment(ahead)]))
 
     def _reach(self, ready: ReadyInstance, *, fresh: bool) -> None:
         if self._relay.suspects and (parts := self._parts()) is not None:
@@ -284,6 +281,7 @@ class Exchange:
         self, ready: ReadyInstance, dropped: asyncio.Task[Aftermath], *, again: bool
     ) -> None:
         aftermath = await asyncio.shield(dropped)
+        await self._take_turn()
         if error := why_not(aftermath, ready.name, sent=self._sends > 0, again=again):
             self.refuse(error)
         else:
@@ -339,9 +337,11 @@ class Exchange:
                 if member(self._request.model) not in pieces[0]:
                     answer = self._answer = self._answering(head).renamed(answer, pieces[0])
             answer.look_for_content(pieces, now)
-        if framed := answer.frame(pieces):
-            self._down.write(framed)
         down = self._down
+        if framed := answer.frame(pieces):
+            down.write(framed)
+        elif answer.at_work:
+            self._begin_work()
         if not down.writable and self._upstream is not None:
             self._upstream.pause_reading()
         if self._request.complete:
@@ -352,9 +352,7 @@ class Exchange:
         if self._done:  # broken off already, with more of it in the same read
             return
         assert answer is not None
-        if type(answer) is not Answer and answer.unsent:
-            if self._work():
-                self._relay.turns.join(self._work)
+        if type(answer) is not Answer and self._has_work(answer):
             return
         if ending := answer.end():
             self._down.write(ending)
@@ -373,23 +371,6 @@ class Exchange:
         self._relay.leases.answered(self._route.id)
         self._count(answer, whole=True)
         self._down.finished(keep=answer.keep and self._request.complete)
-
-    def _work(self) -> bool:
-        """Do a part of the work on an answer that is changed as a whole; True if there is more."""
-        answer = self._answer
-        if self._done or answer is None:
-            return False
-        try:
-            if answer.prepare():
-                return True
-        except LlamactlError as error:
-            self.fail(error)
-        except Exception as exc:
-            log.failure("answer_failed", exc, id=self._request.name)
-            self.fail(LlamactlError("llamactl failed; its log says why"))
-        else:
-            self.complete()
-        return False
 
     def lost(self, reason: str) -> None:
         connection, self._upstream = self._upstream, None
@@ -449,7 +430,8 @@ class Exchange:
             self._upstream.pause_reading()
 
     def resume_writing(self) -> None:
-        if self._upstream is not None:
+        at_work = self._answer is not None and self._answer.at_work
+        if self._upstream is not None and not at_work:
             self._upstream.resume_reading()
 
     def gone(self) -> None:
@@ -509,13 +491,8 @@ class Exchange:
         self._task.add_done_callback(self._relay.tasks.discard)
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
+        with self._failing("exchange_failed"):
             await work
-        except LlamactlError as error:
-            self.refuse(error)
-        except Exception as exc:
-            log.failure("exchange_failed", exc, id=self._request.name)
-            self.refuse(LlamactlError("llamactl failed; its log says why"))
 
     def _count(self, answer: Answer, *, whole: bool) -> None:
         received = self._body.size

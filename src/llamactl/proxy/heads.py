@@ -156,6 +156,8 @@ class AnswerHead:
 
     def __init__(self, head: bytes) -> None:
         """`head` ends with an empty line. Raises httptools.HttpParserError."""
+        if head.count(b"\n") > _MOST_LINES:
+            raise httptools.HttpParserError(f"more than {_MOST_LINES} headers")
         parsed = _Parsed(httptools.HttpResponseParser, head)
         fields = dict(parsed.headers)
         self.status = parsed.status
@@ -174,7 +176,10 @@ class AnswerHead:
         self.refuses = self.json and not self.encoded and self.status >= _BAD
         found = _KEEP_ALIVE.search(fields.get(b"keep-alive", b""))
         self.idle_s = int(found[1]) if found else None  # how long the engine keeps a connection
-        named = _named(fields.get(b"connection", b""))
+        connection = fields.get(b"connection", b"")
+        if len(connection) > _LONGEST_CONNECTION:
+            raise httptools.HttpParserError("the Connection header is too long")
+        named = _named(connection)
         lines = [
             b"%b: %b\r\n" % (name, value)
             for name, value in parsed.headers

@@ -6,7 +6,12 @@ Some clients give up when not a byte comes for long. A comment is a line that be
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
 from llamactl.core.errors import MalformedBody
+from llamactl.core.routes import ReadyInstance
 from llamactl.policy.json_names import Names
 from llamactl.policy.json_scanner import ObjectScanner
 from llamactl.proxy.answer import Answer
@@ -14,6 +19,7 @@ from llamactl.proxy.body import Body
 from llamactl.proxy.heads import AnswerHead
 from llamactl.proxy.request import Request
 from llamactl.proxy.rewritten import NamedStream
+from llamactl.proxy.turns import Turns, slices
 
 _MOST = 1 << 20  # bytes of a body that is looked into
 _STREAMS = (
@@ -26,18 +32,38 @@ _HEAD = AnswerHead(
 )
 
 
-def wants_stream(request: Request, body: Body) -> bool:
+async def wants_stream(request: Request, body: Body, turns: Turns) -> bool:
     """Does the client expect events, so that a comment before them does no harm?"""
     small = request.complete and not body.on_disk and body.size <= _MOST
     if not small or request.head.http_1_0 or request.served_path not in _STREAMS:
         return False
-    scanner = ObjectScanner(_STREAM)
+    scanner = ObjectScanner(_STREAM, most=0)
+    parts = (part for chunk in [*body.chunks] for part in slices(chunk))
     try:
-        for chunk in body.chunks:
-            scanner.feed(chunk)
+        for part in parts:
+            await turns.turn()
+            scanner.feed(part)
     except MalformedBody:
         return False
     return [member.raw for member in scanner.members] == [b"true"]
+
+
+async def commenting(
+    ready: Coroutine[Any, Any, ReadyInstance], every: float,
+    wants: Callable[[], Awaitable[bool]], tell: Callable[[], None],
+) -> ReadyInstance:  # fmt: skip
+    """Wait until it is ready; every so many seconds, `tell` a client that `wants` to hear of it."""
+    job, asked = asyncio.ensure_future(ready), False
+    try:
+        while not (await asyncio.wait([job], timeout=every))[0]:
+            if not asked and not await wants():
+                return await job
+            asked = True
+            if not job.done():
+                tell()
+        return job.result()
+    finally:
+        job.cancel()
 
 
 def begun_answer(request: Request, extra: bytes, *, now: float, keep: bool) -> Answer:

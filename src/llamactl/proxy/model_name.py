@@ -26,9 +26,11 @@ _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _TOKEN = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"\s*:|"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
 _HOLDERS = (b"response", b"message")
 _OWN_NAMES, _ITEMS_NAMES = Names(["model", "response", "message"]), Names(["model"])
-_SMALL = 1 << 14  # bytes of a document that is looked at in one go
+SMALL = 1 << 12  # bytes of a document, or an event, that is looked at in one go
 _PART = 1 << 15  # bytes of a larger one
+_MOST_AGAIN = 4  # members of one name, of a larger one; finding each costs as much as a part
 _MOST_ITEMS = 256  # of an array of answers
+_LABEL = re.compile(rb"[^{\[]*+")  # of a line: `data: `
 _SPACE, _NEXT = re.compile(rb"\s*+"), re.compile(rb"\s*+,\s*+(?={)")
 _OWN, _HELD = 1, 2  # how deep the two places are
 _LEAD = 96  # bytes
@@ -62,10 +64,20 @@ class ModelName:
 
     def steps(self, data: bytes) -> Generator[None, None, bytes]:
         """The same, in parts that take a millisecond at most."""
-        if len(data) <= _SMALL:
+        if len(data) <= SMALL:
             return self._spliced(data, lines=False)
+        return (yield from self._in_parts(data, _after(_SPACE, data, 0)))
+
+    def steps_in_event(self, line: bytes) -> Generator[None, None, bytes]:
+        """In a line of an event stream, in such parts; for one that is large."""
+        if _KEY not in line:
+            return line
+        return (yield from self._in_parts(line, _after(_LABEL, line, 0)))
+
+    def _in_parts(self, data: bytes, start: int) -> Generator[None, None, bytes]:
+        """`start`: where the JSON in it begins."""
         found = list[Edit]()
-        for member in _members(data):
+        for member in _members(data, start):
             if member is None:
                 yield
             elif member.raw is not None and member.raw[:1] == b'"' and member.raw != self._quoted:
@@ -124,9 +136,8 @@ def _names(data: bytes) -> Iterator[tuple[int, int, int]]:
 _Places = Generator[Member | None, None, int]
 
 
-def _members(data: bytes) -> Iterator[Member | None]:
+def _members(data: bytes, start: int) -> Iterator[Member | None]:
     """Of a document: each `model` where an API has it, and None after each part of the work."""
-    start = _after(_SPACE, data, 0)
     if data[start : start + 1] != b"[":
         for member in _scan(data, start, len(data), _OWN_NAMES):
             if member is None or member.name == "model":
@@ -143,7 +154,7 @@ def _members(data: bytes) -> Iterator[Member | None]:
 
 def _scan(data: bytes, start: int, end: int, names: Names) -> _Places:
     """The members of the object that begins there. Returns where it ends; 0 if it doesn't."""
-    scanner, seen, at = ObjectScanner(names), 0, start
+    scanner, seen, at = ObjectScanner(names, _MOST_AGAIN), 0, start
     while at < end and scanner.end < 0:
         part = data[at : min(at + _PART, end)]
         at += len(part)

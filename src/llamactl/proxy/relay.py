@@ -39,14 +39,15 @@ class Relay:
     comment_every: float = 0.0  # seconds, to clients that wait for a stream; 0: never
     advise: Callable[[str, str], str] = lambda backend, message: ""  # on an engine's error
     replaced: bool = False  # another process decides now; our table says nothing of where
-    pool: Pool = field(default_factory=Pool)
     turns: Turns = field(default_factory=Turns)
     table: RouteTable = field(default_factory=RouteTable)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    pool: Pool = field(init=False)
     casualties: Casualties = field(init=False)
     suspects: Mapping[bytes, object] = field(init=False)  # empty as long as nothing crashes
     now: Callable[[], float] = field(default_factory=lambda: asyncio.get_running_loop().time)
 
     def __post_init__(self) -> None:
-        self.casualties = Casualties(self.starter, self.now)
+        self.pool = Pool(self.turns)
+        self.casualties = Casualties(self.starter, self.turns, self.now)
         self.suspects = self.casualties.suspects.by_hash

@@ -38,6 +38,18 @@ class Turns:
         self._jobs.append(job)
         self._call()
 
+    async def turn(self) -> None:
+        """Wait for a turn of the caller's own, for what it does in one go."""
+        mine = asyncio.get_running_loop().create_future()
+
+        def begin() -> bool:
+            if not mine.done():
+                mine.set_result(None)
+            return False
+
+        self.join(begin)
+        await mine
+
     def may_parse(self, size: int) -> bool:
         """Can a body of so many bytes be parsed right now? If not, by a job."""
         if size <= FREE:

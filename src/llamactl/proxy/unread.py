@@ -1,4 +1,4 @@
-"""What a client has sent of a body, and of what follows it, and waits for its turn."""
+"""What has come of a body, and of what follows it, and waits for its turn."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 from llamactl.proxy.turns import SLICE, Turns
 
 # bytes of a body, or of frames, that are read between two looks at the clock
-_LEAST, _MOST = 1 << 9, 1 << 13
+_LEAST, LARGEST_BITE = 1 << 9, 1 << 13
 _TURN_S = 0.0005  # no turn goes on to another bite after this; a bite that takes as long was large
 
 
@@ -86,4 +86,4 @@ class Unread:
         if took > _TURN_S:
             self._bite = max(_LEAST, self._bite >> 1)
         elif took < _TURN_S / 4:
-            self._bite = min(_MOST, self._bite << 1)
+            self._bite = min(LARGEST_BITE, self._bite << 1)

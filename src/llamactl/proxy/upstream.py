@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol, cast
+from typing import cast
 
 import httptools
 
@@ -11,6 +11,9 @@ from llamactl.core.errors import LlamactlError, UpstreamUnreachable
 from llamactl.observe import logger
 from llamactl.proxy.chunks import ChunkedBody
 from llamactl.proxy.heads import AnswerHead, answer_head
+from llamactl.proxy.sink import Sink
+from llamactl.proxy.turns import Turns
+from llamactl.proxy.unread import LARGEST_BITE, Unread
 
 Address = tuple[str, int]
 _IDLE_S = 4.0  # engines close idle connections after 5 s (cpp-httplib's default)
@@ -19,39 +22,22 @@ _IDLE_S = 4.0  # engines close idle connections after 5 s (cpp-httplib's default
 # stands still for five seconds.
 _MOST_IDLE = 32
 _LARGEST_HEAD = 1 << 18  # bytes
+_MOST_INTERIMS = 64  # heads before that of the answer itself; a few are usual
 _MUCH = 1 << 16  # bytes of chunks that came at once: others go first before more is read
+_MOST_CHUNKS = 512  # among what came at once; more of them are read in turns
 _FIRST_FINAL, _SWITCHING = 200, 101  # statuses
 log = logger("proxy")
-
-
-class Sink(Protocol):
-    """Takes an answer as it comes from an engine."""
-
-    def answered(self, head: AnswerHead, length: int) -> None:
-        """`length`: of the body, if the head gives one."""
-        ...
-
-    def data(self, pieces: list[bytes]) -> None:
-        """What came together of the body; nothing, if only the head has come."""
-        ...
-
-    def complete(self) -> None: ...
-
-    def lost(self, reason: str) -> None: ...
-
-    def pause_sending(self) -> None:
-        """The engine takes the request more slowly than it comes."""
-        ...
-
-    def resume_sending(self) -> None: ...
 
 
 class Connection(asyncio.Protocol):
     """Serves one sink at a time, from `begin` to its `complete` or `lost`."""
 
-    def __init__(self, address: Address) -> None:
+    in_body = True  # all that waits for its turn is
+
+    def __init__(self, address: Address, turns: Turns) -> None:
         self.address = address
         self.now = asyncio.get_running_loop().time
+        self._unread = Unread(self, turns)  # of a body
         self.reused = False
         self.heard = False  # something came since `begin`
         self.closed = False
@@ -60,6 +46,7 @@ class Connection(asyncio.Protocol):
         self._sink: Sink | None = None
         self._head_only = False
         self._held = b""  # a head that is not whole
+        self._interims = 0  # heads of this answer, before its own
         self._head: AnswerHead | None = None
         self._left = 0  # of a body with a length
         self._chunks: ChunkedBody | None = None
@@ -88,12 +75,16 @@ class Connection(asyncio.Protocol):
     def resume_reading(self) -> None:
         if not self._reading and not self.closed:
             self._reading = True
-            self._transport.resume_reading()
+            if self._unread.data:
+                self._unread.go_on()
+            else:
+                self._transport.resume_reading()
 
     def close(self) -> None:
         """Cut the connection; the sink hears nothing more."""
         self._sink = None
         self.closed = True
+        self._unread.drop()
         self._transport.abort()
 
     # asyncio's side.
@@ -137,6 +128,23 @@ class Connection(asyncio.Protocol):
         if self._sink is not None:
             self._sink.resume_sending()
 
+    # What takes long to look into.
+
+    def _put_off(self, data: bytes) -> None:
+        """Read it in our turns, and no more from the engine until then."""
+        self._transport.pause_reading()
+        self._unread.put(data)
+
+    @property
+    def reads(self) -> bool:
+        return self._reading and not self.closed
+
+    def read(self, part: bytes) -> None:
+        """Of what waited."""
+        self.data_received(part)
+        if not self._unread.data:
+            self._read_on()
+
     # The answer.
 
     def _let_others_go_first(self) -> None:
@@ -146,7 +154,7 @@ class Connection(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._read_on)
 
     def _read_on(self) -> None:
-        if self._reading and not self.closed:
+        if self.reads and not self._unread.data:
             self._transport.resume_reading()
 
     def _take(self, sink: Sink, data: bytes) -> bool:
@@ -163,38 +171,55 @@ class Connection(asyncio.Protocol):
             if self._head_only or head.bodiless or (head.sized and not length):
                 self.reusable = head.keep_alive and not data
                 return True
+        if len(data) > LARGEST_BITE and sink.in_turns:
+            self._put_off(data)
+            return False
         if self._chunks is not None:
-            if len(data) > _MUCH:
-                self._let_others_go_first()
-            sink.data(self._chunks.feed(data))
-            self.reusable = head.keep_alive and not self._chunks.rest
-            return self._chunks.ended
+            return self._take_chunks(sink, self._chunks, head, data)
         if not head.sized:
             sink.data([data] if data else [])
             return False
         self._left -= len(data)
         sink.data([data if self._left >= 0 else data[: self._left]] if data else [])
-        self.reusable = head.keep_alive and self._left == 0
+        self.reusable = head.keep_alive and self._left == 0 and not self._unread.data
         return self._left <= 0
+
+    def _take_chunks(self, sink: Sink, chunks: ChunkedBody, head: AnswerHead, data: bytes) -> bool:
+        much = len(data) > LARGEST_BITE
+        sink.data(chunks.feed(data, _MOST_CHUNKS) if much else chunks.feed(data))
+        if chunks.ended:
+            self.reusable = head.keep_alive and not (chunks.rest or self._unread.data)
+            return True
+        if much and not self.closed:
+            if chunks.rest:
+                self._put_off(chunks.rest)
+            elif len(data) > _MUCH:
+                self._let_others_go_first()
+        return False
 
     def _read_head(self, data: bytes) -> tuple[AnswerHead, int, bytes] | None:
         """The head, the length of the body, what came of it; None until the head is whole."""
+        at, seen = 0, max(0, len(self._held) - 3)  # what was looked at is not looked at again
         if self._held:
             data, self._held = self._held + data, b""
         while True:
-            end = data.find(b"\r\n\r\n") + 4
+            end = data.find(b"\r\n\r\n", max(at, seen)) + 4
             if end < 4:  # noqa: PLR2004
-                if len(data) > _LARGEST_HEAD or not b"HTTP/".startswith(data[:5]):
+                rest = data[at:]
+                if len(rest) > _LARGEST_HEAD or not b"HTTP/".startswith(rest[:5]):
                     raise httptools.HttpParserError("it does not begin with a head")
-                self._held = data
+                self._held = rest
                 return None
-            head, length = answer_head(data[:end])
-            data = data[end:]
+            head, length = answer_head(data[at:end])
             if head.status >= _FIRST_FINAL:
                 break
             if head.status == _SWITCHING:
                 raise httptools.HttpParserError("it switches to another protocol")
-            # an interim answer: the real one follows
+            at = end  # behind an interim answer: the real one follows
+            self._interims += 1
+            if self._interims > _MOST_INTERIMS:
+                raise httptools.HttpParserError("too many interim answers")
+        data, self._interims = data[end:], 0
         self._head, self._left = head, length
         self._chunks = ChunkedBody() if head.chunked else None
         return head, length, data
@@ -216,7 +241,8 @@ class Connection(asyncio.Protocol):
 class Pool:
     """Idle connections by address. Owned by the application; closed with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
         self._idle: dict[Address, list[Connection]] = {}
 
     def __repr__(self) -> str:
@@ -238,7 +264,7 @@ class Pool:
         """A new connection. Raises UpstreamUnreachable."""
         try:
             _, made = await asyncio.get_running_loop().create_connection(
-                lambda: Connection(address), *address
+                lambda: Connection(address, self._turns), *address
             )
         except OSError as exc:
             raise UpstreamUnreachable(f"the engine does not accept connections: {exc}") from exc

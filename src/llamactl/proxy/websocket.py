@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from contextlib import suppress
 from dataclasses import replace
 from enum import IntEnum
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
@@ -29,10 +30,12 @@ from llamactl.observe import logger, loop_clock
 from llamactl.policy.access import KeyRing
 from llamactl.proxy.doors import House, InstanceDoor, ModelDoor, Passage
 from llamactl.proxy.downstream import Downstream
+from llamactl.proxy.engine_websocket import EngineWebSocket
 from llamactl.proxy.heads import Headers, RequestHead
 from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import Request, error_answer
 from llamactl.proxy.tenure import FAREWELL_S, revoked
+from llamactl.proxy.turns import Turns
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -100,7 +103,8 @@ class WebSocketCall:
             with self._relay.leases.hold(route.id):
                 ends = revoked(self._keys, request.caller)
                 path = self._passage.target.decode("latin-1")
-                await relay_websocket(scope, receive, send, ready, path, ends)
+                turns = self._relay.turns
+                await relay_websocket(scope, receive, send, ready, path, ends, turns)
         except LlamactlError as error:
             log.info("websocket_refused", code=error.code, reason=error.message)
             self._relay.account.refused(request, error, route)
@@ -124,6 +128,7 @@ async def relay_websocket(
     target: ReadyInstance,
     path: str,
     ends: Coroutine[Any, Any, None],
+    turns: Turns,
 ) -> None:
     """Accept the client once the engine has accepted us; end when either side, or `ends`, ends.
 
@@ -140,6 +145,7 @@ async def relay_websocket(
                 compression=None,
                 proxy=None,
                 open_timeout=None,
+                create_connection=cast(Any, partial(EngineWebSocket, turns)),
                 ping_interval=None,  # a busy engine, or a late loop of ours, is no dead one
             )
     except InvalidStatus as exc:
@@ -224,6 +230,7 @@ async def _down(upstream: ClientConnection, send: Send) -> None:
         async for message in upstream:
             kind = "text" if isinstance(message, str) else "bytes"
             await send({"type": "websocket.send", kind: message})
+            await asyncio.sleep(0)  # many may have come at once: others go first
     except ConnectionClosed:
         pass
     code = _SENT_AS.get(upstream.close_code or 0, upstream.close_code)

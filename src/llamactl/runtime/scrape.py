@@ -15,6 +15,7 @@ from llamactl.core.routes import ReadyInstance
 
 _TIME_S = 2.0
 _MOST = 1 << 20  # bytes
+_MOST_VALUES = 50_000  # in JSON; parsing them takes milliseconds, of all threads
 
 
 async def scrape(ready: ReadyInstance) -> Mapping[str, str]:
@@ -63,8 +64,18 @@ def _of_model(name: str) -> str:
 def _object(value: object) -> Mapping[str, Any]:
     """That was read, or is here as JSON; an empty one for anything else."""
     with suppress(ValueError):
-        value = json.loads(value) if isinstance(value, str) else value
+        value = _parsed(value) if isinstance(value, str) else value
     return value if isinstance(value, Mapping) else {}
+
+
+def _parsed(text: str) -> Any:
+    """What an engine told as JSON. Raises ValueError."""
+    if sum(map(text.count, ",{[")) > _MOST_VALUES:
+        raise ValueError("more values than any engine tells")
+    try:
+        return json.loads(text)
+    except RecursionError as exc:
+        raise ValueError("nested too deep") from exc
 
 
 async def served_models(ready: ReadyInstance) -> Mapping[str, ModelInfo]:
@@ -72,8 +83,12 @@ async def served_models(ready: ReadyInstance) -> Mapping[str, ModelInfo]:
 
     https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md, `GET /v1/models`
     """
+    return await asyncio.to_thread(_models, ready)
+
+
+def _models(ready: ReadyInstance) -> Mapping[str, ModelInfo]:
     try:
-        rows = json.loads(await asyncio.to_thread(_get, ready, "/v1/models"))["data"]
+        rows = _parsed(_get(ready, "/v1/models"))["data"]
         return {row["id"]: _info(row) for row in rows if isinstance(row["id"], str)}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
@@ -116,7 +131,7 @@ def _busy(ready: ReadyInstance) -> int | None:
 
 def _busy_of(text: str) -> int | None:
     try:
-        return sum(bool(slot["is_processing"]) for slot in json.loads(text))
+        return sum(bool(slot["is_processing"]) for slot in _parsed(text))
     except (ValueError, KeyError, TypeError):
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
@@ -22,6 +23,7 @@ from llamactl.client.calls import (
     headers_of,
 )
 from llamactl.client.errors import ServerUnreachable, error_in
+from llamactl.core.errors import BackendError
 from llamactl.wire.events import EventBody
 from llamactl.wire.live import LiveBody
 from llamactl.wire.session import SessionBody
@@ -157,17 +159,19 @@ class AsyncClient:
                 yield chunk
 
     async def stream(
-        self, where: str, body: Mapping[str, Any] | Sequence[bytes]
+        self, where: str, body: Mapping[str, Any] | Sequence[bytes], *, longest: int = sys.maxsize
     ) -> AsyncGenerator[dict[str, Any], None]:
         """What any path of an engine sends as events, such as `/v1/completions` with `stream`.
 
-        A body may be JSON already, in pieces.
-        Raises LlamactlError for an error in their midst.
+        A body may be JSON already, in pieces. Raises LlamactlError for an error in their midst,
+        and for an event longer than `longest` characters.
         """
         given = {"body": body} if isinstance(body, Mapping) else {"pieces": body}
         call = Call("POST", where, **given)
         async with aclosing(self._transport.stream(call)) as rows:
             async for line in rows:
+                if len(line) > longest:
+                    raise BackendError(f"an event of the engine is longer than {longest:,} bytes")
                 if (chunk := event_of(line)) is not None:
                     if chunk.get("error"):
                         raise error_in(chunk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ from llamactl.client.errors import ServerUnreachable, error_of
 T = TypeVar("T")
 _BAD = 400
 _CONNECT_S = 10.0
+_AT_ONCE = 64  # lines
 
 
 class AsyncTransport:
@@ -92,8 +94,13 @@ class AsyncTransport:
                 if answer.status_code >= _BAD:
                     body = await answer.aread()
                     raise error_of(answer.status_code, answer.headers.get("retry-after"), body)
+                left = _AT_ONCE
                 async for line in answer.aiter_lines():
                     yield line
+                    left -= 1
+                    if not left:  # many may have come at once: others go first
+                        left = _AT_ONCE
+                        await asyncio.sleep(0)
             finally:
                 await answer.aclose()
         except httpx2.TransportError as exc:

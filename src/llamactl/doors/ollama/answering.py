@@ -30,9 +30,9 @@ class Answer:
     reason: str = "stop"
     usage: Mapping[str, Any] = field(default_factory=dict)
     timings: Mapping[str, Any] = field(default_factory=dict)
-    calls: dict[int, dict[str, str]] = field(default_factory=dict)
-    content: str = ""
-    thinking: str = ""
+    calls: dict[int, dict[str, list[str]]] = field(default_factory=dict)
+    content: list[str] = field(default_factory=list)
+    thinking: list[str] = field(default_factory=list)
 
     async def rows(
         self, chunks: AsyncGenerator[dict[str, Any], None]
@@ -41,9 +41,9 @@ class Answer:
         async for chunk in chunks:
             self.first = self.first or time.monotonic()
             text, thought = self._take(chunk)
-            self.content += text
-            self.thinking += thought
             if text or thought:
+                self.content.append(text)
+                self.thinking.append(thought)
                 yield self._row(text, thought)
         if self.calls:
             yield self._row("", "", self._called())
@@ -59,16 +59,21 @@ class Answer:
                 self.reason = _REASONS.get(reason, "stop")
             delta = choice.get("delta") or {"content": choice.get("text")}
             for call in delta.get("tool_calls") or ():
-                known = self.calls.setdefault(call.get("index", 0), {"name": "", "arguments": ""})
+                known = self.calls.setdefault(call.get("index", 0), {"name": [], "arguments": []})
                 for key, part in (call.get("function") or {}).items():
                     if key in known and part:
-                        known[key] += part
+                        known[key].append(part)
             return delta.get("content") or "", delta.get("reasoning_content") or ""
         return "", ""
 
     def _called(self) -> list[dict[str, Any]]:
         return [
-            {"function": {"name": call["name"], "arguments": _arguments(call["arguments"])}}
+            {
+                "function": {
+                    "name": "".join(call["name"]),
+                    "arguments": _arguments("".join(call["arguments"])),
+                }
+            }
             for _, call in sorted(self.calls.items())
         ]
 
@@ -106,7 +111,7 @@ class Answer:
 
     def whole(self) -> dict[str, Any]:
         """In one piece, once all has come."""
-        row = self._row(self.content, self.thinking, self._called() or None)
+        row = self._row("".join(self.content), "".join(self.thinking), self._called() or None)
         return {**self.last(), **row, "done": True}
 
 

@@ -35,6 +35,7 @@ INFERENCE = frozenset(
 )  # what needs no key where inference needs none
 T = TypeVar("T", bound=BaseModel)
 WITH_KEY = INFERENCE | {"/", "/api/version", "/api/tags", "/api/ps", "/api/pull", "/api/delete"}
+_LONGEST_EVENT = 1 << 18  # characters; the worst of them are parsed in milliseconds
 
 
 def ollama_router(settings: Settings) -> APIRouter:
@@ -90,7 +91,8 @@ class Ollama:
         async def rows() -> Rows:
             async with client_for(request, self._settings) as client:
                 name = await _resolved(client, ask.model)
-                async with aclosing(client.stream(ask.path, ask.body(name))) as chunks:
+                sent_on = client.stream(ask.path, ask.body(name), longest=_LONGEST_EVENT)
+                async with aclosing(sent_on) as chunks:
                     async for row in answer.rows(chunks):
                         yield row
                 if ask.unloads:

@@ -1,0 +1,51 @@
+"""What engines tell as numbers may be much: it is not read in the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from llamactl.api.metrics import metrics
+from llamactl.core.routes import ReadyInstance
+from llamactl.observe import Meters
+
+NUMBERS = "# TYPE x counter\nx 1\n"
+
+
+async def scrape(ready: ReadyInstance) -> Mapping[str, str]:
+    return {"": NUMBERS}
+
+
+def test_the_numbers_of_engines_are_read_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = list[str]()
+
+    def noted(text: str) -> Any:
+        threads.append(threading.current_thread().name)
+        return text_string_to_metric_families(text)
+
+    monkeypatch.setattr("llamactl.observe.exposition.text_string_to_metric_families", noted)
+    runner = SimpleNamespace(now=SimpleNamespace(state=SimpleNamespace(value="ready")))
+    member = SimpleNamespace(
+        instance=SimpleNamespace(name="a", id="1"),
+        unit=SimpleNamespace(ready=ReadyInstance("a", "127.0.0.1", 1, "key", 1), runner=runner),
+    )
+    numbers = SimpleNamespace(
+        scrape=scrape, meters=Meters, leases=lambda _: 0, gauges=dict[str, float]
+    )
+    mine = SimpleNamespace(
+        settings=SimpleNamespace(server=SimpleNamespace(metrics_open=True)),
+        instances=SimpleNamespace(all=lambda: [member]),
+        numbers=numbers,
+    )
+
+    answer = asyncio.run(metrics(cast(Any, None), cast(Any, mine)))
+
+    assert b'x_total{instance="a"} 1.0' in bytes(answer.body)
+    assert threads
+    assert threading.main_thread().name not in threads
