@@ -7,6 +7,7 @@ task. To follow a request: `begin` → `_reach` → `_send` → `answered` → `
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
@@ -33,6 +34,7 @@ from llamactl.proxy.model import Finder
 from llamactl.proxy.model_name import member
 from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import Request, error_answer
+from llamactl.proxy.tenure import while_admitted
 from llamactl.proxy.upstream import Connection
 
 _BODILESS = (b"GET", b"HEAD", b"OPTIONS")  # some engines read no body of these
@@ -146,7 +148,7 @@ class Exchange:
             every = self._request.comment_every or self._relay.comment_every
             if every and wants_stream(self._request, self._body):
                 ready = self._commenting(ready, every)
-            found = await ready
+            found = await while_admitted(ready, self._relay.keys, caller)
         finally:
             self._relay.account.waited(route.id, self._relay.now() - began)
         if self._relay.replaced:  # whoever answered holds it for us, our table knows it no more
@@ -287,6 +289,7 @@ class Exchange:
         if error := why_not(aftermath, ready.name, sent=self._sends > 0, again=again):
             self.refuse(error)
         else:
+            self._relay.keys.check(self._request.caller, time.time())
             self._go()
 
     @property
