@@ -20,6 +20,7 @@ import llamactl.runtime.rotation as rotation_module
 from llamactl.observe import configure, logger
 from llamactl.runtime import archives, log_cursor, log_times
 from llamactl.runtime.archives import archives_of
+from llamactl.runtime.log_cursor import LogCursor
 from llamactl.runtime.logs import InstanceLog
 from llamactl.runtime.rotation import Rotation, RotationRules
 
@@ -409,3 +410,37 @@ def test_lines_are_found_as_if_each_was_looked_at(data: bytes, wanted: bytes) ->
     found = logs_module._lines_with(wanted, data)
 
     assert found == ([line for line in lines if wanted in line], rest)
+
+
+def test_who_follows_a_quiet_log_does_not_read_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder / "quiet.log"
+    path.write_bytes(b"one\n")
+    reads, looks = [0], [0]
+    read_more, size = LogCursor.read, InstanceLog.size
+
+    def reading(cursor: LogCursor) -> bytes:
+        reads[0] += 1
+        return read_more(cursor)
+
+    def looking(log: InstanceLog) -> int:
+        looks[0] += 1
+        if looks[0] == 50:
+            written(path, [b"two\n"])
+        return size(log)
+
+    monkeypatch.setattr(LogCursor, "read", reading)
+    monkeypatch.setattr(InstanceLog, "size", looking)
+    monkeypatch.setattr(logs_module, "_LOOK_AGAIN_S", 0)
+
+    async def run() -> list[bytes]:
+        log, seen = InstanceLog(path), []
+        async for chunk in log.follow(0):
+            seen.append(chunk)
+            if len(seen) == 2:
+                log.close()
+        return seen
+
+    assert asyncio.run(run()) == [b"one\n", b"two\n"]
+    assert reads[0] < 10

@@ -63,7 +63,7 @@ def _on_one_line(value: object) -> str:
     """What a client sent must not look like a line, or a field, of ours."""
     text = str(_shortened(value))
     if not text.isprintable():
-        text = text.encode("unicode_escape").decode()
+        text = str(_shortened(text.encode("unicode_escape").decode()))
     return f'"{text.replace(_QUOTE, _QUOTED)}"' if _LIKE_A_FIELD.search(text) else text
 
 

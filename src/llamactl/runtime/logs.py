@@ -115,9 +115,17 @@ class InstanceLog:
                 if chunk:
                     yield chunk
                 elif end is None and not self._closed and self.path.exists():
-                    await asyncio.sleep(_LOOK_AGAIN_S)
+                    await self._grown(cursor.at)
                 else:
                     return
+
+    async def _grown(self, at: int) -> None:
+        """Return when more may be there; to look for that costs next to nothing."""
+        while True:
+            await asyncio.sleep(_LOOK_AGAIN_S)
+            size = self.size()
+            if self._closed or size != at or not (size or self.path.exists()):
+                return
 
     def _matching(self, span: tuple[int, int], search: str, lines: int | None) -> list[bytes]:
         start, end = span
