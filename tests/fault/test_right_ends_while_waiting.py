@@ -8,16 +8,18 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from support.fake_engine import begin_stream, create_fake, play, post, raw, tell, to_end
 from support.served import Served, data_folder, serve
 
-BASE, KEYS = "/api/v1/instances", "/api/v1/auth/keys"
+BASE, KEYS, SESSION = "/api/v1/instances", "/api/v1/auth/keys", "/api/v1/session"
 CHAT, UPSTREAM = "/v1/chat/completions", "/upstream/fake/v1/chat/completions"
 
 
@@ -200,3 +202,20 @@ def load(server: Served) -> Any:
             with suppress(OSError):  # it does not listen yet
                 tell(row, "loaded")
     return row
+
+
+def test_a_chat_that_waits_for_a_start_ends_when_its_session_is_signed_out(
+    server: Served, tmp_path: Path
+) -> None:
+    with (
+        loading(server, tmp_path),
+        httpx.Client(base_url=server.url, headers={"Origin": server.url}, timeout=20) as browser,
+        ThreadPoolExecutor() as threads,
+    ):
+        assert browser.post(SESSION, json={"key": server.key}).status_code == 200
+        waits = threads.submit(browser.post, f"/api/v1{CHAT[3:]}", json={"model": "slow"})
+        server.until("slow", "starting")
+        assert browser.delete(SESSION).status_code == 204
+        answer = waits.result(20)
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+        assert "sign in again" in answer.json()["error"]
