@@ -219,3 +219,14 @@ def test_a_chat_that_waits_for_a_start_ends_when_its_session_is_signed_out(
         answer = waits.result(20)
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
         assert "sign in again" in answer.json()["error"]
+
+
+def test_a_request_that_waits_with_a_replaced_llamactl_ends_with_its_key(tmp_path: Path) -> None:
+    with serve(data_folder(tmp_path, "{}")) as server:
+        made = new_key(server)
+        with loading(server, tmp_path), raw(server) as client:
+            client.sendall(asking(server, made, b'{"model": "slow"}'))
+            server.until("slow", "starting")
+            server.upgrade()
+            revoke(server, made)
+            assert refused(client)
