@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llamactl.control.limits import no_room
@@ -35,9 +35,9 @@ from llamactl.policy.admission import (
     schedule,
 )
 from llamactl.policy.capacity import Limits, memory_left
+from llamactl.policy.seldom import Seldom
 
 _UNKNOWN_LOAD_S = 1.0  # what a load is taken to last that was never seen
-_TELL_AGAIN_S = 60.0  # before the same thing is written down once more
 log = logger("control")
 
 
@@ -71,8 +71,7 @@ class Scheduler:
         self._alarm: asyncio.TimerHandle | None = None
         self._withdrawals: dict[str, asyncio.Handle] = {}  # about to be, by instance id
         self._poked: asyncio.Handle | None = None
-        # when what was written down; by instance id, event, cause and key
-        self._told: dict[tuple[str, str, str, str], float] = {}
+        self._told = Seldom()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -233,9 +232,8 @@ class Scheduler:
                 waiter.granted.set_exception(self._refusal(ticket.member, decision))
         if ticket.waiting and not ticket.told:
             ticket.told = True
-            key = ticket.waiting[0].asker.key
-            details = {"ahead": ahead, "key": key}
-            self._tell(ticket.member, "Queued", f"waits: {decision.reason}", key, details)
+            cause, key = f"waits: {decision.reason}", ticket.waiting[0].asker.key
+            self._tell(ticket.member, "Queued", cause, ahead=ahead, key=key)
 
     def _set_alarm(self, at: float | None) -> None:
         if self._alarm is not None:
@@ -297,15 +295,10 @@ class Scheduler:
             f"cannot start {member.instance.name}: {reason}; {advice}, or raise the limit"
         )
 
-    def _tell(
-        self, member: Member, event: str, cause: str, key: str = "",
-        details: Mapping[str, object] | None = None,
-    ) -> None:  # fmt: skip
+    def _tell(self, member: Member, event: str, cause: str, **details: object) -> None:
         """Write down what a client can bring about as often as it likes, now and then."""
-        now, what = time.monotonic(), (member.instance.id, event, cause, key)
-        self._told = {w: at for w, at in self._told.items() if now - at <= _TELL_AGAIN_S}
-        if what not in self._told:
-            self._told[what] = now
+        what = (member.instance.id, event, cause, details.get("key"))
+        if self._told.is_due(what, time.monotonic()):
             self._story.note(member, event, cause, details)
 
     # What is seen.
