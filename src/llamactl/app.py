@@ -146,7 +146,8 @@ class Application:
             "vllm": CommandEngineProbe(settings.backends.vllm),
             "mlx": CommandEngineProbe(settings.backends.mlx),
         }
-        self._on_demand = OnDemand(self._registry, self.scheduler, self.memory, settings)
+        self._on_demand = OnDemand(self._registry, self.scheduler, self.memory, settings,
+                                   lambda: bool(self._database.fault))  # fmt: skip
         self._starter = SwitchingStarter(self._on_demand)
         self.front = self._front()
         self._rotation = Rotation(RotationRules.of(settings.instances.logging))

@@ -66,6 +66,26 @@ def test_streams_finish_and_it_recovers_by_itself(tmp_path: Path, fault: str) ->
             events = [e["event"] for e in server.request("GET", f"{BASE}/dies/events").json()]
 
 
+@NEEDS_ROOT
+def test_requests_spawn_nothing_while_the_store_is_away(tmp_path: Path) -> None:
+    """What can't be written down is not let go, so each would be a process for nothing."""
+    data = data_folder(tmp_path, "")
+    with serve(data) as server:
+        create_fake(server, tmp_path, "off", start=False)
+        store = data / "llamactl.db"
+        with unchangeable(store, store.with_name("llamactl.db-wal")):
+            server.request("POST", f"{BASE}/new?start=false", {"model": "/m.gguf"})  # it is seen
+            for _ in range(10):
+                answer = server.request("POST", "/v1/completions", {"model": "off"})
+                assert (answer.status_code, answer.json()["code"]) == (503, "start_failed")
+                assert answer.json()["details"]["class"] == "store_unavailable"
+                assert int(answer.headers["retry-after"]) > 0
+            assert server.instance("off")["generation"] == 0
+        while health(server) != {"status": "ok"}:
+            pass
+        assert server.request("POST", "/v1/completions", {"model": "off"}).status_code == 200
+
+
 def test_a_damaged_store_is_refused_with_what_to_do(tmp_path: Path) -> None:
     data = data_folder(tmp_path, "")
     with serve(data) as server:

@@ -33,3 +33,9 @@ def test_a_page_is_for_those_who_prefer_it(accept: str) -> None:
 )  # fmt: skip
 def test_everybody_else_gets_the_data(accept: str) -> None:
     assert not prefers_html(accept.encode())
+
+
+def test_a_header_that_goes_on_and_on_is_not_read_to_its_end() -> None:
+    """It needs no key, and would be kept."""
+    assert not prefers_html(b"image/png," * 100 + b"text/html")
+    assert prefers_html(b"text/html," + b"image/png," * 1000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import threading
 import tracemalloc
 from collections.abc import Iterable
 from dataclasses import replace
@@ -14,10 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import llamactl.runtime.logs as logs_module
 import llamactl.runtime.rotation as rotation_module
 from llamactl.observe import configure, logger
 from llamactl.runtime import archives, log_cursor, log_times
 from llamactl.runtime.archives import archives_of
+from llamactl.runtime.log_cursor import LogCursor
 from llamactl.runtime.logs import InstanceLog
 from llamactl.runtime.rotation import Rotation, RotationRules
 
@@ -365,3 +368,79 @@ def test_what_is_before_can_be_read_piece_by_piece(tmp_path: Path) -> None:
 
     assert [piece.count(b"\n") for piece in pieces] == [100, 300, 300, 300]
     assert b"".join(pieces) == whole
+
+
+def test_what_is_added_is_searched_beside_the_loop(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line may be one byte: there are a quarter of a million in what is read at once."""
+    path = folder / "beside.log"
+    path.write_bytes(b"")
+    threads: list[threading.Thread] = []
+    lines_with = logs_module._lines_with
+
+    def noting(wanted: bytes, data: bytes) -> tuple[list[bytes], bytes]:
+        threads.append(threading.current_thread())
+        return lines_with(wanted, data)
+
+    monkeypatch.setattr(logs_module, "_lines_with", noting)
+
+    async def run() -> bytes:
+        log = InstanceLog(path)
+        following = log.follow(0, search="here")
+        coming = asyncio.ensure_future(anext(following))
+        while not coming.done():
+            written(path, [b"\n" * 1000, b"here\n"])
+            await asyncio.sleep(0)
+        log.close()
+        return coming.result()
+
+    assert asyncio.run(run()).startswith(b"here\n")
+    assert threads and threading.main_thread() not in threads
+
+
+@given(
+    st.lists(st.text("ab\n", max_size=8).map(str.encode), max_size=5).map(b"".join),
+    st.text("ab\n", min_size=1, max_size=3).map(str.encode),
+)
+def test_lines_are_found_as_if_each_was_looked_at(data: bytes, wanted: bytes) -> None:
+    *whole, rest = data.split(b"\n")
+    lines = [line + b"\n" for line in whole]
+
+    found = logs_module._lines_with(wanted, data)
+
+    assert found == ([line for line in lines if wanted in line], rest)
+
+
+def test_who_follows_a_quiet_log_does_not_read_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder / "quiet.log"
+    path.write_bytes(b"one\n")
+    reads, looks = [0], [0]
+    read_more, size = LogCursor.read, InstanceLog.size
+
+    def reading(cursor: LogCursor) -> bytes:
+        reads[0] += 1
+        return read_more(cursor)
+
+    def looking(log: InstanceLog) -> int:
+        looks[0] += 1
+        if looks[0] == 50:
+            written(path, [b"two\n"])
+        return size(log)
+
+    monkeypatch.setattr(LogCursor, "read", reading)
+    monkeypatch.setattr(InstanceLog, "size", looking)
+    monkeypatch.setattr(logs_module, "_LOOK_AGAIN_S", 0)
+
+    async def run() -> list[bytes]:
+        log, seen = InstanceLog(path), []
+        async for chunk in log.follow(0):
+            seen.append(chunk)
+            if len(seen) == 2:
+                log.close()
+        return seen
+
+    assert asyncio.run(run()) == [b"one\n", b"two\n"]
+    assert reads[0] < 10

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from llamactl.api.metrics import metrics
+from llamactl.api.shared_work import SharedWork
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import Meters
 
@@ -36,7 +37,11 @@ def test_the_numbers_of_engines_are_read_beside_the_loop(monkeypatch: pytest.Mon
         unit=SimpleNamespace(ready=ReadyInstance("a", "127.0.0.1", 1, "key", 1), runner=runner),
     )
     numbers = SimpleNamespace(
-        scrape=scrape, meters=Meters, leases=lambda _: 0, gauges=dict[str, float]
+        scrape=scrape,
+        meters=Meters,
+        leases=lambda _: 0,
+        gauges=dict[str, float],
+        shown=SharedWork[bytes](),
     )
     mine = SimpleNamespace(
         settings=SimpleNamespace(server=SimpleNamespace(metrics_open=True)),

@@ -104,3 +104,11 @@ def test_only_what_is_listed_is_a_model() -> None:
     for name in ("R/alpha", "many/alpha", "plain"):
         assert routes.named(name) in routes.served()
     assert unknown.named("r") in unknown.served()
+
+
+def test_no_router_is_asked_for_a_name_that_no_model_can_have() -> None:
+    """A client chooses it, and parts of the data path remember it."""
+    unknown = table(replace(ROUTER, offer=Offer(several=True)))
+
+    assert asked(unknown, "r/" + "a" * 512) == ("1", "a" * 512)
+    assert asked(unknown, "r/" + "a" * 513) is None

@@ -16,9 +16,15 @@ from llamactl.control.registry import Member, Registry
 from llamactl.control.scheduler import Scheduler
 from llamactl.control.story import Story
 from llamactl.control.waiting import BY_HAND
-from llamactl.core.errors import InstanceNotFound, ModelNotFound, RunningLimit, ShuttingDown
+from llamactl.core.errors import (
+    InstanceNotFound,
+    ModelNotFound,
+    RunningLimit,
+    ShuttingDown,
+    StartFailed,
+)
 from llamactl.core.instance import Instance, InstanceOptions
-from llamactl.core.keys import GUEST
+from llamactl.core.keys import GUEST, ApiKey, Caller, PermissionMode
 from llamactl.core.lifecycle import AfterExit, Event, Lifecycle, State, step
 from llamactl.core.memory import NOTHING, Need
 from llamactl.core.routes import ReadyInstance
@@ -56,6 +62,9 @@ class HeldUnit:
     @property
     def ready(self) -> ReadyInstance | None:
         return None
+
+
+ANOTHER = ApiKey("another", "", b"", PermissionMode.ALLOW_ALL, frozenset(), 0)
 
 
 class SilentStory:
@@ -240,5 +249,43 @@ def test_a_process_takes_what_it_was_launched_with_until_it_ends() -> None:
         assert member.taken == Need(100, {"file": 5, "other": 9}, {"gpu0": 7})
         runner.now = Lifecycle(State.STARTING, generation=2, epoch=3)
         assert member.taken == Need(10, {"other": 9})
+
+    in_loop(test)
+
+
+def test_who_queues_up_again_and_again_is_written_down_once() -> None:
+    """Else a client could push all else out of an instance's story."""
+
+    async def test(made: Room) -> None:
+        told: list[tuple[object, ...]] = []
+        cast(Any, made.scheduler)._story.note = lambda *row: told.append(row)
+        holds = made.ask("a")
+        await made.runner("a").asked.wait()
+
+        for key in [GUEST] * 50 + [Caller(management=False, key=ANOTHER)] * 50:
+            asked = asyncio.create_task(made.on_demand.ensure_ready("b", key))
+            await settle()
+            asked.cancel()
+            await settle()
+
+        assert [(row[1], cast(Any, row[3])["key"]) for row in told] == [
+            ("Queued", ""), ("Queued", "another"),
+        ]  # fmt: skip
+        holds.cancel()
+
+    in_loop(test)
+
+
+def test_nothing_is_started_while_the_store_is_away() -> None:
+    async def test(made: Room) -> None:
+        away = OnDemand(
+            made.registry, made.scheduler, cast(Any, NoMemory()), CALLS_OFF, lambda: True
+        )
+
+        with pytest.raises(StartFailed, match="the store does not answer") as refused:
+            await away.ensure_ready("a", GUEST)
+
+        assert (refused.value.status, refused.value.retry_after is None) == (503, False)
+        assert not made.runner("a").asked.is_set()
 
     in_loop(test)

@@ -11,7 +11,7 @@ from llamactl.control.revocations import Revocations
 from llamactl.control.sessions import Sessions
 from llamactl.core.errors import StoreUnavailable, TooManySignIns, Unauthenticated
 from llamactl.core.keys import Revocation, Session
-from llamactl.policy.access import KeyRing
+from llamactl.policy.access import KeyRing, digest
 from llamactl.policy.sign_ins import (
     FORGOTTEN_S,
     LONGEST_S,
@@ -145,3 +145,36 @@ def test_one_key_does_not_fill_the_memory_with_sessions() -> None:
         return sum(ring.session(value) is not None for value in values)
 
     assert asyncio.run(run()) == 100
+
+
+def test_one_key_does_not_fill_the_line_before_the_store() -> None:
+    """Engines that start wait in it as well."""
+
+    class SlowStore(Store):
+        def __init__(self) -> None:
+            super().__init__()
+            self.away = False
+            self.asked: list[Session] = []
+            self.let_go, self.other_came = asyncio.Event(), asyncio.Event()
+
+        async def add(self, session: Session) -> None:
+            self.asked.append(session)
+            if session.key_digest == digest("other"):
+                self.other_came.set()
+            await self.let_go.wait()
+
+    async def run() -> None:
+        store = SlowStore()
+        sessions = signing_in(store, KeyRing(["one", "other"]))
+        many = [asyncio.ensure_future(sessions.begin("one")) for _ in range(50)]
+        await asyncio.wait(many, timeout=0)
+        await asyncio.sleep(0)
+        other = asyncio.ensure_future(sessions.begin("other"))
+        await store.other_came.wait()
+        assert sum(asked.key_digest == digest("one") for asked in store.asked) == 4
+        store.let_go.set()
+        await asyncio.gather(*many, other)
+        assert len(store.asked) == 51
+        assert not sessions._turns and not sessions._in_turns
+
+    asyncio.run(run())

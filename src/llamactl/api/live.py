@@ -24,6 +24,7 @@ from llamactl.wire.models import JobBody
 
 router = APIRouter(prefix="/api/v1/live", dependencies=GUARDS, tags=["live"])
 _EVERY_S = 0.25
+MOST_NEWS = 2000  # events that somebody may lag; then the stream ends, and goes on by its last id
 _DRIFT_S = 1.5  # by which a time left may differ from what was told, and time itself took
 
 
@@ -68,6 +69,8 @@ async def _messages(mine: Services, told: int) -> AsyncIterator[str]:
 async def _read(mine: Services, after: int, news: list[InstanceEvent]) -> None:
     """Ends with the story: when whoever looks on lags behind, or llamactl ends."""
     async for event in mine.story.follow(after):
+        if len(news) >= MOST_NEWS:
+            return
         news.append(event)
 
 

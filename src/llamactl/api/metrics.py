@@ -7,7 +7,7 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 
 from llamactl.api.errors import answers
-from llamactl.api.services import Mine, management
+from llamactl.api.services import Mine, Services, management
 from llamactl.observe.exposition import CONTENT_TYPE, Shown, exposition, relabelled
 
 router = APIRouter(tags=["system"])
@@ -18,6 +18,12 @@ async def metrics(request: Request, mine: Mine) -> Response:
     """Prometheus's text form. Needs a management key unless `server.metrics_open` is set."""
     if not mine.settings.server.metrics_open:
         management(request)
+    body = await mine.numbers.shown(lambda: _exposition(mine))
+    return Response(body, media_type=CONTENT_TYPE)
+
+
+async def _exposition(mine: Services) -> bytes:
+    """Asks all engines, so whoever comes meanwhile gets the same."""
     members = mine.instances.all()
     ready = {m.instance.name: m.unit.ready for m in members if m.unit.ready is not None}
     texts = await asyncio.gather(*(mine.numbers.scrape(where) for where in ready.values()))
@@ -38,4 +44,4 @@ async def metrics(request: Request, mine: Mine) -> Response:
     def written() -> bytes:
         return exposition(shown, meters.unrouted, gauges, relabelled(told))
 
-    return Response(await asyncio.to_thread(written), media_type=CONTENT_TYPE)
+    return await asyncio.to_thread(written)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
+from llamactl.api.shared_work import SharedWork
 from llamactl.config import Settings
 from llamactl.control.instances import Instances
 from llamactl.control.keys import Keys
@@ -39,6 +40,7 @@ class Numbers:
     scrape: Callable[[ReadyInstance], Awaitable[Mapping[str, str]]]
     leases: Callable[[str], int]  # by instance id
     gauges: Callable[[], Mapping[str, float]]  # of the whole server
+    shown: SharedWork[bytes] = field(default_factory=SharedWork)
 
 
 @dataclass(frozen=True, slots=True)

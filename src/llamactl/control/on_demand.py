@@ -7,12 +7,12 @@ import contextlib
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from llamactl.config import Settings
 from llamactl.control.registry import Member, Registry
 from llamactl.control.scheduler import Scheduler
-from llamactl.control.start_failure import start_failed
+from llamactl.control.start_failure import start_failed, store_away
 from llamactl.control.waiting import Asker, request_asker
 from llamactl.core.errors import (
     InstanceNotFound,
@@ -45,11 +45,14 @@ class OnDemand:
     """Waits for requests; the starts themselves are shared and go on without them."""
 
     def __init__(
-        self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, settings: Settings
-    ) -> None:
+        self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, settings: Settings,
+        store_is_away: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
+        """`store_is_away`: what would be started could not be written down, as far as is known."""
         self._registry = registry
         self._scheduler = scheduler
         self._memory = memory
+        self._store_is_away = store_is_away
         self.limits = settings.instances
         self.waiting = 0
         self._waiting_of: Counter[tuple[str, str]] = Counter()  # by key, or by address
@@ -175,6 +178,8 @@ class OnDemand:
             )
         if member.unit.runner.now.state is State.FAILED and self._retry_after(member) > 0:
             raise self._unavailable(member)
+        if self._store_is_away():  # whoever asks on must not have processes spawned for nothing
+            raise store_away(member)
         member.need = await self._memory.need(member.instance)
         async with self._queue_time(member):
             await self._scheduler.place(member, self._asker(caller))

@@ -35,9 +35,9 @@ from llamactl.policy.admission import (
     schedule,
 )
 from llamactl.policy.capacity import Limits, memory_left
+from llamactl.policy.seldom import Seldom
 
 _UNKNOWN_LOAD_S = 1.0  # what a load is taken to last that was never seen
-_TELL_AGAIN_S = 60.0  # before the same refusal is written down once more
 log = logger("control")
 
 
@@ -71,7 +71,7 @@ class Scheduler:
         self._alarm: asyncio.TimerHandle | None = None
         self._withdrawals: dict[str, asyncio.Handle] = {}  # about to be, by instance id
         self._poked: asyncio.Handle | None = None
-        self._told: dict[str, tuple[str, float]] = {}  # the last refusal written down
+        self._told = Seldom()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -183,7 +183,6 @@ class Scheduler:
 
     def forget(self, member: Member) -> None:
         """It was deleted, and nothing of it runs any more."""
-        self._told.pop(member.instance.id, None)
         self._leases.forget(member.instance.id)
         self._granted.pop(member.instance.id, None)
         self.moved(member)
@@ -233,8 +232,8 @@ class Scheduler:
                 waiter.granted.set_exception(self._refusal(ticket.member, decision))
         if ticket.waiting and not ticket.told:
             ticket.told = True
-            details = {"ahead": ahead, "key": ticket.waiting[0].asker.key}
-            self._story.note(ticket.member, "Queued", f"waits: {decision.reason}", details)
+            cause, key = f"waits: {decision.reason}", ticket.waiting[0].asker.key
+            self._tell(ticket.member, "Queued", cause, ahead=ahead, key=key)
 
     def _set_alarm(self, at: float | None) -> None:
         if self._alarm is not None:
@@ -288,16 +287,19 @@ class Scheduler:
             self._leaving.discard(member.instance.id)  # its state tells from now on
 
     def _refusal(self, member: Member, decision: Decision) -> RunningLimit:
-        reason, now = decision.reason, time.monotonic()
-        told, at = self._told.get(member.instance.id, ("", 0.0))
-        if told != reason or now - at > _TELL_AGAIN_S:
-            self._told[member.instance.id] = (reason, now)
-            self._story.note(member, "Refused", reason)
+        reason = decision.reason
+        self._tell(member, "Refused", reason)
         for_ever = isinstance(decision, Refuse) and decision.for_ever
         advice = "make it smaller" if for_ever else "stop another instance"
         return no_room(decision)(
             f"cannot start {member.instance.name}: {reason}; {advice}, or raise the limit"
         )
+
+    def _tell(self, member: Member, event: str, cause: str, **details: object) -> None:
+        """Write down what a client can bring about as often as it likes, now and then."""
+        what = (member.instance.id, event, cause, details.get("key"))
+        if self._told.is_due(what, time.monotonic()):
+            self._story.note(member, event, cause, details)
 
     # What is seen.
 

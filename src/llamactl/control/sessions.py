@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from llamactl.control.backlog import Backlog
@@ -20,6 +21,7 @@ from llamactl.policy.sign_ins import WrongSignIns, is_local
 
 _PATIENCE_S = 2.0  # for a store that says nothing
 log = logger("control")
+_AT_ONCE = 4  # sign-ins of one key that the store is asked to keep
 _MOST = 100  # sessions of one key; then the one that would expire first ends
 
 
@@ -35,6 +37,8 @@ class Sessions:
         self._lasts_s = lasts_s
         self._backlog = Backlog()
         self._wrong = WrongSignIns()
+        self._turns: dict[bytes, asyncio.Semaphore] = {}  # by the key's digest
+        self._in_turns: Counter[bytes] = Counter()  # and how many use it
         self._unwritten: dict[bytes, Session] = {}  # none of which is being written just now
         self._writing: bytes | None = None
         self._tell: Callable[[Session], None] | None = None
@@ -67,9 +71,23 @@ class Sessions:
         session = Session(digest(value), key_id, digest(key), ends)
         for ended in self._ring.forget_expired(now):
             self._unwritten.pop(ended, None)
-        await self._make_room(session)
-        await self._add(session)
+        async with self._turn(session.key_digest):
+            await self._make_room(session)
+            await self._add(session)
         return value, caller, session
+
+    @asynccontextmanager
+    async def _turn(self, key: bytes) -> AsyncIterator[None]:
+        """Starts wait for the store as well: one key does not fill the line before it."""
+        turns = self._turns.setdefault(key, asyncio.Semaphore(_AT_ONCE))
+        self._in_turns[key] += 1
+        try:
+            async with turns:
+                yield
+        finally:
+            self._in_turns[key] -= 1
+            if not self._in_turns[key]:
+                del self._in_turns[key], self._turns[key]
 
     async def _hold_back(self, address: str) -> None:
         wait_s = self._wrong.add(address, time.monotonic())

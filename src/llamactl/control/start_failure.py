@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from llamactl.control.registry import Member
 from llamactl.core.errors import StartFailed, StoreUnavailable
-from llamactl.core.exits import FailureClass
+from llamactl.core.exits import ExitReport, FailureClass
+
+_STORE_AWAY = "the store does not answer; try again later"
+
+
+def store_away(member: Member) -> StartFailed:
+    """What a start would come to that can't be written down: the same error, without a process."""
+    return _failed(member, ExitReport(FailureClass.STORE, advice=_STORE_AWAY))
 
 
 def start_failed(member: Member) -> StartFailed:
     report = member.unit.last_exit
-    name = member.instance.name
     if report is None:
-        return StartFailed(f"could not start {name}; see its log")
+        return StartFailed(f"could not start {member.instance.name}; see its log")
+    return _failed(member, report)
+
+
+def _failed(member: Member, report: ExitReport) -> StartFailed:
     error = StartFailed(
-        f"could not start {name}: {report.summary}",
+        f"could not start {member.instance.name}: {report.summary}",
         details={"class": report.failure, "advice": report.advice},
         private=report.details(),
     )

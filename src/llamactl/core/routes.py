@@ -59,6 +59,9 @@ class Route:
         return replace(self, model=model, offer=offer, filters=filters)
 
 
+_LONGEST_NAME = 512  # characters; no file or repository has a longer one
+
+
 @dataclass(frozen=True, slots=True)
 class RouteTable:
     routes: Mapping[str, Route] = field(default_factory=dict)  # by name_key, and of each alias
@@ -83,7 +86,13 @@ class RouteTable:
         """One that is named before anybody knows what there is."""
         instance, _, model = name.partition("/")
         route = self.routes.get(instance.lower())
-        if not model or route is None or not route.offer.several or route.offer.models:
+        if (
+            not model
+            or len(model) > _LONGEST_NAME
+            or route is None
+            or not route.offer.several
+            or route.offer.models
+        ):
             return None
         return route.to(model)
 

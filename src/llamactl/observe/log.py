@@ -6,11 +6,18 @@ Events are `noun_verb` words, fields are keyword arguments: `log.info("instance_
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 from typing import Any
 
 import orjson
+
+from llamactl.observe.restraint import Restraint
+
+_LONGEST = 2000  # characters of a field
+_QUOTE, _QUOTED = '"', r"\""
+_LIKE_A_FIELD = re.compile(r"\s\w+=")
 
 
 class EventLogger:
@@ -53,9 +60,17 @@ class _Text(logging.Formatter):
 
 
 def _on_one_line(value: object) -> str:
-    """What a client sent must not look like a line of ours."""
-    text = str(value)
-    return text if text.isprintable() else text.encode("unicode_escape").decode()
+    """What a client sent must not look like a line, or a field, of ours."""
+    text = str(_shortened(value))
+    if not text.isprintable():
+        text = str(_shortened(text.encode("unicode_escape").decode()))
+    return f'"{text.replace(_QUOTE, _QUOTED)}"' if _LIKE_A_FIELD.search(text) else text
+
+
+def _shortened(value: object) -> object:
+    if isinstance(value, str) and len(value) > _LONGEST:
+        return f"{value[:_LONGEST]}… ({len(value)} characters)"
+    return value
 
 
 class _Json(logging.Formatter):
@@ -64,7 +79,7 @@ class _Json(logging.Formatter):
             "at": round(record.created, 3),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
-            **getattr(record, "fields", {}),
+            **{name: _shortened(v) for name, v in getattr(record, "fields", {}).items()},
         }
         if record.exc_info:
             row["trace"] = self.formatException(record.exc_info)
@@ -74,6 +89,7 @@ class _Json(logging.Formatter):
 def configure(*, json: bool, level: str) -> None:
     """Send the log to standard error. Called once, before anything logs."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(Restraint())
     handler.setFormatter(_Json() if json else _Text())
     root = logging.getLogger()
     root.handlers = [handler]

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+_LOOKED_AT = 1000  # bytes; browsers send a hundred or two
 _HTML, _JSON = ("text", "html"), ("application", "json")
 
 
-@lru_cache(256)
 def prefers_html(accept: bytes) -> bool:
     """A browser that goes there does; whoever takes anything, or says nothing, wants JSON."""
+    return _prefers_html(accept[:_LOOKED_AT])
+
+
+@lru_cache(256)
+def _prefers_html(accept: bytes) -> bool:
     ranges = [found for part in accept.decode("latin-1").split(",") if (found := _range(part))]
     return _quality(_HTML, ranges) > _quality(_JSON, ranges)
 

@@ -14,6 +14,9 @@ from urllib.parse import urlsplit
 from llamactl.core.errors import LlamactlError, StoreUnavailable, Unauthenticated
 from llamactl.core.keys import ApiKey, Caller, Session
 
+_KEY_UNKNOWN = "the API key is unknown, expired or revoked"
+_SESSION_OVER = "the session has ended; sign in again"
+
 
 def digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
@@ -116,6 +119,12 @@ class KeyRing:
         known = None if key is None else self._keys.get(key.id)
         return key is None or (known is not None and known.digest == key.digest)
 
+    def check(self, caller: Caller, now: float) -> None:
+        """Who was let in, and waited since, may have lost that. Raises what a new request gets."""
+        if not self.still_admits(caller, now):
+            session = caller.session is not None
+            raise self.stranger(_SESSION_OVER if session else _KEY_UNKNOWN)
+
     @staticmethod
     def expiry_of(caller: Caller) -> float:
         """Unix seconds; infinite for what does not expire."""
@@ -154,7 +163,7 @@ def identify(headers: Mapping[bytes, bytes], ring: KeyRing, now: float) -> Calle
         raise Unauthenticated('no API key; send it as "Authorization: Bearer <key>"')
     caller = ring.identify(token.strip().decode("utf-8", "surrogateescape"), now)
     if caller is None:
-        raise ring.stranger("the API key is unknown, expired or revoked")
+        raise ring.stranger(_KEY_UNKNOWN)
     return caller
 
 

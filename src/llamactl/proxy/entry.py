@@ -23,7 +23,9 @@ from llamactl.core.errors import (
 )
 from llamactl.core.keys import ANYONE, GUEST, Caller
 from llamactl.core.paths import PathGuard
-from llamactl.policy.access import identify
+from llamactl.observe import logger
+from llamactl.policy.access import identify, token_of
+from llamactl.policy.wrong_keys import WrongKeys
 from llamactl.proxy.access import Access
 from llamactl.proxy.browsers import check_hosts, check_origin
 from llamactl.proxy.doors import (
@@ -54,6 +56,7 @@ from llamactl.proxy.websocket import WebSocketDoor
 _RAW = re.compile(rb"/(api)/v1/instances/([^/]+)/proxy(/.*)?\Z", re.DOTALL)
 _CHAT, _CHAT_MODELS = "/api/v1/chat/completions", "/api/v1/chat/models"  # our own page's
 _NEVER = 0.0
+log = logger("proxy")
 _BY_ACCEPT: Headers = [(b"vary", b"Accept")]
 _SAFE = (b"GET", b"HEAD", b"OPTIONS")
 _MOST_OF_STRANGERS = 8 << 10  # bytes of a body
@@ -91,6 +94,7 @@ class Entry:
         self._others_open = ManagementDoor(house, _MOST_OF_STRANGERS)
         self._others = ManagementDoor(house, _MOST_OF_MANAGEMENT)
         self._others_infer = ManagementDoor(house, _MOST_OF_OTHERS)
+        self._wrong_keys = WrongKeys()
         self._id_prefix = secrets.token_hex(6).encode()
         self._ids = itertools.count(1)
 
@@ -115,8 +119,14 @@ class Entry:
             decision.door.open(down, request)
         except LlamactlError as error:
             relay.account.refused(request, error, None)
+            if isinstance(error, Unauthenticated) and token_of(head.fields):
+                self._wrong_key(down)
             last = isinstance(error, TooManyConnections)
             down.answer(error_answer(error, request), last=last)
+
+    def _wrong_key(self, down: Downstream) -> None:
+        if tries := self._wrong_keys.add(down.origin, time.monotonic()):
+            log.warning("wrong_key", address=down.origin or "local", tries=tries)
 
     def _holds(self, decision: Decision, now: float) -> bool:
         same = decision.owner is self and decision.version == self.keys.version

@@ -113,6 +113,7 @@ class Recognised:
 
 
 _USER_AGENT = b"user-agent"
+_MOST_WORDS = 1000  # bytes of it that are looked at
 CLIENTS = (
     Recognised(
         # Python, Node, Go, Java, Ruby; LangChain and others are built on them
@@ -141,7 +142,7 @@ _VARY: Headers = [(b"vary", b", ".join(name.title() for name in _LOOKED_AT))]
 
 
 def is_recognised(fields: Mapping[bytes, bytes]) -> bool:
-    words = fields.get(_USER_AGENT, b"").lower().split()
+    words = fields.get(_USER_AGENT, b"")[:_MOST_WORDS].lower().split()
     return any(
         not known.begins or any(word.startswith(known.begins) for word in words)
         for known in CLIENTS

@@ -7,6 +7,7 @@ task. To follow a request: `begin` → `_reach` → `_send` → `answered` → `
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from dataclasses import replace
 from functools import partial
@@ -35,6 +36,7 @@ from llamactl.proxy.model import Finder
 from llamactl.proxy.model_name import member
 from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import Request, error_answer
+from llamactl.proxy.tenure import while_admitted
 from llamactl.proxy.upstream import Connection
 
 _BODILESS = (b"GET", b"HEAD", b"OPTIONS")  # some engines read no body of these
@@ -146,7 +148,7 @@ class Exchange(AnswerWork):
             if every:
                 wants = partial(wants_stream, self._request, self._body, self._relay.turns)
                 ready = commenting(ready, every, wants, self._tell_loading)
-            found = await ready
+            found = await while_admitted(ready, self._relay.keys, caller)
         finally:
             self._relay.account.waited(route.id, self._relay.now() - began)
         await self._take_turn()
@@ -285,6 +287,7 @@ class Exchange(AnswerWork):
         if error := why_not(aftermath, ready.name, sent=self._sends > 0, again=again):
             self.refuse(error)
         else:
+            self._relay.keys.check(self._request.caller, time.time())
             self._go()
 
     @property

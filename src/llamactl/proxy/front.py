@@ -52,6 +52,7 @@ class Front:
         server = settings.server
         self._meters = Meters()
         self.relay = Relay(
+            access.keys,
             leases,
             starter,
             Timeouts(server.first_byte_timeout, server.stream_idle_timeout),

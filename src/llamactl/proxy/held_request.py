@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from llamactl.core.errors import LlamactlError
 from llamactl.proxy.body import Body
 from llamactl.proxy.downstream import Downstream
@@ -22,6 +24,13 @@ class HeldRequest:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._request} {self._body}>"
+
+    def _check_caller(self) -> None:
+        """Nobody's request reaches an engine whose key ended while the body came.
+
+        Raises Unauthenticated.
+        """
+        self._relay.keys.check(self._request.caller, time.time())
 
     def fail(self, error: LlamactlError) -> None:
         self._end()

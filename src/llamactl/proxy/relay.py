@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from llamactl.core.interfaces import OnDemandStarter
 from llamactl.core.routes import RouteTable
+from llamactl.policy.access import KeyRing
 from llamactl.proxy.account import Account
 from llamactl.proxy.casualties import Casualties
 from llamactl.proxy.leases import LeaseBook
@@ -29,6 +30,7 @@ class Timeouts:
 class Relay:
     """What all exchanges share."""
 
+    keys: KeyRing
     leases: LeaseBook
     starter: OnDemandStarter
     timeouts: Timeouts

@@ -124,6 +124,7 @@ class Search(HeldRequest):
             self.fail(error)
 
     def _found(self, model: str) -> None:
+        self._check_caller()
         route, may_start = self._pick(model)
         self._request.model = model
         self._over = True

@@ -1,16 +1,17 @@
-"""How long an answer may go on: no longer than the key or session it was asked with."""
+"""How long one may wait, or an answer go on: no longer than the key or session it is asked with."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from llamactl.core.keys import Caller
 from llamactl.policy.access import KeyRing
 
+T = TypeVar("T")
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -31,6 +32,21 @@ async def revoked(keys: KeyRing, caller: Caller) -> None:
                     await changed.wait()
     finally:
         keys.unwatch(changed.set)
+
+
+async def while_admitted(work: Coroutine[Any, Any, T], keys: KeyRing, caller: Caller) -> T:
+    """Its result, unless the caller loses what let it in meanwhile: then the work is cancelled.
+
+    Raises what a new request of the caller's gets.
+    """
+    job, ends = asyncio.ensure_future(work), asyncio.ensure_future(revoked(keys, caller))
+    try:
+        await asyncio.wait({job, ends}, return_when=asyncio.FIRST_COMPLETED)
+        keys.check(caller, time.time())
+        return job.result()
+    finally:
+        job.cancel()
+        ends.cancel()
 
 
 class EndsWithCaller:

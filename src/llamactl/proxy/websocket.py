@@ -34,7 +34,7 @@ from llamactl.proxy.engine_websocket import EngineWebSocket
 from llamactl.proxy.heads import Headers, RequestHead
 from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import Request, error_answer
-from llamactl.proxy.tenure import FAREWELL_S, revoked
+from llamactl.proxy.tenure import FAREWELL_S, revoked, while_admitted
 from llamactl.proxy.turns import Turns
 
 Scope = MutableMapping[str, Any]
@@ -117,7 +117,9 @@ class WebSocketCall:
         """None if the client leaves first."""
         starter, peer = self._relay.starter, scope.get("client")
         caller = replace(self._request.caller, address=peer[0] if peer else "")
-        wait = starter.ensure_ready(self._passage.route.name, caller)
+        wait = while_admitted(
+            starter.ensure_ready(self._passage.route.name, caller), self._keys, caller
+        )
         return await _unless_left(wait, receive)
 
 

@@ -81,8 +81,7 @@ class WholeBody(HeldRequest):
         if self._over or self._parts is not None:
             return
         if self._editor is None:
-            self._over = True
-            self._begin()
+            self._hand_on()
             return
         self._parts = self._scan(self._editor)
         if self._relay.turns.may_parse(self._body.size):
@@ -108,5 +107,13 @@ class WholeBody(HeldRequest):
                 editor.feed(part)
                 yield True
         self._body.edit(editor.edits())
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        try:
+            self._check_caller()
+        except LlamactlError as error:
+            self.fail(error)
+            return
         self._over = True
         self._begin()

@@ -130,6 +130,9 @@ def _backwards(file: BinaryIO, span: tuple[int, int], wanted: int) -> tuple[int,
         block_at = max(begin, at - _BLOCK)
         file.seek(block_at)
         block = file.read(at - block_at)
+        if (ends := block.count(b"\n")) < wanted:
+            wanted, at = wanted - ends, block_at
+            continue
         cut = len(block)
         while (cut := block.rfind(b"\n", 0, cut)) != -1:
             wanted -= 1

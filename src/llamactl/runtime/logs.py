@@ -100,9 +100,9 @@ class InstanceLog:
             if not wanted:
                 yield chunk
                 continue
-            whole, rest = _whole_lines(rest + chunk)
-            if found := b"".join(line for line in whole if wanted in line):
-                yield found
+            lines_found, rest = await asyncio.to_thread(_lines_with, wanted, rest + chunk)
+            if lines_found:
+                yield b"".join(lines_found)
 
     def _start(self, lines: int | None, since: float, end: int) -> int:
         start = log_times.offset_at(self.path, since) if since else 0
@@ -115,9 +115,17 @@ class InstanceLog:
                 if chunk:
                     yield chunk
                 elif end is None and not self._closed and self.path.exists():
-                    await asyncio.sleep(_LOOK_AGAIN_S)
+                    await self._grown(cursor.at)
                 else:
                     return
+
+    async def _grown(self, at: int) -> None:
+        """Return when more may be there; to look for that costs next to nothing."""
+        while True:
+            await asyncio.sleep(_LOOK_AGAIN_S)
+            size = self.size()
+            if self._closed or size != at or not (size or self.path.exists()):
+                return
 
     def _matching(self, span: tuple[int, int], search: str, lines: int | None) -> list[bytes]:
         start, end = span
@@ -126,11 +134,9 @@ class InstanceLog:
         wanted, rest, size = search.encode(), b"", 0
         with closing(LogCursor(self.path, start, end)) as cursor:
             while chunk := cursor.read():
-                whole, rest = _whole_lines(rest + chunk)
-                for line in whole:
-                    if wanted in line:
-                        found.append(line)
-                        size += len(line)
+                new, rest = _lines_with(wanted, rest + chunk)
+                found += new
+                size += sum(map(len, new))
                 while len(found) > most or size > _MOST_SIZE:
                     size -= len(found.popleft())
         if wanted in rest:
@@ -149,8 +155,18 @@ class InstanceLog:
             log_times.times_of(self.path).unlink(missing_ok=True)
 
 
-def _whole_lines(data: bytes) -> tuple[list[bytes], bytes]:
-    """Lines with their ends, and what follows the last; one that has no end is cut somewhere."""
-    *lines, rest = data.split(b"\n")
-    whole = [line + b"\n" for line in lines]
-    return (whole, rest) if len(rest) < _LONGEST else ([*whole, rest], b"")
+def _lines_with(wanted: bytes, data: bytes) -> tuple[list[bytes], bytes]:
+    """Whole lines that have it, and what follows the last end of a line.
+
+    A line without an end is cut somewhere. Goes from find to find, as a line may be one byte.
+    """
+    end = data.rfind(b"\n") + 1
+    if len(data) - end >= _LONGEST:
+        end = len(data)
+    found, at = [], 0
+    while (hit := data.find(wanted, at, end)) != -1:
+        begin = max(data.rfind(b"\n", at, hit) + 1, at)
+        at = data.find(b"\n", hit, end) + 1 or end
+        if hit + len(wanted) <= at:
+            found.append(data[begin:at])
+    return found, data[end:]
