@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -350,6 +350,39 @@ def test_frames_of_a_websocket_that_came_together_are_read_in_turns(
     assert b"".join(websocket.heard) == sent
     assert max(map(len, websocket.heard)) <= 8192
     assert (transport.reading, connection.held) == (True, 0)
+
+
+class Taker:
+    """A handler that takes a body."""
+
+    def __init__(self) -> None:
+        self.body_came = b""
+
+    def body(self, data: bytes) -> None:
+        self.body_came += data
+
+    def __getattr__(self, _: str) -> Any:
+        return lambda *_: None
+
+
+@pytest.mark.parametrize(("size", "waits"), [(4096, False), (4097, True)])
+def test_a_small_body_that_follows_its_head_waits_for_no_turn(
+    loop: asyncio.AbstractEventLoop, size: int, waits: bool
+) -> None:
+    came = Taker()
+
+    def take(down: Downstream, request: Request) -> None:
+        request.in_turns = True
+        down.handler = cast(Any, came)
+
+    connection = Downstream(Clients(take, Limits(), Turns()))
+    connection.connection_made(cast(asyncio.Transport, FakeTransport("192.0.2.1")))
+    connection.data_received(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size)
+    connection.data_received(b"a" * size)
+
+    assert (came.body_came == b"") == waits
+    run(loop)
+    assert came.body_came == b"a" * size
 
 
 def test_a_websocket_that_pauses_gets_nothing_of_what_waits(

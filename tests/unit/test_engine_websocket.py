@@ -34,7 +34,7 @@ def test_many_small_frames_are_read_in_parts(monkeypatch: pytest.MonkeyPatch) ->
     async def run() -> list[str]:
         async with serve(talk, "127.0.0.1", 0) as server:
             port = next(iter(server.sockets)).getsockname()[1]
-            made = cast(Any, partial(EngineWebSocket, Turns()))
+            made = cast(Any, partial(EngineWebSocket, Turns(), ""))
             async with (
                 asyncio.timeout(60),
                 connect(f"ws://127.0.0.1:{port}", create_connection=made, proxy=None) as engine,
@@ -54,7 +54,7 @@ def test_a_large_message_comes_whole() -> None:
     async def run() -> list[int]:
         async with serve(talk, "127.0.0.1", 0) as server:
             port = next(iter(server.sockets)).getsockname()[1]
-            made = cast(Any, partial(EngineWebSocket, Turns()))
+            made = cast(Any, partial(EngineWebSocket, Turns(), ""))
             url = f"ws://127.0.0.1:{port}"
             async with (
                 asyncio.timeout(60),

@@ -31,7 +31,7 @@ def asked(content: bytes, turns: Turns, tmp_path: Path) -> bool:
     body = Body(Spool(tmp_path, SpoolLimits()), 1 << 20, Nobody())
     body.keep(content)
     request = Request(RequestHead(HEAD), len(content), content, complete=True)
-    return asyncio.run(wants_stream(request, body, turns))
+    return asyncio.run(wants_stream(request, body, turns.turn))
 
 
 @pytest.mark.parametrize(

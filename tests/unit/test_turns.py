@@ -31,6 +31,28 @@ def test_each_job_does_one_part_in_each_turn_and_all_take_turns() -> None:
     assert "".join(done) == "ababa"
 
 
+def test_callers_take_turns_however_many_jobs_one_of_them_has() -> None:
+    done: list[str] = []
+
+    def job(caller: str) -> bool:
+        done.append(caller)
+        return True
+
+    async def run() -> None:
+        turns = Turns()
+        for _ in range(20):
+            turns.join(lambda: job("many"), "many")
+        await asyncio.sleep(0)
+        turns.join(lambda: job("one"), "one")
+        for _ in range(6):
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+    begun = done.index("one")
+    assert begun <= 2
+    assert done[begun:] == (["one", "many"] * 10)[: len(done) - begun]
+
+
 def test_a_job_that_fails_costs_the_others_nothing() -> None:
     done: list[int] = []
 

@@ -18,7 +18,7 @@ A_TURN = 0.0005  # seconds
 class Slow:
     """A reader to whom each byte costs so many seconds. `parts` are the sizes of what it read."""
 
-    reads, in_body = True, True
+    reads, in_body, caller = True, True, ""
 
     def __init__(self, each: float) -> None:
         self.now, self.each = 0.0, each

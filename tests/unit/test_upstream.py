@@ -37,6 +37,8 @@ class Transport:
 class Sink:
     """`calls`: how many pieces came together, and how many bytes."""
 
+    caller = ""
+
     def __init__(self, *, in_turns: bool = False) -> None:
         self.in_turns = in_turns
         self.calls = list[tuple[int, int]]()

@@ -34,6 +34,10 @@ class AnswerWork:
         raise NotImplementedError
 
     @property
+    def caller(self) -> str:
+        return self._down.caller
+
+    @property
     def in_turns(self) -> bool:
         return self._answer is not None and self._answer.in_turns
 
@@ -44,14 +48,14 @@ class AnswerWork:
             answer.all_came()
         self._ended = answer.at_work
         if self._ended and not begun and self._work():
-            self._relay.turns.join(self._work)
+            self._relay.turns.join(self._work, self.caller)
         return self._ended
 
     def _begin_work(self) -> None:
         """In our turns. Nothing more is read of the answer until it is done."""
         if self._upstream is not None:
             self._upstream.pause_reading()
-        self._relay.turns.join(self._work)
+        self._relay.turns.join(self._work, self.caller)
 
     def _work(self) -> bool:
         """Do a part of the work on an answer; True if there is more."""

@@ -98,10 +98,15 @@ class Downstream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         request = self.request
-        if self._unread.data or (request is not None and request.in_turns and not request.complete):
+        if self._unread.data or (request is not None and self._takes_turns(request)):
             self._put_off(data)
         else:
             self._received(data)
+
+    def _takes_turns(self, request: Request) -> bool:
+        """A small body needs none."""
+        is_large = self._chunks is not None or request.length > FREE
+        return request.in_turns and is_large and not request.complete
 
     def _received(self, data: bytes) -> None:
         request = self.request
@@ -178,6 +183,11 @@ class Downstream(asyncio.Protocol):
             self.transport.pause_reading()
             self.deadline = float("inf")
         self._unread.put(data)
+
+    @property
+    def caller(self) -> str:
+        """In whose turn its bodies are read: strangers share one."""
+        return self.owner or ""
 
     @property
     def reads(self) -> bool:

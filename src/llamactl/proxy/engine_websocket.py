@@ -19,7 +19,8 @@ class EngineWebSocket(ClientConnection):
 
     in_body = True
 
-    def __init__(self, turns: Turns, *args: Any, **options: Any) -> None:
+    def __init__(self, turns: Turns, caller: str, *args: Any, **options: Any) -> None:
+        self.caller = caller
         super().__init__(*args, **options)
         self._unread = Unread(self, turns)
         self._reading = True  # as far as what was read is taken

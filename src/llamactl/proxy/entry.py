@@ -61,7 +61,7 @@ _BY_ACCEPT: Headers = [(b"vary", b"Accept")]
 _SAFE = (b"GET", b"HEAD", b"OPTIONS")
 _MOST_OF_STRANGERS = 8 << 10  # bytes of a body
 _MOST_OF_MANAGEMENT = 1 << 20  # it is parsed at once
-_MOST_OF_OTHERS = 16 << 20  # of inference by other programs' APIs
+_MOST_OF_OTHERS = 16 << 20  # by other programs' APIs
 _BASE = re.compile(rb"/(llama-cpp|upstream)/([^/]+)(/.*)?\Z", re.DOTALL)
 
 
@@ -92,8 +92,7 @@ class Entry:
         self._open = ManagementDoor(house, _MOST_OF_STRANGERS)
         self._guarded = ManagementDoor(house, _MOST_OF_MANAGEMENT)
         self._others_open = ManagementDoor(house, _MOST_OF_STRANGERS)
-        self._others = ManagementDoor(house, _MOST_OF_MANAGEMENT)
-        self._others_infer = ManagementDoor(house, _MOST_OF_OTHERS)
+        self._others = ManagementDoor(house, _MOST_OF_OTHERS)
         self._wrong_keys = WrongKeys()
         self._id_prefix = secrets.token_hex(6).encode()
         self._ids = itertools.count(1)
@@ -186,8 +185,7 @@ class Entry:
             if guard is PathGuard.MANAGEMENT:
                 return self._guarded, self._access.manager(head)
             if guard is PathGuard.OWN and head.method not in _SAFE:
-                infers = head.path in self.house.paths.doors
-                return self._others_infer if infers else self._others, self._guest(head)
+                return self._others, self._guest(head)
         except LlamactlError:
             self._share(request)
             raise
@@ -206,7 +204,7 @@ class Entry:
 
     def _is_known(self, door: Door, caller: Caller) -> bool:
         """Where inference asks for no key, all who want that are."""
-        if caller is not GUEST or door in (self._others, self._others_infer):
+        if caller is not GUEST or door is self._others:
             return True
         return not isinstance(door, ManagementDoor | PreflightDoor)
 

@@ -146,7 +146,8 @@ class Exchange(AnswerWork):
         try:
             every = self._request.comment_every or self._relay.comment_every
             if every:
-                wants = partial(wants_stream, self._request, self._body, self._relay.turns)
+                turn = partial(self._relay.turns.turn, self.caller)
+                wants = partial(wants_stream, self._request, self._body, turn)
                 ready = commenting(ready, every, wants, self._tell_loading)
             found = await while_admitted(ready, self._relay.keys, caller)
         finally:
@@ -160,7 +161,7 @@ class Exchange(AnswerWork):
     async def _take_turn(self) -> None:
         """All who wait are told at once, and the hash of each is looked up then."""
         if self._relay.suspects:
-            await self._relay.turns.turn()
+            await self._relay.turns.turn(self.caller)
 
     def _tell_loading(self) -> None:
         """A client that waits for events, that it is not forgotten."""

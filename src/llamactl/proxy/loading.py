@@ -19,7 +19,7 @@ from llamactl.proxy.body import Body
 from llamactl.proxy.heads import AnswerHead
 from llamactl.proxy.request import Request
 from llamactl.proxy.rewritten import NamedStream
-from llamactl.proxy.turns import Turns, slices
+from llamactl.proxy.turns import slices
 
 _MOST = 1 << 20  # bytes of a body that is looked into
 _STREAMS = (
@@ -32,7 +32,7 @@ _HEAD = AnswerHead(
 )
 
 
-async def wants_stream(request: Request, body: Body, turns: Turns) -> bool:
+async def wants_stream(request: Request, body: Body, turn: Callable[[], Awaitable[None]]) -> bool:
     """Does the client expect events, so that a comment before them does no harm?"""
     small = request.complete and not body.on_disk and body.size <= _MOST
     if not small or request.head.http_1_0 or request.served_path not in _STREAMS:
@@ -41,7 +41,7 @@ async def wants_stream(request: Request, body: Body, turns: Turns) -> bool:
     parts = (part for chunk in [*body.chunks] for part in slices(chunk))
     try:
         for part in parts:
-            await turns.turn()
+            await turn()
             scanner.feed(part)
     except MalformedBody:
         return False

@@ -92,7 +92,7 @@ class Search(HeldRequest):
     def _wait(self) -> None:
         if not self._waits:
             self._waits = True
-            self._relay.turns.join(self._read_on)
+            self._relay.turns.join(self._read_on, self._down.caller)
 
     def _read_part(self) -> bool:
         """Look at one part; True if there are more. Raises LlamactlError."""

@@ -11,6 +11,11 @@ class Sink(Protocol):
     """Takes an answer as it comes from an engine."""
 
     @property
+    def caller(self) -> str:
+        """Whose request it is, as for `Turns.join`."""
+        ...
+
+    @property
     def in_turns(self) -> bool:
         """Does it look into what comes, so that much of it is to come in parts?"""
         ...

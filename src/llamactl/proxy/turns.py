@@ -1,7 +1,7 @@
 """Work on large bodies, in small parts: one part in each turn of the event loop.
 
-However many clients send large bodies, everybody else waits for one part of one of them. Those who
-send them take turns.
+However many clients send large bodies, everybody else waits for one part of one of them. Callers
+take turns, so that one with many connections gets no more than one with a single one.
 """
 
 from __future__ import annotations
@@ -26,20 +26,23 @@ class Turns:
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
         """`now`: a clock, in seconds; the event loop's may tell milliseconds alone."""
         self.now = now
-        self._jobs: deque[Job] = deque()
+        self._jobs: dict[str, deque[Job]] = {}  # by caller; whose turn is next comes first
         self._due = False
         self._spent = 0  # bytes parsed in this turn
 
     def __repr__(self) -> str:
-        return f"<Turns {len(self._jobs)} jobs>"
+        return f"<Turns {sum(map(len, self._jobs.values()))} jobs>"
 
-    def join(self, job: Job) -> None:
-        """Have the job called, each time after everybody else, until it has nothing left to do."""
-        self._jobs.append(job)
+    def join(self, job: Job, caller: str = "") -> None:
+        """Have the job called, each time after everybody else, until it has nothing left to do.
+
+        `caller`: a key, or an address; jobs that are nobody's take turns as one caller's.
+        """
+        self._jobs.setdefault(caller, deque()).append(job)
         self._call()
 
-    async def turn(self) -> None:
-        """Wait for a turn of the caller's own, for what it does in one go."""
+    async def turn(self, caller: str = "") -> None:
+        """Wait for a turn of one's own, for what is done in one go."""
         mine = asyncio.get_running_loop().create_future()
 
         def begin() -> bool:
@@ -47,7 +50,7 @@ class Turns:
                 mine.set_result(None)
             return False
 
-        self.join(begin)
+        self.join(begin, caller)
         await mine
 
     def may_parse(self, size: int) -> bool:
@@ -69,12 +72,16 @@ class Turns:
         self._due, self._spent = False, 0
         if not self._jobs:
             return
-        job = self._jobs.popleft()
+        caller, jobs = next(iter(self._jobs.items()))
+        job = jobs.popleft()
         try:
             if job():
-                self._jobs.append(job)
+                jobs.append(job)
         except Exception as exc:  # of one body; the others' turns must go on
             log.failure("body_job_failed", exc)
+        del self._jobs[caller]
+        if jobs:
+            self._jobs[caller] = jobs
         if self._jobs:
             self._call()
 

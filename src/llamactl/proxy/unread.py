@@ -13,6 +13,11 @@ _TURN_S = 0.0005  # no turn goes on to another bite after this; a bite that take
 
 class Reader(Protocol):
     @property
+    def caller(self) -> str:
+        """Whose turn it is that something is read in, as for `Turns.join`."""
+        ...
+
+    @property
     def reads(self) -> bool:
         """May anything be read now?"""
         ...
@@ -56,7 +61,7 @@ class Unread:
         """Wait for our turn, if anything waits and may be read."""
         if self.data and self._reader.reads and not self._queued:
             self._queued = True
-            self._turns.join(self._read_part)
+            self._turns.join(self._read_part, self._reader.caller)
 
     def _read_part(self) -> bool:
         """Our turn. True if there is more."""

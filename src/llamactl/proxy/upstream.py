@@ -136,6 +136,10 @@ class Connection(asyncio.Protocol):
         self._unread.put(data)
 
     @property
+    def caller(self) -> str:
+        return self._sink.caller if self._sink is not None else ""
+
+    @property
     def reads(self) -> bool:
         return self._reading and not self.closed
 

@@ -35,7 +35,6 @@ from llamactl.proxy.heads import Headers, RequestHead
 from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import Request, error_answer
 from llamactl.proxy.tenure import FAREWELL_S, revoked, while_admitted
-from llamactl.proxy.turns import Turns
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -73,7 +72,7 @@ class WebSocketDoor:
         _check_handshake(request.head)
         if passage.route.ready is None and not passage.may_start:
             raise NotRunning(f"{passage.route.name} is not running; start it first")
-        call = WebSocketCall(self._house.relay, self._keys, request, passage)
+        call = WebSocketCall(self._house.relay, self._keys, request, passage, down.caller)
         websocket = self._house.asgi.websocket({"call": call})
         down.become_websocket(websocket, _opening(request.head))
 
@@ -87,7 +86,11 @@ async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
 class WebSocketCall:
     """One WebSocket, from its first request to its end."""
 
-    def __init__(self, relay: Relay, keys: KeyRing, request: Request, passage: Passage) -> None:
+    def __init__(
+        self, relay: Relay, keys: KeyRing, request: Request, passage: Passage, caller: str
+    ) -> None:
+        """`caller`: in whose turn the engine's frames are read."""
+        self._caller = caller
         self._relay = relay
         self._keys = keys
         self._request = request
@@ -103,8 +106,8 @@ class WebSocketCall:
             with self._relay.leases.hold(route.id):
                 ends = revoked(self._keys, request.caller)
                 path = self._passage.target.decode("latin-1")
-                turns = self._relay.turns
-                await relay_websocket(scope, receive, send, ready, path, ends, turns)
+                engine = partial(EngineWebSocket, self._relay.turns, self._caller)
+                await relay_websocket(scope, receive, send, ready, path, ends, engine)
         except LlamactlError as error:
             log.info("websocket_refused", code=error.code, reason=error.message)
             self._relay.account.refused(request, error, route)
@@ -130,11 +133,12 @@ async def relay_websocket(
     target: ReadyInstance,
     path: str,
     ends: Coroutine[Any, Any, None],
-    turns: Turns,
+    engine: Callable[..., ClientConnection],
 ) -> None:
     """Accept the client once the engine has accepted us; end when either side, or `ends`, ends.
 
-    `path`: with the query. An engine that refuses answers for itself. Raises UpstreamUnreachable.
+    `path`: with the query; `engine` makes the connection to it. An engine that refuses answers for
+    itself. Raises UpstreamUnreachable.
     """
     url = f"ws://{target.host}:{target.port}{path}"
     try:
@@ -147,7 +151,7 @@ async def relay_websocket(
                 compression=None,
                 proxy=None,
                 open_timeout=None,
-                create_connection=cast(Any, partial(EngineWebSocket, turns)),
+                create_connection=cast(Any, engine),
                 ping_interval=None,  # a busy engine, or a late loop of ours, is no dead one
             )
     except InvalidStatus as exc:

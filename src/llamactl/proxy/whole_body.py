@@ -88,7 +88,7 @@ class WholeBody(HeldRequest):
             while self._read_on():
                 pass
         else:
-            self._relay.turns.join(self._read_on)
+            self._relay.turns.join(self._read_on, self._down.caller)
 
     def _read_on(self) -> bool:
         """Look at the next part of the body; True if there are more."""
