@@ -62,7 +62,14 @@ from llamactl.store import (
     SqlMemoryStore,
     SqlSessionStore,
 )
-from llamactl.takeover import Channel, Inheritance, Predecessor, Rights, SwitchingStarter, Upgrade
+from llamactl.takeover import (
+    Channel,
+    Inheritance,
+    Predecessor,
+    Rights,
+    SwitchableActivator,
+    Upgrade,
+)
 
 log = logger("app")
 
@@ -146,16 +153,18 @@ class Application:
             "vllm": CommandEngineProbe(settings.backends.vllm),
             "mlx": CommandEngineProbe(settings.backends.mlx),
         }
-        self._on_demand = OnDemand(self._registry, self.scheduler, self.memory, settings,
-                                   lambda: bool(self._database.fault))  # fmt: skip
-        self._starter = SwitchingStarter(self._on_demand)
+        self._on_demand = OnDemand(
+            self._registry, self.scheduler, self.memory, self.leases, settings,
+            lambda: bool(self._database.fault),
+        )  # fmt: skip
+        self._activator = SwitchableActivator(self._on_demand)
         self.front = self._front()
         self._rotation = Rotation(RotationRules.of(settings.instances.logging))
         self._chores: list[asyncio.Task[None]] = []
         self._asked: list[asyncio.Task[None]] = []
         self._predecessor_gone: asyncio.Event | None = None
         self.upgrade = Upgrade(
-            self._departure, self._database, self.leases, self.front, self._starter, self._rights,
+            self._departure, self._database, self.leases, self.front, self._activator, self._rights,
             (self._begin_chores, self._end_chores),
         )  # fmt: skip
 
@@ -186,7 +195,7 @@ class Application:
             management=ManagementApi(api, guards(api, doors)),
             access=Access.of(self.settings, self.ring, self.tickets),
             leases=self.leases,
-            starter=self._starter,
+            activator=self._activator,
             paths=_engine_paths(),
             busy_slots=busy_slots,
         )
@@ -295,13 +304,9 @@ class Application:
         await self.front.listen(inherited.listener)  # who came since then waits in its queue
         predecessor.listens()
         self._predecessor_gone = predecessor.gone
-        serving = predecessor.serve(self._starter, self.ring, self._id_of, self.front.accept)
+        serving = predecessor.serve(self._activator, self.ring, self.front.accept)
         self._asked.append(asyncio.create_task(serving))
         await self._settle(members)
-
-    def _id_of(self, name: str) -> str:
-        route = self.front.relay.table.get(name)
-        return "" if route is None else route.id
 
     async def _read(self) -> recovery.Known:
         await self.memory.load()

@@ -9,7 +9,7 @@ import pytest
 
 from llamactl.core.errors import PoisonousRequest
 from llamactl.core.exits import Aftermath, ServedRequest
-from llamactl.core.interfaces import OnDemandStarter
+from llamactl.core.interfaces import Activator
 from llamactl.proxy import casualties
 from llamactl.proxy.casualties import Casualties, Dropped
 from llamactl.proxy.turns import Turns
@@ -52,7 +52,7 @@ class Turned:
 
 
 def made(starter: Starter) -> Casualties:
-    return Casualties(cast(OnDemandStarter, starter), Turns(), lambda: 0.0)
+    return Casualties(cast(Activator, starter), Turns(), lambda: 0.0)
 
 
 def test_however_many_an_engine_drops_one_body_is_hashed_in_a_turn(

@@ -25,6 +25,7 @@ from llamactl.core.errors import (
 )
 from llamactl.core.instance import Instance, InstanceOptions
 from llamactl.core.keys import GUEST, ApiKey, Caller, PermissionMode
+from llamactl.core.lease import Lease
 from llamactl.core.lifecycle import AfterExit, Event, Lifecycle, State, step
 from llamactl.core.memory import NOTHING, Need
 from llamactl.core.routes import ReadyInstance
@@ -83,12 +84,15 @@ class Room:
     """Two instances, and room for one."""
 
     def __init__(self) -> None:
+        self.leases = LeaseBook()
         self.scheduler = Scheduler(
-            LeaseBook(), cast(Story, SilentStory()), Limits(1), evicts_for_requests=True
+            self.leases, cast(Story, SilentStory()), Limits(1), evicts_for_requests=True
         )
         self.registry = Registry(lambda _: None)
         self.members = {name: self._member(name) for name in ("a", "b")}
-        self.on_demand = OnDemand(self.registry, self.scheduler, cast(Any, NoMemory()), CALLS_OFF)
+        self.on_demand = OnDemand(
+            self.registry, self.scheduler, cast(Any, NoMemory()), self.leases, CALLS_OFF
+        )
 
     def _member(self, name: str) -> Member:
         unit = HeldUnit()
@@ -100,8 +104,8 @@ class Room:
     def runner(self, name: str) -> HeldRunner:
         return cast(HeldRunner, self.members[name].unit.runner)
 
-    def ask(self, name: str) -> asyncio.Task[ReadyInstance]:
-        return asyncio.create_task(self.on_demand.ensure_ready(name, GUEST))
+    def ask(self, name: str) -> asyncio.Task[Lease[str]]:
+        return asyncio.create_task(self.on_demand.lease(name, GUEST))
 
 
 @asynccontextmanager
@@ -263,7 +267,7 @@ def test_who_queues_up_again_and_again_is_written_down_once() -> None:
         await made.runner("a").asked.wait()
 
         for key in [GUEST] * 50 + [Caller(management=False, key=ANOTHER)] * 50:
-            asked = asyncio.create_task(made.on_demand.ensure_ready("b", key))
+            asked = asyncio.create_task(made.on_demand.lease("b", key))
             await settle()
             asked.cancel()
             await settle()
@@ -279,11 +283,16 @@ def test_who_queues_up_again_and_again_is_written_down_once() -> None:
 def test_nothing_is_started_while_the_store_is_away() -> None:
     async def test(made: Room) -> None:
         away = OnDemand(
-            made.registry, made.scheduler, cast(Any, NoMemory()), CALLS_OFF, lambda: True
+            made.registry,
+            made.scheduler,
+            cast(Any, NoMemory()),
+            made.leases,
+            CALLS_OFF,
+            lambda: True,
         )
 
         with pytest.raises(StartFailed, match="the store does not answer") as refused:
-            await away.ensure_ready("a", GUEST)
+            await away.lease("a", GUEST)
 
         assert (refused.value.status, refused.value.retry_after is None) == (503, False)
         assert not made.runner("a").asked.is_set()

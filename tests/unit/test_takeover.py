@@ -6,19 +6,27 @@ import asyncio
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
-from llamactl.core.keys import Caller
+from llamactl.core.keys import ANYONE, Caller
+from llamactl.core.lease import Lease
 from llamactl.core.routes import ReadyInstance
 from llamactl.proxy import LeaseBook
 from llamactl.takeover import Channel, Predecessor
+from llamactl.takeover.successor import Successor
 
 READY = ReadyInstance("a", "127.0.0.1", 1, "key", 1)
 
 
-class Starter:
-    async def ensure_ready(self, name: str, caller: Caller) -> ReadyInstance:
-        return READY
+class Grants:
+    """An activator that grants whatever is asked for."""
+
+    def __init__(self, leases: LeaseBook) -> None:
+        self._leases = leases
+
+    async def lease(self, name: str, caller: Caller) -> Lease[str]:
+        return self._leases.grant(name, READY)
 
 
 Talk = Callable[[Channel, LeaseBook, list[bytes]], Awaitable[None]]
@@ -37,7 +45,7 @@ def with_predecessor(talk: Talk) -> None:
             clients.append(held)
 
         serving = asyncio.create_task(
-            predecessor.serve(cast(Any, Starter()), cast(Any, None), lambda name: name, accept)
+            predecessor.serve(cast(Any, Grants(leases)), cast(Any, None), accept)
         )
         await talk(old, leases, clients)
         old.close()
@@ -54,20 +62,47 @@ async def heard(channel: Channel, what: str) -> dict[str, Any]:
 
 
 async def ask(channel: Channel, number: int) -> int:
-    channel.send("ensure_ready", id=number, name="a", management=True, key=None)
+    channel.send("lease", id=number, name="a", management=True, key=None)
     return int((await heard(channel, "ready"))["grant"])
 
 
-def test_a_grant_is_not_released_by_the_lease_of_another() -> None:
+def test_a_grant_counts_until_it_is_released() -> None:
     async def talk(old: Channel, leases: LeaseBook, _: list[bytes]) -> None:
         first = await ask(old, 1)
-        await ask(old, 2)  # which the old one has not put to use yet
-        old.send("leases", counts={"a": 1}, granted=first)
+        await ask(old, 2)
+        old.send("leases", counts={"a": 1})  # of its own, from before
+        old.send("release", grant=first)
+        old.send("release", grant=first)
         await ask(old, 3)  # all before it is heard
 
-        assert leases.count("a") == 3  # the first's lease, and two grants
+        assert leases.count("a") == 3  # its own, and two grants; none is left when it is gone
 
     with_predecessor(talk)
+
+
+def test_an_older_one_gets_its_grants_as_well() -> None:
+    async def talk(old: Channel, leases: LeaseBook, _: list[bytes]) -> None:
+        old.send("ensure_ready", id=1, name="a", management=True, key=None)
+        assert (await heard(old, "ready"))["grant"] == 1
+        assert leases.count("a") == 1
+
+    with_predecessor(talk)
+
+
+def test_a_grant_that_comes_after_its_request_has_left_is_released() -> None:
+    async def run() -> None:
+        old, new = map(Channel, Channel.pair())
+        successor = Successor(cast(Any, SimpleNamespace(pid=1)), old)
+        asked = asyncio.create_task(successor.lease("a", ANYONE))
+        number = (await heard(new, "lease"))["id"]
+        asked.cancel()
+        await heard(new, "leave")
+        new.send("ready", id=number, name="a", host="127.0.0.1", port=1, key="", generation=1,
+                 grant=7)  # fmt: skip
+        assert (await heard(new, "release"))["grant"] == 7
+        new.close()
+
+    asyncio.run(run())
 
 
 def test_a_client_that_comes_without_its_socket_ends_nothing_else() -> None:

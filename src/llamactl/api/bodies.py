@@ -50,7 +50,7 @@ def instance_body(member: Member, leases: int) -> InstanceBody:
         failure=FailureBody.model_validate(last.details()) if last else None,
         allowed_actions=[*allowed_actions(now), "delete"],
         leases=leases,
-        waiting=member.expected,
+        waiting=len(member.waiting),
         idle_left_s=None if unit.idle_left is None else round(unit.idle_left, 1),
         drain=DrainBody(leases=leases, ends_by=ends_by) if drains else None,
         memory=memory_body(member.need),

@@ -128,16 +128,16 @@ class _View:
             leases = self._mine.numbers.leases(instance_id)
             rates = [r for r in self._mine.watch.rates.of(instance_id) if r.at > self._rates_until]
             told = self._numbers.get(instance_id)
-            same = told is not None and told[:2] == (leases, member.expected)
+            same = told is not None and told[:2] == (leases, len(member.waiting))
             if same and told is not None and not rates and _agree(told[2], told[3], idle, now):
                 continue
-            if told is None and not (leases or member.expected or rates or idle is not None):
+            if told is None and not (leases or len(member.waiting) or rates or idle is not None):
                 continue
-            self._numbers[instance_id] = (leases, member.expected, idle, now)
+            self._numbers[instance_id] = (leases, len(member.waiting), idle, now)
             newest = max([newest, *(r.at for r in rates)])
             found[instance_id] = InstanceNumbers(
                 leases=leases,
-                waiting=member.expected,
+                waiting=len(member.waiting),
                 idle_left_s=None if idle is None else round(idle, 1),
                 rates=[RateBody(**asdict(rate)) for rate in rates],
             )

@@ -1,4 +1,4 @@
-"""The bridge from the data path: make an instance ready for a request, or say why not."""
+"""The bridge from the data path: grant a request its lease of an instance, or say why not."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ from llamactl.core.errors import (
 )
 from llamactl.core.exits import Aftermath
 from llamactl.core.instance import policies
-from llamactl.core.interfaces import MemoryBook
+from llamactl.core.interfaces import Leases, MemoryBook
 from llamactl.core.keys import Caller
+from llamactl.core.lease import Lease
 from llamactl.core.lifecycle import AfterExit, Desired, Lifecycle, StartRequested, State
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import loop_clock
@@ -45,47 +46,66 @@ class OnDemand:
     """Waits for requests; the starts themselves are shared and go on without them."""
 
     def __init__(
-        self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, settings: Settings,
-        store_is_away: Callable[[], bool] = lambda: False,
+        self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, leases: Leases,
+        settings: Settings, store_is_away: Callable[[], bool] = lambda: False,
     ) -> None:  # fmt: skip
         """`store_is_away`: what would be started could not be written down, as far as is known."""
         self._registry = registry
         self._scheduler = scheduler
         self._memory = memory
+        self._leases = leases
         self._store_is_away = store_is_away
         self.limits = settings.instances
         self.waiting = 0
         self._waiting_of: Counter[tuple[str, str]] = Counter()  # by key, or by address
 
-    async def ensure_ready(self, name: str, caller: Caller) -> ReadyInstance:
-        """Return where the instance answers, after starting it if that is allowed.
+    async def lease(self, name: str, caller: Caller) -> Lease[str]:
+        """Return a lease, after starting the instance if that is allowed.
 
-        Raises NotRunning, RunningLimit, StartFailed (with status 503), QueueFull, QueueWaitOver
-        or WaitOver.
+        It is granted in the moment in which the instance becomes ready. Raises NotRunning,
+        RunningLimit, StartFailed (with status 503), QueueFull, QueueWaitOver or WaitOver.
         """
         member = self._member(name)
-        limits = self.limits
+        if (endpoint := member.unit.ready) is not None:
+            return self._leases.grant(member.instance.id, endpoint)
         who = self._admit(caller)
+        granted: asyncio.Future[Lease[str]] = asyncio.get_running_loop().create_future()
+
+        def grant(endpoint: ReadyInstance) -> None:
+            granted.set_result(self._leases.grant(member.instance.id, endpoint))
+
         self.waiting += 1
         self._waiting_of[who] += 1
-        member.expected += 1
+        member.waiting.append(grant)
         try:
-            async with loop_clock().timeout(limits.on_demand_start_timeout):
-                return await self._until_ready(member, caller)
+            async with loop_clock().timeout(self.limits.on_demand_start_timeout):
+                await self._until(granted, member, caller)
+            return granted.result()
         except InstanceNotFound as exc:
             raise ModelNotFound(f"{name} was deleted") from exc
         except TimeoutError as exc:
-            self._scheduler.insist(member)
-            raise WaitOver(
-                f"{name} was not ready within {limits.on_demand_start_timeout:g} s "
-                "(on_demand_start_timeout); it goes on starting, try again"
-            ) from exc
+            if granted.done():
+                return granted.result()
+            raise self._wait_over(member) from exc
+        except BaseException:
+            if granted.done():  # nobody will use it
+                granted.result().release()
+            raise
         finally:
             self.waiting -= 1
             self._waiting_of[who] -= 1
             if not self._waiting_of[who]:
                 del self._waiting_of[who]
-            member.expected -= 1
+            if grant in member.waiting:
+                member.waiting.remove(grant)
+
+    def _wait_over(self, member: Member) -> WaitOver:
+        self._scheduler.insist(member)
+        return WaitOver(
+            f"{member.instance.name} was not ready within "
+            f"{self.limits.on_demand_start_timeout:g} s (on_demand_start_timeout); "
+            "it goes on starting, try again"
+        )
 
     def _admit(self, caller: Caller) -> tuple[str, str]:
         """Whose share of the queue the request takes. Raises QueueFull."""
@@ -136,15 +156,17 @@ class OnDemand:
         except InstanceNotFound as exc:
             raise ModelNotFound(exc.message) from exc
 
-    async def _until_ready(self, member: Member, caller: Caller) -> ReadyInstance:
+    async def _until(
+        self, granted: asyncio.Future[Lease[str]], member: Member, caller: Caller
+    ) -> None:
+        """Start it as often as that is right until the lease is granted."""
         runner = member.unit.runner
         started = False
-        while True:
+        while not granted.done():
             now = runner.now
-            ready = member.unit.ready
-            if ready is not None:
-                return ready
-            if now.state in _UNSETTLED:
+            if now.state is State.READY:  # for a moment only: its process is ending
+                await runner.wait(lambda n: n.state is not State.READY)
+            elif now.state in _UNSETTLED:
                 started = started or now.state is not State.LOST
                 await runner.wait(lambda n: n.state not in _UNSETTLED)
             elif now.state is State.FAILED and started:

@@ -12,10 +12,10 @@ _GOING = (State.DRAINING, State.STOPPING)
 
 
 def candidate_of(ticket: Ticket, *, evicts_for_requests: bool) -> Candidate:
-    """`evicts_for_requests`: requests that expect the instance may throw others out."""
+    """`evicts_for_requests`: requests that wait for the instance may throw others out."""
     member, instance = ticket.member, ticket.member.instance
     askers = [waiter.asker for waiter in ticket.waiting]
-    for_requests = evicts_for_requests and member.expected > 0
+    for_requests = evicts_for_requests and bool(member.waiting)
     return Candidate(
         instance.id,
         instance.name,
@@ -49,5 +49,4 @@ def _standing(member: Member, leases: Leases, *, is_asked_to_leave: bool) -> Sta
         return Standing.LEAVING
     if now.state is not State.READY:
         return Standing.STARTING
-    busy = leases.count(member.instance.id) or member.expected
-    return Standing.BUSY if busy else Standing.IDLE
+    return Standing.BUSY if leases.count(member.instance.id) else Standing.IDLE

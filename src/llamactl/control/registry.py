@@ -15,7 +15,7 @@ from llamactl.core.interfaces import Unit
 from llamactl.core.lifecycle import AfterExit, Lifecycle, State
 from llamactl.core.memory import NOTHING, Need, larger
 from llamactl.core.model import NO_MODEL, Offer
-from llamactl.core.routes import Route, RouteTable
+from llamactl.core.routes import ReadyInstance, Route, RouteTable
 from llamactl.policy.breaker import CLOSED, Breaker
 from llamactl.policy.filters import filters_of
 from llamactl.wire.instances import Status
@@ -48,7 +48,8 @@ class Member:
     entered_at: float = 0.0  # its present state
     load_s: float = 0.0  # how long its last load took
     found: bool = False  # its process was begun by an earlier llamactl
-    expected: int = 0  # requests that will hold it as soon as it is ready
+    # requests that wait for it; each is called, and gets its lease, as it becomes ready
+    waiting: list[Callable[[ReadyInstance], None]] = field(default_factory=list)
     deleted: bool = False  # somebody is about it
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)  # its definition
 
@@ -95,6 +96,10 @@ class Member:
             self.breaker = CLOSED
         elif after.state is State.FAILED and not self.is_excused:
             self.breaker = self.breaker.failed(now)
+        if after.state is State.READY and (endpoint := self.unit.ready) is not None:
+            waiting, self.waiting = self.waiting, []
+            for grant in waiting:  # now: decided on later, it would be idle
+                grant(endpoint)
         if after.state is not State.READY or before.state is not State.DRAINING:
             self.entered_at = now  # a drain that was called off did not make it new
 

@@ -11,6 +11,7 @@ from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import Aftermath, ExitReport, ServedRequest
 from llamactl.core.instance import Instance, InstanceOptions
 from llamactl.core.keys import Caller
+from llamactl.core.lease import Lease
 from llamactl.core.lifecycle import Event, Lifecycle, State
 from llamactl.core.memory import Need, Usage
 from llamactl.core.model import Offer
@@ -33,6 +34,10 @@ class UnitOwner(Protocol):
 
 class Leases(Protocol):
     """How many requests hold an instance, and whether it answers them."""
+
+    def grant(self, instance_id: str, endpoint: ReadyInstance) -> Lease[str]:
+        """At once, so that the instance can't be found idle in between."""
+        ...
 
     def count(self, instance_id: str) -> int: ...
 
@@ -260,11 +265,14 @@ class Machine(Protocol):
         """End the recorded processes that are provably ours; return those."""
 
 
-class OnDemandStarter(Protocol):
+class Activator(Protocol):
     """The one bridge from the data path to the control path."""
 
-    def ensure_ready(self, name: str, caller: Caller) -> Coroutine[Any, Any, ReadyInstance]:
-        """Return where the instance answers, once it does. Cancelling leaves the queue."""
+    def lease(self, name: str, caller: Caller) -> Coroutine[Any, Any, Lease[Any]]:
+        """Start the instance, if that is allowed, and return a lease as soon as it is ready.
+
+        Cancelling leaves the queue; a lease that was granted just then is released.
+        """
         ...
 
     def ahead(self, name: str, caller: Caller) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from llamactl.core.errors import LlamactlError, PoisonousRequest, UpstreamDied
 from llamactl.core.exits import Aftermath, ServedRequest
-from llamactl.core.interfaces import OnDemandStarter
+from llamactl.core.interfaces import Activator
 from llamactl.core.routes import ReadyInstance
 from llamactl.policy.poison import Suspects
 from llamactl.proxy.request import Request
@@ -45,8 +45,8 @@ class _Death:
 class Casualties:
     """`suspects` is empty as long as nothing crashes."""
 
-    def __init__(self, starter: OnDemandStarter, turns: Turns, now: Callable[[], float]) -> None:
-        self._starter = starter
+    def __init__(self, activator: Activator, turns: Turns, now: Callable[[], float]) -> None:
+        self._activator = activator
         self._turns = turns
         self._now = now
         self._deaths: dict[tuple[str, int], _Death] = {}  # by instance id and generation
@@ -89,7 +89,7 @@ class Casualties:
         aftermath = death.known or Aftermath(wanted=False)
         if death.known is None:
             with suppress(LlamactlError):  # the instance was deleted, or llamactl ends
-                aftermath = await self._starter.aftermath(name, key[1])
+                aftermath = await self._activator.aftermath(name, key[1])
         death.known = aftermath
         death.dropped.clear()
         if not aftermath.crashed:  # it may live, and drop others later

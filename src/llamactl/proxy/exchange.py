@@ -21,6 +21,7 @@ from llamactl.core.errors import (
     UpstreamSilent,
 )
 from llamactl.core.exits import Aftermath, ServedRequest
+from llamactl.core.lease import Granting, Lease
 from llamactl.core.routes import ReadyInstance, Route
 from llamactl.observe import logger
 from llamactl.proxy.answer import Answer
@@ -52,8 +53,8 @@ class Exchange(AnswerWork):
     # what most exchanges never change stands here once, rather than being set for each
     watcher: Finder | None = None  # sees the rest of the body; raises if that is malformed
     _task: asyncio.Task[None] | None = None
-    _leased = False
-    _ready: ReadyInstance | None = None
+    _lease: Lease[Any] | None = None
+    _ready: ReadyInstance | None = None  # where it was sent, or will be
     _body_chunked = False
     _congested = False  # the engine takes no more for now
     _sends = 0  # to how many engines it may have got
@@ -119,9 +120,10 @@ class Exchange(AnswerWork):
 
     def begin(self) -> None:
         """Relay at once if the instance is ready; called right after its route was looked up."""
-        ready = self._route.ready
-        if ready is not None:
-            self._reach(ready, fresh=False)
+        endpoint = self._route.ready
+        if endpoint is not None:
+            self._lease = self._relay.leases.grant(self._route.id, endpoint)
+            self._reach(endpoint, fresh=False)
         else:
             self._go()
 
@@ -131,6 +133,7 @@ class Exchange(AnswerWork):
         if now is None or now.id != route.id:
             self.refuse(ModelNotFound(f"{route.name} was deleted"))
         elif now.ready is not None:
+            self._lease = self._relay.leases.grant(route.id, now.ready)
             self._reach(now.ready, fresh=self._retried)
         elif self._may_start:
             self._run(self._wait())
@@ -141,22 +144,19 @@ class Exchange(AnswerWork):
         route, began, peer = self._route, self._relay.now(), self._down.peer
         caller = replace(self._request.caller, address=peer[0] if peer else "")
         self._body.wait()
-        self._request.waited = b"%d" % self._relay.starter.ahead(route.name, caller)
-        ready = self._relay.starter.ensure_ready(route.name, caller)
+        self._request.waited = b"%d" % self._relay.activator.ahead(route.name, caller)
+        granting: Granting = partial(self._relay.activator.lease, route.name, caller)
         try:
             every = self._request.comment_every or self._relay.comment_every
             if every:
                 turn = partial(self._relay.turns.turn, self.caller)
                 wants = partial(wants_stream, self._request, self._body, turn)
-                ready = commenting(ready, every, wants, self._tell_loading)
-            found = await while_admitted(ready, self._relay.keys, caller)
+                granting = partial(commenting, granting, every, wants, self._tell_loading)
+            self._lease = granted = await while_admitted(granting, self._relay.keys, caller)
         finally:
             self._relay.account.waited(route.id, self._relay.now() - began)
         await self._take_turn()
-        if self._relay.replaced:  # whoever answered holds it for us, our table knows it no more
-            self._reach(found, fresh=self._retried)
-        else:
-            self._go()
+        self._reach(granted.endpoint, fresh=self._retried)
 
     async def _take_turn(self) -> None:
         """All who wait are told at once, and the hash of each is looked up then."""
@@ -170,7 +170,7 @@ class Exchange(AnswerWork):
             keep, extra = down.keeps_alive(request), extra_lines(relay, request)
             self._begun = begun_answer(request, extra, now=relay.now(), keep=keep)
         if down.writable:
-            ahead = relay.starter.ahead(self._route.name, request.caller)
+            ahead = relay.activator.ahead(self._route.name, request.caller)
             down.write(self._begun.frame([comment(ahead)]))
 
     def _reach(self, ready: ReadyInstance, *, fresh: bool) -> None:
@@ -180,9 +180,6 @@ class Exchange(AnswerWork):
             except LlamactlError as error:
                 self.refuse(error)
                 return
-        if not self._leased:
-            self._leased = True
-            self._relay.leases.take(self._route.id)
         self._ready = ready
         # a body that is still coming can't be sent twice: no connection that may be closed
         pooled = self._request.complete and not fresh and not self._body.on_disk
@@ -273,11 +270,11 @@ class Exchange(AnswerWork):
     def _dropped(self, ready: ReadyInstance) -> asyncio.Task[Aftermath]:
         route, dropped = self._route, Dropped(self.served, self._parts()) if self._sends else None
         task = self._relay.casualties.add(route.id, route.name, ready.generation, dropped)
-        if dropped is None:
-            self._give_back()
-        elif self._leased:  # until the cause is known: the engine was serving
-            self._leased = False
-            task.add_done_callback(lambda _: self._relay.leases.give_back(route.id))
+        lease, self._lease = self._lease, None
+        if lease is not None and dropped is not None:  # the engine was serving
+            task.add_done_callback(lambda _: lease.release())  # once the cause is known
+        elif lease is not None:
+            lease.release()
         return task
 
     async def _again(
@@ -297,7 +294,7 @@ class Exchange(AnswerWork):
 
     def is_with(self, instance_id: str, generation: int) -> bool:
         """Does this process have the request?"""
-        sent = self._leased and self._sends
+        sent = self._lease is not None and self._sends
         known = self._ready.generation if sent and self._ready is not None else None
         return self._route.id == instance_id and known == generation
 
@@ -442,10 +439,10 @@ class Exchange(AnswerWork):
         if self._done:
             return
         asked = self._upstream is not None and self._request.complete
-        if asked and self._answer is None and self._leased and self._ready is not None:
-            self._leased = False  # the engine may go on with it
+        if asked and self._answer is None and self._lease is not None:
+            lease, self._lease = self._lease, None  # the engine may go on with it
             dropped = Dropped(self.served, self._parts())
-            self._relay.unfinished.hold(self._route.id, self._ready, dropped)
+            self._relay.unfinished.hold(self._route.id, lease, dropped)
         self._settle()
         self._relay.account.abandoned(self._request, self._route)
 
@@ -502,11 +499,6 @@ class Exchange(AnswerWork):
         received = self._body.size
         self._relay.account.relayed(self._request, self._route, answer, received, whole=whole)
 
-    def _give_back(self) -> None:
-        if self._leased:
-            self._leased = False
-            self._relay.leases.give_back(self._route.id)
-
     def _settle(self) -> None:
         """Nothing more is expected: cancel the engine, give back the lease."""
         self._done = True
@@ -517,4 +509,6 @@ class Exchange(AnswerWork):
             self._upstream = None
         if self._body.on_disk:
             self._body.forget()
-        self._give_back()
+        if self._lease is not None:
+            self._lease.release()
+            self._lease = None

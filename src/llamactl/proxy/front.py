@@ -12,7 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from llamactl.config import Settings
 from llamactl.core.exits import ServedRequest
-from llamactl.core.interfaces import OnDemandStarter
+from llamactl.core.interfaces import Activator
 from llamactl.core.routes import RouteTable
 from llamactl.observe import Meters, logger, loop_clock
 from llamactl.proxy.access import Access
@@ -45,7 +45,7 @@ class Front:
         management: ManagementApi,
         access: Access,
         leases: LeaseBook,
-        starter: OnDemandStarter,
+        activator: Activator,
         paths: EnginePaths,
         busy_slots: BusySlots,
     ) -> None:
@@ -54,7 +54,7 @@ class Front:
         self.relay = Relay(
             access.keys,
             leases,
-            starter,
+            activator,
             Timeouts(server.first_byte_timeout, server.stream_idle_timeout),
             b"".join(
                 f"{name.lower()}: {value}\r\n".encode()
@@ -73,6 +73,7 @@ class Front:
         self.relay.unfinished.on_lost = self.relay.casualties.left
         app = EndsWithCaller(_with_cors(management.app, settings), access.keys)
         self._asgi = Asgi(app)
+        self._replaced = False  # another process decides: our table says nothing of where
         entry = Entry(
             access,
             House(
@@ -122,12 +123,12 @@ class Front:
     def forget_ready(self) -> None:
         """Ask for each instance anew: where they answer is another's to say."""
         table = self.relay.table
-        self.relay.replaced = True
+        self._replaced = True
         routes = {name: replace(route, ready=None) for name, route in table.routes.items()}
         self.relay.table = replace(table, routes=routes)
 
     def publish(self, table: RouteTable) -> None:
-        if not self.relay.replaced:
+        if not self._replaced:
             self.relay.table = table
 
     async def listen(self, listener: socket.socket) -> None:

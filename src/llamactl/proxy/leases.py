@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 from llamactl.core.exits import ServedRequest
+from llamactl.core.lease import Lease
+from llamactl.core.routes import ReadyInstance
 from llamactl.observe import loop_clock
 
 
@@ -45,13 +46,9 @@ class LeaseBook:
         if self.on_change is not None:
             self.on_change(instance_id)
 
-    @contextmanager
-    def hold(self, instance_id: str) -> Iterator[None]:
+    def grant(self, instance_id: str, endpoint: ReadyInstance) -> Lease[str]:
         self.take(instance_id)
-        try:
-            yield
-        finally:
-            self.give_back(instance_id)
+        return Lease(endpoint, instance_id, self.give_back)
 
     def count(self, instance_id: str) -> int:
         return self._held.get(instance_id, 0)

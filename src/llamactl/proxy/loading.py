@@ -7,11 +7,11 @@ Some clients give up when not a byte comes for long. A comment is a line that be
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from llamactl.core.errors import MalformedBody
-from llamactl.core.routes import ReadyInstance
+from llamactl.core.lease import Granting, Lease, abandon
 from llamactl.policy.json_names import Names
 from llamactl.policy.json_scanner import ObjectScanner
 from llamactl.proxy.answer import Answer
@@ -49,11 +49,11 @@ async def wants_stream(request: Request, body: Body, turn: Callable[[], Awaitabl
 
 
 async def commenting(
-    ready: Coroutine[Any, Any, ReadyInstance], every: float,
+    granting: Granting, every: float,
     wants: Callable[[], Awaitable[bool]], tell: Callable[[], None],
-) -> ReadyInstance:  # fmt: skip
-    """Wait until it is ready; every so many seconds, `tell` a client that `wants` to hear of it."""
-    job, asked = asyncio.ensure_future(ready), False
+) -> Lease[Any]:  # fmt: skip
+    """Wait for the lease; every so many seconds, `tell` a client that `wants` to hear of it."""
+    job, asked = asyncio.ensure_future(granting()), False
     try:
         while not (await asyncio.wait([job], timeout=every))[0]:
             if not asked and not await wants():
@@ -62,8 +62,9 @@ async def commenting(
             if not job.done():
                 tell()
         return job.result()
-    finally:
-        job.cancel()
+    except BaseException:
+        abandon(job)
+        raise
 
 
 def begun_answer(request: Request, extra: bytes, *, now: float, keep: bool) -> Answer:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from llamactl.core.interfaces import OnDemandStarter
+from llamactl.core.interfaces import Activator
 from llamactl.core.routes import RouteTable
 from llamactl.policy.access import KeyRing
 from llamactl.proxy.account import Account
@@ -32,7 +32,7 @@ class Relay:
 
     keys: KeyRing
     leases: LeaseBook
-    starter: OnDemandStarter
+    activator: Activator
     timeouts: Timeouts
     response_lines: bytes  # added to the head of each answer
     account: Account
@@ -40,7 +40,6 @@ class Relay:
     spool: Spool
     comment_every: float = 0.0  # seconds, to clients that wait for a stream; 0: never
     advise: Callable[[str, str], str] = lambda backend, message: ""  # on an engine's error
-    replaced: bool = False  # another process decides now; our table says nothing of where
     turns: Turns = field(default_factory=Turns)
     table: RouteTable = field(default_factory=RouteTable)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -51,5 +50,5 @@ class Relay:
 
     def __post_init__(self) -> None:
         self.pool = Pool(self.turns)
-        self.casualties = Casualties(self.starter, self.turns, self.now)
+        self.casualties = Casualties(self.activator, self.turns, self.now)
         self.suspects = self.casualties.suspects.by_hash

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 from llamactl.core.keys import Caller
+from llamactl.core.lease import Granting, Lease, abandon
 from llamactl.policy.access import KeyRing
 
-T = TypeVar("T")
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -34,18 +34,20 @@ async def revoked(keys: KeyRing, caller: Caller) -> None:
         keys.unwatch(changed.set)
 
 
-async def while_admitted(work: Coroutine[Any, Any, T], keys: KeyRing, caller: Caller) -> T:
-    """Its result, unless the caller loses what let it in meanwhile: then the work is cancelled.
+async def while_admitted(granting: Granting, keys: KeyRing, caller: Caller) -> Lease[Any]:
+    """The lease, unless the caller loses what let it in meanwhile: then it is given up.
 
     Raises what a new request of the caller's gets.
     """
-    job, ends = asyncio.ensure_future(work), asyncio.ensure_future(revoked(keys, caller))
+    job, ends = asyncio.ensure_future(granting()), asyncio.ensure_future(revoked(keys, caller))
     try:
         await asyncio.wait({job, ends}, return_when=asyncio.FIRST_COMPLETED)
         keys.check(caller, time.time())
         return job.result()
+    except BaseException:
+        abandon(job)
+        raise
     finally:
-        job.cancel()
         ends.cancel()
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from llamactl.core.exits import ServedRequest
+from llamactl.core.lease import Lease
 from llamactl.core.routes import ReadyInstance
 from llamactl.proxy.casualties import Dropped
 from llamactl.proxy.leases import LeaseBook
@@ -26,22 +28,24 @@ class Unfinished:
         """`busy_slots` answers None for an engine that doesn't tell."""
         self._leases = leases
         self._busy_slots = busy_slots
-        self._left: dict[str, list[Dropped]] = defaultdict(list)  # by instance id
+        # by instance id
+        self._left: dict[str, list[tuple[Lease[Any], Dropped]]] = defaultdict(list)
         self._watching: dict[str, asyncio.Task[None]] = {}
         self.on_lost: Callable[[str, ReadyInstance, Dropped], None] = lambda *_: None
 
     def __repr__(self) -> str:
         return f"<Unfinished { ({name: len(left) for name, left in self._left.items()}) }>"
 
-    def hold(self, instance_id: str, ready: ReadyInstance, dropped: Dropped) -> None:
+    def hold(self, instance_id: str, lease: Lease[Any], dropped: Dropped) -> None:
         """Take a lease over from a request whose client left before its answer began."""
-        self._left[instance_id].append(dropped)
+        self._left[instance_id].append((lease, dropped))
         if instance_id not in self._watching:
-            task = asyncio.get_running_loop().create_task(self._watch(instance_id, ready))
+            watch = self._watch(instance_id, lease.endpoint)
+            task = asyncio.get_running_loop().create_task(watch)
             self._watching[instance_id] = task
 
     def of(self, instance_id: str) -> list[ServedRequest]:
-        return [dropped.request for dropped in self._left.get(instance_id, ())]
+        return [dropped.request for _, dropped in self._left.get(instance_id, ())]
 
     def close(self) -> None:
         """Wait for no engine any more."""
@@ -56,10 +60,10 @@ class Unfinished:
                 pause = min(pause * 2, _LONGEST_S)
                 busy = await self._busy_slots(ready)
                 if busy is None:  # it doesn't tell, or has died by one of these
-                    for dropped in self._left[instance_id]:
+                    for _, dropped in self._left[instance_id]:
                         self.on_lost(instance_id, ready, dropped)
                 left = len(self._left[instance_id])
-                wanted = self._leases.count(instance_id) - left
+                wanted = max(0, self._leases.count(instance_id) - left)
                 self._release(instance_id, left - max(0, (busy or 0) - wanted))
         finally:
             self._release(instance_id, len(self._left[instance_id]))
@@ -67,5 +71,5 @@ class Unfinished:
 
     def _release(self, instance_id: str, number: int) -> None:
         for _ in range(max(0, number)):
-            self._left[instance_id].pop(0)
-            self._leases.give_back(instance_id)
+            lease, _ = self._left[instance_id].pop(0)
+            lease.release()

@@ -25,6 +25,7 @@ from llamactl.core.errors import (
     UpgradeRequired,
     UpstreamUnreachable,
 )
+from llamactl.core.lease import Lease, abandon
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import logger, loop_clock
 from llamactl.policy.access import KeyRing
@@ -100,14 +101,16 @@ class WebSocketCall:
         request, route = self._request, self._passage.route
         await receive()  # websocket.connect
         try:
-            ready = route.ready or await self._start(scope, receive)
-            if ready is None:
+            lease = await self._lease(scope, receive)
+            if lease is None:
                 return
-            with self._relay.leases.hold(route.id):
+            try:
                 ends = revoked(self._keys, request.caller)
                 path = self._passage.target.decode("latin-1")
                 engine = partial(EngineWebSocket, self._relay.turns, self._caller)
-                await relay_websocket(scope, receive, send, ready, path, ends, engine)
+                await relay_websocket(scope, receive, send, lease.endpoint, path, ends, engine)
+            finally:
+                lease.release()
         except LlamactlError as error:
             log.info("websocket_refused", code=error.code, reason=error.message)
             self._relay.account.refused(request, error, route)
@@ -116,14 +119,14 @@ class WebSocketCall:
             headers = [(name, value) for name, _, value in (x.partition(b": ") for x in lines)]
             await _refuse(send, int(first.split()[1]), headers, body)
 
-    async def _start(self, scope: Scope, receive: Receive) -> ReadyInstance | None:
+    async def _lease(self, scope: Scope, receive: Receive) -> Lease[Any] | None:
         """None if the client leaves first."""
-        starter, peer = self._relay.starter, scope.get("client")
+        route, peer = self._passage.route, scope.get("client")
+        if route.ready is not None:
+            return self._relay.leases.grant(route.id, route.ready)
         caller = replace(self._request.caller, address=peer[0] if peer else "")
-        wait = while_admitted(
-            starter.ensure_ready(self._passage.route.name, caller), self._keys, caller
-        )
-        return await _unless_left(wait, receive)
+        granting = partial(self._relay.activator.lease, route.name, caller)
+        return await _unless_left(while_admitted(granting, self._keys, caller), receive)
 
 
 async def relay_websocket(
@@ -219,16 +222,19 @@ async def _refuse(send: Send, status: int, headers: Headers, body: bytes) -> Non
 
 
 async def _unless_left(
-    work: Coroutine[Any, Any, ReadyInstance], receive: Receive
-) -> ReadyInstance | None:
-    """Cancel the work, and return None, if the client leaves first."""
+    work: Coroutine[Any, Any, Lease[Any]], receive: Receive
+) -> Lease[Any] | None:
+    """Give the lease up, and return None, if the client leaves first."""
     job, left = asyncio.ensure_future(work), asyncio.ensure_future(receive())
+    taken = False
     try:
         await asyncio.wait({job, left}, return_when=asyncio.FIRST_COMPLETED)
-        return job.result() if job.done() else None
+        taken = job.done()
+        return job.result() if taken else None
     finally:
-        job.cancel()
         left.cancel()
+        if not taken:
+            abandon(job)
 
 
 async def _down(upstream: ClientConnection, send: Send) -> None:

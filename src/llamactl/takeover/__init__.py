@@ -4,10 +4,10 @@
 is what the old one does.
 """
 
+from llamactl.takeover.activator import SwitchableActivator
 from llamactl.takeover.channel import Channel, Inheritance
 from llamactl.takeover.predecessor import Predecessor
 from llamactl.takeover.rights import Rights
-from llamactl.takeover.starter import SwitchingStarter
 from llamactl.takeover.upgrade import Upgrade
 
-__all__ = ["Channel", "Inheritance", "Predecessor", "Rights", "SwitchingStarter", "Upgrade"]
+__all__ = ["Channel", "Inheritance", "Predecessor", "Rights", "SwitchableActivator", "Upgrade"]

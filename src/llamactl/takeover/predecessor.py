@@ -6,18 +6,18 @@ import asyncio
 import base64
 import itertools
 import socket
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
 from llamactl.core.errors import LlamactlError
-from llamactl.core.interfaces import OnDemandStarter
+from llamactl.core.interfaces import Activator
 from llamactl.core.keys import GUEST, ApiKey, Caller
-from llamactl.observe import Alarm, logger, loop_clock
+from llamactl.core.lease import Lease
+from llamactl.observe import logger
 from llamactl.takeover.channel import Channel
 
-_TAKEN_S = 5.0  # until an instance that was granted to it shows in its leases
 log = logger("takeover")
 
 
@@ -50,7 +50,7 @@ class Predecessor:
         self.rights: Sequence[Mapping[str, Any]] = ()  # that only its memory had
         self._held: Counter[str] = Counter()
         self._grants = itertools.count(1)
-        self._granted: dict[str, dict[int, Alarm]] = defaultdict(dict)
+        self._granted: dict[int, Lease[Any]] = {}  # that it has not released
         self._asks: dict[int, asyncio.Task[None]] = {}
         self.gone = asyncio.Event()
 
@@ -78,29 +78,27 @@ class Predecessor:
 
     async def serve(
         self,
-        starter: OnDemandStarter,
+        activator: Activator,
         keys: Keys,
-        ids: Callable[[str], str],
         accept: Callable[[socket.socket, bytes], Awaitable[None]],
     ) -> None:
         """Answer what it asks, take its clients, until it is gone.
 
-        `ids`: an instance's id by its name; `accept`: serve a client, who has sent this already.
+        `accept`: serve a client, who has sent this already.
         """
         if self._rights is not None:
             self._rights.follow(lambda right: self._channel.send("right", right=dict(right)))
         try:
             while True:
                 said, fds = await self._channel.receive()
-                await self._hear(said, fds, starter, keys, ids, accept)
+                await self._hear(said, fds, activator, keys, accept)
         except ConnectionError:
             pass
         finally:
             for task in self._asks.values():
                 task.cancel()
-            for identity, grants in self._granted.items():
-                for grant in [*grants]:
-                    self._release(identity, grant)
+            for lease in self._granted.values():
+                lease.release()
             self._count({})
             self.gone.set()
             log.info("predecessor_gone")
@@ -109,17 +107,16 @@ class Predecessor:
         self,
         said: Mapping[str, Any],
         fds: list[int],
-        starter: OnDemandStarter,
+        activator: Activator,
         keys: Keys,
-        ids: Callable[[str], str],
         accept: Callable[[socket.socket, bytes], Awaitable[None]],
     ) -> None:
         match said["what"]:
             case "leases":
                 self._count({**self._held, **said["counts"]})
-                for identity in said["counts"]:
-                    for grant in [g for g in self._granted[identity] if g <= said["granted"]]:
-                        self._release(identity, grant)
+            case "release":
+                if lease := self._granted.pop(said["grant"], None):
+                    lease.release()
             case "client":
                 await _accept(said, fds, accept)
             case "right":
@@ -127,11 +124,11 @@ class Predecessor:
             case "leave":
                 if asked := self._asks.get(said["id"]):
                     asked.cancel()
-            case "ensure_ready":
+            case "lease" | "ensure_ready":  # as an older one has it, which releases nothing
                 caller = replace(_caller(said, keys), address=said.get("address", ""))
-                self._answer(said["id"], self._make_ready(said, starter, caller, ids))
+                self._answer(said["id"], self._grant(said, activator, caller))
             case "outlived":
-                self._answer(said["id"], self._outlived(said, starter))
+                self._answer(said["id"], self._outlived(said, activator))
 
     def _take(self, right: Mapping[str, Any]) -> None:
         if self._rights is not None:
@@ -148,11 +145,6 @@ class Predecessor:
                 self._leases.give_back(identity)
         self._held = Counter({identity: n for identity, n in counts.items() if n})
 
-    def _release(self, instance_id: str, grant: int) -> None:
-        """What was granted shows in its own count, or was not used."""
-        self._granted[instance_id].pop(grant).cancel()
-        self._leases.give_back(instance_id)
-
     def _answer(self, number: int, work: Awaitable[dict[str, Any]]) -> None:
         async def answer() -> None:
             try:
@@ -166,25 +158,18 @@ class Predecessor:
         task = self._asks[number] = asyncio.create_task(answer())
         task.add_done_callback(lambda _: self._asks.pop(number, None))
 
-    async def _make_ready(
-        self,
-        said: Mapping[str, Any],
-        starter: OnDemandStarter,
-        caller: Caller,
-        ids: Callable[[str], str],
+    async def _grant(
+        self, said: Mapping[str, Any], activator: Activator, caller: Caller
     ) -> dict[str, Any]:
-        ready = await starter.ensure_ready(said["name"], caller)
-        grant = next(self._grants)
-        if identity := ids(said["name"]):
-            self._leases.take(identity)  # until its own count says so
-            self._granted[identity][grant] = loop_clock().alarm(
-                _TAKEN_S, lambda: self._release(identity, grant)
-            )
-        return {"what": "ready", "name": ready.name, "host": ready.host, "port": ready.port,
-                "key": ready.key, "generation": ready.generation, "grant": grant}  # fmt: skip
+        lease = await activator.lease(said["name"], caller)
+        grant, endpoint = next(self._grants), lease.endpoint
+        self._granted[grant] = lease
+        return {"what": "ready", "name": endpoint.name, "host": endpoint.host,
+                "port": endpoint.port, "key": endpoint.key, "generation": endpoint.generation,
+                "grant": grant}  # fmt: skip
 
-    async def _outlived(self, said: Mapping[str, Any], starter: OnDemandStarter) -> dict[str, Any]:
-        end = await starter.aftermath(said["name"], said["generation"])
+    async def _outlived(self, said: Mapping[str, Any], activator: Activator) -> dict[str, Any]:
+        end = await activator.aftermath(said["name"], said["generation"])
         return {"what": "outlived", "so": end.wanted, "crashed": end.crashed, "why": end.summary}
 
 

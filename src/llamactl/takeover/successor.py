@@ -15,6 +15,7 @@ from typing import Any
 from llamactl.core.errors import LlamactlError, ShuttingDown, UpgradeFailed
 from llamactl.core.exits import Aftermath
 from llamactl.core.keys import Caller
+from llamactl.core.lease import Lease
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import loop_clock
 from llamactl.takeover.channel import FDS_VARIABLE, STORE_VARIABLE, Channel, digest
@@ -33,7 +34,6 @@ class Successor:
         self._ids = itertools.count()
         self._steps: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self.on_right: Callable[[Mapping[str, Any]], None] | None = None
-        self._granted = 0  # the newest of its grants that was put to use
         self._hearing = asyncio.create_task(self._hear())
 
     def __repr__(self) -> str:
@@ -93,8 +93,8 @@ class Successor:
         self._channel.send("right", right=dict(right))
 
     def tell_leases(self, counts: Mapping[str, int]) -> None:
-        """They hold what was granted until now."""
-        self._channel.send("leases", counts=dict(counts), granted=self._granted)
+        """What they hold that this process granted."""
+        self._channel.send("leases", counts=dict(counts))
 
     def give_client(self, fd: int, held: bytes) -> None:
         self._channel.send("client", [fd], held=base64.b64encode(held).decode())
@@ -114,15 +114,19 @@ class Successor:
         self.kill()
         await asyncio.to_thread(self._process.wait)
 
-    async def ensure_ready(self, name: str, caller: Caller) -> ReadyInstance:
+    async def lease(self, name: str, caller: Caller) -> Lease[int]:
+        """It counts there, until it is released here or this process ends."""
         key = caller.key.id if caller.key else None
         said = await self._ask(
-            "ensure_ready", name=name, management=caller.management, key=key,
+            "lease", name=name, management=caller.management, key=key,
             address=caller.address,
         )  # fmt: skip
-        self._granted = max(self._granted, said["grant"])  # our caller takes its lease at once
-        return ReadyInstance(said["name"], said["host"], said["port"], said["key"],
-                             said["generation"])  # fmt: skip
+        endpoint = ReadyInstance(said["name"], said["host"], said["port"], said["key"],
+                                 said["generation"])  # fmt: skip
+        return Lease(endpoint, said["grant"], self._release)
+
+    def _release(self, grant: int) -> None:
+        self._channel.send("release", grant=grant)
 
     async def aftermath(self, name: str, generation: int) -> Aftermath:
         said = await self._ask("outlived", name=name, generation=generation)
@@ -155,6 +159,8 @@ class Successor:
                     self._steps.put_nowait(said)
                 elif (answer := self._asks.get(said["id"])) and not answer.done():
                     answer.set_result(said)
+                elif said["what"] == "ready":  # whoever asked has left meanwhile
+                    self._release(said["grant"])
         self._steps.put_nowait(None)
         for answer in self._asks.values():
             if not answer.done():

@@ -15,8 +15,8 @@ from llamactl.core.errors import Conflict, StoreUnavailable, UpgradeFailed
 from llamactl.observe import logger
 from llamactl.proxy import Front, LeaseBook
 from llamactl.store import Database
+from llamactl.takeover.activator import SwitchableActivator
 from llamactl.takeover.rights import Rights
-from llamactl.takeover.starter import SwitchingStarter
 from llamactl.takeover.successor import LISTENING_S, PREPARED_S, SERVING_S, Successor
 
 log = logger("takeover")
@@ -31,7 +31,7 @@ class Upgrade:
         database: Database,
         leases: LeaseBook,
         front: Front,
-        starter: SwitchingStarter,
+        activator: SwitchableActivator,
         rights: Rights,
         chores: tuple[Callable[[], None], Callable[[], Awaitable[None]]],
     ) -> None:
@@ -40,7 +40,7 @@ class Upgrade:
         self._database = database
         self._leases = leases
         self._front = front
-        self._starter = starter
+        self._activator = activator
         self._rights = rights
         self._begin_chores, self._end_chores = chores
         self._goes_on = False
@@ -118,7 +118,7 @@ class Upgrade:
     def _switch(self, successor: Successor) -> None:
         """In one moment, so that no request falls between the two."""
         self._successor = successor
-        self._starter.switch(successor)
+        self._activator.switch(successor)
         self._front.forget_ready()
         self._leases.on_change = self._noted
         successor.on_right = self._rights.heed

@@ -3,51 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import Any, Protocol
 
 from llamactl.core.exits import Aftermath
-from llamactl.core.interfaces import OnDemandStarter
+from llamactl.core.interfaces import Activator
 from llamactl.core.keys import Caller
-from llamactl.core.routes import ReadyInstance
+from llamactl.core.lease import Lease, abandon
 
 
-class RemoteStarter(Protocol):
-    async def ensure_ready(self, name: str, caller: Caller) -> ReadyInstance: ...
+class RemoteActivator(Protocol):
+    async def lease(self, name: str, caller: Caller) -> Lease[Any]: ...
 
     async def aftermath(self, name: str, generation: int) -> Aftermath: ...
 
 
-class SwitchingStarter:
+class SwitchableActivator:
     """Asks the control path of this process, and from `switch` on that of its successor.
 
     Whoever waits at that moment goes on waiting there, and notices nothing.
     """
 
-    def __init__(self, local: OnDemandStarter) -> None:
+    def __init__(self, local: Activator) -> None:
         self._local = local
-        self._remote: RemoteStarter | None = None
-        self._waiting: set[asyncio.Future[ReadyInstance]] = set()
+        self._remote: RemoteActivator | None = None
+        self._waiting: set[asyncio.Future[Lease[Any]]] = set()
 
-    def switch(self, remote: RemoteStarter) -> None:
+    def switch(self, remote: RemoteActivator) -> None:
         self._remote = remote
         for task in self._waiting:
             task.cancel()
 
-    async def ensure_ready(self, name: str, caller: Caller) -> ReadyInstance:
+    async def lease(self, name: str, caller: Caller) -> Lease[Any]:
         if self._remote is None:
-            task = asyncio.ensure_future(self._local.ensure_ready(name, caller))
+            task = asyncio.ensure_future(self._local.lease(name, caller))
             self._waiting.add(task)
             try:
                 return await task
             except asyncio.CancelledError:
                 if not self._switched_under(task):
+                    abandon(task)
                     raise
             finally:
                 self._waiting.discard(task)
         assert self._remote is not None
-        return await self._remote.ensure_ready(name, caller)
+        return await self._remote.lease(name, caller)
 
-    def _switched_under(self, task: asyncio.Future[ReadyInstance]) -> bool:
+    def _switched_under(self, task: asyncio.Future[Lease[Any]]) -> bool:
         """Was the wait cancelled by the switch, rather than its client?"""
         me = asyncio.current_task()
         return self._remote is not None and task.cancelled() and not (me and me.cancelling())

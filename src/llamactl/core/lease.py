@@ -1,0 +1,47 @@
+"""The right to send requests to a process of an instance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+from llamactl.core.routes import ReadyInstance
+
+T = TypeVar("T")
+Granting = Callable[[], Coroutine[Any, Any, "Lease[Any]"]]
+
+
+class Lease(Generic[T]):
+    """Counts from its grant until it is released: its instance is busy for as long.
+
+    A plain class with slots: one is made for each request.
+    """
+
+    __slots__ = ("_give_back", "_of", "endpoint")
+
+    def __init__(self, endpoint: ReadyInstance, of: T, give_back: Callable[[T], None]) -> None:
+        """`give_back` is called with `of`, once."""
+        self.endpoint = endpoint
+        self._of = of
+        self._give_back: Callable[[T], None] | None = give_back
+
+    def __repr__(self) -> str:
+        return f"<Lease of {self._of} {'held' if self._give_back else 'released'}>"
+
+    def release(self) -> None:
+        """A second time is no harm."""
+        give_back, self._give_back = self._give_back, None
+        if give_back is not None:
+            give_back(self._of)
+
+
+def abandon(granting: asyncio.Future[Lease[Any]]) -> None:
+    """Cancel it; should it have a lease already, or get one in spite of that, release that."""
+    granting.cancel()
+    granting.add_done_callback(_release)
+
+
+def _release(granting: asyncio.Future[Lease[Any]]) -> None:
+    if not granting.cancelled() and granting.exception() is None:
+        granting.result().release()
