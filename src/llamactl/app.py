@@ -62,14 +62,8 @@ from llamactl.store import (
     SqlMemoryStore,
     SqlSessionStore,
 )
-from llamactl.takeover import (
-    Channel,
-    Inheritance,
-    Predecessor,
-    Rights,
-    SwitchableActivator,
-    Upgrade,
-)
+from llamactl.takeover import Channel, Inheritance, Predecessor, Rights, Upgrade
+from llamactl.takeover.activator import SwitchableActivator
 
 log = logger("app")
 

@@ -29,7 +29,7 @@ from llamactl.policy.capacity import Limits
 from llamactl.proxy import LeaseBook
 from llamactl.proxy.loading import commenting
 from llamactl.proxy.tenure import while_admitted
-from llamactl.takeover import SwitchableActivator
+from llamactl.takeover.activator import SwitchableActivator
 
 STARTING, READY = Lifecycle(State.STARTING, epoch=1), Lifecycle(State.READY, epoch=2)
 

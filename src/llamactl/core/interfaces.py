@@ -37,32 +37,26 @@ class Leases(Protocol):
 
     def grant(self, instance_id: str, endpoint: ReadyInstance) -> Lease[str]:
         """At once, so that the instance can't be found idle in between."""
-        ...
 
     def count(self, instance_id: str) -> int: ...
 
     def last_used(self, instance_id: str) -> float:
         """Monotonic seconds of the last release; 0.0 if there was none."""
-        ...
 
     def silences(self, instance_id: str) -> int:
         """How many requests in a row waited in vain for a byte of the engine."""
-        ...
 
     def answered(self, instance_id: str) -> None:
         """It is not silent."""
-        ...
 
     async def silent(self, instance_id: str, seen: int) -> None:
         """Return as soon as there are more silences than `seen`."""
-        ...
 
     def in_flight(self, instance_id: str, generation: int) -> Sequence[ServedRequest]:
         """Some of the requests that a process serves, or dropped just now."""
 
     def forget(self, instance_id: str) -> None:
         """It was deleted."""
-        ...
 
     async def drained(self, instance_id: str) -> None:
         """Return as soon as no lease is held."""
@@ -269,11 +263,10 @@ class Activator(Protocol):
     """The one bridge from the data path to the control path."""
 
     def lease(self, name: str, caller: Caller) -> Coroutine[Any, Any, Lease[Any]]:
-        """Start the instance, if that is allowed, and return a lease as soon as it is ready.
+        """Return a lease once the instance is ready; it is started if it may be.
 
-        Cancelling leaves the queue; a lease that was granted just then is released.
+        Cancelling leaves the queue, and releases what was granted just then.
         """
-        ...
 
     def ahead(self, name: str, caller: Caller) -> int:
         """How many instances that are waited for get their place before this one."""

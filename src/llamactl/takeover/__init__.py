@@ -4,10 +4,9 @@
 is what the old one does.
 """
 
-from llamactl.takeover.activator import SwitchableActivator
 from llamactl.takeover.channel import Channel, Inheritance
 from llamactl.takeover.predecessor import Predecessor
 from llamactl.takeover.rights import Rights
 from llamactl.takeover.upgrade import Upgrade
 
-__all__ = ["Channel", "Inheritance", "Predecessor", "Rights", "SwitchableActivator", "Upgrade"]
+__all__ = ["Channel", "Inheritance", "Predecessor", "Rights", "Upgrade"]
