@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from llamactl.core.routes import ReadyInstance
 
 T = TypeVar("T")
-Granting = Callable[[], Coroutine[Any, Any, "Lease[Any]"]]
 
 
 class Lease(Generic[T]):
@@ -34,14 +32,3 @@ class Lease(Generic[T]):
         give_back, self._give_back = self._give_back, None
         if give_back is not None:
             give_back(self._of)
-
-
-def abandon(granting: asyncio.Future[Lease[Any]]) -> None:
-    """Cancel it; should it have a lease already, or get one in spite of that, release that."""
-    granting.cancel()
-    granting.add_done_callback(_release)
-
-
-def _release(granting: asyncio.Future[Lease[Any]]) -> None:
-    if not granting.cancelled() and granting.exception() is None:
-        granting.result().release()

@@ -21,7 +21,7 @@ from llamactl.core.errors import (
     UpstreamSilent,
 )
 from llamactl.core.exits import Aftermath, ServedRequest
-from llamactl.core.lease import Granting, Lease
+from llamactl.core.lease import Lease
 from llamactl.core.routes import ReadyInstance, Route
 from llamactl.observe import logger
 from llamactl.proxy.answer import Answer
@@ -32,6 +32,7 @@ from llamactl.proxy.casualties import Dropped, served, why_not
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.error_formats import ApiError
 from llamactl.proxy.heads import AnswerHead
+from llamactl.proxy.leases import Granting
 from llamactl.proxy.loading import begun_answer, comment, commenting, wants_stream
 from llamactl.proxy.model import Finder
 from llamactl.proxy.model_name import member

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from llamactl.core.exits import ServedRequest
 from llamactl.core.lease import Lease
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import loop_clock
+
+Granting = Callable[[], Coroutine[Any, Any, Lease[Any]]]
 
 
 class LeaseBook:
@@ -116,3 +119,14 @@ class LeaseBook:
             if quiet >= seconds:
                 return
             await loop_clock().sleep(seconds - quiet)
+
+
+def abandon(granting: asyncio.Future[Lease[Any]]) -> None:
+    """Cancel it; should it have a lease already, or get one in spite of that, release that."""
+    granting.cancel()
+    granting.add_done_callback(_release)
+
+
+def _release(granting: asyncio.Future[Lease[Any]]) -> None:
+    if not granting.cancelled() and granting.exception() is None:
+        granting.result().release()

@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from llamactl.core.errors import MalformedBody
-from llamactl.core.lease import Granting, Lease, abandon
+from llamactl.core.lease import Lease
 from llamactl.policy.json_names import Names
 from llamactl.policy.json_scanner import ObjectScanner
 from llamactl.proxy.answer import Answer
 from llamactl.proxy.body import Body
 from llamactl.proxy.heads import AnswerHead
+from llamactl.proxy.leases import Granting, abandon
 from llamactl.proxy.request import Request
 from llamactl.proxy.rewritten import NamedStream
 from llamactl.proxy.turns import slices

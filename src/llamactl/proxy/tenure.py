@@ -9,8 +9,9 @@ from contextlib import suppress
 from typing import Any
 
 from llamactl.core.keys import Caller
-from llamactl.core.lease import Granting, Lease, abandon
+from llamactl.core.lease import Lease
 from llamactl.policy.access import KeyRing
+from llamactl.proxy.leases import Granting, abandon
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]

@@ -25,7 +25,7 @@ from llamactl.core.errors import (
     UpgradeRequired,
     UpstreamUnreachable,
 )
-from llamactl.core.lease import Lease, abandon
+from llamactl.core.lease import Lease
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import logger, loop_clock
 from llamactl.policy.access import KeyRing
@@ -33,6 +33,7 @@ from llamactl.proxy.doors import House, InstanceDoor, ModelDoor, Passage
 from llamactl.proxy.downstream import Downstream
 from llamactl.proxy.engine_websocket import EngineWebSocket
 from llamactl.proxy.heads import Headers, RequestHead
+from llamactl.proxy.leases import abandon
 from llamactl.proxy.relay import Relay
 from llamactl.proxy.request import Request, error_answer
 from llamactl.proxy.tenure import FAREWELL_S, revoked, while_admitted

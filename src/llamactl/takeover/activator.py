@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from llamactl.core.exits import Aftermath
 from llamactl.core.interfaces import Activator
 from llamactl.core.keys import Caller
-from llamactl.core.lease import Lease, abandon
+from llamactl.core.lease import Lease
+from llamactl.proxy.leases import abandon
 
 
 class RemoteActivator(Protocol):
