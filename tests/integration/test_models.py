@@ -199,7 +199,7 @@ def test_a_download_waits_while_it_is_paused(tmp_path: Path) -> None:
             assert [row.state for row in client.models.follow(job.id)][-1] == "done"
             with pytest.raises(LlamactlError, match="only what runs"):
                 client.models.pause(job.id)
-            with pytest.raises(LlamactlError, match="ask for it anew"):
+            with pytest.raises(LlamactlError, match="request it again"):
                 client.models.resume(job.id)
             client.models.cancel(job.id)
             assert client.models.jobs() == []

@@ -72,7 +72,7 @@ def test_a_talk_has_a_history_and_commands(
     said = json.loads(file.read_text())
     assert [row["role"] for row in said] == ["user", "assistant"] * 2
     assert said[2]["content"] == "two\nlines"
-    assert "/nonsense is no command" in capsys.readouterr().err
+    assert "unknown command /nonsense" in capsys.readouterr().err
 
 
 class Interrupted:

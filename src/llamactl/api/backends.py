@@ -24,7 +24,7 @@ _TYPES: Mapping[Known, str] = {"llama-cpp": "llama_cpp", "vllm": "vllm", "mlx": 
 
 @router.get("/{backend}/options", responses=answers(500))
 async def list_options(backend: Backend, mine: Mine) -> list[OptionBody]:
-    """What the installed engine can be told, by its own help."""
+    """The options of the installed engine, from its own help."""
     return [
         OptionBody(
             name=_name(backend, option), flags=[*option.flags], type=option.kind,

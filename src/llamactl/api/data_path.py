@@ -43,7 +43,7 @@ _POSTS: Mapping[str, tuple[str, Mapping[str, Any], Mapping[str, Any]]] = {
         {"messages": _TALK, "max_tokens": 100},
     ),
     "/v1/completions": (
-        "Go on with a text.",
+        "Complete a text.",
         {"prompt": _TEXT_OR_TEXTS, "stream": _STREAM, "max_tokens": _MOST},
         {"prompt": "Once upon a time", "max_tokens": 100},
     ),

@@ -40,7 +40,9 @@ async def list_events(
     name: Name,
     mine: Mine,
     limit: Limit = 100,
-    before: Annotated[int | None, Query(ge=0, le=1 << 62, description="of older ids alone")] = None,
+    before: Annotated[
+        int | None, Query(ge=0, le=1 << 62, description="with older ids only")
+    ] = None,
 ) -> list[EventBody]:
     """The newest, oldest first. The id of the first leads to those before it."""
     return [event_body(event) for event in await mine.instances.events(name, limit, before)]
@@ -50,7 +52,9 @@ async def list_events(
 async def list_activity(
     mine: Mine,
     limit: Limit = 100,
-    before: Annotated[int | None, Query(ge=0, le=1 << 62, description="of older ids alone")] = None,
+    before: Annotated[
+        int | None, Query(ge=0, le=1 << 62, description="with older ids only")
+    ] = None,
 ) -> list[EventBody]:
     """The newest events of all instances, deleted ones too; oldest first."""
     return [event_body(event) for event in await mine.story.of(None, limit, before)]
@@ -63,7 +67,7 @@ async def list_activity(
 )
 async def follow_events(
     mine: Mine,
-    last_event_id: Annotated[str | None, Header(description="go on after this one")] = None,
+    last_event_id: Annotated[str | None, Header(description="continue after this one")] = None,
 ) -> StreamingResponse:
     """All instances' events from now on, or from `Last-Event-ID` on, as server-sent events.
 

@@ -51,7 +51,7 @@ async def list_instances(mine: Mine) -> list[InstanceBody]:
 
 @router.get("/{name}", responses=answers(404))
 async def get_instance(name: Name, mine: Mine) -> InstanceBody:
-    """One instance, as it stands now."""
+    """One instance, in its present state."""
     return _body(mine, mine.instances.get(name))
 
 
@@ -128,7 +128,7 @@ async def restart_instance(
 
 @router.post("/{name}/page", responses=answers(404, 415))
 async def open_page(name: Name, request: Request, mine: Mine) -> PageBody:
-    """Where the engine's own page can be had, for a while, by whoever has this path."""
+    """A temporary path to the engine's own page; anyone who has it can use it."""
     instance = mine.instances.get(name).instance
     holder = request.state.caller
     ticket = mine.tickets.issue(instance.id, instance.name, holder, time.monotonic())

@@ -91,7 +91,7 @@ async def list_jobs(mine: Mine) -> list[JobBody]:
 
 @router.get("/jobs/{job_id}", responses=answers(404))
 async def get_job(job_id: JobId, mine: Mine) -> JobBody:
-    """One download, as it stands now."""
+    """One download, in its present state."""
     return job_body(mine.downloads.get(job_id))
 
 
@@ -110,7 +110,7 @@ async def pause_job(job_id: JobId, mine: Mine) -> JobBody:
 
 @router.post("/jobs/{job_id}/resume", responses=answers(404, 409, 415))
 async def resume_job(job_id: JobId, mine: Mine) -> JobBody:
-    """Go on with a download that was paused, or that failed."""
+    """Resume a download that was paused or that failed."""
     return job_body(await mine.downloads.resume(job_id))
 
 

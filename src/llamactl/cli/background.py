@@ -1,4 +1,4 @@
-"""Starts a server that goes on when the command that needed it ends."""
+"""Starts a server that keeps running when the command that needed it ends."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from llamactl.cli.session import Session, command
 from llamactl.core.errors import InstanceNotFound, LlamactlError
 
 Prompt = Annotated[str | None, typer.Argument(help="One question; without: a chat.")]
-System = Annotated[str, typer.Option("--system", help="What the model is told first.")]
+System = Annotated[str, typer.Option("--system", help="The system prompt.")]
 Given = Annotated[
     list[str] | None,
     typer.Option("--set", help="A parameter of each request as KEY=VALUE, such as temperature=0."),

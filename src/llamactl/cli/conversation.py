@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _HELP = """\
 /help           this
-/system TEXT    what the model is told first; without TEXT: nothing
+/system TEXT    set the system prompt; without TEXT: none
 /set KEY VALUE  a parameter of each request, such as temperature 0.2; without VALUE: as it was
 /clear          forget what was said
 /retry          ask the last question again
@@ -124,7 +124,7 @@ class Conversation:
             case "/save":
                 self._save(rest)
             case _ if word.startswith("/") and "/" not in word[1:]:
-                raise LlamactlError(f"{word} is no command; /help names them")
+                raise LlamactlError(f"unknown command {word}; see /help")
             case _:
                 self.ask(line)
 

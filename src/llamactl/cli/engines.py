@@ -45,7 +45,7 @@ def options(
     search: Annotated[str, typer.Argument(help="Only those with this word.")] = "",
     backend: Backend = "llama-cpp",
 ) -> None:
-    """List what an instance's engine can be told."""
+    """List the options of an instance's engine."""
     rows = [row for row in s.client.backends.options(backend) if _has(row, search.lower())]
     if s.as_json:
         s.print_json(rows)

@@ -36,7 +36,8 @@ _NONE_NAMED = "name an instance, or --all"
 
 @command
 def ps(
-    s: Session, quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Names alone.")] = False
+    s: Session,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print names only.")] = False,
 ) -> None:
     """List the instances."""
     rows = s.client.instances.list()
@@ -194,7 +195,9 @@ def events(
         str | None, typer.Argument(help="Of one instance.", autocompletion=instance_names)
     ] = None,
     limit: Annotated[int, typer.Option("-n", help="How many of the last.", min=1, max=1000)] = 20,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as they happen.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Follow new events as they happen.")
+    ] = False,
 ) -> None:
     """Show what happened, and why: to one instance, or to all."""
     found = s.client.instances.events(name, limit=limit) if name else s.client.activity(limit=limit)
@@ -225,7 +228,9 @@ def logs(
     s: Session,
     name: Name,
     lines: Annotated[int | None, typer.Option("--lines", "-n", help="Of the last.", min=1)] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it grows.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Follow the log as it grows.")
+    ] = False,
     since: Annotated[str | None, typer.Option(help="A time, or Unix seconds.")] = None,
     search: Annotated[str | None, typer.Option(help="Only lines with this text.")] = None,
 ) -> None:

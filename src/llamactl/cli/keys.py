@@ -87,4 +87,6 @@ def revoke(s: Session, key_id: Annotated[str, typer.Argument(help="Its id.")]) -
             err=True,
         )
     elif not revoked.persisted:
-        typer.echo("the store can't be written now; it is told as soon as it can be", err=True)
+        typer.echo(
+            "the store can't be written now; the change is saved as soon as it can be", err=True
+        )

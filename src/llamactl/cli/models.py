@@ -64,7 +64,7 @@ def jobs(
         str | None, typer.Option(help="Cancel, or forget, the one of this id.")
     ] = None,
     pause: Annotated[str | None, typer.Option(help="Pause the one of this id.")] = None,
-    resume: Annotated[str | None, typer.Option(help="Go on with the one of this id.")] = None,
+    resume: Annotated[str | None, typer.Option(help="Resume the download with this id.")] = None,
 ) -> None:
     """List the downloads."""
     if cancel is not None:

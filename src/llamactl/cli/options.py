@@ -14,7 +14,9 @@ def options_of(given: list[str] | None, file: TextIO | None = None) -> dict[str,
     for word in given or ():
         key, equals, text = word.partition("=")
         if not key or not equals:
-            raise LlamactlError(f"{word!r} is no option; write KEY=VALUE, such as ctx_size=4096")
+            raise LlamactlError(
+                f"{word!r} is not an option; write KEY=VALUE, such as ctx_size=4096"
+            )
         body[key] = value_of(text) if text else None
     return body
 

@@ -126,7 +126,7 @@ async def _run(
         return
     keep = told.by == signal.SIGTERM and app.settings.instances.on_exit == "keep"
     notify("STOPPING=1")
-    running, what = app.leases.total(), "leaving, instances go on" if keep else "stopping"
+    running, what = app.leases.total(), "leaving, instances keep running" if keep else "stopping"
     _say(f"{what} ({running} requests running; Ctrl-C again ends them)", err=True)
     await app.stop(keep=keep)
 

@@ -1,4 +1,4 @@
-"""`llamactl serve`: run the server until it is told to stop."""
+"""`llamactl serve`: run the server until it is stopped."""
 
 from __future__ import annotations
 

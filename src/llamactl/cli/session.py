@@ -79,7 +79,7 @@ class Session:
             # whoever has its port by now must not be shown the key
             return str(said["url"]) if said and _runs(int(said["pid"])) else ""
         except (ValueError, KeyError, TypeError) as exc:
-            raise LlamactlError(f"cannot read {file}: {exc}; start the server anew") from exc
+            raise LlamactlError(f"cannot read {file}: {exc}; restart the server") from exc
 
     @property
     def is_local(self) -> bool:

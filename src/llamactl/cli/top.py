@@ -1,4 +1,4 @@
-"""`llamactl top`: the instances as they go on."""
+"""`llamactl top`: a live view of the instances."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def top(
     s: Session,
     count: Annotated[int, typer.Option("--count", help="Looks; 0: until Ctrl-C.", min=0)] = 0,
 ) -> None:
-    """Show the instances as they go on: state, memory, requests, tokens a second, idle time."""
+    """Show a live view of the instances: state, memory, requests, tokens a second, idle time."""
     from rich.live import Live
 
     if s.as_json:

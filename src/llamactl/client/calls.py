@@ -78,7 +78,7 @@ def base_url(given: str | None) -> str:
     """Raises InvalidAnswer for what is no address."""
     url = given or os.environ.get("LLAMACTL_URL") or "http://127.0.0.1:8080"
     if not url.startswith(("http://", "https://")):
-        raise ServerUnreachable(f"{url} is no http:// or https:// address; correct it")
+        raise ServerUnreachable(f"{url} is not an http:// or https:// address; correct it")
     return url.rstrip("/")
 
 

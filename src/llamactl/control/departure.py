@@ -61,7 +61,7 @@ class Departure:
 
     async def leave(self) -> None:
         """Let go of every process, as llamactl goes and they stay."""
-        error = ShuttingDown("llamactl was stopped or replaced; what it began goes on, ask again")
+        error = ShuttingDown("llamactl was stopped or replaced; what it began continues; retry")
         error.retry_after = 1.0
         self._close()
         self._close_logs()

@@ -50,7 +50,7 @@ class Keys:
     ) -> tuple[ApiKey, str]:
         """Return the key and its token, which is not to be had again."""
         if expires_at is not None and expires_at <= time.time():
-            raise InvalidRequest("expires_at lies in the past; give Unix seconds to come")
+            raise InvalidRequest("expires_at is in the past; give a future time in Unix seconds")
         if mode is PermissionMode.ALLOW_ALL and instances:
             raise InvalidRequest("instances are for permission_mode per_instance")
         ids = frozenset(self._registry.get(n).instance.id for n in instances)

@@ -104,7 +104,7 @@ class OnDemand:
         return WaitOver(
             f"{member.instance.name} was not ready within "
             f"{self.limits.on_demand_start_timeout:g} s (on_demand_start_timeout); "
-            "it goes on starting, try again"
+            "it is still starting; retry later"
         )
 
     def _admit(self, caller: Caller) -> tuple[str, str]:

@@ -82,7 +82,7 @@ def check(file: Path) -> str:
             version = str(store.execute("SELECT version_num FROM alembic_version").fetchone()[0])
             store.execute("SELECT id FROM instances LIMIT 1")
     except (sqlite3.Error, TypeError) as exc:
-        raise StoreUnavailable(f"{file} is no store of llamactl: {exc}") from exc
+        raise StoreUnavailable(f"{file} is not a llamactl store: {exc}") from exc
     if said != "ok":
         raise StoreUnavailable(f"{file} is damaged: {said}")
     if version > HEAD:

@@ -62,7 +62,7 @@ def _read_database(file: Path, found: Migrated) -> None:
                     "only a digest is kept of it: make another with `llamactl keys create`",
                 )
     except (sqlite3.Error, OSError, KeyError) as exc:
-        raise LlamactlError(f"{file} is no database of the Go llamactl: {exc}") from exc
+        raise LlamactlError(f"{file} is not a database of the Go llamactl: {exc}") from exc
 
 
 def _take_instance(row: Mapping[str, Any], found: Migrated) -> None:

@@ -50,7 +50,7 @@ _MODEL = {
 def from_llama_swap(config: Mapping[str, Any], environ: Mapping[str, str]) -> Migrated:
     """Raises LlamactlError for what is no configuration of it."""
     if not isinstance(config.get("models", {}), Mapping):
-        raise LlamactlError("this is no configuration of llama-swap: `models` must be a mapping")
+        raise LlamactlError("not a llama-swap configuration: `models` must be a mapping")
     found = Migrated()
     macros = _macros(config.get("macros") or {}, "macros", found)
     for key, value in config.items():
@@ -112,7 +112,7 @@ class _Model:
         name, found = name_for(self._id), self._found
         if name != self._id:
             self._aliases.append(self._id)
-            found.changed(self._at, f"its name is {name} here, and {self._id} goes on to mean it")
+            found.changed(self._at, f"its name is {name} here, and {self._id} remains an alias")
         try:
             self._command(model.get("cmd"))
         except LlamactlError as exc:
@@ -189,7 +189,7 @@ class _Model:
         self._aliases.append(str(alias.get("id", "")))
         self._found.carried(f"{at}.id", "aliases")
         for key in alias.keys() - {"id"}:
-            self._found.left_out(f"{at}.{key}", "an alias is a name alone")
+            self._found.left_out(f"{at}.{key}", "an alias is only a name")
 
     def _filter(self, key: str, given: Any, at: str) -> None:
         found = self._found

@@ -121,7 +121,7 @@ class Downloads:
         if job.state in UNFINISHED:
             return job
         if job.state is not JobState.PAUSED:
-            raise Conflict(f"the download of {job.model} is {job.state}; ask for it anew")
+            raise Conflict(f"the download of {job.model} is {job.state}; request it again")
         if self._closed:
             raise ShuttingDown("llamactl is being replaced or stopped; ask again")
         await self._set(replace(job, state=JobState.QUEUED), kept=True)

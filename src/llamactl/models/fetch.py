@@ -136,7 +136,7 @@ def fetch(model: str, cache: Path, progress: Progress) -> Path:
 
 def _safe_etag(etag: str) -> str:
     if not etag.isalnum() or len(etag) > 128:  # noqa: PLR2004
-        raise CannotDownload(f"the hub names a file {etag[:50]!r}, which is no hash")
+        raise CannotDownload(f"the hub names a file {etag[:50]!r}, which is not a hash")
     return etag
 
 

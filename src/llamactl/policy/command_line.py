@@ -26,7 +26,7 @@ _DOCKER_SWITCHES = re.compile(
     r"--(rm|detach|interactive|tty|init|privileged|read-only|no-healthcheck|publish-all)\Z|-[ditP]+\Z"
 )
 _TRUTHS = ("on", "off", "true", "false")
-_OURS = {"host": "instances listen on this machine alone",
+_OURS = {"host": "instances listen on this machine only",
          "api_key": "each instance has a key of its own"}  # fmt: skip
 
 

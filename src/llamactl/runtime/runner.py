@@ -29,7 +29,7 @@ from llamactl.observe import logger
 
 Watch = Callable[[], Awaitable[Event]]
 Record = Callable[[Event, Lifecycle, Lifecycle], Awaitable[None]]
-_DIED = "a fault of llamactl, told in its log, ended its hold on this instance; restart llamactl"
+_DIED = "llamactl lost this instance by an internal error (see its log); restart llamactl"
 log = logger("runtime")
 
 

@@ -71,7 +71,7 @@ def _object(value: object) -> Mapping[str, Any]:
 def _parsed(text: str) -> Any:
     """What an engine told as JSON. Raises ValueError."""
     if sum(map(text.count, ",{[")) > _MOST_VALUES:
-        raise ValueError("more values than any engine tells")
+        raise ValueError("more values than any engine reports")
     try:
         return json.loads(text)
     except RecursionError as exc:

@@ -21,7 +21,7 @@ from llamactl.observe import loop_clock
 from llamactl.takeover.channel import FDS_VARIABLE, STORE_VARIABLE, Channel, digest
 
 PREPARED_S, SERVING_S, LISTENING_S = 120.0, 60.0, 60.0
-_GOES_ON = "; this one goes on"
+_GOES_ON = "; this one keeps running"
 
 
 class Successor:

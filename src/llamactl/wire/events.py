@@ -17,7 +17,7 @@ class EventBody(BaseModel):
     instance: str = Field(description="its name, then")
     event: str = Field(description="what happened, such as BecameReady or Evicted")
     from_state: State = Field(description="before it")
-    to_state: State = Field(description="the same as from_state where it is no transition")
+    to_state: State = Field(description="the same as from_state if nothing changed")
     generation: int = Field(description="of the process then")
     cause: str = Field(description="why")
     details: dict[str, Any] = Field(description="further facts, by name")

@@ -23,7 +23,7 @@ class InstanceNumbers(BaseModel):
     leases: int = Field(description="requests that it is answering")
     waiting: int = Field(description="requests that wait for it to be ready")
     idle_left_s: float | None = Field(description="seconds until it is stopped as idle")
-    rates: list[RateBody] = Field(description="oldest first; those that were not told yet")
+    rates: list[RateBody] = Field(description="oldest first; those that were not sent yet")
 
 
 class MachineNumbers(BaseModel):

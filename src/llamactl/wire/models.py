@@ -15,7 +15,7 @@ class ModelBody(BaseModel):
     files: list[str] = Field(description="paths of all its parts")
     size: int = Field(description="bytes")
     modified: float = Field(description="Unix seconds")
-    repo: str = Field(description="of what lies in the hub's cache")
+    repo: str = Field(description="of what is in the hub's cache")
     quant: str = Field(description="its quantisation")
     mmproj: str | None = Field(description="the projector that goes with it")
     used_by: list[str] = Field(description="instances")
@@ -86,7 +86,7 @@ class FoundBody(BaseModel):
     """A repository of the hub."""
 
     repo: str = Field(description="org/repo")
-    downloads: int = Field(description="of late, as the hub counts")
+    downloads: int = Field(description="recently, as the hub counts")
     likes: int = Field(description="as the hub counts")
     gated: bool = Field(description="its terms must be accepted at the hub first")
 
@@ -98,7 +98,7 @@ class ChoiceBody(BaseModel):
     file: str = Field(description="the first, or only, file")
     size: int = Field(description="bytes, of all parts")
     parts: int = Field(description="files that it is split into")
-    fits: bool | None = Field(description="by its size alone; null: unknown")
+    fits: bool | None = Field(description="by its size only; null: unknown")
 
 
 class RepositoryBody(BaseModel):

@@ -10,7 +10,7 @@ class SignInRequest(BaseModel, extra="forbid"):
 
 
 class SessionBody(BaseModel):
-    management: bool = Field(description="may do all; else chat alone")
+    management: bool = Field(description="has full access; otherwise chat only")
     key_name: str = Field(description="of an inference key")
     expires_at: int | None = Field(description="Unix seconds; null: nobody had to sign in")
     version: str = Field(description="of llamactl")

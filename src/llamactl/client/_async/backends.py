@@ -17,7 +17,7 @@ class AsyncBackends:
         self._transport = transport
 
     async def options(self, backend: Backend = "llama-cpp") -> Sequence[OptionBody]:
-        """What the installed engine can be told, by its own help."""
+        """The options of the installed engine, from its own help."""
         call = Call("GET", f"{API}/backends/{backend}/options")
         return await self._transport.read(list[OptionBody], call)
 
