@@ -491,6 +491,8 @@ class Exchange(AnswerWork):
         self._task = asyncio.get_running_loop().create_task(self._guarded(work))
         self._relay.tasks.add(self._task)
         self._task.add_done_callback(self._relay.tasks.discard)
+        # one that is cancelled before its first step would leave the work unawaited
+        self._task.add_done_callback(lambda _: work.close())
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         with self._failing("exchange_failed"):
