@@ -73,11 +73,11 @@ def test_a_restore_forgets_no_engine_that_runs(tmp_path: Path) -> None:
     code, said = command(data, "restore", str(copy))
     assert (code, str(made["pid"]) in said) == (1, True)
     (tmp_path / "no.db").write_text("no store")
-    assert "no store of llamactl" in command(data, "restore", str(tmp_path / "no.db"))[1]
+    assert "is not a llamactl store" in command(data, "restore", str(tmp_path / "no.db"))[1]
     with closing(sqlite3.connect(tmp_path / "bare.db")) as bare, bare:
         bare.execute("CREATE TABLE alembic_version (version_num TEXT)")
         bare.execute("INSERT INTO alembic_version VALUES ('0003')")
-    assert "no store of llamactl" in command(data, "restore", str(tmp_path / "bare.db"))[1]
+    assert "is not a llamactl store" in command(data, "restore", str(tmp_path / "bare.db"))[1]
     for own in ("llamactl.db", "llamactl.db.part"):
         assert "is the store itself" in command(data, "backup", str(data / own))[1]
     with serve(data) as server:

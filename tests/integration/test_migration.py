@@ -256,7 +256,7 @@ def test_an_import_shows_first_and_makes_when_told(tmp_path: Path, tiny_model: P
 
 def test_what_is_no_source_says_so(tmp_path: Path) -> None:
     (tmp_path / "no.db").write_text("no database")
-    with pytest.raises(LlamactlError, match="no database of the Go llamactl"):
+    with pytest.raises(LlamactlError, match="not a database of the Go llamactl"):
         from_go_llamactl(tmp_path / "no.db", None)
     with pytest.raises(LlamactlError, match="no configuration of llama-swap"):
         from_llama_swap({"models": [1]}, {})

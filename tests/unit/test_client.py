@@ -100,7 +100,7 @@ def test_who_is_not_there_is_named() -> None:
         pytest.raises(ServerUnreachable, match=r"no llamactl answers at http://127\.0\.0\.1:9"),
     ):
         client.health()
-    with pytest.raises(ServerUnreachable, match="no http"):
+    with pytest.raises(ServerUnreachable, match="not an http"):
         Client("localhost:8080")
 
 

@@ -31,9 +31,9 @@ async def _scene() -> None:
     runner = LifecycleRunner(Lifecycle(), BrokenWorld(), record, lambda before, after: None)
     runner.start()
     await runner.ask(StartRequested("test"))
-    with pytest.raises(LlamactlError, match="a fault of llamactl"):
+    with pytest.raises(LlamactlError, match="an internal error"):
         await runner.wait(lambda now: now.state is State.READY)
-    with pytest.raises(LlamactlError, match="a fault of llamactl"):
+    with pytest.raises(LlamactlError, match="an internal error"):
         await runner.ask(StartRequested("test"))
     await runner.close()
 
