@@ -14,6 +14,7 @@ from llamactl.policy.restart import (
     LONGEST_S,
     PERMANENT,
     SHORTEST_S,
+    STORE_S,
     RestartRules,
     Verdict,
     after_exit,
@@ -54,9 +55,12 @@ def test_after_exit(
 
     count = 0 if uptime >= HEALTHY_S else restarts
     stored = proven and failure is FailureClass.STORE
-    if stored or excused:  # no fault of the engine's: it counts for nothing
-        again = stored or rule.auto_restart
-        assert verdict == Verdict(max(rule.restart_delay, SHORTEST_S) if again else None, restarts)
+    delay = max(rule.restart_delay, SHORTEST_S)
+    if stored:  # no fault of the engine's: it counts for nothing, and nobody is to wait long
+        assert verdict == Verdict(min(delay, STORE_S), restarts)
+        return
+    if excused:
+        assert verdict == Verdict(delay if rule.auto_restart else None, restarts)
         return
     if not proven:
         again = failure in MAY_PASS and restarts == 0
