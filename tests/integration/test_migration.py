@@ -258,5 +258,5 @@ def test_what_is_no_source_says_so(tmp_path: Path) -> None:
     (tmp_path / "no.db").write_text("no database")
     with pytest.raises(LlamactlError, match="not a database of the Go llamactl"):
         from_go_llamactl(tmp_path / "no.db", None)
-    with pytest.raises(LlamactlError, match="no configuration of llama-swap"):
+    with pytest.raises(LlamactlError, match="not a llama-swap configuration"):
         from_llama_swap({"models": [1]}, {})
