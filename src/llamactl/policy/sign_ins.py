@@ -9,6 +9,8 @@ import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from llamactl.policy.shares import origin
+
 FIRST_S, LONGEST_S = 0.02, 5.0  # the answer to the first wrong one, and to any
 LONGEST_LOCAL_S = 0.3  # who guesses here shares the address with everybody who does not
 FORGOTTEN_S = 900.0  # after so long without a wrong one
@@ -40,16 +42,16 @@ class WrongSignIns:
 
     def hears(self, address: str) -> bool:
         """May an answer of this address wait? Who has guessed before is not heard where not."""
-        tries = self._by_address.get(_network(address))
+        tries = self._by_address.get(origin(address))
         if tries is None:
             return True
         return tries.waiting < MOST_WAITING_OF_ONE and self._all.waiting < MOST_WAITING
 
     def add(self, address: str, now: float) -> float:
         """One more that is wrong; how many seconds its answer waits, until `answered`."""
-        network = _network(address)
-        tries = self._by_address.setdefault(network, _Tries())
-        self._by_address.move_to_end(network)
+        caller = origin(address)
+        tries = self._by_address.setdefault(caller, _Tries())
+        self._by_address.move_to_end(caller)
         for each in (tries, self._all):
             each.add(now)
             each.waiting += 1
@@ -60,7 +62,7 @@ class WrongSignIns:
 
     def answered(self, address: str) -> None:
         self._all.waiting -= 1
-        if (tries := self._by_address.get(_network(address))) is not None:
+        if (tries := self._by_address.get(origin(address))) is not None:
             tries.waiting = max(0, tries.waiting - 1)
 
     def _forget(self) -> None:
@@ -76,14 +78,3 @@ def is_local(address: str) -> bool:
         return not address
     mapped = getattr(parsed, "ipv4_mapped", None)
     return bool((mapped or parsed).is_loopback)
-
-
-def _network(address: str) -> str:
-    """Who has one IPv6 address has 2**64 of them."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if parsed.version == 6 and parsed.ipv4_mapped is None:  # noqa: PLR2004
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return str(parsed)
