@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from llamactl.proxy.model_name import ModelName
+from llamactl.proxy.rewritten import at_once
 
 PATH = "/models/secret.gguf"
 CHUNK = {"choices": [{"delta": {"content": "hi"}}], "created": 1, "id": "chatcmpl-1", "model": PATH}
@@ -30,7 +31,7 @@ def event(value: Any) -> bytes:
 def test_every_place_where_an_api_has_the_model_gets_the_name(answer: Any) -> None:
     whole = json.dumps(answer)
 
-    changed = ModelName("mine").put(whole.encode()).decode()
+    changed = at_once(ModelName("mine").steps(whole.encode())).decode()
 
     assert changed == whole.replace(PATH, "mine")
 
@@ -49,7 +50,7 @@ def test_every_place_where_an_api_has_the_model_gets_the_name(answer: Any) -> No
 def test_what_is_content_stays(answer: Any) -> None:
     whole = json.dumps(answer).encode()
 
-    assert ModelName("mine").put(whole) == whole
+    assert at_once(ModelName("mine").steps(whole)) == whole
 
 
 def test_events_are_changed_one_by_one_and_keep_their_other_bytes() -> None:
@@ -72,7 +73,7 @@ def test_a_stream_with_another_answer_in_it_is_looked_at_anew() -> None:
 
 
 def test_the_name_is_written_as_json() -> None:
-    changed = ModelName('a"b\\é').put(b'{"model":"x"}')
+    changed = at_once(ModelName('a"b\\é').steps(b'{"model":"x"}'))
 
     assert json.loads(changed) == {"model": 'a"b\\é'}
 
@@ -117,7 +118,7 @@ def test_a_large_answer_is_changed_in_parts(answer: Any) -> None:
 def test_what_is_content_stays_in_a_large_answer(answer: Any) -> None:
     whole = json.dumps(answer).encode()
 
-    assert ModelName("mine").put(whole) == whole
+    assert at_once(ModelName("mine").steps(whole)) == whole
 
 
 @pytest.mark.parametrize("cut", [b"", b"}", b'"', b"]", b'{"model":'])
@@ -125,8 +126,10 @@ def test_what_is_no_json_stays_as_far_as_it_is_none(cut: bytes) -> None:
     whole = json.dumps({"model": PATH, "choices": LARGE}).encode()
     broken = whole[:30_000] + cut
 
-    assert ModelName("mine").put(broken) == broken.replace(PATH.encode(), b"mine")
-    assert ModelName("mine").put(whole + cut) == whole.replace(PATH.encode(), b"mine") + cut
+    assert at_once(ModelName("mine").steps(broken)) == broken.replace(PATH.encode(), b"mine")
+    assert (
+        at_once(ModelName("mine").steps(whole + cut)) == whole.replace(PATH.encode(), b"mine") + cut
+    )
 
 
 def test_an_event_with_many_members_of_that_name_costs_no_more_than_its_length() -> None:

@@ -89,10 +89,9 @@ class Answering:
         request, head = self._request, self._head
         if head.event_stream and data.startswith(_FAILS):
             form = self._in_its_form
-            held = head.sized
-            return (
-                self._held(in_one(form), LARGEST_ERROR) if held else FailedStream(plain, head, form)
-            )
+            if head.sized:
+                return self._held(in_one(form), LARGEST_ERROR)
+            return FailedStream(plain, head, form)
         if self._route.offer.several and not self._route.model:
             return plain  # its client asked by the instance's path, and for one of many models
         extra, now = extra_lines(self._relay, request), self._relay.now()

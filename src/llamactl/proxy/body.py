@@ -38,7 +38,6 @@ class Body:
     _file: IO[bytes] | None = None
     _written = _read = _counted = 0
     _splicer: Splicer | None = None
-
     _owner = ""  # whose share of the spool it takes
 
     def __init__(self, spool: Spool, most: int, client: Client) -> None:

@@ -59,10 +59,7 @@ class EngineWebSocket(ClientConnection):
 
     def resume_reading(self) -> None:
         self._reading = True
-        if self._unread.data:
-            self._unread.go_on()
-        else:
-            self._engine.resume_reading()
+        self._unread.resume(self._engine)
 
     def close_websocket(self) -> None:
         self._engine.close()

@@ -75,9 +75,8 @@ class Decision:
     added: Headers  # to each answer
     version: int  # of the keys
     until: float  # Unix seconds
-    who: (
-        str | None
-    )  # the sender's key; "" by a session or a ticket, or as all are; None: a stranger
+    # the sender's key; "" by a session or a ticket, or as all are; None: a stranger
+    who: str | None
     reserve: bool  # the reserve of connections is for it
 
 

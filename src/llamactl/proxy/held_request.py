@@ -25,6 +25,19 @@ class HeldRequest:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._request} {self._body}>"
 
+    def body(self, data: bytes) -> None:
+        if self._over:
+            return
+        try:
+            self._body.keep(data)
+            self._body.wait()
+            self._came(data)
+        except LlamactlError as error:
+            self.fail(error)
+
+    def _came(self, data: bytes) -> None:
+        """More of the body is kept. May raise LlamactlError."""
+
     def _check_caller(self) -> None:
         """Nobody's request reaches an engine whose key ended while the body came.
 

@@ -52,18 +52,8 @@ class ModelName:
         self._quoted = orjson.dumps(name)
         self._lead = self._instead = b""
 
-    def put(self, data: bytes) -> bytes:
-        """In a JSON document, or its beginning."""
-        steps = self.steps(data)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as done:
-                changed: bytes = done.value
-                return changed
-
     def steps(self, data: bytes) -> Generator[None, None, bytes]:
-        """The same, in parts that take a millisecond at most."""
+        """In a JSON document, or its beginning; in parts that take a millisecond at most."""
         if len(data) <= SMALL:
             return self._spliced(data, lines=False)
         return (yield from self._in_parts(data, _after(_SPACE, data, 0)))

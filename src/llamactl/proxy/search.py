@@ -49,16 +49,9 @@ class Search(HeldRequest):
         if self._request.complete:
             self.body_end()
 
-    def body(self, data: bytes) -> None:
-        if self._over:
-            return
-        try:
-            self._body.keep(data)
-            self._body.wait()
-            if self._body.size > self._finder.patience:
-                self._look(data)
-        except LlamactlError as error:
-            self.fail(error)
+    def _came(self, data: bytes) -> None:
+        if self._body.size > self._finder.patience:
+            self._look(data)
 
     def body_end(self) -> None:
         if self._over or self._ended:

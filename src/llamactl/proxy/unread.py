@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 from llamactl.proxy.turns import SLICE, Turns
@@ -62,6 +63,13 @@ class Unread:
         if self.data and self._reader.reads and not self._queued:
             self._queued = True
             self._turns.join(self._read_part, self._reader.caller)
+
+    def resume(self, transport: asyncio.Transport) -> None:
+        """Read on: what waits first, then what the transport has."""
+        if self.data:
+            self.go_on()
+        else:
+            transport.resume_reading()
 
     def _read_part(self) -> bool:
         """Our turn. True if there is more."""

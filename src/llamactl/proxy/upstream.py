@@ -75,10 +75,7 @@ class Connection(asyncio.Protocol):
     def resume_reading(self) -> None:
         if not self._reading and not self.closed:
             self._reading = True
-            if self._unread.data:
-                self._unread.go_on()
-            else:
-                self._transport.resume_reading()
+            self._unread.resume(self._transport)
 
     def close(self) -> None:
         """Cut the connection; the sink hears nothing more."""
@@ -203,8 +200,9 @@ class Connection(asyncio.Protocol):
 
     def _read_head(self, data: bytes) -> tuple[AnswerHead, int, bytes] | None:
         """The head, the length of the body, what came of it; None until the head is whole."""
-        at, seen = 0, max(0, len(self._held) - 3)  # what was looked at is not looked at again
+        at = seen = 0
         if self._held:
+            seen = max(0, len(self._held) - 3)  # what was looked at is not looked at again
             data, self._held = self._held + data, b""
         while True:
             end = data.find(b"\r\n\r\n", max(at, seen)) + 4

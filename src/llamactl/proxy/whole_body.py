@@ -68,15 +68,6 @@ class WholeBody(HeldRequest):
         if self._request.complete:
             self.body_end()
 
-    def body(self, data: bytes) -> None:
-        if self._over:
-            return
-        try:
-            self._body.keep(data)
-            self._body.wait()
-        except LlamactlError as error:
-            self.fail(error)
-
     def body_end(self) -> None:
         if self._over or self._parts is not None:
             return
