@@ -17,7 +17,7 @@ from llamactl.control.registry import Member, Registry
 from llamactl.control.scheduler import Scheduler
 from llamactl.control.story import Story
 from llamactl.control.waiting import BY_HAND_EVICTING
-from llamactl.core.errors import RunningLimit, Unauthenticated
+from llamactl.core.errors import ModelNotFound, RunningLimit, Unauthenticated
 from llamactl.core.instance import Instance, InstanceOptions
 from llamactl.core.keys import GUEST
 from llamactl.core.lease import Lease
@@ -139,6 +139,24 @@ def test_between_the_grant_and_the_first_byte_nothing_is_evicted() -> None:
         evicted = [type(command) for command in room.runner(room.a).asked]
         assert evicted == [EvictionRequested] or isinstance(by_hand.exception(), RunningLimit)
         by_hand.cancel()
+
+    asyncio.run(run())
+
+
+def test_a_lease_is_given_back_if_the_instance_is_deleted_as_it_is_granted() -> None:
+    async def run() -> None:
+        room = Room()
+        room.runner(room.a).move(Lifecycle())
+        room.runner(room.b).move(STARTING)  # which has the one place
+        room.scheduler.moved(room.a)
+        room.scheduler.moved(room.b)
+        asked = asyncio.create_task(room.activator.lease("a", GUEST))
+        await ticks(10)
+        room.become_ready()  # started by another's hand
+        room.scheduler.dismiss(room.a)
+        with pytest.raises(ModelNotFound):
+            await asked
+        assert room.leases.count("a") == 0
 
     asyncio.run(run())
 

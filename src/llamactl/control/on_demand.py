@@ -80,16 +80,14 @@ class OnDemand:
         try:
             async with loop_clock().timeout(self.limits.on_demand_start_timeout):
                 await self._until(granted, member, caller)
-            return granted.result()
-        except InstanceNotFound as exc:
-            raise ModelNotFound(f"{name} was deleted") from exc
         except TimeoutError as exc:
-            if granted.done():
-                return granted.result()
-            raise self._wait_over(member) from exc
-        except BaseException:
+            if not granted.done():
+                raise self._wait_over(member) from exc
+        except BaseException as exc:
             if granted.done():  # nobody will use it
                 granted.result().release()
+            if isinstance(exc, InstanceNotFound):
+                raise ModelNotFound(f"{name} was deleted") from exc
             raise
         finally:
             self.waiting -= 1
@@ -98,6 +96,7 @@ class OnDemand:
                 del self._waiting_of[who]
             if grant in member.waiting:
                 member.waiting.remove(grant)
+        return granted.result()
 
     def _wait_over(self, member: Member) -> WaitOver:
         self._scheduler.insist(member)
