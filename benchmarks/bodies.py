@@ -21,30 +21,11 @@ from llamactl.policy.body import ModelScanner
 from llamactl.policy.json_names import Names
 from llamactl.policy.json_scanner import ObjectScanner
 from llamactl.proxy.turns import SLICE
+from support.contents import CONTENTS, of_content
 
 SIZE = 8 << 20  # bytes
 TIMES_ORJSON, LEAST_NS = 3, 10.0  # what a byte may cost, whichever is more
-CONTENTS = {
-    "text": (b'{"a":"', b"The quick brown fox jumps. ", b'"'),
-    "messages": (b'{"a":[', b'{"role":"user","content":"Say \\"hello\\".\\n"},', b"{}]"),
-    "escapes": (b'{"a":"', b"\\n", b'"'),
-    "escaped quotes": (b'{"a":"', b'\\"', b'"'),
-    "escaped backslashes": (b'{"a":"', b"\\\\", b'"'),
-    "numbers": (b'{"a":[', b"1,", b"1]"),
-    "strings": (b'{"a":[', b'"",', b"1]"),
-    "objects": (b'{"a":[', b"{},", b"1]"),
-    "keys": (b'{"a":1', b',"":{}', b""),
-    "escaped keys": (b'{"a":1', b',"\\n":1', b""),
-    "models one level down": (b'{"a":1', b',"a":{"model":1}', b""),
-    "nested": (b'{"a":[', b"[" * 400 + b"]" * 400 + b",", b"1]"),
-    "spaces": (b'{"a":', b" ", b"1"),
-}
 FILTERED = Names(["temperature", "top_p", "max_tokens", "n_predict", "seed", "stop"])
-
-
-def body(kind: str, size: int) -> bytes:
-    begin, many, end = CONTENTS[kind]
-    return begin + many * (size // len(many)) + end + b',"model":"x"}'
 
 
 def cost(work: Callable[[bytes], object], data: bytes) -> tuple[float, float]:
@@ -82,11 +63,11 @@ def fed(make: Callable[[], ModelScanner | ObjectScanner]) -> Callable[[bytes], o
 def main() -> None:
     table = Table("content", "orjson", "model", "filters", "longest turn", "doubled")
     for kind in CONTENTS:
-        data = body(kind, SIZE)
+        data = of_content(kind, SIZE)
         theirs = min(parsed(data) for _ in range(3))
         ours, turn = cost(fed(ModelScanner), data)
         filters, _ = cost(fed(lambda: ObjectScanner(FILTERED)), data)
-        double, _ = cost(fed(ModelScanner), body(kind, 2 * SIZE))
+        double, _ = cost(fed(ModelScanner), of_content(kind, 2 * SIZE))
         most = max(LEAST_NS, TIMES_ORJSON * theirs)
         shown = [f"{n:.1f} ns" + (" over" if n > most else "") for n in (ours, filters)]
         table.add_row(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from support.fake_engine import create_fake, play
+from support.fake_engine import create_fake, play, wrapper
 from support.served import Served, data_folder, serve
 
 KEYS = "/api/v1/auth/keys"
@@ -34,13 +34,12 @@ http.server.ThreadingHTTPServer(("127.0.0.1", port), Odd).serve_forever()
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("large")
-    script, command = folder / "odd.py", folder / "odd"
+    script = folder / "odd.py"
     script.write_text(ODD)
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} {script} "$@"\n')
-    command.chmod(0o755)
+    odd = wrapper(folder / "odd", sys.executable, script)
     with serve(data_folder(folder, "{}")) as running:
         create_fake(running, folder, "fake", aliases=["other"])
-        create_fake(running, folder, "odd", command_override=str(command))
+        create_fake(running, folder, "odd", command_override=str(odd))
         yield running
 
 

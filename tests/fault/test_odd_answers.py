@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.fake_engine import create_fake
+from support.fake_engine import create_fake, wrapper
 from support.served import Served, data_folder, serve
 
 ODD = r"""
@@ -68,12 +68,11 @@ PATH = b"/models/secret.gguf"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("odd")
-    script, command = folder / "odd.py", folder / "odd"
+    script = folder / "odd.py"
     script.write_text(ODD)
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} {script} "$@"\n')
-    command.chmod(0o755)
+    odd = wrapper(folder / "odd", sys.executable, script)
     with serve(data_folder(folder, "{}")) as running:
-        create_fake(running, folder, "odd", aliases=["other"], command_override=str(command))
+        create_fake(running, folder, "odd", aliases=["other"], command_override=str(odd))
         yield running
 
 

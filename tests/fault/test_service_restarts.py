@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from support.fake_engine import ENGINE
+from support.fake_engine import ENGINE, wrapper
 from support.installed import PYTHON
 from support.served import end, instance_ports, is_alive
 from support.service_manager import UNIT, ServiceManager, read
@@ -27,8 +27,7 @@ def home(tmp_path: Path) -> Path:
     """Of somebody who installed llamactl for themselves."""
     command = tmp_path / ".local/bin/llamactl"
     command.parent.mkdir(parents=True)
-    command.write_text(f'#!/bin/sh\nexec {PYTHON} -m llamactl "$@"\n')
-    command.chmod(0o755)
+    wrapper(command, PYTHON, "-m", "llamactl")
     return tmp_path
 
 
@@ -49,9 +48,7 @@ def ask(home: Path, method: str, path: str, body: Any = None) -> Any:
 
 
 def create(home: Path) -> dict[str, Any]:
-    engine = home / "engine"
-    engine.write_text(f'#!/bin/sh\nexec {PYTHON} {ENGINE} "$@"\n')
-    engine.chmod(0o755)
+    engine = wrapper(home / "engine", PYTHON, ENGINE)
     body = {"model": "any", "command_override": str(engine)}
     made: dict[str, Any] = ask(home, "POST", f"{BASE}/one", body)
     return made

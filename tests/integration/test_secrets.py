@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from support.fake_engine import ENGINE, create_fake
+from support.fake_engine import ENGINE, create_fake, wrapper
 from support.served import Served, data_folder, instance_ports, serve
 
 BASE = "/api/v1/instances"
@@ -43,9 +43,7 @@ SETTINGS = {
 
 def made(tmp_path: Path) -> tuple[Path, Path]:
     """A data folder with these settings, and the scripted engine."""
-    engine = tmp_path / "engine"
-    engine.write_text(f'#!/bin/sh\nexec {sys.executable} {ENGINE} "$@"\n')
-    engine.chmod(0o755)
+    engine = wrapper(tmp_path / "engine", sys.executable, ENGINE)
     SETTINGS["backends"]["llama-cpp"]["command"] = str(engine)
     return data_folder(tmp_path, yaml.safe_dump(SETTINGS)), engine
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from llamactl.core.errors import MalformedBody, ModelMissing
 from llamactl.policy.body import ModelScanner, model_of_json
+from support.contents import CONTENTS, of_content
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 numbers = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -114,33 +115,6 @@ def test_malformed_bodies_are_refused(body: bytes) -> None:
 def test_no_model_is_refused(body: bytes) -> None:
     with pytest.raises(ModelMissing):
         model_of_json(body)
-
-
-# Each kind of content that has been expensive for some way to scan. "…" stands for many of it.
-CONTENTS = {
-    "escapes": (b'{"a":"', b"\\n", b'"'),
-    "escaped backslashes": (b'{"a":"', b"\\\\", b'"'),
-    "escaped quotes": (b'{"a":"', b'\\"', b'"'),
-    "objects": (b'{"a":[', b"{},", b"1]"),
-    "strings": (b'{"a":[', b'"",', b"1]"),
-    "brackets in strings": (b'{"a":[', b'"{",', b"1]"),
-    "numbers": (b'{"a":[', b"1,", b"1]"),
-    "keys": (b'{"a":1', b',"":{}', b""),
-    "escaped keys": (b'{"a":1', b',"\\u0041":1', b""),
-    "models further in": (b'{"a":[', b'{"model":1},', b"1]"),
-    "models one level down": (b'{"a":1', b',"a":{"model":1}', b""),
-    "models as values": (b'{"a":1', b',"a":"model"', b""),
-    "nested": (b'{"a":[', b"[" * 500 + b"]" * 500 + b",", b"1]"),
-    "nested a little": (b'{"a":[', b"[[[[[]]]]],", b"1]"),
-    "spaces": (b'{"a":', b" ", b"1"),
-    "a model and spaces": (b'{"a":1,"model"', b" ", b':"x"'),
-}
-
-
-def of_content(kind: str, size: int) -> bytes:
-    begin, many, end = CONTENTS[kind]
-    model = b"" if kind == "a model and spaces" else b',"model":"x"'
-    return begin + many * (size // len(many)) + end + model + b"}"
 
 
 @pytest.mark.parametrize("kind", CONTENTS)

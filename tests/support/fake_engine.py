@@ -18,14 +18,20 @@ ENGINE = Path(__file__).parents[1] / "fake_engine"
 CHUNKED = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: text/event-stream\r\n\r\n"
 
 
+def wrapper(path: Path, *program: object) -> Path:
+    """A file that runs this program, and passes on what it is given."""
+    path.write_text(f'#!/bin/sh\nexec {" ".join(map(str, program))} "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
 def create_fake(
     server: Served, folder: Path, name: str, *, start: bool = True, **more: object
 ) -> dict[str, Any]:
-    command = folder / "fake-engine"
-    if not command.exists():
-        command.write_text(f'#!/bin/sh\nexec {sys.executable} {ENGINE} "$@"\n')
-        command.chmod(0o755)
-    body = {"model": "any", "command_override": str(command), **more}
+    file = folder / "fake-engine"
+    if not file.exists():
+        wrapper(file, sys.executable, ENGINE)
+    body = {"model": "any", "command_override": str(file), **more}
     answer = server.request("POST", f"/api/v1/instances/{name}?start={start}", body)
     assert answer.status_code == 201, answer.text
     made: dict[str, Any] = answer.json()

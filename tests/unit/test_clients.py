@@ -352,6 +352,31 @@ def test_frames_of_a_websocket_that_came_together_are_read_in_turns(
     assert (transport.reading, connection.held) == (True, 0)
 
 
+def test_what_comes_after_a_refusal_is_dropped_now_and_then(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    read_on = asyncio.Event()
+
+    class Noting(FakeTransport):
+        def resume_reading(self) -> None:
+            super().resume_reading()
+            read_on.set()
+
+    place, transport = Place(Limits()), Noting("192.0.2.1")
+    connection = Downstream(place.clients)
+    connection.connection_made(cast(asyncio.Transport, transport))
+    connection.data_received(b"this is no request\n\n")
+    assert transport.written.startswith(b"HTTP/1.1 400 ")
+    read_on.clear()
+
+    connection.data_received(b"a" * 100_000)
+    assert (transport.reading, connection.held) == (False, 0)
+    asyncio.events._set_running_loop(None)
+    loop.run_until_complete(asyncio.wait_for(read_on.wait(), 30))
+    asyncio.events._set_running_loop(loop)
+    assert transport.reading
+
+
 class Taker:
     """A handler that takes a body."""
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -64,6 +67,23 @@ def test_all_callers_together_get_what_there_is(tmp_path: Path) -> None:
     full = pytest.raises(UploadsFull, match="spool_size")
     with grown(where, "one", 5), grown(where, "other", 5), full, grown(where, "third", 2):
         pass
+
+
+@pytest.mark.parametrize(("mib", "outside"), [(4, False), (5, True)])
+def test_a_large_file_is_freed_outside_the_event_loop(
+    tmp_path: Path, mib: int, outside: bool
+) -> None:
+    closed_by = list[threading.Thread]()
+
+    class File:
+        def close(self) -> None:
+            closed_by.append(threading.current_thread())
+
+    async def drop() -> None:
+        spool(tmp_path).drop(cast(Any, File()), mib << 20)
+
+    asyncio.run(drop())
+    assert [thread is not threading.main_thread() for thread in closed_by] == [outside]
 
 
 def test_what_is_forgotten_makes_room(tmp_path: Path) -> None:

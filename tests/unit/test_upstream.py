@@ -114,6 +114,11 @@ def test_who_looks_into_what_comes_gets_it_in_parts(head: bytes) -> None:
     asyncio.run(run())
 
 
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 def test_large_chunks_go_through_at_once() -> None:
     async def run() -> None:
         sink, data = Sink(), b"b" * 60_000
@@ -131,8 +136,7 @@ def test_what_waits_is_read_no_sooner_than_its_sink_wants_more() -> None:
         connection, transport = connected(sink)
         sink.on_data = connection.pause_reading
         connection.data_received(HEAD + TINY + END)
-        for _ in range(20):
-            await asyncio.sleep(0)
+        await settle()
         assert len(sink.calls) == 1
         sink.on_data = lambda: None
         connection.resume_reading()
@@ -160,8 +164,7 @@ def test_of_a_connection_that_is_cut_nothing_more_is_read() -> None:
         connection, _ = connected(sink)
         sink.on_data = connection.close
         connection.data_received(HEAD + TINY + END)
-        for _ in range(20):
-            await asyncio.sleep(0)
+        await settle()
         assert len(sink.calls) == 1
 
     asyncio.run(run())
