@@ -29,7 +29,7 @@ from llamactl.observe import logger
 
 Watch = Callable[[], Awaitable[Event]]
 Record = Callable[[Event, Lifecycle, Lifecycle], Awaitable[None]]
-_DIED = "llamactl lost this instance by an internal error (see its log); restart llamactl"
+_DIED = "an internal error (see the log) ended control of this instance; restart llamactl"
 log = logger("runtime")
 
 

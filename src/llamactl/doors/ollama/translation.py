@@ -108,8 +108,7 @@ def _batches(texts: list[str], *, truncate: bool) -> Iterator[list[str]]:
     for text in texts:
         if len(text) > _LONGEST_TEXT and not truncate:
             raise InvalidRequest(
-                f"an input is longer than {_LONGEST_TEXT:,} characters; send it in pieces, or let "
-                'it be cut ("truncate")'
+                f'an input is longer than {_LONGEST_TEXT:,} characters; split it, or set "truncate"'
             )
         cut = text[:_LONGEST_TEXT]
         if batch and (len(batch) == _MOST_TEXTS or size + len(cut) > _MOST_CHARACTERS):

@@ -45,8 +45,8 @@ class Translator:
                         return await asyncio.to_thread(_exchange, process, pieces)
                 except (TimeoutError, OSError, orjson.JSONDecodeError) as exc:
                     raise LlamactlError(
-                        "the process that translates large requests of Ollama's clients failed; "
-                        "is there memory left?"
+                        "the process that translates large requests failed; check free memory, "
+                        "then retry"
                     ) from exc
 
 
