@@ -131,8 +131,11 @@ class Answer:
         return False
 
     def look_for_content(self, pieces: list[bytes], now: float) -> None:
-        """Called with each part of the body, before `frame`, until `first` is known."""
-        if self.status in _GOOD and pieces:
-            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            if not self._events or _CONTENT.search(self.tail + data):
-                self.first = now
+        """Called with each part of the body, before `frame`, until `first` is known.
+
+        `pieces`: at least one.
+        """
+        if self.status not in _GOOD:
+            return
+        if not self._events or _CONTENT.search(b"".join([self.tail, *pieces])):
+            self.first = now

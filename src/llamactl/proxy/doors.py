@@ -138,8 +138,8 @@ class ModelDoor:
         relay = self._house.relay
         _welcome_body(down, request, self._most)
         size = len(request.body)
-        small = request.complete and self._is_json and size <= SMALL
-        if not small or (size > FREE and not relay.turns.may_parse(size)):
+        at_once = size <= FREE or (size <= SMALL and relay.turns.may_parse(size))
+        if not (at_once and self._is_json and request.complete):
             Search(
                 relay, down, request, self._finder(), self.pick, line=self._line, most=self._most
             ).start()

@@ -96,22 +96,12 @@ class Downstream(asyncio.Protocol):
         except LlamactlError as error:
             self._fail(error)
 
-    def data_received(self, data: bytes) -> None:
-        request = self.request
-        if self._unread.data or (request is not None and self._takes_turns(request)):
-            self._put_off(data)
-        else:
-            self._received(data)
-
-    def _takes_turns(self, request: Request) -> bool:
-        """A small body needs none."""
-        is_large = self._chunks is not None or request.length > FREE
-        return request.in_turns and is_large and not request.complete
-
-    def _received(self, data: bytes) -> None:
-        request = self.request
+    def data_received(self, data: bytes, *, in_turn: bool = False) -> None:
+        request, waits = self.request, self._unread.data
         try:
-            if self._websocket is not None:
+            if not in_turn and (waits or (request is not None and self._takes_turns(request))):
+                self._put_off(data)
+            elif self._websocket is not None:
                 if len(data) > _MOST_FRAMES:
                     self._put_off(data)
                 else:
@@ -133,6 +123,11 @@ class Downstream(asyncio.Protocol):
         except Exception as exc:
             log.failure("request_failed", exc)
             self._abandon(LlamactlError("llamactl failed; its log says why"))
+
+    def _takes_turns(self, request: Request) -> bool:
+        """A small body needs none."""
+        is_large = self._chunks is not None or request.length > FREE
+        return request.in_turns and is_large and not request.complete
 
     def eof_received(self) -> None:
         return None  # closes: whoever half-closes does not wait for an answer
@@ -173,12 +168,8 @@ class Downstream(asyncio.Protocol):
     # What comes.
 
     def _put_off(self, data: bytes) -> None:
-        """Read it in our turn, and no more from the client until then."""
-        try:
-            self.hold(len(data))
-        except LlamactlError as error:
-            self._abandon(error)
-            return
+        """Read it in our turn, and no more from the client until then. Raises ClientMemoryFull."""
+        self.hold(len(data))
         if self._reading and not self._unread.data:
             self.transport.pause_reading()
             self.deadline = float("inf")
@@ -201,7 +192,7 @@ class Downstream(asyncio.Protocol):
     def read(self, part: bytes) -> None:
         """Of what waited."""
         self.release(len(part))
-        self._received(part)
+        self.data_received(part, in_turn=True)
         self._read_on()
 
     def _read_on(self) -> None:

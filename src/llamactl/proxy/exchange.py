@@ -247,7 +247,7 @@ class Exchange(AnswerWork):
         if self._body_chunked:
             connection.write(b"0\r\n\r\n")
         if self._answer is None:
-            self._expect(self._relay.timeouts.first_byte)
+            self._down.deadline = self._relay.now() + self._relay.timeouts.first_byte
 
     def _died(self, reason: str, *, stale: bool) -> None:
         """The engine is gone before the first byte of its answer: once more, if that is safe.
@@ -309,15 +309,14 @@ class Exchange(AnswerWork):
     def answered(self, head: AnswerHead, length: int) -> None:
         if self._body.size > _KEPT and not self._body.on_disk:
             self._body.forget()
-        request = self._request
+        request, relay = self._request, self._relay
         reads = request.head.method == b"GET"
         if self._begun is not None or (request.model and (head.refuses or reads)):
             self._answer = self._answering(head).special(length, self._begun)
             return
-        keep, now = self._down.keeps_alive(request), self._relay.now()
+        keep, extra = self._down.keeps_alive(request), extra_lines(relay, request)
         known = length if head.sized else None
-        extra = extra_lines(self._relay, request)
-        self._answer = Answer(request, head, known, extra, now=now, keep=keep)
+        self._answer = Answer(request, head, known, extra, now=relay.now(), keep=keep)
         if request.model and head.changeable:
             self._unchecked = head
 
@@ -326,10 +325,9 @@ class Exchange(AnswerWork):
         return Answering(self._relay, self._request, self._route, head, keep=keep)
 
     def data(self, pieces: list[bytes]) -> None:
-        answer = self._answer
+        answer, down, relay = self._answer, self._down, self._relay
         if answer is None or self._done:
             return
-        relay = self._relay
         now = relay.now()
         if relay.leases.unanswered:
             relay.leases.answered(self._route.id)
@@ -339,7 +337,6 @@ class Exchange(AnswerWork):
                 if member(self._request.model) not in pieces[0]:
                     answer = self._answer = self._answering(head).renamed(answer, pieces[0])
             answer.look_for_content(pieces, now)
-        down = self._down
         if framed := answer.frame(pieces):
             down.write(framed)
         elif answer.at_work:
@@ -353,6 +350,7 @@ class Exchange(AnswerWork):
         answer = self._answer
         if self._done:  # broken off already, with more of it in the same read
             return
+        request, relay = self._request, self._relay
         assert answer is not None
         if type(answer) is not Answer and self._has_work(answer):
             return
@@ -360,19 +358,19 @@ class Exchange(AnswerWork):
             self._down.write(ending)
         connection, self._upstream = self._upstream, None
         if connection is not None:
-            head = self._request.head
             # an engine that reads no body here would take it for the next request
-            unread = self._body.size and head.method in _BODILESS
-            if self._request.complete and not self._body.on_disk and not unread:
-                self._relay.pool.release(connection)
+            unread = self._body.size and request.head.method in _BODILESS
+            if request.complete and not self._body.on_disk and not unread:
+                relay.pool.release(connection)
             else:
                 connection.close()  # it answered early, and waits for a body that we drop
         self._settle()
         if self._suspect:
-            self._relay.casualties.suspects.clear(self._suspect)
-        self._relay.leases.answered(self._route.id)
-        self._count(answer, whole=True)
-        self._down.finished(keep=answer.keep and self._request.complete)
+            relay.casualties.suspects.clear(self._suspect)
+        if relay.leases.unanswered:
+            relay.leases.answered(self._route.id)
+        relay.account.relayed(request, self._route, answer, self._body.size, whole=True)
+        self._down.finished(keep=answer.keep and request.complete)
 
     def lost(self, reason: str) -> None:
         connection, self._upstream = self._upstream, None
@@ -404,7 +402,8 @@ class Exchange(AnswerWork):
             return
         self._settle()
         if answer is not None:
-            self._count(answer, whole=False)
+            size, account = self._body.size, self._relay.account
+            account.relayed(self._request, self._route, answer, size, whole=False)
         if answer is None or not answer.can_tell:
             self._down.cut()
             return
@@ -481,10 +480,6 @@ class Exchange(AnswerWork):
 
     # Inside.
 
-    def _expect(self, seconds: float) -> None:
-        if self._request.complete:
-            self._down.deadline = self._relay.now() + seconds
-
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         if self._request.complete:
             self._down.deadline = float("inf")
@@ -497,10 +492,6 @@ class Exchange(AnswerWork):
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         with self._failing("exchange_failed"):
             await work
-
-    def _count(self, answer: Answer, *, whole: bool) -> None:
-        received = self._body.size
-        self._relay.account.relayed(self._request, self._route, answer, received, whole=whole)
 
     def _settle(self) -> None:
         """Nothing more is expected: cancel the engine, give back the lease."""

@@ -77,8 +77,7 @@ class LeaseBook:
 
     def answered(self, instance_id: str) -> None:
         """It is not silent."""
-        if self.unanswered:
-            self.unanswered.pop(instance_id, None)
+        self.unanswered.pop(instance_id, None)
 
     def silences(self, instance_id: str) -> int:
         return self.unanswered.get(instance_id, 0)
