@@ -16,7 +16,7 @@ class Names:
 
     def __init__(self, names: Iterable[str]) -> None:
         self.all = frozenset(names)
-        spelled = b"|".join(_spelled(name) for name in sorted(self.all))
+        spelled = _spelled(self.all)
         first = b"".join({re.escape(name[:1].encode()) or b'"' for name in self.all}) + rb"\\"
         self.key = re.compile(rb'"(?=[%b])(%b)"[ \t\r\n]*+:' % (first, spelled))
         self.name = re.compile(rb'"(?:%b)"' % spelled)
@@ -64,17 +64,31 @@ def _mark(key: re.Match[bytes]) -> bytes:
     return bytes([MARK]).ljust(len(key[0]), b"_")
 
 
-def _spelled(name: str) -> bytes:
-    """A pattern for every way in which JSON may write the name."""
-    return b"".join(_character(character) for character in name)
+def _spelled(names: Iterable[str]) -> bytes:
+    """A pattern for every way in which JSON may write the names.
+
+    A first character that several share is tried once, whatever follows it.
+    """
+    rest: dict[str, list[bytes]] = {}
+    for name in sorted(names):
+        rest.setdefault(name[:1], []).append(b"".join(map(_character, name[1:])))
+    return b"|".join(
+        b"%b(?:%b)" % (_character(first), b"|".join(ends)) if first else b""
+        for first, ends in rest.items()
+    )
 
 
 def _character(character: str) -> bytes:
     units = character.encode("utf-16-be")
     codes = [units[at : at + 2].hex() for at in range(0, len(units), 2)]
-    ways = [b"".join(rb"\\u(?i:%b)" % code.encode() for code in codes)]
+    ways = [b"".join(rb"\\u" + b"".join(map(_digit, code)) for code in codes)]
     if character in _SHORT:
         ways.append(re.escape(f"\\{_SHORT[character]}".encode()))
     if character >= " " and character not in '"\\':
         ways.insert(0, re.escape(character.encode()))
     return b"(?:%b)" % b"|".join(ways)
+
+
+def _digit(digit: str) -> bytes:
+    """A hexadecimal one, in either case."""
+    return digit.encode() if digit.isdigit() else f"[{digit.lower()}{digit.upper()}]".encode()
