@@ -81,7 +81,8 @@ class Node(Protocol):
     async def prepare(self, spec: LaunchSpec) -> ProcessRecord:
         """Spawn a process that waits for `release`, and enter it in the node's ledger.
 
-        Raises LaunchFailed with nothing left running.
+        Raises LaunchFailed with nothing left running, and UnknownProcess for a process that is
+        past: a call that comes late starts nothing.
         """
         ...
 

@@ -70,14 +70,14 @@ class NodeAgent:
     # What it is told.
 
     async def prepare(self, spec: LaunchSpec) -> ProcessRecord:
-        if (known := self._processes.get(spec.process)) is not None:
-            return known.record  # asked twice
+        if (known := self._prepared(spec.process)) is not None:
+            return known
         self._oom.look()
         try:
             port = self._port(spec.ports)
             engine, command = await command_for(spec, port, self._resolve)
-            if (known := self._processes.get(spec.process)) is not None:
-                return known.record  # by one who asked meanwhile
+            if (known := self._prepared(spec.process)) is not None:
+                return known  # by a call that was repeated meanwhile
             one = spawn(spec, engine, command, port, self.log(spec.name), self._around)
         except (LlamactlError, OSError) as exc:
             raise launch_failure(exc) from exc
@@ -172,6 +172,16 @@ class NodeAgent:
         if (one := self._processes.get(process)) is None:
             raise UnknownProcess(f"{process} does not run here")
         return one
+
+    def _prepared(self, process: ProcessId) -> ProcessRecord | None:
+        """Raises UnknownProcess for one that has ended, or came before another one."""
+        if (one := self._processes.get(process)) is not None:
+            return one.record
+        newest = max((p.generation for p in self._ends if p.replica_id == process.replica_id),
+                     default=-1)  # fmt: skip
+        if process.generation <= newest:
+            raise UnknownProcess(f"{process} is past")
+        return None
 
     def _port(self, choice: PortChoice) -> int:
         if choice.fixed is not None:

@@ -39,8 +39,9 @@ class Ledger:
 
     def prepared(self, record: ProcessRecord) -> None:
         """Raises OSError; the process must not be released then."""
+        known = self._known  # read before the first write
         self._append({"prepared": asdict(record)})
-        self._known[record.process] = record
+        known[record.process] = record
 
     def ended(self, process: ProcessId) -> None:
         """Raises OSError; the entry is then found to be out of date by the next reader."""
@@ -57,8 +58,9 @@ class Ledger:
         return self._alive
 
     def _append(self, entry: dict[str, Any]) -> None:
-        known = self._known  # read before the first write
         line = orjson.dumps(entry) + b"\n"
+        if not self._appended:
+            line = b"\n" + line  # the line before it may be cut short
         fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             written = os.write(fd, line)
@@ -68,7 +70,6 @@ class Ledger:
         finally:
             os.close(fd)
         self._appended += len(line)
-        assert known is self._alive
 
     def _compact(self) -> None:
         """Rewrite it with what is alive."""

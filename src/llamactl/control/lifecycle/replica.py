@@ -188,7 +188,8 @@ class Replica:
                 return self._stillborn(generation, unwritten)
             raise
         if self.runner.now.state is State.STARTING:
-            await context.node.release(record.process)
+            with suppress(UnknownProcess):  # it was killed just now
+                await context.node.release(record.process)
         else:  # stopped meanwhile
             context.node.kill(record.process)
         process = self._begin(RunningProcess(instance, record))
