@@ -11,12 +11,14 @@ from typing import Any
 
 from llamactl.api import About, Numbers, Services, build_api, guards
 from llamactl.backends import BACKENDS, advice
+from llamactl.cluster.local import local_node
 from llamactl.config import Settings
 from llamactl.control import recovery
 from llamactl.control.departure import Departure
 from llamactl.control.instances import Instances
 from llamactl.control.keys import Keys
 from llamactl.control.late_store import Arrival
+from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.limits import limits_of, room_of
 from llamactl.control.memory import Memory
 from llamactl.control.on_demand import OnDemand
@@ -34,14 +36,10 @@ from llamactl.core.routes import RouteTable
 from llamactl.doors.llama_swap import llama_swap_router
 from llamactl.doors.ollama.router import INFERENCE, WITH_KEY, ollama_router
 from llamactl.models import Catalog, Downloads, GgufReader, Hub, ServedModels
-from llamactl.observe import Meters, logger
-from llamactl.policy.access import KeyRing
-from llamactl.policy.page_tickets import PageTickets
-from llamactl.proxy import Access, EnginePaths, Front, LeaseBook, ManagementApi
-from llamactl.runtime import (
+from llamactl.node import (
     CommandEngineProbe,
     DataDir,
-    LocalMachine,
+    NodeAgent,
     Rotation,
     RotationRules,
     SlotFile,
@@ -54,6 +52,10 @@ from llamactl.runtime import (
     total_ram,
     totals,
 )
+from llamactl.observe import Meters, logger
+from llamactl.policy.access import KeyRing
+from llamactl.policy.page_tickets import PageTickets
+from llamactl.proxy import Access, EnginePaths, Front, LeaseBook, ManagementApi
 from llamactl.store import (
     Database,
     SqlInstanceStore,
@@ -100,9 +102,10 @@ class Application:
         self.catalog = Catalog(cache, settings.models.folders)
         reader, resolve = GgufReader(), self.catalog.resolve
         served = ServedModels(reader, resolve)
-        self._machine = LocalMachine(
-            settings, self.story, self.leases, environ, resolve, served, soft_files
+        self._node = NodeAgent(
+            settings.logs, settings.data / "node.jsonl", environ, resolve, served, soft_files
         )
+        self._replicas = ReplicaContext(local_node(self._node), settings, self.story, self.leases)
         self._registry = Registry(self._publish)
         gpus = self._gpus = totals()
         limits = limits_of(settings, total_ram(), gpus)
@@ -122,13 +125,14 @@ class Application:
         )
         self.leases.on_free = self.scheduler.poke
         self.instances = Instances(
-            self._registry, self.scheduler, self._store, self._machine, self.memory, self.story,
+            self._registry, self.scheduler, self._store, self._replicas, self.memory, self.story,
             settings,
         )  # fmt: skip
         self._departure = Departure(self.instances, self.scheduler, self.story)
-        reconciler = Reconciler(self.instances)
-        self.reload = Reload(settings, reread, self._use, self._machine, self.instances, reconciler)
-        self._reconciler = reconciler
+        reconciler = self._reconciler = Reconciler(self.instances)
+        self.reload = Reload(
+            settings, reread, self._use, self._replicas, self.instances, reconciler
+        )
         self.downloads = Downloads(
             SqlJobStore(self._database),
             cache,
@@ -136,7 +140,7 @@ class Application:
             most=settings.models.max_downloads,
             room=lambda: room_of(self.scheduler.limits),
         )
-        self._previews = Previews(self._registry, self.scheduler, self._machine, self.memory)
+        self._previews = Previews(self._registry, self.scheduler, self._replicas, self.memory)
         self._watch = Watch(
             self._registry, self.scheduler, self._meters, self.leases.total,
             lambda: (total_ram(), free_ram(), free_disk(settings.data)),
@@ -197,7 +201,7 @@ class Application:
     def _use(self, settings: Settings) -> None:
         """Hand settings to all that heed them while they run."""
         self.settings = settings
-        self._machine.settings = self.instances.settings = settings
+        self._replicas.settings = self.instances.settings = settings
         self._on_demand.limits = settings.instances
         evicts = settings.instances.enable_lru_eviction
         limits = limits_of(settings, total_ram(), self._gpus)
@@ -293,7 +297,7 @@ class Application:
         self.data_dir.own(inherited.lock)
         await self.revocations.load()  # those that came while it was still in charge
         await self._rights.take(predecessor.rights)
-        members = await self._take_in(known, vouched=lives)
+        members = await self._take_in(known, handed_over=lives)
         await recovery.until_known(members)  # what is still streamed is drained, not just ended
         await self.front.listen(inherited.listener)  # who came since then waits in its queue
         predecessor.listens()
@@ -309,9 +313,11 @@ class Application:
         await self.downloads.load()
         return await recovery.read(self._store)
 
-    async def _take_in(self, known: recovery.Known, *, vouched: bool = False) -> list[Member]:
-        machine, store = self._machine, self._store
-        return await recovery.take_in(known, self.instances, store, machine, vouched=vouched)
+    async def _take_in(self, known: recovery.Known, *, handed_over: bool = False) -> list[Member]:
+        replicas, store = self._replicas, self._store
+        return await recovery.take_in(
+            known, self.instances, store, replicas, handed_over=handed_over
+        )
 
     async def _settle(self, members: list[Member]) -> None:
         await self.revocations.write_pending()
@@ -347,6 +353,7 @@ class Application:
         self.front.relay.unfinished.close()
         await (self._departure.leave() if keep else self._departure.halt())
         await self._end_chores()
+        await self._node.close()
         await self.keys.flush()
         await self.revocations.close()
         await self.sessions.close()

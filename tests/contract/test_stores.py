@@ -39,8 +39,8 @@ OPTIONS = InstanceOptions(backend_options={"seed": 2**60, "lora": ["a", "b"]}, p
 INSTANCE = Instance("id", "Name", 5, OPTIONS, 8001, source="file")
 REPORT = ExitReport(FailureClass.KILLED, None, 9, "why", ("line",), unseen=True)
 RECORD = ProcessRecord(
-    "id", 3, 4711, 2**40, "boot", 8001, "a" * 64, key="secret", engine="e", command=("x", "y"),
-    options=OPTIONS, given_digest="b" * 64, log_start=2**40,
+    "id", "local", "id", 3, 4711, 2**40, "boot", 8001, key="secret", engine="e", command=("x", "y"),
+    options=OPTIONS, spec_hash="b" * 64, log_start=2**40,
 )  # fmt: skip
 
 

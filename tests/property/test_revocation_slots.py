@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llamactl.core.keys import Revocation
+from llamactl.node import SlotFile
 from llamactl.policy.revocation_slots import COUNT, EMPTY, MOST_SESSIONS, SIZE, SLOT, decode, encode
-from llamactl.runtime import SlotFile
 
 revocations = st.builds(
     Revocation, st.sampled_from(["key", "session"]), st.binary(min_size=1, max_size=58)

@@ -7,7 +7,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from llamactl.runtime import gpus
+from llamactl.node import gpus
 
 
 class Nvml(ModuleType):

@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import llamactl.runtime.logs as logs_module
-import llamactl.runtime.rotation as rotation_module
+import llamactl.node.logs as logs_module
+import llamactl.node.rotation as rotation_module
+from llamactl.node import archives, log_cursor, log_times
+from llamactl.node.archives import archives_of
+from llamactl.node.log_cursor import LogCursor
+from llamactl.node.logs import InstanceLog
+from llamactl.node.rotation import Rotation, RotationRules
 from llamactl.observe import configure, logger
-from llamactl.runtime import archives, log_cursor, log_times
-from llamactl.runtime.archives import archives_of
-from llamactl.runtime.log_cursor import LogCursor
-from llamactl.runtime.logs import InstanceLog
-from llamactl.runtime.rotation import Rotation, RotationRules
 
 
 def read(

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 import uvloop
 
+from llamactl.control.lifecycle.health import HealthRules, until_unhealthy
+from llamactl.node.engine_process import end
+from llamactl.node.probe import is_healthy
+from llamactl.node.process import Ended
 from llamactl.observe import LoopClock, loop_clock
 from llamactl.observe.loop_clock import TICK_S
 from llamactl.proxy import LeaseBook
 from llamactl.proxy.clients import Clients, Limits
 from llamactl.proxy.turns import Turns
-from llamactl.runtime.health import HealthRules, until_unhealthy
-from llamactl.runtime.life import end
-from llamactl.runtime.probe import is_healthy
-from llamactl.runtime.process import Ended
 
 STALL_S = 0.6
 RUNNERS = [asyncio.run, uvloop.run]

@@ -10,8 +10,8 @@ from llamactl.control.revocations import Revocations
 from llamactl.control.sessions import Sessions
 from llamactl.core.errors import StoreUnavailable
 from llamactl.core.keys import ApiKey, PermissionMode, Revocation, Revoked
+from llamactl.node import SlotFile
 from llamactl.policy.access import KeyRing, digest
-from llamactl.runtime import SlotFile
 from llamactl.takeover import Rights
 
 KEY = ApiKey("k1", "n", digest("k1.secret"), PermissionMode.ALLOW_ALL, frozenset(), 0)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from llamactl.control.lifecycle.runner import LifecycleRunner, Watch
 from llamactl.core.errors import LlamactlError
 from llamactl.core.lifecycle import Effect, Event, Lifecycle, StartRequested, State
-from llamactl.runtime.process import Ended, Process
-from llamactl.runtime.runner import LifecycleRunner, Watch
+from llamactl.node.process import Ended, Process
 
 
 class BrokenWorld:

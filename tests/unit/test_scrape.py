@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from llamactl.core.routes import ReadyInstance
-from llamactl.runtime import busy_slots, scrape
-from llamactl.runtime.scrape import served_models
+from llamactl.node import busy_slots, scrape
+from llamactl.node.scrape import served_models
 
 NUMBERS = "# TYPE x counter\nx 1\n"
 

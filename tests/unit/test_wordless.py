@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from llamactl.backends import LLAMA_CPP
+from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
-from llamactl.core.instance import Instance, InstanceOptions
-from llamactl.runtime.wordless import with_cause
+from llamactl.core.instance import InstanceOptions
+from llamactl.node.wordless import with_cause
 
 SILENT = ("--- 2026-01-31T12:00:00 start 1: llama-server", "0.00.001 I srv init: initializing ...")
 
@@ -21,8 +22,10 @@ def report(*lines: str, failure: FailureClass = FailureClass.UNKNOWN) -> ExitRep
 
 def cause(found: ExitReport, model: str, port: int) -> FailureClass:
     options = InstanceOptions(backend_options={"model": model})
-    instance = Instance("id", "one", 0, options)
-    explained = with_cause(found, LLAMA_CPP, instance, port)
+    record = ProcessRecord(
+        "id", "local", "id", 1, 4711, 1, "boot", port, "", "", (), options, "", 0
+    )
+    explained = with_cause(found, LLAMA_CPP, record)
     assert bool(explained.advice) == (explained.failure is not found.failure)
     return explained.failure
 

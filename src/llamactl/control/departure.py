@@ -6,10 +6,10 @@ import asyncio
 from contextlib import suppress
 
 from llamactl.control.instances import Instances
+from llamactl.control.lifecycle.runner import LifecycleRunner
 from llamactl.control.scheduler import Scheduler
 from llamactl.control.story import Story
 from llamactl.core.errors import LlamactlError, ShuttingDown, StoreUnavailable
-from llamactl.core.interfaces import Runner
 from llamactl.core.lifecycle import RESTING, HaltRequested
 
 _WRITTEN_S = 10.0  # a store that is away so long when we are replaced calls that off
@@ -20,14 +20,14 @@ class Departure:
         self._instances = instances
         self._scheduler = scheduler
         self._story = story
-        self._paused: list[Runner] = []
+        self._paused: list[LifecycleRunner] = []
 
     async def halt(self) -> None:
         """Stop every process, as llamactl goes down; what was wanted stays wanted."""
         self._close()
         runners = [member.unit.runner for member in self._instances.all()]
 
-        async def one(runner: Runner) -> None:
+        async def one(runner: LifecycleRunner) -> None:
             with suppress(LlamactlError):  # it is being deleted, or its runner is gone
                 await runner.ask(HaltRequested("llamactl shuts down"))
                 await runner.wait(lambda now: now.state in RESTING)
@@ -44,7 +44,7 @@ class Departure:
         Raises StoreUnavailable where the store does not take it. `resume` is due in any case.
         """
 
-        async def one(runner: Runner) -> None:
+        async def one(runner: LifecycleRunner) -> None:
             await runner.pause()
             self._paused.append(runner)
 

@@ -12,8 +12,10 @@ from typing import TypeVar
 
 from llamactl.backends import BACKENDS
 from llamactl.config import Settings
+from llamactl.control.lifecycle.callbacks import Callbacks
+from llamactl.control.lifecycle.context import ReplicaContext
+from llamactl.control.lifecycle.replica import Replica
 from llamactl.control.outlook import Outlook, outlook
-from llamactl.control.owner import Owner
 from llamactl.control.registry import Member, Registry
 from llamactl.control.scheduler import Scheduler
 from llamactl.control.start_failure import start_failed
@@ -31,7 +33,7 @@ from llamactl.core.errors import (
 from llamactl.core.events import InstanceEvent
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance, InstanceOptions, check_name
-from llamactl.core.interfaces import Machine, MemoryBook
+from llamactl.core.interfaces import MemoryBook
 from llamactl.core.lifecycle import (
     RESTING,
     Desired,
@@ -61,7 +63,7 @@ class Instances:
         registry: Registry,
         scheduler: Scheduler,
         store: InstanceStore,
-        machine: Machine,
+        replicas: ReplicaContext,
         memory: MemoryBook,
         story: Story,
         settings: Settings,
@@ -69,7 +71,7 @@ class Instances:
         self._registry = registry
         self._scheduler = scheduler
         self._store = store
-        self._machine = machine
+        self._replicas = replicas
         self._memory = memory
         self._story = story
         self.settings = settings
@@ -91,10 +93,10 @@ class Instances:
     ) -> Member:
         """Take an instance of the store, or a new one, into the registry."""
         need = await self._memory.need(instance)
-        offer = await self._machine.offer(instance)
-        owner = Owner(self._registry, self._scheduler, self._memory, self._machine)
-        unit = self._machine.unit(instance, now, last_exit, owner)
-        member = owner.member = Member(instance, unit, need, offer=offer)
+        offer = await self._replicas.offer(instance)
+        callbacks = Callbacks(self._registry, self._scheduler, self._memory, self._replicas.offer)
+        unit = Replica(self._replicas, instance, now, last_exit, callbacks)
+        member = callbacks.member = Member(instance, unit, need, offer=offer)
         if now.state is State.FAILED and not member.is_excused:
             member.breaker = member.breaker.failed(time.monotonic())
         self._registry.add(member)
@@ -112,19 +114,19 @@ class Instances:
         patch = read_patch(body, BACKENDS["llama_cpp"].canonical, _TYPES)
         options = merge(InstanceOptions(), patch)
         instance = Instance(secrets.token_hex(8), name, int(time.time()), options)
-        self._machine.check(instance)
+        self._replicas.check(instance)
         return await self._new(instance, start=start, wait=wait, evict=evict)
 
     async def define(self, name: str, options: InstanceOptions, *, source: str) -> Member:
         """As `create`, without a start; the instance belongs to that source's set."""
         check_name(name)
         instance = Instance(secrets.token_hex(8), name, int(time.time()), options, source=source)
-        self._machine.check(instance)
+        self._replicas.check(instance)
         return await self._new(instance, start=False, wait=False, evict=False)
 
     def check(self, options: InstanceOptions) -> None:
         """By themselves: not against other instances. Raises LlamactlError."""
-        self._machine.check_options(options)
+        self._replicas.check_options(options)
 
     async def _new(self, instance: Instance, *, start: bool, wait: bool, evict: bool) -> Member:
         name, limit = instance.name, self.settings.instances.max_instances
@@ -157,7 +159,7 @@ class Instances:
                 self._registry.hide(instance.name)
                 await member.unit.runner.close()
                 self._scheduler.forget(member)
-                member.unit.clean()
+                await member.unit.clean()
             try:
                 await self._store.remove(instance.id)
             finally:
@@ -262,8 +264,8 @@ class Instances:
 
     async def _redefine(self, member: Member, change: Change) -> bool:
         changed = replace(member.instance, options=change(member.instance.options))
-        self._machine.check(changed)
-        need, offer = await self._memory.need(changed), await self._machine.offer(changed)
+        self._replicas.check(changed)
+        need, offer = await self._memory.need(changed), await self._replicas.offer(changed)
         if member.unit.runner.now.state not in (*RESTING, State.BACKOFF):
             self._scheduler.check_change(changed, need)
         if not self._registry.claim(changed.name, changed.options.aliases):
@@ -315,7 +317,7 @@ class Instances:
         await self._story.settle()
         await runner.close()
         self._scheduler.forget(member)
-        member.unit.clean()
+        await member.unit.clean()
         self._registry.free(name)
 
     async def events(self, name: str, limit: int, before: int | None) -> Sequence[InstanceEvent]:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from llamactl.backends import BACKENDS
+from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.registry import Registry
 from llamactl.control.scheduler import Scheduler
 from llamactl.core.errors import InstanceNotFound, LlamactlError
 from llamactl.core.instance import Instance, InstanceOptions, check_name
-from llamactl.core.interfaces import Machine, MemoryBook
+from llamactl.core.interfaces import MemoryBook
 from llamactl.core.lifecycle import RESTING
 from llamactl.core.memory import NOTHING, Need
 from llamactl.policy.admission import Candidate
@@ -36,11 +37,11 @@ class Preview:
 
 class Previews:
     def __init__(
-        self, registry: Registry, scheduler: Scheduler, machine: Machine, memory: MemoryBook
+        self, registry: Registry, scheduler: Scheduler, replicas: ReplicaContext, memory: MemoryBook
     ) -> None:
         self._registry = registry
         self._scheduler = scheduler
-        self._machine = machine
+        self._replicas = replicas
         self._memory = memory
 
     async def of(self, name: str, body: object) -> Preview:
@@ -55,7 +56,7 @@ class Previews:
             instance = Instance("", name, 0, merge(InstanceOptions(), patch))
         else:
             instance = replace(member.instance, options=merge(member.instance.options, patch))
-        self._machine.check(instance)
+        self._replicas.check(instance)
         runs = member is not None and member.unit.runner.now.state not in RESTING
         restarts = runs and member is not None and member.unit.would_restart(instance)
         command, problem = await self._command(instance)
@@ -73,6 +74,6 @@ class Previews:
 
     async def _command(self, instance: Instance) -> tuple[Sequence[str], str]:
         try:
-            return await self._machine.command_of(instance), ""
+            return await self._replicas.command_of(instance), ""
         except LlamactlError as exc:  # no engine, or its model is not here: it can be defined
             return (), exc.message

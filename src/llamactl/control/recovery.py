@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from llamactl.control.instances import Instances
+from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.registry import Member
 from llamactl.control.scheduler import Scheduler
 from llamactl.control.waiting import BY_HAND
 from llamactl.core.errors import LlamactlError
 from llamactl.core.events import ProcessRecord
-from llamactl.core.interfaces import Machine, Runner
 from llamactl.core.lifecycle import (
     RESTING,
     Command,
@@ -54,13 +54,13 @@ async def take_in(
     known: Known,
     instances: Instances,
     store: InstanceStore,
-    machine: Machine,
+    replicas: ReplicaContext,
     *,
-    vouched: bool = False,
+    handed_over: bool = False,
 ) -> list[Member]:
     """Take the stored instances in, with the processes that are provably theirs.
 
-    `vouched`: the former llamactl lives and hands them over.
+    `handed_over`: the former llamactl lives and hands them over.
     """
     members = []
     for row in known.rows:
@@ -69,11 +69,11 @@ async def take_in(
         record = known.records.get(row.instance.id)
         theirs = record if record is not None and _belongs(record, row) else None
         if record is not None and theirs is None:
-            await _end(record, machine)
-        found = await _recover(member, theirs, vouched=vouched)
+            await _end(record, replicas)
+        found = await _recover(member, theirs, handed_over=handed_over)
         if record is not None and not found:
             try:
-                await store.forget_process(row.instance.id)
+                await store.forget_process(member.unit.id)
             except LlamactlError as exc:  # the next start's entry replaces it
                 log.warning("process_not_forgotten", name=row.instance.name, reason=exc.message)
     return members
@@ -85,14 +85,15 @@ def _belongs(record: ProcessRecord, row: StoredInstance) -> bool:
     return record.generation == now.generation and now.state not in _WITHOUT_PROCESS
 
 
-async def _end(record: ProcessRecord, machine: Machine) -> None:
-    for ended in await machine.end_ours([record]):
+async def _end(record: ProcessRecord, replicas: ReplicaContext) -> None:
+    grace = replicas.settings.instances.stop_timeout
+    for ended in await replicas.node.end([record], grace):
         log.warning("process_ended", pid=ended.pid, reason="nobody wants it any more")
 
 
-async def _recover(member: Member, record: ProcessRecord | None, *, vouched: bool) -> bool:
+async def _recover(member: Member, record: ProcessRecord | None, *, handed_over: bool) -> bool:
     """True if its process goes on."""
-    runner: Runner = member.unit.runner
+    runner = member.unit.runner
     state, generation = runner.now.state, runner.now.generation
     if state is State.BACKOFF:
         await runner.ask(RestartRefused(runner.now.epoch, "llamactl starts"))
@@ -100,7 +101,7 @@ async def _recover(member: Member, record: ProcessRecord | None, *, vouched: boo
         return False
     if state is not State.LOST:
         await runner.ask(NodeLost(generation, _LOST))
-    found = record is not None and member.unit.find(record, state, vouched=vouched)
+    found = record is not None and await member.unit.adopt(record, state, handed_over=handed_over)
     cause = "it did not outlive the former llamactl"
     if found and record is not None:
         cause = f"pid {record.pid} is its process by start time and boot id"
@@ -111,9 +112,11 @@ async def _recover(member: Member, record: ProcessRecord | None, *, vouched: boo
 
 async def until_known(members: Sequence[Member]) -> None:
     """Return when those that were handed over in service are in service here."""
-    vouched = [m for m in members if m.unit.vouched and m.unit.runner.now.state is State.STARTING]
+    coming = [
+        m for m in members if m.unit.handed_over and m.unit.runner.now.state is State.STARTING
+    ]
     await asyncio.gather(
-        *(m.unit.runner.wait(lambda now: now.state is not State.STARTING) for m in vouched)
+        *(m.unit.runner.wait(lambda now: now.state is not State.STARTING) for m in coming)
     )
 
 

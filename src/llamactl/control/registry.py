@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from llamactl.backends import BACKENDS
+from llamactl.control.lifecycle.replica import Replica
 from llamactl.core.errors import InstanceNotFound
 from llamactl.core.exits import FailureClass
 from llamactl.core.filters import Filters
 from llamactl.core.instance import Instance, name_key
-from llamactl.core.interfaces import Unit
 from llamactl.core.lifecycle import AfterExit, Lifecycle, State
 from llamactl.core.memory import NOTHING, Need, larger
 from llamactl.core.model import NO_MODEL, Offer
@@ -40,7 +40,7 @@ class Member:
     """
 
     instance: Instance
-    unit: Unit
+    unit: Replica
     need: Need = NOTHING  # of its next start
     launched: Need = NOTHING  # of the process that runs
     offer: Offer = NO_MODEL  # what it serves

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from llamactl.config import Settings, SettingsChange, compare, read_declarations
 from llamactl.control.instances import Instances
+from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.reconciler import FILES, Reconciler
 from llamactl.control.registry import Member
 from llamactl.core.errors import InvalidConfig, InvalidRequest, LlamactlError, StoreUnavailable
@@ -19,12 +19,6 @@ from llamactl.policy.reconcile import Changes
 
 _RUNS = (State.STARTING, State.READY)
 log = logger("control")
-
-
-class Configured(Protocol):
-    """The machine, as far as its settings go."""
-
-    settings: Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +38,7 @@ class Reload:
         settings: Settings,
         reread: Callable[[], Settings],
         use: Callable[[Settings], None],
-        machine: Configured,
+        replicas: ReplicaContext,
         instances: Instances,
         reconciler: Reconciler,
     ) -> None:
@@ -52,7 +46,7 @@ class Reload:
         self._settings = settings
         self._reread = reread
         self._use = use
-        self._machine = machine
+        self._replicas = replicas
         self._instances = instances
         self._reconciler = reconciler
         self._one_at_a_time = asyncio.Lock()
@@ -126,14 +120,14 @@ class Reload:
 
     def _effective(self, change: SettingsChange) -> Settings:
         """With the port that was picked."""
-        return change.settings.model_copy(update={"server": self._machine.settings.server})
+        return change.settings.model_copy(update={"server": self._replicas.settings.server})
 
     def _planned(self, change: SettingsChange, changes: Changes) -> ReloadPlan:
-        before, self._machine.settings = self._machine.settings, self._effective(change)
+        before, self._replicas.settings = self._replicas.settings, self._effective(change)
         try:
             stale = [m.instance.name for m in self._instances.all() if _is_stale(m)]
         finally:
-            self._machine.settings = before
+            self._replicas.settings = before
         return ReloadPlan(change.live, change.fixed, tuple(stale), changes)
 
 

@@ -47,8 +47,8 @@ class Story:
     async def enter_process(self, record: ProcessRecord) -> None:
         await self._store.enter_process(record)
 
-    async def forget_process(self, instance_id: str) -> None:
-        await self._store.forget_process(instance_id)
+    async def forget_process(self, replica_id: str) -> None:
+        await self._store.forget_process(replica_id)
 
     def note(
         self, member: Member, event: str, cause: str, details: Mapping[str, object] | None = None

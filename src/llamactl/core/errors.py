@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from llamactl.core.exits import ExitReport
+
 
 class LlamactlError(Exception):
     code = "internal"
@@ -203,6 +205,18 @@ class UpgradeFailed(LlamactlError):
     """The new process did not come up; the old one serves on."""
 
     code = "upgrade_failed"
+
+
+class LaunchFailed(LlamactlError):
+    """A process could not be brought up; nothing of it runs."""
+
+    def __init__(self, report: ExitReport) -> None:
+        super().__init__(report.summary)
+        self.report = report
+
+
+class UnknownProcess(LlamactlError):
+    """The node does not have it."""
 
 
 class NotRunning(LlamactlError):

@@ -25,6 +25,14 @@ class InstanceEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessId:
+    """Names one process of a replica for ever."""
+
+    replica_id: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessRecord:
     """A ledger entry: enough to recognise the process later, and to go on with it.
 
@@ -32,16 +40,21 @@ class ProcessRecord:
     time and the boot id it names one process for ever.
     """
 
+    replica_id: str
+    node_id: str
     instance_id: str
     generation: int
     pid: int
     start_time: int  # clock ticks since boot, /proc/PID/stat field 22
     boot_id: str
     port: int
-    argv_digest: str
     key: str = field(repr=False)  # the engine's own, for this process
     engine: str  # for people
     command: tuple[str, ...]  # argv, secrets masked
     options: InstanceOptions  # as they were when it began
-    given_digest: str  # of what people gave for its command: options and settings
+    spec_hash: str  # of what people gave for its command: options and settings
     log_start: int  # where its part of the log begins
+
+    @property
+    def process(self) -> ProcessId:
+        return ProcessId(self.replica_id, self.generation)

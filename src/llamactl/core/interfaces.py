@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from llamactl.core.errors import LlamactlError
-from llamactl.core.events import ProcessRecord
-from llamactl.core.exits import Aftermath, ExitReport, ServedRequest
-from llamactl.core.instance import Instance, InstanceOptions
+from llamactl.core.exits import Aftermath, ServedRequest
+from llamactl.core.instance import Instance
 from llamactl.core.keys import Caller
 from llamactl.core.lease import Lease
-from llamactl.core.lifecycle import Event, Lifecycle, State
 from llamactl.core.memory import Need, Usage
-from llamactl.core.model import Offer
 from llamactl.core.routes import ReadyInstance
-
-
-class UnitOwner(Protocol):
-    """What a unit tells, and asks of, those who decide over it."""
-
-    def moved(self, before: Lifecycle, after: Lifecycle) -> None: ...
-
-    async def measured(self, instance: Instance, usage: Usage) -> None:
-        """What a process takes of the memory now, and the definition it was started by."""
-        ...
-
-    async def readmitted(self) -> str:
-        """Wait for a place to restart in; why there is none, or "". Cancelling gives it up."""
-        ...
 
 
 class Leases(Protocol):
@@ -67,137 +49,16 @@ class Leases(Protocol):
         ...
 
 
-class Runner(Protocol):
-    """One instance's lifecycle, driven by the runtime; the only writer of its state."""
-
-    @property
-    def now(self) -> Lifecycle: ...
-
-    @property
-    def since(self) -> float:
-        """Unix seconds when the present state was entered."""
-        ...
-
-    async def ask(self, command: Event) -> Lifecycle:
-        """Post a command or a fact; return the lifecycle right after it."""
-        ...
-
-    async def wait(self, until: Callable[[Lifecycle], bool]) -> Lifecycle:
-        """Return the first lifecycle, the present one included, for which `until` holds."""
-        ...
-
-    async def retire(self, cause: str, *, force: bool) -> None:
-        """Drain, unless by force, and stop for good; further starts are refused.
-
-        Returns when nothing runs.
-        """
-        ...
-
-    def revive(self) -> None:
-        """Take `retire` back."""
-        ...
-
-    async def pause(self) -> None:
-        """Return between two events; the next one waits until `resume`."""
-        ...
-
-    def resume(self) -> None: ...
-
-    async def close(self, error: LlamactlError | None = None) -> None:
-        """End the runner's task. Its process, if there is one, is left alone.
-
-        `error`: what whoever waits is told.
-        """
-        ...
-
-
-class Unit(Protocol):
-    """An instance on a machine: its runner and what can be seen of its process."""
-
-    @property
-    def runner(self) -> Runner: ...
-
-    @property
-    def ready(self) -> ReadyInstance | None: ...
-
-    @property
-    def drain_limit(self) -> float:
-        """Seconds that a drain may take now."""
-        ...
-
-    @property
-    def pid(self) -> int | None: ...
-
-    @property
-    def port(self) -> int | None: ...
-
-    @property
-    def last_exit(self) -> ExitReport | None: ...
-
-    def end_of(self, generation: int) -> ExitReport | None:
-        """How this process ended; None if it lives, or that is not known any more."""
-
-    @property
-    def argv(self) -> Sequence[str]:
-        """The command line of the present or last process, secrets masked."""
-        ...
-
-    @property
-    def engine(self) -> str: ...
-
-    def redefine(self, instance: Instance) -> bool:
-        """Use this definition from the next start on; True if the command would change."""
-        ...
-
-    def would_restart(self, instance: Instance) -> bool:
-        """Would the command change with this definition?"""
-        ...
-
-    def use_settings(self) -> None:
-        """Heed limits that were changed, also for what has begun."""
-        ...
-
-    @property
-    def idle_left(self) -> float | None:
-        """Seconds until it is stopped as idle, if nobody asks for it; None: not by itself."""
-        ...
-
-    @property
-    def vouched(self) -> bool:
-        """Was its process handed over by one who lives, and was it in service?"""
-        ...
-
-    @property
-    def is_current(self) -> bool:
-        """Was its process, if there is one, begun by what people give for it now?"""
-        ...
-
-    def find(self, record: ProcessRecord, before: State, *, vouched: bool) -> bool:
-        """Take the recorded process over, if it is provably that one and alive.
-
-        `before`: the state in which the instance was lost; `vouched`: whoever had it until now
-        lives, so that need not be proved. It is watched once its lifecycle has it adopted.
-        """
-        ...
-
-    def kill(self) -> None:
-        """End the process group at once."""
-        ...
-
-    @property
-    def log(self) -> LogFile: ...
-
-    def clean(self) -> None:
-        """Remove the log and what else was generated for the instance."""
-        ...
-
-
 class LogFile(Protocol):
     @property
     def path(self) -> Path: ...
 
     def close(self) -> None:
         """Let those who follow it go."""
+        ...
+
+    def forget_archives(self) -> None:
+        """Whoever had this name before left them, if anybody did."""
         ...
 
     async def span(
@@ -224,39 +85,6 @@ class LogFile(Protocol):
     ) -> AsyncIterator[bytes]:
         """From an offset on, then what is added, until the caller leaves."""
         ...
-
-
-class Machine(Protocol):
-    """Where instances run."""
-
-    def unit(
-        self,
-        instance: Instance,
-        lifecycle: Lifecycle,
-        last_exit: ExitReport | None,
-        owner: UnitOwner,
-    ) -> Unit: ...
-
-    def check(self, instance: Instance) -> None:
-        """Raise InvalidOption where the instance could not be turned into a command.
-
-        Conflict where its port is another's.
-        """
-
-    def check_options(self, options: InstanceOptions) -> None:
-        """The same, without regard to other instances."""
-
-    async def command_of(self, instance: Instance) -> Sequence[str]:
-        """What would serve it, secrets masked; of a port that is not given, a 0 stands there.
-
-        Raises EngineMissing, ModelNotFound.
-        """
-
-    def offer(self, instance: Instance, ready: ReadyInstance | None = None) -> Awaitable[Offer]:
-        """What it serves, by its files; `ready`: and by what its engine says of itself."""
-
-    def end_ours(self, records: Sequence[ProcessRecord]) -> Awaitable[Sequence[ProcessRecord]]:
-        """End the recorded processes that are provably ours; return those."""
 
 
 class Activator(Protocol):

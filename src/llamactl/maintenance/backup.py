@@ -11,7 +11,7 @@ from pathlib import Path
 
 from llamactl.config import Settings
 from llamactl.core.errors import InvalidConfig, LlamactlError, StoreUnavailable
-from llamactl.runtime import DataDir, is_alive
+from llamactl.node import DataDir, is_alive
 from llamactl.store import HEAD
 
 _SIDE_FILES = ("-wal", "-shm")

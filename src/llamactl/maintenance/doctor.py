@@ -17,7 +17,7 @@ from pathlib import Path
 from llamactl.config import Settings, warning_of
 from llamactl.core.errors import InvalidConfig, LlamactlError
 from llamactl.maintenance.backup import check, read_only, store_file
-from llamactl.runtime import CommandEngineProbe, DataDir, find_engine, is_alive, is_free, owner_of
+from llamactl.node import CommandEngineProbe, DataDir, find_engine, is_alive, is_free, owner_of
 
 _LITTLE, _TOO_LITTLE = 2 << 30, 200 << 20  # bytes of disk
 _FEW = 8  # ports

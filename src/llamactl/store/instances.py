@@ -127,7 +127,7 @@ class SqlInstanceStore:
 
     async def enter_process(self, record: ProcessRecord) -> None:
         def change(c: sa.Connection) -> None:
-            c.execute(sa.delete(processes).where(processes.c.instance_id == record.instance_id))
+            c.execute(sa.delete(processes).where(processes.c.replica_id == record.replica_id))
             c.execute(sa.insert(processes).values(_entry(record)))
 
         await self._database.write(change, durable=False)
@@ -136,8 +136,8 @@ class SqlInstanceStore:
         rows = await self._database.read(lambda c: c.execute(sa.select(processes)).mappings().all())
         return [_record(row) for row in rows]
 
-    async def forget_process(self, instance_id: str) -> None:
-        gone = sa.delete(processes).where(processes.c.instance_id == instance_id)
+    async def forget_process(self, replica_id: str) -> None:
+        gone = sa.delete(processes).where(processes.c.replica_id == replica_id)
         await self._database.write(lambda c: c.execute(gone), durable=False)
 
 

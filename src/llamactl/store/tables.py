@@ -62,18 +62,19 @@ instance_events = Table(
 processes = Table(
     "processes",
     metadata,
-    Column("instance_id", ForeignKey("instances.id", ondelete="CASCADE"), primary_key=True),
+    Column("replica_id", String(32), primary_key=True),
+    Column("node_id", String(64), nullable=False),
+    Column("instance_id", ForeignKey("instances.id", ondelete="CASCADE"), nullable=False),
     Column("generation", Integer, nullable=False),
     Column("pid", Integer, nullable=False),
     Column("start_time", BigInteger, nullable=False),
     Column("boot_id", String(64), nullable=False),
     Column("port", Integer, nullable=False),
-    Column("argv_digest", String(64), nullable=False),
     Column("key", String(64), nullable=False, server_default=""),
     Column("engine", Text, nullable=False, server_default=""),
     Column("command", Text, nullable=False, server_default="[]"),  # JSON
     Column("options", Text, nullable=False, server_default="{}"),  # JSON
-    Column("given_digest", String(64), nullable=False, server_default=""),
+    Column("spec_hash", String(64), nullable=False, server_default=""),
     Column("log_start", BigInteger, nullable=False, server_default="0"),
 )
 

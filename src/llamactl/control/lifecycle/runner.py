@@ -30,7 +30,7 @@ from llamactl.observe import logger
 Watch = Callable[[], Awaitable[Event]]
 Record = Callable[[Event, Lifecycle, Lifecycle], Awaitable[None]]
 _DIED = "an internal error (see the log) ended control of this instance; restart llamactl"
-log = logger("runtime")
+log = logger("control")
 
 
 class World(Protocol):

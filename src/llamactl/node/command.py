@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import sys
@@ -12,14 +11,12 @@ from fnmatch import fnmatchcase
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import orjson
-
 from llamactl.backends import Backend
-from llamactl.config import BackendSettings
 from llamactl.core.errors import EngineMissing
-from llamactl.core.instance import Instance, InstanceOptions
+from llamactl.core.instance import InstanceOptions
+from llamactl.core.node import EngineSettings
 from llamactl.core.secrets import masked
-from llamactl.runtime.ports import LOOPBACK
+from llamactl.node.ports import LOOPBACK
 
 BUILT_IN = (sys.executable, "-m", "llamactl.engine")
 _DEFAULT = "llama-server"
@@ -42,7 +39,7 @@ class Engine:
     label: str  # for people
 
 
-def find_engine(settings: BackendSettings, override: str = "") -> Engine:
+def find_engine(settings: EngineSettings, override: str = "") -> Engine:
     """The configured engine, or the built-in one when none is configured or installed.
 
     Raises EngineMissing for a command that was asked for and can't be found.
@@ -72,21 +69,23 @@ class Command:
 
 
 def command_of(
-    backend: Backend, engine: Engine, settings: BackendSettings, instance: Instance, port: int
-) -> Command:
-    options = {k: v for k, v in instance.options.backend_options.items() if k != "port"}
+    backend: Backend, engine: Engine, settings: EngineSettings, name: str,
+    given: InstanceOptions, port: int,
+) -> Command:  # fmt: skip
+    """`name`: of the instance."""
+    options = {k: v for k, v in given.backend_options.items() if k != "port"}
     defaults = {k: v for k, v in backend.defaults.items() if k not in options}
     ours = ["--host", LOOPBACK, "--port", str(port)]
-    theirs = [*settings.args, *settings.environment, *instance.options.environment]
-    tie = [*_TIED, str(os.getpid())] if instance.options.die_with_parent else []
-    given = [
+    theirs = [*settings.args, *settings.environment, *given.environment]
+    tie = [*_TIED, str(os.getpid())] if given.die_with_parent else []
+    words = [
         *backend.render(defaults),
-        *backend.name_flags(instance.name, options, theirs),
+        *backend.name_flags(name, options, theirs),
         *settings.args,
         *backend.render(options),
     ]
-    words, hidden = _without_secrets(given, backend.secret_variables)
-    return Command([*tie, *engine.argv, *words, *ours], hidden)
+    kept, hidden = _without_secrets(words, backend.secret_variables)
+    return Command([*tie, *engine.argv, *kept, *ours], hidden)
 
 
 def _without_secrets(
@@ -112,18 +111,18 @@ def _without_secrets(
 
 def environment_of(
     backend: Backend,
-    settings: BackendSettings,
-    instance: Instance,
+    settings: EngineSettings,
+    options: InstanceOptions,
     key: str,
     environ: Mapping[str, str],
     secrets: Mapping[str, str],
 ) -> dict[str, str]:
     """`secrets`: those of its options that the engine reads from there."""
-    given = {**surroundings(settings, environ), **instance.options.environment}
+    given = {**surroundings(settings, environ), **options.environment}
     return {**given, **secrets, backend.key_variable: key}
 
 
-def surroundings(settings: BackendSettings, environ: Mapping[str, str]) -> dict[str, str]:
+def surroundings(settings: EngineSettings, environ: Mapping[str, str]) -> dict[str, str]:
     """What every process of this engine has as its environment."""
     inherited = {
         name: value
@@ -131,26 +130,3 @@ def surroundings(settings: BackendSettings, environ: Mapping[str, str]) -> dict[
         if any(fnmatchcase(name, pattern) for pattern in _ALLOWED)
     }
     return {**inherited, **settings.environment}
-
-
-def given_digest(settings: BackendSettings, options: InstanceOptions) -> str:
-    """Of all that people gave for a command: only what changes this needs another process.
-
-    It begins with a number that changes with this function: of two that differ in it nothing is
-    known, and a new version must not start every model anew.
-    """
-    given = [
-        options.command_override or settings.command, settings.args, settings.environment,
-        options.backend_options, options.environment, options.die_with_parent,
-    ]  # fmt: skip
-    digest = hashlib.sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS)).hexdigest()
-    return f"1:{digest[:62]}"
-
-
-def is_given(recorded: str, now: str) -> bool:
-    """Was this given, as far as can be known?"""
-    return recorded == now or recorded.partition(":")[0] != now.partition(":")[0]
-
-
-def argv_digest(argv: Sequence[str]) -> str:
-    return hashlib.sha256("\0".join(argv).encode("utf-8", "surrogateescape")).hexdigest()

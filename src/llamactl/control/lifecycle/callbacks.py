@@ -1,9 +1,10 @@
-"""What a member's unit tells, and asks of, the rest."""
+"""What a replica tells, and asks of, the registry, the scheduler and the memory book."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
 from llamactl.control.registry import Member, Registry
 from llamactl.control.scheduler import Scheduler
@@ -11,23 +12,27 @@ from llamactl.control.waiting import RESTART, ROOMIER_RESTART
 from llamactl.core.errors import LlamactlError
 from llamactl.core.exits import FailureClass
 from llamactl.core.instance import Instance
-from llamactl.core.interfaces import Machine, MemoryBook
+from llamactl.core.interfaces import MemoryBook
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.core.memory import Usage
+from llamactl.core.model import Offer
+from llamactl.core.routes import ReadyInstance
+
+Offers = Callable[[Instance, ReadyInstance | None], Awaitable[Offer]]
 
 
-class Owner:
-    """One for each member; `member` is set as soon as its unit is made."""
+class Callbacks:
+    """One for each member; `member` is set as soon as its replica is made."""
 
     member: Member
 
     def __init__(
-        self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, machine: Machine
+        self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, offers: Offers
     ) -> None:
         self._registry = registry
         self._scheduler = scheduler
         self._memory = memory
-        self._machine = machine
+        self._offers = offers
         self._asking: asyncio.Task[None] | None = None
         self._placed = False  # it got its place for the restart that is due
 
@@ -48,7 +53,7 @@ class Owner:
         instance = member.instance
         if ready is None:
             return
-        offer = await self._machine.offer(instance, ready)
+        offer = await self._offers(instance, ready)
         if member.unit.ready is ready and member.instance is instance:
             member.offer = offer
             self._registry.refresh(member)

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from llamactl.config import InstanceLogging
+from llamactl.node import archives, log_times
+from llamactl.node.log_cursor import hole_of
 from llamactl.observe import logger
-from llamactl.runtime import archives, log_times
-from llamactl.runtime.log_cursor import hole_of
 
 _LOOK_S, _LOOK_AGAIN_S = 0.2, 0.02
 _TIDY_S = 600.0

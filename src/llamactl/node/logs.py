@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator
 from contextlib import closing, suppress
 from pathlib import Path
 
-from llamactl.runtime import archives, log_times
-from llamactl.runtime.log_cursor import LogCursor, start_of_last
+from llamactl.node import archives, log_times
+from llamactl.node.log_cursor import LogCursor, start_of_last
 
 _BLOCK = 1 << 16
 _LOOK_AGAIN_S = 0.1

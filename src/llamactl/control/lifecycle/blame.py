@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from llamactl.control.lifecycle.running_process import RunningProcess
 from llamactl.core.exits import ExitReport
 from llamactl.core.interfaces import Leases
 from llamactl.observe import logger
-from llamactl.runtime.life import Life
 
-log = logger("runtime")
+log = logger("control")
 
 
-def on_account(report: ExitReport, life: Life, leases: Leases) -> ExitReport:
+def on_account(report: ExitReport, process: RunningProcess, leases: Leases) -> ExitReport:
     """A crash while it served is put on the account of what it served."""
-    one = life.instance
-    if not report.own_fault or life.ready_at is None:
+    one = process.instance
+    if not report.own_fault or process.ready_at is None:
         return report
-    requests = tuple(leases.in_flight(one.id, life.record.generation))
+    requests = tuple(leases.in_flight(one.id, process.record.generation))
     if not requests and not leases.count(one.id):
         return report
     named = " ".join(f"{r.id} (key {r.key} {r.key_name})" for r in requests)

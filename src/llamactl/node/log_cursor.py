@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from llamactl.runtime.archives import BROKEN, Archive, archives_of
+from llamactl.node.archives import BROKEN, Archive, archives_of
 
 _BLOCK = 1 << 16
 _CHUNK = 1 << 18

@@ -6,9 +6,9 @@ import asyncio
 import os
 from itertools import takewhile
 
-from llamactl.config import BackendSettings
 from llamactl.core.errors import EngineMissing
-from llamactl.runtime.command import Engine, find_engine, surroundings
+from llamactl.core.node import EngineSettings
+from llamactl.node.command import Engine, find_engine, surroundings
 
 _LIMIT_S = 30.0
 _MOST = 1 << 20  # bytes of output kept
@@ -18,11 +18,11 @@ _KEPT = 50  # answers
 class CommandEngineProbe:
     """Runs the engine with one flag, with a time limit; the answer is kept as long as its file."""
 
-    def __init__(self, settings: BackendSettings) -> None:
+    def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
         self._answers: dict[tuple[str, ...], str] = {}
 
-    def use(self, settings: BackendSettings) -> None:
+    def use(self, settings: EngineSettings) -> None:
         self._settings = settings
 
     async def ask(self, flag: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from llamactl.runtime.process import exit_of_zombie
+from llamactl.node.process import exit_of_zombie
 
 _LOOK_S = 2.0
 

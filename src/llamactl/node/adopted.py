@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from llamactl.core.events import ProcessRecord
-from llamactl.runtime.ports import members
-from llamactl.runtime.process import Ended, boot_id, exit_of_zombie, start_time
+from llamactl.node.ports import members
+from llamactl.node.process import Ended, boot_id, exit_of_zombie, start_time
 
 _TO_GROUP = 4  # PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9
 _GET_INFO, _INFO_SIZE, _INFO_EXIT = 0xC040FF0B, 64, 1 << 3  # PIDFD_GET_INFO; exit: Linux 6.15

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from llamactl.core.memory import Usage
 from llamactl.core.model import part_names
-from llamactl.runtime import gpus
-from llamactl.runtime.ports import members
+from llamactl.node import gpus
+from llamactl.node.ports import members
 
 
 def usage(session: int, models: Collection[str]) -> Usage | None:

@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from llamactl.backends import Backend
+from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
-from llamactl.core.instance import Instance
-from llamactl.runtime.ports import is_free
+from llamactl.node.ports import is_free
 
 # but not what the built-in engine says of every start that fails
 _COMPLAINT = re.compile(r"error|fail|fatal|cannot|unable|denied|no such|not found", re.IGNORECASE)
@@ -21,14 +21,14 @@ _GENERAL = "Failed to init server"
 _MAGIC = b"GGUF"
 
 
-def with_cause(report: ExitReport, backend: Backend, instance: Instance, port: int) -> ExitReport:
+def with_cause(report: ExitReport, backend: Backend, record: ProcessRecord) -> ExitReport:
     """The report of a start that failed, with a cause if it has none and one can be seen."""
     lines = [line for line in report.log_tail if not line.startswith("--- ")]
     if report.failure is not FailureClass.UNKNOWN or any(
         _COMPLAINT.search(line) and _GENERAL not in line for line in lines
     ):
         return report
-    failure = _seen(instance.options.backend_options.get("model"), port)
+    failure = _seen(record.options.backend_options.get("model"), record.port)
     advice = next((p.advice for p in backend.failure_patterns if p.failure is failure), "")
     return replace(report, failure=failure, advice=advice) if advice else report
 

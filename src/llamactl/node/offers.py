@@ -6,25 +6,25 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from llamactl.backends.llama_cpp_models import given
-from llamactl.config import BackendSettings
-from llamactl.core.instance import Instance, OptionValue
+from llamactl.backends.llama_cpp_models import given as given_to
+from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.core.model import ModelInfo, Offer
+from llamactl.core.node import EngineSettings
 from llamactl.core.routes import ReadyInstance
-from llamactl.runtime.scrape import served_models
+from llamactl.node.scrape import served_models
 
 Read = Callable[[Mapping[str, OptionValue]], Offer]
 
 
 async def offer_of(
-    read: Read, instance: Instance, engine: BackendSettings, ready: ReadyInstance | None
+    read: Read, given: InstanceOptions, engine: EngineSettings, ready: ReadyInstance | None
 ) -> Offer:
     """By its definition and the files as they are now; `read` may take its time.
 
     One that is ready is asked, too: its engine may have fitted the context to the memory.
     """
-    environment = {**engine.environment, **instance.options.environment}
-    options = given(instance.options.backend_options, engine.args, environment)
+    environment = {**engine.environment, **given.environment}
+    options = given_to(given.backend_options, engine.args, environment)
     offer = await asyncio.to_thread(read, options)
     said = await served_models(ready) if ready is not None else {}
     if not said:

@@ -1,0 +1,1 @@
+"""How those who decide reach a node."""

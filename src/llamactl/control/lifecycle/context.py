@@ -1,0 +1,93 @@
+"""What replicas share, and what they ask of others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from llamactl.backends import BACKENDS
+from llamactl.config import BackendSettings, Settings
+from llamactl.control.lifecycle.port_book import PortBook, check_port
+from llamactl.core.events import InstanceEvent, ProcessRecord
+from llamactl.core.exits import ExitReport
+from llamactl.core.instance import Instance, InstanceOptions
+from llamactl.core.interfaces import Leases
+from llamactl.core.lifecycle import Lifecycle
+from llamactl.core.memory import Usage
+from llamactl.core.model import Offer
+from llamactl.core.node import LaunchSpec, Node
+from llamactl.core.routes import ReadyInstance
+
+
+class Journal(Protocol):
+    """Where what happens is written down before it is acted on."""
+
+    async def record(
+        self, event: InstanceEvent, now: Lifecycle, last_exit: ExitReport | None
+    ) -> None: ...
+
+    async def enter_process(self, record: ProcessRecord) -> None: ...
+
+    async def forget_process(self, replica_id: str) -> None: ...
+
+
+class ReplicaCallbacks(Protocol):
+    """What a replica tells, and asks of, those who decide over it."""
+
+    def moved(self, before: Lifecycle, after: Lifecycle) -> None: ...
+
+    async def measured(self, instance: Instance, usage: Usage) -> None:
+        """What a process takes of the memory now, and the definition it was started by."""
+        ...
+
+    async def readmitted(self) -> str:
+        """Wait for a place to restart in; why there is none, or "". Cancelling gives it up."""
+        ...
+
+
+@dataclass(slots=True)
+class ReplicaContext:
+    """What the replicas on one node share."""
+
+    node: Node
+    settings: Settings
+    journal: Journal
+    leases: Leases
+    ports: PortBook = field(default_factory=PortBook)
+
+    def check(self, instance: Instance) -> None:
+        """Raises InvalidOption where it could not be turned into a command.
+
+        Conflict where its port is another's.
+        """
+        self.check_options(instance.options)
+        self.ports.check(instance)
+
+    def check_options(self, options: InstanceOptions) -> None:
+        """The same, without regard to other instances."""
+        given = options.backend_options
+        BACKENDS[options.backend_type].render({k: v for k, v in given.items() if k != "port"})
+        check_port(options, self.settings.server.port)
+
+    async def offer(self, instance: Instance, ready: ReadyInstance | None = None) -> Offer:
+        """As `Node.offer`."""
+        return await self.node.offer(instance.options, self.engine(instance), ready)
+
+    async def command_of(self, instance: Instance) -> Sequence[str]:
+        """As `Node.command_of`; of a port that is not given, a 0 stands there."""
+        return await self.node.command_of(self.spec(instance, 0))
+
+    def engine(self, instance: Instance) -> BackendSettings:
+        """The settings of its engine."""
+        return self.settings.backends.llama_cpp
+
+    def spec(self, instance: Instance, generation: int, avoid: int | None = None) -> LaunchSpec:
+        """`avoid`: a port that was found taken."""
+        choice = self.ports.choice(
+            instance, self.settings.instances.port_range, self.settings.server.port, avoid
+        )
+        return LaunchSpec(
+            instance.id, instance.id, instance.name, generation, instance.options,
+            self.engine(instance), choice,
+        )  # fmt: skip

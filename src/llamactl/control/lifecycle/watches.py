@@ -1,0 +1,154 @@
+"""What is waited for in each state of a replica: each wait ends with an event."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from llamactl.control.lifecycle.context import ReplicaCallbacks, ReplicaContext
+from llamactl.control.lifecycle.health import HealthRules, until_unhealthy
+from llamactl.control.lifecycle.runner import Watch
+from llamactl.control.lifecycle.running_process import RunningProcess
+from llamactl.core import lifecycle as lc
+from llamactl.core.errors import UnknownProcess
+from llamactl.core.exits import FailureClass
+from llamactl.core.instance import Instance
+from llamactl.core.lifecycle import Lifecycle, State
+from llamactl.observe import logger, loop_clock
+
+_MEASURE_S = 1.0  # a stop waits no longer for it
+log = logger("control")
+
+
+class Watched(Protocol):
+    """The replica, as far as its watches look at it."""
+
+    process: RunningProcess | None
+    launched: asyncio.Event  # its process is there, or was
+
+    @property
+    def instance(self) -> Instance: ...
+
+    @property
+    def drain_limit(self) -> float: ...
+
+    @property
+    def idle_timeout(self) -> float: ...
+
+
+class Watches:
+    """Of one replica. The runner cancels them when the state changes."""
+
+    def __init__(
+        self, replica: Watched, context: ReplicaContext, callbacks: ReplicaCallbacks
+    ) -> None:
+        self._replica = replica
+        self._context = context
+        self._callbacks = callbacks
+
+    def of(self, now: Lifecycle) -> Sequence[Watch]:
+        match now.state:
+            case State.STARTING:
+                return [lambda: self._until_ready(now), lambda: self._until_late(now)]
+            case State.READY:
+                idle = self._replica.idle_timeout
+                watches: list[Watch] = [lambda: self._until_unhealthy(now), self._keep_measuring]
+                return [*watches, lambda: self._until_idle(now, idle)] if idle > 0 else watches
+            case State.DRAINING:
+                return [lambda: self._until_drained(now)]
+            case State.BACKOFF:
+                return [lambda: self._until_due(now)]
+            case _:
+                return []
+
+    async def _until_ready(self, now: Lifecycle) -> lc.Event:
+        await self._replica.launched.wait()
+        process = self._replica.process
+        if process is None:  # it died at once; its exit is on the way
+            return await asyncio.Future()
+        why = ""
+        if not process.handed_over:  # else it may be too busy to answer, and its clients matter
+            try:
+                why = await self._context.node.until_ready(
+                    process.record.process, prove_key=process.adopted
+                )
+            except UnknownProcess:
+                return await asyncio.Future()
+        if not why:
+            process.ready_at = time.monotonic()
+            return lc.BecameReady(now.epoch)
+        log.warning("process_not_proved", name=self._replica.instance.name, reason=why)
+        process.ended_for = (FailureClass.UNPROVED, why)
+        return lc.StartGivenUp(now.epoch, why)
+
+    async def _until_late(self, now: Lifecycle) -> lc.Event:
+        limits, process = self._context.settings.instances, self._replica.process
+        served = process is not None and process.was_serving  # it needs no time to load
+        name = "unhealthy_after" if served else "start_timeout"
+        await loop_clock().sleep(getattr(limits, name))
+        why = f"it was not ready within instances.{name}; raise it or see the log"
+        if served:
+            why = f"it did not answer the next llamactl for {limits.unhealthy_after:g} s"
+        if self._replica.process is not None:
+            failure = FailureClass.UNRESPONSIVE if served else FailureClass.START_TIMED_OUT
+            self._replica.process.ended_for = (failure, why)
+        return lc.StartGivenUp(now.epoch, why)
+
+    async def _until_unhealthy(self, now: Lifecycle) -> lc.Event:
+        context, process = self._context, self._replica.process
+        if process is None:  # of an earlier run; it is lost in a moment
+            return await asyncio.Future()
+        limits = context.settings.instances
+
+        async def ask() -> bool:
+            return await context.node.is_healthy(process.record.process, limits.health_timeout)
+
+        context.leases.answered(
+            self._replica.instance.id
+        )  # what an earlier process kept silent is past
+        rules = HealthRules(limits.health_interval, limits.unhealthy_after)
+        try:
+            why = await until_unhealthy(ask, context.leases, self._replica.instance.id, rules)
+        except UnknownProcess:  # its exit is on the way
+            return await asyncio.Future()
+        log.warning("instance_unresponsive", name=self._replica.instance.name, reason=why)
+        process.ended_for = (FailureClass.UNRESPONSIVE, f"it was ended as it hung: {why}")
+        return lc.BecameUnhealthy(now.epoch)
+
+    async def _keep_measuring(self) -> lc.Event:
+        """Its own watch, since reading a process's memory may take long, or hang with it."""
+        while self._replica.process is not None:
+            await self._measure(self._replica.process)
+            await asyncio.sleep(self._context.settings.instances.health_interval)
+        return await asyncio.Future()
+
+    async def _measure(self, process: RunningProcess) -> None:
+        with suppress(UnknownProcess):
+            usage = await self._context.node.measure(process.record.process)
+            if usage is not None:
+                await self._callbacks.measured(process.instance, usage)
+
+    async def _until_idle(self, now: Lifecycle, seconds: float) -> lc.Event:
+        await self._context.leases.idle_for(self._replica.instance.id, seconds)
+        return lc.IdleElapsed(now.epoch)
+
+    async def _until_drained(self, now: Lifecycle) -> lc.Event:
+        limit = self._replica.drain_limit
+        try:
+            async with loop_clock().timeout(limit):
+                await self._context.leases.drained(self._replica.instance.id)
+        except TimeoutError:
+            log.warning("drain_timed_out", name=self._replica.instance.name, after_s=limit)
+        if self._replica.process is not None:  # its requests are done: it took what it takes
+            with suppress(TimeoutError):
+                async with loop_clock().timeout(_MEASURE_S):
+                    await self._measure(self._replica.process)
+        return lc.Drained(now.epoch)
+
+    async def _until_due(self, now: Lifecycle) -> lc.Event:
+        if refusal := await self._callbacks.readmitted():
+            return lc.RestartRefused(now.epoch, f"no place to restart in: {refusal}")
+        return lc.BackoffElapsed(now.epoch)

@@ -1,0 +1,214 @@
+"""What runs where engines run: prepares, releases, watches and ends their processes."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from llamactl.backends import BACKENDS
+from llamactl.core.errors import LlamactlError, UnknownProcess
+from llamactl.core.events import ProcessId, ProcessRecord
+from llamactl.core.exits import ExitReport
+from llamactl.core.instance import InstanceOptions
+from llamactl.core.memory import Usage
+from llamactl.core.model import Offer
+from llamactl.core.node import LOCAL, EngineSettings, LaunchSpec, PortChoice
+from llamactl.core.routes import ReadyInstance
+from llamactl.core.secrets import masked
+from llamactl.node import cgroups, ports
+from llamactl.node.adopted import adopt, end_left
+from llamactl.node.engine_process import EngineProcess, end, report_of
+from llamactl.node.launch import Resolve, Surroundings, command_for, launch_failure, spawn
+from llamactl.node.ledger import Ledger
+from llamactl.node.logs import InstanceLog
+from llamactl.node.offers import Read, offer_of
+from llamactl.node.oom import OomCounter
+from llamactl.node.ports import LOOPBACK, owner_of
+from llamactl.node.process import Ended
+from llamactl.observe import logger
+
+_EXITS = 4  # are remembered of each replica
+log = logger("node")
+
+
+class NodeAgent:
+    """A `core.node.Node`. Knows no definitions, no store and nobody who decides."""
+
+    id = LOCAL
+    address = LOOPBACK
+
+    def __init__(
+        self,
+        logs: Path,
+        ledger: Path,
+        environ: Mapping[str, str],
+        resolve: Resolve,
+        read: Read,
+        soft_files: int | None = None,
+    ) -> None:
+        """`resolve`: engine options with the file of a model that was named by its repository.
+
+        `read`: what an engine with these options serves.
+        """
+        self._logs = logs
+        self._ledger = Ledger(ledger)
+        self._resolve = resolve
+        self._read = read
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._around = Surroundings(self.id, environ, limit if soft_files is None else soft_files)
+        self._oom = OomCounter()
+        self._processes: dict[ProcessId, EngineProcess] = {}
+        self._ends: dict[ProcessId, asyncio.Task[ExitReport]] = {}  # of those, and of the last ones
+
+    def __repr__(self) -> str:
+        return f"<NodeAgent {self.id} with {len(self._processes)} processes>"
+
+    # What it is told.
+
+    async def prepare(self, spec: LaunchSpec) -> ProcessRecord:
+        if (known := self._prepared(spec.process)) is not None:
+            return known
+        self._oom.look()
+        try:
+            port = self._port(spec.ports)
+            engine, command = await command_for(spec, port, self._resolve)
+            if (known := self._prepared(spec.process)) is not None:
+                return known  # by a call that was repeated meanwhile
+            one = spawn(spec, engine, command, port, self.log(spec.name), self._around)
+        except (LlamactlError, OSError) as exc:
+            raise launch_failure(exc) from exc
+        try:
+            self._ledger.prepared(one.record)
+        except OSError as exc:
+            one.group.signal(signal.SIGKILL)  # what the ledger does not know must not run
+            await one.group.exited
+            raise launch_failure(exc) from exc
+        self._watch(one)
+        return one.record
+
+    async def release(self, process: ProcessId) -> None:
+        self._get(process).release()
+
+    async def adopt(self, record: ProcessRecord, name: str) -> ExitReport | None:
+        if record.process in self._processes:
+            return None
+        backend, its_log = BACKENDS[record.options.backend_type], self.log(name)
+        group = adopt(record)
+        if group is not None:
+            self._watch(EngineProcess(group, backend, record, its_log, adopted=True))
+            return None
+        cgroups.end(record.pid, record.start_time)  # what its engine forked, if anything
+        end_left(record)
+        if (stranger := owner_of(record.port)) is not None:
+            log.warning("port_taken", port=record.port, pid=stranger, name=name)
+        return report_of(backend, record, Ended(None, None), its_log, oom_struck=False)
+
+    async def terminate(self, process: ProcessId, grace: float) -> bool:
+        return await end(self._get(process).group, grace)
+
+    def kill(self, process: ProcessId) -> None:
+        if (one := self._processes.get(process)) is not None:
+            one.group.signal(signal.SIGKILL)
+
+    async def end(self, records: Sequence[ProcessRecord], grace: float) -> Sequence[ProcessRecord]:
+        found = [(record, group) for record in records if (group := adopt(record))]
+        await asyncio.gather(*(end(group, grace) for _, group in found))
+        return [record for record, _ in found]
+
+    async def forget(self, replica_id: str, name: str) -> None:
+        for process in [p for p in self._ends if p.replica_id == replica_id]:
+            if process not in self._processes:
+                del self._ends[process]
+        self.log(name).remove()
+
+    async def close(self) -> None:
+        """Let go of everything; what runs goes on."""
+        for task in self._ends.values():
+            task.cancel()
+        await asyncio.gather(*self._ends.values(), return_exceptions=True)
+
+    # What it reports.
+
+    async def wait_exit(self, process: ProcessId) -> ExitReport:
+        task = self._ends.get(process)
+        if task is None:
+            raise UnknownProcess(f"{process} does not run here")
+        return await asyncio.shield(task)
+
+    async def until_ready(self, process: ProcessId, *, prove_key: bool) -> str:
+        return await self._get(process).until_ready(prove_key=prove_key)
+
+    async def is_healthy(self, process: ProcessId, seconds: float) -> bool:
+        self._oom.look()
+        return await self._get(process).is_healthy(seconds)
+
+    async def measure(self, process: ProcessId) -> Usage | None:
+        return await self._get(process).usage()
+
+    async def prepared(self) -> Sequence[ProcessRecord]:
+        return self._ledger.records
+
+    async def command_of(self, spec: LaunchSpec) -> Sequence[str]:
+        port = spec.ports.fixed or spec.ports.preferred or 0
+        _, command = await command_for(spec, port, self._resolve)
+        shown: list[str] = masked(command.argv)
+        return shown
+
+    async def offer(
+        self, options: InstanceOptions, engine: EngineSettings, ready: ReadyInstance | None
+    ) -> Offer:
+        return await offer_of(self._read, options, engine, ready)
+
+    def log(self, name: str) -> InstanceLog:
+        return InstanceLog(self._logs / f"{name}.log")
+
+    # Inside.
+
+    def _get(self, process: ProcessId) -> EngineProcess:
+        if (one := self._processes.get(process)) is None:
+            raise UnknownProcess(f"{process} does not run here")
+        return one
+
+    def _prepared(self, process: ProcessId) -> ProcessRecord | None:
+        """Raises UnknownProcess for one that has ended, or came before another one."""
+        if (one := self._processes.get(process)) is not None:
+            return one.record
+        newest = max((p.generation for p in self._ends if p.replica_id == process.replica_id),
+                     default=-1)  # fmt: skip
+        if process.generation <= newest:
+            raise UnknownProcess(f"{process} is past")
+        return None
+
+    def _port(self, choice: PortChoice) -> int:
+        if choice.fixed is not None:
+            return choice.fixed
+        taken = choice.taken | {one.record.port for one in self._processes.values()}
+        if (own := choice.preferred) is not None and own not in taken and ports.is_free(own):
+            return own
+        return ports.pick(choice.low, choice.high, taken)
+
+    def _watch(self, one: EngineProcess) -> None:
+        process = one.record.process
+        self._processes[process] = one
+        self._ends[process] = asyncio.create_task(self._until_exit(one))
+        of_replica = [p for p in self._ends if p.replica_id == process.replica_id]
+        for former in of_replica[:-_EXITS]:
+            if former not in self._processes:
+                del self._ends[former]
+
+    async def _until_exit(self, one: EngineProcess) -> ExitReport:
+        ended, record = await asyncio.shield(one.group.exited), one.record
+        try:
+            report = one.report(ended, oom_struck=self._oom.struck())
+            cgroups.end(record.pid, record.start_time)
+            if one.adopted:  # whose exit may be told before that of all it forked
+                end_left(record)
+        finally:
+            del self._processes[record.process]
+        with suppress(OSError):  # whoever reads the ledger finds that it does not run
+            self._ledger.ended(record.process)
+        return report

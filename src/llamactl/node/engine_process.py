@@ -1,0 +1,111 @@
+"""One process of an engine on this node, from its spawn to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from typing import Protocol
+
+from llamactl.backends import Backend
+from llamactl.backends.base import classify
+from llamactl.core.events import ProcessRecord
+from llamactl.core.exits import ExitReport
+from llamactl.core.memory import Usage
+from llamactl.core.secrets import scrubbed, secrets_of
+from llamactl.node.logs import InstanceLog
+from llamactl.node.ports import listens_on
+from llamactl.node.probe import is_healthy, knows_key, until_ready
+from llamactl.node.process import Ended, Process
+from llamactl.node.usage import usage
+from llamactl.node.wordless import with_cause
+from llamactl.observe import loop_clock
+
+_SEARCHED = 200  # lines of the log, for the cause of an exit
+
+
+class ProcessGroup(Protocol):
+    """One that we spawned, or one that we adopted."""
+
+    pid: int
+    exited: asyncio.Future[Ended]
+
+    def signal(self, number: int) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class EngineProcess:
+    group: ProcessGroup
+    backend: Backend
+    record: ProcessRecord
+    log: InstanceLog
+    adopted: bool = False  # an earlier llamactl spawned it
+    answered: bool = False  # it was ready at least once
+    secrets: frozenset[str] = frozenset()  # of the settings, which its log must not tell
+
+    def release(self) -> None:
+        """Let it start; one that was adopted runs already."""
+        if isinstance(self.group, Process):
+            self.group.release()
+
+    async def until_ready(self, *, prove_key: bool) -> str:
+        """As `Node.until_ready`."""
+        port, key = self.record.port, self.record.key
+        await until_ready(port, self.backend.health_path, key, self._listens)
+        if prove_key and not await knows_key(port, self.backend.guarded_path, key):
+            return "it does not know its key, or takes any: what answers can't be proved to be it"
+        self.answered = True
+        return ""
+
+    def _listens(self) -> bool:
+        return listens_on(self.record.port, self.group.pid)
+
+    async def is_healthy(self, seconds: float) -> bool:
+        healthy = await is_healthy(
+            self.record.port, self.backend.health_path, self.record.key, seconds
+        )
+        self.answered = self.answered or healthy
+        return healthy
+
+    async def usage(self) -> Usage | None:
+        """What it takes of the memory; None if that can't be told."""
+        options = self.record.options.backend_options
+        models = {str(options[name]) for name in ("model", "model_draft") if name in options}
+        return await asyncio.to_thread(usage, self.group.pid, models)
+
+    def report(self, ended: Ended, *, oom_struck: bool) -> ExitReport:
+        """`oom_struck`: the kernel's OOM killer ended somebody within the last minute."""
+        report = report_of(
+            self.backend, self.record, ended, self.log,
+            oom_struck=oom_struck, secrets=self.secrets,
+        )  # fmt: skip
+        return report if self.answered else with_cause(report, self.backend, self.record)
+
+
+async def end(process: ProcessGroup, grace: float) -> bool:
+    """Ask a group to end; kill it after the grace, and return True. Returns when it is over.
+
+    An end that our loop had no chance to see is an end in time.
+    """
+    process.signal(signal.SIGTERM)
+    with suppress(TimeoutError):
+        async with loop_clock().timeout(grace):
+            await asyncio.wait([process.exited])
+            return False
+    process.signal(signal.SIGKILL)
+    await asyncio.wait([process.exited])
+    return True
+
+
+def report_of(
+    backend: Backend, record: ProcessRecord, ended: Ended, log: InstanceLog, *, oom_struck: bool,
+    secrets: frozenset[str] = frozenset(),
+) -> ExitReport:  # fmt: skip
+    """The cause of an end, from its status and what the log says since it began."""
+    tail = log.lines_since(record.log_start, _SEARCHED)
+    unseen = ended == Ended(None, None)
+    report = classify(backend, ended.code, ended.signal, tail, oom_killed=oom_struck)
+    known = secrets | secrets_of(asdict(record.options))
+    shown = tuple(scrubbed(line, known) for line in report.log_tail)
+    return replace(report, unseen=unseen, log_tail=shown)

@@ -1,0 +1,114 @@
+"""Brings an engine up: which command, spawned but held back."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from llamactl.backends import BACKENDS
+from llamactl.backends.spec_hash import spec_hash
+from llamactl.core.errors import Conflict, EngineMissing, LaunchFailed, ModelNotFound
+from llamactl.core.events import ProcessRecord
+from llamactl.core.exits import ExitReport, FailureClass
+from llamactl.core.instance import InstanceOptions, OptionValue
+from llamactl.core.node import LaunchSpec
+from llamactl.core.secrets import masked, secrets_of
+from llamactl.node import cgroups
+from llamactl.node.command import Command, Engine, command_of, environment_of, find_engine
+from llamactl.node.engine_process import EngineProcess
+from llamactl.node.logs import InstanceLog
+from llamactl.node.process import Process, boot_id
+
+Resolve = Callable[[Mapping[str, OptionValue]], Mapping[str, OptionValue]]
+_EXHAUSTED = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC)
+
+
+def launch_failure(exc: Exception) -> LaunchFailed:
+    """Why an engine could not be brought up."""
+    return LaunchFailed(_report_of(exc))
+
+
+def _report_of(exc: Exception) -> ExitReport:
+    match exc:
+        case ModelNotFound():
+            return ExitReport(FailureClass.MODEL_MISSING, advice=exc.message)
+        case Conflict():
+            return ExitReport(FailureClass.PORT_TAKEN, advice=exc.message)
+        case OSError() if exc.errno in _EXHAUSTED:
+            advice = f"{exc.strerror}: end something, or raise the limit of llamactl's processes"
+            return ExitReport(FailureClass.EXHAUSTED, advice=advice)
+        case OSError():
+            advice = f"its command can't be run: {exc.strerror}; check its path and permissions"
+            return ExitReport(FailureClass.COMMAND_MISSING, advice=advice)
+        case EngineMissing():
+            # every key may read the advice, and no path
+            advice = "its command was not found; install it, or correct the command"
+            return ExitReport(FailureClass.COMMAND_MISSING, advice=advice, log_tail=(exc.message,))
+        case _:
+            return ExitReport(FailureClass.COMMAND_MISSING, advice=str(exc))
+
+
+async def resolved(options: InstanceOptions, resolve: Resolve) -> InstanceOptions:
+    """With its model's file. Raises ModelNotFound."""
+    if "hf_repo" not in options.backend_options:
+        return options
+    given = await asyncio.to_thread(resolve, options.backend_options)
+    return replace(options, backend_options=given)
+
+
+async def command_for(spec: LaunchSpec, port: int, resolve: Resolve) -> tuple[Engine, Command]:
+    """Raises EngineMissing or ModelNotFound."""
+    backend = BACKENDS[spec.options.backend_type]
+    engine = find_engine(spec.engine, spec.options.command_override)
+    options = await resolved(spec.options, resolve)
+    return engine, command_of(backend, engine, spec.engine, spec.name, options, port)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all processes of a node have in common."""
+
+    node_id: str
+    environ: Mapping[str, str]
+    soft_files: int  # their soft limit of open files
+
+
+def spawn(
+    spec: LaunchSpec, engine: Engine, given: Command, port: int, log: InstanceLog,
+    around: Surroundings,
+) -> EngineProcess:  # fmt: skip
+    """A process that waits for its release. Raises OSError."""
+    backend, key = BACKENDS[spec.options.backend_type], secrets.token_urlsafe(32)
+    env = environment_of(backend, spec.engine, spec.options, key, around.environ, given.secrets)
+    command = tuple(masked(given.argv))
+    clock = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    fd = log.open(f"--- {clock} start {spec.generation}: {' '.join(command)}")
+    try:
+        log_start = log.size()
+        group = Process.spawn_held(given.argv, env, fd, around.soft_files)
+    finally:
+        os.close(fd)
+    cgroups.enclose(group.pid, group.start_time)
+    record = ProcessRecord(
+        replica_id=spec.replica_id,
+        node_id=around.node_id,
+        instance_id=spec.instance_id,
+        generation=spec.generation,
+        pid=group.pid,
+        start_time=group.start_time,
+        boot_id=boot_id(),
+        port=port,
+        key=key,
+        engine=engine.label,
+        command=command,
+        options=spec.options,
+        spec_hash=spec_hash(spec.engine, spec.options),
+        log_start=log_start,
+    )
+    configured = secrets_of(spec.engine.model_dump())
+    return EngineProcess(group, backend, record, log, secrets=configured)

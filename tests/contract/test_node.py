@@ -1,0 +1,314 @@
+"""What those who decide ask of a node holds for each way to reach one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from llamactl.cluster.local import local_node
+from llamactl.config import BackendSettings
+from llamactl.core.errors import LaunchFailed, UnknownProcess
+from llamactl.core.events import ProcessId, ProcessRecord
+from llamactl.core.exits import ExitReport, FailureClass
+from llamactl.core.instance import InstanceOptions
+from llamactl.core.model import NO_MODEL
+from llamactl.core.node import LaunchSpec, Node, PortChoice
+from llamactl.core.routes import ReadyInstance
+from llamactl.node import NodeAgent
+from support.fake_engine import ENGINE, wrapper
+from support.unreliable_node import UnreliableNode
+
+DEADLINE_S = 60.0
+_FIRST = 18_000 + 500 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS = (_FIRST, _FIRST + 499)
+GRACE_S = 10.0
+
+
+@dataclass
+class Site:
+    """A node, and what is there before and after it."""
+
+    folder: Path
+    node: Node
+    agent: NodeAgent
+
+    def spec(self, generation: int = 1) -> LaunchSpec:
+        command = wrapper(self.folder / "engine", sys.executable, ENGINE)
+        options = InstanceOptions(backend_options={"model": "any"}, command_override=str(command))
+        return LaunchSpec(
+            "r", "i", "one", generation, options, BackendSettings(), PortChoice(*PORTS)
+        )
+
+    def log_text(self) -> str:
+        return (self.folder / "one.log").read_text()
+
+
+Scene = Callable[[Site], Awaitable[None]]
+
+
+def agent(folder: Path) -> NodeAgent:
+    environ = {"PATH": os.environ["PATH"]}
+    return NodeAgent(
+        folder, folder / "node.jsonl", environ, lambda given: given, lambda _: NO_MODEL
+    )
+
+
+@pytest.fixture(params=["local", *(f"unreliable {seed}" for seed in range(3))])
+def play(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Scene], None]:
+    """Runs a scene on a node, within the deadline; nothing may be left running."""
+
+    async def run(scene: Scene) -> None:
+        one = agent(tmp_path)
+        kind, _, seed = str(request.param).partition(" ")
+        unreliable = UnreliableNode(local_node(one), int(seed or 0))
+        site = Site(tmp_path, unreliable if kind == "unreliable" else local_node(one), one)
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                await scene(site)
+                await unreliable.settle()
+        finally:
+            left = await one.prepared()
+            for record in left:
+                one.kill(record.process)
+                await one.wait_exit(record.process)
+            await one.close()
+        assert [record.process for record in left] == []
+
+    return lambda scene: asyncio.run(run(scene))
+
+
+async def ready(site: Site, spec: LaunchSpec) -> ProcessRecord:
+    record = await site.node.prepare(spec)
+    await site.node.release(record.process)
+    assert await site.node.until_ready(record.process, prove_key=False) == ""
+    return record
+
+
+async def end(site: Site, record: ProcessRecord) -> ExitReport:
+    await site.node.terminate(record.process, GRACE_S)
+    return await site.node.wait_exit(record.process)
+
+
+def test_what_is_prepared_waits_for_its_release_and_is_in_the_ledger(
+    play: Callable[[Scene], None],
+) -> None:
+    async def scene(site: Site) -> None:
+        spec = site.spec()
+        record = await site.node.prepare(spec)
+
+        assert await site.node.prepare(spec) == record
+        assert [one.process for one in await site.node.prepared()] == [ProcessId("r", 1)]
+        assert site.log_text().count("\n") == 1  # the line that says what starts
+        site.node.kill(record.process)
+        report = await site.node.wait_exit(record.process)
+
+        assert report.signal == signal.SIGKILL
+        assert await site.node.prepared() == []
+        assert site.log_text().count("\n") == 1
+
+    play(scene)
+
+
+def test_what_is_released_serves_until_it_is_ended(play: Callable[[Scene], None]) -> None:
+    async def scene(site: Site) -> None:
+        record = await ready(site, site.spec())
+
+        assert await site.node.is_healthy(record.process, 10.0)
+        usage = await site.node.measure(record.process)
+        assert usage is not None
+        assert usage.ram > 0
+        report = await end(site, record)
+        assert (report.code, report.signal) in {(0, None), (None, signal.SIGTERM)}
+        assert await site.node.wait_exit(record.process) == report
+
+    play(scene)
+
+
+def test_what_does_not_heed_a_request_to_end_is_killed(play: Callable[[Scene], None]) -> None:
+    async def scene(site: Site) -> None:
+        file = site.folder / "deaf"
+        file.write_text(
+            "#!/bin/sh\ntrap '' TERM\necho up\nwhile :; do read -r x < /dev/zero; done\n"
+        )
+        file.chmod(0o755)
+        spec = site.spec()
+        spec = replace(spec, options=replace(spec.options, command_override=str(file)))
+        record = await site.node.prepare(spec)
+        await site.node.release(record.process)
+        async for chunk in site.node.log("one").follow(0):
+            if b"up" in chunk.splitlines():
+                break
+
+        await site.node.terminate(record.process, 0.05)
+
+        report = await site.node.wait_exit(record.process)
+        assert report.signal == signal.SIGKILL
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    ("command", "failure"),
+    [
+        ("/nowhere/engine", FailureClass.COMMAND_MISSING),
+        ("/etc/passwd", FailureClass.COMMAND_MISSING),
+    ],
+)
+def test_what_can_not_be_brought_up_leaves_nothing(
+    play: Callable[[Scene], None], command: str, failure: FailureClass
+) -> None:
+    async def scene(site: Site) -> None:
+        spec = site.spec()
+        spec = replace(spec, options=replace(spec.options, command_override=command))
+
+        with pytest.raises(LaunchFailed) as caught:
+            await site.node.prepare(spec)
+
+        assert caught.value.report.failure is FailureClass.COMMAND_MISSING
+        assert await site.node.prepared() == []
+
+    play(scene)
+
+
+def test_a_ledger_that_can_not_be_written_starts_nothing(play: Callable[[Scene], None]) -> None:
+    async def scene(site: Site) -> None:
+        (site.folder / "node.jsonl").mkdir()
+
+        with pytest.raises(LaunchFailed):
+            await site.node.prepare(site.spec())
+
+        (site.folder / "node.jsonl").rmdir()
+        assert await site.node.prepared() == []
+
+    play(scene)
+
+
+def test_the_next_agent_adopts_what_the_ledger_names(play: Callable[[Scene], None]) -> None:
+    async def scene(site: Site) -> None:
+        begun = await ready(site, site.spec())
+        successor = agent(site.folder)
+
+        [record] = await successor.prepared()
+        assert record == begun
+        assert await successor.adopt(record, "one") is None
+        assert await successor.adopt(record, "one") is None
+        assert await successor.until_ready(record.process, prove_key=True) == ""
+        successor.kill(record.process)
+        report = await successor.wait_exit(record.process)
+
+        assert report.failure in (FailureClass.KILLED, FailureClass.UNKNOWN)
+        assert (await site.node.wait_exit(record.process)).signal == signal.SIGKILL
+        assert await successor.prepared() == []
+        await successor.close()
+
+    play(scene)
+
+
+def test_what_is_gone_can_not_be_adopted(play: Callable[[Scene], None]) -> None:
+    async def scene(site: Site) -> None:
+        record = await ready(site, site.spec())
+        await end(site, record)
+        successor = agent(site.folder)
+
+        report = await successor.adopt(record, "one")
+
+        assert report is not None
+        assert report.unseen
+        with pytest.raises(UnknownProcess):
+            await successor.wait_exit(record.process)
+
+    play(scene)
+
+
+def test_only_what_is_provably_ours_is_ended(play: Callable[[Scene], None]) -> None:
+    async def scene(site: Site) -> None:
+        record = await ready(site, site.spec())
+        stranger = replace(record, start_time=record.start_time + 1)
+
+        assert await site.node.end([stranger], GRACE_S) == []
+        assert await site.node.is_healthy(record.process, 10.0)
+        await site.node.end([record], GRACE_S)
+
+        await site.node.wait_exit(record.process)
+
+    play(scene)
+
+
+def test_a_call_that_comes_late_starts_nothing(play: Callable[[Scene], None]) -> None:
+    async def scene(site: Site) -> None:
+        await end(site, await ready(site, site.spec(2)))
+
+        for generation in (1, 2):
+            with pytest.raises(UnknownProcess):
+                await site.node.prepare(site.spec(generation))
+
+        await end(site, await ready(site, site.spec(3)))
+
+    play(scene)
+
+
+def test_what_is_not_here_is_unknown(play: Callable[[Scene], None]) -> None:
+    async def scene(site: Site) -> None:
+        nobody, node = ProcessId("r", 7), site.agent
+        for call in (
+            node.release(nobody), node.terminate(nobody, 1.0), node.wait_exit(nobody),
+            node.until_ready(nobody, prove_key=False), node.is_healthy(nobody, 1.0),
+            node.measure(nobody),
+        ):  # fmt: skip
+            with pytest.raises(UnknownProcess):
+                await call
+        site.node.kill(nobody)
+        await site.node.forget("nobody", "nobody")
+
+    play(scene)
+
+
+def test_two_processes_never_get_the_same_port(play: Callable[[Scene], None]) -> None:
+    async def scene(site: Site) -> None:
+        specs = [replace(site.spec(), replica_id=f"r{n}") for n in range(4)]
+
+        records = await asyncio.gather(*(site.node.prepare(spec) for spec in specs))
+
+        assert len({record.port for record in records}) == len(specs)
+        for record in records:
+            site.node.kill(record.process)
+            await site.node.wait_exit(record.process)
+
+    play(scene)
+
+
+def test_what_it_serves_is_told_by_its_engine(play: Callable[[Scene], None]) -> None:
+    async def scene(site: Site) -> None:
+        spec = site.spec()
+        record = await ready(site, spec)
+        endpoint = ReadyInstance("one", site.node.address, record.port, record.key, 1)
+
+        command = await site.node.command_of(spec)
+        offer = await site.node.offer(spec.options, spec.engine, endpoint)
+
+        assert command[0].endswith("engine")
+        assert not offer.several
+        await end(site, record)
+
+    play(scene)
+
+
+def test_a_forgotten_instance_has_no_log(play: Callable[[Scene], None]) -> None:
+    async def scene(site: Site) -> None:
+        await end(site, await ready(site, site.spec()))
+        assert (site.folder / "one.log").exists()
+
+        await site.node.forget("r", "one")
+
+        assert not (site.folder / "one.log").exists()
+        with pytest.raises(UnknownProcess):
+            await site.node.wait_exit(ProcessId("r", 1))
+
+    play(scene)
