@@ -33,7 +33,7 @@ from llamactl.core.errors import EngineMissing, LlamactlError
 from llamactl.core.routes import RouteTable
 from llamactl.doors.llama_swap import llama_swap_router
 from llamactl.doors.ollama.router import INFERENCE, WITH_KEY, ollama_router
-from llamactl.models import Catalog, Downloads, GgufReader, Hub, ServedModels
+from llamactl.models import Catalog, Confinement, Downloads, GgufReader, Hub, ServedModels
 from llamactl.observe import Meters, logger
 from llamactl.policy.access import KeyRing
 from llamactl.policy.page_tickets import PageTickets
@@ -42,6 +42,7 @@ from llamactl.runtime import (
     CommandEngineProbe,
     DataDir,
     LocalMachine,
+    ModelAccess,
     Rotation,
     RotationRules,
     SlotFile,
@@ -99,10 +100,11 @@ class Application:
         cache = settings.model_cache(environ)
         self.catalog = Catalog(cache, settings.models.folders)
         reader, resolve = GgufReader(), self.catalog.resolve
-        served = ServedModels(reader, resolve)
+        self._confinement = Confinement(lambda: self.settings, resolve)
         self._machine = LocalMachine(
-            settings, self.story, self.leases, environ, resolve, served, soft_files
-        )
+            settings, self.story, self.leases, environ, ModelAccess(
+                resolve, ServedModels(reader, resolve), self._confinement.check), soft_files,
+        )  # fmt: skip
         self._registry = Registry(self._publish)
         gpus = self._gpus = totals()
         limits = limits_of(settings, total_ram(), gpus)
@@ -149,7 +151,7 @@ class Application:
         }
         self._on_demand = OnDemand(
             self._registry, self.scheduler, self.memory, self.leases, settings,
-            lambda: bool(self._database.fault),
+            lambda: bool(self._database.fault), self._machine.permit,
         )  # fmt: skip
         self._activator = SwitchableActivator(self._on_demand)
         self.front = self._front()
@@ -178,7 +180,7 @@ class Application:
             self.story, Numbers(self._meters, scrape, self.leases.count, self._gauges),
             self.degraded, self.reload, self._reconciler, self.upgrade_now,
             self.catalog, self.downloads, self.sessions, self.tickets,
-            self._previews, self._watch, Hub(self._environ),
+            self._previews, self._watch, Hub(self._environ), self._confinement,
             About(time.time(), lambda: self.engine_label, lambda: self.settings, self._examine,
                   self._sources),
         )  # fmt: skip

@@ -6,7 +6,7 @@ three parts: what was tried, what happened, what to do. `private` is for managem
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 class LlamactlError(Exception):
@@ -61,6 +61,16 @@ class Unauthenticated(CallerError):
 class Forbidden(CallerError):
     code = "forbidden"
     status = 403
+
+
+class ForbiddenBySettings(Forbidden):
+    """The API may not choose this program or path."""
+
+    code = "forbidden_by_settings"
+
+    def __init__(self, message: str, fields: Sequence[str]) -> None:
+        super().__init__(message, details={"fields": [*fields]})
+        self.fields = fields
 
 
 class HostNotAllowed(Forbidden):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from llamactl.core.errors import ForbiddenBySettings
+
 
 class FailureClass(StrEnum):
     """Why an engine ended, as far as its exit and its log tell."""
@@ -24,6 +26,7 @@ class FailureClass(StrEnum):
     UNPROVED = "unproved"  # found after a restart of llamactl, but not what the ledger says
     EXHAUSTED = "resources_exhausted"  # no process, memory or file to be had for it
     STORE = "store_unavailable"  # what can't be written down is not started
+    FORBIDDEN = "forbidden"  # by the settings
     UNKNOWN = "unknown"
 
 
@@ -32,6 +35,7 @@ _NOT_ITS_OWN = frozenset(
     {
         FailureClass.COMMAND_MISSING,
         FailureClass.EXHAUSTED,
+        FailureClass.FORBIDDEN,
         FailureClass.KILLED,
         FailureClass.START_TIMED_OUT,
         FailureClass.STORE,
@@ -108,3 +112,9 @@ class ExitReport:
                 {"id": one.id, "key": one.key, "key_name": one.key_name} for one in self.requests
             ],
         }
+
+
+def forbidden(error: ForbiddenBySettings) -> ExitReport:
+    """Of a start that the settings refuse. Every key may read the advice, and no path."""
+    advice = f"the settings forbid its {', '.join(error.fields)}; change it or the settings"
+    return ExitReport(FailureClass.FORBIDDEN, advice=advice, log_tail=(error.message,))

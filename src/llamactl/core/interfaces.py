@@ -238,13 +238,13 @@ class Machine(Protocol):
     ) -> Unit: ...
 
     def check(self, instance: Instance) -> None:
-        """Raise InvalidOption where the instance could not be turned into a command.
-
-        Conflict where its port is another's.
-        """
+        """Raise InvalidOption where it can't become a command, Conflict where its port is taken."""
 
     def check_options(self, options: InstanceOptions) -> None:
         """The same, without regard to other instances."""
+
+    async def permit(self, instance: Instance) -> None:
+        """Raise ForbiddenBySettings where the settings keep the API from such a definition."""
 
     async def command_of(self, instance: Instance) -> Sequence[str]:
         """What would serve it, secrets masked; of a port that is not given, a 0 stands there.

@@ -4,7 +4,7 @@ from llamactl.runtime.adopted import is_alive
 from llamactl.runtime.command import find_engine
 from llamactl.runtime.data_dir import DataDir
 from llamactl.runtime.gpus import totals
-from llamactl.runtime.local import LocalMachine
+from llamactl.runtime.local import LocalMachine, ModelAccess
 from llamactl.runtime.ports import is_free, owner_of
 from llamactl.runtime.reaper import keep_reaping
 from llamactl.runtime.revocation_file import SlotFile
@@ -17,6 +17,7 @@ __all__ = [
     "CommandEngineProbe",
     "DataDir",
     "LocalMachine",
+    "ModelAccess",
     "Rotation",
     "RotationRules",
     "SlotFile",

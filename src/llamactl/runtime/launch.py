@@ -12,9 +12,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from llamactl.core.errors import Conflict, EngineMissing, ModelNotFound, StoreUnavailable
+from llamactl.core.errors import (
+    Conflict,
+    EngineMissing,
+    ForbiddenBySettings,
+    ModelNotFound,
+    StoreUnavailable,
+)
 from llamactl.core.events import ProcessRecord
-from llamactl.core.exits import ExitReport, FailureClass
+from llamactl.core.exits import ExitReport, FailureClass, forbidden
 from llamactl.core.instance import Instance
 from llamactl.core.secrets import masked, secrets_of
 from llamactl.runtime import cgroups
@@ -45,6 +51,8 @@ def stillborn(exc: Exception) -> ExitReport:
             return ExitReport(FailureClass.MODEL_MISSING, advice=exc.message)
         case Conflict():
             return ExitReport(FailureClass.PORT_TAKEN, advice=exc.message)
+        case ForbiddenBySettings():
+            return forbidden(exc)
         case OSError() if exc.errno in _EXHAUSTED:
             advice = f"{exc.strerror}: end something, or raise the limit of llamactl's processes"
             return ExitReport(FailureClass.EXHAUSTED, advice=advice)
@@ -79,11 +87,13 @@ async def launch(
 ) -> Life:
     """Spawn an engine; it is let go only when the ledger has it and it is still wanted.
 
-    Raises EngineMissing, ModelNotFound, StoreUnavailable or OSError with nothing left running.
+    Raises EngineMissing, ForbiddenBySettings, ModelNotFound, StoreUnavailable or OSError with
+    nothing left running.
     """
     backend, settings = machine.backend(instance)
     key = secrets.token_urlsafe(32)
     engine = find_engine(settings, instance.options.command_override)
+    await machine.permit(instance)
     given = command_of(backend, engine, settings, await resolved(machine, instance), port)
     argv = given.argv
     env = environment_of(backend, settings, instance, key, machine.environ, given.secrets)

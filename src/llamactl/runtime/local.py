@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from llamactl.backends import BACKENDS, Backend
 from llamactl.config import BackendSettings, Settings
@@ -27,7 +29,17 @@ from llamactl.runtime.offers import Read, offer_of
 from llamactl.runtime.oom import OomCounter
 from llamactl.runtime.unit import LocalUnit
 
+Permit = Callable[[InstanceOptions], Coroutine[Any, Any, None]]
 Resolve = Callable[[Mapping[str, OptionValue]], Mapping[str, OptionValue]]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAccess:
+    """What the machine is told of model files."""
+
+    resolve: Resolve  # engine options with the file of a model named by its repository
+    read: Read  # what an engine with these options serves
+    permit: Permit  # raises ForbiddenBySettings
 
 
 class LocalMachine:
@@ -39,16 +51,12 @@ class LocalMachine:
         journal: Journal,
         leases: Leases,
         environ: Mapping[str, str],
-        resolve: Resolve,
-        read: Read,
+        models: ModelAccess,
         soft_files: int | None = None,
     ) -> None:
-        """`resolve`: engine options with the file of a model that was named by its repository.
-
-        `read`: what an engine with these options serves.
-        """
-        self.resolve = resolve
-        self._read = read
+        self._permit = models.permit
+        self.resolve = models.resolve
+        self._read = models.read
         self.settings = settings
         self.journal = journal
         self.leases = leases
@@ -90,6 +98,10 @@ class LocalMachine:
             raise InvalidOption(f"port must be a number from 1 to 65535, not {port!r}")
         if port == self.settings.server.port:
             raise Conflict(f"port {port} is llamactl's own")
+
+    async def permit(self, instance: Instance) -> None:
+        if not instance.source:  # what is declared in a file is its owner's own
+            await self._permit(instance.options)
 
     async def command_of(self, instance: Instance) -> Sequence[str]:
         backend, settings = self.backend(instance)
