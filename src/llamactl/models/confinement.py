@@ -48,7 +48,7 @@ class Confinement:
 
     async def check(self, options: InstanceOptions) -> None:
         """Raises ForbiddenBySettings."""
-        if self._is_bound and (found := await asyncio.to_thread(self.problems, options)):
+        if self.is_bound and (found := await asyncio.to_thread(self.problems, options)):
             raise _refused(found)
 
     def check_path(self, field: str, path: Path) -> None:
@@ -60,7 +60,7 @@ class Confinement:
             raise _refused([found])
 
     @property
-    def _is_bound(self) -> bool:
+    def is_bound(self) -> bool:
         settings = self._settings()
         return not settings.allow_commands or bool(settings.model_roots)
 
