@@ -1,6 +1,6 @@
 """What the settings let the API choose: programs, and files in certain folders.
 
-What stands in the settings' file is trusted; a definition that came by the API is bound.
+The settings file is trusted; a definition that came by the API is bound.
 """
 
 from __future__ import annotations

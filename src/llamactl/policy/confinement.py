@@ -112,7 +112,7 @@ def fetched(options: InstanceOptions) -> list[str]:
 def files(options: InstanceOptions) -> list[NamedFile]:
     """All paths that the definition names; more than one of a value that may be read in two ways.
 
-    An empty path stands for a flag without its value.
+    An empty path means a flag without its value.
     """
     found = [
         NamedFile(one.field, one.option, path)
