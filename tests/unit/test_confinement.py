@@ -180,7 +180,8 @@ def test_every_field_of_an_instance_is_bound_or_is_no_path(roots: Path) -> None:
         "LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "DYLD_INSERT_LIBRARIES", "PATH",
         "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PERL5OPT", "RUBYOPT", "NODE_OPTIONS",
         "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "BASH_ENV", "ENV", "IFS", "PS4", "SHELLOPTS",
-        "GCONV_PATH", "GGML_BACKEND_PATH", "CUDA_INJECTION64_PATH", "VK_ICD_FILENAMES",
+        "GCONV_PATH", "GGML_BACKEND_PATH", "GGML_BACKEND_DIR", "CUDA_INJECTION64_PATH",
+        "VK_ICD_FILENAMES",
         "VK_INSTANCE_LAYERS", "OCL_ICD_VENDORS", "OMP_TOOL_LIBRARIES", "HSA_TOOLS_LIB",
         "OPENSSL_CONF", "HOME", "XDG_DATA_DIRS", "VLLM_PLUGINS", "GIT_SSH_COMMAND", "EDITOR",
         "TRITON_PTXAS_PATH", "ld_preload", "LLAMA_ARG_TOOLS", "LLAMA_ARG_MCP_SERVERS_JSON",
@@ -195,7 +196,8 @@ def test_a_variable_that_loads_code_is_off_with_the_commands(name: str) -> None:
     ("name", "value"),
     [
         ("CUDA_VISIBLE_DEVICES", "0"), ("OMP_NUM_THREADS", "4"), ("GGML_CUDA_FORCE_MMQ", "1"),
-        ("HF_TOKEN", "hf_x"), ("https_proxy", "http://proxy:3128"), ("GREETING", "hello"),
+        ("HF_TOKEN", "hf_x"), ("MY_PASSWORD", "/begins/with/a/slash"),
+        ("https_proxy", "http://proxy:3128"), ("GREETING", "hello"),
         ("NVIDIA_DRIVER_CAPABILITIES", "compute"), ("LLAMA_ARG_CTX_SIZE", "512"),
         ("LLAMA_ARG_AGENT", "0"), ("TZ", "Europe/Berlin"), ("HSA_OVERRIDE_GFX_VERSION", "10.3.0"),
     ],
@@ -260,6 +262,19 @@ def test_no_order_of_further_arguments_gets_by(roots: Path, words: list[str]) ->
     assert refused(confined(roots), extra_args=words)
 
 
+def test_what_other_programs_are_given_is_bound(roots: Path) -> None:
+    """A backend of any command, or in a container: what their definitions would say."""
+    by = confined(commands=False)
+    for name in ("command", "args", "docker_image", "docker_args", "trust_remote_code",
+                 "worker_cls", "tool_parser_plugin"):  # fmt: skip
+        assert refused(by, **{name: ["-c", "x"] if name == "args" else "x"}) == [name]
+
+    by = confined(roots, commands=False)
+    assert refused(by, args=[OUTSIDE]) and refused(by, working_dir="/")
+    assert not refused(by, health_path="/health", served_model="org/model", args=[])
+    assert refused(by, model=5) == ["model"]  # a file may have such a name
+
+
 def test_text_with_a_slash_is_text(roots: Path) -> None:
     by = confined(roots, commands=False)
 
@@ -319,6 +334,15 @@ def test_the_message_names_field_and_setting_and_what_to_do() -> None:
     for word in ("command_override: allow_commands is off", "leave it out", "model_roots",
                  f"model: {OUTSIDE} is outside", "use a path in one of those folders"):  # fmt: skip
         assert word in said.message
+
+
+def test_no_message_shows_a_secret(roots: Path) -> None:
+    found = confined(roots).problems(
+        InstanceOptions(backend_options={"model": "https://me:hunter2@example.org/a.gguf"})
+    )
+
+    assert [one.field for one in found] == ["model"]
+    assert "hunter2" not in str(found[0])
 
 
 def test_without_the_settings_nothing_is_bound() -> None:

@@ -168,6 +168,9 @@ def _definitions(settings: Settings) -> _Said:
     """Instances that were defined before the settings forbade it."""
     resolve = Catalog(settings.model_cache(os.environ), settings.models.folders).resolve
     confinement = Confinement(lambda: settings, resolve)
+    for root in settings.roots:
+        if not root.is_dir():
+            yield Level.WARNING, f"{root}, of model_roots, is not there", "make it, or correct that"
     if not confinement.is_bound or (file := _existing(settings)) is None:
         return
     with read_only(file) as store:

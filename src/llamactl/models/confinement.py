@@ -17,6 +17,7 @@ from llamactl.config import Settings
 from llamactl.core.errors import ForbiddenBySettings, LlamactlError
 from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.core.model import part_names
+from llamactl.core.secrets import masked_text
 from llamactl.models.served import of_folder, of_preset
 from llamactl.policy.confinement import NamedFile, fetched, files, programs
 
@@ -48,7 +49,8 @@ class Confinement:
 
     async def check(self, options: InstanceOptions) -> None:
         """Raises ForbiddenBySettings."""
-        if self.is_bound and (found := await asyncio.to_thread(self.problems, options)):
+        found = await asyncio.to_thread(self.problems, options) if self.is_bound else []
+        if found:
             raise _refused(found)
 
     def check_path(self, field: str, path: Path) -> None:
@@ -66,7 +68,7 @@ class Confinement:
 
     def problems(self, options: InstanceOptions) -> list[Problem]:
         """Reads links and folders, so not for an event loop."""
-        named = [*self._named(options)]
+        named = [*self._named(options)] if self.is_bound else []
         return [*self._own(options, named), *self._of_routers(named)]
 
     def _own(self, options: InstanceOptions, named: Sequence[NamedFile]) -> Iterator[Problem]:
@@ -112,12 +114,13 @@ class Confinement:
         roots = [os.path.realpath(root) for root in self._settings().roots]
         if not roots:
             return None
+        shown = masked_text(path)
         if path.startswith("~") or _SCHEME.match(path) or not path:
-            what = f"{path!r} is not a plain path, as model_roots needs"
+            what = f"{shown!r} is not a plain path, as model_roots needs"
         elif all(any(_lies_in(part, root) for root in roots) for part in _parts(path)):
             return None
         else:
-            what = f"{path} is outside model_roots"
+            what = f"{shown} is outside model_roots"
         return Problem(field, "model_roots", f"{what}; use a path in one of those folders")
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from llamactl.core.instance import InstanceOptions, OptionValue
+from llamactl.core.secret_names import names_secret
 
 # Options whose value may hold a slash, and is no path.
 TEXTS = frozenset(
@@ -20,12 +21,12 @@ TEXTS = frozenset(
         "chunk_separator", "cls_sep", "control_vector_layer_end", "control_vector_layer_range",
         "control_vector_layer_start", "cors_headers", "cors_methods", "cors_origins",
         "default_template_kwargs", "dry_sequence_breaker", "embd_sep", "generation_prompt",
-        "grammar", "hf_token", "input_prefix", "input_suffix", "json_schema", "logit_bias",
-        "model_alias", "model_tags", "override_kv", "override_tensor", "override_tensor_draft",
-        "prompt", "reasoning_budget_end", "reasoning_budget_forced", "reasoning_budget_message",
-        "reasoning_budget_start", "reverse_prompt", "served_model_name",
-        "spec_draft_override_tensor", "system_prompt", "tags", "tensor_buft_overrides",
-        "ui_config", "ui_config_json", "webui_config",
+        "grammar", "health_path", "hf_token", "input_prefix", "input_suffix", "json_schema",
+        "logit_bias", "model_alias", "model_tags", "override_kv", "override_tensor",
+        "override_tensor_draft", "prompt", "reasoning_budget_end", "reasoning_budget_forced",
+        "reasoning_budget_message", "reasoning_budget_start", "reverse_prompt", "served_model",
+        "served_model_name", "spec_draft_override_tensor", "system_prompt", "tags",
+        "tensor_buft_overrides", "ui_config", "ui_config_json", "webui_config",
     }
 )  # fmt: skip
 # Flags that do not say in words what they are.
@@ -41,7 +42,9 @@ _PROGRAM = frozenset(
     {"agent", "bin", "binary", "cmd", "command", "exec", "executable", "mcp", "middleware",
      "plugin", "plugins", "program", "shell", "tools"}
 )  # fmt: skip
-_CODE = re.compile(r"trust_remote_code|logits_processors|\w+_cls")  # as vLLM has them
+# Of programs that are no llama-server: what vLLM loads, a container's, and bare arguments, which
+# choose what an interpreter runs.
+_CODE = re.compile(r"trust_remote_code|logits_processors|\w+_cls|docker_(?!repo)\w+|args")
 _FILE = frozenset(
     {"cert", "dir", "directory", "dirs", "file", "files", "fname", "folder", "lora", "mmproj",
      "model", "path", "preset", "lookup", "vector"}
@@ -61,7 +64,7 @@ _OPTION_VARIABLE = re.compile(r"LLAMA_ARG_", re.IGNORECASE)
 
 # What a loader, an interpreter or a driver takes code from.
 _PROGRAM_VARIABLE = re.compile(
-    r"(_?JAVA|BASH|CONDA|DYLD_|GCONV|GLIBC_|LD_|MALLOC_|NODE_|OCL_|OPENSSL_|PERL|PYTHON|RUBY|"
+    r"(_?JAVA|BASH|CONDA|DYLD_|GCONV|GGML_BACKEND|GLIBC_|LD_|MALLOC_|NODE_|OCL_|OPENSSL_|PERL|PYTHON|RUBY|"
     r"SHELL|VIRTUAL_ENV|VK_|XDG_)|(ENV|IFS|LOCPATH|LIBPATH|NLSPATH|PS4|ZDOTDIR)\Z"
 )
 _PROGRAM_WORDS = frozenset(
@@ -133,6 +136,8 @@ def _is_resolved(given: Mapping[str, OptionValue]) -> bool:
 def _given(options: InstanceOptions) -> Iterator[_Given]:
     """Every engine option of a definition: by name, in further arguments, as a variable."""
     for key, value in options.backend_options.items():
+        if key == "args" and value:
+            yield _Given(key, key, (), on=True)
         if key in _WORDS and not isinstance(value, str | int | float):
             yield from _of_words(key, [str(word) for word in value])
         else:
@@ -174,9 +179,8 @@ def _option(name: str) -> str:
 
 
 def _strings(value: OptionValue) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return (value,) if value else ()
-    return () if isinstance(value, int | float) else tuple(v for v in value if isinstance(v, str))
+    given = [value] if isinstance(value, str | int | float) else value
+    return tuple(str(one) for one in given if one != "" and not isinstance(one, bool))
 
 
 def _runs_code(option: str) -> bool:
@@ -219,9 +223,10 @@ def _is_program(variable: str) -> bool:
 
 
 def _variable_paths(name: str, value: str) -> Iterator[str]:
-    if not value:
+    named = not _FILE_WORDS.isdisjoint(name.upper().split("_"))
+    if not value or (names_secret(name) and not named):  # which may begin with a slash
         return
     if _PATH_LIKE.match(value):
         yield from (value,) if value.lower().startswith("file:") else value.split(":")
-    elif not _FILE_WORDS.isdisjoint(name.upper().split("_")) and "://" not in value:
+    elif named and "://" not in value:
         yield value
