@@ -35,10 +35,11 @@ from llamactl.core.errors import EngineMissing, LlamactlError
 from llamactl.core.routes import RouteTable
 from llamactl.doors.llama_swap import llama_swap_router
 from llamactl.doors.ollama.router import INFERENCE, WITH_KEY, ollama_router
-from llamactl.models import Catalog, Downloads, GgufReader, Hub, ServedModels
+from llamactl.models import Catalog, Confinement, Downloads, GgufReader, Hub, ServedModels
 from llamactl.node import (
     CommandEngineProbe,
     DataDir,
+    ModelAccess,
     NodeAgent,
     Rotation,
     RotationRules,
@@ -101,11 +102,7 @@ class Application:
         cache = settings.model_cache(environ)
         self.catalog = Catalog(cache, settings.models.folders)
         reader, resolve = GgufReader(), self.catalog.resolve
-        served = ServedModels(reader, resolve)
-        self._node = NodeAgent(
-            settings.logs, settings.data / "node.jsonl", environ, resolve, served, soft_files
-        )
-        self._replicas = ReplicaContext(local_node(self._node), settings, self.story, self.leases)
+        self._make_node(reader, soft_files)
         self._registry = Registry(self._publish)
         gpus = self._gpus = totals()
         limits = limits_of(settings, total_ram(), gpus)
@@ -153,7 +150,7 @@ class Application:
         }
         self._on_demand = OnDemand(
             self._registry, self.scheduler, self.memory, self.leases, settings,
-            lambda: bool(self._database.fault),
+            lambda: bool(self._database.fault), self._replicas.permit,
         )  # fmt: skip
         self._activator = SwitchableActivator(self._on_demand)
         self.front = self._front()
@@ -165,6 +162,15 @@ class Application:
             self._departure, self._database, self.leases, self.front, self._activator, self._rights,
             (self._begin_chores, self._end_chores),
         )  # fmt: skip
+
+    def _make_node(self, reader: GgufReader, soft_files: int | None) -> None:
+        settings, resolve = self.settings, self.catalog.resolve
+        self._confinement = Confinement(lambda: self.settings, resolve)
+        models = ModelAccess(resolve, ServedModels(reader, resolve), self._confinement.check)
+        self._node = NodeAgent(
+            settings.logs, settings.data / "node.jsonl", self._environ, models, soft_files
+        )
+        self._replicas = ReplicaContext(local_node(self._node), settings, self.story, self.leases)
 
     def _let_people_in(self) -> None:
         keys, sessions = SqlKeyStore(self._database), SqlSessionStore(self._database)
@@ -182,7 +188,7 @@ class Application:
             self.story, Numbers(self._meters, scrape, self.leases.count, self._gauges),
             self.degraded, self.reload, self._reconciler, self.upgrade_now,
             self.catalog, self.downloads, self.sessions, self.tickets,
-            self._previews, self._watch, Hub(self._environ),
+            self._previews, self._watch, Hub(self._environ), self._confinement,
             About(time.time(), lambda: self.engine_label, lambda: self.settings, self._examine,
                   self._sources),
         )  # fmt: skip

@@ -14,14 +14,14 @@ import pytest
 
 from llamactl.cluster.local import local_node
 from llamactl.config import BackendSettings
-from llamactl.core.errors import LaunchFailed, UnknownProcess
+from llamactl.core.errors import ForbiddenBySettings, LaunchFailed, UnknownProcess
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.model import NO_MODEL
 from llamactl.core.node import LaunchSpec, Node, PortChoice
 from llamactl.core.routes import ReadyInstance
-from llamactl.node import NodeAgent
+from llamactl.node import ModelAccess, NodeAgent
 from support.fake_engine import ENGINE, wrapper
 from support.unreliable_node import UnreliableNode
 
@@ -50,14 +50,18 @@ class Site:
         return (self.folder / "one.log").read_text()
 
 
+async def permit(options: InstanceOptions) -> None:
+    if options.group == "forbidden":
+        raise ForbiddenBySettings("not here", ["group"])
+
+
+MODELS = ModelAccess(lambda given: given, lambda _: NO_MODEL, permit)
 Scene = Callable[[Site], Awaitable[None]]
 
 
 def agent(folder: Path) -> NodeAgent:
     environ = {"PATH": os.environ["PATH"]}
-    return NodeAgent(
-        folder, folder / "node.jsonl", environ, lambda given: given, lambda _: NO_MODEL
-    )
+    return NodeAgent(folder, folder / "node.jsonl", environ, MODELS)
 
 
 @pytest.fixture(params=["local", *(f"unreliable {seed}" for seed in range(3))])
@@ -173,6 +177,24 @@ def test_what_can_not_be_brought_up_leaves_nothing(
 
         assert caught.value.report.failure is FailureClass.COMMAND_MISSING
         assert await site.node.prepared() == []
+
+    play(scene)
+
+
+def test_what_the_settings_forbid_is_brought_up_for_their_owner_alone(
+    play: Callable[[Scene], None],
+) -> None:
+    async def scene(site: Site) -> None:
+        spec = site.spec()
+        spec = replace(spec, options=replace(spec.options, group="forbidden"))
+
+        with pytest.raises(ForbiddenBySettings):
+            await site.node.permit(spec.options)
+        with pytest.raises(LaunchFailed) as caught:
+            await site.node.prepare(spec)
+
+        assert caught.value.report.failure is FailureClass.FORBIDDEN
+        await end(site, await ready(site, replace(spec, trusted=True)))
 
     play(scene)
 

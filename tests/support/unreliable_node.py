@@ -101,6 +101,9 @@ class UnreliableNode:
     async def end(self, records: Sequence[ProcessRecord], grace: float) -> Sequence[ProcessRecord]:
         return await self._call(lambda: self._node.end(records, grace))
 
+    async def permit(self, options: InstanceOptions) -> None:
+        await self._call(lambda: self._node.permit(options))
+
     async def command_of(self, spec: LaunchSpec) -> Sequence[str]:
         return await self._call(lambda: self._node.command_of(spec))
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path
+from fastapi.concurrency import run_in_threadpool
 
 from llamactl.api.errors import answers
 from llamactl.api.services import GUARDS, Mine, Services
 from llamactl.backends import BACKENDS
 from llamactl.core.errors import EngineMissing
-from llamactl.core.instance import OptionValue
+from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.policy.command_line import parse_command
 from llamactl.policy.engine_help import EngineOption, by_flag, name_of, read_help
 from llamactl.wire.backends import CommandRequest, OptionBody, ParsedBody
@@ -43,7 +44,10 @@ async def parse(backend: Backend, asked: CommandRequest, mine: Mine) -> ParsedBo
     except EngineMissing:
         known = {}
     found = parse_command(asked.command, known, lambda given: _canonical(backend, given))
-    options = {"backend_type": _TYPES[backend], "backend_options": found.options}
+    wanted = InstanceOptions(backend_options=found.options, environment=found.environment)
+    for problem in await run_in_threadpool(mine.confinement.problems, wanted):
+        found.leave_out(problem.field, str(problem))
+    options: dict[str, object] = {"backend_type": _TYPES[backend], "backend_options": found.options}
     if found.environment:
         options["environment"] = {**found.environment}
     return ParsedBody(options=options, image=found.image, not_understood=found.not_understood)

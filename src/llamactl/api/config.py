@@ -73,6 +73,6 @@ async def apply(
     bodies = body.get("instances") if isinstance(body, dict) else None
     if not isinstance(bodies, dict):
         raise InvalidRequest('the body must be {"instances": {name: definition}}')
-    changes = mine.reconciler.plan(mine.reconciler.read(bodies), "", prune=prune)
+    changes = mine.reconciler.plan(await mine.reconciler.read(bodies, ""), "", prune=prune)
     failed = {} if dry_run else await mine.reconciler.apply(changes, "")
     return _changes(changes, failed)

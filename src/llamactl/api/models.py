@@ -80,6 +80,7 @@ async def inspect_model(
 @router.post("/download", status_code=202, responses=answers(415))
 async def download_model(asked: DownloadRequest, mine: Mine) -> JobBody:
     """Fetch a model from the hub; of a repository's quantisations the one named, or a usual one."""
+    await _check_cache(mine)
     return job_body(await mine.downloads.start(asked.model))
 
 
@@ -111,6 +112,7 @@ async def pause_job(job_id: JobId, mine: Mine) -> JobBody:
 @router.post("/jobs/{job_id}/resume", responses=answers(404, 409, 415))
 async def resume_job(job_id: JobId, mine: Mine) -> JobBody:
     """Resume a download that was paused or that failed."""
+    await _check_cache(mine)
     return job_body(await mine.downloads.resume(job_id))
 
 
@@ -186,14 +188,24 @@ def _users(mine: Services) -> dict[Path, list[str]]:
 
 
 def _file(name: str, mine: Services) -> tuple[Path, Path | None]:
-    """Raises ModelNotFound."""
+    """Raises ModelNotFound, ForbiddenBySettings."""
     try:
         found = mine.catalog.find(name)
     except ModelNotFound:
-        if (path := Path(name)).is_absolute() and path.exists():
-            return path, None
+        if (path := Path(name)).is_absolute():
+            mine.confinement.check_path("model", path)  # before it is told whether it exists
+            if path.exists():
+                return path, None
         raise
     return found.path, found.projector
+
+
+async def _check_cache(mine: Services) -> None:
+    """Raises ForbiddenBySettings where downloads would go elsewhere than models may lie."""
+    await run_in_threadpool(
+        mine.confinement.check_path, "the folder of downloads, models.cache_dir",
+        mine.catalog.cache,
+    )  # fmt: skip
 
 
 async def _fit(mine: Services, seen: Inspection, projector: Path | None, context: int) -> FitBody:

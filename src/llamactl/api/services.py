@@ -24,7 +24,7 @@ from llamactl.core.errors import Forbidden, UnsupportedMediaType
 from llamactl.core.interfaces import EngineProbe
 from llamactl.core.keys import ANYONE, Caller
 from llamactl.core.routes import ReadyInstance
-from llamactl.models import Catalog, Downloads, Hub
+from llamactl.models import Catalog, Confinement, Downloads, Hub
 from llamactl.observe import Meters
 from llamactl.policy.access import KeyRing, identify
 from llamactl.policy.page_tickets import PageTickets
@@ -74,6 +74,7 @@ class Services:
     previews: Previews
     watch: Watch
     hub: Hub
+    confinement: Confinement
     about: About
 
 

@@ -10,7 +10,7 @@ from llamactl.config.settings import Settings
 
 # Everything else is read once, when llamactl starts.
 _LIVE = ("instances.", "backends.llama-cpp.command", "backends.llama-cpp.args",
-         "backends.llama-cpp.environment")  # fmt: skip
+         "backends.llama-cpp.environment", "allow_commands", "model_roots")  # fmt: skip
 _FIXED = ("instances.logs_dir", "instances.configs_dir", "instances.auto_create_dirs",
           "instances.event_retention")  # fmt: skip
 
@@ -33,7 +33,8 @@ def compare(old: Settings, new: Settings) -> SettingsChange:
         update={k: getattr(new.backends.llama_cpp, k) for k in ("command", "args", "environment")}
     )
     backends = old.backends.model_copy(update={"llama_cpp": engine})
-    settings = old.model_copy(update={"instances": instances, "backends": backends})
+    given = {key: getattr(new, key) for key in ("allow_commands", "model_roots")}
+    settings = old.model_copy(update={"instances": instances, "backends": backends, **given})
     return SettingsChange(settings, live, tuple(key for key in keys if not is_live(key)))
 
 

@@ -30,8 +30,15 @@ def _words(value: Any) -> Any:
     )
 
 
+def _folders(value: Any) -> Any:
+    """By commas alone: a folder's name may hold spaces."""
+    parts = value.split(",") if isinstance(value, str) else value
+    return [p for part in parts if (p := part.strip())] if isinstance(value, str) else parts
+
+
 Budget = Literal["auto", "off"] | ByteSize
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Folders = Annotated[tuple[Path, ...], BeforeValidator(_folders)]
 Table = Annotated[dict[str, str], BeforeValidator(_no_null)]
 
 
@@ -214,6 +221,8 @@ class Settings(_Section):
     database: DatabaseSettings = DatabaseSettings()
     auth: AuthSettings = AuthSettings()
     log: LogSettings = LogSettings()
+    allow_commands: bool = True  # the API may choose programs, and variables that load code
+    model_roots: Folders = ()  # where paths that the API names must lie; none: no limit
     local_node: str = "main"
     nodes: Annotated[
         dict[str, Annotated[NodeSettings, BeforeValidator(_no_null)]], BeforeValidator(_no_null)
@@ -241,6 +250,10 @@ class Settings(_Section):
     def spool(self) -> Path:
         given = self.server.spool_dir
         return self.data / given.expanduser() if given else self.data
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        return tuple(self.data / root.expanduser() for root in self.model_roots)
 
     @property
     def declarations(self) -> Path | None:

@@ -90,5 +90,7 @@ VARIABLES: Mapping[str, tuple[Path, Callable[[str], Any]]] = {
     "LLAMACTL_MANAGEMENT_KEYS": (("auth", "management_keys"), _text),
     "LLAMACTL_LOG_FORMAT": (("log", "format"), _text),
     "LLAMACTL_LOG_LEVEL": (("log", "level"), _text),
+    "LLAMACTL_ALLOW_COMMANDS": (("allow_commands",), _text),
+    "LLAMACTL_MODEL_ROOTS": (("model_roots",), _text),
     "LLAMACTL_LOCAL_NODE": (("local_node",), _text),
 }

@@ -23,6 +23,7 @@ from llamactl.control.story import Story
 from llamactl.control.waiting import BY_HAND, BY_HAND_EVICTING, request_asker
 from llamactl.core.errors import (
     Conflict,
+    ForbiddenBySettings,
     InstanceLimit,
     LlamactlError,
     NameTaken,
@@ -114,19 +115,24 @@ class Instances:
         patch = read_patch(body, BACKENDS["llama_cpp"].canonical, _TYPES)
         options = merge(InstanceOptions(), patch)
         instance = Instance(secrets.token_hex(8), name, int(time.time()), options)
-        self._replicas.check(instance)
+        await self._check(instance)
         return await self._new(instance, start=start, wait=wait, evict=evict)
 
     async def define(self, name: str, options: InstanceOptions, *, source: str) -> Member:
         """As `create`, without a start; the instance belongs to that source's set."""
         check_name(name)
         instance = Instance(secrets.token_hex(8), name, int(time.time()), options, source=source)
-        self._replicas.check(instance)
+        await self._check(instance)
         return await self._new(instance, start=False, wait=False, evict=False)
 
-    def check(self, options: InstanceOptions) -> None:
+    async def check(self, options: InstanceOptions, *, source: str) -> None:
         """By themselves: not against other instances. Raises LlamactlError."""
         self._replicas.check_options(options)
+        await self._replicas.permit(Instance("", "", 0, options, source=source))
+
+    async def _check(self, instance: Instance) -> None:
+        self._replicas.check(instance)
+        await self._replicas.permit(instance)
 
     async def _new(self, instance: Instance, *, start: bool, wait: bool, evict: bool) -> Member:
         name, limit = instance.name, self.settings.instances.max_instances
@@ -202,6 +208,7 @@ class Instances:
         return member
 
     async def _place(self, member: Member, *, evict: bool) -> None:
+        await self._replicas.permit(member.instance)
         member.need = await self._memory.need(member.instance)
         await self._scheduler.place(member, BY_HAND_EVICTING if evict else BY_HAND)
         member.breaker = CLOSED  # whoever starts it by hand has seen to the cause
@@ -213,7 +220,12 @@ class Instances:
         asker = BY_HAND_EVICTING if evict else BY_HAND
         if request:
             asker = request_asker(None, evicts=self.settings.instances.enable_lru_eviction)
-        return member, outlook(member, asker, self._scheduler, self.settings, request=request)
+        seen = outlook(member, asker, self._scheduler, self.settings, request=request)
+        try:
+            await self._replicas.permit(member.instance)
+        except ForbiddenBySettings as exc:
+            return member, seen if seen.action == "serve" else Outlook("refuse", exc.message)
+        return member, seen
 
     async def update(self, name: str, body: object, *, wait: bool) -> Member:
         """Merge a body into the definition; restart a running instance whose command changes.
@@ -264,7 +276,7 @@ class Instances:
 
     async def _redefine(self, member: Member, change: Change) -> bool:
         changed = replace(member.instance, options=change(member.instance.options))
-        self._replicas.check(changed)
+        await self._check(changed)
         need, offer = await self._memory.need(changed), await self._replicas.offer(changed)
         if member.unit.runner.now.state not in (*RESTING, State.BACKOFF):
             self._scheduler.check_change(changed, need)

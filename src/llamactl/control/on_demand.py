@@ -7,14 +7,15 @@ import contextlib
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from llamactl.config import Settings
 from llamactl.control.registry import Member, Registry
 from llamactl.control.scheduler import Scheduler
-from llamactl.control.start_failure import start_failed, store_away
+from llamactl.control.start_failure import start_failed, start_forbidden, store_away
 from llamactl.control.waiting import Asker, request_asker
 from llamactl.core.errors import (
+    ForbiddenBySettings,
     InstanceNotFound,
     ModelNotFound,
     NotRunning,
@@ -24,7 +25,7 @@ from llamactl.core.errors import (
     WaitOver,
 )
 from llamactl.core.exits import Aftermath
-from llamactl.core.instance import policies
+from llamactl.core.instance import Instance, policies
 from llamactl.core.interfaces import Leases, MemoryBook
 from llamactl.core.keys import Caller
 from llamactl.core.lease import Lease
@@ -48,12 +49,17 @@ class OnDemand:
     def __init__(
         self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, leases: Leases,
         settings: Settings, store_is_away: Callable[[], bool] = lambda: False,
+        permit: Callable[[Instance], Awaitable[None]] | None = None,
     ) -> None:  # fmt: skip
-        """`store_is_away`: what would be started could not be written down, as far as is known."""
+        """`store_is_away`: what would be started could not be written down, as far as is known.
+
+        `permit` raises ForbiddenBySettings.
+        """
         self._registry = registry
         self._scheduler = scheduler
         self._memory = memory
         self._leases = leases
+        self._permit = permit
         self._store_is_away = store_is_away
         self.limits = settings.instances
         self.waiting = 0
@@ -201,6 +207,7 @@ class OnDemand:
             raise self._unavailable(member)
         if self._store_is_away():  # whoever asks on must not have processes spawned for nothing
             raise store_away(member)
+        await self._check(member)
         member.need = await self._memory.need(member.instance)
         async with self._queue_time(member):
             await self._scheduler.place(member, self._asker(caller))
@@ -208,6 +215,14 @@ class OnDemand:
         # command changes nothing.
         command = StartRequested("a request asked for it")
         await asyncio.shield(self._scheduler.carry_out(member, command))
+
+    async def _check(self, member: Member) -> None:
+        """Before anybody has to go for a start that the settings refuse. Raises StartFailed."""
+        try:
+            if self._permit is not None:
+                await self._permit(member.instance)
+        except ForbiddenBySettings as exc:
+            raise start_forbidden(member, exc) from exc
 
     @contextlib.asynccontextmanager
     async def _queue_time(self, member: Member) -> AsyncIterator[None]:

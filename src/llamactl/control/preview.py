@@ -57,6 +57,7 @@ class Previews:
         else:
             instance = replace(member.instance, options=merge(member.instance.options, patch))
         self._replicas.check(instance)
+        await self._replicas.permit(instance)
         runs = member is not None and member.unit.runner.now.state not in RESTING
         restarts = runs and member is not None and member.unit.would_restart(instance)
         command, problem = await self._command(instance)

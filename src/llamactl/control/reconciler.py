@@ -28,7 +28,7 @@ class Reconciler:
     def has(self, source: str) -> bool:
         return any(member.instance.source == source for member in self._instances.all())
 
-    def read(self, bodies: Mapping[str, object]) -> dict[str, InstanceOptions]:
+    async def read(self, bodies: Mapping[str, object], source: str) -> dict[str, InstanceOptions]:
         """Raises InvalidRequest with every fault of every body."""
         known = {name_key(m.instance.name): m for m in self._instances.all()}
         found: dict[str, InstanceOptions] = {}
@@ -37,7 +37,7 @@ class Reconciler:
             try:
                 check_name(name)
                 options = self._options(name, body, known)
-                self._instances.check(options)
+                await self._instances.check(options, source=source)
                 found[name] = options
             except LlamactlError as exc:
                 faults.append(f"{name[:140]}: {exc.message}")

@@ -99,7 +99,7 @@ class Reload:
             read_declarations, folder, may_be_away=not self._reconciler.has(FILES)
         )
         try:
-            wanted = self._reconciler.read(bodies)
+            wanted = await self._reconciler.read(bodies, FILES)
         except InvalidRequest as exc:
             raise InvalidConfig(f"instances.configs_dir {folder}: {exc.message}") from exc
         return self._reconciler.plan(wanted, FILES, prune=True)

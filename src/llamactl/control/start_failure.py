@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llamactl.control.registry import Member
-from llamactl.core.errors import StartFailed, StoreUnavailable
+from llamactl.core.errors import ForbiddenBySettings, StartFailed, StoreUnavailable
 from llamactl.core.exits import ExitReport, FailureClass
 
 _STORE_AWAY = "the store does not answer; try again later"
@@ -12,6 +12,13 @@ _STORE_AWAY = "the store does not answer; try again later"
 def store_away(member: Member) -> StartFailed:
     """What a start would come to that can't be written down: the same error, without a process."""
     return _failed(member, ExitReport(FailureClass.STORE, advice=_STORE_AWAY))
+
+
+def start_forbidden(member: Member, refusal: ForbiddenBySettings) -> StartFailed:
+    """What a start would come to that the settings refuse."""
+    error = _failed(member, refusal.report)
+    error.status = 503
+    return error
 
 
 def start_failed(member: Member) -> StartFailed:

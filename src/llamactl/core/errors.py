@@ -6,9 +6,9 @@ three parts: what was tried, what happened, what to do. `private` is for managem
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from llamactl.core.exits import ExitReport
+from llamactl.core.exits import ExitReport, FailureClass
 
 
 class LlamactlError(Exception):
@@ -63,6 +63,22 @@ class Unauthenticated(CallerError):
 class Forbidden(CallerError):
     code = "forbidden"
     status = 403
+
+
+class ForbiddenBySettings(Forbidden):
+    """The API may not choose this program or path."""
+
+    code = "forbidden_by_settings"
+
+    def __init__(self, message: str, fields: Sequence[str]) -> None:
+        super().__init__(message, details={"fields": [*fields]})
+        self.fields = fields
+
+    @property
+    def report(self) -> ExitReport:
+        """Of a start that is refused so. Every key may read the advice, and no path."""
+        advice = f"the settings forbid its {', '.join(self.fields)}; change it or the settings"
+        return ExitReport(FailureClass.FORBIDDEN, advice=advice, log_tail=(self.message,))
 
 
 class HostNotAllowed(Forbidden):

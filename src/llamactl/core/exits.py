@@ -24,6 +24,7 @@ class FailureClass(StrEnum):
     UNPROVED = "unproved"  # found after a restart of llamactl, but not what the ledger says
     EXHAUSTED = "resources_exhausted"  # no process, memory or file to be had for it
     STORE = "store_unavailable"  # what can't be written down is not started
+    FORBIDDEN = "forbidden"  # by the settings
     UNKNOWN = "unknown"
 
 
@@ -32,6 +33,7 @@ _NOT_ITS_OWN = frozenset(
     {
         FailureClass.COMMAND_MISSING,
         FailureClass.EXHAUSTED,
+        FailureClass.FORBIDDEN,
         FailureClass.KILLED,
         FailureClass.START_TIMED_OUT,
         FailureClass.STORE,

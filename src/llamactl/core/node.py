@@ -58,6 +58,7 @@ class LaunchSpec:
     options: InstanceOptions
     engine: EngineSettings
     ports: PortChoice
+    trusted: bool = False  # the server's owner wrote it: the settings don't confine it
 
     @property
     def process(self) -> ProcessId:
@@ -132,8 +133,15 @@ class Node(Protocol):
         """End the recorded processes that are provably ours; return those."""
         ...
 
+    async def permit(self, options: InstanceOptions) -> None:
+        """Raise ForbiddenBySettings where the settings keep the API from such a definition."""
+        ...
+
     async def command_of(self, spec: LaunchSpec) -> Sequence[str]:
-        """What `prepare` would run, secrets masked. Raises EngineMissing or ModelNotFound."""
+        """What `prepare` would run, secrets masked.
+
+        Raises EngineMissing, ForbiddenBySettings or ModelNotFound.
+        """
         ...
 
     async def offer(

@@ -14,9 +14,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+import orjson
+
 from llamactl.config import Settings, warning_of
 from llamactl.core.errors import InvalidConfig, LlamactlError
+from llamactl.core.instance import InstanceOptions
 from llamactl.maintenance.backup import check, read_only, store_file
+from llamactl.models import Catalog, Confinement
 from llamactl.node import CommandEngineProbe, DataDir, find_engine, is_alive, is_free, owner_of
 
 _LITTLE, _TOO_LITTLE = 2 << 30, 200 << 20  # bytes of disk
@@ -160,6 +164,30 @@ def _processes(settings: Settings) -> _Said:
     yield Level.OK, f"served by pid {served}" if served else "no llamactl serves it now", ""
 
 
+def _definitions(settings: Settings) -> _Said:
+    """Instances that were defined before the settings forbade it."""
+    resolve = Catalog(settings.model_cache(os.environ), settings.models.folders).resolve
+    confinement = Confinement(lambda: settings, resolve)
+    for root in settings.roots:
+        if not root.is_dir():
+            yield Level.WARNING, f"{root}, of model_roots, is not there", "make it, or correct that"
+    if not confinement.is_bound or (file := _existing(settings)) is None:
+        return
+    with read_only(file) as store:
+        rows = store.execute(
+            "SELECT name, options FROM instances WHERE source = '' ORDER BY name"
+        ).fetchall()
+    refused = 0
+    for name, options in rows:
+        problems = confinement.problems(InstanceOptions(**orjson.loads(options)))
+        refused += bool(problems)
+        for problem in problems:
+            advice = "change the instance, or the settings; it is not started until then"
+            yield Level.WARNING, f"{name} {problem}", advice
+    if not refused:
+        yield Level.OK, "all that are stored are allowed by the settings", ""
+
+
 def _owner(settings: Settings) -> int | None:
     """The pid of who holds the data directory."""
     import fcntl
@@ -206,6 +234,7 @@ _CHECKS: dict[str, Callable[[Settings], _Said]] = {
     "ports": _ports,
     "store": _store,
     "processes": _processes,
+    "definitions": _definitions,
     "clock": _clock,
     "kernel": _kernel,
 }

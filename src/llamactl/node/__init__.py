@@ -5,6 +5,7 @@ from llamactl.node.agent import NodeAgent
 from llamactl.node.command import find_engine
 from llamactl.node.data_dir import DataDir
 from llamactl.node.gpus import totals
+from llamactl.node.launch import ModelAccess
 from llamactl.node.ports import is_free, owner_of
 from llamactl.node.reaper import keep_reaping
 from llamactl.node.revocation_file import SlotFile
@@ -16,6 +17,7 @@ from llamactl.node.usage import free_disk, free_ram, total_ram
 __all__ = [
     "CommandEngineProbe",
     "DataDir",
+    "ModelAccess",
     "NodeAgent",
     "Rotation",
     "RotationRules",

@@ -22,10 +22,10 @@ from llamactl.core.secrets import masked
 from llamactl.node import cgroups, ports
 from llamactl.node.adopted import adopt, end_left
 from llamactl.node.engine_process import EngineProcess, end, report_of
-from llamactl.node.launch import Resolve, Surroundings, command_for, launch_failure, spawn
+from llamactl.node.launch import ModelAccess, Surroundings, command_for, launch_failure, spawn
 from llamactl.node.ledger import Ledger
 from llamactl.node.logs import InstanceLog
-from llamactl.node.offers import Read, offer_of
+from llamactl.node.offers import offer_of
 from llamactl.node.oom import OomCounter
 from llamactl.node.ports import LOOPBACK, owner_of
 from llamactl.node.process import Ended
@@ -46,18 +46,12 @@ class NodeAgent:
         logs: Path,
         ledger: Path,
         environ: Mapping[str, str],
-        resolve: Resolve,
-        read: Read,
+        models: ModelAccess,
         soft_files: int | None = None,
     ) -> None:
-        """`resolve`: engine options with the file of a model that was named by its repository.
-
-        `read`: what an engine with these options serves.
-        """
         self._logs = logs
         self._ledger = Ledger(ledger)
-        self._resolve = resolve
-        self._read = read
+        self._models = models
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._around = Surroundings(self.id, environ, limit if soft_files is None else soft_files)
         self._oom = OomCounter()
@@ -75,7 +69,7 @@ class NodeAgent:
         self._oom.look()
         try:
             port = self._port(spec.ports)
-            engine, command = await command_for(spec, port, self._resolve)
+            engine, command = await command_for(spec, port, self._models)
             if (known := self._prepared(spec.process)) is not None:
                 return known  # by a call that was repeated meanwhile
             one = spawn(spec, engine, command, port, self.log(spec.name), self._around)
@@ -152,16 +146,19 @@ class NodeAgent:
     async def prepared(self) -> Sequence[ProcessRecord]:
         return self._ledger.records
 
+    async def permit(self, options: InstanceOptions) -> None:
+        await self._models.permit(options)
+
     async def command_of(self, spec: LaunchSpec) -> Sequence[str]:
         port = spec.ports.fixed or spec.ports.preferred or 0
-        _, command = await command_for(spec, port, self._resolve)
+        _, command = await command_for(spec, port, self._models)
         shown: list[str] = masked(command.argv)
         return shown
 
     async def offer(
         self, options: InstanceOptions, engine: EngineSettings, ready: ReadyInstance | None
     ) -> Offer:
-        return await offer_of(self._read, options, engine, ready)
+        return await offer_of(self._models.read, options, engine, ready)
 
     def log(self, name: str) -> InstanceLog:
         return InstanceLog(self._logs / f"{name}.log")

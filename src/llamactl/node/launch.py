@@ -7,12 +7,19 @@ import errno
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from llamactl.backends import BACKENDS
 from llamactl.backends.spec_hash import spec_hash
-from llamactl.core.errors import Conflict, EngineMissing, LaunchFailed, ModelNotFound
+from llamactl.core.errors import (
+    Conflict,
+    EngineMissing,
+    ForbiddenBySettings,
+    LaunchFailed,
+    ModelNotFound,
+)
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import InstanceOptions, OptionValue
@@ -22,9 +29,11 @@ from llamactl.node import cgroups
 from llamactl.node.command import Command, Engine, command_of, environment_of, find_engine
 from llamactl.node.engine_process import EngineProcess
 from llamactl.node.logs import InstanceLog
+from llamactl.node.offers import Read
 from llamactl.node.process import Process, boot_id
 
 Resolve = Callable[[Mapping[str, OptionValue]], Mapping[str, OptionValue]]
+Permit = Callable[[InstanceOptions], Coroutine[Any, Any, None]]
 _EXHAUSTED = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC)
 
 
@@ -39,6 +48,8 @@ def _report_of(exc: Exception) -> ExitReport:
             return ExitReport(FailureClass.MODEL_MISSING, advice=exc.message)
         case Conflict():
             return ExitReport(FailureClass.PORT_TAKEN, advice=exc.message)
+        case ForbiddenBySettings():
+            return exc.report
         case OSError() if exc.errno in _EXHAUSTED:
             advice = f"{exc.strerror}: end something, or raise the limit of llamactl's processes"
             return ExitReport(FailureClass.EXHAUSTED, advice=advice)
@@ -61,11 +72,22 @@ async def resolved(options: InstanceOptions, resolve: Resolve) -> InstanceOption
     return replace(options, backend_options=given)
 
 
-async def command_for(spec: LaunchSpec, port: int, resolve: Resolve) -> tuple[Engine, Command]:
-    """Raises EngineMissing or ModelNotFound."""
+@dataclass(frozen=True, slots=True)
+class ModelAccess:
+    """What a node is told of model files."""
+
+    resolve: Resolve  # engine options with the file of a model named by its repository
+    read: Read  # what an engine with these options serves
+    permit: Permit  # raises ForbiddenBySettings
+
+
+async def command_for(spec: LaunchSpec, port: int, models: ModelAccess) -> tuple[Engine, Command]:
+    """Raises EngineMissing, ForbiddenBySettings or ModelNotFound."""
+    if not spec.trusted:
+        await models.permit(spec.options)
     backend = BACKENDS[spec.options.backend_type]
     engine = find_engine(spec.engine, spec.options.command_override)
-    options = await resolved(spec.options, resolve)
+    options = await resolved(spec.options, models.resolve)
     return engine, command_of(backend, engine, spec.engine, spec.name, options, port)
 
 

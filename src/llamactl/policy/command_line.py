@@ -37,6 +37,15 @@ class Parsed:
     image: str = ""  # of a container that it was to run in
     not_understood: list[str] = field(default_factory=list)  # and why, where there is a reason
 
+    def leave_out(self, name: str, why: str) -> None:
+        """An option, or `environment.NAME`, that may not be used."""
+        if name.startswith("environment."):
+            self.environment.pop(name.removeprefix("environment."), None)
+        else:
+            self.options.pop(name.partition(" ")[0], None)
+        if why not in self.not_understood:
+            self.not_understood.append(why)
+
 
 def parse_command(
     text: str,

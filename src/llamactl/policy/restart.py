@@ -10,6 +10,7 @@ from llamactl.core.exits import FailureClass
 PERMANENT = frozenset(
     {
         FailureClass.COMMAND_MISSING,
+        FailureClass.FORBIDDEN,
         FailureClass.MODEL_MISSING,
         FailureClass.MODEL_INVALID,
         FailureClass.BAD_OPTION,

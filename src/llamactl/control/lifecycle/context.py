@@ -70,6 +70,11 @@ class ReplicaContext:
         BACKENDS[options.backend_type].render({k: v for k, v in given.items() if k != "port"})
         check_port(options, self.settings.server.port)
 
+    async def permit(self, instance: Instance) -> None:
+        """Raise ForbiddenBySettings where the settings keep the API from such a definition."""
+        if not instance.source:  # what is declared in a file is its owner's own
+            await self.node.permit(instance.options)
+
     async def offer(self, instance: Instance, ready: ReadyInstance | None = None) -> Offer:
         """As `Node.offer`."""
         return await self.node.offer(instance.options, self.engine(instance), ready)
@@ -89,5 +94,5 @@ class ReplicaContext:
         )
         return LaunchSpec(
             instance.id, instance.id, instance.name, generation, instance.options,
-            self.engine(instance), choice,
+            self.engine(instance), choice, trusted=bool(instance.source),
         )  # fmt: skip
