@@ -20,9 +20,9 @@ LONGER = {
     "policy/json_scanner.py": 380,
     "proxy/doors.py": 330,
     "proxy/heads.py": 310,
-    "core/errors.py": 320,
+    "core/errors.py": 340,
     "proxy/exchange.py": 525,
-    "app.py": 390,
+    "app.py": 400,
     "control/scheduler.py": 320,
     "control/instances.py": 370,
 }
