@@ -48,7 +48,7 @@ class Interrupted(Exception):
         self.after = after
 
 
-class CannotDownload(LlamactlError):
+class CannotDownload(Exception):
     """Trying again will not help."""
 
 
@@ -81,6 +81,8 @@ def main() -> None:
     progress = Progress()
     try:
         path = fetch(spec["model"], Path(spec["cache"]), progress)
+    except CannotDownload as exc:
+        progress.tell("failed", error=str(exc))
     except LlamactlError as exc:
         progress.tell("failed", error=exc.message, choices=exc.details.get("choices", []))
     except GatedRepoError:
@@ -101,7 +103,10 @@ def _end_with_parent() -> None:
 
 
 def fetch(model: str, cache: Path, progress: Progress) -> Path:
-    """Returns the model's path in the cache. Raises LlamactlError, HfHubHTTPError or OSError."""
+    """Returns the model's path in the cache.
+
+    Raises CannotDownload, LlamactlError, HfHubHTTPError or OSError.
+    """
     wanted = read_reference(model)
     info = HfApi().model_info(wanted.repo, files_metadata=True)
     assert info.sha is not None
