@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 import httpx2
+import orjson
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from llamactl.client.calls import (
@@ -16,11 +18,14 @@ from llamactl.client.calls import (
     wait_of,
 )
 from llamactl.client.errors import ServerUnreachable, error_of
+from llamactl.core.errors import BackendError
 
 T = TypeVar("T")
 _BAD = 400
 _CONNECT_S = 10.0
-_AT_ONCE = 64  # lines
+_AT_ONCE = 64  # lines or events
+_EVENTS = "text/event-stream"
+_END = "[DONE]"  # of OpenAI's streams
 
 
 class AsyncTransport:
@@ -80,8 +85,31 @@ class AsyncTransport:
             raise error_of(answer.status_code, answer.headers.get("retry-after"), answer.content)
         return bytes(answer.content)
 
-    async def stream(self, call: Call) -> AsyncGenerator[str, None]:
-        """Lines, as they come. Raises as `send` does, but sends nothing again."""
+    async def lines(self, call: Call) -> AsyncGenerator[str, None]:
+        """Lines of text, as they come. Raises as `stream` does."""
+        async with self.stream(call) as answer:
+            async for line in _in_turns(answer.aiter_lines()):
+                yield line
+
+    async def events(self, call: Call, longest: int | None = None) -> AsyncGenerator[Any, None]:
+        """The JSON of each server-sent event, as it comes. Raises as `stream` does.
+
+        And BackendError for an event of more than `longest` bytes, or an answer without events.
+        """
+        async with self.stream(call) as answer:
+            kind = answer.headers.setdefault("content-type", _EVENTS)
+            if not kind.lower().startswith(_EVENTS):
+                raise BackendError(f"{call.path} answered {kind} where events were expected")
+            try:
+                async for event in _in_turns(httpx2.EventSource(answer, longest)):
+                    if event.data and event.data != _END:
+                        yield orjson.loads(event.data)
+            except httpx2.SSEError as exc:
+                raise BackendError(f"an event is longer than {longest or 0:,} bytes") from exc
+
+    @asynccontextmanager
+    async def stream(self, call: Call) -> AsyncGenerator[httpx2.Response, None]:
+        """The answer, with its body still to be read. Raises as `send` does, and sends once."""
         request = self._http.build_request(
             call.method, call.path,
             params=call.params, headers=call.headers,
@@ -94,13 +122,7 @@ class AsyncTransport:
                 if answer.status_code >= _BAD:
                     body = await answer.aread()
                     raise error_of(answer.status_code, answer.headers.get("retry-after"), body)
-                left = _AT_ONCE
-                async for line in answer.aiter_lines():
-                    yield line
-                    left -= 1
-                    if not left:  # many may have come at once: others go first
-                        left = _AT_ONCE
-                        await asyncio.sleep(0)
+                yield answer
             finally:
                 await answer.aclose()
         except httpx2.TransportError as exc:
@@ -113,6 +135,17 @@ class AsyncTransport:
             f"{what} at {self._url}: {str(exc) or type(exc).__name__}",
             details={"sent": not never_sent},
         )
+
+
+async def _in_turns(source: AsyncIterable[T]) -> AsyncGenerator[T, None]:
+    """Many may have come at once: others go first now and then."""
+    left = _AT_ONCE
+    async for one in source:
+        yield one
+        left -= 1
+        if not left:
+            left = _AT_ONCE
+            await asyncio.sleep(0)
 
 
 async def _each(pieces: Sequence[bytes]) -> AsyncGenerator[bytes, None]:
