@@ -89,9 +89,3 @@ def is_near(url: str) -> bool:
 def headers_of(api_key: str | None) -> dict[str, str]:
     key = os.environ.get("LLAMACTL_API_KEY") if api_key is None else api_key
     return {"authorization": f"Bearer {key}"} if key else {}
-
-
-def wait_of(error: BaseException | None, attempt: int, most: float) -> float:
-    """Seconds: what the server says, else ever longer."""
-    asked = getattr(error, "retry_after", None)
-    return min(most, float(asked) if asked else 0.1 * 2.0**attempt)

@@ -9,20 +9,22 @@ from typing import Any, TypeVar
 
 import httpx2
 import orjson
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
-
-from llamactl.client.calls import (
-    Call,
-    is_near,
-    read,
-    wait_of,
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_exponential,
 )
+
+from llamactl.client.calls import Call, is_near, read
 from llamactl.client.errors import ServerUnreachable, error_of
 from llamactl.core.errors import BackendError
 
 T = TypeVar("T")
 _BAD = 400
 _CONNECT_S = 10.0
+_FIRST_WAIT_S = 0.2
 _AT_ONCE = 64  # lines or events
 _EVENTS = "text/event-stream"
 _END = "[DONE]"  # of OpenAI's streams
@@ -49,6 +51,7 @@ class AsyncTransport:
         self._url = url
         self._retries = retries
         self._longest_wait = longest_wait
+        self._backoff = wait_exponential(_FIRST_WAIT_S, max=longest_wait)
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -70,8 +73,10 @@ class AsyncTransport:
         raise AssertionError("tenacity returns or raises")
 
     def _wait(self, state: RetryCallState) -> float:
+        """Seconds: what the server asks for, else longer each time."""
         failed = state.outcome.exception() if state.outcome else None
-        return wait_of(failed, state.attempt_number, self._longest_wait)
+        asked = getattr(failed, "retry_after", None)
+        return min(self._longest_wait, asked) if asked else self._backoff(state)
 
     async def _send(self, call: Call) -> bytes:
         try:
