@@ -14,6 +14,7 @@ _WORDS = {
     r"\basync (def|with|for)\b": r"\1",
     r"\bawait ": "",
     r"\baclosing\b": "closing",
+    r"\basynccontextmanager\b": "contextmanager",
     r"\basyncio\b": "time",
     r"\b__a(enter|exit)__\b": r"__\1__",
     r"\ba(close|read|iter_lines)\b": r"\1",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -140,7 +141,7 @@ class Application:
         self._previews = Previews(self._registry, self.scheduler, self._replicas, self.memory)
         self._watch = Watch(
             self._registry, self.scheduler, self._meters, self.leases.total,
-            lambda: (total_ram(), free_ram(), free_disk(settings.data)),
+            lambda: (total_ram(), free_ram()), lambda: free_disk(settings.data),
         )  # fmt: skip
         self._let_people_in()
         self.engines = {
@@ -180,7 +181,7 @@ class Application:
         self.keys = Keys(self.ring, keys, self._registry, self.revocations)
         self.sessions = Sessions(self.ring, sessions, self.revocations, lasts_s)
         self._rights = Rights(self.revocations, self.sessions)
-        self.tickets = PageTickets()
+        self.tickets = PageTickets(lambda: secrets.token_urlsafe(32))
 
     def _front(self) -> Front:
         services = Services(

@@ -26,6 +26,12 @@ LONGER = {
     "control/scheduler.py": 320,
     "control/instances.py": 370,
 }
+# What CONTRIBUTING.md names already; nothing stays here.
+NOT_YET = {
+    "backends/contract.py", "backends/registry.py", "config/sections.py", "core/node.py",
+    "node/agent.py", "tests/contract/test_node.py", "tests/unit/test_settings_declared.py",
+    "unit", "test-rest",
+}  # fmt: skip
 
 
 def test_the_lifecycle_diagram_is_current() -> None:
@@ -68,6 +74,18 @@ def test_readme_targets_exist() -> None:
 
     for target in re.findall(r"^make (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE):
         assert f"\n{target}:" in makefile
+
+
+def test_what_contributing_names_exists() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    named = re.findall(r"`(?:python )?((?![\w/]*NAME)[\w/]+\.(?:py|md|toml))`", text)
+    folders = (ROOT, ROOT / "src/llamactl")
+    missing = {path for path in named if not any((folder / path).exists() for folder in folders)}
+    targets = re.findall(r"`make ([\w-]+)`|^make ([\w-]+)", text, re.MULTILINE)
+    missing |= {one for both in targets for one in both if one and f"\n{one}:" not in makefile}
+
+    assert missing - NOT_YET == set()
 
 
 def test_nothing_that_is_shipped_says_to_install_llamactl_from_an_index() -> None:

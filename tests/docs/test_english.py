@@ -19,7 +19,7 @@ WORDS = re.compile(
     r"|(?<!there )is no(?! longer)|(?<!there )are no(?! longer))\b",
     re.IGNORECASE,
 )
-TEXTS = ("README.md", "CHANGELOG.md", "docs/*.md", "docs/decisions/*.md")
+TEXTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md", "docs/decisions/*.md")
 READ_AS_HELP = ("api", "cli")  # where docstrings are descriptions that people read
 
 

@@ -13,12 +13,12 @@ from llamactl.core.memory import Need
 from llamactl.policy.admission import (
     Admit,
     Candidate,
+    Decision,
     Evict,
     Occupant,
     Refuse,
     Standing,
     Wait,
-    admit,
     schedule,
 )
 from llamactl.policy.capacity import Limits
@@ -101,6 +101,11 @@ def may_go(one: Occupant, new: Candidate, limit: Limits, now: float) -> bool:
         return idle
     back = now >= max(one.last_used, one.ready_at) + one.load_s / 4
     return turn_over or (idle and back)
+
+
+def admit(new: Candidate, others: Sequence[Occupant], limit: Limits, now: float) -> Decision:
+    """The decision for one that waits alone."""
+    return schedule((new,), others, limit, now)[0]
 
 
 @given(others=occupants, limit=limits, new=candidates, now=times, data=st.data())

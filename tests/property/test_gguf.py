@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from server import model_path
 
-from llamactl.models import GgufReader, UnreadableModel, read_gguf
+from llamactl.models import GgufReader, UnreadableModel
 from llamactl.models.quantization import BLOCKS, FILE_TYPES, TYPE_NAMES
 from support.gguf_file import Shape, write_tiny_gguf
 
@@ -32,7 +32,7 @@ def test_a_header_is_read_as_the_gguf_package_reads_it(kind: str, tmp_path: Path
         wide = Shape(layers=5, embedding=96, heads=6, kv_heads=2, vocabulary=5000)
         write_tiny_gguf(path, Shape() if kind == "tiny" else wide)
 
-    shape = read_gguf(path)
+    shape = GgufReader().shape(path)
 
     assert (shape.weights, shape.layers, shape.vocabulary) == oracle(path)
     assert len(shape.layer_bytes) == shape.layers and all(shape.layer_bytes)
@@ -66,7 +66,7 @@ def test_no_bytes_do_harm(whole: Path, length: int, patches: list[tuple[int, byt
     path.write_bytes(changed)
 
     try:
-        shape = read_gguf(path)
+        shape = GgufReader().shape(path)
     except UnreadableModel as exc:
         assert str(exc)
     else:
@@ -82,7 +82,7 @@ def test_what_is_no_model_says_so(what: str, tmp_path: Path) -> None:
         path.write_text("" if what == "empty" else "hello")
 
     with pytest.raises(UnreadableModel, match=path.name):
-        read_gguf(path)
+        GgufReader().shape(path)
 
 
 def test_a_split_model_is_the_sum_of_its_parts(tmp_path: Path) -> None:
@@ -91,9 +91,9 @@ def test_a_split_model_is_the_sum_of_its_parts(tmp_path: Path) -> None:
     one = tmp_path / "one.gguf"
     write_tiny_gguf(one)
 
-    split = read_gguf(tmp_path / "m-00001-of-00002.gguf")
+    split = GgufReader().shape(tmp_path / "m-00001-of-00002.gguf")
 
-    assert split.weights == 2 * read_gguf(one).weights
+    assert split.weights == 2 * GgufReader().shape(one).weights
     assert len(split.files) == 2
 
 

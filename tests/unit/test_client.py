@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import cast
 
+import orjson
 import pytest
 
 from llamactl.client import AsyncClient, Client, InvalidAnswer, ServerUnreachable
@@ -18,6 +19,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     answers: list[tuple[int, str]]
     asked: list[str]
+    kind = ""
 
     def log_message(self, *_: object) -> None:
         pass
@@ -29,6 +31,8 @@ class Handler(BaseHTTPRequestHandler):
         status, body = self.answers.pop(0)
         self.send_response(status)
         self.send_header("content-length", str(len(body)))
+        if self.kind:
+            self.send_header("content-type", self.kind)
         if status == 503:
             self.send_header("retry-after", "0")
         self.end_headers()
@@ -149,6 +153,29 @@ def test_many_events_at_once_do_not_hold_up_the_loop(server: ThreadingHTTPServer
     asyncio.run(run())
     assert sum(seen.values()) == 2000
     assert max(seen.values()) <= 64
+
+
+def test_an_event_is_split_at_ends_of_lines_alone(server: ThreadingHTTPServer) -> None:
+    said = {"a": "one\u2028two\u2029three\x85four\x0cfive\x1esix"}
+    text = orjson.dumps(said).decode()
+    of_two_lines = 'data: {"b":\r\ndata:  1}\r\n\r\n'
+    handler(server).answers = [
+        (200, f": ok\nid: 7\ndata: {text}\n\n{of_two_lines}data: [DONE]\n\n")
+    ]
+
+    with client_of(server) as client:
+        assert [*client.stream("/v1/x", {})] == [said, {"b": 1}]
+
+
+def test_an_answer_without_events_is_an_error(server: ThreadingHTTPServer) -> None:
+    handler(server).kind = "application/json"
+    handler(server).answers = [(200, "{}")]
+
+    with (
+        client_of(server) as client,
+        pytest.raises(BackendError, match="/v1/x answered application/json where events"),
+    ):
+        list(client.stream("/v1/x", {}))
 
 
 def test_an_event_may_be_too_long_for_who_asks(server: ThreadingHTTPServer) -> None:

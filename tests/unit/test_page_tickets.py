@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
+from functools import partial
+
 from llamactl.core.keys import ANYONE
 from llamactl.policy.page_tickets import IDLE_S, LONGEST_S, PageTickets
 
+new_ticket = partial(secrets.token_urlsafe, 32)
 ONE = ("id", "one", ANYONE)
 
 
@@ -14,7 +18,7 @@ def used(tickets: PageTickets, ticket: str, now: float) -> object:
 
 
 def test_it_leads_to_its_instance_and_a_guess_to_none() -> None:
-    tickets = PageTickets()
+    tickets = PageTickets(new_ticket)
     ticket = tickets.issue(*ONE, now=0.0)
 
     assert used(tickets, ticket, 1.0) == ONE
@@ -23,7 +27,7 @@ def test_it_leads_to_its_instance_and_a_guess_to_none() -> None:
 
 
 def test_it_ends_soon_after_its_last_use() -> None:
-    tickets = PageTickets()
+    tickets = PageTickets(new_ticket)
     ticket = tickets.issue(*ONE, now=0.0)
 
     assert used(tickets, ticket, IDLE_S - 1) == ONE
@@ -32,7 +36,7 @@ def test_it_ends_soon_after_its_last_use() -> None:
 
 
 def test_no_use_keeps_it_for_ever() -> None:
-    tickets = PageTickets()
+    tickets = PageTickets(new_ticket)
     ticket = tickets.issue(*ONE, now=0.0)
     now = 0.0
     while now < LONGEST_S:
@@ -43,7 +47,7 @@ def test_no_use_keeps_it_for_ever() -> None:
 
 
 def test_many_push_out_the_one_that_was_not_used_for_the_longest_time() -> None:
-    tickets = PageTickets()
+    tickets = PageTickets(new_ticket)
     first, second = tickets.issue(*ONE, now=0.0), tickets.issue(*ONE, now=1.0)
     tickets.use(first, 2.0)
     for _ in range(255):

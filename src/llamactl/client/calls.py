@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
 import orjson
@@ -89,20 +89,3 @@ def is_near(url: str) -> bool:
 def headers_of(api_key: str | None) -> dict[str, str]:
     key = os.environ.get("LLAMACTL_API_KEY") if api_key is None else api_key
     return {"authorization": f"Bearer {key}"} if key else {}
-
-
-def wait_of(error: BaseException | None, attempt: int, most: float) -> float:
-    """Seconds: what the server says, else ever longer."""
-    asked = getattr(error, "retry_after", None)
-    return min(most, float(asked) if asked else 0.1 * 2.0**attempt)
-
-
-def event_of(line: str) -> Any:
-    """What a line of server-sent events holds as data; None for any other line, and the end.
-
-    https://html.spec.whatwg.org/multipage/server-sent-events.html
-    """
-    if not line.startswith("data:"):
-        return None
-    text = line.removeprefix("data:").strip()
-    return None if text == "[DONE]" else orjson.loads(text)

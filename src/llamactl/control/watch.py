@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from llamactl.control.blocking_call import BlockingCall
 from llamactl.control.registry import Member, Registry
 from llamactl.control.scheduler import Scheduler
 from llamactl.core.lifecycle import RESTING, State
@@ -16,6 +17,7 @@ from llamactl.policy.admission import Candidate
 from llamactl.policy.capacity import Limits, Taken
 
 _EVERY_S = 2.0
+_DISK_S = 1.0  # the longest wait for the disk
 _KEPT = 300  # samples of the machine: ten minutes
 _ALL = 1 << 62
 
@@ -45,14 +47,16 @@ class Watch:
         scheduler: Scheduler,
         meters: Callable[[], Meters],
         leases: Callable[[], int],
-        look: Callable[[], tuple[int | None, int | None, int | None]],
+        ram: Callable[[], tuple[int | None, int | None]],
+        disk_free: Callable[[], int | None],
     ) -> None:
-        """`look`: bytes of RAM there are, those that are free, and those of the disk."""
+        """`ram`: total and free bytes. `disk_free` may block, so it never runs in the loop."""
         self._registry = registry
         self._scheduler = scheduler
         self._meters = meters
         self._leases = leases
-        self._look = look
+        self._ram = ram
+        self._disk_free = BlockingCall(disk_free)
         self.rates = Rates()
         self.machine: deque[MachineSample] = deque(maxlen=_KEPT)
 
@@ -62,10 +66,10 @@ class Watch:
     async def keep(self) -> None:
         """Sample until cancelled."""
         while True:
-            self.sample()
+            self.sample(await self._disk_free.result(_DISK_S))
             await asyncio.sleep(_EVERY_S)
 
-    def sample(self) -> None:
+    def sample(self, disk_free: int | None) -> None:
         now = time.time()
         members = list(self._registry)
         running = {m.instance.id: _is_alive(m) for m in members}
@@ -74,10 +78,10 @@ class Watch:
         alive = [m for m in members if running[m.instance.id]]
         every = Limits(ram=_ALL, gpus={d: _ALL for m in alive for d in m.taken.gpus})
         taken = Taken(every, [Candidate("", "", need=m.taken) for m in alive])
-        total, free, disk = self._look()
+        total, free = self._ram()
         self.machine.append(
             MachineSample(
-                now, total, free, disk, taken.ram, limits.ram, taken.gpus, dict(limits.gpus),
+                now, total, free, disk_free, taken.ram, limits.ram, taken.gpus, dict(limits.gpus),
                 self._leases(), len(alive),
             )
         )  # fmt: skip

@@ -106,6 +106,10 @@ class KeyNotFound(NotFound):
     code = "key_not_found"
 
 
+class JobNotFound(NotFound):
+    code = "job_not_found"
+
+
 class MethodNotAllowed(CallerError):
     code = "method_not_allowed"
     status = 405
@@ -269,6 +273,12 @@ class UpstreamSilent(BackendError):
 
     code = "upstream_silent"
     status = 504
+
+
+class HubUnreachable(BackendError):
+    """The model hub did not answer as it should."""
+
+    code = "hub_unreachable"
 
 
 class EnvironmentFault(LlamactlError):

@@ -220,10 +220,11 @@ def _clock(settings: Settings) -> _Said:
 
 
 def _kernel(settings: Settings) -> _Said:
-    if not hasattr(os, "pidfd_open"):
-        yield Level.WARNING, "no pidfd: processes are not adopted", "use Linux 5.3 or later"
-    else:
+    try:
+        os.close(os.pidfd_open(os.getpid()))
         yield Level.OK, "pidfd", ""
+    except OSError as exc:
+        yield Level.FAILURE, f"no pidfd, so no engine can run: {exc}", "use Linux 5.3 or later"
 
 
 _CHECKS: dict[str, Callable[[Settings], _Said]] = {

@@ -4,7 +4,7 @@ from llamactl.models.catalog import Catalog, LocalModel
 from llamactl.models.confinement import Confinement
 from llamactl.models.downloads import Downloads
 from llamactl.models.facts import GgufReader
-from llamactl.models.gguf import UnreadableModel, read_gguf
+from llamactl.models.gguf import UnreadableModel
 from llamactl.models.hub import Hub
 from llamactl.models.inspection import Inspection, inspect
 from llamactl.models.served import ServedModels
@@ -20,5 +20,4 @@ __all__ = [
     "ServedModels",
     "UnreadableModel",
     "inspect",
-    "read_gguf",
 ]

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from llamactl.core.downloads import UNFINISHED, DownloadJob, JobState
-from llamactl.core.errors import Conflict, LlamactlError, NotFound, ShuttingDown
+from llamactl.core.errors import Conflict, JobNotFound, LlamactlError, ShuttingDown
 from llamactl.core.stores import JobStore
 from llamactl.models.naming import read_reference
 from llamactl.models.pace import Pace
@@ -24,10 +24,6 @@ from llamactl.observe import logger
 _KEPT = 100  # finished jobs that are remembered
 _LINE = 1 << 20
 log = logger("models")
-
-
-class JobNotFound(NotFound):
-    code = "job_not_found"
 
 
 class Downloads:

@@ -26,7 +26,13 @@ from huggingface_hub.errors import (
     HfHubHTTPError,
     RepositoryNotFoundError,
 )
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential,
+)
 
 from llamactl.core.errors import LlamactlError
 from llamactl.models.naming import Choice, RemoteFile, choices, choose, projector, read_reference
@@ -34,7 +40,8 @@ from llamactl.models.naming import Choice, RemoteFile, choices, choose, projecto
 _OK, _PARTIAL, _BAD, _AUTH, _GONE, _RANGE = 200, 206, 400, (401, 403), 404, 416
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 _TRIES = 8  # in a row that brought nothing
-_LONGEST_S, _FIRST_S, _SILENCE_S, _PAUSE_S = 30.0, 0.1, 30.0, 0.05
+_LONGEST_S, _SILENCE_S, _PAUSE_S = 30.0, 30.0, 0.05
+_BACKOFF = wait_exponential(0.2, max=_LONGEST_S)
 _TELL_S = 0.2
 _CHUNK = 1 << 20
 _SPARE = 1 << 28  # bytes of the disk that are left alone
@@ -48,7 +55,7 @@ class Interrupted(Exception):
         self.after = after
 
 
-class CannotDownload(LlamactlError):
+class CannotDownload(Exception):
     """Trying again will not help."""
 
 
@@ -81,6 +88,8 @@ def main() -> None:
     progress = Progress()
     try:
         path = fetch(spec["model"], Path(spec["cache"]), progress)
+    except CannotDownload as exc:
+        progress.tell("failed", error=str(exc))
     except LlamactlError as exc:
         progress.tell("failed", error=exc.message, choices=exc.details.get("choices", []))
     except GatedRepoError:
@@ -101,7 +110,10 @@ def _end_with_parent() -> None:
 
 
 def fetch(model: str, cache: Path, progress: Progress) -> Path:
-    """Returns the model's path in the cache. Raises LlamactlError, HfHubHTTPError or OSError."""
+    """Returns the model's path in the cache.
+
+    Raises CannotDownload, LlamactlError, HfHubHTTPError or OSError.
+    """
     wanted = read_reference(model)
     info = HfApi().model_info(wanted.repo, files_metadata=True)
     assert info.sha is not None
@@ -235,7 +247,7 @@ def _fetch_further(url: str, file: RemoteFile, out: BinaryIO, progress: Progress
 def _wait(state: RetryCallState) -> float:
     failed = state.outcome.exception() if state.outcome else None
     asked = getattr(failed, "after", None)
-    return min(_LONGEST_S, asked if asked else _FIRST_S * 2.0**state.attempt_number)
+    return min(_LONGEST_S, asked) if asked else _BACKOFF(state)
 
 
 def _fetch_once(url: str, file: RemoteFile, out: BinaryIO, progress: Progress) -> None:

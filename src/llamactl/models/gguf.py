@@ -22,12 +22,6 @@ class UnreadableModel(ValueError):
     """The file is not there, or not a GGUF that we understand; the message says which."""
 
 
-def read_gguf(path: Path) -> ModelShape:
-    """The shape of a model, of all its parts if it is split. Raises UnreadableModel."""
-    header, files = read_header(path)
-    return shape_of(header, files)
-
-
 def read_header(path: Path) -> tuple[Header, tuple[ModelFile, ...]]:
     """Of all parts together, if it is split. Raises UnreadableModel."""
     headers, files = [], []

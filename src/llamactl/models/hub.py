@@ -10,16 +10,10 @@ from typing import Any
 
 import orjson
 
-from llamactl.core.errors import BackendError
+from llamactl.core.errors import HubUnreachable
 from llamactl.models.naming import read_reference
 
 _LONGEST_S = 30.0
-
-
-class HubUnreachable(BackendError):
-    """It did not answer as it should."""
-
-    code = "hub_unreachable"
 
 
 class Hub:

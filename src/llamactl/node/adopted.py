@@ -70,7 +70,7 @@ def adopt(record: ProcessRecord) -> AdoptedProcess | None:
     """The recorded process, if it is alive and provably that one; nothing is touched else."""
     try:
         pidfd = os.pidfd_open(record.pid)
-    except (OSError, OverflowError, TypeError, AttributeError):
+    except (OSError, OverflowError, TypeError):
         return None
     if not is_alive(record.pid, record.start_time, record.boot_id):  # it is somebody else's now
         os.close(pidfd)
@@ -86,7 +86,7 @@ def end_left(record: ProcessRecord) -> None:
     if not record.key or record.boot_id != boot_id():
         return
     for pid in members(record.pid):
-        with suppress(OSError, OverflowError, TypeError, AttributeError):
+        with suppress(OSError, OverflowError, TypeError):
             pidfd = os.pidfd_open(pid)
             try:
                 environ = Path(f"/proc/{pid}/environ").read_bytes()

@@ -75,21 +75,12 @@ class Process:
                 os.killpg(self.pid, number)
 
     def _watch(self) -> None:
-        loop = asyncio.get_running_loop()
-        if hasattr(os, "pidfd_open"):
-            fd = os.pidfd_open(self.pid)
-            loop.add_reader(fd, self._reap, fd)
-        else:  # macOS: a thread waits
-            loop.run_in_executor(None, self._wait_in_thread, loop)
+        fd = os.pidfd_open(self.pid)
+        asyncio.get_running_loop().add_reader(fd, self._reap, fd)
 
-    def _wait_in_thread(self, loop: asyncio.AbstractEventLoop) -> None:
-        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        loop.call_soon_threadsafe(self._reap, None)
-
-    def _reap(self, fd: int | None) -> None:
-        if fd is not None:
-            asyncio.get_running_loop().remove_reader(fd)
-            os.close(fd)
+    def _reap(self, fd: int) -> None:
+        asyncio.get_running_loop().remove_reader(fd)
+        os.close(fd)
         self.signal(signal.SIGKILL)  # what the engine forked goes with it
         status = self._popen.wait()
         if self._popen.stdin is not None:

@@ -1,4 +1,4 @@
-"""What a process and all it started take of the memory: /proc/PID/smaps, macOS tells nothing."""
+"""What a process and all it started take of the memory: /proc/PID/smaps."""
 
 from __future__ import annotations
 

@@ -100,12 +100,6 @@ class Refuse:
 Decision = Admit | Evict | Wait | Refuse
 
 
-def admit(
-    candidate: Candidate, occupants: Sequence[Occupant], limits: Limits, now: float
-) -> Decision:
-    return schedule((candidate,), occupants, limits, now)[0]
-
-
 def schedule(
     candidates: Iterable[Candidate], occupants: Sequence[Occupant], limits: Limits, now: float
 ) -> list[Decision]:

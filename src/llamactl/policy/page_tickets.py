@@ -6,7 +6,7 @@ soon after their last use, and with the session or key that opened the page.
 
 from __future__ import annotations
 
-import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from llamactl.core.keys import Caller
@@ -32,7 +32,9 @@ class Ticket:
 class PageTickets:
     """One per application. Times are of any clock that goes evenly, in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, new_ticket: Callable[[], str]) -> None:
+        """`new_ticket`: a secret that nobody can guess."""
+        self._new_ticket = new_ticket
         self._tickets: dict[bytes, Ticket] = {}
 
     def __repr__(self) -> str:
@@ -42,7 +44,7 @@ class PageTickets:
         self._tickets = {k: t for k, t in self._tickets.items() if not t.is_over(now)}
         while len(self._tickets) >= _MOST:
             del self._tickets[min(self._tickets, key=lambda k: self._tickets[k].used)]
-        ticket = secrets.token_urlsafe(32)
+        ticket = self._new_ticket()
         self._tickets[digest(ticket)] = Ticket(instance_id, name, holder, now, now)
         return ticket
 

@@ -13,6 +13,7 @@ from llamactl.core.lease import Lease
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import loop_clock
 
+_Waiters = dict[str, set[asyncio.Future[None]]]  # by instance id
 Granting = Callable[[], Coroutine[Any, Any, Lease[Any]]]
 
 
@@ -22,9 +23,9 @@ class LeaseBook:
     def __init__(self) -> None:
         self._held: dict[str, int] = defaultdict(int)
         self._used: dict[str, float] = {}
-        self._waiters: dict[str, list[asyncio.Future[None]]] = defaultdict(list)
+        self._waiters: _Waiters = {}  # for the end of a drain
         self.unanswered: dict[str, int] = {}  # requests in a row that got no byte, by instance id
-        self._alarms: dict[str, list[asyncio.Future[None]]] = defaultdict(list)
+        self._alarms: _Waiters = {}  # for one more request without a byte
         self.serving: Callable[[str, int], Sequence[ServedRequest]] = lambda *_: ()
         self.on_free: Callable[[], None] = lambda: None  # called when an instance falls idle
         self.on_change: Callable[[str], None] | None = None  # called with the id
@@ -42,9 +43,7 @@ class LeaseBook:
         left = self._held[instance_id] = self._held[instance_id] - 1
         if left == 0:
             del self._held[instance_id]
-            for waiter in self._waiters.pop(instance_id, ()):
-                if not waiter.done():
-                    waiter.set_result(None)
+            _wake(self._waiters, instance_id)
             self.on_free()
         if self.on_change is not None:
             self.on_change(instance_id)
@@ -71,9 +70,7 @@ class LeaseBook:
     def fell_silent(self, instance_id: str) -> None:
         """A request waited in vain for a byte of the engine."""
         self.unanswered[instance_id] = self.unanswered.get(instance_id, 0) + 1
-        for alarm in self._alarms.pop(instance_id, ()):
-            if not alarm.done():
-                alarm.set_result(None)
+        _wake(self._alarms, instance_id)
 
     def answered(self, instance_id: str) -> None:
         """It is not silent."""
@@ -84,16 +81,7 @@ class LeaseBook:
 
     async def silent(self, instance_id: str, seen: int) -> None:
         while self.silences(instance_id) <= seen:
-            alarm: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._alarms[instance_id].append(alarm)
-            try:
-                await alarm
-            finally:
-                waiting = self._alarms.get(instance_id, [])
-                if alarm in waiting:
-                    waiting.remove(alarm)
-                if not waiting:
-                    self._alarms.pop(instance_id, None)
+            await _woken(self._alarms, instance_id)
 
     def forget(self, instance_id: str) -> None:
         """It was deleted."""
@@ -102,9 +90,7 @@ class LeaseBook:
 
     async def drained(self, instance_id: str) -> None:
         while self.count(instance_id):
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters[instance_id].append(waiter)
-            await waiter
+            await _woken(self._waiters, instance_id)
 
     async def idle_for(self, instance_id: str, seconds: float) -> None:
         """Counts from now, or from the last release after it.
@@ -118,6 +104,25 @@ class LeaseBook:
             if quiet >= seconds:
                 return
             await loop_clock().sleep(seconds - quiet)
+
+
+async def _woken(waiters: _Waiters, instance_id: str) -> None:
+    """Wait for `_wake`; a cancelled wait leaves nothing behind."""
+    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    waiting = waiters.setdefault(instance_id, set())
+    waiting.add(waiter)
+    try:
+        await waiter
+    finally:
+        waiting.discard(waiter)
+        if not waiting and waiters.get(instance_id) is waiting:
+            del waiters[instance_id]
+
+
+def _wake(waiters: _Waiters, instance_id: str) -> None:
+    for waiter in waiters.pop(instance_id, ()):
+        if not waiter.done():
+            waiter.set_result(None)
 
 
 def abandon(granting: asyncio.Future[Lease[Any]]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
@@ -19,11 +18,9 @@ from llamactl.client.calls import (
     API,
     Call,
     base_url,
-    event_of,
     headers_of,
 )
 from llamactl.client.errors import ServerUnreachable, error_in
-from llamactl.core.errors import BackendError
 from llamactl.wire.events import EventBody
 from llamactl.wire.live import LiveBody
 from llamactl.wire.session import SessionBody
@@ -115,10 +112,9 @@ class AsyncClient:
     async def live(self) -> AsyncGenerator[LiveBody, None]:
         """All there is, then what changes: instances, numbers, events, downloads."""
         call = Call("GET", f"{API}/live")
-        async with aclosing(self._transport.stream(call)) as rows:
-            async for line in rows:
-                if (said := event_of(line)) is not None:
-                    yield LiveBody.model_validate(said)
+        async with aclosing(self._transport.events(call)) as events:
+            async for event in events:
+                yield LiveBody.model_validate(event)
 
     async def upgrade(self) -> UpgradeBody:
         """Have a process of the installed version take over. No request fails."""
@@ -132,12 +128,11 @@ class AsyncClient:
         while True:
             call = Call("GET", f"{API}/events", after=after)
             try:
-                async with aclosing(self._transport.stream(call)) as rows:
-                    async for line in rows:
-                        if (said := event_of(line)) is not None:
-                            event = EventBody.model_validate(said)
-                            after = event.id
-                            yield event
+                async with aclosing(self._transport.events(call)) as events:
+                    async for said in events:
+                        event = EventBody.model_validate(said)
+                        after = event.id
+                        yield event
             except ServerUnreachable:
                 if after is None:  # nothing to go on from
                     raise
@@ -159,23 +154,20 @@ class AsyncClient:
                 yield chunk
 
     async def stream(
-        self, where: str, body: Mapping[str, Any] | Sequence[bytes], *, longest: int = sys.maxsize
+        self, where: str, body: Mapping[str, Any] | Sequence[bytes], *, longest: int | None = None
     ) -> AsyncGenerator[dict[str, Any], None]:
         """What any path of an engine sends as events, such as `/v1/completions` with `stream`.
 
         A body may be JSON already, in pieces. Raises LlamactlError for an error in their midst,
-        and for an event longer than `longest` characters.
+        and for an event of more than `longest` bytes.
         """
         given = {"body": body} if isinstance(body, Mapping) else {"pieces": body}
         call = Call("POST", where, **given)
-        async with aclosing(self._transport.stream(call)) as rows:
-            async for line in rows:
-                if len(line) > longest:
-                    raise BackendError(f"an event of the engine is longer than {longest:,} bytes")
-                if (chunk := event_of(line)) is not None:
-                    if chunk.get("error"):
-                        raise error_in(chunk)
-                    yield chunk
+        async with aclosing(self._transport.events(call, longest)) as chunks:
+            async for chunk in chunks:
+                if chunk.get("error"):
+                    raise error_in(chunk)
+                yield chunk
 
     async def post(self, where: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Any path of an engine that answers JSON, such as `/v1/embeddings`."""

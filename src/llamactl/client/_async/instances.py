@@ -87,7 +87,7 @@ class AsyncInstances:
         """Line by line, as they are written; those that are there alone without `follow`."""
         query = {"lines": lines, "since": since, "search": search, "follow": follow}
         call = Call("GET", self._path(name, "logs"), query)
-        async with aclosing(self._transport.stream(call)) as rows:
+        async with aclosing(self._transport.lines(call)) as rows:
             async for line in rows:
                 yield line
 

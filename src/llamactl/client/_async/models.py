@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from llamactl.client._async.transport import AsyncTransport
-from llamactl.client.calls import API, Call, event_of, path
+from llamactl.client.calls import API, Call, path
 from llamactl.wire.models import FoundBody, InspectionBody, JobBody, ModelBody, RepositoryBody
 
 
@@ -63,10 +63,9 @@ class AsyncModels:
     async def follow(self, job_id: str) -> AsyncGenerator[JobBody, None]:
         """Its progress, to its end."""
         call = Call("GET", self._path(job_id, "events"))
-        async with aclosing(self._transport.stream(call)) as rows:
-            async for line in rows:
-                if (said := event_of(line)) is not None:
-                    yield JobBody.model_validate(said)
+        async with aclosing(self._transport.events(call)) as events:
+            async for event in events:
+                yield JobBody.model_validate(event)
 
     def _path(self, *parts: str) -> str:
         return f"{API}/models/jobs{path(*parts)}"

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 import httpx2
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
-
-from llamactl.client.calls import (
-    Call,
-    is_near,
-    read,
-    wait_of,
+import orjson
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_exponential,
 )
+
+from llamactl.client.calls import Call, is_near, read
 from llamactl.client.errors import ServerUnreachable, error_of
+from llamactl.core.errors import BackendError
 
 T = TypeVar("T")
 _BAD = 400
 _CONNECT_S = 10.0
-_AT_ONCE = 64  # lines
+_FIRST_WAIT_S = 0.2
+_AT_ONCE = 64  # lines or events
+_EVENTS = "text/event-stream"
+_END = "[DONE]"  # of OpenAI's streams
 
 
 class AsyncTransport:
@@ -44,6 +51,7 @@ class AsyncTransport:
         self._url = url
         self._retries = retries
         self._longest_wait = longest_wait
+        self._backoff = wait_exponential(_FIRST_WAIT_S, max=longest_wait)
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -65,8 +73,10 @@ class AsyncTransport:
         raise AssertionError("tenacity returns or raises")
 
     def _wait(self, state: RetryCallState) -> float:
+        """Seconds: what the server asks for, else longer each time."""
         failed = state.outcome.exception() if state.outcome else None
-        return wait_of(failed, state.attempt_number, self._longest_wait)
+        asked = getattr(failed, "retry_after", None)
+        return min(self._longest_wait, asked) if asked else self._backoff(state)
 
     async def _send(self, call: Call) -> bytes:
         try:
@@ -80,8 +90,31 @@ class AsyncTransport:
             raise error_of(answer.status_code, answer.headers.get("retry-after"), answer.content)
         return bytes(answer.content)
 
-    async def stream(self, call: Call) -> AsyncGenerator[str, None]:
-        """Lines, as they come. Raises as `send` does, but sends nothing again."""
+    async def lines(self, call: Call) -> AsyncGenerator[str, None]:
+        """Lines of text, as they come. Raises as `stream` does."""
+        async with self.stream(call) as answer:
+            async for line in _in_turns(answer.aiter_lines()):
+                yield line
+
+    async def events(self, call: Call, longest: int | None = None) -> AsyncGenerator[Any, None]:
+        """The JSON of each server-sent event, as it comes. Raises as `stream` does.
+
+        And BackendError for an event of more than `longest` bytes, or an answer without events.
+        """
+        async with self.stream(call) as answer:
+            kind = answer.headers.setdefault("content-type", _EVENTS)
+            if not kind.lower().startswith(_EVENTS):
+                raise BackendError(f"{call.path} answered {kind} where events were expected")
+            try:
+                async for event in _in_turns(httpx2.EventSource(answer, longest)):
+                    if event.data and event.data != _END:
+                        yield orjson.loads(event.data)
+            except httpx2.SSEError as exc:
+                raise BackendError(f"an event is longer than {longest or 0:,} bytes") from exc
+
+    @asynccontextmanager
+    async def stream(self, call: Call) -> AsyncGenerator[httpx2.Response, None]:
+        """The answer, with its body still to be read. Raises as `send` does, and sends once."""
         request = self._http.build_request(
             call.method, call.path,
             params=call.params, headers=call.headers,
@@ -94,13 +127,7 @@ class AsyncTransport:
                 if answer.status_code >= _BAD:
                     body = await answer.aread()
                     raise error_of(answer.status_code, answer.headers.get("retry-after"), body)
-                left = _AT_ONCE
-                async for line in answer.aiter_lines():
-                    yield line
-                    left -= 1
-                    if not left:  # many may have come at once: others go first
-                        left = _AT_ONCE
-                        await asyncio.sleep(0)
+                yield answer
             finally:
                 await answer.aclose()
         except httpx2.TransportError as exc:
@@ -113,6 +140,17 @@ class AsyncTransport:
             f"{what} at {self._url}: {str(exc) or type(exc).__name__}",
             details={"sent": not never_sent},
         )
+
+
+async def _in_turns(source: AsyncIterable[T]) -> AsyncGenerator[T, None]:
+    """Many may have come at once: others go first now and then."""
+    left = _AT_ONCE
+    async for one in source:
+        yield one
+        left -= 1
+        if not left:
+            left = _AT_ONCE
+            await asyncio.sleep(0)
 
 
 async def _each(pieces: Sequence[bytes]) -> AsyncGenerator[bytes, None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
@@ -19,11 +18,9 @@ from llamactl.client.calls import (
     API,
     Call,
     base_url,
-    event_of,
     headers_of,
 )
 from llamactl.client.errors import ServerUnreachable, error_in
-from llamactl.core.errors import BackendError
 from llamactl.wire.events import EventBody
 from llamactl.wire.live import LiveBody
 from llamactl.wire.session import SessionBody
@@ -113,10 +110,9 @@ class Client:
     def live(self) -> Generator[LiveBody, None, None]:
         """All there is, then what changes: instances, numbers, events, downloads."""
         call = Call("GET", f"{API}/live")
-        with closing(self._transport.stream(call)) as rows:
-            for line in rows:
-                if (said := event_of(line)) is not None:
-                    yield LiveBody.model_validate(said)
+        with closing(self._transport.events(call)) as events:
+            for event in events:
+                yield LiveBody.model_validate(event)
 
     def upgrade(self) -> UpgradeBody:
         """Have a process of the installed version take over. No request fails."""
@@ -130,12 +126,11 @@ class Client:
         while True:
             call = Call("GET", f"{API}/events", after=after)
             try:
-                with closing(self._transport.stream(call)) as rows:
-                    for line in rows:
-                        if (said := event_of(line)) is not None:
-                            event = EventBody.model_validate(said)
-                            after = event.id
-                            yield event
+                with closing(self._transport.events(call)) as events:
+                    for said in events:
+                        event = EventBody.model_validate(said)
+                        after = event.id
+                        yield event
             except ServerUnreachable:
                 if after is None:  # nothing to go on from
                     raise
@@ -157,23 +152,20 @@ class Client:
                 yield chunk
 
     def stream(
-        self, where: str, body: Mapping[str, Any] | Sequence[bytes], *, longest: int = sys.maxsize
+        self, where: str, body: Mapping[str, Any] | Sequence[bytes], *, longest: int | None = None
     ) -> Generator[dict[str, Any], None, None]:
         """What any path of an engine sends as events, such as `/v1/completions` with `stream`.
 
         A body may be JSON already, in pieces. Raises LlamactlError for an error in their midst,
-        and for an event longer than `longest` characters.
+        and for an event of more than `longest` bytes.
         """
         given = {"body": body} if isinstance(body, Mapping) else {"pieces": body}
         call = Call("POST", where, **given)
-        with closing(self._transport.stream(call)) as rows:
-            for line in rows:
-                if len(line) > longest:
-                    raise BackendError(f"an event of the engine is longer than {longest:,} bytes")
-                if (chunk := event_of(line)) is not None:
-                    if chunk.get("error"):
-                        raise error_in(chunk)
-                    yield chunk
+        with closing(self._transport.events(call, longest)) as chunks:
+            for chunk in chunks:
+                if chunk.get("error"):
+                    raise error_in(chunk)
+                yield chunk
 
     def post(self, where: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Any path of an engine that answers JSON, such as `/v1/embeddings`."""

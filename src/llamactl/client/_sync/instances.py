@@ -85,7 +85,7 @@ class Instances:
         """Line by line, as they are written; those that are there alone without `follow`."""
         query = {"lines": lines, "since": since, "search": search, "follow": follow}
         call = Call("GET", self._path(name, "logs"), query)
-        with closing(self._transport.stream(call)) as rows:
+        with closing(self._transport.lines(call)) as rows:
             for line in rows:
                 yield line
 

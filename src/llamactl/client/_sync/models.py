@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 
 from llamactl.client._sync.transport import Transport
-from llamactl.client.calls import API, Call, event_of, path
+from llamactl.client.calls import API, Call, path
 from llamactl.wire.models import FoundBody, InspectionBody, JobBody, ModelBody, RepositoryBody
 
 
@@ -63,10 +63,9 @@ class Models:
     def follow(self, job_id: str) -> Generator[JobBody, None, None]:
         """Its progress, to its end."""
         call = Call("GET", self._path(job_id, "events"))
-        with closing(self._transport.stream(call)) as rows:
-            for line in rows:
-                if (said := event_of(line)) is not None:
-                    yield JobBody.model_validate(said)
+        with closing(self._transport.events(call)) as events:
+            for event in events:
+                yield JobBody.model_validate(event)
 
     def _path(self, *parts: str) -> str:
         return f"{API}/models/jobs{path(*parts)}"

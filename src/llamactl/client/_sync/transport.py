@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import httpx2
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
-
-from llamactl.client.calls import (
-    Call,
-    is_near,
-    read,
-    wait_of,
+import orjson
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_exponential,
 )
+
+from llamactl.client.calls import Call, is_near, read
 from llamactl.client.errors import ServerUnreachable, error_of
+from llamactl.core.errors import BackendError
 
 T = TypeVar("T")
 _BAD = 400
 _CONNECT_S = 10.0
-_AT_ONCE = 64  # lines
+_FIRST_WAIT_S = 0.2
+_AT_ONCE = 64  # lines or events
+_EVENTS = "text/event-stream"
+_END = "[DONE]"  # of OpenAI's streams
 
 
 class Transport:
@@ -44,6 +51,7 @@ class Transport:
         self._url = url
         self._retries = retries
         self._longest_wait = longest_wait
+        self._backoff = wait_exponential(_FIRST_WAIT_S, max=longest_wait)
 
     def close(self) -> None:
         self._http.close()
@@ -65,8 +73,10 @@ class Transport:
         raise AssertionError("tenacity returns or raises")
 
     def _wait(self, state: RetryCallState) -> float:
+        """Seconds: what the server asks for, else longer each time."""
         failed = state.outcome.exception() if state.outcome else None
-        return wait_of(failed, state.attempt_number, self._longest_wait)
+        asked = getattr(failed, "retry_after", None)
+        return min(self._longest_wait, asked) if asked else self._backoff(state)
 
     def _send(self, call: Call) -> bytes:
         try:
@@ -80,8 +90,31 @@ class Transport:
             raise error_of(answer.status_code, answer.headers.get("retry-after"), answer.content)
         return bytes(answer.content)
 
-    def stream(self, call: Call) -> Generator[str, None, None]:
-        """Lines, as they come. Raises as `send` does, but sends nothing again."""
+    def lines(self, call: Call) -> Generator[str, None, None]:
+        """Lines of text, as they come. Raises as `stream` does."""
+        with self.stream(call) as answer:
+            for line in _in_turns(answer.iter_lines()):
+                yield line
+
+    def events(self, call: Call, longest: int | None = None) -> Generator[Any, None, None]:
+        """The JSON of each server-sent event, as it comes. Raises as `stream` does.
+
+        And BackendError for an event of more than `longest` bytes, or an answer without events.
+        """
+        with self.stream(call) as answer:
+            kind = answer.headers.setdefault("content-type", _EVENTS)
+            if not kind.lower().startswith(_EVENTS):
+                raise BackendError(f"{call.path} answered {kind} where events were expected")
+            try:
+                for event in _in_turns(httpx2.EventSource(answer, longest)):
+                    if event.data and event.data != _END:
+                        yield orjson.loads(event.data)
+            except httpx2.SSEError as exc:
+                raise BackendError(f"an event is longer than {longest or 0:,} bytes") from exc
+
+    @contextmanager
+    def stream(self, call: Call) -> Generator[httpx2.Response, None, None]:
+        """The answer, with its body still to be read. Raises as `send` does, and sends once."""
         request = self._http.build_request(
             call.method, call.path,
             params=call.params, headers=call.headers,
@@ -94,13 +127,7 @@ class Transport:
                 if answer.status_code >= _BAD:
                     body = answer.read()
                     raise error_of(answer.status_code, answer.headers.get("retry-after"), body)
-                left = _AT_ONCE
-                for line in answer.iter_lines():
-                    yield line
-                    left -= 1
-                    if not left:  # many may have come at once: others go first
-                        left = _AT_ONCE
-                        time.sleep(0)
+                yield answer
             finally:
                 answer.close()
         except httpx2.TransportError as exc:
@@ -113,6 +140,17 @@ class Transport:
             f"{what} at {self._url}: {str(exc) or type(exc).__name__}",
             details={"sent": not never_sent},
         )
+
+
+def _in_turns(source: Iterable[T]) -> Generator[T, None, None]:
+    """Many may have come at once: others go first now and then."""
+    left = _AT_ONCE
+    for one in source:
+        yield one
+        left -= 1
+        if not left:
+            left = _AT_ONCE
+            time.sleep(0)
 
 
 def _each(pieces: Sequence[bytes]) -> Generator[bytes, None, None]:

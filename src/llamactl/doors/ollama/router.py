@@ -35,7 +35,7 @@ INFERENCE = frozenset(
 )  # what needs no key where inference needs none
 T = TypeVar("T", bound=BaseModel)
 WITH_KEY = INFERENCE | {"/", "/api/version", "/api/tags", "/api/ps", "/api/pull", "/api/delete"}
-_LONGEST_EVENT = 1 << 18  # characters; the worst of them are parsed in milliseconds
+_LONGEST_EVENT = 1 << 18  # bytes; the worst of them are parsed in milliseconds
 
 
 def ollama_router(settings: Settings) -> APIRouter:
