@@ -57,7 +57,7 @@ async def export(
 @router.get("/settings", responses=answers())
 async def settings(mine: Mine) -> list[SettingBody]:
     """Those in force, and where each comes from."""
-    found = in_force(mine.about.settings(), mine.about.sources())
+    found = in_force(mine.about.settings.current, mine.about.settings.sources)
     return [SettingBody(key=one.key, value=one.value, source=one.source) for one in found]
 
 

@@ -168,8 +168,8 @@ class Unit(Protocol):
         ...
 
     @property
-    def is_current(self) -> bool:
-        """Was its process, if there is one, begun by what people give for it now?"""
+    def spec_hash(self) -> str:
+        """Of what people gave for the command of its process; empty without a process."""
         ...
 
     def find(self, record: ProcessRecord, before: State, *, vouched: bool) -> bool:

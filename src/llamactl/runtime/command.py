@@ -12,12 +12,10 @@ from fnmatch import fnmatchcase
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import orjson
-
 from llamactl.backends import Backend
 from llamactl.config import BackendSettings
 from llamactl.core.errors import EngineMissing
-from llamactl.core.instance import Instance, InstanceOptions
+from llamactl.core.instance import Instance
 from llamactl.core.secrets import masked
 from llamactl.runtime.ports import LOOPBACK
 
@@ -131,25 +129,6 @@ def surroundings(settings: BackendSettings, environ: Mapping[str, str]) -> dict[
         if any(fnmatchcase(name, pattern) for pattern in _ALLOWED)
     }
     return {**inherited, **settings.environment}
-
-
-def given_digest(settings: BackendSettings, options: InstanceOptions) -> str:
-    """Of all that people gave for a command: only what changes this needs another process.
-
-    It begins with a number that changes with this function: of two that differ in it nothing is
-    known, and a new version must not start every model anew.
-    """
-    given = [
-        options.command_override or settings.command, settings.args, settings.environment,
-        options.backend_options, options.environment, options.die_with_parent,
-    ]  # fmt: skip
-    digest = hashlib.sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS)).hexdigest()
-    return f"1:{digest[:62]}"
-
-
-def is_given(recorded: str, now: str) -> bool:
-    """Was this given, as far as can be known?"""
-    return recorded == now or recorded.partition(":")[0] != now.partition(":")[0]
 
 
 def argv_digest(argv: Sequence[str]) -> str:

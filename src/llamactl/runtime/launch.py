@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from llamactl.config import spec_hash
 from llamactl.core.errors import Conflict, EngineMissing, ModelNotFound, StoreUnavailable
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
@@ -23,7 +24,6 @@ from llamactl.runtime.command import (
     command_of,
     environment_of,
     find_engine,
-    given_digest,
 )
 from llamactl.runtime.life import Life
 from llamactl.runtime.logs import InstanceLog
@@ -107,7 +107,7 @@ async def launch(
         engine=engine.label,
         command=command,
         options=instance.options,
-        given_digest=given_digest(settings, instance.options),
+        given_digest=spec_hash(settings, instance.options),
         log_start=log_start,
     )
     cgroups.enclose(process.pid, process.start_time)

@@ -7,7 +7,7 @@ import resource
 from collections.abc import Callable, Mapping, Sequence
 
 from llamactl.backends import BACKENDS, Backend
-from llamactl.config import BackendSettings, Settings
+from llamactl.config import BackendSettings, Settings, SettingsHolder
 from llamactl.core.errors import Conflict, InvalidOption
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport
@@ -35,7 +35,7 @@ class LocalMachine:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: SettingsHolder,
         journal: Journal,
         leases: Leases,
         environ: Mapping[str, str],
@@ -49,7 +49,7 @@ class LocalMachine:
         """
         self.resolve = resolve
         self._read = read
-        self.settings = settings
+        self._settings = settings
         self.journal = journal
         self.leases = leases
         self.environ = environ
@@ -57,6 +57,11 @@ class LocalMachine:
         self.soft_files = limit if soft_files is None else soft_files
         self.oom = OomCounter()
         self._reserved: dict[str, int] = {}  # port by instance id
+
+    @property
+    def settings(self) -> Settings:
+        """Those in force."""
+        return self._settings.current
 
     def unit(
         self,
@@ -71,7 +76,7 @@ class LocalMachine:
         return LocalUnit(self, instance, lifecycle, last_exit, owner)
 
     def backend(self, instance: Instance) -> tuple[Backend, BackendSettings]:
-        return BACKENDS[instance.options.backend_type], self.settings.backends.llama_cpp
+        return BACKENDS[instance.options.backend_type], self.settings.backend_of(instance.options)
 
     def check(self, instance: Instance) -> None:
         self.check_options(instance.options)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from llamactl.config import spec_hash
 from llamactl.core import lifecycle as lc
 from llamactl.core.errors import LlamactlError
 from llamactl.core.events import ProcessRecord
@@ -24,7 +25,6 @@ from llamactl.policy.restart import RestartRules, after_exit
 from llamactl.runtime import cgroups
 from llamactl.runtime.adopted import adopt, end_left
 from llamactl.runtime.blame import on_account
-from llamactl.runtime.command import given_digest, is_given
 from llamactl.runtime.health import HealthRules, until_unhealthy
 from llamactl.runtime.launch import launch, stillborn
 from llamactl.runtime.life import Life, report_of
@@ -102,7 +102,7 @@ class LocalUnit:
         return restart
 
     def would_restart(self, instance: Instance) -> bool:
-        return self._given() != self._given(instance)
+        return self._spec_of(self._instance) != self._spec_of(instance)
 
     def use_settings(self) -> None:
         """Heed the limits as they are now, also for what began under others."""
@@ -128,12 +128,11 @@ class LocalUnit:
         return self._life is not None and self._life.vouched
 
     @property
-    def is_current(self) -> bool:
-        return self._life is None or is_given(self._life.record.given_digest, self._given())
+    def spec_hash(self) -> str:
+        return self._life.record.given_digest if self._life else ""
 
-    def _given(self, instance: Instance | None = None) -> str:
-        one = instance or self._instance
-        return given_digest(self._machine.backend(one)[1], one.options)
+    def _spec_of(self, instance: Instance) -> str:
+        return spec_hash(self._machine.backend(instance)[1], instance.options)
 
     def kill(self) -> None:
         if (life := self._life) is not None:

@@ -1,0 +1,29 @@
+"""What people give for an engine's command, as one hash: if it differs, the engine is restarted."""
+
+from __future__ import annotations
+
+import hashlib
+
+import orjson
+
+from llamactl.config.sections import BackendSettings
+from llamactl.core.instance import InstanceOptions
+
+
+def spec_hash(settings: BackendSettings, options: InstanceOptions) -> str:
+    """Of all that people gave for a command: only what changes this needs another process.
+
+    It begins with a number that changes with this function: of two that differ in it nothing is
+    known, and a new version must not start every model anew.
+    """
+    given = [
+        options.command_override or settings.command, settings.args, settings.environment,
+        options.backend_options, options.environment, options.die_with_parent,
+    ]  # fmt: skip
+    digest = hashlib.sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return f"1:{digest[:62]}"
+
+
+def spec_matches(recorded: str, now: str) -> bool:
+    """Was this given, as far as can be known?"""
+    return recorded == now or recorded.partition(":")[0] != now.partition(":")[0]
