@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
+from llamactl.config.fields import SettingField, fields_of, sections_of
 from llamactl.config.settings import Settings
 from llamactl.config.variables import VARIABLES
 
@@ -16,33 +17,52 @@ Precedence: defaults < `.env` < YAML file (with `${VAR}` and `${VAR:-default}`) 
 First file found: `LLAMACTL_CONFIG_PATH`, `./llamactl.yaml`, `./config.yaml`,
 `~/.config/llamactl/config.yaml`, `/etc/llamactl/config.yaml`. `llamactl config check` says what is
 wrong, and where. Accepted so that files of the Go llamactl load, and without effect in this
-version: the `vllm`, `mlx` and `docker` sections, `instances.configs_dir`,
-`instances.timeout_check_interval` and the connection numbers of `database`.
+version: the `docker` sections, `response_headers` of `vllm` and `mlx`, `local_node`,
+`instances.timeout_check_interval` and the connection numbers of `database`. Of the `vllm` and `mlx`
+sections, `command`, `args` and `environment` serve to read the engine's options.
 
 A key of `auth.management_keys`, or in the file `management_key`, with less than 8 characters is
 refused, by its file and line or its variable; one with less than 20 is warned of.
 
-| key | variable | default |
-|---|---|---|
+A change of the file or of a declared instance takes effect by `llamactl reload` or SIGHUP, without
+a restart, where the table says `reload`; the others need a restart of llamactl, and `reload` names
+them. A file with a mistake changes nothing. `llamactl config show` and the page show what is in
+force, and where each value comes from.
 """
+EFFECT = {"live": "reload", "fixed": "restart"}
 
 
-def rows(model: BaseModel, at: tuple[str, ...]) -> list[str]:
-    found = []
-    for name, field in type(model).model_fields.items():
-        path = (*at, field.alias or name)
-        value: Any = getattr(model, name)
-        if isinstance(value, BaseModel):
-            found += rows(value, path)
-        else:
-            names = [f"`{v}`" for v, (target, _) in VARIABLES.items() if target == path]
-            shown = list(value) if isinstance(value, tuple) else value
-            found.append(f"| `{'.'.join(path)}` | {', '.join(names)} | `{shown}` |")
-    return found
+def shown(value: Any) -> str:
+    """As in the file."""
+    if value is None:
+        return "unset"
+    plain = str(value) if isinstance(value, str | Path) else ""
+    return f"`{plain or json.dumps(value)}`"
+
+
+def row(field: SettingField) -> str:
+    names = ", ".join(f"`{name}`" for name, (path, _) in VARIABLES.items() if path == field.path)
+    cells = (f"`{field.key}`", shown(field.default), field.unit, field.description,
+             EFFECT[field.applies], names)  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def table(section: str, fields: list[SettingField]) -> str:
+    kind = dict(sections_of(Settings))[tuple(section.split(".")) if section else ()]
+    return "\n".join(
+        [
+            f"\n## {f'`{section}`' if section else 'Outside of sections'}\n",
+            *([f"{kind.__doc__}\n"] if section else []),
+            "| setting | default | unit | what it is | takes effect by | variable |",
+            "|---|---|---|---|---|---|",
+            *map(row, fields),
+        ]
+    )
 
 
 def text() -> str:
-    return HEAD + "\n".join(rows(Settings(), ())) + "\n"
+    by_section = groupby(fields_of(Settings), lambda field: field.section)
+    return HEAD + "\n".join(table(name, [*fields]) for name, fields in by_section) + "\n"
 
 
 if __name__ == "__main__":

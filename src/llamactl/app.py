@@ -13,7 +13,7 @@ from typing import Any
 from llamactl.api import About, Numbers, Services, build_api, guards
 from llamactl.backends import BACKENDS, advice
 from llamactl.cluster.local import local_node
-from llamactl.config import Settings
+from llamactl.config import Loaded, Settings, SettingsHolder
 from llamactl.control import recovery
 from llamactl.control.departure import Departure
 from llamactl.control.instances import Instances
@@ -77,22 +77,21 @@ class Application:
 
     def __init__(
         self,
-        settings: Settings,
+        loaded: Loaded,
         environ: Mapping[str, str],
-        reread: Callable[[], Settings],
+        reread: Callable[[], Loaded],
         soft_files: int | None = None,
         *,
         takes_over: bool = False,
-        sources: Callable[[], Mapping[tuple[str, ...], str]] = dict,
         examine: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
     ) -> None:
         """`reread`: the settings as they are now, from where these came; or InvalidConfig.
 
-        `sources`: where each setting came from. `examine`: the doctor.
+        `examine`: the doctor.
         """
-        self._sources, self._examine = sources, examine
-        self.settings = settings
-        self._environ = environ
+        self._environ, self._examine = environ, examine
+        settings = loaded.settings
+        held = self.settings = SettingsHolder(settings, loaded.sources)
         self.data_dir = DataDir(settings)
         self.data_dir.open(locked=not takes_over)
         self.leases = LeaseBook()
@@ -105,13 +104,13 @@ class Application:
         reader, resolve = GgufReader(), self.catalog.resolve
         self._make_node(reader, soft_files)
         self._registry = Registry(self._publish)
-        gpus = self._gpus = totals()
-        limits = limits_of(settings, total_ram(), gpus)
+        gpus = totals()
+        limits = held.derived(lambda now: limits_of(now, total_ram(), gpus))
         self.memory = Memory(
             reader,
             SqlMemoryStore(self._database),
-            engine=[settings.backends.llama_cpp.command, *settings.backends.llama_cpp.args],
-            budget=limits.ram,
+            engine=held.derived(_engine_command),
+            budget=lambda: limits().ram,
             devices=[*gpus],
             resolve=resolve,
         )
@@ -119,18 +118,17 @@ class Application:
             self.leases,
             self.story,
             limits,
-            evicts_for_requests=settings.instances.enable_lru_eviction,
+            evicts_for_requests=lambda: held.current.instances.enable_lru_eviction,
         )
         self.leases.on_free = self.scheduler.poke
         self.instances = Instances(
             self._registry, self.scheduler, self._store, self._replicas, self.memory, self.story,
-            settings,
+            held,
         )  # fmt: skip
+        held.subscribe(self.instances.heed)
         self._departure = Departure(self.instances, self.scheduler, self.story)
         reconciler = self._reconciler = Reconciler(self.instances)
-        self.reload = Reload(
-            settings, reread, self._use, self._replicas, self.instances, reconciler
-        )
+        self.reload = Reload(held, reread, self.instances, reconciler)
         self.downloads = Downloads(
             SqlJobStore(self._database),
             cache,
@@ -145,17 +143,17 @@ class Application:
         )  # fmt: skip
         self._let_people_in()
         self.engines = {
-            "llama-cpp": CommandEngineProbe(settings.backends.llama_cpp),
-            "vllm": CommandEngineProbe(settings.backends.vllm),
-            "mlx": CommandEngineProbe(settings.backends.mlx),
+            "llama-cpp": CommandEngineProbe(lambda: held.current.backends.llama_cpp),
+            "vllm": CommandEngineProbe(lambda: held.current.backends.vllm),
+            "mlx": CommandEngineProbe(lambda: held.current.backends.mlx),
         }
         self._on_demand = OnDemand(
-            self._registry, self.scheduler, self.memory, self.leases, settings,
+            self._registry, self.scheduler, self.memory, self.leases, held,
             lambda: bool(self._database.fault), self._replicas.permit,
         )  # fmt: skip
         self._activator = SwitchableActivator(self._on_demand)
         self.front = self._front()
-        self._rotation = Rotation(RotationRules.of(settings.instances.logging))
+        self._rotation = Rotation(held.derived(lambda now: RotationRules.of(now.instances.logging)))
         self._chores: list[asyncio.Task[None]] = []
         self._asked: list[asyncio.Task[None]] = []
         self._predecessor_gone: asyncio.Event | None = None
@@ -165,17 +163,18 @@ class Application:
         )  # fmt: skip
 
     def _make_node(self, reader: GgufReader, soft_files: int | None) -> None:
-        settings, resolve = self.settings, self.catalog.resolve
-        self._confinement = Confinement(lambda: self.settings, resolve)
+        held, resolve = self.settings, self.catalog.resolve
+        settings = held.current
+        self._confinement = Confinement(lambda: held.current, resolve)
         models = ModelAccess(resolve, ServedModels(reader, resolve), self._confinement.check)
         self._node = NodeAgent(
             settings.logs, settings.data / "node.jsonl", self._environ, models, soft_files
         )
-        self._replicas = ReplicaContext(local_node(self._node), settings, self.story, self.leases)
+        self._replicas = ReplicaContext(local_node(self._node), held, self.story, self.leases)
 
     def _let_people_in(self) -> None:
         keys, sessions = SqlKeyStore(self._database), SqlSessionStore(self._database)
-        lasts_s = self.settings.auth.session_hours * 3600
+        lasts_s = self.settings.current.auth.session_hours * 3600
         file = SlotFile(self.data_dir.revocations_file)
         self.revocations = Revocations(self.ring, keys, sessions, file)
         self.keys = Keys(self.ring, keys, self._registry, self.revocations)
@@ -184,51 +183,36 @@ class Application:
         self.tickets = PageTickets(lambda: secrets.token_urlsafe(32))
 
     def _front(self) -> Front:
+        settings = self.settings.current
         services = Services(
-            self.settings, self.instances, self.keys, self.ring, self.engines,
+            settings, self.instances, self.keys, self.ring, self.engines,
             self.story, Numbers(self._meters, scrape, self.leases.count, self._gauges),
             self.degraded, self.reload, self._reconciler, self.upgrade_now,
             self.catalog, self.downloads, self.sessions, self.tickets,
             self._previews, self._watch, Hub(self._environ), self._confinement,
-            About(time.time(), lambda: self.engine_label, lambda: self.settings, self._examine,
-                  self._sources),
+            About(time.time(), lambda: self.engine_label, self.settings, self._examine),
         )  # fmt: skip
-        doors = (ollama_router(self.settings), llama_swap_router(self.settings))
+        doors = (ollama_router(settings), llama_swap_router(settings))
         api = build_api(services, doors)
         return Front(
-            self.settings,
+            settings,
             management=ManagementApi(api, guards(api, doors)),
-            access=Access.of(self.settings, self.ring, self.tickets),
+            access=Access.of(settings, self.ring, self.tickets),
             leases=self.leases,
             activator=self._activator,
             paths=_engine_paths(),
             busy_slots=busy_slots,
         )
 
-    def _use(self, settings: Settings) -> None:
-        """Hand settings to all that heed them while they run."""
-        self.settings = settings
-        self._replicas.settings = self.instances.settings = settings
-        self._on_demand.limits = settings.instances
-        evicts = settings.instances.enable_lru_eviction
-        limits = limits_of(settings, total_ram(), self._gpus)
-        self.scheduler.use(limits, evicts_for_requests=evicts)
-        llama_cpp = settings.backends.llama_cpp
-        self.memory.use(engine=[llama_cpp.command, *llama_cpp.args], budget=limits.ram)
-        self.engines["llama-cpp"].use(llama_cpp)
-        self._rotation.rules = RotationRules.of(settings.instances.logging)
-        for member in self._registry:
-            member.unit.use_settings()
-
     async def upgrade_now(self) -> int:
         """Have a process of the installed version take over; its pid. Raises UpgradeFailed."""
-        store = self.settings.database_url
+        store = self.settings.current.database_url
         return await self.upgrade.run(self._environ, self.data_dir.lock, store)
 
     async def relay_to_the_end(self) -> None:
         """Once replaced."""
         self.data_dir.close()  # or nobody could start if the new one died
-        seconds = self.settings.server.upgrade_timeout
+        seconds = self.settings.current.server.upgrade_timeout
         await self.upgrade.relay_to_the_end(seconds, self._predecessor_gone)
 
     def soon(self, work: Callable[[], Coroutine[object, object, object]]) -> None:
@@ -292,7 +276,7 @@ class Application:
         Raises UpgradeFailed or StoreUnavailable where that one has to go on. If it dies on the
         way, this is a start like any other.
         """
-        inherited.check(self.data_dir.lock_file, self.settings.database_url)
+        inherited.check(self.data_dir.lock_file, self.settings.current.database_url)
         predecessor = Predecessor(Channel(inherited.channel), self.leases, self._rights)
         await self.reload.check()
         await self._database.open(shared=True)
@@ -332,7 +316,7 @@ class Application:
         if not self._chores:
             self._begin_chores()
         self.downloads.go_on()
-        await recovery.settle(self.scheduler, members)
+        await recovery.settle(self.scheduler, members, self.settings.current)
 
     def _begin_chores(self) -> None:
         chores = [
@@ -364,7 +348,7 @@ class Application:
         await self.keys.flush()
         await self.revocations.close()
         await self.sessions.close()
-        await self.front.close(self.settings.instances.drain_timeout if keep else None)
+        await self.front.close(self.settings.current.instances.drain_timeout if keep else None)
         await self._database.close()
         self.data_dir.close()
 
@@ -372,7 +356,7 @@ class Application:
     def engine_label(self) -> str:
         """The engine that would serve now, or why there is none."""
         try:
-            return find_engine(self.settings.backends.llama_cpp).label
+            return find_engine(self.settings.current.backends.llama_cpp).label
         except EngineMissing as exc:
             return f"none: {exc.message}"
 
@@ -380,6 +364,11 @@ class Application:
         """End every engine at once."""
         for member in self.instances.all():
             member.unit.kill()
+
+
+def _engine_command(settings: Settings) -> list[str]:
+    """Of which memory is learnt."""
+    return [settings.backends.llama_cpp.command, *settings.backends.llama_cpp.args]
 
 
 def _engine_paths() -> EnginePaths:

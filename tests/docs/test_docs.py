@@ -20,7 +20,9 @@ LONGER = {
     "policy/json_scanner.py": 380,
     "proxy/doors.py": 330,
     "proxy/heads.py": 310,
-    "core/errors.py": 340,
+    "core/errors.py": 350,
+    "config/sections.py": 310,
+    "models/fetch.py": 305,
     "proxy/exchange.py": 525,
     "app.py": 400,
     "control/scheduler.py": 320,
@@ -28,8 +30,7 @@ LONGER = {
 }
 # What CONTRIBUTING.md names already; nothing stays here.
 NOT_YET = {
-    "backends/contract.py", "backends/registry.py", "config/sections.py", "core/node.py",
-    "node/agent.py", "tests/contract/test_node.py", "tests/unit/test_settings_declared.py",
+    "backends/contract.py", "backends/registry.py",
     "unit", "test-rest",
 }  # fmt: skip
 

@@ -29,7 +29,7 @@ PAGES = {
     "models": ("models", "Models", "Use it"),
     "keys": ("keys", "Keys", "laptop"),
     "activity": ("activity", "Activity", "Became ready"),
-    "system": ("system", "System", "instances.port_range"),
+    "system": ("system", "System", "models.folders"),
 }
 
 

@@ -103,6 +103,33 @@ def test_the_server_and_its_machine(server: Served, windows: Windows) -> None:
     expect(opened.value.get_by_text("/api/v1/instances/{name}/plan")).to_be_visible()
 
 
+def test_settings_that_have_their_default_are_shown_by_section_when_asked_for(
+    server: Served, windows: Windows
+) -> None:
+    page = windows(server)
+    go(page, "system")
+    settings = page.get_by_role("region", name="Settings")
+    given = settings.get_by_role("row", name=re.compile("^instances.max_running_instances"))
+    default = settings.get_by_role("row", name=re.compile("^instances.stop_timeout"))
+    expect(given).to_contain_text("instances that may run at once")
+    expect(given).to_contain_text("1 instances")
+    expect(given).to_contain_text("a reload")
+    expect(settings.get_by_role("heading", name="log", exact=True)).to_be_visible()
+    expect(default).to_have_count(0)
+    expect(settings.get_by_role("heading", name="models")).to_have_count(0)
+
+    page.get_by_label("Show defaults").check(force=True)
+
+    expect(default).to_contain_text("10 seconds")
+    expect(settings.get_by_role("heading", name="models")).to_be_visible()
+    expect(settings.get_by_role("row", name=re.compile("^models.folders"))).to_contain_text(
+        "a restart"
+    )
+    expect(settings.get_by_role("row", name=re.compile("^data_dir"))).to_contain_text("flag")
+    page.get_by_label("Show defaults").uncheck(force=True)
+    expect(default).to_have_count(0)
+
+
 def test_a_setting_that_holds_a_secret_is_not_shown(server: Served, windows: Windows) -> None:
     page = windows(server)
     go(page, "system")

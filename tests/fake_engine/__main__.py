@@ -47,6 +47,7 @@ signals: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
 open_now: set[asyncio.StreamReader] = set()
 served = 0
 working = 0
+looks = 0  # at its health
 
 
 def option(name: str) -> str:
@@ -149,13 +150,14 @@ async def before_the_body(head: bytes, writer: asyncio.StreamWriter) -> bool:
 
 
 async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-    global served, working  # noqa: PLW0603  one process, one count
+    global served, working, looks  # noqa: PLW0603  one process, one count
     head = (await reader.readuntil(b"\r\n\r\n"))[:-2]
     early = await before_the_body(head, writer)
     chunks = [chunk async for chunk in body_of(reader, head)]
     body = b"".join(chunks)
     target = head.split(b" ")[1].decode("latin-1")
     if target == "/health":
+        looks += 1
         if option("--model") == "slow":
             await signals["loaded"].wait()
         writer.write(OK % (2, b"{}"))
@@ -174,7 +176,11 @@ async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         return True
     if target == "/seen":
         seen = json.dumps(
-            {"connections": sum(not r.at_eof() for r in open_now), "served": served}
+            {
+                "connections": sum(not r.at_eof() for r in open_now),
+                "served": served,
+                "looks": looks,
+            }
         ).encode()
         writer.write(OK % (len(seen), seen))
         return True

@@ -117,12 +117,14 @@ def end(pid: int) -> None:
 
 def spawn(
     data_dir: Path,
-    settings: Mapping[str, str] | None = None,
+    settings: Mapping[str, str | None] | None = None,
     args: tuple[str, ...] = (),
     program: tuple[str, ...] = LLAMACTL,
 ) -> subprocess.Popen[str]:
+    """`settings`: variables; None leaves out one that would be set otherwise."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("LLAMACTL_")}
     env |= instance_ports() | engines.used().settings
+    given = {**env, "HOME": str(data_dir), **(settings or {})}
     with (data_dir.parent / f"{data_dir.name}.err").open("a") as errors:
         return subprocess.Popen(
             [PYTHON, *program, "serve", "--data-dir", str(data_dir), *args],
@@ -130,7 +132,7 @@ def spawn(
             stderr=errors,
             text=True,
             cwd=data_dir,
-            env={**env, "HOME": str(data_dir), **(settings or {})},
+            env={k: v for k, v in given.items() if v is not None},
         )
 
 
@@ -146,7 +148,7 @@ def instance_ports() -> dict[str, str]:
 @contextmanager
 def serve(
     data_dir: Path,
-    settings: Mapping[str, str] | None = None,
+    settings: Mapping[str, str | None] | None = None,
     *,
     port: int = 0,
     program: tuple[str, ...] = LLAMACTL,
@@ -180,7 +182,7 @@ def serve(
         check_story(data_dir, limit=_limit(data_dir, settings), ended_well=process.returncode == 0)
 
 
-def _limit(data_dir: Path, settings: Mapping[str, str] | None) -> int | None:
+def _limit(data_dir: Path, settings: Mapping[str, str | None] | None) -> int | None:
     """How many instances may run at once, as the test has it."""
     given = (settings or {}).get("LLAMACTL_MAX_RUNNING_INSTANCES")
     file = data_dir / "llamactl.yaml"

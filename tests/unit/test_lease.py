@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from llamactl.config import Settings
+from llamactl.config import Settings, SettingsHolder
 from llamactl.control.on_demand import OnDemand
 from llamactl.control.registry import Member, Registry
 from llamactl.control.scheduler import Scheduler
@@ -85,7 +85,9 @@ class Room:
     def __init__(self) -> None:
         self.leases = LeaseBook()
         story = cast(Story, SilentStory())
-        self.scheduler = Scheduler(self.leases, story, Limits(1), evicts_for_requests=True)
+        self.scheduler = Scheduler(
+            self.leases, story, lambda: Limits(1), evicts_for_requests=lambda: True
+        )
         registry = Registry(lambda _: None)
         self.a, self.b = (
             Member(Instance(name, name, 0, InstanceOptions()), cast(Any, Unit(name)))
@@ -96,7 +98,7 @@ class Room:
             registry.add(member)
             self.scheduler.moved(member)
         self.activator = OnDemand(
-            registry, self.scheduler, cast(Any, NoMemory()), self.leases, Settings()
+            registry, self.scheduler, cast(Any, NoMemory()), self.leases, SettingsHolder(Settings())
         )
 
     def runner(self, member: Member) -> Runner:

@@ -92,7 +92,7 @@ def test_a_rotated_log_reads_as_if_it_were_whole(
 ) -> None:
     path = folder / "rotated.log"
     InstanceLog(path).remove()
-    rotation = Rotation(replace(ROTATED, compress=compress, max_files=100))
+    rotation = Rotation(lambda: replace(ROTATED, compress=compress, max_files=100))
     lines: list[bytes] = []
     for number in rounds:
         new = [b"%08d %b\n" % (len(lines) + n, b"x" * 100) for n in range(number)]
@@ -113,7 +113,7 @@ def disk_use(path: Path) -> int:
 
 def test_only_so_many_archives_are_kept_and_the_rest_is_passed_over(folder: Path) -> None:
     path = folder / "bounded.log"
-    rotation = Rotation(ROTATED)
+    rotation = Rotation(lambda: ROTATED)
     line = b"y" * 99 + b"\n"
     for _ in range(20):
         written(path, [line] * 3000)
@@ -131,7 +131,7 @@ def test_a_rotation_that_was_broken_off_is_finished_without_a_double(folder: Pat
     written(path, [text])
     with path.open("rb") as file:  # llamactl dies after the copy
         archives.add(path, file, 0, 5 << 16)
-    rotation = Rotation(replace(ROTATED, max_files=100))
+    rotation = Rotation(lambda: replace(ROTATED, max_files=100))
     rotation.look([path])
 
     assert read(path, None) == text
@@ -157,7 +157,7 @@ def test_where_no_holes_can_be_made_the_file_is_cut(
     lines = [b"%07d\n" % n for n in range(120_000)]
     for at in range(0, 120_000, 40_000):
         written(path, lines[at : at + 40_000])
-        Rotation(replace(ROTATED, max_files=100)).look([path])  # each of another llamactl
+        Rotation(lambda: replace(ROTATED, max_files=100)).look([path])  # each of another llamactl
         written(path, [b"between\n"])
 
     assert "logs_are_cut" in caplog.text
@@ -170,7 +170,7 @@ def test_where_no_holes_can_be_made_the_file_is_cut(
 
 def test_old_archives_go(folder: Path) -> None:
     path = folder / "old.log"
-    rotation = Rotation(replace(ROTATED, max_age=3600))
+    rotation = Rotation(lambda: replace(ROTATED, max_age=3600))
     written(path, [b"z" * (1 << 19)])
     rotation.look([path])
     (archive,) = archives_of(path)
@@ -227,14 +227,14 @@ def test_a_line_of_text_stays_one_line(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_file_that_somebody_removed_goes_on_where_it_was(folder: Path) -> None:
     path = folder / "removed.log"
     written(path, [b"old\n" * (1 << 17)])
-    Rotation(ROTATED).look([path])
+    Rotation(lambda: ROTATED).look([path])
     end = archives_of(path)[-1].end
     path.unlink()
 
     fd = InstanceLog(path).open("--- again")
     os.write(fd, b"new\n")
     os.close(fd)
-    Rotation(ROTATED).look([path])
+    Rotation(lambda: ROTATED).look([path])
 
     assert read(path, 2) == b"--- again\nnew\n"
     assert read(path, None) == b"old\n" * (end // 4) + b"--- again\nnew\n"
@@ -253,7 +253,7 @@ def test_a_search_answers_with_the_last_of_many_lines(folder: Path) -> None:
 @pytest.mark.parametrize("how", ["cut", "replaced"])
 def test_what_is_written_after_somebody_cut_the_log_survives(folder: Path, how: str) -> None:
     path = folder / f"{how}.log"
-    rotation = Rotation(ROTATED)
+    rotation = Rotation(lambda: ROTATED)
     for _ in range(2):
         written(path, [b"old\n" * (1 << 17)])
         rotation.look([path])
@@ -271,7 +271,7 @@ def test_what_is_written_after_somebody_cut_the_log_survives(folder: Path, how: 
 
 def test_an_archive_that_is_not_whole_hides_no_other(folder: Path) -> None:
     path = folder / "torn.log"
-    rotation = Rotation(replace(ROTATED, compress=True))
+    rotation = Rotation(lambda: replace(ROTATED, compress=True))
     lines = [b"%07d\n" % n for n in range(100_000)]
     for at in range(0, len(lines), 50_000):
         written(path, lines[at : at + 50_000])
@@ -292,7 +292,7 @@ def test_a_reader_misses_nothing_while_archives_are_compressed(folder: Path) -> 
     path = folder / "racing.log"
     lines = [b"%07d\n" % n for n in range(100_000)]
     written(path, lines)
-    Rotation(ROTATED).look([path])
+    Rotation(lambda: ROTATED).look([path])
     (plain,) = archives_of(path)
     archives.compress(plain)
 

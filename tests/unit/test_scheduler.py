@@ -9,8 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from llamactl.config import Settings
-from llamactl.config.settings import InstancesSettings
+from llamactl.config import InstancesSettings, Settings, SettingsHolder
 from llamactl.control.on_demand import OnDemand
 from llamactl.control.registry import Member, Registry
 from llamactl.control.scheduler import Scheduler
@@ -77,7 +76,7 @@ class NoMemory:
         return NOTHING
 
 
-CALLS_OFF = Settings(instances=InstancesSettings(drain_policy="call_off"))
+CALLS_OFF = SettingsHolder(Settings(instances=InstancesSettings(drain_policy="call_off")))
 
 
 class Room:
@@ -86,7 +85,10 @@ class Room:
     def __init__(self) -> None:
         self.leases = LeaseBook()
         self.scheduler = Scheduler(
-            self.leases, cast(Story, SilentStory()), Limits(1), evicts_for_requests=True
+            self.leases,
+            cast(Story, SilentStory()),
+            lambda: Limits(1),
+            evicts_for_requests=lambda: True,
         )
         self.registry = Registry(lambda _: None)
         self.members = {name: self._member(name) for name in ("a", "b")}

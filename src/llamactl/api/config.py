@@ -57,8 +57,15 @@ async def export(
 @router.get("/settings", responses=answers())
 async def settings(mine: Mine) -> list[SettingBody]:
     """Those in force, and where each comes from."""
-    found = in_force(mine.about.settings(), mine.about.sources())
-    return [SettingBody(key=one.key, value=one.value, source=one.source) for one in found]
+    found = in_force(mine.about.settings.current, mine.about.settings.sources)
+    return [
+        SettingBody(
+            key=one.key, value=one.value, source=one.source, section=one.field.section,
+            description=one.field.description, unit=one.field.unit,
+            live=one.field.applies == "live",
+        )
+        for one in found
+    ]  # fmt: skip
 
 
 @router.put("/instances", responses=answers(409, 413, 415), openapi_extra=SET)

@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
 from llamactl.api.shared_work import SharedWork
-from llamactl.config import Settings
+from llamactl.config import Settings, SettingsHolder
 from llamactl.control.instances import Instances
 from llamactl.control.keys import Keys
 from llamactl.control.preview import Previews
@@ -49,14 +49,13 @@ class About:
 
     began: float  # Unix seconds
     engine: Callable[[], str]
-    settings: Callable[[], Settings]  # as they are now
+    settings: SettingsHolder
     examine: Callable[[], Sequence[Mapping[str, Any]]]  # slow
-    sources: Callable[[], Mapping[tuple[str, ...], str]]  # of the settings
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    settings: Settings
+    settings: Settings  # as llamactl was started; only those that are fixed are read here
     instances: Instances
     keys: Keys
     ring: KeyRing

@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,22 +93,15 @@ async def _run(
     from llamactl.observe import notify
 
     port = listener.getsockname()[1]
-    server_settings = loaded.settings.server.model_copy(update={"port": port})
-    settings = loaded.settings.model_copy(update={"server": server_settings})
+    given = loaded.settings.server.port  # 0 where one was picked
 
-    latest = loaded
-
-    def reread() -> Settings:
-        nonlocal latest
-        latest = read()
-        new = latest.settings
-        if new.server.port != loaded.settings.server.port:
-            return new
-        return new.model_copy(update={"server": new.server.model_copy(update={"port": port})})
+    def reread() -> Loaded:
+        new = read()
+        return new if new.settings.server.port != given else _with_port(new, port)
 
     app = Application(
-        settings, os.environ, reread, _raise_file_limit(), takes_over=inherited is not None,
-        sources=lambda: latest.sources, examine=lambda: _examine(app.settings),
+        _with_port(loaded, port), os.environ, reread, _raise_file_limit(),
+        takes_over=inherited is not None, examine=lambda: _examine(app.settings.current),
     )  # fmt: skip
     told = _hear_signals(app)
     if inherited is None:
@@ -124,11 +117,16 @@ async def _run(
     if app.upgrade.replaced.is_set():
         await _first(told.wait(), app.relay_to_the_end())
         return
-    keep = told.by == signal.SIGTERM and app.settings.instances.on_exit == "keep"
+    keep = told.by == signal.SIGTERM and app.settings.current.instances.on_exit == "keep"
     notify("STOPPING=1")
     running, what = app.leases.total(), "leaving, instances keep running" if keep else "stopping"
     _say(f"{what} ({running} requests running; Ctrl-C again ends them)", err=True)
     await app.stop(keep=keep)
+
+
+def _with_port(loaded: Loaded, port: int) -> Loaded:
+    server = loaded.settings.server.model_copy(update={"port": port})
+    return replace(loaded, settings=loaded.settings.model_copy(update={"server": server}))
 
 
 def _examine(settings: Settings) -> list[dict[str, Any]]:
@@ -142,7 +140,7 @@ def _announce(app: Application, loaded: Loaded, urls: Sequence[str]) -> None:
     from llamactl.observe import logger
 
     log = logger("app")
-    settings, (url, *others) = app.settings, urls
+    settings, (url, *others) = app.settings.current, urls
     for warning in loaded.warnings:
         _say(f"warning: {warning}", err=True)
     for weak in (*loaded.weak_keys, app.data_dir.weak_key):
@@ -188,7 +186,7 @@ def _hear_signals(app: Application) -> _Told:
     def hear(number: int) -> None:
         if told.is_set():
             app.front.cut()
-            ends_them = number == signal.SIGINT or app.settings.instances.on_exit == "stop"
+            ends_them = number == signal.SIGINT or app.settings.current.instances.on_exit == "stop"
             if ends_them and not app.upgrade.replaced.is_set():
                 app.kill()
         told.by = told.by or number

@@ -1,10 +1,13 @@
 """One typed settings tree: load, merge, validate."""
 
-from llamactl.config.changes import SettingsChange, compare
+from llamactl.config.changes import SettingsChange, compare, sources_after
 from llamactl.config.declarations import read_declarations
+from llamactl.config.fields import SettingField, fields_of
+from llamactl.config.holder import SettingsHolder
 from llamactl.config.load import Loaded, load, unreadable
 from llamactl.config.management_keys import LONG_ENOUGH, SHORTEST, warning_of
-from llamactl.config.settings import BackendSettings, InstanceLogging, Settings
+from llamactl.config.sections import BackendSettings, InstanceLogging, InstancesSettings
+from llamactl.config.settings import Settings
 from llamactl.config.sources import Setting, in_force
 
 __all__ = [
@@ -12,14 +15,19 @@ __all__ = [
     "SHORTEST",
     "BackendSettings",
     "InstanceLogging",
+    "InstancesSettings",
     "Loaded",
     "Setting",
+    "SettingField",
     "Settings",
     "SettingsChange",
+    "SettingsHolder",
     "compare",
+    "fields_of",
     "in_force",
     "load",
     "read_declarations",
+    "sources_after",
     "unreadable",
     "warning_of",
 ]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import reduce
+from typing import Any, TypeVar
 
+from pydantic import BaseModel
+
+from llamactl.config.fields import applies, fields_of, section_in
 from llamactl.config.settings import Settings
 
-# Everything else is read once, when llamactl starts.
-_LIVE = ("instances.", "backends.llama-cpp.command", "backends.llama-cpp.args",
-         "backends.llama-cpp.environment", "allow_commands", "model_roots")  # fmt: skip
-_FIXED = ("instances.logs_dir", "instances.configs_dir", "instances.auto_create_dirs",
-          "instances.event_retention")  # fmt: skip
+Path = tuple[str, ...]
+Section = TypeVar("Section", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,31 +24,39 @@ class SettingsChange:
 
 
 def compare(old: Settings, new: Settings) -> SettingsChange:
-    before, after = (dict(_flat(s.model_dump(by_alias=True))) for s in (old, new))
-    keys = [key for key in before | after if before.get(key) != after.get(key)]
-    live = tuple(key for key in keys if is_live(key))
-    instances = new.instances.model_copy(
-        update={k: getattr(old.instances, k) for k in (f.split(".")[1] for f in _FIXED)}
+    before, after = (one.model_dump(by_alias=True) for one in (old, new))
+    fields = fields_of(Settings)
+    changed = [field for field in fields if _at(before, field.path) != _at(after, field.path)]
+    return SettingsChange(
+        _with_live(old, new),
+        tuple(field.key for field in changed if field.applies == "live"),
+        tuple(field.key for field in changed if field.applies == "fixed"),
     )
-    engine = old.backends.llama_cpp.model_copy(
-        update={k: getattr(new.backends.llama_cpp, k) for k in ("command", "args", "environment")}
-    )
-    backends = old.backends.model_copy(update={"llama_cpp": engine})
-    given = {key: getattr(new, key) for key in ("allow_commands", "model_roots")}
-    settings = old.model_copy(update={"instances": instances, "backends": backends, **given})
-    return SettingsChange(settings, live, tuple(key for key in keys if not is_live(key)))
 
 
-def is_live(key: str) -> bool:
-    return key.startswith(_LIVE) and key not in _FIXED
+def sources_after(
+    old: Mapping[Path, str], new: Mapping[Path, str], fixed: Collection[str]
+) -> dict[Path, str]:
+    """Where the values in force come from: those of `fixed` are still the former ones."""
+
+    def stays(path: Path) -> bool:
+        return any(".".join(path[:n]) in fixed for n in range(1, len(path) + 1))
+
+    kept = {path: source for path, source in old.items() if stays(path)}
+    return kept | {path: source for path, source in new.items() if not stays(path)}
 
 
-def _flat(tree: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:
-    """Tables of people's own keys count as one value."""
-    for key, value in tree.items():
-        path = f"{at}{key}"
-        own = path.endswith((".environment", ".response_headers", ".group_limits", "nodes"))
-        if isinstance(value, Mapping) and not own:
-            yield from _flat(value, f"{path}.")
-        else:
-            yield path, value
+def _at(tree: Mapping[str, Any], path: Path) -> Any:
+    return reduce(lambda at, part: at[part], path, tree)
+
+
+def _with_live(old: Section, new: Section) -> Section:
+    """The old values of fixed fields, the new ones of live fields."""
+    update: dict[str, Any] = {}
+    for name, info in type(old).model_fields.items():
+        before, after = getattr(old, name), getattr(new, name)
+        if section_in(info) is not None:
+            update[name] = _with_live(before, after)
+        elif applies(info) == "live":
+            update[name] = after
+    return old.model_copy(update=update)

@@ -1,232 +1,50 @@
-"""The settings tree: every key, its type and its default.
-
-The keys that the Go llamactl has are named as there, so its files load unchanged.
-"""
+"""The settings tree, and what follows from it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, model_validator
 
-from llamactl.core.instance import OptionDefaults
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _no_null(value: Any) -> Any:
-    return {} if value is None else value
-
-
-def _words(value: Any) -> Any:
-    return (
-        [word for word in value.replace(",", " ").split() if word]
-        if isinstance(value, str)
-        else value
-    )
-
-
-def _folders(value: Any) -> Any:
-    """By commas alone: a folder's name may hold spaces."""
-    parts = value.split(",") if isinstance(value, str) else value
-    return [p for part in parts if (p := part.strip())] if isinstance(value, str) else parts
+from llamactl.config.fields import fixed, live
+from llamactl.config.sections import (
+    AuthSettings,
+    Backends,
+    BackendSettings,
+    DatabaseSettings,
+    Folders,
+    InstancesSettings,
+    LogSettings,
+    ModelsSettings,
+    NodeSettings,
+    Section,
+    ServerSettings,
+    no_null,
+)
+from llamactl.core.instance import InstanceOptions
 
 
-Budget = Literal["auto", "off"] | ByteSize
-Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
-Folders = Annotated[tuple[Path, ...], BeforeValidator(_folders)]
-Table = Annotated[dict[str, str], BeforeValidator(_no_null)]
+class Settings(Section):
+    """The whole tree."""
 
-
-class ServerSettings(_Section):
-    host: str = "127.0.0.1"
-    port: int = Field(8080, ge=0, le=65535)
-    allowed_origins: Words = ()
-    allowed_headers: Words = ("*",)
-    allowed_hosts: Words = ()  # names, beside loopback ones, that may stand in Host
-    enable_swagger: bool | None = None  # None: on loopback only
-    metrics_open: bool = False  # `/metrics` without a key
-    max_connections: int = Field(4096, ge=1)  # of clients; some more are kept for management
-    max_connections_per_address: int = Field(512, ge=1)  # loopback and Unix sockets excepted
-    max_client_memory: int = Field(128 << 20, ge=1 << 20)  # bytes that all of them hold together
-    max_header_size: int = Field(64 << 10, ge=1024)  # bytes
-    max_json_size: int = Field(64 << 20, ge=1024)  # bytes of a request's body
-    max_upload_size: int = Field(512 << 20, ge=1024)  # bytes of a multipart or raw-proxy body
-    spool_dir: Path | None = None  # where large bodies wait; else the data directory
-    spool_size: ByteSize = Field(ByteSize(4 << 30), ge=0)  # of all that waits there
-    spool_share: float = Field(0.25, gt=0, le=1)  # of it, for each key
-    spool_free_space: ByteSize = Field(ByteSize(512 << 20), ge=0)  # left alone on its disk
-    header_timeout: float = Field(30, gt=0)  # seconds until a request's headers are whole
-    body_timeout: float = Field(60, gt=0)  # seconds without a byte of a request's body
-    keep_alive_timeout: float = Field(75, gt=0)  # seconds that an idle connection is kept
-    first_byte_timeout: float = Field(3600, gt=0)  # seconds until an engine begins its answer
-    stream_idle_timeout: float = Field(600, gt=0)  # seconds without a byte of an answer
-    upgrade_timeout: float = Field(
-        600, ge=0
-    )  # seconds that a replaced llamactl goes on with what it relays
-    loading_comments: float = Field(
-        0, ge=0
-    )  # seconds between comments to a waiting stream; 0: none
-    list_aliases: bool = False  # in /v1/models as models of their own
-    v1_errors: Literal["auto", "openai", "reference"] = (
-        "auto"  # the form of errors; auto: by client
-    )
-
-
-class DockerSettings(_Section):
-    enabled: bool = False
-    image: str = ""
-    args: Words = ()
-    environment: Table = {}
-
-
-class BackendSettings(_Section):
-    command: str = ""
-    args: Words = ()
-    environment: Table = {}
-    response_headers: Table = {}
-    docker: DockerSettings = DockerSettings()
-
-
-class LlamaCppSettings(BackendSettings):
-    command: str = "llama-server"
-
-
-class VllmSettings(BackendSettings):
-    command: str = "vllm"
-    args: Words = ("serve",)
-
-
-class MlxSettings(BackendSettings):
-    command: str = "mlx_lm.server"
-
-
-class Backends(_Section):
-    llama_cpp: LlamaCppSettings = Field(LlamaCppSettings(), alias="llama-cpp")
-    vllm: VllmSettings = VllmSettings()
-    mlx: MlxSettings = MlxSettings()
-
-
-class InstanceLogging(_Section):
-    log_rotation_enabled: bool = True
-    log_rotation_max_size: int = Field(100, ge=1)  # MB
-    log_rotation_compress: bool = False
-    log_rotation_max_files: int = Field(5, ge=1)  # archives kept of each log
-    log_rotation_max_age: float = Field(0, ge=0)  # days that an archive is kept; 0: no limit
-
-
-class InstancesSettings(_Section):
-    port_range: tuple[int, int] = (8000, 9000)
-    configs_dir: Path | None = None
-    logs_dir: Path | None = None
-    auto_create_dirs: bool = True
-    max_instances: int = Field(-1, ge=-1)
-    max_running_instances: int = Field(-1, ge=-1)
-    enable_lru_eviction: bool = True
-    default_idle_timeout: float = Field(30, ge=0)  # minutes, 0 = never
-    default_auto_restart: bool = True
-    default_max_restarts: int = Field(3, ge=0)
-    default_restart_delay: float = Field(5, ge=0)  # seconds
-    default_on_demand_start: bool = True
-    on_demand_start_timeout: float = Field(120, gt=0)  # seconds
-    start_timeout: float = Field(1800, gt=0)  # seconds
-    drain_timeout: float = Field(60, ge=0)  # seconds
-    stop_timeout: float = Field(10, ge=0)  # seconds between SIGTERM and SIGKILL
-    max_queue: int = Field(512, ge=1)  # requests that may wait for a start
-    queue_timeout: float = Field(0, ge=0)  # seconds to wait for a place; 0: as long as for a start
-    min_residency: float = Field(15, ge=0)  # seconds for which a busy instance is not evicted
-    eviction_drain_timeout: float = Field(600, ge=0)  # seconds that a busy victim may go on
-    memory_budget: Budget = "auto"  # of RAM for all instances; auto: what there is, less the margin
-    gpu_memory_budget: Budget = "auto"  # the same, of each GPU
-    memory_margin: float = Field(0.1, ge=0, lt=1)  # share of the memory that is left alone
-    drain_policy: Literal["wait", "call_off"] = "wait"  # for requests to an instance that drains
-    failure_cool_down: float = Field(30, ge=0)  # seconds until requests may start a failed one
-    health_interval: float = Field(10, gt=0)  # seconds between two looks at a ready engine
-    health_timeout: float = Field(5, gt=0)  # seconds for its answer
-    unhealthy_after: float = Field(60, gt=0)  # seconds without one until it is restarted
-    on_exit: Literal["stop", "keep"] = "stop"  # what SIGTERM does to instances; Ctrl-C stops them
-    event_retention: int = Field(1000, ge=1)  # rows kept for each instance
-    timeout_check_interval: float = 5  # accepted for compatibility; idle is timed exactly
-    group_limits: dict[str, int] = {}
-    logging: InstanceLogging = InstanceLogging()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_range(cls, values: Any) -> Any:
-        if isinstance(values, dict) and isinstance(text := values.get("port_range"), str):
-            parts = [part.strip() for part in text.replace("-", ",").split(",")]
-            values = {**values, "port_range": parts}
-        return values
-
-    @model_validator(mode="after")
-    def _check_range(self) -> InstancesSettings:
-        low, high = self.port_range
-        if not 1 <= low <= high <= 65535:  # noqa: PLR2004
-            raise ValueError("port_range must be [low, high] with 1 <= low <= high <= 65535")
-        return self
-
-    @property
-    def defaults(self) -> OptionDefaults:
-        return OptionDefaults(
-            auto_restart=self.default_auto_restart,
-            max_restarts=self.default_max_restarts,
-            restart_delay=self.default_restart_delay,
-            on_demand_start=self.default_on_demand_start,
-            idle_timeout=self.default_idle_timeout,
-        )
-
-
-class ModelsSettings(_Section):
-    cache_dir: Path | None = None  # the hub's cache; else as HF_HUB_CACHE and HF_HOME say
-    folders: tuple[Path, ...] = ()  # of .gguf files
-    max_downloads: int = Field(2, ge=1)  # at the same time
-
-
-class DatabaseSettings(_Section):
-    path: Path | None = None
-    url: str = ""
-    max_open_connections: int = 25
-    max_idle_connections: int = 5
-    connection_max_lifetime: str = "5m"
-
-
-class AuthSettings(_Section):
-    require_inference_auth: bool = True
-    require_management_auth: bool = True
-    management_keys: Words = ()
-    session_hours: float = Field(168, gt=0)  # that a browser stays signed in
-
-
-class LogSettings(_Section):
-    format: Literal["text", "json"] = "text"
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    requests: bool = False  # a line for each request
-
-
-class NodeSettings(_Section):
-    address: str = ""
-    api_key: str = ""
-
-
-class Settings(_Section):
     server: ServerSettings = ServerSettings()
     backends: Backends = Backends()
-    data_dir: Path = Path("~/.local/share/llamactl")
+    data_dir: Path = fixed(Path("~/.local/share/llamactl"), "folder for all that llamactl keeps")
     instances: InstancesSettings = InstancesSettings()
     models: ModelsSettings = ModelsSettings()
     database: DatabaseSettings = DatabaseSettings()
     auth: AuthSettings = AuthSettings()
     log: LogSettings = LogSettings()
-    allow_commands: bool = True  # the API may choose programs, and variables that load code
-    model_roots: Folders = ()  # where paths that the API names must lie; none: no limit
-    local_node: str = "main"
+    allow_commands: bool = live(True, "let the API choose programs, and variables that load code")
+    model_roots: Folders = live(
+        (), "folders in which paths that the API names must be; empty: no limit"
+    )
+    local_node: str = fixed("main", "name of this machine; has no effect in this version")
     nodes: Annotated[
-        dict[str, Annotated[NodeSettings, BeforeValidator(_no_null)]], BeforeValidator(_no_null)
-    ] = {}
+        dict[str, Annotated[NodeSettings, BeforeValidator(no_null)]], BeforeValidator(no_null)
+    ] = fixed({}, "other machines; not available in this version")
 
     @model_validator(mode="after")
     def _check(self) -> Settings:
@@ -241,6 +59,10 @@ class Settings(_Section):
         ):
             raise ValueError(f"server.host {host} is reachable from other machines: keep auth on")
         return self
+
+    def backend_of(self, options: InstanceOptions) -> BackendSettings:
+        """Of the engine that an instance with these options runs on."""
+        return self.backends.llama_cpp
 
     @property
     def data(self) -> Path:

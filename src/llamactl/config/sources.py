@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from llamactl.config.fields import SettingField, fields_of
 from llamactl.config.settings import Settings
 from llamactl.core.secret_names import MASK
 from llamactl.core.secrets import masked
 
 Path = tuple[str, ...]
+T = TypeVar("T")
 DEFAULT = "default"
 _PASSWORD = re.compile(r"([?&][^=&]*password[^=&]*=)[^&]*", re.IGNORECASE)
 
@@ -21,6 +23,7 @@ class Setting:
     key: str  # with dots
     value: Any  # as JSON has it; secrets masked
     source: str
+    field: SettingField
 
 
 def leaves(tree: Mapping[str, Any], at: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -37,7 +40,12 @@ def in_force(settings: Settings, sources: Mapping[Path, str]) -> list[Setting]:
     tree = settings.model_dump(mode="json", by_alias=True)
     shown = masked(tree)
     shown["database"]["url"] = without_password(tree["database"]["url"])
-    return [Setting(".".join(path), value, _source(path, sources)) for path, value in leaves(shown)]
+    fields = {field.path: field for field in fields_of(Settings)}
+    return [
+        Setting(".".join(path), value, _of(path, sources) or DEFAULT, field)
+        for path, value in leaves(shown)
+        if (field := _of(path, fields)) is not None
+    ]
 
 
 def without_password(url: str) -> str:
@@ -49,7 +57,6 @@ def without_password(url: str) -> str:
     return _PASSWORD.sub(rf"\g<1>{MASK}", login + host)
 
 
-def _source(path: Path, sources: Mapping[Path, str]) -> str:
-    """A table may have been given as a whole."""
-    given = (sources[path[:n]] for n in range(len(path), 0, -1) if path[:n] in sources)
-    return next(given, DEFAULT)
+def _of(path: Path, whole: Mapping[Path, T]) -> T | None:
+    """What is said of a path, or of the table that it is in."""
+    return next((whole[path[:n]] for n in range(len(path), 0, -1) if path[:n] in whole), None)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from llamactl.backends import BACKENDS
-from llamactl.config import Settings
+from llamactl.config import Settings, SettingsHolder
 from llamactl.control.lifecycle.callbacks import Callbacks
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.replica import Replica
@@ -60,24 +60,24 @@ class Instances:
     """The use cases. Slow work goes on when its caller leaves; `close` waits for it."""
 
     def __init__(
-        self,
-        registry: Registry,
-        scheduler: Scheduler,
-        store: InstanceStore,
-        replicas: ReplicaContext,
-        memory: MemoryBook,
-        story: Story,
-        settings: Settings,
-    ) -> None:
+        self, registry: Registry, scheduler: Scheduler, store: InstanceStore,
+        replicas: ReplicaContext, memory: MemoryBook, story: Story, settings: SettingsHolder,
+    ) -> None:  # fmt: skip
         self._registry = registry
         self._scheduler = scheduler
         self._store = store
         self._replicas = replicas
         self._memory = memory
         self._story = story
-        self.settings = settings
+        self._settings = settings
         self._tasks: set[asyncio.Task[object]] = set()
         self._going: set[Member] = set()  # they are being deleted
+
+    def heed(self, _: Settings) -> None:
+        """Changed settings count for those that wait, and for what runs."""
+        self._scheduler.poke()
+        for member in self._registry:
+            member.unit.use_settings()
 
     def all(self) -> list[Member]:
         return list(self._registry)
@@ -135,7 +135,7 @@ class Instances:
         await self._replicas.permit(instance)
 
     async def _new(self, instance: Instance, *, start: bool, wait: bool, evict: bool) -> Member:
-        name, limit = instance.name, self.settings.instances.max_instances
+        name, limit = instance.name, self._settings.current.instances.max_instances
         if not self._registry.reserve(name, instance.options.aliases):
             raise NameTaken(
                 f"an instance named {name!r}, or with one of its aliases, exists already; "
@@ -219,8 +219,8 @@ class Instances:
         member.need = await self._memory.need(member.instance)
         asker = BY_HAND_EVICTING if evict else BY_HAND
         if request:
-            asker = request_asker(None, evicts=self.settings.instances.enable_lru_eviction)
-        seen = outlook(member, asker, self._scheduler, self.settings, request=request)
+            asker = request_asker(None, evicts=self._settings.current.instances.enable_lru_eviction)
+        seen = outlook(member, asker, self._scheduler, self._settings.current, request=request)
         try:
             await self._replicas.permit(member.instance)
         except ForbiddenBySettings as exc:

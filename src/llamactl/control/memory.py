@@ -55,26 +55,28 @@ class Memory:
         reader: ShapeReader,
         store: MemoryStore,
         *,
-        engine: Sequence[str],
-        budget: int | None,
+        engine: Callable[[], Sequence[str]],
+        budget: Callable[[], int | None],
         devices: Sequence[str],
         resolve: Resolve = lambda options: options,
     ) -> None:
-        """`engine`: its command and arguments in the settings. `budget`: bytes of RAM.
+        """`engine`: its command and arguments in the settings. `budget`: bytes of RAM. Both as
+        they are now.
 
         `devices`: GPUs that engines would use. `resolve`: options with the model's file in them.
         """
-        self._engine = list(engine)
+        self._engine = engine
         self._reader = reader
         self._store = store
-        self._budget = budget
+        self._budget_now = budget
         self._devices = devices
         self._resolve = resolve
         self._measured: dict[str, Usage] = {}
         self._raised: dict[str, Need] = {}  # where a start found too little, until it is measured
 
-    def use(self, *, engine: Sequence[str], budget: int | None) -> None:
-        self._engine, self._budget = list(engine), budget
+    @property
+    def _budget(self) -> int | None:
+        return self._budget_now()
 
     async def load(self) -> None:
         self._measured = {key: _usage(row) for key, row in (await self._store.load()).items()}
@@ -143,7 +145,7 @@ class Memory:
         given = {k: v for k, v in sorted(options.items()) if k not in _FREE}
         own = instance.options
         said = [
-            self._engine, identities, projector, given, own.command_override,
+            self._engine(), identities, projector, given, own.command_override,
             sorted(own.environment.items()), sorted(need.gpus),
         ]  # fmt: skip
         need = Need(min(need.ram, _MOST), need.shared, need.gpus)

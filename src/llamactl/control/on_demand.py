@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from llamactl.config import Settings
+from llamactl.config import InstancesSettings, SettingsHolder
 from llamactl.control.registry import Member, Registry
 from llamactl.control.scheduler import Scheduler
 from llamactl.control.start_failure import start_failed, start_forbidden, store_away
@@ -48,7 +48,7 @@ class OnDemand:
 
     def __init__(
         self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, leases: Leases,
-        settings: Settings, store_is_away: Callable[[], bool] = lambda: False,
+        settings: SettingsHolder, store_is_away: Callable[[], bool] = lambda: False,
         permit: Callable[[Instance], Awaitable[None]] | None = None,
     ) -> None:  # fmt: skip
         """`store_is_away`: what would be started could not be written down, as far as is known.
@@ -61,9 +61,13 @@ class OnDemand:
         self._leases = leases
         self._permit = permit
         self._store_is_away = store_is_away
-        self.limits = settings.instances
+        self._settings = settings
         self.waiting = 0
         self._waiting_of: Counter[tuple[str, str]] = Counter()  # by key, or by address
+
+    @property
+    def _limits(self) -> InstancesSettings:
+        return self._settings.current.instances
 
     async def lease(self, name: str, caller: Caller) -> Lease[str]:
         """Return a lease, after starting the instance if that is allowed.
@@ -84,7 +88,7 @@ class OnDemand:
         self._waiting_of[who] += 1
         member.waiting.append(grant)
         try:
-            async with loop_clock().timeout(self.limits.on_demand_start_timeout):
+            async with loop_clock().timeout(self._limits.on_demand_start_timeout):
                 await self._until(granted, member, caller)
         except TimeoutError as exc:
             if not granted.done():
@@ -108,7 +112,7 @@ class OnDemand:
         self._scheduler.insist(member)
         return WaitOver(
             f"{member.instance.name} was not ready within "
-            f"{self.limits.on_demand_start_timeout:g} s (on_demand_start_timeout); "
+            f"{self._limits.on_demand_start_timeout:g} s (on_demand_start_timeout); "
             "it is still starting; retry later"
         )
 
@@ -116,7 +120,7 @@ class OnDemand:
         """Whose share of the queue the request takes. Raises QueueFull."""
         by_key = caller.key is not None
         who = ("key", caller.key.id) if caller.key else ("address", origin(caller.address))
-        most, mine = self.limits.max_queue, self._waiting_of[who]
+        most, mine = self._limits.max_queue, self._waiting_of[who]
         if has_room(mine, self.waiting, most):
             return who
         later = f"retry in {QueueFull.retry_after:g} s"
@@ -138,7 +142,7 @@ class OnDemand:
             return 0
 
     def _asker(self, caller: Caller) -> Asker:
-        return request_asker(caller.key, evicts=self.limits.enable_lru_eviction)
+        return request_asker(caller.key, evicts=self._limits.enable_lru_eviction)
 
     async def aftermath(self, name: str, generation: int) -> Aftermath:
         try:
@@ -186,7 +190,7 @@ class OnDemand:
         """It is about to stop: wait until it did, or have it stay, as the settings say."""
         runner = member.unit.runner
         now = runner.now
-        may = self.limits.drain_policy == "call_off" and self._may_start(member)
+        may = self._limits.drain_policy == "call_off" and self._may_start(member)
         calls_off = may and not self._scheduler.is_leaving_for_others(member)
         if calls_off and now.state is State.DRAINING and now.after_exit is AfterExit.REST:
             await self._scheduler.place(member, self._asker(caller))  # which it still has
@@ -196,7 +200,7 @@ class OnDemand:
             await runner.wait(lambda n: n.state not in _GOING)
 
     def _may_start(self, member: Member) -> bool:
-        return policies(member.instance.options, self.limits.defaults).on_demand_start
+        return policies(member.instance.options, self._limits.defaults).on_demand_start
 
     async def _start(self, member: Member, caller: Caller) -> None:
         if not self._may_start(member):
@@ -226,7 +230,7 @@ class OnDemand:
 
     @contextlib.asynccontextmanager
     async def _queue_time(self, member: Member) -> AsyncIterator[None]:
-        most = self.limits.queue_timeout or None
+        most = self._limits.queue_timeout or None
         try:
             async with loop_clock().timeout(most) as limit:
                 yield
@@ -240,7 +244,7 @@ class OnDemand:
             ) from exc
 
     def _retry_after(self, member: Member) -> float:
-        return member.breaker.retry_after(time.monotonic(), self.limits.failure_cool_down)
+        return member.breaker.retry_after(time.monotonic(), self._limits.failure_cool_down)
 
     def _unavailable(self, member: Member) -> StartFailed:
         """The story of the last failure, and when a request may try again."""

@@ -10,10 +10,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from llamactl.config import Settings
 from llamactl.control.instances import Instances
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.registry import Member
 from llamactl.control.scheduler import Scheduler
+from llamactl.control.stale import running, stale
 from llamactl.control.waiting import BY_HAND
 from llamactl.core.errors import LlamactlError
 from llamactl.core.events import ProcessRecord
@@ -120,7 +122,7 @@ async def until_known(members: Sequence[Member]) -> None:
     )
 
 
-async def settle(scheduler: Scheduler, members: Sequence[Member]) -> None:
+async def settle(scheduler: Scheduler, members: Sequence[Member], settings: Settings) -> None:
     """Start what is wanted on, as far as the limits allow; what changed meanwhile anew."""
 
     async def one(member: Member, command: Command) -> None:
@@ -130,16 +132,16 @@ async def settle(scheduler: Scheduler, members: Sequence[Member]) -> None:
         except LlamactlError as exc:
             log.warning("start_skipped", name=member.instance.name, reason=exc.message)
 
-    due = [(member, command) for member in members if (command := _due(member))]
+    due = [(member, command) for member in members if (command := _due(member, settings))]
     await asyncio.gather(*(one(member, command) for member, command in due))
 
 
-def _due(member: Member) -> Command | None:
+def _due(member: Member, settings: Settings) -> Command | None:
     now = member.unit.runner.now
     if now.desired is not Desired.RUNNING or now.state is State.FAILED:
         return None
     if now.state is State.STOPPED:
         return StartRequested("wanted on when llamactl started")
-    if not member.unit.is_current:
+    if stale(running([member]), settings):
         return RestartRequested("its options changed while llamactl was away")
     return None

@@ -7,17 +7,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from llamactl.config import Settings, SettingsChange, compare, read_declarations
+from llamactl.config import (
+    Loaded,
+    SettingsChange,
+    SettingsHolder,
+    compare,
+    read_declarations,
+    sources_after,
+)
 from llamactl.control.instances import Instances
-from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.reconciler import FILES, Reconciler
-from llamactl.control.registry import Member
+from llamactl.control.stale import running, stale
 from llamactl.core.errors import InvalidConfig, InvalidRequest, LlamactlError, StoreUnavailable
-from llamactl.core.lifecycle import Desired, State
 from llamactl.observe import logger
 from llamactl.policy.reconcile import Changes
 
-_RUNS = (State.STARTING, State.READY)
 log = logger("control")
 
 
@@ -35,18 +39,14 @@ class Reload:
 
     def __init__(
         self,
-        settings: Settings,
-        reread: Callable[[], Settings],
-        use: Callable[[Settings], None],
-        replicas: ReplicaContext,
+        settings: SettingsHolder,
+        reread: Callable[[], Loaded],
         instances: Instances,
         reconciler: Reconciler,
     ) -> None:
-        """`reread` raises InvalidConfig; `use` hands settings to all that heed them."""
+        """`reread` raises InvalidConfig."""
         self._settings = settings
         self._reread = reread
-        self._use = use
-        self._replicas = replicas
         self._instances = instances
         self._reconciler = reconciler
         self._one_at_a_time = asyncio.Lock()
@@ -55,7 +55,7 @@ class Reload:
 
     async def plan(self) -> ReloadPlan:
         """What `run` would do. Raises InvalidConfig."""
-        change, changes = await self._read()
+        _, change, changes = await self._read()
         return self._planned(change, changes)
 
     async def run(self) -> ReloadPlan:
@@ -64,11 +64,10 @@ class Reload:
             raise StoreUnavailable("nothing is reloaded while the store is away; try again later")
         await self._declared.wait()
         async with self._one_at_a_time:
-            change, changes = await self._read()
+            new, change, changes = await self._read()
             plan = self._planned(change, changes)
-            self._settings = change.settings
-            if plan.settings:
-                self._use(self._effective(change))
+            sources = sources_after(self._settings.sources, new.sources, change.fixed)
+            self._settings.replace(change.settings, sources)
             failed = await self._reconciler.apply(changes, FILES)
             for name in plan.restart:
                 try:
@@ -82,14 +81,16 @@ class Reload:
 
     async def _restart(self, name: str) -> None:
         """Unless a change of its own has done so, or it was deleted by one."""
-        members = [m for m in self._instances.all() if m.instance.name == name and _is_stale(m)]
+        members = [m for m in self._instances.all() if m.instance.name == name]
         for member in members:
+            if not stale(running([member]), self._settings.current):
+                continue
             await self._instances.restart_stale(member, "the settings changed")
 
-    async def _read(self) -> tuple[SettingsChange, Changes]:
+    async def _read(self) -> tuple[Loaded, SettingsChange, Changes]:
         new = await asyncio.to_thread(self._reread)
-        change = compare(self._settings, new)
-        return change, await self.declared(change.settings.declarations)
+        change = compare(self._settings.current, new.settings)
+        return new, change, await self.declared(change.settings.declarations)
 
     async def declared(self, folder: Path | None) -> Changes:
         """What the files of the folder ask for. Raises InvalidConfig."""
@@ -106,32 +107,18 @@ class Reload:
 
     async def check(self) -> None:
         """Before anything is taken in. Raises InvalidConfig for declarations that are none."""
-        await self.declared(self._settings.declarations)
+        await self.declared(self._settings.current.declarations)
 
     async def declare(self) -> None:
         """Bring the declared instances about, when llamactl has started."""
         try:
-            changes = await self.declared(self._settings.declarations)
+            changes = await self.declared(self._settings.current.declarations)
         except InvalidConfig as exc:  # they were right a moment ago
             log.warning("not_declared", reason=exc.message)
         else:
             await self._reconciler.apply(changes, FILES)
         self._declared.set()
 
-    def _effective(self, change: SettingsChange) -> Settings:
-        """With the port that was picked."""
-        return change.settings.model_copy(update={"server": self._replicas.settings.server})
-
     def _planned(self, change: SettingsChange, changes: Changes) -> ReloadPlan:
-        before, self._replicas.settings = self._replicas.settings, self._effective(change)
-        try:
-            stale = [m.instance.name for m in self._instances.all() if _is_stale(m)]
-        finally:
-            self._replicas.settings = before
-        return ReloadPlan(change.live, change.fixed, tuple(stale), changes)
-
-
-def _is_stale(member: Member) -> bool:
-    now = member.unit.runner.now
-    runs = now.state in _RUNS and now.desired is Desired.RUNNING
-    return runs and not member.unit.is_current
+        restart = stale(running(self._instances.all()), change.settings)
+        return ReloadPlan(change.live, change.fixed, restart, changes)

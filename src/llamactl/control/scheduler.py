@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from llamactl.control.limits import no_room
@@ -54,12 +54,13 @@ class Scheduler:
     """The only one who hands out places. Its state changes without awaiting, so no lock is due."""
 
     def __init__(
-        self, leases: Leases, story: Story, limits: Limits, *, evicts_for_requests: bool
-    ) -> None:
+        self, leases: Leases, story: Story, limits: Callable[[], Limits], *,
+        evicts_for_requests: Callable[[], bool],
+    ) -> None:  # fmt: skip
         """`evicts_for_requests`: they may throw others out, busy ones after their turn."""
         self._leases = leases
         self._story = story
-        self._limits = limits
+        self._limits_now = limits
         self._evicts_for_requests = evicts_for_requests
         self._line = WaitingLine()
         self._holding: dict[str, Member] = {}  # who holds a place, by instance id
@@ -110,12 +111,8 @@ class Scheduler:
 
     @property
     def limits(self) -> Limits:
-        return self._limits
-
-    def use(self, limits: Limits, *, evicts_for_requests: bool) -> None:
-        """From now on; who has a place keeps it."""
-        self._limits, self._evicts_for_requests = limits, evicts_for_requests
-        self.poke()
+        """As they are now; an instance that has a place keeps it."""
+        return self._limits_now()
 
     def insist(self, member: Member) -> None:
         """Whoever waited for it in vain will be back: right after its leaving, who was to make
@@ -129,7 +126,7 @@ class Scheduler:
         others = self._line.ahead_of(member, asker, self._cost(member), now)
         candidates = [self._candidate(ticket) for ticket in others]
         mine = self._candidate(Ticket(member, [Waiter(asker, asyncio.Future())]))
-        decision = schedule([*candidates, mine], self._occupants(), self._limits, now)[-1]
+        decision = schedule([*candidates, mine], self._occupants(), self.limits, now)[-1]
         gone = decision.victims if isinstance(decision, Evict) else ()
         victims = [m for m in self._holding.values() if m.instance.id in gone]
         return Plan(decision, len(others), victims)
@@ -143,13 +140,13 @@ class Scheduler:
 
     def memory_left(self) -> Need:
         """What admission takes to be free."""
-        return memory_left(self._occupants(), self._limits)
+        return memory_left(self._occupants(), self.limits)
 
     def check_change(self, changed: Instance, need: Need) -> None:
         """Raise RunningLimit if a running instance, changed so, would find no room."""
         candidate = Candidate(changed.id, changed.name, group=changed.options.group, need=need)
         others = [o for o in self._occupants() if o.id != changed.id]
-        decision = schedule([candidate], others, self._limits, time.monotonic())[0]
+        decision = schedule([candidate], others, self.limits, time.monotonic())[0]
         if not isinstance(decision, Admit):
             raise no_room(decision)(
                 f"cannot restart {changed.name} so changed: {decision.reason}; stop it, or "
@@ -209,7 +206,7 @@ class Scheduler:
             return
         tickets = self._line.in_order()
         candidates = [self._candidate(ticket) for ticket in tickets]
-        decisions = schedule(candidates, self._occupants(), self._limits, time.monotonic())
+        decisions = schedule(candidates, self._occupants(), self.limits, time.monotonic())
         chances = []
         for ahead, (ticket, decision) in enumerate(zip(tickets, decisions, strict=True)):
             match decision:
@@ -308,10 +305,10 @@ class Scheduler:
         return not resting or self._granted[member.instance.id] > 0
 
     def _cost(self, member: Member) -> float:
-        return (member.load_s or _UNKNOWN_LOAD_S) + self._limits.min_residency
+        return (member.load_s or _UNKNOWN_LOAD_S) + self.limits.min_residency
 
     def _candidate(self, ticket: Ticket) -> Candidate:
-        return candidate_of(ticket, evicts_for_requests=self._evicts_for_requests)
+        return candidate_of(ticket, evicts_for_requests=self._evicts_for_requests())
 
     def _occupants(self) -> list[Occupant]:
         return [

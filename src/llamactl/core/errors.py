@@ -70,8 +70,14 @@ class ForbiddenBySettings(Forbidden):
 
     code = "forbidden_by_settings"
 
-    def __init__(self, message: str, fields: Sequence[str]) -> None:
-        super().__init__(message, details={"fields": [*fields]})
+    def __init__(
+        self,
+        message: str,
+        fields: Sequence[str] = (),
+        *,
+        details: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message, details=details or {"fields": [*fields]})
         self.fields = fields
 
     @property

@@ -102,7 +102,7 @@ def _there(path: Path) -> Path:
 
 def _engine(settings: Settings) -> _Said:
     engine = find_engine(settings.backends.llama_cpp)
-    asyncio.run(CommandEngineProbe(settings.backends.llama_cpp).ask("--version"))
+    asyncio.run(CommandEngineProbe(lambda: settings.backends.llama_cpp).ask("--version"))
     yield Level.OK, engine.label, ""
 
 

@@ -56,15 +56,19 @@ class RotationRules:
 class Rotation:
     """One for all logs of a machine."""
 
-    def __init__(self, rules: RotationRules | None) -> None:
-        """`rules`: None rotates nothing."""
-        self.rules = rules
+    def __init__(self, rules: Callable[[], RotationRules | None]) -> None:
+        """`rules`: those in force; None rotates nothing."""
+        self._rules = rules
         self._sizes: dict[Path, int] = {}
         self._faulty: set[Path] = set()
         self._punches: dict[Path, bool] = {}  # by folder
 
     def __repr__(self) -> str:
         return f"<Rotation {self.rules}>"
+
+    @property
+    def rules(self) -> RotationRules | None:
+        return self._rules()
 
     async def keep(
         self, written: Callable[[], Iterable[Path]], every: Callable[[], Iterable[Path]]

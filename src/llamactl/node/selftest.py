@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from itertools import takewhile
 
 from llamactl.core.errors import EngineMissing
@@ -18,12 +19,14 @@ _KEPT = 50  # answers
 class CommandEngineProbe:
     """Runs the engine with one flag, with a time limit; the answer is kept as long as its file."""
 
-    def __init__(self, settings: EngineSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Callable[[], EngineSettings]) -> None:
+        """`settings`: those in force."""
+        self._in_force = settings
         self._answers: dict[tuple[str, ...], str] = {}
 
-    def use(self, settings: EngineSettings) -> None:
-        self._settings = settings
+    @property
+    def _settings(self) -> EngineSettings:
+        return self._in_force()
 
     async def ask(self, flag: str) -> str:
         engine = find_engine(self._settings)

@@ -39,3 +39,7 @@ class SettingBody(BaseModel):
     key: str = Field(description="with dots, as in the settings file")
     value: Any = Field(description="secrets masked")
     source: str = Field(description="default, or the file, variable or flag that gave it")
+    section: str = Field(description="that it is in; empty: in none")
+    description: str = Field(description="what it is")
+    unit: str = Field(description="of a quantity; else empty")
+    live: bool = Field(description="a reload changes it; false: only a restart does")

@@ -1,24 +1,12 @@
-import {
-  Alert,
-  Anchor,
-  Button,
-  Card,
-  Code,
-  SimpleGrid,
-  Stack,
-  Table,
-  Text,
-  TextInput,
-  Title,
-} from "@mantine/core";
+import { Alert, Anchor, Button, Card, SimpleGrid, Stack, Table, Text, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
 import { api, base, type Schemas, said } from "../api/client";
 import { useView } from "../live/stream";
 import { bytes, exact, release, span } from "../ui/format";
 import { useNow } from "../ui/now";
 import { Page } from "../ui/Page";
 import { Sparkline } from "../ui/Sparkline";
+import { Settings } from "./Settings";
 
 export function SystemPage() {
   const system = useQuery({ queryKey: ["system"], queryFn: () => said(api.GET("/api/v1/system")) });
@@ -173,59 +161,6 @@ function Doctor() {
           </div>
         ))}
       </Stack>
-    </Card>
-  );
-}
-
-function Settings() {
-  const [text, setText] = useState("");
-  const settings = useQuery({
-    queryKey: ["settings"],
-    queryFn: () => said(api.GET("/api/v1/config/settings")),
-  });
-  const wanted = text.toLowerCase();
-  const shown = settings.data?.filter((one) =>
-    `${one.key} ${one.source}`.toLowerCase().includes(wanted),
-  );
-  return (
-    <Card withBorder>
-      <Title order={2} size="h4" mb="xs">
-        Settings in force
-      </Title>
-      <TextInput
-        aria-label="Search settings"
-        placeholder="Part of a name, or where it comes from"
-        value={text}
-        onChange={(event) => setText(event.currentTarget.value)}
-      />
-      <Table.ScrollContainer
-        minWidth={520}
-        type="native"
-        tabIndex={0}
-        role="region"
-        aria-label="Settings"
-      >
-        <Table>
-          <Table.Thead>
-            <Table.Tr>
-              <Table.Th>Setting</Table.Th>
-              <Table.Th>Value</Table.Th>
-              <Table.Th>From</Table.Th>
-            </Table.Tr>
-          </Table.Thead>
-          <Table.Tbody>
-            {shown?.map((one) => (
-              <Table.Tr key={one.key}>
-                <Table.Td>{one.key}</Table.Td>
-                <Table.Td>
-                  <Code className="breaks">{JSON.stringify(one.value)}</Code>
-                </Table.Td>
-                <Table.Td className="breaks">{one.source}</Table.Td>
-              </Table.Tr>
-            ))}
-          </Table.Tbody>
-        </Table>
-      </Table.ScrollContainer>
     </Card>
   );
 }

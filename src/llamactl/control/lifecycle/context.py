@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from llamactl.backends import BACKENDS
-from llamactl.config import BackendSettings, Settings
+from llamactl.config import BackendSettings, Settings, SettingsHolder
 from llamactl.control.lifecycle.port_book import PortBook, check_port
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport
@@ -51,10 +51,15 @@ class ReplicaContext:
     """What the replicas on one node share."""
 
     node: Node
-    settings: Settings
+    held: SettingsHolder
     journal: Journal
     leases: Leases
     ports: PortBook = field(default_factory=PortBook)
+
+    @property
+    def settings(self) -> Settings:
+        """Those in force."""
+        return self.held.current
 
     def check(self, instance: Instance) -> None:
         """Raises InvalidOption where it could not be turned into a command.
@@ -85,7 +90,7 @@ class ReplicaContext:
 
     def engine(self, instance: Instance) -> BackendSettings:
         """The settings of its engine."""
-        return self.settings.backends.llama_cpp
+        return self.settings.backend_of(instance.options)
 
     def spec(self, instance: Instance, generation: int, avoid: int | None = None) -> LaunchSpec:
         """`avoid`: a port that was found taken."""

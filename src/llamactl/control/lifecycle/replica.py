@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from llamactl.backends.spec_hash import spec_hash, spec_matches
+from llamactl.backends.spec_hash import spec_hash
 from llamactl.control.lifecycle.blame import on_account
 from llamactl.control.lifecycle.context import ReplicaCallbacks, ReplicaContext
 from llamactl.control.lifecycle.event_rows import row_of
@@ -103,7 +103,7 @@ class Replica:
 
     def would_restart(self, instance: Instance) -> bool:
         """Would the command change with this definition?"""
-        return self._given() != self._given(instance)
+        return self._spec_of(self.instance) != self._spec_of(instance)
 
     def use_settings(self) -> None:
         """Heed the limits as they are now, also for what began under others."""
@@ -134,14 +134,12 @@ class Replica:
         return self.process is not None and self.process.handed_over
 
     @property
-    def is_current(self) -> bool:
-        """Would its process, if there is one, be started by the same definition now?"""
-        process = self.process
-        return process is None or spec_matches(process.record.spec_hash, self._given())
+    def spec_hash(self) -> str:
+        """Of what people gave for the command of its process; "" without a process."""
+        return self.process.record.spec_hash if self.process else ""
 
-    def _given(self, instance: Instance | None = None) -> str:
-        one = instance or self.instance
-        return spec_hash(self._context.engine(one), one.options)
+    def _spec_of(self, instance: Instance) -> str:
+        return spec_hash(self._context.engine(instance), instance.options)
 
     def kill(self) -> None:
         """End the process group at once."""

@@ -1,0 +1,303 @@
+"""The sections of the settings tree: every key, its type, default, description and unit.
+
+The keys that the Go llamactl has are named as there, so its files load unchanged.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, model_validator
+
+from llamactl.config.fields import fixed, live
+from llamactl.core.instance import OptionDefaults
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def no_null(value: Any) -> Any:
+    return {} if value is None else value
+
+
+def _words(value: Any) -> Any:
+    return (
+        [word for word in value.replace(",", " ").split() if word]
+        if isinstance(value, str)
+        else value
+    )
+
+
+def _folders(value: Any) -> Any:
+    """By commas only: a folder's name may contain spaces."""
+    parts = value.split(",") if isinstance(value, str) else value
+    return [p for part in parts if (p := part.strip())] if isinstance(value, str) else parts
+
+
+Budget = Literal["auto", "off"] | ByteSize
+Folders = Annotated[tuple[Path, ...], BeforeValidator(_folders)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Table = Annotated[dict[str, str], BeforeValidator(no_null)]
+
+
+class ServerSettings(Section):
+    """The address that llamactl serves, and what clients may use up."""
+
+    host: str = fixed("127.0.0.1", "address to listen on")
+    port: int = fixed(8080, "port to listen on; 0 picks a free one", "TCP port", ge=0, le=65535)
+    allowed_origins: Words = fixed((), "origins whose web pages may call the API; `*` for all")
+    allowed_headers: Words = fixed(("*",), "request headers that such pages may send")
+    allowed_hosts: Words = fixed((), "names that clients may use in `Host`, beside loopback names")
+    enable_swagger: bool | None = fixed(
+        None, "serve the API's documentation at `/swagger/`; unset: on loopback addresses only"
+    )
+    metrics_open: bool = fixed(False, "serve `/metrics` without a key")
+    max_connections: int = fixed(
+        4096, "connections of clients; a few more are kept for management", "connections", ge=1
+    )
+    max_connections_per_address: int = fixed(
+        512, "connections from one address; loopback and Unix sockets excepted", "connections", ge=1
+    )
+    max_client_memory: int = fixed(
+        128 << 20, "memory that all connections may hold together", "bytes", ge=1 << 20
+    )
+    max_header_size: int = fixed(64 << 10, "size of a request's headers", "bytes", ge=1024)
+    max_json_size: int = fixed(64 << 20, "size of a JSON body", "bytes", ge=1024)
+    max_upload_size: int = fixed(
+        512 << 20, "size of a multipart body, or of any body on the raw proxy", "bytes", ge=1024
+    )
+    spool_dir: Path | None = fixed(
+        None, "folder where large bodies wait, relative to `data_dir`; unset: `data_dir` itself"
+    )
+    spool_size: ByteSize = fixed(
+        ByteSize(4 << 30), "disk space for all bodies that wait there", "bytes", ge=0
+    )
+    spool_share: float = fixed(
+        0.25, "share of that space that one key may use", "fraction", gt=0, le=1
+    )
+    spool_free_space: ByteSize = fixed(
+        ByteSize(512 << 20), "disk space that the spool leaves free", "bytes", ge=0
+    )
+    header_timeout: float = fixed(30, "time for a request's headers to arrive", "seconds", gt=0)
+    body_timeout: float = fixed(60, "time without a byte of a request's body", "seconds", gt=0)
+    keep_alive_timeout: float = fixed(75, "time that an idle connection is kept", "seconds", gt=0)
+    first_byte_timeout: float = fixed(
+        3600, "time for an engine to begin its answer", "seconds", gt=0
+    )
+    stream_idle_timeout: float = fixed(
+        600, "time without a byte of an answer from an engine", "seconds", gt=0
+    )
+    upgrade_timeout: float = fixed(
+        600, "time for a replaced llamactl to finish its requests", "seconds", ge=0
+    )
+    loading_comments: float = fixed(
+        0, "time between comments to a stream that waits for its instance; 0 sends none", "seconds",
+        ge=0,
+    )  # fmt: skip
+    list_aliases: bool = fixed(False, "list aliases in `/v1/models` as models of their own")
+    v1_errors: Literal["auto", "openai", "reference"] = fixed(
+        "auto", "form of errors under `/v1`; `auto` picks the form that the client reads"
+    )
+
+
+class DockerSettings(Section):
+    """Accepted for files of the Go llamactl; Docker is not available in this version."""
+
+    enabled: bool = fixed(False, "run the engine in Docker; not available in this version")
+    image: str = fixed("", "image of the engine; has no effect in this version")
+    args: Words = fixed((), "arguments for Docker; has no effect in this version")
+    environment: Table = fixed({}, "variables for Docker; has no effect in this version")
+
+
+_COMMAND = "program of the engine: a path, or a name on the PATH"
+_ARGS = "arguments that come before those of an instance"
+
+
+class BackendSettings(Section):
+    command: str = live("", _COMMAND)
+    args: Words = live((), _ARGS)
+    environment: Table = live({}, "variables for the engine's processes")
+    response_headers: Table = fixed({}, "headers to add to the engine's answers")
+    docker: DockerSettings = DockerSettings()
+
+
+class LlamaCppSettings(BackendSettings):
+    """llama.cpp: the engine of the instances."""
+
+    command: str = live("llama-server", _COMMAND)
+
+
+class VllmSettings(BackendSettings):
+    """vLLM: read for its options only; no instance runs on it in this version."""
+
+    command: str = live("vllm", _COMMAND)
+    args: Words = live(("serve",), _ARGS)
+
+
+class MlxSettings(BackendSettings):
+    """MLX: read for its options only; no instance runs on it in this version."""
+
+    command: str = live("mlx_lm.server", _COMMAND)
+
+
+class Backends(Section):
+    llama_cpp: LlamaCppSettings = Field(LlamaCppSettings(), alias="llama-cpp")
+    vllm: VllmSettings = VllmSettings()
+    mlx: MlxSettings = MlxSettings()
+
+
+class InstanceLogging(Section):
+    """Rotation of the instances' logs."""
+
+    log_rotation_enabled: bool = live(True, "move old parts of a log to archives")
+    log_rotation_max_size: int = live(100, "size at which a log is rotated", "MiB", ge=1)
+    log_rotation_compress: bool = live(False, "compress archives")
+    log_rotation_max_files: int = live(5, "archives to keep of each log", "files", ge=1)
+    log_rotation_max_age: float = live(0, "age at which an archive is deleted; 0: never", "days",
+                                       ge=0)  # fmt: skip
+
+
+class InstancesSettings(Section):
+    """Instances: where they are, how many run, how they start and stop."""
+
+    port_range: tuple[int, int] = live((8000, 9000), "first and last port for engines", "TCP ports")
+    configs_dir: Path | None = fixed(
+        None, "folder of files that declare instances, relative to `data_dir`; unset: none"
+    )
+    logs_dir: Path | None = fixed(
+        None, "folder of the instances' logs, relative to `data_dir`; unset: `logs`"
+    )
+    auto_create_dirs: bool = fixed(True, "create missing folders at the start")
+    max_instances: int = live(-1, "instances that may exist; -1: no limit", "instances", ge=-1)
+    max_running_instances: int = live(
+        -1, "instances that may run at once; -1: no limit", "instances", ge=-1
+    )
+    enable_lru_eviction: bool = live(
+        True, "let a request stop the least recently used instance to make room"
+    )
+    default_idle_timeout: float = live(
+        30, "idle time after which an instance is stopped; 0: never", "minutes", ge=0
+    )
+    default_auto_restart: bool = live(True, "restart an engine that crashed")
+    default_max_restarts: int = live(3, "restarts in a row before giving up", "restarts", ge=0)
+    default_restart_delay: float = live(5, "pause before the first restart", "seconds", ge=0)
+    default_on_demand_start: bool = live(True, "start an instance when a request asks for it")
+    on_demand_start_timeout: float = live(
+        120, "time that a request waits for its instance", "seconds", gt=0
+    )
+    start_timeout: float = live(1800, "time for an engine to become ready", "seconds", gt=0)
+    drain_timeout: float = live(
+        60, "time for requests to finish before an instance stops", "seconds", ge=0
+    )
+    stop_timeout: float = live(
+        10, "time between SIGTERM and SIGKILL for an engine", "seconds", ge=0
+    )
+    max_queue: int = live(512, "requests that may wait for a start", "requests", ge=1)
+    queue_timeout: float = live(
+        0, "time that a request waits for a place; 0: as long as for a start", "seconds", ge=0
+    )
+    min_residency: float = live(
+        15, "time for which a busy instance is not evicted", "seconds", ge=0
+    )
+    eviction_drain_timeout: float = live(
+        600, "time for an evicted instance to finish its requests", "seconds", ge=0
+    )
+    memory_budget: Budget = live(
+        "auto", "RAM for all instances; `auto`: all there is, less the margin; `off`: no limit",
+        "bytes",
+    )  # fmt: skip
+    gpu_memory_budget: Budget = live("auto", "the same, of each GPU", "bytes")
+    memory_margin: float = live(
+        0.1, "share of the memory that `auto` leaves free", "fraction", ge=0, lt=1
+    )
+    drain_policy: Literal["wait", "call_off"] = live(
+        "wait", "what a request to a draining instance does: wait, or call the drain off"
+    )
+    failure_cool_down: float = live(
+        30, "time after which requests may start a failed instance again", "seconds", ge=0
+    )
+    health_interval: float = live(10, "time between health checks of an engine", "seconds", gt=0)
+    health_timeout: float = live(5, "time for an engine to answer one", "seconds", gt=0)
+    unhealthy_after: float = live(
+        60, "time without an answer after which an engine is restarted", "seconds", gt=0
+    )
+    on_exit: Literal["stop", "keep"] = live(
+        "stop", "what SIGTERM does to instances; Ctrl-C always stops them"
+    )
+    event_retention: int = fixed(1000, "events to keep for each instance", "events", ge=1)
+    timeout_check_interval: float = fixed(
+        5, "has no effect: idle time is measured exactly", "minutes"
+    )
+    group_limits: dict[str, int] = live(
+        {}, "instances of a group that may run at once, by group; -1: no limit", "instances"
+    )
+    logging: InstanceLogging = InstanceLogging()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_range(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(text := values.get("port_range"), str):
+            parts = [part.strip() for part in text.replace("-", ",").split(",")]
+            values = {**values, "port_range": parts}
+        return values
+
+    @model_validator(mode="after")
+    def _check_range(self) -> InstancesSettings:
+        low, high = self.port_range
+        if not 1 <= low <= high <= 65535:  # noqa: PLR2004
+            raise ValueError("port_range must be [low, high] with 1 <= low <= high <= 65535")
+        return self
+
+    @property
+    def defaults(self) -> OptionDefaults:
+        return OptionDefaults(
+            auto_restart=self.default_auto_restart,
+            max_restarts=self.default_max_restarts,
+            restart_delay=self.default_restart_delay,
+            on_demand_start=self.default_on_demand_start,
+            idle_timeout=self.default_idle_timeout,
+        )
+
+
+class ModelsSettings(Section):
+    """Model files and downloads."""
+
+    cache_dir: Path | None = fixed(
+        None, "cache of the hub; unset: as `HF_HUB_CACHE` and `HF_HOME` say"
+    )
+    folders: tuple[Path, ...] = fixed((), "more folders with .gguf files")
+    max_downloads: int = fixed(2, "downloads at the same time", "downloads", ge=1)
+
+
+class DatabaseSettings(Section):
+    """The store of instances, keys and events."""
+
+    path: Path | None = fixed(None, "SQLite file, relative to `data_dir`; unset: `llamactl.db`")
+    url: str = fixed("", "PostgreSQL URL; replaces `path`")
+    max_open_connections: int = fixed(25, "has no effect: one is enough", "connections")
+    max_idle_connections: int = fixed(5, "has no effect: one is enough", "connections")
+    connection_max_lifetime: str = fixed("5m", "has no effect", "Go duration")
+
+
+class AuthSettings(Section):
+    """Who may use the server."""
+
+    require_inference_auth: bool = fixed(True, "ask for a key on inference paths")
+    require_management_auth: bool = fixed(True, "ask for a management key on the management API")
+    management_keys: Words = fixed((), "management keys; empty: one is made and kept in a file")
+    session_hours: float = fixed(168, "time that a browser stays signed in", "hours", gt=0)
+
+
+class LogSettings(Section):
+    """llamactl's own log."""
+
+    format: Literal["text", "json"] = fixed("text", "form of its lines")
+    level: Literal["debug", "info", "warning", "error"] = fixed("info", "least level to write")
+    requests: bool = fixed(False, "write a line for each request")
+
+
+class NodeSettings(Section):
+    address: str = ""
+    api_key: str = ""

@@ -1,0 +1,41 @@
+"""Which running instances differ from what they would be started with now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from llamactl.backends.spec_hash import spec_hash, spec_matches
+from llamactl.config import Settings
+from llamactl.control.registry import Member
+from llamactl.core.instance import InstanceOptions
+from llamactl.core.lifecycle import Desired, State
+
+_RUNS = (State.STARTING, State.READY)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An instance with a process."""
+
+    name: str
+    options: InstanceOptions  # as they are defined now
+    spec_hash: str  # of what its process was begun with
+
+
+def running(members: Iterable[Member]) -> Iterator[Running]:
+    """Those that run, and are to go on running."""
+    for member in members:
+        now, began = member.unit.runner.now, member.unit.spec_hash
+        if began and now.state in _RUNS and now.desired is Desired.RUNNING:
+            yield Running(member.instance.name, member.instance.options, began)
+
+
+def stale(instances: Iterable[Running], settings: Settings) -> tuple[str, ...]:
+    """The names of those that these settings would start with something else."""
+    return tuple(one.name for one in instances if not _is_current(one, settings))
+
+
+def _is_current(one: Running, settings: Settings) -> bool:
+    now = spec_hash(settings.backend_of(one.options), one.options)
+    return spec_matches(one.spec_hash, now)

@@ -1,0 +1,481 @@
+"""Each live setting is changed on a running server, and its new value is seen to be in force.
+
+One server for all of them. It starts from settings under which nothing would happen by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import httpx
+import pytest
+
+from llamactl.config import Settings, fields_of
+from support.fake_engine import begin_stream, create_fake, play, raw, wrapper
+from support.served import Served, data_folder, instance_ports, is_alive, serve
+
+BASE = "/api/v1/instances"
+CHAT = "/v1/chat/completions"
+EMPTY = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+LONG_S = 600
+DEADLINE_S = 30
+AS_STARTED: dict[str, Any] = {
+    "instances.default_restart_delay": 100,
+    "instances.drain_timeout": LONG_S,
+    "instances.eviction_drain_timeout": LONG_S,
+    "instances.stop_timeout": LONG_S,
+    "instances.health_interval": LONG_S,
+    "instances.unhealthy_after": 100 * LONG_S,
+}
+NVML = """
+from types import SimpleNamespace
+class NVMLError(Exception): ...
+def nvmlInit(): ...
+def nvmlShutdown(): ...
+def nvmlDeviceGetCount(): return 1
+def nvmlDeviceGetHandleByIndex(number): return number
+def nvmlDeviceGetMemoryInfo(handle): return SimpleNamespace(total=1 << 40)
+def nvmlDeviceGetComputeRunningProcesses(handle): return []
+"""
+# A program whose help tells of its first argument and of a variable.
+HELP = '#!/bin/sh\necho "  --$(basename $0)-${1:-none}-${MARK:-none} N   an option"\n'
+
+
+def tree(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Of keys with dots."""
+    root: dict[str, Any] = {}
+    for key, value in values.items():
+        at, (*sections, name) = root, key.split(".")
+        for section in sections:
+            at = at.setdefault(section, {})
+        at[name] = value
+    return root
+
+
+def until(holds: Callable[[], bool], what: str) -> None:
+    ends = time.monotonic() + DEADLINE_S
+    while not holds():
+        assert time.monotonic() < ends, f"not within {DEADLINE_S} s: {what}"
+
+
+class Live:
+    """A running server whose settings file is changed."""
+
+    def __init__(self, server: Served, folder: Path, model: Path, as_started: dict[str, Any]):
+        self.server = server
+        self.folder = folder
+        self.model = model
+        self.as_started = as_started
+        self._set: Mapping[str, Any] = as_started
+
+    def set(self, values: Mapping[str, Any]) -> list[str]:
+        """Reload with these, and all others as they were at the start; what restarts."""
+        said = self.reload(values)
+        assert said["needs_restart"] == []
+        new = {key for key, value in values.items() if self._set.get(key) != value}
+        assert new <= set(said["settings"]), said
+        self._set = values
+        restart: list[str] = said["restart"]
+        return restart
+
+    def reload(self, values: Mapping[str, Any]) -> Any:
+        file = self.server.data_dir / "llamactl.yaml"
+        file.write_text(json.dumps(tree({**self.as_started, **values})))
+        answer = self.server.request("POST", "/api/v1/config/reload")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def limits(self, **values: Any) -> list[str]:
+        return self.set({f"instances.{name}": value for name, value in values.items()})
+
+    def create(self, name: str, **more: Any) -> dict[str, Any]:
+        return create_fake(self.server, self.folder, name, **more)
+
+    def post(self, name: str, what: str, **query: Any) -> httpx.Response:
+        return self.server.request("POST", f"{BASE}/{name}/{what}", params=query)
+
+    def plan(self, name: str) -> Any:
+        return self.post(name, "plan").json()
+
+    def preview(self, **options: Any) -> Any:
+        return self.server.request("POST", f"{BASE}/one/preview", {"model": "x"} | options).json()
+
+    def ask(self, name: str) -> httpx.Response:
+        return self.server.request("POST", CHAT, {"model": name})
+
+    def until(self, name: str, *states: str) -> Any:
+        """The instance, in one of these states."""
+        until(lambda: self.server.instance(name)["state"] in states, f"{name} is {states}")
+        return self.server.instance(name)
+
+    @contextmanager
+    def busy(self, name: str) -> Iterator[None]:
+        """While it answers a request."""
+        with raw(self.server) as client:
+            begin_stream(self.server, client, name)
+            yield
+
+    def clean(self) -> None:
+        for row in self.server.request("GET", BASE).json():
+            self.server.request("DELETE", f"{BASE}/{row['name']}?force=true")
+        self.reload({})
+        self._set = self.as_started
+
+
+@pytest.fixture(scope="module")
+def served_live(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Live]:
+    folder = tmp_path_factory.mktemp("live")
+    (folder / "pynvml.py").write_text(NVML)
+    given = instance_ports().get("LLAMACTL_INSTANCE_PORT_RANGE", "8000-8499")
+    low, high = map(int, given.split("-"))
+    as_started = {**AS_STARTED, "instances.port_range": [low, high - 10]}
+    data = data_folder(folder, json.dumps(tree(as_started)))
+    variables = {"LLAMACTL_INSTANCE_PORT_RANGE": None, "PYTHONPATH": str(folder)}
+    with serve(data, variables) as server:
+        yield Live(server, folder, tiny_model, as_started)
+
+
+@pytest.fixture
+def live(served_live: Live) -> Iterator[Live]:
+    yield served_live
+    served_live.clean()
+
+
+Proof = Callable[[Live], None]
+PROOFS: dict[str, Proof] = {}
+
+
+def proves(*keys: str) -> Callable[[Proof], Proof]:
+    def keep(proof: Proof) -> Proof:
+        PROOFS.update(dict.fromkeys(keys, proof))
+        return proof
+
+    return keep
+
+
+@proves("instances.port_range")
+def engines_get_ports_of_it(live: Live) -> None:
+    high = live.as_started["instances.port_range"][1] + 1
+    assert live.create("before")["port"] < high
+    live.limits(port_range=[high, high + 9])
+    assert high <= live.create("after")["port"] <= high + 9
+
+
+@proves("instances.max_instances")
+def no_more_are_created(live: Live) -> None:
+    live.create("one", start=False)
+    live.limits(max_instances=1)
+    body = {"model": "any"}
+    refused = live.server.request("POST", f"{BASE}/two?start=false", body)
+    assert (refused.status_code, "max_instances is 1" in refused.text) == (409, True)
+
+
+@proves("instances.max_running_instances")
+def no_more_are_started(live: Live) -> None:
+    live.create("one")
+    live.create("two", start=False)
+    assert live.plan("two")["action"] == "start"
+    live.limits(max_running_instances=1)
+    assert live.post("two", "start").status_code == 409
+
+
+@proves("instances.group_limits")
+def no_more_of_a_group_are_started(live: Live) -> None:
+    live.create("one", group="g")
+    live.create("two", group="g", start=False)
+    live.limits(group_limits={"g": 1})
+    assert live.post("two", "start").status_code == 409
+
+
+@proves("instances.enable_lru_eviction")
+def requests_evict_nothing(live: Live) -> None:
+    live.create("one")
+    live.create("two", start=False)
+    live.limits(max_running_instances=1)
+    until(lambda: live.plan("two")["action"] == "evict", "a request would evict")
+    live.limits(max_running_instances=1, enable_lru_eviction=False)
+    assert live.plan("two")["action"] == "refuse"
+
+
+@proves("instances.min_residency")
+def a_busy_one_is_evicted_at_once(live: Live) -> None:
+    live.create("one")
+    live.create("two", start=False)
+    live.limits(max_running_instances=1, min_residency=LONG_S)
+    with live.busy("one"):
+        assert live.plan("two")["action"] == "wait"
+        live.limits(max_running_instances=1, min_residency=0)
+        until(lambda: live.plan("two")["action"] == "evict", "its turn is over")
+
+
+@proves("instances.default_idle_timeout")
+def what_runs_is_idle_later(live: Live) -> None:
+    live.create("one")
+    assert live.server.instance("one")["idle_left_s"] <= 30 * 60
+    live.limits(default_idle_timeout=1000)
+    assert 59_000 < live.server.instance("one")["idle_left_s"] <= 60_000
+
+
+def after_a_crash(live: Live) -> Any:
+    made = live.create("one")
+    os.kill(made["pid"], signal.SIGSEGV)
+    return live.until("one", "failed", "backoff")
+
+
+@proves("instances.default_auto_restart")
+def a_crash_is_final(live: Live) -> None:
+    live.limits(default_auto_restart=False)
+    assert after_a_crash(live)["state"] == "failed"
+
+
+@proves("instances.default_max_restarts")
+def a_crash_is_one_too_many(live: Live) -> None:
+    live.limits(default_max_restarts=0)
+    assert after_a_crash(live)["state"] == "failed"
+
+
+@proves("instances.default_restart_delay")
+def a_restart_takes_longer(live: Live) -> None:
+    live.limits(default_restart_delay=200)
+    assert after_a_crash(live)["state"] == "backoff"
+    assert live.plan("one")["wait_s"] > 140  # a quarter may be off
+
+
+@proves("instances.default_on_demand_start")
+def requests_start_nothing(live: Live) -> None:
+    live.create("one", start=False)
+    assert live.plan("one")["action"] == "start"
+    live.limits(default_on_demand_start=False)
+    assert "on_demand_start is off" in live.ask("one").text
+
+
+@proves("instances.failure_cool_down")
+def requests_are_refused_longer(live: Live) -> None:
+    broken = wrapper(live.folder / "broken", "false")
+    live.create("one", start=False, command_override=str(broken))
+    live.post("one", "start", wait=True)
+    assert live.plan("one")["retry_after_s"] <= 30
+    live.limits(failure_cool_down=500)
+    assert 400 < live.plan("one")["retry_after_s"] <= 500
+
+
+@proves("instances.on_demand_start_timeout")
+def a_request_waits_no_longer(live: Live) -> None:
+    live.create("one", model="slow", start=False)
+    live.limits(on_demand_start_timeout=0.2)
+    assert "within 0.2 s (on_demand_start_timeout)" in live.ask("one").text
+
+
+@proves("instances.start_timeout")
+def a_start_under_way_is_given_up(live: Live) -> None:
+    live.create("one", model="slow", start=False)
+    live.post("one", "start")
+    live.limits(start_timeout=0.2, stop_timeout=0)
+    assert live.until("one", "failed")["failure"]["class"] == "start_timed_out"
+
+
+@proves("instances.max_queue")
+def the_queue_is_shorter(live: Live) -> None:
+    live.create("one", model="slow", start=False)
+    live.limits(max_queue=1)
+    first = Thread(target=live.ask, args=("one",))
+    first.start()
+    until(lambda: live.server.instance("one")["waiting"] == 1, "the first request waits")
+    assert "all 1 places in the queue are taken" in live.ask("one").text
+    live.server.request("DELETE", f"{BASE}/one?force=true")
+    first.join()
+
+
+@proves("instances.queue_timeout")
+def a_place_is_waited_for_no_longer(live: Live) -> None:
+    live.create("one", model="slow", start=False)
+    live.post("one", "start")
+    live.create("two", start=False)
+    live.limits(max_running_instances=1, queue_timeout=0.2)
+    assert "within 0.2 s (queue_timeout)" in live.ask("two").text
+
+
+@proves("instances.drain_timeout")
+def a_stop_waits_no_longer(live: Live) -> None:
+    live.create("one")
+    with live.busy("one"):
+        live.limits(drain_timeout=0.2)
+        live.post("one", "stop", wait=True)
+        assert live.server.instance("one")["state"] == "stopped"
+
+
+@proves("instances.eviction_drain_timeout")
+def a_victim_is_given_no_longer(live: Live) -> None:
+    live.create("one")
+    live.create("two", start=False)
+    live.limits(max_running_instances=1, min_residency=0, eviction_drain_timeout=0.2)
+    with live.busy("one"):
+        assert live.ask("two").status_code == 200
+        assert live.server.instance("one")["state"] == "stopped"
+
+
+@proves("instances.stop_timeout")
+def an_engine_is_killed_sooner(live: Live) -> None:
+    live.create("one", environment={"LAST_WORDS": str(LONG_S)})
+    live.limits(stop_timeout=0.1)
+    live.post("one", "stop", wait=True)
+    assert live.server.instance("one")["state"] == "stopped"
+
+
+@proves("instances.drain_policy")
+def a_request_calls_a_drain_off(live: Live) -> None:
+    made = live.create("one")
+    with live.busy("one"):
+        live.post("one", "stop")
+        assert live.server.instance("one")["state"] == "draining"
+        live.limits(drain_policy="call_off")
+        assert live.ask("one").status_code == 200
+        assert live.server.instance("one")["pid"] == made["pid"]
+
+
+@proves("instances.memory_budget")
+def less_memory_is_given(live: Live) -> None:
+    live.limits(memory_budget="300MiB")
+    assert live.preview()["budget"] == 300 << 20
+
+
+@proves("instances.memory_margin")
+def more_memory_is_left(live: Live) -> None:
+    whole = live.preview()["budget"] / 0.9
+    live.limits(memory_margin=0.5)
+    assert live.preview()["budget"] == pytest.approx(whole / 2, rel=0.001)
+
+
+@proves("instances.gpu_memory_budget")
+def less_memory_of_gpus_is_given(live: Live) -> None:
+    layers = {"model": str(live.model), "gpu_layers": 99}
+    assert live.preview(**layers)["fits"]
+    live.limits(gpu_memory_budget=1)
+    assert not live.preview(**layers)["fits"]
+
+
+@proves("instances.health_interval")
+def engines_are_asked_more_often(live: Live) -> None:
+    live.create("one")
+
+    def looks() -> int:
+        seen: int = live.server.request("GET", f"{BASE}/one/proxy/seen").json()["looks"]
+        return seen
+
+    live.limits(health_interval=0.02)
+    enough = looks() + 3
+    until(lambda: looks() >= enough, "its health was asked for three times")
+
+
+@proves("instances.health_timeout")
+def a_look_takes_no_longer(live: Live) -> None:
+    soon = {"health_interval": 0.05, "unhealthy_after": 0.2, "stop_timeout": 0}
+    live.limits(**soon, health_timeout=LONG_S)
+    os.kill(live.create("one")["pid"], signal.SIGSTOP)
+    live.limits(**soon, health_timeout=0.1)
+    assert "did not answer for 0.2 s" in live.until("one", "backoff")["failure"]["advice"]
+
+
+@proves("instances.unhealthy_after")
+def a_silent_engine_is_restarted_sooner(live: Live) -> None:
+    soon = {"health_interval": 0.05, "health_timeout": 0.1, "stop_timeout": 0}
+    os.kill(live.create("one")["pid"], signal.SIGSTOP)
+    live.limits(**soon, unhealthy_after=0.3)
+    assert "did not answer for 0.3 s" in live.until("one", "backoff")["failure"]["advice"]
+
+
+LOGGING = "instances.logging.log_rotation_"
+
+
+@proves(*(LOGGING + name for name in ("enabled", "max_size", "compress", "max_files", "max_age")))
+def logs_are_rotated_by_it(live: Live) -> None:
+    live.create("one")
+    logs = live.server.data_dir / "logs"
+
+    def archives() -> list[Path]:
+        return sorted(one for one in logs.glob("one.log.*-*") if one.suffix != ".part")
+
+    def rotated(so: Callable[[], bool], what: str, **rules: Any) -> None:
+        live.set({LOGGING + name: value for name, value in rules.items()})
+        live.server.request("POST", CHAT, play("one", ["log", 8_000], ["send", EMPTY]))  # 1.6 MB
+        until(so, what)
+
+    off = {"enabled": False, "max_size": 1, "max_files": 9}
+    live.set({LOGGING + name: value for name, value in off.items()})
+    live.server.request("POST", CHAT, play("one", ["log", 8_000], ["send", EMPTY]))
+    assert (logs / "one.log").stat().st_size > 1 << 20, "there is reason to rotate it"
+    assert archives() == []
+    rotated(lambda: len(archives()) > 0, "an archive", max_size=1, max_files=9)
+    rotated(lambda: archives()[-1].suffix == ".gz", "one is compressed",
+            max_size=1, max_files=9, compress=True)  # fmt: skip
+    rotated(lambda: len(archives()) == 1, "one is left", max_size=1, max_files=1)
+    old = archives()[0]
+    os.utime(old, (1, 1))
+    rotated(lambda: not old.exists(), "the old one is gone", max_size=1, max_files=9, max_age=1)
+
+
+LLAMA_CPP = "backends.llama-cpp."
+
+
+@proves(*(LLAMA_CPP + name for name in ("command", "args", "environment")))
+def engines_are_restarted_with_it(live: Live) -> None:
+    made = live.create("one", start=False)
+    fake = made["options"]["command_override"]
+    live.set({LLAMA_CPP + "command": fake})
+    pid = live.server.request("POST", f"{BASE}/two", {"model": "any"}).json()["pid"]
+    other = str(wrapper(live.folder / "other-engine", fake))
+    environ = {"MARK": "set"}
+    given = {LLAMA_CPP + "command": other, LLAMA_CPP + "args": ["--flag", "7"],
+             LLAMA_CPP + "environment": environ}  # fmt: skip
+    assert live.set(given) == ["two"]
+    until(lambda: live.server.instance("two")["pid"] not in (None, pid), "another process")
+    row = live.until("two", "ready")
+    assert (row["command"][0], "--flag 7" in " ".join(row["command"])) == (other, True)
+    assert b"MARK=set\0" in Path(f"/proc/{row['pid']}/environ").read_bytes()
+
+
+@proves(*(f"backends.{backend}.{name}" for backend in ("vllm", "mlx")
+          for name in ("command", "args", "environment")))  # fmt: skip
+def other_engines_are_asked_for_their_options_by_it(live: Live) -> None:
+    program = live.folder / "talkative"
+    program.write_text(HELP)
+    program.chmod(0o755)
+    given = {"command": str(program), "args": ["now"], "environment": {"MARK": "set"}}
+    backends = ("vllm", "mlx")
+    live.set({f"backends.{one}.{name}": value for one in backends for name, value in given.items()})
+    for backend in backends:
+        (option,) = live.server.request("GET", f"/api/v1/backends/{backend}/options").json()
+        assert option["flags"] == ["--talkative-now-set"]
+
+
+@pytest.mark.parametrize(
+    "proof", dict.fromkeys(PROOFS.values()), ids=lambda proof: str(proof.__name__)
+)
+def test_a_live_setting_is_in_force_after_a_reload(live: Live, proof: Proof) -> None:
+    proof(live)
+
+
+ON_EXIT = "instances.on_exit"
+
+
+def test_every_live_setting_is_proved_to_be_live() -> None:
+    assert {*PROOFS, ON_EXIT} == {one.key for one in fields_of(Settings) if one.applies == "live"}
+
+
+def test_engines_are_kept_if_a_reload_says_so(served_live: Live) -> None:
+    """The last one: it ends the server."""
+    server = served_live.server
+    pid = served_live.create("one")["pid"]
+    served_live.set({ON_EXIT: "keep"})
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(DEADLINE_S) == 0
+    assert is_alive(pid)
+    server.kill_pid(pid)
