@@ -77,7 +77,7 @@ class ForbiddenBySettings(Forbidden):
         *,
         details: Mapping[str, object] | None = None,
     ) -> None:
-        super().__init__(message, details=details or {"fields": [*fields]})
+        super().__init__(message, details={"fields": [*fields]} if fields else details)
         self.fields = fields
 
     @property
