@@ -6,7 +6,6 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from llamactl.api import About, Numbers, Services, build_api, guards
@@ -30,6 +29,7 @@ from llamactl.control.sessions import Sessions
 from llamactl.control.story import Story
 from llamactl.control.watch import Watch
 from llamactl.core.errors import EngineMissing, LlamactlError
+from llamactl.core.interfaces import LogFile
 from llamactl.core.routes import RouteTable
 from llamactl.doors.llama_swap import llama_swap_router
 from llamactl.doors.ollama.router import INFERENCE, WITH_KEY, ollama_router
@@ -153,7 +153,7 @@ class Application:
         )  # fmt: skip
         self._activator = SwitchableActivator(self._on_demand)
         self.front = self._front()
-        self._rotation = Rotation(RotationRules.of(settings.instances.logging))
+        self._rotation = Rotation(settings.data, RotationRules.of(settings.instances.logging))
         self._chores: list[asyncio.Task[None]] = []
         self._asked: list[asyncio.Task[None]] = []
         self._predecessor_gone: asyncio.Event | None = None
@@ -247,12 +247,12 @@ class Application:
             "tasks": len(asyncio.all_tasks()),
         }
 
-    def _logs(self) -> list[Path]:
+    def _logs(self) -> list[LogFile]:
         """Those that somebody writes to."""
-        return [member.unit.log.path for member in self._registry if member.unit.pid]
+        return [member.unit.log for member in self._registry if member.unit.pid]
 
-    def _all_logs(self) -> list[Path]:
-        return [member.unit.log.path for member in self._registry]
+    def _all_logs(self) -> list[LogFile]:
+        return [member.unit.log for member in self._registry]
 
     def _publish(self, table: RouteTable) -> None:
         self.front.publish(table)

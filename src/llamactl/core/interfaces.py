@@ -196,9 +196,11 @@ class LogFile(Protocol):
     @property
     def path(self) -> Path: ...
 
+    def tend(self) -> None:
+        """See to it that somebody writes what the engine says. Raises OSError."""
+
     def close(self) -> None:
         """Let those who follow it go."""
-        ...
 
     async def span(
         self, lines: int | None, *, since: float = 0.0, before: int | None = None
@@ -208,7 +210,6 @@ class LogFile(Protocol):
         Offsets count from the log's first byte for ever. `since`: Unix seconds, to within a
         second or so.
         """
-        ...
 
     def stream(
         self, start: int, end: int, *, search: str = "", lines: int | None = None
@@ -217,13 +218,11 @@ class LogFile(Protocol):
 
         `search`: only lines with this text, the last `lines` of them.
         """
-        ...
 
     def follow(
         self, start: int, *, search: str = "", lines: int | None = None
     ) -> AsyncIterator[bytes]:
         """From an offset on, then what is added, until the caller leaves."""
-        ...
 
 
 class Machine(Protocol):

@@ -89,9 +89,8 @@ async def launch(
     env = environment_of(backend, settings, instance, key, machine.environ, given.secrets)
     command = tuple(masked(argv))
     clock = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    fd = log.open(f"--- {clock} start {generation}: {' '.join(command)}")
+    fd, log_start = log.open(f"--- {clock} start {generation}: {' '.join(command)}")
     try:
-        log_start = log.size()
         process = Process.spawn_held(argv, env, fd, machine.soft_files)
     finally:
         os.close(fd)

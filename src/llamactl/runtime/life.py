@@ -89,8 +89,9 @@ class Life:
         """Ask the group to end; kill it after the grace, and return True."""
         return await end(self.process, grace)
 
-    def report(self, ended: Ended, log: InstanceLog, *, oom_struck: bool) -> ExitReport:
+    async def report(self, ended: Ended, log: InstanceLog, *, oom_struck: bool) -> ExitReport:
         """`oom_struck`: the kernel's OOM killer ended somebody of late."""
+        await log.settled()
         report = report_of(
             self.backend, self.record, ended, log, oom_struck=oom_struck, secrets=self.secrets
         )

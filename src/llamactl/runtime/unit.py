@@ -62,7 +62,8 @@ class LocalUnit:
         self.argv: Sequence[str] = ()
         self.engine = ""
         self.last_exit = last_exit
-        self.log = InstanceLog(machine.settings.logs / f"{instance.name}.log")
+        settings = machine.settings
+        self.log = InstanceLog(settings.logs / f"{instance.name}.log", settings.data)
         if lifecycle.generation == 0:
             self.log.forget_archives()
         self.runner = LifecycleRunner(lifecycle, self, self._record, self._moved)
@@ -229,9 +230,9 @@ class LocalUnit:
         return await self._bury(generation, life, await asyncio.shield(life.process.exited))
 
     async def _bury(self, generation: int, life: Life, ended: Ended) -> lc.Event:
-        now, machine = self.runner.now, self._machine
-        report = life.report(ended, self.log, oom_struck=machine.oom.struck())
-        report = on_account(report, life, machine.leases)
+        machine = self._machine
+        report = await life.report(ended, self.log, oom_struck=machine.oom.struck())
+        report, now = on_account(report, life, machine.leases), self.runner.now
         self._ends = {**dict([*self._ends.items()][-_ENDS:]), generation: report}
         self._avoid_port = self.port if report.failure is FailureClass.PORT_TAKEN else None
         self._life = None
