@@ -33,3 +33,10 @@ def until_gone(*pidfds: int) -> None:
         ended, _, _ = select.select([fd], [], [], 30)
         os.close(fd)
         assert ended, "it runs on"
+
+
+def until_none(data: Path) -> None:
+    """Until nobody writes a log any more."""
+    while running := log_writers(data):
+        with suppress(ProcessLookupError):
+            until_gone(*map(os.pidfd_open, running))

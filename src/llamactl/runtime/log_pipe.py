@@ -26,8 +26,8 @@ _DETACHED = 'exec 3<&0; trap "" HUP INT TERM; "$@" <&3 3<&- &'
 class LogPipe:
     def __init__(self, data: Path, log: Path) -> None:
         """`data`: the data directory."""
-        self._path = data.absolute() / "pipes" / log.name
         self._log = log.absolute()
+        self._path = self._log.parent / ".pipes" / log.name
         self._rules = rules_file(data)
 
     def __repr__(self) -> str:
@@ -57,7 +57,7 @@ class LogPipe:
         except FileExistsError:
             pass
         except OSError as exc:  # every key may read this, so no path
-            why = f"no named pipe can be made in the data directory: {exc.strerror}"
+            why = f"no named pipe can be made in the logs directory: {exc.strerror}"
             raise OSError(exc.errno, why) from exc
 
     def _say(self, header: str) -> int:

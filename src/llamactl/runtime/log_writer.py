@@ -145,27 +145,28 @@ class LogWriter:
         return min(_CHUNK, most - self._size) if most else _CHUNK
 
     def _look(self) -> None:
-        """Go on in a new file where somebody took the newest part away, or cut it."""
-        if self._fd == -1:
-            return self._open()
-        mine, now = os.fstat(self._fd), self._newest()
-        if now is not None and now.st_ino == mine.st_ino and now.st_size >= self._size:
-            self._size = now.st_size
-            return None
+        """Go on in a new file where there is none, or somebody took it away or cut it."""
+        if self._fd != -1 and self._is_mine():
+            return
         if not os.fstat(self._source).st_nlink:
             raise FileNotFoundError(errno.ENOENT, "the log was deleted")
         if self._size:  # an archive without its bytes: what follows has its own offsets
             os.close(os.open(self._archive(), os.O_WRONLY | os.O_CREAT, _PRIVATE))
-        return self._open()
+        self._open()
+
+    def _is_mine(self) -> bool:
+        """Is the file that has the log's name the one that is open, and as long at least?"""
+        try:
+            now = os.stat(self._log)
+        except FileNotFoundError:
+            return False
+        if now.st_ino != os.fstat(self._fd).st_ino or now.st_size < self._size:
+            return False
+        self._size = now.st_size
+        return True
 
     def _archive(self) -> str:
         return f"{self._log}.{self._start}-{self._end}"
-
-    def _newest(self) -> os.stat_result | None:
-        try:
-            return os.stat(self._log)
-        except FileNotFoundError:
-            return None
 
     def _open(self) -> None:
         fd = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _PRIVATE)
@@ -173,12 +174,12 @@ class LogWriter:
         if size and (hole := os.lseek(fd, 0, os.SEEK_DATA)):  # an earlier version made it
             os.close(fd)
             os.rename(self._log, f"{self._log}.{hole}-{size}")
-            return self._open()
+            self._open()
+            return
         if self._fd != -1:
             os.close(self._fd)
         kept = archives(self._log)
         self._fd, self._start, self._size = fd, kept[-1][1] if kept else 0, size
-        return None
 
     def _note(self) -> None:
         self._noted = (time.monotonic(), self._end)
