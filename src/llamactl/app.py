@@ -7,7 +7,6 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from llamactl.api import About, Numbers, Services, build_api, guards
@@ -33,6 +32,7 @@ from llamactl.control.sessions import Sessions
 from llamactl.control.story import Story
 from llamactl.control.watch import Watch
 from llamactl.core.errors import EngineMissing, LlamactlError
+from llamactl.core.interfaces import LogFile
 from llamactl.core.routes import RouteTable
 from llamactl.doors.llama_swap import llama_swap_router
 from llamactl.doors.ollama.router import INFERENCE, WITH_KEY, ollama_router
@@ -153,7 +153,9 @@ class Application:
         )  # fmt: skip
         self._activator = SwitchableActivator(self._on_demand)
         self.front = self._front()
-        self._rotation = Rotation(held.derived(lambda now: RotationRules.of(now.instances.logging)))
+        self._rotation = Rotation(
+            settings.data, held.derived(lambda now: RotationRules.of(now.instances.logging))
+        )
         self._chores: list[asyncio.Task[None]] = []
         self._asked: list[asyncio.Task[None]] = []
         self._predecessor_gone: asyncio.Event | None = None
@@ -167,9 +169,7 @@ class Application:
         settings = held.current
         self._confinement = Confinement(lambda: held.current, resolve)
         models = ModelAccess(resolve, ServedModels(reader, resolve), self._confinement.check)
-        self._node = NodeAgent(
-            settings.logs, settings.data / "node.jsonl", self._environ, models, soft_files
-        )
+        self._node = NodeAgent(settings.data, settings.logs, self._environ, models, soft_files)
         self._replicas = ReplicaContext(local_node(self._node), held, self.story, self.leases)
 
     def _let_people_in(self) -> None:
@@ -242,12 +242,12 @@ class Application:
             "tasks": len(asyncio.all_tasks()),
         }
 
-    def _logs(self) -> list[Path]:
+    def _logs(self) -> list[LogFile]:
         """Those that somebody writes to."""
-        return [member.unit.log.path for member in self._registry if member.unit.pid]
+        return [member.unit.log for member in self._registry if member.unit.pid]
 
-    def _all_logs(self) -> list[Path]:
-        return [member.unit.log.path for member in self._registry]
+    def _all_logs(self) -> list[LogFile]:
+        return [member.unit.log for member in self._registry]
 
     def _publish(self, table: RouteTable) -> None:
         self.front.publish(table)

@@ -61,7 +61,7 @@ Scene = Callable[[Site], Awaitable[None]]
 
 def agent(folder: Path) -> NodeAgent:
     environ = {"PATH": os.environ["PATH"]}
-    return NodeAgent(folder, folder / "node.jsonl", environ, MODELS)
+    return NodeAgent(folder, folder, environ, MODELS)
 
 
 @pytest.fixture(params=["local", *(f"unreliable {seed}" for seed in range(3))])

@@ -7,6 +7,7 @@ Takes llama-server's flags. A request whose JSON body has a `script` is answered
 - `["until", name]`: wait until a request to `/signal/NAME` came
 - `["flood", n]`: n bytes, as fast as they are taken
 - `["log", n]`: n numbered lines of 200 bytes to the log, 50 MB a second
+- `["pour", n]`: n blocks of a megabyte to the log, as fast as they are taken
 - `["reset"]`: cut the connection with RST
 - `["close"]`: close it
 - `["die"]`: end the process with SIGKILL, `["die", "SIGSEGV"]` with that signal
@@ -88,6 +89,8 @@ async def play(  # noqa: C901  a step a branch
                 await writer.drain()
         elif step == "log":
             await log_lines(int(str(values[0])))
+        elif step == "pour":
+            await pour(int(str(values[0])))
         elif step == "reset":
             raw = writer.get_extra_info("socket")
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -135,6 +138,15 @@ async def log_lines(count: int) -> None:
         data = memoryview(b"".join(lines))
         while data:
             data = data[os.write(1, data) :]
+
+
+async def pour(blocks: int) -> None:
+    filler = b"".join(b"%s\n" % (b"." * 99) for _ in range(9_999))
+    for number in range(blocks):
+        data = memoryview(b"block %09d %s\n%s" % (number, b"." * 83, filler))
+        while data:
+            data = data[os.write(1, data) :]
+        await asyncio.sleep(0)
 
 
 async def before_the_body(head: bytes, writer: asyncio.StreamWriter) -> bool:

@@ -1,4 +1,4 @@
-"""The log file is read from its end, whatever its size; our own log keeps to one line an event."""
+"""A log is written in parts and read as one; our own log keeps to one line an event."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import llamactl.node.logs as logs_module
-import llamactl.node.rotation as rotation_module
-from llamactl.node import archives, log_cursor, log_times
+from llamactl.node import archives, log_writer
 from llamactl.node.archives import archives_of
 from llamactl.node.log_cursor import LogCursor
+from llamactl.node.log_writer import LogWriter
 from llamactl.node.logs import InstanceLog
-from llamactl.node.rotation import Rotation, RotationRules
+from llamactl.node.rotation import Rotation, RotationRules, tidy
 from llamactl.observe import configure, logger
 
 
@@ -76,122 +76,191 @@ def test_all_lines_and_no_file(folder: Path) -> None:
 ROTATED = RotationRules(max_size=1 << 18, max_files=4, max_age=0, compress=False)
 
 
-def written(path: Path, lines: Iterable[bytes]) -> None:
-    with path.open("ab") as file:
-        file.writelines(lines)
+def written(
+    path: Path, lines: Iterable[bytes], rules: RotationRules = ROTATED, *, splices: bool = True
+) -> None:
+    """As an engine writes them, by a writer that ends with it."""
+    told = path.with_name("rules")
+    told.write_text(f"{rules.max_size} {rules.max_files}\n")
+    source, target = os.pipe()
+    writer = LogWriter(source, str(path), str(told))
+    writer._splices = splices
+    thread = threading.Thread(target=writer.run)
+    thread.start()
+    with os.fdopen(target, "wb") as pipe:
+        pipe.writelines(lines)
+    thread.join()
+    os.close(source)
 
 
 @given(
     rounds=st.lists(st.integers(1, 4000), min_size=1, max_size=12),
     count=st.integers(1, 6000),
     compress=st.booleans(),
+    splices=st.booleans(),
 )
 @settings(max_examples=30)
 def test_a_rotated_log_reads_as_if_it_were_whole(
-    folder: Path, rounds: list[int], count: int, compress: bool
+    folder: Path, rounds: list[int], count: int, compress: bool, splices: bool
 ) -> None:
     path = folder / "rotated.log"
     InstanceLog(path).remove()
-    rotation = Rotation(lambda: replace(ROTATED, compress=compress, max_files=100))
+    rules = replace(ROTATED, compress=compress, max_files=100)
     lines: list[bytes] = []
     for number in rounds:
         new = [b"%08d %b\n" % (len(lines) + n, b"x" * 100) for n in range(number)]
-        written(path, new)
+        written(path, new, rules, splices=splices)
         lines += new
-        rotation.look([path])
+        tidy(path, rules)
 
     assert read(path, None) == b"".join(lines)
     assert read(path, count) == b"".join(lines[-count:])
     assert read(path, 2, search="7 x") == b"".join([x for x in lines if b"7 x" in x][-2:])
-    assert disk_use(path) <= ROTATED.max_size + (1 << 16)
-    assert {c.compressed for c in archives_of(path)} <= {compress}
-
-
-def disk_use(path: Path) -> int:
-    return path.stat().st_blocks * 512
+    assert InstanceLog(path).size() == sum(map(len, lines))
+    assert path.stat().st_size <= rules.max_size
+    assert {c.compressed for c in archives_of(path)[:-1]} <= {compress}
 
 
 def test_only_so_many_archives_are_kept_and_the_rest_is_passed_over(folder: Path) -> None:
     path = folder / "bounded.log"
-    rotation = Rotation(lambda: ROTATED)
     line = b"y" * 99 + b"\n"
-    for _ in range(20):
-        written(path, [line] * 3000)
-        rotation.look([path])
+    written(path, [line] * 60_000)
 
     assert len(archives_of(path)) == ROTATED.max_files
     kept = read(path, None)
-    assert kept.endswith(line) and set(kept) == {ord("y"), ord("\n")}  # no zeros of a hole
-    assert len(kept) < path.stat().st_size == 20 * 3000 * 100
+    assert kept.endswith(line) and set(kept) == {ord("y"), ord("\n")}
+    assert len(kept) <= ROTATED.max_size * (ROTATED.max_files + 1)
+    assert InstanceLog(path).size() == 60_000 * 100
 
 
-def test_a_rotation_that_was_broken_off_is_finished_without_a_double(folder: Path) -> None:
-    path = folder / "broken.log"
-    text = b"".join(b"%07d\n" % n for n in range(100_000))
-    written(path, [text])
-    with path.open("rb") as file:  # llamactl dies after the copy
-        archives.add(path, file, 0, 5 << 16)
-    rotation = Rotation(lambda: replace(ROTATED, max_files=100))
-    rotation.look([path])
+def test_a_writer_that_died_between_two_parts_is_followed_by_one_that_loses_nothing(
+    folder: Path,
+) -> None:
+    path = folder / "between.log"
+    written(path, [b"one\n"])
+    path.rename(folder / "between.log.0-4")
+
+    assert read(path, None) == b"one\n"
+    assert InstanceLog(path).size() == 4
+    written(path, [b"two\n"])
+    assert read(path, None) == b"one\ntwo\n"
+
+
+def punched(path: Path) -> bytes:
+    """A log as earlier versions left it: an archive, and a file with a hole in its place."""
+    text = b"".join(b"%07d\n" % n for n in range(40_000))
+    cut = 2 << 16
+    path.with_name(f"{path.name}.0-{cut}").write_bytes(text[:cut])
+    with path.open("wb") as file:
+        file.seek(cut)
+        file.write(text[cut:])
+    return text
+
+
+def test_a_log_with_a_hole_is_read_and_goes_on(folder: Path) -> None:
+    path = folder / "punched.log"
+    text = punched(path)
 
     assert read(path, None) == text
+    assert read(path, 30_000) == text[-30_000 * 8 :]
+    with path.open("ab") as file:  # by an engine that an earlier version started
+        file.write(b"late\n")
+    assert read(path, 2) == text[-8:] + b"late\n"
+    written(path, [b"new\n"])
+    assert read(path, None) == text + b"late\nnew\n"
+    assert read(path, 3) == text[-8:] + b"late\nnew\n"
+    assert read(path, 30_000) == (text + b"late\nnew\n")[-29_998 * 8 - 9 :]
+    assert path.stat().st_size == 4
+
+    tidy(path, replace(ROTATED, compress=True))
+    assert read(path, None) == text + b"late\nnew\n"
 
 
-@pytest.mark.parametrize("tells", [True, False])
-def test_where_no_holes_can_be_made_the_file_is_cut(
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    tells: bool,
+def test_what_finds_no_room_is_counted_and_no_engine_waits_for_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`tells`: a cut file has a hole, and shows it."""
+    path = folder / "full.log"
+    room, full = LogWriter._room, [True]
 
-    def refuse(fd: int, end: int) -> None:
-        raise OSError(errno.EOPNOTSUPP, "not here")
+    def refused(writer: LogWriter) -> int:
+        if full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return room(writer)
 
-    monkeypatch.setattr(rotation_module, "_punch_hole", refuse)
-    if not tells:
-        for module in (rotation_module, log_cursor):
-            monkeypatch.setattr(module, "hole_of", lambda file: 0)
-    path = folder / f"cut{tells}.log"
-    lines = [b"%07d\n" % n for n in range(120_000)]
-    for at in range(0, 120_000, 40_000):
-        written(path, lines[at : at + 40_000])
-        Rotation(lambda: replace(ROTATED, max_files=100)).look([path])  # each of another llamactl
-        written(path, [b"between\n"])
+    monkeypatch.setattr(LogWriter, "_room", refused)
+    source, target = os.pipe()
+    writer = LogWriter(source, str(path), "no such file")
+    os.write(target, b"lost\n")
+    assert writer._take() == 5
+    full[0] = False
+    os.write(target, b"kept\n")
+    assert writer._take() == 5
+    os.close(target)
+    assert writer._take() == 0
+    os.close(source)
 
-    assert "logs_are_cut" in caplog.text
-    parts = [b"".join(lines[at : at + 40_000]) for at in range(0, 120_000, 40_000)]
-    assert read(path, None) == b"between\n".join(parts) + b"between\n"
-    assert read(path, 2) == lines[-1] + b"between\n"
-    assert len(archives_of(path)) == 3
-    assert disk_use(path) < 1 << 17
+    assert read(path, None) == b"--- 5 bytes were lost here: No space left on device\nkept\n"
+
+
+def test_a_writer_heeds_the_rules_as_they_are_now(folder: Path) -> None:
+    path, told = folder / "live.log", folder / "rules_of_live"
+    source, target = os.pipe()
+    writer = LogWriter(source, str(path), str(told))
+    writer._limits = (0, 0)  # nothing is rotated
+    for _ in range(4):
+        os.write(target, b"x" * 50_000)
+        writer._take()
+    assert (path.stat().st_size, archives_of(path)) == (200_000, [])
+
+    told.write_text("100000 1\n")
+    writer._note()
+    for _ in range(4):
+        os.write(target, b"x" * 50_000)
+        writer._take()
+
+    assert [(a.start, a.end) for a in archives_of(path)] == [(200_000, 300_000)]
+    assert path.stat().st_size == 100_000
+    os.close(source)
+    os.close(target)
+
+
+def test_times_do_not_grow_without_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_writer, "_MOST_TIMES", 1000)
+    path = folder / "times.log"
+    written(path, [b"x" * 500])
+    for size in range(500):
+        log_writer.note(str(path), 1000.0 + size, size)
+
+    assert path.with_name("times.log.times").stat().st_size <= 1000
+    assert read(path, None, since=1499.5) == b"x"
 
 
 def test_old_archives_go(folder: Path) -> None:
     path = folder / "old.log"
-    rotation = Rotation(lambda: replace(ROTATED, max_age=3600))
-    written(path, [b"z" * (1 << 19)])
-    rotation.look([path])
-    (archive,) = archives_of(path)
-    os.utime(archive.path, (1, 1))
-    written(path, [b"z" * (1 << 19)])
-    rotation.look([path])
+    rules = replace(ROTATED, max_age=3600)
+    written(path, [b"z" * (5 << 17)])
+    first, second = archives_of(path)
+    for archive in (first, second):
+        os.utime(archive.path, (1, 1))
 
-    assert archive not in archives_of(path)
-    (archive,) = archives_of(path)
-    os.utime(archive.path, (1, 1))
-    rotation.tidy([path])  # it is not written to any more
-    assert archives_of(path) == []
+    tidy(path, rules)  # it is not written to any more
+
+    assert not first.path.exists()
+    assert second.path.stat().st_size == 0  # its name says where the rest begins
+    assert read(path, None) == b"z" * (1 << 17)
+    written(path, [b"new\n"])
+    assert read(path, 1).endswith(b"znew\n")
+    assert InstanceLog(path).size() == (5 << 17) + 4
 
 
 def test_since_leaves_out_what_was_before(folder: Path) -> None:
     path = folder / "since.log"
-    written(path, [b"one\n"])
-    log_times.note(path, 1000.0, 4)
-    written(path, [b"two\n"])
-    log_times.note(path, 1001.0, 8)
-    written(path, [b"three\n"])
+    for line, at in ((b"one\n", 1000.0), (b"two\n", 1001.0), (b"three\n", 0.0)):
+        with path.open("ab") as file:
+            file.write(line)
+            size = file.tell()
+        if at:
+            log_writer.note(str(path), at, size)
 
     assert read(path, None, since=999.0) == b"one\ntwo\nthree\n"
     assert read(path, None, since=1000.5) == b"two\nthree\n"
@@ -224,22 +293,6 @@ def test_a_line_of_text_stays_one_line(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_file_that_somebody_removed_goes_on_where_it_was(folder: Path) -> None:
-    path = folder / "removed.log"
-    written(path, [b"old\n" * (1 << 17)])
-    Rotation(lambda: ROTATED).look([path])
-    end = archives_of(path)[-1].end
-    path.unlink()
-
-    fd = InstanceLog(path).open("--- again")
-    os.write(fd, b"new\n")
-    os.close(fd)
-    Rotation(lambda: ROTATED).look([path])
-
-    assert read(path, 2) == b"--- again\nnew\n"
-    assert read(path, None) == b"old\n" * (end // 4) + b"--- again\nnew\n"
-
-
 def test_a_search_answers_with_the_last_of_many_lines(folder: Path) -> None:
     path = folder / "many.log"
     written(path, [b"%07d\n" % n for n in range(30_000)])
@@ -250,39 +303,67 @@ def test_a_search_answers_with_the_last_of_many_lines(folder: Path) -> None:
     assert found.count(b"\n") == 10_000
 
 
-@pytest.mark.parametrize("how", ["cut", "replaced"])
+@pytest.mark.parametrize("how", ["cut", "removed", "moved"])
 def test_what_is_written_after_somebody_cut_the_log_survives(folder: Path, how: str) -> None:
     path = folder / f"{how}.log"
-    rotation = Rotation(lambda: ROTATED)
-    for _ in range(2):
-        written(path, [b"old\n" * (1 << 17)])
-        rotation.look([path])
-    if how == "replaced":
+    old = b"old\n" * 70_000  # one archive, and a bit
+    source, target = os.pipe()
+    writer = LogWriter(source, str(path), str(folder / "rules"))
+    writer._read_rules()
+    thread = threading.Thread(target=lambda: os.write(target, old))
+    thread.start()
+    while writer._end < len(old):
+        writer._take()
+    thread.join()
+    if how == "cut":
+        path.write_bytes(b"")
+    elif how == "moved":
+        path.rename(folder / "elsewhere")
+    else:
         path.unlink()
-    path.write_bytes(b"")
-    written(path, [b"new one\n", b"new two\n"])
-    rotation.look([path])
 
-    assert read(path, None) == b"new one\nnew two\n"
-    written(path, [b"more\n" * (1 << 17)])
-    rotation.look([path])
-    assert read(path, None) == b"new one\nnew two\n" + b"more\n" * (1 << 17)
+    os.write(target, b"new\n")
+    writer._take()
+    os.close(source)
+    os.close(target)
+
+    assert read(path, None) == old[: ROTATED.max_size] + b"new\n"
+    assert read(path, 2) == b"old\nnew\n"
+    assert InstanceLog(path).size() == len(old) + 4
+
+
+def test_a_writer_that_is_late_brings_no_deleted_log_back(folder: Path) -> None:
+    path, pipe = folder / "deleted.log", folder / "deleted"
+    os.mkfifo(pipe)
+    source = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    target = os.open(pipe, os.O_WRONLY)
+    writer = LogWriter(source, str(path), "no such file")
+    os.write(target, b"one\n")
+    writer._take()
+    pipe.unlink()
+    InstanceLog(path).remove()
+
+    os.write(target, b"two\n")
+    assert writer._take() == 4
+    writer._note()
+    os.close(source)
+    os.close(target)
+
+    assert list(folder.glob("deleted*")) == []
 
 
 def test_an_archive_that_is_not_whole_hides_no_other(folder: Path) -> None:
     path = folder / "torn.log"
-    rotation = Rotation(lambda: replace(ROTATED, compress=True))
     lines = [b"%07d\n" % n for n in range(100_000)]
-    for at in range(0, len(lines), 50_000):
-        written(path, lines[at : at + 50_000])
-        rotation.look([path])
+    written(path, lines)
+    tidy(path, replace(ROTATED, compress=True))
     first = archives_of(path)[0]
     whole = first.path.read_bytes()
     first.path.write_bytes(whole[: len(whole) // 2])
 
     kept = read(path, None)
     assert kept.endswith(b"".join(lines)[first.end :])
-    assert read(path, 60_000).endswith(b"".join(lines)[first.end :])
+    assert read(path, 70_000).endswith(b"".join(lines)[first.end :])
     first.path.write_bytes(b"nothing of gzip's")
     assert read(path, None) == b"".join(lines)[first.end :]
 
@@ -292,8 +373,7 @@ def test_a_reader_misses_nothing_while_archives_are_compressed(folder: Path) -> 
     path = folder / "racing.log"
     lines = [b"%07d\n" % n for n in range(100_000)]
     written(path, lines)
-    Rotation(lambda: ROTATED).look([path])
-    (plain,) = archives_of(path)
+    plain = archives_of(path)[0]
     archives.compress(plain)
 
     with plain.open() as file:
@@ -323,33 +403,32 @@ def test_a_follower_finds_a_line_that_was_half_written(folder: Path) -> None:
     assert asyncio.run(follow()) == [b"hello you\n", b"hello world\n"]
 
 
-def test_a_log_cut_while_it_is_copied_ends_the_copy(folder: Path) -> None:
-    path = folder / "short.log"
-    written(path, [b"x" * 1000])
-    with path.open("rb") as file, pytest.raises(OSError, match="was cut"):
-        archives.add(path, file, 0, 5000)
-
-    assert [p.name for p in folder.glob("short.log*")] == ["short.log"]
-
-
 def test_a_copy_that_finds_no_room_leaves_none_taken(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "full")
 
-    path = folder / "full.log"
-    written(path, [b"x" * 5000])
-    with path.open("rb") as file:
-        archives.add(path, file, 0, 5000)
-        monkeypatch.setattr(archives, "_copy", full)
-        with pytest.raises(OSError, match="full"):
-            archives.add(path, file, 0, 5000)
+    archive = folder / "packed.log.0-5000"
+    archive.write_bytes(b"x" * 5000)
     monkeypatch.setattr("shutil.copyfileobj", full)
     with pytest.raises(OSError, match="full"):
-        archives.compress(archives_of(path)[0])
+        archives.compress(archives_of(folder / "packed.log")[0])
 
-    assert {p.name for p in folder.glob("full.log*")} == {"full.log", "full.log.0-5000"}
+    assert {p.name for p in folder.glob("packed.log*")} == {archive.name}
+
+
+def test_what_the_rules_are_is_told_anew_until_it_could_be(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    rules: list[RotationRules | None] = [ROTATED]
+    rotation = Rotation(data, lambda: rules[0])
+    rotation.look([])  # the folder isn't there yet
+    data.mkdir()
+    rotation.look([])
+    assert (data / "log_rotation").read_text() == f"{1 << 18} 4\n"
+    rules[0] = None
+    rotation.look([])
+    assert (data / "log_rotation").read_text() == "0 0\n"
 
 
 def test_what_is_before_can_be_read_piece_by_piece(tmp_path: Path) -> None:
@@ -418,20 +497,20 @@ def test_who_follows_a_quiet_log_does_not_read_it(
     path = folder / "quiet.log"
     path.write_bytes(b"one\n")
     reads, looks = [0], [0]
-    read_more, size = LogCursor.read, InstanceLog.size
+    read_more, look = LogCursor.read, InstanceLog._look
 
     def reading(cursor: LogCursor) -> bytes:
         reads[0] += 1
         return read_more(cursor)
 
-    def looking(log: InstanceLog) -> int:
+    def looking(log: InstanceLog) -> tuple[int, ...]:
         looks[0] += 1
         if looks[0] == 50:
             written(path, [b"two\n"])
-        return size(log)
+        return look(log)
 
     monkeypatch.setattr(LogCursor, "read", reading)
-    monkeypatch.setattr(InstanceLog, "size", looking)
+    monkeypatch.setattr(InstanceLog, "_look", looking)
     monkeypatch.setattr(logs_module, "_LOOK_AGAIN_S", 0)
 
     async def run() -> list[bytes]:

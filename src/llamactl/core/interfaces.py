@@ -53,9 +53,11 @@ class LogFile(Protocol):
     @property
     def path(self) -> Path: ...
 
+    def tend(self) -> None:
+        """See to it that somebody writes what the engine says. Raises OSError."""
+
     def close(self) -> None:
         """Let those who follow it go."""
-        ...
 
     def forget_archives(self) -> None:
         """Whoever had this name before left them, if anybody did."""
@@ -69,7 +71,6 @@ class LogFile(Protocol):
         Offsets count from the log's first byte for ever. `since`: Unix seconds, to within a
         second or so.
         """
-        ...
 
     def stream(
         self, start: int, end: int, *, search: str = "", lines: int | None = None
@@ -78,13 +79,11 @@ class LogFile(Protocol):
 
         `search`: only lines with this text, the last `lines` of them.
         """
-        ...
 
     def follow(
         self, start: int, *, search: str = "", lines: int | None = None
     ) -> AsyncIterator[bytes]:
         """From an offset on, then what is added, until the caller leaves."""
-        ...
 
 
 class Activator(Protocol):

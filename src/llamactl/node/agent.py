@@ -43,14 +43,14 @@ class NodeAgent:
 
     def __init__(
         self,
+        data: Path,
         logs: Path,
-        ledger: Path,
         environ: Mapping[str, str],
         models: ModelAccess,
         soft_files: int | None = None,
     ) -> None:
-        self._logs = logs
-        self._ledger = Ledger(ledger)
+        self._data, self._logs = data, logs
+        self._ledger = Ledger(data / "node.jsonl")
         self._models = models
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._around = Surroundings(self.id, environ, limit if soft_files is None else soft_files)
@@ -161,7 +161,7 @@ class NodeAgent:
         return await offer_of(self._models.read, options, engine, ready)
 
     def log(self, name: str) -> InstanceLog:
-        return InstanceLog(self._logs / f"{name}.log")
+        return InstanceLog(self._logs / f"{name}.log", self._data)
 
     # Inside.
 
@@ -200,7 +200,7 @@ class NodeAgent:
     async def _until_exit(self, one: EngineProcess) -> ExitReport:
         ended, record = await asyncio.shield(one.group.exited), one.record
         try:
-            report = one.report(ended, oom_struck=self._oom.struck())
+            report = await one.report(ended, oom_struck=self._oom.struck())
             cgroups.end(record.pid, record.start_time)
             if one.adopted:  # whose exit may be told before that of all it forked
                 end_left(record)

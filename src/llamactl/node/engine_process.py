@@ -74,8 +74,9 @@ class EngineProcess:
         models = {str(options[name]) for name in ("model", "model_draft") if name in options}
         return await asyncio.to_thread(usage, self.group.pid, models)
 
-    def report(self, ended: Ended, *, oom_struck: bool) -> ExitReport:
+    async def report(self, ended: Ended, *, oom_struck: bool) -> ExitReport:
         """`oom_struck`: the kernel's OOM killer ended somebody within the last minute."""
+        await self.log.settled()
         report = report_of(
             self.backend, self.record, ended, self.log,
             oom_struck=oom_struck, secrets=self.secrets,

@@ -109,9 +109,8 @@ def spawn(
     env = environment_of(backend, spec.engine, spec.options, key, around.environ, given.secrets)
     command = tuple(masked(given.argv))
     clock = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    fd = log.open(f"--- {clock} start {spec.generation}: {' '.join(command)}")
+    fd, log_start = log.open(f"--- {clock} start {spec.generation}: {' '.join(command)}")
     try:
-        log_start = log.size()
         group = Process.spawn_held(given.argv, env, fd, around.soft_files)
     finally:
         os.close(fd)

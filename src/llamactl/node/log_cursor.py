@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,20 +15,54 @@ _BLOCK = 1 << 16
 _CHUNK = 1 << 18
 
 
-def hole_of(file: BinaryIO) -> int:
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The part that is written to, open, and what of the log it holds."""
+
+    file: BinaryIO
+    start: int  # offsets
+    end: int
+    first: int  # the position of `start` in the file
+
+    def position(self, offset: int) -> int:
+        return self.first + offset - self.start
+
+
+def open_newest(log: Path) -> Newest | None:
+    """None if it isn't there. What is read of it is right even if it is archived meanwhile."""
+    with suppress(FileNotFoundError):
+        while True:
+            file = log.open("rb")
+            kept = archives_of(log)
+            if os.path.samestat(os.fstat(file.fileno()), log.stat()):
+                break
+            file.close()  # it was archived between the two
+        size, hole = os.fstat(file.fileno()).st_size, _hole_of(file)
+        if hole:  # of an engine that an earlier version started
+            return Newest(file, hole, size, hole)
+        start = kept[-1].end if kept else 0
+        return Newest(file, start, start + size, 0)
+    return None
+
+
+def _hole_of(file: BinaryIO) -> int:
     """Where the hole at its beginning ends: https://man7.org/linux/man-pages/man2/lseek.2.html"""
-    size = os.fstat(file.fileno()).st_size
-    try:
+    with suppress(OSError):  # it is empty
         return os.lseek(file.fileno(), 0, os.SEEK_DATA)
-    except (AttributeError, OSError):  # nothing but a hole
-        return size
+    return 0
 
 
-def head_of(log: Path, file: BinaryIO) -> int:
-    """From where on the file itself must be read: what is archived need not be in it any more."""
-    hole, size = hole_of(file), os.fstat(file.fileno()).st_size
+def end_of(log: Path) -> int:
+    """How many bytes were written to it, ever."""
+    if (newest := open_newest(log)) is not None:
+        with newest.file:
+            return newest.end
+    return _end_of_archives(log)
+
+
+def _end_of_archives(log: Path) -> int:
     kept = archives_of(log)
-    return kept[-1].end if kept and hole < kept[-1].end <= size else hole
+    return kept[-1].end if kept else 0
 
 
 class LogCursor:
@@ -48,12 +83,12 @@ class LogCursor:
         """The next bytes; none at the end, or for now."""
         chunk = self._read_archive()
         while not chunk and not self._is_over():
-            live, head = self._read_file()
-            if head <= self.at:  # looked at afterwards, as a hole may have come meanwhile
-                chunk = live
+            newest, start = self._read_newest()
+            if start <= self.at:
+                chunk = newest
                 break
             if not self._open_archive():
-                self.at = head
+                self.at = start
             chunk = self._read_archive()
         self.at += len(chunk)
         return chunk
@@ -64,12 +99,15 @@ class LogCursor:
     def _most(self) -> int:
         return _CHUNK if self._end is None else max(0, min(_CHUNK, self._end - self.at))
 
-    def _read_file(self) -> tuple[bytes, int]:
-        with suppress(OSError), self._log.open("rb") as file:
-            file.seek(self.at)
-            chunk = file.read(self._most())
-            return chunk, head_of(self._log, file)
-        return b"", 0
+    def _read_newest(self) -> tuple[bytes, int]:
+        """What it has from here on, and where it begins."""
+        if (newest := open_newest(self._log)) is None:
+            return b"", _end_of_archives(self._log)
+        with newest.file as file:
+            if newest.start > self.at:
+                return b"", newest.start
+            file.seek(newest.position(self.at))
+            return file.read(self._most()), newest.start
 
     def _open_archive(self) -> bool:
         for last_try in (False, False, True):
@@ -79,7 +117,7 @@ class LogCursor:
             try:
                 file = later[0].open()
                 at = max(self.at, later[0].start)
-                file.seek(at - later[0].start)
+                file.seek(file.tell() + at - later[0].start)
             except FileNotFoundError:
                 continue
             except BROKEN:
@@ -93,12 +131,12 @@ class LogCursor:
         if self._archive is None:
             return b""
         archive, file = self._archive
-        try:
-            chunk = file.read(self._most())
-        except BROKEN:  # what is left of it can't be had
-            chunk, self.at = b"", archive.end
+        chunk, most = b"", self._most()
+        with suppress(*BROKEN):  # what is left of it can't be had
+            chunk = file.read(most)
         if not chunk:
             self.close()
+            self.at = archive.end if most else self.at
         return chunk
 
 
@@ -109,17 +147,22 @@ def start_of_last(log: Path, lines: int, end: int) -> int:
     if lines == 0 and ended:
         return end
     wanted, start = max(lines + ended, 1), end  # the end of the last line is none before it
-    with suppress(OSError), log.open("rb") as file:
-        start, wanted = _backwards(file, (min(head_of(log, file), end), end), wanted)
+    if (newest := open_newest(log)) is not None:
+        with newest.file as file:
+            begin = min(newest.start, end)
+            span = newest.position(begin), newest.position(min(end, newest.end))
+            found, wanted = _backwards(file, span, wanted)
+            start = begin + found - span[0]
     for archive in reversed(archives_of(log)):
         if wanted == 0:
             break
         if archive.start < start:
             with suppress(*BROKEN), archive.open() as file:
                 find = _forwards if archive.compressed else _backwards
-                span = (0, min(archive.end, start) - archive.start)
+                first = file.tell()
+                span = (first, first + min(archive.end, start) - archive.start)
                 found, wanted = find(file, span, wanted)
-                start = archive.start + found
+                start = archive.start + found - first
     return start
 
 

@@ -1,32 +1,32 @@
-"""One log an instance, across its processes. Engines write to its file directly.
-
-Offsets count from the log's first byte for ever: the file keeps its length when its older part
-goes to an archive and leaves a hole, so that who writes, and who reads, notices nothing.
-"""
+"""One log an instance, across its processes. Offsets count from its first byte for ever."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import closing, suppress
 from pathlib import Path
 
 from llamactl.node import archives, log_times
-from llamactl.node.log_cursor import LogCursor, start_of_last
+from llamactl.node.log_cursor import LogCursor, end_of, start_of_last
+from llamactl.node.log_pipe import LogPipe
+from llamactl.observe import loop_clock
 
 _BLOCK = 1 << 16
 _LOOK_AGAIN_S = 0.1
+_SETTLE_S, _SETTLE_LOOK_S = 2.0, 0.002
+_QUIET = 100  # looks
 _LONGEST = 1 << 20  # bytes of a line that are looked through
 _MOST_SIZE = 64 << 20  # bytes of all of them
 _MOST_FOUND = 10_000  # lines that a search answers with, the last ones
 
 
 class InstanceLog:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, data: Path | None = None) -> None:
+        """`data`: the data directory. Without it the log is only read."""
         self.path = path
+        self._pipe = None if data is None else LogPipe(data, path)
         self._closed = False
 
     def __repr__(self) -> str:
@@ -36,30 +36,46 @@ class InstanceLog:
         """Let those who follow it go."""
         self._closed = True
 
-    def open(self, header: str) -> int:
-        """Open for an engine to append to, with a line that says what starts. Returns the fd."""
-        fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if os.fstat(fd).st_size == 0 and (older := archives.archives_of(self.path)):
-            os.ftruncate(fd, older[-1].end)  # somebody removed the file: offsets go on
-        with suppress(OSError):  # a full disk must keep no engine from starting
-            log_times.note(self.path, time.time(), os.fstat(fd).st_size)
-            os.write(fd, header.encode() + b"\n")
-        return fd
+    def open(self, header: str) -> tuple[int, int]:
+        """For an engine to write to, with a line that says what starts.
+
+        Returns the fd, and the offset of what it writes. Raises OSError.
+        """
+        assert self._pipe is not None
+        size = self.size()  # before anybody could write the line
+        fd, on_their_way = self._pipe.open(header)
+        return fd, size + on_their_way
+
+    def tend(self) -> None:
+        """See to it that somebody writes what an engine says. Raises OSError."""
+        if self._pipe is not None:
+            self._pipe.tend()
+
+    async def settled(self) -> None:
+        """Return when what its engine, which is over, has said can be read.
+
+        What it has left running may keep its log open: then, in a moment.
+        """
+        quiet = 0
+        with suppress(TimeoutError):
+            async with loop_clock().timeout(_SETTLE_S):
+                while quiet < _QUIET and (rest := await self._rest()) is not None:
+                    quiet = 0 if rest else quiet + 1
+                    await asyncio.sleep(_SETTLE_LOOK_S)
+
+    async def _rest(self) -> int | None:
+        """Beside the loop: it takes as long as the disk does."""
+        return None if self._pipe is None else await asyncio.to_thread(self._pipe.rest)
 
     def size(self) -> int:
-        try:
-            return self.path.stat().st_size
-        except OSError:
-            return 0
+        """With what is not kept any more."""
+        return end_of(self.path)
 
     def lines_since(self, offset: int, count: int) -> tuple[str, ...]:
         """The last `count` lines written after `offset`, as text."""
-        try:
-            with self.path.open("rb") as file:
-                file.seek(max(offset, self.size() - _BLOCK))
-                text = file.read(_BLOCK).lstrip(b"\0").decode("utf-8", "replace")
-        except OSError:
-            return ()
+        end = self.size()
+        with closing(LogCursor(self.path, max(offset, end - _BLOCK), end)) as cursor:
+            text = b"".join(iter(cursor.read, b"")).decode("utf-8", "replace")
         return tuple(line[:2000] for line in text.splitlines()[-count:])
 
     async def span(
@@ -111,21 +127,26 @@ class InstanceLog:
     async def _read(self, at: int, end: int | None) -> AsyncIterator[bytes]:
         with closing(LogCursor(self.path, at, end)) as cursor:
             while True:
+                before = self._look()
                 chunk = await asyncio.to_thread(cursor.read)
                 if chunk:
                     yield chunk
-                elif end is None and not self._closed and self.path.exists():
-                    await self._grown(cursor.at)
+                elif end is None and not self._closed and (before or self.size()):
+                    await self._changed(before)
                 else:
                     return
 
-    async def _grown(self, at: int) -> None:
+    async def _changed(self, before: tuple[int, ...]) -> None:
         """Return when more may be there; to look for that costs next to nothing."""
-        while True:
+        while not self._closed and self._look() == before:  # noqa: ASYNC110  nobody tells
             await asyncio.sleep(_LOOK_AGAIN_S)
-            size = self.size()
-            if self._closed or size != at or not (size or self.path.exists()):
-                return
+
+    def _look(self) -> tuple[int, ...]:
+        """Of the newest part: which one it is, and how long; nothing if it isn't there."""
+        with suppress(OSError):
+            now = self.path.stat()
+            return now.st_ino, now.st_size
+        return ()
 
     def _matching(self, span: tuple[int, int], search: str, lines: int | None) -> list[bytes]:
         start, end = span
@@ -144,15 +165,19 @@ class InstanceLog:
         return list(found)[-most:]
 
     def remove(self) -> None:
-        archives.remove(self.path)
-        log_times.times_of(self.path).unlink(missing_ok=True)
+        if self._pipe is not None:
+            self._pipe.remove()
+        self._remove_older()
         self.path.unlink(missing_ok=True)
 
     def forget_archives(self) -> None:
         """Whoever had this name before left them, if anybody did."""
         if not self.path.exists():
-            archives.remove(self.path)
-            log_times.times_of(self.path).unlink(missing_ok=True)
+            self._remove_older()
+
+    def _remove_older(self) -> None:
+        archives.remove(self.path)
+        log_times.times_of(self.path).unlink(missing_ok=True)
 
 
 def _lines_with(wanted: bytes, data: bytes) -> tuple[list[bytes], bytes]:

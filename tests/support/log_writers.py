@@ -1,0 +1,42 @@
+"""The processes that write the logs of a data folder's engines."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+
+def log_writers(data: Path) -> list[int]:
+    """Their pids: of each log the one that replaces the other, then that one."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            command = path.read_bytes()
+            if b"log_writer.py" in command and bytes(data / "logs") in command:
+                found.append(int(path.parent.name))
+    return sorted(found)
+
+
+def kill(*pids: int) -> None:
+    """With SIGKILL; returns when they are gone."""
+    fds = [os.pidfd_open(pid) for pid in pids]
+    for fd in fds:
+        signal.pidfd_send_signal(fd, signal.SIGKILL)
+    until_gone(*fds)
+
+
+def until_gone(*pidfds: int) -> None:
+    for fd in pidfds:
+        ended, _, _ = select.select([fd], [], [], 30)
+        os.close(fd)
+        assert ended, "it runs on"
+
+
+def until_none(data: Path) -> None:
+    """Until nobody writes a log any more."""
+    while running := log_writers(data):
+        with suppress(ProcessLookupError):
+            until_gone(*map(os.pidfd_open, running))
