@@ -110,6 +110,11 @@ class LogPipe:
                 os.close(fd)
         return None
 
+    @property
+    def exists(self) -> bool:
+        """An engine was started that may have written nothing yet."""
+        return self._path.exists()
+
     def remove(self) -> None:
         """A writer that is not done yet writes nothing more."""
         self._path.unlink(missing_ok=True)

@@ -131,15 +131,22 @@ class InstanceLog:
                 chunk = await asyncio.to_thread(cursor.read)
                 if chunk:
                     yield chunk
-                elif end is None and not self._closed and (before or self.size()):
+                elif end is None and not self._closed and (before or self._is_coming):
                     await self._changed(before)
                 else:
                     return
 
     async def _changed(self, before: tuple[int, ...]) -> None:
         """Return when more may be there; to look for that costs next to nothing."""
-        while not self._closed and self._look() == before:  # noqa: ASYNC110  nobody tells
+        while not self._closed and self._look() == before:
             await asyncio.sleep(_LOOK_AGAIN_S)
+            if not before and not self._is_coming:
+                return
+
+    @property
+    def _is_coming(self) -> bool:
+        """Is there anything of it, or somebody to write it?"""
+        return bool(self.size()) or (self._pipe is not None and self._pipe.exists)
 
     def _look(self) -> tuple[int, ...]:
         """Of the newest part: which one it is, and how long; nothing if it isn't there."""
