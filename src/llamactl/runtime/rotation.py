@@ -90,15 +90,16 @@ class Rotation:
 
     def tidy(self, paths: Iterable[Path]) -> bool:
         """Let go of archives that are too old."""
+        if (rules := self.rules) is None:
+            return False
         for path in paths:
-            if self.rules is not None:
-                with suppress(OSError):  # said at the next rotation
-                    _tidy(path, self.rules)
-        return self.rules is not None
+            with suppress(OSError):  # said at the next rotation
+                _tidy(path, rules)
+        return True
 
     def look(self, paths: Iterable[Path]) -> bool:
         """True if one grows so fast that it is worth looking again soon."""
-        soon = False
+        soon, rules = False, self.rules
         sizes: dict[Path, int] = {}
         for path in paths:
             try:
@@ -107,10 +108,10 @@ class Rotation:
                 if size == before:
                     continue
                 log_times.note(path, time.time(), size)
-                if self.rules is not None:
+                if rules is not None:
                     grown = size - (size if before is None else before)
-                    soon = soon or grown > self.rules.max_size >> 4
-                    self._rotate(path, self.rules, shrank=before is not None and size < before)
+                    soon = soon or grown > rules.max_size >> 4
+                    self._rotate(path, rules, shrank=before is not None and size < before)
                 self._faulty.discard(path)
             except FileNotFoundError:
                 continue
