@@ -40,15 +40,18 @@ class SettingsHolder:
         self._subscribers.append(callback)
 
     def derived(self, of: Callable[[Settings], T]) -> Callable[[], T]:
-        """A view of what follows from the settings in force, worked out once for each of them."""
-        seen = self._current
-        value = of(seen)
+        """A view of what follows from the settings in force, worked out once for each of them.
+
+        Any thread may look.
+        """
+        kept = (self._current, of(self._current))
 
         def view() -> T:
-            nonlocal seen, value
-            if seen is not self._current:
-                seen, value = self._current, of(self._current)
-            return value
+            nonlocal kept
+            now = self._current
+            if (seen := kept)[0] is not now:
+                kept = seen = (now, of(now))
+            return seen[1]
 
         return view
 
