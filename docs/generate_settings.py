@@ -13,14 +13,14 @@ from llamactl.config.variables import VARIABLES
 HEAD = """# Settings
 
 Precedence: defaults < `.env` < YAML file (with `${VAR}` and `${VAR:-default}`) < variables < flags.
-First file found: `LLAMACTL_CONFIG_PATH`, `./llamactl.yaml`, `./config.yaml`,
-`~/.config/llamactl/config.yaml`, `/etc/llamactl/config.yaml`. `llamactl config check` says what is
-wrong, and where. Accepted so that files of the Go llamactl load, and without effect in this
-version: the `vllm`, `mlx` and `docker` sections, `instances.configs_dir`,
-`instances.timeout_check_interval` and the connection numbers of `database`.
+The first of these files that exists is used: `LLAMACTL_CONFIG_PATH`, `./llamactl.yaml`, `./config.yaml`,
+`~/.config/llamactl/config.yaml`, `/etc/llamactl/config.yaml`. `llamactl config check` lists errors and
+where they are. Some settings have no effect in this version, and are accepted only so that files of the
+Go llamactl load: the `vllm`, `mlx` and `docker` sections, `instances.timeout_check_interval` and the
+connection settings of `database`.
 
-A key of `auth.management_keys`, or in the file `management_key`, with less than 8 characters is
-refused, by its file and line or its variable; one with less than 20 is warned of.
+A key in `auth.management_keys`, or in the file `management_key`, with less than 8 characters is
+rejected; the error names its file and line, or its variable. Less than 20 characters gives a warning.
 
 | key | variable | default |
 |---|---|---|
