@@ -13,14 +13,14 @@ from llamactl.config.variables import VARIABLES
 HEAD = """# Settings
 
 Precedence: defaults < `.env` < YAML file (with `${VAR}` and `${VAR:-default}`) < variables < flags.
-The first of these files that exists is used: `LLAMACTL_CONFIG_PATH`, `./llamactl.yaml`, `./config.yaml`,
-`~/.config/llamactl/config.yaml`, `/etc/llamactl/config.yaml`. `llamactl config check` lists errors and
-where they are. Some settings have no effect in this version, and are accepted only so that files of the
-Go llamactl load: the `vllm`, `mlx` and `docker` sections, `instances.timeout_check_interval` and the
-connection settings of `database`.
+The first of these files that exists is used: `LLAMACTL_CONFIG_PATH`, `./llamactl.yaml`,
+`./config.yaml`, `~/.config/llamactl/config.yaml`, `/etc/llamactl/config.yaml`. `llamactl config
+check` lists errors and where they are. Some settings have no effect in this version, and are
+accepted only so that files of the Go llamactl load: the `vllm`, `mlx` and `docker` sections,
+`instances.timeout_check_interval` and the connection settings of `database`.
 
 A key in `auth.management_keys`, or in the file `management_key`, with less than 8 characters is
-rejected; the error names its file and line, or its variable. Less than 20 characters gives a warning.
+rejected; the error names its file and line, or its variable. With less than 20 it causes a warning.
 
 | key | variable | default |
 |---|---|---|

@@ -160,7 +160,7 @@ def test_upgrade_tells_the_service_manager_who_serves(tmp_path: Path) -> None:
         with serve(data, {"NOTIFY_SOCKET": str(tmp_path / "notify")}) as server:
             assert f"READY=1\nMAINPID={server.process.pid}" in manager.recv(1000).decode()
             code, said = command(data, "upgrade")
-            assert (code, "serves now" in said) == (0, True)
+            assert (code, "is now serving" in said) == (0, True)
             pid = int(said.split()[1])
             assert f"MAINPID={pid}" in manager.recv(1000).decode()
             assert server.process.wait(30) == 0

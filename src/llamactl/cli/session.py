@@ -27,7 +27,7 @@ Url = Annotated[
     str | None, typer.Option("--url", help="The server's address.", envvar="LLAMACTL_URL")
 ]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="The server's data directory.")]
-KeyFile = Annotated[Path | None, typer.Option("--key-file", help="File that holds the API key.")]
+KeyFile = Annotated[Path | None, typer.Option("--key-file", help="File with the API key.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _COMMON = {"url": Url, "key_file": KeyFile, "data_dir": DataDir, "as_json": AsJson}
 
@@ -60,8 +60,8 @@ class Session:
         if url := self.known_url:
             return url
         raise LlamactlError(
-            f"no llamactl serves {self.settings.data}; start it with `llamactl serve`, "
-            "or say where it is with --url, --data-dir or LLAMACTL_URL"
+            f"llamactl is not running for {self.settings.data}; start it with `llamactl serve`, "
+            "or give its address with --url, --data-dir or LLAMACTL_URL"
         )
 
     @property
@@ -208,7 +208,7 @@ def _read(path: Path, missing: type[LlamactlError] | None = None) -> str:
         return path.read_text(encoding="utf-8").strip()
     except FileNotFoundError as exc:
         if missing:
-            raise missing(f"there is no file {path}") from exc
+            raise missing(f"file {path} does not exist") from exc
         return ""
     except (OSError, UnicodeDecodeError) as exc:
         raise LlamactlError(f"cannot read {path}: {exc}") from exc
