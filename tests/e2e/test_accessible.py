@@ -25,7 +25,7 @@ PAGES = {
     "events": ("instances/tiny?tab=events", "tiny", "Became ready"),
     "edit": ("instances/tiny/edit", "Edit tiny", "It fits"),
     "new": ("new", "New instance", "Will it fit?"),
-    "chat": ("chat?model=tiny", "Chat", "Ask tiny something"),
+    "chat": ("chat?model=tiny", "Chat", "Send a message to tiny"),
     "models": ("models", "Models", "Create instance"),
     "keys": ("keys", "Keys", "laptop"),
     "activity": ("activity", "Activity", "Became ready"),

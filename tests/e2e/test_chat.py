@@ -71,7 +71,7 @@ def test_it_starts_what_is_asked_and_can_be_stopped(
 ) -> None:
     page = chat(windows, server, endless)
     say(page, "Go on.")
-    coming = page.get_by_role("article", name="endless answers")
+    coming = page.get_by_role("article", name="endless is responding")
     expect(coming).to_contain_text("againagain")
     page.get_by_role("button", name="Stop").click()
 
@@ -91,8 +91,8 @@ def test_again_edited_and_kept_in_this_browser(
     page.get_by_role("button", name="Regenerate").click()
     expect(answers(page, endless)).to_contain_text("7 tokens")
 
-    page.get_by_role("button", name="Edit message").click()
-    page.get_by_role("textbox", name="Edit message").fill("Another question")
+    page.get_by_role("button", name="Edit prompt").click()
+    page.get_by_role("textbox", name="Edit prompt").fill("Another question")
     page.get_by_role("button", name="Save and send").click()
     expect(page.get_by_role("article", name="You said")).to_contain_text("Another question")
     answered(page)

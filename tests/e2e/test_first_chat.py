@@ -47,7 +47,7 @@ def test_fewer_than_ten_clicks_to_a_streamed_answer(server: Served, windows: Win
 
     said = page.get_by_role("article", name="smollm2 said")
     waits = page.get_by_role("status")
-    answer = page.get_by_role("article", name="smollm2 answers").filter(has_not=waits)
+    answer = page.get_by_role("article", name="smollm2 is responding").filter(has_not=waits)
     expect(answer.or_(said)).to_be_visible()
     seen: set[str] = set()
     while len(seen) < STATES and (texts := answer.all_inner_texts()):  # as it grows before our eyes

@@ -197,9 +197,9 @@ def test_a_download_waits_while_it_is_paused(tmp_path: Path) -> None:
             assert [row.state for row in client.models.jobs()] == ["paused"]  # over a restart
             client.models.resume(job.id)
             assert [row.state for row in client.models.follow(job.id)][-1] == "done"
-            with pytest.raises(LlamactlError, match="only what runs"):
+            with pytest.raises(LlamactlError, match="only a running download"):
                 client.models.pause(job.id)
-            with pytest.raises(LlamactlError, match="request it again"):
+            with pytest.raises(LlamactlError, match="download it again"):
                 client.models.resume(job.id)
             client.models.cancel(job.id)
             assert client.models.jobs() == []

@@ -130,7 +130,7 @@ class Instances:
         name, limit = instance.name, self.settings.instances.max_instances
         if not self._registry.reserve(name, instance.options.aliases):
             raise NameTaken(
-                f"an instance named {name!r}, or with one of its aliases, exists already; "
+                f"an instance with the name {name!r}, or one of its aliases, already exists; "
                 "choose another name"
             )
         if 0 <= limit < len(self._registry):
@@ -173,7 +173,7 @@ class Instances:
         """Start a stopped instance. Raises RunningLimit, or StartFailed when waited for."""
         member = self._registry.get(name)
         await self._place(member, evict=evict)
-        await self._shielded(self._scheduler.carry_out(member, StartRequested("asked to start")))
+        await self._shielded(self._scheduler.carry_out(member, StartRequested("start requested")))
         if wait:
             await self._shielded(self._started(member))
         return member
@@ -236,11 +236,11 @@ class Instances:
         member = self._registry.get(name)
         if member.instance.source != source:
             raise Conflict(
-                f"{member.instance.name} is declared in a file of instances.configs_dir; change "
-                "that and reload"
+                f"{member.instance.name} is declared in a file in instances.configs_dir; change "
+                "the file and reload"
                 if member.instance.source
-                else f"{member.instance.name} is not declared in a file, but exists already; "
-                "delete it or rename one of both"
+                else f"{member.instance.name} already exists, but is not declared in a file; "
+                "delete it, or rename one of the two"
             )
         return member
 
@@ -255,7 +255,7 @@ class Instances:
             restart = await self._redefine(member, change)
         now = member.unit.runner.now  # what is off, or about to be, counts from its next start
         if restart and now.state not in RESTING and now.desired is Desired.RUNNING:
-            await self.restart_stale(member, "its options changed")
+            await self.restart_stale(member, "options changed")
             if wait:
                 await self._started(member)
         return member
@@ -267,7 +267,9 @@ class Instances:
         if member.unit.runner.now.state not in (*RESTING, State.BACKOFF):
             self._scheduler.check_change(changed, need)
         if not self._registry.claim(changed.name, changed.options.aliases):
-            raise NameTaken(f"an alias of {changed.name} is the name or alias of another instance")
+            raise NameTaken(
+                f"an alias of {changed.name} is already the name or alias of another instance"
+            )
         try:
             await self._store.replace(changed)
         except BaseException:

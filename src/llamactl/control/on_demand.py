@@ -121,7 +121,7 @@ class OnDemand:
             )
         raise QueueFull(
             f"cannot wait for a start: {mine} requests {'with this key' if by_key else 'from here'}"
-            f" wait already, which uses up its share of the queue; {later}, or ask for less at once"
+            f" are already waiting, the largest share of the queue; {later}, or send fewer at once"
         )
 
     def ahead(self, name: str, caller: Caller) -> int:
@@ -184,7 +184,7 @@ class OnDemand:
         calls_off = may and not self._scheduler.is_leaving_for_others(member)
         if calls_off and now.state is State.DRAINING and now.after_exit is AfterExit.REST:
             await self._scheduler.place(member, self._asker(caller))  # which it still has
-            command = StartRequested("a request called the drain off")
+            command = StartRequested("drain cancelled by a request")
             await asyncio.shield(self._scheduler.carry_out(member, command))
         else:
             await runner.wait(lambda n: n.state not in _GOING)
@@ -206,7 +206,7 @@ class OnDemand:
             await self._scheduler.place(member, self._asker(caller))
         # The place is shared by all who waited: the first of them starts, for the others the
         # command changes nothing.
-        command = StartRequested("a request asked for it")
+        command = StartRequested("start requested by a request")
         await asyncio.shield(self._scheduler.carry_out(member, command))
 
     @contextlib.asynccontextmanager
@@ -220,8 +220,8 @@ class OnDemand:
                 raise
             self._scheduler.insist(member)
             raise QueueWaitOver(
-                f"{member.instance.name} got no place to start within {most:g} s "
-                "(queue_timeout); try again, or let more run at once"
+                f"{member.instance.name} got no place to start within {most:g} s (queue_timeout); "
+                "retry, or allow more instances to run at once"
             ) from exc
 
     def _retry_after(self, member: Member) -> float:

@@ -32,7 +32,7 @@ from llamactl.core.stores import InstanceStore, StoredInstance
 from llamactl.observe import logger
 
 _WITHOUT_PROCESS = (*RESTING, State.BACKOFF)
-_LOST = "llamactl starts; what runs has yet to be found"
+_LOST = "llamactl is starting; looking for running engines"
 log = logger("control")
 
 
@@ -87,7 +87,7 @@ def _belongs(record: ProcessRecord, row: StoredInstance) -> bool:
 
 async def _end(record: ProcessRecord, machine: Machine) -> None:
     for ended in await machine.end_ours([record]):
-        log.warning("process_ended", pid=ended.pid, reason="nobody wants it any more")
+        log.warning("process_ended", pid=ended.pid, reason="it is no longer wanted")
 
 
 async def _recover(member: Member, record: ProcessRecord | None, *, vouched: bool) -> bool:
@@ -95,15 +95,15 @@ async def _recover(member: Member, record: ProcessRecord | None, *, vouched: boo
     runner: Runner = member.unit.runner
     state, generation = runner.now.state, runner.now.generation
     if state is State.BACKOFF:
-        await runner.ask(RestartRefused(runner.now.epoch, "llamactl starts"))
+        await runner.ask(RestartRefused(runner.now.epoch, "llamactl started"))
     if state in _WITHOUT_PROCESS:
         return False
     if state is not State.LOST:
         await runner.ask(NodeLost(generation, _LOST))
     found = record is not None and member.unit.find(record, state, vouched=vouched)
-    cause = "it did not outlive the former llamactl"
+    cause = "it ended before llamactl was restarted"
     if found and record is not None:
-        cause = f"pid {record.pid} is its process by start time and boot id"
+        cause = f"pid {record.pid} is its process: start time and boot ID match"
         log.info("process_found", name=member.instance.name, pid=record.pid)
     await runner.ask(NodeFound(generation, found, cause, ending=state is State.STOPPING))
     return found
@@ -136,7 +136,7 @@ def _due(member: Member) -> Command | None:
     if now.desired is not Desired.RUNNING or now.state is State.FAILED:
         return None
     if now.state is State.STOPPED:
-        return StartRequested("wanted on when llamactl started")
+        return StartRequested("started with llamactl")
     if not member.unit.is_current:
-        return RestartRequested("its options changed while llamactl was away")
+        return RestartRequested("options changed while llamactl was not running")
     return None

@@ -67,7 +67,7 @@ class Reload:
     async def run(self) -> ReloadPlan:
         """Waits for the end of a start. Raises InvalidConfig, StoreUnavailable; nothing changed."""
         if self.waits_for_store:
-            raise StoreUnavailable("nothing is reloaded while the store is away; try again later")
+            raise StoreUnavailable("cannot reload while the store is unavailable; retry later")
         await self._declared.wait()
         async with self._one_at_a_time:
             change, changes = await self._read()
@@ -90,7 +90,7 @@ class Reload:
         """Unless a change of its own has done so, or it was deleted by one."""
         members = [m for m in self._instances.all() if m.instance.name == name and _is_stale(m)]
         for member in members:
-            await self._instances.restart_stale(member, "the settings changed")
+            await self._instances.restart_stale(member, "settings changed")
 
     async def _read(self) -> tuple[SettingsChange, Changes]:
         new = await asyncio.to_thread(self._reread)

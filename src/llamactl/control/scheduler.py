@@ -84,7 +84,7 @@ class Scheduler:
         there is no room. Cancelling leaves the queue.
         """
         if self._closed:
-            raise ShuttingDown("llamactl is shutting down and starts nothing more")
+            raise ShuttingDown("llamactl is shutting down and starts no more instances")
         if member.deleted:
             raise InstanceNotFound(f"{member.instance.name} was deleted")
         if self._holds(member):
@@ -152,8 +152,8 @@ class Scheduler:
         decision = schedule([candidate], others, self._limits, time.monotonic())[0]
         if not isinstance(decision, Admit):
             raise no_room(decision)(
-                f"cannot restart {changed.name} so changed: {decision.reason}; stop it, or "
-                "another instance, first"
+                f"cannot restart {changed.name} with this change: {decision.reason}; stop it or "
+                "another instance first"
             )
 
     def is_leaving_for_others(self, member: Member) -> bool:
@@ -194,7 +194,7 @@ class Scheduler:
 
     def close(self) -> None:
         self._closed = True
-        self._line.dismiss(ShuttingDown("llamactl is shutting down and starts nothing more"))
+        self._line.dismiss(ShuttingDown("llamactl is shutting down and starts no more instances"))
         self._set_alarm(None)
 
     def poke(self) -> None:
@@ -232,7 +232,7 @@ class Scheduler:
                 waiter.granted.set_exception(self._refusal(ticket.member, decision))
         if ticket.waiting and not ticket.told:
             ticket.told = True
-            cause, key = f"waits: {decision.reason}", ticket.waiting[0].asker.key
+            cause, key = f"waiting: {decision.reason}", ticket.waiting[0].asker.key
             self._tell(ticket.member, "Queued", cause, ahead=ahead, key=key)
 
     def _set_alarm(self, at: float | None) -> None:
@@ -272,7 +272,7 @@ class Scheduler:
             if member is None or self._closed or self._line.is_left_for(identity):
                 continue
             if self._leases.count(identity):  # else it is as good as gone
-                self._post(member, EvictionWithdrawn("the request it was to leave for is gone"))
+                self._post(member, EvictionWithdrawn("the request that needed its place is gone"))
 
     def _post(self, member: Member, command: EvictionWithdrawn | EvictionRequested) -> None:
         task = asyncio.get_running_loop().create_task(self._ask(member, command))

@@ -23,7 +23,7 @@ def part_names(name: str) -> list[str]:
         return [name]
     count = int(found.group(2))
     if not 1 <= count <= _MOST_PARTS:
-        raise ValueError(f"{name} is said to have {count} parts")
+        raise ValueError(f"{name} claims to have {count} parts")
     stem = name[: found.start()]
     return [f"{stem}-{number:05}-of-{count:05}.gguf" for number in range(1, count + 1)]
 

@@ -67,10 +67,10 @@ def unmasked(shown: Any, stored: Any) -> Any:
         where = " ".join(word for word in label if word)
         if not found:
             raise InvalidRequest(
-                f"{MASK} stands for a value of {where} that was never given; write the value"
+                f"{MASK} in {where} matches no stored value; write the value itself"
             )
         raise InvalidRequest(
-            f"{MASK} could stand for each of several values of {where}; write the value"
+            f"{MASK} in {where} matches several stored values; write the value itself"
         )
 
     return _walk(shown, (), put_back)

@@ -32,7 +32,7 @@ def backup(settings: Settings, target: Path) -> None:
     """Copy the store as it is at one moment. Raises StoreUnavailable or LlamactlError."""
     source = store_file(settings)
     if not source.exists():
-        raise StoreUnavailable(f"there is no store at {source} yet")
+        raise StoreUnavailable(f"no store exists at {source} yet")
     _check_apart(source, target)
     try:
         with _part_of(target) as part:
@@ -86,7 +86,7 @@ def check(file: Path) -> str:
     if said != "ok":
         raise StoreUnavailable(f"{file} is damaged: {said}")
     if version > HEAD:
-        raise StoreUnavailable(f"{file} is of a newer llamactl (schema {version})")
+        raise StoreUnavailable(f"{file} was written by a newer llamactl (schema {version})")
     return version
 
 
@@ -104,8 +104,8 @@ def restore(settings: Settings, source: Path) -> Path:
     try:
         if running := _engines(target):
             raise LlamactlError(
-                f"engines of this store run (pids {', '.join(map(str, running))}): start llamactl "
-                "and end it with Ctrl-C, which stops them; then restore"
+                f"engines of this store are running (pids {', '.join(map(str, running))}): start "
+                "llamactl and stop it with Ctrl-C, which stops them; then restore"
             )
         kept = target.with_name(f"{target.name}.before-{time.strftime('%Y%m%dT%H%M%S')}")
         with _part_of(target) as part:
@@ -130,7 +130,7 @@ def _check_apart(store: Path, copy: Path) -> None:
     parts = [f".part{suffix}" for suffix in _OF_A_COPY]
     own = [store.with_name(store.name + suffix) for suffix in (*_OF_A_COPY, *parts)]
     if copy.resolve() in {path.resolve() for path in own}:
-        raise LlamactlError(f"{copy} is the store itself, or goes with it; name another file")
+        raise LlamactlError(f"{copy} is part of the store itself; choose another file")
 
 
 def _engines(store: Path) -> list[int]:

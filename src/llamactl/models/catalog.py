@@ -64,10 +64,10 @@ class Catalog:
                 return fits[0]
             if fits:
                 names = ", ".join(m.name for m in fits)
-                raise ModelNotFound(f"{name} may be any of {names}; say which")
-        raise ModelNotFound(
-            f"there is no model {name[:200]!r} here; `llamactl models ls` lists them"
-        )
+                raise ModelNotFound(
+                    f"{name} matches several models: {names}; use one of these names"
+                )
+        raise ModelNotFound(f"there is no model {name[:200]!r} here; see `llamactl models ls`")
 
     def resolve(self, options: Mapping[str, OptionValue]) -> Mapping[str, OptionValue]:
         """With `model`, and a projector if there is one, in place of `hf_repo` and `hf_file`.
@@ -93,7 +93,7 @@ class Catalog:
             return self.find(str(wanted)) if wanted.quant else _usual(mine)
         except (ModelNotFound, StopIteration, InvalidRequest) as exc:
             raise ModelNotFound(
-                f"{name} is not on this machine; fetch it with `llamactl models pull {name}`"
+                f"{name} is not on this machine; download it with `llamactl models pull {name}`"
             ) from exc
 
     def remove(self, model: LocalModel) -> int:

@@ -83,7 +83,7 @@ class Downloads:
         """Of what is being fetched already, that job. Raises InvalidRequest for no name."""
         wanted = str(read_reference(model))
         if self._closed:
-            raise ShuttingDown("llamactl is being replaced or stopped; ask again")
+            raise ShuttingDown("llamactl is being replaced or stopped; retry later")
         for job in self._jobs.values():
             if job.model.lower() != wanted.lower():
                 continue
@@ -104,7 +104,9 @@ class Downloads:
         if job.state is JobState.PAUSED:
             return job
         if task is None or job.state not in UNFINISHED:
-            raise Conflict(f"the download of {job.model} is {job.state}; only what runs is paused")
+            raise Conflict(
+                f"the download of {job.model} is {job.state}; only a running download can be paused"
+            )
         await self._detached(self._pause(job_id, task))
         return self.get(job_id)
 
@@ -121,9 +123,9 @@ class Downloads:
         if job.state in UNFINISHED:
             return job
         if job.state is not JobState.PAUSED:
-            raise Conflict(f"the download of {job.model} is {job.state}; request it again")
+            raise Conflict(f"the download of {job.model} is {job.state}; download it again")
         if self._closed:
-            raise ShuttingDown("llamactl is being replaced or stopped; ask again")
+            raise ShuttingDown("llamactl is being replaced or stopped; retry later")
         await self._set(replace(job, state=JobState.QUEUED), kept=True)
         self._begin(job_id)
         return self.get(job_id)
@@ -158,7 +160,7 @@ class Downloads:
     async def _discard(self, job_id: str) -> None:
         job = self.get(job_id)
         await asyncio.to_thread(_remove, job.parts)
-        await self._end(job_id, JobState.CANCELLED, "it was cancelled")
+        await self._end(job_id, JobState.CANCELLED, "cancelled")
         log.info("download_cancelled", model=job.model)
 
     async def follow(self, job_id: str) -> AsyncIterator[DownloadJob]:
@@ -197,7 +199,7 @@ class Downloads:
             try:
                 ended = await self._fetch(job_id)
             except (OSError, ValueError, KeyError) as exc:  # ValueError: it says what it should not
-                ended = {"event": "failed", "error": f"the download's process failed: {exc}"}
+                ended = {"event": "failed", "error": f"the download process failed: {exc}"}
             if ended["event"] == "done":
                 job = self.get(job_id)
                 await self._set(replace(job, path=str(ended["path"]), done=job.total))
@@ -235,7 +237,7 @@ class Downloads:
                     case _:
                         return dict(said)
             code = await process.wait()
-            return {"event": "failed", "error": f"it ended with {code}: {await words}"}
+            return {"event": "failed", "error": f"it exited with code {code}: {await words}"}
         finally:
             with suppress(ProcessLookupError):
                 process.kill()

@@ -161,7 +161,7 @@ class _Room:
         after their turn: evict those. 7. The others could some day: wait. 8. Refuse.
         """
         if self._now < one.not_before:
-            return Wait("its back-off is not over", one.not_before)
+            return Wait("it is still backing off", one.not_before)
         lacking = self._all.lacks(one)
         if not lacking:
             self._take(one)
@@ -172,7 +172,7 @@ class _Room:
             self._reserve(one)
             leaving = ", ".join(self._names)
             return Wait(
-                f"{reason}; {leaving} stops and makes room",
+                f"{reason}; {leaving} will stop and make room",
                 None,
                 comes_free=True,
                 for_memory=memory,

@@ -26,8 +26,8 @@ _DOCKER_SWITCHES = re.compile(
     r"--(rm|detach|interactive|tty|init|privileged|read-only|no-healthcheck|publish-all)\Z|-[ditP]+\Z"
 )
 _TRUTHS = ("on", "off", "true", "false")
-_OURS = {"host": "instances listen on this machine only",
-         "api_key": "each instance has a key of its own"}  # fmt: skip
+_OURS = {"host": "instances only listen on this machine",
+         "api_key": "each instance has its own key"}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ def _words(text: str) -> list[str]:
         raise InvalidRequest(f"the command can't be read: {exc}; check its quotes") from exc
     words = [word for word in words if word.strip()]
     if not words:
-        raise InvalidRequest("there is no command")
+        raise InvalidRequest("the command is empty")
     if words[0] in ("$", "#", ">"):
         words = words[1:]
     return words
@@ -116,7 +116,7 @@ def _heed_docker(flag: str, value: str, volumes: dict[str, str], parsed: Parsed)
                 "/"
             )
         case _:
-            parsed.not_understood.append(f"{flag} {value}: of the container")
+            parsed.not_understood.append(f"{flag} {value}: container option")
 
 
 def _outside(word: str, volumes: Mapping[str, str]) -> str:

@@ -111,7 +111,7 @@ class ObjectScanner:
     def close(self) -> None:
         """The body is whole. Raises MalformedBody if it is cut short."""
         if self._at is not _At.END:
-            raise MalformedBody("the request body is not valid JSON: it ends too early")
+            raise MalformedBody("the request body is not valid JSON: unexpected end")
 
     # One step for each state: takes some of the block, returns how much.
 
@@ -252,7 +252,7 @@ class ObjectScanner:
             )
         )  # fmt: skip
         if len(self.members) > self._most:
-            raise MalformedBody(f"{self._name[:80]!r} appears too often in the request body")
+            raise MalformedBody(f"{self._name[:80]!r} appears too many times in the request body")
         if rest[0] == _CLOSE:
             return self._over(block, used - 1)
         self._at = _At.KEY

@@ -237,7 +237,7 @@ class Entry:
             or route.id != used.instance_id
             or not self.keys.still_admits(used.holder, time.time())
         ):
-            raise NotFound("this page's time is over; open it again from llamactl's page")
+            raise NotFound("this page has expired; open it again from llamactl's web page")
         name = route.name.encode()
         head, caller = request.head, used.holder
         return InstanceDoor(self.house, caller, head, name, path or b"/", kind=kind), caller

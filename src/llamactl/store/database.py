@@ -192,7 +192,7 @@ class Database:
     def _unavailable(self) -> StoreUnavailable:
         """What the driver says names addresses and paths."""
         return StoreUnavailable(
-            "the store does not answer; try again later", private={"reason": self.fault}
+            "the store does not answer; retry later", private={"reason": self.fault}
         )
 
     async def _call(self, work: Callable[[], T]) -> T:

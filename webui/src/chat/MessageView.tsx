@@ -35,7 +35,7 @@ export function MessageView({ message, who, again, edit }: Props) {
       {draft !== undefined ? (
         <>
           <Textarea
-            aria-label="Edit message"
+            aria-label="Edit prompt"
             autosize
             value={draft}
             onChange={(event) => setDraft(event.currentTarget.value)}
@@ -79,7 +79,7 @@ export function MessageView({ message, who, again, edit }: Props) {
             <ActionIcon
               variant="subtle"
               color="gray"
-              aria-label="Edit message"
+              aria-label="Edit prompt"
               onClick={() => setDraft(message.text)}
             >
               <IconPencil size={16} />
