@@ -94,7 +94,7 @@ def test_what_can_not_be_had_says_why(tmp_path: Path, there: Hub) -> None:
     with serve(data_folder(tmp_path, ""), there.environment(tmp_path / "hub")) as server:
         for model, words in (
             ("org/gated", "gated: accept its terms"),
-            ("org/nothing", "the hub knows no org/nothing"),
+            ("org/nothing", "the hub has no org/nothing"),
             ("org/tiny:Q2_K", "Q4_K_M, Q8_0"),
             ("org/tiny/none.gguf", "is not among the models"),
             ("org/empty", "no GGUF file"),

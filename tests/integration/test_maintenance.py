@@ -129,7 +129,7 @@ def test_doctor_names_what_runs_alone_and_who_has_our_ports(tmp_path: Path) -> N
     with serve(data) as server:
         create_fake(server, tmp_path, "one")
         server.kill()
-    assert "runs without llamactl; the next one adopts it" in command(data, "doctor")[1]
+    assert "running without llamactl; the next one will adopt it" in command(data, "doctor")[1]
     with serve(data) as server:
         server.until("one", "ready")
         server.kill()

@@ -70,7 +70,7 @@ def read(kind: type[T], data: bytes) -> T:
         first = exc.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise InvalidAnswer(
-            f"the answer is not what a llamactl of this version says: {where}: {first['msg']}"
+            f"the response does not match this version of llamactl: {where}: {first['msg']}"
         ) from exc
 
 

@@ -28,7 +28,7 @@ def error_of(status: int, retry_after: str | None, body: bytes) -> LlamactlError
         error = error_in(orjson.loads(body))
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         said = body[:200].decode("utf-8", "replace")
-        error = LlamactlError(f"the server answered {status}: {said}")
+        error = LlamactlError(f"the server responded with {status}: {said}")
     error.status = status
     error.retry_after = float(retry_after) if retry_after and retry_after.isdigit() else None
     return error

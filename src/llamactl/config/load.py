@@ -108,7 +108,7 @@ def _find(env: Mapping[str, str], path: Path | None, here: Path) -> Path | None:
     given = path or (Path(env["LLAMACTL_CONFIG_PATH"]) if env.get("LLAMACTL_CONFIG_PATH") else None)
     if given is not None:
         if not given.is_file():
-            raise InvalidConfig(f"settings file {given}: there is no such file")
+            raise InvalidConfig(f"settings file {given}: no such file")
         return given
     home = Path(env.get("HOME", "~")).expanduser()
     places = (
@@ -197,7 +197,7 @@ def _drop_retired(tree: dict[str, Any]) -> list[str]:
         if isinstance(at, dict) and path[-1] in at:
             del at[path[-1]]
             hint = f"; {advice}" if advice else ""
-            warnings.append(f"{'.'.join(path)} means nothing here and is ignored{hint}")
+            warnings.append(f"{'.'.join(path)} is not a known setting and is ignored{hint}")
     return warnings
 
 

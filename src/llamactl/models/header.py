@@ -67,11 +67,11 @@ class Parser:
 
     def read(self) -> Header:
         if self._data[:4] != _MAGIC:
-            raise ValueError("it does not begin with GGUF")
+            raise ValueError("it does not start with GGUF")
         self._at = 4
         version = self._number(_U32)
         if version not in _VERSIONS:
-            raise ValueError(f"version {version} is unknown")
+            raise ValueError(f"unknown version {version}")
         tensors, keys = self._number(_U64), self._number(_U64)
         if tensors > _MOST_TENSORS or keys > _MOST_KEYS:
             raise ValueError(f"{tensors} tensors and {keys} keys are too many")
@@ -143,7 +143,7 @@ class Parser:
         kind, _ = self._number(_U32), self._number(_U64)
         block = BLOCKS.get(kind)
         if block is None:
-            raise ValueError(f"tensor {name[:80]!r} is of the unknown type {kind}")
+            raise ValueError(f"tensor {name[:80]!r} has the unknown type {kind}")
         size = count // block.items * block.size
         if size > self._size:
             raise ValueError(f"tensor {name[:80]!r} is larger than the file")
@@ -162,5 +162,5 @@ class Parser:
 def _scalar(kind: int) -> struct.Struct:
     scalar = _SCALARS.get(kind)
     if scalar is None:
-        raise ValueError(f"a value is of the unknown type {kind}")
+        raise ValueError(f"a value has the unknown type {kind}")
     return scalar

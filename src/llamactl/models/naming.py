@@ -65,7 +65,8 @@ def read_reference(text: str) -> Reference:
     file = "/".join(parts[2:])
     if not two_given or not is_safe(file) or (quant and file) or len(text) > 500:  # noqa: PLR2004
         raise InvalidRequest(
-            f"{text[:100]!r} names no model; write org/repo, org/repo:quant or org/repo/file.gguf"
+            f"{text[:100]!r} is not a model name; write org/repo, org/repo:quant or "
+            "org/repo/file.gguf"
         )
     return Reference("/".join(parts[:2]), quant, file)
 

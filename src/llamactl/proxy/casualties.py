@@ -114,7 +114,7 @@ class Casualties:
             return b""
         if (left := self.suspects.refused_for(known, now)) > 0:
             error = PoisonousRequest(
-                "this very request was being served when its engine crashed, twice; it is "
+                "this request was being served during two crashes of its engine; it is "
                 f"refused for {left:.0f} s: change it, or try another model"
             )
             error.retry_after = left
@@ -131,12 +131,12 @@ def why_not(aftermath: Aftermath, name: str, *, sent: bool, again: bool) -> Upst
     """Why a request is not sent once more, if so. `sent`: the engine may have read it."""
     if aftermath.crashed and sent:
         return UpstreamDied(
-            f"the engine of {name} crashed while it served this request, which is therefore not "
-            "sent again; if it crashes engines, change it"
+            f"the engine of {name} crashed while serving this request, so it was not retried; if "
+            "the request causes crashes, change it"
         )
     if not again:
-        return UpstreamDied(f"the engine of {name} died before it answered")
-    return None if aftermath.wanted else UpstreamDied(f"{name} was stopped before it answered")
+        return UpstreamDied(f"the engine of {name} died before it responded")
+    return None if aftermath.wanted else UpstreamDied(f"{name} was stopped before it responded")
 
 
 def print_of(instance_id: str, parts: Iterable[bytes]) -> bytes:

@@ -48,9 +48,8 @@ class ClientMemory:
             return
         if self.is_over_share(holder):
             raise ClientMemoryFull(
-                f"your requests that wait, and answers that you have not taken, hold "
-                f"{self._share(holder) >> 20} MiB already; let some end, or raise "
-                "server.max_client_memory"
+                f"your requests and unread responses already use {self._share(holder) >> 20} MiB; "
+                "wait for some to finish, or raise server.max_client_memory"
             )
         raise ClientMemoryFull(
             "the memory for clients' requests is full; retry later, or raise "

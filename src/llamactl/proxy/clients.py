@@ -111,7 +111,7 @@ class Clients:
     def _check_address(self, address: str) -> None:
         if address and self._of_address[address] >= self.limits.connections_per_address:
             raise TooManyConnections(
-                f"{self._of_address[address]} connections from this address are open already; "
+                f"{self._of_address[address]} connections from this address are already open; "
                 "close some, or raise server.max_connections_per_address"
             )
 
@@ -130,7 +130,7 @@ class Clients:
 
     def _too_many(self) -> TooManyConnections:
         return TooManyConnections(
-            f"{len(self.connections)} connections are open already; retry later, or raise "
+            f"{len(self.connections)} connections are already open; retry later, or raise "
             "server.max_connections"
         )
 
@@ -163,7 +163,7 @@ class Clients:
         limit = self.limits.connections
         if owner is not None and not (reserve or has_room(self._of_owner[owner], others, limit)):
             raise TooManyConnections(
-                f"{self._of_owner[owner]} connections of yours are open already; close some, or "
+                f"{self._of_owner[owner]} of your connections are already open; close some, or "
                 "raise server.max_connections"
             )
         _less_one(self._of_owner, connection.owner)

@@ -122,7 +122,7 @@ class Downstream(asyncio.Protocol):
             self._abandon(error)
         except Exception as exc:
             log.failure("request_failed", exc)
-            self._abandon(LlamactlError("llamactl failed; its log says why"))
+            self._abandon(LlamactlError("internal error in llamactl; see its log"))
 
     def _takes_turns(self, request: Request) -> bool:
         """A small body needs none."""
@@ -261,7 +261,7 @@ class Downstream(asyncio.Protocol):
 
     def _wait_for_head(self, data: bytes) -> None:
         if _NO_METHOD.match(data) or _NO_LINE.search(data, max(0, len(self._ahead) - 1)):
-            raise InvalidRequest("this is not HTTP as we accept it")
+            raise InvalidRequest("malformed HTTP request")
         if data and not self._ahead:
             self.deadline = self._loop.time() + self._limits.header_timeout
             self.meet(known=False, reserve=True)  # who sends this one is to be seen
@@ -406,11 +406,11 @@ class Downstream(asyncio.Protocol):
         elif self._unread and self._reading:
             self.deadline = float("inf")  # it waits for its turn, not for the client
         elif self.request is not None and not self.request.complete and self._reading:
-            self._abandon(RequestTimeout("the rest of the request did not come in time"))
+            self._abandon(RequestTimeout("timeout while reading the rest of the request"))
         elif self.handler is not None:
             self.handler.expired()
         else:
-            self._fail(RequestTimeout("the request's headers did not come in time"))
+            self._fail(RequestTimeout("timeout while reading the request's headers"))
 
     def hand_over(self) -> tuple[int, bytes] | None:
         """Let another process have the connection, if it is between two requests.
@@ -506,6 +506,6 @@ def _check_upgrade(head: RequestHead, data: bytes) -> None:
     plain = head.method == b"GET" and not head.has_body and not head.http_1_0
     lines = data.partition(b"\r\n\r\n")[0].split(b"\r\n")
     if not plain or len(lines) > _MOST_LINES or max(map(len, lines)) > _LONGEST_LINE:
-        raise InvalidRequest("a WebSocket begins with a small GET request without a body")
+        raise InvalidRequest("a WebSocket must start with a small GET request without a body")
     if not data.endswith(b"\r\n\r\n"):
-        raise InvalidRequest("a WebSocket's client waits for the answer to its first request")
+        raise InvalidRequest("a WebSocket client must wait for the response to its first request")

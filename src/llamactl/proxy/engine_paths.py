@@ -157,4 +157,4 @@ def _text(body: bytes, span: Span) -> str:
 
 
 def _unreadable() -> BackendError:
-    return BackendError("the engine did not answer JSON; see its log")
+    return BackendError("the engine's response is not JSON; see its log")

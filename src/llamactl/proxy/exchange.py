@@ -42,7 +42,7 @@ from llamactl.proxy.tenure import while_admitted
 from llamactl.proxy.upstream import Connection
 
 _BODILESS = (b"GET", b"HEAD", b"OPTIONS")  # some engines read no body of these
-_BROKEN = "the engine did not finish its answer"
+_BROKEN = "the engine did not finish its response"
 _MOST_SENDS = 2  # a request that kills engines must not kill in a loop
 _KEPT = 1 << 18  # bytes of a body that are kept until its answer is whole, to know it again
 log = logger("proxy")
@@ -455,7 +455,7 @@ class Exchange(AnswerWork):
     def expired(self) -> None:
         seconds = self._relay.timeouts
         if self._congested:
-            error = UpstreamSilent(f"the engine took nothing for {seconds.stream_idle:g} s")
+            error = UpstreamSilent(f"the engine read nothing for {seconds.stream_idle:g} s")
         elif self._answer is not None and not self._down.writable:
             log.warning("client_stuck", id=self._request.name, seconds=seconds.stream_idle)
             self._down.cut()

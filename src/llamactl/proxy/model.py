@@ -61,7 +61,9 @@ def boundary_of(head: RequestHead) -> bytes:
 def check_plain(head: RequestHead) -> None:
     """Raises UnsupportedMediaType for a compressed body."""
     if head.fields.get(b"content-encoding", b"identity") != b"identity":
-        raise UnsupportedMediaType("compressed request bodies can't be read here; send it plain")
+        raise UnsupportedMediaType(
+            "compressed request bodies are not supported; send it uncompressed"
+        )
 
 
 def is_form(head: RequestHead) -> bool:

@@ -99,12 +99,12 @@ class Connection(asyncio.Protocol):
             if self._take(sink, data):
                 self._complete()
         except httptools.HttpParserError as exc:
-            self._lose(f"what the engine sent is not HTTP: {exc}")
+            self._lose(f"malformed HTTP from the engine: {exc}")
         except LlamactlError as exc:
             self._lose(f"what the engine sent is not HTTP: {exc.message}")
         except Exception as exc:
             log.failure("answer_failed", exc)
-            self._lose("llamactl failed; its log says why")
+            self._lose("internal error in llamactl; see its log")
 
     def eof_received(self) -> None:
         return None
@@ -209,7 +209,7 @@ class Connection(asyncio.Protocol):
             if end < 4:  # noqa: PLR2004
                 rest = data[at:]
                 if len(rest) > _LARGEST_HEAD or not b"HTTP/".startswith(rest[:5]):
-                    raise httptools.HttpParserError("it does not begin with a head")
+                    raise httptools.HttpParserError("it does not start with a head")
                 self._held = rest
                 return None
             head, length = answer_head(data[at:end])
@@ -220,7 +220,7 @@ class Connection(asyncio.Protocol):
             at = end  # behind an interim answer: the real one follows
             self._interims += 1
             if self._interims > _MOST_INTERIMS:
-                raise httptools.HttpParserError("too many interim answers")
+                raise httptools.HttpParserError("too many interim responses")
         data, self._interims = data[end:], 0
         self._head, self._left = head, length
         self._chunks = ChunkedBody() if head.chunked else None

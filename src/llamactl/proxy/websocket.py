@@ -201,7 +201,7 @@ async def _leave(upstream: ClientConnection, seconds: float) -> None:
 def _check_handshake(head: RequestHead) -> None:
     """RFC 6455, 4.2.1. Raises UpgradeRequired or InvalidRequest."""
     if head.fields.get(b"sec-websocket-version") != b"13":
-        raise UpgradeRequired("only version 13 of WebSocket is spoken here; use that")
+        raise UpgradeRequired("only version 13 of WebSocket is supported; use that")
     try:
         nonce = base64.b64decode(head.fields.get(b"sec-websocket-key", b""), validate=True)
     except binascii.Error:

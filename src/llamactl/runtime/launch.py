@@ -46,7 +46,7 @@ def stillborn(exc: Exception) -> ExitReport:
         case Conflict():
             return ExitReport(FailureClass.PORT_TAKEN, advice=exc.message)
         case OSError() if exc.errno in _EXHAUSTED:
-            advice = f"{exc.strerror}: end something, or raise the limit of llamactl's processes"
+            advice = f"{exc.strerror}: end some processes, or raise llamactl's process limit"
             return ExitReport(FailureClass.EXHAUSTED, advice=advice)
         case OSError():
             advice = f"its command can't be run: {exc.strerror}; check its path and permissions"

@@ -69,7 +69,7 @@ class Life:
             return ""
         await until_ready(self.port, self.backend.health_path, self.key, self._listens)
         if self.found and not await knows_key(self.port, self.backend.guarded_path, self.key):
-            return "it does not know its key, or takes any: what answers can't be proved to be it"
+            return "it rejects its key or accepts any key, so it can't be verified"
         self.ready_at = time.monotonic()
         return ""
 

@@ -78,7 +78,7 @@ class LocalMachine:
         port = instance.options.backend_options.get("port")
         owner = next((i for i, p in self._reserved.items() if p == port), None)
         if port is not None and owner not in (None, instance.id):
-            raise Conflict(f"port {port} is taken by another instance")
+            raise Conflict(f"port {port} is used by another instance")
 
     def check_options(self, options: InstanceOptions) -> None:
         given = options.backend_options
@@ -89,7 +89,7 @@ class LocalMachine:
         if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:  # noqa: PLR2004
             raise InvalidOption(f"port must be a number from 1 to 65535, not {port!r}")
         if port == self.settings.server.port:
-            raise Conflict(f"port {port} is llamactl's own")
+            raise Conflict(f"port {port} is used by llamactl itself")
 
     async def command_of(self, instance: Instance) -> Sequence[str]:
         backend, settings = self.backend(instance)

@@ -137,7 +137,10 @@ class Rotation:
         if folder not in self._punches:
             self._punches[folder] = makes_holes(folder)
             if not self._punches[folder]:
-                log.warning("logs_are_cut", reason="no holes here: lines may be lost at rotations")
+                log.warning(
+                    "logs_are_cut",
+                    reason="this file system has no holes: lines may be lost at rotations",
+                )
         return self._punches[folder]
 
     def _finish(self, path: Path, file: BinaryIO, *, shrank: bool, punches: bool) -> int:
@@ -205,7 +208,7 @@ def _punch_hole(fd: int, end: int) -> None:
     """https://man7.org/linux/man-pages/man2/fallocate.2.html"""
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "fallocate"):
-        raise OSError(errno.ENOSYS, "this system makes no holes")
+        raise OSError(errno.ENOSYS, "this system does not support holes")
     if libc.fallocate(fd, _PUNCH_HOLE, ctypes.c_longlong(0), ctypes.c_longlong(end)) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

@@ -29,7 +29,7 @@ from llamactl.observe import logger
 
 Watch = Callable[[], Awaitable[Event]]
 Record = Callable[[Event, Lifecycle, Lifecycle], Awaitable[None]]
-_DIED = "an internal error (see the log) ended control of this instance; restart llamactl"
+_DIED = "an internal error stopped the control of this instance; see the log, and restart llamactl"
 log = logger("runtime")
 
 
@@ -91,7 +91,7 @@ class LifecycleRunner:
         if self._retired and not isinstance(command, StopRequested):
             raise InstanceNotFound("the instance was deleted")
         if self._halted and isinstance(command, StartRequested | RestartRequested):
-            raise ShuttingDown("llamactl is shutting down and starts nothing more")
+            raise ShuttingDown("llamactl is shutting down and starts no more instances")
         self._halted = self._halted or isinstance(command, HaltRequested)
         self._check_open()
         reply: asyncio.Future[Lifecycle] = asyncio.get_running_loop().create_future()

@@ -284,9 +284,9 @@ class LocalUnit:
         served = life is not None and life.served  # it needs no time to load
         name = "unhealthy_after" if served else "start_timeout"
         await loop_clock().sleep(getattr(limits, name))
-        why = f"it was not ready within instances.{name}; raise it or see the log"
+        why = f"it was not ready within instances.{name}; raise that limit or see the log"
         if served:
-            why = f"it did not answer the next llamactl for {limits.unhealthy_after:g} s"
+            why = f"it did not respond to the next llamactl for {limits.unhealthy_after:g} s"
         if self._life is not None:
             failure = FailureClass.UNRESPONSIVE if served else FailureClass.START_TIMED_OUT
             self._life.ended_for = (failure, why)
@@ -305,7 +305,7 @@ class LocalUnit:
         rules = HealthRules(limits.health_interval, limits.unhealthy_after)
         why = await until_unhealthy(ask, machine.leases, self._instance.id, rules)
         log.warning("instance_unresponsive", name=self._instance.name, reason=why)
-        life.ended_for = (FailureClass.UNRESPONSIVE, f"it was ended as it hung: {why}")
+        life.ended_for = (FailureClass.UNRESPONSIVE, f"it hung and was ended: {why}")
         return lc.BecameUnhealthy(now.epoch)
 
     async def _keep_measuring(self) -> lc.Event:
@@ -339,7 +339,7 @@ class LocalUnit:
 
     async def _until_due(self, now: Lifecycle) -> lc.Event:
         if refusal := await self._owner.readmitted():
-            return lc.RestartRefused(now.epoch, f"no place to restart in: {refusal}")
+            return lc.RestartRefused(now.epoch, f"no place to restart: {refusal}")
         return lc.BackoffElapsed(now.epoch)
 
     async def _record(self, event: lc.Event, before: Lifecycle, after: Lifecycle) -> None:

@@ -148,7 +148,7 @@ class Inheritance:
         same = there is not None and (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
         if not same or digest(store) != self.store:
             raise UpgradeFailed(
-                "the settings name another data_dir or database now; restart llamactl instead"
+                "data_dir or database has changed in the settings; restart llamactl instead"
             )
 
     def failed(self, reason: str) -> None:

@@ -31,7 +31,7 @@ class Rights:
                 await self._sessions.written()
         except TimeoutError as exc:
             raise StoreUnavailable(
-                "revocations and sessions wait for the store, which does not take them"
+                "the store does not accept pending revocations and sessions"
             ) from exc
 
     def hand_over(self, tell: Callable[[Entry], None]) -> list[Entry]:

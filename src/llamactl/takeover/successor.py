@@ -77,7 +77,7 @@ class Successor:
                 f"the new process was not {step} within {seconds:g} s{otherwise}"
             ) from exc
         if said is None or said["what"] == "failed":
-            reason = said["reason"] if said else "it ended; its words are in the log"
+            reason = said["reason"] if said else "it exited; see the log"
             raise UpgradeFailed(f"the new process could not take over: {reason}{otherwise}")
 
     def give(self, leases: Mapping[str, int]) -> None:
@@ -164,7 +164,9 @@ class Successor:
         self._steps.put_nowait(None)
         for answer in self._asks.values():
             if not answer.done():
-                answer.set_exception(ShuttingDown("llamactl was replaced, and that one is gone"))
+                answer.set_exception(
+                    ShuttingDown("llamactl was replaced, and the new process is gone")
+                )
 
 
 def _error(said: Mapping[str, Any]) -> LlamactlError:

@@ -171,7 +171,7 @@ class AsyncClient:
         async with aclosing(self._transport.stream(call)) as rows:
             async for line in rows:
                 if len(line) > longest:
-                    raise BackendError(f"an event of the engine is longer than {longest:,} bytes")
+                    raise BackendError(f"an event from the engine is longer than {longest:,} bytes")
                 if (chunk := event_of(line)) is not None:
                     if chunk.get("error"):
                         raise error_in(chunk)
