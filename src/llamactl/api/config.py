@@ -1,4 +1,4 @@
-"""/api/v1/config: reload by difference; the whole set of instances, out and in."""
+"""/api/v1/config: reload of changed settings; export and import of all instances."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened: the story of one instance, and of all, as it goes on."""
+"""The events of one instance or of all, listed or streamed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/api/v1/live: all that goes on, in one stream."""
+"""/api/v1/live: all live data in one stream."""
 
 from __future__ import annotations
 

@@ -175,7 +175,7 @@ def _announce(app: Application, loaded: Loaded, urls: Sequence[str]) -> None:
 
 
 def _say(text: str, *, err: bool = False) -> None:
-    """To whoever started us; a full disk below our output keeps nobody from being served."""
+    """Print to our output. If that fails, for example because its disk is full, we serve anyway."""
     with suppress(OSError):
         typer.echo(text, err=err)
 

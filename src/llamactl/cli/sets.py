@@ -1,4 +1,4 @@
-"""`llamactl reload`, `apply`, `export`: settings and instances as whole sets."""
+"""`llamactl reload`, `apply`, `export`: settings, and instances as sets."""
 
 from __future__ import annotations
 

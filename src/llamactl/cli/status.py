@@ -1,4 +1,4 @@
-"""`llamactl status` and `metrics`: the server as a whole."""
+"""`llamactl status` and `metrics`: health and metrics of the server."""
 
 from __future__ import annotations
 

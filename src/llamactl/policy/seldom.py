@@ -14,7 +14,7 @@ class Seldom:
         self._told: dict[Hashable, float] = {}
 
     def __repr__(self) -> str:
-        return f"<Seldom {len(self._told)} told>"
+        return f"<Seldom {len(self._told)} reported>"
 
     def is_due(self, what: Hashable, now: float) -> bool:
         """It is told now if this is so."""

@@ -1,4 +1,4 @@
-"""Engines, and how they are told what to do."""
+"""Engines and their options."""
 
 from __future__ import annotations
 

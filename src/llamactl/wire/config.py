@@ -1,4 +1,4 @@
-"""Settings and instances as whole sets."""
+"""Settings, and sets of instances."""
 
 from __future__ import annotations
 
