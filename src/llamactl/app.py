@@ -195,7 +195,7 @@ class Application:
         )
 
     def _use(self, settings: Settings) -> None:
-        """Hand settings to all that heed them while they run."""
+        """Pass settings to all parts that use them while running."""
         self.settings = settings
         self._machine.settings = self.instances.settings = settings
         self._on_demand.limits = settings.instances
@@ -221,7 +221,7 @@ class Application:
         await self.upgrade.relay_to_the_end(seconds, self._predecessor_gone)
 
     def soon(self, work: Callable[[], Coroutine[object, object, object]]) -> None:
-        """What a signal asks for; the log tells how it went."""
+        """Handle a signal; the log records the result."""
 
         async def attempt() -> None:
             try:
@@ -276,9 +276,9 @@ class Application:
         return await self._take_in(await self._read())
 
     async def take_over(self, inherited: Inheritance) -> None:
-        """The same, and serve, from a process that runs and goes on relaying.
+        """The same, and serve, taking over from a running process that continues relaying.
 
-        Raises UpgradeFailed or StoreUnavailable where that one has to go on. If it dies on the
+        Raises UpgradeFailed or StoreUnavailable if that process has to continue. If it dies on the
         way, this is a start like any other.
         """
         inherited.check(self.data_dir.lock_file, self.settings.database_url)

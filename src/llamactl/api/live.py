@@ -24,8 +24,10 @@ from llamactl.wire.models import JobBody
 
 router = APIRouter(prefix="/api/v1/live", dependencies=GUARDS, tags=["live"])
 _EVERY_S = 0.25
-MOST_NEWS = 2000  # events that somebody may lag; then the stream ends, and goes on by its last id
-_DRIFT_S = 1.5  # by which a time left may differ from what was told, and time itself took
+MOST_NEWS = 2000  # events that a client may lag; then the stream ends, and resumes from its last ID
+_DRIFT_S = (
+    1.5  # by how much a time left may differ from the last value sent, minus the elapsed time
+)
 
 
 @router.get("", response_class=EventStream, responses={200: {"model": LiveBody}, **answers()})

@@ -22,7 +22,7 @@ OPENAI_POSTS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class FailurePattern:
-    """A line of the engine's log that tells why it ended, and where that line comes from."""
+    """A log line of the engine that explains its exit, and the source of that line."""
 
     pattern: re.Pattern[str]
     failure: FailureClass
@@ -48,7 +48,7 @@ class Backend(Protocol):
 
     @property
     def guarded_path(self) -> str:
-        """What it answers to those who have its key alone, at once and whatever it is about."""
+        """A path that responds at once in any state, but only to requests with the key."""
         ...
 
     @property

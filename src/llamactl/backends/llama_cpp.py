@@ -114,7 +114,7 @@ class LlamaCpp:
         "--chat-template-kwargs": "LLAMA_CHAT_TEMPLATE_KWARGS",
     }  # fmt: skip
     # Each open connection holds one of the server's threads, an idle one for five seconds. Left
-    # alone it has about five, which our pooled connections would keep from a burst of new ones.
+    # by default it has about five, which our pooled connections would use up before a burst.
     # Its numbers are part of our `/metrics`.
     defaults: Mapping[str, OptionValue] = {"threads_http": 64, "metrics": True}
     inference = frozenset({("GET", "/props"), *(("POST", path) for path in _POSTS)})

@@ -76,7 +76,7 @@ class Session:
         file = self.settings.data / "server.json"
         try:
             said = json.loads(_read(file) or "{}")
-            # whoever has its port by now must not be shown the key
+            # another process may have its port by now and must not see the key
             return str(said["url"]) if said and _runs(int(said["pid"])) else ""
         except (ValueError, KeyError, TypeError) as exc:
             raise LlamactlError(f"cannot read {file}: {exc}; restart the server") from exc
@@ -92,7 +92,7 @@ class Session:
             return _read(self._key_file, missing=LlamactlError)
         if given := os.environ.get("LLAMACTL_API_KEY"):
             return given
-        # the key of this machine's server is for that one alone
+        # the key of this machine's server is only for that server
         mine = self._url is None or self._url.rstrip("/") == self._own_url()
         return self._own_key() if mine else None
 

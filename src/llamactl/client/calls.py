@@ -75,7 +75,7 @@ def read(kind: type[T], data: bytes) -> T:
 
 
 def base_url(given: str | None) -> str:
-    """Raises InvalidAnswer for what is no address."""
+    """Raises InvalidAnswer if it is not an address."""
     url = given or os.environ.get("LLAMACTL_URL") or "http://127.0.0.1:8080"
     if not url.startswith(("http://", "https://")):
         raise ServerUnreachable(f"{url} is not an http:// or https:// address; correct it")

@@ -16,7 +16,7 @@ class ServerUnreachable(LlamactlError):
 
 
 class InvalidAnswer(LlamactlError):
-    """What answered is no llamactl, or one of another time."""
+    """The response is not from llamactl, or from another version."""
 
     code = "invalid_answer"
     status = 0
@@ -37,7 +37,7 @@ def error_of(status: int, retry_after: str | None, body: bytes) -> LlamactlError
 def error_in(said: Mapping[str, Any]) -> LlamactlError:
     """From `{"error": …}`: a message, or an object that has it, as in events and engines' words.
 
-    Raises KeyError, TypeError or AttributeError for what is no error.
+    Raises KeyError, TypeError or AttributeError if it is not an error.
     """
     inner = said["error"]
     fields = {**said, "message": inner} if isinstance(inner, str) else inner

@@ -18,7 +18,7 @@ def read_declarations(folder: Path, *, may_be_away: bool) -> dict[str, Mapping[s
     """Bodies by name. Raises InvalidConfig with every file that can't be read.
 
     `may_be_away`: a folder that is not there declares nothing. Else that is a fault too: it must
-    not look as if nothing were wanted any more.
+    not look as if no instances were wanted.
     """
     found: dict[str, Mapping[str, Any]] = {}
     faults = []

@@ -52,15 +52,15 @@ class ServerSettings(_Section):
     spool_dir: Path | None = None  # where large bodies wait; else the data directory
     spool_size: ByteSize = Field(ByteSize(4 << 30), ge=0)  # of all that waits there
     spool_share: float = Field(0.25, gt=0, le=1)  # of it, for each key
-    spool_free_space: ByteSize = Field(ByteSize(512 << 20), ge=0)  # left alone on its disk
-    header_timeout: float = Field(30, gt=0)  # seconds until a request's headers are whole
+    spool_free_space: ByteSize = Field(ByteSize(512 << 20), ge=0)  # left free on its disk
+    header_timeout: float = Field(30, gt=0)  # seconds until a request's headers are complete
     body_timeout: float = Field(60, gt=0)  # seconds without a byte of a request's body
     keep_alive_timeout: float = Field(75, gt=0)  # seconds that an idle connection is kept
     first_byte_timeout: float = Field(3600, gt=0)  # seconds until an engine begins its answer
     stream_idle_timeout: float = Field(600, gt=0)  # seconds without a byte of an answer
     upgrade_timeout: float = Field(
         600, ge=0
-    )  # seconds that a replaced llamactl goes on with what it relays
+    )  # seconds for which a replaced llamactl continues relaying
     loading_comments: float = Field(
         0, ge=0
     )  # seconds between comments to a waiting stream; 0: none
@@ -132,10 +132,10 @@ class InstancesSettings(_Section):
     max_queue: int = Field(512, ge=1)  # requests that may wait for a start
     queue_timeout: float = Field(0, ge=0)  # seconds to wait for a place; 0: as long as for a start
     min_residency: float = Field(15, ge=0)  # seconds for which a busy instance is not evicted
-    eviction_drain_timeout: float = Field(600, ge=0)  # seconds that a busy victim may go on
+    eviction_drain_timeout: float = Field(600, ge=0)  # seconds that a busy victim may continue
     memory_budget: Budget = "auto"  # of RAM for all instances; auto: what there is, less the margin
     gpu_memory_budget: Budget = "auto"  # the same, of each GPU
-    memory_margin: float = Field(0.1, ge=0, lt=1)  # share of the memory that is left alone
+    memory_margin: float = Field(0.1, ge=0, lt=1)  # share of the memory that is left free
     drain_policy: Literal["wait", "call_off"] = "wait"  # for requests to an instance that drains
     failure_cool_down: float = Field(30, ge=0)  # seconds until requests may start a failed one
     health_interval: float = Field(10, gt=0)  # seconds between two looks at a ready engine

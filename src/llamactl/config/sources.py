@@ -41,7 +41,7 @@ def in_force(settings: Settings, sources: Mapping[Path, str]) -> list[Setting]:
 
 
 def without_password(url: str) -> str:
-    """Also one that is no valid URL, whose password may have any characters."""
+    """Also if it is not a valid URL; its password may contain any characters."""
     before, at, host = url.rpartition("@")
     scheme, slashes, user = before.partition("://")
     name, colon, _ = user.partition(":")
@@ -50,6 +50,6 @@ def without_password(url: str) -> str:
 
 
 def _source(path: Path, sources: Mapping[Path, str]) -> str:
-    """A table may have been given as a whole."""
+    """A table may have been set as one value."""
     given = (sources[path[:n]] for n in range(len(path), 0, -1) if path[:n] in sources)
     return next(given, DEFAULT)

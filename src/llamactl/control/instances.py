@@ -54,7 +54,7 @@ log = logger("control")
 
 
 class Instances:
-    """The use cases. Slow work goes on when its caller leaves; `close` waits for it."""
+    """The use cases. Slow work continues when its caller leaves; `close` waits for it."""
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ class Instances:
                 await self._place(member, evict=evict)
         except BaseException:
             if member is not None and member.deleted:
-                raise  # whoever deletes it cleans up
+                raise  # the deletion cleans up
             if member is not None:
                 self._scheduler.dismiss(member)
                 self._registry.hide(instance.name)
@@ -202,7 +202,7 @@ class Instances:
     async def _place(self, member: Member, *, evict: bool) -> None:
         member.need = await self._memory.need(member.instance)
         await self._scheduler.place(member, BY_HAND_EVICTING if evict else BY_HAND)
-        member.breaker = CLOSED  # whoever starts it by hand has seen to the cause
+        member.breaker = CLOSED  # a manual start means that the cause was dealt with
 
     async def plan(self, name: str, *, request: bool, evict: bool) -> tuple[Member, Outlook]:
         """What a request, or a start by hand, would do now, and why."""
@@ -216,7 +216,7 @@ class Instances:
     async def update(self, name: str, body: object, *, wait: bool) -> Member:
         """Merge a body into the definition; restart a running instance whose command changes.
 
-        Raises RunningLimit, with nothing changed, if there is no room for it so changed.
+        Raises RunningLimit, with nothing changed, if there is no room for the changed instance.
         """
         member = self._of_source(name, "")
         patch = read_patch(body, BACKENDS["llama_cpp"].canonical, _TYPES)
@@ -227,7 +227,7 @@ class Instances:
         return await self._shielded(self._update(member, change, wait=wait))
 
     async def redefine(self, name: str, options: InstanceOptions, *, source: str) -> Member:
-        """Give it just these options; a restart that is due goes on by itself."""
+        """Set exactly these options; a due restart runs in the background."""
         member = self._of_source(name, source)
         return await self._shielded(self._update(member, lambda _: options, wait=False))
 
@@ -245,7 +245,7 @@ class Instances:
         return member
 
     async def restart_stale(self, member: Member, cause: str) -> None:
-        """Start it anew, after a drain, as its command is not what it would be now."""
+        """Restart it after a drain, because its command has changed."""
         with suppress(RunningLimit):  # it died just now, and others took its place
             await self._scheduler.place(member, BY_HAND)
             await self._scheduler.carry_out(member, RestartRequested(cause))
@@ -283,7 +283,7 @@ class Instances:
         return restart
 
     async def delete(self, name: str, *, force: bool, source: str = "") -> None:
-        """Drain, stop, forget. From the first moment on, the instance is not found any more."""
+        """Drain, stop, forget. The instance can't be found from the first moment on."""
         member = self._of_source(name, source)
         self._registry.hide(member.instance.name)  # it may have been named by an alias
         member.deleted = True
@@ -349,7 +349,7 @@ class Instances:
     def _forget(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # whoever waited was told; nobody else is owed it
+            task.exception()  # all waiting callers have the result; nobody else needs it
 
 
 def _asked(action: str, *, force: bool) -> str:

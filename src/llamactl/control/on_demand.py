@@ -43,7 +43,7 @@ def _is_over(now: Lifecycle, generation: int) -> bool:
 
 
 class OnDemand:
-    """Waits for requests; the starts themselves are shared and go on without them."""
+    """Waits on behalf of requests; the starts are shared and continue without them."""
 
     def __init__(
         self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, leases: Leases,
@@ -199,7 +199,7 @@ class OnDemand:
             )
         if member.unit.runner.now.state is State.FAILED and self._retry_after(member) > 0:
             raise self._unavailable(member)
-        if self._store_is_away():  # whoever asks on must not have processes spawned for nothing
+        if self._store_is_away():  # repeated requests must not spawn processes in vain
             raise store_away(member)
         member.need = await self._memory.need(member.instance)
         async with self._queue_time(member):

@@ -1,4 +1,4 @@
-"""What a member's unit tells, and asks of, the rest."""
+"""What a member's unit reports to, and asks of, the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Brings a whole set of instances about: those of files, and those of one request."""
+"""Creates, changes and deletes instances to match a set: from files or from a request."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ async def _end(record: ProcessRecord, machine: Machine) -> None:
 
 
 async def _recover(member: Member, record: ProcessRecord | None, *, vouched: bool) -> bool:
-    """True if its process goes on."""
+    """True if its process keeps running."""
     runner: Runner = member.unit.runner
     state, generation = runner.now.state, runner.now.generation
     if state is State.BACKOFF:
@@ -118,7 +118,7 @@ async def until_known(members: Sequence[Member]) -> None:
 
 
 async def settle(scheduler: Scheduler, members: Sequence[Member]) -> None:
-    """Start what is wanted on, as far as the limits allow; what changed meanwhile anew."""
+    """Start what should be running, within the limits; restart what changed meanwhile."""
 
     async def one(member: Member, command: Command) -> None:
         try:

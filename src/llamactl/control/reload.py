@@ -48,7 +48,7 @@ class Reload:
         instances: Instances,
         reconciler: Reconciler,
     ) -> None:
-        """`reread` raises InvalidConfig; `use` hands settings to all that heed them."""
+        """`reread` raises InvalidConfig; `use` passes settings to all parts that use them."""
         self._settings = settings
         self._reread = reread
         self._use = use

@@ -1,6 +1,6 @@
 """Grants places to instances that want to start, in fair order, by `policy.admission`.
 
-Whoever starts an instance asks here. Many who want the same instance share one ticket, so that
+Every start of an instance asks here. Many who want the same instance share one ticket, so that
 it is started once however many wait. A place is held from the grant until the process ended.
 """
 
@@ -78,7 +78,7 @@ class Scheduler:
         return f"<Scheduler {len(self._line)} waiting, {len(self._holding)} holding>"
 
     async def place(self, member: Member, asker: Asker) -> None:
-        """Return with a place held for the member; whoever got it calls `started` once.
+        """Return with a place held for the member; the caller must call `started` once.
 
         Raises RunningLimit when no waiting helps, or at once when the asker does not wait and
         there is no room. Cancelling leaves the queue.
@@ -182,13 +182,13 @@ class Scheduler:
         self.poke()
 
     def forget(self, member: Member) -> None:
-        """It was deleted, and nothing of it runs any more."""
+        """It was deleted, and none of its processes is running."""
         self._leases.forget(member.instance.id)
         self._granted.pop(member.instance.id, None)
         self.moved(member)
 
     def dismiss(self, member: Member) -> None:
-        """It is being deleted: nobody waits for it any more."""
+        """It is being deleted: refuse all that wait for it."""
         error = InstanceNotFound(f"{member.instance.name} was deleted")
         self._line.dismiss(error, member.instance.id)
 
@@ -265,7 +265,7 @@ class Scheduler:
             self._post(member, EvictionRequested(f"evicted: {reason}"))
 
     def _call_off(self, ticket: Ticket) -> None:
-        """Nobody waits for that place any more: let those stay who have not left yet."""
+        """Nobody waits for that place now: keep the victims that have not stopped yet."""
         self._withdrawals.pop(ticket.member.instance.id, None)
         for identity in ticket.victims:
             member = self._holding.get(identity)
@@ -284,7 +284,7 @@ class Scheduler:
             with contextlib.suppress(LlamactlError):  # it was deleted meanwhile
                 await member.unit.runner.ask(command)
         finally:
-            self._leaving.discard(member.instance.id)  # its state tells from now on
+            self._leaving.discard(member.instance.id)  # its state says so from now on
 
     def _refusal(self, member: Member, decision: Decision) -> RunningLimit:
         reason = decision.reason

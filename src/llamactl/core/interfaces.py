@@ -19,7 +19,7 @@ from llamactl.core.routes import ReadyInstance
 
 
 class UnitOwner(Protocol):
-    """What a unit tells, and asks of, those who decide over it."""
+    """What a unit reports to, and asks of, the control above it."""
 
     def moved(self, before: Lifecycle, after: Lifecycle) -> None: ...
 
@@ -44,7 +44,7 @@ class Leases(Protocol):
         """Monotonic seconds of the last release; 0.0 if there was none."""
 
     def silences(self, instance_id: str) -> int:
-        """How many requests in a row waited in vain for a byte of the engine."""
+        """How many requests in a row got no byte from the engine."""
 
     def answered(self, instance_id: str) -> None:
         """It is not silent."""
@@ -104,9 +104,9 @@ class Runner(Protocol):
     def resume(self) -> None: ...
 
     async def close(self, error: LlamactlError | None = None) -> None:
-        """End the runner's task. Its process, if there is one, is left alone.
+        """End the runner's task. Its process, if any, keeps running.
 
-        `error`: what whoever waits is told.
+        `error`: for those who wait.
         """
         ...
 
@@ -135,7 +135,7 @@ class Unit(Protocol):
     def last_exit(self) -> ExitReport | None: ...
 
     def end_of(self, generation: int) -> ExitReport | None:
-        """How this process ended; None if it lives, or that is not known any more."""
+        """How this process ended; None if it is running, or the status is lost."""
 
     @property
     def argv(self) -> Sequence[str]:
@@ -154,7 +154,7 @@ class Unit(Protocol):
         ...
 
     def use_settings(self) -> None:
-        """Heed limits that were changed, also for what has begun."""
+        """Apply changed limits, also to what has already begun."""
         ...
 
     @property
@@ -247,7 +247,7 @@ class Machine(Protocol):
         """The same, without regard to other instances."""
 
     async def command_of(self, instance: Instance) -> Sequence[str]:
-        """What would serve it, secrets masked; of a port that is not given, a 0 stands there.
+        """The command that would serve it, secrets masked; an unset port is shown as 0.
 
         Raises EngineMissing, ModelNotFound.
         """

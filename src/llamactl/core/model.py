@@ -1,4 +1,4 @@
-"""What a model file's header tells, and what of that those may know who use it.
+"""The contents of a model file's header, and the part that users of the model may see.
 
 Sizes are bytes.
 """
@@ -16,7 +16,7 @@ _MOST_PARTS = 1000
 def part_names(name: str) -> list[str]:
     """The files that belong to a model's file, itself among them: more if it is split.
 
-    Named as llama.cpp's `gguf-split` does. Raises ValueError for a number that is not believed.
+    Named as llama.cpp's `gguf-split` does. Raises ValueError for an implausible number.
     """
     found = _PART.search(name)
     if found is None:

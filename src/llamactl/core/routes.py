@@ -1,4 +1,4 @@
-"""What the data path knows of the instances: an immutable table, replaced whole."""
+"""What the data path knows about the instances: an immutable table, replaced as a unit."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class RouteTable:
 
 
 def _by_name_of_each(route: Route) -> dict[str, Route]:
-    """Of names that differ by case alone, which engines tell apart, the first one counts."""
+    """If names differ only in case, which engines distinguish, the first one wins."""
     found: dict[str, Route] = {}
     for one in map(route.to, route.offer.models):
         for name in (one.served_as, *one.also_served_as):

@@ -19,7 +19,7 @@ _OF_A_COPY = ("", *_SIDE_FILES, "-journal")
 
 
 def store_file(settings: Settings) -> Path:
-    """Raises InvalidConfig for a store that is no file."""
+    """Raises InvalidConfig if the store is not a file."""
     prefix = "sqlite:///"
     if not settings.database_url.startswith(prefix):
         raise InvalidConfig(
@@ -70,12 +70,12 @@ def _copy(source: Path, part: Path) -> None:
     os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
     with read_only(source) as here, closing(sqlite3.connect(part)) as there:
         here.backup(there)
-        # whoever looks into a file with a log of its own leaves that log there
+        # opening a file that has its own log leaves that log behind
         there.execute("PRAGMA journal_mode=DELETE")
 
 
 def check(file: Path) -> str:
-    """The schema's version. Raises StoreUnavailable for what is no whole store of ours."""
+    """The schema's version. Raises StoreUnavailable if it is not an intact store of llamactl."""
     try:
         with read_only(file) as store:
             said = store.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -134,7 +134,7 @@ def _check_apart(store: Path, copy: Path) -> None:
 
 
 def _engines(store: Path) -> list[int]:
-    """Pids of the ledger that run; none if it can't be read any more."""
+    """Pids in the ledger that are running; none if it can't be read."""
     if not store.exists():
         return []
     try:

@@ -39,7 +39,7 @@ _WITHOUT_EFFECT = {
 
 
 def from_go_llamactl(database: Path | None, settings: Mapping[str, Any] | None) -> Migrated:
-    """Raises LlamactlError for a file that is no such database."""
+    """Raises LlamactlError if the file is not such a database."""
     found = Migrated()
     if database is not None:
         _read_database(database, found)

@@ -48,7 +48,7 @@ _MODEL = {
 
 
 def from_llama_swap(config: Mapping[str, Any], environ: Mapping[str, str]) -> Migrated:
-    """Raises LlamactlError for what is no configuration of it."""
+    """Raises LlamactlError if it is not a llama-swap configuration."""
     if not isinstance(config.get("models", {}), Mapping):
         raise LlamactlError("not a llama-swap configuration: `models` must be a mapping")
     found = Migrated()

@@ -1,4 +1,4 @@
-"""Downloads: a process for each, so many at a time; they go on after a restart of llamactl."""
+"""Downloads: one process each, limited in number; they resume after a restart of llamactl."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Downloads:
     async def cancel(self, job_id: str) -> None:
         """Stop it and remove its parts; of one that is over, forget it. Raises JobNotFound.
 
-        Goes on to its end if its caller leaves.
+        Continues to its end even if its caller leaves.
         """
         job, task = self.get(job_id), self._tasks.get(job_id)
         if job.state is JobState.PAUSED:
@@ -164,7 +164,7 @@ class Downloads:
         log.info("download_cancelled", model=job.model)
 
     async def follow(self, job_id: str) -> AsyncIterator[DownloadJob]:
-        """As it stands, then each change, to its end."""
+        """Yield its current state, then each change until it ends."""
         job: DownloadJob | None = self.get(job_id)
         while job is not None:
             yield job
@@ -264,7 +264,7 @@ class Downloads:
         if kept:
             try:
                 await self._store.save(job)
-            except LlamactlError as exc:  # it goes on all the same
+            except LlamactlError as exc:  # it continues anyway
                 log.warning("download_not_kept", model=job.model, reason=exc.message)
         async with self._changed:
             self._changed.notify_all()

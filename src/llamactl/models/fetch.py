@@ -37,7 +37,7 @@ _TRIES = 8  # in a row that brought nothing
 _LONGEST_S, _FIRST_S, _SILENCE_S, _PAUSE_S = 30.0, 0.1, 30.0, 0.05
 _TELL_S = 0.2
 _CHUNK = 1 << 20
-_SPARE = 1 << 28  # bytes of the disk that are left alone
+_SPARE = 1 << 28  # bytes of the disk that are left free
 
 
 class Interrupted(Exception):
@@ -221,7 +221,7 @@ def _fetch_rest(url: str, file: RemoteFile, out: BinaryIO, progress: Progress) -
 
 
 def _fetch_further(url: str, file: RemoteFile, out: BinaryIO, progress: Progress) -> None:
-    """Goes on where it broke off. Raises as `_fetch_once` if that brought nothing."""
+    """Resumes where it stopped. Raises as `_fetch_once` if that brought nothing."""
     while True:
         at = out.seek(0, os.SEEK_END)
         try:
@@ -239,7 +239,7 @@ def _wait(state: RetryCallState) -> float:
 
 
 def _fetch_once(url: str, file: RemoteFile, out: BinaryIO, progress: Progress) -> None:
-    """Raises Interrupted or TransportError where it may go on, else CannotDownload."""
+    """Raises Interrupted or TransportError if it can resume, otherwise CannotDownload."""
     at = out.seek(0, os.SEEK_END)
     if file.size and at >= file.size:
         if at > file.size:

@@ -97,7 +97,7 @@ def _identify(path: Path) -> ModelFile:
 
 
 def shape_of(header: Header, files: tuple[ModelFile, ...]) -> ModelShape:
-    """Raises UnreadableModel for what is not believed."""
+    """Raises UnreadableModel for implausible values."""
     values = header.values
     architecture = str(values.get("general.architecture", ""))
 

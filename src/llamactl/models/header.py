@@ -1,7 +1,7 @@
 """Parses the header of one GGUF file: its keys, and how large its tensors are.
 
 The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Files may be hostile:
-every length is checked against the file before it is believed, and the work is bounded.
+every length is checked against the file before use, and the work is bounded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MOST_ITEMS = 1 << 22  # of all arrays together
 _MOST_TEXTS = 1 << 20  # of those that are strings: tokens and merges, one by one
 _MOST_TEXT = 1 << 16  # bytes of a string that is kept
 _MOST_DIMENSIONS = 4
-_KEPT_ITEMS = 4096  # a longer array is known by its length alone
+_KEPT_ITEMS = 4096  # of a longer array only the length is kept
 
 # By the number of its type: gguf_metadata_value_type
 _SCALARS = {
@@ -58,7 +58,7 @@ class Header:
 
 class Parser:
     def __init__(self, data: bytes | bytearray, size: int) -> None:
-        """`data`: the file's beginning. `size`: of the whole file."""
+        """`data`: the file's beginning. `size`: of the file."""
         self._data = data
         self._size = size
         self._header = Header()

@@ -36,7 +36,7 @@ def exposition(
     gauges: Mapping[str, float],
     engines: Iterable[Metric],
 ) -> bytes:
-    """`gauges`: of the whole server. `engines`: from `relabelled`."""
+    """`gauges`: of the server. `engines`: from `relabelled`."""
     registry = CollectorRegistry()
     registry.register(_Once([*_ours(instances, unrouted, gauges), *engines]))
     registry.register(PROCESS_COLLECTOR)

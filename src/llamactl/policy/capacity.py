@@ -15,7 +15,7 @@ class Limits:
     groups: Mapping[str, int] = field(default_factory=dict)
     ram: int | None = None
     gpus: Mapping[str, int] = field(default_factory=dict)
-    min_residency: float = 0.0  # seconds for which a busy one is left alone
+    min_residency: float = 0.0  # seconds for which a busy one is kept
 
 
 class Taker(Protocol):

@@ -45,7 +45,7 @@ def parse_command(
 ) -> Parsed:
     """`known`: the engine's options by flag; where it is empty, words after a flag are its value.
 
-    Raises InvalidRequest for what is no command line.
+    Raises InvalidRequest if it is not a command line.
     """
     words = _words(text)
     parsed = Parsed()

@@ -83,7 +83,7 @@ def merge(
 ) -> InstanceOptions:
     """Apply a patch: None removes a field, `backend_options` merge one level deep.
 
-    `was`: whose values a mask that comes back stands for; `now` if not said. Raises
+    `was`: whose values returned masks stand for; default: `now`. Raises
     InvalidRequest for a mask that stands for nothing.
     """
     blank = InstanceOptions()
@@ -237,7 +237,7 @@ Schema = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A field of a definition: how it is checked, and what is told of it."""
+    """A field of a definition: how it is checked, and its description."""
 
     check: Callable[[str, object], object]
     schema: Schema

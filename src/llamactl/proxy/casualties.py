@@ -26,7 +26,7 @@ _REMEMBERED = 64  # crashes, for what is heard of them late
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A request as its engine had it. `parts`: all of it; None where it is not here any more."""
+    """A request as its engine had it. `parts`: all of it; None if it is no longer here."""
 
     request: ServedRequest
     parts: Sequence[bytes] | None
@@ -60,7 +60,7 @@ class Casualties:
     ) -> asyncio.Task[Aftermath]:
         """A request lost its engine, or never reached it (None).
 
-        The task tells what became of that. It is not to be cancelled: others wait for it too.
+        The task returns the result. It is not to be cancelled: others wait for it too.
         """
         key = instance_id, generation
         death = self._deaths.get(key)

@@ -181,7 +181,7 @@ class ModelDoor:
 
 
 class ChatDoor(ModelDoor):
-    """Our own page's chat. Whoever waits there is told how it goes."""
+    """Our own page's chat. Clients waiting here are sent progress."""
 
     def __init__(self, house: House, caller: Caller, head: RequestHead) -> None:
         """Raises MethodNotAllowed."""

@@ -29,10 +29,10 @@ from llamactl.proxy.unread import Unread
 
 _MOST_LINES, _LONGEST_LINE = 128, 8000  # of a WebSocket's first request: `websockets` stops there
 _LINGER_S = 2.0  # how long what is still sent after a refusal is read and dropped
-_DROP_S = 0.01  # between two reads of it: whoever sends on must not keep us busy
+_DROP_S = 0.01  # between two reads: a client that keeps sending must not keep us busy
 _MOST_AHEAD = 1 << 16  # bytes that may wait before reading pauses
 _MOST_FRAMES = 1 << 13  # bytes of a WebSocket that are read at once: a frame may be six
-# found before the head is whole
+# found before the head is complete
 _NO_METHOD = re.compile(rb"[^A-Z]")
 _NO_LINE = re.compile(rb"(?<!\r)\n|\r[^\n]")
 log = logger("proxy")
@@ -46,7 +46,7 @@ class Downstream(asyncio.Protocol):
         self._clients = clients
         self._limits = clients.limits
         self._loop = asyncio.get_running_loop()
-        self._ahead = held  # a head that is not whole, or requests sent ahead
+        self._ahead = held  # an incomplete head, or pipelined requests
         self._unsent = 0  # bytes that waited for the client when it last paused us
         self._waited = 0  # bytes that the client had not taken when it was last overdue
         self._left = 0  # of the present request's body, if it has a length
@@ -57,7 +57,7 @@ class Downstream(asyncio.Protocol):
         self._full = False  # reading pauses because of what was sent ahead
         self._turning = False  # a request that was sent ahead is next
         self._websocket: WebSocketProtocol | None = None  # has taken over
-        self._message = 0  # bytes of a WebSocket's message that is not whole
+        self._message = 0  # bytes of an incomplete WebSocket message
         self.request: Request | None = None
         self.handler: Handler | None = None
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # until connected
@@ -130,7 +130,7 @@ class Downstream(asyncio.Protocol):
         return request.in_turns and is_large and not request.complete
 
     def eof_received(self) -> None:
-        return None  # closes: whoever half-closes does not wait for an answer
+        return None  # closes: a client that half-closes does not wait for a response
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ending = True
@@ -339,7 +339,7 @@ class Downstream(asyncio.Protocol):
         return request.head.keep_alive and request.complete and not self._clients.closing
 
     def finished(self, *, keep: bool) -> None:
-        """The present request is answered whole; the next one's turn."""
+        """The current request has its complete response; handle the next one."""
         request, self.handler, self.request = self.request, None, None
         self._chunks = None
         if self.held:  # what the request held is free
@@ -379,7 +379,7 @@ class Downstream(asyncio.Protocol):
         self.transport.abort()
 
     def cut(self) -> None:
-        """End the connection so that the client can see that its answer is not whole."""
+        """End the connection so that the client can see that its response is incomplete."""
         self.transport.abort()
 
     def pause_reading(self) -> None:
@@ -397,7 +397,7 @@ class Downstream(asyncio.Protocol):
     def expire(self) -> None:
         waits = self.transport.get_write_buffer_size()
         if waits and waits != self._waited:
-            self._waited = waits  # a slow reader is no dead one
+            self._waited = waits  # a slow reader is not a dead one
             self.deadline = self._loop.time() + self._limits.keep_alive
         elif self._websocket is not None:
             self._expire_websocket(self._websocket)
@@ -455,7 +455,7 @@ class Downstream(asyncio.Protocol):
             handler.fail(error)
 
     def _fail(self, error: LlamactlError) -> None:
-        """Answer what is no request, and close."""
+        """Respond to what is not a request, and close."""
         if self._ending:
             return
         log.info("request_refused", code=error.code, reason=error.message)

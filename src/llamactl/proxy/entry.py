@@ -175,7 +175,7 @@ class Entry:
         return self._instance_door(request) or self._management_door(request)
 
     def _management_door(self, request: Request) -> tuple[Door, Caller]:
-        """Who asks in vain is told before a body is read. The caller is GUEST if unknown."""
+        """Requests are refused before a body is read. The caller is GUEST if unknown."""
         head = request.head
         guard = self.house.guard_of(head.path)
         try:
@@ -283,7 +283,7 @@ class Entry:
         except Unauthenticated:
             if required:
                 raise
-            # open to inference alone: no more than an inference key may do
+            # open to inference only: no more than an inference key may do
             caller = GUEST if self._access.management_auth else ANYONE
         request.private = caller.management
         self._share(request)

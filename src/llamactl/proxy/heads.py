@@ -126,9 +126,9 @@ class RequestHead:
         self.headers = [(b"host", authority), *others]
 
     def _take_path_key(self, key: bytes, rest: bytes) -> None:
-        """As if a header had said it, and nothing else: the path is told without it from now on.
+        """As if it came in a header; from now on the path is shown without it.
 
-        Clients that are given an address alone send a made-up key, or none.
+        Clients that only know an address send a made-up key, or none.
         """
         if _PATH_KEY.match(rest):
             raise InvalidRequest("the path contains more than one key; send one")
@@ -217,7 +217,7 @@ _answer_head = lru_cache(_KEPT)(AnswerHead)
 
 
 def _without_length(head: bytes) -> tuple[bytes, int | None]:
-    """The head with a length of 0, and the length that stood there, if one was found."""
+    """The head with a length of 0, and the previous length, if any."""
     found = _LENGTH.search(head)
     if found is None:
         return head, None

@@ -1,4 +1,4 @@
-"""A key that stands in a path, `/k/KEY/…`, for programs that can send no header.
+"""A key in a path, `/k/KEY/…`, for programs that can't send headers.
 
 A path is seen by proxies, histories and process lists, so such a key may little. `heads.py` takes
 it out of the path, which nobody sees with it again.

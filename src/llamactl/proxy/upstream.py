@@ -45,7 +45,7 @@ class Connection(asyncio.Protocol):
         self.idle_until = 0.0
         self._sink: Sink | None = None
         self._head_only = False
-        self._held = b""  # a head that is not whole
+        self._held = b""  # an incomplete head
         self._interims = 0  # heads of this answer, before its own
         self._head: AnswerHead | None = None
         self._left = 0  # of a body with a length
@@ -91,7 +91,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         sink = self._sink
-        if sink is None:  # nobody asked: not to be trusted any more
+        if sink is None:  # unsolicited: no longer to be trusted
             self.close()
             return
         self.heard = True
@@ -199,7 +199,7 @@ class Connection(asyncio.Protocol):
         return False
 
     def _read_head(self, data: bytes) -> tuple[AnswerHead, int, bytes] | None:
-        """The head, the length of the body, what came of it; None until the head is whole."""
+        """The head, the length of the body, and the part received; None for an incomplete head."""
         at = seen = 0
         if self._held:
             seen = max(0, len(self._held) - 3)  # what was looked at is not looked at again

@@ -156,7 +156,7 @@ async def relay_websocket(
                 proxy=None,
                 open_timeout=None,
                 create_connection=cast(Any, engine),
-                ping_interval=None,  # a busy engine, or a late loop of ours, is no dead one
+                ping_interval=None,  # a busy engine or a delay of our loop: not a dead engine
             )
     except InvalidStatus as exc:
         ends.close()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from llamactl.core.interfaces import Leases
 from llamactl.observe import loop_clock
 
-_ENOUGH = 2  # requests in a row that waited in vain, whatever the health endpoint says
+_ENOUGH = 2  # requests in a row without a byte, whatever the health endpoint says
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ class Life:
         return await is_healthy(self.port, self.backend.health_path, self.key, seconds)
 
     async def usage(self) -> Usage | None:
-        """What it takes of the memory; None if that can't be told."""
+        """The memory that it uses; None if unknown."""
         options = self.instance.options.backend_options
         models = {str(options[name]) for name in ("model", "model_draft") if name in options}
         return await asyncio.to_thread(usage, self.process.pid, models)
@@ -90,7 +90,7 @@ class Life:
         return await end(self.process, grace)
 
     def report(self, ended: Ended, log: InstanceLog, *, oom_struck: bool) -> ExitReport:
-        """`oom_struck`: the kernel's OOM killer ended somebody of late."""
+        """`oom_struck`: the kernel's OOM killer has killed a process recently."""
         report = report_of(
             self.backend, self.record, ended, log, oom_struck=oom_struck, secrets=self.secrets
         )

@@ -24,14 +24,14 @@ def hole_of(file: BinaryIO) -> int:
 
 
 def head_of(log: Path, file: BinaryIO) -> int:
-    """From where on the file itself must be read: what is archived need not be in it any more."""
+    """The offset from which the file itself must be read: archived parts may be gone from it."""
     hole, size = hole_of(file), os.fstat(file.fileno()).st_size
     kept = archives_of(log)
     return kept[-1].end if kept and hole < kept[-1].end <= size else hole
 
 
 class LogCursor:
-    """From `at` to `end`, or for ever. What is not kept any more is passed over."""
+    """From `at` to `end`, or for ever. Deleted parts are skipped."""
 
     def __init__(self, log: Path, at: int, end: int | None) -> None:
         self.at = at
@@ -143,7 +143,7 @@ def _backwards(file: BinaryIO, span: tuple[int, int], wanted: int) -> tuple[int,
 
 
 def _forwards(file: BinaryIO, span: tuple[int, int], wanted: int) -> tuple[int, int]:
-    """The same for what can be read in one direction alone."""
+    """The same for streams that can only be read forwards."""
     counts = [chunk.count(b"\n") for chunk in _chunks(file, span)]
     left = sum(counts) - wanted  # line ends to pass over
     if left < 0:

@@ -40,7 +40,7 @@ class InstanceLog:
         """Open for an engine to append to, with a line that says what starts. Returns the fd."""
         fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if os.fstat(fd).st_size == 0 and (older := archives.archives_of(self.path)):
-            os.ftruncate(fd, older[-1].end)  # somebody removed the file: offsets go on
+            os.ftruncate(fd, older[-1].end)  # the file was removed: offsets continue
         with suppress(OSError):  # a full disk must keep no engine from starting
             log_times.note(self.path, time.time(), os.fstat(fd).st_size)
             os.write(fd, header.encode() + b"\n")
@@ -89,7 +89,7 @@ class InstanceLog:
         """From an offset on, then what is added."""
         end = self.size()
         wanted, rest = search.encode(), b""
-        if search:  # the line that is being written is judged when it is whole
+        if search:  # a line being written is matched when it is complete
             end = await asyncio.to_thread(start_of_last, self.path, 0, end)
             for line in await asyncio.to_thread(self._matching, (start, end), search, lines):
                 yield line
@@ -149,14 +149,14 @@ class InstanceLog:
         self.path.unlink(missing_ok=True)
 
     def forget_archives(self) -> None:
-        """Whoever had this name before left them, if anybody did."""
+        """Left by an earlier instance of this name, if any."""
         if not self.path.exists():
             archives.remove(self.path)
             log_times.times_of(self.path).unlink(missing_ok=True)
 
 
 def _lines_with(wanted: bytes, data: bytes) -> tuple[list[bytes], bytes]:
-    """Whole lines that have it, and what follows the last end of a line.
+    """Complete lines that contain it, and the rest after the last newline.
 
     A line without an end is cut somewhere. Goes from find to find, as a line may be one byte.
     """

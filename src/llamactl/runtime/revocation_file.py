@@ -57,7 +57,7 @@ class SlotFile:
             return [*self._slots]
 
     def _read(self) -> bytes | None:
-        """None for a file that we must leave alone."""
+        """None for a file that we must not touch."""
         try:
             held = self._path.read_bytes()[:SIZE]
         except FileNotFoundError:

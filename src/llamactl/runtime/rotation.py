@@ -26,10 +26,10 @@ from llamactl.runtime.log_cursor import hole_of
 
 _LOOK_S, _LOOK_AGAIN_S = 0.2, 0.02
 _TIDY_S = 600.0
-_BLOCK = 1 << 16  # holes are made of whole blocks of the file system; none has larger ones
+_BLOCK = 1 << 16  # holes consist of full blocks of the file system; none has larger ones
 _PUNCH_HOLE = 0x03  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
 _CANNOT = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
-_KEPT = 4  # a quarter of the largest size stays in the file, for whoever asks for the last lines
+_KEPT = 4  # a quarter of the largest size stays in the file, for readers of the last lines
 log = logger("runtime")
 
 

@@ -1,4 +1,4 @@
-"""From a transition to the row that tells of it."""
+"""From a transition to its event row."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class LifecycleRunner:
         self._record = record
         self._listener = listener
         self._mail: asyncio.Queue[tuple[Event | None, asyncio.Future[Lifecycle] | None]]
-        self._mail = asyncio.Queue()  # None: arm the watches anew
+        self._mail = asyncio.Queue()  # None: arm the watches again
         self._waiters: list[tuple[Callable[[Lifecycle], bool], asyncio.Future[Lifecycle]]] = []
         self._task: asyncio.Task[None] | None = None
         self._replies: set[asyncio.Future[Lifecycle]] = set()  # owed, also while we record
@@ -79,7 +79,7 @@ class LifecycleRunner:
         self._mail.put_nowait((event, None))
 
     def rearm(self) -> None:
-        """Have what is waited for in this state begin anew: its limits are others now."""
+        """Restart the timers of this state, because the limits have changed."""
         self._mail.put_nowait((None, None))
 
     async def ask(self, command: Event) -> Lifecycle:
@@ -139,7 +139,7 @@ class LifecycleRunner:
         self._turn.release()
 
     async def close(self, error: LlamactlError | None = None) -> None:
-        """`error`: what whoever waits is told."""
+        """`error`: for those who wait."""
         self._end(error or InstanceNotFound("the instance was deleted"))
         if self._task is not None:
             self._task.cancel()
@@ -147,7 +147,7 @@ class LifecycleRunner:
                 await self._task
 
     def _end(self, error: LlamactlError) -> None:
-        """Answer all that is owed, and whoever asks from now on, with this error."""
+        """Answer all pending and future requests with this error."""
         self._over = self._over or error
         for waiter in (*self._replies, *(waiter for _, waiter in self._waiters)):
             if not waiter.done():

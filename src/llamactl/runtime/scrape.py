@@ -69,7 +69,7 @@ def _object(value: object) -> Mapping[str, Any]:
 
 
 def _parsed(text: str) -> Any:
-    """What an engine told as JSON. Raises ValueError."""
+    """JSON metrics of an engine. Raises ValueError."""
     if sum(map(text.count, ",{[")) > _MOST_VALUES:
         raise ValueError("too many values")
     try:

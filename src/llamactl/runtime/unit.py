@@ -105,7 +105,7 @@ class LocalUnit:
         return self._given() != self._given(instance)
 
     def use_settings(self) -> None:
-        """Heed the limits as they are now, also for what began under others."""
+        """Apply the current limits, also to what began under earlier ones."""
         if self.runner.now.state in (State.STARTING, State.READY):
             self.runner.rearm()
 
@@ -236,7 +236,7 @@ class LocalUnit:
         self._avoid_port = self.port if report.failure is FailureClass.PORT_TAKEN else None
         self._life = None
         cgroups.end(life.record.pid, life.record.start_time)
-        if life.found:  # whose exit may be told before that of all it forked
+        if life.found:  # whose exit may be reported before those of all it forked
             end_left(life.record)
         asked = now.after_exit is not lc.AfterExit.JUDGE
         self.last_exit = None if asked else report
@@ -261,7 +261,7 @@ class LocalUnit:
         return lc.Exited(generation, verdict.retry_in, verdict.restarts, report)
 
     async def _terminate(self, generation: int) -> None:
-        """End the process; the exit itself is told by `_spawn`."""
+        """End the process; `_spawn` reports the exit."""
         life = self._life
         if life is None or self.runner.now.generation != generation:
             return

@@ -1,4 +1,4 @@
-"""Messages with file descriptors between two processes of ours, in order, whole or not at all."""
+"""Messages with file descriptors between two llamactl processes: in order, and atomic."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ class Successor:
         self._channel.send("client", [fd], held=base64.b64encode(held).decode())
 
     async def close(self) -> None:
-        """This process is done: return when that one has been told everything."""
+        """This process is done: return when the other one has everything."""
         await self._channel.sent()
         self._channel.close()
 
@@ -130,7 +130,7 @@ class Successor:
 
     async def aftermath(self, name: str, generation: int) -> Aftermath:
         said = await self._ask("outlived", name=name, generation=generation)
-        # an older one tells but the first
+        # an older one sends only the first
         return Aftermath(bool(said["so"]), bool(said.get("crashed")), str(said.get("why", "")))
 
     async def _ask(self, what: str, **values: Any) -> dict[str, Any]:
@@ -159,7 +159,7 @@ class Successor:
                     self._steps.put_nowait(said)
                 elif (answer := self._asks.get(said["id"])) and not answer.done():
                     answer.set_result(said)
-                elif said["what"] == "ready":  # whoever asked has left meanwhile
+                elif said["what"] == "ready":  # the caller has left meanwhile
                     self._release(said["grant"])
         self._steps.put_nowait(None)
         for answer in self._asks.values():

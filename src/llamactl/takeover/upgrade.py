@@ -1,6 +1,6 @@
 """What the old process does: bring a new one up, come to rest, hand over, relay to the end.
 
-Until the new one says that it serves, all can be taken back: this one then goes on as before.
+Until the new one says that it serves, everything can be undone: this one then continues as before.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logger("takeover")
 
 
 class Upgrade:
-    """One for an application; at most one goes on at a time."""
+    """One per application; at most one upgrade runs at a time."""
 
     def __init__(
         self,

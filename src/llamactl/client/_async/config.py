@@ -1,4 +1,4 @@
-"""Settings and instances as whole sets."""
+"""Settings, and sets of instances."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llamactl.wire.config import ChangesBody, ReloadBody, SetBody, SettingBody
 
 
 class AsyncConfig:
-    """Settings and instances as whole sets."""
+    """Settings, and sets of instances."""
 
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport

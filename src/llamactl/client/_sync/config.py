@@ -1,4 +1,4 @@
-"""Settings and instances as whole sets."""
+"""Settings, and sets of instances."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llamactl.wire.config import ChangesBody, ReloadBody, SetBody, SettingBody
 
 
 class Config:
-    """Settings and instances as whole sets."""
+    """Settings, and sets of instances."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
