@@ -174,7 +174,7 @@ def test_what_does_not_fit_is_warned_of_and_comes(tmp_path: Path, there: Hub) ->
     with serve(data, there.environment(tmp_path / "hub")) as server:
         job = pulled(server, "org/tiny")
 
-    assert job["state"] == "done" and "may be used here" in job["warning"]
+    assert job["state"] == "done" and "but the limit is" in job["warning"]
 
 
 def test_all_parts_and_the_projector_come(tmp_path: Path, there: Hub) -> None:

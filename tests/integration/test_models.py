@@ -125,7 +125,7 @@ def test_names_choose_what_they_say() -> None:
     ):  # fmt: skip
         assert choose(found, read_reference(text)).quant == quant
     assert len(choose(found, read_reference("o/m:Q8_0")).files) == 2
-    with pytest.raises(InvalidRequest, match="fits several"):
+    with pytest.raises(InvalidRequest, match="matches several"):
         choose(found, read_reference("o/m:Q4"))
 
 

@@ -90,7 +90,7 @@ async def update_instance(
 
 @router.delete("/{name}", status_code=204, responses=answers(404))
 async def delete_instance(name: Name, mine: Mine, force: Force = False) -> Response:
-    """Stop an instance after its running requests, and delete it. Model files are kept."""
+    """Stop an instance after finishing its requests, and delete it. Model files are kept."""
     await mine.instances.delete(name, force=force)
     return Response(status_code=204)
 
@@ -107,7 +107,7 @@ async def start_instance(
 async def stop_instance(
     name: Name, mine: Mine, wait: Wait = False, force: Force = False
 ) -> InstanceBody:
-    """Stop an instance after its running requests."""
+    """Stop an instance after finishing its running requests."""
     return _body(mine, await mine.instances.stop(name, wait=wait, force=force))
 
 

@@ -120,9 +120,9 @@ def advice_on(backend: Backend, message: str) -> str:
 
 
 _SIGNALS: Mapping[int, tuple[FailureClass, str]] = {
-    1: (FailureClass.KILLED, "its terminal was closed, not by llamactl"),
-    2: (FailureClass.KILLED, "it was interrupted, not by llamactl"),
-    3: (FailureClass.KILLED, "it was asked to quit, not by llamactl"),
+    1: (FailureClass.KILLED, "something other than llamactl closed its terminal"),
+    2: (FailureClass.KILLED, "something other than llamactl interrupted it"),
+    3: (FailureClass.KILLED, "something other than llamactl asked it to quit"),
     4: (
         FailureClass.ILLEGAL_INSTRUCTION,
         "the engine was built for another processor; use a build for this one",
@@ -135,10 +135,10 @@ _SIGNALS: Mapping[int, tuple[FailureClass, str]] = {
     8: (FailureClass.CRASHED, "the engine crashed; see its log, or try another version of it"),
     9: (
         FailureClass.KILLED,
-        "it was killed, neither by llamactl nor by the kernel's OOM killer",
+        "something other than llamactl and the kernel's OOM killer killed it",
     ),
     11: (FailureClass.CRASHED, "the engine crashed; see its log, or try another version of it"),
-    15: (FailureClass.KILLED, "it was asked to exit, not by llamactl"),
+    15: (FailureClass.KILLED, "something other than llamactl asked it to exit"),
 }  # by number, https://man7.org/linux/man-pages/man7/signal.7.html
 _BY_SHELL = 128  # what a shell adds to the signal that ended its child
 _KILL = 9
@@ -199,7 +199,7 @@ def _cause(
     if code == 0:
         return (
             FailureClass.KILLED,
-            "it exited normally, as if asked to, but not by llamactl",
+            "it exited normally; something other than llamactl probably asked it to",
         )
     if code in (126, 127):
         return (

@@ -129,7 +129,7 @@ def stop(
     force: Force = False,
     no_wait: NoWait = False,
 ) -> None:
-    """Stop instances after their running requests."""
+    """Stop instances after finishing their running requests."""
     if every:
         names = [row.name for row in s.client.instances.list() if row.status != "stopped"]
     elif not names:

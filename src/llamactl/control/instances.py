@@ -353,4 +353,4 @@ class Instances:
 
 
 def _asked(action: str, *, force: bool) -> str:
-    return f"asked to {action}" + (" at once" if force else "")
+    return f"{action} requested" + (" at once" if force else "")

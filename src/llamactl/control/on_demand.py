@@ -206,7 +206,7 @@ class OnDemand:
             await self._scheduler.place(member, self._asker(caller))
         # The place is shared by all who waited: the first of them starts, for the others the
         # command changes nothing.
-        command = StartRequested("start requested by a request")
+        command = StartRequested("started on demand")
         await asyncio.shield(self._scheduler.carry_out(member, command))
 
     @contextlib.asynccontextmanager

@@ -249,7 +249,7 @@ class Downloads:
         room, total = self.room(), int(said["total"])
         warning = ""
         if room is not None and total > room:
-            warning = f"it takes {total >> 20} MiB and more, and {room >> 20} MiB may be used here"
+            warning = f"the model needs over {total >> 20} MiB, but the limit is {room >> 20} MiB"
         return replace(
             self.get(job_id), name=said["name"], choices=tuple(said["choices"]),
             files=tuple(said["files"]), parts=tuple(said["parts"]), total=total, warning=warning,

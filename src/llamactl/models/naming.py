@@ -122,7 +122,7 @@ def choose(found: Sequence[Choice], wanted: Reference) -> Choice:
     if len(fits) == 1:
         return fits[0]
     there = ", ".join(c.quant or c.files[0].path for c in found[:40]) or "no GGUF file"
-    what = "fits several of" if fits else "is not among"
+    what = "matches several of" if fits else "is not among"
     raise InvalidRequest(
         f"{wanted} {what} the models of {wanted.repo}: {there}",
         details={"choices": [c.files[0].path for c in (fits or found)[:40]]},
