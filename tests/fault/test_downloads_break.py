@@ -165,7 +165,7 @@ def test_what_has_no_room_is_not_begun(tmp_path: Path, there: Hub) -> None:
     with serve(data_folder(tmp_path, ""), there.environment(tmp_path / "hub")) as server:
         job = pulled(server, "org/tiny")
 
-    assert job["state"] == "failed" and "make room" in job["error"]
+    assert job["state"] == "failed" and "free disk space" in job["error"]
     assert there.ranges == []
 
 

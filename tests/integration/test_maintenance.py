@@ -79,7 +79,7 @@ def test_a_restore_forgets_no_engine_that_runs(tmp_path: Path) -> None:
         bare.execute("INSERT INTO alembic_version VALUES ('0003')")
     assert "is not a llamactl store" in command(data, "restore", str(tmp_path / "bare.db"))[1]
     for own in ("llamactl.db", "llamactl.db.part"):
-        assert "is the store itself" in command(data, "backup", str(data / own))[1]
+        assert "part of the store itself" in command(data, "backup", str(data / own))[1]
     with serve(data) as server:
         server.until("one", "ready")
 

@@ -128,7 +128,7 @@ async def _run(
     notify("STOPPING=1")
     running, what = (
         app.leases.total(),
-        "shutting down, instances keep running" if keep else "stopping",
+        "leaving, instances keep running" if keep else "stopping",
     )
     _say(f"{what} ({running} requests running; press Ctrl-C again to abort them)", err=True)
     await app.stop(keep=keep)
