@@ -114,7 +114,7 @@ class Casualties:
             return b""
         if (left := self.suspects.refused_for(known, now)) > 0:
             error = PoisonousRequest(
-                "this request was being served during two crashes of its engine; it is "
+                "the engine crashed twice while serving this request, which is therefore "
                 f"refused for {left:.0f} s: change it, or try another model"
             )
             error.retry_after = left
