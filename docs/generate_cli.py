@@ -12,13 +12,13 @@ from llamactl.cli.main import cli
 
 HEAD = """# Commands
 
-`llamactl COMMAND --help` says the same. What asks a server takes `--url` (or `LLAMACTL_URL`),
-`--key-file` (or the key itself in `LLAMACTL_API_KEY`) and `--data-dir`; without them it asks the
-server that the local settings mean, with the key of its data directory. `--json` prints JSON.
-`llamactl --install-completion` lets the shell complete commands, instances and models.
+`llamactl COMMAND --help` shows the same text. Commands that talk to a server accept `--url` (or
+`LLAMACTL_URL`), `--key-file` (or the key itself in `LLAMACTL_API_KEY`) and `--data-dir`. By default
+they use the server in the local settings and the key in its data directory. `--json` prints JSON.
+`llamactl --install-completion` sets up shell completion for commands, instances and models.
 
-Exit codes: 0 done; 1 refused, failed or degraded, with one line on standard error; 2 a mistake in
-the command line.
+Exit codes: 0 success; 1 refused, failed or degraded, with one line on standard error; 2 invalid
+command line.
 """
 _COMMON = {"url", "key_file", "data_dir", "as_json", "help"}
 

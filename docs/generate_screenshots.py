@@ -65,9 +65,9 @@ def main() -> None:
         keep(page, "instances")
         page = opened(browser, server, "dark")
         go(page, "chat?model=smollm2")
-        page.get_by_placeholder("Say something").fill(QUESTION)
+        page.get_by_placeholder("Write a message").fill(QUESTION)
         page.get_by_role("button", name="Send").click()
-        page.get_by_text("a second, first").wait_for()
+        page.get_by_text("per second, first").wait_for()
         keep(page, "chat")
         browser.close()
 

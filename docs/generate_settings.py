@@ -14,15 +14,16 @@ from llamactl.config.variables import VARIABLES
 HEAD = """# Settings
 
 Precedence: defaults < `.env` < YAML file (with `${VAR}` and `${VAR:-default}`) < variables < flags.
-First file found: `LLAMACTL_CONFIG_PATH`, `./llamactl.yaml`, `./config.yaml`,
-`~/.config/llamactl/config.yaml`, `/etc/llamactl/config.yaml`. `llamactl config check` says what is
-wrong, and where. Accepted so that files of the Go llamactl load, and without effect in this
-version: the `docker` sections, `response_headers` of `vllm` and `mlx`, `local_node`,
-`instances.timeout_check_interval` and the connection numbers of `database`. Of the `vllm` and `mlx`
-sections, `command`, `args` and `environment` serve to read the engine's options.
+The first of these files that exists is used: `LLAMACTL_CONFIG_PATH`, `./llamactl.yaml`,
+`./config.yaml`, `~/.config/llamactl/config.yaml`, `/etc/llamactl/config.yaml`. `llamactl config
+check` lists errors and where they are. Some settings have no effect in this version, and are
+accepted only so that files of the Go llamactl load: the `docker` sections, `response_headers` of
+`vllm` and `mlx`, `local_node`, `instances.timeout_check_interval` and the connection settings of
+`database`. The `command`, `args` and `environment` of `vllm` and `mlx` are used to read the
+engine's options.
 
-A key of `auth.management_keys`, or in the file `management_key`, with less than 8 characters is
-refused, by its file and line or its variable; one with less than 20 is warned of.
+A key in `auth.management_keys`, or in the file `management_key`, with less than 8 characters is
+rejected; the error names its file and line, or its variable. With less than 20 it causes a warning.
 
 A change of the file or of a declared instance takes effect by `llamactl reload` or SIGHUP, without
 a restart, where the table says `reload`; the others need a restart of llamactl, and `reload` names

@@ -20,12 +20,12 @@ def main() -> None:
             body = {"model": str(model_path()), "ctx_size": 2048}
             client.instances.create("smollm2", body, start=False)
         print(f"""
-smollm2 is defined; it starts when it is asked. Try, in another terminal:
+The instance smollm2 is ready to start on demand. Try, in another terminal:
 
   .venv/bin/llamactl run smollm2 "Say hello"
   .venv/bin/llamactl ps
 
-or open {server.url} in a browser, and sign in with this key:
+or open {server.url} in a browser and sign in with this key:
 
   {server.key}
 

@@ -216,7 +216,7 @@ class Application:
         await self.upgrade.relay_to_the_end(seconds, self._predecessor_gone)
 
     def soon(self, work: Callable[[], Coroutine[object, object, object]]) -> None:
-        """What a signal asks for; the log tells how it went."""
+        """Handle a signal; the log records the result."""
 
         async def attempt() -> None:
             try:
@@ -271,9 +271,9 @@ class Application:
         return await self._take_in(await self._read())
 
     async def take_over(self, inherited: Inheritance) -> None:
-        """The same, and serve, from a process that runs and goes on relaying.
+        """The same, and serve, taking over from a running process that continues relaying.
 
-        Raises UpgradeFailed or StoreUnavailable where that one has to go on. If it dies on the
+        Raises UpgradeFailed or StoreUnavailable if that process has to continue. If it dies on the
         way, this is a start like any other.
         """
         inherited.check(self.data_dir.lock_file, self.settings.current.database_url)

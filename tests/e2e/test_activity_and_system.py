@@ -67,9 +67,9 @@ def test_events_of_long_ago(server: Served, windows: Windows) -> None:
     oldest = page.get_by_role("article", name="first: Start requested")
     expect(page.get_by_text("Exited").first).to_be_visible()
     expect(oldest).to_have_count(0)
-    page.get_by_role("button", name="Show what is before").click()
+    page.get_by_role("button", name="Show earlier events").click()
     expect(oldest).to_be_visible()
-    expect(page.get_by_role("button", name="Show what is before")).to_be_hidden()
+    expect(page.get_by_role("button", name="Show earlier events")).to_be_hidden()
 
 
 def test_the_server_and_its_machine(server: Served, windows: Windows) -> None:
@@ -82,14 +82,14 @@ def test_the_server_and_its_machine(server: Served, windows: Windows) -> None:
             system["commit"]
         )
     expect(about).not_to_contain_text("Invalid Date")
-    expect(about.get_by_role("row", name="Data")).to_contain_text(str(server.data_dir))
+    expect(about.get_by_role("row", name="Data directory")).to_contain_text(str(server.data_dir))
     process = about.get_by_role("row", name=re.compile("^Process"))
     expect(process).to_contain_text(str(server.process.pid))
     expect(about.get_by_role("row", name="Devices")).to_contain_text("CPU")
-    expect(page.get_by_text("Disk that is free")).to_be_visible()
+    expect(page.get_by_text("Free disk space")).to_be_visible()
 
-    page.get_by_role("button", name="Examine the installation").click()
-    expect(page.get_by_text("Fine · clock")).to_be_visible()
+    page.get_by_role("button", name="Check the installation").click()
+    expect(page.get_by_text("OK · clock")).to_be_visible()
 
     settings = page.get_by_role("region", name="Settings")
     page.get_by_label("Search settings").fill("max_running")
@@ -98,7 +98,7 @@ def test_the_server_and_its_machine(server: Served, windows: Windows) -> None:
     expect(settings.get_by_role("row").nth(1)).to_contain_text("LLAMACTL_LOG_LEVEL")
 
     with page.context.expect_page() as opened:
-        page.get_by_role("link", name="The API's documentation").click()
+        page.get_by_role("link", name="API documentation").click()
     opened.value.wait_for_url("**/swagger/")
     expect(opened.value.get_by_text("/api/v1/instances/{name}/plan")).to_be_visible()
 

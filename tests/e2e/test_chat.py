@@ -58,9 +58,9 @@ def answered(page: Page) -> None:
 
 
 def limit(page: Page, tokens: int) -> None:
-    page.get_by_role("button", name="Settings of this chat").click()
+    page.get_by_role("button", name="Chat settings").click()
     drawer = page.get_by_role("dialog")
-    drawer.get_by_label("Most tokens of an answer").fill(str(tokens))
+    drawer.get_by_label("Max tokens").fill(str(tokens))
     drawer.get_by_label("System prompt").fill("Say again.")
     page.keyboard.press("Escape")
     expect(drawer).to_be_hidden()
@@ -71,7 +71,7 @@ def test_it_starts_what_is_asked_and_can_be_stopped(
 ) -> None:
     page = chat(windows, server, endless)
     say(page, "Go on.")
-    coming = page.get_by_role("article", name="endless answers")
+    coming = page.get_by_role("article", name="endless is responding")
     expect(coming).to_contain_text("againagain")
     page.get_by_role("button", name="Stop").click()
 
@@ -88,12 +88,12 @@ def test_again_edited_and_kept_in_this_browser(
     say(page, "First question")
     expect(answers(page, endless)).to_contain_text("5 tokens")
     limit(page, 7)
-    page.get_by_role("button", name="Answer again").click()
+    page.get_by_role("button", name="Regenerate").click()
     expect(answers(page, endless)).to_contain_text("7 tokens")
 
-    page.get_by_role("button", name="Edit what you said").click()
-    page.get_by_role("textbox", name="Edit what you said").fill("Another question")
-    page.get_by_role("button", name="Ask this instead").click()
+    page.get_by_role("button", name="Edit prompt").click()
+    page.get_by_role("textbox", name="Edit prompt").fill("Another question")
+    page.get_by_role("button", name="Save and send").click()
     expect(page.get_by_role("article", name="You said")).to_contain_text("Another question")
     answered(page)
 
@@ -103,7 +103,7 @@ def test_again_edited_and_kept_in_this_browser(
     expect(page.get_by_role("article", name="You said")).to_contain_text("Another question")
     page.get_by_role("button", name="Earlier chats").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete First question").click()
-    expect(page.get_by_role("dialog").get_by_text("None in this browser.")).to_be_visible()
+    expect(page.get_by_role("dialog").get_by_text("No chats in this browser.")).to_be_visible()
 
 
 def test_copied_and_exported(
@@ -149,7 +149,7 @@ def test_what_it_thinks_is_folded(server: Served, windows: Windows, tmp_path: Pa
     answer = answers(page, "thinker")
     expect(answer.get_by_text("Hello.")).to_be_visible()
     expect(answer.get_by_text("Deep thoughts.")).to_be_hidden()
-    answer.get_by_text("What it thought").click()
+    answer.get_by_text("Reasoning").click()
     expect(answer.get_by_text("Deep thoughts.")).to_be_visible()
 
 

@@ -70,7 +70,7 @@ def test_first_load_stays_within_its_budget(server: Served, windows: Windows) ->
 
     page.reload()
     sign_in(page, server.key)
-    expect(page.get_by_role("heading", name="No instance yet")).to_be_visible()
+    expect(page.get_by_role("heading", name="No instances yet")).to_be_visible()
 
     hosts = {urlsplit(url).netloc for url in asked if not url.startswith("data:")}
     assert hosts == {server.url.removeprefix("http://")}
@@ -91,7 +91,7 @@ def _sent(url: str) -> int:
 def test_it_works_below_a_path_of_a_proxy(server: Served, windows: Windows) -> None:
     with below("/models/here", server.url) as address:
         page = windows(replace(server, url=address))
-        expect(page.get_by_role("heading", name="No instance yet")).to_be_visible()
+        expect(page.get_by_role("heading", name="No instances yet")).to_be_visible()
         page.get_by_role("link", name="System").click()
-        expect(page.get_by_role("heading", name="Settings in force")).to_be_visible()
+        expect(page.get_by_role("heading", name="Effective settings")).to_be_visible()
         assert page.url.startswith(f"{address}/#/")

@@ -37,7 +37,7 @@ def test_fewer_than_ten_clicks_to_a_streamed_answer(server: Served, windows: Win
     page.get_by_label("Key", exact=True).fill(server.key)
     click("button", "Sign in")
     click("link", "Models")
-    click("link", "Use it")
+    click("link", "Create instance")
     page.get_by_label("Name", exact=True).fill("smollm2")
     click("button", "Create")
     expect(page.get_by_role("heading", name="smollm2")).to_be_visible()
@@ -47,7 +47,7 @@ def test_fewer_than_ten_clicks_to_a_streamed_answer(server: Served, windows: Win
 
     said = page.get_by_role("article", name="smollm2 said")
     waits = page.get_by_role("status")
-    answer = page.get_by_role("article", name="smollm2 answers").filter(has_not=waits)
+    answer = page.get_by_role("article", name="smollm2 is responding").filter(has_not=waits)
     expect(answer.or_(said)).to_be_visible()
     seen: set[str] = set()
     while len(seen) < STATES and (texts := answer.all_inner_texts()):  # as it grows before our eyes
@@ -55,7 +55,7 @@ def test_fewer_than_ten_clicks_to_a_streamed_answer(server: Served, windows: Win
     clicks += 1  # this model may never end; click only if it has not
     stop = page.get_by_role("button", name="Stop", exact=True)
     stop.evaluate_all("found => found.forEach(button => button.click())")
-    expect(said.get_by_text(re.compile(r"\d+ tokens?, [\d.]+ a second"))).to_be_visible()
+    expect(said.get_by_text(re.compile(r"\d+ tokens?, [\d.]+ per second"))).to_be_visible()
     keep(page, "chat")
     assert len(seen) == STATES, seen
     assert clicks < LIMIT

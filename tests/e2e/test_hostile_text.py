@@ -80,7 +80,7 @@ def test_groups_and_names(page: Page) -> None:
     go(page, f"instances/{quote(IMAGE, safe='')}")
     expect(page.get_by_role("heading", name=IMAGE)).to_be_visible()
     go(page, f"no/such/{IMAGE}")
-    expect(page.get_by_role("heading", name="There is no such page")).to_be_visible()
+    expect(page.get_by_role("heading", name="Page not found")).to_be_visible()
 
 
 def test_definitions(page: Page) -> None:
@@ -115,19 +115,19 @@ def test_an_answer(page: Page) -> None:
     for link in answer.locator("a").all():
         assert "noopener" in (link.get_attribute("rel") or "")
     answer.get_by_text("a link").click()
-    answer.get_by_text("What it thought").click()
+    answer.get_by_text("Reasoning").click()
     expect(answer).to_contain_text('onerror="window.hit = 1">')
 
 
 def test_a_models_header_and_file(page: Page) -> None:
     go(page, "models")
     card = page.get_by_role("article").filter(has_text="<img src=x")
-    card.get_by_role("button", name="Show facts").click()
+    card.get_by_role("button", name="Show details").click()
     expect(card).to_contain_text(IMAGE)
     card.get_by_role("button", name="Delete").click()
     expect(page.get_by_role("dialog")).to_contain_text("Delete <img src=x onerror")
     page.keyboard.press("Escape")
-    card.get_by_role("link", name="Use it").click()
+    card.get_by_role("link", name="Create instance").click()
     expect(page.get_by_label("Name", exact=True)).to_have_value("img-src-x-onerror-window.hit-1-")
 
 

@@ -53,11 +53,11 @@ def test_made_changed_and_deleted(server: Served, windows: Windows, tiny_model: 
     }
 
     page.get_by_role("link", name="Edit").click()
-    expect(page.get_by_text("Nothing is changed yet.")).to_be_visible()
+    expect(page.get_by_text("No changes yet.")).to_be_visible()
     page.get_by_role("button", name="Use the default of threads").click()
     page.get_by_label("Group").fill("tests")
     expect(page.get_by_text("Changes: group, threads")).to_be_visible()
-    expect(page.get_by_text("What runs is restarted")).to_be_visible()
+    expect(page.get_by_text("The instance will be restarted")).to_be_visible()
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("tab", name="Events")).to_be_visible()
     changed = server.instance("first")
@@ -68,10 +68,10 @@ def test_made_changed_and_deleted(server: Served, windows: Windows, tiny_model: 
     expect(page.get_by_text("Stopped", exact=True).first).to_be_visible()
     page.get_by_role("tab", name="Events").click()
     expect(page.get_by_text("Became ready").first).to_be_visible()
-    page.get_by_role("button", name="More for first").click()
+    page.get_by_role("button", name="More actions for first").click()
     page.get_by_role("menuitem", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    expect(page.get_by_role("heading", name="No instance yet")).to_be_visible()
+    expect(page.get_by_role("heading", name="No instances yet")).to_be_visible()
     assert server.request("GET", "/api/v1/instances/first").status_code == 404
 
 
@@ -82,7 +82,7 @@ def test_a_pasted_command_fills_the_form(server: Served, windows: Windows) -> No
     dialog.get_by_label("Command line").fill(
         "llama-server -m /models/some.gguf \\\n  -c 4096 --flash-attn on stray"
     )
-    dialog.get_by_role("button", name="Fill the form").click()
+    dialog.get_by_role("button", name="Fill in the form").click()
     expect(dialog.get_by_role("alert")).to_contain_text("stray")
     dialog.get_by_role("button", name="Use the rest").click()
 
@@ -130,7 +130,7 @@ def test_several_at_once(server: Served, windows: Windows, tmp_path: Path) -> No
     expect(page.get_by_text("Stopped", exact=True)).to_have_count(2)
     page.get_by_role("button", name="Delete selected").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    expect(page.get_by_role("heading", name="Nothing matches")).to_be_visible()
+    expect(page.get_by_role("heading", name="No matches")).to_be_visible()
     server.request("DELETE", "/api/v1/instances/b-one")
 
 
@@ -144,7 +144,7 @@ def test_definitions_leave_and_come_back(server: Served, windows: Windows, tmp_p
     download.value.save_as(file)
     assert "kept" in json.dumps(json.loads(file.read_text()))
     assert server.request("DELETE", "/api/v1/instances/kept").status_code in (200, 204)
-    expect(page.get_by_role("heading", name="No instance yet")).to_be_visible()
+    expect(page.get_by_role("heading", name="No instances yet")).to_be_visible()
 
     page.get_by_role("button", name="Definitions").click()
     page.get_by_role("menuitem", name="Import").click()
@@ -175,7 +175,7 @@ def test_with_the_keyboard_alone(server: Served, windows: Windows, tmp_path: Pat
     page.keyboard.press("Enter")
     expect(page.get_by_text("Running", exact=True)).to_be_visible()
     page.keyboard.press("Tab")
-    expect(page.get_by_role("button", name="More for keyed")).to_be_focused()
+    expect(page.get_by_role("button", name="More actions for keyed")).to_be_focused()
     page.keyboard.press("Enter")
     menu = page.get_by_role("menu")
     expect(menu).to_be_visible()
@@ -199,7 +199,7 @@ def test_an_engines_own_page_can_not_act_as_the_user(
 ) -> None:
     create_fake(server, tmp_path, "paged")
     page = windows(server)
-    page.get_by_role("button", name="More for paged").click()
+    page.get_by_role("button", name="More actions for paged").click()
     with page.context.expect_page() as opened:
         page.get_by_role("menuitem", name="Open the engine's page").click()
     other = opened.value
@@ -218,4 +218,4 @@ def test_opened_by_its_address(server: Served, windows: Windows) -> None:
     page = windows(server)
     go(page, "instances/never-was")
 
-    expect(page.get_by_role("heading", name="This instance is not there")).to_be_visible()
+    expect(page.get_by_role("heading", name="This instance does not exist")).to_be_visible()

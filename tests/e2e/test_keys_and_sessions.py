@@ -29,18 +29,18 @@ def test_a_key_is_shown_once_used_and_revoked(server: Served, windows: Windows) 
     page.get_by_role("button", name="New key").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Name").fill("laptop")
-    dialog.get_by_role("combobox", name="May use").click()
-    page.get_by_role("option", name="Only these").click()
+    dialog.get_by_role("combobox", name="Access").click()
+    page.get_by_role("option", name="Selected instances").click()
     dialog.get_by_role("combobox", name="Instances").click()
     page.get_by_role("option", name="mine").click()
     page.keyboard.press("Escape")
     dialog.get_by_role("combobox", name="Expires").click()
     page.get_by_role("option", name="In 30 days").click()
     dialog.get_by_role("button", name="Create").click()
-    shown = page.get_by_role("status").filter(has_text="is shown this once")
+    shown = page.get_by_role("status").filter(has_text="is shown only once")
     secret = shown.locator("code").inner_text()
     card = page.get_by_role("article", name="laptop")
-    expect(card).to_contain_text("may use mine · expires")
+    expect(card).to_contain_text("can use mine · expires")
     expect(card).to_contain_text("never used")
 
     asked = {"model": "mine", "messages": []}
@@ -55,7 +55,7 @@ def test_a_key_is_shown_once_used_and_revoked(server: Served, windows: Windows) 
 
     card.get_by_role("button", name="Revoke laptop").click()
     page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
-    expect(page.get_by_role("heading", name="No key yet")).to_be_visible()
+    expect(page.get_by_role("heading", name="No keys yet")).to_be_visible()
     assert server.request("GET", "/v1/models", key=secret).status_code == 401
 
 

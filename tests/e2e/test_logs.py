@@ -42,7 +42,7 @@ def test_levels_search_and_wrap(server: Served, windows: Windows) -> None:
     expect(log.get_by_text("it begins")).to_be_hidden()
     expect(log.get_by_text("error: that was bad")).to_be_visible()
     page.get_by_label("Search the log").fill("nothing has this")
-    expect(log.get_by_text("No line has that text.")).to_be_visible()
+    expect(log.get_by_text("No matching lines.")).to_be_visible()
     page.get_by_label("Search the log").fill("")
 
     line = log.get_by_text("--- ")
@@ -69,7 +69,7 @@ def test_a_flood(server: Served, windows: Windows, tmp_path: Path) -> None:
     # backwards, without a gap
     first = _number(log, 0)
     log.evaluate("box => box.scrollTop = 0")
-    page.get_by_role("button", name="Show what is before").click()
+    page.get_by_role("button", name="Show earlier lines").click()
     expect(log.get_by_text(f"line {first - 1:09d}")).to_be_attached()
     expect(page.get_by_role("switch", name="Follow")).not_to_be_checked()
     page.get_by_role("switch", name="Follow").check()
@@ -98,7 +98,7 @@ def test_jump_to_the_crash(server: Served, windows: Windows, tmp_path: Path) -> 
     page = windows(server)
     go(page, "instances/mortal")
     expect(page.get_by_role("alert")).to_contain_text("ended by signal 9 (killed)")
-    page.get_by_role("link", name="See the log").click()
+    page.get_by_role("link", name="View log").click()
     log = log_of(page, "mortal")
     expect(log).to_contain_text("line 000000999")
     log.evaluate("box => box.scrollTop = 0")

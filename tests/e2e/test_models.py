@@ -39,8 +39,8 @@ def place(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterato
 def test_from_a_search_to_a_file(place: Place, windows: Windows) -> None:
     place.hub.pause_at = 300_000
     page = windows(place.server)
-    page.get_by_role("link", name="Get a model").click()
-    page.get_by_role("button", name="Get a model").first.click()
+    page.get_by_role("link", name="Download a model").click()
+    page.get_by_role("button", name="Download a model").first.click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Search the hub").fill("small")
     page.keyboard.press("Enter")
@@ -60,10 +60,10 @@ def test_from_a_search_to_a_file(place: Place, windows: Windows) -> None:
     expect(page.get_by_text("done")).to_be_visible()
     card = page.get_by_role("article").filter(has_text="Q4_K_M")
     expect(card).to_be_visible()
-    card.get_by_role("button", name="Show facts").click()
+    card.get_by_role("button", name="Show details").click()
     expect(card.get_by_role("row", name="Architecture")).to_contain_text("llama")
-    expect(card.get_by_role("row", name="Fits here")).to_contain_text("yes")
-    page.get_by_role("button", name="Forget").click()
+    expect(card.get_by_role("row", name="Fits in memory")).to_contain_text("yes")
+    page.get_by_role("button", name="Remove").click()
     expect(page.get_by_role("heading", name="Downloads")).to_be_hidden()
 
 
@@ -74,7 +74,7 @@ def test_a_file_is_used_and_deleted(place: Place, windows: Windows) -> None:
         client.models.cancel(job.id)  # forgets it
     page = windows(place.server, path="#/models")
     card = page.get_by_role("article").filter(has_text="Q4_K_M")
-    card.get_by_role("link", name="Use it").click()
+    card.get_by_role("link", name="Create instance").click()
     page.get_by_label("Name", exact=True).fill("fetched")
     page.get_by_role("button", name="Create").click()
     expect(page.get_by_text("Running", exact=True)).to_be_visible()
@@ -82,12 +82,12 @@ def test_a_file_is_used_and_deleted(place: Place, windows: Windows) -> None:
     card.get_by_role("button", name="Delete").click()
     expect(page.get_by_role("dialog")).to_contain_text("used by fetched")
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    expect(page.get_by_role("alert").filter(has_text="not deleted")).to_contain_text("fetched")
+    expect(page.get_by_role("alert").filter(has_text="Could not delete")).to_contain_text("fetched")
     place.server.request("DELETE", "/api/v1/instances/fetched")
     page.reload()
     card.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    expect(page.get_by_role("heading", name="No model yet")).to_be_visible()
+    expect(page.get_by_role("heading", name="No models yet")).to_be_visible()
 
 
 def test_a_download_is_cancelled(place: Place, windows: Windows) -> None:
@@ -95,13 +95,13 @@ def test_a_download_is_cancelled(place: Place, windows: Windows) -> None:
     place.hub.go_on.clear()
     place.hub.pause_at = 500_000
     page = windows(place.server, path="#/models")
-    page.get_by_role("button", name="Get a model").first.click()
+    page.get_by_role("button", name="Download a model").first.click()
     page.get_by_label("Search the hub").fill(f"{REPO}:Q8_0")
     page.keyboard.press("Enter")
     assert place.hub.paused.wait(30)
     page.get_by_role("button", name="Cancel people").click()
     expect(page.get_by_text("cancelled")).to_be_visible()
-    page.get_by_role("button", name="Forget people").click()
+    page.get_by_role("button", name="Remove people").click()
     expect(page.get_by_role("heading", name="Downloads")).to_be_hidden()
     place.hub.go_on.set()
     place.hub.pause_at = 0
@@ -109,7 +109,7 @@ def test_a_download_is_cancelled(place: Place, windows: Windows) -> None:
 
 def test_what_the_hub_refuses_is_said(place: Place, windows: Windows) -> None:
     page = windows(place.server, path="#/models")
-    page.get_by_role("button", name="Get a model").first.click()
+    page.get_by_role("button", name="Download a model").first.click()
     dialog = page.get_by_role("dialog")
     search = dialog.get_by_label("Search the hub")
     search.fill("closed")
@@ -122,7 +122,7 @@ def test_what_the_hub_refuses_is_said(place: Place, windows: Windows) -> None:
     expect(dialog.get_by_role("alert")).to_contain_text("no such repository")
     search.fill("what nobody has")
     page.keyboard.press("Enter")
-    expect(dialog.get_by_text("The hub has nothing like that")).to_be_visible()
+    expect(dialog.get_by_text("No matching models with GGUF files")).to_be_visible()
 
 
 def test_an_instance_of_the_hubs(place: Place, windows: Windows) -> None:

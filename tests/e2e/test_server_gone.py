@@ -13,7 +13,7 @@ from support.window import Windows, go
 
 def test_what_is_shown_is_old_and_says_so(tmp_path: Path, windows: Windows) -> None:
     data = data_folder(tmp_path, "{}")
-    lost = "The connection to the server is lost"
+    lost = "Connection to the server lost"
     with serve(data) as server:
         create_fake(server, tmp_path, "stays", start=False)
         port = int(server.url.rpartition(":")[2])
@@ -60,11 +60,13 @@ def test_deleted_by_somebody_else(served: Served, windows: Windows, tmp_path: Pa
         assert served.request("DELETE", f"/api/v1/instances/{name}").status_code in (200, 204)
 
     expect(listing.get_by_role("link", name="listed")).to_be_hidden()
-    expect(opened.get_by_text("This instance is not there (any more)")).to_be_visible()
-    expect(edited.get_by_text("It was deleted meanwhile")).to_be_visible()
+    expect(opened.get_by_text("This instance does not exist")).to_be_visible()
+    expect(edited.get_by_text("This instance was deleted")).to_be_visible()
     edited.get_by_label("Group").fill("late")
     edited.get_by_role("button", name="Save").click()
-    expect(edited.get_by_role("alert").filter(has_text="It was not changed")).to_be_visible()
+    expect(
+        edited.get_by_role("alert").filter(has_text="Could not save the changes")
+    ).to_be_visible()
 
 
 def test_an_upgrade_is_not_noticed(served: Served, windows: Windows, tmp_path: Path) -> None:
@@ -77,4 +79,4 @@ def test_an_upgrade_is_not_noticed(served: Served, windows: Windows, tmp_path: P
         pass
     page.get_by_role("button", name="Stop through").click()
     expect(page.get_by_text("Stopped", exact=True)).to_be_visible()
-    expect(page.get_by_text("The connection to the server is lost")).to_be_hidden()
+    expect(page.get_by_text("Connection to the server lost")).to_be_hidden()

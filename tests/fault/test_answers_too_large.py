@@ -70,4 +70,4 @@ def test_what_can_not_be_read_is_told_at_once(server: Served) -> None:
     found = server.request("GET", "/upstream/odd/props", key=made)
 
     assert found.status_code == 502
-    assert "did not answer JSON" in found.text
+    assert "is not JSON" in found.text

@@ -94,7 +94,7 @@ def test_what_can_not_be_had_says_why(tmp_path: Path, there: Hub) -> None:
     with serve(data_folder(tmp_path, ""), there.environment(tmp_path / "hub")) as server:
         for model, words in (
             ("org/gated", "gated: accept its terms"),
-            ("org/nothing", "the hub knows no org/nothing"),
+            ("org/nothing", "the hub has no org/nothing"),
             ("org/tiny:Q2_K", "Q4_K_M, Q8_0"),
             ("org/tiny/none.gguf", "is not among the models"),
             ("org/empty", "no GGUF file"),
@@ -165,7 +165,7 @@ def test_what_has_no_room_is_not_begun(tmp_path: Path, there: Hub) -> None:
     with serve(data_folder(tmp_path, ""), there.environment(tmp_path / "hub")) as server:
         job = pulled(server, "org/tiny")
 
-    assert job["state"] == "failed" and "make room" in job["error"]
+    assert job["state"] == "failed" and "free disk space" in job["error"]
     assert there.ranges == []
 
 
@@ -174,7 +174,7 @@ def test_what_does_not_fit_is_warned_of_and_comes(tmp_path: Path, there: Hub) ->
     with serve(data, there.environment(tmp_path / "hub")) as server:
         job = pulled(server, "org/tiny")
 
-    assert job["state"] == "done" and "may be used here" in job["warning"]
+    assert job["state"] == "done" and "but the limit is" in job["warning"]
 
 
 def test_all_parts_and_the_projector_come(tmp_path: Path, there: Hub) -> None:

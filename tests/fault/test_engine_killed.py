@@ -47,7 +47,7 @@ def test_an_engine_that_somebody_else_asked_to_end_is_restarted(
         events = server.request("GET", f"{BASE}/asked/events").json()
         exited = next(row for row in events if row["event"] == "Exited")
         assert exited["details"]["class"] == "killed"
-        assert "llamactl did not" in exited["details"]["advice"]
+        assert "other than llamactl" in exited["details"]["advice"]
 
 
 def test_an_engine_that_keeps_dying_is_given_up(data: Path, tiny_model: Path) -> None:

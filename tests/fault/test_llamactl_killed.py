@@ -204,7 +204,7 @@ def test_an_engine_that_takes_any_key_is_not_adopted(tmp_path: Path) -> None:
         events = server.request("GET", f"{BASE}/open/events").json()
 
     given_up = next(row for row in events if row["event"] == "StartGivenUp")
-    assert "can't be proved" in given_up["cause"]
+    assert "can't be verified" in given_up["cause"]
     assert not is_alive(made["pid"])
 
 

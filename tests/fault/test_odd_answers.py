@@ -126,4 +126,4 @@ def test_a_head_of_thousands_of_lines_is_no_answer(server: Served, kind: str) ->
     status, found = said(server, kind)
 
     assert status == 502
-    assert b"died before it answered" in found or b"HTTP" in found
+    assert b"died before it responded" in found or b"HTTP" in found

@@ -47,7 +47,7 @@ def test_a_request_that_crashes_its_engine_is_sent_once(server: Served) -> None:
         answer = server.request("POST", CHAT, play("fake", step))
 
         assert (answer.status_code, answer.json()["code"]) == (502, "upstream_died"), step
-        assert "crashed while it served this request" in answer.json()["error"], step
+        assert "crashed while serving this request" in answer.json()["error"], step
         assert len(until_exits(server, before + 1)) == before + 1, step
 
 
@@ -272,6 +272,6 @@ def test_a_crash_while_a_new_version_takes_over_is_known_there(tmp_path: Path) -
             tell(server.until("fake", "ready"), "go")
             answer = to_end(client)
 
-        assert b" 502 " in answer and b"crashed while it served" in answer
+        assert b" 502 " in answer and b"crashed while serving" in answer
         assert len(until_exits(server, 1)) == 1
         assert server.request("POST", CHAT, play("fake", ["send", OK])).status_code == 200

@@ -118,4 +118,4 @@ def test_a_newer_store_is_refused(tmp_path: Path) -> None:
     assert process.stdout is not None
     process.stdout.close()
 
-    assert "of a newer llamactl" in (tmp_path / "data.err").read_text()
+    assert "by a newer llamactl" in (tmp_path / "data.err").read_text()

@@ -84,4 +84,4 @@ def test_our_own_failures_are_in_the_log(server: Served) -> None:
     errors = server.data_dir.parent / f"{server.data_dir.name}.err"
     line = next(x for x in errors.read_text().splitlines() if answer.headers["x-request-id"] in x)
     assert "upstream_died" in line
-    assert "not HTTP" in line
+    assert "malformed HTTP" in line

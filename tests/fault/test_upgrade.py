@@ -200,7 +200,10 @@ def test_a_new_one_with_another_store_is_refused(tmp_path: Path) -> None:
         (data / "llamactl.yaml").write_text("database: {path: other.db}")
         refused = server.request("POST", "/api/v1/upgrade")
 
-        assert (refused.status_code, "another data_dir or database" in refused.text) == (500, True)
+        assert (refused.status_code, "data_dir or database has changed" in refused.text) == (
+            500,
+            True,
+        )
         assert not (data / "other.db").exists()
 
 

@@ -186,6 +186,6 @@ def test_one_caller_cannot_fill_the_queue(tmp_path: Path, by: str) -> None:
         full = ask_from(server, stack, **modest).recv(1 << 16)
 
         assert b" 503 " in refused and b'"queue_full"' in refused
-        assert b"uses up its share" in refused and b"retry-after: 5" in refused
+        assert b"largest share" in refused and b"retry-after: 5" in refused
         assert (b"6 requests with this key" if by == "key" else b"6 requests from here") in refused
         assert b'"queue_full"' in full and b"all 8 places" in full

@@ -80,7 +80,7 @@ def test_what_happened_is_shown(server: Served) -> None:
 
 def test_what_would_be_is_shown(server: Served) -> None:
     seen = llamactl(server, "preview", "new", "model=/no/such.gguf", "ctx_size=512")
-    assert "--ctx-size 512" in seen.stdout and "unknown whether it fits" in seen.stdout
+    assert "--ctx-size 512" in seen.stdout and "unknown if it fits" in seen.stdout
     opened = llamactl(server, "open", "one")
     assert opened.stdout.startswith(f"{server.url}/page/")
     assert "server.port" in llamactl(server, "config", "show").stdout
@@ -146,7 +146,7 @@ def test_who_has_the_port_of_a_server_that_is_gone_sees_no_key(tmp_path: Path) -
         with pytest.raises(BlockingIOError):
             stranger.accept()
 
-    assert (said.returncode, "no llamactl serves" in said.stderr) == (1, True)
+    assert (said.returncode, "llamactl is not running for" in said.stderr) == (1, True)
 
 
 def test_the_key_of_this_machines_server_is_shown_to_no_other(server: Served) -> None:

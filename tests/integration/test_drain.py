@@ -109,7 +109,7 @@ def test_a_busy_instance_leaves_after_its_turn_once_its_requests_are_done(tmp_pa
             assert small.result().status_code == 200
             assert small.result().headers["x-queue-position"] == "0"
             assert more.result().status_code == 200
-        assert plan["action"] == "wait" and "hog stops and makes room" in plan["reason"]
+        assert plan["action"] == "wait" and "hog will stop and make room" in plan["reason"]
         evicted = [
             e for e in server.request("GET", f"{BASE}/hog/events").json() if e["event"] == "Evicted"
         ]

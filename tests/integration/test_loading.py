@@ -88,7 +88,7 @@ def test_what_no_longer_can_be_a_status_is_the_engines_own_error(server: Served,
 def test_where_that_can_not_be_read_its_status_is_told(server: Served) -> None:
     _, rest = ask(server, refusal("{}"))
 
-    assert b"the engine answered 400" in rest and rest.endswith(b"0\r\n\r\n")
+    assert b"the engine responded with 400" in rest and rest.endswith(b"0\r\n\r\n")
 
 
 def test_a_whole_answer_where_a_stream_began_is_told_too(server: Served) -> None:
@@ -96,7 +96,7 @@ def test_a_whole_answer_where_a_stream_began_is_told_too(server: Served) -> None
 
     _, rest = ask(server, ["send", text])
 
-    assert b"the engine answered 200 instead of a stream" in rest
+    assert b"the engine responded with 200 instead of a stream" in rest
     assert rest.endswith(b"0\r\n\r\n")
 
 

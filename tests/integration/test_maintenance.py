@@ -79,7 +79,7 @@ def test_a_restore_forgets_no_engine_that_runs(tmp_path: Path) -> None:
         bare.execute("INSERT INTO alembic_version VALUES ('0003')")
     assert "is not a llamactl store" in command(data, "restore", str(tmp_path / "bare.db"))[1]
     for own in ("llamactl.db", "llamactl.db.part"):
-        assert "is the store itself" in command(data, "backup", str(data / own))[1]
+        assert "part of the store itself" in command(data, "backup", str(data / own))[1]
     with serve(data) as server:
         server.until("one", "ready")
 
@@ -129,7 +129,7 @@ def test_doctor_names_what_runs_alone_and_who_has_our_ports(tmp_path: Path) -> N
     with serve(data) as server:
         create_fake(server, tmp_path, "one")
         server.kill()
-    assert "runs without llamactl; the next one adopts it" in command(data, "doctor")[1]
+    assert "running without llamactl; the next one will adopt it" in command(data, "doctor")[1]
     with serve(data) as server:
         server.until("one", "ready")
         server.kill()
@@ -160,7 +160,7 @@ def test_upgrade_tells_the_service_manager_who_serves(tmp_path: Path) -> None:
         with serve(data, {"NOTIFY_SOCKET": str(tmp_path / "notify")}) as server:
             assert f"READY=1\nMAINPID={server.process.pid}" in manager.recv(1000).decode()
             code, said = command(data, "upgrade")
-            assert (code, "serves now" in said) == (0, True)
+            assert (code, "is now serving" in said) == (0, True)
             pid = int(said.split()[1])
             assert f"MAINPID={pid}" in manager.recv(1000).decode()
             assert server.process.wait(30) == 0

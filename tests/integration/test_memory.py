@@ -124,7 +124,7 @@ def test_a_budget_makes_room_and_says_why(tmp_path: Path, model: str) -> None:
         assert plan["action"] in ("evict", "wait")
         assert on_demand.status_code == 200
         assert server.request("GET", f"{BASE}/one").json()["status"] == "stopped"
-        assert never.status_code == 409 and "of 380 MiB are taken" in never.json()["error"]
+        assert never.status_code == 409 and "of 380 MiB in use" in never.json()["error"]
 
 
 def test_two_instances_of_one_model_share_its_weights(

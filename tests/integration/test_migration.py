@@ -246,7 +246,7 @@ def test_an_import_shows_first_and_makes_when_told(tmp_path: Path, tiny_model: P
         assert "nothing was changed" in shown.stderr
         assert server.request("GET", "/api/v1/instances").json() == []
         made = run("--apply", "--settings-out", str(tmp_path / "ours.yaml"))
-        assert made.returncode == 0 and "made 1 instances" in made.stdout, made.stderr
+        assert made.returncode == 0 and "created 1 instances" in made.stdout, made.stderr
         answer = server.request(
             "POST", "/v1/completions", {"model": "my/model", "prompt": "a", "max_tokens": 1}
         )

@@ -216,7 +216,7 @@ def test_a_pull_tells_its_progress_and_can_be_used(tmp_path: Path, tiny_model: P
             assert said.eval_count == 2
             client.delete("org/Tiny:Q8_0")
             assert client.list().models == []
-            with pytest.raises(ollama.ResponseError, match="the hub knows no org/none"):
+            with pytest.raises(ollama.ResponseError, match="the hub has no org/none"):
                 client.pull("org/none")
 
 
@@ -481,7 +481,7 @@ def test_whatever_is_wrong_is_said_in_words(
 def test_an_engine_that_makes_no_embeddings_is_said_so(tmp_path: Path) -> None:
     with serve(data_folder(tmp_path, "")) as server, client_of(server) as client:
         create_fake(server, tmp_path, "fake")  # which answers with what it was asked
-        with pytest.raises(ollama.ResponseError, match="answered no embeddings") as refused:
+        with pytest.raises(ollama.ResponseError, match="returned no embeddings") as refused:
             client.embed("fake", "one")
 
     assert refused.value.status_code == 502

@@ -43,8 +43,8 @@ def test_without_a_server_it_starts_one_and_says_so(data: Path, tiny_model: Path
     as_json = llamactl(data, "run", "tiny", "Hello", "--set", "max_tokens=3", "--json")
     assert json.loads(as_json.stdout)["tokens"] == 3, as_json.stderr
     assert (first.returncode, again.returncode) == (0, 0), first.stderr + again.stderr
-    assert "no llamactl was running: started one at" in first.stderr
-    assert "made the instance tiny" in first.stderr
+    assert "llamactl was not running: started it at" in first.stderr
+    assert "created instance tiny" in first.stderr
     assert (again.stderr, bool(again.stdout)) == ("", True)
 
 

@@ -120,7 +120,7 @@ def test_what_is_shown_can_be_given_back_whole(tmp_path: Path) -> None:
             "--verbose-first", *DEFINITION["backend_options"]["extra_args"],
         ]  # fmt: skip
         lost = server.request("POST", f"{BASE}/two?start=false", server.instance("one")["options"])
-        assert (lost.status_code, "never given" in lost.json()["error"]) == (400, True)
+        assert (lost.status_code, "no stored value" in lost.json()["error"]) == (400, True)
 
 
 def test_secrets_that_an_engine_reads_from_its_environment_are_not_in_its_argv(

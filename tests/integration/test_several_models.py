@@ -132,7 +132,7 @@ def test_a_query_does_too(running: Served, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("r", "r serves several models; ask for one of them as r/NAME"),
+    [("r", "r serves several models; request one of them as r/NAME"),
      ("r/gamma", "there is no instance named 'r/gamma'"),
      ("r/../alpha", "there is no instance named"), ("other/alpha", "there is no instance named")],
 )  # fmt: skip

@@ -221,7 +221,7 @@ def test_what_never_fits_is_refused_with_the_numbers(*, gpu: bool) -> None:
     decision = admit(Candidate("x", "x", need=need, may_evict=True), [], limit, 0.0)
 
     assert isinstance(decision, Refuse) and decision.for_ever
-    assert "9.00 GiB more are needed, 0 MiB of 8.00 GiB are taken" in decision.reason
+    assert "9.00 GiB more needed, 0 MiB of 8.00 GiB in use" in decision.reason
 
 
 GIB = 1 << 30
@@ -261,8 +261,8 @@ def test_a_refusal_counts_what_runs_apart_from_what_waits() -> None:
 
     assert isinstance(refused, Refuse)
     assert refused.reason == (
-        "2 instances may run at once and 2 do, with 1 waiting before it; RAM: 2.00 GiB more are "
-        "needed, 2.00 GiB of 4.00 GiB are taken, 2.00 GiB are kept for those that wait"
+        "2 instances may run at once and 2 do, with 1 waiting before it; RAM: 2.00 GiB more "
+        "needed, 2.00 GiB of 4.00 GiB in use, 2.00 GiB reserved for waiting instances"
     )
     assert "runs 1;" in admit(first, [runs], limit, 0.0).reason
 
@@ -356,7 +356,7 @@ def test_a_large_victim_makes_room_for_the_next_as_well() -> None:
     for limit in (Limits(ram=8), Limits(gpus={"gpu0": 8})):
         first, second, third = schedule(queue, [large], limit, 9.0)
         assert isinstance(first, Evict) and first.victims == ("large",)
-        assert isinstance(second, Wait) and "large stops and makes room" in second.reason
+        assert isinstance(second, Wait) and "large will stop and make room" in second.reason
         assert isinstance(third, Wait) and not third.comes_free
 
 
@@ -384,7 +384,7 @@ def test_what_is_leaving_makes_room_once() -> None:
 
     decisions = schedule(queue, [*leaving, idle], Limits(3), 9.0)
 
-    reason = "3 instances may run at once and 3 do; a, b stops and makes room"
+    reason = "3 instances may run at once and 3 do; a, b will stop and make room"
     assert decisions[0] == Wait(reason, None, comes_free=True)
     assert isinstance(decisions[1], Wait) and decisions[1].comes_free
     assert isinstance(decisions[2], Evict) and decisions[2].victims == ("c",)
@@ -396,7 +396,7 @@ def test_a_back_off_is_waited_for_and_takes_no_place() -> None:
 
     decisions = schedule(queue, [], Limits(1), 9.0)
 
-    assert decisions == [Wait("its back-off is not over", 12.0), Admit()]
+    assert decisions == [Wait("it is still backing off", 12.0), Admit()]
 
 
 def test_who_was_admitted_counts_beside_those_that_stay() -> None:

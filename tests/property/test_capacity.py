@@ -128,6 +128,6 @@ def test_reasons_name_what_is_lacking_with_its_numbers() -> None:
     assert Taken(limit, [big]).lacks(big) == [
         "1 instance may run at once and 1 does",
         "group 'g' may run 1 at once and runs 1",
-        "RAM: 1.50 GiB more are needed, 1.50 GiB of 1.00 GiB are taken",
-        "gpu0: 100 MiB more are needed, 100 MiB of 150 MiB are taken",
+        "RAM: 1.50 GiB more needed, 1.50 GiB of 1.00 GiB in use",
+        "gpu0: 100 MiB more needed, 100 MiB of 150 MiB in use",
     ]

@@ -93,7 +93,7 @@ def test_errors_are_those_of_the_code(server: ThreadingHTTPServer) -> None:
     with client_of(server) as client:
         with pytest.raises(NameTaken, match="taken"):
             client.instances.create("one/../two", {})
-        with pytest.raises(InvalidAnswer, match="not what a llamactl of this version says"):
+        with pytest.raises(InvalidAnswer, match="does not match this version"):
             client.instances.get("one")
     assert handler(server).asked[0].startswith("POST /api/v1/instances/one%2F..%2Ftwo?")
 

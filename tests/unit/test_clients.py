@@ -234,7 +234,7 @@ def test_whatever_one_caller_holds_another_finds_room() -> None:
     with pytest.raises(ClientMemoryFull, match="your requests"):
         connection.hold(11)
     connection.release(11)
-    with pytest.raises(TooManyConnections, match="of yours"):
+    with pytest.raises(TooManyConnections, match="of your connections"):
         place.connect()[0].meet(known=True, who="greedy")
 
     for _ in range(25):

@@ -190,8 +190,8 @@ def test_a_container_is_unwrapped() -> None:
     assert found.environment == {"HF_TOKEN": "t"}
     assert found.image == "ghcr.io/ggml-org/llama.cpp:server"
     assert found.not_understood == [
-        "--gpus all: of the container",
-        "-p 8080:8080: of the container",
+        "--gpus all: container option",
+        "-p 8080:8080: container option",
     ]
 
 

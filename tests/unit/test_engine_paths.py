@@ -78,7 +78,7 @@ def test_keys_and_paths_may_be_escaped() -> None:
     ],
 )  # fmt: skip
 def test_what_can_not_be_read_tells_nothing(body: bytes) -> None:
-    with pytest.raises(BackendError, match="did not answer JSON"):
+    with pytest.raises(BackendError, match="is not JSON"):
         done(without_paths("mine", body))
 
 

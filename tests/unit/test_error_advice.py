@@ -28,7 +28,7 @@ SAID = [
      "skip_chat_parsing"),
     ("Failed to initialize samplers: failed to parse grammar", "grammar"),
     ('invalid type for "enable_thinking" (expected boolean, got string)', "true or false"),
-    ("Infill is not supported by this model: prefix token is missing. ", "fill in the middle"),
+    ("Infill is not supported by this model: prefix token is missing. ", "fill-in-the-middle"),
 ]  # fmt: skip
 
 

@@ -82,7 +82,7 @@ def test_a_small_request_costs_no_process(monkeypatch: pytest.MonkeyPatch) -> No
         ("embed", b'{"model": "m", "truncate": false, "input": "' + b"a" * 2 * LONGEST + b'"}',
          "longer than 1,048,576 characters"),
         ("generate", b'{"model": "m", "prompt": "' + b"a" * SMALL + b'", "options": '
-         b'{"seed": 100000000000000000000}}', "can't be sent on"),
+         b'{"seed": 100000000000000000000}}', "can't be forwarded"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_large_request_is_said(form: Form, body: bytes, reason: str) -> None:

@@ -152,8 +152,8 @@ def test_a_mask_finds_its_value_where_a_list_changed(shown: list[str], then: lis
 
 @pytest.mark.parametrize(
     ("shown", "why"),
-    [(masked(STORED)[2:], "several"), (["--api-key", MASK], "never given"),
-     ({"environment": {"A": MASK}}, "never given")],
+    [(masked(STORED)[2:], "several"), (["--api-key", MASK], "no stored value"),
+     ({"environment": {"A": MASK}}, "no stored value")],
 )  # fmt: skip
 def test_a_mask_that_stands_for_nothing_known_is_refused(shown: Any, why: str) -> None:
     with pytest.raises(InvalidRequest, match=why):

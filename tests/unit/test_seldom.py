@@ -18,4 +18,4 @@ def test_no_more_is_remembered_than_was_told_of_late() -> None:
     for number in range(1000):
         seldom.is_due(number, number)
 
-    assert repr(seldom) == "<Seldom 61 told>"
+    assert repr(seldom) == "<Seldom 61 reported>"

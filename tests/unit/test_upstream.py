@@ -179,7 +179,7 @@ def test_a_head_that_takes_long_to_read_is_refused(lines: bytes) -> None:
         sink = Sink()
         connection, transport = connected(sink)
         connection.data_received(b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n")
-        assert "not HTTP" in sink.why
+        assert "malformed HTTP" in sink.why
         assert transport.aborted
 
     asyncio.run(run())

@@ -19,13 +19,13 @@ from llamactl.wire.backends import CommandRequest, OptionBody, ParsedBody
 
 router = APIRouter(prefix="/api/v1/backends", dependencies=GUARDS, tags=["backends"])
 Known = Literal["llama-cpp", "vllm", "mlx"]
-Backend = Annotated[Known, Path(description="the engine, as the settings name it")]
+Backend = Annotated[Known, Path(description="name of the backend in the settings")]
 _TYPES: Mapping[Known, str] = {"llama-cpp": "llama_cpp", "vllm": "vllm", "mlx": "mlx_lm"}
 
 
 @router.get("/{backend}/options", responses=answers(500))
 async def list_options(backend: Backend, mine: Mine) -> list[OptionBody]:
-    """The options of the installed engine, from its own help."""
+    """List the options of the installed engine, from its own help."""
     return [
         OptionBody(
             name=_name(backend, option), flags=[*option.flags], type=option.kind,
@@ -38,7 +38,7 @@ async def list_options(backend: Backend, mine: Mine) -> list[OptionBody]:
 
 @router.post("/{backend}/parse-command", responses=answers(415))
 async def parse(backend: Backend, asked: CommandRequest, mine: Mine) -> ParsedBody:
-    """Turn a pasted command line into an instance's options, and say what is left out."""
+    """Convert a command line to instance options, and report what was left out."""
     try:
         known = by_flag(await _options(backend, mine))
     except EngineMissing:

@@ -1,4 +1,4 @@
-"""/api/v1/config: reload by difference; the whole set of instances, out and in."""
+"""/api/v1/config: reload of changed settings; export and import of all instances."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from llamactl.policy.reconcile import Changes
 from llamactl.wire.config import ChangesBody, ReloadBody, SetBody, SettingBody
 
 router = APIRouter(prefix="/api/v1/config", dependencies=GUARDS, tags=["config"])
-DryRun = Annotated[bool, Query(description="say what would change, and change nothing")]
+DryRun = Annotated[bool, Query(description="show what would change without changing it")]
 
 
 def _changes(changes: Changes, failed: dict[str, str]) -> ChangesBody:
@@ -33,7 +33,7 @@ def _changes(changes: Changes, failed: dict[str, str]) -> ChangesBody:
 
 @router.post("/reload", responses=answers(415))
 async def reload(mine: Mine, dry_run: DryRun = False) -> ReloadBody:
-    """Read the settings and the declared instances again; only what changed restarts."""
+    """Reload the settings and the declared instances. Only changed instances restart."""
     plan: ReloadPlan = await (mine.reload.plan() if dry_run else mine.reload.run())
     return ReloadBody(
         dry_run=dry_run,
@@ -49,14 +49,14 @@ async def export(
     mine: Mine,
     secrets: Annotated[bool, Query(description="show secret values instead of masks")] = False,
 ) -> SetBody:
-    """All definitions, as `PUT` takes them."""
+    """Get all definitions, in the format that `PUT` accepts."""
     members = mine.instances.listed()
     return SetBody(instances={m.instance.name: given_options(m, show=secrets) for m in members})
 
 
 @router.get("/settings", responses=answers())
 async def settings(mine: Mine) -> list[SettingBody]:
-    """Those in force, and where each comes from."""
+    """List the effective settings and their sources."""
     found = in_force(mine.about.settings.current, mine.about.settings.sources)
     return [
         SettingBody(
@@ -73,9 +73,12 @@ async def apply(
     request: Request,
     mine: Mine,
     dry_run: DryRun = False,
-    prune: Annotated[bool, Query(description="delete what is not in the set")] = False,
+    prune: Annotated[bool, Query(description="delete instances that are not in the set")] = False,
 ) -> ChangesBody:
-    """Make the set so. All of it is checked first; doing it twice changes nothing."""
+    """Create and update instances to match the set. Everything is checked first.
+
+    The call is idempotent.
+    """
     body = await read_json(request)
     bodies = body.get("instances") if isinstance(body, dict) else None
     if not isinstance(bodies, dict):

@@ -10,50 +10,50 @@ from llamactl.wire.instances import Status
 Operation = dict[str, Any]
 
 _REFUSALS = {
-    400: "the request can't be read, or names no model",
-    401: "no key, or one that is not valid",
-    403: "the key may not use this instance, or this path",
-    404: "there is no such model or instance",
-    409: "no instance can make room for this one",
+    400: "the request is malformed or names no model",
+    401: "missing or invalid key",
+    403: "the key may not use this instance or path",
+    404: "unknown model or instance",
+    409: "no instance can be evicted to make room for this one",
     413: "the body is too large",
-    415: "the body is of another kind",
-    502: "the engine failed while it answered",
-    503: "the instance is not running, can't start, or waited too long; see Retry-After",
-    504: "the engine did not answer in time",
+    415: "unsupported type of body",
+    502: "the engine failed while responding",
+    503: "the instance is not running, can't start, or the wait was too long; see Retry-After",
+    504: "the engine did not respond in time",
 }
-_MODEL = {"type": "string", "minLength": 1, "description": "the instance's name, or an alias"}
-_STREAM = {"type": "boolean", "description": "answer as server-sent events, piece by piece"}
-_MOST = {"type": "integer", "description": "tokens of the answer at most"}
-_MESSAGES = {"type": "array", "items": {"type": "object"}, "description": "the talk so far"}
+_MODEL = {"type": "string", "minLength": 1, "description": "name or alias of the instance"}
+_STREAM = {"type": "boolean", "description": "stream the response as server-sent events"}
+_MOST = {"type": "integer", "description": "maximum number of tokens in the response"}
+_MESSAGES = {"type": "array", "items": {"type": "object"}, "description": "the conversation so far"}
 _TEXT_OR_TEXTS = {"description": "a text, or a list of texts"}
 _FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
-_AUDIO = {"file": {**_FILE, "description": "the recording"}}
-_IMAGE = {"image": {**_FILE, "description": "the picture"}}
+_AUDIO = {"file": {**_FILE, "description": "the audio recording"}}
+_IMAGE = {"image": {**_FILE, "description": "the image"}}
 _DRAWN = {"prompt": {"type": "string", "description": "what to draw"}}
 _TALK = [{"role": "user", "content": "Hello!"}]
-_RANKED = {"query": {"type": "string", "description": "what is looked for"},
+_RANKED = {"query": {"type": "string", "description": "the search query"},
            "documents": {"type": "array", "items": {"type": "string"},
-                         "description": "texts to bring into an order"}}  # fmt: skip
+                         "description": "texts to rank"}}  # fmt: skip
 _RANKING = {"query": "fruit", "documents": ["an apple", "a stone"]}
 # Path -> what it does, members of its body, an example. The engine gets all other members too.
 _POSTS: Mapping[str, tuple[str, Mapping[str, Any], Mapping[str, Any]]] = {
     "/v1/chat/completions": (
-        "Answer a chat.",
+        "Create a chat completion.",
         {"messages": _MESSAGES, "stream": _STREAM, "max_tokens": _MOST},
         {"messages": _TALK, "max_tokens": 100},
     ),
     "/v1/completions": (
-        "Complete a text.",
+        "Create a text completion.",
         {"prompt": _TEXT_OR_TEXTS, "stream": _STREAM, "max_tokens": _MOST},
         {"prompt": "Once upon a time", "max_tokens": 100},
     ),
     "/v1/responses": (
-        "Answer in the form of OpenAI's Responses API.",
+        "Create a response in the format of OpenAI's Responses API.",
         {"input": {"description": "a text, or a list of items"}, "stream": _STREAM},
         {"input": "Hello!"},
     ),
     "/v1/messages": (
-        "Answer in the form of Anthropic's Messages API.",
+        "Create a message in the format of Anthropic's Messages API.",
         {"messages": _MESSAGES, "stream": _STREAM, "max_tokens": _MOST},
         {"messages": _TALK, "max_tokens": 100},
     ),
@@ -62,76 +62,82 @@ _POSTS: Mapping[str, tuple[str, Mapping[str, Any], Mapping[str, Any]]] = {
         {"messages": _MESSAGES},
         {"messages": _TALK},
     ),
-    "/v1/embeddings": ("Turn texts into vectors.", {"input": _TEXT_OR_TEXTS}, {"input": "Hello!"}),
-    "/v1/rerank": ("Order texts by how well they fit a query.", _RANKED, _RANKING),
+    "/v1/embeddings": ("Create embeddings.", {"input": _TEXT_OR_TEXTS}, {"input": "Hello!"}),
+    "/v1/rerank": ("Rank texts by relevance to a query.", _RANKED, _RANKING),
     "/v1/reranking": ("The same as `/v1/rerank`.", _RANKED, _RANKING),
     "/v1/audio/speech": (
-        "Speak a text.",
-        {"input": {"type": "string", "description": "what to say"},
-         "voice": {"type": "string", "description": "one of the engine's"}},
+        "Convert text to speech.",
+        {"input": {"type": "string", "description": "text to speak"},
+         "voice": {"type": "string", "description": "one of the engine's voices"}},
         {"input": "Hello!", "voice": "default"},
     ),
-    "/v1/audio/transcriptions": ("Write down what is said.", _AUDIO, {}),
-    "/v1/audio/translations": ("Write down in English what is said.", _AUDIO, {}),
-    "/v1/images/generations": ("Draw a picture.", _DRAWN, {"prompt": "a lighthouse"}),
-    "/v1/images/edits": ("Change a picture.", {**_IMAGE, **_DRAWN}, {}),
-    "/v1/images/variations": ("Draw pictures that are like one.", _IMAGE, {}),
+    "/v1/audio/transcriptions": ("Transcribe audio.", _AUDIO, {}),
+    "/v1/audio/translations": ("Translate audio into English text.", _AUDIO, {}),
+    "/v1/images/generations": ("Create an image.", _DRAWN, {"prompt": "a lighthouse"}),
+    "/v1/images/edits": ("Edit an image.", {**_IMAGE, **_DRAWN}, {}),
+    "/v1/images/variations": ("Create variations of an image.", _IMAGE, {}),
 }  # fmt: skip
 _FORMS = frozenset(
     path for path, (_, members, _) in _POSTS.items() if {"file", "image"} & {*members}
 )
 _NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"},
-         "description": "the instance's name, or one of its aliases"}  # fmt: skip
+         "description": "name or alias of the instance"}  # fmt: skip
 _PATH = {"name": "path", "in": "path", "required": True, "schema": {"type": "string"},
-         "description": "as the engine knows it; may hold slashes"}  # fmt: skip
-_ANY = {"application/octet-stream": {"schema": {"description": "what the engine answers"}}}
+         "description": "path on the engine; may contain slashes"}  # fmt: skip
+_ANY = {"application/octet-stream": {"schema": {"description": "response of the engine"}}}
 _CAPABILITIES = ["completion", "embedding", "rerank", "vision", "audio", "tools", "thinking"]
 _META = {
     "n_ctx": {"type": "integer", "description": "the same as `context_length`"},
-    "n_ctx_train": {"type": "integer", "description": "tokens that the model was trained on"},
-    "n_embd": {"type": "integer", "description": "width of a token's vector"},
-    "n_layer": {"type": "integer", "description": "blocks of the network"},
-    "n_params": {"type": "integer", "description": "how many weights it has"},
-    "size": {"type": "integer", "description": "bytes of its files"},
-    "modified": {"type": "integer", "description": "Unix seconds, of the files"},
+    "n_ctx_train": {
+        "type": "integer",
+        "description": "context length in training, in tokens",
+    },
+    "n_embd": {"type": "integer", "description": "size of the embedding vector"},
+    "n_layer": {"type": "integer", "description": "number of layers"},
+    "n_params": {"type": "integer", "description": "number of parameters"},
+    "size": {"type": "integer", "description": "size of the model files in bytes"},
+    "modified": {
+        "type": "integer",
+        "description": "modification time of the files, in Unix seconds",
+    },
     "architecture": {"type": "string", "description": "such as llama or qwen3"},
-    "quantization": {"type": "string", "description": "of most of its weights"},
+    "quantization": {"type": "string", "description": "quantisation of most weights"},
 }
 _SERVED_MODEL = {
     "type": "object",
-    "description": "A model, as an instance serves it. What is not known is left out.",
+    "description": "A model that an instance serves. Unknown values are omitted.",
     "required": ["id", "object", "created", "owned_by", "state"],
     "properties": {
-        "id": {"type": "string", "description": "the instance's name; of one with several models, "
-               "that, a slash and the engine's name of the model; an alias where "
-               "`server.list_aliases` is set"},
+        "id": {"type": "string", "description": "name of the instance; for an instance with "
+        "several models: instance name, slash, the engine's name of the model; or an alias, if "
+        "`server.list_aliases` is set"},
         "object": {"type": "string", "const": "model", "description": "always `model`"},
         "created": {"type": "integer", "description": "Unix seconds"},
         "owned_by": {"type": "string", "description": "always `llamactl`"},
-        "aliases": {"type": "array", "items": {"type": "string"}, "description": "further names"},
-        "context_length": {"type": "integer", "description": "tokens that one request may take, "
-                           "answer included"},
-        "max_model_len": {"type": "integer", "description": "the same, as vLLM calls it"},
+        "aliases": {"type": "array", "items": {"type": "string"}, "description": "other names"},
+        "context_length": {"type": "integer", "description": "maximum number of tokens in a "
+        "request, including the response"},
+        "max_model_len": {"type": "integer", "description": "`context_length` under vLLM's name"},
         "capabilities": {"type": "array", "items": {"type": "string", "enum": _CAPABILITIES},
-                         "description": "what it can be used for"},
+                         "description": "capabilities of the model"},
         "state": {"type": "string", "enum": [*get_args(Status)],
-                  "description": "of its instance, as the management API has its `status`"},
-        "meta": {"type": "object", "description": "as llama-server has it", "properties": _META},
+                  "description": "state of its instance, as `status` in the management API"},
+        "meta": {"type": "object", "description": "as in llama-server", "properties": _META},
     },
 }  # fmt: skip
 _REFUSAL = {
     "type": "object",
-    "description": "How a failure is answered, in the form that the path's API has.",
+    "description": "An error, in the format of the API that the path belongs to.",
     "required": ["error"],
     "properties": {
         "error": {
             "anyOf": [{"type": "string"}, {"type": "object"}],
-            "description": "what was tried, what happened, what to do; in an object's `message` "
-            "where a client or an API expects one",
+            "description": "message: what was tried, what happened, what to do; an object with "
+            "`message` if the client or the API expects one",
         },
-        "code": {"type": "string", "description": "stable, for programs"},
-        "type": {"type": "string", "description": "`error`, in Anthropic's form"},
-        "details": {"type": "object", "description": "further facts, by name"},
+        "code": {"type": "string", "description": "stable code, for programs"},
+        "type": {"type": "string", "description": "`error`, in Anthropic's format"},
+        "details": {"type": "object", "description": "additional information, by name"},
     },
 }
 SCHEMAS = {"ServedModel": _SERVED_MODEL, "Refusal": _REFUSAL}
@@ -147,20 +153,20 @@ def _paths() -> Iterator[tuple[str, dict[str, Operation]]]:
               "properties": {
                   "object": {"type": "string", "const": "list", "description": "always `list`"},
                   "data": {"type": "array", "items": _ref("ServedModel"),
-                           "description": "by name; those that the key may use"}}}  # fmt: skip
+                           "description": "the models that the key may use, by name"}}}  # fmt: skip
     about = "The models that the key may use, running or not."
     yield (
         "/v1/models",
         {"get": _operation("List models", about, "inference", 401) | _answer(listed)},
     )
-    model = {**_PATH, "name": "id", "description": "a model's id, or an alias"}
+    model = {**_PATH, "name": "id", "description": "ID or alias of a model"}
     about = "One model that the key may use."
     one = _operation("Get model", about, "inference", 401, 404) | _answer(_ref("ServedModel"))
     yield "/v1/models/{id}", {"get": {**one, "parameters": [model]}}
-    about = "The same as `/v1/models`; a browser that asks for a page gets the web page."
+    about = "Same as `/v1/models`, except that browsers get the web page."
     plain = _operation("List models, without /v1", about, "inference", 401) | _answer(listed)
     yield "/models", {"get": plain}
-    about = "The same as `/v1/models/{id}`; a browser that asks for a page gets the web page."
+    about = "Same as `/v1/models/{id}`, except that browsers get the web page."
     one = _operation("Get model, without /v1", about, "inference", 401, 404)
     yield (
         "/models/{id}",
@@ -168,9 +174,9 @@ def _paths() -> Iterator[tuple[str, dict[str, Operation]]]:
     )
     for path, (about, members, example) in _POSTS.items():
         yield path, {"post": _inference(path, about, members, example)}
-    about = "Whatever else an engine has there; the instance is named by `model`."
+    about = "Any other path of the engine; `model` names the instance."
     named = {"name": "model", "in": "query", "required": True, "schema": _MODEL,
-             "description": "the instance's name, or an alias"}  # fmt: skip
+             "description": "name or alias of the instance"}  # fmt: skip
     other = _operation("Any other path of an engine", about, "inference", *_REFUSALS)
     yield (
         "/v1/{path}",
@@ -186,21 +192,21 @@ def _paths() -> Iterator[tuple[str, dict[str, Operation]]]:
 
 _DOORS = {
     "/api/v1/instances/{name}/proxy": (
-        "The raw proxy: any method, and WebSockets, to any path of the engine. It needs a "
-        "management key, and starts nothing."
+        "Raw proxy: passes any method, and WebSockets, to any path of the engine. It requires a "
+        "management key and never starts an instance."
     ),
     "/upstream/{name}": (
-        "Any method, and WebSockets, to a path of the engine. Inference starts the instance; "
-        "what is not inference needs a management key."
+        "Passes any method, and WebSockets, to a path of the engine. Inference requests start the "
+        "instance; other requests require a management key."
     ),
-    "/llama-cpp/{name}": "The same as `/upstream`, for instances that llama.cpp serves.",
+    "/llama-cpp/{name}": "Same as `/upstream`, for instances served by llama.cpp.",
 }
 
 
 def _inference(
     path: str, about: str, members: Mapping[str, Any], example: Mapping[str, Any]
 ) -> Operation:
-    said = f"{about} The engine answers; the instance is started if it is not running."
+    said = f"{about} The engine responds. The instance is started if it is not running."
     operation = _operation(f"POST {path}", said, "inference", *_REFUSALS)
     return operation | _body(members, example, form=path in _FORMS)
 
@@ -209,9 +215,12 @@ def _raw(method: str, about: str) -> Operation:
     operation = _operation(f"{method.upper()} on an engine", about, "proxy", *_REFUSALS)
     operation["parameters"] = [_NAME, _PATH]
     if method in ("post", "put", "patch"):
-        anything = {"schema": {"description": "what the engine expects"}, "example": {}}
+        anything = {
+            "schema": {"description": "request body that the engine expects"},
+            "example": {},
+        }
         content = {"application/json": anything}
-        operation["requestBody"] = {"description": "Handed on as it is.", "content": content}
+        operation["requestBody"] = {"description": "Passed on unchanged.", "content": content}
     return operation
 
 
@@ -225,7 +234,7 @@ def _operation(summary: str, about: str, tag: str, *refusals: int) -> Operation:
         "description": about,
         "security": [{"HTTPBearer": []}],
         "responses": {
-            "200": {"description": "What the engine answers", "content": _ANY},
+            "200": {"description": "Response of the engine", "content": _ANY},
             **refused,
         },
     }
@@ -233,7 +242,7 @@ def _operation(summary: str, about: str, tag: str, *refusals: int) -> Operation:
 
 def _answer(schema: Mapping[str, Any]) -> Operation:
     content = {"application/json": {"schema": schema}}
-    return {"responses": {"200": {"description": "The answer", "content": content}}}
+    return {"responses": {"200": {"description": "The response", "content": content}}}
 
 
 def _body(members: Mapping[str, Any], example: Mapping[str, Any], *, form: bool) -> Operation:
@@ -245,7 +254,7 @@ def _body(members: Mapping[str, Any], example: Mapping[str, Any], *, form: bool)
     }
     kind = "multipart/form-data" if form else "application/json"
     shown = {"model": "gemma", **example}
-    about = "Further members are the engine's."
+    about = "Other members are passed to the engine."
     return {
         "requestBody": {
             "required": True,

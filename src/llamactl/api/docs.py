@@ -21,14 +21,14 @@ _PAGE = """<!doctype html>
 
 
 def install_closed(api: FastAPI) -> None:
-    """Where the settings keep it closed, say which one opens it."""
+    """If the settings disable it, say which one enables it."""
 
     @api.get("/swagger", include_in_schema=False)
     @api.get("/swagger/{path:path}", include_in_schema=False)
     async def closed(path: str = "") -> None:
         raise NotFound(
-            "the API's documentation is closed here; set server.enable_swagger to true, and "
-            "start llamactl again, to open it"
+            "the API documentation is disabled; to enable it, set server.enable_swagger to true "
+            "and restart llamactl"
         )
 
 

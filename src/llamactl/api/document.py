@@ -15,65 +15,65 @@ from llamactl.policy.definition import NOT_BUILT, OPTIONS
 Document = dict[str, Any]
 
 _DATA_PATH_TAGS = {
-    "inference": "Requests to models, by `model`. An inference key is enough.",
-    "proxy": "Requests to an engine, by the instance's name.",
+    "inference": "Requests to models, by `model`. An inference key is sufficient.",
+    "proxy": "Requests to an engine, by instance name.",
 }
 _TAGS = {
     "system": "The server itself.",
-    "instances": "Define, run and look at instances.",
+    "instances": "Define, run and inspect instances.",
     "events": "What happened, and why.",
     "keys": "Inference keys.",
-    "config": "Settings, and whole sets of instances.",
+    "config": "Settings and sets of instances.",
     "models": "Model files and downloads.",
     "backends": "Engines and their options.",
-    "session": "How a browser signs in.",
-    "live": "The one stream that the web page lives on.",
+    "session": "Sign-in of browsers.",
+    "live": "The event stream for the web page.",
 }
 _KINDS = {
     "State": "The exact state of an instance.",
-    "JobState": "How far a download is.",
-    "PermissionMode": "Whether a key may use all instances, or only those named.",
+    "JobState": "State of a download.",
+    "PermissionMode": "Whether a key may use all instances or only selected ones.",
 }
 _KEYS = {
-    ("get", ""): "All inference keys, without their secrets.",
-    ("post", ""): "Make an inference key. Its secret is in the answer, this once.",
-    ("get", "/{key_id}"): "One inference key, without its secret.",
-    ("delete", "/{key_id}"): "Revoke an inference key at once.",
-    ("get", "/{key_id}/permissions"): "The instances that a key may use.",
+    ("get", ""): "List the inference keys, without their secrets.",
+    ("post", ""): "Create an inference key. Its secret is returned only once, in this response.",
+    ("get", "/{key_id}"): "Get an inference key, without its secret.",
+    ("delete", "/{key_id}"): "Revoke an inference key immediately.",
+    ("get", "/{key_id}/permissions"): "List the instances that a key may use.",
 }
 _KEY_FIELDS = {
-    "id": "of the key; the first part of what a client shows",
-    "key_id": "the key's id",
-    "name": "for people",
-    "permission_mode": "whether it may use all instances, or only those named",
-    "instances": "names of those that it may use, where not all",
+    "id": "ID of the key; the first part of the key itself",
+    "key_id": "ID of the key",
+    "name": "display name",
+    "permission_mode": "whether it may use all instances or only selected ones",
+    "instances": "names of the instances that it may use, if not all",
     "created_at": "Unix seconds",
-    "expires_at": "Unix seconds; null: never",
-    "last_used_at": "Unix seconds; null: never",
-    "priority": "each step doubles its share of places",
+    "expires_at": "Unix seconds; null if never",
+    "last_used_at": "Unix seconds; null if never",
+    "priority": "each step doubles the key's share of places",
 }
 _KEY_BODIES = {
-    "KeyRequest": "An inference key to make.",
+    "KeyRequest": "An inference key to create.",
     "KeyBody": "An inference key.",
     "NewKeyBody": "An inference key, with its secret.",
-    "PermissionsBody": "What a key may use.",
-    "SignInRequest": "The key that a browser signs in with.",
-    "SessionBody": "Who is signed in.",
-    "PageBody": "Where an engine's own page is, for a while.",
+    "PermissionsBody": "Permissions of a key.",
+    "SignInRequest": "The key for signing in.",
+    "SessionBody": "The session of a signed-in browser.",
+    "PageBody": "Temporary path of an engine's own page.",
 }
 _SCALAR = [{"type": kind} for kind in ("string", "number", "boolean")]
 _ENGINE_VALUE = {"anyOf": [*_SCALAR, {"type": "array", "items": {"anyOf": _SCALAR}}]}
 _ENGINE_OPTIONS = (
-    "options of the engine, by llama-server's long names with `_` for `-`, such as `model` or "
+    "engine options, by llama-server's long names with `_` instead of `-`, such as `model` or "
     "`ctx_size`; `GET /api/v1/backends/{backend}/options` lists them"
 )
 _EXAMPLES = {
     "flat": {
-        "summary": "Engine options beside those of the instance",
+        "summary": "Engine options on the same level",
         "value": {"model": "/models/llama-2-7b.gguf", "ctx_size": 4096, "idle_timeout": 30},
     },
     "structured": {
-        "summary": "Engine options by themselves",
+        "summary": "Engine options in a separate object",
         "value": {
             "backend_type": "llama_cpp",
             "backend_options": {"model": "/models/llama-2-7b.gguf", "ctx_size": 4096},
@@ -128,8 +128,8 @@ def body_of(schema: str, examples: Mapping[str, Any], about: str) -> Document:
     }
 
 
-CREATE = body_of("InstanceDefinition", _EXAMPLES, "What to define; flat or structured.")
-UPDATE = body_of("InstanceChange", _EXAMPLES, "What to change; null removes a field.")
+CREATE = body_of("InstanceDefinition", _EXAMPLES, "Definition of the instance, flat or structured.")
+UPDATE = body_of("InstanceChange", _EXAMPLES, "Fields to change; null removes a field.")
 SET = body_of(
     "InstanceSet",
     {"one": {"summary": "One instance",
@@ -181,7 +181,7 @@ def _definition(*, nullable: bool) -> Document:
     return {
         "type": "object",
         "description": "Options of an instance. Without `backend_type` and `backend_options`, "
-        f"further fields are {_ENGINE_OPTIONS}.",
+        f"other fields are {_ENGINE_OPTIONS}.",
         "properties": properties,
         "additionalProperties": value,
     }
@@ -197,7 +197,7 @@ def _set() -> Document:
                  "description": "definitions, by name"}  # fmt: skip
     return {
         "type": "object",
-        "description": "A whole set of instances.",
+        "description": "A set of instances.",
         "required": ["instances"],
         "properties": {"instances": instances},
     }

@@ -28,7 +28,7 @@ _CLIENT_LEFT = 499  # as nginx has it; nobody reads it
 
 
 def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route, for the OpenAPI document."""
+    """The error responses of a route, for the OpenAPI document."""
     return {status: {"model": ErrorBody} for status in (400, 401, 403, *statuses)}
 
 
@@ -47,7 +47,7 @@ def install_error_handlers(api: FastAPI) -> None:
     async def invalid(request: Request, exc: RequestValidationError) -> JSONResponse:
         first = exc.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        error = InvalidRequest(f"the request is not valid: {where}: {first['msg']}")
+        error = InvalidRequest(f"invalid request: {where}: {first['msg']}")
         return respond(error, request)
 
     @api.exception_handler(HTTPException)
@@ -56,7 +56,7 @@ def install_error_handlers(api: FastAPI) -> None:
         if exc.status_code == _NOT_FOUND:
             return respond(NotFound(f"there is nothing at {path[:200]!r}"), request)
         if exc.status_code == _NOT_ALLOWED:
-            refused = MethodNotAllowed(f"{path[:200]!r} does not answer {request.method}")
+            refused = MethodNotAllowed(f"{path[:200]!r} does not support {request.method}")
             answer = respond(refused, request)
             answer.headers["allow"] = (exc.headers or {}).get("Allow", "")
             return answer
@@ -71,4 +71,4 @@ def install_error_handlers(api: FastAPI) -> None:
     @api.exception_handler(Exception)
     async def bug(request: Request, exc: Exception) -> JSONResponse:
         log.failure("request_failed", exc, path=request.scope["path"])
-        return respond(LlamactlError("llamactl made an error; its log has the trace"), request)
+        return respond(LlamactlError("internal error in llamactl; see its log"), request)

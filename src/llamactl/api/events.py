@@ -1,4 +1,4 @@
-"""What happened: the story of one instance, and of all, as it goes on."""
+"""The events of one instance or of all, listed or streamed."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ async def list_events(
     mine: Mine,
     limit: Limit = 100,
     before: Annotated[
-        int | None, Query(ge=0, le=1 << 62, description="with older ids only")
+        int | None, Query(ge=0, le=1 << 62, description="only events with smaller IDs")
     ] = None,
 ) -> list[EventBody]:
-    """The newest, oldest first. The id of the first leads to those before it."""
+    """List the newest events, oldest first. Use the ID of the first to get earlier ones."""
     return [event_body(event) for event in await mine.instances.events(name, limit, before)]
 
 
@@ -53,10 +53,10 @@ async def list_activity(
     mine: Mine,
     limit: Limit = 100,
     before: Annotated[
-        int | None, Query(ge=0, le=1 << 62, description="with older ids only")
+        int | None, Query(ge=0, le=1 << 62, description="only events with smaller IDs")
     ] = None,
 ) -> list[EventBody]:
-    """The newest events of all instances, deleted ones too; oldest first."""
+    """List the newest events of all instances, including deleted ones, oldest first."""
     return [event_body(event) for event in await mine.story.of(None, limit, before)]
 
 
@@ -67,9 +67,12 @@ async def list_activity(
 )
 async def follow_events(
     mine: Mine,
-    last_event_id: Annotated[str | None, Header(description="continue after this one")] = None,
+    last_event_id: Annotated[
+        str | None,
+        Header(description="ID of the last event received; the stream continues after it"),
+    ] = None,
 ) -> StreamingResponse:
-    """All instances' events from now on, or from `Last-Event-ID` on, as server-sent events.
+    """Stream new events of all instances, or those after `Last-Event-ID`, as server-sent events.
 
     https://html.spec.whatwg.org/multipage/server-sent-events.html
     """
@@ -80,7 +83,7 @@ async def follow_events(
 
 def event_id(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 18):  # noqa: PLR2004  2**63 has 19
-        raise InvalidRequest(f"Last-Event-ID {text[:40]!r} is not the id of an event")
+        raise InvalidRequest(f"Last-Event-ID {text[:40]!r} is not an event ID")
     return int(text)
 
 

@@ -21,9 +21,9 @@ from llamactl.wire.session import PageBody
 
 router = APIRouter(prefix="/api/v1/instances", dependencies=GUARDS, tags=["instances"])
 _MOST = 4 << 20  # bytes of a definition
-Wait = Annotated[bool, Query(description="answer when it is done, not at once")]
+Wait = Annotated[bool, Query(description="wait until it is done before responding")]
 Evict = Annotated[bool, Query(description="stop idle instances to make room")]
-Force = Annotated[bool, Query(description="cut requests that are being answered")]
+Force = Annotated[bool, Query(description="abort running requests")]
 
 
 def _body(mine: Services, member: Member) -> InstanceBody:
@@ -45,13 +45,13 @@ async def read_json(request: Request) -> Any:
 
 @router.get("", responses=answers())
 async def list_instances(mine: Mine) -> list[InstanceBody]:
-    """All instances, by name."""
+    """List all instances, by name."""
     return [_body(mine, member) for member in mine.instances.listed()]
 
 
 @router.get("/{name}", responses=answers(404))
 async def get_instance(name: Name, mine: Mine) -> InstanceBody:
-    """One instance, in its present state."""
+    """Get an instance in its current state."""
     return _body(mine, mine.instances.get(name))
 
 
@@ -62,14 +62,14 @@ async def create_instance(
     name: Name,
     request: Request,
     mine: Mine,
-    start: Annotated[bool, Query(description="start it, too")] = True,
+    start: Annotated[bool, Query(description="also start it")] = True,
     wait: Wait = True,
     evict: Evict = False,
 ) -> InstanceBody:
-    """Define an instance and start it. One whose start fails stays, to be corrected.
+    """Create an instance and start it. If the start fails, the instance is kept.
 
-    In the flat form, any further field is an option of the engine; with `backend_type` or
-    `backend_options`, those stand in `backend_options`, and an unknown field is refused.
+    In the flat form, all other fields are engine options. With `backend_type` or
+    `backend_options`, engine options belong in `backend_options`, and unknown fields are rejected.
     """
     body = await read_json(request)
     member = await mine.instances.create(name, body, start=start, wait=wait, evict=evict)
@@ -80,9 +80,9 @@ async def create_instance(
 async def update_instance(
     name: Name, request: Request, mine: Mine, wait: Wait = True
 ) -> InstanceBody:
-    """Merge the body into the definition: null removes a field, a mask keeps what is stored.
+    """Merge the body into the definition. null removes a field; a mask keeps the stored value.
 
-    A running instance whose command changes is restarted, after its requests.
+    If the command of a running instance changes, it finishes its requests and restarts.
     """
     body = await read_json(request)
     return _body(mine, await mine.instances.update(name, body, wait=wait))
@@ -90,7 +90,7 @@ async def update_instance(
 
 @router.delete("/{name}", status_code=204, responses=answers(404))
 async def delete_instance(name: Name, mine: Mine, force: Force = False) -> Response:
-    """Stop an instance, after its requests, and remove it. Its model's files stay."""
+    """Stop an instance after finishing its requests, and delete it. Model files are kept."""
     await mine.instances.delete(name, force=force)
     return Response(status_code=204)
 
@@ -99,7 +99,7 @@ async def delete_instance(name: Name, mine: Mine, force: Force = False) -> Respo
 async def start_instance(
     name: Name, mine: Mine, wait: Wait = False, evict: Evict = False
 ) -> InstanceBody:
-    """Start an instance. One that runs is left as it is."""
+    """Start an instance. Has no effect if it is running."""
     return _body(mine, await mine.instances.start(name, wait=wait, evict=evict))
 
 
@@ -107,7 +107,7 @@ async def start_instance(
 async def stop_instance(
     name: Name, mine: Mine, wait: Wait = False, force: Force = False
 ) -> InstanceBody:
-    """Stop an instance, after the requests that it is answering."""
+    """Stop an instance after finishing its running requests."""
     return _body(mine, await mine.instances.stop(name, wait=wait, force=force))
 
 
@@ -115,7 +115,7 @@ async def stop_instance(
 async def restart_instance(
     name: Name, mine: Mine, wait: Wait = False, evict: Evict = False, force: Force = False
 ) -> InstanceBody:
-    """Stop and start an instance; start it, if it does not run."""
+    """Restart an instance, or start it if it is not running."""
     member = await mine.instances.restart(name, wait=wait, evict=evict, force=force)
     body = _body(mine, member)
     # a restart of something at rest is a start; the reference calls the answer "restarting"

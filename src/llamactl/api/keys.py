@@ -40,7 +40,7 @@ async def get_key(key_id: str, mine: Mine) -> KeyBody:
     "/{key_id}", status_code=204, responses={202: {"model": RevokedBody}, **answers(404)}
 )
 async def delete_key(key_id: str, mine: Mine) -> Response:
-    """Counts at once, also where the store is away: then the answer is 202."""
+    """Takes effect at once, even if the store is unavailable: then the response is 202."""
     revoked = await mine.keys.revoke(key_id)
     if revoked.persisted:
         return Response(status_code=204)

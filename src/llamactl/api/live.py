@@ -1,4 +1,4 @@
-"""/api/v1/live: all that goes on, in one stream."""
+"""/api/v1/live: all live data in one stream."""
 
 from __future__ import annotations
 
@@ -24,19 +24,25 @@ from llamactl.wire.models import JobBody
 
 router = APIRouter(prefix="/api/v1/live", dependencies=GUARDS, tags=["live"])
 _EVERY_S = 0.25
-MOST_NEWS = 2000  # events that somebody may lag; then the stream ends, and goes on by its last id
-_DRIFT_S = 1.5  # by which a time left may differ from what was told, and time itself took
+MOST_NEWS = 2000  # events that a client may lag; then the stream ends, and resumes from its last ID
+_DRIFT_S = (
+    1.5  # by how much a time left may differ from the last value sent, minus the elapsed time
+)
 
 
 @router.get("", response_class=EventStream, responses={200: {"model": LiveBody}, **answers()})
 async def live(
     mine: Mine,
-    last_event_id: Annotated[str | None, Header(description="tell events after this one")] = None,
-    after: Annotated[int | None, Query(ge=0, le=1 << 62, description="the same")] = None,
+    last_event_id: Annotated[
+        str | None, Header(description="send only events after this ID")
+    ] = None,
+    after: Annotated[
+        int | None, Query(ge=0, le=1 << 62, description="same as `Last-Event-ID`")
+    ] = None,
 ) -> EventStream:
-    """Instances, numbers, events and downloads: all there is at first, then what changes.
+    """Stream instances, metrics, events and downloads: first everything, then the changes.
 
-    Ends when the key or session that it was asked with does.
+    The stream ends when its key or session ends.
     """
     if last_event_id is not None:  # of a browser that resumes: newer than what it began with
         after = event_id(last_event_id)
@@ -67,7 +73,7 @@ async def _messages(mine: Services, told: int) -> AsyncIterator[str]:
 
 
 async def _read(mine: Services, after: int, news: list[InstanceEvent]) -> None:
-    """Ends with the story: when whoever looks on lags behind, or llamactl ends."""
+    """Ends with the event log: when the client lags behind, or llamactl ends."""
     async for event in mine.story.follow(after):
         if len(news) >= MOST_NEWS:
             return
@@ -75,7 +81,7 @@ async def _read(mine: Services, after: int, news: list[InstanceEvent]) -> None:
 
 
 class _View:
-    """What one who looks on was told already."""
+    """What has already been sent to a client."""
 
     def __init__(self, mine: Services) -> None:
         self._mine = mine
@@ -87,7 +93,7 @@ class _View:
         self._jobs: list[DownloadJob] = []
 
     def news(self, events: list[InstanceEvent]) -> LiveBody | None:
-        """None where nothing is new."""
+        """None if nothing is new."""
         members = self._mine.instances.all()
         first, self._first = self._first, False
         ids = {member.instance.id for member in members}
@@ -159,7 +165,7 @@ class _View:
 
 
 def _agree(told: float | None, at: float, left: float | None, now: float) -> bool:
-    """Is the time left what whoever was told it then thinks by now?"""
+    """Does the time left still match what the client computes from the last value?"""
     if told is None or left is None:
         return told is left
     return abs(told - (now - at) - left) < _DRIFT_S or told == left

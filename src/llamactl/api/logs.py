@@ -1,4 +1,4 @@
-"""What the engine of an instance wrote."""
+"""The log of an instance's engine."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _FARTHEST = 1 << 62
 
 
 class LogQuery(BaseModel):
-    lines: str = Field("-1", description="how many of the last lines; -1 for all")
-    follow: bool = Field(False, description="keep streaming what is added")
-    since: str = Field("", description="Unix seconds, or ISO 8601; to a second or so")
+    lines: str = Field("-1", description="number of recent lines; -1 for all")
+    follow: bool = Field(False, description="keep streaming new lines")
+    since: str = Field("", description="Unix seconds or ISO 8601; accurate to about a second")
     search: str = Field("", description="only lines with this text", max_length=1000)
     before: int | None = Field(None, ge=0, le=_FARTHEST, description="an offset")
     after: int | None = Field(None, ge=0, le=_FARTHEST, description="an offset")
@@ -36,11 +36,11 @@ class LogQuery(BaseModel):
 async def get_logs(
     name: Name, mine: Mine, asked: Annotated[LogQuery, Query()]
 ) -> StreamingResponse:
-    """What the engine wrote, and a line at each of its starts.
+    """Get the engine's log, with a line for each start.
 
-    The answer's `X-Log-Start` is the offset of its first byte, which leads to what is before.
+    The response header `X-Log-Start` is the offset of the first byte; use it to get earlier lines.
 
-    Offsets count from the log's first byte for ever, whatever was rotated away.
+    Offsets always count from the first byte ever logged, even if it was rotated away.
     """
     log, most, text = mine.instances.get(name).unit.log, _line_count(asked.lines), asked.search
     since = _time(asked.since)
@@ -67,7 +67,7 @@ def _line_count(text: str) -> int | None:
     if count == -1:
         return None
     if not 1 <= count <= 2**53:
-        raise InvalidRequest(f"lines={text[:40]!r}: give -1 for all lines, or a number from 1 on")
+        raise InvalidRequest(f"lines={text[:40]!r}: use -1 for all lines, or a positive number")
     return count
 
 
@@ -80,6 +80,6 @@ def _time(text: str) -> float:
         at = float(text) if seconds else datetime.fromisoformat(text).timestamp()
     except ValueError as exc:
         raise InvalidRequest(
-            f"since={text[:40]!r}: give Unix seconds, or a time like 2026-01-31T12:00:00Z"
+            f"since={text[:40]!r}: use Unix seconds, or a time like 2026-01-31T12:00:00Z"
         ) from exc
     return at

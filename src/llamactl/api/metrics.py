@@ -1,4 +1,4 @@
-"""`/metrics`: our numbers and the running engines' own. Wakes no instance."""
+"""`/metrics`: our metrics and those of the running engines. Starts no instance."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ router = APIRouter(tags=["system"])
 
 @router.get("/metrics", responses=answers(), response_class=Response)
 async def metrics(request: Request, mine: Mine) -> Response:
-    """Prometheus's text form. Needs a management key unless `server.metrics_open` is set."""
+    """Get metrics in Prometheus text format.
+
+    Requires a management key unless `server.metrics_open` is set.
+    """
     if not mine.settings.server.metrics_open:
         management(request)
     body = await mine.numbers.shown(lambda: _exposition(mine))
@@ -23,7 +26,7 @@ async def metrics(request: Request, mine: Mine) -> Response:
 
 
 async def _exposition(mine: Services) -> bytes:
-    """Asks all engines, so whoever comes meanwhile gets the same."""
+    """Scrapes all engines, so simultaneous requests share the result."""
     members = mine.instances.all()
     ready = {m.instance.name: m.unit.ready for m in members if m.unit.ready is not None}
     texts = await asyncio.gather(*(mine.numbers.scrape(where) for where in ready.values()))

@@ -33,12 +33,14 @@ from llamactl.wire.models import (
 )
 
 router = APIRouter(prefix="/api/v1/models", dependencies=GUARDS, tags=["models"])
-Name = Annotated[str, Query(description="a name of the list, or a file's path", max_length=4096)]
+Name = Annotated[
+    str, Query(description="name of a listed model, or path of a file", max_length=4096)
+]
 
 
 @router.get("", responses=answers())
 async def list_models(mine: Mine) -> list[ModelBody]:
-    """The models on this machine."""
+    """List the models on this machine."""
 
     def read() -> list[ModelBody]:
         users = _users(mine)
@@ -49,15 +51,15 @@ async def list_models(mine: Mine) -> list[ModelBody]:
 
 @router.delete("", status_code=204, responses=answers(404, 409))
 async def delete_model(model: Name, mine: Mine) -> Response:
-    """Remove a model's files. Instances must not be made of it."""
+    """Delete a model's files. No instance may use it."""
     found = await run_in_threadpool(mine.catalog.find, model)
     users = await run_in_threadpool(_users, mine)
     if names := users.get(found.path.resolve()):
-        raise Conflict(f"{found.name} is used by {', '.join(names)}; remove those first")
+        raise Conflict(f"{found.name} is used by {', '.join(names)}; delete those instances first")
     try:
         await run_in_threadpool(mine.catalog.remove, found)
     except OSError as exc:
-        raise LlamactlError(f"cannot remove {found.name}: {exc}") from exc
+        raise LlamactlError(f"cannot delete {found.name}: {exc}") from exc
     return Response(status_code=204)
 
 
@@ -65,9 +67,11 @@ async def delete_model(model: Name, mine: Mine) -> Response:
 async def inspect_model(
     model: Name,
     mine: Mine,
-    ctx_size: Annotated[int | None, Query(ge=1, le=1 << 30, description="for the memory")] = None,
+    ctx_size: Annotated[
+        int | None, Query(ge=1, le=1 << 30, description="context size for the memory estimate")
+    ] = None,
 ) -> InspectionBody:
-    """What a GGUF file says of itself, and what memory it needs."""
+    """Get the metadata of a GGUF file, and the memory it needs."""
     path, projector = await run_in_threadpool(_file, model, mine)
     try:
         seen = await run_in_threadpool(inspect, path)
@@ -79,39 +83,39 @@ async def inspect_model(
 
 @router.post("/download", status_code=202, responses=answers(415))
 async def download_model(asked: DownloadRequest, mine: Mine) -> JobBody:
-    """Fetch a model from the hub; of a repository's quantisations the one named, or a usual one."""
+    """Download a model from the hub, in the given or a common quantisation."""
     await _check_cache(mine)
     return job_body(await mine.downloads.start(asked.model))
 
 
 @router.get("/jobs", responses=answers())
 async def list_jobs(mine: Mine) -> list[JobBody]:
-    """Downloads, also those that are over."""
+    """List downloads, including finished ones."""
     return [job_body(job) for job in mine.downloads.all()]
 
 
 @router.get("/jobs/{job_id}", responses=answers(404))
 async def get_job(job_id: JobId, mine: Mine) -> JobBody:
-    """One download, in its present state."""
+    """Get a download in its current state."""
     return job_body(mine.downloads.get(job_id))
 
 
 @router.delete("/jobs/{job_id}", status_code=204, responses=answers(404))
 async def cancel_job(job_id: JobId, mine: Mine) -> Response:
-    """Stop a download and remove its parts; forget one that is over."""
+    """Cancel a download and delete its parts, or remove a finished one from the list."""
     await mine.downloads.cancel(job_id)
     return Response(status_code=204)
 
 
 @router.post("/jobs/{job_id}/pause", responses=answers(404, 409, 415))
 async def pause_job(job_id: JobId, mine: Mine) -> JobBody:
-    """Keep what is there, and fetch no more until it is resumed."""
+    """Pause a download, keeping the data received."""
     return job_body(await mine.downloads.pause(job_id))
 
 
 @router.post("/jobs/{job_id}/resume", responses=answers(404, 409, 415))
 async def resume_job(job_id: JobId, mine: Mine) -> JobBody:
-    """Resume a download that was paused or that failed."""
+    """Resume a paused or failed download."""
     await _check_cache(mine)
     return job_body(await mine.downloads.resume(job_id))
 
@@ -119,11 +123,11 @@ async def resume_job(job_id: JobId, mine: Mine) -> JobBody:
 @router.get("/search", responses=answers(502))
 async def search_hub(
     query: Annotated[
-        str, Query(alias="q", min_length=1, max_length=200, description="words to look for")
+        str, Query(alias="q", min_length=1, max_length=200, description="search words")
     ],
     mine: Mine,
 ) -> list[FoundBody]:
-    """Repositories of the hub that have GGUF files, the most fetched first."""
+    """Search repositories with GGUF files on the hub, most downloaded first."""
     return [FoundBody.model_validate(row) for row in await mine.hub.search(query)]
 
 
@@ -131,7 +135,7 @@ async def search_hub(
 async def look_into_repository(
     repo: Annotated[str, Query(max_length=500, description="org/repo")], mine: Mine
 ) -> RepositoryBody:
-    """The models of a repository of the hub, and whether each could run here."""
+    """List the models in a repository on the hub, and whether each can run here."""
     seen = await mine.hub.repository(repo)
     room = mine.downloads.room()
     rows = [
@@ -147,7 +151,7 @@ async def look_into_repository(
     responses={200: {"content": {"text/event-stream": {}}}, **answers(404)},
 )
 async def follow_job(job_id: JobId, mine: Mine) -> StreamingResponse:
-    """Its progress, as server-sent events, to its end."""
+    """Stream the progress of a download as server-sent events until it ends."""
     mine.downloads.get(job_id)
     return event_stream(_lines(mine.downloads.follow(job_id)))
 

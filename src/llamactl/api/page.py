@@ -44,27 +44,27 @@ _HEADERS = {
 }
 _NOT_BUILT = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>llamactl</title></head>
-<body><h1>llamactl</h1><p>The server runs. Its page is not built: run <code>make ui</code>,
-or use the command line and the API.</p></body></html>
+<body><h1>llamactl</h1><p>The server is running, but its web page is not built: run
+<code>make ui</code>, or use the command line and the API.</p></body></html>
 """
 
 
 @router.api_route("/models", methods=["GET", "HEAD"])
 async def instead_of_the_list() -> HTMLResponse:
-    """To browsers. Who asks for no page gets the list of models, which isn't served here."""
+    """For browsers. Other clients get the model list, which isn't served here."""
     return await index()
 
 
 @router.api_route("/models/{name:path}", methods=["GET", "HEAD"])
 async def instead_of_a_model(name: str) -> RedirectResponse:
-    """To where the page's relative links lead on."""
+    """Redirect to the address that the page's relative links are based on."""
     up = "../" * (name.count("/") + 1)
     return RedirectResponse(f"{up}#/models", headers={"vary": "accept"})
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
 async def root(request: Request) -> Response:
-    """The page; to Ollama's clients, which ask here whether it runs, what they look for."""
+    """The web page. Ollama clients check here whether it runs, and get what they expect."""
     accept = request.headers.get("accept", "*/*")
     wants_page = "text/html" in accept or accept.strip() == "*/*"
     if getattr(request.state, "path_key", False) or not wants_page:
@@ -85,11 +85,11 @@ async def index() -> HTMLResponse:
 
 @router.api_route("/assets/{name}", methods=["GET", "HEAD"])
 async def asset(name: str, request: Request) -> Response:
-    """Its name has a hash of what it holds, so it never changes."""
+    """The name contains a hash of the content, so the file never changes."""
     kind = _TYPES.get(Path(name).suffix)
     path = _BUILT / "assets" / name
     if kind is None or "/" in name or "\\" in name or not path.is_file():
-        raise NotFound(f"there is no file {name[:200]!r} in the page")
+        raise NotFound(f"the web page has no file {name[:200]!r}")
     accepted = {
         word.partition(";")[0].strip()
         for word in request.headers.get("accept-encoding", "").split(",")
@@ -109,7 +109,7 @@ async def asset(name: str, request: Request) -> Response:
 
 
 def _index() -> str:
-    """Read anew each time: it may be built while we serve."""
+    """Read each time, because the page may be built while we serve."""
     built = _BUILT / "index.html"
     return built.read_text(encoding="utf-8") if built.is_file() else _NOT_BUILT
 

@@ -6,6 +6,6 @@ from typing import Annotated
 
 from fastapi import Path, Query
 
-Name = Annotated[str, Path(description="the instance's name, or one of its aliases")]
-JobId = Annotated[str, Path(description="the download's id")]
-Limit = Annotated[int, Query(ge=1, le=1000, description="how many at most")]
+Name = Annotated[str, Path(description="name or alias of the instance")]
+JobId = Annotated[str, Path(description="ID of the download")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="maximum number of results")]

@@ -1,4 +1,4 @@
-"""What would be done, and why, without doing it."""
+"""What would happen, and why, without doing it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/api/v1/instances", dependencies=GUARDS, tags=["insta
 
 @router.post("/{name}/preview", responses=answers(409, 413, 415), openapi_extra=UPDATE)
 async def preview(name: Name, request: Request, mine: Mine) -> PreviewBody:
-    """What create, or update, with this body would give. Nothing is done."""
+    """Show what create or update would do with this body, without doing it."""
     seen = await mine.previews.of(name, await read_json(request))
     return PreviewBody(
         exists=seen.exists, command=[*seen.command], problem=seen.problem,
@@ -32,11 +32,13 @@ async def plan(
     name: Name,
     mine: Mine,
     what: Annotated[
-        Literal["request", "start"], Query(alias="for", description="who would start it")
+        Literal["request", "start"], Query(alias="for", description="who starts the instance")
     ] = "request",
-    evict: Annotated[bool, Query(description="of a start: stop idle instances")] = False,
+    evict: Annotated[
+        bool, Query(description="for a start: stop idle instances to make room")
+    ] = False,
 ) -> PlanBody:
-    """What a request for this instance, or a start by hand, would do now. Nothing is done."""
+    """Show what a request for this instance or a manual start would do now, without doing it."""
     member, seen = await mine.instances.plan(name, request=what == "request", evict=evict)
     return PlanBody(
         action=seen.action,

@@ -111,5 +111,5 @@ def json_alone(request: Request) -> None:
 
 
 Mine = Annotated[Services, Depends(services)]
-# `management` decides; the scheme only tells the OpenAPI document about it.
+# `management` decides; the scheme is only for the OpenAPI document.
 GUARDS = [Depends(management), Depends(HTTPBearer(auto_error=False))]

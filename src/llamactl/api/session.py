@@ -21,7 +21,7 @@ router = APIRouter(prefix="/api/v1/session", tags=["session"])
 async def sign_in(
     asked: SignInRequest, request: Request, response: Response, mine: Mine
 ) -> SessionBody:
-    """Answers with a cookie that counts here and for our own chat, not where engines answer."""
+    """Sign in. Returns a cookie that is valid here and for the built-in chat, not for engines."""
     json_alone(request)
     value, caller, session = await mine.sessions.begin(
         asked.key.strip(), request.client.host if request.client else ""
@@ -40,7 +40,7 @@ async def sign_in(
 
 @router.get("", responses=answers())
 async def who_am_i(request: Request, response: Response, mine: Mine) -> SessionBody:
-    """By the cookie or the key that is shown."""
+    """Get the session of the cookie or key in the request."""
     response.headers["cache-control"] = "no-store"
     caller = _who(request, mine)
     session = mine.ring.session(session_of(request.method, dict(request.scope["headers"])))
@@ -51,7 +51,7 @@ async def who_am_i(request: Request, response: Response, mine: Mine) -> SessionB
 
 @router.delete("", status_code=204, responses={202: {"model": SignedOutBody}, **answers()})
 async def sign_out(request: Request, mine: Mine) -> Response:
-    """Ends the session for good, wherever its cookie may be. 202: the store is away meanwhile."""
+    """Sign out. The session ends wherever its cookie is used. 202: the store is unavailable."""
     answer = Response(status_code=204)
     if value := session_of(request.method, dict(request.scope["headers"])):
         ended = await mine.sessions.end(value)

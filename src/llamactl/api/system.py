@@ -1,4 +1,4 @@
-"""Versions, the engine's own words, health."""
+"""Versions, the engine's own output, health."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ open_router = APIRouter(tags=["system"])
 
 @open_router.get("/health", response_model_exclude_none=True)
 async def health(mine: Mine) -> HealthBody:
-    """Whether llamactl works; open to everybody."""
+    """Check whether llamactl works. Needs no key."""
     faults = [*mine.degraded()]
     return HealthBody(status="degraded" if faults else "ok", degraded=faults or None)
 
 
 @router.get("/version", responses=answers())
 async def version() -> PlainTextResponse:
-    """llamactl's version, commit and build time, as plain text."""
+    """Get llamactl's version, commit and build time, as plain text."""
     commit, built = await run_in_threadpool(build_info)
     return PlainTextResponse(f"Version: {__version__}\nCommit: {commit}\nBuild Time: {built}\n")
 
 
 @router.get("/system", responses=answers(), response_class=JSONResponse)
 async def system(mine: Mine) -> SystemBody:
-    """This server: versions, where it is, how it is."""
+    """Get information about this server: versions, machine, health."""
     commit, built = await run_in_threadpool(build_info)
     settings = mine.settings
     return SystemBody(
@@ -54,29 +54,29 @@ async def system(mine: Mine) -> SystemBody:
 
 @router.get("/doctor", responses=answers(), response_class=JSONResponse)
 async def doctor(mine: Mine) -> list[FindingBody]:
-    """What `llamactl doctor` finds."""
+    """Get the findings of `llamactl doctor`."""
     return [FindingBody(**found) for found in await run_in_threadpool(mine.about.examine)]
 
 
 @router.get("/server/help", responses=answers(500))
 async def server_help(mine: Mine) -> PlainTextResponse:
-    """What the configured llama-server says to `--help`."""
+    """Get the output of `--help` of the configured llama-server."""
     return PlainTextResponse(await mine.engines["llama-cpp"].ask("--help"))
 
 
 @router.get("/server/version", responses=answers(500))
 async def server_version(mine: Mine) -> PlainTextResponse:
-    """What the configured llama-server says to `--version`."""
+    """Get the output of `--version` of the configured llama-server."""
     return PlainTextResponse(await mine.engines["llama-cpp"].ask("--version"))
 
 
 @router.get("/server/devices", responses=answers(500))
 async def server_devices(mine: Mine) -> PlainTextResponse:
-    """The devices that the configured llama-server can use."""
+    """List the devices that the configured llama-server can use."""
     return PlainTextResponse(await mine.engines["llama-cpp"].ask("--list-devices"))
 
 
 @router.post("/upgrade", responses=answers(409, 415, 500), response_class=JSONResponse)
 async def upgrade(mine: Mine) -> UpgradeBody:
-    """Have a process of the installed version take over. No request fails, no model reloads."""
+    """Replace this process with the installed version. No request fails, no model reloads."""
     return UpgradeBody(pid=await mine.upgrade())

@@ -22,7 +22,7 @@ OPENAI_POSTS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class FailurePattern:
-    """A line of the engine's log that tells why it ended, and where that line comes from."""
+    """A log line of the engine that explains its exit, and the source of that line."""
 
     pattern: re.Pattern[str]
     failure: FailureClass
@@ -48,7 +48,7 @@ class Backend(Protocol):
 
     @property
     def guarded_path(self) -> str:
-        """What it answers to those who have its key alone, at once and whatever it is about."""
+        """A path that responds at once in any state, but only to requests with the key."""
         ...
 
     @property
@@ -120,25 +120,25 @@ def advice_on(backend: Backend, message: str) -> str:
 
 
 _SIGNALS: Mapping[int, tuple[FailureClass, str]] = {
-    1: (FailureClass.KILLED, "its terminal was closed; llamactl did not end it"),
-    2: (FailureClass.KILLED, "somebody interrupted it; llamactl did not"),
-    3: (FailureClass.KILLED, "somebody asked it to quit; llamactl did not"),
+    1: (FailureClass.KILLED, "something other than llamactl closed its terminal"),
+    2: (FailureClass.KILLED, "something other than llamactl interrupted it"),
+    3: (FailureClass.KILLED, "something other than llamactl asked it to quit"),
     4: (
         FailureClass.ILLEGAL_INSTRUCTION,
         "the engine was built for another processor; use a build for this one",
     ),
-    6: (FailureClass.CRASHED, "the engine gave up with a fault of its own; see its log"),
+    6: (FailureClass.CRASHED, "the engine aborted because of an internal error; see its log"),
     7: (
         FailureClass.CRASHED,
-        "the engine could not read its model any more; was the file changed or its disk lost?",
+        "the engine could no longer read its model; check the file and its disk",
     ),
-    8: (FailureClass.CRASHED, "the engine crashed; see its log, try another version of it"),
+    8: (FailureClass.CRASHED, "the engine crashed; see its log, or try another version of it"),
     9: (
         FailureClass.KILLED,
-        "somebody killed it; neither llamactl nor the kernel's OOM killer did",
+        "something other than llamactl and the kernel's OOM killer killed it",
     ),
-    11: (FailureClass.CRASHED, "the engine crashed; see its log, try another version of it"),
-    15: (FailureClass.KILLED, "somebody asked it to end; llamactl did not"),
+    11: (FailureClass.CRASHED, "the engine crashed; see its log, or try another version of it"),
+    15: (FailureClass.KILLED, "something other than llamactl asked it to exit"),
 }  # by number, https://man7.org/linux/man-pages/man7/signal.7.html
 _BY_SHELL = 128  # what a shell adds to the signal that ended its child
 _KILL = 9
@@ -185,8 +185,8 @@ def _cause(
     if oom_killed and (signal == _KILL or unseen):
         return (
             FailureClass.OUT_OF_MEMORY,
-            "the kernel killed it as memory ran out: use a smaller context or model, "
-            "or let fewer instances run at once",
+            "the kernel killed it because memory ran out: use a smaller context or model, or run "
+            "fewer instances at once",
         )
     if signal is not None and _SIGNALS.get(signal, _CRASHED)[0] is FailureClass.KILLED:
         return _SIGNALS[signal]
@@ -199,7 +199,7 @@ def _cause(
     if code == 0:
         return (
             FailureClass.KILLED,
-            "it ended as it does when it is asked to; somebody did, llamactl did not",
+            "it exited normally; something other than llamactl probably asked it to",
         )
     if code in (126, 127):
         return (

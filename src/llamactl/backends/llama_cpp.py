@@ -114,7 +114,7 @@ class LlamaCpp:
         "--chat-template-kwargs": "LLAMA_CHAT_TEMPLATE_KWARGS",
     }  # fmt: skip
     # Each open connection holds one of the server's threads, an idle one for five seconds. Left
-    # alone it has about five, which our pooled connections would keep from a burst of new ones.
+    # by default it has about five, which our pooled connections would use up before a burst.
     # Its numbers are part of our `/metrics`.
     defaults: Mapping[str, OptionValue] = {"threads_http": 64, "metrics": True}
     inference = frozenset({("GET", "/props"), *(("POST", path) for path in _POSTS)})
@@ -150,10 +150,10 @@ class LlamaCpp:
 
     def _check_name(self, given: str, key: str) -> None:
         if key in _OURS:
-            raise InvalidOption(f"engine option {given!r} is set by llamactl and can't be chosen")
+            raise InvalidOption(f"engine option {given!r} is set by llamactl and can't be changed")
         if not _NAME.match(key):
             raise InvalidOption(
-                f"{given!r} is not an engine option's name: use letters, digits, '-' or '_'"
+                f"{given!r} is not a valid engine option name: use letters, digits, '-' or '_'"
             )
 
     def render(self, options: Mapping[str, OptionValue]) -> list[str]:
@@ -219,11 +219,11 @@ def _scalar(word: str) -> Scalar:
 def _text(key: str, value: Scalar) -> str:
     text = str(value)
     if "\0" in text:
-        raise InvalidOption(f"engine option {key!r} holds a NUL character")
+        raise InvalidOption(f"engine option {key!r} contains a NUL character")
     if isinstance(value, str) and _is_flag(text):
         raise InvalidOption(
             f"the value {masked({key: text})[key]!r} of engine option {key!r} looks like a flag; "
-            "use extra_args for further flags"
+            "use extra_args for other flags"
         )
     return text
 
@@ -253,9 +253,9 @@ def _extra_args(value: OptionValue) -> list[str]:
         name = word.partition("=")[0].lstrip("-").replace("-", "_")
         if word.startswith("-") and (name in _OURS or name == "port"):
             flag = word.partition("=")[0]
-            raise InvalidOption(f"extra_args may not hold {flag!r}: llamactl sets it")
+            raise InvalidOption(f"extra_args may not contain {flag!r}: llamactl sets it")
         if "\0" in word:
-            raise InvalidOption("extra_args holds a NUL character")
+            raise InvalidOption("extra_args contains a NUL character")
     return words
 
 

@@ -17,7 +17,7 @@ ADVICE = (
     _known(
         r"too large to process.*physical batch size",
         "send shorter inputs, or set the instance's ubatch_size and batch_size to the number of "
-        "tokens of the longest one",
+        "tokens in the longest one",
         "server-context.cpp",
     ),
     _known(
@@ -38,8 +38,8 @@ ADVICE = (
     ),
     _known(
         r"pooling type '?none'?",
-        "set the instance's option pooling, to mean for example; or ask /embeddings for the "
-        "vector of each token",
+        "set the instance's option pooling, for example to mean; or use /embeddings to get a "
+        "vector for each token",
         "server-context.cpp",
     ),
     _known(
@@ -54,18 +54,18 @@ ADVICE = (
     ),
     _known(
         r"infill is not supported by this model",
-        "use a model that was trained to fill in the middle, most of which are for code",
+        "use a model trained for fill-in-the-middle, such as a code model",
         "server-context.cpp",
     ),
     _known(
         r"does not match the expected .* format",
-        "the model did not keep to its chat template: ask again, or set the instance's option "
-        "skip_chat_parsing: true to get its text as it is",
+        "the model did not follow its chat template: retry, or set the instance's option "
+        "skip_chat_parsing: true to get its raw text",
         "server-context.cpp",
     ),
     _known(
         r"invalid type for .enable_thinking",
-        "give enable_thinking as true or false, without quotes",
+        "set enable_thinking to true or false, without quotes",
         "server-common.cpp",
     ),
     _known(
@@ -76,7 +76,7 @@ ADVICE = (
     _known(
         r"does not support (metrics|slots) endpoint|does not support changing global properties"
         r"|does not support slots action",
-        "set the option that the message names for the instance",
+        "set the option named in the message on the instance",
         "server-context.cpp",
     ),
 )

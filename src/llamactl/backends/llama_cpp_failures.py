@@ -22,7 +22,7 @@ PATTERNS = (
         r"failed to open GGUF file|No such file or directory.*\.gguf|GGUF.*No such file",
         FailureClass.MODEL_MISSING,
         "a file of the model cannot be opened; check the path in `model`, and in `mmproj`, "
-        "`model_draft` or `lora` where you gave one",
+        "`model_draft` or `lora` if set",
         "ggml/src/gguf.cpp",
     ),
     _known(
@@ -53,7 +53,7 @@ PATTERNS = (
     _known(
         r"couldn't bind HTTP server socket",
         FailureClass.PORT_TAKEN,
-        "another program took the port",
+        "the port is in use by another program",
         "tools/server/server-http.cpp",
     ),
     _known(
@@ -61,7 +61,7 @@ PATTERNS = (
         # Vulkan: vk::OutOfDeviceMemoryError, "ErrorOutOfDeviceMemory"
         r"out of memory|OutOf(Device|Host)Memory|kIOGPUCommandBufferCallbackErrorOutOfMemory",
         FailureClass.OUT_OF_MEMORY,
-        "the device has not enough memory: use a smaller context, fewer GPU layers or a "
+        "not enough memory on the device: use a smaller context, fewer GPU layers or a "
         "smaller model",
         "ggml/src/ggml-cuda/ggml-cuda.cu",
     ),

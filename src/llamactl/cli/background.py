@@ -30,10 +30,10 @@ def ensure_server(s: Session) -> None:
             words = log.read_text(errors="replace").splitlines()[-1:]
             raise LlamactlError(f"cannot start a server: {''.join(words)}")
         if time.monotonic() > ends:
-            raise LlamactlError(f"the server does not answer within {_WAIT_S:g} s; see {log}")
+            raise LlamactlError(f"the server did not respond within {_WAIT_S:g} s; see {log}")
         time.sleep(_LOOK_S)
     typer.echo(
-        f"no llamactl was running: started one at {s.known_url} (pid {process.pid}, log {log})",
+        f"llamactl was not running: started it at {s.known_url} (pid {process.pid}, log {log})",
         err=True,
     )
 

@@ -14,11 +14,15 @@ from llamactl.cli.conversation import Conversation, Read
 from llamactl.cli.session import Session, command
 from llamactl.core.errors import InstanceNotFound, LlamactlError
 
-Prompt = Annotated[str | None, typer.Argument(help="One question; without: a chat.")]
-System = Annotated[str, typer.Option("--system", help="The system prompt.")]
+Prompt = Annotated[
+    str | None, typer.Argument(help="A single question. Default: an interactive chat.")
+]
+System = Annotated[str, typer.Option("--system", help="System prompt.")]
 Given = Annotated[
     list[str] | None,
-    typer.Option("--set", help="A parameter of each request as KEY=VALUE, such as temperature=0."),
+    typer.Option(
+        "--set", help="Parameter for each request, as KEY=VALUE, such as temperature=0. Repeatable."
+    ),
 ]
 
 
@@ -27,17 +31,18 @@ def run(
     s: Session,
     model: Annotated[
         str,
-        typer.Argument(help="An instance, a .gguf file, or a model's name.",
+        typer.Argument(help="Instance, .gguf file or model name.",
                        autocompletion=instance_names),
     ],
     prompt: Prompt = None,
     system: System = "",
     given: Given = None,
     options: Annotated[
-        list[str] | None, typer.Option("--option", "-o", help="Of a new instance, as KEY=VALUE.")
+        list[str] | None,
+        typer.Option("--option", "-o", help="Option for a new instance, as KEY=VALUE. Repeatable."),
     ] = None,
 ) -> None:  # fmt: skip
-    """Chat with a model: starts a server, fetches the model, makes an instance, where need be."""
+    """Chat with a model. Starts a server, downloads the model and creates an instance if needed."""
     from llamactl.cli.resolve import instance_for
 
     ensure_server(s)
@@ -47,7 +52,7 @@ def run(
 @command
 def chat(
     s: Session,
-    name: Annotated[str, typer.Argument(help="The instance.", autocompletion=instance_names)],
+    name: Annotated[str, typer.Argument(help="Instance.", autocompletion=instance_names)],
     prompt: Prompt = None,
     system: System = "",
     given: Given = None,
@@ -56,7 +61,7 @@ def chat(
     try:
         s.client.instances.get(name)
     except InstanceNotFound as exc:
-        raise LlamactlError(f"{exc.message}; `llamactl run` makes one of a model") from exc
+        raise LlamactlError(f"{exc.message}; `llamactl run` can create one from a model") from exc
     _talk(s, name, prompt, system, given)
 
 
@@ -72,7 +77,7 @@ def _talk(s: Session, name: str, prompt: str | None, system: str, given: list[st
         typer.echo(f"{name}: /help for commands, Ctrl-D to leave", err=True)
         talk.hold(_reader(s.settings.data / "chat_history"))
     else:
-        raise LlamactlError("there is no question: give one, or a terminal to chat in")
+        raise LlamactlError("no question: give one, or run in a terminal to chat")
 
 
 def _reader(history: Path) -> Read:

@@ -26,6 +26,6 @@ def _fitting(incomplete: str, ask: Callable[[Client], list[str]]) -> list[str]:
         session = Session(os.environ.get("LLAMACTL_URL"), None, None, as_json=False)
         with Client(session.url, session.key, timeout=2, retries=0) as client:
             names = ask(client)
-    except Exception:  # a shell that completes must not be told of faults
+    except Exception:  # shell completion must not print errors
         return []
     return [name for name in names if name.startswith(incomplete)]

@@ -12,14 +12,16 @@ import typer
 from llamactl.cli.session import AsJson, Session, command
 from llamactl.core.errors import InvalidConfig
 
-commands = typer.Typer(help="Look at the settings.", no_args_is_help=True, rich_markup_mode=None)
+commands = typer.Typer(
+    help="Show and check the settings.", no_args_is_help=True, rich_markup_mode=None
+)
 File = Annotated[Path | None, typer.Option("--config", "-c", help="Settings file.")]
 
 
 @commands.command()
 @command
 def show(s: Session) -> None:
-    """Show the settings that the server heeds, and where each comes from."""
+    """Show the server's effective settings and their sources."""
     rows = s.client.config.settings()
     if s.as_json:
         s.print_json(rows)
@@ -32,7 +34,7 @@ def show(s: Session) -> None:
 
 @commands.command()
 def check(file: File = None, as_json: AsJson = False) -> None:
-    """Say what is wrong with the settings, and where."""
+    """Check the settings and list errors."""
     from llamactl.config import load
 
     try:

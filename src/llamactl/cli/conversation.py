@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from llamactl.cli.session import Session
 
 _HELP = """\
-/help           this
-/system TEXT    set the system prompt; without TEXT: none
-/set KEY VALUE  a parameter of each request, such as temperature 0.2; without VALUE: as it was
-/clear          forget what was said
+/help           show this help
+/system TEXT    set the system prompt; without TEXT, remove it
+/set KEY VALUE  set a request parameter, such as temperature 0.2; without VALUE, reset it
+/clear          clear the conversation
 /retry          ask the last question again
-/save FILE      write what was said, as JSON
-/bye            leave; so does Ctrl-D
-Ctrl-C ends an answer. A question of several lines begins and ends with three quotes.
+/save FILE      save the conversation as JSON
+/bye            leave (or press Ctrl-D)
+Ctrl-C stops a response. Start and end a multi-line question with three quotes.
 """
 _QUOTES = '"""'
 Read = Callable[[str], str]  # the next line after a prompt; EOFError at the end

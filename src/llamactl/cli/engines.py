@@ -11,10 +11,8 @@ from llamactl.cli.session import Session, command
 if TYPE_CHECKING:
     from llamactl.wire.backends import OptionBody
 
-commands = typer.Typer(help="The engines.", no_args_is_help=True, rich_markup_mode=None)
-Backend = Annotated[
-    Literal["llama-cpp", "vllm", "mlx"], typer.Option("--backend", help="Which engine.")
-]
+commands = typer.Typer(help="Inspect engines.", no_args_is_help=True, rich_markup_mode=None)
+Backend = Annotated[Literal["llama-cpp", "vllm", "mlx"], typer.Option("--backend", help="Backend.")]
 
 
 @commands.command()
@@ -34,7 +32,7 @@ def help_(s: Session) -> None:
 @commands.command()
 @command
 def devices(s: Session) -> None:
-    """Print the devices that the configured engine sees."""
+    """Print the devices that the configured engine finds."""
     _tell(s, s.client.engine_devices())
 
 
@@ -42,7 +40,7 @@ def devices(s: Session) -> None:
 @command
 def options(
     s: Session,
-    search: Annotated[str, typer.Argument(help="Only those with this word.")] = "",
+    search: Annotated[str, typer.Argument(help="Show only options with this text.")] = "",
     backend: Backend = "llama-cpp",
 ) -> None:
     """List the options of an instance's engine."""
@@ -60,10 +58,10 @@ def options(
 @command
 def parse(
     s: Session,
-    line: Annotated[str, typer.Argument(help="A command line, in quotes.")],
+    line: Annotated[str, typer.Argument(help="Command line, in quotes.")],
     backend: Backend = "llama-cpp",
 ) -> None:
-    """Turn a command line into options, for `llamactl create NAME -f -`."""
+    """Convert a command line to options for `llamactl create NAME -f -`."""
     import yaml
 
     found = s.client.backends.parse_command(line, backend)

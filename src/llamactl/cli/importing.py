@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from llamactl.migration import Migrated
 
 commands = typer.Typer(
-    help="Take over from another program; shows what it would do unless --apply is given.",
+    help="Migrate from another program. Shows what it would do unless --apply is given.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-Apply = Annotated[bool, typer.Option("--apply", help="Make the instances.")]
+Apply = Annotated[bool, typer.Option("--apply", help="Create the instances.")]
 SettingsOut = Annotated[
-    Path | None, typer.Option("--settings-out", help="Where to write our settings file.")
+    Path | None, typer.Option("--settings-out", help="Where to write the new settings file.")
 ]
 
 
@@ -35,11 +35,11 @@ def go_llamactl(
     apply: Apply = False,
     settings_out: SettingsOut = None,
 ) -> None:
-    """From the Go llamactl: its database, its settings file, or both."""
+    """Migrate from the Go llamactl: its database, its settings file, or both."""
     from llamactl.migration import from_go_llamactl
 
     if database is None and config is None:
-        raise LlamactlError("name its database, or its settings file with --config")
+        raise LlamactlError("give its database, or its settings file with --config")
     settings = None if config is None else _yaml(config)
     _carry_out(s, from_go_llamactl(database, settings), settings_out, apply=apply)
 
@@ -52,7 +52,7 @@ def llama_swap(
     apply: Apply = False,
     settings_out: SettingsOut = None,
 ) -> None:
-    """From llama-swap."""
+    """Migrate from llama-swap."""
     import os
 
     from llamactl.migration import from_llama_swap
@@ -90,12 +90,14 @@ def _carry_out(s: Session, found: Migrated, settings_out: Path | None, *, apply:
         from llamactl.core.secrets import masked
 
         typer.echo(yaml.safe_dump(masked({"instances": found.instances}), sort_keys=False))
-        typer.echo("nothing was changed; give --apply to make these instances", err=True)
+        typer.echo("nothing was changed; use --apply to create these instances", err=True)
         return
     for name, why in failed.items():
         typer.echo(f"failed: {name}: {why}", err=True)
-    typer.echo(f"made {len(found.instances) - len(failed)} instances")
+    typer.echo(f"created {len(found.instances) - len(failed)} instances")
     if found.start:
-        typer.echo(f"to start what was on: llamactl start {' '.join(found.start)}")
+        typer.echo(
+            f"to start the instances that were running: llamactl start {' '.join(found.start)}"
+        )
     if failed:
         raise typer.Exit(1)

@@ -18,20 +18,20 @@ from llamactl.core.errors import LlamactlError
 if TYPE_CHECKING:
     from llamactl.wire.instances import InstanceBody
 
-Name = Annotated[str, typer.Argument(help="The instance.", autocompletion=instance_names)]
+Name = Annotated[str, typer.Argument(help="Instance.", autocompletion=instance_names)]
 Names = Annotated[list[str], typer.Argument(help="Instances.", autocompletion=instance_names)]
 Given = Annotated[
     list[str] | None,
-    typer.Argument(help="Options as KEY=VALUE; the value is JSON, or text. KEY= removes."),
+    typer.Argument(help="Options as KEY=VALUE; the value is JSON or text. KEY= removes one."),
 ]
 File = Annotated[
     typer.FileText | None,
-    typer.Option("--file", "-f", help="Options as JSON or YAML; - for input."),
+    typer.Option("--file", "-f", help="File with options as JSON or YAML; - for standard input."),
 ]
 Evict = Annotated[bool, typer.Option("--evict", help="Stop idle instances to make room.")]
-Force = Annotated[bool, typer.Option("--force", help="Cut requests that are being answered.")]
-NoWait = Annotated[bool, typer.Option("--no-wait", help="Return at once.")]
-_NONE_NAMED = "name an instance, or --all"
+Force = Annotated[bool, typer.Option("--force", help="Abort running requests.")]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Return immediately.")]
+_NONE_NAMED = "name an instance, or use --all"
 
 
 @command
@@ -61,14 +61,14 @@ def ps(
 @command
 def create(
     s: Session,
-    name: Annotated[str, typer.Argument(help="Its name: the `model` of requests.")],
+    name: Annotated[str, typer.Argument(help="Name: the `model` in requests.")],
     options: Given = None,
     file: File = None,
-    start: Annotated[bool, typer.Option(help="Start it, too.")] = True,
+    start: Annotated[bool, typer.Option(help="Also start it.")] = True,
     no_wait: NoWait = False,
     evict: Evict = False,
 ) -> None:
-    """Define an instance and start it: `llamactl create gemma model=/m/gemma.gguf`."""
+    """Create an instance and start it: `llamactl create gemma model=/m/gemma.gguf`."""
     body = options_of(options, file)
     made = s.client.instances.create(name, body, start=start, wait=not no_wait, evict=evict)
     _tell(s, made)
@@ -82,27 +82,29 @@ def update(
     file: File = None,
     no_wait: NoWait = False,
 ) -> None:
-    """Change options; what runs is restarted if its command changes."""
+    """Change options. A running instance is restarted if its command changes."""
     _tell(s, s.client.instances.update(name, options_of(options, file), wait=not no_wait))
 
 
 @command
 def preview(s: Session, name: Name, options: Given = None, file: File = None) -> None:
-    """Say what `create`, or `update`, with these options would give; do nothing."""
+    """Show what `create` or `update` would do with these options."""
     seen = s.client.instances.preview(name, options_of(options, file))
     if s.as_json:
         s.print_json(seen)
         return
-    fits = {True: "fits here", False: "does not fit here", None: "unknown whether it fits"}
+    fits = {True: "fits", False: "does not fit", None: "unknown if it fits"}
     typer.echo(shlex.join(seen.command) or seen.problem)
-    typer.echo(f"takes {size(seen.ram + seen.shared + sum(seen.gpus.values()))}: {fits[seen.fits]}")
+    typer.echo(
+        f"memory: {size(seen.ram + seen.shared + sum(seen.gpus.values()))}, {fits[seen.fits]}"
+    )
     if seen.restarts:
-        typer.echo(f"{name} would be restarted, after the requests that it answers")
+        typer.echo(f"{name} would finish its running requests and be restarted")
 
 
 @command
 def open_page(s: Session, name: Name) -> None:
-    """Print where the engine's own page can be opened in a browser, for a while."""
+    """Print a temporary URL of the engine's own page."""
     page = s.client.instances.page(name)
     if s.as_json:
         s.print_json(page)
@@ -123,11 +125,11 @@ def stop(
     names: Annotated[
         list[str] | None, typer.Argument(help="Instances.", autocompletion=instance_names)
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="All that run.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Stop all running instances.")] = False,
     force: Force = False,
     no_wait: NoWait = False,
 ) -> None:
-    """Stop instances, after the requests that they answer."""
+    """Stop instances after finishing their running requests."""
     if every:
         names = [row.name for row in s.client.instances.list() if row.status != "stopped"]
     elif not names:
@@ -140,14 +142,14 @@ def stop(
 def restart(
     s: Session, names: Names, evict: Evict = False, force: Force = False, no_wait: NoWait = False
 ) -> None:
-    """Stop and start instances."""
+    """Restart instances."""
     for name in names:
         _tell(s, s.client.instances.restart(name, wait=not no_wait, evict=evict, force=force))
 
 
 @command
 def rm(s: Session, names: Names, force: Force = False) -> None:
-    """Stop and remove instances; model files stay."""
+    """Stop and delete instances. Model files are kept."""
     for name in names:
         s.client.instances.delete(name, force=force)
         if not s.as_json:
@@ -156,7 +158,7 @@ def rm(s: Session, names: Names, force: Force = False) -> None:
 
 @command
 def show(s: Session, name: Name) -> None:
-    """Show one instance whole."""
+    """Show all details of an instance."""
     row = s.client.instances.get(name)
     if s.as_json:
         s.print_json(row)
@@ -172,10 +174,12 @@ def show(s: Session, name: Name) -> None:
 def plan(
     s: Session,
     name: Name,
-    to_start: Annotated[bool, typer.Option("--start", help="Of a start by hand.")] = False,
+    to_start: Annotated[
+        bool, typer.Option("--start", help="Show the plan for a manual start.")
+    ] = False,
     evict: Evict = False,
 ) -> None:
-    """Say what a request, or a start, would do now, and why."""
+    """Show what a request or a start would do now, and why."""
     seen = s.client.instances.plan(name, what="start" if to_start else "request", evict=evict)
     if s.as_json:
         s.print_json(seen)
@@ -185,21 +189,23 @@ def plan(
         typer.echo(f"  evicts {victim.name} ({victim.leases} requests)")
     if seen.wait_s is not None:
         typer.echo(f"  ready in about {span(seen.wait_s)}")
-    typer.echo(f"  takes {size(seen.memory.ram + seen.memory.shared)}")
+    typer.echo(f"  memory: {size(seen.memory.ram + seen.memory.shared)}")
 
 
 @command
 def events(
     s: Session,
     name: Annotated[
-        str | None, typer.Argument(help="Of one instance.", autocompletion=instance_names)
+        str | None, typer.Argument(help="Instance. Default: all.", autocompletion=instance_names)
     ] = None,
-    limit: Annotated[int, typer.Option("-n", help="How many of the last.", min=1, max=1000)] = 20,
+    limit: Annotated[
+        int, typer.Option("-n", help="Number of recent events.", min=1, max=1000)
+    ] = 20,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Follow new events as they happen.")
     ] = False,
 ) -> None:
-    """Show what happened, and why: to one instance, or to all."""
+    """Show recent events and their causes."""
     found = s.client.instances.events(name, limit=limit) if name else s.client.activity(limit=limit)
     rows = [*found]
     if s.as_json and not follow:
@@ -227,14 +233,18 @@ def _event(s: Session, row: Any) -> None:
 def logs(
     s: Session,
     name: Name,
-    lines: Annotated[int | None, typer.Option("--lines", "-n", help="Of the last.", min=1)] = None,
+    lines: Annotated[
+        int | None, typer.Option("--lines", "-n", help="Number of recent lines.", min=1)
+    ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Follow the log as it grows.")
     ] = False,
-    since: Annotated[str | None, typer.Option(help="A time, or Unix seconds.")] = None,
-    search: Annotated[str | None, typer.Option(help="Only lines with this text.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Start time, in ISO 8601 or Unix seconds.")
+    ] = None,
+    search: Annotated[str | None, typer.Option(help="Show only lines with this text.")] = None,
 ) -> None:
-    """Show what the engine of an instance wrote."""
+    """Show the log of an instance's engine."""
     lines = 10 if follow and lines is None and since is None else lines
     rows = s.client.instances.follow_logs(
         name, lines=lines, since=since, search=search, follow=follow

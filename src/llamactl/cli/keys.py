@@ -10,25 +10,25 @@ import typer
 from llamactl.cli.complete import instance_names
 from llamactl.cli.session import Session, command, span
 
-commands = typer.Typer(help="Inference keys.", no_args_is_help=True, rich_markup_mode=None)
+commands = typer.Typer(help="Manage inference keys.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @commands.command()
 @command
 def create(
     s: Session,
-    name: Annotated[str, typer.Argument(help="For people.")],
+    name: Annotated[str, typer.Argument(help="Display name.")],
     instances: Annotated[
         list[str] | None,
-        typer.Option("--instance", help="It may use; again for more. Without: all.",
+        typer.Option("--instance", help="Instance the key may use; repeatable. Default: all.",
                      autocompletion=instance_names),
     ] = None,
-    days: Annotated[float | None, typer.Option(help="Valid for so many days.", min=0)] = None,
+    days: Annotated[float | None, typer.Option(help="Expire after so many days.", min=0)] = None,
     priority: Annotated[
-        int, typer.Option(help="Each step up doubles its share.", min=-10, max=10)
+        int, typer.Option(help="Each step doubles the key's share.", min=-10, max=10)
     ] = 0,
 ) -> None:  # fmt: skip
-    """Make a key. Its secret is shown this once."""
+    """Create a key. Its secret is shown only once."""
     expires = None if days is None else int(time.time() + days * 86400)
     made = s.client.keys.create(name, instances=instances, expires_at=expires, priority=priority)
     if s.as_json:
@@ -60,8 +60,8 @@ def list_(s: Session) -> None:
 
 @commands.command()
 @command
-def show(s: Session, key_id: Annotated[str, typer.Argument(help="Its id.")]) -> None:
-    """Show one key, and what it may use."""
+def show(s: Session, key_id: Annotated[str, typer.Argument(help="Key ID.")]) -> None:
+    """Show a key and the instances it may use."""
     row, may = s.client.keys.get(key_id), s.client.keys.permissions(key_id)
     whole = {**row.model_dump(mode="json"), "instances": may.instances}
     if s.as_json:
@@ -73,8 +73,8 @@ def show(s: Session, key_id: Annotated[str, typer.Argument(help="Its id.")]) -> 
 
 @commands.command()
 @command
-def revoke(s: Session, key_id: Annotated[str, typer.Argument(help="Its id.")]) -> None:
-    """Take a key back; at once."""
+def revoke(s: Session, key_id: Annotated[str, typer.Argument(help="Key ID.")]) -> None:
+    """Revoke a key immediately."""
     revoked = s.client.keys.revoke(key_id)
     if s.as_json:
         s.print_json(revoked)
@@ -82,11 +82,11 @@ def revoke(s: Session, key_id: Annotated[str, typer.Argument(help="Its id.")]) -
     typer.echo(f"{key_id}  revoked")
     if not revoked.survives_restart:
         typer.echo(
-            "warning: neither the store nor the file of revocations can be written; it is valid "
-            "again if llamactl ends before that is mended: free some disk",
+            "warning: neither the store nor the revocations file can be written. Free some disk "
+            "space, or the key becomes valid again when llamactl exits",
             err=True,
         )
     elif not revoked.persisted:
         typer.echo(
-            "the store can't be written now; the change is saved as soon as it can be", err=True
+            "the store can't be written now; the change is saved as soon as possible", err=True
         )

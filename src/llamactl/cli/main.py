@@ -63,7 +63,7 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Say more of an error: where it came from.")
+        bool, typer.Option("--verbose", "-v", help="Show tracebacks of errors.")
     ] = False,
 ) -> None:
     """Options of every command."""

@@ -22,21 +22,21 @@ _MARKS = {"ok": "ok     ", "warning": "warning", "failure": "FAILURE"}
 
 @command
 def upgrade(s: Session) -> None:
-    """Have a process of the installed version take over from the one that serves."""
+    """Replace the running llamactl with the installed version."""
     pid = s.client.upgrade().pid
     if s.as_json:
         s.print_json({"pid": pid})
     else:
-        typer.echo(f"pid {pid} serves now; what was under way is relayed to its end")
+        typer.echo(f"pid {pid} is now serving; running requests are completed")
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(help="Where to write the copy of the store.")],
+    file: Annotated[Path, typer.Argument(help="File to write the copy to.")],
     config: Config = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy the store, also while llamactl serves."""
+    """Copy the store. Works while llamactl is running."""
     from llamactl.maintenance import backup as copy
 
     copy(_settings(config, data_dir), file)
@@ -44,19 +44,19 @@ def backup(
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(help="A copy that `backup` wrote.", exists=True)],
+    file: Annotated[Path, typer.Argument(help="A copy written by `backup`.", exists=True)],
     config: Config = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put a copy of the store back. llamactl and its engines must not run."""
+    """Restore a copy of the store. llamactl and its engines must not be running."""
     from llamactl.maintenance import restore as put_back
 
     kept = put_back(_settings(config, data_dir), file)
     if as_json:
         typer.echo(json.dumps({"file": str(file), "kept": str(kept)}))
     else:
-        typer.echo(f"restored {file}; what was there before is kept as {kept}")
+        typer.echo(f"restored {file}; the previous store is kept as {kept}")
 
 
 def doctor(
@@ -64,7 +64,7 @@ def doctor(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Examine the installation; exit code 1 if something must be done."""
+    """Check the installation. Exit code 1 if something must be fixed."""
     from llamactl.maintenance import Finding, Level, examine
 
     try:

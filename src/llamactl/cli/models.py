@@ -16,8 +16,10 @@ from llamactl.core.errors import LlamactlError
 if TYPE_CHECKING:
     from llamactl.wire.models import JobBody
 
-commands = typer.Typer(help="Model files.", no_args_is_help=True, rich_markup_mode=None)
-Name = Annotated[str, typer.Argument(help="A name of `models ls`.", autocompletion=model_names)]
+commands = typer.Typer(help="Manage model files.", no_args_is_help=True, rich_markup_mode=None)
+Name = Annotated[
+    str, typer.Argument(help="Model name from `models ls`.", autocompletion=model_names)
+]
 
 
 @commands.command("ls")
@@ -42,9 +44,9 @@ def list_(s: Session) -> None:
 def pull(
     s: Session,
     model: Annotated[str, typer.Argument(help="org/repo, org/repo:quant or org/repo/file.gguf")],
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return at once.")] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return immediately.")] = False,
 ) -> None:
-    """Fetch a model from the hub. Ctrl-C leaves the download to the server."""
+    """Download a model from the hub. After Ctrl-C the server continues the download."""
     job = s.client.models.download(model)
     if not no_wait:
         job = follow(s, job)
@@ -61,10 +63,11 @@ def pull(
 def jobs(
     s: Session,
     cancel: Annotated[
-        str | None, typer.Option(help="Cancel, or forget, the one of this id.")
+        str | None,
+        typer.Option(help="Cancel the download with this ID, or remove it if it has ended."),
     ] = None,
-    pause: Annotated[str | None, typer.Option(help="Pause the one of this id.")] = None,
-    resume: Annotated[str | None, typer.Option(help="Resume the download with this id.")] = None,
+    pause: Annotated[str | None, typer.Option(help="Pause the download with this ID.")] = None,
+    resume: Annotated[str | None, typer.Option(help="Resume the download with this ID.")] = None,
 ) -> None:
     """List the downloads."""
     if cancel is not None:
@@ -92,9 +95,9 @@ def jobs(
 @command
 def search(
     s: Session,
-    words: Annotated[str, typer.Argument(help="Words, or org/repo to see what it has.")],
+    words: Annotated[str, typer.Argument(help="Search words, or org/repo to list its files.")],
 ) -> None:
-    """Look for models at the hub."""
+    """Search for models on the hub."""
     if "/" in words:
         seen = s.client.models.repository(words)
         if s.as_json:
@@ -122,7 +125,7 @@ def search(
 @commands.command("rm")
 @command
 def remove(s: Session, model: Name) -> None:
-    """Remove a model's files."""
+    """Delete a model's files."""
     s.client.models.delete(model)
     if not s.as_json:
         typer.echo(f"{model}  removed")
@@ -134,15 +137,16 @@ def inspect(
     s: Session,
     model: Name,
     ctx_size: Annotated[
-        int | None, typer.Option("--ctx-size", "-c", help="Context that it is to have.", min=1)
+        int | None,
+        typer.Option("--ctx-size", "-c", help="Context size to calculate memory for.", min=1),
     ] = None,
 ) -> None:
-    """Show what a model's file says of itself, and the memory it needs."""
+    """Show the metadata of a model file and the memory it needs."""
     seen = s.client.models.inspect(model, ctx_size=ctx_size)
     if s.as_json:
         s.print_json(seen)
         return
-    fits = {True: "fits here", False: "does not fit here", None: "unknown whether it fits"}
+    fits = {True: "fits", False: "does not fit", None: "unknown if it fits"}
     memory = seen.memory
     for what, value in (
         ("name", seen.name), ("file", seen.path), ("kind", seen.kind),
@@ -153,7 +157,7 @@ def inspect(
         ("chat template", "yes" if seen.chat_template else "no"), ("mmproj", seen.mmproj),
         ("license", seen.license),
         ("memory", f"{size(memory.ram + memory.shared + sum(memory.gpus.values()))} for a context "
-                   f"of {memory.ctx_size}; {fits[memory.fits]}"),
+        f"of {memory.ctx_size}, {fits[memory.fits]}"),
     ):  # fmt: skip
         typer.echo(f"{what + ':':<15}{'-' if value in (None, '') else value}")
 

@@ -39,5 +39,5 @@ def _read(file: TextIO) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as exc:
         raise LlamactlError(f"cannot read {file.name}: {unreadable(exc)}") from exc
     if not isinstance(said, dict):
-        raise LlamactlError(f"{file.name} holds no options: a mapping is needed")
+        raise LlamactlError(f"{file.name} contains no options; it must be a mapping")
     return said

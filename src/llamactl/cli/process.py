@@ -69,7 +69,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as exc:
         raise LlamactlError(
             f"cannot listen on {host}:{port}: {exc.strerror or exc}; "
-            "stop what uses it, or choose another with --port"
+            "stop the program that uses it, or choose another port with --port"
         ) from exc
     return listener
 
@@ -119,8 +119,11 @@ async def _run(
         return
     keep = told.by == signal.SIGTERM and app.settings.current.instances.on_exit == "keep"
     notify("STOPPING=1")
-    running, what = app.leases.total(), "leaving, instances keep running" if keep else "stopping"
-    _say(f"{what} ({running} requests running; Ctrl-C again ends them)", err=True)
+    running, what = (
+        app.leases.total(),
+        "leaving, instances keep running" if keep else "stopping",
+    )
+    _say(f"{what} ({running} requests running; press Ctrl-C again to abort them)", err=True)
     await app.stop(keep=keep)
 
 
@@ -157,9 +160,9 @@ def _announce(app: Application, loaded: Loaded, urls: Sequence[str]) -> None:
     for other in others:
         _say(f"  also at   {other}")
     if not is_loopback(settings.server.host) and not settings.server.allowed_hosts:
-        _say("  names     that lead here must be in server.allowed_hosts")
+        _say("  names     other host names must be in server.allowed_hosts")
     asks = settings.auth.require_management_auth
-    _say(f"  page      at that address{'; it asks for a management key' if asks else ''}")
+    _say(f"  page      same address{'; sign in with a management key' if asks else ''}")
     _say(f"  engine    {app.engine_label}")
     _say(f"  settings  {loaded.source or 'defaults'}")
     _say(f"  data      {settings.data}")
@@ -170,7 +173,7 @@ def _announce(app: Application, loaded: Loaded, urls: Sequence[str]) -> None:
 
 
 def _say(text: str, *, err: bool = False) -> None:
-    """To whoever started us; a full disk below our output keeps nobody from being served."""
+    """Print to our output. If that fails, for example because its disk is full, we serve anyway."""
     with suppress(OSError):
         typer.echo(text, err=err)
 

@@ -51,10 +51,10 @@ def _fetched(s: Session, model: str) -> ModelBody:
     """Raises LlamactlError."""
     if "/" not in model or (model.endswith(".gguf") and model.count("/") < 2):  # noqa: PLR2004
         raise LlamactlError(
-            f"{model} is neither an instance (`llamactl ps`), nor a model here (`llamactl models "
-            "ls`), nor a file; a model of the hub is written org/repo or org/repo:quant"
+            f"{model} is not an instance (`llamactl ps`), a local model (`llamactl models ls`) or "
+            "a file; write models on the hub as org/repo or org/repo:quant"
         )
-    typer.echo(f"fetching {model}", err=True)
+    typer.echo(f"downloading {model}", err=True)
     job = follow(s, s.client.models.download(model))
     return next(m for m in s.client.models.list() if m.path == job.path or m.name == job.name)
 
@@ -64,10 +64,12 @@ def _made(s: Session, name: str, body: dict[str, object], options: list[str] | N
         known = s.client.instances.get(name)
     except InstanceNotFound:
         s.client.instances.create(name, {**body, **options_of(options)}, start=False)
-        typer.echo(f"made the instance {name}", err=True)
+        typer.echo(f"created instance {name}", err=True)
         return name
     if known.options["backend_options"].get("model") != body.get("model"):
-        raise LlamactlError(f"an instance {name} of another model is there; name it, or remove it")
+        raise LlamactlError(
+            f"instance {name} already exists with a different model; run it as {name}, or remove it"
+        )
     return known.name
 
 

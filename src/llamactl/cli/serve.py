@@ -12,8 +12,8 @@ def serve(
     config: Annotated[Path | None, typer.Option("--config", "-c", help="Settings file.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks one.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Where llamactl keeps its data.")] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    data_dir: Annotated[Path | None, typer.Option(help="Data directory.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages.")] = False,
 ) -> None:
     """Keep the instances running and serve the API until Ctrl-C."""
     from llamactl.cli.process import run

@@ -27,7 +27,7 @@ Url = Annotated[
     str | None, typer.Option("--url", help="The server's address.", envvar="LLAMACTL_URL")
 ]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="The server's data directory.")]
-KeyFile = Annotated[Path | None, typer.Option("--key-file", help="File that holds the API key.")]
+KeyFile = Annotated[Path | None, typer.Option("--key-file", help="File with the API key.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _COMMON = {"url": Url, "key_file": KeyFile, "data_dir": DataDir, "as_json": AsJson}
 
@@ -60,8 +60,8 @@ class Session:
         if url := self.known_url:
             return url
         raise LlamactlError(
-            f"no llamactl serves {self.settings.data}; start it with `llamactl serve`, "
-            "or say where it is with --url, --data-dir or LLAMACTL_URL"
+            f"llamactl is not running for {self.settings.data}; start it with `llamactl serve`, "
+            "or give its address with --url, --data-dir or LLAMACTL_URL"
         )
 
     @property
@@ -76,7 +76,7 @@ class Session:
         file = self.settings.data / "server.json"
         try:
             said = json.loads(_read(file) or "{}")
-            # whoever has its port by now must not be shown the key
+            # another process may have its port by now and must not see the key
             return str(said["url"]) if said and _runs(int(said["pid"])) else ""
         except (ValueError, KeyError, TypeError) as exc:
             raise LlamactlError(f"cannot read {file}: {exc}; restart the server") from exc
@@ -92,7 +92,7 @@ class Session:
             return _read(self._key_file, missing=LlamactlError)
         if given := os.environ.get("LLAMACTL_API_KEY"):
             return given
-        # the key of this machine's server is for that one alone
+        # the key of this machine's server is only for that server
         mine = self._url is None or self._url.rstrip("/") == self._own_url()
         return self._own_key() if mine else None
 
@@ -208,7 +208,7 @@ def _read(path: Path, missing: type[LlamactlError] | None = None) -> str:
         return path.read_text(encoding="utf-8").strip()
     except FileNotFoundError as exc:
         if missing:
-            raise missing(f"there is no file {path}") from exc
+            raise missing(f"file {path} does not exist") from exc
         return ""
     except (OSError, UnicodeDecodeError) as exc:
         raise LlamactlError(f"cannot read {path}: {exc}") from exc

@@ -1,4 +1,4 @@
-"""`llamactl reload`, `apply`, `export`: settings and instances as whole sets."""
+"""`llamactl reload`, `apply`, `export`: settings, and instances as sets."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from llamactl.core.errors import LlamactlError
 if TYPE_CHECKING:
     from llamactl.wire.config import ChangesBody
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would change.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would change without changing it.")
+]
 
 
 @command
 def reload(s: Session, dry_run: DryRun = False) -> None:
-    """Have the server read its settings and declared instances again."""
+    """Reload the server's settings and declared instances."""
     said = s.client.config.reload(dry_run=dry_run)
     if s.as_json:
         s.print_json(said)
@@ -36,10 +38,12 @@ def reload(s: Session, dry_run: DryRun = False) -> None:
 def apply(
     s: Session,
     file: Annotated[str, typer.Option("--file", "-f", help="YAML or JSON; - for standard input.")],
-    prune: Annotated[bool, typer.Option("--prune", help="Delete what is not in the file.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Delete instances that are not in the file.")
+    ] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Make the instances those of a file, as `export` writes it."""
+    """Create and update instances from a file written by `export`."""
     import yaml
 
     from llamactl.config import unreadable
@@ -51,7 +55,7 @@ def apply(
         raise LlamactlError(f"cannot read {file}: {unreadable(exc)}") from exc
     instances = body.get("instances") if isinstance(body, dict) else None
     if not isinstance(instances, dict):
-        raise LlamactlError(f"{file} must hold `instances:`, a mapping of names to definitions")
+        raise LlamactlError(f"{file} must contain `instances:`, a mapping of names to definitions")
     said = s.client.config.apply(instances, prune=prune, dry_run=dry_run)
     if s.as_json:
         s.print_json(said)
@@ -64,7 +68,7 @@ def export(
     s: Session,
     secrets: Annotated[bool, typer.Option("--secrets", help="Show secret values.")] = False,
 ) -> None:
-    """Write the definitions of all instances, as YAML."""
+    """Print the definitions of all instances as YAML."""
     import yaml
 
     said = {"instances": s.client.config.export(secrets=secrets)}

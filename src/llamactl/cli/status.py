@@ -1,4 +1,4 @@
-"""`llamactl status` and `metrics`: the server as a whole."""
+"""`llamactl status` and `metrics`: health and metrics of the server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llamactl.cli.session import Session, command
 
 @command
 def status(s: Session) -> None:
-    """Say where the server is, how it is, and what it keeps; exit code 1 if it is degraded."""
+    """Show the server's address, health and instances. Exit code 1 if it is degraded."""
     health, rows = s.client.health(), s.client.instances.list()
     about = s.client.system()
     version = about.version
@@ -31,5 +31,5 @@ def status(s: Session) -> None:
 
 @command
 def metrics(s: Session) -> None:
-    """Print the numbers of the server and its engines, in Prometheus' text format."""
+    """Print metrics of the server and its engines, in Prometheus text format."""
     typer.echo(s.client.metrics(), nl=False)

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 @command
 def top(
     s: Session,
-    count: Annotated[int, typer.Option("--count", help="Looks; 0: until Ctrl-C.", min=0)] = 0,
+    count: Annotated[
+        int, typer.Option("--count", help="Number of refreshes; 0 runs until Ctrl-C.", min=0)
+    ] = 0,
 ) -> None:
-    """Show a live view of the instances: state, memory, requests, tokens a second, idle time."""
+    """Show a live view of the instances: state, memory, requests, tokens per second, idle time."""
     from rich.live import Live
 
     if s.as_json:
@@ -65,7 +67,7 @@ class Seen:
                 self._tokens_s[instance_id] = numbers.rates[-1].tokens_s
 
     def numbers(self, row: InstanceBody) -> tuple[int, int, float, float | None]:
-        """Requests that it answers, that wait, tokens a second, seconds of idle time left."""
+        """Requests that it answers, that wait, tokens per second, seconds of idle time left."""
         said = self._numbers.get(row.id)
         rate = self._tokens_s.get(row.id, 0.0) if row.pid is not None else 0.0
         if said is None:

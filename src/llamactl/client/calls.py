@@ -70,12 +70,12 @@ def read(kind: type[T], data: bytes) -> T:
         first = exc.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise InvalidAnswer(
-            f"the answer is not what a llamactl of this version says: {where}: {first['msg']}"
+            f"the response does not match this version of llamactl: {where}: {first['msg']}"
         ) from exc
 
 
 def base_url(given: str | None) -> str:
-    """Raises InvalidAnswer for what is no address."""
+    """Raises InvalidAnswer if it is not an address."""
     url = given or os.environ.get("LLAMACTL_URL") or "http://127.0.0.1:8080"
     if not url.startswith(("http://", "https://")):
         raise ServerUnreachable(f"{url} is not an http:// or https:// address; correct it")

@@ -16,7 +16,7 @@ class ServerUnreachable(LlamactlError):
 
 
 class InvalidAnswer(LlamactlError):
-    """What answered is no llamactl, or one of another time."""
+    """The response is not from llamactl, or from another version."""
 
     code = "invalid_answer"
     status = 0
@@ -28,7 +28,7 @@ def error_of(status: int, retry_after: str | None, body: bytes) -> LlamactlError
         error = error_in(orjson.loads(body))
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         said = body[:200].decode("utf-8", "replace")
-        error = LlamactlError(f"the server answered {status}: {said}")
+        error = LlamactlError(f"the server responded with {status}: {said}")
     error.status = status
     error.retry_after = float(retry_after) if retry_after and retry_after.isdigit() else None
     return error
@@ -37,7 +37,7 @@ def error_of(status: int, retry_after: str | None, body: bytes) -> LlamactlError
 def error_in(said: Mapping[str, Any]) -> LlamactlError:
     """From `{"error": …}`: a message, or an object that has it, as in events and engines' words.
 
-    Raises KeyError, TypeError or AttributeError for what is no error.
+    Raises KeyError, TypeError or AttributeError if it is not an error.
     """
     inner = said["error"]
     fields = {**said, "message": inner} if isinstance(inner, str) else inner

@@ -18,7 +18,7 @@ def read_declarations(folder: Path, *, may_be_away: bool) -> dict[str, Mapping[s
     """Bodies by name. Raises InvalidConfig with every file that can't be read.
 
     `may_be_away`: a folder that is not there declares nothing. Else that is a fault too: it must
-    not look as if nothing were wanted any more.
+    not look as if no instances were wanted.
     """
     found: dict[str, Mapping[str, Any]] = {}
     faults = []
@@ -39,7 +39,7 @@ def read_declarations(folder: Path, *, may_be_away: bool) -> dict[str, Mapping[s
             faults.append(f"{path}: {unreadable(exc)}")
             continue
         if not isinstance(body, dict) or not all(isinstance(key, str) for key in body):
-            faults.append(f"{path}: must be a mapping of options, by their names")
+            faults.append(f"{path}: must be a mapping of option names to values")
         elif path.stem in found:
             faults.append(f"{path}: {path.stem} is declared twice")
         else:

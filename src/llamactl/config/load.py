@@ -59,7 +59,7 @@ def load(
     source = _find(env, path, here)
     tree, lines = _read(source, env) if source else ({}, {})
     warnings = _drop_retired(tree)
-    # .env stands below the file, real variables above it
+    # .env has a lower precedence than the file, real variables a higher one
     low = {k: v for k, v in dotenv.items() if k not in environ}
     layers = [_from_variables(low), tree, _from_variables(environ), flags or {}]
     merged: Mapping[str, Any] = {}
@@ -108,7 +108,7 @@ def _find(env: Mapping[str, str], path: Path | None, here: Path) -> Path | None:
     given = path or (Path(env["LLAMACTL_CONFIG_PATH"]) if env.get("LLAMACTL_CONFIG_PATH") else None)
     if given is not None:
         if not given.is_file():
-            raise InvalidConfig(f"settings file {given}: there is no such file")
+            raise InvalidConfig(f"settings file {given}: no such file")
         return given
     home = Path(env.get("HOME", "~")).expanduser()
     places = (
@@ -141,7 +141,7 @@ def _read(
 
 
 def unreadable(exc: Exception) -> str:
-    """Why a YAML file can't be read, without what stands there: that may be a secret."""
+    """Why a YAML file can't be read, without its content, which may be secret."""
     if isinstance(exc, yaml.MarkedYAMLError):
         at = exc.problem_mark or exc.context_mark
         where = f"line {at.line + 1}, column {at.column + 1}: " if at else ""
@@ -197,7 +197,7 @@ def _drop_retired(tree: dict[str, Any]) -> list[str]:
         if isinstance(at, dict) and path[-1] in at:
             del at[path[-1]]
             hint = f"; {advice}" if advice else ""
-            warnings.append(f"{'.'.join(path)} means nothing here and is ignored{hint}")
+            warnings.append(f"{'.'.join(path)} is not a known setting and is ignored{hint}")
     return warnings
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from llamactl.core.errors import InvalidConfig
 
 SHORTEST, LONG_ENOUGH = 8, 20  # characters
-_CURE = "make one with `openssl rand -base64 32`, or remove it and llamactl makes one itself"
+_CURE = "create one with `openssl rand -base64 32`, or remove it and llamactl generates one"
 
 
 def warning_of(key: str, where: str) -> str:
@@ -15,8 +15,8 @@ def warning_of(key: str, where: str) -> str:
     """
     if len(key) < SHORTEST:
         raise InvalidConfig(
-            f"{where}: this management key has {len(key)} characters and can be guessed; use "
-            f"{SHORTEST} at least, {LONG_ENOUGH} or more to be safe: {_CURE}"
+            f"{where}: this management key has {len(key)} characters and can be guessed; use at "
+            f"least {SHORTEST}, or better {LONG_ENOUGH} or more: {_CURE}"
         )
     if len(key) < LONG_ENOUGH:
         return (

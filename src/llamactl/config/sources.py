@@ -49,7 +49,7 @@ def in_force(settings: Settings, sources: Mapping[Path, str]) -> list[Setting]:
 
 
 def without_password(url: str) -> str:
-    """Also one that is no valid URL, whose password may have any characters."""
+    """Also if it is not a valid URL; its password may contain any characters."""
     before, at, host = url.rpartition("@")
     scheme, slashes, user = before.partition("://")
     name, colon, _ = user.partition(":")

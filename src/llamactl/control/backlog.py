@@ -17,7 +17,7 @@ log = logger("control")
 
 
 class Backlog:
-    """Whoever hands a row in goes on at once, so a store that is away holds up no instance."""
+    """Adding a row never blocks, so an unavailable store delays no instance."""
 
     def __init__(self) -> None:
         self._rows: deque[Write] = deque()

@@ -29,7 +29,7 @@ class Departure:
 
         async def one(runner: LifecycleRunner) -> None:
             with suppress(LlamactlError):  # it is being deleted, or its runner is gone
-                await runner.ask(HaltRequested("llamactl shuts down"))
+                await runner.ask(HaltRequested("llamactl is shutting down"))
                 await runner.wait(lambda now: now.state in RESTING)
 
         await asyncio.gather(*(one(runner) for runner in runners))
@@ -53,7 +53,7 @@ class Departure:
             async with asyncio.timeout(_WRITTEN_S):
                 await self._story.written()
         except TimeoutError as exc:
-            raise StoreUnavailable("events wait for the store, which does not take them") from exc
+            raise StoreUnavailable("the store does not accept pending events") from exc
 
     def resume(self) -> None:
         while self._paused:  # not those that were made since
@@ -61,7 +61,7 @@ class Departure:
 
     async def leave(self) -> None:
         """Let go of every process, as llamactl goes and they stay."""
-        error = ShuttingDown("llamactl was stopped or replaced; what it began continues; retry")
+        error = ShuttingDown("llamactl was stopped or replaced; the operation continues; retry")
         error.retry_after = 1.0
         self._close()
         self._close_logs()

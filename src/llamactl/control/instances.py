@@ -57,7 +57,7 @@ log = logger("control")
 
 
 class Instances:
-    """The use cases. Slow work goes on when its caller leaves; `close` waits for it."""
+    """The use cases. Slow work continues when its caller leaves; `close` waits for it."""
 
     def __init__(
         self, registry: Registry, scheduler: Scheduler, store: InstanceStore,
@@ -138,7 +138,7 @@ class Instances:
         name, limit = instance.name, self._settings.current.instances.max_instances
         if not self._registry.reserve(name, instance.options.aliases):
             raise NameTaken(
-                f"an instance named {name!r}, or with one of its aliases, exists already; "
+                f"an instance with the name {name!r}, or one of its aliases, already exists; "
                 "choose another name"
             )
         if 0 <= limit < len(self._registry):
@@ -159,7 +159,7 @@ class Instances:
                 await self._place(member, evict=evict)
         except BaseException:
             if member is not None and member.deleted:
-                raise  # whoever deletes it cleans up
+                raise  # the deletion cleans up
             if member is not None:
                 self._scheduler.dismiss(member)
                 self._registry.hide(instance.name)
@@ -181,7 +181,7 @@ class Instances:
         """Start a stopped instance. Raises RunningLimit, or StartFailed when waited for."""
         member = self._registry.get(name)
         await self._place(member, evict=evict)
-        await self._shielded(self._scheduler.carry_out(member, StartRequested("asked to start")))
+        await self._shielded(self._scheduler.carry_out(member, StartRequested("start requested")))
         if wait:
             await self._shielded(self._started(member))
         return member
@@ -211,7 +211,7 @@ class Instances:
         await self._replicas.permit(member.instance)
         member.need = await self._memory.need(member.instance)
         await self._scheduler.place(member, BY_HAND_EVICTING if evict else BY_HAND)
-        member.breaker = CLOSED  # whoever starts it by hand has seen to the cause
+        member.breaker = CLOSED  # a manual start means that the cause was dealt with
 
     async def plan(self, name: str, *, request: bool, evict: bool) -> tuple[Member, Outlook]:
         """What a request, or a start by hand, would do now, and why."""
@@ -230,7 +230,7 @@ class Instances:
     async def update(self, name: str, body: object, *, wait: bool) -> Member:
         """Merge a body into the definition; restart a running instance whose command changes.
 
-        Raises RunningLimit, with nothing changed, if there is no room for it so changed.
+        Raises RunningLimit, with nothing changed, if there is no room for the changed instance.
         """
         member = self._of_source(name, "")
         patch = read_patch(body, BACKENDS["llama_cpp"].canonical, _TYPES)
@@ -241,7 +241,7 @@ class Instances:
         return await self._shielded(self._update(member, change, wait=wait))
 
     async def redefine(self, name: str, options: InstanceOptions, *, source: str) -> Member:
-        """Give it just these options; a restart that is due goes on by itself."""
+        """Set exactly these options; a due restart runs in the background."""
         member = self._of_source(name, source)
         return await self._shielded(self._update(member, lambda _: options, wait=False))
 
@@ -250,16 +250,16 @@ class Instances:
         member = self._registry.get(name)
         if member.instance.source != source:
             raise Conflict(
-                f"{member.instance.name} is declared in a file of instances.configs_dir; change "
-                "that and reload"
+                f"{member.instance.name} is declared in a file in instances.configs_dir; change "
+                "the file and reload"
                 if member.instance.source
-                else f"{member.instance.name} is not declared in a file, but exists already; "
-                "delete it or rename one of both"
+                else f"{member.instance.name} already exists, but is not declared in a file; "
+                "delete it, or rename one of the two"
             )
         return member
 
     async def restart_stale(self, member: Member, cause: str) -> None:
-        """Start it anew, after a drain, as its command is not what it would be now."""
+        """Restart it after a drain, because its command has changed."""
         with suppress(RunningLimit):  # it died just now, and others took its place
             await self._scheduler.place(member, BY_HAND)
             await self._scheduler.carry_out(member, RestartRequested(cause))
@@ -269,7 +269,7 @@ class Instances:
             restart = await self._redefine(member, change)
         now = member.unit.runner.now  # what is off, or about to be, counts from its next start
         if restart and now.state not in RESTING and now.desired is Desired.RUNNING:
-            await self.restart_stale(member, "its options changed")
+            await self.restart_stale(member, "options changed")
             if wait:
                 await self._started(member)
         return member
@@ -281,7 +281,9 @@ class Instances:
         if member.unit.runner.now.state not in (*RESTING, State.BACKOFF):
             self._scheduler.check_change(changed, need)
         if not self._registry.claim(changed.name, changed.options.aliases):
-            raise NameTaken(f"an alias of {changed.name} is the name or alias of another instance")
+            raise NameTaken(
+                f"an alias of {changed.name} is already the name or alias of another instance"
+            )
         try:
             await self._store.replace(changed)
         except BaseException:
@@ -295,7 +297,7 @@ class Instances:
         return restart
 
     async def delete(self, name: str, *, force: bool, source: str = "") -> None:
-        """Drain, stop, forget. From the first moment on, the instance is not found any more."""
+        """Drain, stop, forget. The instance can't be found from the first moment on."""
         member = self._of_source(name, source)
         self._registry.hide(member.instance.name)  # it may have been named by an alias
         member.deleted = True
@@ -361,8 +363,8 @@ class Instances:
     def _forget(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # whoever waited was told; nobody else is owed it
+            task.exception()  # all waiting callers have the result; nobody else needs it
 
 
 def _asked(action: str, *, force: bool) -> str:
-    return f"asked to {action}" + (" at once" if force else "")
+    return f"{action} requested" + (" at once" if force else "")

@@ -50,9 +50,9 @@ class Keys:
     ) -> tuple[ApiKey, str]:
         """Return the key and its token, which is not to be had again."""
         if expires_at is not None and expires_at <= time.time():
-            raise InvalidRequest("expires_at is in the past; give a future time in Unix seconds")
+            raise InvalidRequest("expires_at is in the past; use a future time in Unix seconds")
         if mode is PermissionMode.ALLOW_ALL and instances:
-            raise InvalidRequest("instances are for permission_mode per_instance")
+            raise InvalidRequest("instances is only valid with permission_mode per_instance")
         ids = frozenset(self._registry.get(n).instance.id for n in instances)
         key_id = f"llamactl-{secrets.token_hex(6)}"
         token = f"{key_id}.{secrets.token_urlsafe(32)}"
@@ -73,7 +73,7 @@ class Keys:
         if key is None and self.is_revoked(key_id):
             key = self._revoked.get(key_id)
         if key is None:
-            raise KeyNotFound(f"there is no key with id {key_id[:80]!r}")
+            raise KeyNotFound(f"there is no key with ID {key_id[:80]!r}")
         return self._seen(key)
 
     def is_revoked(self, key_id: str) -> bool:

@@ -1,4 +1,4 @@
-"""From the settings, and what the machine has, to the limits that admission heeds."""
+"""From the settings and the machine's capacity to the limits for admission."""
 
 from __future__ import annotations
 
@@ -38,6 +38,6 @@ def room_of(limits: Limits) -> int | None:
 
 
 def no_room(decision: Decision) -> type[RunningLimit]:
-    """The error that tells which limit a start ran into."""
+    """The error that names the limit that a start hit."""
     lacks_memory = isinstance(decision, Wait | Refuse) and decision.for_memory
     return InsufficientMemory if lacks_memory else RunningLimit

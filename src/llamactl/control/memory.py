@@ -1,7 +1,7 @@
 """What instances take of the memory: estimated from the model's header, then learnt.
 
 What was measured is kept by what decides it: the model files' identities, the engine, and its
-options without those that cost no memory. A new file, or another context size, is estimated anew.
+options without those that cost no memory. A new file or another context size is estimated again.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class Memory:
         return self._reader.shape(Path(path)) if isinstance(path, str) else None
 
     def _within_budget(self, need: Need) -> Need:
-        """What is mapped need not stay: a model larger than the memory can run alone, if slowly."""
+        """Mapped pages need not stay: a model larger than the memory can run, if slowly."""
         mapped = sum(need.shared.values())
         if self._budget is None or need.ram + mapped <= self._budget or not mapped:
             return need

@@ -44,7 +44,7 @@ def _is_over(now: Lifecycle, generation: int) -> bool:
 
 
 class OnDemand:
-    """Waits for requests; the starts themselves are shared and go on without them."""
+    """Waits on behalf of requests; the starts are shared and continue without them."""
 
     def __init__(
         self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, leases: Leases,
@@ -131,7 +131,7 @@ class OnDemand:
             )
         raise QueueFull(
             f"cannot wait for a start: {mine} requests {'with this key' if by_key else 'from here'}"
-            f" wait already, which uses up its share of the queue; {later}, or ask for less at once"
+            f" are already waiting, the largest share of the queue; {later}, or send fewer at once"
         )
 
     def ahead(self, name: str, caller: Caller) -> int:
@@ -194,7 +194,7 @@ class OnDemand:
         calls_off = may and not self._scheduler.is_leaving_for_others(member)
         if calls_off and now.state is State.DRAINING and now.after_exit is AfterExit.REST:
             await self._scheduler.place(member, self._asker(caller))  # which it still has
-            command = StartRequested("a request called the drain off")
+            command = StartRequested("drain cancelled by a request")
             await asyncio.shield(self._scheduler.carry_out(member, command))
         else:
             await runner.wait(lambda n: n.state not in _GOING)
@@ -209,7 +209,7 @@ class OnDemand:
             )
         if member.unit.runner.now.state is State.FAILED and self._retry_after(member) > 0:
             raise self._unavailable(member)
-        if self._store_is_away():  # whoever asks on must not have processes spawned for nothing
+        if self._store_is_away():  # repeated requests must not spawn processes in vain
             raise store_away(member)
         await self._check(member)
         member.need = await self._memory.need(member.instance)
@@ -217,7 +217,7 @@ class OnDemand:
             await self._scheduler.place(member, self._asker(caller))
         # The place is shared by all who waited: the first of them starts, for the others the
         # command changes nothing.
-        command = StartRequested("a request asked for it")
+        command = StartRequested("started on demand")
         await asyncio.shield(self._scheduler.carry_out(member, command))
 
     async def _check(self, member: Member) -> None:
@@ -239,8 +239,8 @@ class OnDemand:
                 raise
             self._scheduler.insist(member)
             raise QueueWaitOver(
-                f"{member.instance.name} got no place to start within {most:g} s "
-                "(queue_timeout); try again, or let more run at once"
+                f"{member.instance.name} got no place to start within {most:g} s (queue_timeout); "
+                "retry, or allow more instances to run at once"
             ) from exc
 
     def _retry_after(self, member: Member) -> float:

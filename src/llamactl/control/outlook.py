@@ -40,12 +40,12 @@ def outlook(
     if now.state in _STARTING:
         left = max(0.0, member.entered_at + (now.retry_in or member.load_s) - clock)
         known = member.load_s > 0 or now.state is State.BACKOFF
-        return Outlook("wait", f"it is {now.state} already", wait_s=left if known else None)
+        return Outlook("wait", f"it is already {now.state}", wait_s=left if known else None)
     if request and (refusal := _refusal(member, settings, clock)):
         return refusal
     plan = scheduler.plan(member, asker)
     if now.state in _GOING and isinstance(plan.decision, Admit):
-        return Outlook("wait", f"it is {now.state}, and is started again after that")
+        return Outlook("wait", f"it is {now.state}, and will be started again after that")
     return _told(member, plan, clock, asker)
 
 

@@ -1,4 +1,4 @@
-"""Brings a whole set of instances about: those of files, and those of one request."""
+"""Creates, changes and deletes instances to match a set: from files or from a request."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Reconciler:
                 faults.append(f"{name[:140]}: {exc.message}")
         doubles = len({name_key(name) for name in found}) < len(found)
         if doubles:
-            faults.append("two names differ in nothing but their case")
+            faults.append("two names differ only in case")
         ports = Counter(o.backend_options.get("port") for o in found.values())
-        faults += [f"port {port} is given {n} times" for port, n in ports.items() if port and n > 1]
+        faults += [f"port {port} is used {n} times" for port, n in ports.items() if port and n > 1]
         if faults:
             raise InvalidRequest("; ".join(faults))
         return found

@@ -34,7 +34,7 @@ from llamactl.core.stores import InstanceStore, StoredInstance
 from llamactl.observe import logger
 
 _WITHOUT_PROCESS = (*RESTING, State.BACKOFF)
-_LOST = "llamactl starts; what runs has yet to be found"
+_LOST = "llamactl is starting; looking for running engines"
 log = logger("control")
 
 
@@ -90,7 +90,7 @@ def _belongs(record: ProcessRecord, row: StoredInstance) -> bool:
 async def _end(record: ProcessRecord, replicas: ReplicaContext) -> None:
     grace = replicas.settings.instances.stop_timeout
     for ended in await replicas.node.end([record], grace):
-        log.warning("process_ended", pid=ended.pid, reason="nobody wants it any more")
+        log.warning("process_ended", pid=ended.pid, reason="it is no longer wanted")
 
 
 async def _recover(member: Member, record: ProcessRecord | None, *, handed_over: bool) -> bool:
@@ -98,15 +98,15 @@ async def _recover(member: Member, record: ProcessRecord | None, *, handed_over:
     runner = member.unit.runner
     state, generation = runner.now.state, runner.now.generation
     if state is State.BACKOFF:
-        await runner.ask(RestartRefused(runner.now.epoch, "llamactl starts"))
+        await runner.ask(RestartRefused(runner.now.epoch, "llamactl started"))
     if state in _WITHOUT_PROCESS:
         return False
     if state is not State.LOST:
         await runner.ask(NodeLost(generation, _LOST))
     found = record is not None and await member.unit.adopt(record, state, handed_over=handed_over)
-    cause = "it did not outlive the former llamactl"
+    cause = "it ended before llamactl was restarted"
     if found and record is not None:
-        cause = f"pid {record.pid} is its process by start time and boot id"
+        cause = f"pid {record.pid} is its process: start time and boot ID match"
         log.info("process_found", name=member.instance.name, pid=record.pid)
     await runner.ask(NodeFound(generation, found, cause, ending=state is State.STOPPING))
     return found
@@ -123,7 +123,7 @@ async def until_known(members: Sequence[Member]) -> None:
 
 
 async def settle(scheduler: Scheduler, members: Sequence[Member], settings: Settings) -> None:
-    """Start what is wanted on, as far as the limits allow; what changed meanwhile anew."""
+    """Start what should be running, within the limits; restart what changed meanwhile."""
 
     async def one(member: Member, command: Command) -> None:
         try:
@@ -141,7 +141,7 @@ def _due(member: Member, settings: Settings) -> Command | None:
     if now.desired is not Desired.RUNNING or now.state is State.FAILED:
         return None
     if now.state is State.STOPPED:
-        return StartRequested("wanted on when llamactl started")
+        return StartRequested("started with llamactl")
     if stale(running([member]), settings):
-        return RestartRequested("its options changed while llamactl was away")
+        return RestartRequested("options changed while llamactl was not running")
     return None

@@ -158,7 +158,7 @@ class Registry:
         self.refresh(member)
 
     def hide(self, name: str) -> None:
-        """Let nobody find it any more; its name stays taken until `free`."""
+        """Hide it from look-ups; its name stays taken until `free`."""
         self._members.pop(name_key(name), None)
         self._table = self._table.without(name)
         self._publish(self._table)

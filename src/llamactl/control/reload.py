@@ -61,7 +61,7 @@ class Reload:
     async def run(self) -> ReloadPlan:
         """Waits for the end of a start. Raises InvalidConfig, StoreUnavailable; nothing changed."""
         if self.waits_for_store:
-            raise StoreUnavailable("nothing is reloaded while the store is away; try again later")
+            raise StoreUnavailable("cannot reload while the store is unavailable; retry later")
         await self._declared.wait()
         async with self._one_at_a_time:
             new, change, changes = await self._read()
@@ -85,7 +85,7 @@ class Reload:
         for member in members:
             if not stale(running([member]), self._settings.current):
                 continue
-            await self._instances.restart_stale(member, "the settings changed")
+            await self._instances.restart_stale(member, "settings changed")
 
     async def _read(self) -> tuple[Loaded, SettingsChange, Changes]:
         new = await asyncio.to_thread(self._reread)

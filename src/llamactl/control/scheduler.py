@@ -1,6 +1,6 @@
 """Grants places to instances that want to start, in fair order, by `policy.admission`.
 
-Whoever starts an instance asks here. Many who want the same instance share one ticket, so that
+Every start of an instance asks here. Many who want the same instance share one ticket, so that
 it is started once however many wait. A place is held from the grant until the process ended.
 """
 
@@ -79,13 +79,13 @@ class Scheduler:
         return f"<Scheduler {len(self._line)} waiting, {len(self._holding)} holding>"
 
     async def place(self, member: Member, asker: Asker) -> None:
-        """Return with a place held for the member; whoever got it calls `started` once.
+        """Return with a place held for the member; the caller must call `started` once.
 
         Raises RunningLimit when no waiting helps, or at once when the asker does not wait and
         there is no room. Cancelling leaves the queue.
         """
         if self._closed:
-            raise ShuttingDown("llamactl is shutting down and starts nothing more")
+            raise ShuttingDown("llamactl is shutting down and starts no more instances")
         if member.deleted:
             raise InstanceNotFound(f"{member.instance.name} was deleted")
         if self._holds(member):
@@ -149,8 +149,8 @@ class Scheduler:
         decision = schedule([candidate], others, self.limits, time.monotonic())[0]
         if not isinstance(decision, Admit):
             raise no_room(decision)(
-                f"cannot restart {changed.name} so changed: {decision.reason}; stop it, or "
-                "another instance, first"
+                f"cannot restart {changed.name} with this change: {decision.reason}; stop it or "
+                "another instance first"
             )
 
     def is_leaving_for_others(self, member: Member) -> bool:
@@ -179,19 +179,19 @@ class Scheduler:
         self.poke()
 
     def forget(self, member: Member) -> None:
-        """It was deleted, and nothing of it runs any more."""
+        """It was deleted, and none of its processes is running."""
         self._leases.forget(member.instance.id)
         self._granted.pop(member.instance.id, None)
         self.moved(member)
 
     def dismiss(self, member: Member) -> None:
-        """It is being deleted: nobody waits for it any more."""
+        """It is being deleted: refuse all that wait for it."""
         error = InstanceNotFound(f"{member.instance.name} was deleted")
         self._line.dismiss(error, member.instance.id)
 
     def close(self) -> None:
         self._closed = True
-        self._line.dismiss(ShuttingDown("llamactl is shutting down and starts nothing more"))
+        self._line.dismiss(ShuttingDown("llamactl is shutting down and starts no more instances"))
         self._set_alarm(None)
 
     def poke(self) -> None:
@@ -229,7 +229,7 @@ class Scheduler:
                 waiter.granted.set_exception(self._refusal(ticket.member, decision))
         if ticket.waiting and not ticket.told:
             ticket.told = True
-            cause, key = f"waits: {decision.reason}", ticket.waiting[0].asker.key
+            cause, key = f"waiting: {decision.reason}", ticket.waiting[0].asker.key
             self._tell(ticket.member, "Queued", cause, ahead=ahead, key=key)
 
     def _set_alarm(self, at: float | None) -> None:
@@ -262,14 +262,14 @@ class Scheduler:
             self._post(member, EvictionRequested(f"evicted: {reason}"))
 
     def _call_off(self, ticket: Ticket) -> None:
-        """Nobody waits for that place any more: let those stay who have not left yet."""
+        """Nobody waits for that place now: keep the victims that have not stopped yet."""
         self._withdrawals.pop(ticket.member.instance.id, None)
         for identity in ticket.victims:
             member = self._holding.get(identity)
             if member is None or self._closed or self._line.is_left_for(identity):
                 continue
             if self._leases.count(identity):  # else it is as good as gone
-                self._post(member, EvictionWithdrawn("the request it was to leave for is gone"))
+                self._post(member, EvictionWithdrawn("the request that needed its place is gone"))
 
     def _post(self, member: Member, command: EvictionWithdrawn | EvictionRequested) -> None:
         task = asyncio.get_running_loop().create_task(self._ask(member, command))
@@ -281,7 +281,7 @@ class Scheduler:
             with contextlib.suppress(LlamactlError):  # it was deleted meanwhile
                 await member.unit.runner.ask(command)
         finally:
-            self._leaving.discard(member.instance.id)  # its state tells from now on
+            self._leaving.discard(member.instance.id)  # its state says so from now on
 
     def _refusal(self, member: Member, decision: Decision) -> RunningLimit:
         reason = decision.reason

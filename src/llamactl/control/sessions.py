@@ -99,7 +99,7 @@ class Sessions:
 
     @staticmethod
     def _too_many() -> TooManySignIns:
-        return TooManySignIns("too many wrong keys were tried just now; try again later")
+        return TooManySignIns("too many wrong keys; retry later")
 
     def is_persisted(self, session: Session) -> bool:
         return session.digest not in self._unwritten and session.digest != self._writing

@@ -6,7 +6,7 @@ from llamactl.control.registry import Member
 from llamactl.core.errors import ForbiddenBySettings, StartFailed, StoreUnavailable
 from llamactl.core.exits import ExitReport, FailureClass
 
-_STORE_AWAY = "the store does not answer; try again later"
+_STORE_AWAY = "the store does not answer; retry later"
 
 
 def store_away(member: Member) -> StartFailed:

@@ -1,4 +1,4 @@
-"""The story of all instances: written down row by row, and told to whoever follows it."""
+"""The events of all instances: recorded row by row, and sent to all followers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Story:
     def note(
         self, member: Member, event: str, cause: str, details: Mapping[str, object] | None = None
     ) -> None:
-        """Add what is no transition: a place in the queue, an eviction's reason, a refusal."""
+        """Record an event that is not a transition: queueing, an eviction's reason, a refusal."""
         now = member.unit.runner.now
         row = InstanceEvent(
             at=time.time(),
@@ -93,7 +93,7 @@ class Story:
         """
         news: asyncio.Queue[InstanceEvent | None] = asyncio.Queue(_BEHIND)
         self._followers.add(news)
-        # an id that is not there yet is another store's: go on from now
+        # an unknown higher ID is from another store: continue from now
         seen = min(after or 0, await self._store.newest_event())
         try:
             while after is not None:
@@ -135,7 +135,7 @@ class Story:
 
 
 def _push(follower: asyncio.Queue[InstanceEvent | None], row: InstanceEvent | None) -> None:
-    if follower.full():  # nothing that follows may be told with a gap before it
+    if follower.full():  # followers must not get events with a gap before them
         while not follower.empty():
             follower.get_nowait()
     follower.put_nowait(row)

@@ -89,7 +89,7 @@ class WaitingLine:
         return ticket, waiter
 
     def leave(self, ticket: Ticket, waiter: Waiter) -> bool:
-        """It leaves without a place. True if nobody waits for the instance any more."""
+        """It leaves without a place. True if nobody is waiting for the instance now."""
         ticket.waiters.remove(waiter)
         if all(other.asker.key != waiter.asker.key for other in ticket.waiters):
             self._queue.leave(ticket.stamps.pop(waiter.asker.key))
@@ -100,7 +100,7 @@ class WaitingLine:
         return True
 
     def serve(self, ticket: Ticket) -> int:
-        """They got their place; returns how many were told so."""
+        """They got their place; returns how many were notified."""
         del self._tickets[ticket.member.instance.id]
         for stamp in ticket.stamps.values():
             self._queue.serve(stamp)

@@ -39,7 +39,7 @@ class MachineSample:
 
 
 class Watch:
-    """One per application. `rates` and `machine` are read by whoever looks on."""
+    """One per application. Viewers read `rates` and `machine`."""
 
     def __init__(
         self,

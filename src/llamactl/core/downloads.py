@@ -1,4 +1,4 @@
-"""A download of a model, as it stands."""
+"""A download of a model in its current state."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class DownloadJob:
     name: str = ""  # of the model, once it is chosen
     choices: tuple[str, ...] = ()  # what else there was
     files: tuple[str, ...] = ()
-    parts: tuple[str, ...] = ()  # paths of what is not whole yet
+    parts: tuple[str, ...] = ()  # paths of incomplete files
     path: str = ""  # of the finished model
     total: int = 0  # bytes
     done: int = 0

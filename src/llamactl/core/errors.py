@@ -299,7 +299,7 @@ class StoreUnavailable(EnvironmentFault):
 
 
 class StoreUnusable(StoreUnavailable):
-    """Damaged, or of a newer llamactl: no wait will mend that."""
+    """Damaged, or from a newer llamactl: waiting won't help."""
 
     retry_after = None
 

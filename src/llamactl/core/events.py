@@ -18,7 +18,7 @@ class InstanceEvent:
     epoch: int
     event: str
     from_state: State
-    to_state: State  # the same where it is no transition
+    to_state: State  # the same if it is not a transition
     cause: str
     details: Mapping[str, object] = field(default_factory=dict)  # fit for JSON
     id: int = 0  # of the row, in the order of writing
@@ -34,9 +34,9 @@ class ProcessId:
 
 @dataclass(frozen=True, slots=True)
 class ProcessRecord:
-    """A ledger entry: enough to recognise the process later, and to go on with it.
+    """A ledger entry: enough to recognise the process later and to manage it again.
 
-    A pid alone proves nothing, as pids are used again; together with the kernel's start
+    A pid proves nothing, because pids are reused; together with the kernel's start
     time and the boot id it names one process for ever.
     """
 

@@ -94,7 +94,7 @@ class ExitReport:
         elif self.code is not None:
             how = f"exited with code {self.code}"
         else:
-            how = "ended unseen" if self.unseen else "did not start"
+            how = "exited; its exit status is unknown" if self.unseen else "did not start"
         advice = f": {self.advice}" if self.advice else ""
         return f"the engine {how} ({self.failure}){advice}"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Filters:
-    """Top-level members alone. First some are taken out, then others put in."""
+    """Only top-level members. First some are taken out, then others put in."""
 
     strip: frozenset[str] = frozenset()
     defaults: Mapping[str, str] = field(default_factory=dict)  # JSON, where there is none

@@ -22,7 +22,7 @@ def check_name(name: str) -> str:
     """
     if not _NAME.match(name):
         raise InvalidRequest(
-            f"instance name {name[:140]!r} is not valid: begin with a letter or digit, "
+            f"invalid instance name {name[:140]!r}: start with a letter or digit, "
             "then use letters, digits, '.', '_' or '-', at most 128 characters"
         )
     return name

@@ -26,7 +26,7 @@ class Leases(Protocol):
         """Monotonic seconds of the last release; 0.0 if there was none."""
 
     def silences(self, instance_id: str) -> int:
-        """How many requests in a row waited in vain for a byte of the engine."""
+        """How many requests in a row got no byte from the engine."""
 
     def answered(self, instance_id: str) -> None:
         """It is not silent."""

@@ -18,7 +18,7 @@ class ApiKey:
 
     id: str
     name: str
-    digest: bytes  # SHA-256 of the whole token: 256 random bits need no slow hash
+    digest: bytes  # SHA-256 of the complete token: 256 random bits need no slow hash
     permission_mode: PermissionMode
     instance_ids: frozenset[str]
     created_at: int  # Unix seconds
@@ -60,7 +60,7 @@ class Caller:
     management: bool
     key: ApiKey | None = None
     session: Session | None = None  # the one whose cookie was shown
-    address: str = ""  # where the connection comes from; told to those who let requests wait
+    address: str = ""  # where the connection comes from; used for queueing
 
     def may_use(self, instance_id: str) -> bool:
         if self.key is None or self.key.permission_mode is PermissionMode.ALLOW_ALL:

@@ -28,7 +28,7 @@ class Lease(Generic[T]):
         return f"<Lease of {self._of} {'held' if self._give_back else 'released'}>"
 
     def release(self) -> None:
-        """A second time is no harm."""
+        """Calling it again has no effect."""
         give_back, self._give_back = self._give_back, None
         if give_back is not None:
             give_back(self._of)

@@ -72,7 +72,7 @@ class EvictionRequested:
 
 @dataclass(frozen=True, slots=True)
 class EvictionWithdrawn:
-    """Nobody needs the place any more; where somebody else asked for the stop, that holds."""
+    """The place is no longer needed; a stop that was requested for another reason still holds."""
 
     cause: str = ""
 
@@ -429,13 +429,13 @@ def _ended(now: Lifecycle, exit_: Exited) -> Step:
 def _reached(now: Lifecycle, fact: NodeLost | NodeFound) -> Step:
     if isinstance(fact, NodeLost):
         return _enter(now, S.LOST), ()
-    if not fact.alive:  # whoever wants it running asks for a start; admission has a say in that
+    if not fact.alive:  # to run it again needs a start, which goes through admission
         return _enter(replace(now, generation=now.generation + 1), S.STOPPED), ()
     adopt = (Adopt(now.generation),)
     wanted, restarts = now.desired is Desired.RUNNING, now.after_exit is AfterExit.SPAWN
     if wanted and not restarts and not fact.ending:
         return _enter(replace(now, after_exit=AfterExit.JUDGE), S.STARTING), adopt
-    then = AfterExit.SPAWN if wanted else AfterExit.REST  # what was under way goes on
+    then = AfterExit.SPAWN if wanted else AfterExit.REST  # running requests continue
     leaving = replace(now, after_exit=then, evicted=False)
     if now.proven and not fact.ending:
         return _enter(leaving, S.DRAINING), adopt

@@ -1,4 +1,4 @@
-"""What a model file's header tells, and what of that those may know who use it.
+"""The contents of a model file's header, and the part that users of the model may see.
 
 Sizes are bytes.
 """
@@ -16,14 +16,14 @@ _MOST_PARTS = 1000
 def part_names(name: str) -> list[str]:
     """The files that belong to a model's file, itself among them: more if it is split.
 
-    Named as llama.cpp's `gguf-split` does. Raises ValueError for a number that is not believed.
+    Named as llama.cpp's `gguf-split` does. Raises ValueError for an implausible number.
     """
     found = _PART.search(name)
     if found is None:
         return [name]
     count = int(found.group(2))
     if not 1 <= count <= _MOST_PARTS:
-        raise ValueError(f"{name} is said to have {count} parts")
+        raise ValueError(f"{name} claims to have {count} parts")
     stem = name[: found.start()]
     return [f"{stem}-{number:05}-of-{count:05}.gguf" for number in range(1, count + 1)]
 

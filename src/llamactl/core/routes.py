@@ -1,4 +1,4 @@
-"""What the data path knows of the instances: an immutable table, replaced whole."""
+"""What the data path knows about the instances: an immutable table, replaced as a unit."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class RouteTable:
         """Raises StoreUnavailable where it may be one that nobody knows yet."""
         found = self.routes.get(name.lower())  # name_key, without a call
         if found is None and not self.complete:
-            raise StoreUnavailable("the store was not read yet; try again later")
+            raise StoreUnavailable("the store has not been read yet; retry later")
         return found
 
     def find(self, name: str) -> Route | None:
@@ -114,7 +114,7 @@ class RouteTable:
     def all(self) -> list[Route]:
         """Each once, by name. Raises StoreUnavailable as `get` does."""
         if not self.complete:
-            raise StoreUnavailable("the store was not read yet; try again later")
+            raise StoreUnavailable("the store has not been read yet; retry later")
         return sorted((r for k, r in self.routes.items() if name_key(r.name) == k), key=_by_name)
 
     def with_route(self, route: Route) -> RouteTable:
@@ -135,7 +135,7 @@ class RouteTable:
 
 
 def _by_name_of_each(route: Route) -> dict[str, Route]:
-    """Of names that differ by case alone, which engines tell apart, the first one counts."""
+    """If names differ only in case, which engines distinguish, the first one wins."""
     found: dict[str, Route] = {}
     for one in map(route.to, route.offer.models):
         for name in (one.served_as, *one.also_served_as):

@@ -1,4 +1,4 @@
-"""What is secret, how it is shown, and how a mask that comes back finds what it stands for.
+"""Which values are secret, how they are masked, and how a returned mask finds its value.
 
 A secret is known by the name of its field, flag, header, variable or query parameter, or by its
 place in a URL. One walk finds all secrets of a value; to mask, to collect and to restore are that
@@ -44,7 +44,7 @@ def masked_text(text: str) -> str:
 def unmasked(shown: Any, stored: Any) -> Any:
     """The same, with what is stored for each mask that came back.
 
-    Raises InvalidRequest for a mask that stands for nothing, or for one of several things.
+    Raises InvalidRequest for a mask that matches no value, or several.
     """
     known, given = _collected(stored), _collected(shown)
     holes = {label: sum(map(_is_mask, found)) for label, found in given.items()}
@@ -67,10 +67,10 @@ def unmasked(shown: Any, stored: Any) -> Any:
         where = " ".join(word for word in label if word)
         if not found:
             raise InvalidRequest(
-                f"{MASK} stands for a value of {where} that was never given; write the value"
+                f"{MASK} in {where} matches no stored value; write the value itself"
             )
         raise InvalidRequest(
-            f"{MASK} could stand for each of several values of {where}; write the value"
+            f"{MASK} in {where} matches several stored values; write the value itself"
         )
 
     return _walk(shown, (), put_back)
@@ -152,7 +152,7 @@ def _holds_secret(label: Label, name: str) -> bool:
 
 
 def _in_list(value: Sequence[Any], label: Label, visit: _Visit, *, secret: bool) -> list[Any]:
-    """A flag tells what the word after it is."""
+    """A flag determines the meaning of the next word."""
     found, flag = [], ""
     for item in value:
         is_text = isinstance(item, str)

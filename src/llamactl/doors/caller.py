@@ -1,4 +1,4 @@
-"""A client of this very server, that asks with the key of whoever asks us."""
+"""A client of this same server that uses the caller's key."""
 
 from __future__ import annotations
 

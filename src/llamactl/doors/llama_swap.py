@@ -40,7 +40,7 @@ def llama_swap_router(settings: Settings) -> APIRouter:
     @router.post("/api/models/unload", response_model=None)
     async def unload_all(request: Request) -> Response:
         if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-            raise OriginNotAllowed("a page of another site may not unload models")
+            raise OriginNotAllowed("pages from other sites may not unload models")
         async with client_for(request, settings) as client:
             for row in await client.instances.list():
                 if row.status not in ("stopped", "failed"):

@@ -19,7 +19,7 @@ _OF_A_COPY = ("", *_SIDE_FILES, "-journal")
 
 
 def store_file(settings: Settings) -> Path:
-    """Raises InvalidConfig for a store that is no file."""
+    """Raises InvalidConfig if the store is not a file."""
     prefix = "sqlite:///"
     if not settings.database_url.startswith(prefix):
         raise InvalidConfig(
@@ -32,7 +32,7 @@ def backup(settings: Settings, target: Path) -> None:
     """Copy the store as it is at one moment. Raises StoreUnavailable or LlamactlError."""
     source = store_file(settings)
     if not source.exists():
-        raise StoreUnavailable(f"there is no store at {source} yet")
+        raise StoreUnavailable(f"no store exists at {source} yet")
     _check_apart(source, target)
     try:
         with _part_of(target) as part:
@@ -70,12 +70,12 @@ def _copy(source: Path, part: Path) -> None:
     os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
     with read_only(source) as here, closing(sqlite3.connect(part)) as there:
         here.backup(there)
-        # whoever looks into a file with a log of its own leaves that log there
+        # opening a file that has its own log leaves that log behind
         there.execute("PRAGMA journal_mode=DELETE")
 
 
 def check(file: Path) -> str:
-    """The schema's version. Raises StoreUnavailable for what is no whole store of ours."""
+    """The schema's version. Raises StoreUnavailable if it is not an intact store of llamactl."""
     try:
         with read_only(file) as store:
             said = store.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -86,7 +86,7 @@ def check(file: Path) -> str:
     if said != "ok":
         raise StoreUnavailable(f"{file} is damaged: {said}")
     if version > HEAD:
-        raise StoreUnavailable(f"{file} is of a newer llamactl (schema {version})")
+        raise StoreUnavailable(f"{file} was written by a newer llamactl (schema {version})")
     return version
 
 
@@ -104,8 +104,8 @@ def restore(settings: Settings, source: Path) -> Path:
     try:
         if running := _engines(target):
             raise LlamactlError(
-                f"engines of this store run (pids {', '.join(map(str, running))}): start llamactl "
-                "and end it with Ctrl-C, which stops them; then restore"
+                f"engines of this store are running (pids {', '.join(map(str, running))}): start "
+                "llamactl and stop it with Ctrl-C, which stops them; then restore"
             )
         kept = target.with_name(f"{target.name}.before-{time.strftime('%Y%m%dT%H%M%S')}")
         with _part_of(target) as part:
@@ -130,11 +130,11 @@ def _check_apart(store: Path, copy: Path) -> None:
     parts = [f".part{suffix}" for suffix in _OF_A_COPY]
     own = [store.with_name(store.name + suffix) for suffix in (*_OF_A_COPY, *parts)]
     if copy.resolve() in {path.resolve() for path in own}:
-        raise LlamactlError(f"{copy} is the store itself, or goes with it; name another file")
+        raise LlamactlError(f"{copy} is part of the store itself; choose another file")
 
 
 def _engines(store: Path) -> list[int]:
-    """Pids of the ledger that run; none if it can't be read any more."""
+    """Pids in the ledger that are running; none if it can't be read."""
     if not store.exists():
         return []
     try:

@@ -61,18 +61,22 @@ _Said = Iterator[tuple[Level, str, str]]
 def _data_dir(settings: Settings) -> _Said:
     data = settings.data
     if not data.is_dir():
-        yield Level.WARNING, f"{data} is not there yet", "start llamactl once; it is made then"
+        yield Level.WARNING, f"{data} does not exist yet", "start llamactl once to create it"
         return
     mode = stat.S_IMODE(data.stat().st_mode)
     if mode & 0o077:
         yield Level.WARNING, f"{data} is open to others ({mode:04o})", f"chmod 700 {data}"
     if not os.access(data, os.W_OK | os.X_OK):
-        yield Level.FAILURE, f"{data} can't be written to", "give it to the user who serves"
+        yield (
+            Level.FAILURE,
+            f"{data} is not writable",
+            "change its owner to the user that runs llamactl",
+        )
     else:
         yield Level.OK, str(data), ""
     key = data / "management_key"
     if key.exists() and stat.S_IMODE(key.stat().st_mode) & 0o077:
-        yield Level.FAILURE, f"{key} can be read by others", f"chmod 600 {key}, or make a new one"
+        yield Level.FAILURE, f"{key} can be read by others", f"chmod 600 {key}, or create a new one"
 
 
 def _keys(settings: Settings) -> _Said:
@@ -92,8 +96,10 @@ def _disk(settings: Settings) -> _Said:
         free = shutil.disk_usage(folder).free
         level = Level.OK if free > _LITTLE else Level.WARNING
         level = Level.FAILURE if free < _TOO_LITTLE else level
-        advice = "" if level is Level.OK else "free some; without it nothing is written down"
-        yield level, f"{free >> 20} MiB are free for {folder}", advice
+        advice = (
+            "" if level is Level.OK else "free some disk space; llamactl needs it to save changes"
+        )
+        yield level, f"{free >> 20} MiB free for {folder}", advice
 
 
 def _there(path: Path) -> Path:
@@ -120,15 +126,19 @@ def _store(settings: Settings) -> _Said:
     try:
         file = store_file(settings)
     except InvalidConfig:
-        yield Level.OK, "it is not SQLite: see its own tools", ""
+        yield Level.OK, "not SQLite: use its own tools", ""
         return
     if not file.exists():
-        yield Level.OK, f"{file} is not there yet", ""
+        yield Level.OK, f"{file} does not exist yet", ""
         return
     version = check(file)
     if not os.access(file, os.W_OK):
-        yield Level.FAILURE, f"{file} can't be written to", "give it to the user who serves"
-    yield Level.OK, f"{file} is whole, schema {version}", ""
+        yield (
+            Level.FAILURE,
+            f"{file} is not writable",
+            "change its owner to the user that runs llamactl",
+        )
+    yield Level.OK, f"{file} is intact, schema {version}", ""
 
 
 def _existing(settings: Settings) -> Path | None:
@@ -151,17 +161,17 @@ def _processes(settings: Settings) -> _Said:
     served = _owner(settings)
     for name, pid, start, boot, port in rows:
         if is_alive(pid, start, boot):
-            word = "runs" if served else "runs without llamactl; the next one adopts it"
+            word = "runs" if served else "running without llamactl; the next one will adopt it"
             yield Level.OK if served else Level.WARNING, f"{name} (pid {pid}) {word}", ""
         elif (stranger := owner_of(port)) is not None:
             yield (
                 Level.WARNING,
                 f"{name} is gone, and pid {stranger or 'unknown'} has its port {port}",
-                "llamactl takes another port; end that process if it should not be",
+                "llamactl uses another port; end that process if it should not be running",
             )
         elif not served:
-            yield Level.OK, f"{name} (pid {pid}) is gone; it is started again if wanted", ""
-    yield Level.OK, f"served by pid {served}" if served else "no llamactl serves it now", ""
+            yield Level.OK, f"{name} (pid {pid}) is gone; it will be started again if wanted", ""
+    yield Level.OK, f"served by pid {served}" if served else "llamactl is not running for it", ""
 
 
 def _definitions(settings: Settings) -> _Said:
@@ -213,7 +223,7 @@ def _clock(settings: Settings) -> _Said:
         yield (
             Level.WARNING,
             f"the newest event is {ahead:.0f} s in the future",
-            "set the clock: it was put back, or was wrong then",
+            "set the clock: it was set back, or was wrong at that time",
         )
     else:
         yield Level.OK, "no event is in the future", ""

@@ -1,4 +1,4 @@
-"""What other programs were told, in our words: instances, settings, and a word on every key."""
+"""Converts other programs' configurations: instances, settings, and a note on every key."""
 
 from llamactl.migration.go_llamactl import from_go_llamactl
 from llamactl.migration.llama_swap import from_llama_swap

@@ -28,18 +28,18 @@ _WITHOUT_EFFECT = {
     "backends.mlx": "MLX is not available in this version",
     "backends.llama-cpp.docker": "containers are not available in this version",
     "instances.timeout_check_interval": "idle time is measured exactly",
-    "database.max_open_connections": "one connection is enough here",
-    "database.max_idle_connections": "one connection is enough here",
-    "database.connection_max_lifetime": "one connection is enough here",
-    "auth.inference_keys": "make keys with `llamactl keys create`",
+    "database.max_open_connections": "not needed: a single connection is used",
+    "database.max_idle_connections": "not needed: a single connection is used",
+    "database.connection_max_lifetime": "not needed: a single connection is used",
+    "auth.inference_keys": "create keys with `llamactl keys create`",
     "nodes": "remote nodes are not available in this version",
     "local_node": "remote nodes are not available in this version",
-    "instances.configs_dir": "here it holds declared instances; the database is enough",
+    "instances.configs_dir": "here it is for declared instances; the database is sufficient",
 }
 
 
 def from_go_llamactl(database: Path | None, settings: Mapping[str, Any] | None) -> Migrated:
-    """Raises LlamactlError for a file that is no such database."""
+    """Raises LlamactlError if the file is not such a database."""
     found = Migrated()
     if database is not None:
         _read_database(database, found)
@@ -59,7 +59,7 @@ def _read_database(file: Path, found: Migrated) -> None:
             for row in keys:
                 found.left_out(
                     f"api_keys.{row['name']}",
-                    "only a digest is kept of it: make another with `llamactl keys create`",
+                    "only its digest is stored: create a new one with `llamactl keys create`",
                 )
     except (sqlite3.Error, OSError, KeyError) as exc:
         raise LlamactlError(f"{file} is not a database of the Go llamactl: {exc}") from exc
@@ -88,12 +88,12 @@ def _take_instance(row: Mapping[str, Any], found: Migrated) -> None:
     found.add(name, definition)
     for key in ("id", "created_at", "updated_at", "owner_user_id"):
         if row.get(key) is not None:
-            found.left_out(f"{at}.{key}", "it gets its own here")
+            found.left_out(f"{at}.{key}", "each instance gets its own")
     if row["status"] in ("running", "restarting"):
         found.start.append(name)
-        found.changed(f"{at}.status", "it ran; start it with `llamactl start`")
+        found.changed(f"{at}.status", "it was running; start it with `llamactl start`")
     else:
-        found.carried(f"{at}.status", "it is off")
+        found.carried(f"{at}.status", "it was stopped")
 
 
 def _take_options(given: Mapping[str, Any], at: str, into: dict[str, Any], found: Migrated) -> None:
@@ -127,15 +127,15 @@ def _take_setting(key: str, value: object, found: Migrated) -> None:
             found.left_out(at, why)
             return
     if not _is_known(Settings, key.split(".")):
-        found.left_out(at, "there is no such setting here")
+        found.left_out(at, "unknown setting")
         return
     if key == "auth.management_keys":
         _take_keys(at, value, found)
         return
     if key == "server.host" and value not in ("127.0.0.1", "localhost", "::1"):
-        found.changed(at, "carried; with auth off llamactl would refuse to listen there")
+        found.changed(at, "kept; with auth off, llamactl would refuse to listen on that address")
     elif key == "server.allowed_origins" and value == ["*"]:
-        found.changed(at, "left out: no web page of others may use the server unless you say so")
+        found.changed(at, "left out: other web pages may not use the server unless you allow it")
         return
     else:
         found.carried(at)
@@ -153,7 +153,7 @@ def _take_keys(at: str, value: object, found: Migrated) -> None:
     if short:
         found.changed(
             at,
-            f"{short} of {len(keys)} had less than {SHORTEST} characters and can be guessed: "
+            f"{short} of {len(keys)} have less than {SHORTEST} characters and can be guessed: "
             "replaced by a generated one, which is in the new settings",
         )
     else:

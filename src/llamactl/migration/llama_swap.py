@@ -16,15 +16,15 @@ from llamactl.policy.command_line import parse_command
 _MACRO = re.compile(r"\$\{([A-Za-z0-9_.-]+)\}")
 _DEEPEST = 10  # macros within macros
 _TOP = {
-    "logTimeFormat": "times are always written in one form",
-    "logToStdout": "engines log to files of their own: `llamactl logs`",
+    "logTimeFormat": "the log has only one time format",
+    "logToStdout": "each engine has its own log file: `llamactl logs`",
     "metricsMaxInMemory": "see `/metrics`",
     "captureBuffer": "requests are not captured",
     "sendLoadingState": "see server.loading_comments",
-    "includeAliasesInList": "aliases are listed with their model",
-    "matrix": "what may run together follows from memory: instances.memory_budget",
-    "groups": "what may run together follows from memory; see `group` and instances.group_limits",
-    "peers": "other machines are not available in this version",
+    "includeAliasesInList": "aliases are listed with their models",
+    "matrix": "available memory decides what runs together: instances.memory_budget",
+    "groups": "available memory decides what runs together; see `group` and instances.group_limits",
+    "peers": "remote machines are not available in this version",
 }
 _SETTINGS: Mapping[str, tuple[str, Callable[[Any], object]]] = {
     "healthCheckTimeout": ("instances.start_timeout", lambda seconds: seconds),
@@ -35,20 +35,20 @@ _SETTINGS: Mapping[str, tuple[str, Callable[[Any], object]]] = {
 _OTHER_ENGINE = re.compile(r"(^|[\s/])(vllm|mlx_lm)[\s./]")
 _MODEL = {
     "name": "an instance has one name",
-    "description": "there is no description here",
-    "checkEndpoint": "the engine's own health path is asked",
+    "description": "descriptions are not supported",
+    "checkEndpoint": "the engine's own health path is used",
     "proxy": "llamactl chooses the port",
     "unlisted": "all instances are listed",
-    "metadata": "there is no metadata here",
+    "metadata": "metadata is not supported",
     "concurrencyLimit": "requests wait in the engine's own queue",
     "sendLoadingState": "see server.loading_comments",
     "timeouts": "see server.first_byte_timeout and server.stream_idle_timeout",
-    "cmdStop": "processes are ended by signals, with all that they started",
+    "cmdStop": "processes and their children are ended by signals",
 }
 
 
 def from_llama_swap(config: Mapping[str, Any], environ: Mapping[str, str]) -> Migrated:
-    """Raises LlamactlError for what is no configuration of it."""
+    """Raises LlamactlError if it is not a llama-swap configuration."""
     if not isinstance(config.get("models", {}), Mapping):
         raise LlamactlError("not a llama-swap configuration: `models` must be a mapping")
     found = Migrated()
@@ -68,7 +68,7 @@ def from_llama_swap(config: Mapping[str, Any], environ: Mapping[str, str]) -> Mi
 
 def _macros(given: Mapping[str, Any], at: str, found: Migrated) -> dict[str, str]:
     for name in given:
-        found.carried(f"{at}.{name}", "put in where it is used")
+        found.carried(f"{at}.{name}", "expanded where it is used")
     return {str(name): _text(value) for name, value in given.items()}
 
 
@@ -83,14 +83,16 @@ def _take_top(key: str, value: Any, found: Migrated) -> None:
         found.carried(key, path)
     elif key == "apiKeys":
         for number, _ in enumerate(value or ()):
-            found.left_out(f"{key}.{number}", "make keys with `llamactl keys create`")
+            found.left_out(f"{key}.{number}", "create keys with `llamactl keys create`")
     else:
         for path, inner in flat(value, key):
             if path == "hooks.on_startup.preload" and isinstance(inner, list):
                 found.start += [name_for(str(name)) for name in inner]
-                found.changed(path, "start them once; what is on comes back by itself")
+                found.changed(
+                    path, "start them once; llamactl restarts running instances automatically"
+                )
             else:
-                found.left_out(path, _TOP.get(key, "there is nothing like it here"))
+                found.left_out(path, _TOP.get(key, "no equivalent"))
 
 
 class _Model:
@@ -112,7 +114,7 @@ class _Model:
         name, found = name_for(self._id), self._found
         if name != self._id:
             self._aliases.append(self._id)
-            found.changed(self._at, f"its name is {name} here, and {self._id} remains an alias")
+            found.changed(self._at, f"named {name} here, with {self._id} as an alias")
         try:
             self._command(model.get("cmd"))
         except LlamactlError as exc:
@@ -136,7 +138,7 @@ class _Model:
     def _command(self, given: object) -> None:
         """Raises LlamactlError if there is nothing to make an instance of."""
         if not isinstance(given, str) or not given.strip():
-            raise InvalidRequest("there is no cmd")
+            raise InvalidRequest("cmd is missing")
         lines = [line for line in given.splitlines() if not line.lstrip().startswith("#")]
         text = " ".join(_filled("\n".join(lines), self._known).split("\n"))
         if _OTHER_ENGINE.search(text):
@@ -173,7 +175,7 @@ class _Model:
                     self._filter(name, given, f"{at}.{name}")
             case _:
                 for path, _ in flat(value, at):
-                    found.left_out(path, _MODEL.get(key, "there is nothing like it here"))
+                    found.left_out(path, _MODEL.get(key, "no equivalent"))
 
     def _variables(self, given: Sequence[object], at: str) -> None:
         for number, text in enumerate(given):
@@ -210,7 +212,7 @@ class _Model:
                     why = "parameters belong to an instance, not to an alias of it"
                     found.left_out(f"{at}.{variant}", why)
         else:
-            found.left_out(at, "there is nothing like it here")
+            found.left_out(at, "no equivalent")
 
 
 def _filled(text: str, known: Mapping[str, str]) -> str:
@@ -225,4 +227,4 @@ def _filled(text: str, known: Mapping[str, str]) -> str:
         if not _MACRO.search(text):
             return text
         text = _MACRO.sub(one, text)
-    raise InvalidRequest("its macros refer to each other without end")
+    raise InvalidRequest("its macros refer to each other in a cycle")

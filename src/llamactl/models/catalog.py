@@ -26,7 +26,7 @@ class LocalModel:
     files: tuple[Path, ...]  # the parts
     size: int  # bytes
     modified: float  # Unix seconds
-    repo: str = ""  # of what lies in the cache
+    repo: str = ""  # of files in the cache
     quant: str = ""
     projector: Path | None = None
 
@@ -45,7 +45,7 @@ class Catalog:
         return f"<Catalog {self.cache} {len(self._folders)} folders>"
 
     def all(self) -> list[LocalModel]:
-        """Those that are whole. Names are unique: of two, the newer comes first and counts."""
+        """Only complete ones. Names are unique: of two, the newer comes first and counts."""
         found: dict[str, LocalModel] = {}
         models = [*self._cached(), *self._in_folders()]
         for model in sorted(models, key=lambda model: -model.modified):
@@ -53,7 +53,7 @@ class Catalog:
         return sorted(found.values(), key=lambda model: model.name.lower())
 
     def find(self, name: str) -> LocalModel:
-        """By name, a repository's alone, or a file's. Raises ModelNotFound."""
+        """By name, by repository, or by file. Raises ModelNotFound."""
         models, wanted = self.all(), name.strip().lower()
         for fits in (
             [m for m in models if m.name.lower() == wanted],
@@ -64,10 +64,10 @@ class Catalog:
                 return fits[0]
             if fits:
                 names = ", ".join(m.name for m in fits)
-                raise ModelNotFound(f"{name} may be any of {names}; say which")
-        raise ModelNotFound(
-            f"there is no model {name[:200]!r} here; `llamactl models ls` lists them"
-        )
+                raise ModelNotFound(
+                    f"{name} matches several models: {names}; use one of these names"
+                )
+        raise ModelNotFound(f"there is no model {name[:200]!r} here; see `llamactl models ls`")
 
     def resolve(self, options: Mapping[str, OptionValue]) -> Mapping[str, OptionValue]:
         """With `model`, and a projector if there is one, in place of `hf_repo` and `hf_file`.
@@ -93,7 +93,7 @@ class Catalog:
             return self.find(str(wanted)) if wanted.quant else _usual(mine)
         except (ModelNotFound, StopIteration, InvalidRequest) as exc:
             raise ModelNotFound(
-                f"{name} is not on this machine; fetch it with `llamactl models pull {name}`"
+                f"{name} is not on this machine; download it with `llamactl models pull {name}`"
             ) from exc
 
     def remove(self, model: LocalModel) -> int:
@@ -132,7 +132,7 @@ def _usual(models: Sequence[LocalModel]) -> LocalModel:
 
 
 def _models_in(folder: Path, repo: str, *, within: Path | None) -> Iterator[LocalModel]:
-    """`within`: where links must lead, since what lies there came from elsewhere."""
+    """`within`: links must stay in this folder, because its files came from elsewhere."""
     files = [f for f in _gguf_files(folder) if _stays(f, within)]
     projectors = [f for f in files if is_projector(f.name)]
     for file in files:

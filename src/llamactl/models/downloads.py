@@ -1,4 +1,4 @@
-"""Downloads: a process for each, so many at a time; they go on after a restart of llamactl."""
+"""Downloads: one process each, limited in number; they resume after a restart of llamactl."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Downloads:
         """Of what is being fetched already, that job. Raises InvalidRequest for no name."""
         wanted = str(read_reference(model))
         if self._closed:
-            raise ShuttingDown("llamactl is being replaced or stopped; ask again")
+            raise ShuttingDown("llamactl is being replaced or stopped; retry later")
         for job in self._jobs.values():
             if job.model.lower() != wanted.lower():
                 continue
@@ -100,7 +100,9 @@ class Downloads:
         if job.state is JobState.PAUSED:
             return job
         if task is None or job.state not in UNFINISHED:
-            raise Conflict(f"the download of {job.model} is {job.state}; only what runs is paused")
+            raise Conflict(
+                f"the download of {job.model} is {job.state}; only a running download can be paused"
+            )
         await self._detached(self._pause(job_id, task))
         return self.get(job_id)
 
@@ -117,9 +119,9 @@ class Downloads:
         if job.state in UNFINISHED:
             return job
         if job.state is not JobState.PAUSED:
-            raise Conflict(f"the download of {job.model} is {job.state}; request it again")
+            raise Conflict(f"the download of {job.model} is {job.state}; download it again")
         if self._closed:
-            raise ShuttingDown("llamactl is being replaced or stopped; ask again")
+            raise ShuttingDown("llamactl is being replaced or stopped; retry later")
         await self._set(replace(job, state=JobState.QUEUED), kept=True)
         self._begin(job_id)
         return self.get(job_id)
@@ -127,7 +129,7 @@ class Downloads:
     async def cancel(self, job_id: str) -> None:
         """Stop it and remove its parts; of one that is over, forget it. Raises JobNotFound.
 
-        Goes on to its end if its caller leaves.
+        Continues to its end even if its caller leaves.
         """
         job, task = self.get(job_id), self._tasks.get(job_id)
         if job.state is JobState.PAUSED:
@@ -154,11 +156,11 @@ class Downloads:
     async def _discard(self, job_id: str) -> None:
         job = self.get(job_id)
         await asyncio.to_thread(_remove, job.parts)
-        await self._end(job_id, JobState.CANCELLED, "it was cancelled")
+        await self._end(job_id, JobState.CANCELLED, "cancelled")
         log.info("download_cancelled", model=job.model)
 
     async def follow(self, job_id: str) -> AsyncIterator[DownloadJob]:
-        """As it stands, then each change, to its end."""
+        """Yield its current state, then each change until it ends."""
         job: DownloadJob | None = self.get(job_id)
         while job is not None:
             yield job
@@ -193,7 +195,7 @@ class Downloads:
             try:
                 ended = await self._fetch(job_id)
             except (OSError, ValueError, KeyError) as exc:  # ValueError: it says what it should not
-                ended = {"event": "failed", "error": f"the download's process failed: {exc}"}
+                ended = {"event": "failed", "error": f"the download process failed: {exc}"}
             if ended["event"] == "done":
                 job = self.get(job_id)
                 await self._set(replace(job, path=str(ended["path"]), done=job.total))
@@ -231,7 +233,7 @@ class Downloads:
                     case _:
                         return dict(said)
             code = await process.wait()
-            return {"event": "failed", "error": f"it ended with {code}: {await words}"}
+            return {"event": "failed", "error": f"it exited with code {code}: {await words}"}
         finally:
             with suppress(ProcessLookupError):
                 process.kill()
@@ -243,7 +245,7 @@ class Downloads:
         room, total = self.room(), int(said["total"])
         warning = ""
         if room is not None and total > room:
-            warning = f"it takes {total >> 20} MiB and more, and {room >> 20} MiB may be used here"
+            warning = f"the model needs over {total >> 20} MiB, but the limit is {room >> 20} MiB"
         return replace(
             self.get(job_id), name=said["name"], choices=tuple(said["choices"]),
             files=tuple(said["files"]), parts=tuple(said["parts"]), total=total, warning=warning,
@@ -258,7 +260,7 @@ class Downloads:
         if kept:
             try:
                 await self._store.save(job)
-            except LlamactlError as exc:  # it goes on all the same
+            except LlamactlError as exc:  # it continues anyway
                 log.warning("download_not_kept", model=job.model, reason=exc.message)
         async with self._changed:
             self._changed.notify_all()

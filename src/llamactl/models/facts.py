@@ -46,7 +46,7 @@ class GgufReader:
 
 
 def _facts(header: Header, files: tuple[ModelFile, ...]) -> ModelFacts:
-    """Raises UnreadableModel for what is not believed."""
+    """Raises UnreadableModel for implausible values."""
     values = header.values
     shape = shape_of(header, files)
     return ModelFacts(

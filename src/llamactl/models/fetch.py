@@ -44,7 +44,7 @@ _LONGEST_S, _SILENCE_S, _PAUSE_S = 30.0, 30.0, 0.05
 _BACKOFF = wait_exponential(0.2, max=_LONGEST_S)
 _TELL_S = 0.2
 _CHUNK = 1 << 20
-_SPARE = 1 << 28  # bytes of the disk that are left alone
+_SPARE = 1 << 28  # bytes of the disk that are left free
 
 
 class Interrupted(Exception):
@@ -93,11 +93,11 @@ def main() -> None:
     except LlamactlError as exc:
         progress.tell("failed", error=exc.message, choices=exc.details.get("choices", []))
     except GatedRepoError:
-        progress.tell("failed", error=f"{spec['model']} is gated: accept its terms at the hub, "
-                      "then set HF_TOKEN for the server")  # fmt: skip
+        progress.tell("failed", error=f"{spec['model']} is gated: accept its terms on the hub, "
+        "then set HF_TOKEN for the server")  # fmt: skip
     except RepositoryNotFoundError:
-        progress.tell("failed", error=f"the hub knows no {spec['model']}, or HF_TOKEN may not see "
-                      "it; check the name")  # fmt: skip
+        progress.tell("failed", error=f"the hub has no {spec['model']}, or HF_TOKEN has no "
+        "access to it; check the name")  # fmt: skip
     except (HfHubHTTPError, httpx2.HTTPError, OSError, ValueError) as exc:
         progress.tell("failed", error=f"{spec['model']}: {str(exc).splitlines()[0][:500]}")
     else:
@@ -148,7 +148,7 @@ def fetch(model: str, cache: Path, progress: Progress) -> Path:
 
 def _safe_etag(etag: str) -> str:
     if not etag.isalnum() or len(etag) > 128:  # noqa: PLR2004
-        raise CannotDownload(f"the hub names a file {etag[:50]!r}, which is not a hash")
+        raise CannotDownload(f"the hub's ETag {etag[:50]!r} is not a hash")
     return etag
 
 
@@ -184,8 +184,8 @@ def _check_room(cache: Path, blobs: dict[RemoteFile, Path]) -> None:
     free = shutil.disk_usage(cache).free
     if needed and needed + _SPARE > free:
         raise CannotDownload(
-            f"{needed >> 20} MiB are to be fetched, and {cache} has {free >> 20} MiB left; "
-            "make room, or set models.cache_dir"
+            f"{needed >> 20} MiB must be downloaded, but {cache} has only {free >> 20} MiB free; "
+            "free disk space, or set models.cache_dir"
         )
 
 
@@ -202,7 +202,7 @@ def _fetch_file(repo: str, commit: str, file: RemoteFile, blob: Path, progress: 
             out.truncate(0)
             if attempt == 2:  # noqa: PLR2004
                 part.unlink()
-                raise CannotDownload(f"{file.path} came with another checksum, twice; try later")
+                raise CannotDownload(f"{file.path} has a wrong checksum, twice; retry later")
         os.fsync(out.fileno())
         part.rename(blob)
 
@@ -214,7 +214,7 @@ def _locked(part: Path) -> Iterator[BinaryIO]:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
-            raise CannotDownload(f"{part.name} is being fetched by another process") from exc
+            raise CannotDownload(f"{part.name} is being downloaded by another process") from exc
         yield out
 
 
@@ -229,11 +229,11 @@ def _fetch_rest(url: str, file: RemoteFile, out: BinaryIO, progress: Progress) -
     try:
         attempts(_fetch_further, url, file, out, progress)
     except (httpx2.TransportError, Interrupted) as exc:
-        raise CannotDownload(f"{file.path}: the hub was tried {_TRIES} times: {exc}") from exc
+        raise CannotDownload(f"{file.path}: failed after {_TRIES} attempts: {exc}") from exc
 
 
 def _fetch_further(url: str, file: RemoteFile, out: BinaryIO, progress: Progress) -> None:
-    """Goes on where it broke off. Raises as `_fetch_once` if that brought nothing."""
+    """Resumes where it stopped. Raises as `_fetch_once` if that brought nothing."""
     while True:
         at = out.seek(0, os.SEEK_END)
         try:
@@ -251,13 +251,13 @@ def _wait(state: RetryCallState) -> float:
 
 
 def _fetch_once(url: str, file: RemoteFile, out: BinaryIO, progress: Progress) -> None:
-    """Raises Interrupted or TransportError where it may go on, else CannotDownload."""
+    """Raises Interrupted or TransportError if it can resume, otherwise CannotDownload."""
     at = out.seek(0, os.SEEK_END)
     if file.size and at >= file.size:
         if at > file.size:
             out.truncate(0)
             progress.add(-file.size)
-            raise Interrupted("there was more than there should be")
+            raise Interrupted("it is larger than expected")
         return
     token = get_token()
     headers = {"accept-encoding": "identity"} | (
@@ -276,7 +276,7 @@ def _fetch_once(url: str, file: RemoteFile, out: BinaryIO, progress: Progress) -
             out.write(chunk)
             progress.add(len(chunk))
     if file.size and out.seek(0, os.SEEK_END) < file.size:
-        raise Interrupted("it ended too early")
+        raise Interrupted("it ended early")
 
 
 def _check_answer(came: httpx2.Response, file: RemoteFile, at: int) -> None:
@@ -284,13 +284,13 @@ def _check_answer(came: httpx2.Response, file: RemoteFile, at: int) -> None:
     if status in _AUTH:
         raise CannotDownload(f"the hub refuses {file.path} ({status}): set HF_TOKEN for the server")
     if status == _GONE:
-        raise CannotDownload(f"the hub has no {file.path} any more")
+        raise CannotDownload(f"the hub no longer has {file.path}")
     if status in _AGAIN or status == _RANGE:
         after = came.headers.get("retry-after", "")
         raise Interrupted(f"status {status}", float(after) if after.isdigit() else None)
     begins = came.headers.get("content-range", "").removeprefix("bytes ").partition("-")[0]
     if status not in (_OK, _PARTIAL) or (status == _PARTIAL and begins != str(at)):
-        raise CannotDownload(f"the hub answered {status} to {file.path}")
+        raise CannotDownload(f"the hub responded with {status} for {file.path}")
 
 
 def _digest(path: Path) -> str:

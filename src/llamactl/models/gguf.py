@@ -30,7 +30,7 @@ def read_header(path: Path) -> tuple[Header, tuple[ModelFile, ...]]:
         try:
             headers.append(_read_header(part, files[-1].size))
         except (OSError, ValueError) as exc:
-            raise UnreadableModel(f"{part.name} is not a GGUF that can be read: {exc}") from exc
+            raise UnreadableModel(f"{part.name} is not a readable GGUF file: {exc}") from exc
     return _together(headers), tuple(files)
 
 
@@ -47,7 +47,7 @@ def _read_header(path: Path, size: int) -> Header:
                 raise ValueError("a value is longer than the file") from exc
             except (TooShort, struct.error) as exc:
                 if len(data) < wanted:
-                    raise ValueError("it ends within its header") from exc
+                    raise ValueError("it ends in the middle of its header") from exc
                 if wanted >= _MOST_HEADER:
                     raise ValueError(f"its header is longer than {_MOST_HEADER >> 20} MiB") from exc
             wanted *= 2
@@ -85,13 +85,13 @@ def _identify(path: Path) -> ModelFile:
     except OSError as exc:
         raise UnreadableModel(f"{path.name}: {exc.strerror}") from exc
     if not stat.S_ISREG(at.st_mode):
-        raise UnreadableModel(f"{path.name} is not a file")
+        raise UnreadableModel(f"{path.name} is not a regular file")
     identity = f"{at.st_dev}:{at.st_ino}:{at.st_size}:{at.st_mtime_ns}"
     return ModelFile(identity, at.st_size, int(at.st_mtime))
 
 
 def shape_of(header: Header, files: tuple[ModelFile, ...]) -> ModelShape:
-    """Raises UnreadableModel for what is not believed."""
+    """Raises UnreadableModel for implausible values."""
     values = header.values
     architecture = str(values.get("general.architecture", ""))
 
@@ -100,7 +100,7 @@ def shape_of(header: Header, files: tuple[ModelFile, ...]) -> ModelShape:
 
     layers = number("block_count")
     if layers > _MOST_LAYERS:
-        raise UnreadableModel(f"a model of {layers} layers is not believed")
+        raise UnreadableModel(f"implausible layer count: {layers}")
     heads = number("attention.head_count")
     head_size = number("embedding_length") // heads if heads else 0
     kv_heads = values.get(f"{architecture}.attention.head_count_kv", heads)
@@ -130,7 +130,7 @@ def _largest(value: Any, default: int) -> int:
     numbers = value if isinstance(value, list) else [value]
     found = max((n for n in numbers if isinstance(n, int)), default=default)
     if not 0 <= found <= _MOST_NUMBER:
-        raise UnreadableModel(f"a header that says {found} is not believed")
+        raise UnreadableModel(f"implausible value in the header: {found}")
     return found
 
 

@@ -1,7 +1,7 @@
 """Parses the header of one GGUF file: its keys, and how large its tensors are.
 
 The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Files may be hostile:
-every length is checked against the file before it is believed, and the work is bounded.
+every length is checked against the file before use, and the work is bounded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MOST_ITEMS = 1 << 22  # of all arrays together
 _MOST_TEXTS = 1 << 20  # of those that are strings: tokens and merges, one by one
 _MOST_TEXT = 1 << 16  # bytes of a string that is kept
 _MOST_DIMENSIONS = 4
-_KEPT_ITEMS = 4096  # a longer array is known by its length alone
+_KEPT_ITEMS = 4096  # of a longer array only the length is kept
 
 # By the number of its type: gguf_metadata_value_type
 _SCALARS = {
@@ -58,7 +58,7 @@ class Header:
 
 class Parser:
     def __init__(self, data: bytes | bytearray, size: int) -> None:
-        """`data`: the file's beginning. `size`: of the whole file."""
+        """`data`: the file's beginning. `size`: of the file."""
         self._data = data
         self._size = size
         self._header = Header()
@@ -67,11 +67,11 @@ class Parser:
 
     def read(self) -> Header:
         if self._data[:4] != _MAGIC:
-            raise ValueError("it does not begin with GGUF")
+            raise ValueError("it does not start with GGUF")
         self._at = 4
         version = self._number(_U32)
         if version not in _VERSIONS:
-            raise ValueError(f"version {version} is unknown")
+            raise ValueError(f"unknown version {version}")
         tensors, keys = self._number(_U64), self._number(_U64)
         if tensors > _MOST_TENSORS or keys > _MOST_KEYS:
             raise ValueError(f"{tensors} tensors and {keys} keys are too many")
@@ -143,7 +143,7 @@ class Parser:
         kind, _ = self._number(_U32), self._number(_U64)
         block = BLOCKS.get(kind)
         if block is None:
-            raise ValueError(f"tensor {name[:80]!r} is of the unknown type {kind}")
+            raise ValueError(f"tensor {name[:80]!r} has the unknown type {kind}")
         size = count // block.items * block.size
         if size > self._size:
             raise ValueError(f"tensor {name[:80]!r} is larger than the file")
@@ -162,5 +162,5 @@ class Parser:
 def _scalar(kind: int) -> struct.Struct:
     scalar = _SCALARS.get(kind)
     if scalar is None:
-        raise ValueError(f"a value is of the unknown type {kind}")
+        raise ValueError(f"a value has the unknown type {kind}")
     return scalar

@@ -39,7 +39,9 @@ class Hub:
             asked = process.communicate(orjson.dumps(spec) + b"\n")
             said = orjson.loads((await asyncio.wait_for(asked, _LONGEST_S))[0])
         except (TimeoutError, orjson.JSONDecodeError) as exc:
-            raise HubUnreachable("the hub did not answer; see HF_ENDPOINT and the network") from exc
+            raise HubUnreachable(
+                "the hub did not respond; check HF_ENDPOINT and the network"
+            ) from exc
         finally:
             with suppress(ProcessLookupError):
                 process.kill()

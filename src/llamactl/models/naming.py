@@ -65,7 +65,8 @@ def read_reference(text: str) -> Reference:
     file = "/".join(parts[2:])
     if not two_given or not is_safe(file) or (quant and file) or len(text) > 500:  # noqa: PLR2004
         raise InvalidRequest(
-            f"{text[:100]!r} names no model; write org/repo, org/repo:quant or org/repo/file.gguf"
+            f"{text[:100]!r} is not a model name; write org/repo, org/repo:quant or "
+            "org/repo/file.gguf"
         )
     return Reference("/".join(parts[:2]), quant, file)
 
@@ -121,7 +122,7 @@ def choose(found: Sequence[Choice], wanted: Reference) -> Choice:
     if len(fits) == 1:
         return fits[0]
     there = ", ".join(c.quant or c.files[0].path for c in found[:40]) or "no GGUF file"
-    what = "fits several of" if fits else "is not among"
+    what = "matches several of" if fits else "is not among"
     raise InvalidRequest(
         f"{wanted} {what} the models of {wanted.repo}: {there}",
         details={"choices": [c.files[0].path for c in (fits or found)[:40]]},

@@ -23,11 +23,11 @@ def main() -> None:
     try:
         said = _repository(spec["repo"]) if "repo" in spec else _search(spec["query"])
     except GatedRepoError:
-        said = {"error": "it is gated: accept its terms at the hub, then set HF_TOKEN"}
+        said = {"error": "it is gated: accept its terms on the hub, then set HF_TOKEN"}
     except RepositoryNotFoundError:
-        said = {"error": "the hub knows no such repository, or HF_TOKEN may not see it"}
+        said = {"error": "the hub has no such repository, or HF_TOKEN has no access to it"}
     except (HfHubHTTPError, httpx2.HTTPError, OSError, ValueError) as exc:
-        said = {"error": f"the hub could not be asked: {str(exc).splitlines()[0][:300]}"}
+        said = {"error": f"cannot query the hub: {str(exc).splitlines()[0][:300]}"}
     sys.stdout.write(json.dumps(said) + "\n")
 
 

@@ -62,7 +62,7 @@ class AdoptedProcess:
 
 
 def is_alive(pid: int, start: int, boot: str) -> bool:
-    """Does the very process run that an entry of the ledger tells of?"""
+    """Is exactly the process in this ledger entry running?"""
     return bool(start) and boot == boot_id() != "" and start_time(pid) == start
 
 
@@ -81,7 +81,7 @@ def adopt(record: ProcessRecord) -> AdoptedProcess | None:
 def end_left(record: ProcessRecord) -> None:
     """Kill what a process that is gone has left behind: of its session, and with its own key.
 
-    The key was made for that one process, and passed on by its environment alone.
+    The key was made for that one process, and passed only in its environment.
     """
     if not record.key or record.boot_id != boot_id():
         return

@@ -21,7 +21,7 @@ from typing import BinaryIO, cast
 from llamactl.node import log_writer
 
 _CHUNK = 1 << 20
-BROKEN = (EOFError, OSError, zlib.error)  # what a compressed archive that is not whole raises
+BROKEN = (EOFError, OSError, zlib.error)  # raised for an incomplete compressed archive
 _FAST = 1  # gzip's level; a log shrinks tenfold all the same
 
 
@@ -84,7 +84,7 @@ def compress(archive: Archive) -> None:
 
 
 def drop_doubles(log: Path) -> None:
-    """A plain archive whose compressed form is whole: llamactl died between the two."""
+    """A plain archive whose compressed form is complete: llamactl died between the two."""
     for archive in archives_of(log):
         if archive.compressed:
             archive.path.with_suffix("").unlink(missing_ok=True)

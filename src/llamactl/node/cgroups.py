@@ -1,6 +1,6 @@
 """A control group for each engine, where we may make one: nothing that it forks gets away.
 
-Version 2 alone: https://docs.kernel.org/admin-guide/cgroup-v2.html#cgroup-kill. Elsewhere the
+Only version 2: https://docs.kernel.org/admin-guide/cgroup-v2.html#cgroup-kill. Elsewhere the
 process group has to do, which a process leaves by `setsid`.
 """
 

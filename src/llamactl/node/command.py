@@ -51,7 +51,7 @@ def find_engine(settings: EngineSettings, override: str = "") -> Engine:
     if command != _DEFAULT:
         raise EngineMissing(
             f"the engine's command {masked(command)!r} was not found; install it, correct "
-            "backends.llama-cpp.command, or leave that out to use the built-in engine"
+            "backends.llama-cpp.command, or remove that setting to use the built-in engine"
         )
     try:
         built_in = version("xllamacpp")

@@ -118,8 +118,8 @@ class DataDir:
             part.replace(self.key_file)
         except OSError as exc:
             raise DataDirUnusable(
-                f"cannot keep a management key in {self.key_file}: {exc.strerror or exc}; "
-                "free some disk, or set auth.management_keys"
+                f"cannot write the management key to {self.key_file}: {exc.strerror or exc}; free "
+                "some disk space, or set auth.management_keys"
             ) from exc
         return made
 

@@ -54,7 +54,7 @@ class EngineProcess:
         port, key = self.record.port, self.record.key
         await until_ready(port, self.backend.health_path, key, self._listens)
         if prove_key and not await knows_key(port, self.backend.guarded_path, key):
-            return "it does not know its key, or takes any: what answers can't be proved to be it"
+            return "it rejects its key or accepts any key, so it can't be verified"
         self.answered = True
         return ""
 

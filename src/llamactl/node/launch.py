@@ -51,7 +51,7 @@ def _report_of(exc: Exception) -> ExitReport:
         case ForbiddenBySettings():
             return exc.report
         case OSError() if exc.errno in _EXHAUSTED:
-            advice = f"{exc.strerror}: end something, or raise the limit of llamactl's processes"
+            advice = f"{exc.strerror}: end some processes, or raise llamactl's process limit"
             return ExitReport(FailureClass.EXHAUSTED, advice=advice)
         case OSError():
             advice = f"its command can't be run: {exc.strerror}; check its path and permissions"

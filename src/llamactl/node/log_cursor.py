@@ -66,7 +66,7 @@ def _end_of_archives(log: Path) -> int:
 
 
 class LogCursor:
-    """From `at` to `end`, or for ever. What is not kept any more is passed over."""
+    """From `at` to `end`, or for ever. Deleted parts are skipped."""
 
     def __init__(self, log: Path, at: int, end: int | None) -> None:
         self.at = at
@@ -186,7 +186,7 @@ def _backwards(file: BinaryIO, span: tuple[int, int], wanted: int) -> tuple[int,
 
 
 def _forwards(file: BinaryIO, span: tuple[int, int], wanted: int) -> tuple[int, int]:
-    """The same for what can be read in one direction alone."""
+    """The same for streams that can only be read forwards."""
     counts = [chunk.count(b"\n") for chunk in _chunks(file, span)]
     left = sum(counts) - wanted  # line ends to pass over
     if left < 0:

@@ -105,7 +105,7 @@ class InstanceLog:
         """From an offset on, then what is added."""
         end = self.size()
         wanted, rest = search.encode(), b""
-        if search:  # the line that is being written is judged when it is whole
+        if search:  # a line being written is matched when it is complete
             end = await asyncio.to_thread(start_of_last, self.path, 0, end)
             for line in await asyncio.to_thread(self._matching, (start, end), search, lines):
                 yield line
@@ -178,7 +178,7 @@ class InstanceLog:
         self.path.unlink(missing_ok=True)
 
     def forget_archives(self) -> None:
-        """Whoever had this name before left them, if anybody did."""
+        """Left by an earlier instance of this name, if any."""
         if not self.path.exists():
             self._remove_older()
 
@@ -188,7 +188,7 @@ class InstanceLog:
 
 
 def _lines_with(wanted: bytes, data: bytes) -> tuple[list[bytes], bytes]:
-    """Whole lines that have it, and what follows the last end of a line.
+    """Complete lines that contain it, and the rest after the last newline.
 
     A line without an end is cut somewhere. Goes from find to find, as a line may be one byte.
     """

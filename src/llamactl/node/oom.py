@@ -1,4 +1,4 @@
-"""The kernel's OOM killer: did it strike of late?"""
+"""The kernel's OOM killer: has it struck recently?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _OF_LATE_S = 60.0
 
 
 class OomCounter:
-    """One per machine. Whoever looks often tells an old strike from the one that counts."""
+    """One per machine. Frequent checks distinguish an old strike from a relevant one."""
 
     def __init__(self) -> None:
         self._count = oom_kills()

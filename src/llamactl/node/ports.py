@@ -35,7 +35,7 @@ def pick(low: int, high: int, taken: Collection[int]) -> int:
 
 
 def listens_on(port: int, session: int) -> bool:
-    """Does a process of this session own the listening socket? True where it can't be told."""
+    """Does a process of this session own the listening socket? True if unknown."""
     inode = _listener(port)
     if inode is None:
         return not Path("/proc/net/tcp").exists()
@@ -44,7 +44,7 @@ def listens_on(port: int, session: int) -> bool:
 
 
 def owner_of(port: int) -> int | None:
-    """The pid of whoever listens on it; 0 if that is not ours to see, None if nobody does."""
+    """The pid of the process that listens on it; 0 if we can't see it, None if there is none."""
     inode = _listener(port)
     if inode is None:
         return None

@@ -1,6 +1,6 @@
 """One engine process: spawned held back, released, watched by pidfd, ended as a group.
 
-A shell of one line stands in for the engine until we say go, then becomes it (`exec`). When
+A one-line shell waits in place of the engine until we say go, then becomes it (`exec`). When
 llamactl dies first, the pipe closes and the shell goes: no process exists that nobody knows.
 """
 
@@ -28,7 +28,7 @@ class Ended:
 
     @classmethod
     def of(cls, status: int) -> Ended:
-        """From a status as `wait` tells it."""
+        """From a status as returned by `wait`."""
         code = os.waitstatus_to_exitcode(status)
         return cls(code, None) if code >= 0 else cls(None, -code)
 
@@ -67,7 +67,7 @@ class Process:
             pipe.write(b"go\n")
             pipe.close()
         except (BrokenPipeError, ValueError):
-            pass  # it is dead already, or even reaped; `exited` tells
+            pass  # it is already dead, or even reaped; `exited` reports it
 
     def signal(self, number: int) -> None:
         if not self.exited.done():  # until it is reaped, the group's id can't be used again

@@ -57,7 +57,7 @@ class SlotFile:
             return [*self._slots]
 
     def _read(self) -> bytes | None:
-        """None for a file that we must leave alone."""
+        """None for a file that we must not touch."""
         try:
             held = self._path.read_bytes()[:SIZE]
         except FileNotFoundError:
@@ -68,7 +68,7 @@ class SlotFile:
         if not held.strip(b"\0"):
             return b""
         if not HEADER.startswith(held[:SLOT]):  # made while the disk was full, it may be short
-            log.warning("revocations_not_read", reason=f"{self._path} is not a file of ours")
+            log.warning("revocations_not_read", reason=f"{self._path} was not written by llamactl")
             return None
         return held
 

@@ -69,13 +69,13 @@ def _object(value: object) -> Mapping[str, Any]:
 
 
 def _parsed(text: str) -> Any:
-    """What an engine told as JSON. Raises ValueError."""
+    """JSON metrics of an engine. Raises ValueError."""
     if sum(map(text.count, ",{[")) > _MOST_VALUES:
-        raise ValueError("more values than any engine reports")
+        raise ValueError("too many values")
     try:
         return json.loads(text)
     except RecursionError as exc:
-        raise ValueError("nested too deep") from exc
+        raise ValueError("nested too deeply") from exc
 
 
 async def served_models(ready: ReadyInstance) -> Mapping[str, ModelInfo]:

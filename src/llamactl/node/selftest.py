@@ -60,7 +60,7 @@ class CommandEngineProbe:
                 output, _ = await child.communicate()
         except TimeoutError as exc:
             raise EngineMissing(
-                f"{engine.argv[0]} {flag} did not answer within {_LIMIT_S:.0f} s"
+                f"{engine.argv[0]} {flag} did not respond within {_LIMIT_S:.0f} s"
             ) from exc
         finally:
             if child.returncode is None:

@@ -85,5 +85,5 @@ def _meminfo(name: str = "MemTotal:") -> int | None:
 
 def _group_limit(path: str) -> int | None:
     with suppress(OSError, ValueError):
-        return int(Path(path).read_text(encoding="ascii"))  # "max" is no number
+        return int(Path(path).read_text(encoding="ascii"))  # "max" is not a number
     return None

@@ -36,7 +36,7 @@ def exposition(
     gauges: Mapping[str, float],
     engines: Iterable[Metric],
 ) -> bytes:
-    """`gauges`: of the whole server. `engines`: from `relabelled`."""
+    """`gauges`: of the server. `engines`: from `relabelled`."""
     registry = CollectorRegistry()
     registry.register(_Once([*_ours(instances, unrouted, gauges), *engines]))
     registry.register(PROCESS_COLLECTOR)
@@ -78,10 +78,12 @@ def _ours(
     for name, value in gauges.items():
         yield GaugeMetricFamily(f"llamactl_{name}", name.replace("_", " "), value)
     state = GaugeMetricFamily(
-        "llamactl_instance_state", "1 for the state it is in", labels=["instance", "state"]
+        "llamactl_instance_state", "1 for the current state", labels=["instance", "state"]
     )
     leases = GaugeMetricFamily(
-        "llamactl_leases_in_flight", "requests that hold the instance", labels=["instance"]
+        "llamactl_leases_in_flight",
+        "requests that hold a lease on the instance",
+        labels=["instance"],
     )
     for shown in instances:
         state.add_metric([shown.name, shown.state], 1)
@@ -93,11 +95,11 @@ def _ours(
 
 def _counters(meters: Sequence[tuple[str, Meter]]) -> Iterator[Metric]:
     answers = CounterMetricFamily(
-        "llamactl_answers", "engines' answers, by status", labels=["instance", "status"]
+        "llamactl_answers", "responses of engines, by status", labels=["instance", "status"]
     )
     refused = CounterMetricFamily(
         "llamactl_refusals",
-        "requests that llamactl answered with an error of its own",
+        "requests that llamactl refused with its own error",
         labels=["instance", "code"],
     )
     for name, meter in meters:
@@ -107,8 +109,8 @@ def _counters(meters: Sequence[tuple[str, Meter]]) -> Iterator[Metric]:
             refused.add_metric([name, code], count)
     yield from (answers, refused)
     for field, said in (
-        ("broken_off", "answers that could not be brought to their end"),
-        ("abandoned", "requests whose client left before their end"),
+        ("broken_off", "responses that were cut off"),
+        ("abandoned", "requests whose client disconnected early"),
         ("prompt_tokens", "as the engine reports them"),
         ("generated_tokens", "as the engine reports them"),
     ):
@@ -128,8 +130,8 @@ def _counters(meters: Sequence[tuple[str, Meter]]) -> Iterator[Metric]:
 def _histograms(instances: Sequence[Shown]) -> Iterator[Metric]:
     for field, said in (
         ("queue", "seconds that requests waited for their instance"),
-        ("first_byte", "seconds from a request's head to the first content of its answer"),
-        ("duration", "seconds from a request's head to the end of its answer"),
+        ("first_byte", "seconds from a request's head to the first content of its response"),
+        ("duration", "seconds from a request's head to the end of its response"),
     ):
         family = HistogramMetricFamily(f"llamactl_{field}_seconds", said, labels=["instance"])
         for shown in instances:

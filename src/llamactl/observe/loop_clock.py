@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from llamactl.observe.log import logger
 
 TICK_S = 0.1
-_TURNS = 10  # of the loop: what has come is read, and whoever waits for it goes on
+_TURNS = 10  # of the loop: pending data is read, and its readers continue
 _TOLD_S = 1.0  # a stall that is worth a line in the log
 log = logger("loop")
 
@@ -34,7 +34,7 @@ class LoopClock:
 
     @property
     def lost(self) -> float:
-        """Seconds in which the loop stood still, until now."""
+        """Seconds for which the loop has been blocked so far."""
         return self._lost + max(0.0, self._clock() - self._ticked - TICK_S)
 
     def now(self) -> float:

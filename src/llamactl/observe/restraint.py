@@ -1,4 +1,4 @@
-"""Keeps a flood out of the log: whoever causes lines, of one kind there are not many.
+"""Keeps floods out of the log: limits the lines of one kind, whatever causes them.
 
 A hundred at once, then one a second, which says how many before it were left out.
 """

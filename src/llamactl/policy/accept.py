@@ -9,7 +9,7 @@ _HTML, _JSON = ("text", "html"), ("application", "json")
 
 
 def prefers_html(accept: bytes) -> bool:
-    """A browser that goes there does; whoever takes anything, or says nothing, wants JSON."""
+    """Browsers do; clients that accept anything, or don't say, want JSON."""
     return _prefers_html(accept[:_LOOKED_AT])
 
 
@@ -23,7 +23,7 @@ Range = tuple[str, str, float]  # type, subtype, quality
 
 
 def _range(part: str) -> Range | None:
-    """None for what is no media range."""
+    """None if it is not a media range."""
     name, *parameters = part.split(";")
     kind, slash, subtype = name.strip().lower().partition("/")
     if not slash:
@@ -37,7 +37,7 @@ def _range(part: str) -> Range | None:
 
 
 def _weight(text: str) -> float:
-    """What is no weight counts nothing."""
+    """An invalid weight counts as zero."""
     try:
         weight = float(text)
     except ValueError:

@@ -41,7 +41,9 @@ class KeyRing:
         """The error for who shows what we do not know."""
         if self.complete:
             return Unauthenticated(message)
-        return StoreUnavailable("keys can't be looked up, as the store was not read yet; try later")
+        return StoreUnavailable(
+            "keys can't be checked because the store has not been read yet; retry later"
+        )
 
     def __len__(self) -> int:
         return len(self._keys)

@@ -44,11 +44,11 @@ class Occupant:
 
     @property
     def kept_until(self) -> float:
-        """An idle one is kept for a moment, since whoever used it may be back."""
+        """An idle one is kept for a moment, because its user may be back."""
         return max(self.last_used, self.ready_at) + KEEP * self.load_s
 
     def turn_ends(self, min_residency: float) -> float:
-        """A busy one is left alone that long, so that two users do not only swap."""
+        """A busy one is kept that long, so that two users don't just swap."""
         return self.ready_at + max(min_residency, self.load_s)
 
 
@@ -151,11 +151,11 @@ class _Room:
 
     def decide(self, one: Candidate) -> Decision:
         """1. Not due yet: wait. 2. There is room: admit. 3. What is leaving makes it: wait.
-        4. It could not run alone: refuse. 5. Idle ones make it: evict. 6. So could busy ones
+        4. It could never run: refuse. 5. Idle ones make it: evict. 6. So could busy ones
         after their turn: evict those. 7. The others could some day: wait. 8. Refuse.
         """
         if self._now < one.not_before:
-            return Wait("its back-off is not over", one.not_before)
+            return Wait("it is still backing off", one.not_before)
         lacking = self._all.lacks(one)
         if not lacking:
             self._take(one)
@@ -166,7 +166,7 @@ class _Room:
             self._reserve(one)
             leaving = ", ".join(self._names)
             return Wait(
-                f"{reason}; {leaving} stops and makes room",
+                f"{reason}; {leaving} will stop and make room",
                 None,
                 comes_free=True,
                 for_memory=memory,

@@ -10,7 +10,7 @@ from llamactl.core.errors import MalformedBody, ModelMissing
 from llamactl.policy.json_names import Names
 from llamactl.policy.json_scanner import Member, ObjectScanner
 
-SMALL = 1 << 16  # bytes; parsed whole, which takes less than a millisecond
+SMALL = 1 << 16  # bytes; parsed at once, which takes less than a millisecond
 _ROOM = 64  # bytes for each bracket; parsing one with more of them takes several times as long
 _LETTER = re.compile(rb"\\u00[46][0-9a-fA-F]")  # one that needed no escape
 MODEL_TWICE = '"model" appears more than once in the request; send it once'
@@ -73,7 +73,7 @@ class ModelScanner:
             self.model = _model_of(members[0])
 
     def end(self) -> str:
-        """The body is whole: its model. Raises MalformedBody or ModelMissing."""
+        """The body is complete: return its model. Raises MalformedBody or ModelMissing."""
         self._scanner.close()
         return checked_model(self.model)
 

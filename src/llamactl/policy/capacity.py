@@ -15,7 +15,7 @@ class Limits:
     groups: Mapping[str, int] = field(default_factory=dict)
     ram: int | None = None
     gpus: Mapping[str, int] = field(default_factory=dict)
-    min_residency: float = 0.0  # seconds for which a busy one is left alone
+    min_residency: float = 0.0  # seconds for which a busy one is kept
 
 
 class Taker(Protocol):
@@ -130,9 +130,9 @@ def _over(what: str, most: int | None, used: int, more: int, running: int) -> li
     """`running`: what those that run take of what is used; others wait for the rest."""
     if most is None or more == 0 or used + more <= most:
         return []
-    said = f"{what}: {_gib(more)} more are needed, {_gib(running)} of {_gib(most)} are taken"
+    said = f"{what}: {_gib(more)} more needed, {_gib(running)} of {_gib(most)} in use"
     waiting = used - running
-    return [said if waiting <= 0 else f"{said}, {_gib(waiting)} are kept for those that wait"]
+    return [said if waiting <= 0 else f"{said}, {_gib(waiting)} reserved for waiting instances"]
 
 
 def _gib(size: int) -> str:

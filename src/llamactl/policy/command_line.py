@@ -26,8 +26,8 @@ _DOCKER_SWITCHES = re.compile(
     r"--(rm|detach|interactive|tty|init|privileged|read-only|no-healthcheck|publish-all)\Z|-[ditP]+\Z"
 )
 _TRUTHS = ("on", "off", "true", "false")
-_OURS = {"host": "instances listen on this machine only",
-         "api_key": "each instance has a key of its own"}  # fmt: skip
+_OURS = {"host": "instances only listen on this machine",
+         "api_key": "each instance has its own key"}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ def parse_command(
 ) -> Parsed:
     """`known`: the engine's options by flag; where it is empty, words after a flag are its value.
 
-    Raises InvalidRequest for what is no command line.
+    Raises InvalidRequest if it is not a command line.
     """
     words = _words(text)
     parsed = Parsed()
@@ -76,7 +76,7 @@ def _words(text: str) -> list[str]:
         raise InvalidRequest(f"the command can't be read: {exc}; check its quotes") from exc
     words = [word for word in words if word.strip()]
     if not words:
-        raise InvalidRequest("there is no command")
+        raise InvalidRequest("the command is empty")
     if words[0] in ("$", "#", ">"):
         words = words[1:]
     return words
@@ -125,7 +125,7 @@ def _heed_docker(flag: str, value: str, volumes: dict[str, str], parsed: Parsed)
                 "/"
             )
         case _:
-            parsed.not_understood.append(f"{flag} {value}: of the container")
+            parsed.not_understood.append(f"{flag} {value}: container option")
 
 
 def _outside(word: str, volumes: Mapping[str, str]) -> str:

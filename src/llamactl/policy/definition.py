@@ -60,7 +60,9 @@ def read_patch(body: object, canonical: Canonical, backend_types: frozenset[str]
         elif key in _NAMES:
             options[key] = None if value is None else OPTIONS[key].check(key, value)
         elif structured:
-            raise InvalidOption(f"unknown field {key!r}{_hint(key)}; known are {', '.join(_NAMES)}")
+            raise InvalidOption(
+                f"unknown field {key!r}{_hint(key)}; known fields: {', '.join(_NAMES)}"
+            )
         elif near := difflib.get_close_matches(key, _NAMES, 1, 0.85):
             raise InvalidOption(f"unknown field {key!r}: did you mean {near[0]!r}?")
         else:
@@ -81,7 +83,7 @@ def merge(
 ) -> InstanceOptions:
     """Apply a patch: None removes a field, `backend_options` merge one level deep.
 
-    `was`: whose values a mask that comes back stands for; `now` if not said. Raises
+    `was`: whose values returned masks stand for; default: `now`. Raises
     InvalidRequest for a mask that stands for nothing.
     """
     blank = InstanceOptions()
@@ -140,7 +142,7 @@ def _check_text(key: str, value: str) -> None:
     if len(value) > _MAX_VALUE:
         raise InvalidOption(f"{key!r} is longer than {_MAX_VALUE} characters")
     if "\0" in value:
-        raise InvalidOption(f"{key!r} holds a NUL character")
+        raise InvalidOption(f"{key!r} contains a NUL character")
     try:
         value.encode()
     except UnicodeEncodeError as exc:
@@ -186,7 +188,7 @@ def _environment(key: str, value: object) -> dict[str, str]:
     result = {}
     for name, text in _object(key, value).items():
         if not _VARIABLE.match(name):
-            raise InvalidRequest(f"{name[:80]!r} is not a valid name of an environment variable")
+            raise InvalidRequest(f"{name[:80]!r} is not a valid environment variable name")
         result[name] = _text(f"environment.{name}", text)
     return result
 
@@ -206,7 +208,7 @@ def _aliases(key: str, value: object) -> list[str]:
                 f"alias {name[:140]!r} is not valid: no spaces, at most 200 characters"
             )
     if len({name.lower() for name in names}) < len(names):
-        raise InvalidRequest("two aliases differ in nothing but their case")
+        raise InvalidRequest("two aliases differ only in case")
     return names
 
 
@@ -226,7 +228,7 @@ def _params(key: str, value: object) -> dict[str, object]:
 def _stripped(key: str, value: object) -> list[str]:
     names = _texts(key, value)
     if "model" in names:
-        raise InvalidRequest("'model' can't be stripped: requests are routed by it")
+        raise InvalidRequest("'model' can't be stripped: it is needed to route requests")
     return names
 
 
@@ -235,7 +237,7 @@ Schema = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A field of a definition: how it is checked, and what is told of it."""
+    """A field of a definition: how it is checked, and its description."""
 
     check: Callable[[str, object], object]
     schema: Schema
@@ -249,29 +251,29 @@ _STRINGS: Schema = {"type": "array", "maxItems": _MOST_TEXTS, "items": {"type": 
 _PARAMETERS: Schema = {"type": "object", "additionalProperties": True}
 
 OPTIONS: Mapping[str, Option] = {
-    "backend_type": Option(_text, _STRING, "which kind of engine serves it"),
+    "backend_type": Option(_text, _STRING, "kind of engine that serves it"),
     "auto_restart": Option(_flag, _BOOLEAN, "restart it after a crash"),
     "max_restarts": Option(
         _count, {"type": "integer", "minimum": 0, "maximum": _MOST_COUNT},
-        "restarts in a row before it is failed",
+        "consecutive restarts before it fails",
     ),
-    "restart_delay": Option(_span, _SPAN, "seconds before the first restart; then it doubles"),
-    "on_demand_start": Option(_flag, _BOOLEAN, "requests may start it"),
-    "idle_timeout": Option(_span, _SPAN, "minutes without a request until it stops; 0: never"),
+    "restart_delay": Option(_span, _SPAN, "seconds before the first restart; doubles each time"),
+    "on_demand_start": Option(_flag, _BOOLEAN, "requests can start it"),
+    "idle_timeout": Option(_span, _SPAN, "minutes without requests before it stops; 0 for never"),
     "environment": Option(
         _environment, {"type": "object", "additionalProperties": {"type": "string"}},
-        "variables for its engine; shown masked",
+        "environment variables for its engine; shown masked",
     ),
-    "group": Option(_text, _STRING, "whose limit of `instances.group_limits` it counts for"),
+    "group": Option(_text, _STRING, "group, for the limits in `instances.group_limits`"),
     "pinned": Option(_flag, _BOOLEAN, "never stopped to make room"),
     "priority": Option(
         _rank, {"type": "integer", "minimum": -_MOST_RANK, "maximum": _MOST_RANK},
-        "instances with a lower one are stopped first to make room",
+        "instances with a lower priority are evicted first",
     ),
-    "command_override": Option(_text, _STRING, "a program to run instead of the configured one"),
-    "die_with_parent": Option(_flag, _BOOLEAN, "ends with llamactl, and is not adopted after it"),
-    "aliases": Option(_aliases, _STRINGS, "other names that requests may use"),
-    "default_params": Option(_params, _PARAMETERS, "members for requests that lack them"),
-    "set_params": Option(_params, _PARAMETERS, "members for all requests, whatever they say"),
-    "strip_params": Option(_stripped, _STRINGS, "members that are taken out of requests"),
+    "command_override": Option(_text, _STRING, "program to run instead of the configured engine"),
+    "die_with_parent": Option(_flag, _BOOLEAN, "ends with llamactl, and is not adopted afterwards"),
+    "aliases": Option(_aliases, _STRINGS, "other names that requests can use"),
+    "default_params": Option(_params, _PARAMETERS, "parameters added to requests that lack them"),
+    "set_params": Option(_params, _PARAMETERS, "parameters set in all requests, overriding theirs"),
+    "strip_params": Option(_stripped, _STRINGS, "parameters removed from requests"),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""An engine's options, as its own `--help` tells them: llama-server's form, and argparse's.
+"""An engine's options, parsed from its own `--help`: llama-server's format, and argparse's.
 
 llama-server: https://github.com/ggml-org/llama.cpp/blob/master/common/arg.cpp (`to_string`);
 argparse: https://docs.python.org/3/library/argparse.html
@@ -60,7 +60,7 @@ def read_help(text: str) -> list[EngineOption]:
 
 
 def _blocks(text: str) -> Iterator[tuple[str, list[str]]]:
-    """The lines of each option, and the section that it stands in."""
+    """The lines of each option, and its section."""
     section, block = "", list[str]()
     for line in text.splitlines():
         heading = _DASHED_SECTION.match(line) or (_SECTION.match(line) and line)
@@ -94,7 +94,7 @@ def _option(section: str, lines: list[str]) -> EngineOption | None:
 
 
 def _head(line: str) -> tuple[tuple[str, ...], str, str]:
-    """Flags, what stands for their value, the beginning of the help text."""
+    """Flags, the placeholder of their value, the beginning of the help text."""
     flags, value, at = list[str](), "", 0
     while found := _FLAG.match(line, at):
         flags.append(found[1])

@@ -18,7 +18,7 @@ from llamactl.policy.json_scanner import Member, ObjectScanner
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Bytes of a body that are replaced. `start` and `end` are offsets into the whole body."""
+    """Bytes of a body that are replaced. `start` and `end` are offsets in the body."""
 
     start: int
     end: int
@@ -43,12 +43,12 @@ def _as_json(values: Mapping[str, object]) -> dict[str, str]:
 
 
 def scanner_for(filters: Filters) -> ObjectScanner:
-    """To be fed with the whole body, and then asked for its `edits`."""
+    """Feed it the body in parts, then get its `edits`."""
     return ObjectScanner(_names(filters))
 
 
 def apply(filters: Filters, body: bytes) -> bytes:
-    """For a small body. Raises MalformedBody for what is no JSON object."""
+    """For a small body. Raises MalformedBody if it is not a JSON object."""
     parsed_object(body)
     scanner = scanner_for(filters)
     scanner.feed(body)

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 
-MARK = 1  # stands for a key in a block; no JSON contains this byte
+MARK = 1  # marks a key in a block; no JSON contains this byte
 _QUOTE = ord('"')
 _SHORT = {'"': '"', "\\": "\\", "/": "/", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
 

@@ -34,10 +34,10 @@ _SCALAR = re.compile(rb"[^,\]}\s\"{\[:]*+")
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One top-level member. All positions are offsets into the whole body."""
+    """One top-level member. All positions are offsets in the body."""
 
     name: str
-    before: int  # the last byte before it that is no space: a comma, or the object's bracket
+    before: int  # the last non-space byte before it: a comma, or the object's bracket
     key: int
     value: int
     end: int  # after its value
@@ -68,12 +68,12 @@ class ObjectScanner:
         self.members: list[Member] = []
         self.start = -1  # offset of the object's first bracket
         self.end = -1  # and of its last one, once that has come
-        self.inner_end = -1  # after the last byte between them that is no space
+        self.inner_end = -1  # after the last non-space byte between them
         self._names = names
         self._most = most + len(names.all)
         self._at = _At.OBJECT
         self._first = self._block = max(_FIRST_BLOCK, 2 * names.longest)
-        self._offset = 0  # of the next byte in the whole body, but for what is held
+        self._offset = 0  # of the next byte in the body, except for what is held
         self._held = b""  # the beginning of what may be a key
         self._before = -1  # offset of the last byte that was no space
         self._depth = 0
@@ -109,9 +109,9 @@ class ObjectScanner:
             at += used
 
     def close(self) -> None:
-        """The body is whole. Raises MalformedBody if it is cut short."""
+        """The body is complete. Raises MalformedBody if it is cut short."""
         if self._at is not _At.END:
-            raise MalformedBody("the request body is not valid JSON: it ends too early")
+            raise MalformedBody("the request body is not valid JSON: unexpected end")
 
     # One step for each state: takes some of the block, returns how much.
 
@@ -252,7 +252,7 @@ class ObjectScanner:
             )
         )  # fmt: skip
         if len(self.members) > self._most:
-            raise MalformedBody(f"{self._name[:80]!r} appears too often in the request body")
+            raise MalformedBody(f"{self._name[:80]!r} appears too many times in the request body")
         if rest[0] == _CLOSE:
             return self._over(block, used - 1)
         self._at = _At.KEY

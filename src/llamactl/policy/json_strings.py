@@ -6,7 +6,7 @@ from __future__ import annotations
 class Strings:
     """Where strings begin and end, over blocks."""
 
-    open = False  # one goes on in the next block
+    open = False  # one continues in the next block
     escaped = False  # the next block begins within an escape
 
     def clean(self, block: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Tickets to an engine's own page: whoever has one may use that engine through us, and no more.
+"""Tickets to an engine's own page: the holder may use that engine through us, and nothing else.
 
 They stand in a path, since a page without an origin of its own can show nothing else. They end
 soon after their last use, and with the session or key that opened the page.
@@ -49,7 +49,7 @@ class PageTickets:
         return ticket
 
     def use(self, ticket: str, now: float) -> Ticket | None:
-        """None if it is not valid (any more)."""
+        """None if it is not valid or has expired."""
         found = self._tickets.get(digest(ticket))
         if found is None or found.is_over(now):
             return None

@@ -33,7 +33,7 @@ class Suspects:
         return f"<Suspects {len(self.by_hash)}>"
 
     def blame(self, request: bytes, process: object, now: float) -> None:
-        """The request was being served as this process crashed; told twice, it counts once."""
+        """The request was being served when this process crashed; repeated reports count once."""
         known = self._known(request, now)
         if known is not None and known.process == process:
             return

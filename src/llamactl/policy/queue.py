@@ -26,7 +26,7 @@ class Stamp:
 
 
 class FairQueue:
-    """Remembers what each key has had of late; those who wait are kept by whoever asks."""
+    """Remembers what each key has had recently; the caller keeps the waiting requests."""
 
     def __init__(self) -> None:
         self._served = 0.0  # the tag served last

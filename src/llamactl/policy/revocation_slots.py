@@ -1,6 +1,6 @@
 """How revocations lie in their file: slots of one size, each with a checksum. Pure.
 
-A slot is written in place, and lies within one sector: a write that was cut off spoils no other.
+A slot is written in place and within one sector, so an interrupted write damages no other.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is told now and then, however often it happens. Pure."""
+"""Limits how often the same thing is reported. Pure."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ EVERY_S = 60.0
 
 
 class Seldom:
-    """Remembers what was told of late. Times are seconds of any clock that goes evenly."""
+    """Remembers what was reported recently. Times are seconds of any monotonic clock."""
 
     def __init__(self) -> None:
         self._told: dict[Hashable, float] = {}
 
     def __repr__(self) -> str:
-        return f"<Seldom {len(self._told)} told>"
+        return f"<Seldom {len(self._told)} reported>"
 
     def is_due(self, what: Hashable, now: float) -> bool:
-        """It is told now if this is so."""
+        """Whether to report it now; if so, it counts as reported."""
         self._told = {w: at for w, at in self._told.items() if now - at <= EVERY_S}
         if what in self._told:
             return False

@@ -1,4 +1,4 @@
-"""Wrong keys that requests show: how many came from where, and which of them the log tells. Pure.
+"""Wrong keys in requests: how many from which address, and which of them are logged. Pure.
 
 Keys are long and random, so nobody guesses one; who tries is to be seen, and costs no line a try.
 """
@@ -30,7 +30,7 @@ class WrongKeys:
         return f"<WrongKeys of {len(self._by_origin)}>"
 
     def add(self, origin: str, now: float) -> int:
-        """One more; how many it makes, if that is to be told, else 0."""
+        """Count one more. Returns the count if it is to be logged, otherwise 0."""
         tries = self._by_origin.get(origin)
         if tries is None or now - tries.last > FORGOTTEN_S:
             tries = self._by_origin[origin] = _Tries()

@@ -32,7 +32,7 @@ class Access:
         return cls(keys, tickets, hosts, origins, inference, management)
 
     def holder(self, head: RequestHead) -> Caller | None:
-        """Whose key stands in the headers; None without one, or with a wrong one."""
+        """The caller by the key in the headers; None if it is missing or wrong."""
         if not token_of(head.fields):
             return None
         try:

@@ -88,7 +88,7 @@ class Account:
             self._line(request, error.status, code=error.code, reason=error.message)
 
     def abandoned(self, request: Request, route: Route | None) -> None:
-        """The client left before its answer was whole."""
+        """The client left before its response was complete."""
         meter = self._meters.of(route.id) if route else self._meters.unrouted
         meter.abandoned += 1
         if self._lines:

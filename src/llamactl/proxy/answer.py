@@ -13,7 +13,7 @@ _NO_CONTENT = 204  # has no length (RFC 9110, 8.6)
 _ENDING = 16  # bytes: "data: [DONE]" and the like
 _GOOD = range(200, 300)  # statuses
 # What a model generates, as the APIs name it in their events: text that is not empty, a call of a
-# tool. The first events of a stream tell the role, or that it was created, alone.
+# tool. The first events of a stream contain only the role, or that it was created.
 # https://platform.openai.com/docs/api-reference/chat-streaming
 # https://platform.openai.com/docs/api-reference/responses-streaming
 # https://docs.anthropic.com/en/docs/build-with-claude/streaming
@@ -114,7 +114,7 @@ class Answer:
         return False
 
     def all_came(self) -> None:
-        """Called before `end`, again after work: it may be `at_work` now, or not any more."""
+        """Called before `end`, and again after work: it may still be `at_work`."""
 
     def prepare(self) -> bool:
         """Do a part of the work; True if more is left. Raises LlamactlError."""

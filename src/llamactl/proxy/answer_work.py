@@ -86,4 +86,4 @@ class AnswerWork:
             self.fail(error)
         except Exception as exc:
             log.failure(event, exc, id=self._request.name)
-            self.fail(LlamactlError("llamactl failed; its log says why"))
+            self.fail(LlamactlError("internal error in llamactl; see its log"))

@@ -122,5 +122,7 @@ class Answering:
     def _last_event(self, status: int, body: bytes) -> bytes:
         error = self._error(status, body) if status >= _BAD else None
         if error is None:
-            error = ApiError.of(UpstreamDied(f"the engine answered {status} instead of a stream"))
+            error = ApiError.of(
+                UpstreamDied(f"the engine responded with {status} instead of a stream")
+            )
         return self._request.error_format.render_event(error)

@@ -111,7 +111,7 @@ class Body:
         return data
 
     def pieces(self) -> Iterator[bytes]:
-        """All that came, from its beginning; `take` begins there anew."""
+        """All that arrived, from the beginning; `take` starts there again."""
         yield from self.chunks
         yield from iter(self._next, b"")
         self._read = 0

@@ -18,8 +18,8 @@ def check_hosts(head: RequestHead, allowed: frozenset[str]) -> None:
     for host in head.hosts:
         if not host_allowed(host, allowed):
             raise HostNotAllowed(
-                f"the host name {host[:200].decode('latin-1')!r} is not ours; use a loopback "
-                "name or an address, add it to server.allowed_hosts, or send a key"
+                f"the host name {host[:200].decode('latin-1')!r} is not allowed; use a loopback "
+                "name or an address, add the name to server.allowed_hosts, or send a key"
             )
 
 

@@ -26,7 +26,7 @@ _REMEMBERED = 64  # crashes, for what is heard of them late
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A request as its engine had it. `parts`: all of it; None where it is not here any more."""
+    """A request as its engine had it. `parts`: all of it; None if it is no longer here."""
 
     request: ServedRequest
     parts: Sequence[bytes] | None
@@ -60,7 +60,7 @@ class Casualties:
     ) -> asyncio.Task[Aftermath]:
         """A request lost its engine, or never reached it (None).
 
-        The task tells what became of that. It is not to be cancelled: others wait for it too.
+        The task returns the result. It is not to be cancelled: others wait for it too.
         """
         key = instance_id, generation
         death = self._deaths.get(key)
@@ -114,7 +114,7 @@ class Casualties:
             return b""
         if (left := self.suspects.refused_for(known, now)) > 0:
             error = PoisonousRequest(
-                "this very request was being served when its engine crashed, twice; it is "
+                "the engine crashed twice while serving this request, which is therefore "
                 f"refused for {left:.0f} s: change it, or try another model"
             )
             error.retry_after = left
@@ -131,12 +131,12 @@ def why_not(aftermath: Aftermath, name: str, *, sent: bool, again: bool) -> Upst
     """Why a request is not sent once more, if so. `sent`: the engine may have read it."""
     if aftermath.crashed and sent:
         return UpstreamDied(
-            f"the engine of {name} crashed while it served this request, which is therefore not "
-            "sent again; if it crashes engines, change it"
+            f"the engine of {name} crashed while serving this request, so it was not retried; if "
+            "the request causes crashes, change it"
         )
     if not again:
-        return UpstreamDied(f"the engine of {name} died before it answered")
-    return None if aftermath.wanted else UpstreamDied(f"{name} was stopped before it answered")
+        return UpstreamDied(f"the engine of {name} died before it responded")
+    return None if aftermath.wanted else UpstreamDied(f"{name} was stopped before it responded")
 
 
 def print_of(instance_id: str, parts: Iterable[bytes]) -> bytes:

@@ -36,7 +36,7 @@ class ChunkedBody:
         self._at = _At.SIZE
         self._left = 0  # of a chunk
         self._trailers = 0
-        self._held = b""  # a line that is not whole
+        self._held = b""  # an incomplete line
 
     def __repr__(self) -> str:
         return f"<ChunkedBody {self._at.name}>"
@@ -76,7 +76,7 @@ class ChunkedBody:
         return pieces
 
     def _whole(self, data: bytes, pieces: list[bytes], most: int) -> int:
-        """Take the chunks that came whole, as nearly all do; where they end."""
+        """Take the chunks that arrived complete, as nearly all do. Returns where they end."""
         at = 0
         while at < (end := data.find(_CRLF, at)) < at + _LONGEST_KEPT and len(pieces) < most:
             start = end + 2

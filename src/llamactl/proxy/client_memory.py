@@ -40,7 +40,7 @@ class ClientMemory:
         return f"<ClientMemory {self.total} of {self.limit}>"
 
     def hold(self, holder: Holder, size: int) -> None:
-        """Count `size` more bytes. Raises ClientMemoryFull where even ending strangers is no help.
+        """Count `size` more bytes. Raises ClientMemoryFull if even ending strangers does not help.
 
         They are counted until released, also when this raises.
         """
@@ -48,9 +48,8 @@ class ClientMemory:
             return
         if self.is_over_share(holder):
             raise ClientMemoryFull(
-                f"your requests that wait, and answers that you have not taken, hold "
-                f"{self._share(holder) >> 20} MiB already; let some end, or raise "
-                "server.max_client_memory"
+                f"your requests and unread responses already use {self._share(holder) >> 20} MiB; "
+                "wait for some to finish, or raise server.max_client_memory"
             )
         raise ClientMemoryFull(
             "the memory for clients' requests is full; retry later, or raise "
@@ -58,7 +57,7 @@ class ClientMemory:
         )
 
     def fits(self, holder: Holder, size: int) -> bool:
-        """The same for what can't be refused any more."""
+        """The same for what can no longer be refused."""
         self._count(holder, size)
         most = at_most(self._share(holder), self.limit)
         return self.total <= most or self._make_room(holder, most)
@@ -75,7 +74,7 @@ class ClientMemory:
         self._count(holder, held)
 
     def release(self, holder: Holder, size: int) -> None:
-        """At most what is counted: whoever has ended holds nothing."""
+        """At most what is counted: an ended holder holds nothing."""
         self._count(holder, -max(0, min(size, holder.held)))
 
     def _count(self, holder: Holder, size: int) -> None:

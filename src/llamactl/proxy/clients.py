@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 _RESERVE = 32  # connections for management and health beyond the limit
-_MOST_REFUSED = 64  # connections that are told why they are refused, at a time
-_EACH = "\0"  # no key: whoever sends the next request is another
+_MOST_REFUSED = 64  # connections that get a reason for their refusal at a time
+_EACH = "\0"  # no key: the next request may be from another client
 _IPV6_NETWORK = 64  # bits: what one customer of a provider has
 log = logger("proxy")
 _LATE_S = 0.05  # what is not worth a look at all connections
@@ -36,11 +36,11 @@ class WebSocketProtocol(Protocol):
     """What of uvicorn's protocol a connection calls once it has become a WebSocket."""
 
     handshake_initiated: bool
-    frames: list[bytes]  # of a message that is not whole
+    frames: list[bytes]  # of an incomplete message
 
     @property
     def waiting(self) -> int:
-        """Bytes of a frame that is not whole."""
+        """Bytes of an incomplete frame."""
         ...
 
     def connection_made(self, transport: asyncio.Transport) -> None: ...
@@ -79,7 +79,7 @@ class Clients:
     give: Callable[[int, bytes], None] | None = None  # to the process that has taken over
     memory: ClientMemory = field(init=False)
     _strangers: dict[Downstream, None] = field(default_factory=dict)  # the oldest first
-    _refused: dict[Downstream, None] = field(default_factory=dict)  # and still being told so
+    _refused: dict[Downstream, None] = field(default_factory=dict)  # and still being answered
     _of_address: Counter[str] = field(default_factory=Counter)
     _of_owner: Counter[str] = field(default_factory=Counter)
     _ended: int = 0  # strangers who gave way, since that was last logged
@@ -111,7 +111,7 @@ class Clients:
     def _check_address(self, address: str) -> None:
         if address and self._of_address[address] >= self.limits.connections_per_address:
             raise TooManyConnections(
-                f"{self._of_address[address]} connections from this address are open already; "
+                f"{self._of_address[address]} connections from this address are already open; "
                 "close some, or raise server.max_connections_per_address"
             )
 
@@ -130,7 +130,7 @@ class Clients:
 
     def _too_many(self) -> TooManyConnections:
         return TooManyConnections(
-            f"{len(self.connections)} connections are open already; retry later, or raise "
+            f"{len(self.connections)} connections are already open; retry later, or raise "
             "server.max_connections"
         )
 
@@ -163,7 +163,7 @@ class Clients:
         limit = self.limits.connections
         if owner is not None and not (reserve or has_room(self._of_owner[owner], others, limit)):
             raise TooManyConnections(
-                f"{self._of_owner[owner]} connections of yours are open already; close some, or "
+                f"{self._of_owner[owner]} of your connections are already open; close some, or "
                 "raise server.max_connections"
             )
         _less_one(self._of_owner, connection.owner)
@@ -189,7 +189,7 @@ class Clients:
         for connection in [c for c in (*self.connections, *self._refused) if c.deadline < now]:
             try:
                 connection.expire()
-            except Exception as exc:  # the others' time must go on
+            except Exception as exc:  # the others must get their turn
                 log.failure("expire_failed", exc)
                 connection.cut()
 

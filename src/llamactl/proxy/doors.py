@@ -81,7 +81,7 @@ class House:
         """
         if not caller.may_use(route.id):
             raise Forbidden(
-                f"this key may not use {asked[:140]!r}; GET /v1/models lists what it may"
+                f"this key may not use {asked[:140]!r}; see GET /v1/models for those that it may"
             )
         inference = (head.method, path) in self.paths.inference[route.backend]
         if not inference and not caller.management:
@@ -93,7 +93,7 @@ class House:
         if resource in self.paths.guarded[backend]:
             raise Forbidden(f"{method} {path} needs a management key")
         if any(known == path for _, known in self.paths.inference[backend]):
-            raise MethodNotAllowed(f"{path} does not answer {method}")
+            raise MethodNotAllowed(f"{path} does not support {method}")
         raise NotFound(f"there is nothing at {path[:200]!r}")
 
 
@@ -161,14 +161,12 @@ class ModelDoor:
     def _find(self, table: RouteTable, model: str) -> tuple[Route, bool]:
         route = table.find(model)
         if route is None:
-            raise ModelNotFound(
-                f"there is no instance named {model[:140]!r}; GET /v1/models lists all"
-            )
+            raise ModelNotFound(f"there is no instance named {model[:140]!r}; see GET /v1/models")
         may_start = self._may_start(route, model)
         if may_start and route.offer.several and not route.model:
             raise ModelNotFound(
-                f"{model} serves several models; ask for one of them as {model}/NAME; "
-                "GET /v1/models lists all"
+                f"{model} serves several models; request one of them as {model}/NAME; see GET "
+                "/v1/models"
             )
         return route, may_start
 
@@ -183,12 +181,12 @@ class ModelDoor:
 
 
 class ChatDoor(ModelDoor):
-    """Our own page's chat. Whoever waits there is told how it goes."""
+    """Our own page's chat. Clients waiting here are sent progress."""
 
     def __init__(self, house: House, caller: Caller, head: RequestHead) -> None:
         """Raises MethodNotAllowed."""
         if head.method != b"POST":
-            raise MethodNotAllowed("the chat answers POST only")
+            raise MethodNotAllowed("chat supports only POST")
         super().__init__(house, caller, head)
         self._path = "/v1/chat/completions"
         self._line = request_line(head, self._path.encode(), head.query)
@@ -265,7 +263,7 @@ class InstanceDoor:
         )
         if self._kind == b"llama-cpp" and route.backend != "llama_cpp":
             raise InstanceNotFound(
-                f"{route.name} is not run by llama.cpp; use /upstream/{route.name}/"
+                f"{route.name} does not use llama.cpp; use /upstream/{route.name}/"
             )
         return Passage(route, self._path, self._head.query, may_start)
 

@@ -29,10 +29,10 @@ from llamactl.proxy.unread import Unread
 
 _MOST_LINES, _LONGEST_LINE = 128, 8000  # of a WebSocket's first request: `websockets` stops there
 _LINGER_S = 2.0  # how long what is still sent after a refusal is read and dropped
-_DROP_S = 0.01  # between two reads of it: whoever sends on must not keep us busy
+_DROP_S = 0.01  # between two reads: a client that keeps sending must not keep us busy
 _MOST_AHEAD = 1 << 16  # bytes that may wait before reading pauses
 _MOST_FRAMES = 1 << 13  # bytes of a WebSocket that are read at once: a frame may be six
-# found before the head is whole
+# found before the head is complete
 _NO_METHOD = re.compile(rb"[^A-Z]")
 _NO_LINE = re.compile(rb"(?<!\r)\n|\r[^\n]")
 log = logger("proxy")
@@ -46,7 +46,7 @@ class Downstream(asyncio.Protocol):
         self._clients = clients
         self._limits = clients.limits
         self._loop = asyncio.get_running_loop()
-        self._ahead = held  # a head that is not whole, or requests sent ahead
+        self._ahead = held  # an incomplete head, or pipelined requests
         self._unsent = 0  # bytes that waited for the client when it last paused us
         self._waited = 0  # bytes that the client had not taken when it was last overdue
         self._left = 0  # of the present request's body, if it has a length
@@ -57,7 +57,7 @@ class Downstream(asyncio.Protocol):
         self._full = False  # reading pauses because of what was sent ahead
         self._turning = False  # a request that was sent ahead is next
         self._websocket: WebSocketProtocol | None = None  # has taken over
-        self._message = 0  # bytes of a WebSocket's message that is not whole
+        self._message = 0  # bytes of an incomplete WebSocket message
         self.request: Request | None = None
         self.handler: Handler | None = None
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # until connected
@@ -122,7 +122,7 @@ class Downstream(asyncio.Protocol):
             self._abandon(error)
         except Exception as exc:
             log.failure("request_failed", exc)
-            self._abandon(LlamactlError("llamactl failed; its log says why"))
+            self._abandon(LlamactlError("internal error in llamactl; see its log"))
 
     def _takes_turns(self, request: Request) -> bool:
         """A small body needs none."""
@@ -130,7 +130,7 @@ class Downstream(asyncio.Protocol):
         return request.in_turns and is_large and not request.complete
 
     def eof_received(self) -> None:
-        return None  # closes: whoever half-closes does not wait for an answer
+        return None  # closes: a client that half-closes does not wait for a response
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ending = True
@@ -261,7 +261,7 @@ class Downstream(asyncio.Protocol):
 
     def _wait_for_head(self, data: bytes) -> None:
         if _NO_METHOD.match(data) or _NO_LINE.search(data, max(0, len(self._ahead) - 1)):
-            raise InvalidRequest("this is not HTTP as we accept it")
+            raise InvalidRequest("malformed HTTP request")
         if data and not self._ahead:
             self.deadline = self._loop.time() + self._limits.header_timeout
             self.meet(known=False, reserve=True)  # who sends this one is to be seen
@@ -339,7 +339,7 @@ class Downstream(asyncio.Protocol):
         return request.head.keep_alive and request.complete and not self._clients.closing
 
     def finished(self, *, keep: bool) -> None:
-        """The present request is answered whole; the next one's turn."""
+        """The current request has its complete response; handle the next one."""
         request, self.handler, self.request = self.request, None, None
         self._chunks = None
         if self.held:  # what the request held is free
@@ -379,7 +379,7 @@ class Downstream(asyncio.Protocol):
         self.transport.abort()
 
     def cut(self) -> None:
-        """End the connection so that the client can see that its answer is not whole."""
+        """End the connection so that the client can see that its response is incomplete."""
         self.transport.abort()
 
     def pause_reading(self) -> None:
@@ -397,7 +397,7 @@ class Downstream(asyncio.Protocol):
     def expire(self) -> None:
         waits = self.transport.get_write_buffer_size()
         if waits and waits != self._waited:
-            self._waited = waits  # a slow reader is no dead one
+            self._waited = waits  # a slow reader is not a dead one
             self.deadline = self._loop.time() + self._limits.keep_alive
         elif self._websocket is not None:
             self._expire_websocket(self._websocket)
@@ -406,11 +406,11 @@ class Downstream(asyncio.Protocol):
         elif self._unread and self._reading:
             self.deadline = float("inf")  # it waits for its turn, not for the client
         elif self.request is not None and not self.request.complete and self._reading:
-            self._abandon(RequestTimeout("the rest of the request did not come in time"))
+            self._abandon(RequestTimeout("timeout while reading the rest of the request"))
         elif self.handler is not None:
             self.handler.expired()
         else:
-            self._fail(RequestTimeout("the request's headers did not come in time"))
+            self._fail(RequestTimeout("timeout while reading the request's headers"))
 
     def hand_over(self) -> tuple[int, bytes] | None:
         """Let another process have the connection, if it is between two requests.
@@ -455,7 +455,7 @@ class Downstream(asyncio.Protocol):
             handler.fail(error)
 
     def _fail(self, error: LlamactlError) -> None:
-        """Answer what is no request, and close."""
+        """Respond to what is not a request, and close."""
         if self._ending:
             return
         log.info("request_refused", code=error.code, reason=error.message)
@@ -506,6 +506,6 @@ def _check_upgrade(head: RequestHead, data: bytes) -> None:
     plain = head.method == b"GET" and not head.has_body and not head.http_1_0
     lines = data.partition(b"\r\n\r\n")[0].split(b"\r\n")
     if not plain or len(lines) > _MOST_LINES or max(map(len, lines)) > _LONGEST_LINE:
-        raise InvalidRequest("a WebSocket begins with a small GET request without a body")
+        raise InvalidRequest("a WebSocket must start with a small GET request without a body")
     if not data.endswith(b"\r\n\r\n"):
-        raise InvalidRequest("a WebSocket's client waits for the answer to its first request")
+        raise InvalidRequest("a WebSocket client must wait for the response to its first request")

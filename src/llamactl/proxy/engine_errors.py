@@ -19,7 +19,7 @@ _ENVELOPE = ("error", "object", "detail", "request_id")
 
 
 def engine_error(body: bytes, status: int, advise: Advise) -> ApiError | None:
-    """None for what is no error as engines write them."""
+    """None if it is not an error as engines write them."""
     try:
         whole = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""What an engine tells of itself, for those who may not know where its files are.
+"""What an engine says about itself, for clients that may not see file paths.
 
 llama-server names its model's file, and of its adapters each:
 https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
@@ -28,7 +28,7 @@ Span = tuple[int, int]  # of a string, with its quotes
 
 
 def without_paths(name: str, body: bytes) -> Generator[None, None, bytes]:
-    """The name stands where a path stood, in whatever place that is.
+    """The name replaces the path, anywhere.
 
     A path is what the value of a key says that ends in "path". Raises BackendError for what can't
     be read.
@@ -58,7 +58,7 @@ def without_paths(name: str, body: bytes) -> Generator[None, None, bytes]:
 
 
 def _clean(body: bytes) -> Generator[None, None, bytes]:
-    """Its length kept, without a quote that is escaped. What is no string must look like JSON."""
+    """Same length, without escaped quotes. Anything but a string must look like JSON."""
     strings, blocks = Strings(), list[bytes]()
     for at in range(0, len(body), _BLOCK):
         clean = strings.clean(body[at : at + _BLOCK])
@@ -130,7 +130,7 @@ def _tokens(clean: bytes) -> Iterator[Span | None]:
         stop = min(at + _STEP, size)
         for token in _TOKEN.finditer(clean, at, stop):
             begin, end = token.span()
-            if end - begin == 1 and clean[begin : begin + 1] == b'"':  # it goes on behind the part
+            if end - begin == 1 and clean[begin : begin + 1] == b'"':  # it continues after the part
                 stop = clean.index(b'"', end) + 1
                 yield begin, stop
                 break
@@ -157,4 +157,4 @@ def _text(body: bytes, span: Span) -> str:
 
 
 def _unreadable() -> BackendError:
-    return BackendError("the engine did not answer JSON; see its log")
+    return BackendError("the engine's response is not JSON; see its log")

@@ -175,7 +175,7 @@ class Entry:
         return self._instance_door(request) or self._management_door(request)
 
     def _management_door(self, request: Request) -> tuple[Door, Caller]:
-        """Who asks in vain is told before a body is read. The caller is GUEST if unknown."""
+        """Requests are refused before a body is read. The caller is GUEST if unknown."""
         head = request.head
         guard = self.house.guard_of(head.path)
         try:
@@ -237,7 +237,7 @@ class Entry:
             or route.id != used.instance_id
             or not self.keys.still_admits(used.holder, time.time())
         ):
-            raise NotFound("this page's time is over; open it again from llamactl's page")
+            raise NotFound("this page has expired; open it again from llamactl's web page")
         name = route.name.encode()
         head, caller = request.head, used.holder
         return InstanceDoor(self.house, caller, head, name, path or b"/", kind=kind), caller
@@ -283,7 +283,7 @@ class Entry:
         except Unauthenticated:
             if required:
                 raise
-            # open to inference alone: no more than an inference key may do
+            # open to inference only: no more than an inference key may do
             caller = GUEST if self._access.management_auth else ANYONE
         request.private = caller.management
         self._share(request)

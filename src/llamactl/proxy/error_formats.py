@@ -38,7 +38,7 @@ _ABOUT_MODEL = (ModelMissing, ModelNotFound)
 
 @dataclass(frozen=True, slots=True)
 class ApiError:
-    """What is to be said, whoever says it and in whatever form."""
+    """The content of an error, independent of its source and format."""
 
     status: int
     message: str
@@ -49,7 +49,7 @@ class ApiError:
 
     @classmethod
     def of(cls, error: LlamactlError, *, private: bool = False) -> ApiError:
-        """`private`: paths and log lines may be told."""
+        """`private`: paths and log lines may be shown."""
         body = errors.error_body(error, private=private)
         more = {"details": body["details"]} if "details" in body else {}
         param = "model" if isinstance(error, _ABOUT_MODEL) else None
@@ -104,7 +104,7 @@ def anthropic_event(error: ApiError) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """A client that finds an error's reason in OpenAI's object alone, by a header it sends."""
+    """A client that reads errors only from OpenAI's object, recognised by a header."""
 
     client: str
     header: bytes

@@ -42,16 +42,16 @@ from llamactl.proxy.tenure import while_admitted
 from llamactl.proxy.upstream import Connection
 
 _BODILESS = (b"GET", b"HEAD", b"OPTIONS")  # some engines read no body of these
-_BROKEN = "the engine did not finish its answer"
+_BROKEN = "the engine did not finish its response"
 _MOST_SENDS = 2  # a request that kills engines must not kill in a loop
-_KEPT = 1 << 18  # bytes of a body that are kept until its answer is whole, to know it again
+_KEPT = 1 << 18  # bytes of a body that are kept until its response is complete, to recognise it
 log = logger("proxy")
 
 
 class Exchange(AnswerWork):
     """From a known instance to the last byte of its answer; holds at most one lease."""
 
-    # what most exchanges never change stands here once, rather than being set for each
+    # what most exchanges never change is set here once, not for each
     watcher: Finder | None = None  # sees the rest of the body; raises if that is malformed
     _task: asyncio.Task[None] | None = None
     _lease: Lease[Any] | None = None
@@ -160,7 +160,7 @@ class Exchange(AnswerWork):
         self._reach(granted.endpoint, fresh=self._retried)
 
     async def _take_turn(self) -> None:
-        """All who wait are told at once, and the hash of each is looked up then."""
+        """All waiting exchanges are notified at once, and look up their hashes then."""
         if self._relay.suspects:
             await self._relay.turns.turn(self.caller)
 
@@ -390,7 +390,7 @@ class Exchange(AnswerWork):
         self._break_off(UpstreamDied(f"{_BROKEN}: {why or reason}"))
 
     def _break_off(self, error: LlamactlError) -> None:
-        """End an answer that has begun so that the client can tell it from a whole one."""
+        """End a response that has begun so that the client can see that it is incomplete."""
         name = self._ready.name if self._ready else ""
         log.warning(
             "answer_broken_off",
@@ -440,7 +440,7 @@ class Exchange(AnswerWork):
             return
         asked = self._upstream is not None and self._request.complete
         if asked and self._answer is None and self._lease is not None:
-            lease, self._lease = self._lease, None  # the engine may go on with it
+            lease, self._lease = self._lease, None  # the engine may continue with it
             dropped = Dropped(self.served, self._parts())
             self._relay.unfinished.hold(self._route.id, lease, dropped)
         self._settle()
@@ -455,7 +455,7 @@ class Exchange(AnswerWork):
     def expired(self) -> None:
         seconds = self._relay.timeouts
         if self._congested:
-            error = UpstreamSilent(f"the engine took nothing for {seconds.stream_idle:g} s")
+            error = UpstreamSilent(f"the engine read nothing for {seconds.stream_idle:g} s")
         elif self._answer is not None and not self._down.writable:
             log.warning("client_stuck", id=self._request.name, seconds=seconds.stream_idle)
             self._down.cut()

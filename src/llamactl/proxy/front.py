@@ -155,7 +155,7 @@ class Front:
         """
         assert self._server is not None and self.listener is not None
         self._server.close()
-        self.listener.close()  # else whoever connects after its end would wait for ever
+        self.listener.close()  # otherwise clients that connect after its end would wait forever
         self._clients.give = give
         self._clients.offer_all()
         try:

@@ -70,16 +70,16 @@ class RequestHead:
         try:
             parsed = _Parsed(httptools.HttpRequestParser, head)
         except httptools.HttpParserError as exc:
-            raise InvalidRequest(f"this is not HTTP as we accept it: {exc}") from exc
+            raise InvalidRequest(f"malformed HTTP request: {exc}") from exc
         self.method = parsed.method
         if parsed.version not in ("1.0", "1.1"):
-            raise InvalidRequest(f"HTTP/{parsed.version} is not spoken here; use HTTP/1.1")
+            raise InvalidRequest(f"HTTP/{parsed.version} is not supported; use HTTP/1.1")
         self.http_1_0 = parsed.version == "1.0"
         self.keep_alive = parsed.keep_alive and not self.http_1_0
         self.fields = fields = dict(parsed.headers)
         self.chunked = b"transfer-encoding" in fields
         if self.chunked and (parsed.codings != [b"chunked"] or self.http_1_0):
-            raise InvalidRequest("the only Transfer-Encoding that is read here is chunked")
+            raise InvalidRequest("the only supported Transfer-Encoding is chunked")
         self.sized = b"content-length" in fields
         self.length = int(fields.pop(b"content-length", 0))
         self.headers = [header for header in parsed.headers if header[0] != b"content-length"]
@@ -126,12 +126,12 @@ class RequestHead:
         self.headers = [(b"host", authority), *others]
 
     def _take_path_key(self, key: bytes, rest: bytes) -> None:
-        """As if a header had said it, and nothing else: the path is told without it from now on.
+        """As if it came in a header; from now on the path is shown without it.
 
-        Clients that are given an address alone send a made-up key, or none.
+        Clients that only know an address send a made-up key, or none.
         """
         if _PATH_KEY.match(rest):
-            raise InvalidRequest("the path names more than one key; send one")
+            raise InvalidRequest("the path contains more than one key; send one")
         shown = (b"authorization", b"Bearer " + unquote_to_bytes(key))
         self.has_path_key = True
         self.headers = [header for header in self.headers if header[0] not in _CREDENTIALS]
@@ -217,7 +217,7 @@ _answer_head = lru_cache(_KEPT)(AnswerHead)
 
 
 def _without_length(head: bytes) -> tuple[bytes, int | None]:
-    """The head with a length of 0, and the length that stood there, if one was found."""
+    """The head with a length of 0, and the previous length, if any."""
     found = _LENGTH.search(head)
     if found is None:
         return head, None
@@ -293,7 +293,7 @@ def _of_absolute_form(target: bytes) -> tuple[bytes, bytes, bytes]:
         shown = _PATH_KEYS.sub(b"/k/***", target)[:100]
         raise InvalidRequest(f"the request target {shown!r} is not a path") from exc
     if _USER.match(target):
-        raise InvalidRequest("the request target names a user; send the key in a header")
+        raise InvalidRequest("the request target contains a user name; send the key in a header")
     if url.schema is not None and url.schema.lower() not in (b"http", b"https"):
         shown = _PATH_KEYS.sub(b"/k/***", target)[:100]
         raise InvalidRequest(f"the request target {shown!r} is not an http address")

@@ -68,7 +68,7 @@ class LeaseBook:
         return self._used.get(instance_id, 0.0)
 
     def fell_silent(self, instance_id: str) -> None:
-        """A request waited in vain for a byte of the engine."""
+        """A request got no byte from the engine."""
         self.unanswered[instance_id] = self.unanswered.get(instance_id, 0) + 1
         _wake(self._alarms, instance_id)
 
@@ -95,7 +95,7 @@ class LeaseBook:
     async def idle_for(self, instance_id: str, seconds: float) -> None:
         """Counts from now, or from the last release after it.
 
-        Requests that came while our loop stood still are read before it returns.
+        Requests that arrived while our loop was blocked are read before it returns.
         """
         began = time.monotonic()
         while True:

@@ -74,7 +74,7 @@ def begun_answer(request: Request, extra: bytes, *, now: float, keep: bool) -> A
 
 
 def may_follow(head: AnswerHead) -> bool:
-    """Can the engine's answer go on in a stream of events that has begun?"""
+    """Can the engine's response continue in an event stream that has begun?"""
     return head.status == _HEAD.status and head.event_stream and not head.encoded
 
 

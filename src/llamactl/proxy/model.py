@@ -35,7 +35,7 @@ class Finder(Protocol):
         ...
 
     def end(self, chunks: list[bytes]) -> str:
-        """The model's name, now that the body is whole. `chunks`: of one that was not fed."""
+        """The model's name, now that the body is complete. `chunks`: of one that was not fed."""
         ...
 
 
@@ -61,7 +61,9 @@ def boundary_of(head: RequestHead) -> bytes:
 def check_plain(head: RequestHead) -> None:
     """Raises UnsupportedMediaType for a compressed body."""
     if head.fields.get(b"content-encoding", b"identity") != b"identity":
-        raise UnsupportedMediaType("compressed request bodies can't be read here; send it plain")
+        raise UnsupportedMediaType(
+            "compressed request bodies are not supported; send it uncompressed"
+        )
 
 
 def is_form(head: RequestHead) -> bool:
@@ -69,7 +71,7 @@ def is_form(head: RequestHead) -> bool:
 
 
 class JsonModel:
-    """The top-level `model` of a JSON object. A small body is parsed whole, a large one scanned.
+    """The top-level `model` of a JSON object. A small body is parsed, a large one scanned.
 
     One that fits into memory is not looked at before it is whole: so it can be sent again if its
     engine dies.
@@ -107,7 +109,7 @@ class QueryModel:
 
 
 class MultipartModel:
-    """The `model` field, known as soon as it is whole; the rest may still be on the wire."""
+    """The `model` field, known as soon as it is complete; the rest may still be on the wire."""
 
     patience = 0
 

@@ -75,7 +75,7 @@ class ModelName:
         return Splicer(found).feed(data)
 
     def put_in_events(self, data: bytes) -> bytes:
-        """In whole lines of an event stream, each of whose events is one line of data.
+        """In complete lines of an event stream, each of whose events is one line of data.
 
         What leads to the name, the answer's id and time, is the same in each event of a stream:
         it is looked for first.
@@ -166,7 +166,7 @@ def _after(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:
 
 
 class _Place:
-    """Where in a document a reader is, who goes on from one look to the next."""
+    """The position of a reader in a document, kept between calls."""
 
     __slots__ = ("_at", "_data", "_depth", "_holders", "_read", "start")
 

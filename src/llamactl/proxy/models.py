@@ -39,7 +39,7 @@ class ModelsDoor:
         """Raises MethodNotAllowed."""
         base = _V1 if _is_at(_V1, head.path) else _PLAIN
         if head.method not in (b"GET", b"HEAD"):
-            raise MethodNotAllowed(f"{base} answers GET only")
+            raise MethodNotAllowed(f"{base} supports only GET")
         self._relay = house.relay
         self._lists_aliases = house.lists_aliases
         self._caller = caller
@@ -105,7 +105,7 @@ class ChatModelsDoor:
     def __init__(self, house: House, caller: Caller, head: RequestHead) -> None:
         """Raises MethodNotAllowed."""
         if head.method not in (b"GET", b"HEAD"):
-            raise MethodNotAllowed("the list of models answers GET only")
+            raise MethodNotAllowed("the model list supports only GET")
         self._relay = house.relay
         self._caller = caller
 

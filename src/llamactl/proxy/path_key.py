@@ -1,4 +1,4 @@
-"""A key that stands in a path, `/k/KEY/…`, for programs that can send no header.
+"""A key in a path, `/k/KEY/…`, for programs that can't send headers.
 
 A path is seen by proxies, histories and process lists, so such a key may little. `heads.py` takes
 it out of the path, which nobody sees with it again.
@@ -30,9 +30,9 @@ def check_path_key(
     if shown is None or shown.key is None:
         raise keys.stranger(
             "the key in the path is not an inference key, or is unknown, expired or revoked; "
-            "make one with `llamactl keys create`"
+            "create one with `llamactl keys create`"
         )
     if head.websocket or not (head.path.startswith("/v1/") or head.path in paths):
         raise NotFound(
-            "a key in the path counts for Ollama's paths and /v1 only; send it in a header"
+            "a key in the path is valid only for Ollama's paths and /v1; send it in a header"
         )

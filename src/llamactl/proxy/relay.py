@@ -20,7 +20,7 @@ from llamactl.proxy.upstream import Pool
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds without a byte from the engine; none on the whole of an answer."""
+    """Seconds without a byte from the engine; there is no limit for a complete response."""
 
     first_byte: float = 3600.0
     stream_idle: float = 600.0

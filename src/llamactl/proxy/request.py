@@ -23,11 +23,11 @@ class Request:
     )  # fmt: skip
 
     def __init__(self, head: RequestHead, length: int, body: bytes, *, complete: bool) -> None:
-        """`length`: of the whole body as its head gives it. `body`: what of it came already."""
+        """`length`: of the body, from its head. `body`: what of it came already."""
         self.head = head
         self.length = length
         self.body = body
-        self.complete = complete  # the whole body has arrived
+        self.complete = complete  # the body has arrived completely
         self.private = False  # a management key was shown: errors may tell all
         self.caller = GUEST
         self.began = 0.0  # by the loop's clock
@@ -67,7 +67,7 @@ class Handler(Protocol):
     def body(self, data: bytes) -> None: ...
 
     def body_end(self) -> None:
-        """The body is whole now. Not called for one that was whole from the beginning."""
+        """The body is now complete. Not called for one that was complete from the beginning."""
         ...
 
     def fail(self, error: LlamactlError) -> None:
@@ -75,7 +75,7 @@ class Handler(Protocol):
         ...
 
     def gone(self) -> None:
-        """The client left. No answer can be given any more."""
+        """The client left. It is too late for a response."""
         ...
 
     def pause_writing(self) -> None:

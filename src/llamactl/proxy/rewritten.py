@@ -10,7 +10,7 @@ from llamactl.proxy.heads import AnswerHead
 from llamactl.proxy.model_name import SMALL, ModelName
 from llamactl.proxy.request import Request
 
-LARGEST = 16 << 20  # bytes of a body that is changed as a whole
+LARGEST = 16 << 20  # bytes of a body that is changed at once
 LARGEST_ERROR = 1 << 16  # bytes; of one that is larger the beginning is looked at
 _LONGEST_LINE = 4 << 20  # bytes of an event
 Work = Generator[None, None, bytes]  # in parts that take a millisecond or so
@@ -38,7 +38,7 @@ def at_once(work: Work) -> bytes:
 
 
 class HeldAnswer(Answer):
-    """Its body is taken in whole, changed in parts, and sent with the length that it has then.
+    """Its body is read completely, changed in parts, and sent with its new length.
 
     Of one that is too large for that, the beginning is changed and the rest goes as it comes.
     """
@@ -49,7 +49,7 @@ class HeldAnswer(Answer):
         self, request: Request, head: AnswerHead, extra: bytes, steps: Steps,
         *, now: float, keep: bool, most: int = LARGEST,
     ) -> None:  # fmt: skip
-        """`most`: bytes that are changed as a whole."""
+        """`most`: bytes that are changed at once."""
         super().__init__(request, head, None, extra, now=now, keep=keep)
         self._of = (request, head, extra)
         self._steps = steps
@@ -123,7 +123,7 @@ class NamedStream(Answer):
     ) -> None:
         super().__init__(request, head, None, extra, now=now, keep=keep)
         self._name = ModelName(request.model)
-        self._line: bytes | bytearray = b""  # that is not whole; a large one grows in its place
+        self._line: bytes | bytearray = b""  # incomplete; a large one grows in place
         self._behind = b""  # what came behind a line that is worked on
         self._made: list[bytes] = []
         self._work: Work | None = None
@@ -181,7 +181,7 @@ class NamedStream(Answer):
         return super().broken(event)
 
     def _named(self, data: bytes) -> list[bytes]:
-        """The whole lines of it, renamed; what is left waits for the rest of its line."""
+        """Its complete lines, renamed; the remainder waits for the rest of its line."""
         cut = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
         self._line = data[cut:]
         return [self._name.put_in_events(data[:cut])] if cut else []

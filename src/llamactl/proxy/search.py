@@ -37,7 +37,7 @@ class Search(HeldRequest):
         self._is_json = isinstance(finder, JsonModel)
         self._unread: deque[bytes] = deque()  # parts that were not looked at
         self._looked = False  # in what had come
-        self._ended = False  # the body is whole
+        self._ended = False  # the body is complete
         self._waits = False  # for our turn
 
     def start(self) -> None:

@@ -54,13 +54,13 @@ class Spool:
         limits = self._limits
         if self._total + size > limits.size:
             raise UploadsFull(
-                f"uploads that wait for their model take {self._total >> 20} MiB already "
-                "(server.spool_size); try again later, or send the model before the file"
+                f"uploads waiting for their model already use {self._total >> 20} MiB "
+                "(server.spool_size); retry later, or send the model before the file"
             )
         if self._used[owner] + size > limits.size * limits.share:
             raise UploadsFull(
-                f"your uploads that wait for their model take {self._used[owner] >> 20} MiB "
-                "already (server.spool_share); let some end, or send the model before the file"
+                f"your uploads waiting for their model already use {self._used[owner] >> 20} MiB "
+                "(server.spool_share); wait for some to finish, or send the model before the file"
             )
         self._check_disk(size)
         self._used[owner] += size
@@ -79,7 +79,7 @@ class Spool:
         try:
             there = os.statvfs(self._folder)
         except OSError as exc:
-            raise DiskFull(f"the folder for uploads can't be read: {exc.strerror}") from exc
+            raise DiskFull(f"cannot read the folder for uploads: {exc.strerror}") from exc
         if there.f_bavail * there.f_frsize - size < self._limits.free:
             raise DiskFull(
                 f"the disk for uploads has less than {self._limits.free >> 20} MiB left "

@@ -1,4 +1,4 @@
-"""How long one may wait, or an answer go on: no longer than the key or session it is asked with."""
+"""Limits waits and responses to the lifetime of their key or session."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FAREWELL_S = 1.0  # for the end of an answer to a client that takes nothing
 
 
 async def revoked(keys: KeyRing, caller: Caller) -> None:
-    """Return when this caller would not be let in any more."""
+    """Return when this caller is no longer admitted."""
     changed = asyncio.Event()
     keys.watch(changed.set)
     try:
@@ -55,7 +55,7 @@ async def while_admitted(granting: Granting, keys: KeyRing, caller: Caller) -> L
 class EndsWithCaller:
     """Ends each answer in parts when the caller in `scope["state"]["caller"]` is revoked.
 
-    An answer that has not begun goes on: what it does is not undone by leaving it.
+    A response that has not begun continues: leaving it would not undo its effects.
     """
 
     def __init__(self, app: AsgiApp, keys: KeyRing) -> None:

@@ -24,7 +24,7 @@ class Turns:
     """One per data path."""
 
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
-        """`now`: a clock, in seconds; the event loop's may tell milliseconds alone."""
+        """`now`: a clock, in seconds; the event loop's may have only milliseconds."""
         self.now = now
         self._jobs: dict[str, deque[Job]] = {}  # by caller; whose turn is next comes first
         self._due = False
@@ -77,7 +77,7 @@ class Turns:
         try:
             if job():
                 jobs.append(job)
-        except Exception as exc:  # of one body; the others' turns must go on
+        except Exception as exc:  # of one body; the others must get their turn
             log.failure("body_job_failed", exc)
         del self._jobs[caller]
         if jobs:

@@ -1,4 +1,4 @@
-"""Work that an engine goes on with though its client has left.
+"""Work that an engine continues after its client has left.
 
 llama-server notices within milliseconds that the client of a stream left, but brings an answer
 that is sent whole to its end (docs/engines.md). Such a slot is busy: it must not count as idle.
@@ -48,7 +48,7 @@ class Unfinished:
         return [dropped.request for _, dropped in self._left.get(instance_id, ())]
 
     def close(self) -> None:
-        """Wait for no engine any more."""
+        """Stop waiting for engines."""
         for task in self._watching.values():
             task.cancel()
 

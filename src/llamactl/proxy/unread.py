@@ -9,7 +9,7 @@ from llamactl.proxy.turns import SLICE, Turns
 
 # bytes of a body, or of frames, that are read between two looks at the clock
 _LEAST, LARGEST_BITE = 1 << 9, 1 << 13
-_TURN_S = 0.0005  # no turn goes on to another bite after this; a bite that takes as long was large
+_TURN_S = 0.0005  # no turn takes another bite after this; a bite that takes this long was large
 
 
 class Reader(Protocol):

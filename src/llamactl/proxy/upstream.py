@@ -45,7 +45,7 @@ class Connection(asyncio.Protocol):
         self.idle_until = 0.0
         self._sink: Sink | None = None
         self._head_only = False
-        self._held = b""  # a head that is not whole
+        self._held = b""  # an incomplete head
         self._interims = 0  # heads of this answer, before its own
         self._head: AnswerHead | None = None
         self._left = 0  # of a body with a length
@@ -91,7 +91,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         sink = self._sink
-        if sink is None:  # nobody asked: not to be trusted any more
+        if sink is None:  # unsolicited: no longer to be trusted
             self.close()
             return
         self.heard = True
@@ -99,12 +99,12 @@ class Connection(asyncio.Protocol):
             if self._take(sink, data):
                 self._complete()
         except httptools.HttpParserError as exc:
-            self._lose(f"what the engine sent is not HTTP: {exc}")
+            self._lose(f"malformed HTTP from the engine: {exc}")
         except LlamactlError as exc:
             self._lose(f"what the engine sent is not HTTP: {exc.message}")
         except Exception as exc:
             log.failure("answer_failed", exc)
-            self._lose("llamactl failed; its log says why")
+            self._lose("internal error in llamactl; see its log")
 
     def eof_received(self) -> None:
         return None
@@ -199,7 +199,7 @@ class Connection(asyncio.Protocol):
         return False
 
     def _read_head(self, data: bytes) -> tuple[AnswerHead, int, bytes] | None:
-        """The head, the length of the body, what came of it; None until the head is whole."""
+        """The head, the length of the body, and the part received; None for an incomplete head."""
         at = seen = 0
         if self._held:
             seen = max(0, len(self._held) - 3)  # what was looked at is not looked at again
@@ -209,7 +209,7 @@ class Connection(asyncio.Protocol):
             if end < 4:  # noqa: PLR2004
                 rest = data[at:]
                 if len(rest) > _LARGEST_HEAD or not b"HTTP/".startswith(rest[:5]):
-                    raise httptools.HttpParserError("it does not begin with a head")
+                    raise httptools.HttpParserError("it does not start with a head")
                 self._held = rest
                 return None
             head, length = answer_head(data[at:end])
@@ -220,7 +220,7 @@ class Connection(asyncio.Protocol):
             at = end  # behind an interim answer: the real one follows
             self._interims += 1
             if self._interims > _MOST_INTERIMS:
-                raise httptools.HttpParserError("too many interim answers")
+                raise httptools.HttpParserError("too many interim responses")
         data, self._interims = data[end:], 0
         self._head, self._left = head, length
         self._chunks = ChunkedBody() if head.chunked else None

@@ -156,7 +156,7 @@ async def relay_websocket(
                 proxy=None,
                 open_timeout=None,
                 create_connection=cast(Any, engine),
-                ping_interval=None,  # a busy engine, or a late loop of ours, is no dead one
+                ping_interval=None,  # a busy engine or a delay of our loop: not a dead engine
             )
     except InvalidStatus as exc:
         ends.close()
@@ -201,7 +201,7 @@ async def _leave(upstream: ClientConnection, seconds: float) -> None:
 def _check_handshake(head: RequestHead) -> None:
     """RFC 6455, 4.2.1. Raises UpgradeRequired or InvalidRequest."""
     if head.fields.get(b"sec-websocket-version") != b"13":
-        raise UpgradeRequired("only version 13 of WebSocket is spoken here; use that")
+        raise UpgradeRequired("only version 13 of WebSocket is supported; use that")
     try:
         nonce = base64.b64decode(head.fields.get(b"sec-websocket-key", b""), validate=True)
     except binascii.Error:

@@ -1,4 +1,4 @@
-"""A request whose body its engine gets as a whole, changed if its instance has filters."""
+"""A request whose engine gets the complete body, changed if its instance has filters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from llamactl.proxy.turns import slices
 
 
 class Editor(Protocol):
-    """Is fed with a whole body. Raises MalformedBody."""
+    """Is fed with a complete body. Raises MalformedBody."""
 
     def feed(self, data: bytes) -> None: ...
 
@@ -50,7 +50,7 @@ def editor_for(head: RequestHead, route: Route) -> Editor | None:
 
 
 class WholeBody(HeldRequest):
-    """The handler of a request until its body is whole and changed, and `begin` takes over."""
+    """Handles a request until its body is complete and changed, and `begin` takes over."""
 
     def __init__(
         self, relay: Relay, down: Downstream, request: Request, body: Body,
@@ -63,7 +63,7 @@ class WholeBody(HeldRequest):
         self._parts: Iterator[bool] | None = None  # what is left to do
 
     def start(self) -> None:
-        """Take over from whoever found the instance."""
+        """Take over after the instance was found."""
         self._down.handler = self
         if self._request.complete:
             self.body_end()

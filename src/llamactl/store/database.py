@@ -49,7 +49,7 @@ class Database:
         self._engine = engine_of(url)
         self._sqlite = self._engine.dialect.name == "sqlite"
         self._thread = ThreadPoolExecutor(1, "store")
-        self._epoch = 0  # ours; whoever comes after us has a higher one
+        self._epoch = 0  # ours; our successors have higher ones
         self._opened = False
         self._snapshot: sa.Engine | None = None
         self._troubled = asyncio.Event()
@@ -110,7 +110,7 @@ class Database:
         schema.prepare(self._engine, shared=shared)
 
     async def take(self) -> None:
-        """Be its only writer from now on: whoever was that before us is refused."""
+        """Become its only writer: the previous one is refused from now on."""
 
         def change(c: sa.Connection) -> int:
             c.execute(sa.update(ownership).values(epoch=ownership.c.epoch + 1))
@@ -192,7 +192,7 @@ class Database:
     def _unavailable(self) -> StoreUnavailable:
         """What the driver says names addresses and paths."""
         return StoreUnavailable(
-            "the store does not answer; try again later", private={"reason": self.fault}
+            "the store does not answer; retry later", private={"reason": self.fault}
         )
 
     async def _call(self, work: Callable[[], T]) -> T:

@@ -81,7 +81,7 @@ class SqlInstanceStore:
         return await self._database.write(change, durable=False)
 
     async def add_event(self, event: InstanceEvent) -> int:
-        """Write down what is no transition."""
+        """Record an event that is not a transition."""
 
         def change(c: sa.Connection) -> int:
             row_id = _insert(c, event)

@@ -21,7 +21,7 @@ class RemoteActivator(Protocol):
 class SwitchableActivator:
     """Asks the control path of this process, and from `switch` on that of its successor.
 
-    Whoever waits at that moment goes on waiting there, and notices nothing.
+    Requests that wait at that moment keep waiting, and notice nothing.
     """
 
     def __init__(self, local: Activator) -> None:

@@ -1,4 +1,4 @@
-"""Messages with file descriptors between two processes of ours, in order, whole or not at all."""
+"""Messages with file descriptors between two llamactl processes: in order, and atomic."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class Inheritance:
         same = there is not None and (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
         if not same or digest(store) != self.store:
             raise UpgradeFailed(
-                "the settings name another data_dir or database now; restart llamactl instead"
+                "data_dir or database has changed in the settings; restart llamactl instead"
             )
 
     def failed(self, reason: str) -> None:

@@ -63,7 +63,7 @@ class Predecessor:
         return await self._say("serving")
 
     def listens(self) -> None:
-        """Say that from now on it is not needed any more, but for what it relays."""
+        """Tell it that it is no longer needed, except for what it relays."""
         self._channel.send("listening")
 
     async def _say(self, step: str) -> bool:

@@ -31,11 +31,11 @@ class Rights:
                 await self._sessions.written()
         except TimeoutError as exc:
             raise StoreUnavailable(
-                "revocations and sessions wait for the store, which does not take them"
+                "the store does not accept pending revocations and sessions"
             ) from exc
 
     def hand_over(self, tell: Callable[[Entry], None]) -> list[Entry]:
-        """What the store does not have; from now on `tell` is told what comes to that."""
+        """What the store does not have yet; from now on `tell` gets every addition."""
         revoked = [_revoked(one) for one in self._revocations.pending[-_MOST:]]
         sessions = [_session(one) for one in self._sessions.unwritten[-_MOST:]]
         self._revocations.hand_over(lambda one: tell(_revoked(one)))

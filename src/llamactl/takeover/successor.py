@@ -77,7 +77,7 @@ class Successor:
                 f"the new process was not {step} within {seconds:g} s{otherwise}"
             ) from exc
         if said is None or said["what"] == "failed":
-            reason = said["reason"] if said else "it ended; its words are in the log"
+            reason = said["reason"] if said else "it exited; see the log"
             raise UpgradeFailed(f"the new process could not take over: {reason}{otherwise}")
 
     def give(self, leases: Mapping[str, int]) -> None:
@@ -100,7 +100,7 @@ class Successor:
         self._channel.send("client", [fd], held=base64.b64encode(held).decode())
 
     async def close(self) -> None:
-        """This process is done: return when that one has been told everything."""
+        """This process is done: return when the other one has everything."""
         await self._channel.sent()
         self._channel.close()
 
@@ -130,7 +130,7 @@ class Successor:
 
     async def aftermath(self, name: str, generation: int) -> Aftermath:
         said = await self._ask("outlived", name=name, generation=generation)
-        # an older one tells but the first
+        # an older one sends only the first
         return Aftermath(bool(said["so"]), bool(said.get("crashed")), str(said.get("why", "")))
 
     async def _ask(self, what: str, **values: Any) -> dict[str, Any]:
@@ -159,12 +159,14 @@ class Successor:
                     self._steps.put_nowait(said)
                 elif (answer := self._asks.get(said["id"])) and not answer.done():
                     answer.set_result(said)
-                elif said["what"] == "ready":  # whoever asked has left meanwhile
+                elif said["what"] == "ready":  # the caller has left meanwhile
                     self._release(said["grant"])
         self._steps.put_nowait(None)
         for answer in self._asks.values():
             if not answer.done():
-                answer.set_exception(ShuttingDown("llamactl was replaced, and that one is gone"))
+                answer.set_exception(
+                    ShuttingDown("llamactl was replaced, and the new process is gone")
+                )
 
 
 def _error(said: Mapping[str, Any]) -> LlamactlError:

@@ -1,6 +1,6 @@
 """What the old process does: bring a new one up, come to rest, hand over, relay to the end.
 
-Until the new one says that it serves, all can be taken back: this one then goes on as before.
+Until the new one says that it serves, everything can be undone: this one then continues as before.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logger("takeover")
 
 
 class Upgrade:
-    """One for an application; at most one goes on at a time."""
+    """One per application; at most one upgrade runs at a time."""
 
     def __init__(
         self,
@@ -57,9 +57,9 @@ class Upgrade:
         `store`: its URL, which the new one must use as well.
         """
         if self._goes_on or self._front.listener is None:
-            raise Conflict("llamactl is starting, ending, or being replaced already")
+            raise Conflict("llamactl is already starting, stopping or being replaced")
         if os.getpid() == 1:
-            raise Conflict("llamactl is process 1 here: replace the container instead")
+            raise Conflict("llamactl is process 1 of this container; replace the container instead")
         self._goes_on = True
         successor = None
         try:
@@ -102,7 +102,7 @@ class Upgrade:
 
     def _check_wanted(self) -> None:
         if self._refuses:
-            raise UpgradeFailed("llamactl is going, and nobody takes over")
+            raise UpgradeFailed("llamactl is exiting, and no process takes over")
 
     async def _take_back(self) -> None:
         """The store may be away just now; it is ours again as soon as it is back."""

@@ -1,4 +1,4 @@
-"""Engines, and how they are told what to do."""
+"""Engines and their options."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from pydantic import BaseModel, Field
 class OptionBody(BaseModel):
     """An option of an engine."""
 
-    name: str = Field(description="as an instance is given it")
-    flags: list[str] = Field(description="all of its spellings")
+    name: str = Field(description="name in the instance's options")
+    flags: list[str] = Field(description="all flags for this option")
     type: str = Field(description="switch, integer, number, choice, list, path or text")
-    choices: list[str] = Field(description="where only these are allowed")
-    default: str = Field(description="the engine's own")
-    help: str = Field(description="what the engine says of it")
-    section: str = Field(description="of the engine's help")
+    choices: list[str] = Field(description="allowed values, if limited")
+    default: str = Field(description="the engine's default")
+    help: str = Field(description="help text of the engine")
+    section: str = Field(description="section of the engine's help")
 
 
 class CommandRequest(BaseModel, extra="forbid"):
-    """A command line to read."""
+    """A command line to parse."""
 
-    command: str = Field(description="a command line, as one types it", max_length=1 << 16)
+    command: str = Field(description="command line, as typed in a shell", max_length=1 << 16)
 
 
 class ParsedBody(BaseModel):
-    """What a command line says."""
+    """A parsed command line."""
 
-    options: dict[str, Any] = Field(description="what to create an instance with")
-    image: str = Field(description="of the container that the command was for")
-    not_understood: list[str] = Field(description="what is left out, and why")
+    options: dict[str, Any] = Field(description="options to create an instance with")
+    image: str = Field(description="container image that the command used")
+    not_understood: list[str] = Field(description="what was left out, and why")

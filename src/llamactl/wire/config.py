@@ -1,4 +1,4 @@
-"""Settings and instances as whole sets."""
+"""Settings, and sets of instances."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from pydantic import BaseModel, Field
 
 
 class ChangesBody(BaseModel):
-    """Names of instances."""
+    """Instances by change."""
 
-    create: list[str] = Field(description="those that are made")
-    update: list[str] = Field(description="those that are changed")
-    delete: list[str] = Field(description="those that are removed")
-    unchanged: list[str] = Field(description="those that are so already")
-    failed: dict[str, str] = Field(description="what could not be done, and why")
+    create: list[str] = Field(description="instances created")
+    update: list[str] = Field(description="instances updated")
+    delete: list[str] = Field(description="instances deleted")
+    unchanged: list[str] = Field(description="instances that already match")
+    failed: dict[str, str] = Field(description="instances that failed, and why")
 
 
 class ReloadBody(BaseModel):
-    """What a reload changes."""
+    """The changes of a reload."""
 
-    dry_run: bool = Field(description="nothing was done")
-    settings: list[str] = Field(description="keys that change at once")
-    needs_restart: list[str] = Field(description="keys that need a restart of llamactl")
-    restart: list[str] = Field(description="instances whose command changes by the settings")
-    instances: ChangesBody = Field(description="those that are declared in files")
+    dry_run: bool = Field(description="true if nothing was changed")
+    settings: list[str] = Field(description="settings that change immediately")
+    needs_restart: list[str] = Field(description="settings that need a restart of llamactl")
+    restart: list[str] = Field(description="instances whose command changes with the settings")
+    instances: ChangesBody = Field(description="instances declared in files")
 
 
 class SetBody(BaseModel):
-    """A whole set of instances."""
+    """A set of instances."""
 
     instances: dict[str, dict[str, Any]] = Field(description="definitions, by name")
 
 
 class SettingBody(BaseModel):
-    """A setting in force."""
+    """An effective setting."""
 
-    key: str = Field(description="with dots, as in the settings file")
+    key: str = Field(description="setting name, with dots, as in the settings file")
     value: Any = Field(description="secrets masked")
-    source: str = Field(description="default, or the file, variable or flag that gave it")
-    section: str = Field(description="that it is in; empty: in none")
-    description: str = Field(description="what it is")
-    unit: str = Field(description="of a quantity; else empty")
-    live: bool = Field(description="a reload changes it; false: only a restart does")
+    source: str = Field(description="`default`, or the file, variable or flag that set it")
+    section: str = Field(description="section that it belongs to; empty if none")
+    description: str = Field(description="what the setting does")
+    unit: str = Field(description="unit of a quantity; empty otherwise")
+    live: bool = Field(description="whether a reload applies a change; otherwise a restart does")

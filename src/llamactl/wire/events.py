@@ -10,14 +10,14 @@ from llamactl.core.lifecycle import State
 
 
 class EventBody(BaseModel):
-    """What happened to an instance, and why."""
+    """An event of an instance, and its cause."""
 
-    id: int = Field(description="which grows with time")
+    id: int = Field(description="ID, which increases with time")
     at: float = Field(description="Unix seconds")
-    instance: str = Field(description="its name, then")
+    instance: str = Field(description="name of the instance at that time")
     event: str = Field(description="what happened, such as BecameReady or Evicted")
-    from_state: State = Field(description="before it")
-    to_state: State = Field(description="the same as from_state if nothing changed")
-    generation: int = Field(description="of the process then")
+    from_state: State = Field(description="state before the event")
+    to_state: State = Field(description="state after the event; same as from_state if unchanged")
+    generation: int = Field(description="generation at that time")
     cause: str = Field(description="why")
-    details: dict[str, Any] = Field(description="further facts, by name")
+    details: dict[str, Any] = Field(description="additional information, by name")

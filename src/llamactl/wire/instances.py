@@ -1,4 +1,4 @@
-"""An instance, as it stands now."""
+"""An instance in its current state."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Status = Literal["stopped", "running", "failed", "starting", "stopping", "restar
 class DrainBody(BaseModel):
     """Requests that an instance finishes before it stops."""
 
-    leases: int = Field(description="requests that are still being answered")
-    ends_by: float = Field(description="Unix seconds at which they are cut")
+    leases: int = Field(description="requests still running")
+    ends_by: float = Field(description="Unix seconds at which they are aborted")
 
 
 class ServedRequestBody(BaseModel):
     """A request that an engine was serving when it crashed."""
 
-    id: str = Field(description="as in `X-Request-Id` of its answer")
-    key: str = Field(description="the id of its inference key; empty without one")
-    key_name: str = Field(description="the name of that key")
+    id: str = Field(description="ID, as in `X-Request-Id` of its response")
+    key: str = Field(description="ID of its inference key; empty if none")
+    key_name: str = Field(description="name of that key")
 
 
 class FailureBody(BaseModel):
@@ -34,85 +34,90 @@ class FailureBody(BaseModel):
         serialization_alias="class",
         description="the kind of failure, such as out_of_memory",
     )
-    advice: str = Field(description="what to do about it")
+    advice: str = Field(description="advice on what to do")
     exit_code: int | None = Field(
-        description="of the process; null: it ended by a signal, or never ran"
+        description="exit code of the process; null if it was ended by a signal or never ran"
     )
-    signal: int | None = Field(description="that ended the process; null: none")
-    log_tail: list[str] = Field(description="the last lines that it wrote, secrets masked")
+    signal: int | None = Field(description="signal that ended the process; null if none")
+    log_tail: list[str] = Field(description="last lines of its log, secrets masked")
     requests: list[ServedRequestBody] = Field(
-        default_factory=list, description="that it was serving when it crashed, some at most"
+        default_factory=list,
+        description="requests that it was serving when it crashed; the number is limited",
     )
 
 
 class MemoryBody(BaseModel):
-    """Bytes that a running instance is taken to need: estimated first, then measured."""
+    """Memory that a running instance is expected to need: first estimated, then measured."""
 
-    ram: int = Field(description="bytes of RAM of its own")
-    shared: int = Field(description="mapped files, which instances of one model share")
-    gpus: dict[str, int] = Field(description="bytes by GPU")
+    ram: int = Field(description="private memory in bytes")
+    shared: int = Field(description="mapped files in bytes, shared by instances of one model")
+    gpus: dict[str, int] = Field(description="bytes per GPU")
 
 
 class InstanceBody(BaseModel):
-    """An instance, as it stands now."""
+    """An instance in its current state."""
 
-    name: str = Field(description="its name, the `model` of requests")
-    status: Status = Field(description="in the API reference's words")
+    name: str = Field(description="name of the instance: the `model` in requests")
+    status: Status = Field(description="summary of `state`, as in the API reference")
     created: int = Field(description="Unix seconds")
-    id: str = Field(description="which stays the same as long as it exists")
-    state: State = Field(description="the exact one")
-    desired: str = Field(description="what is wanted: running, or off until it is asked for")
+    id: str = Field(description="ID, which never changes")
+    state: State = Field(description="exact state")
+    desired: str = Field(description="desired state: running, or off until requested")
     since: float = Field(description="Unix seconds when the state was entered")
-    message: str = Field(description="why, where there is something to say")
-    failure: FailureBody | None = Field(description="of the last process, if it failed")
-    allowed_actions: list[str] = Field(description="those that would change something now")
-    leases: int = Field(description="requests that it is answering")
-    waiting: int = Field(description="requests that wait for it to be ready")
+    message: str = Field(description="explanation of the state, if any")
+    failure: FailureBody | None = Field(description="failure of the last process, if it failed")
+    allowed_actions: list[str] = Field(description="actions that would have an effect now")
+    leases: int = Field(description="running requests")
+    waiting: int = Field(description="requests waiting for it to be ready")
     idle_left_s: float | None = Field(
-        description="seconds until it is stopped as idle, if nobody asks for it; null: it is not"
+        description="seconds until it is stopped as idle without requests; null if it won't be"
     )
-    drain: DrainBody | None = Field(description="while it finishes requests before it stops")
-    memory: MemoryBody = Field(description="what it is taken to need")
-    generation: int = Field(description="number of its present or last process")
-    port: int | None = Field(description="that its engine listens on")
-    pid: int | None = Field(description="of its engine; null: none runs")
-    engine: str = Field(description="which engine serves, or served last")
-    command: list[str] = Field(description="command line of the present or last process")
-    restarts: int = Field(description="since it last ran well")
-    options: dict[str, Any] = Field(description="as create and update take them, secrets masked")
-    declared: bool = Field(description="in a file of instances.configs_dir")
+    drain: DrainBody | None = Field(description="set while it finishes requests before stopping")
+    memory: MemoryBody = Field(description="memory that it is expected to need")
+    generation: int = Field(description="number of its current or last process")
+    port: int | None = Field(description="port of its engine")
+    pid: int | None = Field(description="process ID of its engine; null if not running")
+    engine: str = Field(description="engine that serves it, or last did")
+    command: list[str] = Field(description="command line of the current or last process")
+    restarts: int = Field(description="restarts since it last ran stably")
+    options: dict[str, Any] = Field(description="options, as for create and update, secrets masked")
+    declared: bool = Field(description="whether it is declared in a file in instances.configs_dir")
 
 
 class VictimBody(BaseModel):
     """An instance that would be stopped to make room."""
 
-    name: str = Field(description="of the instance")
-    leases: int = Field(description="requests that it may finish first")
+    name: str = Field(description="name of the instance")
+    leases: int = Field(description="requests that it can finish first")
 
 
 class PlanBody(BaseModel):
-    """What would be done, and why."""
+    """What would happen, and why."""
 
     action: Literal["serve", "start", "evict", "wait", "refuse"] = Field(
-        description="what would be done"
+        description="action that would be taken"
     )
     reason: str = Field(description="why")
-    evict: list[VictimBody] = Field(description="instances that would be stopped for it")
-    ahead: int = Field(description="instances that get their place first")
-    wait_s: float | None = Field(description="about how long until it is ready; null: unknown")
-    retry_after_s: float | None = Field(description="when a request may try again")
-    memory: MemoryBody = Field(description="what it is taken to need")
+    evict: list[VictimBody] = Field(description="instances that would be stopped to make room")
+    ahead: int = Field(description="number of instances that get their place first")
+    wait_s: float | None = Field(description="estimated seconds until it is ready; null if unknown")
+    retry_after_s: float | None = Field(description="seconds after which a request can be retried")
+    memory: MemoryBody = Field(description="memory that it is expected to need")
 
 
 class PreviewBody(BaseModel):
-    """What a definition would be. Bytes are those of one instance of it."""
+    """The effect of a definition. Memory is for one instance."""
 
-    exists: bool = Field(description="it would change this one")
-    command: list[str] = Field(description="secrets masked")
-    problem: str = Field(description="why there is no command")
-    restarts: bool = Field(description="what runs now would be restarted, after its requests")
-    ram: int = Field(description="bytes of RAM of its own")
-    shared: int = Field(description="mapped files, which instances of one model share")
-    gpus: dict[str, int] = Field(description="bytes by GPU")
-    fits: bool | None = Field(description="with nothing else running; null: unknown")
-    budget: int | None = Field(description="RAM that instances may take together")
+    exists: bool = Field(description="whether it would change an existing instance")
+    command: list[str] = Field(description="command line, secrets masked")
+    problem: str = Field(description="why the command can't be shown")
+    restarts: bool = Field(
+        description="whether the running instance would be restarted, after its requests"
+    )
+    ram: int = Field(description="private memory in bytes")
+    shared: int = Field(description="mapped files in bytes, shared by instances of one model")
+    gpus: dict[str, int] = Field(description="bytes per GPU")
+    fits: bool | None = Field(
+        description="whether it fits with nothing else running; null if unknown"
+    )
+    budget: int | None = Field(description="memory limit for all instances together")

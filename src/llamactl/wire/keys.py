@@ -9,7 +9,9 @@ from llamactl.core.keys import PermissionMode
 
 class KeyRequest(BaseModel, extra="forbid"):
     name: str = Field(min_length=1, max_length=200)
-    priority: int = Field(0, ge=-10, le=10, description="each step doubles its share of places")
+    priority: int = Field(
+        0, ge=-10, le=10, description="each step doubles the key's share of places"
+    )
     permission_mode: PermissionMode = PermissionMode.ALLOW_ALL
     instances: list[str] = Field(default=[], max_length=10_000)
     expires_at: int | None = Field(default=None, description="Unix seconds", le=2**62)
@@ -23,21 +25,23 @@ class KeyBody(BaseModel):
     expires_at: int | None
     last_used_at: int | None
     priority: int
-    revoked: bool = Field(False, description="it is refused, and goes when the store has that")
-    persisted: bool = Field(True, description="the store has this")
+    revoked: bool = Field(
+        False, description="whether it is revoked and waiting to be deleted from the store"
+    )
+    persisted: bool = Field(True, description="whether the store has saved this")
 
 
 class NewKeyBody(KeyBody):
-    key: str = Field(description="the secret; shown this once")
+    key: str = Field(description="the secret; shown only once")
 
 
 class RevokedBody(BaseModel):
-    """The key is refused from now on, and the store does not have that yet."""
+    """The key is revoked, but the store has not saved that yet."""
 
-    id: str = Field(description="of the key")
-    persisted: bool = Field(description="the store has it")
+    id: str = Field(description="ID of the key")
+    persisted: bool = Field(description="whether the store has saved it")
     survives_restart: bool = Field(
-        description="it is on the disk; else it lasts as long as this process until it is persisted"
+        description="whether it is on disk; if not, it is lost with this process unless persisted"
     )
 
 

@@ -1,4 +1,4 @@
-"""What goes on, as it goes on: the one stream that a page needs."""
+"""The live event stream for the web page."""
 
 from __future__ import annotations
 
@@ -10,44 +10,48 @@ from llamactl.wire.models import JobBody
 
 
 class RateBody(BaseModel):
-    """Of the answers that ended within a few seconds."""
+    """Averages over the responses that ended within a few seconds."""
 
     at: float = Field(description="Unix seconds")
-    tokens_s: float = Field(description="tokens a second of one answer, from request to end")
-    first_byte_s: float = Field(description="seconds to an answer's first content; mean")
+    tokens_s: float = Field(description="tokens per second of one response, from request to end")
+    first_byte_s: float = Field(description="mean seconds to the first content of a response")
 
 
 class InstanceNumbers(BaseModel):
-    """What changes of an instance while it serves."""
+    """Values of an instance that change while it serves."""
 
-    leases: int = Field(description="requests that it is answering")
-    waiting: int = Field(description="requests that wait for it to be ready")
+    leases: int = Field(description="running requests")
+    waiting: int = Field(description="requests waiting for it to be ready")
     idle_left_s: float | None = Field(description="seconds until it is stopped as idle")
-    rates: list[RateBody] = Field(description="oldest first; those that were not sent yet")
+    rates: list[RateBody] = Field(description="new entries, oldest first")
 
 
 class MachineNumbers(BaseModel):
-    """Bytes; null where they are unknown."""
+    """Memory and disk in bytes; null if unknown."""
 
     at: float = Field(description="Unix seconds")
-    ram_total: int | None = Field(description="RAM of this machine")
-    ram_free: int | None = Field(description="what can be had without swapping")
-    ram_taken: int = Field(description="by instances, as the scheduler counts")
-    ram_budget: int | None = Field(description="of instances together; null: no limit")
-    gpus_taken: dict[str, int] = Field(description="by instances, by GPU")
-    gpus_budget: dict[str, int] = Field(description="of instances together, by GPU")
-    disk_free: int | None = Field(description="where the data directory is")
-    leases: int = Field(description="requests that are being answered")
-    running: int = Field(description="instances that have a process")
+    ram_total: int | None = Field(description="memory of this machine in bytes")
+    ram_free: int | None = Field(description="memory available without swapping")
+    ram_taken: int = Field(description="memory used by instances, as counted by the scheduler")
+    ram_budget: int | None = Field(
+        description="limit for all instances together; null if unlimited"
+    )
+    gpus_taken: dict[str, int] = Field(description="used by instances, per GPU")
+    gpus_budget: dict[str, int] = Field(description="limit for all instances together, per GPU")
+    disk_free: int | None = Field(
+        description="free space on the disk with the data directory, in bytes"
+    )
+    leases: int = Field(description="running requests")
+    running: int = Field(description="instances with a process")
 
 
 class LiveBody(BaseModel):
-    """What is new since the last message; the first has all there is."""
+    """Changes since the last message; the first message contains everything."""
 
-    whole: bool = Field(description="instances not named here are gone")
-    instances: list[InstanceBody] = Field(description="those that changed")
-    gone: list[str] = Field(description="ids of deleted instances")
-    numbers: dict[str, InstanceNumbers] = Field(description="by instance id; those that changed")
+    whole: bool = Field(description="if true, instances not listed here no longer exist")
+    instances: list[InstanceBody] = Field(description="instances that changed")
+    gone: list[str] = Field(description="IDs of deleted instances")
+    numbers: dict[str, InstanceNumbers] = Field(description="by instance ID; only changes")
     machine: list[MachineNumbers] = Field(description="oldest first")
-    events: list[EventBody] = Field(description="what happened since")
-    jobs: list[JobBody] | None = Field(description="all downloads, if one changed")
+    events: list[EventBody] = Field(description="new events")
+    jobs: list[JobBody] | None = Field(description="all downloads, if any changed")

@@ -10,54 +10,56 @@ from llamactl.core.downloads import JobState
 class ModelBody(BaseModel):
     """A model on this machine."""
 
-    name: str = Field(description="org/repo:QUANT, or a file's path in its folder")
-    path: str = Field(description="what an instance is given as `model`")
-    files: list[str] = Field(description="paths of all its parts")
+    name: str = Field(description="org/repo:QUANT, or path of a file in its folder")
+    path: str = Field(description="value for `model` of an instance")
+    files: list[str] = Field(description="paths of all parts")
     size: int = Field(description="bytes")
     modified: float = Field(description="Unix seconds")
-    repo: str = Field(description="of what is in the hub's cache")
-    quant: str = Field(description="its quantisation")
-    mmproj: str | None = Field(description="the projector that goes with it")
+    repo: str = Field(description="repository, if it is in the hub's cache")
+    quant: str = Field(description="quantisation")
+    mmproj: str | None = Field(description="path of its projector")
     used_by: list[str] = Field(description="instances")
 
 
 class FitBody(BaseModel):
-    """Bytes that an instance of it would take, and whether there is so much here."""
+    """Memory that an instance would need, and whether it fits."""
 
-    ctx_size: int = Field(description="tokens of context that this counts with")
-    ram: int = Field(description="bytes of RAM of its own")
-    shared: int = Field(description="mapped files, which instances of one model share")
-    gpus: dict[str, int] = Field(description="bytes by GPU")
-    fits: bool | None = Field(description="with nothing else running; null: unknown")
-    budget: int | None = Field(description="RAM that instances may take together")
+    ctx_size: int = Field(description="context size assumed, in tokens")
+    ram: int = Field(description="private memory in bytes")
+    shared: int = Field(description="mapped files in bytes, shared by instances of one model")
+    gpus: dict[str, int] = Field(description="bytes per GPU")
+    fits: bool | None = Field(
+        description="whether it fits with nothing else running; null if unknown"
+    )
+    budget: int | None = Field(description="memory limit for all instances together")
 
 
 class InspectionBody(BaseModel):
-    """What a GGUF file says of itself."""
+    """Metadata of a GGUF file."""
 
-    path: str = Field(description="of the file")
-    name: str = Field(description="that it gives itself")
+    path: str = Field(description="path of the file")
+    name: str = Field(description="name in the file")
     kind: str = Field(description="model, mmproj or adapter")
     architecture: str = Field(description="such as llama or qwen3")
-    parameters: int = Field(description="how many weights it has")
-    quantization: str = Field(description="of most of its weights")
+    parameters: int = Field(description="number of parameters")
+    quantization: str = Field(description="quantisation of most weights")
     size: int = Field(description="bytes, of all parts")
-    parts: int = Field(description="files that it is split into")
-    context_length: int = Field(description="tokens that it was trained on")
-    layers: int = Field(description="blocks of the network")
-    embedding_length: int = Field(description="width of a token's vector")
-    heads: int = Field(description="of attention")
-    kv_heads: list[int] = Field(description="by layer")
-    vocabulary: int = Field(description="tokens that it knows")
+    parts: int = Field(description="number of files")
+    context_length: int = Field(description="context length that it was trained with, in tokens")
+    layers: int = Field(description="number of layers")
+    embedding_length: int = Field(description="size of the embedding vector")
+    heads: int = Field(description="number of attention heads")
+    kv_heads: list[int] = Field(description="key-value heads per layer")
+    vocabulary: int = Field(description="number of tokens in the vocabulary")
     tokenizer: str = Field(description="kind of tokenizer")
-    chat_template: str = Field(description="in Jinja")
-    license: str = Field(description="as it names it")
-    mmproj: str | None = Field(description="path of the projector beside it; null: none")
-    memory: FitBody = Field(description="what an instance of it takes")
+    chat_template: str = Field(description="Jinja template")
+    license: str = Field(description="licence, as named in the file")
+    mmproj: str | None = Field(description="path of the projector beside it; null if none")
+    memory: FitBody = Field(description="memory that an instance needs")
 
 
 class DownloadRequest(BaseModel, extra="forbid"):
-    """What to fetch."""
+    """A model to download."""
 
     model: str = Field(description="org/repo, org/repo:quant or org/repo/file.gguf", max_length=500)
 
@@ -65,44 +67,44 @@ class DownloadRequest(BaseModel, extra="forbid"):
 class JobBody(BaseModel):
     """A download."""
 
-    id: str = Field(description="of the download")
-    model: str = Field(description="as it was asked for")
-    state: JobState = Field(description="how far it is")
+    id: str = Field(description="ID of the download")
+    model: str = Field(description="model as requested")
+    state: JobState = Field(description="state of the download")
     created: float = Field(description="Unix seconds")
-    finished: float | None = Field(description="Unix seconds; null: it is not over")
+    finished: float | None = Field(description="Unix seconds; null if not finished")
     error: str = Field(description="why it failed")
-    warning: str = Field(description="that it may not fit, say")
-    name: str = Field(description="of the model, once it is chosen")
-    choices: list[str] = Field(description="what else there was")
-    files: list[str] = Field(description="that are fetched")
-    path: str = Field(description="of the finished model")
+    warning: str = Field(description="warning, for example that it may not fit")
+    name: str = Field(description="name of the model, once it is known")
+    choices: list[str] = Field(description="available alternatives")
+    files: list[str] = Field(description="files to download")
+    path: str = Field(description="path of the finished model")
     total: int = Field(description="bytes")
-    done: int = Field(description="bytes that are here")
-    rate: float = Field(description="bytes a second")
-    left_s: float | None = Field(description="seconds that it will take yet")
+    done: int = Field(description="bytes downloaded")
+    rate: float = Field(description="bytes per second")
+    left_s: float | None = Field(description="estimated seconds left")
 
 
 class FoundBody(BaseModel):
-    """A repository of the hub."""
+    """A repository on the hub."""
 
     repo: str = Field(description="org/repo")
-    downloads: int = Field(description="recently, as the hub counts")
-    likes: int = Field(description="as the hub counts")
-    gated: bool = Field(description="its terms must be accepted at the hub first")
+    downloads: int = Field(description="recent downloads, as counted by the hub")
+    likes: int = Field(description="likes on the hub")
+    gated: bool = Field(description="whether its terms must first be accepted on the hub")
 
 
 class ChoiceBody(BaseModel):
-    """A model of a repository."""
+    """A model in a repository."""
 
-    quant: str = Field(description="its quantisation")
-    file: str = Field(description="the first, or only, file")
+    quant: str = Field(description="quantisation")
+    file: str = Field(description="first or only file")
     size: int = Field(description="bytes, of all parts")
-    parts: int = Field(description="files that it is split into")
-    fits: bool | None = Field(description="by its size only; null: unknown")
+    parts: int = Field(description="number of files")
+    fits: bool | None = Field(description="whether it fits, judged only by size; null if unknown")
 
 
 class RepositoryBody(BaseModel):
-    """What a repository of the hub has."""
+    """The models in a repository on the hub."""
 
-    choices: list[ChoiceBody] = Field(description="models to choose from")
-    mmproj: bool = Field(description="has a projector, to see images with")
+    choices: list[ChoiceBody] = Field(description="available models")
+    mmproj: bool = Field(description="whether it has a projector for images")

@@ -10,22 +10,24 @@ class SignInRequest(BaseModel, extra="forbid"):
 
 
 class SessionBody(BaseModel):
-    management: bool = Field(description="has full access; otherwise chat only")
-    key_name: str = Field(description="of an inference key")
-    expires_at: int | None = Field(description="Unix seconds; null: nobody had to sign in")
-    version: str = Field(description="of llamactl")
-    persisted: bool = Field(True, description="the store has it; else it ends with this process")
+    management: bool = Field(description="whether it has full access; otherwise only chat")
+    key_name: str = Field(description="name of the inference key")
+    expires_at: int | None = Field(description="Unix seconds; null if no sign-in is needed")
+    version: str = Field(description="version of llamactl")
+    persisted: bool = Field(
+        True, description="whether the store has saved it; if not, it ends with this process"
+    )
 
 
 class SignedOutBody(BaseModel):
-    """The session has ended, and the store does not have that yet."""
+    """The session has ended, but the store has not saved that yet."""
 
-    persisted: bool = Field(description="the store has it")
+    persisted: bool = Field(description="whether the store has saved it")
     survives_restart: bool = Field(
-        description="it is on the disk; else it lasts as long as this process until it is persisted"
+        description="whether it is on disk; if not, it is lost with this process unless persisted"
     )
 
 
 class PageBody(BaseModel):
-    path: str = Field(description="of the engine's own page, below where llamactl is served")
-    idle_s: float = Field(description="seconds without use after which it ends")
+    path: str = Field(description="path of the engine's own page, relative to llamactl's address")
+    idle_s: float = Field(description="seconds without use after which it expires")

@@ -8,50 +8,54 @@ from pydantic import BaseModel, Field
 
 
 class HealthBody(BaseModel):
-    """Whether all works."""
+    """Health of the server."""
 
-    status: Literal["ok", "degraded"] = Field(description="whether all works")
+    status: Literal["ok", "degraded"] = Field(
+        description="`ok`, or `degraded` if something does not work"
+    )
     degraded: list[str] | None = Field(
-        None, description="what does not work now; instances that run are served all the same"
+        None, description="parts that do not work; running instances are still served"
     )
 
 
 class UpgradeBody(BaseModel):
-    """Who has taken over."""
+    """The process that has taken over."""
 
-    pid: int = Field(description="of the process that has taken over")
+    pid: int = Field(description="process ID of the new process")
 
 
 class SystemBody(BaseModel):
     """The server itself."""
 
-    version: str = Field(description="of llamactl")
-    commit: str = Field(description='of the source; "unknown" where nobody wrote it down')
-    built: str = Field(description='when, in ISO 8601; of a checkout its commit; or "unknown"')
-    python: str = Field(description="its version")
+    version: str = Field(description="version of llamactl")
+    commit: str = Field(description='commit of the source, or "unknown"')
+    built: str = Field(
+        description='build time in ISO 8601, or commit time for a checkout, or "unknown"'
+    )
+    python: str = Field(description="version of Python")
     system: str = Field(description="operating system and machine")
-    cpus: int = Field(description="of this machine")
-    pid: int = Field(description="of llamactl")
+    cpus: int = Field(description="number of CPUs")
+    pid: int = Field(description="process ID of llamactl")
     began: float = Field(description="Unix seconds at which this process began to serve")
-    data_dir: str = Field(description="where it keeps its data")
-    engine: str = Field(description="that would serve a llama.cpp instance now")
-    degraded: list[str] = Field(description="what does not work now")
-    auth: bool = Field(description="management needs a key")
-    api_docs: bool = Field(description="/swagger/ is served")
+    data_dir: str = Field(description="data directory")
+    engine: str = Field(description="engine that would serve a llama.cpp instance now")
+    degraded: list[str] = Field(description="parts that do not work")
+    auth: bool = Field(description="whether management needs a key")
+    api_docs: bool = Field(description="whether /swagger/ is served")
 
 
 class FindingBody(BaseModel):
-    """One thing that the doctor looked at."""
+    """One finding of the doctor."""
 
-    level: Literal["ok", "warning", "failure"] = Field(description="how bad it is")
-    about: str = Field(description="what was looked at")
+    level: Literal["ok", "warning", "failure"] = Field(description="severity")
+    about: str = Field(description="what was checked")
     said: str = Field(description="what was found")
-    advice: str = Field(description="what to do, where there is something to do")
+    advice: str = Field(description="what to do, if anything")
 
 
 class ErrorBody(BaseModel):
-    """How every failure is answered."""
+    """An error response."""
 
     error: str = Field(description="what was tried, what happened, what to do")
-    code: str = Field(description="stable, for programs")
-    details: dict[str, Any] | None = Field(None, description="further facts, by name")
+    code: str = Field(description="stable code, for programs")
+    details: dict[str, Any] | None = Field(None, description="additional information, by name")

@@ -24,7 +24,7 @@ export function ActivityPage() {
   const names = [...rows.values()].map((row) => row.instance.name).sort();
 
   async function load(before?: number) {
-    await attempt("Reading the events failed", async () => {
+    await attempt("Could not load the events", async () => {
       const query = { limit: BATCH, ...(before === undefined ? {} : { before }) };
       const found = await said(api.GET("/api/v1/activity", { params: { query } }));
       setOlder((known) => withEvents(found, known));
@@ -45,7 +45,7 @@ export function ActivityPage() {
     .slice(-most)
     .reverse();
   return (
-    <Page title="Activity" lead="What happened, what was decided, and why. The newest is first.">
+    <Page title="Activity" lead="What happened, what was decided, and why. Newest first.">
       <Group align="flex-start">
         <Select
           aria-label="Instance"
@@ -58,7 +58,7 @@ export function ActivityPage() {
         />
         <TextInput
           aria-label="Search events"
-          placeholder="Words of an event"
+          placeholder="Filter by text"
           value={text}
           onChange={(event) => setText(event.currentTarget.value)}
           flex="1 1 200px"
@@ -70,8 +70,8 @@ export function ActivityPage() {
         </div>
       )}
       {shown.length === 0 ? (
-        <Empty title="Nothing happened yet">
-          <Text>Starts, stops, evictions and failures are told here.</Text>
+        <Empty title="No events yet">
+          <Text>Starts, stops, evictions and failures appear here.</Text>
         </Empty>
       ) : (
         <Paper withBorder px="md" py="xs">
@@ -85,7 +85,7 @@ export function ActivityPage() {
       )}
       {more && events.length > 0 && (
         <Button variant="default" onClick={() => load(events[0]?.id)}>
-          Show what is before
+          Show earlier events
         </Button>
       )}
     </Page>

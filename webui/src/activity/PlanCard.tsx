@@ -8,7 +8,7 @@ import { attempt } from "../ui/tell";
 export function PlanCard({ name }: { name: string }) {
   const [plan, setPlan] = useState<Schemas["PlanBody"]>();
   const look = () =>
-    attempt("The plan could not be made", async () => {
+    attempt("Could not get the plan", async () => {
       setPlan(
         await said(api.POST("/api/v1/instances/{name}/plan", { params: { path: { name } } })),
       );
@@ -27,9 +27,9 @@ export function PlanCard({ name }: { name: string }) {
             </Text>
           )}
           <Text size="sm">
-            It takes {bytes(plan.memory.ram + plan.memory.shared)}
-            {plan.wait_s !== null && `, and is ready in about ${span(plan.wait_s)}`}
-            {plan.ahead > 0 && `; ${plan.ahead} come before it`}.
+            Memory: {bytes(plan.memory.ram + plan.memory.shared)}
+            {plan.wait_s !== null && `; ready in about ${span(plan.wait_s)}`}
+            {plan.ahead > 0 && `; ${plan.ahead} ahead of it`}.
           </Text>
         </Alert>
       )}
@@ -38,7 +38,7 @@ export function PlanCard({ name }: { name: string }) {
 }
 
 const ACTIONS: Record<string, string> = {
-  serve: "It would be answered at once",
+  serve: "It would be served at once",
   start: "It would start the instance",
   evict: "It would stop others first",
   wait: "It would wait",

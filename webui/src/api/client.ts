@@ -72,7 +72,7 @@ export function failure(status: number, body: unknown): ApiError {
       ? inner
       : typeof inner === "object" && inner !== null && "message" in inner
         ? String(inner.message)
-        : `The server answered with ${status}.`;
+        : `The server responded with status ${status}.`;
   return new ApiError(message, status, typeof said.code === "string" ? said.code : "");
 }
 

@@ -76,9 +76,9 @@ export function ChatPage() {
   }, [progress?.text]);
 
   const copy = (text: string, what: string) =>
-    attempt("Nothing was copied", async () => {
+    attempt("Copying failed", async () => {
       await copyText(text);
-      tell(`${what} is copied. It reads the key from LLAMACTL_API_KEY.`);
+      tell(`${what} copied. It reads the key from LLAMACTL_API_KEY.`);
     });
   return (
     <Page
@@ -88,10 +88,10 @@ export function ChatPage() {
         <>
           <Select
             aria-label="Instance"
-            placeholder={models.isPending ? "Loading…" : "No instance yet"}
+            placeholder={models.isPending ? "Loading…" : "No instances yet"}
             data={(models.data ?? []).map((one) => ({
               value: one.name,
-              label: one.ready ? one.name : `${one.name} (starts when asked)`,
+              label: one.ready ? one.name : `${one.name} (starts on demand)`,
             }))}
             value={talk.model || null}
             onChange={(name) => name && change({ ...talk, model: name })}
@@ -101,7 +101,7 @@ export function ChatPage() {
           />
           <IconAction label="New chat" run={chat.begin} Icon={IconPlus} />
           <IconAction label="Earlier chats" run={historyOpen.open} Icon={IconHistory} />
-          <IconAction label="Settings of this chat" run={paramsOpen.open} Icon={IconAdjustments} />
+          <IconAction label="Chat settings" run={paramsOpen.open} Icon={IconAdjustments} />
           <Menu position="bottom-end">
             <Menu.Target>
               <ActionIcon
@@ -114,10 +114,10 @@ export function ChatPage() {
               </ActionIcon>
             </Menu.Target>
             <Menu.Dropdown>
-              <Menu.Item onClick={() => copy(asCurl(talk, base), "The curl command")}>
+              <Menu.Item onClick={() => copy(asCurl(talk, base), "curl command")}>
                 Copy as curl
               </Menu.Item>
-              <Menu.Item onClick={() => copy(asPython(talk, base), "The Python code")}>
+              <Menu.Item onClick={() => copy(asPython(talk, base), "Python code")}>
                 Copy as Python
               </Menu.Item>
               <Menu.Item
@@ -138,7 +138,7 @@ export function ChatPage() {
       <Stack maw={860} w="100%" mx="auto" flex={1} gap="lg">
         {talk.messages.length === 0 && !progress && (
           <Text c="dimmed" ta="center" mt="15vh">
-            Ask {talk.model || "a model"} something. What you say stays on this machine.
+            Send a message to {talk.model || "a model"}. Your messages stay on this machine.
           </Text>
         )}
         {talk.messages.map((message, index) => (
@@ -171,7 +171,7 @@ export function ChatPage() {
       />
       <Drawer opened={history} onClose={historyOpen.close} title="Earlier chats" position="right">
         <Stack gap={4}>
-          {chat.talks.length === 0 && <Text c="dimmed">None in this browser.</Text>}
+          {chat.talks.length === 0 && <Text c="dimmed">No chats in this browser.</Text>}
           {chat.talks.map((one) => (
             <Group key={one.id} wrap="nowrap" gap={4}>
               <Button
@@ -197,12 +197,7 @@ export function ChatPage() {
           ))}
         </Stack>
       </Drawer>
-      <Drawer
-        opened={params}
-        onClose={paramsOpen.close}
-        title="Settings of this chat"
-        position="right"
-      >
+      <Drawer opened={params} onClose={paramsOpen.close} title="Chat settings" position="right">
         <ParamFields params={talk.params} change={(next) => change({ ...talk, params: next })} />
       </Drawer>
     </Page>
@@ -220,7 +215,7 @@ function Coming({ progress, who }: { progress: Progress; who: string }) {
   const thought = [progress.reasoning, reasoning].filter(Boolean).join("\n");
   const waits = !answer && !thought;
   return (
-    <Box component="article" aria-label={`${who} answers`}>
+    <Box component="article" aria-label={`${who} is responding`}>
       <Text size="sm" fw={600} mb={4}>
         {who}
       </Text>
@@ -230,10 +225,10 @@ function Coming({ progress, who }: { progress: Progress; who: string }) {
           <Loader size="xs" type="dots" />
           <Text size="sm" c="dimmed">
             {progress.ahead
-              ? `${who} waits for its turn to start: ${progress.ahead} before it`
+              ? `${who} is waiting to start: ${progress.ahead} ahead of it`
               : progress.loading
                 ? `${who} is starting`
-                : "Reads what you said"}
+                : "Reading your message"}
           </Text>
           {progress.loading && <Elapsed />}
         </Group>
@@ -306,7 +301,7 @@ function Composer({ busy, images, disabled, say, stop }: ComposerProps) {
         )}
         <Textarea
           aria-label="Message"
-          placeholder="Say something; Shift+Enter for a new line"
+          placeholder="Write a message; Shift+Enter for a new line"
           autosize
           minRows={1}
           maxRows={10}
@@ -356,7 +351,7 @@ function ParamFields({ params, change }: { params: Params; change: (next: Params
       />
       <NumberInput
         label="Temperature"
-        description="Higher is more varied"
+        description="Higher values give more varied responses"
         min={0}
         max={5}
         step={0.1}
@@ -372,7 +367,7 @@ function ParamFields({ params, change }: { params: Params; change: (next: Params
         onChange={(value) => change({ ...params, top_p: number(value) })}
       />
       <NumberInput
-        label="Most tokens of an answer"
+        label="Max tokens"
         min={1}
         value={params.max_tokens}
         onChange={(value) => change({ ...params, max_tokens: number(value) })}

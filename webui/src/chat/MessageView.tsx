@@ -35,7 +35,7 @@ export function MessageView({ message, who, again, edit }: Props) {
       {draft !== undefined ? (
         <>
           <Textarea
-            aria-label="Edit what you said"
+            aria-label="Edit prompt"
             autosize
             value={draft}
             onChange={(event) => setDraft(event.currentTarget.value)}
@@ -48,7 +48,7 @@ export function MessageView({ message, who, again, edit }: Props) {
                 setDraft(undefined);
               }}
             >
-              Ask this instead
+              Save and send
             </Button>
             <Button size="xs" variant="default" onClick={() => setDraft(undefined)}>
               Cancel
@@ -68,7 +68,7 @@ export function MessageView({ message, who, again, edit }: Props) {
         <Markdown text={message.text} />
       )}
       {message.fault && (
-        <Alert color="red" mt="xs" role="alert" title="No answer">
+        <Alert color="red" mt="xs" role="alert" title="No response">
           {message.fault}
         </Alert>
       )}
@@ -79,7 +79,7 @@ export function MessageView({ message, who, again, edit }: Props) {
             <ActionIcon
               variant="subtle"
               color="gray"
-              aria-label="Edit what you said"
+              aria-label="Edit prompt"
               onClick={() => setDraft(message.text)}
             >
               <IconPencil size={16} />
@@ -87,16 +87,16 @@ export function MessageView({ message, who, again, edit }: Props) {
           </Tooltip>
         )}
         {again && (
-          <Tooltip label="Answer again">
-            <ActionIcon variant="subtle" color="gray" aria-label="Answer again" onClick={again}>
+          <Tooltip label="Regenerate">
+            <ActionIcon variant="subtle" color="gray" aria-label="Regenerate" onClick={again}>
               <IconRefresh size={16} />
             </ActionIcon>
           </Tooltip>
         )}
         {message.stats && (
           <Text size="xs" c="dimmed">
-            {plural(message.stats.tokens, "token")}, {rate(message.stats.tokens_s)} a second, first
-            after {seconds(message.stats.first_s)}
+            {plural(message.stats.tokens, "token")}, {rate(message.stats.tokens_s)} per second,
+            first after {seconds(message.stats.first_s)}
           </Text>
         )}
       </Group>
@@ -109,7 +109,7 @@ export function Reasoning({ text }: { text: string }) {
     <Box component="details" mb="xs">
       <summary>
         <Text span size="sm" c="dimmed">
-          What it thought
+          Reasoning
         </Text>
       </summary>
       <Text size="sm" c="dimmed" className="breaks" style={{ whiteSpace: "pre-wrap" }}>

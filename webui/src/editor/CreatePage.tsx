@@ -31,7 +31,7 @@ export function CreatePage() {
       );
       if (fetches) {
         await said(api.POST("/api/v1/models/download", { body: { model: modelIn(definition) } }));
-        tell(`${name} is made. Its first request starts it, once its model is here.`);
+        tell(`${name} was created. The first request starts it, once its model is downloaded.`);
         await navigate({ to: "/models" });
       } else {
         await navigate({ to: "/instances/$name", params: { name } });
@@ -39,13 +39,13 @@ export function CreatePage() {
     });
 
   return (
-    <Page title="New instance" lead="A model that llamactl runs for you, under a name of yours.">
+    <Page title="New instance" lead="A model that llamactl runs under a name that you choose.">
       <Grid>
         <Grid.Col span={{ base: 12, md: 7 }}>
           <Stack>
             <TextInput
               label="Name"
-              description="What requests call it: the “model” of the API"
+              description="The “model” in API requests"
               value={name}
               onChange={(event) => setName(event.currentTarget.value)}
               required
@@ -59,12 +59,12 @@ export function CreatePage() {
           <Stack pos="sticky" top={68}>
             <Preview name={name} body={bodyOf(definition)} />
             {fault && (
-              <Alert color="red" title="It was not created" role="alert">
+              <Alert color="red" title="Could not create the instance" role="alert">
                 {fault}
               </Alert>
             )}
             <Switch
-              label="Start it at once"
+              label="Start it now"
               checked={start}
               onChange={(event) => setStart(event.currentTarget.checked)}
             />

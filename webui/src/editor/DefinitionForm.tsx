@@ -78,8 +78,8 @@ export function DefinitionForm({ definition, change }: Props) {
         <Stack gap="sm">
           <Autocomplete
             label="Model"
-            description="One of this machine's, the path of a GGUF file, or org/repo:QUANT of the hub"
-            placeholder="Choose, or type"
+            description="A model on this machine, the path of a GGUF file, or org/repo:QUANT on the hub"
+            placeholder="Choose or type"
             data={[...sizes.keys()]}
             value={modelIn(definition)}
             onChange={(value) => change(withModel(definition, value))}
@@ -98,7 +98,7 @@ export function DefinitionForm({ definition, change }: Props) {
           <SimpleGrid cols={{ base: 1, xs: 2 }}>
             <NumberInput
               label="Context size"
-              description="Tokens that it sees at once; empty: the engine's default"
+              description="In tokens. Empty: the engine's default"
               min={0}
               step={1024}
               value={shown(given.ctx_size)}
@@ -130,7 +130,7 @@ export function DefinitionForm({ definition, change }: Props) {
           </Group>
         </Stack>
       </Fieldset>
-      <Fieldset legend="How it is kept">
+      <Fieldset legend="Lifecycle">
         <Kept definition={definition} change={change} />
       </Fieldset>
       <Fieldset legend="Engine options">
@@ -175,7 +175,7 @@ function EngineOptions({ options, given, set }: EngineProps) {
       ))}
       <TextInput
         label="Find an option"
-        description={`By name, flag or words of its help; the engine has ${options.length}`}
+        description={`Search names, flags and help texts of ${options.length} options`}
         placeholder="threads, flash, cache…"
         value={text}
         onChange={(event) => setText(event.currentTarget.value)}
@@ -203,7 +203,7 @@ function EngineOptions({ options, given, set }: EngineProps) {
           </Button>
         </Group>
       ))}
-      {wanted && found.length === 0 && <Text size="sm">No option has that word.</Text>}
+      {wanted && found.length === 0 && <Text size="sm">No matching option.</Text>}
     </Stack>
   );
 }
@@ -222,7 +222,7 @@ function Kept({ definition, change }: Props) {
     <Select
       label={label}
       data={[
-        { value: "", label: "As the settings say" },
+        { value: "", label: "Default from settings" },
         { value: "true", label: "Yes" },
         { value: "false", label: "No" },
       ]}
@@ -242,19 +242,19 @@ function Kept({ definition, change }: Props) {
   return (
     <Stack gap="sm">
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
-        {flag("on_demand_start", "Start when it is asked")}
+        {flag("on_demand_start", "Start on demand")}
         {flag("auto_restart", "Restart after a crash")}
-        {number("idle_timeout", "Stop when idle for", "Minutes; 0: never")}
-        {number("priority", "Priority", "Those with a lower one make room first")}
+        {number("idle_timeout", "Stop when idle for", "Minutes; 0 for never")}
+        {number("priority", "Priority", "Instances with a lower priority are evicted first")}
         <TextInput
           label="Group"
-          description="Limits of the settings count by group"
+          description="The settings can limit each group"
           value={String(own.group ?? "")}
           onChange={(event) => set("group", event.currentTarget.value || undefined)}
         />
         <TagsInput
           label="Aliases"
-          description="Other names that requests may use"
+          description="Other names that requests can use"
           value={Array.isArray(own.aliases) ? own.aliases.map(String) : []}
           onChange={(value) => set("aliases", value.length ? value : undefined)}
         />
@@ -265,14 +265,14 @@ function Kept({ definition, change }: Props) {
         onChange={(event) => set("pinned", event.currentTarget.checked || undefined)}
       />
       <TextInput
-        label="Command of its own"
-        description="A program to run instead of the engine that is installed"
+        label="Custom command"
+        description="A program to run instead of the installed engine"
         value={String(own.command_override ?? "")}
         onChange={(event) => set("command_override", event.currentTarget.value || undefined)}
       />
       <Textarea
         label="Environment"
-        description="A line for each: NAME=value. Values that are kept are shown as stars."
+        description="One NAME=value per line. Stored values are shown as asterisks."
         autosize
         minRows={2}
         defaultValue={Object.entries(environment)

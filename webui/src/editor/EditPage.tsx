@@ -21,13 +21,13 @@ export function EditPage() {
       {instance && (
         <>
           {!row && (
-            <Alert color="orange" role="alert" title="It was deleted meanwhile">
-              There is nothing to change any more.
+            <Alert color="orange" role="alert" title="This instance was deleted">
+              It can no longer be changed.
             </Alert>
           )}
           {instance.declared && (
-            <Alert color="orange" title="It is declared in a file">
-              Change the file in instances.configs_dir and reload; what you change here is refused.
+            <Alert color="orange" title="This instance is declared in a file">
+              Change the file in instances.configs_dir and reload. Changes here are refused.
             </Alert>
           )}
           <Editor instance={instance} />
@@ -66,7 +66,7 @@ function Editor({ instance }: { instance: Instance }) {
         <Stack pos="sticky" top={68}>
           <Preview name={name} body={body} />
           {fault && (
-            <Alert color="red" title="It was not changed" role="alert">
+            <Alert color="red" title="Could not save the changes" role="alert">
               {fault}
             </Alert>
           )}
@@ -75,7 +75,7 @@ function Editor({ instance }: { instance: Instance }) {
               ? `Changes: ${Object.keys({ ...body, ...(body.backend_options as object) })
                   .filter((key) => key !== "backend_options")
                   .join(", ")}`
-              : "Nothing is changed yet."}
+              : "No changes yet."}
           </Text>
           <Group>
             <Button onClick={save} loading={busy} disabled={!changed}>

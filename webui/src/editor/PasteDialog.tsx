@@ -37,7 +37,7 @@ export function PasteDialog({ close, take }: Props) {
       <Stack>
         <Textarea
           label="Command line"
-          description="Of llama-server, also inside docker run; line breaks are fine."
+          description="For llama-server, with or without docker run. Line breaks are allowed."
           autosize
           minRows={4}
           maxRows={14}
@@ -47,7 +47,7 @@ export function PasteDialog({ close, take }: Props) {
           data-autofocus
         />
         {found && (
-          <Alert color="orange" title="Not all of it was understood">
+          <Alert color="orange" title="Some of it was not understood">
             <List size="sm">
               {found.not_understood.map((word) => (
                 <List.Item key={word}>{word}</List.Item>
@@ -70,7 +70,7 @@ export function PasteDialog({ close, take }: Props) {
             </Button>
           ) : (
             <Button onClick={parse} disabled={!text.trim()}>
-              Fill the form
+              Fill in the form
             </Button>
           )}
         </Group>

@@ -43,12 +43,12 @@ export function Preview({ name, body }: Props) {
           {data.fits === true && <IconCheck size={18} aria-hidden="true" />}
           {data.fits === false && <IconX size={18} aria-hidden="true" />}
           <Text fw={600} c={data.fits === false ? "var(--mantine-color-error)" : "inherit"}>
-            {data.fits === null ? "Not known" : data.fits ? "It fits" : "It does not fit"}
+            {data.fits === null ? "Unknown" : data.fits ? "It fits" : "It does not fit"}
           </Text>
         </Group>
       </Group>
       <Text size="sm">
-        {need ? `${bytes(need)} of memory` : "Its memory is not known before the model is."}
+        {need ? `${bytes(need)} of memory` : "The memory is unknown until the model is known."}
         {data.budget && need ? ` of ${bytes(data.budget)}` : ""}
       </Text>
       {data.budget && need > 0 && (
@@ -56,12 +56,12 @@ export function Preview({ name, body }: Props) {
           mt={6}
           value={Math.min(100, (100 * need) / data.budget)}
           color={data.fits === false ? "red" : "brand"}
-          aria-label="Share of the memory"
+          aria-label="Share of memory"
         />
       )}
       {data.restarts && (
-        <Alert mt="sm" color="orange" title="What runs is restarted">
-          It finishes the requests that it is answering first.
+        <Alert mt="sm" color="orange" title="The instance will be restarted">
+          It finishes its running requests first.
         </Alert>
       )}
       <Group justify="space-between" mt="sm">

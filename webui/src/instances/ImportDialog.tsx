@@ -29,7 +29,7 @@ export default function ImportDialog({ close }: { close: () => void }) {
       if (failed.length) {
         throw new Error(failed.map(([name, why]) => `${name}: ${why}`).join("\n"));
       }
-      tell("The definitions are imported.");
+      tell("Definitions imported.");
       close();
     });
 
@@ -37,8 +37,7 @@ export default function ImportDialog({ close }: { close: () => void }) {
     <Modal opened onClose={close} title="Import definitions" centered>
       <Stack>
         <Text size="sm">
-          A file that was exported here, or by <Code>llamactl export --json</Code>. Nothing is
-          deleted.
+          A file exported here or by <Code>llamactl export --json</Code>. No instances are deleted.
         </Text>
         <FileInput
           label="File"
@@ -51,7 +50,7 @@ export default function ImportDialog({ close }: { close: () => void }) {
           <List size="sm">
             <List.Item>New: {plan.create.join(", ") || "none"}</List.Item>
             <List.Item>Changed: {plan.update.join(", ") || "none"}</List.Item>
-            <List.Item>As they are: {plan.unchanged.length}</List.Item>
+            <List.Item>Unchanged: {plan.unchanged.length}</List.Item>
           </List>
         )}
         <Group justify="flex-end">

@@ -35,7 +35,7 @@ const COLUMNS = [
   "State",
   "Memory",
   "Requests",
-  "Tokens a second",
+  "Tokens/s",
   "First token",
   "Stops in",
   "Actions",
@@ -100,15 +100,15 @@ export function InstanceList() {
           <Loader aria-label="Loading" />
         </Center>
       ) : order.length === 0 ? (
-        <Empty title="No instance yet">
+        <Empty title="No instances yet">
           <Text>
-            An instance is a model that llamactl runs for you. Make one of a model on this machine,
-            or get a model first.
+            An instance is a model that llamactl runs for you. Create one from a model on this
+            machine, or download a model first.
           </Text>
           <Group>
-            <ButtonLink to="/new">Make an instance</ButtonLink>
+            <ButtonLink to="/new">Create an instance</ButtonLink>
             <ButtonLink to="/models" variant="default">
-              Get a model
+              Download a model
             </ButtonLink>
           </Group>
         </Empty>
@@ -117,7 +117,7 @@ export function InstanceList() {
           <Filters {...{ text, setText, state, setState, group, setGroup, known }} />
           <BulkActions ids={chosen} clear={() => setSelected(new Set())} />
           {ids.length === 0 ? (
-            <Empty title="Nothing matches">
+            <Empty title="No matches">
               <Text>No instance has that name, model or state.</Text>
             </Empty>
           ) : (
@@ -279,7 +279,7 @@ function Summary() {
   return (
     <Group gap="md" component="span">
       <span>
-        {machine.running} running, {plural(machine.leases, "request")} under way
+        {machine.running} running, {plural(machine.leases, "request")} active
       </span>
       <Group gap={8} component="span" wrap="nowrap">
         {budget ? (
@@ -288,7 +288,7 @@ function Summary() {
               value={Math.min(100, (100 * taken) / budget)}
               w={90}
               size="sm"
-              aria-label="Memory that instances take"
+              aria-label="Memory used by instances"
             />
             <span>
               {bytes(taken)} of {bytes(budget)} memory

@@ -30,8 +30,8 @@ export function InstancePage() {
     return (
       <Page title={name}>
         {connection !== "connecting" && (
-          <Empty title="This instance is not there (any more)">
-            <Text>It was deleted, or never was.</Text>
+          <Empty title="This instance does not exist">
+            <Text>It may have been deleted.</Text>
             <ButtonLink to="/instances">All instances</ButtonLink>
           </Empty>
         )}
@@ -117,13 +117,13 @@ function Overview({ row }: { row: Row }) {
           </Text>
         </Fact>
         <Fact label="Requests">
-          {row.leases} under way
+          {row.leases} active
           <Text size="xs" c="dimmed">
             {row.waiting} waiting
           </Text>
         </Fact>
-        <Fact label="Stops as idle">
-          {row.idleEnds === null ? "not by itself" : `in ${span(row.idleEnds - now)}`}
+        <Fact label="Idle timeout">
+          {row.idleEnds === null ? "none" : `in ${span(row.idleEnds - now)}`}
           <Text size="xs" c="dimmed">
             {instance.restarts} restarts, port {instance.port ?? "none yet"}, pid{" "}
             {instance.pid ?? "none"}
@@ -131,12 +131,12 @@ function Overview({ row }: { row: Row }) {
         </Fact>
       </SimpleGrid>
       <SimpleGrid cols={{ base: 1, sm: 2 }} mb="md">
-        <Fact label="Tokens a second, of one answer">
-          {last ? rate(last.tokens_s) : "no answer yet"}
+        <Fact label="Tokens/s per response">
+          {last ? rate(last.tokens_s) : "no response yet"}
           <Sparkline fill values={rates.map((one) => one.tokens_s)} />
         </Fact>
         <Fact label="Time to the first token">
-          {last ? seconds(last.first_byte_s) : "no answer yet"}
+          {last ? seconds(last.first_byte_s) : "no response yet"}
           <Sparkline fill values={rates.map((one) => one.first_byte_s)} />
         </Fact>
       </SimpleGrid>
@@ -183,7 +183,7 @@ function Failure({ instance }: { instance: Instance }) {
           params={{ name: instance.name }}
           search={{ tab: "log" }}
         >
-          See the log
+          View log
         </ButtonLink>
       </Group>
     </Alert>
@@ -219,7 +219,7 @@ function Events({ instance }: { instance: Instance }) {
     const own = live.filter((event) => event.instance === name);
     return [...withEvents(kept.data ?? [], own)].reverse();
   }, [live, kept.data, name]);
-  if (events.length === 0) return <Text c="dimmed">Nothing happened yet.</Text>;
+  if (events.length === 0) return <Text c="dimmed">No events yet.</Text>;
   return (
     <Paper withBorder px="md" py="xs">
       {events.map((event, index) => (

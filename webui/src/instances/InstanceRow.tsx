@@ -67,7 +67,7 @@ export const InstanceRow = memo(function InstanceRow({ id, index, selected, onSe
       </div>
       <div role="cell" className={classes.speed}>
         <Sparkline values={rates.map((one) => one.tokens_s)} />
-        <Value label="Tokens a second">{last ? rate(last.tokens_s) : "–"}</Value>
+        <Value label="Tokens/s">{last ? rate(last.tokens_s) : "–"}</Value>
       </div>
       <div role="cell" className={classes.first}>
         <Sparkline values={rates.map((one) => one.first_byte_s)} />

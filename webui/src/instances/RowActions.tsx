@@ -95,7 +95,7 @@ function More({ instance, gone }: Props) {
               leftSection={<IconPlayerPlay size={16} />}
               onClick={() => startEvicting(name)}
             >
-              Start, and make room
+              Start and make room
             </Menu.Item>
           )}
           {allows(instance, "restart") && (
@@ -112,7 +112,7 @@ function More({ instance, gone }: Props) {
               onClick={() =>
                 ask({
                   title: `Stop ${name} now?`,
-                  text: "Requests that it is answering are cut.",
+                  text: "Running requests are aborted.",
                   action: "Stop now",
                   run: () => perform("stop", name, true),
                 })
@@ -127,7 +127,7 @@ function More({ instance, gone }: Props) {
             onClick={() =>
               ask({
                 title: `Delete ${name}?`,
-                text: "Its definition and its log are removed. The model's file stays.",
+                text: "Its definition and log are deleted. The model file is kept.",
                 action: "Delete",
                 run: async () => {
                   await perform("delete", name);
@@ -149,7 +149,7 @@ function MoreButton({
   ...rest
 }: { name: string } & ActionIconProps & ComponentPropsWithRef<"button">) {
   return (
-    <ActionIcon variant="subtle" color="gray" aria-label={`More for ${name}`} {...rest}>
+    <ActionIcon variant="subtle" color="gray" aria-label={`More actions for ${name}`} {...rest}>
       <IconDots size={18} />
     </ActionIcon>
   );

@@ -43,7 +43,7 @@ export function startEvicting(name: string): Promise<unknown> {
 export async function openEnginePage(name: string): Promise<void> {
   // Opened at once, or the browser takes it for a pop-up that nobody asked for.
   const tab = window.open("", "_blank");
-  const page = await attempt(`Opening the engine's page of ${name} failed`, () =>
+  const page = await attempt(`Opening the engine's page for ${name} failed`, () =>
     said(api.POST("/api/v1/instances/{name}/page", path(name))),
   );
   if (!tab) return;

@@ -27,6 +27,6 @@ export function reasonOf(instance: Instance): string {
   if (instance.state === "failed" || instance.state === "backoff" || instance.state === "lost") {
     return instance.message;
   }
-  if (instance.drain) return `finishes ${instance.drain.leases} of its requests first`;
+  if (instance.drain) return `finishing ${instance.drain.leases} requests first`;
   return "";
 }

@@ -23,7 +23,7 @@ export function KeysPage() {
   return (
     <Page
       title="Keys"
-      lead="Inference keys: whoever has one may use models, and change nothing."
+      lead="Inference keys give access to models, but can't change anything."
       actions={<Button onClick={() => setMaking(true)}>New key</Button>}
     >
       {making && (
@@ -39,9 +39,9 @@ export function KeysPage() {
       {made && (
         <Alert
           color="teal"
-          title={`The key of ${made.name} is shown this once`}
+          title={`The key for ${made.name} is shown only once`}
           withCloseButton
-          closeButtonLabel="I have it"
+          closeButtonLabel="Close"
           onClose={() => setMade(undefined)}
           role="status"
         >
@@ -52,8 +52,8 @@ export function KeysPage() {
         </Alert>
       )}
       {keys.data?.length === 0 ? (
-        <Empty title="No key yet">
-          <Text>Make one for each program or person that is to use your models.</Text>
+        <Empty title="No keys yet">
+          <Text>Create one for each program or person that uses your models.</Text>
         </Empty>
       ) : (
         <Stack gap="sm">
@@ -80,7 +80,7 @@ function KeyCard({ one }: { one: Key }) {
   });
   const expired = one.expires_at !== null && one.expires_at <= now;
   const revoke = () =>
-    attempt("The key was not revoked", async () => {
+    attempt("Could not revoke the key", async () => {
       const waits = await said(
         api.DELETE("/api/v1/auth/keys/{key_id}", { params: { path: { key_id: one.id } } }),
       );
@@ -88,8 +88,8 @@ function KeyCard({ one }: { one: Key }) {
       if (waits)
         tell(
           waits.survives_restart
-            ? "Revoked. The store can't be written now; it is told as soon as it can be."
-            : "Revoked until llamactl ends: nothing can be written now. Free some disk.",
+            ? "Revoked. The store can't be written now; the revocation is stored as soon as possible."
+            : "Revoked until llamactl exits: it can't be stored now. Free some disk space.",
         );
     });
   return (
@@ -102,8 +102,8 @@ function KeyCard({ one }: { one: Key }) {
           </Text>
           <Text size="sm" c="dimmed" className="breaks">
             {one.permission_mode === "allow_all"
-              ? "may use all instances"
-              : `may use ${allowed.data?.instances.join(", ") || "none"}`}
+              ? "can use all instances"
+              : `can use ${allowed.data?.instances.join(", ") || "none"}`}
             {" · "}
             {one.expires_at === null
               ? "never expires"
@@ -119,7 +119,7 @@ function KeyCard({ one }: { one: Key }) {
           onClick={() =>
             ask({
               title: `Revoke ${one.name}?`,
-              text: "Whoever has it is refused from now on. It can't be taken back.",
+              text: "Requests with this key are refused from now on. This can't be undone.",
               action: "Revoke",
               run: revoke,
             })

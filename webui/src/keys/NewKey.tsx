@@ -56,7 +56,7 @@ export function NewKey({ close, made }: Props) {
         <Stack>
           <TextInput
             label="Name"
-            description="Who or what it is for"
+            description="Who or what the key is for"
             value={name}
             onChange={(event) => setName(event.currentTarget.value)}
             required
@@ -64,10 +64,10 @@ export function NewKey({ close, made }: Props) {
             data-autofocus
           />
           <Select
-            label="May use"
+            label="Access"
             data={[
               { value: "allow_all", label: "All instances" },
-              { value: "per_instance", label: "Only these" },
+              { value: "per_instance", label: "Selected instances" },
             ]}
             value={mode}
             onChange={(value) => setMode(value === "per_instance" ? value : "allow_all")}
@@ -97,7 +97,7 @@ export function NewKey({ close, made }: Props) {
           />
           <NumberInput
             label="Priority"
-            description="Each step doubles its share of the places"
+            description="Each step doubles the key's share of the places"
             min={-10}
             max={10}
             value={priority}

@@ -46,7 +46,7 @@ export function LogView({ name, failed }: { name: string; failed: boolean }) {
       <Group gap="sm" mb="xs">
         <TextInput
           aria-label="Search the log"
-          placeholder="Only lines with…"
+          placeholder="Filter lines"
           leftSection={<IconSearch size={16} aria-hidden="true" />}
           value={text}
           onChange={(event) => setText(event.currentTarget.value)}
@@ -105,13 +105,13 @@ export function LogView({ name, failed }: { name: string; failed: boolean }) {
             size="compact-sm"
             variant="subtle"
             onClick={() =>
-              attempt("Reading the log failed", async () => {
+              attempt("Could not read the log", async () => {
                 setAtEnd(false);
                 await log.older();
               })
             }
           >
-            Show what is before
+            Show earlier lines
           </Button>
         )}
         <div
@@ -133,7 +133,7 @@ export function LogView({ name, failed }: { name: string; failed: boolean }) {
         </div>
         {lines.length === 0 && (
           <Text size="sm" p="xs">
-            {search ? "No line has that text." : "Nothing was written yet."}
+            {search ? "No matching lines." : "The log is empty."}
           </Text>
         )}
       </section>

@@ -47,7 +47,7 @@ export function GetModel({ close, choose }: Props) {
 
   const action = choose ? "Choose" : "Download";
   return (
-    <Modal opened onClose={close} title={choose ? "Choose a model" : "Get a model"} size="lg">
+    <Modal opened onClose={close} title={choose ? "Choose a model" : "Download a model"} size="lg">
       <Stack>
         <form
           onSubmit={(event) => {
@@ -61,7 +61,7 @@ export function GetModel({ close, choose }: Props) {
               description={
                 choose
                   ? "Words, or org/repo"
-                  : "Words, org/repo, or org/repo:QUANT to fetch at once"
+                  : "Words, org/repo, or org/repo:QUANT to download directly"
               }
               value={text}
               onChange={(event) => setText(event.currentTarget.value)}
@@ -74,15 +74,15 @@ export function GetModel({ close, choose }: Props) {
           </Group>
         </form>
         {fault && (
-          <Alert color="red" role="alert" title="That did not work">
+          <Alert color="red" role="alert" title="Request failed">
             {fault}
           </Alert>
         )}
         {seen ? (
           <Stack gap="xs">
             <Text fw={600}>{repo}</Text>
-            {seen.mmproj && <Text size="sm">It can see images.</Text>}
-            {seen.choices.length === 0 && <Text>It has no GGUF file.</Text>}
+            {seen.mmproj && <Text size="sm">Supports images.</Text>}
+            {seen.choices.length === 0 && <Text>No GGUF files.</Text>}
             {seen.choices.map((choice) => (
               <Group key={choice.file} justify="space-between" wrap="nowrap">
                 <div>
@@ -91,7 +91,7 @@ export function GetModel({ close, choose }: Props) {
                   </Text>
                   <Text size="xs" c="dimmed">
                     {bytes(choice.size)}
-                    {choice.fits === false && " · larger than the memory here"}
+                    {choice.fits === false && " · does not fit in memory"}
                   </Text>
                 </div>
                 <Button
@@ -111,7 +111,7 @@ export function GetModel({ close, choose }: Props) {
         ) : (
           found && (
             <Stack gap="xs">
-              {found.length === 0 && <Text>The hub has nothing like that with GGUF files.</Text>}
+              {found.length === 0 && <Text>No matching models with GGUF files on the hub.</Text>}
               {found.map((one) => (
                 <Group key={one.repo} justify="space-between" wrap="nowrap">
                   <Anchor component="button" type="button" onClick={() => look(one.repo)}>

@@ -28,9 +28,9 @@ export function ModelsPage() {
       title="Models"
       lead={
         models.data &&
-        `${models.data.length} on this machine, ${bytes(total)}; ${bytes(machine?.disk_free)} of disk free`
+        `${models.data.length} on this machine, ${bytes(total)}; ${bytes(machine?.disk_free)} of disk space free`
       }
-      actions={<Button onClick={() => setGetting(true)}>Get a model</Button>}
+      actions={<Button onClick={() => setGetting(true)}>Download a model</Button>}
     >
       {getting && <GetModel close={() => setGetting(false)} />}
       {jobs.length > 0 && (
@@ -46,9 +46,9 @@ export function ModelsPage() {
         </Card>
       )}
       {models.data?.length === 0 ? (
-        <Empty title="No model yet">
-          <Text>Get one from the hub, or name a folder of GGUF files in models.folders.</Text>
-          <Button onClick={() => setGetting(true)}>Get a model</Button>
+        <Empty title="No models yet">
+          <Text>Download one from the hub, or add a folder of GGUF files to models.folders.</Text>
+          <Button onClick={() => setGetting(true)}>Download a model</Button>
         </Empty>
       ) : (
         <Stack gap="sm">
@@ -67,7 +67,7 @@ function ModelCard({ model }: { model: Model }) {
   const [ask, question] = useQuestion();
   const [opened, setOpened] = useState(false);
   const remove = () =>
-    attempt("The model was not deleted", async () => {
+    attempt("Could not delete the model", async () => {
       await said(api.DELETE("/api/v1/models", { params: { query: { model: model.name } } }));
       await client.invalidateQueries({ queryKey: ["models"] });
     });
@@ -86,10 +86,10 @@ function ModelCard({ model }: { model: Model }) {
         </div>
         <Group gap="xs">
           <ButtonLink size="xs" to="/new" search={{ model: model.path }}>
-            Use it
+            Create instance
           </ButtonLink>
           <Button size="xs" variant="default" onClick={() => setOpened(!opened)}>
-            {opened ? "Hide facts" : "Show facts"}
+            {opened ? "Hide details" : "Show details"}
           </Button>
           <Button
             size="xs"
@@ -98,8 +98,8 @@ function ModelCard({ model }: { model: Model }) {
               ask({
                 title: `Delete ${model.name}?`,
                 text: model.used_by.length
-                  ? `It is used by ${model.used_by.join(", ")}; delete those first.`
-                  : `${bytes(model.size)} are freed. It must be fetched again to be used.`,
+                  ? `It is used by ${model.used_by.join(", ")}; delete them first.`
+                  : `This frees ${bytes(model.size)}. To use the model again, you must download it again.`,
                 action: "Delete",
                 run: remove,
               })
@@ -132,9 +132,9 @@ function Facts({ path }: { path: string }) {
     ["Layers", `${data.layers}`],
     ["Tokenizer", `${data.tokenizer}, ${data.vocabulary} tokens`],
     ["Chat template", data.chat_template ? "yes" : "no"],
-    ["Licence", data.license || "not said"],
+    ["Licence", data.license || "unknown"],
     ["Memory", `${bytes(memory)} with a context of ${data.memory.ctx_size}`],
-    ["Fits here", data.memory.fits === null ? "not known" : data.memory.fits ? "yes" : "no"],
+    ["Fits in memory", data.memory.fits === null ? "unknown" : data.memory.fits ? "yes" : "no"],
     ["File", data.path],
   ];
   return (
@@ -171,7 +171,7 @@ function Download({ job }: { job: Job }) {
               size="xs"
               variant="default"
               aria-label={`Pause ${name}`}
-              onClick={act("It was not paused", () =>
+              onClick={act("Could not pause the download", () =>
                 said(api.POST("/api/v1/models/jobs/{job_id}/pause", params)),
               )}
             >
@@ -182,7 +182,7 @@ function Download({ job }: { job: Job }) {
             <Button
               size="xs"
               aria-label={`Resume ${name}`}
-              onClick={act("It was not resumed", () =>
+              onClick={act("Could not resume the download", () =>
                 said(api.POST("/api/v1/models/jobs/{job_id}/resume", params)),
               )}
             >
@@ -192,12 +192,12 @@ function Download({ job }: { job: Job }) {
           <Button
             size="xs"
             variant="default"
-            aria-label={`${active || job.state === "paused" ? "Cancel" : "Forget"} ${name}`}
-            onClick={act("That failed", () =>
+            aria-label={`${active || job.state === "paused" ? "Cancel" : "Remove"} ${name}`}
+            onClick={act("Could not cancel the download", () =>
               said(api.DELETE("/api/v1/models/jobs/{job_id}", params)),
             )}
           >
-            {active || job.state === "paused" ? "Cancel" : "Forget"}
+            {active || job.state === "paused" ? "Cancel" : "Remove"}
           </Button>
         </Group>
       </Group>
@@ -214,7 +214,7 @@ function Download({ job }: { job: Job }) {
       {job.error && job.state === "failed" && (
         <Text size="sm" c="var(--mantine-color-error)">
           {job.error}
-          {job.choices.length > 0 && ` There is: ${job.choices.join(", ")}.`}
+          {job.choices.length > 0 && ` Available: ${job.choices.join(", ")}.`}
         </Text>
       )}
     </div>

@@ -43,7 +43,7 @@ export function SignIn() {
                 Sign in to llamactl
               </Title>
               <Text c="dimmed" size="sm" mt={4}>
-                With a management key you can do everything, with an inference key you can chat.
+                A management key gives full access; an inference key gives access to the chat.
               </Text>
             </div>
             <PasswordInput
@@ -56,7 +56,7 @@ export function SignIn() {
               withAsterisk={false}
             />
             {fault && (
-              <Alert color="red" title="That did not work" role="alert">
+              <Alert color="red" title="Could not sign in" role="alert">
                 {fault}
               </Alert>
             )}
@@ -64,8 +64,8 @@ export function SignIn() {
               Sign in
             </Button>
             <Text c="dimmed" size="sm">
-              The management key lies in the file <Code>management_key</Code> of the data directory;
-              llamactl prints where that is when it starts.
+              The management key is stored in the file <Code>management_key</Code> in the data
+              directory; llamactl prints its path when it starts.
             </Text>
           </Stack>
         </form>

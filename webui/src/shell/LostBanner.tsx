@@ -20,9 +20,10 @@ export function LostBanner() {
       mb="md"
       role="status"
       icon={<IconPlugConnectedX aria-hidden="true" />}
-      title="The connection to the server is lost"
+      title="Connection to the server lost"
     >
-      What you see may be old. The page comes back by itself as soon as the server answers.
+      The data shown may be out of date. The page reconnects automatically as soon as the server
+      responds.
     </Alert>
   );
 }

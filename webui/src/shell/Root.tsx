@@ -13,8 +13,8 @@ export function Root() {
   return (
     <Center mih="100dvh" p="md" component="main">
       {error ? (
-        <Alert color="red" title="llamactl does not answer" role="alert">
-          {messageOf(error)} Is it running? This page tries again when you reload it.
+        <Alert color="red" title="llamactl is not responding" role="alert">
+          {messageOf(error)} Is it running? Reload this page to retry.
         </Alert>
       ) : (
         <Loader aria-label="Loading" />

@@ -7,7 +7,7 @@ import { Page } from "../ui/Page";
 /** What did not come, mostly since another version is served by now. */
 export function Broken({ error }: { error: unknown }) {
   return (
-    <Page title="This page did not load">
+    <Page title="This page could not be loaded">
       <Empty title="llamactl may have been upgraded since you opened it">
         <Text className="breaks">{messageOf(error)}</Text>
         <Button onClick={() => window.location.reload()}>Reload the page</Button>
@@ -18,8 +18,8 @@ export function Broken({ error }: { error: unknown }) {
 
 export function Unknown() {
   return (
-    <Page title="There is no such page">
-      <Empty title="This address leads nowhere">
+    <Page title="Page not found">
+      <Empty title="This address does not exist">
         <ButtonLink to="/instances">All instances</ButtonLink>
       </Empty>
     </Page>

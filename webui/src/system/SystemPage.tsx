@@ -11,10 +11,10 @@ import { Settings } from "./Settings";
 export function SystemPage() {
   const system = useQuery({ queryKey: ["system"], queryFn: () => said(api.GET("/api/v1/system")) });
   return (
-    <Page title="System" lead="The server, its machine, and what there is to say of both.">
+    <Page title="System" lead="The server and its machine.">
       {system.data?.degraded.map((part) => (
-        <Alert key={part} color="orange" title={`The ${part} does not work now`} role="alert">
-          Instances that run are served all the same.
+        <Alert key={part} color="orange" title={`The ${part} is not working`} role="alert">
+          Running instances are still served.
         </Alert>
       ))}
       <Machine />
@@ -33,17 +33,17 @@ function Machine() {
   return (
     <SimpleGrid cols={{ base: 1, sm: 3 }}>
       <Trend
-        label="Memory that instances take"
+        label="Memory used by instances"
         value={`${bytes(last.ram_taken)}${last.ram_budget ? ` of ${bytes(last.ram_budget)}` : ""}`}
         values={samples.map((one) => one.ram_taken)}
       />
       <Trend
-        label="Memory of the machine that is free"
+        label="Free memory"
         value={`${bytes(last.ram_free)} of ${bytes(last.ram_total)}`}
         values={samples.map((one) => one.ram_free ?? 0)}
       />
       <Trend
-        label="Disk that is free"
+        label="Free disk space"
         value={bytes(last.disk_free)}
         values={samples.map((one) => one.disk_free ?? 0)}
       />
@@ -88,15 +88,15 @@ function About({ system }: { system: Schemas["SystemBody"] }) {
   });
   const rows: [string, string][] = [
     ["Version", release(system)],
-    ["Serves since", `${exact(system.began)}, ${span(now - system.began)}`],
+    ["Running since", `${exact(system.began)}, ${span(now - system.began)}`],
     ["Engine", system.engine],
-    ["Engine's version", String(engine.data ?? "").trim()],
+    ["Engine version", String(engine.data ?? "").trim()],
     ["Devices", String(devices.data ?? "").trim()],
     ["Machine", `${system.system}, ${system.cpus} processors`],
     ["Python", system.python],
-    ["Data", system.data_dir],
+    ["Data directory", system.data_dir],
     ["Process", String(system.pid)],
-    ["Sign-in", system.auth ? "required" : "off: whoever reaches this page may do everything"],
+    ["Sign-in", system.auth ? "required" : "off: anyone who can reach this page has full access"],
   ];
   return (
     <Card withBorder component="section" aria-label="About">
@@ -119,14 +119,14 @@ function About({ system }: { system: Schemas["SystemBody"] }) {
       </Table>
       {system.api_docs && (
         <Anchor href={`${base}swagger/`} target="_blank" size="sm" mt="xs" underline="always">
-          The API's documentation (OpenAPI)
+          API documentation (OpenAPI)
         </Anchor>
       )}
     </Card>
   );
 }
 
-const MARKS = { ok: "Fine", warning: "Look at this", failure: "Must be mended" } as const;
+const MARKS = { ok: "OK", warning: "Warning", failure: "Error" } as const;
 
 function Doctor() {
   const found = useQuery({
@@ -141,7 +141,7 @@ function Doctor() {
       </Title>
       <div>
         <Button variant="default" onClick={() => found.refetch()} loading={found.isFetching}>
-          Examine the installation
+          Check the installation
         </Button>
       </div>
       <Stack gap="xs" mt="sm">

@@ -12,7 +12,7 @@ export function Copy({ value, label }: { value: string; label: string }) {
     return () => clearTimeout(timer);
   }, [copied]);
   const copy = () =>
-    attempt("Nothing was copied", async () => {
+    attempt("Copying failed", async () => {
       await copyText(value);
       setCopied(true);
     });

@@ -15,5 +15,8 @@ export async function copyText(text: string): Promise<void> {
   const copied = document.execCommand("copy");
   area.remove();
   if (focused instanceof HTMLElement) focused.focus();
-  if (!copied) throw new Error("This browser does not let the page copy. Select the text instead.");
+  if (!copied)
+    throw new Error(
+      "This browser does not allow the page to copy. Select the text and copy it yourself.",
+    );
 }

@@ -134,7 +134,7 @@ class AsyncClient:
                         after = event.id
                         yield event
             except ServerUnreachable:
-                if after is None:  # nothing to go on from
+                if after is None:  # nothing to resume from
                     raise
             await asyncio.sleep(1.0)
 

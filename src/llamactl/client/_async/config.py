@@ -1,4 +1,4 @@
-"""Settings and instances as whole sets."""
+"""Settings, and sets of instances."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llamactl.wire.config import ChangesBody, ReloadBody, SetBody, SettingBody
 
 
 class AsyncConfig:
-    """Settings and instances as whole sets."""
+    """Settings, and sets of instances."""
 
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
@@ -25,7 +25,7 @@ class AsyncConfig:
         return await self._transport.read(ReloadBody, call)
 
     async def settings(self) -> Sequence[SettingBody]:
-        """Those in force, and where each comes from."""
+        """List the effective settings and their sources."""
         call = Call("GET", f"{API}/config/settings")
         return await self._transport.read(list[SettingBody], call)
 

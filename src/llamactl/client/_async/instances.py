@@ -84,7 +84,7 @@ class AsyncInstances:
         search: str | None = None,
         follow: bool = True,
     ) -> AsyncGenerator[str, None]:
-        """Line by line, as they are written; those that are there alone without `follow`."""
+        """Yield lines of the log as they are written; without `follow`, only the existing ones."""
         query = {"lines": lines, "since": since, "search": search, "follow": follow}
         call = Call("GET", self._path(name, "logs"), query)
         async with aclosing(self._transport.lines(call)) as rows:
@@ -124,7 +124,7 @@ class AsyncInstances:
         return await self._transport.read(PreviewBody, call)
 
     async def page(self, name: str) -> PageBody:
-        """Where the engine's own page can be had, for a while, by whoever knows its path."""
+        """A temporary path of the engine's own page; anyone who knows it can use it."""
         return await self._transport.read(PageBody, Call("POST", self._path(name, "page")))
 
     async def _read(

@@ -132,7 +132,7 @@ class Client:
                         after = event.id
                         yield event
             except ServerUnreachable:
-                if after is None:  # nothing to go on from
+                if after is None:  # nothing to resume from
                     raise
             time.sleep(1.0)
 

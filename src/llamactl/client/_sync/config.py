@@ -1,4 +1,4 @@
-"""Settings and instances as whole sets."""
+"""Settings, and sets of instances."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llamactl.wire.config import ChangesBody, ReloadBody, SetBody, SettingBody
 
 
 class Config:
-    """Settings and instances as whole sets."""
+    """Settings, and sets of instances."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -25,7 +25,7 @@ class Config:
         return self._transport.read(ReloadBody, call)
 
     def settings(self) -> Sequence[SettingBody]:
-        """Those in force, and where each comes from."""
+        """List the effective settings and their sources."""
         call = Call("GET", f"{API}/config/settings")
         return self._transport.read(list[SettingBody], call)
 

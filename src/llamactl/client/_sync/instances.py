@@ -82,7 +82,7 @@ class Instances:
         search: str | None = None,
         follow: bool = True,
     ) -> Generator[str, None, None]:
-        """Line by line, as they are written; those that are there alone without `follow`."""
+        """Yield lines of the log as they are written; without `follow`, only the existing ones."""
         query = {"lines": lines, "since": since, "search": search, "follow": follow}
         call = Call("GET", self._path(name, "logs"), query)
         with closing(self._transport.lines(call)) as rows:
@@ -122,7 +122,7 @@ class Instances:
         return self._transport.read(PreviewBody, call)
 
     def page(self, name: str) -> PageBody:
-        """Where the engine's own page can be had, for a while, by whoever knows its path."""
+        """A temporary path of the engine's own page; anyone who knows it can use it."""
         return self._transport.read(PageBody, Call("POST", self._path(name, "page")))
 
     def _read(

@@ -1,4 +1,4 @@
-"""From a transition to the row that tells of it."""
+"""From a transition to its event row."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def row_of(
     cause, details = getattr(event, "cause", ""), dict[str, Any]()
     if isinstance(event, lc.Exited) and event.report is not None:
         asked = before.after_exit is not lc.AfterExit.JUDGE
-        cause = "asked to stop" if asked else event.report.summary
+        cause = "stop requested" if asked else event.report.summary
         details = {} if asked else event.report.details()
     if after.state in (State.DRAINING, State.STOPPING):
         details["leases"] = leases

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from llamactl.core.interfaces import Leases
 from llamactl.observe import loop_clock
 
-_ENOUGH = 2  # requests in a row that waited in vain, whatever the health endpoint says
+_ENOUGH = 2  # requests in a row without a byte, whatever the health endpoint says
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ async def until_unhealthy(
                 await leases.silent(instance_id, seen)
         seen = leases.silences(instance_id)
         if seen >= _ENOUGH:
-            return f"{seen} requests in a row waited in vain for a byte of it"
+            return f"{seen} requests in a row got no byte from it"
         works = seen == 0 and leases.count(instance_id) > 0
         if works or await is_healthy():
             well_at = clock.now()
         elif seen:
-            return "a request waited in vain for a byte of it, and so does its health endpoint"
+            return "a request got no byte from it, nor does its health endpoint respond"
         elif clock.now() - well_at >= rules.unhealthy_after:
-            return f"its health endpoint did not answer for {rules.unhealthy_after:g} s"
+            return f"its health endpoint did not respond for {rules.unhealthy_after:g} s"

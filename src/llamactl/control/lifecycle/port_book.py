@@ -17,7 +17,7 @@ def check_port(options: InstanceOptions, own: int) -> None:
     if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= _HIGHEST:
         raise InvalidOption(f"port must be a number from 1 to {_HIGHEST}, not {port!r}")
     if port == own:
-        raise Conflict(f"port {port} is llamactl's own")
+        raise Conflict(f"port {port} is used by llamactl itself")
 
 
 class PortBook:
@@ -34,7 +34,7 @@ class PortBook:
         port = fixed_port(instance)
         owner = next((i for i, p in self._ports.items() if p == port), None)
         if port is not None and owner not in (None, instance.id):
-            raise Conflict(f"port {port} is taken by another instance")
+            raise Conflict(f"port {port} is used by another instance")
 
     def reserve(self, instance: Instance) -> None:
         """Keep the port that its definition names from others."""

@@ -29,7 +29,7 @@ from llamactl.observe import logger
 
 Watch = Callable[[], Awaitable[Event]]
 Record = Callable[[Event, Lifecycle, Lifecycle], Awaitable[None]]
-_DIED = "an internal error (see the log) ended control of this instance; restart llamactl"
+_DIED = "an internal error stopped the control of this instance; see the log, and restart llamactl"
 log = logger("control")
 
 
@@ -57,7 +57,7 @@ class LifecycleRunner:
         self._record = record
         self._listener = listener
         self._mail: asyncio.Queue[tuple[Event | None, asyncio.Future[Lifecycle] | None]]
-        self._mail = asyncio.Queue()  # None: arm the watches anew
+        self._mail = asyncio.Queue()  # None: arm the watches again
         self._waiters: list[tuple[Callable[[Lifecycle], bool], asyncio.Future[Lifecycle]]] = []
         self._task: asyncio.Task[None] | None = None
         self._replies: set[asyncio.Future[Lifecycle]] = set()  # owed, also while we record
@@ -79,7 +79,7 @@ class LifecycleRunner:
         self._mail.put_nowait((event, None))
 
     def rearm(self) -> None:
-        """Have what is waited for in this state begin anew: its limits are others now."""
+        """Restart the timers of this state, because the limits have changed."""
         self._mail.put_nowait((None, None))
 
     async def ask(self, command: Event) -> Lifecycle:
@@ -91,7 +91,7 @@ class LifecycleRunner:
         if self._retired and not isinstance(command, StopRequested):
             raise InstanceNotFound("the instance was deleted")
         if self._halted and isinstance(command, StartRequested | RestartRequested):
-            raise ShuttingDown("llamactl is shutting down and starts nothing more")
+            raise ShuttingDown("llamactl is shutting down and starts no more instances")
         self._halted = self._halted or isinstance(command, HaltRequested)
         self._check_open()
         reply: asyncio.Future[Lifecycle] = asyncio.get_running_loop().create_future()
@@ -139,7 +139,7 @@ class LifecycleRunner:
         self._turn.release()
 
     async def close(self, error: LlamactlError | None = None) -> None:
-        """`error`: what whoever waits is told."""
+        """`error`: for those who wait."""
         self._end(error or InstanceNotFound("the instance was deleted"))
         if self._task is not None:
             self._task.cancel()
@@ -147,7 +147,7 @@ class LifecycleRunner:
                 await self._task
 
     def _end(self, error: LlamactlError) -> None:
-        """Answer all that is owed, and whoever asks from now on, with this error."""
+        """Answer all pending and future requests with this error."""
         self._over = self._over or error
         for waiter in (*self._replies, *(waiter for _, waiter in self._waiters)):
             if not waiter.done():

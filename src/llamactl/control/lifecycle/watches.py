@@ -89,9 +89,9 @@ class Watches:
         served = process is not None and process.was_serving  # it needs no time to load
         name = "unhealthy_after" if served else "start_timeout"
         await loop_clock().sleep(getattr(limits, name))
-        why = f"it was not ready within instances.{name}; raise it or see the log"
+        why = f"it was not ready within instances.{name}; raise that limit or see the log"
         if served:
-            why = f"it did not answer the next llamactl for {limits.unhealthy_after:g} s"
+            why = f"it did not respond to the next llamactl for {limits.unhealthy_after:g} s"
         if self._replica.process is not None:
             failure = FailureClass.UNRESPONSIVE if served else FailureClass.START_TIMED_OUT
             self._replica.process.ended_for = (failure, why)
@@ -115,7 +115,7 @@ class Watches:
         except UnknownProcess:  # its exit is on the way
             return await asyncio.Future()
         log.warning("instance_unresponsive", name=self._replica.instance.name, reason=why)
-        process.ended_for = (FailureClass.UNRESPONSIVE, f"it was ended as it hung: {why}")
+        process.ended_for = (FailureClass.UNRESPONSIVE, f"it hung and was ended: {why}")
         return lc.BecameUnhealthy(now.epoch)
 
     async def _keep_measuring(self) -> lc.Event:
@@ -150,5 +150,5 @@ class Watches:
 
     async def _until_due(self, now: Lifecycle) -> lc.Event:
         if refusal := await self._callbacks.readmitted():
-            return lc.RestartRefused(now.epoch, f"no place to restart in: {refusal}")
+            return lc.RestartRefused(now.epoch, f"no place to restart: {refusal}")
         return lc.BackoffElapsed(now.epoch)

@@ -1,4 +1,4 @@
-"""What Ollama tells of a model: as much of it as the caller may know here.
+"""What Ollama says about a model, limited to what the caller may see.
 
 A model that somebody may use is described by its row of `/v1/models`, which has no path. Who may
 manage is told what its file says besides.
@@ -70,7 +70,7 @@ async def shown(client: AsyncClient, row: Row) -> dict[str, Any]:
 
 
 async def _file(client: AsyncClient, name: str) -> InspectionBody | None:
-    """What a management key may know. None for other keys, and for what is no GGUF."""
+    """What a management key may know. None for other keys, and if it is not a GGUF."""
     with suppress(LlamactlError):
         options = (await client.instances.get(name)).options["backend_options"]
         if isinstance(model := options.get("model"), str):

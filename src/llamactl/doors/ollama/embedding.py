@@ -108,7 +108,7 @@ def _vectors(said: Sequence[dict[str, Any]], count: int) -> list[list[float]]:
     rows = [row for answer in said for row in answer.get("data") or () if isinstance(row, dict)]
     vectors = [row.get("embedding") for row in rows]
     if len(vectors) != count or not all(isinstance(vector, list) for vector in vectors):
-        raise BackendError("the engine answered no embeddings; is it one that makes them?")
+        raise BackendError("the engine returned no embeddings; check that it supports them")
     return [list(vector) for vector in vectors if vector is not None]
 
 

@@ -1,4 +1,4 @@
-"""Rows of JSON as an answer: one by one, or the last alone; errors in Ollama's form."""
+"""Rows of JSON as a response: one by one, or only the last; errors in Ollama's format."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def _json(value: object) -> bytes:
     try:
         return orjson.dumps(value)
     except orjson.JSONEncodeError as exc:
-        raise InvalidRequest(f"the request can't be sent on: {exc}") from exc
+        raise InvalidRequest(f"the request can't be forwarded: {exc}") from exc
 
 
 def _main(form: Form) -> None:
