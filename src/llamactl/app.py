@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llamactl.api import About, Numbers, Services, build_api, guards
-from llamactl.backends import BACKENDS, advice
+from llamactl.backends import BACKENDS, DEFAULT, KINDS, advice
 from llamactl.config import Settings
 from llamactl.control import recovery
 from llamactl.control.departure import Departure
@@ -109,7 +109,7 @@ class Application:
         self.memory = Memory(
             reader,
             SqlMemoryStore(self._database),
-            engine=[settings.backends.llama_cpp.command, *settings.backends.llama_cpp.args],
+            engines=settings.backends.commands(),
             budget=limits.ram,
             devices=[*gpus],
             resolve=resolve,
@@ -143,9 +143,7 @@ class Application:
         )  # fmt: skip
         self._let_people_in()
         self.engines = {
-            "llama-cpp": CommandEngineProbe(settings.backends.llama_cpp),
-            "vllm": CommandEngineProbe(settings.backends.vllm),
-            "mlx": CommandEngineProbe(settings.backends.mlx),
+            kind.section: CommandEngineProbe(kind, settings.backends.of(kind)) for kind in KINDS
         }
         self._on_demand = OnDemand(
             self._registry, self.scheduler, self.memory, self.leases, settings,
@@ -202,9 +200,9 @@ class Application:
         evicts = settings.instances.enable_lru_eviction
         limits = limits_of(settings, total_ram(), self._gpus)
         self.scheduler.use(limits, evicts_for_requests=evicts)
-        llama_cpp = settings.backends.llama_cpp
-        self.memory.use(engine=[llama_cpp.command, *llama_cpp.args], budget=limits.ram)
-        self.engines["llama-cpp"].use(llama_cpp)
+        self.memory.use(engines=settings.backends.commands(), budget=limits.ram)
+        for kind in KINDS:
+            self.engines[kind.section].use(settings.backends.of(kind))
         self._rotation.rules = RotationRules.of(settings.instances.logging)
         for member in self._registry:
             member.unit.use_settings()
@@ -358,7 +356,7 @@ class Application:
     def engine_label(self) -> str:
         """The engine that would serve now, or why there is none."""
         try:
-            return find_engine(self.settings.backends.llama_cpp).label
+            return find_engine(DEFAULT.kind, self.settings.backends.of(DEFAULT.kind)).label
         except EngineMissing as exc:
             return f"none: {exc.message}"
 
@@ -369,10 +367,12 @@ class Application:
 
 
 def _engine_paths() -> EnginePaths:
+    apis = {name: backend.api for name, backend in BACKENDS.items()}
     inference = {
-        name: frozenset((method.encode(), path) for method, path in backend.inference)
-        for name, backend in BACKENDS.items()
+        name: frozenset((method.encode(), path) for method, path in api.inference)
+        for name, api in apis.items()
     }
-    by_model = frozenset[str]().union(*(b.model_paths for b in BACKENDS.values()))
-    guarded = {name: backend.guarded for name, backend in BACKENDS.items()}
-    return EnginePaths(inference, guarded, by_model, INFERENCE, WITH_KEY, advice)
+    by_model = frozenset[str]().union(*(api.by_model for api in apis.values()))
+    guarded = {name: api.guarded for name, api in apis.items()}
+    prefixes = {api.prefix: name for name, api in apis.items() if api.prefix}
+    return EnginePaths(inference, guarded, by_model, prefixes, INFERENCE, WITH_KEY, advice)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
+from llamactl.backends import BACKENDS
 from llamactl.wire.instances import Status
 
 Operation = dict[str, Any]
@@ -193,7 +194,12 @@ _DOORS = {
         "Any method, and WebSockets, to a path of the engine. Inference starts the instance; "
         "what is not inference needs a management key."
     ),
-    "/llama-cpp/{name}": "The same as `/upstream`, for instances that llama.cpp serves.",
+    **{
+        f"/{backend.api.prefix}/{{name}}": "The same as `/upstream`, for instances that "
+        f"{backend.kind.title} serves."
+        for backend in BACKENDS.values()
+        if backend.api.prefix
+    },
 }
 
 

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llamactl.backends import BY_SECTION, DEFAULT
 from llamactl.cli.session import Session, command
 
 if TYPE_CHECKING:
     from llamactl.wire.backends import OptionBody
 
 commands = typer.Typer(help="The engines.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def _known(name: str) -> str:
+    if name not in BY_SECTION:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(BY_SECTION)}")
+    return name
+
+
 Backend = Annotated[
-    Literal["llama-cpp", "vllm", "mlx"], typer.Option("--backend", help="Which engine.")
+    str,
+    typer.Option("--backend", help="Which engine.", metavar="|".join(BY_SECTION), callback=_known),
 ]
 
 
@@ -43,7 +53,7 @@ def devices(s: Session) -> None:
 def options(
     s: Session,
     search: Annotated[str, typer.Argument(help="Only those with this word.")] = "",
-    backend: Backend = "llama-cpp",
+    backend: Backend = DEFAULT.kind.section,
 ) -> None:
     """List the options of an instance's engine."""
     rows = [row for row in s.client.backends.options(backend) if _has(row, search.lower())]
@@ -61,7 +71,7 @@ def options(
 def parse(
     s: Session,
     line: Annotated[str, typer.Argument(help="A command line, in quotes.")],
-    backend: Backend = "llama-cpp",
+    backend: Backend = DEFAULT.kind.section,
 ) -> None:
     """Turn a command line into options, for `llamactl create NAME -f -`."""
     import yaml

@@ -6,11 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from llamactl.backends import BACKENDS
 from llamactl.config.settings import Settings
 
 # Everything else is read once, when llamactl starts.
-_LIVE = ("instances.", "backends.llama-cpp.command", "backends.llama-cpp.args",
-         "backends.llama-cpp.environment")  # fmt: skip
+_OF_ENGINES = ("command", "args", "environment")
+_LIVE = (
+    "instances.",
+    *(f"backends.{b.kind.section}.{name}" for b in BACKENDS.values() for name in _OF_ENGINES),
+)
 _FIXED = ("instances.logs_dir", "instances.configs_dir", "instances.auto_create_dirs",
           "instances.event_retention")  # fmt: skip
 
@@ -29,10 +33,13 @@ def compare(old: Settings, new: Settings) -> SettingsChange:
     instances = new.instances.model_copy(
         update={k: getattr(old.instances, k) for k in (f.split(".")[1] for f in _FIXED)}
     )
-    engine = old.backends.llama_cpp.model_copy(
-        update={k: getattr(new.backends.llama_cpp, k) for k in ("command", "args", "environment")}
-    )
-    backends = old.backends.model_copy(update={"llama_cpp": engine})
+    engines = {
+        name: old.backends.of(backend.kind).model_copy(
+            update={k: getattr(new.backends.of(backend.kind), k) for k in _OF_ENGINES}
+        )
+        for name, backend in BACKENDS.items()
+    }
+    backends = old.backends.model_copy(update=engines)
     settings = old.model_copy(update={"instances": instances, "backends": backends})
     return SettingsChange(settings, live, tuple(key for key in keys if not is_live(key)))
 

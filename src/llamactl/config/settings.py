@@ -5,12 +5,22 @@ The keys that the Go llamactl has are named as there, so its files load unchange
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    create_model,
+    model_validator,
+)
 
+from llamactl.backends import KINDS, Kind
+from llamactl.backends.settings import BackendSettings, Words, no_null
 from llamactl.core.instance import OptionDefaults
 
 
@@ -18,21 +28,7 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _no_null(value: Any) -> Any:
-    return {} if value is None else value
-
-
-def _words(value: Any) -> Any:
-    return (
-        [word for word in value.replace(",", " ").split() if word]
-        if isinstance(value, str)
-        else value
-    )
-
-
 Budget = Literal["auto", "off"] | ByteSize
-Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
-Table = Annotated[dict[str, str], BeforeValidator(_no_null)]
 
 
 class ServerSettings(_Section):
@@ -70,38 +66,32 @@ class ServerSettings(_Section):
     )
 
 
-class DockerSettings(_Section):
-    enabled: bool = False
-    image: str = ""
-    args: Words = ()
-    environment: Table = {}
+class BackendSections(_Section):
+    """A section for each kind of engine, as its folder has it."""
+
+    def of(self, kind: Kind) -> BackendSettings:
+        found: BackendSettings = getattr(self, kind.type)
+        return found
+
+    def commands(self) -> dict[str, list[str]]:
+        """By backend type, with their arguments."""
+        return {k.type: [self.of(k).command, *self.of(k).args] for k in KINDS}
+
+    def all(self) -> Iterator[BackendSettings]:
+        return map(self.of, KINDS)
 
 
-class BackendSettings(_Section):
-    command: str = ""
-    args: Words = ()
-    environment: Table = {}
-    response_headers: Table = {}
-    docker: DockerSettings = DockerSettings()
-
-
-class LlamaCppSettings(BackendSettings):
-    command: str = "llama-server"
-
-
-class VllmSettings(BackendSettings):
-    command: str = "vllm"
-    args: Words = ("serve",)
-
-
-class MlxSettings(BackendSettings):
-    command: str = "mlx_lm.server"
-
-
-class Backends(_Section):
-    llama_cpp: LlamaCppSettings = Field(LlamaCppSettings(), alias="llama-cpp")
-    vllm: VllmSettings = VllmSettings()
-    mlx: MlxSettings = MlxSettings()
+if TYPE_CHECKING:
+    Backends = BackendSections
+else:
+    Backends = create_model(
+        "Backends",
+        __base__=BackendSections,
+        **{
+            kind.type: (type(kind.settings), Field(kind.settings, alias=kind.section))
+            for kind in KINDS
+        },
+    )
 
 
 class InstanceLogging(_Section):
@@ -216,7 +206,7 @@ class Settings(_Section):
     log: LogSettings = LogSettings()
     local_node: str = "main"
     nodes: Annotated[
-        dict[str, Annotated[NodeSettings, BeforeValidator(_no_null)]], BeforeValidator(_no_null)
+        dict[str, Annotated[NodeSettings, BeforeValidator(no_null)]], BeforeValidator(no_null)
     ] = {}
 
     @model_validator(mode="after")
@@ -224,7 +214,7 @@ class Settings(_Section):
         remote = [name for name, node in self.nodes.items() if node.address]
         if remote:
             raise ValueError(f"nodes: remote nodes are not available in this version: {remote}")
-        if self.backends.llama_cpp.docker.enabled or self.backends.vllm.docker.enabled:
+        if any(section.in_container for section in self.backends.all()):
             raise ValueError("backends.*.docker.enabled: Docker is not available in this version")
         auth, host = self.auth, self.server.host
         if not is_loopback(host) and not (

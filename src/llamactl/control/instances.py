@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
-from llamactl.backends import BACKENDS
+from llamactl.backends import read_definition
 from llamactl.config import Settings
 from llamactl.control.outlook import Outlook, outlook
 from llamactl.control.owner import Owner
@@ -44,9 +44,8 @@ from llamactl.core.lifecycle import (
 from llamactl.core.stores import InstanceStore
 from llamactl.observe import logger
 from llamactl.policy.breaker import CLOSED
-from llamactl.policy.definition import merge, read_patch
+from llamactl.policy.definition import merge
 
-_TYPES = frozenset(BACKENDS)
 _SETTLED = (State.READY, State.STOPPED, State.FAILED)
 T = TypeVar("T")
 Change = Callable[[InstanceOptions], InstanceOptions]
@@ -109,7 +108,7 @@ class Instances:
         created; StartFailed with the instance left, failed, to be corrected.
         """
         check_name(name)
-        patch = read_patch(body, BACKENDS["llama_cpp"].canonical, _TYPES)
+        patch = read_definition(body)
         options = merge(InstanceOptions(), patch)
         instance = Instance(secrets.token_hex(8), name, int(time.time()), options)
         self._machine.check(instance)
@@ -219,10 +218,10 @@ class Instances:
         Raises RunningLimit, with nothing changed, if there is no room for it so changed.
         """
         member = self._of_source(name, "")
-        patch = read_patch(body, BACKENDS["llama_cpp"].canonical, _TYPES)
+        read_definition(body, member.instance.options.backend_type)  # refused before it waits
 
         def change(now: InstanceOptions) -> InstanceOptions:
-            return merge(now, patch)
+            return merge(now, read_definition(body, now.backend_type))
 
         return await self._shielded(self._update(member, change, wait=wait))
 

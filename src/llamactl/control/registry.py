@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from llamactl.backends import BACKENDS
+from llamactl.backends import backend_of
 from llamactl.core.errors import InstanceNotFound
 from llamactl.core.exits import FailureClass
 from llamactl.core.filters import Filters
@@ -55,8 +55,12 @@ class Member:
 
     @property
     def filters(self) -> Filters | None:
+        """What its backend wants changed counts most: it would answer nothing else."""
         options = self.instance.options
-        return filters_of(options, BACKENDS[options.backend_type].synonyms)
+        backend = backend_of(options.backend_type)
+        filters = filters_of(options, backend.synonyms)
+        model = backend.served_model(options.backend_options)
+        return (filters or Filters()).naming(model) if model else filters
 
     @property
     def status(self) -> Status:
@@ -181,7 +185,7 @@ class Registry:
             instance.id,
             instance.name,
             instance.created,
-            instance.options.backend_type,
+            backend_of(instance.options.backend_type).name,
             member.unit.ready,
             tuple(instance.options.aliases),
             member.filters,

@@ -20,6 +20,7 @@ class ReadyInstance:
     port: int
     key: str  # the engine's own key for this start; "" where the engine knows none
     generation: int
+    backend: str = ""  # "": the default one
     headers: bytes = field(init=False, repr=False, compare=False)  # Host and key, as sent
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from llamactl.backends import DEFAULT
 from llamactl.config import Settings, warning_of
 from llamactl.core.errors import InvalidConfig, LlamactlError
 from llamactl.maintenance.backup import check, read_only, store_file
@@ -97,8 +98,9 @@ def _there(path: Path) -> Path:
 
 
 def _engine(settings: Settings) -> _Said:
-    engine = find_engine(settings.backends.llama_cpp)
-    asyncio.run(CommandEngineProbe(settings.backends.llama_cpp).ask("--version"))
+    kind = DEFAULT.kind
+    engine = find_engine(kind, section := settings.backends.of(kind))
+    asyncio.run(CommandEngineProbe(kind, section).ask(kind.questions.version))
     yield Level.OK, engine.label, ""
 
 

@@ -45,8 +45,20 @@ class Patch:
     engine: Mapping[str, OptionValue | None] = field(default_factory=dict)
 
 
-def read_patch(body: object, canonical: Canonical, backend_types: frozenset[str]) -> Patch:
-    """Check a body and split it. Raises InvalidRequest, InvalidOption or NotAvailable."""
+@dataclass(frozen=True, slots=True)
+class BackendRules:
+    """Which backends there are, and how each names its options."""
+
+    canonical: Mapping[str, Canonical]  # by `backend_type`
+    default: str
+    planned: frozenset[str] = frozenset()  # known, and not built
+
+
+def read_patch(body: object, backends: BackendRules, now: str = "") -> Patch:
+    """Check a body and split it. `now`: the backend of the instance, "" if it is new.
+
+    Raises InvalidRequest, InvalidOption or NotAvailable.
+    """
     if not isinstance(body, Mapping):
         raise InvalidRequest("the request body must be a JSON object")
     structured = "backend_type" in body or "backend_options" in body
@@ -65,15 +77,22 @@ def read_patch(body: object, canonical: Canonical, backend_types: frozenset[str]
             raise InvalidOption(f"unknown field {key!r}: did you mean {near[0]!r}?")
         else:
             engine[key] = value
-    kind = options.get("backend_type")
-    if kind is not None and kind not in backend_types:
-        known = kind in ("vllm", "mlx_lm", "command")
-        error: type[InvalidRequest | NotAvailable] = NotAvailable if known else InvalidRequest
-        reason = "is not available in this version" if known else "is unknown"
-        raise error(
-            f"backend_type {kind!r} {reason}; available: {', '.join(sorted(backend_types))}"
-        )
+    if "backend_type" in options or not now:
+        options["backend_type"] = _known(options.get("backend_type"), backends)
+    canonical = backends.canonical[options.get("backend_type") or now]
     return Patch(options, canonical({k: _engine_value(k, v) for k, v in engine.items()}))
+
+
+def _known(kind: str | None, backends: BackendRules) -> str:
+    kind = kind or backends.default
+    if kind in backends.canonical:
+        return kind
+    planned = kind in backends.planned
+    error: type[InvalidRequest | NotAvailable] = NotAvailable if planned else InvalidRequest
+    reason = "is not available in this version" if planned else "is unknown"
+    raise error(
+        f"backend_type {kind!r} {reason}; available: {', '.join(sorted(backends.canonical))}"
+    )
 
 
 def merge(
@@ -85,13 +104,15 @@ def merge(
     InvalidRequest for a mask that stands for nothing.
     """
     blank = InstanceOptions()
+    kind = patch.options.get("backend_type", now.backend_type)
+    kept = now.backend_options if kind == now.backend_type else {}  # another's mean nothing to it
     given = unmasked(
         {**patch.options, "backend_options": patch.engine}, _as_body(now if was is None else was)
     )
-    engine = {**now.backend_options, **given.pop("backend_options")}
+    engine = {**kept, **given.pop("backend_options")}
     changes = {k: getattr(blank, k) if v is None else v for k, v in given.items()}
-    kept = {k: v for k, v in engine.items() if v is not None}
-    return replace(now, **changes, backend_options=kept)
+    left = {k: v for k, v in engine.items() if v is not None}
+    return replace(now, **changes, backend_options=left)
 
 
 def _as_body(options: InstanceOptions) -> dict[str, Any]:

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import orjson
 
-from llamactl.backends import Backend
-from llamactl.config import BackendSettings
+from llamactl.backends import Backend, Kind
+from llamactl.backends.contract import Start
+from llamactl.backends.settings import BackendSettings
 from llamactl.core.errors import EngineMissing
 from llamactl.core.instance import Instance, InstanceOptions
-from llamactl.core.secrets import masked
+from llamactl.core.secrets import MASK, masked
 from llamactl.runtime.ports import LOOPBACK
 
-BUILT_IN = (sys.executable, "-m", "llamactl.engine")
-_DEFAULT = "llama-server"
+_MARK = "LLAMACTL_PROCESS_KEY"
 # Isolated and without site-packages: it takes some 10 ms.
 _TIED = (sys.executable, "-I", "-S", str(Path(__file__).with_name("die_with_parent.py")))
 
@@ -42,95 +42,89 @@ class Engine:
     label: str  # for people
 
 
-def find_engine(settings: BackendSettings, override: str = "") -> Engine:
+def find_engine(kind: Kind, settings: BackendSettings, program: str | None = None) -> Engine:
     """The configured engine, or the built-in one when none is configured or installed.
 
-    Raises EngineMissing for a command that was asked for and can't be found.
+    `program`: an instance's own. Raises EngineMissing for a command that was asked for and can't
+    be found.
     """
-    command = override or settings.command
+    built_in = kind.built_in
+    command = program or settings.command
     found = shutil.which(command)
     if found is not None:
         return Engine((found,), found)
-    if command != _DEFAULT:
+    if built_in is None:
+        raise EngineMissing(
+            f"cannot run the engine's command: {masked(command)!r} was not found; install it, "
+            "or correct the command"
+        )
+    if command != kind.settings.command:
         raise EngineMissing(
             f"the engine's command {masked(command)!r} was not found; install it, correct "
-            "backends.llama-cpp.command, or leave that out to use the built-in engine"
+            f"backends.{kind.section}.command, or leave that out to use the built-in engine"
         )
     try:
-        built_in = version("xllamacpp")
+        known = version(built_in.package)
     except PackageNotFoundError as exc:
-        raise EngineMissing("neither llama-server nor the xllamacpp package is installed") from exc
-    return Engine(BUILT_IN, f"built-in llama.cpp (xllamacpp {built_in})")
+        raise EngineMissing(
+            f"neither {command} nor the {built_in.package} package is installed"
+        ) from exc
+    return Engine(
+        (sys.executable, "-m", built_in.module), f"{built_in.label} ({built_in.package} {known})"
+    )
+
+
+def engine_of(backend: Backend, settings: BackendSettings, options: InstanceOptions) -> Engine:
+    """The one that serves an instance. Raises EngineMissing."""
+    own = options.command_override or backend.program(settings, options.backend_options)
+    return find_engine(backend.kind, settings, own)
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Anybody on this machine can read an argv, only its owner an environment."""
-
     argv: list[str]
-    secrets: Mapping[str, str]  # which the engine reads from its environment
+    environment: Mapping[str, str]
+    shown: tuple[str, ...]  # the argv, secrets masked
+
+
+def start_of(settings: BackendSettings, instance: Instance, port: int = 0, key: str = "") -> Start:
+    options = {k: v for k, v in instance.options.backend_options.items() if k != "port"}
+    environment = instance.options.environment
+    return Start(instance.name, options, settings, LOOPBACK, port, key, environment)
 
 
 def command_of(
-    backend: Backend, engine: Engine, settings: BackendSettings, instance: Instance, port: int
-) -> Command:
-    options = {k: v for k, v in instance.options.backend_options.items() if k != "port"}
-    defaults = {k: v for k, v in backend.defaults.items() if k not in options}
-    ours = ["--host", LOOPBACK, "--port", str(port)]
-    theirs = [*settings.args, *settings.environment, *instance.options.environment]
-    tie = [*_TIED, str(os.getpid())] if instance.options.die_with_parent else []
-    given = [
-        *backend.render(defaults),
-        *backend.name_flags(instance.name, options, theirs),
-        *settings.args,
-        *backend.render(options),
-    ]
-    words, hidden = _without_secrets(given, backend.secret_variables)
-    return Command([*tie, *engine.argv, *words, *ours], hidden)
-
-
-def _without_secrets(
-    words: Sequence[str], variables: Mapping[str, str]
-) -> tuple[list[str], dict[str, str]]:
-    """`variables`: by flag, where the engine reads the same from; what comes last counts."""
-    given: list[tuple[Sequence[str], str, str]] = []  # words, variable or "", value
-    at = 0
-    while at < len(words):
-        flag, equals, value = words[at].partition("=")
-        variable = variables.get(flag, "")
-        width = 2 if variable and not equals else 1
-        own = words[at : at + width]
-        given.append((own, variable, value if equals else own[-1]))
-        at += width
-    last = {variable: value for _, variable, value in given if variable}
-    hidden = {v: value for v, value in last.items() if masked({v: value})[v] != value}
-    kept = [word for own, variable, value in given
-            if not variable or (variable not in hidden and value == last[variable])
-            for word in own]  # fmt: skip
-    return kept, hidden
-
-
-def environment_of(
     backend: Backend,
+    engine: Engine,
     settings: BackendSettings,
     instance: Instance,
-    key: str,
-    environ: Mapping[str, str],
-    secrets: Mapping[str, str],
-) -> dict[str, str]:
-    """`secrets`: those of its options that the engine reads from there."""
-    given = {**surroundings(settings, environ), **instance.options.environment}
-    return {**given, **secrets, backend.key_variable: key}
+    port: int,
+    *,
+    key: str = MASK,
+    environ: Mapping[str, str] | None = None,
+) -> Command:
+    """Raises InvalidOption."""
+    given = backend.launch(start_of(settings, instance, port, key))
+    tie = [*_TIED, str(os.getpid())] if instance.options.die_with_parent else []
+    argv = [*tie, *engine.argv, *given.words]
+    shown = masked([word.replace(key, MASK) for word in argv])
+    environment = {**_inherited(environ or {}), **given.environment}
+    if key not in environment.values():  # by which what it forks is told from all else
+        environment[_MARK] = key
+    return Command(argv, environment, tuple(shown))
 
 
 def surroundings(settings: BackendSettings, environ: Mapping[str, str]) -> dict[str, str]:
     """What every process of this engine has as its environment."""
-    inherited = {
+    return {**_inherited(environ), **settings.environment}
+
+
+def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    return {
         name: value
         for name, value in environ.items()
         if any(fnmatchcase(name, pattern) for pattern in _ALLOWED)
     }
-    return {**inherited, **settings.environment}
 
 
 def given_digest(settings: BackendSettings, options: InstanceOptions) -> str:

@@ -16,15 +16,9 @@ from llamactl.core.errors import Conflict, EngineMissing, ModelNotFound, StoreUn
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Instance
-from llamactl.core.secrets import masked, secrets_of
+from llamactl.core.secrets import secrets_of
 from llamactl.runtime import cgroups
-from llamactl.runtime.command import (
-    argv_digest,
-    command_of,
-    environment_of,
-    find_engine,
-    given_digest,
-)
+from llamactl.runtime.command import argv_digest, command_of, engine_of, given_digest
 from llamactl.runtime.life import Life
 from llamactl.runtime.logs import InstanceLog
 from llamactl.runtime.process import Process, boot_id
@@ -83,16 +77,14 @@ async def launch(
     """
     backend, settings = machine.backend(instance)
     key = secrets.token_urlsafe(32)
-    engine = find_engine(settings, instance.options.command_override)
-    given = command_of(backend, engine, settings, await resolved(machine, instance), port)
-    argv = given.argv
-    env = environment_of(backend, settings, instance, key, machine.environ, given.secrets)
-    command = tuple(masked(argv))
+    engine = engine_of(backend, settings, instance.options)
+    whole = await resolved(machine, instance)
+    given = command_of(backend, engine, settings, whole, port, key=key, environ=machine.environ)
     clock = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    fd = log.open(f"--- {clock} start {generation}: {' '.join(command)}")
+    fd = log.open(f"--- {clock} start {generation}: {' '.join(given.shown)}")
     try:
         log_start = log.size()
-        process = Process.spawn_held(argv, env, fd, machine.soft_files)
+        process = Process.spawn_held(given.argv, given.environment, fd, machine.soft_files)
     finally:
         os.close(fd)
     record = ProcessRecord(
@@ -102,10 +94,10 @@ async def launch(
         start_time=process.start_time,
         boot_id=boot_id(),
         port=port,
-        argv_digest=argv_digest(argv),
+        argv_digest=argv_digest(given.argv),
         key=key,
         engine=engine.label,
-        command=command,
+        command=given.shown,
         options=instance.options,
         given_digest=given_digest(settings, instance.options),
         log_start=log_start,

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 from llamactl.backends import Backend
-from llamactl.backends.base import classify
+from llamactl.backends.exits import classify
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
-from llamactl.core.instance import Instance
+from llamactl.core.instance import Instance, OptionValue
 from llamactl.core.memory import Usage
 from llamactl.core.secrets import scrubbed, secrets_of
 from llamactl.observe import loop_clock
@@ -54,8 +55,13 @@ class Life:
         return self.record.port
 
     @property
+    def _options(self) -> Mapping[str, OptionValue]:
+        return self.record.options.backend_options
+
+    @property
     def key(self) -> str:
-        return self.record.key
+        """ "" where the engine knows none."""
+        return self.record.key if self.backend.knows_key(self._options) else ""
 
     @property
     def uptime(self) -> float:
@@ -67,8 +73,10 @@ class Life:
         if self.vouched:  # it may be too busy to answer, and its clients must not suffer by that
             self.ready_at = time.monotonic()
             return ""
-        await until_ready(self.port, self.backend.health_path, self.key, self._listens)
-        if self.found and not await knows_key(self.port, self.backend.guarded_path, self.key):
+        backend, options = self.backend, self._options
+        await until_ready(self.port, backend.health_path(options), self.key, self._listens)
+        guarded = backend.guarded_path(options)
+        if self.found and guarded and not await knows_key(self.port, guarded, self.key):
             return "it does not know its key, or takes any: what answers can't be proved to be it"
         self.ready_at = time.monotonic()
         return ""
@@ -77,7 +85,8 @@ class Life:
         return listens_on(self.port, self.process.pid)
 
     async def is_healthy(self, seconds: float) -> bool:
-        return await is_healthy(self.port, self.backend.health_path, self.key, seconds)
+        path = self.backend.health_path(self._options)
+        return await is_healthy(self.port, path, self.key, seconds)
 
     async def usage(self) -> Usage | None:
         """What it takes of the memory; None if that can't be told."""
@@ -87,7 +96,7 @@ class Life:
 
     async def terminate(self, grace: float) -> bool:
         """Ask the group to end; kill it after the grace, and return True."""
-        return await end(self.process, grace)
+        return await end(self.process, grace, self.backend.stop_signal(self._options))
 
     def report(self, ended: Ended, log: InstanceLog, *, oom_struck: bool) -> ExitReport:
         """`oom_struck`: the kernel's OOM killer ended somebody of late."""
@@ -103,12 +112,12 @@ class Life:
         return replace(report, failure=failure, advice=advice)
 
 
-async def end(process: EngineProcess, grace: float) -> bool:
-    """Ask a group to end; kill it after the grace, and return True. Returns when it is over.
+async def end(process: EngineProcess, grace: float, number: int = signal.SIGTERM) -> bool:
+    """Ask a group to end, by this signal; kill it after the grace, and return True.
 
-    An end that our loop had no chance to see is an end in time.
+    Returns when it is over. An end that our loop had no chance to see is an end in time.
     """
-    process.signal(signal.SIGTERM)
+    process.signal(number)
     with suppress(TimeoutError):
         async with loop_clock().timeout(grace):
             await asyncio.wait([process.exited])

@@ -6,8 +6,9 @@ import asyncio
 import resource
 from collections.abc import Callable, Mapping, Sequence
 
-from llamactl.backends import BACKENDS, Backend
-from llamactl.config import BackendSettings, Settings
+from llamactl.backends import Backend, backend_of
+from llamactl.backends.settings import BackendSettings
+from llamactl.config import Settings
 from llamactl.core.errors import Conflict, InvalidOption
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport
@@ -16,10 +17,9 @@ from llamactl.core.interfaces import Leases, UnitOwner
 from llamactl.core.lifecycle import Lifecycle
 from llamactl.core.model import Offer
 from llamactl.core.routes import ReadyInstance
-from llamactl.core.secrets import masked
 from llamactl.runtime import ports
 from llamactl.runtime.adopted import adopt
-from llamactl.runtime.command import command_of, find_engine
+from llamactl.runtime.command import command_of, engine_of, start_of
 from llamactl.runtime.journal import Journal
 from llamactl.runtime.launch import resolved
 from llamactl.runtime.life import end
@@ -71,7 +71,8 @@ class LocalMachine:
         return LocalUnit(self, instance, lifecycle, last_exit, owner)
 
     def backend(self, instance: Instance) -> tuple[Backend, BackendSettings]:
-        return BACKENDS[instance.options.backend_type], self.settings.backends.llama_cpp
+        backend = backend_of(instance.options.backend_type)
+        return backend, self.settings.backends.of(backend.kind)
 
     def check(self, instance: Instance) -> None:
         self.check_options(instance.options)
@@ -82,7 +83,9 @@ class LocalMachine:
 
     def check_options(self, options: InstanceOptions) -> None:
         given = options.backend_options
-        BACKENDS[options.backend_type].render({k: v for k, v in given.items() if k != "port"})
+        instance = Instance("", "", 0, options)
+        backend, settings = self.backend(instance)
+        backend.check(start_of(settings, instance))
         port = given.get("port")
         if port is None:
             return
@@ -93,15 +96,14 @@ class LocalMachine:
 
     async def command_of(self, instance: Instance) -> Sequence[str]:
         backend, settings = self.backend(instance)
-        engine = find_engine(settings, instance.options.command_override)
+        engine = engine_of(backend, settings, instance.options)
         given = await resolved(self, instance)
         port = instance.options.backend_options.get("port")
         own = port if isinstance(port, int) else self._reserved.get(instance.id, 0)
-        shown: list[str] = masked(command_of(backend, engine, settings, given, own).argv)
-        return shown
+        return command_of(backend, engine, settings, given, own).shown
 
     async def offer(self, instance: Instance, ready: ReadyInstance | None = None) -> Offer:
-        return await offer_of(self._read, instance, self.backend(instance)[1], ready)
+        return await offer_of(self._read, instance, *self.backend(instance), ready)
 
     def keep_port(self, instance: Instance, port: int) -> None:
         """It has this one already."""
@@ -135,5 +137,12 @@ class LocalMachine:
         """End what pid, kernel start time and boot id prove to be ours; touch nothing else."""
         grace = self.settings.instances.stop_timeout
         found = [(record, process) for record in records if (process := adopt(record))]
-        await asyncio.gather(*(end(process, grace) for _, process in found))
+        await asyncio.gather(
+            *(end(process, grace, _stop_signal(record)) for record, process in found)
+        )
         return [record for record, _ in found]
+
+
+def _stop_signal(record: ProcessRecord) -> int:
+    options = record.options
+    return backend_of(options.backend_type).stop_signal(options.backend_options)

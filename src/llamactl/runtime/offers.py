@@ -6,26 +6,33 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from llamactl.backends.llama_cpp_models import given
-from llamactl.config import BackendSettings
+from llamactl.backends import Backend
+from llamactl.backends.model_rules import ModelRules
+from llamactl.backends.settings import BackendSettings
 from llamactl.core.instance import Instance, OptionValue
-from llamactl.core.model import ModelInfo, Offer
+from llamactl.core.model import NO_MODEL, ModelInfo, Offer
 from llamactl.core.routes import ReadyInstance
 from llamactl.runtime.scrape import served_models
 
-Read = Callable[[Mapping[str, OptionValue]], Offer]
+Read = Callable[[ModelRules, Mapping[str, OptionValue]], Offer]
 
 
 async def offer_of(
-    read: Read, instance: Instance, engine: BackendSettings, ready: ReadyInstance | None
+    read: Read,
+    instance: Instance,
+    backend: Backend,
+    settings: BackendSettings,
+    ready: ReadyInstance | None,
 ) -> Offer:
     """By its definition and the files as they are now; `read` may take its time.
 
     One that is ready is asked, too: its engine may have fitted the context to the memory.
     """
-    environment = {**engine.environment, **instance.options.environment}
-    options = given(instance.options.backend_options, engine.args, environment)
-    offer = await asyncio.to_thread(read, options)
+    rules, offer = backend.models, NO_MODEL
+    if rules is not None:
+        environment = {**settings.environment, **instance.options.environment}
+        options = rules.given(instance.options.backend_options, settings.args, environment)
+        offer = await asyncio.to_thread(read, rules, options)
     said = await served_models(ready) if ready is not None else {}
     if not said:
         return offer

@@ -6,7 +6,8 @@ import asyncio
 import os
 from itertools import takewhile
 
-from llamactl.config import BackendSettings
+from llamactl.backends import Kind
+from llamactl.backends.settings import BackendSettings
 from llamactl.core.errors import EngineMissing
 from llamactl.runtime.command import Engine, find_engine, surroundings
 
@@ -18,7 +19,8 @@ _KEPT = 50  # answers
 class CommandEngineProbe:
     """Runs the engine with one flag, with a time limit; the answer is kept as long as its file."""
 
-    def __init__(self, settings: BackendSettings) -> None:
+    def __init__(self, kind: Kind, settings: BackendSettings) -> None:
+        self._kind = kind
         self._settings = settings
         self._answers: dict[tuple[str, ...], str] = {}
 
@@ -26,7 +28,7 @@ class CommandEngineProbe:
         self._settings = settings
 
     async def ask(self, flag: str) -> str:
-        engine = find_engine(self._settings)
+        engine = find_engine(self._kind, self._settings)
         variables = [f"{name}={value}" for name, value in self._settings.environment.items()]
         key = (engine.label, _identity(engine.argv[0]), *variables, *self._words(), flag)
         if key not in self._answers:
@@ -36,7 +38,7 @@ class CommandEngineProbe:
         return self._answers[key]
 
     def _words(self) -> tuple[str, ...]:
-        """Of its arguments, those that belong to the command: `vllm serve`."""
+        """Of its arguments, those that belong to the command: a subcommand such as `serve`."""
         return tuple(takewhile(lambda word: not word.startswith("-"), self._settings.args))
 
     async def _run(self, engine: Engine, flag: str) -> str:

@@ -91,7 +91,9 @@ class LocalUnit:
         life, now = self._life, self.runner.now
         if now.state is not State.READY or life is None:
             return None
-        return ReadyInstance(self._instance.name, LOOPBACK, life.port, life.key, now.generation)
+        return ReadyInstance(
+            self._instance.name, LOOPBACK, life.port, life.key, now.generation, life.backend.name
+        )
 
     def redefine(self, instance: Instance) -> bool:
         self._machine.reserve(instance)

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from llamactl.wire.backends import BackendBody
+
 
 class HealthBody(BaseModel):
     """Whether all works."""
@@ -38,6 +40,7 @@ class SystemBody(BaseModel):
     degraded: list[str] = Field(description="what does not work now")
     auth: bool = Field(description="management needs a key")
     api_docs: bool = Field(description="/swagger/ is served")
+    backends: list[BackendBody] = Field(description="kinds of engines")
 
 
 class FindingBody(BaseModel):
