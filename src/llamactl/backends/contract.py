@@ -107,6 +107,7 @@ class Start:
     port: int
     key: str
     environment: Mapping[str, str] = field(default_factory=dict)  # the instance's own
+    override: str = ""  # the program to run, whatever the backend says
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,10 @@ class Backend(ABC):
 
     @abstractmethod
     def check(self, start: Start) -> None:
-        """Raises InvalidOption for what can't become a command; no key and port are given."""
+        """Raises InvalidOption for what can't become a command.
+
+        There is no key yet; a port of 0 is any free one.
+        """
 
     @abstractmethod
     def launch(self, start: Start) -> Launch:

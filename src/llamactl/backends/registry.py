@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from llamactl.backends.command import COMMAND
 from llamactl.backends.contract import Backend, Kind, advice_on
 from llamactl.backends.llama_cpp import LLAMA_CPP
 from llamactl.backends.planned import PLANNED
 
-# By `backend_type`; the first is what an instance gets that asks for none.
-BACKENDS: Mapping[str, Backend] = {backend.kind.type: backend for backend in (LLAMA_CPP,)}
-DEFAULT = next(iter(BACKENDS.values()))
-KINDS: tuple[Kind, ...] = (*(backend.kind for backend in BACKENDS.values()), *PLANNED)
+# The first is what an instance gets that asks for none.
+_ALL: tuple[Backend, ...] = (
+    LLAMA_CPP,
+    COMMAND,
+)
+BACKENDS: Mapping[str, Backend] = {backend.kind.type: backend for backend in _ALL}
+DEFAULT = _ALL[0]
+KINDS: tuple[Kind, ...] = (*(backend.kind for backend in _ALL), *PLANNED)
 BY_SECTION: Mapping[str, Kind] = {kind.section: kind for kind in KINDS}
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llamactl.backends import BY_SECTION, DEFAULT
+from llamactl.cli.options import backend_name
 from llamactl.cli.session import Session, command
 
 if TYPE_CHECKING:
@@ -14,16 +15,11 @@ if TYPE_CHECKING:
 
 commands = typer.Typer(help="The engines.", no_args_is_help=True, rich_markup_mode=None)
 
-
-def _known(name: str) -> str:
-    if name not in BY_SECTION:
-        raise typer.BadParameter(f"{name!r} is not one of {', '.join(BY_SECTION)}")
-    return name
-
-
 Backend = Annotated[
     str,
-    typer.Option("--backend", help="Which engine.", metavar="|".join(BY_SECTION), callback=_known),
+    typer.Option(
+        "--backend", help="Which engine.", metavar="|".join(BY_SECTION), callback=backend_name
+    ),
 ]
 
 

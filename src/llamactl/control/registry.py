@@ -55,12 +55,16 @@ class Member:
 
     @property
     def filters(self) -> Filters | None:
-        """What its backend wants changed counts most: it would answer nothing else."""
         options = self.instance.options
-        backend = backend_of(options.backend_type)
-        filters = filters_of(options, backend.synonyms)
-        model = backend.served_model(options.backend_options)
-        return (filters or Filters()).naming(model) if model else filters
+        filters = filters_of(options, backend_of(options.backend_type).synonyms)
+        if model := self.served_model:  # it counts most: the engine would answer nothing else
+            return (filters or Filters()).naming(model)
+        return filters
+
+    @property
+    def served_model(self) -> str:
+        options = self.instance.options
+        return backend_of(options.backend_type).served_model(options.backend_options)
 
     @property
     def status(self) -> Status:
@@ -191,6 +195,7 @@ class Registry:
             member.filters,
             state=member.status,
             offer=member.offer,
+            served_model=member.served_model,
         )
         self._table = self._table.with_route(route)
         self._publish(self._table)

@@ -18,8 +18,7 @@ import orjson
 from llamactl.core.errors import InvalidOption, InvalidRequest, NotAvailable
 from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.core.secrets import unmasked
-
-Canonical = Callable[[Mapping[str, OptionValue | None]], dict[str, OptionValue | None]]
+from llamactl.policy.backend_rules import BackendRules
 
 # Fields of the API reference; left out or empty, they are understood.
 NOT_BUILT: Mapping[str, Mapping[str, Any]] = {
@@ -45,15 +44,6 @@ class Patch:
     engine: Mapping[str, OptionValue | None] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class BackendRules:
-    """Which backends there are, and how each names its options."""
-
-    canonical: Mapping[str, Canonical]  # by `backend_type`
-    default: str
-    planned: frozenset[str] = frozenset()  # known, and not built
-
-
 def read_patch(body: object, backends: BackendRules, now: str = "") -> Patch:
     """Check a body and split it. `now`: the backend of the instance, "" if it is new.
 
@@ -68,7 +58,7 @@ def read_patch(body: object, backends: BackendRules, now: str = "") -> Patch:
         if key in NOT_BUILT:
             _refuse_unbuilt(key, value)
         elif key == "backend_options":
-            engine |= _object(key, value)
+            engine |= _engine_options(value)
         elif key in _NAMES:
             options[key] = None if value is None else OPTIONS[key].check(key, value)
         elif structured:
@@ -78,21 +68,9 @@ def read_patch(body: object, backends: BackendRules, now: str = "") -> Patch:
         else:
             engine[key] = value
     if "backend_type" in options or not now:
-        options["backend_type"] = _known(options.get("backend_type"), backends)
+        options["backend_type"] = backends.known(options.get("backend_type"))
     canonical = backends.canonical[options.get("backend_type") or now]
     return Patch(options, canonical({k: _engine_value(k, v) for k, v in engine.items()}))
-
-
-def _known(kind: str | None, backends: BackendRules) -> str:
-    kind = kind or backends.default
-    if kind in backends.canonical:
-        return kind
-    planned = kind in backends.planned
-    error: type[InvalidRequest | NotAvailable] = NotAvailable if planned else InvalidRequest
-    reason = "is not available in this version" if planned else "is unknown"
-    raise error(
-        f"backend_type {kind!r} {reason}; available: {', '.join(sorted(backends.canonical))}"
-    )
 
 
 def merge(
@@ -135,6 +113,17 @@ def _object(key: str, value: object) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise InvalidRequest(f"{key!r} must be an object")
     return value
+
+
+def _engine_options(value: object) -> Mapping[str, Any]:
+    given = _object("backend_options", value)
+    for name, one in given.items():
+        if name in _NAMES and isinstance(one, Mapping):
+            raise InvalidOption(
+                f"cannot use {name!r} as an engine option: it is one of the instance; write it "
+                "beside 'backend_options'"
+            )
+    return given
 
 
 def _engine_value(key: str, value: object) -> OptionValue | None:

@@ -179,7 +179,7 @@ class ModelDoor:
     def passage(self) -> Passage:
         query = self._head.query
         route, may_start = self.pick(QueryModel(query).end([]))
-        query = query_naming(query, route.model) if route.model else query
+        query = query_naming(query, route.wanted_model) if route.wanted_model else query
         return Passage(route, self._head.raw_path, query, may_start)
 
 

@@ -89,8 +89,10 @@ class Command:
 
 def start_of(settings: BackendSettings, instance: Instance, port: int = 0, key: str = "") -> Start:
     options = {k: v for k, v in instance.options.backend_options.items() if k != "port"}
-    environment = instance.options.environment
-    return Start(instance.name, options, settings, LOOPBACK, port, key, environment)
+    own = instance.options
+    return Start(
+        instance.name, options, settings, LOOPBACK, port, key, own.environment, own.command_override
+    )
 
 
 def command_of(

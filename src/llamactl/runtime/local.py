@@ -82,11 +82,9 @@ class LocalMachine:
             raise Conflict(f"port {port} is taken by another instance")
 
     def check_options(self, options: InstanceOptions) -> None:
-        given = options.backend_options
-        instance = Instance("", "", 0, options)
+        instance, port = Instance("", "", 0, options), options.backend_options.get("port")
         backend, settings = self.backend(instance)
-        backend.check(start_of(settings, instance))
-        port = given.get("port")
+        backend.check(start_of(settings, instance, port if isinstance(port, int) else 0))
         if port is None:
             return
         if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:  # noqa: PLR2004
