@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from llamactl.backends import BACKENDS, BY_SECTION, KINDS, Kind
+from llamactl.config import compare
 from llamactl.config.settings import Settings
 from llamactl.config.variables import VARIABLES
 
@@ -34,6 +36,19 @@ def test_its_settings_and_variables_come_from_its_folder(kind: Kind) -> None:
     assert kind in BY_SECTION.values()
     assert f"LLAMACTL_{kind.variable}_COMMAND" in VARIABLES
     assert Settings().backends.of(kind) == kind.settings
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_its_command_can_change_while_llamactl_runs(name: str) -> None:
+    section = BACKENDS[name].kind.section
+    text = f"{{{section}: {{command: other, args: [-x], environment: {{A: b}}}}}}"
+    old = Settings()
+    new = Settings.model_validate({"backends": yaml.safe_load(text)})
+
+    change = compare(old, new)
+
+    assert change.fixed == ()
+    assert change.settings.backends.of(BACKENDS[name].kind).command == "other"
 
 
 @pytest.mark.parametrize("name", BACKENDS)

@@ -6,15 +6,17 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from llamactl.backends.model_rules import ModelRules
-from llamactl.backends.settings import BackendSettings
 from llamactl.core.exits import FailureClass
 from llamactl.core.instance import OptionValue
 from llamactl.core.model import ModelInfo
 from llamactl.policy.command_line import Parsed
 from llamactl.policy.engine_help import EngineOption
+
+if TYPE_CHECKING:
+    from llamactl.backends.settings import BackendSettings
 
 Options = Mapping[str, OptionValue]
 Get = Callable[[str], str]  # what an engine answers to GET of a path; "" for nothing or an error
@@ -56,16 +58,21 @@ class BuiltIn:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of engine by its names, and the settings that it has where nobody gives any."""
+    """A kind of engine: its names, its section of the settings, how it is found and asked."""
 
     type: str  # `backend_type` of its instances
     section: str  # in the settings, below /api/v1/backends, and for `--backend`
     variable: str  # in `LLAMACTL_…_COMMAND`
     title: str
-    settings: BackendSettings
+    make_settings: Callable[[], BackendSettings]  # imported late: pydantic is slow
     programs: tuple[str, ...] = ()  # names of its executables
     questions: Questions = Questions()
     built_in: BuiltIn | None = None
+
+    @property
+    def settings(self) -> BackendSettings:
+        """Where nobody gives any."""
+        return self.make_settings()
 
 
 @dataclass(frozen=True, slots=True)

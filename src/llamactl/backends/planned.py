@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from llamactl.backends.contract import Kind
-from llamactl.backends.settings import BackendSettings, ContainerSettings, DockerSettings, Words
 from llamactl.policy.command_line import Parsed, parse_command
 from llamactl.policy.engine_help import EngineOption
 
-
-class VllmSettings(ContainerSettings):
-    command: str = "vllm"
-    args: Words = ("serve",)
+if TYPE_CHECKING:
+    from llamactl.backends.settings import BackendSettings
 
 
-class MlxSettings(BackendSettings):
-    command: str = "mlx_lm.server"
-    docker: DockerSettings = DockerSettings()  # read, and without effect: it needs the host
+def _vllm() -> BackendSettings:
+    from llamactl.backends.planned_settings import VllmSettings
+
+    return VllmSettings()
+
+
+def _mlx() -> BackendSettings:
+    from llamactl.backends.planned_settings import MlxSettings
+
+    return MlxSettings()
 
 
 PLANNED = (
-    Kind("vllm", "vllm", "VLLM", "vLLM", VllmSettings(), ("vllm",)),
-    Kind("mlx_lm", "mlx", "MLX", "MLX", MlxSettings(), ("mlx_lm", "mlx_lm.server")),
+    Kind("vllm", "vllm", "VLLM", "vLLM", _vllm, ("vllm",)),
+    Kind("mlx_lm", "mlx", "MLX", "MLX", _mlx, ("mlx_lm", "mlx_lm.server")),
 )
 
 

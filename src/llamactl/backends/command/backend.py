@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from llamactl.backends.command import options as names
 from llamactl.backends.command.api import API
 from llamactl.backends.command.failures import PATTERNS
 from llamactl.backends.command.paste import read_command
 from llamactl.backends.command.placeholders import MODEL, PORT, fill, names_port
-from llamactl.backends.command.settings import CommandSettings
 from llamactl.backends.contract import Backend, Fields, Kind, Launch, Options, Start
-from llamactl.backends.settings import BackendSettings
 from llamactl.core.errors import InvalidOption
 from llamactl.core.instance import OptionValue
 from llamactl.policy.command_line import Parsed
 from llamactl.policy.engine_help import EngineOption
 
+if TYPE_CHECKING:
+    from llamactl.backends.settings import BackendSettings
+
 _ANY_PORT = 1
 
 
+def _settings() -> BackendSettings:
+    from llamactl.backends.command.settings import CommandSettings
+
+    return CommandSettings()
+
+
 class Command(Backend):
-    kind = Kind("command", "command", "COMMAND", "Any command", CommandSettings())
+    kind = Kind("command", "command", "COMMAND", "Any command", _settings)
     api = API
     fields = Fields(frozenset({"command"}), frozenset({"model"}), frozenset({"args"}))
     failure_patterns = PATTERNS

@@ -7,6 +7,7 @@ https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from llamactl.backends.contract import (
     Backend,
@@ -25,12 +26,14 @@ from llamactl.backends.llama_cpp.api import API
 from llamactl.backends.llama_cpp.errors import ADVICE
 from llamactl.backends.llama_cpp.failures import PATTERNS
 from llamactl.backends.llama_cpp.rules import GgufRules
-from llamactl.backends.llama_cpp.settings import LlamaCppSettings
 from llamactl.backends.secret_words import without_secrets
 from llamactl.core.instance import OptionValue
 from llamactl.core.model import ModelInfo
 from llamactl.policy.command_line import Parsed, parse_command
 from llamactl.policy.engine_help import EngineOption
+
+if TYPE_CHECKING:
+    from llamactl.backends.settings import BackendSettings
 
 _KEY = "LLAMA_API_KEY"
 # As its help names them; a flag counts more than its variable.
@@ -46,9 +49,15 @@ _SECRET_VARIABLES: Mapping[str, str] = {
 _DEFAULTS: Mapping[str, OptionValue] = {"threads_http": 64, "metrics": True}
 
 
+def _settings() -> BackendSettings:
+    from llamactl.backends.llama_cpp.settings import LlamaCppSettings
+
+    return LlamaCppSettings()
+
+
 class LlamaCpp(Backend):
     kind = Kind(
-        "llama_cpp", "llama-cpp", "LLAMACPP", "llama.cpp", LlamaCppSettings(),
+        "llama_cpp", "llama-cpp", "LLAMACPP", "llama.cpp", _settings,
         programs=("llama-server", "llama.cpp", "server", "--server"),
         questions=Questions("--help", "--version", "--list-devices"),
         built_in=BuiltIn("llamactl.engine", "xllamacpp", "built-in llama.cpp"),
