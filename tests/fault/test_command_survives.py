@@ -18,6 +18,14 @@ print("child", child.pid, flush=True)
 HTTPServer(("127.0.0.1", int(sys.argv[1])), BaseHTTPRequestHandler).serve_forever()
 """
 
+WITHOUT_GROUPS = """
+import sys
+from llamactl.runtime import cgroups
+cgroups._home = lambda: None
+from llamactl.cli.main import main
+sys.exit(main())
+"""
+
 
 @pytest.fixture
 def body(tmp_path: Path) -> dict[str, Any]:
@@ -50,14 +58,15 @@ def test_a_command_without_a_key_is_adopted(tmp_path: Path, body: dict[str, Any]
 def test_what_it_forked_is_ended_though_it_ended_unseen(
     tmp_path: Path, body: dict[str, Any]
 ) -> None:
-    data = data_folder(tmp_path, "")
-    with serve(data) as server:
+    """Also where no control groups can be made."""
+    data, program = data_folder(tmp_path, ""), ("-c", WITHOUT_GROUPS)
+    with serve(data, program=program) as server:
         made = server.request("POST", "/api/v1/instances/one", body).json()
         child = child_of(server)
         server.kill()
         server.kill_pid(made["pid"])
         assert is_alive(child)
-    with serve(data) as server:
+    with serve(data, program=program) as server:
         row = server.until("one", "ready")
 
     assert row["pid"] != made["pid"]
