@@ -37,11 +37,15 @@ async def app(scope, receive, send):
             break
     shown = dict(scope["headers"]).get(b"authorization", b"").decode()
     asked = json.loads(body).get("model") if body[:1] == b"{" else None
-    if scope["path"] == "/ready":
+    if b'name="model"' in body:
+        asked = body.split(b'name="model"')[1].split(b"\\r\\n")[2].decode()
+    if scope["path"] == "/v1/query":
+        status, answer = 200, {"query": scope["query_string"].decode()}
+    elif scope["path"] == "/ready":
         status, answer = 200, {}
     elif KEY and shown != f"Bearer {KEY}":
         status, answer = 401, {"error": {"message": "whose are you?"}}
-    elif scope["path"] != "/v1/chat/completions" or (MODEL and asked != MODEL):
+    elif not scope["path"].startswith("/v1/") or (MODEL and asked != MODEL):
         status, answer = 404, {"error": {"message": f"no {asked}"}}
     else:
         message = {"role": "assistant", "content": shown and "with a key" or "without a key"}
@@ -125,11 +129,16 @@ def test_a_request_starts_it_and_it_is_asked_for_the_model_by_its_own_name(
 
     answers = [chat(server, name) for name in ("asgi", "also-asgi")]
     by_path = server.request("POST", f"/upstream/asgi{CHAT}", {"model": "x"})
+    with server.client() as client:
+        speech = {"file": ("a.wav", b"RIFF")}
+        form = client.post("/v1/audio/transcriptions", data={"model": "asgi"}, files=speech)
+        query = client.get("/v1/query?model=asgi&x=1").json()["query"]
 
     assert made["status"] == "stopped"
     assert [a.json()["model"] for a in answers] == ["asgi", "also-asgi"], answers[0].text
     assert answers[0].json()["choices"][0]["message"]["content"] == "with a key"
     assert (by_path.status_code, by_path.json()["model"]) == (200, "asgi")
+    assert (form.status_code, form.json()["model"], query) == (200, "asgi", "model=org%2Freal&x=1")
     row = server.instance("asgi")
     assert (row["status"], row["memory"]["shared"]) == ("running", 0)
     assert row["options"]["backend_options"] == body["backend_options"]
