@@ -7,12 +7,14 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from llamactl.api import About, Numbers, Services, build_api, guards
-from llamactl.backends import BACKENDS, advice
+from llamactl.backends import BACKENDS, DEFAULT, KINDS, Kind, advice
+from llamactl.backends.settings import BackendSettings
 from llamactl.cluster.local import local_node
-from llamactl.config import Loaded, Settings, SettingsHolder
+from llamactl.config import Loaded, SettingsHolder
 from llamactl.control import recovery
 from llamactl.control.departure import Departure
 from llamactl.control.instances import Instances
@@ -109,7 +111,7 @@ class Application:
         self.memory = Memory(
             reader,
             SqlMemoryStore(self._database),
-            engine=held.derived(_engine_command),
+            engines=held.derived(lambda now: now.backends.commands()),
             budget=lambda: limits().ram,
             devices=[*gpus],
             resolve=resolve,
@@ -143,9 +145,7 @@ class Application:
         )  # fmt: skip
         self._let_people_in()
         self.engines = {
-            "llama-cpp": CommandEngineProbe(lambda: held.current.backends.llama_cpp),
-            "vllm": CommandEngineProbe(lambda: held.current.backends.vllm),
-            "mlx": CommandEngineProbe(lambda: held.current.backends.mlx),
+            kind.section: CommandEngineProbe(kind, partial(_section, held, kind)) for kind in KINDS
         }
         self._on_demand = OnDemand(
             self._registry, self.scheduler, self.memory, self.leases, held,
@@ -356,7 +356,8 @@ class Application:
     def engine_label(self) -> str:
         """The engine that would serve now, or why there is none."""
         try:
-            return find_engine(self.settings.current.backends.llama_cpp).label
+            section = _section(self.settings, DEFAULT.kind)
+            return find_engine(DEFAULT.kind, section).label
         except EngineMissing as exc:
             return f"none: {exc.message}"
 
@@ -366,16 +367,18 @@ class Application:
             member.unit.kill()
 
 
-def _engine_command(settings: Settings) -> list[str]:
-    """Of which memory is learnt."""
-    return [settings.backends.llama_cpp.command, *settings.backends.llama_cpp.args]
+def _section(settings: SettingsHolder, kind: Kind) -> BackendSettings:
+    """What is in force of it."""
+    return settings.current.backends.of(kind)
 
 
 def _engine_paths() -> EnginePaths:
+    apis = {name: backend.api for name, backend in BACKENDS.items()}
     inference = {
-        name: frozenset((method.encode(), path) for method, path in backend.inference)
-        for name, backend in BACKENDS.items()
+        name: frozenset((method.encode(), path) for method, path in api.inference)
+        for name, api in apis.items()
     }
-    by_model = frozenset[str]().union(*(b.model_paths for b in BACKENDS.values()))
-    guarded = {name: backend.guarded for name, backend in BACKENDS.items()}
-    return EnginePaths(inference, guarded, by_model, INFERENCE, WITH_KEY, advice)
+    by_model = frozenset[str]().union(*(api.by_model for api in apis.values()))
+    guarded = {name: api.guarded for name, api in apis.items()}
+    prefixes = {api.prefix: name for name, api in apis.items() if api.prefix}
+    return EnginePaths(inference, guarded, by_model, prefixes, INFERENCE, WITH_KEY, advice)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from llamactl.backends.settings import BackendSettings
 from llamactl.cluster.local import local_node
-from llamactl.config import BackendSettings
 from llamactl.core.errors import ForbiddenBySettings, LaunchFailed, UnknownProcess
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
@@ -55,7 +55,7 @@ async def permit(options: InstanceOptions) -> None:
         raise ForbiddenBySettings("not here", ["group"])
 
 
-MODELS = ModelAccess(lambda given: given, lambda _: NO_MODEL, permit)
+MODELS = ModelAccess(lambda given: given, lambda *_: NO_MODEL, permit)
 Scene = Callable[[Site], Awaitable[None]]
 
 

@@ -37,7 +37,11 @@ ELEMENT_TEXT = re.compile(r"[>}]([^<>{}=;()]+)(?=[<{])")
 
 def read_by_users() -> Iterator[tuple[str, str]]:
     """Where a text is, and the text: docs, page, help, descriptions, messages."""
-    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))):
+    for path in (
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+    ):
         yield str(path.relative_to(ROOT)), path.read_text()
     for path in modules():
         for line, text in strings(path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -219,3 +220,33 @@ def test_opened_by_its_address(server: Served, windows: Windows) -> None:
     go(page, "instances/never-was")
 
     expect(page.get_by_role("heading", name="This instance does not exist")).to_be_visible()
+
+
+def test_any_program_is_made_by_its_own_form(server: Served, windows: Windows) -> None:
+    page = windows(server, path="#/new")
+    preview = page.get_by_role("status", name="Preview")
+    page.get_by_label("Name", exact=True).fill("program")
+    page.get_by_role("combobox", name="Engine").click()
+    page.get_by_role("option", name="Any command").click()
+    expect(page.get_by_label("Context size")).to_have_count(0)
+    page.get_by_role("button", name="Paste a command line").click()
+    page.get_by_role("textbox", name="Command line").fill(
+        f"{sys.executable} -m http.server --port 8000"
+    )
+    page.get_by_role("button", name="Fill the form").click()
+    expect(page.get_by_label("command", exact=True)).to_have_value(sys.executable)
+    page.get_by_label("health_path", exact=True).fill("none")
+    expect(preview).to_contain_text("http.server")
+    page.get_by_label("Start it at once").uncheck()
+    page.get_by_role("button", name="Create").click()
+
+    expect(page.get_by_role("heading", name="program")).to_be_visible()
+    made = server.instance("program")["options"]
+    assert made == {
+        "backend_type": "command",
+        "backend_options": {
+            "command": sys.executable,
+            "args": ["-m", "http.server", "--port", "${PORT}"],
+            "health_path": "none",
+        },
+    }

@@ -200,8 +200,8 @@ def test_an_engine_that_was_started_without_a_name_is_adopted_as_it_is(tmp_path:
 
 UNNAMED = """
 import sys
-from llamactl.backends.llama_cpp import LlamaCpp
-LlamaCpp.name_flags = lambda self, name, options, words: []
+from llamactl.backends.llama_cpp import options
+options.name_flags = lambda name, options, words: []
 from llamactl.cli.main import main
 sys.exit(main())
 """

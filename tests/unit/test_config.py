@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from llamactl.backends import BY_SECTION
 from llamactl.config import load
 from llamactl.config.sources import without_password
 from llamactl.core.errors import InvalidConfig
@@ -126,11 +127,9 @@ def test_arguments_alone_leave_the_engine_as_it_is(tmp_path: Path) -> None:
 
     backends = load({}, path=path, cwd=tmp_path).settings.backends
 
-    assert (backends.llama_cpp.command, backends.llama_cpp.args) == (
-        "llama-server",
-        ("--seed", "7"),
-    )
-    assert (backends.vllm.command, backends.vllm.args) == ("vllm", ("serve",))
+    llama_cpp, vllm = (backends.of(BY_SECTION[name]) for name in ("llama-cpp", "vllm"))
+    assert (llama_cpp.command, llama_cpp.args) == ("llama-server", ("--seed", "7"))
+    assert (vllm.command, vllm.args) == ("vllm", ("serve",))
 
 
 @pytest.mark.parametrize("form", ["[{long}, {key}]", "\n    - {long}\n    - {key}", "{key}"])

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from llamactl.backends import BACKENDS, LLAMA_CPP
+from llamactl.backends import BACKENDS, KINDS, LLAMA_CPP
+from llamactl.backends.planned import parse_planned
 from llamactl.core.errors import InvalidRequest
-from llamactl.policy.command_line import Parsed, parse_command
+from llamactl.policy.command_line import Parsed
 from llamactl.policy.engine_help import EngineOption, by_flag, read_help
 from support.engines import LLAMA_SERVER, use
 
@@ -135,7 +136,7 @@ def test_a_real_llama_servers_switches_are_turned_on_and_off_by_its_own_flags(
 
 def test_short_flags_that_turn_something_off_are_understood(real: list[EngineOption]) -> None:
     line = "llama-server -nkvo -nocb -ndio -nr -no-kvu --no-mmproj --no-host --no-mmap -kvu"
-    found = parse_command(line, by_flag(real), LLAMA_CPP.canonical)
+    found = LLAMA_CPP.parse_command(line, by_flag(real))
 
     assert found.not_understood == []
     assert {**found.options, "kv_unified": None} == {
@@ -151,7 +152,9 @@ def test_short_flags_that_turn_something_off_are_understood(real: list[EngineOpt
 def parsed(text: str, engine: str = "llama_cpp") -> Parsed:
     known = by_flag(read_help(LLAMA if engine == "llama_cpp" else ARGPARSE))
     backend = BACKENDS.get(engine)
-    return parse_command(text, known, backend.canonical if backend else dict)
+    if backend is None:
+        return parse_planned(next(k for k in KINDS if k.type == engine), text, known)
+    return backend.parse_command(text, known)
 
 
 @pytest.mark.parametrize(

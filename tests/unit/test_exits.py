@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llamactl.backends import BACKENDS
-from llamactl.backends.base import classify
+from llamactl.backends.exits import classify
 from llamactl.core.exits import ExitReport, FailureClass
 
 LLAMA = BACKENDS["llama_cpp"]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from llamactl.backends.llama_cpp_memory import estimate
+from llamactl.backends.llama_cpp.memory import estimate
 from llamactl.core.instance import OptionValue
 from llamactl.core.memory import Need
 from llamactl.core.model import ModelFile, ModelShape

@@ -35,7 +35,8 @@ def test_these_names_are_secret(name: str) -> None:
     ["image_min_tokens", "image_max_tokens", "max_tokens", "max_completion_tokens", "n_keep",
      "keep", "monkey", "keyframes", "cache_type_k", "token_embedding_type", "timing_per_token",
      "tokenize_ids", "mtmd_batch_max_tokens", "stop_tokens", "bos_token", "eos_token_id",
-     "prompt_cache_key", "public_key", "ssl_key_file", "api_key_file", "token_count",
+     "prompt_cache_key", "public_key", "ssl_key_file", "api_key_file", "api_key_env",
+     "api_key_flag", "token_count",
      "thinking_budget_tokens", "logit_bias", "keep_alive", "turkey", "author", "bypass",
      "key_length", "attention.key_length", "tokenizer", "passage", "low_pass", "model", ""],
 )  # fmt: skip

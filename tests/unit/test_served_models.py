@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from llamactl.backends.llama_cpp_models import context_of, given, is_router
+from llamactl.backends.llama_cpp.models import context_of, given, is_router
+from llamactl.backends.llama_cpp.rules import GgufRules
 from llamactl.core.model import ModelInfo, Offer
 from llamactl.models import GgufReader, ServedModels
 from support.gguf_file import Shape, write_tiny_gguf
@@ -17,7 +18,7 @@ THINKS = "{% if enable_thinking is false %}<think></think>{% endif %}{{ messages
 
 
 def served(options: Any) -> Offer:
-    return ServedModels(GgufReader(), lambda same: same)(options)
+    return ServedModels(GgufReader(), lambda same: same)(GgufRules(), options)
 
 
 def write(path: Path, template: str = "{{ messages }}", context: int = 2048) -> str:

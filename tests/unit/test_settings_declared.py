@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ByteSize, Field
 
+from llamactl.backends import LLAMA_CPP
 from llamactl.config import SettingField, Settings, compare, fields_of
 from llamactl.config.changes import sources_after
 
@@ -72,9 +73,9 @@ def test_what_is_fixed_keeps_its_value_and_what_is_live_does_not() -> None:
     }  # fmt: skip
     now = change.settings
     assert (now.instances.max_instances, now.instances.logging.log_rotation_max_files) == (3, 9)
-    assert now.backends.llama_cpp.args == ("--a", "--b")
+    assert now.backends.of(LLAMA_CPP.kind).args == ("--a", "--b")
     assert now.server == old.server and now.instances.logs_dir is None
-    assert now.backends.llama_cpp.response_headers == {}
+    assert now.backends.of(LLAMA_CPP.kind).response_headers == {}
     assert compare(now, new).live == ()
 
 

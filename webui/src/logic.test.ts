@@ -1,6 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { asCurl, begun, requestOf, unfold } from "./chat/conversation";
-import { changes, EMPTY, modelIn, withModel, withOption, withOwn } from "./editor/definition";
+import {
+  changes,
+  EMPTY,
+  modelIn,
+  withBackend,
+  withModel,
+  withOption,
+  withOwn,
+} from "./editor/definition";
 import { groups, matching } from "./instances/filter";
 import { add, NOTHING } from "./live/view";
 import { crashAt, levelOf } from "./logs/level";
@@ -44,6 +52,14 @@ describe("an update", () => {
     expect(changes(before, after)).toEqual({ backend_options: { ctx_size: 1024 }, group: null });
     expect(changes(before, withOption(before, "model", undefined))).toEqual({
       backend_options: { model: null },
+    });
+  });
+
+  it("gives all options where the engine is another, whose names are its own", () => {
+    const after = withOption(withBackend(before, "command"), "command", "serve");
+    expect(changes(before, after)).toEqual({
+      backend_type: "command",
+      backend_options: { command: "serve" },
     });
   });
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
+from llamactl.backends import BACKENDS
 from llamactl.wire.instances import Status
 
 Operation = dict[str, Any]
@@ -199,7 +200,12 @@ _DOORS = {
         "Passes any method, and WebSockets, to a path of the engine. Inference requests start the "
         "instance; other requests require a management key."
     ),
-    "/llama-cpp/{name}": "Same as `/upstream`, for instances served by llama.cpp.",
+    **{
+        f"/{backend.api.prefix}/{{name}}": "The same as `/upstream`, for instances that "
+        f"{backend.kind.title} serves."
+        for backend in BACKENDS.values()
+        if backend.api.prefix
+    },
 }
 
 

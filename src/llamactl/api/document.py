@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from llamactl.api.data_path import SCHEMAS, data_path
-from llamactl.backends import BACKENDS
+from llamactl.backends import BACKENDS, DEFAULT
 from llamactl.policy.definition import NOT_BUILT, OPTIONS
 
 Document = dict[str, Any]
@@ -75,7 +75,7 @@ _EXAMPLES = {
     "structured": {
         "summary": "Engine options in a separate object",
         "value": {
-            "backend_type": "llama_cpp",
+            "backend_type": DEFAULT.name,
             "backend_options": {"model": "/models/llama-2-7b.gguf", "ctx_size": 4096},
             "environment": {"CUDA_VISIBLE_DEVICES": "0"},
             "aliases": ["gpt-4o"],

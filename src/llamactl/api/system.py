@@ -10,9 +10,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from llamactl import __version__
+from llamactl.api.backends import all_backends
 from llamactl.api.build import build_info
 from llamactl.api.errors import answers
-from llamactl.api.services import GUARDS, Mine
+from llamactl.api.services import GUARDS, Mine, Services
+from llamactl.backends import DEFAULT
 from llamactl.wire.system import FindingBody, HealthBody, SystemBody, UpgradeBody
 
 router = APIRouter(
@@ -22,6 +24,7 @@ router = APIRouter(
     default_response_class=PlainTextResponse,
 )
 open_router = APIRouter(tags=["system"])
+_ENGINE = DEFAULT.kind
 
 
 @open_router.get("/health", response_model_exclude_none=True)
@@ -48,7 +51,7 @@ async def system(mine: Mine) -> SystemBody:
         system=platform.platform(terse=True), cpus=os.cpu_count() or 1, pid=os.getpid(),
         began=mine.about.began, data_dir=str(settings.data), engine=mine.about.engine(),
         degraded=[*mine.degraded()], auth=settings.auth.require_management_auth,
-        api_docs=settings.swagger,
+        api_docs=settings.swagger, backends=all_backends(),
     )  # fmt: skip
 
 
@@ -61,19 +64,23 @@ async def doctor(mine: Mine) -> list[FindingBody]:
 @router.get("/server/help", responses=answers(500))
 async def server_help(mine: Mine) -> PlainTextResponse:
     """Get the output of `--help` of the configured llama-server."""
-    return PlainTextResponse(await mine.engines["llama-cpp"].ask("--help"))
+    return await _said(mine, _ENGINE.questions.help)
 
 
 @router.get("/server/version", responses=answers(500))
 async def server_version(mine: Mine) -> PlainTextResponse:
     """Get the output of `--version` of the configured llama-server."""
-    return PlainTextResponse(await mine.engines["llama-cpp"].ask("--version"))
+    return await _said(mine, _ENGINE.questions.version)
 
 
 @router.get("/server/devices", responses=answers(500))
 async def server_devices(mine: Mine) -> PlainTextResponse:
     """List the devices that the configured llama-server can use."""
-    return PlainTextResponse(await mine.engines["llama-cpp"].ask("--list-devices"))
+    return await _said(mine, _ENGINE.questions.devices)
+
+
+async def _said(mine: Services, question: str) -> PlainTextResponse:
+    return PlainTextResponse(await mine.engines[_ENGINE.section].ask(question))
 
 
 @router.post("/upgrade", responses=answers(409, 415, 500), response_class=JSONResponse)

@@ -1,13 +1,27 @@
 """Engines as data: options to argv, environment, probe, log patterns. Starts no process."""
 
-from llamactl.backends.base import Backend, FailurePattern, advice_on
+from llamactl.backends.contract import Backend, FailurePattern, Kind
+from llamactl.backends.definition import read_definition
 from llamactl.backends.llama_cpp import LLAMA_CPP
+from llamactl.backends.registry import (
+    BACKENDS,
+    BY_SECTION,
+    DEFAULT,
+    KINDS,
+    advice,
+    backend_of,
+)
 
-BACKENDS: dict[str, Backend] = {LLAMA_CPP.name: LLAMA_CPP}
-
-__all__ = ["BACKENDS", "LLAMA_CPP", "Backend", "FailurePattern", "advice"]
-
-
-def advice(backend: str, message: str) -> str:
-    """What to do about what an engine answered; "" where nothing is known."""
-    return advice_on(BACKENDS[backend], message)
+__all__ = [
+    "BACKENDS",
+    "BY_SECTION",
+    "DEFAULT",
+    "KINDS",
+    "LLAMA_CPP",
+    "Backend",
+    "FailurePattern",
+    "Kind",
+    "advice",
+    "backend_of",
+    "read_definition",
+]

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llamactl.backends import BY_SECTION, DEFAULT
+from llamactl.cli.options import backend_name
 from llamactl.cli.session import Session, command
 
 if TYPE_CHECKING:
     from llamactl.wire.backends import OptionBody
 
-commands = typer.Typer(help="Inspect engines.", no_args_is_help=True, rich_markup_mode=None)
-Backend = Annotated[Literal["llama-cpp", "vllm", "mlx"], typer.Option("--backend", help="Backend.")]
+commands = typer.Typer(help="The engines.", no_args_is_help=True, rich_markup_mode=None)
+
+Backend = Annotated[
+    str,
+    typer.Option(
+        "--backend", help="Which engine.", metavar="|".join(BY_SECTION), callback=backend_name
+    ),
+]
 
 
 @commands.command()
@@ -41,7 +49,7 @@ def devices(s: Session) -> None:
 def options(
     s: Session,
     search: Annotated[str, typer.Argument(help="Show only options with this text.")] = "",
-    backend: Backend = "llama-cpp",
+    backend: Backend = DEFAULT.kind.section,
 ) -> None:
     """List the options of an instance's engine."""
     rows = [row for row in s.client.backends.options(backend) if _has(row, search.lower())]
@@ -59,7 +67,7 @@ def options(
 def parse(
     s: Session,
     line: Annotated[str, typer.Argument(help="Command line, in quotes.")],
-    backend: Backend = "llama-cpp",
+    backend: Backend = DEFAULT.kind.section,
 ) -> None:
     """Convert a command line to options for `llamactl create NAME -f -`."""
     import yaml

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llamactl.backends import BY_SECTION
 from llamactl.cli.complete import instance_names
-from llamactl.cli.options import options_of
+from llamactl.cli.options import backend_name, of_backend, options_of
 from llamactl.cli.session import Session, command, inert, size, span
 from llamactl.core.errors import LlamactlError
 
@@ -29,9 +30,16 @@ File = Annotated[
     typer.Option("--file", "-f", help="File with options as JSON or YAML; - for standard input."),
 ]
 Evict = Annotated[bool, typer.Option("--evict", help="Stop idle instances to make room.")]
-Force = Annotated[bool, typer.Option("--force", help="Abort running requests.")]
-NoWait = Annotated[bool, typer.Option("--no-wait", help="Return immediately.")]
-_NONE_NAMED = "name an instance, or use --all"
+Force = Annotated[bool, typer.Option("--force", help="Cut requests that are being answered.")]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Return at once.")]
+Backend = Annotated[
+    str | None,
+    typer.Option(
+        "--backend", help="Which kind of engine.", metavar="|".join(BY_SECTION),
+        callback=backend_name,
+    ),
+]  # fmt: skip
+_NONE_NAMED = "name an instance, or --all"
 
 
 @command
@@ -59,17 +67,18 @@ def ps(
 
 
 @command
-def create(
+def create(  # noqa: PLR0913, PLR0917  an option each
     s: Session,
     name: Annotated[str, typer.Argument(help="Name: the `model` in requests.")],
     options: Given = None,
     file: File = None,
+    backend: Backend = None,
     start: Annotated[bool, typer.Option(help="Also start it.")] = True,
     no_wait: NoWait = False,
     evict: Evict = False,
 ) -> None:
     """Create an instance and start it: `llamactl create gemma model=/m/gemma.gguf`."""
-    body = options_of(options, file)
+    body = of_backend(options_of(options, file), backend)
     made = s.client.instances.create(name, body, start=start, wait=not no_wait, evict=evict)
     _tell(s, made)
 
@@ -87,9 +96,11 @@ def update(
 
 
 @command
-def preview(s: Session, name: Name, options: Given = None, file: File = None) -> None:
+def preview(
+    s: Session, name: Name, options: Given = None, file: File = None, backend: Backend = None
+) -> None:
     """Show what `create` or `update` would do with these options."""
-    seen = s.client.instances.preview(name, options_of(options, file))
+    seen = s.client.instances.preview(name, of_backend(options_of(options, file), backend))
     if s.as_json:
         s.print_json(seen)
         return

@@ -5,7 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any, TextIO
 
+import typer
+
+from llamactl.backends import BY_SECTION
 from llamactl.core.errors import LlamactlError
+from llamactl.policy.definition import NOT_BUILT, OPTIONS
+
+_OWN = {*OPTIONS, *NOT_BUILT, "backend_options"}  # fields of an instance
 
 
 def options_of(given: list[str] | None, file: TextIO | None = None) -> dict[str, Any]:
@@ -19,6 +25,23 @@ def options_of(given: list[str] | None, file: TextIO | None = None) -> dict[str,
             )
         body[key] = value_of(text) if text else None
     return body
+
+
+def of_backend(body: dict[str, Any], backend: str | None) -> dict[str, Any]:
+    """The same definition, with its engine options by themselves, for a backend that was named."""
+    if backend is None:
+        return body
+    engine = {key: value for key, value in body.items() if key not in _OWN}
+    own = {key: value for key, value in body.items() if key in _OWN}
+    options = {**own.pop("backend_options", {}), **engine}
+    return {**own, "backend_type": BY_SECTION[backend].type, "backend_options": options}
+
+
+def backend_name(name: str | None) -> str | None:
+    """For an option of a command. Raises typer.BadParameter."""
+    if name is not None and name not in BY_SECTION:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(BY_SECTION)}")
+    return name
 
 
 def value_of(text: str) -> Any:

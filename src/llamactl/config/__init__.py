@@ -6,14 +6,13 @@ from llamactl.config.fields import SettingField, fields_of
 from llamactl.config.holder import SettingsHolder
 from llamactl.config.load import Loaded, load, unreadable
 from llamactl.config.management_keys import LONG_ENOUGH, SHORTEST, warning_of
-from llamactl.config.sections import BackendSettings, InstanceLogging, InstancesSettings
+from llamactl.config.sections import InstanceLogging, InstancesSettings
 from llamactl.config.settings import Settings
 from llamactl.config.sources import Setting, in_force
 
 __all__ = [
     "LONG_ENOUGH",
     "SHORTEST",
-    "BackendSettings",
     "InstanceLogging",
     "InstancesSettings",
     "Loaded",

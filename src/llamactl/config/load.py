@@ -15,6 +15,7 @@ import yaml
 from dotenv import dotenv_values
 from pydantic import ValidationError
 
+from llamactl.backends import DEFAULT
 from llamactl.config.management_keys import warning_of
 from llamactl.config.settings import Settings
 from llamactl.config.sources import leaves
@@ -26,7 +27,7 @@ _RETIRED = {
     ("auth", "inference_keys"): "create inference keys with POST /api/v1/auth/keys",
     ("instances", "default_log_dir"): "use instances.logs_dir",
     ("instances", "log_dir"): "use instances.logs_dir",
-    ("instances", "llama_executable"): "use backends.llama-cpp.command",
+    ("instances", "llama_executable"): f"use backends.{DEFAULT.kind.section}.command",
     ("server", "response_headers"): "use backends.*.response_headers",
     ("version",): "",
     ("commit_hash",): "",

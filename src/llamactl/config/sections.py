@@ -5,29 +5,16 @@ The keys that the Go llamactl has are named as there, so its files load unchange
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ByteSize, Field, create_model, model_validator
 
-from llamactl.config.fields import fixed, live
+from llamactl.backends import KINDS, Kind
+from llamactl.backends.declared import fixed, live
+from llamactl.backends.settings import BackendSettings, Section, Words
 from llamactl.core.instance import OptionDefaults
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def no_null(value: Any) -> Any:
-    return {} if value is None else value
-
-
-def _words(value: Any) -> Any:
-    return (
-        [word for word in value.replace(",", " ").split() if word]
-        if isinstance(value, str)
-        else value
-    )
 
 
 def _folders(value: Any) -> Any:
@@ -38,8 +25,6 @@ def _folders(value: Any) -> Any:
 
 Budget = Literal["auto", "off"] | ByteSize
 Folders = Annotated[tuple[Path, ...], BeforeValidator(_folders)]
-Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
-Table = Annotated[dict[str, str], BeforeValidator(no_null)]
 
 
 class ServerSettings(Section):
@@ -102,50 +87,32 @@ class ServerSettings(Section):
     )
 
 
-class DockerSettings(Section):
-    """Accepted for files of the Go llamactl; Docker is not available in this version."""
+class BackendSections(Section):
+    """A section for each kind of engine, as its folder has it."""
 
-    enabled: bool = fixed(False, "run the engine in Docker; not available in this version")
-    image: str = fixed("", "image of the engine; has no effect in this version")
-    args: Words = fixed((), "arguments for Docker; has no effect in this version")
-    environment: Table = fixed({}, "variables for Docker; has no effect in this version")
+    def of(self, kind: Kind) -> BackendSettings:
+        found: BackendSettings = getattr(self, kind.type)
+        return found
 
+    def commands(self) -> dict[str, list[str]]:
+        """By backend type, with their arguments."""
+        return {k.type: [self.of(k).command, *self.of(k).args] for k in KINDS}
 
-_COMMAND = "program of the engine: a path, or a name on the PATH"
-_ARGS = "arguments that come before those of an instance"
-
-
-class BackendSettings(Section):
-    command: str = live("", _COMMAND)
-    args: Words = live((), _ARGS)
-    environment: Table = live({}, "variables for the engine's processes")
-    response_headers: Table = fixed({}, "headers to add to the engine's answers")
-    docker: DockerSettings = DockerSettings()
+    def all(self) -> Iterator[BackendSettings]:
+        return map(self.of, KINDS)
 
 
-class LlamaCppSettings(BackendSettings):
-    """llama.cpp: the engine of the instances."""
-
-    command: str = live("llama-server", _COMMAND)
-
-
-class VllmSettings(BackendSettings):
-    """vLLM: read for its options only; no instance runs on it in this version."""
-
-    command: str = live("vllm", _COMMAND)
-    args: Words = live(("serve",), _ARGS)
-
-
-class MlxSettings(BackendSettings):
-    """MLX: read for its options only; no instance runs on it in this version."""
-
-    command: str = live("mlx_lm.server", _COMMAND)
-
-
-class Backends(Section):
-    llama_cpp: LlamaCppSettings = Field(LlamaCppSettings(), alias="llama-cpp")
-    vllm: VllmSettings = VllmSettings()
-    mlx: MlxSettings = MlxSettings()
+if TYPE_CHECKING:
+    Backends = BackendSections
+else:
+    Backends = create_model(
+        "Backends",
+        __base__=BackendSections,
+        **{
+            kind.type: (type(kind.settings), Field(kind.settings, alias=kind.section))
+            for kind in KINDS
+        },
+    )
 
 
 class InstanceLogging(Section):

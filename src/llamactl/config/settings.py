@@ -8,20 +8,19 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, model_validator
 
-from llamactl.config.fields import fixed, live
+from llamactl.backends import backend_of
+from llamactl.backends.declared import fixed, live
+from llamactl.backends.settings import BackendSettings, Section, no_null
 from llamactl.config.sections import (
     AuthSettings,
     Backends,
-    BackendSettings,
     DatabaseSettings,
     Folders,
     InstancesSettings,
     LogSettings,
     ModelsSettings,
     NodeSettings,
-    Section,
     ServerSettings,
-    no_null,
 )
 from llamactl.core.instance import InstanceOptions
 
@@ -51,7 +50,7 @@ class Settings(Section):
         remote = [name for name, node in self.nodes.items() if node.address]
         if remote:
             raise ValueError(f"nodes: remote nodes are not available in this version: {remote}")
-        if self.backends.llama_cpp.docker.enabled or self.backends.vllm.docker.enabled:
+        if any(section.in_container for section in self.backends.all()):
             raise ValueError("backends.*.docker.enabled: Docker is not available in this version")
         auth, host = self.auth, self.server.host
         if not is_loopback(host) and not (
@@ -62,7 +61,7 @@ class Settings(Section):
 
     def backend_of(self, options: InstanceOptions) -> BackendSettings:
         """Of the engine that an instance with these options runs on."""
-        return self.backends.llama_cpp
+        return self.backends.of(backend_of(options.backend_type).kind)
 
     @property
     def data(self) -> Path:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from llamactl.backends import KINDS, Kind
+from llamactl.backends.settings import ContainerSettings
+
 Path = tuple[str, ...]
 
 
@@ -26,15 +29,15 @@ def _limits(value: str) -> dict[str, int]:
     return {key: int(text) for key, text in _pairs(",")(value).items()}
 
 
-def _backend(variable: str, key: str, docker: bool) -> dict[str, tuple[Path, Callable[[str], Any]]]:
-    at = ("backends", key)
+def _backend(kind: Kind) -> dict[str, tuple[Path, Callable[[str], Any]]]:
+    variable, at = kind.variable, ("backends", kind.section)
     rows: dict[str, tuple[Path, Callable[[str], Any]]] = {
         f"LLAMACTL_{variable}_COMMAND": ((*at, "command"), _text),
         f"LLAMACTL_{variable}_ARGS": ((*at, "args"), str.split),
         f"LLAMACTL_{variable}_ENV": ((*at, "environment"), _pairs(",")),
         f"LLAMACTL_{variable}_RESPONSE_HEADERS": ((*at, "response_headers"), _pairs(";")),
     }
-    if docker:
+    if isinstance(kind.settings, ContainerSettings):
         rows |= {
             f"LLAMACTL_{variable}_DOCKER_ENABLED": ((*at, "docker", "enabled"), _text),
             f"LLAMACTL_{variable}_DOCKER_IMAGE": ((*at, "docker", "image"), _text),
@@ -52,9 +55,7 @@ VARIABLES: Mapping[str, tuple[Path, Callable[[str], Any]]] = {
     "LLAMACTL_ALLOWED_ORIGINS": (("server", "allowed_origins"), _text),
     "LLAMACTL_ALLOWED_HOSTS": (("server", "allowed_hosts"), _text),
     "LLAMACTL_ENABLE_SWAGGER": (("server", "enable_swagger"), _text),
-    **_backend("LLAMACPP", "llama-cpp", docker=True),
-    **_backend("VLLM", "vllm", docker=True),
-    **_backend("MLX", "mlx", docker=False),
+    **{name: row for kind in KINDS for name, row in _backend(kind).items()},
     "LLAMACTL_DATA_DIRECTORY": (("data_dir",), _text),
     "LLAMACTL_DATA_DIR": (("data_dir",), _text),
     "LLAMACTL_ON_EXIT": (("instances", "on_exit"), _text),

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
-from llamactl.backends import BACKENDS
+from llamactl.backends import read_definition
 from llamactl.config import Settings, SettingsHolder
 from llamactl.control.lifecycle.callbacks import Callbacks
 from llamactl.control.lifecycle.context import ReplicaContext
@@ -47,9 +47,8 @@ from llamactl.core.lifecycle import (
 from llamactl.core.stores import InstanceStore
 from llamactl.observe import logger
 from llamactl.policy.breaker import CLOSED
-from llamactl.policy.definition import merge, read_patch
+from llamactl.policy.definition import merge
 
-_TYPES = frozenset(BACKENDS)
 _SETTLED = (State.READY, State.STOPPED, State.FAILED)
 T = TypeVar("T")
 Change = Callable[[InstanceOptions], InstanceOptions]
@@ -112,7 +111,7 @@ class Instances:
         created; StartFailed with the instance left, failed, to be corrected.
         """
         check_name(name)
-        patch = read_patch(body, BACKENDS["llama_cpp"].canonical, _TYPES)
+        patch = read_definition(body)
         options = merge(InstanceOptions(), patch)
         instance = Instance(secrets.token_hex(8), name, int(time.time()), options)
         await self._check(instance)
@@ -233,10 +232,10 @@ class Instances:
         Raises RunningLimit, with nothing changed, if there is no room for the changed instance.
         """
         member = self._of_source(name, "")
-        patch = read_patch(body, BACKENDS["llama_cpp"].canonical, _TYPES)
+        read_definition(body, member.instance.options.backend_type)  # refused before it waits
 
         def change(now: InstanceOptions) -> InstanceOptions:
-            return merge(now, patch)
+            return merge(now, read_definition(body, now.backend_type))
 
         return await self._shielded(self._update(member, change, wait=wait))
 

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import orjson
 
-from llamactl.backends.llama_cpp_memory import estimate
+from llamactl.backends import Backend, backend_of
 from llamactl.core.errors import LlamactlError, StoreUnavailable
 from llamactl.core.instance import Instance, OptionValue
 from llamactl.core.memory import NOTHING, Need, Usage, larger_by_key
@@ -22,15 +22,6 @@ from llamactl.core.model import ModelShape
 from llamactl.core.stores import MemoryStore
 from llamactl.observe import logger
 
-# Engine options that change nothing of the memory; whatever else there is may.
-_FREE = frozenset(
-    {
-        "alias", "chat_template", "frequency_penalty", "log_prefix", "log_timestamps", "metrics",
-        "min_p", "port", "predict", "presence_penalty", "props", "repeat_penalty", "seed", "slots",
-        "temp", "threads", "threads_batch", "threads_http", "timeout", "top_k", "top_p",
-        "verbosity",
-    }
-)  # fmt: skip
 _NEWS = 1.01  # what was measured counts as news if it is larger by so much
 _TOO_SMALL = 1.5  # by how much an estimate is raised that a start showed to be too small
 _MOST = 1 << 62  # bytes; what a header makes up has no end
@@ -38,6 +29,8 @@ _GPU = "gpu:"  # before a device's name, in the store
 log = logger("control")
 
 
+Identities = tuple[list[str], int]  # of model files; bytes of the projector
+_NO_FILES: Identities = ([], 0)
 Resolve = Callable[[Mapping[str, OptionValue]], Mapping[str, OptionValue]]
 
 
@@ -55,17 +48,18 @@ class Memory:
         reader: ShapeReader,
         store: MemoryStore,
         *,
-        engine: Callable[[], Sequence[str]],
+        engines: Callable[[], Mapping[str, Sequence[str]]],
         budget: Callable[[], int | None],
         devices: Sequence[str],
         resolve: Resolve = lambda options: options,
     ) -> None:
-        """`engine`: its command and arguments in the settings. `budget`: bytes of RAM. Both as
-        they are now.
+        """`engines`: by backend, command and arguments in the settings. `budget`: bytes of RAM.
+        Both as they are now.
 
-        `devices`: GPUs that engines would use. `resolve`: options with the model's file in them.
+        `budget`: bytes of RAM. `devices`: GPUs that engines would use. `resolve`: options with the
+        model's file in them.
         """
-        self._engine = engine
+        self._engines = engines
         self._reader = reader
         self._store = store
         self._budget_now = budget
@@ -126,30 +120,37 @@ class Memory:
         return await asyncio.to_thread(self._estimate, instance)
 
     def _estimate(self, instance: Instance) -> tuple[str, Need]:
-        options = instance.options.backend_options
-        identities, projector, need = [], 0, NOTHING
+        own, backend = instance.options, backend_of(instance.options.backend_type)
+        options, identities, need = own.backend_options, _NO_FILES, NOTHING
         try:
             options = self._resolve(options)
-            shapes = {name: self._shape(options, name) for name in ("model", "model_draft")}
-            projector = _size(options.get("mmproj"))
-            identities = [
-                file.identity for shape in shapes.values() if shape for file in shape.files
-            ]
-            if (model := shapes["model"]) is not None:
-                need = estimate(
-                    model, options, draft=shapes["model_draft"], projector=projector,
-                    devices=self._devices or _unknown_devices(options),
-                )  # fmt: skip
+            identities, need = self._by_files(backend, options)
         except (OSError, ValueError, LlamactlError) as exc:
             log.debug("memory_unknown", name=instance.name, reason=str(exc))
-        given = {k: v for k, v in sorted(options.items()) if k not in _FREE}
-        own = instance.options
+        free = backend.models.free if backend.models else frozenset[str]()
+        given = {k: v for k, v in sorted(options.items()) if k not in free}
         said = [
-            self._engine(), identities, projector, given, own.command_override,
+            [*self._engines()[backend.name]], *identities, given, own.command_override,
             sorted(own.environment.items()), sorted(need.gpus),
         ]  # fmt: skip
         need = Need(min(need.ram, _MOST), need.shared, need.gpus)
         return hashlib.sha256(orjson.dumps(said)).hexdigest(), need
+
+    def _by_files(
+        self, backend: Backend, options: Mapping[str, OptionValue]
+    ) -> tuple[Identities, Need]:
+        """What tells its model files from others, and what it takes for them."""
+        if backend.models is None:
+            return _NO_FILES, NOTHING
+        model, draft = self._shape(options, "model"), self._shape(options, "model_draft")
+        projector = _size(options.get("mmproj"))
+        files = [file.identity for shape in (model, draft) if shape for file in shape.files]
+        if model is None:
+            return (files, projector), NOTHING
+        need = backend.models.estimate(
+            model, options, draft=draft, projector=projector, devices=self._devices
+        )
+        return (files, projector), need
 
     def _shape(self, options: Mapping[str, OptionValue], name: str) -> ModelShape | None:
         path = options.get(name)
@@ -161,13 +162,6 @@ class Memory:
         if self._budget is None or need.ram + mapped <= self._budget or not mapped:
             return need
         return Need(need.ram, _in_proportion(need.shared, self._budget - need.ram), need.gpus)
-
-
-def _unknown_devices(options: Mapping[str, OptionValue]) -> Sequence[str]:
-    """Layers that are to be offloaded do not lie in RAM, though we see no GPU that has a budget."""
-    layers = options.get("gpu_layers")
-    asked = isinstance(layers, int) and not isinstance(layers, bool) and layers > 0
-    return ("gpu",) if asked or layers == "all" else ()
 
 
 def _raise(size: int, free: int) -> int:

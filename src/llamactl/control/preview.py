@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from llamactl.backends import BACKENDS
+from llamactl.backends import read_definition
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.registry import Registry
 from llamactl.control.scheduler import Scheduler
@@ -16,7 +16,7 @@ from llamactl.core.lifecycle import RESTING
 from llamactl.core.memory import NOTHING, Need
 from llamactl.policy.admission import Candidate
 from llamactl.policy.capacity import Taken
-from llamactl.policy.definition import merge, read_patch
+from llamactl.policy.definition import merge
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +46,16 @@ class Previews:
 
     async def of(self, name: str, body: object) -> Preview:
         """Of what create would define, or update change. Raises LlamactlError as those do."""
-        patch = read_patch(body, BACKENDS["llama_cpp"].canonical, frozenset(BACKENDS))
         try:
             member = self._registry.get(name)
         except InstanceNotFound:
-            check_name(name)
             member = None
+        now = member.instance.options if member else InstanceOptions()
+        options = merge(now, read_definition(body, now.backend_type))
         if member is None:
-            instance = Instance("", name, 0, merge(InstanceOptions(), patch))
+            instance = Instance("", check_name(name), 0, options)
         else:
-            instance = replace(member.instance, options=merge(member.instance.options, patch))
+            instance = replace(member.instance, options=options)
         self._replicas.check(instance)
         await self._replicas.permit(instance)
         runs = member is not None and member.unit.runner.now.state not in RESTING

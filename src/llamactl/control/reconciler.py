@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Mapping
 
-from llamactl.backends import BACKENDS
+from llamactl.backends import read_definition
 from llamactl.control.instances import Instances
 from llamactl.control.registry import Member
 from llamactl.core.errors import InvalidRequest, LlamactlError
 from llamactl.core.instance import InstanceOptions, check_name, name_key
 from llamactl.observe import logger
-from llamactl.policy.definition import merge, read_patch
+from llamactl.policy.definition import merge
 from llamactl.policy.reconcile import Changes, difference
 
 FILES = "file"  # the source of instances that are declared in files
-_TYPES = frozenset(BACKENDS)
 log = logger("control")
 
 
@@ -52,7 +51,7 @@ class Reconciler:
 
     def _options(self, name: str, body: object, known: Mapping[str, Member]) -> InstanceOptions:
         """What a body makes of nothing; masks stand for what the instance of that name has."""
-        patch = read_patch(body, BACKENDS["llama_cpp"].canonical, _TYPES)
+        patch = read_definition(body)
         member = known.get(name_key(name))
         was = member.instance.options if member else InstanceOptions()
         return merge(InstanceOptions(), patch, was=was)

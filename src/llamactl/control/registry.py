@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from llamactl.backends import BACKENDS
+from llamactl.backends import backend_of
 from llamactl.control.lifecycle.replica import Replica
 from llamactl.core.errors import InstanceNotFound
 from llamactl.core.exits import FailureClass
@@ -56,7 +56,15 @@ class Member:
     @property
     def filters(self) -> Filters | None:
         options = self.instance.options
-        return filters_of(options, BACKENDS[options.backend_type].synonyms)
+        filters = filters_of(options, backend_of(options.backend_type).synonyms)
+        if model := self.served_model:  # it counts most: the engine would answer nothing else
+            return (filters or Filters()).naming(model)
+        return filters
+
+    @property
+    def served_model(self) -> str:
+        options = self.instance.options
+        return backend_of(options.backend_type).served_model(options.backend_options)
 
     @property
     def status(self) -> Status:
@@ -181,12 +189,13 @@ class Registry:
             instance.id,
             instance.name,
             instance.created,
-            instance.options.backend_type,
+            backend_of(instance.options.backend_type).name,
             member.unit.ready,
             tuple(instance.options.aliases),
             member.filters,
             state=member.status,
             offer=member.offer,
+            served_model=member.served_model,
         )
         self._table = self._table.with_route(route)
         self._publish(self._table)

@@ -37,7 +37,7 @@ def name_key(name: str) -> str:
 class InstanceOptions:
     """What was given for an instance. None: not given, the default of the settings counts."""
 
-    backend_type: str = "llama_cpp"
+    backend_type: str = ""  # "": the default one
     backend_options: Mapping[str, OptionValue] = field(default_factory=dict)
     auto_restart: bool | None = None
     max_restarts: int | None = None

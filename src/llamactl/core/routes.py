@@ -20,6 +20,7 @@ class ReadyInstance:
     port: int
     key: str  # the engine's own key for this start; "" where the engine knows none
     generation: int
+    backend: str = ""  # "": the default one
     headers: bytes = field(init=False, repr=False, compare=False)  # Host and key, as sent
 
     def __post_init__(self) -> None:
@@ -39,6 +40,12 @@ class Route:
     state: str = "stopped"  # as the management API has its `status`
     offer: Offer = NO_MODEL
     model: str = ""  # of a router, the one that this leads to, by the engine's own name
+    served_model: str = ""  # what the engine wants to be asked for; "": whatever was sent will do
+
+    @property
+    def wanted_model(self) -> str:
+        """The `model` of requests, as the engine knows it; "": as they come."""
+        return self.model or self.served_model
 
     @property
     def served_as(self) -> str:

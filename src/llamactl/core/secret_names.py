@@ -43,7 +43,7 @@ _SECRET_BEFORE_PLURAL = frozenset(
     {"access", "admin", "api", "auth", "bearer", "client", "hf", "inference", "management",
      "master", "private", "refresh", "secret", "service", "session", "signing"}
 )  # fmt: skip
-_PATHS = frozenset({"dir", "file", "folder", "path"})  # say where it is, not what
+_PLACES = frozenset({"dir", "env", "file", "flag", "folder", "path"})  # say where it is, not what
 _SWITCHES = frozenset({"allow", "disable", "enable", "print", "require", "return", "show", "skip"})
 SHORT_FLAGS = frozenset({"auth", "hft"})  # without dashes
 HEADER_FLAGS = frozenset({"h", "header"})
@@ -74,7 +74,7 @@ _LONG_FLAG = re.compile(r"--[a-z][a-z0-9]*(-[a-z0-9]+)*(=.*)?\Z|-[a-z]{1,4}\Z", 
 def names_secret(name: str) -> bool:
     """Does a name, in whatever style it is written, say that its value is a secret?"""
     words = [word.lower() for word in _NAME_WORDS.findall(name)]
-    if not words or words[-1] in _PATHS:
+    if not words or words[-1] in _PLACES:
         return False
     return any(_is_telling(words, at) for at in range(len(words)))
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import orjson
 
+from llamactl.backends import DEFAULT
 from llamactl.config import Settings, warning_of
 from llamactl.core.errors import InvalidConfig, LlamactlError
 from llamactl.core.instance import InstanceOptions
@@ -107,8 +108,9 @@ def _there(path: Path) -> Path:
 
 
 def _engine(settings: Settings) -> _Said:
-    engine = find_engine(settings.backends.llama_cpp)
-    asyncio.run(CommandEngineProbe(lambda: settings.backends.llama_cpp).ask("--version"))
+    kind = DEFAULT.kind
+    engine = find_engine(kind, section := settings.backends.of(kind))
+    asyncio.run(CommandEngineProbe(kind, lambda: section).ask(kind.questions.version))
     yield Level.OK, engine.label, ""
 
 

@@ -8,10 +8,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from llamactl.backends import BACKENDS
+from llamactl.backends import LLAMA_CPP
 from llamactl.core.errors import InvalidRequest, LlamactlError
 from llamactl.migration.report import Migrated, flat, name_for, refusal
-from llamactl.policy.command_line import parse_command
 
 _MACRO = re.compile(r"\$\{([A-Za-z0-9_.-]+)\}")
 _DEEPEST = 10  # macros within macros
@@ -143,7 +142,7 @@ class _Model:
         text = " ".join(_filled("\n".join(lines), self._known).split("\n"))
         if _OTHER_ENGINE.search(text):
             raise InvalidRequest("this engine is not available in this version")
-        parsed = parse_command(text, {}, BACKENDS["llama_cpp"].canonical)
+        parsed = LLAMA_CPP.parse_command(text, {})
         parsed.options.pop("port", None)  # of the macro ${PORT}
         self._rest["backend_options"] = parsed.options
         self._environment.update(parsed.environment)

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from llamactl.backends import BACKENDS
+from llamactl.backends import read_definition
 from llamactl.core.errors import LlamactlError
-from llamactl.policy.definition import read_patch
 
 Outcome = Literal["carried", "changed", "left out"]
 
@@ -52,7 +51,7 @@ class Migrated:
 def refusal(definition: Mapping[str, Any]) -> str:
     """Why no instance can have these options; "" if one can."""
     try:
-        read_patch(definition, BACKENDS["llama_cpp"].canonical, frozenset(BACKENDS))
+        read_definition(definition)
     except LlamactlError as exc:
         return exc.message
     return ""

@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from llamactl.backends import backend_of
+from llamactl.backends.model_rules import ModelRules
 from llamactl.config import Settings
 from llamactl.core.errors import ForbiddenBySettings, LlamactlError
 from llamactl.core.instance import InstanceOptions, OptionValue
@@ -69,7 +71,8 @@ class Confinement:
     def problems(self, options: InstanceOptions) -> list[Problem]:
         """Reads links and folders, so not for an event loop."""
         named = [*self._named(options)] if self.is_bound else []
-        return [*self._own(options, named), *self._of_routers(named)]
+        rules = backend_of(options.backend_type).models
+        return [*self._own(options, named), *(self._of_routers(named, rules) if rules else ())]
 
     def _own(self, options: InstanceOptions, named: Sequence[NamedFile]) -> Iterator[Problem]:
         if not self._settings().allow_commands:
@@ -101,10 +104,10 @@ class Confinement:
                 if name not in given and isinstance(path, str):
                     yield NamedFile("hf_repo", name, path)
 
-    def _of_routers(self, named: Sequence[NamedFile]) -> Iterator[Problem]:
+    def _of_routers(self, named: Sequence[NamedFile], rules: ModelRules) -> Iterator[Problem]:
         """What an engine of several models is told by a file or a folder."""
         for one in named:
-            models = _READ.get(one.option, _nothing)(one.path)
+            models = _READ.get(one.option, _nothing)(one.path, rules)
             for model, given in models.items():
                 own = InstanceOptions(backend_options=given)
                 for found in self._own(own, files(own)):
@@ -124,11 +127,14 @@ class Confinement:
         return Problem(field, "model_roots", f"{what}; use a path in one of those folders")
 
 
-def _nothing(_: object) -> Mapping[str, Options]:
+def _nothing(*_: object) -> Mapping[str, Options]:
     return {}
 
 
-_READ = {"models_preset": of_preset, "models_dir": of_folder}
+_READ: Mapping[str, Callable[[str, ModelRules], Mapping[str, Options]]] = {
+    "models_preset": of_preset,
+    "models_dir": lambda folder, _: of_folder(folder),
+}
 
 
 def _refused(found: list[Problem]) -> ForbiddenBySettings:

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from llamactl.backends import LLAMA_CPP
-from llamactl.backends.llama_cpp_models import info_of, is_router
+from llamactl.backends.model_rules import ModelRules
 from llamactl.core.errors import LlamactlError
 from llamactl.core.instance import OptionValue
 from llamactl.core.model import ModelFacts, ModelInfo, Offer, part_names
@@ -29,22 +28,22 @@ class ServedModels:
         self._reader = reader
         self._resolve = resolve
 
-    def __call__(self, options: Options) -> Offer:
+    def __call__(self, rules: ModelRules, options: Options) -> Offer:
         """What can't be read is not known. A router's own options count more than a preset's."""
-        if is_router(options):
+        if rules.is_router(options):
             files = of_folder(options.get("models_dir"))
-            for name, own in of_preset(options.get("models_preset")).items():
+            for name, own in of_preset(options.get("models_preset"), rules).items():
                 files[name] = {**files.get(name, {}), **own}
-            models = {name: self._info({**own, **options}) if n < _MOST_READ else ModelInfo()
+            models = {name: self._info(rules, {**own, **options}) if n < _MOST_READ else ModelInfo()
                       for n, (name, own) in enumerate(files.items())}  # fmt: skip
             return Offer(models=models, several=True)
-        return Offer(self._info(options))
+        return Offer(self._info(rules, options))
 
-    def _info(self, options: Options) -> ModelInfo:
+    def _info(self, rules: ModelRules, options: Options) -> ModelInfo:
         with suppress(LlamactlError):
             options = self._resolve(options)
         facts, projector = self._facts(options.get("model")), self._facts(options.get("mmproj"))
-        return info_of(facts, projector, options, _template(options))
+        return rules.info_of(facts, projector, options, _template(options))
 
     def _facts(self, path: object) -> ModelFacts | None:
         with suppress(OSError, ValueError):
@@ -64,7 +63,7 @@ def _template(options: Options) -> str | None:
     return ""
 
 
-def of_preset(path: object) -> dict[str, Options]:
+def of_preset(path: object, rules: ModelRules) -> dict[str, Options]:
     """By name, the options of each model that an INI file of llama-server's names.
 
     Those of `[*]` are for all. A model that names no file is one of the hub's, as it is called
@@ -78,9 +77,9 @@ def of_preset(path: object) -> dict[str, Options]:
         elif "=" in line and line[0] not in ";#":
             key, _, value = line.partition("=")
             words += [f"--{key.strip()}", value.strip()]
-    common = LLAMA_CPP.parse(found.pop("*"))
+    common = rules.parse(found.pop("*"))
     return {name: {**({"hf_repo": name} if "--model" not in own and "/" in name else {}),
-                   **common, **LLAMA_CPP.parse(own)}
+                   **common, **rules.parse(own)}
             for name, own in found.items()}  # fmt: skip
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import secrets
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from llamactl.backends import BACKENDS
+from llamactl.backends import backend_of
 from llamactl.core.errors import LlamactlError, UnknownProcess
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport
@@ -18,7 +19,7 @@ from llamactl.core.memory import Usage
 from llamactl.core.model import Offer
 from llamactl.core.node import LOCAL, EngineSettings, LaunchSpec, PortChoice
 from llamactl.core.routes import ReadyInstance
-from llamactl.core.secrets import masked
+from llamactl.core.secrets import MASK
 from llamactl.node import cgroups, ports
 from llamactl.node.adopted import adopt, end_left
 from llamactl.node.engine_process import EngineProcess, end, report_of
@@ -69,10 +70,11 @@ class NodeAgent:
         self._oom.look()
         try:
             port = self._port(spec.ports)
-            engine, command = await command_for(spec, port, self._models)
+            key = secrets.token_urlsafe(32)
+            engine, command = await command_for(spec, port, self._models, key, self._around.environ)
             if (known := self._prepared(spec.process)) is not None:
                 return known  # by a call that was repeated meanwhile
-            one = spawn(spec, engine, command, port, self.log(spec.name), self._around)
+            one = spawn(spec, engine, command, port, key, self.log(spec.name), self._around)
         except (LlamactlError, OSError) as exc:
             raise launch_failure(exc) from exc
         try:
@@ -90,7 +92,7 @@ class NodeAgent:
     async def adopt(self, record: ProcessRecord, name: str) -> ExitReport | None:
         if record.process in self._processes:
             return None
-        backend, its_log = BACKENDS[record.options.backend_type], self.log(name)
+        backend, its_log = backend_of(record.options.backend_type), self.log(name)
         group = adopt(record)
         if group is not None:
             self._watch(EngineProcess(group, backend, record, its_log, adopted=True))
@@ -102,7 +104,8 @@ class NodeAgent:
         return report_of(backend, record, Ended(None, None), its_log, oom_struck=False)
 
     async def terminate(self, process: ProcessId, grace: float) -> bool:
-        return await end(self._get(process).group, grace)
+        one = self._get(process)
+        return await end(one.group, grace, _stop_signal(one.record))
 
     def kill(self, process: ProcessId) -> None:
         if (one := self._processes.get(process)) is not None:
@@ -110,7 +113,7 @@ class NodeAgent:
 
     async def end(self, records: Sequence[ProcessRecord], grace: float) -> Sequence[ProcessRecord]:
         found = [(record, group) for record in records if (group := adopt(record))]
-        await asyncio.gather(*(end(group, grace) for _, group in found))
+        await asyncio.gather(*(end(group, grace, _stop_signal(record)) for record, group in found))
         return [record for record, _ in found]
 
     async def forget(self, replica_id: str, name: str) -> None:
@@ -151,9 +154,8 @@ class NodeAgent:
 
     async def command_of(self, spec: LaunchSpec) -> Sequence[str]:
         port = spec.ports.fixed or spec.ports.preferred or 0
-        _, command = await command_for(spec, port, self._models)
-        shown: list[str] = masked(command.argv)
-        return shown
+        _, command = await command_for(spec, port, self._models, MASK, {})
+        return command.shown
 
     async def offer(
         self, options: InstanceOptions, engine: EngineSettings, ready: ReadyInstance | None
@@ -209,3 +211,8 @@ class NodeAgent:
         with suppress(OSError):  # whoever reads the ledger finds that it does not run
             self._ledger.ended(record.process)
         return report
+
+
+def _stop_signal(record: ProcessRecord) -> int:
+    options = record.options
+    return backend_of(options.backend_type).stop_signal(options.backend_options)

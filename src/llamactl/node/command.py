@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from llamactl.backends import Backend
+from llamactl.backends import Backend, Kind
+from llamactl.backends.contract import Start
 from llamactl.core.errors import EngineMissing
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.node import EngineSettings
-from llamactl.core.secrets import masked
+from llamactl.core.secrets import MASK, masked
 from llamactl.node.ports import LOOPBACK
 
-BUILT_IN = (sys.executable, "-m", "llamactl.engine")
-_DEFAULT = "llama-server"
+_MARK = "LLAMACTL_PROCESS_KEY"
 # Isolated and without site-packages: it takes some 10 ms.
 _TIED = (sys.executable, "-I", "-S", str(Path(__file__).with_name("die_with_parent.py")))
 
@@ -39,94 +39,83 @@ class Engine:
     label: str  # for people
 
 
-def find_engine(settings: EngineSettings, override: str = "") -> Engine:
+def find_engine(kind: Kind, settings: EngineSettings, program: str | None = None) -> Engine:
     """The configured engine, or the built-in one when none is configured or installed.
 
-    Raises EngineMissing for a command that was asked for and can't be found.
+    `program`: an instance's own. Raises EngineMissing for a command that was asked for and can't
+    be found.
     """
-    command = override or settings.command
+    built_in = kind.built_in
+    command = program or settings.command
     found = shutil.which(command)
     if found is not None:
         return Engine((found,), found)
-    if command != _DEFAULT:
+    if built_in is None:
+        raise EngineMissing(
+            f"cannot run the engine's command: {masked(command)!r} was not found; install it, "
+            "or correct the command"
+        )
+    if command != kind.settings.command:
         raise EngineMissing(
             f"the engine's command {masked(command)!r} was not found; install it, correct "
-            "backends.llama-cpp.command, or remove that setting to use the built-in engine"
+            f"backends.{kind.section}.command, or remove that setting to use the built-in engine"
         )
     try:
-        built_in = version("xllamacpp")
+        known = version(built_in.package)
     except PackageNotFoundError as exc:
-        raise EngineMissing("neither llama-server nor the xllamacpp package is installed") from exc
-    return Engine(BUILT_IN, f"built-in llama.cpp (xllamacpp {built_in})")
+        raise EngineMissing(
+            f"neither {command} nor the {built_in.package} package is installed"
+        ) from exc
+    return Engine(
+        (sys.executable, "-m", built_in.module), f"{built_in.label} ({built_in.package} {known})"
+    )
+
+
+def engine_of(backend: Backend, settings: EngineSettings, options: InstanceOptions) -> Engine:
+    """The one that serves an instance. Raises EngineMissing."""
+    own = options.command_override or backend.program(settings, options.backend_options)
+    return find_engine(backend.kind, settings, own)
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Anybody on this machine can read an argv, only its owner an environment."""
-
     argv: list[str]
-    secrets: Mapping[str, str]  # which the engine reads from its environment
+    environment: Mapping[str, str]
+    shown: tuple[str, ...]  # the argv, secrets masked
+
+
+def start_of(
+    settings: EngineSettings, name: str, own: InstanceOptions, port: int = 0, key: str = ""
+) -> Start:
+    """`name`: of the instance."""
+    options = {k: v for k, v in own.backend_options.items() if k != "port"}
+    return Start(
+        name, options, settings, LOOPBACK, port, key, own.environment, own.command_override
+    )
 
 
 def command_of(
-    backend: Backend, engine: Engine, settings: EngineSettings, name: str,
-    given: InstanceOptions, port: int,
-) -> Command:  # fmt: skip
-    """`name`: of the instance."""
-    options = {k: v for k, v in given.backend_options.items() if k != "port"}
-    defaults = {k: v for k, v in backend.defaults.items() if k not in options}
-    ours = ["--host", LOOPBACK, "--port", str(port)]
-    theirs = [*settings.args, *settings.environment, *given.environment]
-    tie = [*_TIED, str(os.getpid())] if given.die_with_parent else []
-    words = [
-        *backend.render(defaults),
-        *backend.name_flags(name, options, theirs),
-        *settings.args,
-        *backend.render(options),
-    ]
-    kept, hidden = _without_secrets(words, backend.secret_variables)
-    return Command([*tie, *engine.argv, *kept, *ours], hidden)
-
-
-def _without_secrets(
-    words: Sequence[str], variables: Mapping[str, str]
-) -> tuple[list[str], dict[str, str]]:
-    """`variables`: by flag, where the engine reads the same from; what comes last counts."""
-    given: list[tuple[Sequence[str], str, str]] = []  # words, variable or "", value
-    at = 0
-    while at < len(words):
-        flag, equals, value = words[at].partition("=")
-        variable = variables.get(flag, "")
-        width = 2 if variable and not equals else 1
-        own = words[at : at + width]
-        given.append((own, variable, value if equals else own[-1]))
-        at += width
-    last = {variable: value for _, variable, value in given if variable}
-    hidden = {v: value for v, value in last.items() if masked({v: value})[v] != value}
-    kept = [word for own, variable, value in given
-            if not variable or (variable not in hidden and value == last[variable])
-            for word in own]  # fmt: skip
-    return kept, hidden
-
-
-def environment_of(
-    backend: Backend,
-    settings: EngineSettings,
-    options: InstanceOptions,
-    key: str,
-    environ: Mapping[str, str],
-    secrets: Mapping[str, str],
-) -> dict[str, str]:
-    """`secrets`: those of its options that the engine reads from there."""
-    given = {**surroundings(settings, environ), **options.environment}
-    return {**given, **secrets, backend.key_variable: key}
+    backend: Backend, engine: Engine, start: Start, environ: Mapping[str, str], *, tied: bool
+) -> Command:
+    """`tied`: it ends with llamactl. Raises InvalidOption."""
+    given, key = backend.launch(start), start.key
+    tie = [*_TIED, str(os.getpid())] if tied else []
+    argv = [*tie, *engine.argv, *given.words]
+    shown = masked([word.replace(key, MASK) for word in argv])
+    environment = {**_inherited(environ), **given.environment}
+    if key not in environment.values():  # by which what it forks is told from all else
+        environment[_MARK] = key
+    return Command(argv, environment, tuple(shown))
 
 
 def surroundings(settings: EngineSettings, environ: Mapping[str, str]) -> dict[str, str]:
     """What every process of this engine has as its environment."""
-    inherited = {
+    return {**_inherited(environ), **settings.environment}
+
+
+def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    return {
         name: value
         for name, value in environ.items()
         if any(fnmatchcase(name, pattern) for pattern in _ALLOWED)
     }
-    return {**inherited, **settings.environment}

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 from llamactl.backends import Backend
-from llamactl.backends.base import classify
+from llamactl.backends.exits import classify
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport
+from llamactl.core.instance import OptionValue
 from llamactl.core.memory import Usage
 from llamactl.core.secrets import scrubbed, secrets_of
 from llamactl.node.logs import InstanceLog
@@ -44,6 +46,15 @@ class EngineProcess:
     answered: bool = False  # it was ready at least once
     secrets: frozenset[str] = frozenset()  # of the settings, which its log must not tell
 
+    @property
+    def _options(self) -> Mapping[str, OptionValue]:
+        return self.record.options.backend_options
+
+    @property
+    def key(self) -> str:
+        """ "" where the engine knows none."""
+        return self.record.key if self.backend.knows_key(self._options) else ""
+
     def release(self) -> None:
         """Let it start; one that was adopted runs already."""
         if isinstance(self.group, Process):
@@ -51,9 +62,10 @@ class EngineProcess:
 
     async def until_ready(self, *, prove_key: bool) -> str:
         """As `Node.until_ready`."""
-        port, key = self.record.port, self.record.key
-        await until_ready(port, self.backend.health_path, key, self._listens)
-        if prove_key and not await knows_key(port, self.backend.guarded_path, key):
+        backend, port, options = self.backend, self.record.port, self._options
+        await until_ready(port, backend.health_path(options), self.key, self._listens)
+        guarded = backend.guarded_path(options)
+        if prove_key and guarded and not await knows_key(port, guarded, self.key):
             return "it rejects its key or accepts any key, so it can't be verified"
         self.answered = True
         return ""
@@ -62,9 +74,8 @@ class EngineProcess:
         return listens_on(self.record.port, self.group.pid)
 
     async def is_healthy(self, seconds: float) -> bool:
-        healthy = await is_healthy(
-            self.record.port, self.backend.health_path, self.record.key, seconds
-        )
+        path = self.backend.health_path(self._options)
+        healthy = await is_healthy(self.record.port, path, self.key, seconds)
         self.answered = self.answered or healthy
         return healthy
 
@@ -84,12 +95,12 @@ class EngineProcess:
         return report if self.answered else with_cause(report, self.backend, self.record)
 
 
-async def end(process: ProcessGroup, grace: float) -> bool:
-    """Ask a group to end; kill it after the grace, and return True. Returns when it is over.
+async def end(process: ProcessGroup, grace: float, number: int = signal.SIGTERM) -> bool:
+    """Ask a group to end, by this signal; kill it after the grace, and return True.
 
-    An end that our loop had no chance to see is an end in time.
+    Returns when it is over. An end that our loop had no chance to see is an end in time.
     """
-    process.signal(signal.SIGTERM)
+    process.signal(number)
     with suppress(TimeoutError):
         async with loop_clock().timeout(grace):
             await asyncio.wait([process.exited])

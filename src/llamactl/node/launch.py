@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llamactl.backends import BACKENDS
+from llamactl.backends import backend_of
 from llamactl.backends.spec_hash import spec_hash
 from llamactl.core.errors import (
     Conflict,
@@ -24,9 +23,9 @@ from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.core.node import LaunchSpec
-from llamactl.core.secrets import masked, secrets_of
+from llamactl.core.secrets import secrets_of
 from llamactl.node import cgroups
-from llamactl.node.command import Command, Engine, command_of, environment_of, find_engine
+from llamactl.node.command import Command, Engine, command_of, engine_of, start_of
 from llamactl.node.engine_process import EngineProcess
 from llamactl.node.logs import InstanceLog
 from llamactl.node.offers import Read
@@ -81,14 +80,18 @@ class ModelAccess:
     permit: Permit  # raises ForbiddenBySettings
 
 
-async def command_for(spec: LaunchSpec, port: int, models: ModelAccess) -> tuple[Engine, Command]:
+async def command_for(
+    spec: LaunchSpec, port: int, models: ModelAccess, key: str, environ: Mapping[str, str]
+) -> tuple[Engine, Command]:
     """Raises EngineMissing, ForbiddenBySettings or ModelNotFound."""
     if not spec.trusted:
         await models.permit(spec.options)
-    backend = BACKENDS[spec.options.backend_type]
-    engine = find_engine(spec.engine, spec.options.command_override)
+    backend = backend_of(spec.options.backend_type)
+    engine = engine_of(backend, spec.engine, spec.options)
     options = await resolved(spec.options, models.resolve)
-    return engine, command_of(backend, engine, spec.engine, spec.name, options, port)
+    start = start_of(spec.engine, spec.name, options, port, key)
+    tied = spec.options.die_with_parent
+    return engine, command_of(backend, engine, start, environ, tied=tied)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +104,15 @@ class Surroundings:
 
 
 def spawn(
-    spec: LaunchSpec, engine: Engine, given: Command, port: int, log: InstanceLog,
+    spec: LaunchSpec, engine: Engine, given: Command, port: int, key: str, log: InstanceLog,
     around: Surroundings,
 ) -> EngineProcess:  # fmt: skip
     """A process that waits for its release. Raises OSError."""
-    backend, key = BACKENDS[spec.options.backend_type], secrets.token_urlsafe(32)
-    env = environment_of(backend, spec.engine, spec.options, key, around.environ, given.secrets)
-    command = tuple(masked(given.argv))
+    backend = backend_of(spec.options.backend_type)
     clock = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    fd, log_start = log.open(f"--- {clock} start {spec.generation}: {' '.join(command)}")
+    fd, log_start = log.open(f"--- {clock} start {spec.generation}: {' '.join(given.shown)}")
     try:
-        group = Process.spawn_held(given.argv, env, fd, around.soft_files)
+        group = Process.spawn_held(given.argv, given.environment, fd, around.soft_files)
     finally:
         os.close(fd)
     cgroups.enclose(group.pid, group.start_time)
@@ -126,7 +127,7 @@ def spawn(
         port=port,
         key=key,
         engine=engine.label,
-        command=command,
+        command=given.shown,
         options=spec.options,
         spec_hash=spec_hash(spec.engine, spec.options),
         log_start=log_start,

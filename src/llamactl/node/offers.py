@@ -6,26 +6,29 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from llamactl.backends.llama_cpp_models import given as given_to
+from llamactl.backends import backend_of
+from llamactl.backends.model_rules import ModelRules
 from llamactl.core.instance import InstanceOptions, OptionValue
-from llamactl.core.model import ModelInfo, Offer
+from llamactl.core.model import NO_MODEL, ModelInfo, Offer
 from llamactl.core.node import EngineSettings
 from llamactl.core.routes import ReadyInstance
 from llamactl.node.scrape import served_models
 
-Read = Callable[[Mapping[str, OptionValue]], Offer]
+Read = Callable[[ModelRules, Mapping[str, OptionValue]], Offer]
 
 
 async def offer_of(
-    read: Read, given: InstanceOptions, engine: EngineSettings, ready: ReadyInstance | None
+    read: Read, given: InstanceOptions, settings: EngineSettings, ready: ReadyInstance | None
 ) -> Offer:
     """By its definition and the files as they are now; `read` may take its time.
 
     One that is ready is asked, too: its engine may have fitted the context to the memory.
     """
-    environment = {**engine.environment, **given.environment}
-    options = given_to(given.backend_options, engine.args, environment)
-    offer = await asyncio.to_thread(read, options)
+    rules, offer = backend_of(given.backend_type).models, NO_MODEL
+    if rules is not None:
+        environment = {**settings.environment, **given.environment}
+        options = rules.given(given.backend_options, settings.args, environment)
+        offer = await asyncio.to_thread(read, rules, options)
     said = await served_models(ready) if ready is not None else {}
     if not said:
         return offer

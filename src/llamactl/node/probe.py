@@ -18,9 +18,10 @@ _OK, _REFUSED = 200, (401, 403)
 _SHARE = 0.05  # a pause is at most this share of the time already waited
 
 
-async def until_ready(port: int, path: str, key: str, is_ours: Callable[[], bool]) -> None:
+async def until_ready(port: int, path: str | None, key: str, is_ours: Callable[[], bool]) -> None:
     """Return once 127.0.0.1:port answers 200 on `path`, from a process of ours.
 
+    None: once it accepts.
     Asks from 2 ms on, ever more rarely. Who is not ours does not get the key.
     """
     began = time.monotonic()
@@ -33,20 +34,22 @@ async def until_ready(port: int, path: str, key: str, is_ours: Callable[[], bool
         await asyncio.sleep(min(max(_FIRST_S, waited * _SHARE), _LONGEST_S))
 
 
-async def _is_taken(port: int) -> bool:
+async def _is_taken(port: int, seconds: float = _ANSWER_S) -> bool:
     """Cheaper than to ask whose it is, as long as nobody has it."""
     with socket.socket() as asker:
         asker.setblocking(False)
         try:
-            async with loop_clock().timeout(_ANSWER_S):
+            async with loop_clock().timeout(seconds):
                 await asyncio.get_running_loop().sock_connect(asker, ("127.0.0.1", port))
         except (OSError, TimeoutError):
             return False
     return True
 
 
-async def is_healthy(port: int, path: str, key: str, seconds: float) -> bool:
-    """Does it answer 200 within that time, of which our loop ran?"""
+async def is_healthy(port: int, path: str | None, key: str, seconds: float) -> bool:
+    """Does it answer 200, or with no path accept, within that time, of which our loop ran?"""
+    if path is None:
+        return await _is_taken(port, seconds)
     return await _status(port, path, key, seconds) == _OK
 
 
@@ -62,9 +65,9 @@ async def knows_key(port: int, path: str, key: str) -> bool:
 
 async def _status(port: int, path: str, key: str, seconds: float) -> int:
     """Of its answer; 0 if there is none in time."""
+    bearer = f"Authorization: Bearer {key}\r\n" if key else ""
     request = (
-        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
-        f"Authorization: Bearer {key}\r\nConnection: close\r\n\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{bearer}Connection: close\r\n\r\n"
     ).encode()
     try:
         async with loop_clock().timeout(seconds):

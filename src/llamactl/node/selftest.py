@@ -7,8 +7,9 @@ import os
 from collections.abc import Callable
 from itertools import takewhile
 
+from llamactl.backends import Kind
+from llamactl.backends.settings import BackendSettings
 from llamactl.core.errors import EngineMissing
-from llamactl.core.node import EngineSettings
 from llamactl.node.command import Engine, find_engine, surroundings
 
 _LIMIT_S = 30.0
@@ -19,17 +20,18 @@ _KEPT = 50  # answers
 class CommandEngineProbe:
     """Runs the engine with one flag, with a time limit; the answer is kept as long as its file."""
 
-    def __init__(self, settings: Callable[[], EngineSettings]) -> None:
+    def __init__(self, kind: Kind, settings: Callable[[], BackendSettings]) -> None:
         """`settings`: those in force."""
+        self._kind = kind
         self._in_force = settings
         self._answers: dict[tuple[str, ...], str] = {}
 
     @property
-    def _settings(self) -> EngineSettings:
+    def _settings(self) -> BackendSettings:
         return self._in_force()
 
     async def ask(self, flag: str) -> str:
-        engine = find_engine(self._settings)
+        engine = find_engine(self._kind, self._settings)
         variables = [f"{name}={value}" for name, value in self._settings.environment.items()]
         key = (engine.label, _identity(engine.argv[0]), *variables, *self._words(), flag)
         if key not in self._answers:
@@ -39,7 +41,7 @@ class CommandEngineProbe:
         return self._answers[key]
 
     def _words(self) -> tuple[str, ...]:
-        """Of its arguments, those that belong to the command: `vllm serve`."""
+        """Of its arguments, those that belong to the command: a subcommand such as `serve`."""
         return tuple(takewhile(lambda word: not word.startswith("-"), self._settings.args))
 
     async def _run(self, engine: Engine, flag: str) -> str:

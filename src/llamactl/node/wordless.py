@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from llamactl.backends import Backend
+from llamactl.backends.model_rules import ModelRules
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.node.ports import is_free
@@ -18,7 +19,6 @@ from llamactl.node.ports import is_free
 # but not what the built-in engine says of every start that fails
 _COMPLAINT = re.compile(r"error|fail|fatal|cannot|unable|denied|no such|not found", re.IGNORECASE)
 _GENERAL = "Failed to init server"
-_MAGIC = b"GGUF"
 
 
 def with_cause(report: ExitReport, backend: Backend, record: ProcessRecord) -> ExitReport:
@@ -28,16 +28,17 @@ def with_cause(report: ExitReport, backend: Backend, record: ProcessRecord) -> E
         _COMPLAINT.search(line) and _GENERAL not in line for line in lines
     ):
         return report
-    failure = _seen(record.options.backend_options.get("model"), record.port)
+    options, port = record.options.backend_options, record.port
+    failure = _seen(options.get("model"), backend.models, port)
     advice = next((p.advice for p in backend.failure_patterns if p.failure is failure), "")
     return replace(report, failure=failure, advice=advice) if advice else report
 
 
-def _seen(model: object, port: int) -> FailureClass:
-    if isinstance(model, str) and model.startswith("/"):
+def _seen(model: object, rules: ModelRules | None, port: int) -> FailureClass:
+    if rules is not None and isinstance(model, str) and model.startswith("/"):
         try:
             with Path(model).open("rb") as file:
-                if file.read(len(_MAGIC)) != _MAGIC:
+                if file.read(len(rules.magic)) != rules.magic:
                     return FailureClass.MODEL_INVALID
         except OSError:
             return FailureClass.MODEL_MISSING

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from llamactl.core.errors import InvalidOption, InvalidRequest
@@ -17,10 +17,7 @@ _FLAG = re.compile(r"--?[A-Za-z]")
 _CONTINUED = re.compile(r"[ \t]*[\\`^][ \t]*\r?\n")
 # Words before the engine's own: what runs it.
 _RUNNERS = {"sudo", "nohup", "exec", "env", "time", "nice", "uv", "uvx", "run", "python", "python3",
-            "-m"}  # fmt: skip
-_ENGINES = re.compile(
-    r"(llama-server|llama\.cpp|server|vllm|mlx_lm(\.server)?|serve|--server)(\.exe)?\Z"
-)
+            "-m", "serve"}  # fmt: skip
 _DOCKER = ("docker", "podman", "nerdctl")
 _DOCKER_SWITCHES = re.compile(
     r"--(rm|detach|interactive|tty|init|privileged|read-only|no-healthcheck|publish-all)\Z|-[ditP]+\Z"
@@ -51,20 +48,30 @@ def parse_command(
     text: str,
     known: Mapping[str, EngineOption],
     canonical: Callable[[Mapping[str, OptionValue]], Mapping[str, OptionValue | None]],
+    programs: Collection[str],
 ) -> Parsed:
     """`known`: the engine's options by flag; where it is empty, words after a flag are its value.
 
-    Raises InvalidRequest if it is not a command line.
+    `programs`: the engine's own. Raises InvalidRequest for what is no command line.
     """
-    words = _words(text)
-    parsed = Parsed()
-    words = _without_environment(words, parsed)
-    if words and words[0].rpartition("/")[2] in _DOCKER:
-        words = _without_docker(words, parsed)
-    while words and (words[0] in _RUNNERS or _ENGINES.search(words[0])):
+    parsed, words = split_command(text)
+    while words and (words[0] in _RUNNERS or _is_program(words[0], programs)):
         words = words[1:]
     _read_flags(words, known, canonical, parsed)
     return parsed
+
+
+def split_command(text: str) -> tuple[Parsed, list[str]]:
+    """What stands before the program, and all words from that on. Raises InvalidRequest."""
+    parsed = Parsed()
+    words = _without_environment(_words(text), parsed)
+    if words and words[0].rpartition("/")[2] in _DOCKER:
+        words = _without_docker(words, parsed)
+    return parsed, words
+
+
+def _is_program(word: str, programs: Collection[str]) -> bool:
+    return word.removesuffix(".exe").endswith(tuple(programs))
 
 
 def _words(text: str) -> list[str]:
@@ -146,7 +153,7 @@ def _read_flags(
         word = words[at]
         at += 1
         if not _FLAG.match(word):
-            if "model" not in parsed.options and at == 1:  # vllm serve MODEL
+            if "model" not in parsed.options and at == 1:  # `serve MODEL`
                 parsed.options["model"] = word
             else:
                 parsed.not_understood.append(word)

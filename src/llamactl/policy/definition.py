@@ -18,8 +18,7 @@ import orjson
 from llamactl.core.errors import InvalidOption, InvalidRequest, NotAvailable
 from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.core.secrets import unmasked
-
-Canonical = Callable[[Mapping[str, OptionValue | None]], dict[str, OptionValue | None]]
+from llamactl.policy.backend_rules import BackendRules
 
 # Fields of the API reference; left out or empty, they are understood.
 NOT_BUILT: Mapping[str, Mapping[str, Any]] = {
@@ -45,8 +44,11 @@ class Patch:
     engine: Mapping[str, OptionValue | None] = field(default_factory=dict)
 
 
-def read_patch(body: object, canonical: Canonical, backend_types: frozenset[str]) -> Patch:
-    """Check a body and split it. Raises InvalidRequest, InvalidOption or NotAvailable."""
+def read_patch(body: object, backends: BackendRules, now: str = "") -> Patch:
+    """Check a body and split it. `now`: the backend of the instance, "" if it is new.
+
+    Raises InvalidRequest, InvalidOption or NotAvailable.
+    """
     if not isinstance(body, Mapping):
         raise InvalidRequest("the request body must be a JSON object")
     structured = "backend_type" in body or "backend_options" in body
@@ -56,7 +58,7 @@ def read_patch(body: object, canonical: Canonical, backend_types: frozenset[str]
         if key in NOT_BUILT:
             _refuse_unbuilt(key, value)
         elif key == "backend_options":
-            engine |= _object(key, value)
+            engine |= _engine_options(value)
         elif key in _NAMES:
             options[key] = None if value is None else OPTIONS[key].check(key, value)
         elif structured:
@@ -67,14 +69,9 @@ def read_patch(body: object, canonical: Canonical, backend_types: frozenset[str]
             raise InvalidOption(f"unknown field {key!r}: did you mean {near[0]!r}?")
         else:
             engine[key] = value
-    kind = options.get("backend_type")
-    if kind is not None and kind not in backend_types:
-        known = kind in ("vllm", "mlx_lm", "command")
-        error: type[InvalidRequest | NotAvailable] = NotAvailable if known else InvalidRequest
-        reason = "is not available in this version" if known else "is unknown"
-        raise error(
-            f"backend_type {kind!r} {reason}; available: {', '.join(sorted(backend_types))}"
-        )
+    if "backend_type" in options or not now:
+        options["backend_type"] = backends.known(options.get("backend_type"))
+    canonical = backends.canonical[options.get("backend_type") or now]
     return Patch(options, canonical({k: _engine_value(k, v) for k, v in engine.items()}))
 
 
@@ -87,13 +84,15 @@ def merge(
     InvalidRequest for a mask that stands for nothing.
     """
     blank = InstanceOptions()
+    kind = patch.options.get("backend_type", now.backend_type)
+    kept = now.backend_options if kind == now.backend_type else {}  # another's mean nothing to it
     given = unmasked(
         {**patch.options, "backend_options": patch.engine}, _as_body(now if was is None else was)
     )
-    engine = {**now.backend_options, **given.pop("backend_options")}
+    engine = {**kept, **given.pop("backend_options")}
     changes = {k: getattr(blank, k) if v is None else v for k, v in given.items()}
-    kept = {k: v for k, v in engine.items() if v is not None}
-    return replace(now, **changes, backend_options=kept)
+    left = {k: v for k, v in engine.items() if v is not None}
+    return replace(now, **changes, backend_options=left)
 
 
 def _as_body(options: InstanceOptions) -> dict[str, Any]:
@@ -116,6 +115,17 @@ def _object(key: str, value: object) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise InvalidRequest(f"{key!r} must be an object")
     return value
+
+
+def _engine_options(value: object) -> Mapping[str, Any]:
+    given = _object("backend_options", value)
+    for name, one in given.items():
+        if name in _NAMES and isinstance(one, Mapping):
+            raise InvalidOption(
+                f"cannot use {name!r} as an engine option: it is one of the instance; write it "
+                "beside 'backend_options'"
+            )
+    return given
 
 
 def _engine_value(key: str, value: object) -> OptionValue | None:

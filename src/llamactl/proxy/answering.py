@@ -39,9 +39,9 @@ _FAILS = (
 )  # llama-server's stream that fails before its first token
 
 
-def extra_lines(relay: Relay, request: Request) -> bytes:
+def extra_lines(relay: Relay, request: Request, route: Route) -> bytes:
     """The lines that we add to an answer's head."""
-    extra = b"%bx-request-id: %b\r\n" % (relay.response_lines, request.id)
+    extra = b"%bx-request-id: %b\r\n" % (relay.response_lines[route.backend], request.id)
     if request.waited:
         extra += b"%b: %b\r\n" % (QUEUE_POSITION, request.waited)
     if request.added:
@@ -78,7 +78,10 @@ class Answering:
             return self._held(in_one(change), LARGEST_ERROR)
         if method == b"GET" and head.json and not (head.encoded or request.private):
             return self._held(partial(without_paths, request.model), LARGEST_LIST)
-        known, extra = length if head.sized else None, extra_lines(self._relay, request)
+        known, extra = (
+            length if head.sized else None,
+            extra_lines(self._relay, request, self._route),
+        )
         return Answer(request, head, known, extra, now=self._relay.now(), keep=self._keep)
 
     def renamed(self, plain: Answer, data: bytes) -> Answer:
@@ -94,13 +97,14 @@ class Answering:
             return FailedStream(plain, head, form)
         if self._route.offer.several and not self._route.model:
             return plain  # its client asked by the instance's path, and for one of many models
-        extra, now = extra_lines(self._relay, request), self._relay.now()
+        extra, now = extra_lines(self._relay, request, self._route), self._relay.now()
         if not head.event_stream:
             return self._held(ModelName(request.model).steps, LARGEST)
         return NamedStream(request, head, extra, now=now, keep=self._keep).after(plain)
 
     def _held(self, steps: Steps, most: int) -> Answer:
-        request, head, extra = self._request, self._head, extra_lines(self._relay, self._request)
+        request, head = self._request, self._head
+        extra = extra_lines(self._relay, request, self._route)
         if head.refuses:
             extra += _as_lines(request.error_format.headers)
         now = self._relay.now()

@@ -54,6 +54,7 @@ class EnginePaths:
     inference: Mapping[str, frozenset[tuple[bytes, str]]]  # by backend: method and path
     guarded: Mapping[str, frozenset[str]]  # first words of paths that need a management key
     by_model: frozenset[str]  # routed by `model` though not below /v1
+    prefixes: Mapping[str, str]  # first words of paths that name an instance of one backend
     doors: frozenset[str] = frozenset()  # inference by other programs' APIs
     with_key: frozenset[str] = frozenset()  # whose path, beside /v1's, may carry a key
     advise: Callable[[str, str], str] = lambda backend, message: ""  # on an engine's error
@@ -176,7 +177,7 @@ class ModelDoor:
     def passage(self) -> Passage:
         query = self._head.query
         route, may_start = self.pick(QueryModel(query).end([]))
-        query = query_naming(query, route.model) if route.model else query
+        query = query_naming(query, route.wanted_model) if route.wanted_model else query
         return Passage(route, self._head.raw_path, query, may_start)
 
 
@@ -210,6 +211,7 @@ class InstanceDoor:
         self._head = head
         self._name = unquote_to_bytes(name).decode("utf-8", "replace")
         self._kind = kind
+        self._backend = house.paths.prefixes.get(kind.decode("latin-1"), "")  # "": any
         self._path = path
         self.served_path = unquote_to_bytes(path).decode("utf-8", "replace")
         self._line = request_line(head, path, head.query)
@@ -261,9 +263,9 @@ class InstanceDoor:
         may_start = self._house.may_start(
             self._caller, self._head, route, self.served_path, asked=self._name
         )
-        if self._kind == b"llama-cpp" and route.backend != "llama_cpp":
+        if self._backend not in ("", route.backend):
             raise InstanceNotFound(
-                f"{route.name} does not use llama.cpp; use /upstream/{route.name}/"
+                f"{route.name} is not run by {self._backend}; use /upstream/{route.name}/"
             )
         return Passage(route, self._path, self._head.query, may_start)
 

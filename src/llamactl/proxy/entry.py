@@ -62,7 +62,6 @@ _SAFE = (b"GET", b"HEAD", b"OPTIONS")
 _MOST_OF_STRANGERS = 8 << 10  # bytes of a body
 _MOST_OF_MANAGEMENT = 1 << 20  # it is parsed at once
 _MOST_OF_OTHERS = 16 << 20  # by other programs' APIs
-_BASE = re.compile(rb"/(llama-cpp|upstream)/([^/]+)(/.*)?\Z", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +87,9 @@ class Entry:
         self.keys = access.keys
         self.house = house
         self._v1_errors = v1_errors
+        words = "|".join(map(re.escape, ("upstream", *house.paths.prefixes)))
+        self._by_name = re.compile(rf"/({words})/([^/]+)(/.*)?\Z".encode(), re.DOTALL)
+        self._before_path = re.compile(rf"/({words})/[^/]+(?=/)")
         self._open = ManagementDoor(house, _MOST_OF_STRANGERS)
         self._guarded = ManagementDoor(house, _MOST_OF_MANAGEMENT)
         self._others_open = ManagementDoor(house, _MOST_OF_STRANGERS)
@@ -105,7 +107,7 @@ class Entry:
             now = time.time()
             decision: Decision | None = head.decision
             if decision is None or not self._holds(decision, now):
-                head.error_format = error_format(head, self._v1_errors)
+                head.error_format = error_format(head, self._before_path, self._v1_errors)
                 decision = head.decision = self._decide(down, request)
             else:
                 request.private, request.added = decision.caller.management, decision.added
@@ -248,11 +250,11 @@ class Entry:
 
     def _is_for_engine(self, head: RequestHead) -> bool:
         raw = head.raw_path
-        return self._names_model(head) or bool(_RAW.match(raw) or _BASE.match(raw))
+        return self._names_model(head) or bool(_RAW.match(raw) or self._by_name.match(raw))
 
     def _instance_door(self, request: Request) -> tuple[InstanceDoor, Caller] | None:
         head = request.head
-        found = _RAW.match(head.raw_path) or _BASE.match(head.raw_path)
+        found = _RAW.match(head.raw_path) or self._by_name.match(head.raw_path)
         if found is None:
             return None
         kind, name, path = found.groups()

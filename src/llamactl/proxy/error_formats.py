@@ -31,7 +31,6 @@ _OPENAI_TYPES = {
     404: "not_found_error",
     429: "rate_limit_error",
 }
-_BY_NAME = re.compile(r"/(llama-cpp|upstream)/[^/]+(?=/)")  # before an engine's path
 _SERVER = 500  # and above: not the client's fault
 _ABOUT_MODEL = (ModelMissing, ModelNotFound)
 
@@ -162,9 +161,12 @@ class ErrorFormat:
 DEFAULT = ErrorFormat()  # of a request whose head said nothing yet
 
 
-def error_format(head: RequestHead, setting: V1Errors) -> ErrorFormat:
-    """Decided once for each head. `setting`: `server.v1_errors`."""
-    path = _BY_NAME.sub("", head.path)
+def error_format(head: RequestHead, before_path: re.Pattern[str], setting: V1Errors) -> ErrorFormat:
+    """Decided once for each head. `setting`: `server.v1_errors`.
+
+    `before_path`: what names an instance before its engine's path.
+    """
+    path = before_path.sub("", head.path)
     event = _event_of(path)
     if head.path.startswith("/api/"):
         return ErrorFormat(reference, event)

@@ -168,7 +168,7 @@ class Exchange(AnswerWork):
         """A client that waits for events, that it is not forgotten."""
         relay, request, down = self._relay, self._request, self._down
         if self._begun is None:
-            keep, extra = down.keeps_alive(request), extra_lines(relay, request)
+            keep, extra = down.keeps_alive(request), extra_lines(relay, request, self._route)
             self._begun = begun_answer(request, extra, now=relay.now(), keep=keep)
         if down.writable:
             ahead = relay.activator.ahead(self._route.name, request.caller)
@@ -314,7 +314,7 @@ class Exchange(AnswerWork):
         if self._begun is not None or (request.model and (head.refuses or reads)):
             self._answer = self._answering(head).special(length, self._begun)
             return
-        keep, extra = self._down.keeps_alive(request), extra_lines(relay, request)
+        keep, extra = self._down.keeps_alive(request), extra_lines(relay, request, self._route)
         known = length if head.sized else None
         self._answer = Answer(request, head, known, extra, now=relay.now(), keep=keep)
         if request.model and head.changeable:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
 from starlette.middleware.cors import CORSMiddleware
 
+from llamactl.backends import BACKENDS
 from llamactl.config import Settings
 from llamactl.core.exits import ServedRequest
 from llamactl.core.interfaces import Activator
@@ -56,10 +57,10 @@ class Front:
             leases,
             activator,
             Timeouts(server.first_byte_timeout, server.stream_idle_timeout),
-            b"".join(
-                f"{name.lower()}: {value}\r\n".encode()
-                for name, value in settings.backends.llama_cpp.response_headers.items()
-            ),
+            {
+                name: _lines(settings.backends.of(backend.kind).response_headers)
+                for name, backend in BACKENDS.items()
+            },
             Account(self._meters, asyncio.get_running_loop().time, lines=settings.log.requests),
             Unfinished(leases, busy_slots),
             Spool(
@@ -191,6 +192,10 @@ class Front:
         """End all connections at once."""
         for connection in list(self._clients.connections):
             connection.cut()
+
+
+def _lines(headers: Mapping[str, str]) -> bytes:
+    return b"".join(f"{name.lower()}: {value}\r\n".encode() for name, value in headers.items())
 
 
 def _with_cors(app: AsgiApp, settings: Settings) -> AsgiApp:

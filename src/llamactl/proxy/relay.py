@@ -34,7 +34,7 @@ class Relay:
     leases: LeaseBook
     activator: Activator
     timeouts: Timeouts
-    response_lines: bytes  # added to the head of each answer
+    response_lines: Mapping[str, bytes]  # by backend, added to the head of each answer
     account: Account
     unfinished: Unfinished
     spool: Spool

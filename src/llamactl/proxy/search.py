@@ -124,9 +124,10 @@ class Search(HeldRequest):
         # what follows in a form is the engine's to read, what follows in JSON is looked at
         self._request.in_turns = self._is_json or self._request.head.chunked
         head = self._request.head
-        if route.model and not head.has_body:
-            query = query_naming(head.query, route.model)
-            query += b"" if may_start else b"&autoload=false"  # looking at one must not load it
+        if route.wanted_model and not head.has_body:
+            query = query_naming(head.query, route.wanted_model)
+            if route.model and not may_start:
+                query += b"&autoload=false"  # looking at one must not load it
             self._line = request_line(head, head.raw_path, query)
         make = partial(
             Exchange, self._relay, self._down, self._request, route, self._body,

@@ -45,7 +45,7 @@ class JsonEditor:
 def editor_for(head: RequestHead, route: Route) -> Editor | None:
     """None for a body that its engine gets as it is."""
     if is_form(head):
-        return FormEditor(boundary_of(head), route.model) if route.model else None
+        return FormEditor(boundary_of(head), route.wanted_model) if route.wanted_model else None
     return JsonEditor(route.filters) if route.filters and head.has_body else None
 
 

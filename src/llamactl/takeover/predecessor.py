@@ -166,6 +166,7 @@ class Predecessor:
         self._granted[grant] = lease
         return {"what": "ready", "name": endpoint.name, "host": endpoint.host,
                 "port": endpoint.port, "key": endpoint.key, "generation": endpoint.generation,
+                "backend": endpoint.backend,
                 "grant": grant}  # fmt: skip
 
     async def _outlived(self, said: Mapping[str, Any], activator: Activator) -> dict[str, Any]:

@@ -122,7 +122,7 @@ class Successor:
             address=caller.address,
         )  # fmt: skip
         endpoint = ReadyInstance(said["name"], said["host"], said["port"], said["key"],
-                                 said["generation"])  # fmt: skip
+                                 said["generation"], said.get("backend", ""))  # fmt: skip
         return Lease(endpoint, said["grant"], self._release)
 
     def _release(self, grant: int) -> None:

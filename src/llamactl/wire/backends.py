@@ -7,6 +7,17 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 
+class BackendBody(BaseModel):
+    """A kind of engine."""
+
+    name: str = Field(description="in the settings, in paths and for `--backend`")
+    backend_type: str = Field(description="of its instances")
+    title: str = Field(description="for people")
+    available: bool = Field(description="can instances have it?")
+    default: bool = Field(description="do instances have it that name none?")
+    serves_files: bool = Field(description="does it serve model files that llamactl can read?")
+
+
 class OptionBody(BaseModel):
     """An option of an engine."""
 

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from llamactl.wire.backends import BackendBody
+
 
 class HealthBody(BaseModel):
     """Health of the server."""
@@ -42,6 +44,7 @@ class SystemBody(BaseModel):
     degraded: list[str] = Field(description="parts that do not work")
     auth: bool = Field(description="whether management needs a key")
     api_docs: bool = Field(description="whether /swagger/ is served")
+    backends: list[BackendBody] = Field(description="kinds of engines")
 
 
 class FindingBody(BaseModel):

@@ -19,7 +19,14 @@ import { useState } from "react";
 import { api, said } from "../api/client";
 import { GetModel } from "../models/GetModel";
 import { bytes } from "../ui/format";
-import { type Definition, modelIn, withModel, withOption, withOwn } from "./definition";
+import {
+  type Definition,
+  modelIn,
+  withBackend,
+  withModel,
+  withOption,
+  withOwn,
+} from "./definition";
 import { firstValue, type Option, OptionField } from "./OptionField";
 import { PasteDialog } from "./PasteDialog";
 
@@ -39,14 +46,22 @@ export function DefinitionForm({ definition, change }: Props) {
     queryKey: ["models"],
     queryFn: () => said(api.GET("/api/v1/models")),
   });
+  const backends = useQuery({
+    queryKey: ["backends"],
+    queryFn: async () => (await said(api.GET("/api/v1/system"))).backends,
+    staleTime: Number.POSITIVE_INFINITY,
+  }).data?.filter((one) => one.available);
+  const chosen = definition.own.backend_type;
+  const backend = backends?.find((one) => (chosen ? one.backend_type === chosen : one.default));
   const options = useQuery({
-    queryKey: ["options", "llama-cpp"],
+    queryKey: ["options", backend?.name],
     queryFn: () =>
       said(
         api.GET("/api/v1/backends/{backend}/options", {
-          params: { path: { backend: "llama-cpp" } },
+          params: { path: { backend: backend?.name as never } },
         }),
       ),
+    enabled: backend !== undefined,
     staleTime: Number.POSITIVE_INFINITY,
   });
   const set = (name: string, value: unknown) => change(withOption(definition, name, value));
@@ -57,8 +72,9 @@ export function DefinitionForm({ definition, change }: Props) {
   const sizes = new Map(models.data?.map((model) => [model.path, model]));
   return (
     <Stack>
-      {pasting && (
+      {pasting && backend && (
         <PasteDialog
+          backend={backend}
           close={() => setPasting(false)}
           take={(found) =>
             change({
@@ -74,68 +90,88 @@ export function DefinitionForm({ definition, change }: Props) {
           choose={(repo, file) => change(withModel(definition, `${repo}/${file}`))}
         />
       )}
-      <Fieldset legend="Model">
-        <Stack gap="sm">
-          <Autocomplete
-            label="Model"
-            description="A model on this machine, the path of a GGUF file, or org/repo:QUANT on the hub"
-            placeholder="Choose or type"
-            data={[...sizes.keys()]}
-            value={modelIn(definition)}
-            onChange={(value) => change(withModel(definition, value))}
-            renderOption={({ option }) => {
-              const model = sizes.get(option.value);
-              return (
-                <div>
-                  <Text size="sm">{model?.name ?? option.value}</Text>
-                  <Text size="xs" c="dimmed">
-                    {bytes(model?.size)}
-                  </Text>
-                </div>
-              );
-            }}
-          />
-          <SimpleGrid cols={{ base: 1, xs: 2 }}>
-            <NumberInput
-              label="Context size"
-              description="In tokens. Empty: the engine's default"
-              min={0}
-              step={1024}
-              value={shown(given.ctx_size)}
-              onChange={number("ctx_size")}
+      {backends && backend && (
+        <Select
+          label="Engine"
+          data={backends.map((one) => ({ value: one.backend_type, label: one.title }))}
+          value={backend.backend_type}
+          onChange={(type) =>
+            type && type !== backend.backend_type && change(withBackend(definition, type))
+          }
+          allowDeselect={false}
+        />
+      )}
+      {backend?.serves_files === false && (
+        <Fieldset legend="Program">
+          <Program options={options.data ?? []} given={given} set={set} paste={setPasting} />
+        </Fieldset>
+      )}
+      {backend?.serves_files !== false && (
+        <Fieldset legend="Model">
+          <Stack gap="sm">
+            <Autocomplete
+              label="Model"
+              description="A model on this machine, the path of a GGUF file, or org/repo:QUANT on the hub"
+              placeholder="Choose or type"
+              data={[...sizes.keys()]}
+              value={modelIn(definition)}
+              onChange={(value) => change(withModel(definition, value))}
+              renderOption={({ option }) => {
+                const model = sizes.get(option.value);
+                return (
+                  <div>
+                    <Text size="sm">{model?.name ?? option.value}</Text>
+                    <Text size="xs" c="dimmed">
+                      {bytes(model?.size)}
+                    </Text>
+                  </div>
+                );
+              }}
             />
-            <NumberInput
-              label="Layers on the GPU"
-              description="Empty: the engine's default"
-              min={0}
-              value={shown(given.gpu_layers)}
-              onChange={number("gpu_layers")}
-            />
-          </SimpleGrid>
-          <Group>
-            <Button
-              variant="default"
-              leftSection={<IconClipboard size={16} aria-hidden="true" />}
-              onClick={() => setPasting(true)}
-            >
-              Paste a command line
-            </Button>
-            <Button
-              variant="default"
-              leftSection={<IconSearch size={16} aria-hidden="true" />}
-              onClick={() => setChoosing(true)}
-            >
-              Search the hub
-            </Button>
-          </Group>
-        </Stack>
-      </Fieldset>
+            <SimpleGrid cols={{ base: 1, xs: 2 }}>
+              <NumberInput
+                label="Context size"
+                description="In tokens. Empty: the engine's default"
+                min={0}
+                step={1024}
+                value={shown(given.ctx_size)}
+                onChange={number("ctx_size")}
+              />
+              <NumberInput
+                label="Layers on the GPU"
+                description="Empty: the engine's default"
+                min={0}
+                value={shown(given.gpu_layers)}
+                onChange={number("gpu_layers")}
+              />
+            </SimpleGrid>
+            <Group>
+              <Button
+                variant="default"
+                leftSection={<IconClipboard size={16} aria-hidden="true" />}
+                onClick={() => setPasting(true)}
+              >
+                Paste a command line
+              </Button>
+              <Button
+                variant="default"
+                leftSection={<IconSearch size={16} aria-hidden="true" />}
+                onClick={() => setChoosing(true)}
+              >
+                Search the hub
+              </Button>
+            </Group>
+          </Stack>
+        </Fieldset>
+      )}
       <Fieldset legend="Lifecycle">
         <Kept definition={definition} change={change} />
       </Fieldset>
-      <Fieldset legend="Engine options">
-        <EngineOptions options={options.data ?? []} given={given} set={set} />
-      </Fieldset>
+      {backend?.serves_files !== false && (
+        <Fieldset legend="Engine options">
+          <EngineOptions options={options.data ?? []} given={given} set={set} />
+        </Fieldset>
+      )}
     </Stack>
   );
 }
@@ -144,6 +180,32 @@ interface EngineProps {
   options: Option[];
   given: Record<string, unknown>;
   set: (name: string, value: unknown) => void;
+}
+
+/** All of them: they are few. */
+function Program({ options, given, set, paste }: EngineProps & { paste: (open: boolean) => void }) {
+  const isEmpty = (value: unknown) => value === "" || (Array.isArray(value) && value.length === 0);
+  return (
+    <Stack gap="sm">
+      {options.map((option) => (
+        <OptionField
+          key={option.name}
+          option={option}
+          value={given[option.name]}
+          change={(value) => set(option.name, isEmpty(value) ? undefined : value)}
+        />
+      ))}
+      <Group>
+        <Button
+          variant="default"
+          leftSection={<IconClipboard size={16} aria-hidden="true" />}
+          onClick={() => paste(true)}
+        >
+          Paste a command line
+        </Button>
+      </Group>
+    </Stack>
+  );
 }
 
 /** Those that are set, and a search for more. */

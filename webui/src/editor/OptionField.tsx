@@ -82,7 +82,7 @@ function Field({ option, value, change }: Props) {
   }
   if (option.type === "list") {
     const list = Array.isArray(value) ? value.map(String) : value ? [String(value)] : [];
-    return <TagsInput {...about} value={list} onChange={change} />;
+    return <TagsInput {...about} value={list} onChange={change} allowDuplicates />;
   }
   return (
     <TextInput

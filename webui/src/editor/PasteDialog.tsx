@@ -6,12 +6,13 @@ import type { Definition } from "./definition";
 import { read } from "./definition";
 
 interface Props {
+  backend: Schemas["BackendBody"];
   close: () => void;
   take: (found: Definition) => void;
 }
 
 /** A command line from somewhere else fills the form. */
-export function PasteDialog({ close, take }: Props) {
+export function PasteDialog({ backend, close, take }: Props) {
   const [text, setText] = useState("");
   const [found, setFound] = useState<Schemas["ParsedBody"]>();
   const { fault, run } = useWork();
@@ -20,7 +21,7 @@ export function PasteDialog({ close, take }: Props) {
     run(async () => {
       const parsed = await said(
         api.POST("/api/v1/backends/{backend}/parse-command", {
-          params: { path: { backend: "llama-cpp" } },
+          params: { path: { backend: backend.name as never } },
           body: { command: text },
         }),
       );
@@ -37,7 +38,11 @@ export function PasteDialog({ close, take }: Props) {
       <Stack>
         <Textarea
           label="Command line"
-          description="For llama-server, with or without docker run. Line breaks are allowed."
+          description={
+            backend.default
+              ? "Of llama-server, also inside docker run; line breaks are fine."
+              : "The program and its arguments; line breaks are fine."
+          }
           autosize
           minRows={4}
           maxRows={14}

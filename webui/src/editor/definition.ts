@@ -22,7 +22,8 @@ export function bodyOf(definition: Definition): Schemas["InstanceDefinition"] {
 
 /** What an update must say: what differs, and null for what is taken away. */
 export function changes(before: Definition, after: Definition): Schemas["InstanceChange"] {
-  const options = difference(before.backend_options, after.backend_options);
+  const another = before.own.backend_type !== after.own.backend_type; // which drops what it had
+  const options = difference(another ? {} : before.backend_options, after.backend_options);
   const own = difference(before.own, after.own);
   return { ...own, ...(Object.keys(options).length ? { backend_options: options } : {}) } as never;
 }
@@ -51,6 +52,11 @@ export function withOption(definition: Definition, name: string, value: unknown)
 export function withOwn(definition: Definition, name: string, value: unknown): Definition {
   const { [name]: _, ...rest } = definition.own;
   return { ...definition, own: value === undefined ? rest : { ...rest, [name]: value } };
+}
+
+/** For another kind of engine, to which the options of the former mean nothing. */
+export function withBackend(definition: Definition, backend_type: string): Definition {
+  return { own: { ...definition.own, backend_type }, backend_options: {} };
 }
 
 const IN_HUB = /^([\w.-]+\/[\w.-]+(?::[\w.-]+)?)(?:\/(.+))?$/;

@@ -1,9 +1,9 @@
 import type { Instance } from "../api/client";
 
-/** The model that an instance is made of, short enough for a row. */
+/** The model that an instance is made of, or its program; short enough for a row. */
 export function modelOf(instance: Instance): string {
   const given = optionsOf(instance);
-  const named = given.model ?? given.hf_repo ?? given.model_path ?? "";
+  const named = given.model ?? given.hf_repo ?? given.model_path ?? given.command ?? "";
   const text = String(named);
   return text.slice(text.lastIndexOf("/") + 1);
 }

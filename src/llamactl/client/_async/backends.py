@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
+from llamactl.backends import DEFAULT
 from llamactl.client._async.transport import AsyncTransport
 from llamactl.client.calls import API, Call
 from llamactl.wire.backends import OptionBody, ParsedBody
-
-Backend = Literal["llama-cpp", "vllm", "mlx"]
 
 
 class AsyncBackends:
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
 
-    async def options(self, backend: Backend = "llama-cpp") -> Sequence[OptionBody]:
+    async def options(self, backend: str = DEFAULT.kind.section) -> Sequence[OptionBody]:
         """The options of the installed engine, from its own help."""
         call = Call("GET", f"{API}/backends/{backend}/options")
         return await self._transport.read(list[OptionBody], call)
 
-    async def parse_command(self, command: str, backend: Backend = "llama-cpp") -> ParsedBody:
+    async def parse_command(self, command: str, backend: str = DEFAULT.kind.section) -> ParsedBody:
         """A pasted command line as an instance's options."""
         body = {"command": command}
         call = Call("POST", f"{API}/backends/{backend}/parse-command", body=body, again=True)

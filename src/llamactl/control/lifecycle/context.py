@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from llamactl.backends import BACKENDS
-from llamactl.config import BackendSettings, Settings, SettingsHolder
+from llamactl.backends import backend_of
+from llamactl.backends.contract import Start
+from llamactl.backends.settings import BackendSettings
+from llamactl.config import Settings, SettingsHolder
 from llamactl.control.lifecycle.port_book import PortBook, check_port
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport
@@ -71,8 +73,14 @@ class ReplicaContext:
 
     def check_options(self, options: InstanceOptions) -> None:
         """The same, without regard to other instances."""
-        given = options.backend_options
-        BACKENDS[options.backend_type].render({k: v for k, v in given.items() if k != "port"})
+        backend = backend_of(options.backend_type)
+        given = {k: v for k, v in options.backend_options.items() if k != "port"}
+        backend.check(
+            Start(
+                "", given, self.settings.backend_of(options), "", 0, "", options.environment,
+                options.command_override,
+            )
+        )  # fmt: skip
         check_port(options, self.settings.server.port)
 
     async def permit(self, instance: Instance) -> None:

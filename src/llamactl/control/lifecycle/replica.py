@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from llamactl.backends import backend_of
 from llamactl.backends.spec_hash import spec_hash
 from llamactl.control.lifecycle.blame import on_account
 from llamactl.control.lifecycle.context import ReplicaCallbacks, ReplicaContext
@@ -90,7 +91,12 @@ class Replica:
         if now.state is not State.READY or process is None:
             return None
         record, address = process.record, self._context.node.address
-        return ReadyInstance(self.instance.name, address, record.port, record.key, now.generation)
+        backend = backend_of(record.options.backend_type)
+        knows_key = backend.knows_key(record.options.backend_options)
+        return ReadyInstance(
+            self.instance.name, address, record.port, record.key if knows_key else "",
+            now.generation, backend.name,
+        )  # fmt: skip
 
     def redefine(self, instance: Instance) -> bool:
         """Use this definition from the next start on; True if the command would change."""

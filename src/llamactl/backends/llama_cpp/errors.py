@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from llamactl.backends.base import ErrorAdvice
+from llamactl.backends.contract import ErrorAdvice
 
 _SERVER = "https://github.com/ggml-org/llama.cpp/blob/master/tools/server/"
 

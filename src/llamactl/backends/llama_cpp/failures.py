@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from llamactl.backends.base import FailurePattern
+from llamactl.backends.contract import FailurePattern
 from llamactl.core.exits import FailureClass
 
 _TREE = "https://github.com/ggml-org/llama.cpp/blob/master/"

@@ -64,6 +64,13 @@ def estimate(
     return Need(ram, shared, gpus)
 
 
+def unknown_devices(options: Options) -> Sequence[str]:
+    """Layers that are to be offloaded do not lie in RAM, though we see no GPU that has a budget."""
+    layers = options.get("gpu_layers")
+    asked = isinstance(layers, int) and not isinstance(layers, bool) and layers > 0
+    return ("gpu",) if asked or layers == "all" else ()
+
+
 class _Part:
     """One model with its cache: the main one, or the draft."""
 

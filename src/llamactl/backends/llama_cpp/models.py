@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llamactl.backends.llama_cpp import LLAMA_CPP, SOURCES
+from llamactl.backends.llama_cpp.options import SOURCES, parse
 from llamactl.core.instance import OptionValue
 from llamactl.core.model import ModelFacts, ModelInfo
 
@@ -51,9 +51,9 @@ def given(options: Options, words: Sequence[str], environment: Mapping[str, str]
     `words`: its arguments from the settings. `environment`: counts least.
     """
     extra = options.get("extra_args", ())
-    more = LLAMA_CPP.parse([str(word) for word in extra]) if isinstance(extra, Sequence) else {}
+    more = parse([str(word) for word in extra]) if isinstance(extra, Sequence) else {}
     said = {VARIABLES[k]: v for k, v in environment.items() if k in VARIABLES and v}
-    return {**said, **LLAMA_CPP.parse(words), **options, **more}
+    return {**said, **parse(words), **options, **more}
 
 
 def is_router(options: Options) -> bool:

@@ -1,4 +1,4 @@
-"""llama.cpp's llama-server: option names, argv, health, failure patterns.
+"""llama-server's options: their names, to argv and back.
 
 Names and behaviour follow llama-server's documentation:
 https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
@@ -9,9 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from llamactl.backends.base import OPENAI_POSTS
-from llamactl.backends.llama_cpp_errors import ADVICE
-from llamactl.backends.llama_cpp_failures import PATTERNS
 from llamactl.core.errors import InvalidOption
 from llamactl.core.instance import OptionValue, Scalar
 from llamactl.core.secrets import masked
@@ -86,109 +83,87 @@ _JOINED = frozenset(
      "tensor_split"}
 )  # fmt: skip
 _OURS = frozenset({"host", "api_key", "api_key_file", "ssl_key_file", "ssl_cert_file"})
+# Files and folders of this machine, as its help has them.
+PATHS = frozenset(
+    {
+        "chat_template_file", "control_vector", "control_vector_scaled", "grammar_file",
+        "json_schema_file", "log_file", "log_prompts_dir", "lookup_cache_dynamic",
+        "lookup_cache_static", "lora", "lora_scaled", "mcp_servers_config", "media_path", "mmproj",
+        "model", "model_draft", "model_vocoder", "models_dir", "models_preset", "path",
+        "slot_save_path", "spec_draft_model", "ui_config_file",
+    }
+)  # fmt: skip
 SOURCES = ("model", "model_url", "hf_repo", "docker_repo")  # without one it routes to many models
 _NAMED = re.compile(r"(-a|--alias)(=|\Z)|LLAMA_ARG_ALIAS\Z")
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 _NEGATIVE = re.compile(r"-\.?\d")
 
 
-# What the server answers without showing other users' prompts, as `/slots` would, or changing
-# what they get, as `POST /props` and `/lora-adapters` would.
-_POSTS = OPENAI_POSTS | {
-    "/apply-template", "/chat/completions", "/completion", "/completions", "/detokenize",
-    "/embedding", "/embeddings", "/infill", "/rerank", "/reranking", "/tokenize",
-    "/v1/chat/completions/input_tokens", "/v1/responses/input_tokens",
-}  # fmt: skip
-
-
-class LlamaCpp:
-    name = "llama_cpp"
-    health_path = "/health"
-    guarded_path = "/props"
-    key_variable = "LLAMA_API_KEY"
-    # As its help names them; a flag counts more than its variable.
-    secret_variables: Mapping[str, str] = {
-        "--hf-token": "HF_TOKEN", "-hft": "HF_TOKEN",
-        "--model-url": "LLAMA_ARG_MODEL_URL", "-mu": "LLAMA_ARG_MODEL_URL",
-        "--mmproj-url": "LLAMA_ARG_MMPROJ_URL", "-mmu": "LLAMA_ARG_MMPROJ_URL",
-        "--chat-template-kwargs": "LLAMA_CHAT_TEMPLATE_KWARGS",
-    }  # fmt: skip
-    # Each open connection holds one of the server's threads, an idle one for five seconds. Left
-    # by default it has about five, which our pooled connections would use up before a burst.
-    # Its numbers are part of our `/metrics`.
-    defaults: Mapping[str, OptionValue] = {"threads_http": 64, "metrics": True}
-    inference = frozenset({("GET", "/props"), *(("POST", path) for path in _POSTS)})
-    guarded = frozenset(
-        {"api", "cors-proxy", "health", "lora-adapters", "metrics", "models", "props", "slots",
-         "tools"}
-    )  # fmt: skip
-    model_paths = frozenset(
-        {"/props", "/slots", *(path for path in _POSTS if not path.startswith("/v1/"))}
-    )
-    # the most tokens of an answer: `n_predict` counts on every path, beside the path's own name
-    synonyms = (
-        frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens", "n_predict"}),
-    )
-    failure_patterns = PATTERNS
-    error_advice = ADVICE
-
-    def canonical(self, options: Mapping[str, OptionValue | None]) -> dict[str, OptionValue | None]:
-        result: dict[str, OptionValue | None] = {}
-        for given, value in options.items():
-            key = given.lstrip("-").replace("-", "_")
+def canonical(options: Mapping[str, OptionValue | None]) -> dict[str, OptionValue | None]:
+    """Give every option its one name. Raises InvalidOption."""
+    result: dict[str, OptionValue | None] = {}
+    for given, value in options.items():
+        key = given.lstrip("-").replace("-", "_")
+        key = ALIASES.get(key, key)
+        if isinstance(value, bool) and key in _OFF:
+            key, value = _OFF[key], not value  # noqa: PLW2901
+        elif isinstance(value, bool) and key.startswith("no_") and key not in _SWITCH_ONLY:
+            key, value = key.removeprefix("no_"), not value  # noqa: PLW2901
             key = ALIASES.get(key, key)
-            if isinstance(value, bool) and key in _OFF:
-                key, value = _OFF[key], not value  # noqa: PLW2901
-            elif isinstance(value, bool) and key.startswith("no_") and key not in _SWITCH_ONLY:
-                key, value = key.removeprefix("no_"), not value  # noqa: PLW2901
-                key = ALIASES.get(key, key)
-            self._check_name(given, key)
-            if key in result:
-                raise InvalidOption(f"engine option {key!r} is given twice")
-            result[key] = value
-        return result
+        _check_name(given, key)
+        if key in result:
+            raise InvalidOption(f"engine option {key!r} is given twice")
+        result[key] = value
+    return result
 
-    def _check_name(self, given: str, key: str) -> None:
-        if key in _OURS:
-            raise InvalidOption(f"engine option {given!r} is set by llamactl and can't be changed")
-        if not _NAME.match(key):
-            raise InvalidOption(
-                f"{given!r} is not a valid engine option name: use letters, digits, '-' or '_'"
-            )
 
-    def render(self, options: Mapping[str, OptionValue]) -> list[str]:
-        argv: list[str] = []
-        for key, value in options.items():
-            if key == "extra_args":
-                argv += _extra_args(value)
-            else:
-                argv += _flag(key, value)
-        return argv
+def _check_name(given: str, key: str) -> None:
+    if key in _OURS:
+        raise InvalidOption(f"engine option {given!r} is set by llamactl and can't be changed")
+    if not _NAME.match(key):
+        raise InvalidOption(
+            f"{given!r} is not a valid engine option name: use letters, digits, '-' or '_'"
+        )
 
-    def name_flags(
-        self, name: str, options: Mapping[str, OptionValue], words: Sequence[str]
-    ) -> list[str]:
-        extra = options.get("extra_args", ())
-        given = [*words, *(map(str, extra) if isinstance(extra, Sequence) else ())]
-        named = "alias" in options or any(map(_NAMED.match, given))
-        return [] if named or not any(map(options.get, SOURCES)) else ["--alias", name]
 
-    def parse(self, argv: Sequence[str]) -> dict[str, OptionValue]:
-        """Read back what `render` wrote; numbers become numbers again."""
-        options: dict[str, OptionValue] = {}
-        words = list(argv)
-        while words:
-            key = words.pop(0).lstrip("-").replace("-", "_")
-            values: list[Scalar] = []
-            while words and not _is_flag(words[0]):
-                values.append(_scalar(words.pop(0)))
-            if values:
-                _merge(options, ALIASES.get(key, key), values[0])
-            elif key.startswith("no_") and key not in _SWITCH_ONLY:
-                options[key.removeprefix("no_")] = False
-            else:
-                options[key] = True
-        return options
+def render(options: Mapping[str, OptionValue]) -> list[str]:
+    """Options to argv. Raises InvalidOption where a value could become a flag."""
+    argv: list[str] = []
+    for key, value in options.items():
+        if key == "extra_args":
+            argv += _extra_args(value)
+        else:
+            argv += _flag(key, value)
+    return argv
+
+
+def name_flags(name: str, options: Mapping[str, OptionValue], words: Sequence[str]) -> list[str]:
+    """Makes the engine call itself so in its answers; none where people named it already.
+
+    `words`: arguments and names of environment variables that they gave besides.
+    """
+    extra = options.get("extra_args", ())
+    given = [*words, *(map(str, extra) if isinstance(extra, Sequence) else ())]
+    named = "alias" in options or any(map(_NAMED.match, given))
+    return [] if named or not any(map(options.get, SOURCES)) else ["--alias", name]
+
+
+def parse(argv: Sequence[str]) -> dict[str, OptionValue]:
+    """Read back what `render` wrote; numbers become numbers again."""
+    options: dict[str, OptionValue] = {}
+    words = list(argv)
+    while words:
+        key = words.pop(0).lstrip("-").replace("-", "_")
+        values: list[Scalar] = []
+        while words and not _is_flag(words[0]):
+            values.append(_scalar(words.pop(0)))
+        if values:
+            _merge(options, ALIASES.get(key, key), values[0])
+        elif key.startswith("no_") and key not in _SWITCH_ONLY:
+            options[key.removeprefix("no_")] = False
+        else:
+            options[key] = True
+    return options
 
 
 def _is_flag(word: str) -> bool:
@@ -257,6 +232,3 @@ def _extra_args(value: OptionValue) -> list[str]:
         if "\0" in word:
             raise InvalidOption("extra_args contains a NUL character")
     return words
-
-
-LLAMA_CPP = LlamaCpp()

@@ -1,0 +1,110 @@
+"""A command: any program with an HTTP server, run as its options say."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from llamactl.backends.command import options as names
+from llamactl.backends.command.api import API
+from llamactl.backends.command.failures import PATTERNS
+from llamactl.backends.command.paste import read_command
+from llamactl.backends.command.placeholders import MODEL, PORT, fill, names_port
+from llamactl.backends.contract import Backend, Fields, Kind, Launch, Options, Start
+from llamactl.core.errors import InvalidOption
+from llamactl.core.instance import OptionValue
+from llamactl.core.node import EngineSettings
+from llamactl.policy.command_line import Parsed
+from llamactl.policy.engine_help import EngineOption
+
+if TYPE_CHECKING:
+    from llamactl.backends.settings import BackendSettings
+
+_ANY_PORT = 1
+
+
+def _settings() -> BackendSettings:
+    from llamactl.backends.command.settings import CommandSettings
+
+    return CommandSettings()
+
+
+class Command(Backend):
+    kind = Kind("command", "command", "COMMAND", "Any command", _settings)
+    api = API
+    fields = Fields(frozenset({"command"}), frozenset({"model"}), frozenset({"args"}))
+    failure_patterns = PATTERNS
+
+    def canonical(self, options: Mapping[str, OptionValue | None]) -> dict[str, OptionValue | None]:
+        return names.canonical(options)
+
+    def listed_options(self) -> Sequence[EngineOption]:
+        return names.listed()
+
+    def parse_command(self, text: str, known: Mapping[str, EngineOption]) -> Parsed:
+        return read_command(text)
+
+    def check(self, start: Start) -> None:
+        if not (start.override or self.program(start.settings, start.options)):
+            raise InvalidOption("cannot start a program: none is named; set the option 'command'")
+        texts = [text for _, text in _texts(start)]
+        if not start.port and not any(map(names_port, texts)):
+            raise InvalidOption(
+                "cannot tell the program its port: ${PORT} is neither in args nor in the "
+                "environment; write it where the program expects its port, such as --port ${PORT}"
+            )
+        values = _values(start, start.port or _ANY_PORT)
+        for where, text in _texts(start):
+            fill(text, values, where)
+
+    def launch(self, start: Start) -> Launch:
+        options, values = start.options, _values(start, start.port)
+        words = [fill(word, values, "args") for word in _words(start)]
+        environment = {
+            name: fill(text, values, f"environment.{name}")
+            for name, text in _environment(start).items()
+        }
+        if variable := options.get("api_key_env"):
+            environment[str(variable)] = start.key
+        if flag := options.get("api_key_flag"):
+            words += [str(flag), start.key]
+        return Launch(words, environment)
+
+    def program(self, settings: EngineSettings, options: Options) -> str:
+        return str(options.get("command") or settings.command)
+
+    def health_path(self, options: Options) -> str | None:
+        path = str(options.get("health_path", names.HEALTH_PATH))
+        return None if path == names.NO_HEALTH_PATH else path
+
+    def knows_key(self, options: Options) -> bool:
+        return "api_key_env" in options or "api_key_flag" in options
+
+    def stop_signal(self, options: Options) -> int:
+        return signal.Signals[str(options.get("stop_signal", "SIGTERM"))]
+
+    def served_model(self, options: Options) -> str:
+        return str(options.get("served_model", ""))
+
+
+def _values(start: Start, port: int) -> dict[str, str]:
+    return {PORT: str(port), MODEL: str(start.options.get("model", ""))}
+
+
+def _words(start: Start) -> list[str]:
+    own = start.options.get("args", ())
+    return [*start.settings.args, *(map(str, own) if isinstance(own, Sequence) else ())]
+
+
+def _environment(start: Start) -> dict[str, str]:
+    return {**start.settings.environment, **start.environment}
+
+
+def _texts(start: Start) -> Iterator[tuple[str, str]]:
+    """All in which placeholders are filled in, and where each stands."""
+    yield from (("args", word) for word in _words(start))
+    yield from ((f"environment.{name}", text) for name, text in _environment(start).items())
+
+
+COMMAND = Command()

@@ -1,0 +1,36 @@
+"""From a command line that somebody pastes to a command's options."""
+
+from __future__ import annotations
+
+from llamactl.core.errors import InvalidRequest
+from llamactl.core.instance import OptionValue
+from llamactl.policy.command_line import Parsed, split_command
+
+_PORT_FLAGS = ("--port", "-port", "-p")
+_PORT = "${PORT}"
+
+
+def read_command(text: str) -> Parsed:
+    """The value of a flag for the port gives way to `${PORT}`. Raises InvalidRequest."""
+    parsed, words = split_command(text)
+    if not words:
+        raise InvalidRequest("the command can't be read: it names no program; write the program")
+    program, *args = words
+    options: dict[str, OptionValue] = {"command": program}
+    if args := _with_port(args):
+        options["args"] = args
+    parsed.options = options
+    return parsed
+
+
+def _with_port(args: list[str]) -> list[str]:
+    found = [*args]
+    for at, word in enumerate(args):
+        flag, equals, value = word.partition("=")
+        if flag not in _PORT_FLAGS:
+            continue
+        if equals and value.isdigit():
+            found[at] = f"{flag}={_PORT}"
+        elif not equals and args[at + 1 : at + 2] and args[at + 1].isdigit():
+            found[at + 1] = _PORT
+    return found

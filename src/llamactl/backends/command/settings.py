@@ -1,0 +1,9 @@
+"""The section `command` of the settings: what all such instances have in common."""
+
+from __future__ import annotations
+
+from llamactl.backends.settings import BackendSettings
+
+
+class CommandSettings(BackendSettings):
+    """Any command: what all such instances have in common."""

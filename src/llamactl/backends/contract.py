@@ -1,0 +1,214 @@
+"""The contract of a backend: one kind of engine, described as data. It starts no process."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from llamactl.backends.model_rules import ModelRules
+from llamactl.core.exits import FailureClass
+from llamactl.core.instance import OptionValue
+from llamactl.core.model import ModelInfo
+from llamactl.core.node import EngineSettings
+from llamactl.policy.command_line import Parsed
+from llamactl.policy.engine_help import EngineOption
+
+if TYPE_CHECKING:
+    from llamactl.backends.settings import BackendSettings
+
+Options = Mapping[str, OptionValue]
+Get = Callable[[str], str]  # what an engine answers to GET of a path; "" for nothing or an error
+SIGTERM = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The paths of an engine's HTTP API, and who may use them."""
+
+    # Method and path of what an inference key may call; the rest needs a management key.
+    # Only these start an instance: looking at one must not wake it.
+    inference: frozenset[tuple[str, str]]
+    # First words of the paths, below `/v1` or not, that need a management key.
+    guarded: frozenset[str] = frozenset()
+    # Paths outside `/v1` that name their instance by `model`, as those within do.
+    by_model: frozenset[str] = frozenset()
+    # `/{prefix}/{name}/…` leads to its instances, and to no others; "": it has no prefix.
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """The flags to which an engine's command answers about itself; "": it has none."""
+
+    help: str = "--help"
+    version: str = ""
+    devices: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltIn:
+    """What serves where the default command is not installed: a module of ours."""
+
+    module: str
+    package: str  # the distribution that it needs
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of engine: its names, its section of the settings, how it is found and asked."""
+
+    type: str  # `backend_type` of its instances
+    section: str  # in the settings, below /api/v1/backends, and for `--backend`
+    variable: str  # in `LLAMACTL_…_COMMAND`
+    title: str
+    make_settings: Callable[[], BackendSettings]  # imported late: pydantic is slow
+    programs: tuple[str, ...] = ()  # names of its executables
+    questions: Questions = Questions()
+    built_in: BuiltIn | None = None
+
+    @property
+    def settings(self) -> BackendSettings:
+        """Where nobody gives any."""
+        return self.make_settings()
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Options by what they can name on this machine."""
+
+    programs: frozenset[str] = frozenset()
+    paths: frozenset[str] = frozenset()  # of files and folders
+    words: frozenset[str] = frozenset()  # arguments as they are, which can name either
+
+
+@dataclass(frozen=True, slots=True)
+class FailurePattern:
+    """A log line of the engine that explains its exit, and the source of that line."""
+
+    pattern: re.Pattern[str]
+    failure: FailureClass
+    advice: str
+    source: str  # URL
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorAdvice:
+    """What to do about an error that the engine answers, and where its message comes from."""
+
+    pattern: re.Pattern[str]
+    advice: str  # in words that an inference key may see
+    source: str  # URL
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What one start of an engine is given."""
+
+    name: str
+    options: Options
+    settings: EngineSettings
+    host: str
+    port: int
+    key: str
+    environment: Mapping[str, str] = field(default_factory=dict)  # the instance's own
+    override: str = ""  # the program to run, whatever the backend says
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Anybody on this machine can read an argv, only its owner an environment."""
+
+    words: Sequence[str]  # after the program
+    environment: Mapping[str, str]  # beside what every engine inherits
+
+
+class Backend(ABC):
+    """A folder holds one subclass. What is not overridden is not known of that engine."""
+
+    kind: ClassVar[Kind]
+    api: ClassVar[Api]
+    fields: ClassVar[Fields]
+    models: ClassVar[ModelRules | None] = None  # None: it can't be told what it serves, and takes
+    # Names in a request's body that the engine takes for one parameter.
+    synonyms: ClassVar[Sequence[frozenset[str]]] = ()
+    failure_patterns: ClassVar[Sequence[FailurePattern]] = ()
+    error_advice: ClassVar[Sequence[ErrorAdvice]] = ()
+
+    @property
+    def name(self) -> str:
+        return self.kind.type
+
+    @abstractmethod
+    def canonical(self, options: Mapping[str, OptionValue | None]) -> dict[str, OptionValue | None]:
+        """Give every option its one name. Raises InvalidOption."""
+
+    @abstractmethod
+    def check(self, start: Start) -> None:
+        """Raises InvalidOption for what can't become a command.
+
+        There is no key yet; a port of 0 is any free one.
+        """
+
+    @abstractmethod
+    def launch(self, start: Start) -> Launch:
+        """Raises InvalidOption as `check` does."""
+
+    @abstractmethod
+    def parse_command(self, text: str, known: Mapping[str, EngineOption]) -> Parsed:
+        """A command line that somebody pastes; `known`: the engine's options by flag.
+
+        Raises InvalidRequest.
+        """
+
+    def listed_options(self) -> Sequence[EngineOption] | None:
+        """None: the engine's own help lists them."""
+        return None
+
+    def program(self, settings: EngineSettings, options: Options) -> str:
+        """What to run where the instance has no `command_override`."""
+        return settings.command
+
+    def health_path(self, options: Options) -> str | None:
+        """What it answers 200 to once it is ready; None: it is ready once it accepts."""
+        return None
+
+    def guarded_path(self, options: Options) -> str | None:
+        """What it answers only to those who have its key, at once and whatever it is about.
+
+        None where nothing of it tells whether it knows its key.
+        """
+        return None
+
+    def knows_key(self, options: Options) -> bool:
+        return True
+
+    def stop_signal(self, options: Options) -> int:
+        return SIGTERM
+
+    def served_model(self, options: Options) -> str:
+        """What requests must call the model; "": whatever they say will do."""
+        return ""
+
+    # What a running engine tells of itself; `get` asks it.
+
+    def metrics(self, get: Get) -> Mapping[str, str]:
+        """Its numbers in Prometheus's form, by model, "" for its only one."""
+        return {}
+
+    def busy_slots(self, get: Get) -> int | None:
+        """How many requests it works on; None if it doesn't tell."""
+        return None
+
+    def served_models(self, get: Get) -> Mapping[str, ModelInfo]:
+        """By its own names; nothing if it doesn't tell."""
+        return {}
+
+
+def advice_on(backend: Backend, message: str) -> str:
+    """What to do about what the engine answered; "" where nothing is known."""
+    known = (known for known in backend.error_advice if known.pattern.search(message))
+    return next((found.advice for found in known), "")

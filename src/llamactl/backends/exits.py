@@ -1,0 +1,97 @@
+"""Names the cause of an engine's exit, from its status and its log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from llamactl.backends.contract import Backend
+from llamactl.core.exits import ExitReport, FailureClass
+
+_SIGNALS: Mapping[int, tuple[FailureClass, str]] = {
+    1: (FailureClass.KILLED, "something other than llamactl closed its terminal"),
+    2: (FailureClass.KILLED, "something other than llamactl interrupted it"),
+    3: (FailureClass.KILLED, "something other than llamactl asked it to quit"),
+    4: (
+        FailureClass.ILLEGAL_INSTRUCTION,
+        "the engine was built for another processor; use a build for this one",
+    ),
+    6: (FailureClass.CRASHED, "the engine aborted because of an internal error; see its log"),
+    7: (
+        FailureClass.CRASHED,
+        "the engine could no longer read its model; check the file and its disk",
+    ),
+    8: (FailureClass.CRASHED, "the engine crashed; see its log, or try another version of it"),
+    9: (
+        FailureClass.KILLED,
+        "something other than llamactl and the kernel's OOM killer killed it",
+    ),
+    11: (FailureClass.CRASHED, "the engine crashed; see its log, or try another version of it"),
+    15: (FailureClass.KILLED, "something other than llamactl asked it to exit"),
+}  # by number, https://man7.org/linux/man-pages/man7/signal.7.html
+_BY_SHELL = 128  # what a shell adds to the signal that ended its child
+_KILL = 9
+_CRASHED = (FailureClass.CRASHED, "see the instance's log")
+_REPORTED = 20  # lines
+
+
+def _signal(code: int | None, signal: int | None) -> int | None:
+    """That ended the process, or its child if it is a shell."""
+    if signal is None and code is not None and code - _BY_SHELL in _SIGNALS:
+        return code - _BY_SHELL
+    return signal
+
+
+def classify(
+    backend: Backend,
+    code: int | None,
+    signal: int | None,
+    log_tail: Sequence[str],
+    *,
+    oom_killed: bool = False,
+) -> ExitReport:
+    """Name the cause of an exit from its status and the last lines of the log.
+
+    `oom_killed`: the kernel's OOM killer struck while it ran. 1. The kernel's word. 2. A signal
+    that others send. 3. The engine's own word, the last first. 4. A signal of its own making.
+    5. The exit status.
+    """
+    reported = tuple(log_tail[-_REPORTED:])
+    failure, advice = _cause(backend, code, signal, log_tail, oom_killed=oom_killed)
+    return ExitReport(failure, code, signal, advice, reported)
+
+
+def _cause(
+    backend: Backend,
+    code: int | None,
+    signal: int | None,
+    log_tail: Sequence[str],
+    *,
+    oom_killed: bool,
+) -> tuple[FailureClass, str]:
+    unseen = signal is None and code is None
+    signal = _signal(code, signal)
+    if oom_killed and (signal == _KILL or unseen):
+        return (
+            FailureClass.OUT_OF_MEMORY,
+            "the kernel killed it because memory ran out: use a smaller context or model, or run "
+            "fewer instances at once",
+        )
+    if signal is not None and _SIGNALS.get(signal, _CRASHED)[0] is FailureClass.KILLED:
+        return _SIGNALS[signal]
+    for line in reversed(log_tail):
+        for known in backend.failure_patterns:
+            if known.pattern.search(line):
+                return known.failure, known.advice
+    if signal is not None:
+        return _SIGNALS.get(signal, _CRASHED)
+    if code == 0:
+        return (
+            FailureClass.KILLED,
+            "it exited normally; something other than llamactl probably asked it to",
+        )
+    if code in (126, 127):
+        return (
+            FailureClass.COMMAND_MISSING,
+            "the engine's command cannot be run; check its path and permissions",
+        )
+    return FailureClass.UNKNOWN, "see the instance's log"

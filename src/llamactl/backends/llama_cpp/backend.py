@@ -1,0 +1,119 @@
+"""llama.cpp's llama-server.
+
+Names and behaviour follow its documentation:
+https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from llamactl.backends.contract import (
+    Backend,
+    BuiltIn,
+    Fields,
+    Get,
+    Kind,
+    Launch,
+    Options,
+    Questions,
+    Start,
+)
+from llamactl.backends.llama_cpp import options as names
+from llamactl.backends.llama_cpp import telemetry
+from llamactl.backends.llama_cpp.api import API
+from llamactl.backends.llama_cpp.errors import ADVICE
+from llamactl.backends.llama_cpp.failures import PATTERNS
+from llamactl.backends.llama_cpp.rules import GgufRules
+from llamactl.backends.secret_words import without_secrets
+from llamactl.core.instance import OptionValue
+from llamactl.core.model import ModelInfo
+from llamactl.policy.command_line import Parsed, parse_command
+from llamactl.policy.engine_help import EngineOption
+
+if TYPE_CHECKING:
+    from llamactl.backends.settings import BackendSettings
+
+_KEY = "LLAMA_API_KEY"
+# As its help names them; a flag counts more than its variable.
+_SECRET_VARIABLES: Mapping[str, str] = {
+    "--hf-token": "HF_TOKEN", "-hft": "HF_TOKEN",
+    "--model-url": "LLAMA_ARG_MODEL_URL", "-mu": "LLAMA_ARG_MODEL_URL",
+    "--mmproj-url": "LLAMA_ARG_MMPROJ_URL", "-mmu": "LLAMA_ARG_MMPROJ_URL",
+    "--chat-template-kwargs": "LLAMA_CHAT_TEMPLATE_KWARGS",
+}  # fmt: skip
+# Each open connection holds one of the server's threads, an idle one for five seconds. Left
+# by default it has about five, which our pooled connections would use up before a burst.
+# Its numbers are part of our `/metrics`.
+_DEFAULTS: Mapping[str, OptionValue] = {"threads_http": 64, "metrics": True}
+
+
+def _settings() -> BackendSettings:
+    from llamactl.backends.llama_cpp.settings import LlamaCppSettings
+
+    return LlamaCppSettings()
+
+
+class LlamaCpp(Backend):
+    kind = Kind(
+        "llama_cpp", "llama-cpp", "LLAMACPP", "llama.cpp", _settings,
+        programs=("llama-server", "llama.cpp", "server", "--server"),
+        questions=Questions("--help", "--version", "--list-devices"),
+        built_in=BuiltIn("llamactl.engine", "xllamacpp", "built-in llama.cpp"),
+    )  # fmt: skip
+    api = API
+    fields = Fields(paths=names.PATHS, words=frozenset({"extra_args"}))
+    models = GgufRules()
+    # the most tokens of an answer: `n_predict` counts on every path, beside the path's own name
+    synonyms = (
+        frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens", "n_predict"}),
+    )
+    failure_patterns = PATTERNS
+    error_advice = ADVICE
+
+    def canonical(self, options: Mapping[str, OptionValue | None]) -> dict[str, OptionValue | None]:
+        return names.canonical(options)
+
+    def check(self, start: Start) -> None:
+        names.render(start.options)
+
+    def launch(self, start: Start) -> Launch:
+        options, settings = start.options, start.settings
+        theirs = [*settings.args, *settings.environment, *start.environment]
+        given = [
+            *names.render({k: v for k, v in _DEFAULTS.items() if k not in options}),
+            *names.name_flags(start.name, options, theirs),
+            *settings.args,
+            *names.render(options),
+        ]
+        words, hidden = without_secrets(given, _SECRET_VARIABLES)
+        environment = {**settings.environment, **start.environment, **hidden, _KEY: start.key}
+        return Launch([*words, "--host", start.host, "--port", str(start.port)], environment)
+
+    def render(self, options: Options) -> list[str]:
+        return names.render(options)
+
+    def parse(self, words: Sequence[str]) -> dict[str, OptionValue]:
+        return names.parse(words)
+
+    def parse_command(self, text: str, known: Mapping[str, EngineOption]) -> Parsed:
+        return parse_command(text, known, self.canonical, self.kind.programs)
+
+    def health_path(self, options: Options) -> str:
+        return "/health"
+
+    def guarded_path(self, options: Options) -> str:
+        return "/props"
+
+    def metrics(self, get: Get) -> Mapping[str, str]:
+        return telemetry.metrics(get)
+
+    def busy_slots(self, get: Get) -> int | None:
+        return telemetry.busy_slots(get)
+
+    def served_models(self, get: Get) -> Mapping[str, ModelInfo]:
+        return telemetry.served_models(get)
+
+
+LLAMA_CPP = LlamaCpp()

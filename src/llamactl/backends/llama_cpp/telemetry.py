@@ -1,0 +1,116 @@
+"""What a running llama-server tells of itself: its numbers, busy slots, models.
+
+https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlencode
+
+from llamactl.backends.contract import Get
+from llamactl.core.model import ModelInfo
+
+_MOST_VALUES = 50_000  # in JSON; parsing them takes milliseconds, of all threads
+
+
+def metrics(get: Get) -> Mapping[str, str]:
+    """None of what has no numbers, sleeps or does not answer in time.
+
+    To ask a llama-server that sleeps for its numbers would wake it; `/props` does not
+    (README, "Sleeping on Idle").
+    """
+    props = _object(get("/props"))
+    if not _routes(props):
+        texts = {} if props.get("is_sleeping") is True else {"": get("/metrics")}
+    else:
+        asked = [(name, _of_model(name)) for name in _loaded(get)]
+        texts = {
+            name: get(f"/metrics?{query}")
+            for name, query in asked
+            if _object(get(f"/props?{query}")).get("is_sleeping") is not True
+        }
+    return {name: text for name, text in texts.items() if text}
+
+
+def busy_slots(get: Get) -> int | None:
+    """README, `GET /slots`."""
+    text = get("/slots")
+    if text or not _routes(_object(get("/props"))):
+        return _busy_of(text)
+    found = [_busy_of(get(f"/slots?{_of_model(name)}")) for name in _loaded(get)]
+    return sum(busy for busy in found if busy is not None)
+
+
+def served_models(get: Get) -> Mapping[str, ModelInfo]:
+    """README, `GET /v1/models`."""
+    try:
+        rows = _parsed(get("/v1/models"))["data"]
+        return {row["id"]: _info(row) for row in rows if isinstance(row["id"], str)}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _routes(props: Mapping[str, Any]) -> bool:
+    """A llama-server that serves several models, each by a process of its own."""
+    return props.get("role") == "router"
+
+
+def _loaded(get: Get) -> list[str]:
+    rows = _object(get("/v1/models")).get("data")
+    return [
+        row["id"]
+        for row in map(_object, rows if isinstance(rows, list) else ())
+        if _object(row.get("status")).get("value") == "loaded"
+    ]
+
+
+def _of_model(name: str) -> str:
+    """The query that asks a router for one model, as long as that is loaded."""
+    return urlencode({"model": name, "autoload": "false"})
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    """That was read, or is here as JSON; an empty one for anything else."""
+    with suppress(ValueError):
+        value = _parsed(value) if isinstance(value, str) else value
+    return value if isinstance(value, Mapping) else {}
+
+
+def _parsed(text: str) -> Any:
+    """What an engine told as JSON. Raises ValueError."""
+    if sum(map(text.count, ",{[")) > _MOST_VALUES:
+        raise ValueError("more values than any engine reports")
+    try:
+        return json.loads(text)
+    except RecursionError as exc:
+        raise ValueError("nested too deep") from exc
+
+
+def _info(row: Mapping[str, Any]) -> ModelInfo:
+    meta = row.get("meta") or {}
+    kinds = (row.get("architecture") or {}).get("input_modalities", ())
+    sees = ("vision",) if "image" in kinds else ()
+
+    def number(name: str) -> int:
+        value = meta.get(name)
+        return value if isinstance(value, int) and value > 0 else 0
+
+    return ModelInfo(
+        capabilities=("completion", *sees),
+        context=number("n_ctx"),
+        trained_context=number("n_ctx_train"),
+        size=number("size"),
+        parameters=number("n_params"),
+        embedding=number("n_embd"),
+    )
+
+
+def _busy_of(text: str) -> int | None:
+    try:
+        return sum(bool(slot["is_processing"]) for slot in _parsed(text))
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,35 @@
+"""Engines whose settings and command lines are read, though no instance can have them yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from llamactl.backends.contract import Kind
+from llamactl.policy.command_line import Parsed, parse_command
+from llamactl.policy.engine_help import EngineOption
+
+if TYPE_CHECKING:
+    from llamactl.backends.settings import BackendSettings
+
+
+def _vllm() -> BackendSettings:
+    from llamactl.backends.planned_settings import VllmSettings
+
+    return VllmSettings()
+
+
+def _mlx() -> BackendSettings:
+    from llamactl.backends.planned_settings import MlxSettings
+
+    return MlxSettings()
+
+
+PLANNED = (
+    Kind("vllm", "vllm", "VLLM", "vLLM", _vllm, ("vllm",)),
+    Kind("mlx_lm", "mlx", "MLX", "MLX", _mlx, ("mlx_lm", "mlx_lm.server")),
+)
+
+
+def parse_planned(kind: Kind, text: str, known: Mapping[str, EngineOption]) -> Parsed:
+    return parse_command(text, known, dict, kind.programs)

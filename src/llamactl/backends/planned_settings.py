@@ -1,0 +1,27 @@
+"""The settings sections of engines that are not built yet: read, and without effect."""
+
+from __future__ import annotations
+
+from llamactl.backends.declared import live
+from llamactl.backends.settings import (
+    ARGS_ARE,
+    COMMAND_IS,
+    BackendSettings,
+    ContainerSettings,
+    DockerSettings,
+    Words,
+)
+
+
+class VllmSettings(ContainerSettings):
+    """vLLM: read for its options only; no instance runs on it in this version."""
+
+    command: str = live("vllm", COMMAND_IS)
+    args: Words = live(("serve",), ARGS_ARE)
+
+
+class MlxSettings(BackendSettings):
+    """MLX: read for its options only; no instance runs on it in this version."""
+
+    command: str = live("mlx_lm.server", COMMAND_IS)
+    docker: DockerSettings = DockerSettings()
