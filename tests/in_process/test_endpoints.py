@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -287,3 +288,46 @@ async def test_a_request_to_what_was_deleted_is_a_model_not_found() -> None:
         answer = await there.chat("one")
 
         assert (answer.status, answer.json["code"]) == (404, "model_not_found")
+
+
+@pytest.mark.parametrize("path", [CHAT, f"/upstream/one{CHAT}"])
+@pytest.mark.parametrize("changes", [{}, {"set_params": {"seed": 7}}])
+async def test_a_body_that_is_changed_is_sent_whole_however_it_came(
+    path: str, changes: dict[str, Any]
+) -> None:
+    async with data_path() as there:
+        await there.control.create("one", **changes)
+        body = {"model": "one", "filler": "x" * 50_000, "seed": 1}
+        whole = request("POST", path, body, key=MANAGER)
+        client = there.connect()
+        for at in range(0, len(whole), 9001):
+            client.send(whole[at : at + 9001])
+            await settle()
+
+        assert (await client.answer()).status == 200
+        assert there.engine.seen[0].json == {**body, "seed": 7 if changes else 1}
+
+
+async def test_a_form_is_sent_by_the_model_in_it() -> None:
+    async with data_path() as there:
+        await there.control.create("one")
+        parts = [
+            b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n',
+            b"x" * 3000,
+            b'\r\n--b\r\nContent-Disposition: form-data; name="model"\r\n\r\none\r\n--b--\r\n',
+        ]
+        sent = b"".join(parts)
+        lines = ("Content-Type: multipart/form-data; boundary=b",)
+        answer = await there.ask("POST", "/v1/audio/transcriptions", sent, headers=lines)
+
+        assert answer.status == 200
+        assert there.engine.seen[0].body == sent
+
+
+async def test_one_model_is_told_by_its_name() -> None:
+    async with data_path() as there:
+        await there.control.create("one")
+        found, missing = [await there.ask("GET", f"/v1/models/{n}") for n in ("one", "two")]
+
+        assert (found.status, found.json["id"]) == (200, "one")
+        assert (missing.status, missing.json["code"]) == (404, "model_not_found")
