@@ -76,7 +76,7 @@ async def test_a_busy_one_serves_to_its_end_before_it_gives_way() -> None:
         seen = await there.engine.request(0)
         there.engine.by_hand = False
         (waits,) = await asking(there, "new")
-        assert there.control.state("old") == "draining"
+        await there.control.until("old", "draining")  # once it had its turn
         assert not waits.done()
         seen.reply({"finished": True})
 

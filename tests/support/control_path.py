@@ -19,6 +19,8 @@ from llamactl.core.routes import RouteTable
 from llamactl.proxy import LeaseBook
 from support.in_memory import FakeMachine, FakeUnit, MemoryStore, NoMemory
 
+WITHIN_S = 20.0
+
 
 class ControlPath:
     def __init__(
@@ -67,6 +69,14 @@ class ControlPath:
 
     def state(self, name: str) -> str:
         return str(self.registry.get(name).unit.runner.now.state)
+
+    async def until(self, name: str, state: str) -> None:
+        runner = self.registry.get(name).unit.runner
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                await runner.wait(lambda now: now.state == state)
+        except TimeoutError as exc:
+            raise AssertionError(f"{name} is still {runner.now.state}, not {state}") from exc
 
     def events(self, name: str) -> list[str]:
         return [row.event for row in self.store.story if row.name == name]
