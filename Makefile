@@ -1,13 +1,17 @@
 # Everything installs into .venv from hash-pinned requirements; later runs need no network.
 PYTHON ?= python3
 SCALE ?= 1
+export LLAMACTL_TEST_SCALE := $(SCALE)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PYTEST := $(BIN)/python -m pytest -q -n 2
+INSTALLED := $(BIN)/python packaging/installed.py
 NPM := $(CURDIR)/$(BIN)/python $(CURDIR)/packaging/node.py
 # what the page is made of: its own sources, and the API that its types come from
 PAGE := $(shell find webui/src webui/plugins src/llamactl/wire src/llamactl/api -type f -not -name schema.d.ts -not -name '*.pyc') webui/index.html webui/vite.config.ts
 
-.PHONY: demo run ui wheel test check bench bench-proxy bench-bodies bench-scheduling soak lock
+.NOTPARALLEL:
+.PHONY: demo run ui wheel check test test-rest test-all unit in-process server rest coverage bench bench-proxy bench-bodies bench-scheduling soak lock
 
 demo: .venv/run.stamp .venv/model.stamp ui
 	$(BIN)/python examples/demo.py
@@ -28,10 +32,32 @@ check: .venv/dev.stamp .venv/ui.stamp
 	$(BIN)/lint-imports
 	cd webui && $(NPM) run --silent check && $(NPM) run --silent test
 
+# in stages, and none after one that fails
+test: check unit in-process server
+
+test-rest: rest
+
+# both, on one installation of the wheel
+test-all: check wheel
+	$(INSTALLED) $(MAKE) --no-print-directory unit in-process server rest
+
+unit: .venv/dev.stamp .venv/ui.stamp
+	$(PYTEST) --dist worksteal --stage unit
+
+in-process: .venv/dev.stamp
+	$(PYTEST) --dist worksteal --stage in-process
+
 # of the wheel, as people install it
-test: check .venv/model.stamp .venv/clients.stamp .venv/clients-node.stamp wheel
-	LLAMACTL_TEST_SCALE=$(SCALE) $(BIN)/python packaging/installed.py \
-		$(BIN)/python -m pytest -q -n 2 --dist loadfile
+server: .venv/dev.stamp .venv/model.stamp .venv/clients.stamp .venv/clients-node.stamp wheel
+	$(INSTALLED) $(PYTEST) --dist loadfile --stage server
+
+rest: .venv/dev.stamp .venv/model.stamp .venv/clients.stamp .venv/clients-node.stamp wheel
+	$(INSTALLED) $(PYTEST) --dist loadfile --stage rest
+
+# lines of what thinks and decides, by tests without a server; the floor is in pyproject.toml
+coverage: .venv/dev.stamp .venv/ui.stamp
+	$(BIN)/coverage run -m pytest -q tests/unit tests/property tests/in_process
+	$(BIN)/coverage report
 
 bench: .venv/dev.stamp .venv/model.stamp
 	$(BIN)/python -m benchmarks

@@ -30,9 +30,15 @@ def install(folder: Path) -> Path:
     return python
 
 
-if __name__ == "__main__":
+def run(command: list[str]) -> int:
+    """On the installation that there is, within a command of ours; else on a new one."""
+    if "LLAMACTL_TEST_PYTHON" in os.environ:
+        return subprocess.run(command, check=False).returncode
     with tempfile.TemporaryDirectory(prefix="llamactl-installed-") as place:
         print("installing the wheel into an environment of its own", flush=True)
         environment = {**os.environ, "LLAMACTL_TEST_PYTHON": str(install(Path(place)))}
-        done = subprocess.run(sys.argv[1:], env=environment, check=False)
-    sys.exit(done.returncode)
+        return subprocess.run(command, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

@@ -12,6 +12,7 @@ from hypothesis import settings
 from support.engines import BOTH, BUILT_IN, Engine, use
 from support.gguf_file import write_tiny_gguf
 from support.served import Served, running, serve
+from support.stages import STAGES, may_hold, stage_of
 
 SCALE = int(os.environ.get("LLAMACTL_TEST_SCALE", "1"))
 settings.register_profile("llamactl", max_examples=100 * SCALE, deadline=None)
@@ -22,6 +23,24 @@ settings.load_profile("llamactl")
 def scale() -> int:
     """1 by default; `make soak` raises it."""
     return SCALE
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--stage", choices=STAGES, help="run the tests of this stage alone")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    wanted = config.getoption("--stage")
+    if wanted is None or collection_path.parent != Path(__file__).parent:
+        return None
+    return True if not may_hold(collection_path.name, wanted) else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    stages = [(item, stage_of(item)) for item in items]
+    if (wanted := config.getoption("--stage")) is not None:
+        config.hook.pytest_deselected(items=[item for item, stage in stages if stage != wanted])
+        items[:] = [item for item, stage in stages if stage == wanted]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

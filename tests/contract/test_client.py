@@ -13,6 +13,8 @@ from llamactl.api import Services, build_api
 from llamactl.client import AsyncClient, Client
 from llamactl.config import Settings
 
+pytestmark = pytest.mark.representative
+
 DOCUMENT = build_api(
     Services(Settings(), *[cast(Any, None)] * (len(Services.__slots__) - 1))
 ).openapi()

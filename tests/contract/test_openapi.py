@@ -15,6 +15,8 @@ from llamactl.api import Services, build_api
 from llamactl.config import Settings
 from support.served import Served, serve
 
+pytestmark = pytest.mark.representative
+
 EXAMPLES = 20 * int(os.environ.get("LLAMACTL_TEST_SCALE", "1"))
 # only the document is asked for, so nothing stands behind it
 _nothing = cast(Any, None)

@@ -35,6 +35,8 @@ from llamactl.store.database import engine_of
 from llamactl.store.tables import metadata
 from support.postgres import postgres, programs
 
+pytestmark = pytest.mark.representative
+
 OPTIONS = InstanceOptions(backend_options={"seed": 2**60, "lora": ["a", "b"]}, pinned=True)
 INSTANCE = Instance("id", "Name", 5, OPTIONS, 8001, source="file")
 REPORT = ExitReport(FailureClass.KILLED, None, 9, "why", ("line",), unseen=True)

@@ -75,8 +75,9 @@ def test_an_upgrade_is_not_noticed(served: Served, windows: Windows, tmp_path: P
     expect(page.get_by_text("Running", exact=True)).to_be_visible()
     served.upgrade()
 
-    while served.request("GET", "/api/v1/system").json()["pid"] == served.process.pid:
-        pass
+    served.until_answer(
+        "/api/v1/system", "the new one", lambda about: about["pid"] != served.process.pid
+    )
     page.get_by_role("button", name="Stop through").click()
     expect(page.get_by_text("Stopped", exact=True)).to_be_visible()
     expect(page.get_by_text("Connection to the server lost")).to_be_hidden()

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell
-from support.faults import BASE, RAW, create, leases, number, seen
+from support.faults import BASE, RAW, create, leases, number, seen, until_number
 from support.served import Served, serve
+from support.waits import until
 
 
 @pytest.mark.both_engines
@@ -26,8 +27,18 @@ def test_a_client_that_leaves_cancels_the_engine(data: Path, tiny_model: Path) -
         ):
             next(stream.iter_lines())
         slots = f"{BASE}/talker/proxy/slots"
-        while any(slot["is_processing"] for slot in server.request("GET", slots).json()):
-            pass
+        server.until_answer(
+            slots, "an idle engine", lambda slots: not any(slot["is_processing"] for slot in slots)
+        )
+
+
+def until_free(server: Served, idle: int) -> None:
+    """Until no more connections are open to the engine than when it was idle, and none is used."""
+    until(
+        "a free engine",
+        lambda: (seen(server)["connections"], leases(server)),
+        lambda now: now[0] <= idle and not now[1],
+    )
 
 
 def test_a_client_that_leaves_a_stream_frees_the_engine(server: Served) -> None:
@@ -37,8 +48,7 @@ def test_a_client_that_leaves_a_stream_frees_the_engine(server: Served) -> None:
         connection.sendall(post(server, json.dumps(play("fake", *script)).encode()))
         assert connection.recv(1)
         assert leases(server) == 1
-    while seen(server)["connections"] > idle or leases(server):
-        pass
+    until_free(server, idle)
 
 
 def test_a_client_that_leaves_an_upload_frees_the_engine(server: Served) -> None:
@@ -46,10 +56,8 @@ def test_a_client_that_leaves_an_upload_frees_the_engine(server: Served) -> None
     idle = seen(server)["connections"]
     with raw(server) as connection:
         connection.sendall(upload)
-        while leases(server) == 0:
-            pass
-    while seen(server)["connections"] > idle or leases(server):
-        pass
+        server.until_leased("fake")
+    until_free(server, idle)
 
 
 def test_work_whose_client_left_still_counts_as_busy(server: Served) -> None:
@@ -58,17 +66,14 @@ def test_work_whose_client_left_still_counts_as_busy(server: Served) -> None:
     idle, name = seen(server)["connections"], uuid.uuid4().hex
     with raw(server) as connection:
         connection.sendall(post(server, json.dumps(play("fake", ["until", name])).encode()))
-        while leases(server) == 0:
-            pass
-    while seen(server)["connections"] > idle + 1:
-        pass
+        server.until_leased("fake")
+    until("the client gone", lambda: seen(server)["connections"], lambda now: now <= idle + 1)
     assert leases(server) == 1
     stop = threading.Thread(
         target=server.request, args=("POST", "/api/v1/instances/fake/stop?wait=true")
     )
     stop.start()
-    while server.request("GET", "/api/v1/instances/fake").json()["state"] != "draining":
-        pass
+    server.until("fake", "draining")
 
     tell(server.request("GET", "/api/v1/instances/fake").json(), name)
     stop.join()
@@ -82,10 +87,8 @@ def test_a_client_that_leaves_the_queue_is_forgotten(server: Served, tmp_path: P
     waiting = "llamactl_requests_waiting_for_a_start"
     with raw(server) as connection:
         connection.sendall(post(server, b'{"model": "sleeper"}'))
-        while number(server, waiting) == 0:
-            pass
-    while number(server, waiting):
-        pass
+        until_number(server, waiting, 1)
+    until_number(server, waiting, 0)
     assert number(server, 'llamactl_leases_in_flight{instance="sleeper"}') == 0
     server.request("DELETE", "/api/v1/instances/sleeper")
 

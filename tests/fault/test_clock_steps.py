@@ -36,8 +36,7 @@ def test_nothing_depends_on_it_but_stamps_and_expiries(tmp_path: Path) -> None:
         late = server.request("GET", "/v1/models", key=key)
         assert late.status_code == 401, "it has expired by the clock of now"
         os.kill(made["pid"], signal.SIGKILL)
-        while server.instance("one")["pid"] in (None, made["pid"]):
-            pass
+        server.until_replaced("one", made["pid"])
         server.until("one", "ready")
         events = [row["event"] for row in server.request("GET", f"{BASE}/one/events").json()]
 

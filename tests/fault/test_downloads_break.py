@@ -13,6 +13,7 @@ import pytest
 
 from support.hub import Hub, hub
 from support.served import Served, data_folder, serve
+from support.waits import until
 
 MODELS = "/api/v1/models"
 DATA = random.Random(7).randbytes(3 << 20)
@@ -60,8 +61,7 @@ def test_cut_ten_times_and_killed_once_no_byte_comes_twice(tmp_path: Path, there
         server.request("POST", f"{MODELS}/download", {"model": "org/tiny"})
         assert there.paused.wait(60)
         part = cache / "models--org--tiny/blobs" / f"{hashlib.sha256(DATA).hexdigest()}.part"
-        while part.stat().st_size < there.pause_at:
-            pass
+        until("the part on disk", lambda: part.stat().st_size, lambda size: size >= there.pause_at)
         server.kill()
     there.pause_at, there.hangs_up = 0, True
     there.go_on.set()
@@ -214,8 +214,7 @@ def test_it_goes_on_across_an_upgrade(tmp_path: Path, there: Hub) -> None:
         job = server.request("POST", f"{MODELS}/download", {"model": "org/tiny"}).json()
         assert there.paused.wait(60)
         part = cache / "models--org--tiny/blobs" / f"{hashlib.sha256(DATA).hexdigest()}.part"
-        while part.stat().st_size < there.pause_at:
-            pass
+        until("the part on disk", lambda: part.stat().st_size, lambda size: size >= there.pause_at)
         there.pause_at = 0
         server.upgrade()
         there.go_on.set()

@@ -20,10 +20,9 @@ QUICK = "health_interval: 0.05, health_timeout: 0.2, unhealthy_after: 0.4, stop_
 
 
 def restarted(server: Served, name: str, pid: int) -> dict[str, Any]:
-    while True:
-        row: dict[str, Any] = server.request("GET", f"{BASE}/{name}").json()
-        if row["status"] == "running" and row["pid"] not in (None, pid):
-            return row
+    server.until_replaced(name, pid)
+    row: dict[str, Any] = server.until(name, "ready")
+    return row
 
 
 @pytest.mark.both_engines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,7 @@ def test_an_engine_killed_while_serving_is_restarted(data: Path, tiny_model: Pat
         pid = int(str(made["pid"]))
 
         os.kill(pid, signal.SIGKILL)
-        while server.request("GET", f"{BASE}/phoenix").json()["pid"] == pid:
-            pass
+        server.until_row("phoenix", "its end", lambda row: row["pid"] != pid)
         again = until(server, "phoenix", "running")
 
         assert again["restarts"] == 1
@@ -39,8 +39,7 @@ def test_an_engine_that_somebody_else_asked_to_end_is_restarted(
         pid = int(str(made["pid"]))
 
         os.kill(pid, signal.SIGTERM)
-        while server.request("GET", f"{BASE}/asked").json()["pid"] == pid:
-            pass
+        server.until_row("asked", "its end", lambda row: row["pid"] != pid)
         again = until(server, "asked", "running")
 
         assert again["restarts"] == 1
@@ -50,14 +49,17 @@ def test_an_engine_that_somebody_else_asked_to_end_is_restarted(
         assert "other than llamactl" in exited["details"]["advice"]
 
 
+def is_another(pid: object, row: dict[str, object]) -> bool:
+    return row["pid"] != pid
+
+
 def test_an_engine_that_keeps_dying_is_given_up(data: Path, tiny_model: Path) -> None:
     with serve(data) as server:
         create(server, "doomed", tiny_model, restart_delay=0, max_restarts=2)
         for _ in range(3):
             row = until(server, "doomed", "running")
             os.kill(int(str(row["pid"])), signal.SIGKILL)
-            while server.request("GET", f"{BASE}/doomed").json()["pid"] == row["pid"]:
-                pass
+            server.until_row("doomed", "its end", partial(is_another, row["pid"]))
 
         failed = until(server, "doomed", "failed")
 

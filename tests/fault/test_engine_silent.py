@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from support.fake_engine import CHUNKED, play
 from support.faults import CHAT, events
 from support.served import Served
+
+pytestmark = pytest.mark.representative
 
 
 def test_a_silent_engine_is_504(server: Served) -> None:

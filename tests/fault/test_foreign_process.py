@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from support.ledger import change, entries
-from support.served import data_folder, is_alive, serve
+from support.served import data_folder, is_alive, serve, until_gone
+from support.waits import until
 
 BASE = "/api/v1/instances"
 
@@ -32,10 +33,12 @@ def start_time(pid: int) -> int:
 def steal(thief: socket.socket, port: int) -> None:
     """As soon as the last thread of the engine that had it is gone."""
     thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    while True:
-        with contextlib.suppress(OSError):
-            thief.bind(("127.0.0.1", port))
-            break
+
+    def bound() -> bool:
+        thief.bind(("127.0.0.1", port))
+        return True
+
+    until(f"port {port} free", bound, but=(OSError,))
     thief.listen()
 
 
@@ -49,8 +52,7 @@ def test_a_number_that_somebody_else_has_now(
         made = server.request("POST", f"{BASE}/mine", {"model": str(tiny_model)}).json()
         server.kill()
     os.kill(made["pid"], 9)
-    while is_alive(made["pid"]):
-        pass
+    until_gone(made["pid"])
     change(data, pid=stranger.pid)
     if fault == "boot":  # all the same, but before the machine was started again
         change(data, start_time=start_time(stranger.pid), boot_id="another")
@@ -67,8 +69,7 @@ def test_a_port_that_somebody_else_has_now(tmp_path: Path, tiny_model: Path) -> 
         made = server.request("POST", f"{BASE}/mine", {"model": str(tiny_model)}).json()
         server.kill()
     os.kill(made["pid"], 9)
-    while is_alive(made["pid"]):
-        pass
+    until_gone(made["pid"])
     with socket.socket() as thief:
         steal(thief, made["port"])
         thief.setblocking(False)
@@ -95,8 +96,7 @@ def test_an_engine_whose_port_somebody_else_holds_is_not_adopted(
         thief.listen()
         change(data, port=thief.getsockname()[1])
         with serve(data) as server:
-            while server.instance("mine")["pid"] in (None, made["pid"]):
-                pass
+            server.until_replaced("mine", made["pid"])
             assert server.until("mine", "ready")["port"] != thief.getsockname()[1]
         thief.setblocking(False)
         told = b""

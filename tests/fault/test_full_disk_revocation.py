@@ -12,6 +12,7 @@ import pytest
 
 from support.full_disk import fill, small_disk, unchangeable
 from support.served import Served, data_folder, serve
+from support.waits import until
 
 SESSION, KEYS, MODELS = "/api/v1/session", "/api/v1/auth/keys", "/v1/models"
 pytestmark = pytest.mark.skipif(
@@ -45,8 +46,12 @@ def browser(server: Served, cookies: httpx.Cookies | None = None) -> httpx.Clien
 
 
 def until_persisted(server: Served, made: dict[str, str]) -> None:
-    while server.request("GET", f"{KEYS}/{made['id']}").status_code != 404:
-        pass
+    path = f"{KEYS}/{made['id']}"
+    until(
+        "the key gone",
+        lambda: server.request("GET", path).status_code,
+        lambda status: status == 404,
+    )
 
 
 def test_a_key_is_revoked_and_stays_so_whatever_happens(tmp_path: Path) -> None:
@@ -120,8 +125,7 @@ def test_signing_in_and_out_works_without_the_store(tmp_path: Path) -> None:
                 assert person.get("/api/v1/instances").status_code == 200
                 leaves.post(SESSION, json={"key": server.key})
                 assert leaves.delete(SESSION).status_code == 204  # only memory ever had it
-            while not person.get(SESSION).json()["persisted"]:
-                pass
+            until("the session persisted", lambda: person.get(SESSION).json()["persisted"])
             kept = httpx.Cookies(person.cookies)
             server.kill()
         port = int(server.url.rpartition(":")[2])

@@ -10,6 +10,8 @@ from support.fake_engine import play, post, raw, to_end
 from support.faults import CHAT, seen
 from support.served import Served
 
+pytestmark = pytest.mark.representative
+
 
 @pytest.mark.parametrize("sent", ["", "HTTP/1.1 200", "garbage\r\n\r\n", "HTTP/1.1 200 OK\r\nX"])
 def test_no_whole_head_is_502_after_one_retry(server: Served, sent: str) -> None:

@@ -13,6 +13,9 @@ import pytest
 
 from support.fake_engine import create_fake, play, post, raw, tell, to_end
 from support.served import Served, data_folder, serve
+from support.waits import until
+
+pytestmark = pytest.mark.representative
 
 CHAT = "/v1/chat/completions"
 EDGE = b"--edge\r\nContent-Disposition: form-data; name="
@@ -178,8 +181,6 @@ def test_a_websocket_whose_client_leaves_the_queue_is_forgotten(
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
             % server.key.encode()
         )
-        while waiting() == 0:
-            pass
-    while waiting():
-        pass
+        until("a request that waits", waiting)
+    until("an empty queue", waiting, lambda count: count == 0)
     server.request("DELETE", "/api/v1/instances/sleeper")

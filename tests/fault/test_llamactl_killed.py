@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import signal
 import sys
@@ -11,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from support.fake_engine import begin_stream, create_fake, raw, tell
+from support.fake_engine import begin_stream, create_fake, raw, until_told
 from support.ledger import change, entries
-from support.served import Served, data_folder, is_alive, serve
+from support.served import Served, data_folder, is_alive, serve, until_gone
 
 BASE = "/api/v1/instances"
 SAME = ("pid", "port", "generation", "restarts")
@@ -77,20 +76,12 @@ def test_a_load_that_was_under_way_goes_on(tmp_path: Path) -> None:
     with serve(data) as server:
         create_fake(server, tmp_path, "slow", start=False, model="slow")
         server.request("POST", f"{BASE}/slow/start")
-        pid = None
-        while pid is None:  # from its spawn on
-            pid = server.instance("slow")["pid"]
+        pid = server.until_row("slow", "its process", lambda row: row["pid"])["pid"]
         server.kill()
     with serve(data) as server:
         made = server.until("slow", "starting")
         assert made["pid"] == pid
-        listening = False
-        while not listening:
-            try:
-                tell(made, "loaded")
-                listening = True
-            except (ConnectionError, http.client.HTTPException):
-                pass
+        until_told(made, "loaded")
 
         assert server.until("slow", "ready")["pid"] == pid
 
@@ -130,8 +121,7 @@ def test_an_engine_that_died_meanwhile_is_started_anew(tmp_path: Path, tiny_mode
         made = create(server, "fragile", tiny_model)
         server.kill()
     os.kill(int(str(made["pid"])), signal.SIGKILL)
-    while is_alive(made["pid"]):
-        pass
+    until_gone(made["pid"])
     with serve(data) as server:
         again = server.until("fragile", "ready")
 
@@ -150,8 +140,7 @@ def test_an_adopted_engine_that_dies_is_judged_by_how_it_ended(
     with serve(data) as server:
         server.until("fragile", "ready")
         os.kill(int(str(made["pid"])), signal.SIGSEGV)
-        while server.instance("fragile")["pid"] in (None, made["pid"]):
-            pass
+        server.until_replaced("fragile", made["pid"])
         again = server.until("fragile", "ready")
 
         events = server.request("GET", f"{BASE}/fragile/events").json()
@@ -176,8 +165,7 @@ def test_an_adopted_engine_takes_all_that_it_forked_with_it(tmp_path: Path) -> N
     with serve(data) as server:
         server.until("parent", "ready")
         server.request("POST", f"{BASE}/parent/stop?wait=true")
-        while is_alive(child):
-            pass
+        until_gone(child)
 
 
 @pytest.mark.both_engines
@@ -198,8 +186,7 @@ def test_an_engine_that_takes_any_key_is_not_adopted(tmp_path: Path) -> None:
         made = create_fake(server, tmp_path, "open", model="keyless", restart_delay=0.01)
         server.kill()
     with serve(data) as server:
-        while server.instance("open")["pid"] in (None, made["pid"]):
-            pass
+        server.until_replaced("open", made["pid"])
         assert server.until("open", "ready")["restarts"] == 1
         events = server.request("GET", f"{BASE}/open/events").json()
 
@@ -232,19 +219,26 @@ def slow_to_end(folder: Path) -> Path:
     return command
 
 
+def never_failed(row: dict[str, Any]) -> bool:
+    assert row["state"] != "failed", row
+    return True
+
+
 def test_a_shutdown_that_was_cut_short_is_no_crash_of_its_engines(tmp_path: Path) -> None:
     data = data_folder(tmp_path, "")
     command = str(slow_to_end(tmp_path))
     with serve(data) as server:
         made = create_fake(server, tmp_path, "one", command_override=command, auto_restart=False)
         server.process.send_signal(signal.SIGTERM)
-        while server.instance("one")["state"] != "stopping":
-            pass
+        server.until("one", "stopping")
         server.kill()
     with serve(data) as server:
         (tmp_path / "end").touch()
-        while server.instance("one")["pid"] in (None, made["pid"]):
-            assert server.instance("one")["state"] != "failed"
+        server.until_row(
+            "one",
+            "another process, and no failure",
+            lambda row: never_failed(row) and row["pid"] not in (None, made["pid"]),
+        )
         assert server.until("one", "ready")["restarts"] == 0
 
 
@@ -259,12 +253,10 @@ def test_what_a_dead_leader_left_is_ended(tmp_path: Path) -> None:
         (child,) = task.read_text().split()
         server.kill()
     os.kill(made["pid"], signal.SIGKILL)
-    while is_alive(made["pid"]):
-        pass
+    until_gone(made["pid"])
     with serve(data) as server:
         server.until("one", "ready")
-        while is_alive(child):
-            pass
+        until_gone(child)
 
 
 @pytest.mark.parametrize(
@@ -279,7 +271,6 @@ def test_an_entry_that_cannot_be_read_costs_no_other(
         server.kill()
     change(data, **garbage)
     with serve(data) as server:
-        while server.instance("one")["pid"] in (None, made["pid"]):
-            pass
+        server.until_replaced("one", made["pid"])
         server.until("one", "ready")
         assert not is_alive(made["pid"])

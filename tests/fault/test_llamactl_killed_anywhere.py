@@ -74,12 +74,14 @@ def engines_of(model: Path) -> set[int]:
 
 def settled(server: Served, told: Told) -> dict[str, Any]:
     """All instances, once each is what is wanted."""
-    while True:
-        rows = {row["name"]: row for row in server.request("GET", BASE).json()}
-        if all(row["state"] == ("ready" if row["desired"] == "running" else "stopped")
-               for row in rows.values()):  # fmt: skip
-            return rows
-        assert not any(row["state"] == "failed" for row in rows.values()), (rows, told)
+
+    def is_settled(rows: list[dict[str, Any]]) -> bool:
+        assert not any(row["state"] == "failed" for row in rows), (rows, told)
+        return all(
+            row["state"] == ("ready" if row["desired"] == "running" else "stopped") for row in rows
+        )
+
+    return {row["name"]: row for row in server.until_answer(BASE, "what is wanted", is_settled)}
 
 
 def check_after(server: Served, told: Told, model: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell, to_end
 from support.faults import BASE
 from support.served import Served, data_folder, serve
+from support.waits import let_pass, until
 
 STALL_S = 2.0
 STALLING = (str(Path(__file__).parents[1] / "support" / "stalling.py"), str(STALL_S))
@@ -36,12 +37,10 @@ def stopped(server: Served, meanwhile: Callable[[], None]) -> None:
     """The whole process, as in swap or by a debugger."""
     pid = server.process.pid
     os.kill(pid, signal.SIGSTOP)
-    while not is_stopped(pid):
-        pass
+    until("a stopped process", lambda: is_stopped(pid))
     began = time.monotonic()
     meanwhile()
-    while time.monotonic() - began < STALL_S:
-        pass
+    let_pass(max(0.0, began + STALL_S - time.monotonic()))
     os.kill(pid, signal.SIGCONT)
 
 
@@ -73,8 +72,9 @@ def test_engines_and_requests_outlive_it(
         streams = talk(server, stack, "works", *steps)
         streams.recv(1)
         starts = talk(server, stack, "slow", answer)
-        while (loads := server.instance("slow"))["state"] != "starting" or not loads["pid"]:
-            pass
+        loads = server.until_row(
+            "slow", "a load", lambda row: row["state"] == "starting" and row["pid"]
+        )
         made["slow"] = loads
 
         def meanwhile() -> None:
@@ -104,8 +104,7 @@ def test_an_engine_that_ends_meanwhile_is_not_killed(
             target=server.request, args=("POST", f"{BASE}/polite/stop?wait=true")
         )
         asking.start()
-        while server.instance("polite")["state"] != "stopping":
-            pass
+        server.until("polite", "stopping")
 
         stall(server, lambda: None)
 

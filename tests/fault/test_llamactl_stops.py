@@ -10,6 +10,8 @@ import pytest
 from support.faults import BASE, create, until
 from support.served import is_alive, serve, spawn
 
+pytestmark = pytest.mark.representative
+
 
 @pytest.mark.both_engines
 def test_a_shutdown_ends_engines_and_remembers_what_was_wanted(

@@ -11,7 +11,8 @@ import pytest
 from llamactl.node.cgroups import _home
 from support.fake_engine import begin_stream, create_fake, raw, tell, to_end
 from support.ledger import entries
-from support.served import Served, data_folder, is_alive, serve
+from support.served import Served, data_folder, is_alive, serve, until_gone
+from support.waits import until
 
 BASE = "/api/v1/instances"
 KEEP = "instances: {on_exit: keep}"
@@ -26,9 +27,8 @@ def forking(server: Served, folder: Path, first: str) -> tuple[int, int]:
     body = {"model": "any", "command_override": str(command)}
     made = server.request("POST", f"{BASE}/parent", body).json()
     assert made["status"] == "running", made
-    while not told.exists() or not told.read_text().strip():
-        pass
-    return made["pid"], int(told.read_text())
+    child = until("the child's pid", lambda: told.exists() and told.read_text().strip())
+    return made["pid"], int(child)
 
 
 @pytest.mark.parametrize("how", ["stop", "crash"])
@@ -39,8 +39,7 @@ def test_what_an_engine_forked_goes_with_it(tmp_path: Path, how: str) -> None:
             server.request("POST", f"{BASE}/parent/stop?wait=true")
         else:
             server.kill_pid(pid)
-        while is_alive(child):
-            pass
+        until_gone(child)
 
 
 @pytest.mark.skipif(_home() is None, reason="needs a control group (v2) that may be divided")
@@ -49,8 +48,7 @@ def test_a_control_group_holds_what_leaves_its_session(tmp_path: Path) -> None:
         first = f"setsid -f sh -c 'echo $$ > {tmp_path}/child; exec sleep 1000'"
         pid, child = forking(server, tmp_path, first)
         server.request("POST", f"{BASE}/parent/stop?wait=true")
-        while is_alive(child):
-            pass
+        until_gone(child)
         made = server.request("POST", f"{BASE}/parent/start?wait=true").json()
         home = _home()
         assert home is not None
@@ -84,7 +82,6 @@ def test_what_dies_with_llamactl_is_started_anew(tmp_path: Path) -> None:
         made = create_fake(server, tmp_path, "tied", die_with_parent=True)
         assert made["options"]["die_with_parent"]
         server.kill()
-        while is_alive(made["pid"]):
-            pass
+        until_gone(made["pid"])
     with serve(data) as server:
         assert server.until("tied", "ready")["pid"] != made["pid"]

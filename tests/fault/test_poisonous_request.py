@@ -15,6 +15,9 @@ import pytest
 from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell, to_end
 from support.faults import BASE, CHAT, create, until_running
 from support.served import Served, data_folder, serve
+from support.waits import until
+
+pytestmark = pytest.mark.representative
 
 CRASHES = ["SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"]
 STATUSES = [1, 134, 139]  # of abort handlers, of a shell whose child crashed
@@ -33,8 +36,8 @@ def compact(body: object) -> bytes:
 
 
 def until_exits(server: Served, count: int, name: str = "fake") -> list[dict[str, Any]]:
-    while len(found := exits(server, name)) < count or server.instance(name)["state"] != "ready":
-        pass
+    found = until(f"{count} exits", lambda: exits(server, name), lambda rows: len(rows) >= count)
+    server.until(name, "ready")
     return found
 
 
@@ -174,8 +177,7 @@ def test_who_was_only_there_is_acquitted_by_an_answer(tmp_path: Path) -> None:
         def ask() -> Any:
             client = stack.enter_context(raw(server))
             client.sendall(post(server, json.dumps(innocent).encode(), "Connection: close"))
-            while server.instance("fake")["leases"] < 1:
-                pass
+            server.until_row("fake", "a lease", lambda row: row["leases"] >= 1)
             return client
 
         for name in CRASHES[:2]:
@@ -248,8 +250,7 @@ def test_a_request_that_kills_its_engine_after_its_client_left_is_known_again(
         for count in (1, 2):
             with raw(server) as client:
                 client.sendall(post(server, compact(body), "X-Request-Id: left"))
-                while (row := server.instance("fake"))["leases"] < 1:
-                    pass
+                row = server.until_leased("fake")
             tell(row, "go")
             ended = until_exits(server, count)[-1]["details"]
             assert [one["id"] for one in ended["requests"]] == ["left"]
@@ -266,8 +267,7 @@ def test_a_crash_while_a_new_version_takes_over_is_known_there(tmp_path: Path) -
         body = json.dumps(play("fake", ["until", "go"], ["die", "SIGSEGV"])).encode()
         with raw(server) as client:
             client.sendall(post(server, body, "Connection: close"))
-            while server.instance("fake")["leases"] < 1:
-                pass
+            server.until_row("fake", "a lease", lambda row: row["leases"] >= 1)
             server.upgrade()
             tell(server.until("fake", "ready"), "go")
             answer = to_end(client)

@@ -14,6 +14,7 @@ import pytest
 from support.fake_engine import create_fake
 from support.installed import PYTHON
 from support.served import Served, data_folder
+from support.waits import until
 
 
 @pytest.mark.skipif(
@@ -40,8 +41,7 @@ def test_it_reaps_what_is_left_and_is_not_replaced(tmp_path: Path) -> None:
         assert made["status"] == "running"
         refused = server.request("POST", "/api/v1/upgrade")
         assert (refused.status_code, "container" in refused.text) == (409, True)
-        while len(children(first)) != 1:  # the engine alone
-            pass
+        until("the engine as its only child", lambda: len(children(first)) == 1)
         os.kill(first, signal.SIGTERM)
         assert process.wait(30) == 0
 

@@ -102,22 +102,15 @@ def test_nothing_is_started_for_a_key_that_ended_in_the_queue(tmp_path: Path) ->
         with raw(server) as holds, raw(server) as client, raw(server) as other:
             begin_stream(server, holds, "busy")
             client.sendall(asking(server, made, b'{"model": "next"}'))
-            until_queued(server, "next")
+            server.until_event("next", "Queued")
             other.sendall(post(server, b'{"model": "last"}', "Connection: close"))
-            until_queued(server, "last")
+            server.until_event("last", "Queued")
             revoke(server, made)
             assert refused(client)
             tell(busy, "go")
             to_end(holds)
             assert to_end(other).startswith(b"HTTP/1.1 200 ")
         assert server.instance("next")["generation"] == 0
-
-
-def until_queued(server: Served, name: str) -> None:
-    while not any(
-        row["event"] == "Queued" for row in server.request("GET", f"{BASE}/{name}/events").json()
-    ):
-        pass
 
 
 @pytest.mark.parametrize("path", [CHAT, UPSTREAM])
@@ -148,8 +141,7 @@ def test_a_request_whose_body_has_to_be_changed_ends_with_its_key(
     try:
         with raw(server) as client:
             client.sendall(asking(server, made, body)[:-1000])
-            while not server.request("GET", f"{BASE}/filtered").json():
-                pass
+            server.request("GET", f"{BASE}/filtered")
             revoke(server, made)
             client.sendall(body[-1000:])
             assert refused(client)
@@ -186,22 +178,25 @@ def test_a_request_whose_engine_was_killed_is_not_sent_again_for_a_key_that_ende
         row = load(server)
         body = json.dumps(play("slow", ["until", "never"])).encode()
         client.sendall(asking(server, made, body))
-        while server.instance("slow")["leases"] != 1:
-            pass
+        server.until_leased("slow")
         os.kill(row["pid"], signal.SIGKILL)
-        while server.instance("slow")["generation"] == row["generation"]:
-            pass
+        server.until_row(
+            "slow", "another process", lambda now: now["generation"] > row["generation"]
+        )
         revoke(server, made)
         assert refused(client)
 
 
 def load(server: Served) -> Any:
     """Let `slow` become ready."""
-    while (row := server.instance("slow"))["state"] != "ready":
-        if row["pid"]:
+
+    def is_ready(row: Any) -> bool:
+        if row["pid"] and row["state"] != "ready":
             with suppress(OSError):  # it does not listen yet
                 tell(row, "loaded")
-    return row
+        return bool(row["state"] == "ready")
+
+    return server.until_row("slow", "slow ready", is_ready)
 
 
 def test_a_chat_that_waits_for_a_start_ends_when_its_session_is_signed_out(

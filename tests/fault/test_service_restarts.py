@@ -17,6 +17,7 @@ from support.fake_engine import ENGINE, wrapper
 from support.installed import PYTHON
 from support.served import end, instance_ports, is_alive
 from support.service_manager import UNIT, ServiceManager, read
+from support.waits import until
 
 DATA = ".local/share/llamactl"
 BASE = "/api/v1/instances"
@@ -55,9 +56,11 @@ def create(home: Path) -> dict[str, Any]:
 
 
 def until_ready(home: Path) -> dict[str, Any]:
-    while (row := ask(home, "GET", f"{BASE}/one"))["state"] != "ready":
-        pass
-    found: dict[str, Any] = row
+    found: dict[str, Any] = until(
+        "one ready",
+        lambda: ask(home, "GET", f"{BASE}/one"),
+        lambda row: row["state"] == "ready",
+    )
     return found
 
 

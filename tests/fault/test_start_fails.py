@@ -11,8 +11,9 @@ import pytest
 
 from support.engines import Engine, used
 from support.served import Served, data_folder, serve
+from support.waits import until
 
-pytestmark = pytest.mark.both_engines
+pytestmark = [pytest.mark.representative, pytest.mark.both_engines]
 
 BASE = "/api/v1/instances"
 CHAT = "/v1/completions"
@@ -157,8 +158,8 @@ def test_requests_to_a_failed_instance_are_told_at_once_when_to_try_again(
 
         server.request("POST", f"{BASE}/bad", body)
         first = ask()
-        while starts() == 1:  # until the cool-down is over and one request may try
-            tried = ask()
+        # until the cool-down is over and one request may try
+        tried = until("another start", ask, lambda _: starts() > 1)
         assert (first.status_code, tried.status_code) == (503, 503)
         assert int(first.headers["retry-after"]) >= 1
         assert starts() == 2

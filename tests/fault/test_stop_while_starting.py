@@ -9,7 +9,7 @@ import pytest
 from support.faults import BASE, create
 from support.served import serve
 
-pytestmark = pytest.mark.both_engines
+pytestmark = [pytest.mark.representative, pytest.mark.both_engines]
 
 
 def test_a_stop_while_starting_wins(data: Path, tiny_model: Path) -> None:

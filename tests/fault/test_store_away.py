@@ -48,22 +48,21 @@ def test_streams_finish_and_it_recovers_by_itself(tmp_path: Path, fault: str) ->
             assert (refused.status_code, refused.json()["code"]) == (503, "store_unavailable")
             assert health(server) == {"status": "degraded", "degraded": ["store"]}
             os.kill(dies["pid"], signal.SIGKILL)  # what is not written down is not started
-            while server.instance("dies")["failure"] is None:
-                pass
+            server.until_row("dies", "its failure", lambda row: row["failure"])
 
             tell(made, "go")
             assert b"[DONE]" in to_end(client)
             answer = server.request("POST", "/v1/completions", {"model": "streams"})
             assert answer.status_code == 200
 
-        while health(server) != {"status": "ok"}:
-            pass
+        server.until_well()
         assert server.until("dies", "ready")["pid"] != dies["pid"]
         again = server.request("POST", f"{BASE}/new?start=false", {"model": "/m.gguf"})
         assert again.status_code == 201
-        events: list[str] = []
-        while "Exited" not in events or events[-1] != "BecameReady":  # written later, not lost
-            events = [e["event"] for e in server.request("GET", f"{BASE}/dies/events").json()]
+        server.until_event("dies", "Exited")  # written later, not lost
+        server.until_answer(
+            f"{BASE}/dies/events", "BecameReady", lambda rows: rows[-1]["event"] == "BecameReady"
+        )
 
 
 @NEEDS_ROOT
@@ -81,8 +80,7 @@ def test_requests_spawn_nothing_while_the_store_is_away(tmp_path: Path) -> None:
                 assert answer.json()["details"]["class"] == "store_unavailable"
                 assert int(answer.headers["retry-after"]) > 0
             assert server.instance("off")["generation"] == 0
-        while health(server) != {"status": "ok"}:
-            pass
+        server.until_well()
         assert server.request("POST", "/v1/completions", {"model": "off"}).status_code == 200
 
 

@@ -29,10 +29,8 @@ def test_a_locked_store_costs_no_instance(tmp_path: Path) -> None:
 
         assert server.request("GET", f"{BASE}/goes").json()["status"] == "stopped"
         assert server.request("DELETE", f"{BASE}/goes").status_code == 204
-        while True:
-            row = server.request("GET", f"{BASE}/dies").json()
-            if row["status"] == "running" and row["pid"] not in (None, dies["pid"]):
-                break
+        server.until_replaced("dies", dies["pid"])
+        row = server.until("dies", "ready")
         assert server.request("POST", f"{BASE}/dies/stop?wait=true").json()["status"] == "stopped"
         assert not is_alive(row["pid"])
     log = (tmp_path / "data.err").read_text()

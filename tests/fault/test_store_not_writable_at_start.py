@@ -70,11 +70,6 @@ def health(server: Served) -> object:
     return server.request("GET", "/health").json()
 
 
-def until_well(server: Served) -> None:
-    while health(server) != {"status": "ok"}:
-        pass
-
-
 @NEEDS_ROOT
 @pytest.mark.parametrize(
     ("fault", "left"),
@@ -116,15 +111,12 @@ def test_it_adopts_and_serves_and_then_is_whole(tmp_path: Path, fault: str, left
             assert int(started.headers["retry-after"]) > 0
 
             broken.close()
-            until_well(server)
+            server.until_well()
             asked = server.request("POST", "/v1/completions", {"model": "off"}, key=made["key"])
             assert asked.status_code == 200, asked.text  # no cool-down
             again = server.request("POST", f"{BASE}/new?start=false", {"model": "/m.gguf"})
             assert again.status_code == 201
-            events: list[str] = []
-            while "NodeFound" not in events:  # what waited was written
-                found = server.request("GET", f"{BASE}/runs/events").json()
-                events = [event["event"] for event in found]
+            server.until_event("runs", "NodeFound")  # what waited was written
         with store(data) as connection:
             names = [name for (name,) in connection.execute("SELECT name FROM instances")]
         assert sorted(names) == ["new", "off", "runs"]
@@ -143,7 +135,7 @@ def test_an_older_schema_is_read_where_it_can_not_be_migrated(tmp_path: Path) ->
         with serve(data) as server:
             assert server.instance("off")["status"] == "stopped"
             broken.close()
-            until_well(server)
+            server.until_well()
     with store(data) as connection:
         found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     assert [*found] == [HEAD]
@@ -195,7 +187,7 @@ def test_postgres_comes_back_after_llamactl_did(tmp_path: Path) -> None:
             assert not any(folder in text or "socket" in text for text in told), told
             assert refused.json()["details"]["class"] == "store_unavailable"
             database.start()
-            until_well(server)
+            server.until_well()
             asked = server.request("POST", "/v1/completions", {"model": "off"}, key=made["key"])
             assert asked.status_code == 200, asked.text  # no cool-down
             server.request("POST", f"{BASE}/off/stop?wait=true")
@@ -211,7 +203,7 @@ def test_postgres_comes_back_after_llamactl_did(tmp_path: Path) -> None:
             asked = server.request("POST", "/v1/completions", {"model": "runs"})
             assert asked.status_code == 503
             database.start()
-            until_well(server)
+            server.until_well()
             assert server.until("runs", "ready")["pid"] == runs["pid"]
             asked = server.request("POST", "/v1/completions", {"model": "runs"}, key=made["key"])
             assert asked.status_code == 200

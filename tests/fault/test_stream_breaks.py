@@ -13,6 +13,8 @@ from support.fake_engine import CHUNKED, play, post, raw, to_end
 from support.faults import CHAT, events
 from support.served import Served
 
+pytestmark = pytest.mark.representative
+
 
 def test_a_stream_that_breaks_ends_with_an_error_event(server: Served) -> None:
     body = play("fake", ["send", CHUNKED], ["event", 'data: {"half'], ["reset"])

@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from support.fake_engine import begin_stream, create_fake, post, raw, tell, to_end
-from support.served import Served, data_folder, is_alive, serve
+from support.fake_engine import begin_stream, create_fake, post, raw, tell, to_end, until_told
+from support.served import Served, data_folder, is_alive, serve, until_gone
+from support.waits import until
 
 BASE = "/api/v1/instances"
 DYING = Path(__file__).parents[1] / "support/dying.py"
@@ -88,18 +89,10 @@ def test_who_waits_for_a_load_waits_on_and_is_served(tmp_path: Path) -> None:
         made = create_fake(server, tmp_path, "slow", start=False, model="slow")
         with raw(server) as client:
             client.sendall(post(server, b'{"model": "slow"}', "Connection: close"))
-            made = server.until("slow", "starting")
-            while made["pid"] is None:
-                made = server.instance("slow")
+            made = server.until_row("slow", "its process", lambda row: row["pid"])
             server.upgrade()
             assert server.until("slow", "starting")["pid"] == made["pid"]
-            listening = False
-            while not listening:
-                try:
-                    tell(made, "loaded")
-                    listening = True
-                except ConnectionError:
-                    pass
+            until_told(made, "loaded")
             assert to_end(client).startswith(b"HTTP/1.1 200")
 
 
@@ -174,8 +167,7 @@ def test_one_that_dies_when_it_alone_may_act_is_told_to_who_watches_over_us(tmp_
             begin_stream(server, client, "one")
             server.process.send_signal(signal.SIGUSR2)
             errors = data.parent / f"{data.name}.err"
-            while "upgraded" not in errors.read_text():
-                pass
+            until("an upgrade", lambda: "upgraded" in errors.read_text())
             tell(made, "go")
             assert b"[DONE]" in to_end(client)
         assert server.process.wait(30) == 1
@@ -228,11 +220,8 @@ def test_the_old_one_killed_in_the_middle_is_a_crash_like_any_other(tmp_path: Pa
         with pytest.raises(httpx.TransportError):
             server.request("POST", "/api/v1/upgrade")
         assert server.process.wait(30) == -signal.SIGKILL
-        while True:  # the new one has the socket, so that nobody is refused
-            row = server.instance("one")
-            if row.get("state") == "ready":
-                break
-        assert row["pid"] == made["pid"]
+        # the new one has the socket, so that nobody is refused
+        assert server.until("one", "ready")["pid"] == made["pid"]
         server.successors.append(int((data / "llamactl.lock").read_text()))
 
 
@@ -256,8 +245,7 @@ def test_a_store_that_is_locked_at_the_handover_paralyses_nothing(tmp_path: Path
         refused = server.request("POST", "/api/v1/upgrade")
         assert refused.status_code in (500, 503), refused.text
         assert server.request("POST", f"{BASE}/one/stop?wait=true").json()["status"] == "stopped"
-        while server.request("GET", "/health").json() != {"status": "ok"}:
-            pass
+        server.until_well()
         changed = server.request("PUT", f"{BASE}/one", {"priority": 3})
         assert changed.status_code == 200, changed.text
 
@@ -267,13 +255,11 @@ def test_a_stop_during_an_upgrade_wins(tmp_path: Path) -> None:
     with serve(data, program=(str(DYING), "slow")) as server:
         made = create_fake(server, tmp_path, "one")
         server.process.send_signal(signal.SIGUSR2)
-        while not (tmp_path / "data/prepared").exists():
-            pass
+        until("the new one prepared", (tmp_path / "data/prepared").exists)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(30) == 0
         pid = int((tmp_path / "data/prepared").read_text())
-        while is_alive(pid):
-            pass
+        until_gone(pid)
     assert not is_alive(made["pid"])
 
 

@@ -12,9 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from support.fake_engine import CHUNKED, address, create_fake, play, post, raw, tell, to_end
-from support.faults import number
+from support.fake_engine import (
+    CHUNKED,
+    address,
+    create_fake,
+    play,
+    post,
+    raw,
+    to_end,
+    until_told,
+)
+from support.faults import until_number
 from support.served import Served, data_folder, is_alive, serve
+from support.waits import until
+
+pytestmark = pytest.mark.representative
 
 BASE = "/api/v1/instances"
 CHAT = "/v1/chat/completions"
@@ -26,9 +38,10 @@ def slow(server: Served, tmp_path: Path) -> dict[str, object]:
     command = str(tmp_path / "fake-engine")
     body = {"model": "slow", "command_override": command}
     server.request("POST", f"{BASE}/slow?start=false", body)
-    row: dict[str, object] = server.request("POST", f"{BASE}/slow/start").json()
-    while not row["port"] or not row["pid"]:
-        row = server.request("GET", f"{BASE}/slow").json()
+    server.request("POST", f"{BASE}/slow/start")
+    row: dict[str, object] = server.until_row(
+        "slow", "its process", lambda row: row["port"] and row["pid"]
+    )
     return row
 
 
@@ -50,12 +63,7 @@ def test_a_request_waits_no_longer_than_it_may_while_the_load_goes_on(tmp_path: 
 
         assert (answer.status_code, answer.json()["code"]) == (503, "start_timeout")
         assert answer.headers["retry-after"]
-        while True:
-            try:
-                tell(made, "loaded")
-                break
-            except OSError:  # it does not listen yet
-                pass
+        until_told(made, "loaded")
         assert server.request("POST", CHAT, {"model": "slow"}).status_code == 200
 
 
@@ -66,9 +74,9 @@ def test_a_full_queue_is_said_at_once(tmp_path: Path) -> None:
         with raw(server) as one, raw(server) as two:
             one.sendall(post(server, body))
             two.sendall(post(server, body))
-            while (answer := ask_briefly(server)) is None:
-                pass
+            answer = until("a refusal", lambda: ask_briefly(server))
 
+        assert answer is not None
         assert (answer[0], answer[1]["code"]) == (503, "queue_full")
 
 
@@ -111,8 +119,7 @@ def test_a_second_signal_ends_everything_at_once(tmp_path: Path) -> None:
         made = create_fake(server, tmp_path, "busy")
         with endless_stream(server):
             server.process.send_signal(signal.SIGINT)
-            while server_status(server) == "running":
-                pass
+            until("a stop", lambda: server_status(server), lambda status: status != "running")
             server.process.send_signal(signal.SIGINT)
             assert server.process.wait(20) == 0
 
@@ -155,8 +162,7 @@ def ask_from(
 
 
 def until_waiting(server: Served, count: int) -> None:
-    while number(server, "llamactl_requests_waiting_for_a_start") != count:
-        pass
+    until_number(server, "llamactl_requests_waiting_for_a_start", count)
 
 
 @pytest.mark.parametrize("by", ["key", "address"])

@@ -12,7 +12,7 @@ from anthropic.types import MessageParam, ToolParam
 
 from support.served import Served
 
-pytestmark = pytest.mark.both_engines
+pytestmark = [pytest.mark.representative, pytest.mark.both_engines]
 
 HI: list[MessageParam] = [{"role": "user", "content": "hi"}]
 TOOL: ToolParam = {

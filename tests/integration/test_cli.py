@@ -12,6 +12,8 @@ import pytest
 from support.installed import PYTHON
 from support.served import serve
 
+pytestmark = pytest.mark.representative
+
 
 def llamactl(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [PYTHON, "-m", "llamactl", *words]

@@ -161,8 +161,7 @@ def test_an_idle_instance_stops_and_starts_again_on_demand(narrow: Path, tiny_mo
         assert complete(server, "sleepy") == 200
 
         path = f"{BASE}/sleepy"
-        while server.request("GET", path).json()["status"] != "stopped":
-            pass
+        server.until("sleepy", "stopped")
         assert complete(server, "sleepy") == 200
         assert any(
             e["event"] == "IdleElapsed" for e in server.request("GET", f"{path}/events").json()

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from support.served import Served
+
+pytestmark = pytest.mark.representative
 
 
 def test_a_created_instance_answers_at_once(served: Served, tiny_model: Path) -> None:

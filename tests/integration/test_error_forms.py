@@ -13,6 +13,8 @@ import pytest
 from support.fake_engine import CHUNKED, create_fake, play
 from support.served import Served, data_folder, serve
 
+pytestmark = pytest.mark.representative
+
 CHAT = "/v1/chat/completions"
 NOBODY = {"model": "nobody", "messages": []}
 STAINLESS = {"X-Stainless-Lang": "js", "User-Agent": "OpenAI/JS 6.49.0"}

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
@@ -18,6 +19,8 @@ from llamactl.client import Client
 from llamactl.store import Database, SqlInstanceStore
 from support.fake_engine import create_fake
 from support.served import Served, serve
+
+pytestmark = pytest.mark.representative
 
 BASE = "/api/v1/instances"
 Rows = Iterator[dict[str, Any]]

@@ -22,6 +22,8 @@ from websockets.sync.client import connect
 from support.fake_engine import arrived, create_fake, play, post, raw, to_end
 from support.served import Served, data_folder, serve
 
+pytestmark = pytest.mark.representative
+
 CHAT = "/v1/chat/completions"
 OURS = (b"x-forwarded-", b"x-request-id", b"authorization", b"host:", b"content-length")
 

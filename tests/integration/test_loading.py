@@ -9,7 +9,7 @@ from pathlib import Path
 import openai
 import pytest
 
-from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell, to_end
+from support.fake_engine import CHUNKED, create_fake, play, post, raw, to_end, until_told
 from support.served import Served, data_folder, serve
 
 BASE = "/api/v1/instances"
@@ -27,13 +27,7 @@ def server(tmp_path: Path) -> Iterator[Served]:
 
 def loaded(server: Served) -> None:
     """Let the slow engine become ready, as soon as it listens."""
-    while True:
-        row = server.request("GET", f"{BASE}/slow").json()
-        try:
-            tell(row, "loaded")
-        except (OSError, TypeError):
-            continue
-        return
+    until_told(server.until_row("slow", "its port", lambda row: row["port"]), "loaded")
 
 
 def ask(

@@ -13,6 +13,8 @@ from support.fake_engine import CHUNKED, create_fake, play
 from support.faults import events
 from support.served import Served, serve
 
+pytestmark = pytest.mark.representative
+
 CHAT = "/v1/chat/completions"
 BASE = "/api/v1/instances"
 HI = [{"role": "user", "content": "hi"}]

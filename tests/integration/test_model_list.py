@@ -13,7 +13,7 @@ from support.engines import Engine
 from support.gguf_file import Shape, write_tiny_gguf
 from support.served import Served, data_folder, serve
 
-pytestmark = pytest.mark.both_engines
+pytestmark = [pytest.mark.representative, pytest.mark.both_engines]
 BASE = "/api/v1/instances"
 FIREFOX = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 TEMPLATE = (

@@ -21,6 +21,7 @@ from support.gguf_file import write_tiny_gguf
 from support.hub import hub
 from support.installed import PYTHON
 from support.served import Served, data_folder, instance_ports, serve
+from support.waits import until
 
 MODELS = "/api/v1/models"
 
@@ -187,8 +188,9 @@ def test_a_download_waits_while_it_is_paused(tmp_path: Path) -> None:
             job = client.models.download("org/t")
             assert there.paused.wait(60)
             part = tmp_path / "hub/models--org--t/blobs" / f"{sha256(whole).hexdigest()}.part"
-            while part.stat().st_size < there.pause_at:
-                pass
+            until(
+                "the part on disk", lambda: part.stat().st_size, lambda size: size >= there.pause_at
+            )
             assert client.models.pause(job.id).state == "paused"
             assert client.models.pause(job.id).state == "paused"
             there.pause_at, there.hangs_up = 0, True

@@ -13,6 +13,8 @@ import pytest
 
 from support.served import Served, data_folder, serve
 
+pytestmark = pytest.mark.representative
+
 RECORDED = json.loads((Path(__file__).parents[1] / "support/ollama_requests.json").read_text())
 # What the program reads of an answer, by path: fields, and those of each row.
 NEEDED = {

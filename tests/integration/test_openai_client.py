@@ -14,7 +14,7 @@ import pytest
 from support.fake_engine import arrived, create_fake
 from support.served import Served
 
-pytestmark = pytest.mark.both_engines
+pytestmark = [pytest.mark.representative, pytest.mark.both_engines]
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from server import model_path
 
 from support.fake_engine import begin_stream, create_fake, post, raw, tell
 from support.served import Served, data_folder, is_alive, serve
+from support.waits import until
 
 BASE = "/api/v1/instances"
 CHAT = "/v1/chat/completions"
@@ -50,8 +51,7 @@ def test_a_stop_by_hand_holds_when_whoever_evicted_it_leaves(tmp_path: Path) -> 
                 waiting.sendall(post(server, b'{"model": "small"}'))
                 evicted = server.until("hog", "draining")
                 stopped = server.request("POST", f"{BASE}/hog/stop").json()
-            while "Queued" not in events(server, "small"):
-                pass
+            server.until_event("small", "Queued")
             tell(hog, "go")
             server.until("hog", "stopped")
         assert "EvictionWithdrawn" not in events(server, "hog")
@@ -141,8 +141,7 @@ def test_a_start_that_evicts_waits_for_what_is_leaving(tmp_path: Path) -> None:
             server.request("POST", f"{BASE}/hog/stop")
             refused = server.request("POST", f"{BASE}/small/start")
             started = pool.submit(server.request, "POST", f"{BASE}/small/start?evict=true")
-            while "Queued" not in events(server, "small"):
-                pass
+            server.until_event("small", "Queued")
             tell(hog, "go")
             assert started.result().status_code == 200
         assert refused.status_code == 409
@@ -177,9 +176,8 @@ def test_plans_say_what_would_happen_and_do_nothing(tmp_path: Path) -> None:
 
         assert plan("one")["action"] == "serve"
         assert plan("off")["action"] == "refuse" and "on_demand_start" in plan("off")["reason"]
-        while plan("two")["action"] == "wait":  # it was used a moment ago
-            pass
-        evicts = plan("two")
+        # it was used a moment ago
+        evicts = until("an idle one", lambda: plan("two"), lambda said: said["action"] != "wait")
         assert (evicts["action"], evicts["evict"]) == ("evict", [{"name": "one", "leases": 0}])
         assert "1 instance may run at once and 1 does" in evicts["reason"]
         assert plan("two", "?for=start")["action"] == "refuse"
@@ -244,8 +242,7 @@ def test_a_shutdown_ends_a_create_that_waits_and_drains_the_others(tmp_path: Pat
             body = b'{"model": "m"}'
             path = f"{BASE}/new?evict=true"
             creating.sendall(post(server, body, "Content-Type: application/json", path=path))
-            while "Queued" not in events(server, "new"):
-                pass
+            server.until_event("new", "Queued")
             server.process.send_signal(signal.SIGTERM)
             assert server.process.wait(20) == 0
         assert not is_alive(hog["pid"])
@@ -271,8 +268,7 @@ def test_deleting_what_is_being_created_ends_both_once(tmp_path: Path) -> None:
             begin_stream(server, client, "hog")
             server.request("POST", f"{BASE}/hog/stop")
             create = pool.submit(server.request, "POST", f"{BASE}/new?evict=true", {"model": "m"})
-            while "Queued" not in events(server, "new"):
-                pass
+            server.until_event("new", "Queued")
             assert server.request("DELETE", f"{BASE}/new").status_code == 204
             assert create.result().status_code == 404
             tell(hog, "go")

@@ -13,6 +13,7 @@ import yaml
 from support.fake_engine import create_fake
 from support.installed import PYTHON
 from support.served import Served, data_folder, serve, spawn
+from support.waits import until
 
 BASE = "/api/v1/instances"
 NAMES = ["one", "two", "three", "four", "five"]
@@ -83,16 +84,19 @@ def test_settings_by_signal(tmp_path: Path, tiny_model: Path) -> None:
         assert plan["needs_restart"] == ["server.max_connections"]
 
         server.process.send_signal(signal.SIGHUP)
-        while server.request("POST", f"{BASE}/two/start?wait=true").status_code == 409:
-            pass
+        start = f"{BASE}/two/start?wait=true"
+        until(
+            "the new limit",
+            lambda: server.request("POST", start).status_code,
+            lambda status: status != 409,
+        )
 
         assert pids(server)["one"] == before
         file.write_text("backends: {llama-cpp: {args: --seed 7}}\n"
                         "instances: {max_running_instances: 2}")  # fmt: skip
         said = server.request("POST", "/api/v1/config/reload").json()
         assert (said["settings"], said["restart"]) == (["backends.llama-cpp.args"], ["one", "two"])
-        while pids(server)["one"] in (None, before):
-            pass
+        server.until_replaced("one", before)
         assert "--seed" in server.until("one", "ready")["command"]
 
 

@@ -14,6 +14,8 @@ from support.faults import events
 from support.gguf_file import Shape, write_tiny_gguf
 from support.served import Served, data_folder, is_alive, serve
 
+pytestmark = pytest.mark.representative
+
 BASE = "/api/v1/instances"
 CHAT = "/v1/chat/completions"
 HI = [{"role": "user", "content": "hi"}]

@@ -23,7 +23,7 @@ def oracle(path: Path) -> tuple[int, int, int]:
     return weights, int(layers), len(reader.fields["tokenizer.ggml.tokens"].data)
 
 
-@pytest.mark.parametrize("kind", ["real", "tiny", "wide"])
+@pytest.mark.parametrize("kind", [pytest.param("real", marks=pytest.mark.late), "tiny", "wide"])
 def test_a_header_is_read_as_the_gguf_package_reads_it(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     if kind == "real":

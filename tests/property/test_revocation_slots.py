@@ -35,7 +35,9 @@ def test_a_write_that_was_cut_off_is_no_revocation(
 
 @given(st.binary(max_size=2 * SLOT))
 def test_no_bytes_break_the_reader(slot: bytes) -> None:
-    decode(slot)
+    found = decode(slot)
+
+    assert found is None or decode(encode(found)) == found
 
 
 @given(

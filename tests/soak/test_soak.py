@@ -11,6 +11,7 @@ from pathlib import Path
 
 from support.fake_engine import CHUNKED, address, create_fake, play, post
 from support.served import Served, serve
+from support.waits import until
 
 REQUESTS, WORKERS = 20_000, 24
 SIZED = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
@@ -139,15 +140,17 @@ def rounds(server: Served, number: int, seed: int) -> Counter[str]:
 
 def settled(server: Served) -> dict[str, float]:
     """Our own numbers, once no lease is held and no client is connected."""
-    while True:
+
+    def read() -> dict[str, float]:
         text = server.request("GET", "/metrics").text
-        numbers = {
-            key: float(value)
-            for key, value in (row.rsplit(" ", 1) for row in text.splitlines() if row[0] != "#")
-        }
+        rows = (row.rsplit(" ", 1) for row in text.splitlines() if row[0] != "#")
+        return {key: float(value) for key, value in rows}
+
+    def is_settled(numbers: dict[str, float]) -> bool:
         leases = sum(v for k, v in numbers.items() if k.startswith("llamactl_leases_in_flight"))
-        if leases == 0 and numbers["llamactl_client_connections"] == 1:
-            return numbers
+        return leases == 0 and numbers["llamactl_client_connections"] == 1
+
+    return until("no lease and no client", read, is_settled)
 
 
 def test_nothing_is_left_over(tmp_path: Path, scale: int) -> None:

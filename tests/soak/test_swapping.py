@@ -167,7 +167,8 @@ def test_eight_models_on_two_places(tmp_path: Path, scale: int) -> None:
 
 def settled(server: Served) -> list[dict[str, Any]]:
     """All instances, once each is at rest."""
-    while True:
-        rows: list[dict[str, Any]] = server.request("GET", BASE).json()
-        if all(row["state"] in ("stopped", "ready", "failed") for row in rows):
-            return rows
+    at_rest = ("stopped", "ready", "failed")
+    rows: list[dict[str, Any]] = server.until_answer(
+        BASE, "all at rest", lambda rows: all(row["state"] in at_rest for row in rows)
+    )
+    return rows

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from support.served import Served
+from support.waits import until
 
 ENGINE = Path(__file__).parents[1] / "fake_engine"
 CHUNKED = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: text/event-stream\r\n\r\n"
@@ -44,6 +45,16 @@ def tell(made: dict[str, Any], name: str) -> None:
     connection.request("GET", f"/signal/{name}")
     assert connection.getresponse().status == 200
     connection.close()
+
+
+def until_told(made: dict[str, Any], name: str) -> None:
+    """The same, as soon as the engine listens."""
+
+    def told() -> bool:
+        tell(made, name)
+        return True
+
+    until("an engine that listens", told, but=(OSError, http.client.HTTPException))
 
 
 def play(name: str, *steps: Sequence[object], **more: object) -> dict[str, object]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 
 from support.served import Served
+from support.waits import until as until_seen
 
 BASE = "/api/v1/instances"
 CHAT = "/v1/chat/completions"
@@ -22,12 +23,13 @@ def create(server: Served, name: str, model: Path, **more: object) -> dict[str, 
 
 
 def until(server: Served, name: str, status: str) -> dict[str, object]:
-    """Follow the instance until it has this status; the test's own time limit ends a hang."""
-    for _ in range(20_000):
-        row: dict[str, object] = server.request("GET", f"{BASE}/{name}").json()
-        if row["status"] == status and (row["pid"] or status != "running"):
-            return row
-    raise AssertionError(f"{name} never became {status}: {row}")
+    """Follow the instance until it has this status."""
+
+    def holds(row: dict[str, object]) -> bool:
+        return row["status"] == status and bool(row["pid"] or status != "running")
+
+    found: dict[str, object] = server.until_row(name, f"{name} {status}", holds)
+    return found
 
 
 def seen(server: Served) -> dict[str, int]:
@@ -36,8 +38,7 @@ def seen(server: Served) -> dict[str, int]:
 
 
 def until_running(server: Served) -> None:
-    while server.request("GET", "/api/v1/instances/fake").json()["status"] != "running":
-        pass
+    server.until("fake", "ready")
 
 
 def events(answer: httpx.Response) -> list[str]:
@@ -50,6 +51,10 @@ def number(server: Served, name: str) -> float:
         if line.startswith(name):
             return float(line.rpartition(" ")[2])
     raise AssertionError(f"no {name}")
+
+
+def until_number(server: Served, name: str, value: float) -> None:
+    until_seen(f"{name} to be {value:g}", lambda: number(server, name), lambda seen: seen == value)
 
 
 def leases(server: Served) -> float:

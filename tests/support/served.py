@@ -7,7 +7,7 @@ import re
 import select
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,9 @@ import httpx
 from support import engines
 from support.installed import PYTHON
 from support.story import check_story
+from support.waits import until
+
+BASE = "/api/v1/instances"
 
 _running: set[Path] = set()  # data folders
 
@@ -56,10 +59,41 @@ class Served:
         return self.request("GET", f"/api/v1/instances/{name}").json()
 
     def until(self, name: str, state: str) -> Any:
-        """Follow the instance until it is in this state; the test's own time limit ends a hang."""
-        while (row := self.instance(name))["state"] != state:
-            pass
-        return row
+        """Follow the instance until it is in this state."""
+        return self.until_row(name, f"{name} {state}", lambda row: row.get("state") == state)
+
+    def until_replaced(self, name: str, pid: object) -> Any:
+        """Until the instance has another process than this one."""
+        return self.until_row(
+            name, f"another process of {name}", lambda row: row.get("pid") not in (None, pid)
+        )
+
+    def until_leased(self, name: str, count: int = 1) -> Any:
+        """Until so many requests hold the instance."""
+        return self.until_row(
+            name, f"{count} leases of {name}", lambda row: row.get("leases") == count
+        )
+
+    def until_row(self, name: str, awaited: str, holds: Callable[[Any], object]) -> Any:
+        """Follow the instance until this holds of it."""
+        return self.until_answer(f"{BASE}/{name}", awaited, holds)
+
+    def until_event(self, name: str, event: str) -> Any:
+        """Until this stands in the instance's story."""
+        return self.until_answer(
+            f"{BASE}/{name}/events",
+            f"{event} of {name}",
+            lambda rows: event in [row["event"] for row in rows],
+        )
+
+    def until_well(self) -> None:
+        """Until it lacks nothing that it needs."""
+        self.until_answer("/health", "health", lambda said: said == {"status": "ok"})
+
+    def until_answer(self, path: str, awaited: str, holds: Callable[[Any], object]) -> Any:
+        """Ask on one connection until this holds of the answer's JSON."""
+        with self.client() as client:
+            return until(awaited, lambda: client.get(path).json(), holds)
 
     def kill(self) -> None:
         """With SIGKILL. Its engines go on; the next one to serve has them."""
@@ -100,6 +134,11 @@ def is_alive(pid: object) -> bool:
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
+def until_gone(pid: object) -> None:
+    """Until the process runs no more."""
+    until(f"the end of process {pid}", lambda: is_alive(pid), lambda alive: not alive)
 
 
 LLAMACTL = ("-m", "llamactl")

@@ -43,7 +43,7 @@ class Turned:
 
         monkeypatch.setattr(casualties, "print_of", counted)
 
-    async def until(self, task: asyncio.Task[Aftermath]) -> None:
+    async def run_to_its_end(self, task: asyncio.Task[Aftermath]) -> None:
         async with asyncio.timeout(30):
             while not task.done():
                 await asyncio.sleep(0)
@@ -64,11 +64,11 @@ def test_however_many_an_engine_drops_one_body_is_hashed_in_a_turn(
         tasks = {looked.add("i", "name", 1, dropped(number)) for number in range(MANY)}
         starter.known.set()
         (task,) = tasks
-        await turned.until(task)
+        await turned.run_to_its_end(task)
         assert len(looked.suspects.by_hash) == MANY  # by the time that anybody is told
         late = {looked.add("i", "name", 1, dropped(MANY + number)) for number in range(MANY)}
         (task,) = late
-        await turned.until(task)
+        await turned.run_to_its_end(task)
         assert task.result().crashed
         assert len(looked.suspects.by_hash) == 2 * MANY
         return turned.counts

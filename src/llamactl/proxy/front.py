@@ -132,11 +132,15 @@ class Front:
         if not self._replaced:
             self.relay.table = table
 
+    def connection(self, held: bytes = b"") -> Downstream:
+        """For one more client, who has sent this much already."""
+        return Downstream(self._clients, held)
+
     async def listen(self, listener: socket.socket) -> None:
         """Serve clients from now on."""
         loop = asyncio.get_running_loop()
         self.listener = listener
-        self._server = await loop.create_server(lambda: Downstream(self._clients), sock=listener)
+        self._server = await loop.create_server(self.connection, sock=listener)
         self._expiring = asyncio.create_task(_each_second(self._clients.expire))
 
     async def accept(self, client: socket.socket, held: bytes) -> None:
@@ -145,7 +149,7 @@ class Front:
             self._clients.give(client.detach(), held)
             return
         loop = asyncio.get_running_loop()
-        connection = Downstream(self._clients, held)  # before what is read from now on
+        connection = self.connection(held)  # before what is read from now on
         await loop.connect_accepted_socket(lambda: connection, client)
         connection.go_on()
 

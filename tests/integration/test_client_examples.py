@@ -9,6 +9,8 @@ import pytest
 
 from support.served import data_folder, serve
 
+pytestmark = pytest.mark.representative
+
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs/client.md").read_text(), re.DOTALL)
 

@@ -1,0 +1,259 @@
+"""What people do with instances, over a machine and a store in memory."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from llamactl.config import Settings
+from llamactl.config.settings import InstancesSettings
+from llamactl.core.errors import (
+    Conflict,
+    InstanceLimit,
+    InstanceNotFound,
+    InvalidOption,
+    InvalidRequest,
+    NameTaken,
+    RunningLimit,
+    StartFailed,
+    StoreUnavailable,
+    Superseded,
+)
+from support.control_path import ControlPath, settle
+from support.in_memory import CRASH
+
+
+def limited(**limits: object) -> Settings:
+    return Settings(instances=InstancesSettings.model_validate(limits))
+
+
+async def test_what_is_created_is_stored_started_and_found_by_its_alias() -> None:
+    control = ControlPath()
+    member = await control.create("one", aliases=["other"])
+
+    assert control.state("one") == "ready"
+    assert control.registry.get("other") is member
+    assert [row.instance.name for row in control.store.rows.values()] == ["one"]
+    await settle()
+    assert control.events("one") == ["StartRequested", "BecameReady"]
+    assert [r.pid for r in control.store.ledger.values()] == [control.unit("one").pid]
+
+
+@pytest.mark.parametrize("name", ["one", "ONE", "alias"])
+async def test_a_name_is_taken_once(name: str) -> None:
+    control = ControlPath()
+    await control.create("one", start=False, aliases=["alias"])
+    with pytest.raises(NameTaken):
+        await control.create(name, start=False)
+    assert len(control.store.rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "error"),
+    [("no/name", {}, InvalidRequest), ("one", [], InvalidRequest),
+     ("one", {"backend_type": "none"}, InvalidRequest),
+     ("one", {"max_restarts": "x"}, InvalidRequest)],
+)  # fmt: skip
+async def test_what_can_not_be_read_defines_nothing(
+    name: str, body: object, error: type[Exception]
+) -> None:
+    control = ControlPath()
+    with pytest.raises(error):
+        await control.instances.create(name, body, start=True, wait=True, evict=False)
+    assert (control.instances.all(), control.store.rows) == ([], {})
+
+
+async def test_what_the_machine_refuses_defines_nothing() -> None:
+    control = ControlPath()
+    control.machine.refuses = InvalidOption("no such model")
+    with pytest.raises(InvalidOption):
+        await control.create("one")
+    control.machine.refuses = None
+    await control.create("one")  # its name is free
+
+
+async def test_a_store_that_is_away_leaves_nothing_half_done() -> None:
+    control = ControlPath()
+    kept = await control.create("kept", start=False)
+    control.store.away = True
+    with pytest.raises(StoreUnavailable):
+        await control.create("new")
+    with pytest.raises(StoreUnavailable):
+        await control.instances.update("kept", {"aliases": ["x"]}, wait=False)
+    with pytest.raises(StoreUnavailable):
+        await control.instances.delete("kept", force=False)
+    control.store.away = False
+
+    assert control.instances.all() == [kept]
+    assert kept.instance.options.aliases == ()
+    await control.create("x", start=False)  # neither name is taken
+    await control.create("new", start=False)
+    await control.instances.delete("kept", force=False)
+    assert sorted(m.instance.name for m in control.instances.all()) == ["new", "x"]
+
+
+async def test_there_may_be_only_so_many() -> None:
+    control = ControlPath(limited(max_instances=1))
+    await control.create("one", start=False)
+    with pytest.raises(InstanceLimit):
+        await control.create("two", start=False)
+    await control.instances.delete("one", force=False)
+    await control.create("two", start=False)
+
+
+async def test_without_a_place_nothing_is_created() -> None:
+    control = ControlPath(limited(max_running_instances=1))
+    await control.create("one")
+    with pytest.raises(RunningLimit):
+        await control.create("two")
+    assert [m.instance.name for m in control.instances.all()] == ["one"]
+    assert control.unit("two").cleaned
+
+
+async def test_a_start_evicts_only_where_it_may_and_only_what_is_idle() -> None:
+    control = ControlPath(limited(max_running_instances=1, min_residency=0))
+    one = await control.create("one")
+    await control.create("two", start=False)
+    assert one.unit.ready is not None
+    lease = control.leases.grant(one.instance.id, one.unit.ready)
+    with pytest.raises(RunningLimit, match="in use"):
+        await control.instances.start("two", wait=True, evict=True)
+    lease.release()
+    with pytest.raises(RunningLimit):
+        await control.instances.start("two", wait=True, evict=False)
+    assert (control.state("one"), control.state("two")) == ("ready", "stopped")
+
+    await control.instances.start("two", wait=True, evict=True)
+    assert (control.state("one"), control.state("two")) == ("stopped", "ready")
+
+
+async def test_an_engine_that_crashes_at_its_start_is_told_and_the_instance_stays() -> None:
+    control = ControlPath()
+    control.machine.broken.add("one")
+    with pytest.raises(StartFailed) as failed:
+        await control.create("one")
+
+    assert failed.value.details is not None
+    assert failed.value.details["class"] == "crashed"
+    assert control.state("one") == "failed"
+    control.machine.broken.clear()
+    await control.instances.start("one", wait=True, evict=False)
+    assert control.state("one") == "ready"
+
+
+async def test_a_start_that_somebody_stops_says_so() -> None:
+    control = ControlPath()
+    control.machine.loads = True
+    creating = asyncio.create_task(control.create("one"))
+    await settle()
+    await control.instances.stop("one", wait=True, force=False)
+    with pytest.raises(Superseded):
+        await creating
+
+
+async def test_a_stop_waits_for_requests_and_a_start_calls_it_off() -> None:
+    control = ControlPath()
+    member = await control.create("one")
+    assert member.unit.ready is not None
+    lease = control.leases.grant(member.instance.id, member.unit.ready)
+    stopping = asyncio.create_task(control.instances.stop("one", wait=True, force=False))
+    await settle()
+    assert control.state("one") == "draining"
+    await control.instances.start("one", wait=True, evict=False)
+    await stopping
+    assert control.state("one") == "ready"
+    await control.instances.stop("one", wait=True, force=True)
+    assert control.state("one") == "stopped"
+    lease.release()
+
+
+async def test_a_change_restarts_only_what_its_command_changes() -> None:
+    control = ControlPath()
+    await control.create("one")
+    pid = control.unit("one").pid
+    await control.instances.update("one", {"idle_timeout": 5}, wait=True)
+    assert control.unit("one").pid == pid
+    await control.instances.update("one", {"ctx_size": 512}, wait=True)
+    assert control.state("one") == "ready"
+    assert control.unit("one").pid != pid
+    await control.instances.stop("one", wait=True, force=False)
+    await control.instances.update("one", {"ctx_size": 1024}, wait=True)
+    assert control.state("one") == "stopped"
+
+
+async def test_an_alias_that_is_anothers_is_refused() -> None:
+    control = ControlPath()
+    await control.create("one", start=False)
+    await control.create("two", start=False)
+    with pytest.raises(NameTaken):
+        await control.instances.update("two", {"aliases": ["ONE"]}, wait=False)
+
+
+async def test_a_restart_drains_unless_by_force() -> None:
+    control = ControlPath()
+    member = await control.create("one")
+    assert member.unit.ready is not None
+    lease = control.leases.grant(member.instance.id, member.unit.ready)
+    pid = control.unit("one").pid
+    asked = control.instances.restart("one", wait=False, evict=False, force=False)
+    await asked
+    assert control.state("one") == "draining"
+    lease.release()
+    await settle()
+    assert control.state("one") == "ready" and control.unit("one").pid != pid
+    await control.instances.restart("one", wait=True, evict=False, force=True)
+    assert control.unit("one").pid != pid
+
+
+async def test_what_is_deleted_is_not_found_while_it_drains() -> None:
+    control = ControlPath()
+    member = await control.create("one")
+    assert member.unit.ready is not None
+    lease = control.leases.grant(member.instance.id, member.unit.ready)
+    deleting = asyncio.create_task(control.instances.delete("one", force=False))
+    await settle()
+    with pytest.raises(InstanceNotFound):
+        control.instances.get("one")
+    with pytest.raises(NameTaken):
+        await control.create("one", start=False)
+    assert control.instances.present() == [member]
+    lease.release()
+    await deleting
+    assert (control.store.rows, control.store.ledger) == ({}, {})
+    assert control.unit("one").cleaned
+    assert control.events("one")[-1] == "Deleted"
+
+
+async def test_what_a_file_declares_is_not_changed_by_hand() -> None:
+    control = ControlPath()
+    options = (await control.create("mine", start=False)).instance.options
+    await control.instances.define("declared", options, source="file")
+    with pytest.raises(Conflict, match="declared in a file"):
+        await control.instances.update("declared", {}, wait=False)
+    with pytest.raises(Conflict, match="declared in a file"):
+        await control.instances.delete("declared", force=False)
+    with pytest.raises(Conflict, match="not declared"):
+        await control.instances.redefine("mine", options, source="file")
+
+
+async def test_a_plan_says_what_would_be_done_and_does_nothing() -> None:
+    control = ControlPath(limited(max_running_instances=1, min_residency=0))
+    await control.create("one")
+    await control.create("two", start=False)
+    _, serves = await control.instances.plan("one", request=True, evict=False)
+    _, evicts = await control.instances.plan("two", request=False, evict=True)
+    _, refuses = await control.instances.plan("two", request=False, evict=False)
+
+    assert [serves.action, evicts.action, refuses.action] == ["serve", "evict", "refuse"]
+    assert (control.state("one"), control.state("two")) == ("ready", "stopped")
+
+
+async def test_a_crash_while_it_serves_is_a_failure_with_its_story() -> None:
+    control = ControlPath()
+    member = await control.create("one")
+    control.unit("one").crash()
+
+    assert control.state("one") == "failed"
+    assert member.unit.last_exit is CRASH
+    assert member.status == "failed"

@@ -1,0 +1,45 @@
+"""In which stage of `make test` and `make test-rest` each test runs: in just one.
+
+The folder says it. Of the folders whose servers take long, what is marked `representative` runs
+early; what is marked `late`, or is run again on another engine, never does.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from support.engines import LLAMA_SERVER
+
+UNIT, IN_PROCESS, SERVER, REST = STAGES = ("unit", "in-process", "server", "rest")
+EARLY, LATE = "representative", "late"
+OF_FOLDER = {
+    "docs": UNIT,
+    "property": UNIT,
+    "unit": UNIT,
+    "in_process": IN_PROCESS,
+    "reference": SERVER,
+    "contract": REST,
+    "e2e": REST,
+    "fault": REST,
+    "integration": REST,
+    "soak": REST,
+}
+
+
+def may_hold(folder: str, stage: str) -> bool:
+    """Need a folder be read for this stage? Reading all takes longer than some stages."""
+    mine = OF_FOLDER.get(folder, stage)
+    return stage in (mine, REST) or (stage == SERVER and mine == REST)
+
+
+def stage_of(item: pytest.Item) -> str:
+    """Raises UsageError for a test in a folder that is not known here."""
+    folder = item.path.parent.name
+    if folder not in OF_FOLDER:
+        raise pytest.UsageError(f"{item.nodeid}: tests/support/stages.py names no stage for it")
+    parameters = getattr(item, "callspec", None)
+    again = parameters is not None and parameters.params.get("engine") == LLAMA_SERVER
+    if again or item.get_closest_marker(LATE):
+        return REST
+    early = item.get_closest_marker(EARLY) is not None
+    return SERVER if early and OF_FOLDER[folder] == REST else OF_FOLDER[folder]
