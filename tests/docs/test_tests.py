@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from llamactl.core.node import Node
+
 TESTS = Path(__file__).parents[1]
 ASSERTING = ("until", "check", "expect")  # how functions begin that assert by themselves
 PYTEST = ("raises", "fail", "warns")
@@ -64,7 +66,7 @@ def test_every_test_asserts_something() -> None:
 
 
 def test_what_is_named_as_asserting_does() -> None:
-    methods = [*functions("until")]
+    methods = [(p, n) for p, n in functions("until") if n.name not in vars(Node)]  # its own word
     named = [(p, n) for p, n in functions(*ASSERTING) if "self" not in [a.arg for a in n.args.args]]
 
     assert methods and named

@@ -177,7 +177,7 @@ async def test_an_engine_that_breaks_off_a_stream_is_told_in_it() -> None:
         seen.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
         seen.send(b"Transfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n")
         await client.received(b"data: 1\n\n")
-        there.control.unit("one").crash()
+        there.control.node.crash("one")
         seen.die()
 
         await client.received(b"upstream_died")
@@ -191,7 +191,7 @@ async def test_an_engine_that_crashes_before_it_answers_is_told_and_not_asked_ag
         client = there.connect()
         client.ask("POST", CHAT, {"model": "one"}, key=MANAGER)
         seen = await there.engine.request(0)
-        there.control.unit("one").crash()
+        there.control.node.crash("one")
         seen.die()
         answer = await client.answer()
 
@@ -250,7 +250,7 @@ async def test_an_engine_that_accepts_no_connection_is_told() -> None:
         there.engine.refuses = True
         asking = asyncio.create_task(there.chat("one"))
         await settle()
-        there.control.unit("one").crash()
+        there.control.node.crash("one")
         answer = await asking
 
         assert answer.status in (502, 503)

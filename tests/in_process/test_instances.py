@@ -1,4 +1,4 @@
-"""What people do with instances, over a machine and a store in memory."""
+"""What people do with instances, over a node and a store in memory."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import asyncio
 
 import pytest
 
-from llamactl.config import Settings
-from llamactl.config.settings import InstancesSettings
+from llamactl.config import InstancesSettings, Settings
 from llamactl.core.errors import (
     Conflict,
+    ForbiddenBySettings,
     InstanceLimit,
     InstanceNotFound,
-    InvalidOption,
     InvalidRequest,
     NameTaken,
     RunningLimit,
@@ -21,7 +20,7 @@ from llamactl.core.errors import (
     Superseded,
 )
 from support.control_path import ControlPath, settle
-from support.in_memory import CRASH
+from support.fake_node import CRASH
 
 
 def limited(**limits: object) -> Settings:
@@ -64,12 +63,12 @@ async def test_what_can_not_be_read_defines_nothing(
     assert (control.instances.all(), control.store.rows) == ([], {})
 
 
-async def test_what_the_machine_refuses_defines_nothing() -> None:
+async def test_what_the_node_refuses_defines_nothing() -> None:
     control = ControlPath()
-    control.machine.refuses = InvalidOption("no such model")
-    with pytest.raises(InvalidOption):
+    control.node.refuses = ForbiddenBySettings("no such folder", ["model"])
+    with pytest.raises(ForbiddenBySettings):
         await control.create("one")
-    control.machine.refuses = None
+    control.node.refuses = None
     await control.create("one")  # its name is free
 
 
@@ -108,7 +107,7 @@ async def test_without_a_place_nothing_is_created() -> None:
     with pytest.raises(RunningLimit):
         await control.create("two")
     assert [m.instance.name for m in control.instances.all()] == ["one"]
-    assert control.unit("two").cleaned
+    assert control.node.forgotten == ["two"]
 
 
 async def test_a_start_evicts_only_where_it_may_and_only_what_is_idle() -> None:
@@ -130,21 +129,21 @@ async def test_a_start_evicts_only_where_it_may_and_only_what_is_idle() -> None:
 
 async def test_an_engine_that_crashes_at_its_start_is_told_and_the_instance_stays() -> None:
     control = ControlPath()
-    control.machine.broken.add("one")
+    control.node.broken.add("one")
     with pytest.raises(StartFailed) as failed:
         await control.create("one")
 
     assert failed.value.details is not None
     assert failed.value.details["class"] == "crashed"
     assert control.state("one") == "failed"
-    control.machine.broken.clear()
+    control.node.broken.clear()
     await control.instances.start("one", wait=True, evict=False)
     assert control.state("one") == "ready"
 
 
 async def test_a_start_that_somebody_stops_says_so() -> None:
     control = ControlPath()
-    control.machine.loads = True
+    control.node.loads = True
     creating = asyncio.create_task(control.create("one"))
     await settle()
     await control.instances.stop("one", wait=True, force=False)
@@ -221,7 +220,7 @@ async def test_what_is_deleted_is_not_found_while_it_drains() -> None:
     lease.release()
     await deleting
     assert (control.store.rows, control.store.ledger) == ({}, {})
-    assert control.unit("one").cleaned
+    assert control.node.forgotten == ["one"]
     assert control.events("one")[-1] == "Deleted"
 
 
@@ -252,8 +251,19 @@ async def test_a_plan_says_what_would_be_done_and_does_nothing() -> None:
 async def test_a_crash_while_it_serves_is_a_failure_with_its_story() -> None:
     control = ControlPath()
     member = await control.create("one")
-    control.unit("one").crash()
+    await control.crash("one")
 
     assert control.state("one") == "failed"
     assert member.unit.last_exit is CRASH
     assert member.status == "failed"
+
+
+async def test_what_crashes_in_service_is_restarted_if_it_may_be() -> None:
+    control = ControlPath()
+    await control.create("one", auto_restart=True, restart_delay=0)
+    pid = control.unit("one").pid
+    control.node.crash("one")
+    await control.until("one", "backoff")
+    await control.until("one", "ready")
+
+    assert control.unit("one").pid not in (None, pid)

@@ -26,11 +26,11 @@ async def asking(
 async def test_what_is_off_is_started_by_the_first_request_and_serves_all() -> None:
     async with data_path() as there:
         await there.control.create("one", start=False)
-        there.control.machine.loads = True
+        there.control.node.loads = True
         waiting = await asking(there, "one", 5)
         assert there.control.state("one") == "starting"
         assert there.control.on_demand.waiting == 5
-        there.control.unit("one").loaded()
+        there.control.node.loaded("one")
         answers = await asyncio.gather(*waiting)
 
         assert [answer.status for answer in answers] == [200] * 5
@@ -41,7 +41,7 @@ async def test_what_is_off_is_started_by_the_first_request_and_serves_all() -> N
 async def test_what_fails_to_start_is_told_at_once_from_then_on() -> None:
     async with data_path(instances(failure_cool_down=60)) as there:
         await there.control.create("one", start=False)
-        there.control.machine.broken.add("one")
+        there.control.node.broken.add("one")
         answers = [await there.chat("one") for _ in range(2)]
 
         assert [(a.status, a.json["code"]) for a in answers] == [(503, "start_failed")] * 2
@@ -97,13 +97,13 @@ async def test_without_evictions_a_request_is_refused() -> None:
 async def test_a_full_queue_is_said_at_once_and_its_shares_are_kept() -> None:
     async with data_path(instances(max_queue=4)) as there:
         await there.control.create("one", start=False)
-        there.control.machine.loads = True
+        there.control.node.loads = True
         greedy, modest = there.add_key("greedy"), there.add_key("modest")
         waiting = await asking(there, "one", 3, key=greedy)
         refused = await there.chat("one", key=greedy)
         waiting += await asking(there, "one", 1, key=modest)
         full = await there.chat("one", key=modest)
-        there.control.unit("one").loaded()
+        there.control.node.loaded("one")
 
         assert [(a.status, a.json["code"]) for a in (refused, full)] == [(503, "queue_full")] * 2
         assert "3 requests with this key" in refused.json["error"]
@@ -118,7 +118,7 @@ async def test_a_request_waits_no_longer_than_it_may(limit: str, code: str) -> N
     async with data_path(instances(max_running_instances=1, **{limit: 0.05})) as there:
         await there.control.create("busy", pinned=limit == "queue_timeout")
         await there.control.create("slow", start=False)
-        there.control.machine.loads = True
+        there.control.node.loads = True
         if limit == "queue_timeout":
             await there.control.instances.update("busy", {"pinned": False}, wait=False)
             there.engine.by_hand = True
@@ -134,7 +134,7 @@ async def test_a_request_waits_no_longer_than_it_may(limit: str, code: str) -> N
 async def test_a_client_that_leaves_gives_its_place_up_and_the_start_goes_on() -> None:
     async with data_path() as there:
         await there.control.create("one", start=False)
-        there.control.machine.loads = True
+        there.control.node.loads = True
         client = there.connect()
         client.ask("POST", CHAT, {"model": "one"}, key=MANAGER)
         await settle()
@@ -142,7 +142,7 @@ async def test_a_client_that_leaves_gives_its_place_up_and_the_start_goes_on() -
         client.leave()
         await settle()
         assert there.control.on_demand.waiting == 0
-        there.control.unit("one").loaded()
+        there.control.node.loaded("one")
         await settle()
 
         assert (there.control.state("one"), there.leases("one")) == ("ready", 0)
@@ -152,7 +152,7 @@ async def test_a_client_that_leaves_gives_its_place_up_and_the_start_goes_on() -
 async def test_a_key_that_is_revoked_ends_the_wait() -> None:
     async with data_path() as there:
         await there.control.create("one", start=False)
-        there.control.machine.loads = True
+        there.control.node.loads = True
         (waits,) = await asking(there, "one", key=there.add_key("known"))
         there.ring.remove("known")
         answer = await waits
@@ -164,7 +164,7 @@ async def test_a_key_that_is_revoked_ends_the_wait() -> None:
 async def test_an_instance_that_is_deleted_ends_the_wait() -> None:
     async with data_path() as there:
         await there.control.create("one", start=False)
-        there.control.machine.loads = True
+        there.control.node.loads = True
         (waits,) = await asking(there, "one")
         await there.control.instances.delete("one", force=True)
         answer = await waits
@@ -204,12 +204,12 @@ async def test_a_stream_that_waits_is_kept_open_with_comments() -> None:
     settings = Settings.model_validate({"server": {"loading_comments": 0.01}})
     async with data_path(settings) as there:
         await there.control.create("one", start=False)
-        there.control.machine.loads = True
+        there.control.node.loads = True
         client = there.connect()
         client.ask("POST", CHAT, {"model": "one", "stream": True}, key=MANAGER)
         await client.received(b": loading, 0 ahead")
         there.engine.by_hand = True
-        there.control.unit("one").loaded()
+        there.control.node.loaded("one")
         seen = await there.engine.request(0)
         seen.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
         seen.send(b"Transfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n0\r\n\r\n")

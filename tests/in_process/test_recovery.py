@@ -1,4 +1,4 @@
-"""llamactl comes back over what its store and its machine know."""
+"""llamactl comes back over what its store and its node know."""
 
 from __future__ import annotations
 
@@ -6,15 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from llamactl.config import Settings
+from llamactl.control.stale import running, stale
 from support.control_path import ControlPath, settle
-
-
-async def killed(control: ControlPath) -> ControlPath:
-    """Another llamactl over the same store and machine, as the first was ended unasked."""
-    await settle()
-    after = ControlPath(control.settings, control.store)
-    after.machine.alive, after.machine.pids = control.machine.alive, control.machine.pids
-    return after
 
 
 async def test_what_runs_is_adopted_and_what_is_off_stays_off() -> None:
@@ -22,7 +16,7 @@ async def test_what_runs_is_adopted_and_what_is_off_stays_off() -> None:
     await before.create("runs")
     await before.create("off", start=False)
     pid = before.unit("runs").pid
-    after = await killed(before)
+    after = await before.killed()
     await after.come_back()
 
     assert (after.state("runs"), after.state("off")) == ("ready", "stopped")
@@ -34,8 +28,8 @@ async def test_what_died_meanwhile_is_started_anew() -> None:
     before = ControlPath()
     await before.create("one")
     pid = before.unit("one").pid
-    after = await killed(before)
-    after.machine.alive.clear()
+    after = await before.killed()
+    after.node.crash("one")
     await after.come_back()
 
     assert after.state("one") == "ready"
@@ -55,11 +49,11 @@ async def test_a_drain_that_was_under_way_goes_on(how: str) -> None:
     else:
         await before.instances.restart("busy", wait=False, evict=False, force=False)
     assert before.state("busy") == "draining"
-    after = await killed(before)
+    after = await before.killed()
     await after.come_back()
 
     assert after.state("busy") == ("stopped" if how == "stop" else "ready")
-    assert pid not in after.machine.alive
+    assert pid not in after.node.alive
 
 
 async def test_a_process_of_another_generation_is_ended() -> None:
@@ -69,36 +63,33 @@ async def test_a_process_of_another_generation_is_ended() -> None:
     ledger = before.store.ledger
     ledger[member.instance.id] = replace(ledger[member.instance.id], generation=7)
     pid = before.unit("one").pid
-    after = await killed(before)
+    after = await before.killed()
     await after.come_back()
 
-    assert [record.pid for record in after.machine.ended] == [pid]
+    assert [record.pid for record in after.node.ended] == [pid]
     assert after.unit("one").pid not in (None, pid)
 
 
 async def test_what_was_changed_meanwhile_is_restarted() -> None:
     before = ControlPath()
     await before.create("one")
-    after = await killed(before)
-    members = await after.come_back()
-    pid = after.unit("one").pid
-    changed = after.settings.backends.llama_cpp.model_copy(update={"args": ["--seed", "7"]})
-    backends = after.settings.backends.model_copy(update={"llama_cpp": changed})
-    after.machine.settings = after.settings.model_copy(update={"backends": backends})
-    assert not members[0].unit.is_current
-    await after.reload.check()
-    await after.instances.restart_stale(members[0], "the settings changed")
-    await settle()
+    pid = before.unit("one").pid
+    sections = {"llama-cpp": {"args": ["--seed", "7"]}}
+    changed = Settings.model_validate({"backends": sections})
+    after = await before.killed(changed)
+    await after.come_back()
+    await after.until("one", "ready")
 
-    assert after.state("one") == "ready"
-    assert after.unit("one").pid != pid
+    assert after.unit("one").pid not in (None, pid)
+    assert pid not in after.node.alive
+    assert stale(running(after.instances.all()), changed) == ()
 
 
 async def test_a_failure_stays_one_until_somebody_asks() -> None:
     before = ControlPath()
     await before.create("one")
-    before.unit("one").crash()
-    after = await killed(before)
+    await before.crash("one")
+    after = await before.killed()
     await after.come_back()
 
     assert after.state("one") == "failed"

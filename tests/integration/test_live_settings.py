@@ -457,10 +457,10 @@ def other_engines_are_asked_for_their_options_by_it(live: Live) -> None:
 
 
 @pytest.mark.parametrize(
-    "proof", dict.fromkeys(PROOFS.values()), ids=lambda proof: str(proof.__name__)
+    "check", dict.fromkeys(PROOFS.values()), ids=lambda check: str(check.__name__)
 )
-def test_a_live_setting_is_in_force_after_a_reload(live: Live, proof: Proof) -> None:
-    proof(live)
+def test_a_live_setting_is_in_force_after_a_reload(live: Live, check: Proof) -> None:
+    check(live)
 
 
 ON_EXIT = "instances.on_exit"

@@ -1,13 +1,15 @@
-"""All use cases over the machine and the store of `in_memory`, wired as `app.py` does."""
+"""All use cases over a node and a store in memory, wired as `app.py` does."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 
-from llamactl.config import Settings
+from llamactl.config import Loaded, Settings, SettingsHolder
 from llamactl.control import recovery
 from llamactl.control.instances import Instances
+from llamactl.control.lifecycle.context import ReplicaContext
+from llamactl.control.lifecycle.replica import Replica
 from llamactl.control.limits import limits_of
 from llamactl.control.on_demand import OnDemand
 from llamactl.control.reconciler import Reconciler
@@ -17,7 +19,8 @@ from llamactl.control.scheduler import Scheduler
 from llamactl.control.story import Story
 from llamactl.core.routes import RouteTable
 from llamactl.proxy import LeaseBook
-from support.in_memory import FakeMachine, FakeUnit, MemoryStore, NoMemory
+from support.fake_node import FakeNode
+from support.in_memory import MemoryStore, NoMemory
 
 WITHIN_S = 20.0
 
@@ -25,67 +28,87 @@ WITHIN_S = 20.0
 class ControlPath:
     def __init__(
         self, settings: Settings | None = None, store: MemoryStore | None = None,
-        publish: Callable[[RouteTable], None] = lambda _: None,
+        node: FakeNode | None = None, publish: Callable[[RouteTable], None] = lambda _: None,
     ) -> None:  # fmt: skip
         """`publish`: who is handed each new table of routes."""
-        self.settings = settings or Settings()
+        held = self.held = SettingsHolder(settings or Settings())
         self.store = store or MemoryStore()
+        self.node = node or FakeNode()
         self.leases = LeaseBook()
         self.story = Story(self.store)
-        self.machine = FakeMachine(self.settings, self.leases, self.store)
+        self.replicas = ReplicaContext(self.node, held, self.story, self.leases)
         self.registry = Registry(publish)
-        evicts = self.settings.instances.enable_lru_eviction
-        limits = limits_of(self.settings, None, {})
-        self.scheduler = Scheduler(self.leases, self.story, limits, evicts_for_requests=evicts)
+        self.scheduler = Scheduler(
+            self.leases,
+            self.story,
+            held.derived(lambda now: limits_of(now, None, {})),
+            evicts_for_requests=lambda: held.current.instances.enable_lru_eviction,
+        )
         self.leases.on_free = self.scheduler.poke
         self.memory = NoMemory()
         self.instances = Instances(
-            self.registry, self.scheduler, self.store, self.machine, self.memory, self.story,
-            self.settings,
+            self.registry, self.scheduler, self.store, self.replicas, self.memory, self.story,
+            held,
         )  # fmt: skip
+        held.subscribe(self.instances.heed)
         self.on_demand = OnDemand(
-            self.registry, self.scheduler, self.memory, self.leases, self.settings,
-            lambda: self.store.away,
+            self.registry, self.scheduler, self.memory, self.leases, held,
+            lambda: self.store.away, self.replicas.permit,
         )  # fmt: skip
         self.reconciler = Reconciler(self.instances)
         self.on_file = self.settings  # what a reload reads
-        self.reload = Reload(
-            self.settings, lambda: self.on_file, self._use, self.machine, self.instances,
-            self.reconciler,
-        )  # fmt: skip
+        self.reload = Reload(held, self._reread, self.instances, self.reconciler)
 
-    def _use(self, settings: Settings) -> None:
-        self.settings = self.machine.settings = self.instances.settings = settings
-        self.on_demand.limits = settings.instances
-        evicts = settings.instances.enable_lru_eviction
-        self.scheduler.use(limits_of(settings, None, {}), evicts_for_requests=evicts)
+    @property
+    def settings(self) -> Settings:
+        """Those in force."""
+        return self.held.current
+
+    def _reread(self) -> Loaded:
+        return Loaded(self.on_file, None, ())
 
     async def create(self, name: str, *, start: bool = True, **more: object) -> Member:
-        body = {"model": "/m.gguf", **more}
+        """What crashes is not restarted by itself, unless `more` says so."""
+        body = {"model": "/m.gguf", "auto_restart": False, **more}
         return await self.instances.create(name, body, start=start, wait=start, evict=False)
 
-    def unit(self, name: str) -> FakeUnit:
-        return self.machine.units[name]
+    def unit(self, name: str) -> Replica:
+        return self.registry.get(name).unit
 
     def state(self, name: str) -> str:
-        return str(self.registry.get(name).unit.runner.now.state)
+        return str(self.unit(name).runner.now.state)
 
     async def until(self, name: str, state: str) -> None:
-        runner = self.registry.get(name).unit.runner
+        runner = self.unit(name).runner
         try:
             async with asyncio.timeout(WITHIN_S):
                 await runner.wait(lambda now: now.state == state)
         except TimeoutError as exc:
             raise AssertionError(f"{name} is still {runner.now.state}, not {state}") from exc
 
+    async def crash(self, name: str) -> None:
+        """Its engine crashes; returns once that is known."""
+        self.node.crash(name)
+        await self.until(name, "failed")
+
     def events(self, name: str) -> list[str]:
         return [row.event for row in self.store.story if row.name == name]
+
+    async def killed(self, settings: Settings | None = None) -> ControlPath:
+        """It ends unasked; returns another one over the same store and node.
+
+        `settings`: those of the new one, if they are others.
+        """
+        await settle()
+        for member in self.registry:
+            await member.unit.runner.close()
+        return ControlPath(settings or self.settings, self.store, self.node)
 
     async def come_back(self) -> list[Member]:
         """As a llamactl that starts over what its store knows."""
         known = await recovery.read(self.store)
-        members = await recovery.take_in(known, self.instances, self.store, self.machine)
-        await recovery.settle(self.scheduler, members)
+        members = await recovery.take_in(known, self.instances, self.store, self.replicas)
+        await recovery.settle(self.scheduler, members, self.settings)
         await settle()
         return members
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ PATHS = EnginePaths(
     inference={"llama_cpp": frozenset({(b"POST", CHAT), (b"POST", "/completion"), (b"GET", "/x")})},
     guarded={"llama_cpp": frozenset({"slots"})},
     by_model=frozenset({"/completion"}),
+    prefixes={"llama-cpp": "llama_cpp"},
 )
 
 
@@ -269,7 +271,7 @@ class MemoryPool(Pool):
 
 
 class DataPath:
-    """llamactl over use cases, machine, store and engines in memory. Needs a running loop."""
+    """llamactl over use cases, node, store and engines in memory. Needs a running loop."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.control = ControlPath(settings, publish=self._publish)
@@ -281,7 +283,7 @@ class DataPath:
         self.front = Front(
             made,
             management=ManagementApi(self._manage, guard_of),
-            access=Access.of(made, self.ring, PageTickets()),
+            access=Access.of(made, self.ring, PageTickets(lambda: secrets.token_urlsafe(32))),
             leases=self.control.leases,
             activator=self.control.on_demand,
             paths=PATHS,

@@ -100,6 +100,8 @@ def test_a_fixed_port_or_one_in_the_environment_needs_no_placeholder_in_the_argu
     COMMAND.check(start(args=[]))  # with a port
     COMMAND.check(replace(start({"PORT": "${PORT}"}, args=[]), port=0))
 
+    assert "${PORT}" in refusal(args=[])
+
 
 def test_options_have_one_form() -> None:
     given = COMMAND.canonical(

@@ -1,0 +1,222 @@
+"""A node in memory: nothing is spawned, and what its processes do is what a test says."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from llamactl.backends.spec_hash import spec_hash
+from llamactl.core.errors import LlamactlError, UnknownProcess
+from llamactl.core.events import ProcessId, ProcessRecord
+from llamactl.core.exits import ExitReport, FailureClass
+from llamactl.core.instance import InstanceOptions
+from llamactl.core.memory import Usage
+from llamactl.core.model import NO_MODEL, Offer
+from llamactl.core.node import LOCAL, EngineSettings, LaunchSpec, PortChoice
+from llamactl.core.routes import ReadyInstance
+
+CRASH = ExitReport(FailureClass.CRASHED, signal=11, advice="look into its log")
+ENDED = ExitReport(FailureClass.UNKNOWN, code=0)  # as it was asked to
+KILLED = ExitReport(FailureClass.KILLED, signal=9)
+UNSEEN = ExitReport(FailureClass.UNKNOWN, unseen=True)
+
+
+@dataclass(eq=False)
+class FakeProcess:
+    record: ProcessRecord
+    name: str  # of its instance
+    serves: asyncio.Event = field(default_factory=asyncio.Event)
+    exited: asyncio.Event = field(default_factory=asyncio.Event)
+    report: ExitReport = ENDED  # once it has exited
+
+    @property
+    def is_alive(self) -> bool:
+        return not self.exited.is_set()
+
+    def end(self, report: ExitReport) -> None:
+        if self.is_alive:
+            self.report = report
+            self.exited.set()
+
+
+class FakeNode:
+    """A `core.node.Node`. Engines serve once released, unless `loads` is set; those of the
+    instances named in `broken` crash instead."""
+
+    id = LOCAL
+    address = "127.0.0.1"
+
+    def __init__(self) -> None:
+        self.loads = False  # until a test calls `loaded`
+        self.broken: set[str] = set()
+        self.refuses: LlamactlError | None = None  # whatever is to be permitted
+        self.ended: list[ProcessRecord] = []  # by `end`
+        self.forgotten: list[str] = []  # names
+        self._processes: dict[ProcessId, FakeProcess] = {}  # those that ended too
+        self._pids = itertools.count(1000)
+
+    # What a test does.
+
+    def loaded(self, name: str) -> None:
+        """Its engine answers from now on."""
+        self._of(name).serves.set()
+
+    def crash(self, name: str, report: ExitReport = CRASH) -> None:
+        self._of(name).end(report)
+
+    @property
+    def alive(self) -> set[int]:
+        """Pids."""
+        return {one.record.pid for one in self._processes.values() if one.is_alive}
+
+    def _of(self, name: str) -> FakeProcess:
+        [one] = [one for one in self._processes.values() if one.name == name and one.is_alive]
+        return one
+
+    # What it is told.
+
+    async def prepare(self, spec: LaunchSpec) -> ProcessRecord:
+        known = self._processes.get(spec.process)
+        if known is not None and known.is_alive:
+            return known.record
+        past = [p.generation for p in self._processes if p.replica_id == spec.replica_id]
+        if spec.generation <= max(past, default=-1):
+            raise UnknownProcess(f"{spec.process} is past")
+        pid = next(self._pids)
+        record = ProcessRecord(
+            spec.replica_id, self.id, spec.instance_id, spec.generation, pid, start_time=pid,
+            boot_id="this boot", port=self._port(spec.ports), key="secret",
+            engine="a fake engine", command=("engine",), options=spec.options,
+            spec_hash=spec_hash(spec.engine, spec.options), log_start=0,
+        )  # fmt: skip
+        self._processes[record.process] = FakeProcess(record, spec.name)
+        return record
+
+    def _port(self, choice: PortChoice) -> int:
+        if choice.fixed is not None:
+            return choice.fixed
+        live = {one.record.port for one in self._processes.values() if one.is_alive}
+        taken = choice.taken | live
+        if choice.preferred is not None and choice.preferred not in taken:
+            return choice.preferred
+        return next(port for port in range(choice.low, choice.high + 1) if port not in taken)
+
+    async def release(self, process: ProcessId) -> None:
+        one = self._get(process)
+        if one.name in self.broken:
+            one.end(CRASH)
+        elif not self.loads:
+            one.serves.set()
+
+    async def adopt(self, record: ProcessRecord, name: str) -> ExitReport | None:
+        one = self._found(record)
+        return None if one is not None and one.record.process == record.process else UNSEEN
+
+    async def terminate(self, process: ProcessId, grace: float) -> bool:
+        self._get(process).end(ENDED)
+        return False
+
+    def kill(self, process: ProcessId) -> None:
+        if (one := self._processes.get(process)) is not None:
+            one.end(KILLED)
+
+    async def end(self, records: Sequence[ProcessRecord], grace: float) -> Sequence[ProcessRecord]:
+        found = [(record, one) for record in records if (one := self._found(record))]
+        for record, one in found:
+            one.end(ENDED)
+            self.ended.append(record)
+        return [record for record, _ in found]
+
+    async def forget(self, replica_id: str, name: str) -> None:
+        for process, one in [*self._processes.items()]:
+            if process.replica_id == replica_id and not one.is_alive:
+                del self._processes[process]
+        self.forgotten.append(name)
+
+    # What it reports.
+
+    async def wait_exit(self, process: ProcessId) -> ExitReport:
+        one = self._known(process)
+        await one.exited.wait()
+        return one.report
+
+    async def until_ready(self, process: ProcessId, *, prove_key: bool) -> str:
+        await self._get(process).serves.wait()
+        return ""
+
+    async def is_healthy(self, process: ProcessId, seconds: float) -> bool:
+        return self._get(process).serves.is_set()
+
+    async def measure(self, process: ProcessId) -> Usage | None:
+        self._get(process)
+        return None
+
+    async def prepared(self) -> Sequence[ProcessRecord]:
+        return [one.record for one in self._processes.values() if one.is_alive]
+
+    async def permit(self, options: InstanceOptions) -> None:
+        if self.refuses is not None:
+            raise self.refuses
+
+    async def command_of(self, spec: LaunchSpec) -> Sequence[str]:
+        return ["engine", "--port", "0"]
+
+    async def offer(
+        self, options: InstanceOptions, engine: EngineSettings, ready: ReadyInstance | None
+    ) -> Offer:
+        return NO_MODEL
+
+    def log(self, name: str) -> EmptyLog:
+        return EmptyLog()
+
+    # Inside.
+
+    def _known(self, process: ProcessId) -> FakeProcess:
+        if (one := self._processes.get(process)) is None:
+            raise UnknownProcess(f"{process} does not run here")
+        return one
+
+    def _get(self, process: ProcessId) -> FakeProcess:
+        if not (one := self._known(process)).is_alive:
+            raise UnknownProcess(f"{process} has ended")
+        return one
+
+    def _found(self, record: ProcessRecord) -> FakeProcess | None:
+        """The one that is provably this: by its pid, and when that began."""
+        for one in self._processes.values():
+            same = (one.record.pid, one.record.start_time) == (record.pid, record.start_time)
+            if same and one.is_alive:
+                return one
+        return None
+
+
+class EmptyLog:
+    """Nobody writes to it."""
+
+    path = Path("/dev/null")
+
+    def tend(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def forget_archives(self) -> None: ...
+
+    async def span(
+        self, lines: int | None, *, since: float = 0.0, before: int | None = None
+    ) -> tuple[int, int]:
+        return 0, 0
+
+    async def stream(
+        self, start: int, end: int, *, search: str = "", lines: int | None = None
+    ) -> AsyncIterator[bytes]:
+        return
+        yield b""
+
+    async def follow(
+        self, start: int, *, search: str = "", lines: int | None = None
+    ) -> AsyncIterator[bytes]:
+        return
+        yield b""
