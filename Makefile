@@ -73,9 +73,10 @@ bench-bodies: .venv/dev.stamp
 bench-scheduling: .venv/plots.stamp
 	$(BIN)/python -m benchmarks.scheduling --plots
 
-# 200,000 requests, one in twenty of them broken; `make test` sends a tenth of that
+# 200,000 requests, one in twenty of them broken, and 1,000 lives of an instance; `make test`
+# does a tenth of that
 soak: .venv/dev.stamp
-	LLAMACTL_TEST_SCALE=10 $(BIN)/python -m pytest -q --timeout 3600 tests/soak
+	LLAMACTL_TEST_SCALE=10 $(BIN)/python -m pytest -q --timeout 3600 tests/soak tests/property/test_lifecycle.py
 
 .venv/bin/python:
 	@echo "creating .venv"
