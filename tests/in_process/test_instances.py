@@ -164,6 +164,7 @@ async def test_a_stop_waits_for_requests_and_a_start_calls_it_off() -> None:
     assert control.state("one") == "ready"
     await control.instances.stop("one", wait=True, force=True)
     assert control.state("one") == "stopped"
+    assert control.store.ledger == {}
     lease.release()
 
 
