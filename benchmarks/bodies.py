@@ -20,7 +20,7 @@ from rich.table import Table
 from llamactl.policy.body import ModelScanner
 from llamactl.policy.json_names import Names
 from llamactl.policy.json_scanner import ObjectScanner
-from llamactl.proxy.turns import SLICE
+from llamactl.proxy.http.turns import SLICE
 from support.contents import CONTENTS, of_content
 
 SIZE = 8 << 20  # bytes

@@ -15,24 +15,24 @@ from llamactl.backends import BACKENDS, DEFAULT, KINDS, Kind, advice
 from llamactl.backends.settings import BackendSettings
 from llamactl.cluster.local import local_node
 from llamactl.config import Loaded, SettingsHolder
-from llamactl.control import recovery
-from llamactl.control.departure import Departure
+from llamactl.control.access.keys import Keys
+from llamactl.control.access.revocations import Revocations
+from llamactl.control.access.sessions import Sessions
 from llamactl.control.instances import Instances
-from llamactl.control.keys import Keys
-from llamactl.control.late_store import Arrival
+from llamactl.control.lifecycle import recovery
+from llamactl.control.lifecycle.arrival import Arrival
 from llamactl.control.lifecycle.context import ReplicaContext
-from llamactl.control.limits import limits_of, room_of
-from llamactl.control.memory import Memory
+from llamactl.control.lifecycle.event_log import Story
+from llamactl.control.lifecycle.registry import Member, Registry
+from llamactl.control.lifecycle.shutdown import Departure
 from llamactl.control.on_demand import OnDemand
 from llamactl.control.preview import Previews
 from llamactl.control.reconciler import Reconciler
-from llamactl.control.registry import Member, Registry
 from llamactl.control.reload import Reload
-from llamactl.control.revocations import Revocations
-from llamactl.control.scheduler import Scheduler
-from llamactl.control.sessions import Sessions
-from llamactl.control.story import Story
-from llamactl.control.watch import Watch
+from llamactl.control.sampler import Watch
+from llamactl.control.scheduling.limits import limits_of, room_of
+from llamactl.control.scheduling.memory_estimates import Memory
+from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.errors import EngineMissing, LlamactlError
 from llamactl.core.interfaces import LogFile
 from llamactl.core.routes import RouteTable

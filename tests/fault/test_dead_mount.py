@@ -10,10 +10,10 @@ from typing import Any, cast
 
 import pytest
 
-from llamactl.control import watch
+from llamactl.control import sampler as watch
 from llamactl.control.blocking_call import BlockingCall
-from llamactl.control.registry import Registry
-from llamactl.control.watch import Watch
+from llamactl.control.lifecycle.registry import Registry
+from llamactl.control.sampler import Watch
 from llamactl.observe import Meters
 from llamactl.policy.capacity import Limits
 

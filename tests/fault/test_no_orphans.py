@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llamactl.node.cgroups import _home
+from llamactl.node.process.cgroups import _home
 from support.fake_engine import begin_stream, create_fake, raw, tell, to_end
 from support.ledger import entries
 from support.served import Served, data_folder, is_alive, serve, until_gone

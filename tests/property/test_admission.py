@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from llamactl.control.limits import no_room
+from llamactl.control.scheduling.limits import no_room
 from llamactl.core.memory import Need
 from llamactl.policy.admission import (
     Admit,

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llamactl.core.errors import MalformedBody
-from llamactl.proxy.chunks import ChunkedBody
+from llamactl.proxy.http.chunks import ChunkedBody
 
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 

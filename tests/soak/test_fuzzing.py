@@ -21,8 +21,8 @@ from llamactl.policy.body import ModelScanner, model_of_json
 from llamactl.policy.json_names import Names
 from llamactl.policy.json_scanner import ObjectScanner
 from llamactl.policy.json_strings import ValueCounter
-from llamactl.proxy.chunks import ChunkedBody
-from llamactl.proxy.heads import request_head
+from llamactl.proxy.http.chunks import ChunkedBody
+from llamactl.proxy.http.heads import request_head
 from support.served import Served, data_folder, serve
 
 SECONDS = 60

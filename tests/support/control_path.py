@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import Callable
 
 from llamactl.config import Loaded, Settings, SettingsHolder
-from llamactl.control import recovery
 from llamactl.control.instances import Instances
+from llamactl.control.lifecycle import recovery
 from llamactl.control.lifecycle.context import ReplicaContext
+from llamactl.control.lifecycle.event_log import Story
+from llamactl.control.lifecycle.registry import Member, Registry
 from llamactl.control.lifecycle.replica import Replica
-from llamactl.control.limits import limits_of
 from llamactl.control.on_demand import OnDemand
 from llamactl.control.reconciler import Reconciler
-from llamactl.control.registry import Member, Registry
 from llamactl.control.reload import Reload
-from llamactl.control.scheduler import Scheduler
-from llamactl.control.story import Story
+from llamactl.control.scheduling.limits import limits_of
+from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.routes import RouteTable
 from llamactl.proxy import LeaseBook
 from support.fake_node import FakeNode

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import Any
 
 from llamactl.cli.main import main
-from llamactl.node.adopted import AdoptedProcess
-from llamactl.node.process import Process
+from llamactl.node.process.adopted import AdoptedProcess
+from llamactl.node.process.process import Process
 from llamactl.store import Database
 
 lock = threading.Lock()

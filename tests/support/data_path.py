@@ -21,8 +21,8 @@ from llamactl.core.routes import ReadyInstance
 from llamactl.policy.access import KeyRing, digest
 from llamactl.policy.page_tickets import PageTickets
 from llamactl.proxy import Access, EnginePaths, Front, ManagementApi
-from llamactl.proxy.turns import Turns
-from llamactl.proxy.upstream import Address, Connection, Pool
+from llamactl.proxy.http.engine_connection import Address, Connection, Pool
+from llamactl.proxy.http.turns import Turns
 from support.control_path import ControlPath
 
 CHAT = "/v1/chat/completions"

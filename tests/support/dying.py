@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from llamactl.cli.main import main
-from llamactl.control import recovery
+from llamactl.control.lifecycle import recovery
 from llamactl.core.errors import StoreUnavailable
 from llamactl.takeover import Predecessor
 from llamactl.takeover.channel import FDS_VARIABLE

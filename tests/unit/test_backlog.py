@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
-from llamactl.control import backlog as module
-from llamactl.control.backlog import Backlog
+from llamactl.control.lifecycle import write_buffer as module
+from llamactl.control.lifecycle.write_buffer import Backlog
 from llamactl.core.errors import StoreUnavailable
 
 

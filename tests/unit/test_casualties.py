@@ -10,9 +10,9 @@ import pytest
 from llamactl.core.errors import PoisonousRequest
 from llamactl.core.exits import Aftermath, ServedRequest
 from llamactl.core.interfaces import Activator
-from llamactl.proxy import casualties
-from llamactl.proxy.casualties import Casualties, Dropped
-from llamactl.proxy.turns import Turns
+from llamactl.proxy.http.turns import Turns
+from llamactl.proxy.relay import casualties
+from llamactl.proxy.relay.casualties import Casualties, Dropped
 
 MANY = 40
 

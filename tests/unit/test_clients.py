@@ -9,10 +9,10 @@ from typing import Any, cast
 import pytest
 
 from llamactl.core.errors import ClientMemoryFull, TooManyConnections
-from llamactl.proxy.clients import Clients, Limits, counted_address
-from llamactl.proxy.downstream import Downstream
-from llamactl.proxy.request import Request
-from llamactl.proxy.turns import Turns
+from llamactl.proxy.http.client_connection import Downstream
+from llamactl.proxy.http.connections import Clients, Limits, counted_address
+from llamactl.proxy.http.request import Request
+from llamactl.proxy.http.turns import Turns
 
 
 class FakeTransport:

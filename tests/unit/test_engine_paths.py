@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llamactl.core.errors import BackendError
-from llamactl.proxy.engine_paths import without_paths
+from llamactl.proxy.relay.rewriting.engine_paths import without_paths
 
 
 def done(work: Generator[None, None, bytes]) -> tuple[bytes, int]:

@@ -10,8 +10,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 
-from llamactl.proxy.engine_websocket import EngineWebSocket
-from llamactl.proxy.turns import Turns
+from llamactl.proxy.http.turns import Turns
+from llamactl.proxy.relay.engine_websocket import EngineWebSocket
 
 MANY = 20_000
 

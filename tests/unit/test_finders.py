@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llamactl.core.errors import MalformedBody
-from llamactl.proxy.model import MultipartModel
+from llamactl.proxy.routing.model import MultipartModel
 
 EDGE = b"--e\r\nContent-Disposition: form-data; name="
 

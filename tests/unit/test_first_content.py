@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from llamactl.proxy.answer import Answer
-from llamactl.proxy.heads import AnswerHead, RequestHead
-from llamactl.proxy.request import Request
+from llamactl.proxy.http.heads import AnswerHead, RequestHead
+from llamactl.proxy.http.request import Request
+from llamactl.proxy.http.response import Answer
 
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 JSON = b"HTTP/1.1 %d OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llamactl.policy.filters import Splicer
-from llamactl.proxy.model import FormEditor, query_naming
+from llamactl.proxy.routing.model import FormEditor, query_naming
 
 EDGE = b"b-1"
 

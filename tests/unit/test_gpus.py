@@ -7,7 +7,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from llamactl.node import gpus
+from llamactl.node.host import gpus
 
 
 class Nvml(ModuleType):

@@ -6,7 +6,7 @@ import httptools
 import pytest
 
 from llamactl.core.errors import HeaderTooLarge, InvalidRequest
-from llamactl.proxy.heads import answer_head, request_head
+from llamactl.proxy.http.heads import answer_head, request_head
 
 
 def head(*lines: str, first: str = "POST /v1/x?a=b HTTP/1.1") -> bytes:

@@ -12,11 +12,11 @@ from typing import Any, cast
 import pytest
 
 from llamactl.config import Settings, SettingsHolder
+from llamactl.control.lifecycle.event_log import Story
+from llamactl.control.lifecycle.registry import Member, Registry
 from llamactl.control.on_demand import OnDemand
-from llamactl.control.registry import Member, Registry
-from llamactl.control.scheduler import Scheduler
-from llamactl.control.story import Story
-from llamactl.control.waiting import BY_HAND_EVICTING
+from llamactl.control.scheduling.scheduler import Scheduler
+from llamactl.control.scheduling.start_queue import BY_HAND_EVICTING
 from llamactl.core.errors import ModelNotFound, RunningLimit, Unauthenticated
 from llamactl.core.instance import Instance, InstanceOptions
 from llamactl.core.keys import GUEST
@@ -27,8 +27,8 @@ from llamactl.core.routes import ReadyInstance
 from llamactl.policy.access import KeyRing
 from llamactl.policy.capacity import Limits
 from llamactl.proxy import LeaseBook
-from llamactl.proxy.loading import commenting
-from llamactl.proxy.tenure import while_admitted
+from llamactl.proxy.relay.loading import commenting
+from llamactl.proxy.relay.tenure import while_admitted
 from llamactl.takeover.activator import SwitchableActivator
 
 STARTING, READY = Lifecycle(State.STARTING, epoch=1), Lifecycle(State.READY, epoch=2)

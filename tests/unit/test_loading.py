@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from llamactl.policy.json_scanner import ObjectScanner
-from llamactl.proxy.body import Body
-from llamactl.proxy.heads import RequestHead
-from llamactl.proxy.loading import wants_stream
-from llamactl.proxy.request import Request
-from llamactl.proxy.spool import Spool, SpoolLimits
-from llamactl.proxy.turns import SLICE, Turns
+from llamactl.proxy.http.heads import RequestHead
+from llamactl.proxy.http.request import Request
+from llamactl.proxy.http.turns import SLICE, Turns
+from llamactl.proxy.relay.body import Body
+from llamactl.proxy.relay.loading import wants_stream
+from llamactl.proxy.relay.spool import Spool, SpoolLimits
 
 HEAD = b"POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n"
 

@@ -6,8 +6,8 @@ import asyncio
 import os
 from pathlib import Path
 
-from llamactl.node.log_pipe import LogPipe
-from llamactl.node.logs import InstanceLog
+from llamactl.node.logs.log import InstanceLog
+from llamactl.node.logs.log_pipe import LogPipe
 from support.log_writers import kill, log_writers, until_none
 
 

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import llamactl.node.logs as logs_module
-from llamactl.node import archives, log_writer
-from llamactl.node.archives import archives_of
-from llamactl.node.log_cursor import LogCursor
-from llamactl.node.log_writer import LogWriter
-from llamactl.node.logs import InstanceLog
-from llamactl.node.rotation import Rotation, RotationRules, tidy
+import llamactl.node.logs.log as logs_module
+from llamactl.node.logs import archives, log_writer
+from llamactl.node.logs.archives import archives_of
+from llamactl.node.logs.cursor import LogCursor
+from llamactl.node.logs.log import InstanceLog
+from llamactl.node.logs.log_writer import LogWriter
+from llamactl.node.logs.rotation import Rotation, RotationRules, tidy
 from llamactl.observe import configure, logger
 
 

@@ -13,14 +13,14 @@ import pytest
 import uvloop
 
 from llamactl.control.lifecycle.health import HealthRules, until_unhealthy
-from llamactl.node.engine_process import end
-from llamactl.node.probe import is_healthy
-from llamactl.node.process import Ended
+from llamactl.node.engine.engine_process import end
+from llamactl.node.engine.probe import is_healthy
+from llamactl.node.process.process import Ended
 from llamactl.observe import LoopClock, loop_clock
 from llamactl.observe.loop_clock import TICK_S
 from llamactl.proxy import LeaseBook
-from llamactl.proxy.clients import Clients, Limits
-from llamactl.proxy.turns import Turns
+from llamactl.proxy.http.connections import Clients, Limits
+from llamactl.proxy.http.turns import Turns
 
 STALL_S = 0.6
 RUNNERS = [asyncio.run, uvloop.run]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from llamactl.proxy.model_name import ModelName
-from llamactl.proxy.rewritten import at_once
+from llamactl.proxy.relay.rewriting.model_name import ModelName
+from llamactl.proxy.relay.rewriting.rewritten import at_once
 
 PATH = "/models/secret.gguf"
 CHUNK = {"choices": [{"delta": {"content": "hi"}}], "created": 1, "id": "chatcmpl-1", "model": PATH}

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llamactl.proxy.heads import AnswerHead, RequestHead
-from llamactl.proxy.model_name import SMALL
-from llamactl.proxy.request import Request
-from llamactl.proxy.rewritten import FailedStream, NamedStream
+from llamactl.proxy.http.heads import AnswerHead, RequestHead
+from llamactl.proxy.http.request import Request
+from llamactl.proxy.relay.rewriting.model_name import SMALL
+from llamactl.proxy.relay.rewriting.rewritten import FailedStream, NamedStream
 
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
 LARGE = "a" * 3 * SMALL

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llamactl.proxy.error_formats import is_recognised
+from llamactl.proxy.http.error_formats import is_recognised
 
 
 def test_a_program_may_name_itself_before_its_library() -> None:

@@ -6,8 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Any, cast
 
-from llamactl.control.revocations import Revocations
-from llamactl.control.sessions import Sessions
+from llamactl.control.access.revocations import Revocations
+from llamactl.control.access.sessions import Sessions
 from llamactl.core.errors import StoreUnavailable
 from llamactl.core.keys import ApiKey, PermissionMode, Revocation, Revoked
 from llamactl.node import SlotFile

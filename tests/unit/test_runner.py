@@ -12,7 +12,7 @@ import pytest
 from llamactl.control.lifecycle.runner import LifecycleRunner, Watch
 from llamactl.core.errors import LlamactlError
 from llamactl.core.lifecycle import Effect, Event, Lifecycle, StartRequested, State
-from llamactl.node.process import Ended, Process
+from llamactl.node.process.process import Ended, Process
 
 
 class BrokenWorld:

@@ -10,11 +10,11 @@ from typing import Any, cast
 import pytest
 
 from llamactl.config import InstancesSettings, Settings, SettingsHolder
+from llamactl.control.lifecycle.event_log import Story
+from llamactl.control.lifecycle.registry import Member, Registry
 from llamactl.control.on_demand import OnDemand
-from llamactl.control.registry import Member, Registry
-from llamactl.control.scheduler import Scheduler
-from llamactl.control.story import Story
-from llamactl.control.waiting import BY_HAND
+from llamactl.control.scheduling.scheduler import Scheduler
+from llamactl.control.scheduling.start_queue import BY_HAND
 from llamactl.core.errors import (
     InstanceNotFound,
     ModelNotFound,

@@ -12,7 +12,7 @@ import pytest
 
 from llamactl.core.routes import ReadyInstance
 from llamactl.node import busy_slots, scrape
-from llamactl.node.scrape import served_models
+from llamactl.node.engine.scrape import served_models
 
 NUMBERS = "# TYPE x counter\nx 1\n"
 

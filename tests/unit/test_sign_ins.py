@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from llamactl.control.revocations import Revocations
-from llamactl.control.sessions import Sessions
+from llamactl.control.access.revocations import Revocations
+from llamactl.control.access.sessions import Sessions
 from llamactl.core.errors import StoreUnavailable, TooManySignIns, Unauthenticated
 from llamactl.core.keys import Revocation, Session
 from llamactl.policy.access import KeyRing, digest

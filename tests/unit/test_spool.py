@@ -14,8 +14,8 @@ import pytest
 
 from llamactl.core.errors import DiskFull, UploadsFull
 from llamactl.policy.filters import Edit
-from llamactl.proxy.body import IN_MEMORY, Body
-from llamactl.proxy.spool import Spool, SpoolLimits
+from llamactl.proxy.relay.body import IN_MEMORY, Body
+from llamactl.proxy.relay.spool import Spool, SpoolLimits
 from support.full_disk import small_disk
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from llamactl.proxy.turns import Turns
+from llamactl.proxy.http.turns import Turns
 
 
 def test_each_job_does_one_part_in_each_turn_and_all_take_turns() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llamactl.proxy.turns import Turns
-from llamactl.proxy.unread import Unread
+from llamactl.proxy.http.turns import Turns
+from llamactl.proxy.http.unread import Unread
 
 MB = 1 << 20
 A_TURN = 0.0005  # seconds

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from llamactl.proxy.heads import AnswerHead
-from llamactl.proxy.turns import Turns
-from llamactl.proxy.upstream import Connection
+from llamactl.proxy.http.engine_connection import Connection
+from llamactl.proxy.http.heads import AnswerHead
+from llamactl.proxy.http.turns import Turns
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 SIZED = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n"

@@ -11,7 +11,7 @@ from llamactl.backends import LLAMA_CPP
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import InstanceOptions
-from llamactl.node.wordless import with_cause
+from llamactl.node.engine.silent_exit import with_cause
 
 SILENT = ("--- 2026-01-31T12:00:00 start 1: llama-server", "0.00.001 I srv init: initializing ...")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from llamactl.control.lifecycle.registry import Member
 from llamactl.control.preview import Fit
-from llamactl.control.registry import Member
 from llamactl.core.keys import ApiKey
 from llamactl.core.lifecycle import State, allowed_actions
 from llamactl.core.memory import Need

@@ -13,7 +13,7 @@ from llamactl.api.document import CREATE, UPDATE
 from llamactl.api.errors import answers
 from llamactl.api.parameters import Name
 from llamactl.api.services import GUARDS, Mine, Services
-from llamactl.control.registry import Member
+from llamactl.control.lifecycle.registry import Member
 from llamactl.core.errors import BodyTooLarge, MalformedBody
 from llamactl.policy.page_tickets import IDLE_S
 from llamactl.wire.instances import InstanceBody

@@ -16,7 +16,7 @@ from llamactl.api.event_stream import ALIVE, ALIVE_S, EventStream, event_stream
 from llamactl.api.events import event_body, event_id
 from llamactl.api.models import job_body
 from llamactl.api.services import GUARDS, Mine, Services
-from llamactl.control.registry import Member
+from llamactl.control.lifecycle.registry import Member
 from llamactl.core.downloads import DownloadJob
 from llamactl.core.events import InstanceEvent
 from llamactl.wire.live import InstanceNumbers, LiveBody, MachineNumbers, RateBody

@@ -12,14 +12,14 @@ from fastapi.security import HTTPBearer
 
 from llamactl.api.shared_work import SharedWork
 from llamactl.config import Settings, SettingsHolder
+from llamactl.control.access.keys import Keys
+from llamactl.control.access.sessions import Sessions
 from llamactl.control.instances import Instances
-from llamactl.control.keys import Keys
+from llamactl.control.lifecycle.event_log import Story
 from llamactl.control.preview import Previews
 from llamactl.control.reconciler import Reconciler
 from llamactl.control.reload import Reload
-from llamactl.control.sessions import Sessions
-from llamactl.control.story import Story
-from llamactl.control.watch import Watch
+from llamactl.control.sampler import Watch
 from llamactl.core.errors import Forbidden, UnsupportedMediaType
 from llamactl.core.interfaces import EngineProbe
 from llamactl.core.keys import ANYONE, Caller

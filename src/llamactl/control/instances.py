@@ -14,13 +14,13 @@ from llamactl.backends import read_definition
 from llamactl.config import Settings, SettingsHolder
 from llamactl.control.lifecycle.callbacks import Callbacks
 from llamactl.control.lifecycle.context import ReplicaContext
+from llamactl.control.lifecycle.event_log import Story
+from llamactl.control.lifecycle.registry import Member, Registry
 from llamactl.control.lifecycle.replica import Replica
-from llamactl.control.outlook import Outlook, outlook
-from llamactl.control.registry import Member, Registry
-from llamactl.control.scheduler import Scheduler
+from llamactl.control.scheduling.explain import Outlook, outlook
+from llamactl.control.scheduling.scheduler import Scheduler
+from llamactl.control.scheduling.start_queue import BY_HAND, BY_HAND_EVICTING, request_asker
 from llamactl.control.start_failure import start_failed
-from llamactl.control.story import Story
-from llamactl.control.waiting import BY_HAND, BY_HAND_EVICTING, request_asker
 from llamactl.core.errors import (
     Conflict,
     ForbiddenBySettings,

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from llamactl.config import InstancesSettings, SettingsHolder
-from llamactl.control.registry import Member, Registry
-from llamactl.control.scheduler import Scheduler
+from llamactl.control.lifecycle.registry import Member, Registry
+from llamactl.control.scheduling.scheduler import Scheduler
+from llamactl.control.scheduling.start_queue import Asker, request_asker
 from llamactl.control.start_failure import start_failed, start_forbidden, store_away
-from llamactl.control.waiting import Asker, request_asker
 from llamactl.core.errors import (
     ForbiddenBySettings,
     InstanceNotFound,

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from llamactl.backends import read_definition
 from llamactl.control.lifecycle.context import ReplicaContext
-from llamactl.control.registry import Registry
-from llamactl.control.scheduler import Scheduler
+from llamactl.control.lifecycle.registry import Registry
+from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.errors import InstanceNotFound, LlamactlError
 from llamactl.core.instance import Instance, InstanceOptions, check_name
 from llamactl.core.interfaces import MemoryBook

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Mapping
 
 from llamactl.backends import read_definition
 from llamactl.control.instances import Instances
-from llamactl.control.registry import Member
+from llamactl.control.lifecycle.registry import Member
 from llamactl.core.errors import InvalidRequest, LlamactlError
 from llamactl.core.instance import InstanceOptions, check_name, name_key
 from llamactl.observe import logger

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from llamactl.backends.spec_hash import spec_hash, spec_matches
 from llamactl.config import Settings
-from llamactl.control.registry import Member
+from llamactl.control.lifecycle.registry import Member
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.lifecycle import Desired, State
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llamactl.control.registry import Member
+from llamactl.control.lifecycle.registry import Member
 from llamactl.core.errors import ForbiddenBySettings, StartFailed, StoreUnavailable
 from llamactl.core.exits import ExitReport, FailureClass
 

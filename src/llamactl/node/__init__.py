@@ -1,18 +1,18 @@
 """What runs where engines run: spawn, signal, reap, probe, log files. Decides nothing."""
 
-from llamactl.node.adopted import is_alive
 from llamactl.node.agent import NodeAgent
-from llamactl.node.command import find_engine
-from llamactl.node.data_dir import DataDir
-from llamactl.node.gpus import totals
-from llamactl.node.launch import ModelAccess
-from llamactl.node.ports import is_free, owner_of
-from llamactl.node.reaper import keep_reaping
-from llamactl.node.revocation_file import SlotFile
-from llamactl.node.rotation import Rotation, RotationRules
-from llamactl.node.scrape import busy_slots, scrape
-from llamactl.node.selftest import CommandEngineProbe
-from llamactl.node.usage import free_disk, free_ram, total_ram
+from llamactl.node.engine.command import find_engine
+from llamactl.node.engine.engine_info import CommandEngineProbe
+from llamactl.node.engine.launch import ModelAccess
+from llamactl.node.engine.scrape import busy_slots, scrape
+from llamactl.node.host.data_dir import DataDir
+from llamactl.node.host.gpus import totals
+from llamactl.node.host.memory import free_disk, free_ram, total_ram
+from llamactl.node.host.revocation_file import SlotFile
+from llamactl.node.logs.rotation import Rotation, RotationRules
+from llamactl.node.process.adopted import is_alive
+from llamactl.node.process.ports import is_free, owner_of
+from llamactl.node.process.reaper import keep_reaping
 
 __all__ = [
     "CommandEngineProbe",

@@ -20,16 +20,22 @@ from llamactl.core.model import Offer
 from llamactl.core.node import LOCAL, EngineSettings, LaunchSpec, PortChoice
 from llamactl.core.routes import ReadyInstance
 from llamactl.core.secrets import MASK
-from llamactl.node import cgroups, ports
-from llamactl.node.adopted import adopt, end_left
-from llamactl.node.engine_process import EngineProcess, end, report_of
-from llamactl.node.launch import ModelAccess, Surroundings, command_for, launch_failure, spawn
+from llamactl.node.engine.engine_process import EngineProcess, end, report_of
+from llamactl.node.engine.launch import (
+    ModelAccess,
+    Surroundings,
+    command_for,
+    launch_failure,
+    spawn,
+)
+from llamactl.node.engine.offers import offer_of
+from llamactl.node.host.oom import OomCounter
 from llamactl.node.ledger import Ledger
-from llamactl.node.logs import InstanceLog
-from llamactl.node.offers import offer_of
-from llamactl.node.oom import OomCounter
-from llamactl.node.ports import LOOPBACK, owner_of
-from llamactl.node.process import Ended
+from llamactl.node.logs.log import InstanceLog
+from llamactl.node.process import cgroups, ports
+from llamactl.node.process.adopted import adopt, end_left
+from llamactl.node.process.ports import LOOPBACK, owner_of
+from llamactl.node.process.process import Ended
 from llamactl.observe import logger
 
 _EXITS = 4  # are remembered of each replica

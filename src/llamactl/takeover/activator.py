@@ -9,7 +9,7 @@ from llamactl.core.exits import Aftermath
 from llamactl.core.interfaces import Activator
 from llamactl.core.keys import Caller
 from llamactl.core.lease import Lease
-from llamactl.proxy.leases import abandon
+from llamactl.proxy.relay.leases import abandon
 
 
 class RemoteActivator(Protocol):

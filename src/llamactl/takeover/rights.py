@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from llamactl.control.revocations import Revocations
-from llamactl.control.sessions import Sessions
+from llamactl.control.access.revocations import Revocations
+from llamactl.control.access.sessions import Sessions
 from llamactl.core.errors import StoreUnavailable
 from llamactl.core.keys import Revocation, Session
 

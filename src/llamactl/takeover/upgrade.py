@@ -10,7 +10,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
-from llamactl.control.departure import Departure
+from llamactl.control.lifecycle.shutdown import Departure
 from llamactl.core.errors import Conflict, StoreUnavailable, UpgradeFailed
 from llamactl.observe import logger
 from llamactl.proxy import Front, LeaseBook

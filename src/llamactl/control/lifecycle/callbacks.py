@@ -6,9 +6,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from llamactl.control.registry import Member, Registry
-from llamactl.control.scheduler import Scheduler
-from llamactl.control.waiting import RESTART, ROOMIER_RESTART
+from llamactl.control.lifecycle.registry import Member, Registry
+from llamactl.control.scheduling.scheduler import Scheduler
+from llamactl.control.scheduling.start_queue import RESTART, ROOMIER_RESTART
 from llamactl.core.errors import LlamactlError
 from llamactl.core.exits import FailureClass
 from llamactl.core.instance import Instance

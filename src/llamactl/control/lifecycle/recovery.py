@@ -1,0 +1,147 @@
+"""Coming back: what runs is adopted, what nobody wants is ended, what is wanted on is started.
+
+The same path as a machine that was lost and is found: an instance that had a process is lost,
+and found with it, or without.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from llamactl.config import Settings
+from llamactl.control.instances import Instances
+from llamactl.control.lifecycle.context import ReplicaContext
+from llamactl.control.lifecycle.registry import Member
+from llamactl.control.scheduling.scheduler import Scheduler
+from llamactl.control.scheduling.start_queue import BY_HAND
+from llamactl.control.stale import running, stale
+from llamactl.core.errors import LlamactlError
+from llamactl.core.events import ProcessRecord
+from llamactl.core.lifecycle import (
+    RESTING,
+    Command,
+    Desired,
+    NodeFound,
+    NodeLost,
+    RestartRefused,
+    RestartRequested,
+    StartRequested,
+    State,
+)
+from llamactl.core.stores import InstanceStore, StoredInstance
+from llamactl.observe import logger
+
+_WITHOUT_PROCESS = (*RESTING, State.BACKOFF)
+_LOST = "llamactl is starting; looking for running engines"
+log = logger("control")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the store says of the time before us."""
+
+    rows: Sequence[StoredInstance]
+    records: Mapping[str, ProcessRecord]  # by instance id
+
+
+async def read(store: InstanceStore) -> Known:
+    """Raises StoreUnavailable."""
+    rows, records = await store.load(), await store.processes()
+    return Known(rows, {record.instance_id: record for record in records})
+
+
+async def take_in(
+    known: Known,
+    instances: Instances,
+    store: InstanceStore,
+    replicas: ReplicaContext,
+    *,
+    handed_over: bool = False,
+) -> list[Member]:
+    """Take the stored instances in, with the processes that are provably theirs.
+
+    `handed_over`: the former llamactl lives and hands them over.
+    """
+    members = []
+    for row in known.rows:
+        member = await instances.adopt(row.instance, row.lifecycle, row.last_exit)
+        members.append(member)
+        record = known.records.get(row.instance.id)
+        theirs = record if record is not None and _belongs(record, row) else None
+        if record is not None and theirs is None:
+            await _end(record, replicas)
+        found = await _recover(member, theirs, handed_over=handed_over)
+        if record is not None and not found:
+            try:
+                await store.forget_process(member.unit.id)
+            except LlamactlError as exc:  # the next start's entry replaces it
+                log.warning("process_not_forgotten", name=row.instance.name, reason=exc.message)
+    return members
+
+
+def _belongs(record: ProcessRecord, row: StoredInstance) -> bool:
+    """Do ledger and story agree? A store that failed at the wrong moment sets them apart."""
+    now = row.lifecycle
+    return record.generation == now.generation and now.state not in _WITHOUT_PROCESS
+
+
+async def _end(record: ProcessRecord, replicas: ReplicaContext) -> None:
+    grace = replicas.settings.instances.stop_timeout
+    for ended in await replicas.node.end([record], grace):
+        log.warning("process_ended", pid=ended.pid, reason="it is no longer wanted")
+
+
+async def _recover(member: Member, record: ProcessRecord | None, *, handed_over: bool) -> bool:
+    """True if its process goes on."""
+    runner = member.unit.runner
+    state, generation = runner.now.state, runner.now.generation
+    if state is State.BACKOFF:
+        await runner.ask(RestartRefused(runner.now.epoch, "llamactl started"))
+    if state in _WITHOUT_PROCESS:
+        return False
+    if state is not State.LOST:
+        await runner.ask(NodeLost(generation, _LOST))
+    found = record is not None and await member.unit.adopt(record, state, handed_over=handed_over)
+    cause = "it ended before llamactl was restarted"
+    if found and record is not None:
+        cause = f"pid {record.pid} is its process: start time and boot ID match"
+        log.info("process_found", name=member.instance.name, pid=record.pid)
+    await runner.ask(NodeFound(generation, found, cause, ending=state is State.STOPPING))
+    return found
+
+
+async def until_known(members: Sequence[Member]) -> None:
+    """Return when those that were handed over in service are in service here."""
+    coming = [
+        m for m in members if m.unit.handed_over and m.unit.runner.now.state is State.STARTING
+    ]
+    await asyncio.gather(
+        *(m.unit.runner.wait(lambda now: now.state is not State.STARTING) for m in coming)
+    )
+
+
+async def settle(scheduler: Scheduler, members: Sequence[Member], settings: Settings) -> None:
+    """Start what should be running, within the limits; restart what changed meanwhile."""
+
+    async def one(member: Member, command: Command) -> None:
+        try:
+            await scheduler.place(member, BY_HAND)
+            await scheduler.carry_out(member, command)
+        except LlamactlError as exc:
+            log.warning("start_skipped", name=member.instance.name, reason=exc.message)
+
+    due = [(member, command) for member in members if (command := _due(member, settings))]
+    await asyncio.gather(*(one(member, command) for member, command in due))
+
+
+def _due(member: Member, settings: Settings) -> Command | None:
+    now = member.unit.runner.now
+    if now.desired is not Desired.RUNNING or now.state is State.FAILED:
+        return None
+    if now.state is State.STOPPED:
+        return StartRequested("started with llamactl")
+    if stale(running([member]), settings):
+        return RestartRequested("options changed while llamactl was not running")
+    return None

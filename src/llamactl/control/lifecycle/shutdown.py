@@ -1,0 +1,79 @@
+"""How llamactl goes: it stops every process, or lets go of them for the next one to find."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from llamactl.control.instances import Instances
+from llamactl.control.lifecycle.event_log import Story
+from llamactl.control.lifecycle.runner import LifecycleRunner
+from llamactl.control.scheduling.scheduler import Scheduler
+from llamactl.core.errors import LlamactlError, ShuttingDown, StoreUnavailable
+from llamactl.core.lifecycle import RESTING, HaltRequested
+
+_WRITTEN_S = 10.0  # a store that is away so long when we are replaced calls that off
+
+
+class Departure:
+    def __init__(self, instances: Instances, scheduler: Scheduler, story: Story) -> None:
+        self._instances = instances
+        self._scheduler = scheduler
+        self._story = story
+        self._paused: list[LifecycleRunner] = []
+
+    async def halt(self) -> None:
+        """Stop every process, as llamactl goes down; what was wanted stays wanted."""
+        self._close()
+        runners = [member.unit.runner for member in self._instances.all()]
+
+        async def one(runner: LifecycleRunner) -> None:
+            with suppress(LlamactlError):  # it is being deleted, or its runner is gone
+                await runner.ask(HaltRequested("llamactl is shutting down"))
+                await runner.wait(lambda now: now.state in RESTING)
+
+        await asyncio.gather(*(one(runner) for runner in runners))
+        self._close_logs()
+        await self._instances.done()
+        await asyncio.gather(*(m.unit.runner.close() for m in self._instances.all()))
+        await self._story.end()
+
+    async def pause(self) -> None:
+        """Return with nothing under way and all of it written down, until `resume`.
+
+        Raises StoreUnavailable where the store does not take it. `resume` is due in any case.
+        """
+
+        async def one(runner: LifecycleRunner) -> None:
+            await runner.pause()
+            self._paused.append(runner)
+
+        await asyncio.gather(*(one(m.unit.runner) for m in self._instances.present()))
+        try:
+            async with asyncio.timeout(_WRITTEN_S):
+                await self._story.written()
+        except TimeoutError as exc:
+            raise StoreUnavailable("the store does not accept pending events") from exc
+
+    def resume(self) -> None:
+        while self._paused:  # not those that were made since
+            self._paused.pop().resume()
+
+    async def leave(self) -> None:
+        """Let go of every process, as llamactl goes and they stay."""
+        error = ShuttingDown("llamactl was stopped or replaced; the operation continues; retry")
+        error.retry_after = 1.0
+        self._close()
+        self._close_logs()
+        runners = [member.unit.runner for member in self._instances.present()]
+        await asyncio.gather(*(runner.close(error) for runner in runners))
+        await self._instances.done()
+        await self._story.end()
+
+    def _close(self) -> None:
+        self._scheduler.close()
+        self._story.close()
+
+    def _close_logs(self) -> None:
+        for member in self._instances.all():
+            member.unit.log.close()

@@ -1,0 +1,1 @@
+"""Who may start, in which order, and who must go first."""

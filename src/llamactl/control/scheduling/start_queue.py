@@ -1,0 +1,137 @@
+"""Who waits for a place, and in which order: the tickets, and the fair queue behind them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from llamactl.control.lifecycle.registry import Member
+from llamactl.core.keys import ApiKey
+from llamactl.policy.queue import FairQueue, Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """On whose behalf a start is asked for, and what may be done for it."""
+
+    key: str = ""
+    weight: float = 1.0  # its share of the places, beside others
+    may_evict: bool = False
+    takes_turns: bool = False  # busy ones must leave for it after their turn
+    waits: bool = False
+    not_before_due: bool = False  # not before the back-off is over
+
+
+BY_HAND = Asker()
+BY_HAND_EVICTING = Asker(may_evict=True)
+RESTART = Asker(waits=True, not_before_due=True)
+# after a start without memory: others make room for what was learnt
+ROOMIER_RESTART = Asker(may_evict=True, waits=True, not_before_due=True)
+
+
+def request_asker(key: ApiKey | None, *, evicts: bool) -> Asker:
+    """On whose behalf a request waits. `evicts`: requests may throw others out."""
+    return Asker(
+        key=key.id if key is not None else "",
+        weight=2.0**key.priority if key is not None else 1.0,
+        may_evict=evicts,
+        takes_turns=evicts,
+        waits=True,
+    )
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    asker: Asker
+    granted: asyncio.Future[None]
+
+    @property
+    def got_it(self) -> bool:
+        done = self.granted.done() and not self.granted.cancelled()
+        return done and self.granted.exception() is None
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """All who wait for one instance. Each key has one stamp, however many of its requests wait."""
+
+    member: Member
+    waiters: list[Waiter] = field(default_factory=list)
+    stamps: dict[str, Stamp] = field(default_factory=dict)  # by key
+    victims: set[str] = field(default_factory=set)  # ids, of those asked to leave for it
+    told: bool = False  # that it waits is written down
+
+    @property
+    def rank(self) -> float:
+        return min(stamp.rank for stamp in self.stamps.values())
+
+    @property
+    def waiting(self) -> list[Waiter]:
+        return [waiter for waiter in self.waiters if not waiter.granted.done()]
+
+
+class WaitingLine:
+    """Owned by the scheduler. Times are monotonic seconds, costs are seconds."""
+
+    def __init__(self) -> None:
+        self._queue = FairQueue()
+        self._tickets: dict[str, Ticket] = {}  # by instance id
+
+    def __len__(self) -> int:
+        return len(self._tickets)
+
+    def join(self, member: Member, asker: Asker, cost: float, now: float) -> tuple[Ticket, Waiter]:
+        ticket = self._tickets.setdefault(member.instance.id, Ticket(member))
+        if asker.key not in ticket.stamps:
+            ticket.stamps[asker.key] = self._queue.stamp(asker.key, cost, asker.weight, now)
+        waiter = Waiter(asker, asyncio.get_running_loop().create_future())
+        ticket.waiters.append(waiter)
+        return ticket, waiter
+
+    def leave(self, ticket: Ticket, waiter: Waiter) -> bool:
+        """It leaves without a place. True if nobody is waiting for the instance now."""
+        ticket.waiters.remove(waiter)
+        if all(other.asker.key != waiter.asker.key for other in ticket.waiters):
+            self._queue.leave(ticket.stamps.pop(waiter.asker.key))
+        identity = ticket.member.instance.id
+        if ticket.waiters or self._tickets.get(identity) is not ticket:
+            return False
+        del self._tickets[identity]
+        return True
+
+    def serve(self, ticket: Ticket) -> int:
+        """They got their place; returns how many were notified."""
+        del self._tickets[ticket.member.instance.id]
+        for stamp in ticket.stamps.values():
+            self._queue.serve(stamp)
+        waiting = ticket.waiting
+        for waiter in waiting:
+            waiter.granted.set_result(None)
+        return len(waiting)
+
+    def in_order(self) -> list[Ticket]:
+        waited_for = [ticket for ticket in self._tickets.values() if ticket.waiting]
+        return sorted(waited_for, key=lambda ticket: ticket.rank)
+
+    def ahead_of(self, member: Member, asker: Asker, cost: float, now: float) -> list[Ticket]:
+        """Those that would be served before the member, if the asker came now."""
+        rank = self._queue.would_be(asker.key, cost, asker.weight, now).rank
+        own = self._tickets.get(member.instance.id)
+        if own is not None and own.stamps:
+            rank = min(rank, own.rank)
+        return [t for t in self.in_order() if t is not own and t.rank <= rank]
+
+    def is_left_for(self, instance_id: str) -> bool:
+        """Was the instance asked to leave for one that still waits?"""
+        return any(instance_id in ticket.victims for ticket in self._tickets.values())
+
+    def dismiss(self, error: Exception, instance_id: str | None = None) -> None:
+        """Refuse all, or those who wait for one instance."""
+        for identity, ticket in self._tickets.items():
+            if instance_id in (None, identity):
+                refuse(ticket, error)
+
+
+def refuse(ticket: Ticket, error: Exception) -> None:
+    for waiter in ticket.waiting:
+        waiter.granted.set_exception(error)

@@ -1,0 +1,121 @@
+"""From an instance to the command that serves it: which engine, argv, environment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from llamactl.backends import Backend, Kind
+from llamactl.backends.contract import Start
+from llamactl.core.errors import EngineMissing
+from llamactl.core.instance import InstanceOptions
+from llamactl.core.node import EngineSettings
+from llamactl.core.secrets import MASK, masked
+from llamactl.node.process.ports import LOOPBACK
+
+_MARK = "LLAMACTL_PROCESS_KEY"
+# Isolated and without site-packages: it takes some 10 ms.
+_TIED = (sys.executable, "-I", "-S", str(Path(__file__).parents[1] / "process/die_with_parent.py"))
+
+# What an engine needs of our environment; everything else, keys above all, stays with us.
+_ALLOWED = (
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_*", "TZ", "TMPDIR",
+    "LD_LIBRARY_PATH", "DYLD_*", "CUDA_*", "NVIDIA_*", "HIP_*", "ROCR_*", "HSA_*", "GGML_*",
+    "VK_*", "ONEAPI_*", "SYCL_*", "OMP_*", "OPENBLAS_*", "MKL_*", "XDG_CACHE_HOME", "HF_HOME",
+    "HF_ENDPOINT", "HF_HUB_*", "PYTHONPATH", "VIRTUAL_ENV", "http_proxy", "https_proxy",
+    "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    argv: tuple[str, ...]
+    label: str  # for people
+
+
+def find_engine(kind: Kind, settings: EngineSettings, program: str | None = None) -> Engine:
+    """The configured engine, or the built-in one when none is configured or installed.
+
+    `program`: an instance's own. Raises EngineMissing for a command that was asked for and can't
+    be found.
+    """
+    built_in = kind.built_in
+    command = program or settings.command
+    found = shutil.which(command)
+    if found is not None:
+        return Engine((found,), found)
+    if built_in is None:
+        raise EngineMissing(
+            f"cannot run the engine's command: {masked(command)!r} was not found; install it, "
+            "or correct the command"
+        )
+    if command != kind.settings.command:
+        raise EngineMissing(
+            f"the engine's command {masked(command)!r} was not found; install it, correct "
+            f"backends.{kind.section}.command, or remove that setting to use the built-in engine"
+        )
+    try:
+        known = version(built_in.package)
+    except PackageNotFoundError as exc:
+        raise EngineMissing(
+            f"neither {command} nor the {built_in.package} package is installed"
+        ) from exc
+    return Engine(
+        (sys.executable, "-m", built_in.module), f"{built_in.label} ({built_in.package} {known})"
+    )
+
+
+def engine_of(backend: Backend, settings: EngineSettings, options: InstanceOptions) -> Engine:
+    """The one that serves an instance. Raises EngineMissing."""
+    own = options.command_override or backend.program(settings, options.backend_options)
+    return find_engine(backend.kind, settings, own)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    argv: list[str]
+    environment: Mapping[str, str]
+    shown: tuple[str, ...]  # the argv, secrets masked
+
+
+def start_of(
+    settings: EngineSettings, name: str, own: InstanceOptions, port: int = 0, key: str = ""
+) -> Start:
+    """`name`: of the instance."""
+    options = {k: v for k, v in own.backend_options.items() if k != "port"}
+    return Start(
+        name, options, settings, LOOPBACK, port, key, own.environment, own.command_override
+    )
+
+
+def command_of(
+    backend: Backend, engine: Engine, start: Start, environ: Mapping[str, str], *, tied: bool
+) -> Command:
+    """`tied`: it ends with llamactl. Raises InvalidOption."""
+    given, key = backend.launch(start), start.key
+    tie = [*_TIED, str(os.getpid())] if tied else []
+    argv = [*tie, *engine.argv, *given.words]
+    shown = masked([word.replace(key, MASK) for word in argv])
+    environment = {**_inherited(environ), **given.environment}
+    if key not in environment.values():  # by which what it forks is told from all else
+        environment[_MARK] = key
+    return Command(argv, environment, tuple(shown))
+
+
+def surroundings(settings: EngineSettings, environ: Mapping[str, str]) -> dict[str, str]:
+    """What every process of this engine has as its environment."""
+    return {**_inherited(environ), **settings.environment}
+
+
+def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in environ.items()
+        if any(fnmatchcase(name, pattern) for pattern in _ALLOWED)
+    }

@@ -1,0 +1,123 @@
+"""One process of an engine on this node, from its spawn to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from typing import Protocol
+
+from llamactl.backends import Backend
+from llamactl.backends.exits import classify
+from llamactl.core.events import ProcessRecord
+from llamactl.core.exits import ExitReport
+from llamactl.core.instance import OptionValue
+from llamactl.core.memory import Usage
+from llamactl.core.secrets import scrubbed, secrets_of
+from llamactl.node.engine.probe import is_healthy, knows_key, until_ready
+from llamactl.node.engine.silent_exit import with_cause
+from llamactl.node.host.memory import usage
+from llamactl.node.logs.log import InstanceLog
+from llamactl.node.process.ports import listens_on
+from llamactl.node.process.process import Ended, Process
+from llamactl.observe import loop_clock
+
+_SEARCHED = 200  # lines of the log, for the cause of an exit
+
+
+class ProcessGroup(Protocol):
+    """One that we spawned, or one that we adopted."""
+
+    pid: int
+    exited: asyncio.Future[Ended]
+
+    def signal(self, number: int) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class EngineProcess:
+    group: ProcessGroup
+    backend: Backend
+    record: ProcessRecord
+    log: InstanceLog
+    adopted: bool = False  # an earlier llamactl spawned it
+    answered: bool = False  # it was ready at least once
+    secrets: frozenset[str] = frozenset()  # of the settings, which its log must not tell
+
+    @property
+    def _options(self) -> Mapping[str, OptionValue]:
+        return self.record.options.backend_options
+
+    @property
+    def key(self) -> str:
+        """ "" where the engine knows none."""
+        return self.record.key if self.backend.knows_key(self._options) else ""
+
+    def release(self) -> None:
+        """Let it start; one that was adopted runs already."""
+        if isinstance(self.group, Process):
+            self.group.release()
+
+    async def until_ready(self, *, prove_key: bool) -> str:
+        """As `Node.until_ready`."""
+        backend, port, options = self.backend, self.record.port, self._options
+        await until_ready(port, backend.health_path(options), self.key, self._listens)
+        guarded = backend.guarded_path(options)
+        if prove_key and guarded and not await knows_key(port, guarded, self.key):
+            return "it rejects its key or accepts any key, so it can't be verified"
+        self.answered = True
+        return ""
+
+    def _listens(self) -> bool:
+        return listens_on(self.record.port, self.group.pid)
+
+    async def is_healthy(self, seconds: float) -> bool:
+        path = self.backend.health_path(self._options)
+        healthy = await is_healthy(self.record.port, path, self.key, seconds)
+        self.answered = self.answered or healthy
+        return healthy
+
+    async def usage(self) -> Usage | None:
+        """What it takes of the memory; None if that can't be told."""
+        options = self.record.options.backend_options
+        models = {str(options[name]) for name in ("model", "model_draft") if name in options}
+        return await asyncio.to_thread(usage, self.group.pid, models)
+
+    async def report(self, ended: Ended, *, oom_struck: bool) -> ExitReport:
+        """`oom_struck`: the kernel's OOM killer ended somebody within the last minute."""
+        await self.log.settled()
+        report = report_of(
+            self.backend, self.record, ended, self.log,
+            oom_struck=oom_struck, secrets=self.secrets,
+        )  # fmt: skip
+        return report if self.answered else with_cause(report, self.backend, self.record)
+
+
+async def end(process: ProcessGroup, grace: float, number: int = signal.SIGTERM) -> bool:
+    """Ask a group to end, by this signal; kill it after the grace, and return True.
+
+    Returns when it is over. An end that our loop had no chance to see is an end in time.
+    """
+    process.signal(number)
+    with suppress(TimeoutError):
+        async with loop_clock().timeout(grace):
+            await asyncio.wait([process.exited])
+            return False
+    process.signal(signal.SIGKILL)
+    await asyncio.wait([process.exited])
+    return True
+
+
+def report_of(
+    backend: Backend, record: ProcessRecord, ended: Ended, log: InstanceLog, *, oom_struck: bool,
+    secrets: frozenset[str] = frozenset(),
+) -> ExitReport:  # fmt: skip
+    """The cause of an end, from its status and what the log says since it began."""
+    tail = log.lines_since(record.log_start, _SEARCHED)
+    unseen = ended == Ended(None, None)
+    report = classify(backend, ended.code, ended.signal, tail, oom_killed=oom_struck)
+    known = secrets | secrets_of(asdict(record.options))
+    shown = tuple(scrubbed(line, known) for line in report.log_tail)
+    return replace(report, unseen=unseen, log_tail=shown)

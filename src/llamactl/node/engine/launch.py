@@ -1,0 +1,136 @@
+"""Brings an engine up: which command, spawned but held back."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from llamactl.backends import backend_of
+from llamactl.backends.spec_hash import spec_hash
+from llamactl.core.errors import (
+    Conflict,
+    EngineMissing,
+    ForbiddenBySettings,
+    LaunchFailed,
+    ModelNotFound,
+)
+from llamactl.core.events import ProcessRecord
+from llamactl.core.exits import ExitReport, FailureClass
+from llamactl.core.instance import InstanceOptions, OptionValue
+from llamactl.core.node import LaunchSpec
+from llamactl.core.secrets import secrets_of
+from llamactl.node.engine.command import Command, Engine, command_of, engine_of, start_of
+from llamactl.node.engine.engine_process import EngineProcess
+from llamactl.node.engine.offers import Read
+from llamactl.node.logs.log import InstanceLog
+from llamactl.node.process import cgroups
+from llamactl.node.process.process import Process, boot_id
+
+Resolve = Callable[[Mapping[str, OptionValue]], Mapping[str, OptionValue]]
+Permit = Callable[[InstanceOptions], Coroutine[Any, Any, None]]
+_EXHAUSTED = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC)
+
+
+def launch_failure(exc: Exception) -> LaunchFailed:
+    """Why an engine could not be brought up."""
+    return LaunchFailed(_report_of(exc))
+
+
+def _report_of(exc: Exception) -> ExitReport:
+    match exc:
+        case ModelNotFound():
+            return ExitReport(FailureClass.MODEL_MISSING, advice=exc.message)
+        case Conflict():
+            return ExitReport(FailureClass.PORT_TAKEN, advice=exc.message)
+        case ForbiddenBySettings():
+            return exc.report
+        case OSError() if exc.errno in _EXHAUSTED:
+            advice = f"{exc.strerror}: end some processes, or raise llamactl's process limit"
+            return ExitReport(FailureClass.EXHAUSTED, advice=advice)
+        case OSError():
+            advice = f"its command can't be run: {exc.strerror}; check its path and permissions"
+            return ExitReport(FailureClass.COMMAND_MISSING, advice=advice)
+        case EngineMissing():
+            # every key may read the advice, and no path
+            advice = "its command was not found; install it, or correct the command"
+            return ExitReport(FailureClass.COMMAND_MISSING, advice=advice, log_tail=(exc.message,))
+        case _:
+            return ExitReport(FailureClass.COMMAND_MISSING, advice=str(exc))
+
+
+async def resolved(options: InstanceOptions, resolve: Resolve) -> InstanceOptions:
+    """With its model's file. Raises ModelNotFound."""
+    if "hf_repo" not in options.backend_options:
+        return options
+    given = await asyncio.to_thread(resolve, options.backend_options)
+    return replace(options, backend_options=given)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAccess:
+    """What a node is told of model files."""
+
+    resolve: Resolve  # engine options with the file of a model named by its repository
+    read: Read  # what an engine with these options serves
+    permit: Permit  # raises ForbiddenBySettings
+
+
+async def command_for(
+    spec: LaunchSpec, port: int, models: ModelAccess, key: str, environ: Mapping[str, str]
+) -> tuple[Engine, Command]:
+    """Raises EngineMissing, ForbiddenBySettings or ModelNotFound."""
+    if not spec.trusted:
+        await models.permit(spec.options)
+    backend = backend_of(spec.options.backend_type)
+    engine = engine_of(backend, spec.engine, spec.options)
+    options = await resolved(spec.options, models.resolve)
+    start = start_of(spec.engine, spec.name, options, port, key)
+    tied = spec.options.die_with_parent
+    return engine, command_of(backend, engine, start, environ, tied=tied)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all processes of a node have in common."""
+
+    node_id: str
+    environ: Mapping[str, str]
+    soft_files: int  # their soft limit of open files
+
+
+def spawn(
+    spec: LaunchSpec, engine: Engine, given: Command, port: int, key: str, log: InstanceLog,
+    around: Surroundings,
+) -> EngineProcess:  # fmt: skip
+    """A process that waits for its release. Raises OSError."""
+    backend = backend_of(spec.options.backend_type)
+    clock = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    fd, log_start = log.open(f"--- {clock} start {spec.generation}: {' '.join(given.shown)}")
+    try:
+        group = Process.spawn_held(given.argv, given.environment, fd, around.soft_files)
+    finally:
+        os.close(fd)
+    cgroups.enclose(group.pid, group.start_time)
+    record = ProcessRecord(
+        replica_id=spec.replica_id,
+        node_id=around.node_id,
+        instance_id=spec.instance_id,
+        generation=spec.generation,
+        pid=group.pid,
+        start_time=group.start_time,
+        boot_id=boot_id(),
+        port=port,
+        key=key,
+        engine=engine.label,
+        command=given.shown,
+        options=spec.options,
+        spec_hash=spec_hash(spec.engine, spec.options),
+        log_start=log_start,
+    )
+    configured = secrets_of(spec.engine.model_dump())
+    return EngineProcess(group, backend, record, log, secrets=configured)

@@ -1,0 +1,1 @@
+"""The machine: memory, GPUs, disk, the data directory."""

@@ -1,0 +1,89 @@
+"""What a process and all it started take of the memory: /proc/PID/smaps."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from llamactl.core.memory import Usage
+from llamactl.core.model import part_names
+from llamactl.node.host import gpus
+from llamactl.node.process.ports import members
+
+
+def usage(session: int, models: Collection[str]) -> Usage | None:
+    """`models`: paths of model files, whose pages are told apart; None if nothing is to be had.
+
+    Pages that processes share are divided among them (PSS), those of the models are not (RSS):
+    whoever maps a model needs all of it. https://docs.kernel.org/filesystems/proc.html
+    """
+    ram = shared = 0
+    mapped = {path for model in models for path in _parts(model)}
+    pids = set(members(session))
+    for pid in pids:
+        with suppress(OSError):
+            text = Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8", errors="replace")
+            more_ram, more_shared = _sum(text.splitlines(), mapped)
+            ram, shared = ram + more_ram, max(shared, more_shared)
+    return Usage(ram, shared, gpus.taken(pids)) if ram else None
+
+
+def _parts(model: str) -> Iterator[str]:
+    """A model's files, as mappings name them: behind all links."""
+    path = Path(model)
+    with suppress(ValueError):
+        for name in part_names(path.name):
+            with suppress(OSError, RuntimeError):  # links that lead in a circle
+                yield str(path.with_name(name).resolve())
+
+
+def _sum(lines: Iterable[str], mapped: Collection[str]) -> tuple[int, int]:
+    ram = shared = 0
+    of_model = False
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name == "Rss" and of_model:
+            shared += int(value.split()[0]) << 10
+        elif name == "Pss" and not of_model:
+            ram += int(value.split()[0]) << 10
+        elif "-" in name.split(" ", 1)[0]:  # a mapping begins: "55d0-55d1 r-xp ... path"
+            fields = line.split(maxsplit=5)
+            of_model = len(fields) == 6 and fields[5] in mapped  # noqa: PLR2004
+    return ram, shared
+
+
+def total_ram() -> int | None:
+    """Bytes that all processes may take: of the machine, or less in a control group."""
+    limits = [_meminfo(), *map(_group_limit, _GROUP_LIMITS)]
+    known = [limit for limit in limits if limit]
+    return min(known) if known else None
+
+
+_GROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def free_ram() -> int | None:
+    """Bytes that can be had without swapping, of the machine."""
+    return _meminfo("MemAvailable:")
+
+
+def free_disk(path: Path) -> int | None:
+    with suppress(OSError):
+        return shutil.disk_usage(path).free
+    return None
+
+
+def _meminfo(name: str = "MemTotal:") -> int | None:
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith(name):
+                return int(line.split()[1]) << 10
+    return None
+
+
+def _group_limit(path: str) -> int | None:
+    with suppress(OSError, ValueError):
+        return int(Path(path).read_text(encoding="ascii"))  # "max" is not a number
+    return None

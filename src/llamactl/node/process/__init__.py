@@ -1,0 +1,1 @@
+"""Processes and what holds them: groups, ports, control groups."""

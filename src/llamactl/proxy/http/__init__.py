@@ -1,0 +1,1 @@
+"""Connections with clients and engines: bytes in, requests and answers out."""

@@ -1,0 +1,290 @@
+"""Pooled keep-alive HTTP/1.1 connections to engines. One exchange at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+import httptools
+
+from llamactl.core.errors import LlamactlError, UpstreamUnreachable
+from llamactl.observe import logger
+from llamactl.proxy.http.chunks import ChunkedBody
+from llamactl.proxy.http.heads import AnswerHead, answer_head
+from llamactl.proxy.http.sink import Sink
+from llamactl.proxy.http.turns import Turns
+from llamactl.proxy.http.unread import LARGEST_BITE, Unread
+
+Address = tuple[str, int]
+_IDLE_S = 4.0  # engines close idle connections after 5 s (cpp-httplib's default)
+# llama-server gives each open connection a thread of a small pool, idle ones too, and lets the
+# others wait until it closes them: keep far fewer than the threads that we ask it for, or a burst
+# stands still for five seconds.
+_MOST_IDLE = 32
+_LARGEST_HEAD = 1 << 18  # bytes
+_MOST_INTERIMS = 64  # heads before that of the answer itself; a few are usual
+_MUCH = 1 << 16  # bytes of chunks that came at once: others go first before more is read
+_MOST_CHUNKS = 512  # among what came at once; more of them are read in turns
+_FIRST_FINAL, _SWITCHING = 200, 101  # statuses
+log = logger("proxy")
+
+
+class Connection(asyncio.Protocol):
+    """Serves one sink at a time, from `begin` to its `complete` or `lost`."""
+
+    in_body = True  # all that waits for its turn is
+
+    def __init__(self, address: Address, turns: Turns) -> None:
+        self.address = address
+        self.now = asyncio.get_running_loop().time
+        self._unread = Unread(self, turns)  # of a body
+        self.reused = False
+        self.heard = False  # something came since `begin`
+        self.closed = False
+        self.reusable = False
+        self.idle_until = 0.0
+        self._sink: Sink | None = None
+        self._head_only = False
+        self._held = b""  # an incomplete head
+        self._interims = 0  # heads of this answer, before its own
+        self._head: AnswerHead | None = None
+        self._left = 0  # of a body with a length
+        self._chunks: ChunkedBody | None = None
+        self._reading = True
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until connected
+
+    # The exchange.
+
+    def begin(self, sink: Sink, data: bytes, *, head_only: bool) -> None:
+        """Send a request's head and what there is of its body. `head_only`: HEAD."""
+        self._sink = sink
+        self._head = self._chunks = None
+        self.reusable = self.heard = False
+        self._head_only = head_only
+        self._transport.write(data)
+
+    def write(self, data: bytes) -> None:
+        if not self.closed:
+            self._transport.write(data)
+
+    def pause_reading(self) -> None:
+        if self._reading and not self.closed:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if not self._reading and not self.closed:
+            self._reading = True
+            self._unread.resume(self._transport)
+
+    def close(self) -> None:
+        """Cut the connection; the sink hears nothing more."""
+        self._sink = None
+        self.closed = True
+        self._unread.drop()
+        self._transport.abort()
+
+    # asyncio's side.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+
+    def data_received(self, data: bytes) -> None:
+        sink = self._sink
+        if sink is None:  # unsolicited: no longer to be trusted
+            self.close()
+            return
+        self.heard = True
+        try:
+            if self._take(sink, data):
+                self._complete()
+        except httptools.HttpParserError as exc:
+            self._lose(f"malformed HTTP from the engine: {exc}")
+        except LlamactlError as exc:
+            self._lose(f"what the engine sent is not HTTP: {exc.message}")
+        except Exception as exc:
+            log.failure("answer_failed", exc)
+            self._lose("internal error in llamactl; see its log")
+
+    def eof_received(self) -> None:
+        return None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        head = self._head
+        if head is not None and not head.sized and not head.chunked and exc is None:
+            self._complete()  # such an answer ends with its connection
+        else:
+            self._lose("the engine closed the connection")
+
+    def pause_writing(self) -> None:
+        if self._sink is not None:
+            self._sink.pause_sending()
+
+    def resume_writing(self) -> None:
+        if self._sink is not None:
+            self._sink.resume_sending()
+
+    # What takes long to look into.
+
+    def _put_off(self, data: bytes) -> None:
+        """Read it in our turns, and no more from the engine until then."""
+        self._transport.pause_reading()
+        self._unread.put(data)
+
+    @property
+    def caller(self) -> str:
+        return self._sink.caller if self._sink is not None else ""
+
+    @property
+    def reads(self) -> bool:
+        return self._reading and not self.closed
+
+    def read(self, part: bytes) -> None:
+        """Of what waited."""
+        self.data_received(part)
+        if not self._unread.data:
+            self._read_on()
+
+    # The answer.
+
+    def _let_others_go_first(self) -> None:
+        """uvloop reads on as long as there is something, up to 32 times."""
+        if self._reading:
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if self.reads and not self._unread.data:
+            self._transport.resume_reading()
+
+    def _take(self, sink: Sink, data: bytes) -> bool:
+        """Hand over what came; True if that is the end. Raises HttpParserError, LlamactlError."""
+        head = self._head
+        if head is None:
+            found = self._read_head(data)
+            if found is None:
+                return False
+            head, length, data = found
+            sink.answered(head, length)
+            if self._sink is not sink:
+                return False  # it has had enough
+            if self._head_only or head.bodiless or (head.sized and not length):
+                self.reusable = head.keep_alive and not data
+                return True
+        if len(data) > LARGEST_BITE and sink.in_turns:
+            self._put_off(data)
+            return False
+        if self._chunks is not None:
+            return self._take_chunks(sink, self._chunks, head, data)
+        if not head.sized:
+            sink.data([data] if data else [])
+            return False
+        self._left -= len(data)
+        sink.data([data if self._left >= 0 else data[: self._left]] if data else [])
+        self.reusable = head.keep_alive and self._left == 0 and not self._unread.data
+        return self._left <= 0
+
+    def _take_chunks(self, sink: Sink, chunks: ChunkedBody, head: AnswerHead, data: bytes) -> bool:
+        much = len(data) > LARGEST_BITE
+        sink.data(chunks.feed(data, _MOST_CHUNKS) if much else chunks.feed(data))
+        if chunks.ended:
+            self.reusable = head.keep_alive and not (chunks.rest or self._unread.data)
+            return True
+        if much and not self.closed:
+            if chunks.rest:
+                self._put_off(chunks.rest)
+            elif len(data) > _MUCH:
+                self._let_others_go_first()
+        return False
+
+    def _read_head(self, data: bytes) -> tuple[AnswerHead, int, bytes] | None:
+        """The head, the length of the body, and the part received; None for an incomplete head."""
+        at = seen = 0
+        if self._held:
+            seen = max(0, len(self._held) - 3)  # what was looked at is not looked at again
+            data, self._held = self._held + data, b""
+        while True:
+            end = data.find(b"\r\n\r\n", max(at, seen)) + 4
+            if end < 4:  # noqa: PLR2004
+                rest = data[at:]
+                if len(rest) > _LARGEST_HEAD or not b"HTTP/".startswith(rest[:5]):
+                    raise httptools.HttpParserError("it does not start with a head")
+                self._held = rest
+                return None
+            head, length = answer_head(data[at:end])
+            if head.status >= _FIRST_FINAL:
+                break
+            if head.status == _SWITCHING:
+                raise httptools.HttpParserError("it switches to another protocol")
+            at = end  # behind an interim answer: the real one follows
+            self._interims += 1
+            if self._interims > _MOST_INTERIMS:
+                raise httptools.HttpParserError("too many interim responses")
+        data, self._interims = data[end:], 0
+        self._head, self._left = head, length
+        self._chunks = ChunkedBody() if head.chunked else None
+        return head, length, data
+
+    def _lose(self, reason: str) -> None:
+        sink = self._sink
+        self.close()
+        if sink is not None:
+            sink.lost(reason)
+
+    def _complete(self) -> None:
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            idle_s = self._head.idle_s if self._head else None
+            self.idle_until = self.now() + (_IDLE_S if idle_s is None else min(_IDLE_S, idle_s - 1))
+            sink.complete()
+
+
+class Pool:
+    """Idle connections by address. Owned by the application; closed with it."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._idle: dict[Address, list[Connection]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Pool {sum(map(len, self._idle.values()))} idle>"
+
+    def take(self, address: Address) -> Connection | None:
+        """An idle connection, if there is one."""
+        idle = self._idle.get(address)
+        now = idle[-1].now() if idle else 0.0
+        while idle:
+            connection = idle.pop()
+            if not connection.closed and connection.idle_until > now:
+                connection.reused = True
+                return connection
+            connection.close()
+        return None
+
+    async def connect(self, address: Address) -> Connection:
+        """A new connection. Raises UpstreamUnreachable."""
+        try:
+            _, made = await asyncio.get_running_loop().create_connection(
+                lambda: Connection(address, self._turns), *address
+            )
+        except OSError as exc:
+            raise UpstreamUnreachable(f"the engine does not accept connections: {exc}") from exc
+        return made
+
+    def release(self, connection: Connection) -> None:
+        """Keep a connection whose exchange is complete, if it can serve again."""
+        idle = self._idle.get(connection.address)
+        if idle is None:
+            idle = self._idle[connection.address] = []
+        if connection.reusable and not connection.closed and len(idle) < _MOST_IDLE:
+            connection.resume_reading()
+            idle.append(connection)
+        else:
+            connection.close()
+
+    def close(self) -> None:
+        for idle in self._idle.values():
+            for connection in idle:
+                connection.close()
+        self._idle.clear()

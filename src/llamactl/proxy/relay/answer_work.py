@@ -1,0 +1,89 @@
+"""Work on an engine's answer: in turns, and nothing more of it is read meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from llamactl.core.errors import LlamactlError
+from llamactl.observe import logger
+from llamactl.proxy.http.client_connection import Downstream
+from llamactl.proxy.http.engine_connection import Connection
+from llamactl.proxy.http.request import Request
+from llamactl.proxy.http.response import Answer
+from llamactl.proxy.relay.context import Relay
+
+log = logger("proxy")
+
+
+class AnswerWork:
+    """That side of an exchange."""
+
+    _relay: Relay
+    _down: Downstream
+    _request: Request
+    _upstream: Connection | None = None
+    _answer: Answer | None = None
+    _done = False
+    _ended = False  # all of the answer came, with work to be done on it
+
+    def complete(self) -> None:
+        raise NotImplementedError
+
+    def fail(self, error: LlamactlError) -> None:
+        raise NotImplementedError
+
+    @property
+    def caller(self) -> str:
+        return self._down.caller
+
+    @property
+    def in_turns(self) -> bool:
+        return self._answer is not None and self._answer.in_turns
+
+    def _has_work(self, answer: Answer) -> bool:
+        """All came: is it to be worked on before it ends?"""
+        begun = answer.at_work
+        if not begun:
+            answer.all_came()
+        self._ended = answer.at_work
+        if self._ended and not begun and self._work():
+            self._relay.turns.join(self._work, self.caller)
+        return self._ended
+
+    def _begin_work(self) -> None:
+        """In our turns. Nothing more is read of the answer until it is done."""
+        if self._upstream is not None:
+            self._upstream.pause_reading()
+        self._relay.turns.join(self._work, self.caller)
+
+    def _work(self) -> bool:
+        """Do a part of the work on an answer; True if there is more."""
+        answer, more = self._answer, False
+        if self._done or answer is None:
+            return False
+        with self._failing("answer_failed"):
+            more = answer.prepare()
+            if not more and self._ended:
+                self.complete()
+            elif not more:
+                self._go_on(answer)
+        return more
+
+    def _go_on(self, answer: Answer) -> None:
+        """With what came of it in some work, and what is still to come."""
+        if framed := answer.frame([]):
+            self._down.write(framed)
+        if self._upstream is not None and self._down.writable:
+            self._upstream.resume_reading()
+
+    @contextmanager
+    def _failing(self, event: str) -> Iterator[None]:
+        """What goes wrong is the end of it. `event`: for the log, if that is our fault."""
+        try:
+            yield
+        except LlamactlError as error:
+            self.fail(error)
+        except Exception as exc:
+            log.failure(event, exc, id=self._request.name)
+            self.fail(LlamactlError("internal error in llamactl; see its log"))

@@ -1,0 +1,65 @@
+"""A WebSocket to an engine: many frames that come at once are read in turns."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from websockets.asyncio.client import ClientConnection
+
+from llamactl.proxy.http.paced import paced
+from llamactl.proxy.http.turns import Turns
+from llamactl.proxy.http.unread import Unread
+
+_AT_ONCE = 1 << 9  # bytes; a frame may be two
+
+
+class EngineWebSocket(ClientConnection):
+    """Reads no more from the engine while something waits for its turn."""
+
+    in_body = True
+
+    def __init__(self, turns: Turns, caller: str, *args: Any, **options: Any) -> None:
+        self.caller = caller
+        super().__init__(*args, **options)
+        self._unread = Unread(self, turns)
+        self._reading = True  # as far as what was read is taken
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._engine = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+        self.transport = self._engine
+        super().connection_made(paced(self))
+
+    def data_received(self, data: bytes) -> None:
+        if self._unread.data or len(data) > _AT_ONCE:
+            self._engine.pause_reading()
+            self._unread.put(data)
+        else:
+            super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._unread.drop()
+        super().connection_lost(exc)
+
+    @property
+    def reads(self) -> bool:
+        return self._reading
+
+    def read(self, part: bytes) -> None:
+        """Of what waited."""
+        super().data_received(part)
+        if self._reading and not self._unread.data:
+            self._engine.resume_reading()
+
+    # What the protocol takes for its transport.
+
+    def pause_reading(self) -> None:
+        self._reading = False
+        self._engine.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._reading = True
+        self._unread.resume(self._engine)
+
+    def close_websocket(self) -> None:
+        self._engine.close()

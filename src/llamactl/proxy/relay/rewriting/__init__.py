@@ -1,0 +1,1 @@
+"""Answers that do not go as they come: names, errors and paths in them."""

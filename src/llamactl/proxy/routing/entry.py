@@ -1,0 +1,300 @@
+"""The front: every request comes in here. Who asks, from where, and by which door?
+
+Host and Origin are checked first; a valid key in a header makes up for a foreign Host, since a
+page that rebinds DNS has none. What was decided is kept with the head that it was decided for: the
+next request with the same head costs a look at whether the keys have changed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import secrets
+import time
+from dataclasses import dataclass
+
+from llamactl.core.errors import (
+    Forbidden,
+    LlamactlError,
+    NotFound,
+    TooManyConnections,
+    Unauthenticated,
+)
+from llamactl.core.keys import ANYONE, GUEST, Caller
+from llamactl.core.paths import PathGuard
+from llamactl.observe import logger
+from llamactl.policy.access import identify, token_of
+from llamactl.policy.wrong_keys import WrongKeys
+from llamactl.proxy.http.client_connection import Downstream
+from llamactl.proxy.http.error_formats import V1Errors, error_format
+from llamactl.proxy.http.heads import Headers, RequestHead
+from llamactl.proxy.http.request import Request, error_answer
+from llamactl.proxy.routing.access import Access
+from llamactl.proxy.routing.browsers import check_hosts, check_origin
+from llamactl.proxy.routing.endpoints import (
+    ChatDoor,
+    Door,
+    House,
+    InstanceDoor,
+    ManagementDoor,
+    ModelDoor,
+)
+from llamactl.proxy.routing.engine_page import (
+    DOCUMENTS,
+    OPEN,
+    PAGE,
+    SANDBOX,
+    PreflightDoor,
+    is_preflight,
+)
+from llamactl.proxy.routing.models import ChatModelsDoor, ModelsDoor, is_list, shares_its_path
+from llamactl.proxy.routing.path_key import check_path_key
+from llamactl.proxy.routing.websocket import WebSocketDoor
+
+# matched before decoding, so that an encoded slash stays a part of a name or path
+_RAW = re.compile(rb"/(api)/v1/instances/([^/]+)/proxy(/.*)?\Z", re.DOTALL)
+_CHAT, _CHAT_MODELS = "/api/v1/chat/completions", "/api/v1/chat/models"  # our own page's
+_NEVER = 0.0
+log = logger("proxy")
+_BY_ACCEPT: Headers = [(b"vary", b"Accept")]
+_SAFE = (b"GET", b"HEAD", b"OPTIONS")
+_MOST_OF_STRANGERS = 8 << 10  # bytes of a body
+_MOST_OF_MANAGEMENT = 1 << 20  # it is parsed at once
+_MOST_OF_OTHERS = 16 << 20  # by other programs' APIs
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What holds for all requests with one head, until the keys change or this one expires."""
+
+    owner: Entry
+    door: Door
+    caller: Caller
+    added: Headers  # to each answer
+    version: int  # of the keys
+    until: float  # Unix seconds
+    # the sender's key; "" by a session or a ticket, or as all are; None: a stranger
+    who: str | None
+    reserve: bool  # the reserve of connections is for it
+
+
+class Entry:
+    """One per application. Holds no state of a request."""
+
+    def __init__(self, access: Access, house: House, v1_errors: V1Errors = "auto") -> None:
+        self._access = access
+        self.keys = access.keys
+        self.house = house
+        self._v1_errors = v1_errors
+        words = "|".join(map(re.escape, ("upstream", *house.paths.prefixes)))
+        self._by_name = re.compile(rf"/({words})/([^/]+)(/.*)?\Z".encode(), re.DOTALL)
+        self._before_path = re.compile(rf"/({words})/[^/]+(?=/)")
+        self._open = ManagementDoor(house, _MOST_OF_STRANGERS)
+        self._guarded = ManagementDoor(house, _MOST_OF_MANAGEMENT)
+        self._others_open = ManagementDoor(house, _MOST_OF_STRANGERS)
+        self._others = ManagementDoor(house, _MOST_OF_OTHERS)
+        self._wrong_keys = WrongKeys()
+        self._id_prefix = secrets.token_hex(6).encode()
+        self._ids = itertools.count(1)
+
+    def open(self, down: Downstream, request: Request) -> None:
+        """Decide who serves a request; what is wrong with its head is answered at once."""
+        head, relay = request.head, self.house.relay
+        request.id = head.request_id or b"%b-%x" % (self._id_prefix, next(self._ids))
+        request.began = relay.now()
+        try:
+            now = time.time()
+            decision: Decision | None = head.decision
+            if decision is None or not self._holds(decision, now):
+                head.error_format = error_format(head, self._before_path, self._v1_errors)
+                decision = head.decision = self._decide(down, request)
+            else:
+                request.private, request.added = decision.caller.management, decision.added
+            request.caller = decision.caller
+            if (who := decision.who) is not down.who:
+                down.meet(known=who is not None, reserve=decision.reserve, who=who or "")
+            if decision.caller.key is not None:
+                self.keys.used[decision.caller.key.id] = int(now)
+            decision.door.open(down, request)
+        except LlamactlError as error:
+            relay.account.refused(request, error, None)
+            if isinstance(error, Unauthenticated) and token_of(head.fields):
+                self._wrong_key(down)
+            last = isinstance(error, TooManyConnections)
+            down.answer(error_answer(error, request), last=last)
+
+    def _wrong_key(self, down: Downstream) -> None:
+        if tries := self._wrong_keys.add(down.origin, time.monotonic()):
+            log.warning("wrong_key", address=down.origin or "local", tries=tries)
+
+    def _holds(self, decision: Decision, now: float) -> bool:
+        same = decision.owner is self and decision.version == self.keys.version
+        return same and now < decision.until
+
+    def _decide(self, down: Downstream, request: Request) -> Decision:
+        """Raises what forbids it."""
+        version, head = self.keys.version, request.head
+        shown = self._access.holder(head)
+        try:
+            if head.has_path_key:
+                check_path_key(head, shown, self.keys, self.house.paths.with_key)
+            self._check_browser(head, with_key=shown is not None)
+            door, caller = self._door(request)
+        except LlamactlError:
+            down.meet(known=False, reserve=True)
+            raise
+        if self._is_for_engine(head):
+            dest = head.fields.get(b"sec-fetch-dest")
+            request.added = [*request.added, *(SANDBOX if dest in DOCUMENTS else ())]
+        known = caller.management if door is self._open else self._is_known(door, caller)
+        reserve = door is self._open or door is self._guarded
+        if head.websocket:
+            door = self._websocket_door(door, head)
+        expires = [who.key.expires_at for who in (caller, shown) if who and who.key]
+        until = min((at for at in expires if at is not None), default=math.inf)
+        by_session = shown is None and b"cookie" in head.fields
+        if by_session or head.path in (_CHAT, _CHAT_MODELS) or PAGE.match(head.raw_path):
+            until = _NEVER  # by a session or a ticket, which end by themselves
+        who = (caller.key.id if caller.key else "") if known else None
+        return Decision(self, door, caller, request.added, version, until, who, reserve)
+
+    def _door(self, request: Request) -> tuple[Door, Caller]:
+        head = request.head
+        if PAGE.match(head.raw_path):
+            return self._engine_page(request)
+        if self._is_preflight(head):
+            return self._open, GUEST
+        if head.path in (_CHAT, _CHAT_MODELS):
+            return self._chat(request)
+        if self._names_model(head):
+            if shares_its_path(head.path):
+                request.added = _BY_ACCEPT
+            caller = self._caller(request, required=self._access.inference_auth)
+            if is_list(head):
+                return ModelsDoor(self.house, caller, head), caller
+            return ModelDoor(self.house, caller, head), caller
+        return self._instance_door(request) or self._management_door(request)
+
+    def _management_door(self, request: Request) -> tuple[Door, Caller]:
+        """Requests are refused before a body is read. The caller is GUEST if unknown."""
+        head = request.head
+        guard = self.house.guard_of(head.path)
+        try:
+            if guard is PathGuard.NOTHING:
+                raise NotFound(f"there is nothing at {head.path[:200]!r}")
+            if guard is PathGuard.MANAGEMENT:
+                return self._guarded, self._access.manager(head)
+            if guard is PathGuard.OWN and head.method not in _SAFE:
+                return self._others, self._guest(head)
+        except LlamactlError:
+            self._share(request)
+            raise
+        door = self._others_open if guard is PathGuard.OWN else self._open
+        return door, self._access.visitor(head)
+
+    def _guest(self, head: RequestHead) -> Caller:
+        """Who changes something, or sends a body, by another program's API.
+
+        Raises Unauthenticated.
+        """
+        access = self._access
+        inference = head.path in self.house.paths.doors
+        required = access.inference_auth if inference else access.management_auth
+        return access.user(head) if required else access.visitor(head)
+
+    def _is_known(self, door: Door, caller: Caller) -> bool:
+        """Where inference asks for no key, all who want that are."""
+        if caller is not GUEST or door is self._others:
+            return True
+        return not isinstance(door, ManagementDoor | PreflightDoor)
+
+    def _websocket_door(self, door: Door, head: RequestHead) -> Door:
+        if not isinstance(door, ModelDoor | InstanceDoor):
+            raise NotFound(f"there is no WebSocket at {head.path[:200]!r}")
+        return WebSocketDoor(self.house, self.keys, door)
+
+    def _chat(self, request: Request) -> tuple[Door, Caller]:
+        """Inference for our own page: the one path of an engine's where a session counts."""
+        head, caller = request.head, ANYONE
+        if self._access.management_auth:
+            caller = self._access.user(head)
+        request.private = caller.management
+        if head.path == _CHAT_MODELS:
+            return ChatModelsDoor(self.house, caller, head), caller
+        return ChatDoor(self.house, caller, head), caller
+
+    def _engine_page(self, request: Request) -> tuple[Door, Caller]:
+        found = PAGE.match(request.head.raw_path)
+        assert found is not None
+        kind, ticket, path = found.groups()
+        request.added = OPEN
+        if is_preflight(request):
+            return PreflightDoor(self.house.relay), GUEST
+        used = self._access.tickets.use(ticket.decode(), time.monotonic())
+        route = used and self.house.relay.table.get(used.name)
+        if (
+            not used
+            or not route
+            or route.id != used.instance_id
+            or not self.keys.still_admits(used.holder, time.time())
+        ):
+            raise NotFound("this page has expired; open it again from llamactl's web page")
+        name = route.name.encode()
+        head, caller = request.head, used.holder
+        return InstanceDoor(self.house, caller, head, name, path or b"/", kind=kind), caller
+
+    def _names_model(self, head: RequestHead) -> bool:
+        path = head.path
+        return path.startswith("/v1/") or path in self.house.paths.by_model or is_list(head)
+
+    def _is_for_engine(self, head: RequestHead) -> bool:
+        raw = head.raw_path
+        return self._names_model(head) or bool(_RAW.match(raw) or self._by_name.match(raw))
+
+    def _instance_door(self, request: Request) -> tuple[InstanceDoor, Caller] | None:
+        head = request.head
+        found = _RAW.match(head.raw_path) or self._by_name.match(head.raw_path)
+        if found is None:
+            return None
+        kind, name, path = found.groups()
+        raw = kind == b"api"
+        required = self._access.management_auth if raw else self._access.inference_auth
+        caller = self._caller(request, required=required)
+        if raw and not caller.management:
+            raise Forbidden("the raw proxy needs a management key")
+        return InstanceDoor(self.house, caller, head, name, path or b"/", kind=kind), caller
+
+    # Who asks.
+
+    def _check_browser(self, head: RequestHead, *, with_key: bool) -> None:
+        if not with_key:
+            check_hosts(head, self._access.hosts)
+        if not PAGE.match(head.raw_path):  # from no origin: its ticket is what counts
+            origins = self._access.origins
+            check_origin(head, origins, for_engine=self._is_for_engine(head))
+
+    def _is_preflight(self, head: RequestHead) -> bool:
+        asks = head.method == b"OPTIONS" and b"access-control-request-method" in head.fields
+        return asks and bool(self._access.origins)
+
+    def _caller(self, request: Request, *, required: bool) -> Caller:
+        """Raises Unauthenticated where a key is required and none, or a wrong one, is shown."""
+        try:
+            caller = identify(request.head.fields, self.keys, time.time())
+        except Unauthenticated:
+            if required:
+                raise
+            # open to inference only: no more than an inference key may do
+            caller = GUEST if self._access.management_auth else ANYONE
+        request.private = caller.management
+        self._share(request)
+        return caller
+
+    def _share(self, request: Request) -> None:
+        """Let a configured page read the answer; the management API's middleware does its own."""
+        origin = request.head.fields.get(b"origin")
+        if origin is not None and self._access.origins:
+            shown = b"*" if "*" in self._access.origins else origin
+            origins = [(b"access-control-allow-origin", shown), (b"vary", b"Origin")]
+            request.added = [*request.added, *origins]

@@ -1,0 +1,120 @@
+"""The door to the list of models: what a caller may use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llamactl.core.errors import MethodNotAllowed, ModelNotFound
+from llamactl.core.keys import Caller
+from llamactl.core.model import ModelInfo
+from llamactl.core.routes import Route
+from llamactl.policy.accept import prefers_html
+from llamactl.proxy.http.client_connection import Downstream
+from llamactl.proxy.http.heads import RequestHead
+from llamactl.proxy.http.request import Request, json_answer
+from llamactl.proxy.routing.endpoints import House
+
+_V1, _PLAIN = "/v1/models", "/models"  # the latter for clients whose base URL has no /v1
+
+
+def is_list(head: RequestHead) -> bool:
+    """Of models, or one of it; not the web page, which has one of those paths too."""
+    path, accept = head.path, head.fields.get(b"accept", b"")
+    return _is_at(_V1, path) or (shares_its_path(path) and not prefers_html(accept))
+
+
+def shares_its_path(path: str) -> bool:
+    """With the web page."""
+    return _is_at(_PLAIN, path)
+
+
+def _is_at(base: str, path: str) -> bool:
+    return path.startswith(base) and path[len(base) : len(base) + 1] in ("", "/")
+
+
+class ModelsDoor:
+    """`GET /v1/models` and `/v1/models/{id}`, or both without `/v1`."""
+
+    def __init__(self, house: House, caller: Caller, head: RequestHead) -> None:
+        """Raises MethodNotAllowed."""
+        base = _V1 if _is_at(_V1, head.path) else _PLAIN
+        if head.method not in (b"GET", b"HEAD"):
+            raise MethodNotAllowed(f"{base} supports only GET")
+        self._relay = house.relay
+        self._lists_aliases = house.lists_aliases
+        self._caller = caller
+        self._name = head.path.removeprefix(base).strip("/")
+
+    def open(self, down: Downstream, request: Request) -> None:
+        said = self._one() if self._name else {"object": "list", "data": self._all()}
+        down.answer(json_answer(200, said, request.extra))
+        self._relay.account.answered(request, 200)
+
+    def _all(self) -> list[dict[str, Any]]:
+        routes = [r for r in self._relay.table.served() if self._caller.may_use(r.id)]
+        listed = [_entry(route, route.served_as) for route in routes]
+        if self._lists_aliases:
+            listed += (_entry(r, alias) for r in routes for alias in r.also_served_as)
+            listed.sort(key=lambda entry: entry["id"].lower())
+        return listed
+
+    def _one(self) -> dict[str, Any]:
+        """Raises ModelNotFound."""
+        name = self._name
+        route = self._relay.table.named(name)
+        if route is None or not self._caller.may_use(route.id):
+            raise ModelNotFound(f"there is no model named {name[:140]!r}")
+        names = route.also_served_as if self._lists_aliases else ()
+        alias = next((alias for alias in names if alias.lower() == name.lower()), "")
+        return _entry(route, alias or route.served_as)
+
+
+def _entry(route: Route, name: str) -> dict[str, Any]:
+    """The reference's four fields, then what other servers tell by the same names.
+
+    `max_model_len`: vLLM; `context_length`: OpenRouter and LM Studio's kin; `meta`: llama-server.
+    What is not known is left out.
+    """
+    info = route.offer.info
+    context = {"context_length": info.context, "max_model_len": info.context}
+    aliases = route.also_served_as if name == route.served_as else []
+    return {
+        "id": name, "object": "model", "created": route.created, "owned_by": "llamactl",
+        **_known({"aliases": aliases, **context, "capabilities": [*info.capabilities]}),
+        "state": route.state,
+        **_known({"meta": _known(_meta(info))}),
+    }  # fmt: skip
+
+
+def _meta(info: ModelInfo) -> dict[str, Any]:
+    return {
+        "n_ctx": info.context, "n_ctx_train": info.trained_context, "n_embd": info.embedding,
+        "n_layer": info.layers, "n_params": info.parameters, "size": info.size,
+        "modified": info.modified, "architecture": info.architecture,
+        "quantization": info.quantization,
+    }  # fmt: skip
+
+
+def _known(facts: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if value}
+
+
+class ChatModelsDoor:
+    """What our own page's chat can be had with."""
+
+    def __init__(self, house: House, caller: Caller, head: RequestHead) -> None:
+        """Raises MethodNotAllowed."""
+        if head.method not in (b"GET", b"HEAD"):
+            raise MethodNotAllowed("the model list supports only GET")
+        self._relay = house.relay
+        self._caller = caller
+
+    def open(self, down: Downstream, request: Request) -> None:
+        found = [
+            {"name": r.served_as, "ready": r.ready is not None,
+             "sees_images": "vision" in r.offer.info.capabilities}
+            for r in self._relay.table.served()
+            if self._caller.may_use(r.id)
+        ]  # fmt: skip
+        down.answer(json_answer(200, found, [*request.extra, (b"cache-control", b"no-store")]))
+        self._relay.account.answered(request, 200)

@@ -1,0 +1,259 @@
+"""Relays a WebSocket between a client and an engine, message by message.
+
+What forbids one is answered as it is to any request, before the connection becomes a WebSocket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from contextlib import suppress
+from dataclasses import replace
+from enum import IntEnum
+from functools import partial
+from typing import Any, cast
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+
+from llamactl.core.errors import (
+    InvalidRequest,
+    LlamactlError,
+    NotRunning,
+    UpgradeRequired,
+    UpstreamUnreachable,
+)
+from llamactl.core.lease import Lease
+from llamactl.core.routes import ReadyInstance
+from llamactl.observe import logger, loop_clock
+from llamactl.policy.access import KeyRing
+from llamactl.proxy.http.client_connection import Downstream
+from llamactl.proxy.http.heads import Headers, RequestHead
+from llamactl.proxy.http.request import Request, error_answer
+from llamactl.proxy.relay.context import Relay
+from llamactl.proxy.relay.engine_websocket import EngineWebSocket
+from llamactl.proxy.relay.leases import abandon
+from llamactl.proxy.relay.tenure import FAREWELL_S, revoked, while_admitted
+from llamactl.proxy.routing.endpoints import House, InstanceDoor, ModelDoor, Passage
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+_NONCE = 16  # bytes of Sec-WebSocket-Key
+log = logger("proxy")
+_OPEN_S = _CLOSE_S = 10.0
+
+
+class Close(IntEnum):
+    """RFC 6455, 7.4.1."""
+
+    NORMAL = 1000
+    POLICY = 1008
+    INTERNAL = 1011
+
+
+_SENT_AS = {0: Close.NORMAL, 1005: Close.NORMAL, 1006: Close.INTERNAL}  # not to be sent themselves
+
+
+class WebSocketDoor:
+    """Leads where another door leads."""
+
+    def __init__(self, house: House, keys: KeyRing, door: ModelDoor | InstanceDoor) -> None:
+        self._house = house
+        self._keys = keys
+        self._door = door
+
+    def open(self, down: Downstream, request: Request) -> None:
+        """Raises what forbids the WebSocket."""
+        if isinstance(self._door, InstanceDoor):
+            request.served_path = self._door.served_path
+        passage = self._door.passage()
+        _check_handshake(request.head)
+        if passage.route.ready is None and not passage.may_start:
+            raise NotRunning(f"{passage.route.name} is not running; start it first")
+        call = WebSocketCall(self._house.relay, self._keys, request, passage, down.caller)
+        websocket = self._house.asgi.websocket({"call": call})
+        down.become_websocket(websocket, _opening(request.head))
+
+
+async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """The ASGI application behind WebSocket connections."""
+    call: WebSocketCall = scope["state"]["call"]
+    await call.run(scope, receive, send)
+
+
+class WebSocketCall:
+    """One WebSocket, from its first request to its end."""
+
+    def __init__(
+        self, relay: Relay, keys: KeyRing, request: Request, passage: Passage, caller: str
+    ) -> None:
+        """`caller`: in whose turn the engine's frames are read."""
+        self._caller = caller
+        self._relay = relay
+        self._keys = keys
+        self._request = request
+        self._passage = passage
+
+    async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request, route = self._request, self._passage.route
+        await receive()  # websocket.connect
+        try:
+            lease = await self._lease(scope, receive)
+            if lease is None:
+                return
+            try:
+                ends = revoked(self._keys, request.caller)
+                path = self._passage.target.decode("latin-1")
+                engine = partial(EngineWebSocket, self._relay.turns, self._caller)
+                await relay_websocket(scope, receive, send, lease.endpoint, path, ends, engine)
+            finally:
+                lease.release()
+        except LlamactlError as error:
+            log.info("websocket_refused", code=error.code, reason=error.message)
+            self._relay.account.refused(request, error, route)
+            head, body = error_answer(error, request)
+            first, *lines = head.rstrip().split(b"\r\n")
+            headers = [(name, value) for name, _, value in (x.partition(b": ") for x in lines)]
+            await _refuse(send, int(first.split()[1]), headers, body)
+
+    async def _lease(self, scope: Scope, receive: Receive) -> Lease[Any] | None:
+        """None if the client leaves first."""
+        route, peer = self._passage.route, scope.get("client")
+        if route.ready is not None:
+            return self._relay.leases.grant(route.id, route.ready)
+        caller = replace(self._request.caller, address=peer[0] if peer else "")
+        granting = partial(self._relay.activator.lease, route.name, caller)
+        return await _unless_left(while_admitted(granting, self._keys, caller), receive)
+
+
+async def relay_websocket(
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    target: ReadyInstance,
+    path: str,
+    ends: Coroutine[Any, Any, None],
+    engine: Callable[..., ClientConnection],
+) -> None:
+    """Accept the client once the engine has accepted us; end when either side, or `ends`, ends.
+
+    `path`: with the query; `engine` makes the connection to it. An engine that refuses answers for
+    itself. Raises UpstreamUnreachable.
+    """
+    url = f"ws://{target.host}:{target.port}{path}"
+    try:
+        async with loop_clock().timeout(_OPEN_S):
+            upstream = await connect(
+                url,
+                additional_headers={"Authorization": f"Bearer {target.key}"},
+                subprotocols=scope.get("subprotocols") or None,
+                max_size=None,
+                compression=None,
+                proxy=None,
+                open_timeout=None,
+                create_connection=cast(Any, engine),
+                ping_interval=None,  # a busy engine or a delay of our loop: not a dead engine
+            )
+    except InvalidStatus as exc:
+        ends.close()
+        said = exc.response
+        kind = said.headers.get("content-type", "text/plain; charset=utf-8")
+        headers = [(b"content-type", kind.encode("latin-1"))]
+        await _refuse(send, said.status_code, headers, bytes(said.body or b""))
+        return
+    except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as exc:
+        ends.close()
+        raise UpstreamUnreachable(f"the engine refused the WebSocket: {exc}") from exc
+    revoked_first = False
+    try:
+        await send({"type": "websocket.accept", "subprotocol": upstream.subprotocol})
+        down = asyncio.ensure_future(_down(upstream, send))
+        up = asyncio.ensure_future(_up(upstream, receive))
+        end = asyncio.ensure_future(ends)
+        try:
+            await asyncio.wait({down, up, end}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            revoked_first = end.done() and not down.done()
+            for task in (down, up, end):
+                task.cancel()
+            await asyncio.gather(down, up, end, return_exceptions=True)
+        if revoked_first:
+            reason = "its key or session has ended"
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL_S):
+                    await send({"type": "websocket.close", "code": Close.POLICY, "reason": reason})
+    finally:
+        await _leave(upstream, FAREWELL_S if revoked_first else _CLOSE_S)
+
+
+async def _leave(upstream: ClientConnection, seconds: float) -> None:
+    """An engine that takes nothing more, as nobody takes what it says, is left without a word."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await upstream.close()
+    upstream.transport.abort()
+
+
+def _check_handshake(head: RequestHead) -> None:
+    """RFC 6455, 4.2.1. Raises UpgradeRequired or InvalidRequest."""
+    if head.fields.get(b"sec-websocket-version") != b"13":
+        raise UpgradeRequired("only version 13 of WebSocket is supported; use that")
+    try:
+        nonce = base64.b64decode(head.fields.get(b"sec-websocket-key", b""), validate=True)
+    except binascii.Error:
+        nonce = b""
+    if len(nonce) != _NONCE:
+        raise InvalidRequest("Sec-WebSocket-Key is missing or malformed; send 16 bytes in base64")
+
+
+def _opening(head: RequestHead) -> bytes:
+    """The request that begins a WebSocket, for the protocol that answers it."""
+    target = b"%b?%b" % (head.raw_path, head.query) if head.query else head.raw_path
+    lines = [b"%b: %b\r\n" % header for header in head.headers]
+    return b"".join([b"GET %b HTTP/1.1\r\n" % target, *lines, b"\r\n"])
+
+
+async def _refuse(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
+
+
+async def _unless_left(
+    work: Coroutine[Any, Any, Lease[Any]], receive: Receive
+) -> Lease[Any] | None:
+    """Give the lease up, and return None, if the client leaves first."""
+    job, left = asyncio.ensure_future(work), asyncio.ensure_future(receive())
+    taken = False
+    try:
+        await asyncio.wait({job, left}, return_when=asyncio.FIRST_COMPLETED)
+        taken = job.done()
+        return job.result() if taken else None
+    finally:
+        left.cancel()
+        if not taken:
+            abandon(job)
+
+
+async def _down(upstream: ClientConnection, send: Send) -> None:
+    try:
+        async for message in upstream:
+            kind = "text" if isinstance(message, str) else "bytes"
+            await send({"type": "websocket.send", kind: message})
+            await asyncio.sleep(0)  # many may have come at once: others go first
+    except ConnectionClosed:
+        pass
+    code = _SENT_AS.get(upstream.close_code or 0, upstream.close_code)
+    await send({"type": "websocket.close", "code": code, "reason": upstream.close_reason or ""})
+
+
+async def _up(upstream: ClientConnection, receive: Receive) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        text = message.get("text")
+        await upstream.send(text if text is not None else message["bytes"])

@@ -1,0 +1,220 @@
+"""Builds the data path from the settings, and serves it on a listening socket."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+
+from starlette.middleware.cors import CORSMiddleware
+
+from llamactl.backends import BACKENDS
+from llamactl.config import Settings
+from llamactl.core.exits import ServedRequest
+from llamactl.core.interfaces import Activator
+from llamactl.core.routes import RouteTable
+from llamactl.observe import Meters, logger, loop_clock
+from llamactl.proxy.http.client_connection import Downstream
+from llamactl.proxy.http.connections import Clients, Limits
+from llamactl.proxy.relay.abandoned import BusySlots, Unfinished
+from llamactl.proxy.relay.accounting import Account
+from llamactl.proxy.relay.casualties import MOST_NAMED
+from llamactl.proxy.relay.context import Relay, Timeouts
+from llamactl.proxy.relay.exchange import Exchange
+from llamactl.proxy.relay.leases import LeaseBook
+from llamactl.proxy.relay.spool import Spool, SpoolLimits
+from llamactl.proxy.relay.tenure import EndsWithCaller
+from llamactl.proxy.routing.access import Access
+from llamactl.proxy.routing.endpoints import EnginePaths, House
+from llamactl.proxy.routing.entry import Entry
+from llamactl.proxy.routing.management import Asgi, AsgiApp, ManagementApi
+from llamactl.proxy.routing.websocket import serve_websocket
+
+_OFFER_AGAIN_S = 1.0
+log = logger("proxy")
+
+
+class Front:
+    """All that clients connect to: the listening socket, their connections, the engines' pool."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        management: ManagementApi,
+        access: Access,
+        leases: LeaseBook,
+        activator: Activator,
+        paths: EnginePaths,
+        busy_slots: BusySlots,
+    ) -> None:
+        server = settings.server
+        self._meters = Meters()
+        self.relay = Relay(
+            access.keys,
+            leases,
+            activator,
+            Timeouts(server.first_byte_timeout, server.stream_idle_timeout),
+            {
+                name: _lines(settings.backends.of(backend.kind).response_headers)
+                for name, backend in BACKENDS.items()
+            },
+            Account(self._meters, asyncio.get_running_loop().time, lines=settings.log.requests),
+            Unfinished(leases, busy_slots),
+            Spool(
+                settings.spool,
+                SpoolLimits(server.spool_size, server.spool_share, server.spool_free_space),
+            ),
+            comment_every=server.loading_comments,
+            advise=paths.advise,
+        )
+        leases.serving = self._serving
+        self.relay.unfinished.on_lost = self.relay.casualties.left
+        app = EndsWithCaller(_with_cors(management.app, settings), access.keys)
+        self._asgi = Asgi(app)
+        self._replaced = False  # another process decides: our table says nothing of where
+        entry = Entry(
+            access,
+            House(
+                self.relay, self._asgi, paths, management.guard_of,
+                server.max_json_size, server.max_upload_size, server.list_aliases,
+            ),
+            server.v1_errors,
+        )  # fmt: skip
+        self._asgi.serve_websockets(serve_websocket)
+        limits = Limits(
+            server.max_header_size,
+            server.header_timeout,
+            server.body_timeout,
+            server.keep_alive_timeout,
+            server.max_connections,
+            server.max_connections_per_address,
+            server.max_client_memory,
+        )
+        self._clients = Clients(entry.open, limits, self.relay.turns)
+        self._server: asyncio.Server | None = None
+        self.listener: socket.socket | None = None
+        self._expiring: asyncio.Task[None] | None = None
+
+    def meters(self) -> Meters:
+        """Everything counted until now."""
+        self.relay.account.settle()
+        return self._meters
+
+    @property
+    def connections(self) -> int:
+        """Of clients, at this moment."""
+        return len(self._clients.connections)
+
+    def _serving(self, instance_id: str, generation: int) -> list[ServedRequest]:
+        """Some of the requests that a process has, or had until just now."""
+        relay, found = self.relay, list[ServedRequest]()
+        found += relay.casualties.of(instance_id, generation)
+        found += relay.unfinished.of(instance_id)
+        for connection in self._clients.connections:
+            if len(found) >= MOST_NAMED:
+                break
+            exchange = connection.handler
+            if isinstance(exchange, Exchange) and exchange.is_with(instance_id, generation):
+                found.append(exchange.served)
+        return found[:MOST_NAMED]
+
+    def forget_ready(self) -> None:
+        """Ask for each instance anew: where they answer is another's to say."""
+        table = self.relay.table
+        self._replaced = True
+        routes = {name: replace(route, ready=None) for name, route in table.routes.items()}
+        self.relay.table = replace(table, routes=routes)
+
+    def publish(self, table: RouteTable) -> None:
+        if not self._replaced:
+            self.relay.table = table
+
+    def connection(self, held: bytes = b"") -> Downstream:
+        """For one more client, who has sent this much already."""
+        return Downstream(self._clients, held)
+
+    async def listen(self, listener: socket.socket) -> None:
+        """Serve clients from now on."""
+        loop = asyncio.get_running_loop()
+        self.listener = listener
+        self._server = await loop.create_server(self.connection, sock=listener)
+        self._expiring = asyncio.create_task(_each_second(self._clients.expire))
+
+    async def accept(self, client: socket.socket, held: bytes) -> None:
+        """Serve a client of a predecessor, who has sent this much of a request already."""
+        if self._clients.give is not None:  # we are replaced ourselves
+            self._clients.give(client.detach(), held)
+            return
+        loop = asyncio.get_running_loop()
+        connection = self.connection(held)  # before what is read from now on
+        await loop.connect_accepted_socket(lambda: connection, client)
+        connection.go_on()
+
+    async def give_away(self, give: Callable[[int, bytes], None], seconds: float) -> None:
+        """Accept nothing more; give each client away between two of its requests.
+
+        `seconds`: how long those under way may last.
+        """
+        assert self._server is not None and self.listener is not None
+        self._server.close()
+        self.listener.close()  # otherwise clients that connect after its end would wait forever
+        self._clients.give = give
+        self._clients.offer_all()
+        try:
+            async with loop_clock().timeout(seconds):
+                while self._clients.connections:  # those whose answer is not taken yet: again
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._clients.all_gone(), _OFFER_AGAIN_S)
+                    self._clients.offer_all()
+        except TimeoutError:
+            log.warning("answers_cut", connections=self.connections, after_s=seconds)
+        self.cut()
+
+    async def close(self, seconds: float | None = None) -> None:
+        """Accept nothing more, let the answers under way end, then let go of the engines.
+
+        `seconds`: what is under way then is cut.
+        """
+        if self._server is not None:
+            self._server.close()
+        self._clients.close()
+        self._asgi.close()
+        try:
+            async with loop_clock().timeout(seconds):
+                await self._clients.all_gone()
+        except TimeoutError:
+            self.cut()
+            await self._clients.all_gone()
+        if self._expiring is not None:
+            self._expiring.cancel()
+        self.relay.pool.close()
+
+    def cut(self) -> None:
+        """End all connections at once."""
+        for connection in list(self._clients.connections):
+            connection.cut()
+
+
+def _lines(headers: Mapping[str, str]) -> bytes:
+    return b"".join(f"{name.lower()}: {value}\r\n".encode() for name, value in headers.items())
+
+
+def _with_cors(app: AsgiApp, settings: Settings) -> AsgiApp:
+    server = settings.server
+    if not server.allowed_origins:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=server.allowed_origins,
+        allow_methods=["GET", "POST", "PUT", "DELETE", "OPTIONS"],
+        allow_headers=server.allowed_headers,
+    )
+
+
+async def _each_second(work: Callable[[], None]) -> None:
+    while True:
+        await loop_clock().sleep(1)
+        work()
