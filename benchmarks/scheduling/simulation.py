@@ -15,7 +15,7 @@ from llamactl.policy.admission import (
     Candidate,
     Evict,
     Occupant,
-    Standing,
+    OccupantState,
     Wait,
     schedule,
 )
@@ -208,11 +208,11 @@ class Fair:
                     machine.at(until, lambda: None)
 
     def _occupant(self, place: Place) -> Occupant:
-        standing = Standing.BUSY if place.leases else Standing.IDLE
+        standing = OccupantState.BUSY if place.leases else OccupantState.IDLE
         if place.loading:
-            standing = Standing.STARTING
+            standing = OccupantState.STARTING
         if place.leaving:
-            standing = Standing.LEAVING
+            standing = OccupantState.LEAVING
         return Occupant(
             place.model, place.model, standing, ready_at=place.ready_at,
             last_used=place.last_used, load_s=self._machine.trace.load_s,

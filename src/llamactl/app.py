@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from llamactl.api import About, Numbers, Services, build_api, guards
+from llamactl.api import MetricsSources, ServerInfo, Services, build_api, guards
 from llamactl.backends import BACKENDS, DEFAULT, KINDS, Kind, advice
 from llamactl.backends.settings import BackendSettings
 from llamactl.cluster.local import local_node
@@ -22,9 +22,9 @@ from llamactl.control.instances import Instances
 from llamactl.control.lifecycle import recovery
 from llamactl.control.lifecycle.arrival import Arrival
 from llamactl.control.lifecycle.context import ReplicaContext
-from llamactl.control.lifecycle.event_log import Story
-from llamactl.control.lifecycle.registry import Member, Registry
-from llamactl.control.lifecycle.shutdown import Departure
+from llamactl.control.lifecycle.event_log import EventLog
+from llamactl.control.lifecycle.registry import ManagedInstance, Registry
+from llamactl.control.lifecycle.shutdown import Shutdown
 from llamactl.control.on_demand import OnDemand
 from llamactl.control.preview import Previews
 from llamactl.control.reconciler import Reconciler
@@ -59,7 +59,7 @@ from llamactl.node import (
 from llamactl.observe import Meters, logger
 from llamactl.policy.access import KeyRing
 from llamactl.policy.page_tickets import PageTickets
-from llamactl.proxy import Access, EnginePaths, Front, LeaseBook, ManagementApi
+from llamactl.proxy import Access, EnginePaths, LeaseBook, ManagementApi, ProxyServer
 from llamactl.store import (
     Database,
     SqlInstanceStore,
@@ -68,7 +68,7 @@ from llamactl.store import (
     SqlMemoryStore,
     SqlSessionStore,
 )
-from llamactl.takeover import Channel, Inheritance, Predecessor, Rights, Upgrade
+from llamactl.takeover import Channel, HandoverState, Predecessor, Rights, Upgrade
 from llamactl.takeover.activator import SwitchableActivator
 
 log = logger("app")
@@ -100,7 +100,7 @@ class Application:
         self._database = Database(settings.database_url)
         self._store = SqlInstanceStore(self._database, settings.instances.event_retention)
         self.ring = KeyRing(self.data_dir.management_keys())
-        self.story = Story(self._store)
+        self.story = EventLog(self._store)
         cache = settings.model_cache(environ)
         self.catalog = Catalog(cache, settings.models.folders)
         reader, resolve = GgufReader(), self.catalog.resolve
@@ -128,7 +128,7 @@ class Application:
             held,
         )  # fmt: skip
         held.subscribe(self.instances.heed)
-        self._departure = Departure(self.instances, self.scheduler, self.story)
+        self._departure = Shutdown(self.instances, self.scheduler, self.story)
         reconciler = self._reconciler = Reconciler(self.instances)
         self.reload = Reload(held, reread, self.instances, reconciler)
         self.downloads = Downloads(
@@ -182,19 +182,19 @@ class Application:
         self._rights = Rights(self.revocations, self.sessions)
         self.tickets = PageTickets(lambda: secrets.token_urlsafe(32))
 
-    def _front(self) -> Front:
+    def _front(self) -> ProxyServer:
         settings = self.settings.current
         services = Services(
             settings, self.instances, self.keys, self.ring, self.engines,
-            self.story, Numbers(self._meters, scrape, self.leases.count, self._gauges),
+            self.story, MetricsSources(self._meters, scrape, self.leases.count, self._gauges),
             self.degraded, self.reload, self._reconciler, self.upgrade_now,
             self.catalog, self.downloads, self.sessions, self.tickets,
             self._previews, self._watch, Hub(self._environ), self._confinement,
-            About(time.time(), lambda: self.engine_label, self.settings, self._examine),
+            ServerInfo(time.time(), lambda: self.engine_label, self.settings, self._examine),
         )  # fmt: skip
         doors = (ollama_router(settings), llama_swap_router(settings))
         api = build_api(services, doors)
-        return Front(
+        return ProxyServer(
             settings,
             management=ManagementApi(api, guards(api, doors)),
             access=Access.of(settings, self.ring, self.tickets),
@@ -244,10 +244,10 @@ class Application:
 
     def _logs(self) -> list[LogFile]:
         """Those that somebody writes to."""
-        return [member.unit.log for member in self._registry if member.unit.pid]
+        return [member.replica.log for member in self._registry if member.replica.pid]
 
     def _all_logs(self) -> list[LogFile]:
-        return [member.unit.log for member in self._registry]
+        return [member.replica.log for member in self._registry]
 
     def _publish(self, table: RouteTable) -> None:
         self.front.publish(table)
@@ -266,11 +266,11 @@ class Application:
         if not self._chores:
             self._begin_chores()
 
-    async def _first_look(self) -> list[Member]:
+    async def _first_look(self) -> list[ManagedInstance]:
         await self.revocations.load()
         return await self._take_in(await self._read())
 
-    async def take_over(self, inherited: Inheritance) -> None:
+    async def take_over(self, inherited: HandoverState) -> None:
         """The same, and serve, taking over from a running process that continues relaying.
 
         Raises UpgradeFailed or StoreUnavailable if that process has to continue. If it dies on the
@@ -304,13 +304,15 @@ class Application:
         await self.downloads.load()
         return await recovery.read(self._store)
 
-    async def _take_in(self, known: recovery.Known, *, handed_over: bool = False) -> list[Member]:
+    async def _take_in(
+        self, known: recovery.Known, *, handed_over: bool = False
+    ) -> list[ManagedInstance]:
         replicas, store = self._replicas, self._store
         return await recovery.take_in(
             known, self.instances, store, replicas, handed_over=handed_over
         )
 
-    async def _settle(self, members: list[Member]) -> None:
+    async def _settle(self, members: list[ManagedInstance]) -> None:
         await self.revocations.write_pending()
         await self.reload.declare()
         if not self._chores:
@@ -364,7 +366,7 @@ class Application:
     def kill(self) -> None:
         """End every engine at once."""
         for member in self.instances.all():
-            member.unit.kill()
+            member.replica.kill()
 
 
 def _section(settings: SettingsHolder, kind: Kind) -> BackendSettings:

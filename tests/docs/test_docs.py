@@ -18,6 +18,7 @@ LONGER = {
     "core/lifecycle.py": 495,
     "proxy/http/client_connection.py": 525,
     "policy/json_scanner.py": 380,
+    "proxy/routing/entry.py": 310,
     "proxy/routing/endpoints.py": 330,
     "proxy/http/heads.py": 310,
     "core/errors.py": 350,
@@ -25,8 +26,8 @@ LONGER = {
     "models/fetch.py": 305,
     "proxy/relay/exchange.py": 525,
     "app.py": 400,
-    "control/scheduling/scheduler.py": 320,
-    "control/instances.py": 370,
+    "control/scheduling/scheduler.py": 330,
+    "control/instances.py": 385,
 }
 # What CONTRIBUTING.md names already; nothing stays here.
 NOT_YET = {

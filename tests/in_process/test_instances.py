@@ -14,7 +14,7 @@ from llamactl.core.errors import (
     InstanceNotFound,
     InvalidRequest,
     NameTaken,
-    RunningLimit,
+    NoCapacity,
     StartFailed,
     StoreUnavailable,
     Superseded,
@@ -36,7 +36,7 @@ async def test_what_is_created_is_stored_started_and_found_by_its_alias() -> Non
     assert [row.instance.name for row in control.store.rows.values()] == ["one"]
     await settle()
     assert control.events("one") == ["StartRequested", "BecameReady"]
-    assert [r.pid for r in control.store.ledger.values()] == [control.unit("one").pid]
+    assert [r.pid for r in control.store.ledger.values()] == [control.replica("one").pid]
 
 
 @pytest.mark.parametrize("name", ["one", "ONE", "alias"])
@@ -104,7 +104,7 @@ async def test_there_may_be_only_so_many() -> None:
 async def test_without_a_place_nothing_is_created() -> None:
     control = ControlPath(limited(max_running_instances=1))
     await control.create("one")
-    with pytest.raises(RunningLimit):
+    with pytest.raises(NoCapacity):
         await control.create("two")
     assert [m.instance.name for m in control.instances.all()] == ["one"]
     assert control.node.forgotten == ["two"]
@@ -114,12 +114,12 @@ async def test_a_start_evicts_only_where_it_may_and_only_what_is_idle() -> None:
     control = ControlPath(limited(max_running_instances=1, min_residency=0))
     one = await control.create("one")
     await control.create("two", start=False)
-    assert one.unit.ready is not None
-    lease = control.leases.grant(one.instance.id, one.unit.ready)
-    with pytest.raises(RunningLimit, match="in use"):
+    assert one.replica.ready is not None
+    lease = control.leases.grant(one.instance.id, one.replica.ready)
+    with pytest.raises(NoCapacity, match="in use"):
         await control.instances.start("two", wait=True, evict=True)
     lease.release()
-    with pytest.raises(RunningLimit):
+    with pytest.raises(NoCapacity):
         await control.instances.start("two", wait=True, evict=False)
     assert (control.state("one"), control.state("two")) == ("ready", "stopped")
 
@@ -154,8 +154,8 @@ async def test_a_start_that_somebody_stops_says_so() -> None:
 async def test_a_stop_waits_for_requests_and_a_start_calls_it_off() -> None:
     control = ControlPath()
     member = await control.create("one")
-    assert member.unit.ready is not None
-    lease = control.leases.grant(member.instance.id, member.unit.ready)
+    assert member.replica.ready is not None
+    lease = control.leases.grant(member.instance.id, member.replica.ready)
     stopping = asyncio.create_task(control.instances.stop("one", wait=True, force=False))
     await settle()
     assert control.state("one") == "draining"
@@ -171,12 +171,12 @@ async def test_a_stop_waits_for_requests_and_a_start_calls_it_off() -> None:
 async def test_a_change_restarts_only_what_its_command_changes() -> None:
     control = ControlPath()
     await control.create("one")
-    pid = control.unit("one").pid
+    pid = control.replica("one").pid
     await control.instances.update("one", {"idle_timeout": 5}, wait=True)
-    assert control.unit("one").pid == pid
+    assert control.replica("one").pid == pid
     await control.instances.update("one", {"ctx_size": 512}, wait=True)
     assert control.state("one") == "ready"
-    assert control.unit("one").pid != pid
+    assert control.replica("one").pid != pid
     await control.instances.stop("one", wait=True, force=False)
     await control.instances.update("one", {"ctx_size": 1024}, wait=True)
     assert control.state("one") == "stopped"
@@ -193,24 +193,24 @@ async def test_an_alias_that_is_anothers_is_refused() -> None:
 async def test_a_restart_drains_unless_by_force() -> None:
     control = ControlPath()
     member = await control.create("one")
-    assert member.unit.ready is not None
-    lease = control.leases.grant(member.instance.id, member.unit.ready)
-    pid = control.unit("one").pid
+    assert member.replica.ready is not None
+    lease = control.leases.grant(member.instance.id, member.replica.ready)
+    pid = control.replica("one").pid
     asked = control.instances.restart("one", wait=False, evict=False, force=False)
     await asked
     assert control.state("one") == "draining"
     lease.release()
     await settle()
-    assert control.state("one") == "ready" and control.unit("one").pid != pid
+    assert control.state("one") == "ready" and control.replica("one").pid != pid
     await control.instances.restart("one", wait=True, evict=False, force=True)
-    assert control.unit("one").pid != pid
+    assert control.replica("one").pid != pid
 
 
 async def test_what_is_deleted_is_not_found_while_it_drains() -> None:
     control = ControlPath()
     member = await control.create("one")
-    assert member.unit.ready is not None
-    lease = control.leases.grant(member.instance.id, member.unit.ready)
+    assert member.replica.ready is not None
+    lease = control.leases.grant(member.instance.id, member.replica.ready)
     deleting = asyncio.create_task(control.instances.delete("one", force=False))
     await settle()
     with pytest.raises(InstanceNotFound):
@@ -255,16 +255,16 @@ async def test_a_crash_while_it_serves_is_a_failure_with_its_story() -> None:
     await control.crash("one")
 
     assert control.state("one") == "failed"
-    assert member.unit.last_exit is CRASH
+    assert member.replica.last_exit is CRASH
     assert member.status == "failed"
 
 
 async def test_what_crashes_in_service_is_restarted_if_it_may_be() -> None:
     control = ControlPath()
     await control.create("one", auto_restart=True, restart_delay=0)
-    pid = control.unit("one").pid
+    pid = control.replica("one").pid
     control.node.crash("one")
     await control.until("one", "backoff")
     await control.until("one", "ready")
 
-    assert control.unit("one").pid not in (None, pid)
+    assert control.replica("one").pid not in (None, pid)

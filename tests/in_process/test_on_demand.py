@@ -8,7 +8,7 @@ import pytest
 
 from llamactl.config import Settings
 from support.control_path import settle
-from support.data_path import CHAT, MANAGER, Answer, DataPath, data_path
+from support.data_path import CHAT, MANAGER, DataPath, Response, data_path
 
 
 def instances(**given: object) -> Settings:
@@ -17,7 +17,7 @@ def instances(**given: object) -> Settings:
 
 async def asking(
     there: DataPath, name: str, count: int = 1, **more: object
-) -> list[asyncio.Task[Answer]]:
+) -> list[asyncio.Task[Response]]:
     tasks = [asyncio.create_task(there.chat(name, **more)) for _ in range(count)]
     await settle()
     return tasks
@@ -127,8 +127,8 @@ async def test_a_request_waits_no_longer_than_it_may(limit: str, code: str) -> N
 
         assert (answer.status, answer.json["code"]) == (503, code)
         assert there.control.on_demand.waiting == 0
-        for unit in there.engine.seen:
-            unit.reply({})
+        for replica in there.engine.seen:
+            replica.reply({})
 
 
 async def test_a_client_that_leaves_gives_its_place_up_and_the_start_goes_on() -> None:
@@ -176,7 +176,7 @@ async def test_a_stop_that_drains_is_waited_for_or_called_off() -> None:
     for policy, same in (("wait", False), ("call_off", True)):
         async with data_path(instances(drain_policy=policy)) as there:
             await there.control.create("one")
-            pid = there.control.unit("one").pid
+            pid = there.control.replica("one").pid
             there.engine.by_hand = True
             (holds,) = await asking(there, "one")
             await there.control.instances.stop("one", wait=False, force=False)
@@ -186,7 +186,7 @@ async def test_a_stop_that_drains_is_waited_for_or_called_off() -> None:
             (await there.engine.request(0)).reply({})
 
             assert [(await task).status for task in (holds, comes)] == [200, 200]
-            assert (there.control.unit("one").pid == pid) == same, policy
+            assert (there.control.replica("one").pid == pid) == same, policy
 
 
 async def test_nothing_is_started_while_it_could_not_be_written_down() -> None:

@@ -15,35 +15,35 @@ async def test_what_runs_is_adopted_and_what_is_off_stays_off() -> None:
     before = ControlPath()
     await before.create("runs")
     await before.create("off", start=False)
-    pid = before.unit("runs").pid
+    pid = before.replica("runs").pid
     after = await before.killed()
     await after.come_back()
 
     assert (after.state("runs"), after.state("off")) == ("ready", "stopped")
-    assert after.unit("runs").pid == pid
+    assert after.replica("runs").pid == pid
     assert after.events("runs")[-3:] == ["NodeLost", "NodeFound", "BecameReady"]
 
 
 async def test_what_died_meanwhile_is_started_anew() -> None:
     before = ControlPath()
     await before.create("one")
-    pid = before.unit("one").pid
+    pid = before.replica("one").pid
     after = await before.killed()
     after.node.crash("one")
     await after.come_back()
 
     assert after.state("one") == "ready"
-    assert after.unit("one").pid not in (None, pid)
-    assert [record.pid for record in after.store.ledger.values()] == [after.unit("one").pid]
+    assert after.replica("one").pid not in (None, pid)
+    assert [record.pid for record in after.store.ledger.values()] == [after.replica("one").pid]
 
 
 @pytest.mark.parametrize("how", ["stop", "restart"])
 async def test_a_drain_that_was_under_way_goes_on(how: str) -> None:
     before = ControlPath()
     member = await before.create("busy")
-    pid = before.unit("busy").pid
-    assert member.unit.ready is not None
-    before.leases.grant(member.instance.id, member.unit.ready)
+    pid = before.replica("busy").pid
+    assert member.replica.ready is not None
+    before.leases.grant(member.instance.id, member.replica.ready)
     if how == "stop":
         await before.instances.stop("busy", wait=False, force=False)
     else:
@@ -62,25 +62,25 @@ async def test_a_process_of_another_generation_is_ended() -> None:
     await settle()
     ledger = before.store.ledger
     ledger[member.instance.id] = replace(ledger[member.instance.id], generation=7)
-    pid = before.unit("one").pid
+    pid = before.replica("one").pid
     after = await before.killed()
     await after.come_back()
 
     assert [record.pid for record in after.node.ended] == [pid]
-    assert after.unit("one").pid not in (None, pid)
+    assert after.replica("one").pid not in (None, pid)
 
 
 async def test_what_was_changed_meanwhile_is_restarted() -> None:
     before = ControlPath()
     await before.create("one")
-    pid = before.unit("one").pid
+    pid = before.replica("one").pid
     sections = {"llama-cpp": {"args": ["--seed", "7"]}}
     changed = Settings.model_validate({"backends": sections})
     after = await before.killed(changed)
     await after.come_back()
     await after.until("one", "ready")
 
-    assert after.unit("one").pid not in (None, pid)
+    assert after.replica("one").pid not in (None, pid)
     assert pid not in after.node.alive
     assert stale(running(after.instances.all()), changed) == ()
 

@@ -57,7 +57,7 @@ async def test_what_runs_with_another_command_is_restarted_and_nothing_else() ->
     control = await started(Settings())
     await control.create("runs")
     await control.create("off", start=False)
-    pid = control.unit("runs").pid
+    pid = control.replica("runs").pid
     control.on_file = with_args(control.settings, "--seed", "7")
     plan = await control.reload.plan()
     assert plan.restart == ("runs",)
@@ -66,7 +66,7 @@ async def test_what_runs_with_another_command_is_restarted_and_nothing_else() ->
     await control.reload.run()
     await settle()
     assert control.state("runs") == "ready"
-    assert control.unit("runs").pid != pid
+    assert control.replica("runs").pid != pid
     assert control.state("off") == "stopped"
     assert (await control.reload.run()).restart == ()
 
@@ -79,7 +79,7 @@ async def test_declared_instances_come_change_and_go(tmp_path: Path) -> None:
     await control.create("mine", start=False)
     assert [m.instance.name for m in control.instances.all()] == ["changes", "goes", "mine"]
     await control.instances.start("changes", wait=True, evict=False)
-    pid = control.unit("changes").pid
+    pid = control.replica("changes").pid
 
     declare(folder, "changes", ctx_size=512)
     declare(folder, "new")
@@ -90,7 +90,7 @@ async def test_declared_instances_come_change_and_go(tmp_path: Path) -> None:
     assert dict(done.failed) == {}
     assert [m.instance.name for m in control.instances.all()] == ["changes", "mine", "new"]
     assert control.state("changes") == "ready"
-    assert control.unit("changes").pid != pid
+    assert control.replica("changes").pid != pid
     options = control.instances.get("changes").instance.options.backend_options
     assert options["ctx_size"] == 512
 

@@ -16,8 +16,8 @@ from llamactl.policy.admission import (
     Decision,
     Evict,
     Occupant,
+    OccupantState,
     Refuse,
-    Standing,
     Wait,
     schedule,
 )
@@ -36,7 +36,7 @@ occupants = st.lists(
         Occupant,
         id=st.text("abcdef", min_size=1, max_size=2),
         name=st.text("ab", min_size=1, max_size=2),
-        standing=st.sampled_from(Standing),
+        standing=st.sampled_from(OccupantState),
         group=st.sampled_from(["", "g", "h"]),
         need=needs,
         priority=st.integers(0, 1),
@@ -93,10 +93,10 @@ def fits(new: Candidate, others: list[Occupant], limit: Limits) -> bool:
 
 
 def may_go(one: Occupant, new: Candidate, limit: Limits, now: float) -> bool:
-    if one.pinned or one.standing in (Standing.STARTING, Standing.LEAVING):
+    if one.pinned or one.standing in (OccupantState.STARTING, OccupantState.LEAVING):
         return False
     turn_over = now >= one.ready_at + max(limit.min_residency, one.load_s)
-    idle = one.standing is Standing.IDLE
+    idle = one.standing is OccupantState.IDLE
     if not new.takes_turns:
         return idle
     back = now >= max(one.last_used, one.ready_at) + one.load_s / 4
@@ -114,7 +114,7 @@ def test_admit(
 ) -> None:
     decision = admit(new, others, limit, now)
     by_id = {o.id: o for o in others}
-    staying = [o for o in others if o.standing is not Standing.LEAVING]
+    staying = [o for o in others if o.standing is not OccupantState.LEAVING]
 
     shuffled = data.draw(st.permutations(others))
     again = admit(new, shuffled, limit, now)
@@ -159,7 +159,7 @@ def test_a_wait_ends_at_its_time(
         now = decision.until
         decision = admit(new, others, limit, now)
 
-    moving = any(o.standing in (Standing.STARTING, Standing.LEAVING) for o in others)
+    moving = any(o.standing in (OccupantState.STARTING, OccupantState.LEAVING) for o in others)
     if new.takes_turns and not moving:
         assert not isinstance(decision, Wait)
 
@@ -177,14 +177,14 @@ def test_schedule_gives_no_place_twice(
     for new, decision in zip(queue, decisions, strict=True):
         if isinstance(decision, Admit):
             assert fits(new, inside, limit)
-            inside.append(Occupant(new.id, new.name, Standing.STARTING, new.group, new.need))
+            inside.append(Occupant(new.id, new.name, OccupantState.STARTING, new.group, new.need))
         elif isinstance(decision, Evict):
             victims += decision.victims
     assert len(victims) == len(set(victims)), "one victim makes one place"
 
 
 def test_nobody_overtakes_where_an_earlier_one_waits_for_the_place() -> None:
-    busy = Occupant("a", "a", Standing.BUSY, ready_at=0.0)
+    busy = Occupant("a", "a", OccupantState.BUSY, ready_at=0.0)
     limit = Limits(running=1, min_residency=100.0)
     queue = [Candidate(i, i, may_evict=True, takes_turns=True) for i in "xyz"]
 
@@ -195,7 +195,7 @@ def test_nobody_overtakes_where_an_earlier_one_waits_for_the_place() -> None:
 
 
 def test_a_busy_one_leaves_after_its_turn_and_not_before() -> None:
-    busy = Occupant("a", "a", Standing.BUSY, ready_at=10.0, load_s=2.0)
+    busy = Occupant("a", "a", OccupantState.BUSY, ready_at=10.0, load_s=2.0)
     new = Candidate("x", "x", may_evict=True, takes_turns=True)
     limit = Limits(running=1, min_residency=5.0)
 
@@ -206,7 +206,7 @@ def test_a_busy_one_leaves_after_its_turn_and_not_before() -> None:
 
 
 def test_an_idle_one_is_kept_for_a_quarter_of_its_load_time() -> None:
-    idle = Occupant("a", "a", Standing.IDLE, ready_at=0.0, last_used=20.0, load_s=12.0)
+    idle = Occupant("a", "a", OccupantState.IDLE, ready_at=0.0, last_used=20.0, load_s=12.0)
     new = Candidate("x", "x", may_evict=True, takes_turns=True)
 
     assert isinstance(admit(new, [idle], Limits(1, min_residency=60.0), 22.9), Wait)
@@ -239,7 +239,7 @@ GIB = 1 << 30
 def test_a_refusal_tells_whether_memory_is_what_is_lacking(
     limit: Limits, need: Need, held: Need, *, for_memory: bool
 ) -> None:
-    held_by = Occupant("a", "a", Standing.IDLE, need=held)
+    held_by = Occupant("a", "a", OccupantState.IDLE, need=held)
 
     decision = admit(Candidate("x", "x", need=need), [held_by], limit, 0.0)
 
@@ -251,9 +251,9 @@ def test_a_refusal_tells_whether_memory_is_what_is_lacking(
 
 def test_a_refusal_counts_what_runs_apart_from_what_waits() -> None:
     limit = Limits(2, {"g": 1}, ram=4 * GIB)
-    runs = Occupant("a", "a", Standing.BUSY, group="g", need=Need(ram=GIB), pinned=True)
+    runs = Occupant("a", "a", OccupantState.BUSY, group="g", need=Need(ram=GIB), pinned=True)
     first = Candidate("b", "b", group="g", need=Need(ram=2 * GIB), may_evict=True)
-    busy = Occupant("c", "c", Standing.BUSY, need=Need(ram=GIB), ready_at=0.0)
+    busy = Occupant("c", "c", OccupantState.BUSY, need=Need(ram=GIB), ready_at=0.0)
     waiting = Candidate("d", "d", need=Need(ram=2 * GIB), may_evict=True)
     by_hand = Candidate("e", "e", need=Need(ram=2 * GIB))
 
@@ -269,14 +269,14 @@ def test_a_refusal_counts_what_runs_apart_from_what_waits() -> None:
 
 def test_instances_of_one_file_count_it_once() -> None:
     one = Need(ram=1 << 30, shared={"file": 6 << 30})
-    first = Occupant("a", "a", Standing.BUSY, need=one)
+    first = Occupant("a", "a", OccupantState.BUSY, need=one)
     second = Candidate("b", "b", need=one)
 
     assert isinstance(admit(second, [first], Limits(ram=8 << 30), 0.0), Admit)
     assert isinstance(admit(second, [first], Limits(ram=7 << 30), 0.0), Refuse)
 
 
-def waits(standing: Standing, name: str, **more: object) -> Occupant:
+def waits(standing: OccupantState, name: str, **more: object) -> Occupant:
     return Occupant(name, name, standing, **more)  # type: ignore[arg-type]
 
 
@@ -285,10 +285,10 @@ GREEDY = Candidate("x", "x", may_evict=True, takes_turns=True)
 
 def test_idle_ones_go_before_busy_ones_and_the_least_used_first() -> None:
     others = [
-        waits(Standing.BUSY, "busy", last_used=1.0),
-        waits(Standing.IDLE, "late", last_used=3.0),
-        waits(Standing.IDLE, "early", last_used=2.0),
-        waits(Standing.IDLE, "dear", last_used=1.0, priority=1),
+        waits(OccupantState.BUSY, "busy", last_used=1.0),
+        waits(OccupantState.IDLE, "late", last_used=3.0),
+        waits(OccupantState.IDLE, "early", last_used=2.0),
+        waits(OccupantState.IDLE, "dear", last_used=1.0, priority=1),
     ]
 
     for room, gone in ((4, ("early",)), (3, ("early", "late")), (2, ("early", "late", "dear"))):
@@ -302,8 +302,8 @@ def test_idle_ones_go_before_busy_ones_and_the_least_used_first() -> None:
 
 def test_one_that_is_not_free_yet_is_passed_over() -> None:
     others = [
-        waits(Standing.IDLE, "fresh", last_used=8.0, ready_at=8.0, load_s=40.0),
-        waits(Standing.BUSY, "long", ready_at=0.0, load_s=1.0),
+        waits(OccupantState.IDLE, "fresh", last_used=8.0, ready_at=8.0, load_s=40.0),
+        waits(OccupantState.BUSY, "long", ready_at=0.0, load_s=1.0),
     ]
 
     decision = admit(GREEDY, others, Limits(2, min_residency=60.0), 9.0)
@@ -314,7 +314,7 @@ def test_one_that_is_not_free_yet_is_passed_over() -> None:
 def test_a_victim_that_turns_out_needless_stays() -> None:
     """The small ones were used longest ago, but only the large one makes the room."""
     others = [
-        waits(Standing.IDLE, name, need=Need(ram=size), last_used=when)
+        waits(OccupantState.IDLE, name, need=Need(ram=size), last_used=when)
         for name, size, when in (("s1", 1, 1.0), ("s2", 1, 2.0), ("s3", 1, 3.0), ("large", 7, 4.0))
     ]
     new = Candidate("x", "x", need=Need(ram=7), may_evict=True)
@@ -325,8 +325,8 @@ def test_a_victim_that_turns_out_needless_stays() -> None:
 
 def test_by_hand_a_busy_one_never_goes_and_an_idle_one_at_once() -> None:
     by_hand = Candidate("x", "x", may_evict=True)
-    idle = waits(Standing.IDLE, "a", last_used=9.0, ready_at=9.0, load_s=99.0)
-    busy = waits(Standing.BUSY, "a")
+    idle = waits(OccupantState.IDLE, "a", last_used=9.0, ready_at=9.0, load_s=99.0)
+    busy = waits(OccupantState.BUSY, "a")
 
     assert admit(by_hand, [idle], Limits(1, min_residency=99.0), 9.0) == Evict(
         ("a",), "1 instance may run at once and 1 does; x needs a place"
@@ -337,7 +337,7 @@ def test_by_hand_a_busy_one_never_goes_and_an_idle_one_at_once() -> None:
 
 
 def test_nobody_counts_on_what_another_that_waits_would_share() -> None:
-    busy = Occupant("a", "a", Standing.BUSY, need=Need(ram=3))
+    busy = Occupant("a", "a", OccupantState.BUSY, need=Need(ram=3))
     queue = [
         Candidate("x", "x", need=Need(shared={"file": 2}), may_evict=True, takes_turns=True),
         Candidate("y", "y", need=Need(shared={"file": 1}), may_evict=True, takes_turns=True),
@@ -349,7 +349,7 @@ def test_nobody_counts_on_what_another_that_waits_would_share() -> None:
 
 
 def test_a_large_victim_makes_room_for_the_next_as_well() -> None:
-    large = waits(Standing.IDLE, "large", need=Need(ram=7, gpus={"gpu0": 7}))
+    large = waits(OccupantState.IDLE, "large", need=Need(ram=7, gpus={"gpu0": 7}))
     both = Need(ram=3, gpus={"gpu0": 3})
     queue = [Candidate(i, i, need=both, may_evict=True, takes_turns=True) for i in "xyz"]
 
@@ -361,7 +361,7 @@ def test_a_large_victim_makes_room_for_the_next_as_well() -> None:
 
 
 def test_refusals_say_all_that_is_in_the_way() -> None:
-    pinned = Occupant("a", "a", Standing.BUSY, "g", pinned=True)
+    pinned = Occupant("a", "a", OccupantState.BUSY, "g", pinned=True)
     new = Candidate("x", "x", "g", may_evict=True)
     limit = Limits(1, {"g": 1})
 
@@ -371,15 +371,15 @@ def test_refusals_say_all_that_is_in_the_way() -> None:
         "0 instances may run at once and 0 do; group 'g' may run 0 at once and runs 0",
         for_ever=True,
     )
-    idle = Occupant("b", "b", Standing.IDLE)
+    idle = Occupant("b", "b", OccupantState.IDLE)
     queue = [Candidate("x", "x", may_evict=True), Candidate("y", "y", may_evict=True)]
     decisions = schedule(queue, [idle, pinned], Limits(2), 0.0)
     assert decisions[1].reason.endswith("the others are in use")
 
 
 def test_what_is_leaving_makes_room_once() -> None:
-    leaving = [waits(Standing.LEAVING, name) for name in "ab"]
-    idle = waits(Standing.IDLE, "c")
+    leaving = [waits(OccupantState.LEAVING, name) for name in "ab"]
+    idle = waits(OccupantState.IDLE, "c")
     queue = [Candidate(i, i, may_evict=True, takes_turns=True) for i in "wxyz"]
 
     decisions = schedule(queue, [*leaving, idle], Limits(3), 9.0)
@@ -400,7 +400,7 @@ def test_a_back_off_is_waited_for_and_takes_no_place() -> None:
 
 
 def test_who_was_admitted_counts_beside_those_that_stay() -> None:
-    leaving = waits(Standing.LEAVING, "a")
+    leaving = waits(OccupantState.LEAVING, "a")
     queue = [Candidate(i, i) for i in "xyz"]
 
     first, second, third = schedule(queue, [leaving], Limits(2), 9.0)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llamactl.core.errors import MalformedBody, ModelMissing
+from llamactl.core.errors import MalformedBody, ModelNotNamed
 from llamactl.policy.body import ModelScanner, model_of_json
 from support.contents import CONTENTS, of_content
 
@@ -70,11 +70,11 @@ def test_the_scanner_agrees_with_the_parser_on_what_has_no_model(
         assert scan(body, cuts) == value["model"]
     else:
         if isinstance(value, dict) and value.get("model") in (None, ""):
-            expected = ModelMissing
+            expected = ModelNotNamed
         with pytest.raises(expected):
             scan(body, cuts)
     cut_short = body[: end % len(body)]
-    with pytest.raises((MalformedBody, ModelMissing)):
+    with pytest.raises((MalformedBody, ModelNotNamed)):
         scan(cut_short, cuts)
 
 
@@ -113,7 +113,7 @@ def test_malformed_bodies_are_refused(body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b"{}", b'{"model": null}', b'{"model": ""}'])
 def test_no_model_is_refused(body: bytes) -> None:
-    with pytest.raises(ModelMissing):
+    with pytest.raises(ModelNotNamed):
         model_of_json(body)
 
 

@@ -15,7 +15,7 @@ from support.served import Served
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     status: int
     headers: dict[str, str]
     text: str
@@ -24,14 +24,14 @@ class Answer:
         return json.loads(self.text)
 
 
-Curl = Callable[..., Answer]
+Curl = Callable[..., Response]
 
 
 @pytest.fixture
 def curl(served: Served) -> Curl:
     """Run curl with the reference's own arguments; the path's base is the server's."""
 
-    def run(*args: str, key: str | None = "management") -> Answer:
+    def run(*args: str, key: str | None = "management") -> Response:
         words = [served.url + a if a.startswith("/") else a for a in args]
         token = served.key if key == "management" else key
         auth = ["-H", f"Authorization: Bearer {token}"] if token else []
@@ -41,14 +41,14 @@ def curl(served: Served) -> Curl:
         head, _, body = done.stdout.partition("\n\n")
         first, *rest = head.splitlines()
         headers = dict(line.lower().split(": ", 1) for line in rest if ": " in line)
-        return Answer(int(first.split()[1]), headers, body)
+        return Response(int(first.split()[1]), headers, body)
 
     return run
 
 
 @pytest.fixture
-def post(curl: Curl) -> Callable[..., Answer]:
-    def run(path: str, body: Any, **more: Any) -> Answer:
+def post(curl: Curl) -> Callable[..., Response]:
+    def run(path: str, body: Any, **more: Any) -> Response:
         data = body if isinstance(body, str) else json.dumps(body)
         header = ("-H", "Content-Type: application/json")
         return curl("-X", more.pop("method", "POST"), *header, "-d", data, path, **more)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from reference.conftest import Answer, Curl
+from reference.conftest import Curl, Response
 
 pytestmark = pytest.mark.both_engines
 
-Post = Callable[..., Answer]
+Post = Callable[..., Response]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from reference.conftest import Answer, Curl
+from reference.conftest import Curl, Response
 from support.served import Served
 
 pytestmark = pytest.mark.both_engines
 
-Post = Callable[..., Answer]
+Post = Callable[..., Response]
 _numbers = itertools.count()
 
 

@@ -9,8 +9,8 @@ from llamactl.config import Loaded, Settings, SettingsHolder
 from llamactl.control.instances import Instances
 from llamactl.control.lifecycle import recovery
 from llamactl.control.lifecycle.context import ReplicaContext
-from llamactl.control.lifecycle.event_log import Story
-from llamactl.control.lifecycle.registry import Member, Registry
+from llamactl.control.lifecycle.event_log import EventLog
+from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.lifecycle.replica import Replica
 from llamactl.control.on_demand import OnDemand
 from llamactl.control.reconciler import Reconciler
@@ -35,7 +35,7 @@ class ControlPath:
         self.store = store or MemoryStore()
         self.node = node or FakeNode()
         self.leases = LeaseBook()
-        self.story = Story(self.store)
+        self.story = EventLog(self.store)
         self.replicas = ReplicaContext(self.node, held, self.story, self.leases)
         self.registry = Registry(publish)
         self.scheduler = Scheduler(
@@ -67,19 +67,19 @@ class ControlPath:
     def _reread(self) -> Loaded:
         return Loaded(self.on_file, None, ())
 
-    async def create(self, name: str, *, start: bool = True, **more: object) -> Member:
+    async def create(self, name: str, *, start: bool = True, **more: object) -> ManagedInstance:
         """What crashes is not restarted by itself, unless `more` says so."""
         body = {"model": "/m.gguf", "auto_restart": False, **more}
         return await self.instances.create(name, body, start=start, wait=start, evict=False)
 
-    def unit(self, name: str) -> Replica:
-        return self.registry.get(name).unit
+    def replica(self, name: str) -> Replica:
+        return self.registry.get(name).replica
 
     def state(self, name: str) -> str:
-        return str(self.unit(name).runner.now.state)
+        return str(self.replica(name).runner.now.state)
 
     async def until(self, name: str, state: str) -> None:
-        runner = self.unit(name).runner
+        runner = self.replica(name).runner
         try:
             async with asyncio.timeout(WITHIN_S):
                 await runner.wait(lambda now: now.state == state)
@@ -101,10 +101,10 @@ class ControlPath:
         """
         await settle()
         for member in self.registry:
-            await member.unit.runner.close()
+            await member.replica.runner.close()
         return ControlPath(settings or self.settings, self.store, self.node)
 
-    async def come_back(self) -> list[Member]:
+    async def come_back(self) -> list[ManagedInstance]:
         """As a llamactl that starts over what its store knows."""
         known = await recovery.read(self.store)
         members = await recovery.take_in(known, self.instances, self.store, self.replicas)

@@ -20,7 +20,7 @@ from llamactl.core.paths import PathGuard
 from llamactl.core.routes import ReadyInstance
 from llamactl.policy.access import KeyRing, digest
 from llamactl.policy.page_tickets import PageTickets
-from llamactl.proxy import Access, EnginePaths, Front, ManagementApi
+from llamactl.proxy import Access, EnginePaths, ManagementApi, ProxyServer
 from llamactl.proxy.http.engine_connection import Address, Connection, Pool
 from llamactl.proxy.http.turns import Turns
 from support.control_path import ControlPath
@@ -84,7 +84,7 @@ class Wire:
 
 
 @dataclass
-class Answer:
+class Response:
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -97,14 +97,14 @@ class Answer:
 class Client:
     """One connection to llamactl."""
 
-    def __init__(self, front: Front, host: str) -> None:
+    def __init__(self, front: ProxyServer, host: str) -> None:
         self.wire = Wire(host)
         self._down = front.connection()
         self.wire.on_closed = lambda: self._down.connection_lost(None)
         self._down.connection_made(cast(asyncio.Transport, self.wire))
         self._read = 0
         self._parser = httptools.HttpResponseParser(self)
-        self._answers: list[Answer] = []
+        self._answers: list[Response] = []
         self._headers: dict[str, str] = {}
         self._body = b""
 
@@ -114,7 +114,7 @@ class Client:
     def ask(self, method: str, path: str, body: object = None, **more: Any) -> None:
         self.send(request(method, path, body, **more))
 
-    async def answer(self) -> Answer:
+    async def answer(self) -> Response:
         """The next one, to its end."""
         async with asyncio.timeout(WITHIN_S):
             while not self._take() and not self.wire.closed:
@@ -154,7 +154,7 @@ class Client:
 
     def on_message_complete(self) -> None:
         if (status := self._parser.get_status_code()) >= 200:
-            self._answers.append(Answer(status, self._headers, self._body))
+            self._answers.append(Response(status, self._headers, self._body))
 
 
 def request(
@@ -280,7 +280,7 @@ class DataPath:
         self.clients: list[Client] = []
         self.managed: list[tuple[str, str, bytes]] = []  # what the management API was asked
         made = self.control.settings
-        self.front = Front(
+        self.front = ProxyServer(
             made,
             management=ManagementApi(self._manage, guard_of),
             access=Access.of(made, self.ring, PageTickets(lambda: secrets.token_urlsafe(32))),
@@ -316,7 +316,7 @@ class DataPath:
         self.clients.append(client)
         return client
 
-    async def ask(self, method: str, path: str, body: object = None, **more: Any) -> Answer:
+    async def ask(self, method: str, path: str, body: object = None, **more: Any) -> Response:
         """On a connection of its own; with the management key, if no other is given."""
         client = self.connect()
         client.ask(method, path, body, **{"key": MANAGER, **more})
@@ -324,7 +324,7 @@ class DataPath:
         client.leave()
         return answer
 
-    async def chat(self, model: str, **more: Any) -> Answer:
+    async def chat(self, model: str, **more: Any) -> Response:
         return await self.ask("POST", CHAT, {"model": model}, **more)
 
     def add_key(self, name: str, *instances: str, expires_at: int | None = None) -> str:

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from llamactl.control.lifecycle import write_buffer as module
-from llamactl.control.lifecycle.write_buffer import Backlog
+from llamactl.control.lifecycle.write_buffer import WriteBuffer
 from llamactl.core.errors import StoreUnavailable
 
 
@@ -28,8 +28,8 @@ class Store:
         self.rows.append(number)
 
 
-async def _given(store: Store, numbers: range) -> Backlog:
-    backlog = Backlog()
+async def _given(store: Store, numbers: range) -> WriteBuffer:
+    backlog = WriteBuffer()
     for number in numbers:
         await backlog.write(partial(store.write, number))
     return backlog

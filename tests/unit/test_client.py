@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from llamactl.client import AsyncClient, Client, InvalidAnswer, ServerUnreachable
-from llamactl.core.errors import BackendError, LlamactlError, ModelNotFound, NameTaken, ShuttingDown
+from llamactl.core.errors import BackendError, LlamactlError, NameTaken, ShuttingDown, UnknownModel
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -125,7 +125,7 @@ def test_an_engines_error_is_its_words_and_our_advice(server: ThreadingHTTPServe
 
 def test_an_error_in_a_stream_is_its_message(server: ThreadingHTTPServer) -> None:
     handler(server).answers = [(200, f"data: {MISSING}\n\n")]
-    with client_of(server) as client, pytest.raises(ModelNotFound) as caught:
+    with client_of(server) as client, pytest.raises(UnknownModel) as caught:
         list(client.chat("m", []))
 
     assert caught.value.message == "there is none"

@@ -10,7 +10,7 @@ import pytest
 
 from llamactl.core.errors import ClientMemoryFull, TooManyConnections
 from llamactl.proxy.http.client_connection import Downstream
-from llamactl.proxy.http.connections import Clients, Limits, counted_address
+from llamactl.proxy.http.connections import ConnectionRegistry, Limits, counted_address
 from llamactl.proxy.http.request import Request
 from llamactl.proxy.http.turns import Turns
 
@@ -56,7 +56,7 @@ class Place:
     """A server with these limits; who connects is here."""
 
     def __init__(self, limits: Limits) -> None:
-        self.clients = Clients(lambda down, request: None, limits, Turns())
+        self.clients = ConnectionRegistry(lambda down, request: None, limits, Turns())
 
     def connect(self, host: str | None = "192.0.2.1") -> tuple[Downstream, FakeTransport]:
         made, transport = Downstream(self.clients), FakeTransport(host)
@@ -400,7 +400,7 @@ def test_a_small_body_that_follows_its_head_waits_for_no_turn(
         request.in_turns = True
         down.handler = cast(Any, came)
 
-    connection = Downstream(Clients(take, Limits(), Turns()))
+    connection = Downstream(ConnectionRegistry(take, Limits(), Turns()))
     connection.connection_made(cast(asyncio.Transport, FakeTransport("192.0.2.1")))
     connection.data_received(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size)
     connection.data_received(b"a" * size)
@@ -451,7 +451,7 @@ def test_what_can_not_become_a_head_is_refused_in_pieces_of_any_size(
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
 def test_a_head_is_the_same_in_pieces_of_any_size(size: int) -> None:
     came: list[Request] = []
-    clients = Clients(lambda down, request: came.append(request), Limits(), Turns())
+    clients = ConnectionRegistry(lambda down, request: came.append(request), Limits(), Turns())
     connection = Downstream(clients)
     connection.connection_made(cast(asyncio.Transport, FakeTransport("192.0.2.1")))
     sent = b"\r\nPOST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from llamactl.proxy.http.heads import AnswerHead, RequestHead
+from llamactl.proxy.http.heads import RequestHead, ResponseHead
 from llamactl.proxy.http.request import Request
-from llamactl.proxy.http.response import Answer
+from llamactl.proxy.http.response import Response
 
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 JSON = b"HTTP/1.1 %d OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n"
 
 
-def answer(head: bytes) -> Answer:
+def answer(head: bytes) -> Response:
     asked = Request(RequestHead(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"), 0, b"", complete=True)
-    return Answer(asked, AnswerHead(head), None, b"", now=0.0, keep=True)
+    return Response(asked, ResponseHead(head), None, b"", now=0.0, keep=True)
 
 
 def first_of(head: bytes, *pieces: bytes) -> float | None:

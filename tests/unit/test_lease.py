@@ -12,12 +12,12 @@ from typing import Any, cast
 import pytest
 
 from llamactl.config import Settings, SettingsHolder
-from llamactl.control.lifecycle.event_log import Story
-from llamactl.control.lifecycle.registry import Member, Registry
+from llamactl.control.lifecycle.event_log import EventLog
+from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.on_demand import OnDemand
 from llamactl.control.scheduling.scheduler import Scheduler
-from llamactl.control.scheduling.start_queue import BY_HAND_EVICTING
-from llamactl.core.errors import ModelNotFound, RunningLimit, Unauthenticated
+from llamactl.control.scheduling.start_queue import MANUAL_EVICTING
+from llamactl.core.errors import NoCapacity, Unauthenticated, UnknownModel
 from llamactl.core.instance import Instance, InstanceOptions
 from llamactl.core.keys import GUEST
 from llamactl.core.lease import Lease
@@ -84,13 +84,13 @@ class Room:
 
     def __init__(self) -> None:
         self.leases = LeaseBook()
-        story = cast(Story, SilentStory())
+        story = cast(EventLog, SilentStory())
         self.scheduler = Scheduler(
             self.leases, story, lambda: Limits(1), evicts_for_requests=lambda: True
         )
         registry = Registry(lambda _: None)
         self.a, self.b = (
-            Member(Instance(name, name, 0, InstanceOptions()), cast(Any, Unit(name)))
+            ManagedInstance(Instance(name, name, 0, InstanceOptions()), cast(Any, Unit(name)))
             for name in "ab"
         )
         self.runner(self.b).now = Lifecycle()
@@ -101,8 +101,8 @@ class Room:
             registry, self.scheduler, cast(Any, NoMemory()), self.leases, SettingsHolder(Settings())
         )
 
-    def runner(self, member: Member) -> Runner:
-        return cast(Runner, member.unit.runner)
+    def runner(self, member: ManagedInstance) -> Runner:
+        return cast(Runner, member.replica.runner)
 
     def become_ready(self) -> None:
         """As `control.owner` tells it."""
@@ -124,7 +124,7 @@ def test_between_the_grant_and_the_first_byte_nothing_is_evicted() -> None:
         asked = asyncio.create_task(room.activator.lease("a", GUEST))
         await ticks(5)
         assert room.a.waiting
-        by_hand = asyncio.create_task(room.scheduler.place(room.b, BY_HAND_EVICTING))
+        by_hand = asyncio.create_task(room.scheduler.place(room.b, MANUAL_EVICTING))
         await asyncio.sleep(0)
         room.become_ready()
         assert room.leases.count("a") == 1, "it is counted before anybody hears of it"
@@ -139,7 +139,7 @@ def test_between_the_grant_and_the_first_byte_nothing_is_evicted() -> None:
         room.scheduler.poke()
         await ticks(20)
         evicted = [type(command) for command in room.runner(room.a).asked]
-        assert evicted == [EvictionRequested] or isinstance(by_hand.exception(), RunningLimit)
+        assert evicted == [EvictionRequested] or isinstance(by_hand.exception(), NoCapacity)
         by_hand.cancel()
 
     asyncio.run(run())
@@ -156,7 +156,7 @@ def test_a_lease_is_given_back_if_the_instance_is_deleted_as_it_is_granted() -> 
         await ticks(10)
         room.become_ready()  # started by another's hand
         room.scheduler.dismiss(room.a)
-        with pytest.raises(ModelNotFound):
+        with pytest.raises(UnknownModel):
             await asked
         assert room.leases.count("a") == 0
 

@@ -19,7 +19,7 @@ from llamactl.node.process.process import Ended
 from llamactl.observe import LoopClock, loop_clock
 from llamactl.observe.loop_clock import TICK_S
 from llamactl.proxy import LeaseBook
-from llamactl.proxy.http.connections import Clients, Limits
+from llamactl.proxy.http.connections import ConnectionRegistry, Limits
 from llamactl.proxy.http.turns import Turns
 
 STALL_S = 0.6
@@ -199,7 +199,7 @@ class Connection:
 
 def test_all_connections_get_the_time_of_a_stall_back() -> None:
     async def test() -> None:
-        clients = Clients(lambda *_: None, Limits(), Turns())
+        clients = ConnectionRegistry(lambda *_: None, Limits(), Turns())
         now = asyncio.get_running_loop().time()
         soon, never = Connection(now + 0.3), Connection(float("inf"))
         clients.connections |= {soon: None, never: None}  # type: ignore[dict-item]

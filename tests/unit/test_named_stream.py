@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llamactl.proxy.http.heads import AnswerHead, RequestHead
+from llamactl.proxy.http.heads import RequestHead, ResponseHead
 from llamactl.proxy.http.request import Request
 from llamactl.proxy.relay.rewriting.model_name import SMALL
 from llamactl.proxy.relay.rewriting.rewritten import FailedStream, NamedStream
@@ -23,7 +23,7 @@ def stream() -> NamedStream:
     """To an HTTP/1.0 client, who sees no chunks."""
     asked = Request(RequestHead(b"GET / HTTP/1.0\r\nhost: a\r\n\r\n"), 0, b"", complete=True)
     asked.model = "mine"
-    made = NamedStream(asked, AnswerHead(STREAM), b"", now=0.0, keep=True)
+    made = NamedStream(asked, ResponseHead(STREAM), b"", now=0.0, keep=True)
     made.frame([])  # its head
     return made
 
@@ -137,7 +137,7 @@ def test_what_broke_off_is_told_though_an_event_is_worked_on() -> None:
 
 
 def test_an_error_in_the_place_of_events_is_taken_in_whole() -> None:
-    bad = AnswerHead(b"HTTP/1.1 500 Bad\r\ncontent-type: application/json\r\n\r\n")
+    bad = ResponseHead(b"HTTP/1.1 500 Bad\r\ncontent-type: application/json\r\n\r\n")
     failed = FailedStream(stream(), bad, lambda body: b"\n\ndata: %d\n\n" % len(body))
 
     assert not failed.in_turns

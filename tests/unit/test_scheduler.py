@@ -10,17 +10,17 @@ from typing import Any, cast
 import pytest
 
 from llamactl.config import InstancesSettings, Settings, SettingsHolder
-from llamactl.control.lifecycle.event_log import Story
-from llamactl.control.lifecycle.registry import Member, Registry
+from llamactl.control.lifecycle.event_log import EventLog
+from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.on_demand import OnDemand
 from llamactl.control.scheduling.scheduler import Scheduler
-from llamactl.control.scheduling.start_queue import BY_HAND
+from llamactl.control.scheduling.start_queue import MANUAL
 from llamactl.core.errors import (
     InstanceNotFound,
-    ModelNotFound,
-    RunningLimit,
+    NoCapacity,
     ShuttingDown,
     StartFailed,
+    UnknownModel,
 )
 from llamactl.core.instance import Instance, InstanceOptions
 from llamactl.core.keys import GUEST, ApiKey, Caller, PermissionMode
@@ -86,7 +86,7 @@ class Room:
         self.leases = LeaseBook()
         self.scheduler = Scheduler(
             self.leases,
-            cast(Story, SilentStory()),
+            cast(EventLog, SilentStory()),
             lambda: Limits(1),
             evicts_for_requests=lambda: True,
         )
@@ -96,15 +96,15 @@ class Room:
             self.registry, self.scheduler, cast(Any, NoMemory()), self.leases, CALLS_OFF
         )
 
-    def _member(self, name: str) -> Member:
-        unit = HeldUnit()
-        member = Member(Instance(name, name, 0, InstanceOptions()), cast(Any, unit))
-        unit.runner.moved = lambda: self.scheduler.moved(member)
+    def _member(self, name: str) -> ManagedInstance:
+        replica = HeldUnit()
+        member = ManagedInstance(Instance(name, name, 0, InstanceOptions()), cast(Any, replica))
+        replica.runner.moved = lambda: self.scheduler.moved(member)
         self.registry.add(member)
         return member
 
     def runner(self, name: str) -> HeldRunner:
-        return cast(HeldRunner, self.members[name].unit.runner)
+        return cast(HeldRunner, self.members[name].replica.runner)
 
     def ask(self, name: str) -> asyncio.Task[Lease[str]]:
         return asyncio.create_task(self.on_demand.lease(name, GUEST))
@@ -151,7 +151,7 @@ def test_a_place_is_held_while_the_start_is_written_though_its_client_leaves() -
 
 def test_a_place_whose_client_leaves_at_the_grant_is_not_lost() -> None:
     async def test(made: Room) -> None:
-        place = asyncio.create_task(made.scheduler.place(made.members["a"], BY_HAND))
+        place = asyncio.create_task(made.scheduler.place(made.members["a"], MANUAL))
         await asyncio.sleep(0)  # it waits for the decision, which is taken after this
         asyncio.get_running_loop().call_soon(place.cancel)
         await settle()
@@ -159,7 +159,7 @@ def test_a_place_whose_client_leaves_at_the_grant_is_not_lost() -> None:
         if not place.cancelled():
             made.scheduler.started(made.members["a"])
 
-        await made.scheduler.place(made.members["b"], BY_HAND)
+        await made.scheduler.place(made.members["b"], MANUAL)
 
     in_loop(test)
 
@@ -171,14 +171,14 @@ def test_a_command_that_is_on_its_way_holds_the_place_of_what_is_ending() -> Non
         runner = made.runner("a")
         runner.now = Lifecycle(State.STOPPING, generation=1)
         runner.moved()
-        await made.scheduler.place(made.members["a"], BY_HAND)
+        await made.scheduler.place(made.members["a"], MANUAL)
         runner.now = Lifecycle(State.STOPPED, generation=2)
         runner.moved()
 
-        with pytest.raises(RunningLimit):
-            await made.scheduler.place(made.members["b"], BY_HAND)
+        with pytest.raises(NoCapacity):
+            await made.scheduler.place(made.members["b"], MANUAL)
         made.scheduler.started(made.members["a"])  # it was given up
-        await made.scheduler.place(made.members["b"], BY_HAND)
+        await made.scheduler.place(made.members["b"], MANUAL)
 
     in_loop(test)
 
@@ -192,7 +192,7 @@ def test_many_arrivals_are_decided_at_once() -> None:
         assert made.on_demand.waiting == 50
         made.scheduler.dismiss(made.members["b"])
         answers = await asyncio.gather(*waiting, return_exceptions=True)
-        assert {type(answer) for answer in answers} == {ModelNotFound}
+        assert {type(answer) for answer in answers} == {UnknownModel}
 
     in_loop(test)
 
@@ -207,7 +207,7 @@ def test_a_closed_scheduler_answers_all() -> None:
         with pytest.raises(ShuttingDown):
             await waiting
         with pytest.raises(ShuttingDown):
-            await made.scheduler.place(made.members["b"], BY_HAND)
+            await made.scheduler.place(made.members["b"], MANUAL)
 
     in_loop(test)
 
@@ -237,7 +237,7 @@ def test_what_is_deleted_gets_no_place() -> None:
     async def test(made: Room) -> None:
         made.members["a"].deleted = True
         with pytest.raises(InstanceNotFound):
-            await made.scheduler.place(made.members["a"], BY_HAND)
+            await made.scheduler.place(made.members["a"], MANUAL)
 
     in_loop(test)
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from llamactl.api.metrics import metrics
-from llamactl.api.services import Numbers
+from llamactl.api.services import MetricsSources
 from llamactl.api.shared_work import SharedWork
 from llamactl.core.lifecycle import Lifecycle
 from llamactl.core.routes import ReadyInstance
@@ -64,7 +64,7 @@ def test_a_flood_for_the_numbers_is_one_scrape(asking: int) -> None:
             await go.wait()
             return {"": "# TYPE x counter\nx_total 1\n"}
 
-        numbers = Numbers(Meters, scrape, lambda _: 0, dict)
+        numbers = MetricsSources(Meters, scrape, lambda _: 0, dict)
         unit = SimpleNamespace(
             ready=ReadyInstance("one", "127.0.0.1", 1, "", 1),
             runner=SimpleNamespace(now=Lifecycle()),

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any, cast
 
-from llamactl.control.lifecycle.event_log import Story
+from llamactl.control.lifecycle.event_log import EventLog
 from llamactl.core.events import InstanceEvent
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.proxy import LeaseBook
@@ -33,7 +33,7 @@ class Rows:
 
 def test_a_closed_story_is_followed_by_nobody() -> None:
     async def run() -> list[InstanceEvent]:
-        story = Story(cast(Any, Rows()))
+        story = EventLog(cast(Any, Rows()))
         story.close()
         return [row async for row in story.follow(None)]
 
@@ -42,7 +42,7 @@ def test_a_closed_story_is_followed_by_nobody() -> None:
 
 def test_an_id_of_another_store_means_from_now_on() -> None:
     async def run() -> str:
-        story = Story(cast(Any, Rows()))
+        story = EventLog(cast(Any, Rows()))
         rows = story.follow(10**9)
         coming = asyncio.ensure_future(anext(rows))
         for _ in range(5):
@@ -54,11 +54,11 @@ def test_an_id_of_another_store_means_from_now_on() -> None:
 
 
 def test_a_follower_that_lags_is_cut_off_without_a_gap() -> None:
-    async def collect(story: Story) -> list[int]:
+    async def collect(story: EventLog) -> list[int]:
         return [row.id async for row in story.follow(None)]
 
     async def run() -> list[int]:
-        story = Story(cast(Any, Rows()))
+        story = EventLog(cast(Any, Rows()))
         coming = asyncio.ensure_future(collect(story))
         for batch in (100, 2500, 10):  # it hears the first, and is too slow for the second
             for _ in range(batch):

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from llamactl.proxy.http.engine_connection import Connection
-from llamactl.proxy.http.heads import AnswerHead
+from llamactl.proxy.http.heads import ResponseHead
 from llamactl.proxy.http.turns import Turns
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -47,7 +47,7 @@ class Sink:
         self.over = asyncio.Event()
         self.on_data: Callable[[], None] = lambda: None
 
-    def answered(self, head: AnswerHead, length: int) -> None:
+    def answered(self, head: ResponseHead, length: int) -> None:
         self.heads += 1
 
     def data(self, pieces: list[bytes]) -> None:

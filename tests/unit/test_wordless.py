@@ -45,7 +45,7 @@ def test_a_model_that_is_away_or_is_none(tmp_path: Path, free: int) -> None:
     found = [cause(report(*SILENT), str(path), free) for path in (tmp_path / "none", text, whole)]
 
     assert found == [
-        FailureClass.MODEL_MISSING, FailureClass.MODEL_INVALID, FailureClass.UNKNOWN,
+        FailureClass.MODEL_FILE_MISSING, FailureClass.MODEL_INVALID, FailureClass.UNKNOWN,
     ]  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from llamactl.api import (
 )
 from llamactl.api.document import DocumentedApi
 from llamactl.api.errors import install_error_handlers
-from llamactl.api.services import About, Numbers, Services
+from llamactl.api.services import MetricsSources, ServerInfo, Services
 
 
 def build_api(services: Services, doors: Iterable[APIRouter] = ()) -> FastAPI:
@@ -63,4 +63,4 @@ def build_api(services: Services, doors: Iterable[APIRouter] = ()) -> FastAPI:
     return api
 
 
-__all__ = ["About", "Numbers", "Services", "build_api"]
+__all__ = ["MetricsSources", "ServerInfo", "Services", "build_api"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llamactl.control.lifecycle.registry import Member
+from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.preview import Fit
 from llamactl.core.keys import ApiKey
 from llamactl.core.lifecycle import State, allowed_actions
@@ -32,12 +32,12 @@ def fit_fields(fit: Fit) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def instance_body(member: Member, leases: int) -> InstanceBody:
-    instance, unit = member.instance, member.unit
-    now = unit.runner.now
-    last = None if now.state in _SERVED_SINCE else unit.last_exit
+def instance_body(member: ManagedInstance, leases: int) -> InstanceBody:
+    instance, replica = member.instance, member.replica
+    now = replica.runner.now
+    last = None if now.state in _SERVED_SINCE else replica.last_exit
     drains = now.state is State.DRAINING
-    ends_by = round(unit.runner.since + unit.drain_limit, 3)
+    ends_by = round(replica.runner.since + replica.drain_limit, 3)
     return InstanceBody(
         name=instance.name,
         status=member.status,
@@ -45,27 +45,27 @@ def instance_body(member: Member, leases: int) -> InstanceBody:
         id=instance.id,
         state=now.state,
         desired=now.desired,
-        since=round(unit.runner.since, 3),
+        since=round(replica.runner.since, 3),
         message=last.summary if last else "",
         failure=FailureBody.model_validate(last.details()) if last else None,
         allowed_actions=[*allowed_actions(now), "delete"],
         leases=leases,
         waiting=len(member.waiting),
-        idle_left_s=None if unit.idle_left is None else round(unit.idle_left, 1),
+        idle_left_s=None if replica.idle_left is None else round(replica.idle_left, 1),
         drain=DrainBody(leases=leases, ends_by=ends_by) if drains else None,
         memory=memory_body(member.need),
         generation=now.generation,
-        port=unit.port,
-        pid=unit.pid,
-        engine=unit.engine,
-        command=masked(list(unit.argv)),
+        port=replica.port,
+        pid=replica.pid,
+        engine=replica.engine,
+        command=masked(list(replica.argv)),
         restarts=now.restarts,
         options=given_options(member),
         declared=bool(instance.source),
     )
 
 
-def given_options(member: Member, *, show: bool = False) -> dict[str, Any]:
+def given_options(member: ManagedInstance, *, show: bool = False) -> dict[str, Any]:
     """What was given for the instance, as create and update take it; secrets masked or not."""
     given = member.instance.options
     body: dict[str, Any] = {

@@ -13,7 +13,7 @@ from llamactl.api.document import CREATE, UPDATE
 from llamactl.api.errors import answers
 from llamactl.api.parameters import Name
 from llamactl.api.services import GUARDS, Mine, Services
-from llamactl.control.lifecycle.registry import Member
+from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.core.errors import BodyTooLarge, MalformedBody
 from llamactl.policy.page_tickets import IDLE_S
 from llamactl.wire.instances import InstanceBody
@@ -26,7 +26,7 @@ Evict = Annotated[bool, Query(description="stop idle instances to make room")]
 Force = Annotated[bool, Query(description="abort running requests")]
 
 
-def _body(mine: Services, member: Member) -> InstanceBody:
+def _body(mine: Services, member: ManagedInstance) -> InstanceBody:
     return instance_body(member, mine.numbers.leases(member.instance.id))
 
 

@@ -16,7 +16,7 @@ from llamactl.api.event_stream import ALIVE, ALIVE_S, EventStream, event_stream
 from llamactl.api.events import event_body, event_id
 from llamactl.api.models import job_body
 from llamactl.api.services import GUARDS, Mine, Services
-from llamactl.control.lifecycle.registry import Member
+from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.core.downloads import DownloadJob
 from llamactl.core.events import InstanceEvent
 from llamactl.wire.live import InstanceNumbers, LiveBody, MachineNumbers, RateBody
@@ -117,20 +117,22 @@ class _View:
         anything = (body.instances, gone, body.numbers, body.machine, body.events)
         return body if first or any(anything) or body.jobs is not None else None
 
-    def _is_new(self, member: Member) -> bool:
-        unit, runner = member.unit, member.unit.runner
-        row = (member.instance, runner.now, runner.since, unit.last_exit, unit.pid, unit.port,
-               member.need)  # fmt: skip
+    def _is_new(self, member: ManagedInstance) -> bool:
+        replica, runner = member.replica, member.replica.runner
+        row = (
+            member.instance, runner.now, runner.since, replica.last_exit, replica.pid,
+            replica.port, member.need,
+        )  # fmt: skip
         before = self._rows.get(member.instance.id)
         self._rows[member.instance.id] = row
         return before is None or before != row
 
-    def _changed_numbers(self, members: list[Member]) -> dict[str, InstanceNumbers]:
+    def _changed_numbers(self, members: list[ManagedInstance]) -> dict[str, InstanceNumbers]:
         now = asyncio.get_running_loop().time()
         found: dict[str, InstanceNumbers] = {}
         newest = self._rates_until
         for member in members:
-            instance_id, idle = member.instance.id, member.unit.idle_left
+            instance_id, idle = member.instance.id, member.replica.idle_left
             leases = self._mine.numbers.leases(instance_id)
             rates = [r for r in self._mine.watch.rates.of(instance_id) if r.at > self._rates_until]
             told = self._numbers.get(instance_id)

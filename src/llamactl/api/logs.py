@@ -42,7 +42,7 @@ async def get_logs(
 
     Offsets always count from the first byte ever logged, even if it was rotated away.
     """
-    log, most, text = mine.instances.get(name).unit.log, _line_count(asked.lines), asked.search
+    log, most, text = mine.instances.get(name).replica.log, _line_count(asked.lines), asked.search
     since = _time(asked.since)
     start, end = await log.span(None if text else most, since=since, before=asked.before)
     start = max(start, asked.after or 0)

@@ -28,14 +28,14 @@ async def metrics(request: Request, mine: Mine) -> Response:
 async def _exposition(mine: Services) -> bytes:
     """Scrapes all engines, so simultaneous requests share the result."""
     members = mine.instances.all()
-    ready = {m.instance.name: m.unit.ready for m in members if m.unit.ready is not None}
+    ready = {m.instance.name: m.replica.ready for m in members if m.replica.ready is not None}
     texts = await asyncio.gather(*(mine.numbers.scrape(where) for where in ready.values()))
     meters = mine.numbers.meters()
     meters.keep({m.instance.id for m in members})
     shown = [
         Shown(
             m.instance.name,
-            m.unit.runner.now.state.value,
+            m.replica.runner.now.state.value,
             mine.numbers.leases(m.instance.id),
             meters.of(m.instance.id),
         )

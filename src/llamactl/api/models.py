@@ -18,7 +18,7 @@ from llamactl.api.event_stream import event_stream
 from llamactl.api.parameters import JobId
 from llamactl.api.services import GUARDS, Mine, Services
 from llamactl.core.downloads import DownloadJob
-from llamactl.core.errors import Conflict, InvalidRequest, LlamactlError, ModelNotFound
+from llamactl.core.errors import Conflict, InvalidRequest, LlamactlError, UnknownModel
 from llamactl.core.instance import InstanceOptions
 from llamactl.models import Inspection, LocalModel, UnreadableModel, inspect
 from llamactl.wire.models import (
@@ -184,7 +184,7 @@ def _users(mine: Services) -> dict[Path, list[str]]:
     """Names of instances by the model file that each is made of."""
     found: dict[Path, list[str]] = defaultdict(list)
     for member in mine.instances.all():
-        with suppress(ModelNotFound):  # by its repository, which is not here
+        with suppress(UnknownModel):  # by its repository, which is not here
             given = mine.catalog.resolve(member.instance.options.backend_options)
             if isinstance(model := given.get("model"), str):
                 found[Path(model).resolve()].append(member.instance.name)
@@ -195,7 +195,7 @@ def _file(name: str, mine: Services) -> tuple[Path, Path | None]:
     """Raises ModelNotFound, ForbiddenBySettings."""
     try:
         found = mine.catalog.find(name)
-    except ModelNotFound:
+    except UnknownModel:
         if (path := Path(name)).is_absolute():
             mine.confinement.check_path("model", path)  # before it is told whether it exists
             if path.exists():

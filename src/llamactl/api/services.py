@@ -15,7 +15,7 @@ from llamactl.config import Settings, SettingsHolder
 from llamactl.control.access.keys import Keys
 from llamactl.control.access.sessions import Sessions
 from llamactl.control.instances import Instances
-from llamactl.control.lifecycle.event_log import Story
+from llamactl.control.lifecycle.event_log import EventLog
 from llamactl.control.preview import Previews
 from llamactl.control.reconciler import Reconciler
 from llamactl.control.reload import Reload
@@ -32,7 +32,7 @@ from llamactl.policy.session import identify_user
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
+class MetricsSources:
     """What `/metrics` is made of."""
 
     meters: Callable[[], Meters]
@@ -44,7 +44,7 @@ class Numbers:
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class ServerInfo:
     """The installation."""
 
     began: float  # Unix seconds
@@ -60,8 +60,8 @@ class Services:
     keys: Keys
     ring: KeyRing
     engines: Mapping[str, EngineProbe]  # by the backend's name in the settings
-    story: Story
-    numbers: Numbers
+    story: EventLog
+    numbers: MetricsSources
     degraded: Callable[[], Sequence[str]]  # parts of the server that do not work now
     reload: Reload
     reconciler: Reconciler
@@ -74,7 +74,7 @@ class Services:
     watch: Watch
     hub: Hub
     confinement: Confinement
-    about: About
+    about: ServerInfo
 
 
 def services(request: Request) -> Services:

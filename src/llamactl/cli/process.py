@@ -23,7 +23,7 @@ from llamactl.core.errors import LlamactlError
 if TYPE_CHECKING:
     from llamactl.app import Application
     from llamactl.config import Loaded, Settings
-    from llamactl.takeover import Inheritance
+    from llamactl.takeover import HandoverState
 
 
 def run(config: Path | None, flags: dict[str, Any], *, verbose: bool) -> None:
@@ -33,9 +33,9 @@ def run(config: Path | None, flags: dict[str, Any], *, verbose: bool) -> None:
 
     from llamactl.config import load
     from llamactl.observe import configure
-    from llamactl.takeover import Inheritance
+    from llamactl.takeover import HandoverState
 
-    inherited = Inheritance.of_environment()
+    inherited = HandoverState.of_environment()
     try:
 
         def read() -> Loaded:
@@ -86,7 +86,7 @@ async def _run(
     loaded: Loaded,
     read: Callable[[], Loaded],
     listener: socket.socket,
-    inherited: Inheritance | None,
+    inherited: HandoverState | None,
 ) -> None:
     from llamactl.app import Application
     from llamactl.cli.addresses import urls_of

@@ -14,12 +14,12 @@ from llamactl.backends import read_definition
 from llamactl.config import Settings, SettingsHolder
 from llamactl.control.lifecycle.callbacks import Callbacks
 from llamactl.control.lifecycle.context import ReplicaContext
-from llamactl.control.lifecycle.event_log import Story
-from llamactl.control.lifecycle.registry import Member, Registry
+from llamactl.control.lifecycle.event_log import EventLog
+from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.lifecycle.replica import Replica
-from llamactl.control.scheduling.explain import Outlook, outlook
+from llamactl.control.scheduling.explain import StartPlan, outlook
 from llamactl.control.scheduling.scheduler import Scheduler
-from llamactl.control.scheduling.start_queue import BY_HAND, BY_HAND_EVICTING, request_asker
+from llamactl.control.scheduling.start_queue import MANUAL, MANUAL_EVICTING, request_asker
 from llamactl.control.start_failure import start_failed
 from llamactl.core.errors import (
     Conflict,
@@ -27,7 +27,7 @@ from llamactl.core.errors import (
     InstanceLimit,
     LlamactlError,
     NameTaken,
-    RunningLimit,
+    NoCapacity,
     ShuttingDown,
     Superseded,
 )
@@ -60,7 +60,7 @@ class Instances:
 
     def __init__(
         self, registry: Registry, scheduler: Scheduler, store: InstanceStore,
-        replicas: ReplicaContext, memory: MemoryBook, story: Story, settings: SettingsHolder,
+        replicas: ReplicaContext, memory: MemoryBook, story: EventLog, settings: SettingsHolder,
     ) -> None:  # fmt: skip
         self._registry = registry
         self._scheduler = scheduler
@@ -70,33 +70,33 @@ class Instances:
         self._story = story
         self._settings = settings
         self._tasks: set[asyncio.Task[object]] = set()
-        self._going: set[Member] = set()  # they are being deleted
+        self._going: set[ManagedInstance] = set()  # they are being deleted
 
     def heed(self, _: Settings) -> None:
         """Changed settings count for those that wait, and for what runs."""
         self._scheduler.poke()
         for member in self._registry:
-            member.unit.use_settings()
+            member.replica.use_settings()
 
-    def all(self) -> list[Member]:
+    def all(self) -> list[ManagedInstance]:
         return list(self._registry)
 
-    def listed(self) -> list[Member]:
+    def listed(self) -> list[ManagedInstance]:
         """As `all`. Raises StoreUnavailable until all are known."""
         return self._registry.listed()
 
-    def get(self, name: str) -> Member:
+    def get(self, name: str) -> ManagedInstance:
         return self._registry.get(name)
 
     async def adopt(
         self, instance: Instance, now: Lifecycle, last_exit: ExitReport | None
-    ) -> Member:
+    ) -> ManagedInstance:
         """Take an instance of the store, or a new one, into the registry."""
         need = await self._memory.need(instance)
         offer = await self._replicas.offer(instance)
         callbacks = Callbacks(self._registry, self._scheduler, self._memory, self._replicas.offer)
-        unit = Replica(self._replicas, instance, now, last_exit, callbacks)
-        member = callbacks.member = Member(instance, unit, need, offer=offer)
+        replica = Replica(self._replicas, instance, now, last_exit, callbacks)
+        member = callbacks.member = ManagedInstance(instance, replica, need, offer=offer)
         if now.state is State.FAILED and not member.is_excused:
             member.breaker = member.breaker.failed(time.monotonic())
         self._registry.add(member)
@@ -104,7 +104,7 @@ class Instances:
 
     async def create(
         self, name: str, body: object, *, start: bool, wait: bool, evict: bool
-    ) -> Member:
+    ) -> ManagedInstance:
         """Define an instance and start it.
 
         Raises InvalidRequest and its kin, NameTaken, InstanceLimit or RunningLimit with nothing
@@ -117,7 +117,7 @@ class Instances:
         await self._check(instance)
         return await self._new(instance, start=start, wait=wait, evict=evict)
 
-    async def define(self, name: str, options: InstanceOptions, *, source: str) -> Member:
+    async def define(self, name: str, options: InstanceOptions, *, source: str) -> ManagedInstance:
         """As `create`, without a start; the instance belongs to that source's set."""
         check_name(name)
         instance = Instance(secrets.token_hex(8), name, int(time.time()), options, source=source)
@@ -133,7 +133,9 @@ class Instances:
         self._replicas.check(instance)
         await self._replicas.permit(instance)
 
-    async def _new(self, instance: Instance, *, start: bool, wait: bool, evict: bool) -> Member:
+    async def _new(
+        self, instance: Instance, *, start: bool, wait: bool, evict: bool
+    ) -> ManagedInstance:
         name, limit = instance.name, self._settings.current.instances.max_instances
         if not self._registry.reserve(name, instance.options.aliases):
             raise NameTaken(
@@ -145,8 +147,10 @@ class Instances:
             raise InstanceLimit(f"cannot create {name}: max_instances is {limit}; delete one first")
         return await self._shielded(self._create(instance, start=start, wait=wait, evict=evict))
 
-    async def _create(self, instance: Instance, *, start: bool, wait: bool, evict: bool) -> Member:
-        member: Member | None = None
+    async def _create(
+        self, instance: Instance, *, start: bool, wait: bool, evict: bool
+    ) -> ManagedInstance:
+        member: ManagedInstance | None = None
         try:
             await self._store.add(instance)
         except BaseException:
@@ -162,9 +166,9 @@ class Instances:
             if member is not None:
                 self._scheduler.dismiss(member)
                 self._registry.hide(instance.name)
-                await member.unit.runner.close()
+                await member.replica.runner.close()
                 self._scheduler.forget(member)
-                await member.unit.clean()
+                await member.replica.clean()
             try:
                 await self._store.remove(instance.id)
             finally:
@@ -176,7 +180,7 @@ class Instances:
                 await self._started(member)
         return member
 
-    async def start(self, name: str, *, wait: bool, evict: bool) -> Member:
+    async def start(self, name: str, *, wait: bool, evict: bool) -> ManagedInstance:
         """Start a stopped instance. Raises RunningLimit, or StartFailed when waited for."""
         member = self._registry.get(name)
         await self._place(member, evict=evict)
@@ -185,19 +189,19 @@ class Instances:
             await self._shielded(self._started(member))
         return member
 
-    async def stop(self, name: str, *, wait: bool, force: bool) -> Member:
+    async def stop(self, name: str, *, wait: bool, force: bool) -> ManagedInstance:
         """`force`: without waiting for requests that are being answered."""
         member = self._registry.get(name)
-        await member.unit.runner.ask(StopRequested(_asked("stop", force=force), force=force))
+        await member.replica.runner.ask(StopRequested(_asked("stop", force=force), force=force))
         if wait:  # or until somebody called it off
             await self._shielded(
-                member.unit.runner.wait(
+                member.replica.runner.wait(
                     lambda now: now.state in RESTING or now.desired is Desired.RUNNING
                 )
             )
         return member
 
-    async def restart(self, name: str, *, wait: bool, evict: bool, force: bool) -> Member:
+    async def restart(self, name: str, *, wait: bool, evict: bool, force: bool) -> ManagedInstance:
         member = self._registry.get(name)
         await self._place(member, evict=evict)
         command = RestartRequested(_asked("restart", force=force), force=force)
@@ -206,27 +210,29 @@ class Instances:
             await self._shielded(self._started(member))
         return member
 
-    async def _place(self, member: Member, *, evict: bool) -> None:
+    async def _place(self, member: ManagedInstance, *, evict: bool) -> None:
         await self._replicas.permit(member.instance)
         member.need = await self._memory.need(member.instance)
-        await self._scheduler.place(member, BY_HAND_EVICTING if evict else BY_HAND)
+        await self._scheduler.place(member, MANUAL_EVICTING if evict else MANUAL)
         member.breaker = CLOSED  # a manual start means that the cause was dealt with
 
-    async def plan(self, name: str, *, request: bool, evict: bool) -> tuple[Member, Outlook]:
+    async def plan(
+        self, name: str, *, request: bool, evict: bool
+    ) -> tuple[ManagedInstance, StartPlan]:
         """What a request, or a start by hand, would do now, and why."""
         member = self._registry.get(name)
         member.need = await self._memory.need(member.instance)
-        asker = BY_HAND_EVICTING if evict else BY_HAND
+        asker = MANUAL_EVICTING if evict else MANUAL
         if request:
             asker = request_asker(None, evicts=self._settings.current.instances.enable_lru_eviction)
         seen = outlook(member, asker, self._scheduler, self._settings.current, request=request)
         try:
             await self._replicas.permit(member.instance)
         except ForbiddenBySettings as exc:
-            return member, seen if seen.action == "serve" else Outlook("refuse", exc.message)
+            return member, seen if seen.action == "serve" else StartPlan("refuse", exc.message)
         return member, seen
 
-    async def update(self, name: str, body: object, *, wait: bool) -> Member:
+    async def update(self, name: str, body: object, *, wait: bool) -> ManagedInstance:
         """Merge a body into the definition; restart a running instance whose command changes.
 
         Raises RunningLimit, with nothing changed, if there is no room for the changed instance.
@@ -239,12 +245,14 @@ class Instances:
 
         return await self._shielded(self._update(member, change, wait=wait))
 
-    async def redefine(self, name: str, options: InstanceOptions, *, source: str) -> Member:
+    async def redefine(
+        self, name: str, options: InstanceOptions, *, source: str
+    ) -> ManagedInstance:
         """Set exactly these options; a due restart runs in the background."""
         member = self._of_source(name, source)
         return await self._shielded(self._update(member, lambda _: options, wait=False))
 
-    def _of_source(self, name: str, source: str) -> Member:
+    def _of_source(self, name: str, source: str) -> ManagedInstance:
         """Raises Conflict for what belongs to another set, where it would come back."""
         member = self._registry.get(name)
         if member.instance.source != source:
@@ -257,27 +265,29 @@ class Instances:
             )
         return member
 
-    async def restart_stale(self, member: Member, cause: str) -> None:
+    async def restart_stale(self, member: ManagedInstance, cause: str) -> None:
         """Restart it after a drain, because its command has changed."""
-        with suppress(RunningLimit):  # it died just now, and others took its place
-            await self._scheduler.place(member, BY_HAND)
+        with suppress(NoCapacity):  # it died just now, and others took its place
+            await self._scheduler.place(member, MANUAL)
             await self._scheduler.carry_out(member, RestartRequested(cause))
 
-    async def _update(self, member: Member, change: Change, *, wait: bool) -> Member:
+    async def _update(
+        self, member: ManagedInstance, change: Change, *, wait: bool
+    ) -> ManagedInstance:
         async with member.changing:  # one after the other, or one of two changes is lost
             restart = await self._redefine(member, change)
-        now = member.unit.runner.now  # what is off, or about to be, counts from its next start
+        now = member.replica.runner.now  # what is off, or about to be, counts from its next start
         if restart and now.state not in RESTING and now.desired is Desired.RUNNING:
             await self.restart_stale(member, "options changed")
             if wait:
                 await self._started(member)
         return member
 
-    async def _redefine(self, member: Member, change: Change) -> bool:
+    async def _redefine(self, member: ManagedInstance, change: Change) -> bool:
         changed = replace(member.instance, options=change(member.instance.options))
         await self._check(changed)
         need, offer = await self._memory.need(changed), await self._replicas.offer(changed)
-        if member.unit.runner.now.state not in (*RESTING, State.BACKOFF):
+        if member.replica.runner.now.state not in (*RESTING, State.BACKOFF):
             self._scheduler.check_change(changed, need)
         if not self._registry.claim(changed.name, changed.options.aliases):
             raise NameTaken(
@@ -290,7 +300,7 @@ class Instances:
             raise
         member.instance, member.need, member.breaker = changed, need, CLOSED
         member.offer = offer
-        restart = member.unit.redefine(changed)
+        restart = member.replica.redefine(changed)
         self._registry.refresh(member)
         self._scheduler.poke()
         return restart
@@ -304,21 +314,21 @@ class Instances:
         self._going.add(member)  # from the moment on in which the registry does not show it
         await self._shielded(self._go(member, force=force))
 
-    async def _go(self, member: Member, *, force: bool) -> None:
+    async def _go(self, member: ManagedInstance, *, force: bool) -> None:
         try:
             await self._delete(member, force=force)
         finally:
             self._going.discard(member)
 
-    async def _delete(self, member: Member, *, force: bool) -> None:
-        runner, name = member.unit.runner, member.instance.name
+    async def _delete(self, member: ManagedInstance, *, force: bool) -> None:
+        runner, name = member.replica.runner, member.instance.name
         try:
             await runner.retire("deleted", force=force)
         except ShuttingDown:
             raise  # its process is another llamactl's by now
         except LlamactlError as exc:  # a fault of ours ended its runner
             log.warning("deleted_by_force", name=name, reason=exc.message)
-            member.unit.kill()
+            member.replica.kill()
         try:
             await self._store.remove(member.instance.id)
         except LlamactlError:
@@ -330,13 +340,13 @@ class Instances:
         await self._story.settle()
         await runner.close()
         self._scheduler.forget(member)
-        await member.unit.clean()
+        await member.replica.clean()
         self._registry.free(name)
 
     async def events(self, name: str, limit: int, before: int | None) -> Sequence[InstanceEvent]:
         return await self._story.of(self._registry.get(name).instance.id, limit, before)
 
-    def present(self) -> list[Member]:
+    def present(self) -> list[ManagedInstance]:
         """Also those that are being deleted."""
         return [*self._registry, *self._going]
 
@@ -345,9 +355,9 @@ class Instances:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _started(self, member: Member) -> None:
+    async def _started(self, member: ManagedInstance) -> None:
         """Wait for the end of a start. Raises StartFailed."""
-        now = await member.unit.runner.wait(lambda now: now.state in _SETTLED)
+        now = await member.replica.runner.wait(lambda now: now.state in _SETTLED)
         if now.state is State.FAILED:
             raise start_failed(member)
         if now.state is State.STOPPED:

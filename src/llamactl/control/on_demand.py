@@ -10,19 +10,19 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from llamactl.config import InstancesSettings, SettingsHolder
-from llamactl.control.lifecycle.registry import Member, Registry
+from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.scheduling.scheduler import Scheduler
-from llamactl.control.scheduling.start_queue import Asker, request_asker
+from llamactl.control.scheduling.start_queue import StartRequester, request_asker
 from llamactl.control.start_failure import start_failed, start_forbidden, store_away
 from llamactl.core.errors import (
     ForbiddenBySettings,
     InstanceNotFound,
-    ModelNotFound,
     NotRunning,
     QueueFull,
     QueueWaitOver,
     StartFailed,
-    WaitOver,
+    StartTimeout,
+    UnknownModel,
 )
 from llamactl.core.exits import Aftermath
 from llamactl.core.instance import Instance, policies
@@ -76,7 +76,7 @@ class OnDemand:
         RunningLimit, StartFailed (with status 503), QueueFull, QueueWaitOver or WaitOver.
         """
         member = self._member(name)
-        if (endpoint := member.unit.ready) is not None:
+        if (endpoint := member.replica.ready) is not None:
             return self._leases.grant(member.instance.id, endpoint)
         who = self._admit(caller)
         granted: asyncio.Future[Lease[str]] = asyncio.get_running_loop().create_future()
@@ -97,7 +97,7 @@ class OnDemand:
             if granted.done():  # nobody will use it
                 granted.result().release()
             if isinstance(exc, InstanceNotFound):
-                raise ModelNotFound(f"{name} was deleted") from exc
+                raise UnknownModel(f"{name} was deleted") from exc
             raise
         finally:
             self.waiting -= 1
@@ -108,9 +108,9 @@ class OnDemand:
                 member.waiting.remove(grant)
         return granted.result()
 
-    def _wait_over(self, member: Member) -> WaitOver:
-        self._scheduler.insist(member)
-        return WaitOver(
+    def _wait_over(self, member: ManagedInstance) -> StartTimeout:
+        self._scheduler.keep_eviction(member)
+        return StartTimeout(
             f"{member.instance.name} was not ready within "
             f"{self._limits.on_demand_start_timeout:g} s (on_demand_start_timeout); "
             "it is still starting; retry later"
@@ -141,35 +141,35 @@ class OnDemand:
         except InstanceNotFound:
             return 0
 
-    def _asker(self, caller: Caller) -> Asker:
+    def _asker(self, caller: Caller) -> StartRequester:
         return request_asker(caller.key, evicts=self._limits.enable_lru_eviction)
 
     async def aftermath(self, name: str, generation: int) -> Aftermath:
         try:
-            unit = self._registry.get(name).unit
+            replica = self._registry.get(name).replica
         except InstanceNotFound:
             return Aftermath(wanted=False)
-        runner = unit.runner
+        runner = replica.runner
         with contextlib.suppress(TimeoutError):
             async with loop_clock().timeout(_DEATH_KNOWN_S):
                 await runner.wait(lambda now: now.generation != generation)
-        end = unit.end_of(generation)
+        end = replica.end_of(generation)
         crashed = end is not None and end.own_fault
         return Aftermath(
             runner.now.desired is Desired.RUNNING, crashed, "" if end is None else end.summary
         )
 
-    def _member(self, name: str) -> Member:
+    def _member(self, name: str) -> ManagedInstance:
         try:
             return self._registry.get(name)
         except InstanceNotFound as exc:
-            raise ModelNotFound(exc.message) from exc
+            raise UnknownModel(exc.message) from exc
 
     async def _until(
-        self, granted: asyncio.Future[Lease[str]], member: Member, caller: Caller
+        self, granted: asyncio.Future[Lease[str]], member: ManagedInstance, caller: Caller
     ) -> None:
         """Start it as often as that is right until the lease is granted."""
-        runner = member.unit.runner
+        runner = member.replica.runner
         started = False
         while not granted.done():
             now = runner.now
@@ -186,9 +186,9 @@ class OnDemand:
                 await self._start(member, caller)
                 started = True
 
-    async def _called_off(self, member: Member, caller: Caller) -> None:
+    async def _called_off(self, member: ManagedInstance, caller: Caller) -> None:
         """It is about to stop: wait until it did, or have it stay, as the settings say."""
-        runner = member.unit.runner
+        runner = member.replica.runner
         now = runner.now
         may = self._limits.drain_policy == "call_off" and self._may_start(member)
         calls_off = may and not self._scheduler.is_leaving_for_others(member)
@@ -199,15 +199,15 @@ class OnDemand:
         else:
             await runner.wait(lambda n: n.state not in _GOING)
 
-    def _may_start(self, member: Member) -> bool:
+    def _may_start(self, member: ManagedInstance) -> bool:
         return policies(member.instance.options, self._limits.defaults).on_demand_start
 
-    async def _start(self, member: Member, caller: Caller) -> None:
+    async def _start(self, member: ManagedInstance, caller: Caller) -> None:
         if not self._may_start(member):
             raise NotRunning(
                 f"{member.instance.name} is not running and on_demand_start is off; start it first"
             )
-        if member.unit.runner.now.state is State.FAILED and self._retry_after(member) > 0:
+        if member.replica.runner.now.state is State.FAILED and self._retry_after(member) > 0:
             raise self._unavailable(member)
         if self._store_is_away():  # repeated requests must not spawn processes in vain
             raise store_away(member)
@@ -220,7 +220,7 @@ class OnDemand:
         command = StartRequested("started on demand")
         await asyncio.shield(self._scheduler.carry_out(member, command))
 
-    async def _check(self, member: Member) -> None:
+    async def _check(self, member: ManagedInstance) -> None:
         """Before anybody has to go for a start that the settings refuse. Raises StartFailed."""
         try:
             if self._permit is not None:
@@ -229,7 +229,7 @@ class OnDemand:
             raise start_forbidden(member, exc) from exc
 
     @contextlib.asynccontextmanager
-    async def _queue_time(self, member: Member) -> AsyncIterator[None]:
+    async def _queue_time(self, member: ManagedInstance) -> AsyncIterator[None]:
         most = self._limits.queue_timeout or None
         try:
             async with loop_clock().timeout(most) as limit:
@@ -237,16 +237,16 @@ class OnDemand:
         except TimeoutError as exc:
             if not limit.expired():
                 raise
-            self._scheduler.insist(member)
+            self._scheduler.keep_eviction(member)
             raise QueueWaitOver(
                 f"{member.instance.name} got no place to start within {most:g} s (queue_timeout); "
                 "retry, or allow more instances to run at once"
             ) from exc
 
-    def _retry_after(self, member: Member) -> float:
+    def _retry_after(self, member: ManagedInstance) -> float:
         return member.breaker.retry_after(time.monotonic(), self._limits.failure_cool_down)
 
-    def _unavailable(self, member: Member) -> StartFailed:
+    def _unavailable(self, member: ManagedInstance) -> StartFailed:
         """The story of the last failure, and when a request may try again."""
         error = start_failed(member)
         error.status = 503

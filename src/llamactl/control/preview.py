@@ -58,8 +58,8 @@ class Previews:
             instance = replace(member.instance, options=options)
         self._replicas.check(instance)
         await self._replicas.permit(instance)
-        runs = member is not None and member.unit.runner.now.state not in RESTING
-        restarts = runs and member is not None and member.unit.would_restart(instance)
+        runs = member is not None and member.replica.runner.now.state not in RESTING
+        restarts = runs and member is not None and member.replica.would_restart(instance)
         command, problem = await self._command(instance)
         fit = await self.fit(instance.options)
         return Preview(member is not None, command, problem, restarts, fit)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Mapping
 
 from llamactl.backends import read_definition
 from llamactl.control.instances import Instances
-from llamactl.control.lifecycle.registry import Member
+from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.core.errors import InvalidRequest, LlamactlError
 from llamactl.core.instance import InstanceOptions, check_name, name_key
 from llamactl.observe import logger
@@ -49,7 +49,9 @@ class Reconciler:
             raise InvalidRequest("; ".join(faults))
         return found
 
-    def _options(self, name: str, body: object, known: Mapping[str, Member]) -> InstanceOptions:
+    def _options(
+        self, name: str, body: object, known: Mapping[str, ManagedInstance]
+    ) -> InstanceOptions:
         """What a body makes of nothing; masks stand for what the instance of that name has."""
         patch = read_definition(body)
         member = known.get(name_key(name))

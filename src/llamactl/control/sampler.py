@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from llamactl.control.blocking_call import BlockingCall
-from llamactl.control.lifecycle.registry import Member, Registry
+from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.lifecycle import RESTING, State
 from llamactl.observe import Meters, Rates
@@ -87,5 +87,5 @@ class Watch:
         )  # fmt: skip
 
 
-def _is_alive(member: Member) -> bool:
-    return member.unit.runner.now.state not in (*RESTING, State.BACKOFF)
+def _is_alive(member: ManagedInstance) -> bool:
+    return member.replica.runner.now.state not in (*RESTING, State.BACKOFF)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from llamactl.backends.spec_hash import spec_hash, spec_matches
 from llamactl.config import Settings
-from llamactl.control.lifecycle.registry import Member
+from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.lifecycle import Desired, State
 
@@ -23,10 +23,10 @@ class Running:
     spec_hash: str  # of what its process was begun with
 
 
-def running(members: Iterable[Member]) -> Iterator[Running]:
+def running(members: Iterable[ManagedInstance]) -> Iterator[Running]:
     """Those that run, and are to go on running."""
     for member in members:
-        now, began = member.unit.runner.now, member.unit.spec_hash
+        now, began = member.replica.runner.now, member.replica.spec_hash
         if began and now.state in _RUNS and now.desired is Desired.RUNNING:
             yield Running(member.instance.name, member.instance.options, began)
 

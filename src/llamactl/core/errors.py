@@ -51,7 +51,7 @@ class MalformedBody(CallerError):
     code = "malformed_body"
 
 
-class ModelMissing(CallerError):
+class ModelNotNamed(CallerError):
     code = "model_missing"
 
 
@@ -104,7 +104,7 @@ class InstanceNotFound(NotFound):
     code = "instance_not_found"
 
 
-class ModelNotFound(NotFound):
+class UnknownModel(NotFound):
     code = "model_not_found"
 
 
@@ -133,11 +133,11 @@ class InstanceLimit(Conflict):
     code = "max_instances_reached"
 
 
-class RunningLimit(Conflict):
+class NoCapacity(Conflict):
     code = "max_running_instances_reached"
 
 
-class InsufficientMemory(RunningLimit):
+class InsufficientMemory(NoCapacity):
     """There is a place for it, but too little memory."""
 
     code = "insufficient_memory"
@@ -219,7 +219,7 @@ class QueueWaitOver(CapacityError):
     code = "queue_timeout"
 
 
-class WaitOver(CapacityError):
+class StartTimeout(CapacityError):
     code = "start_timeout"
 
 
@@ -274,7 +274,7 @@ class UpstreamDied(BackendError):
     retry_after = 1.0  # it is being restarted, unless it was stopped
 
 
-class UpstreamSilent(BackendError):
+class UpstreamTimeout(BackendError):
     """Not a byte of the answer came in time."""
 
     code = "upstream_silent"

@@ -10,7 +10,7 @@ class FailureClass(StrEnum):
     """Why an engine ended, as far as its exit and its log tell."""
 
     COMMAND_MISSING = "command_missing"
-    MODEL_MISSING = "model_missing"
+    MODEL_FILE_MISSING = "model_missing"
     MODEL_INVALID = "model_invalid"
     BAD_OPTION = "bad_option"
     PORT_TAKEN = "port_taken"

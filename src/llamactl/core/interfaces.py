@@ -25,7 +25,7 @@ class Leases(Protocol):
     def last_used(self, instance_id: str) -> float:
         """Monotonic seconds of the last release; 0.0 if there was none."""
 
-    def silences(self, instance_id: str) -> int:
+    def consecutive_timeouts(self, instance_id: str) -> int:
         """How many requests in a row got no byte from the engine."""
 
     def answered(self, instance_id: str) -> None:
@@ -122,6 +122,6 @@ class MemoryBook(Protocol):
         """Keep what was measured; True if it was news."""
         ...
 
-    async def fell_short(self, instance: Instance, free: Need) -> None:
+    async def raise_after_oom(self, instance: Instance, free: Need) -> None:
         """It found too little memory where this much was thought to be left."""
         ...

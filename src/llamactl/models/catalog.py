@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from llamactl.core.errors import InvalidRequest, ModelNotFound
+from llamactl.core.errors import InvalidRequest, UnknownModel
 from llamactl.core.instance import OptionValue
 from llamactl.core.model import part_names
 from llamactl.models.naming import PREFERRED, is_projector, quant_of, read_reference
@@ -64,10 +64,10 @@ class Catalog:
                 return fits[0]
             if fits:
                 names = ", ".join(m.name for m in fits)
-                raise ModelNotFound(
+                raise UnknownModel(
                     f"{name} matches several models: {names}; use one of these names"
                 )
-        raise ModelNotFound(f"there is no model {name[:200]!r} here; see `llamactl models ls`")
+        raise UnknownModel(f"there is no model {name[:200]!r} here; see `llamactl models ls`")
 
     def resolve(self, options: Mapping[str, OptionValue]) -> Mapping[str, OptionValue]:
         """With `model`, and a projector if there is one, in place of `hf_repo` and `hf_file`.
@@ -91,8 +91,8 @@ class Catalog:
             if wanted.file:
                 return next(m for m in mine if str(m.path).endswith(f"/{wanted.file}"))
             return self.find(str(wanted)) if wanted.quant else _usual(mine)
-        except (ModelNotFound, StopIteration, InvalidRequest) as exc:
-            raise ModelNotFound(
+        except (UnknownModel, StopIteration, InvalidRequest) as exc:
+            raise UnknownModel(
                 f"{name} is not on this machine; download it with `llamactl models pull {name}`"
             ) from exc
 

@@ -20,7 +20,7 @@ from llamactl.policy.capacity import Limits, Taken
 KEEP = 0.25
 
 
-class Standing(StrEnum):
+class OccupantState(StrEnum):
     IDLE = "idle"  # nobody holds it or waits for it
     BUSY = "busy"
     STARTING = "starting"  # or out of touch: nothing can be done about it now
@@ -33,7 +33,7 @@ class Occupant:
 
     id: str
     name: str
-    standing: Standing
+    standing: OccupantState
     group: str = ""
     need: Need = NOTHING
     priority: int = 0  # those with a lower one go first
@@ -117,14 +117,14 @@ class _Room:
         self._occupants = occupants
         self._all = Taken(limits, occupants)
         self._reserved: list[Candidate] = []  # places that are spoken for
-        self._names = [one.name for one in occupants if one.standing is Standing.LEAVING]
+        self._names = [one.name for one in occupants if one.standing is OccupantState.LEAVING]
 
     @cached_property
     def _staying(self) -> Taken:
         """Without those that are leaving."""
         if not self._names:
             return self._all.copy()
-        leaving = Standing.LEAVING
+        leaving = OccupantState.LEAVING
         usage = Taken(self._limits, [o for o in self._occupants if o.standing is not leaving])
         for one in self._reserved:
             usage.put(one)
@@ -138,14 +138,14 @@ class _Room:
     @cached_property
     def _fixed(self) -> Taken:
         """Those that never go."""
-        leaving = Standing.LEAVING
+        leaving = OccupantState.LEAVING
         pinned = [o for o in self._occupants if o.pinned and o.standing is not leaving]
         return Taken(self._limits, pinned)
 
     @cached_property
     def _movable(self) -> list[Occupant]:
         """Those that could be asked to leave, the least worthy first."""
-        stuck = (Standing.STARTING, Standing.LEAVING)
+        stuck = (OccupantState.STARTING, OccupantState.LEAVING)
         found = [o for o in self._occupants if not o.pinned and o.standing not in stuck]
         return sorted(found, key=_worth)
 
@@ -233,7 +233,7 @@ class _Room:
     def _free_at(self, other: Occupant, one: Candidate) -> float:
         """When it may be asked to leave."""
         turn_ends = other.turn_ends(self._limits.min_residency)
-        if other.standing is Standing.IDLE:
+        if other.standing is OccupantState.IDLE:
             return min(other.kept_until, turn_ends) if one.takes_turns else self._now
         return turn_ends if one.takes_turns else float("inf")
 
@@ -246,4 +246,4 @@ _NEVER = float("inf")
 
 
 def _worth(one: Occupant) -> tuple[bool, int, float, str]:
-    return (one.standing is Standing.BUSY, one.priority, one.last_used, one.name)
+    return (one.standing is OccupantState.BUSY, one.priority, one.last_used, one.name)

@@ -6,9 +6,9 @@ import re
 
 import orjson
 
-from llamactl.core.errors import MalformedBody, ModelMissing
+from llamactl.core.errors import MalformedBody, ModelNotNamed
 from llamactl.policy.json_names import Names
-from llamactl.policy.json_scanner import Member, ObjectScanner
+from llamactl.policy.json_scanner import ManagedInstance, ObjectScanner
 
 SMALL = 1 << 16  # bytes; parsed at once, which takes less than a millisecond
 _ROOM = 64  # bytes for each bracket; parsing one with more of them takes several times as long
@@ -50,7 +50,7 @@ def parsed_object(body: bytes) -> dict[str, object]:
 
 def checked_model(model: object) -> str:
     if model is None or model == "":
-        raise ModelMissing('the request names no model: set "model" to an instance\'s name')
+        raise ModelNotNamed('the request names no model: set "model" to an instance\'s name')
     if not isinstance(model, str):
         raise MalformedBody('"model" must be a string')
     return model
@@ -84,7 +84,7 @@ def _scanned(body: bytes) -> str:
     return scanner.end()
 
 
-def _model_of(member: Member) -> str:
+def _model_of(member: ManagedInstance) -> str:
     if member.raw is None:
         raise MalformedBody('"model" must be a string of at most 65,536 bytes')
     try:

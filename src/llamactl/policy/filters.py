@@ -13,7 +13,7 @@ from llamactl.core.filters import Filters
 from llamactl.core.instance import InstanceOptions
 from llamactl.policy.body import MODEL_TWICE, parsed_object
 from llamactl.policy.json_names import Names
-from llamactl.policy.json_scanner import Member, ObjectScanner
+from llamactl.policy.json_scanner import ManagedInstance, ObjectScanner
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def edits(filters: Filters, scanner: ObjectScanner) -> list[Edit]:
     return found
 
 
-def _remove(found: list[Edit], member: Member, kept: int) -> None:
+def _remove(found: list[Edit], member: ManagedInstance, kept: int) -> None:
     """With one comma: the one after it or, of the last member, the one before it."""
     if not member.is_last:
         found.append(Edit(member.before + 1, member.after + 1))

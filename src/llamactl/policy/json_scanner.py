@@ -33,7 +33,7 @@ _SCALAR = re.compile(rb"[^,\]}\s\"{\[:]*+")
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ManagedInstance:
     """One top-level member. All positions are offsets in the body."""
 
     name: str
@@ -65,7 +65,7 @@ class ObjectScanner:
 
     def __init__(self, names: Names, most: int = _MOST_MEMBERS) -> None:
         """`most`: of the members may bear a name that an earlier one bears."""
-        self.members: list[Member] = []
+        self.members: list[ManagedInstance] = []
         self.start = -1  # offset of the object's first bracket
         self.end = -1  # and of its last one, once that has come
         self.inner_end = -1  # after the last non-space byte between them
@@ -245,7 +245,7 @@ class ObjectScanner:
         if rest[0] not in (_COMMA, _CLOSE):
             raise _unexpected(rest[0])
         self.members.append(
-            Member(
+            ManagedInstance(
                 self._name, self._key_before, self._key, self._value, self._value_end,
                 self._offset + used - 1, rest[0] == _CLOSE,
                 None if self._raw is None else b"".join(self._raw),

@@ -11,7 +11,7 @@ PERMANENT = frozenset(
     {
         FailureClass.COMMAND_MISSING,
         FailureClass.FORBIDDEN,
-        FailureClass.MODEL_MISSING,
+        FailureClass.MODEL_FILE_MISSING,
         FailureClass.MODEL_INVALID,
         FailureClass.BAD_OPTION,
         FailureClass.ILLEGAL_INSTRUCTION,

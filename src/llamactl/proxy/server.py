@@ -17,17 +17,17 @@ from llamactl.core.interfaces import Activator
 from llamactl.core.routes import RouteTable
 from llamactl.observe import Meters, logger, loop_clock
 from llamactl.proxy.http.client_connection import Downstream
-from llamactl.proxy.http.connections import Clients, Limits
-from llamactl.proxy.relay.abandoned import BusySlots, Unfinished
-from llamactl.proxy.relay.accounting import Account
+from llamactl.proxy.http.connections import ConnectionRegistry, Limits
+from llamactl.proxy.relay.abandoned import AbandonedRequests, BusySlots
+from llamactl.proxy.relay.accounting import RequestMetrics
 from llamactl.proxy.relay.casualties import MOST_NAMED
-from llamactl.proxy.relay.context import Relay, Timeouts
+from llamactl.proxy.relay.context import ProxyContext, Timeouts
 from llamactl.proxy.relay.exchange import Exchange
 from llamactl.proxy.relay.leases import LeaseBook
 from llamactl.proxy.relay.spool import Spool, SpoolLimits
 from llamactl.proxy.relay.tenure import EndsWithCaller
 from llamactl.proxy.routing.access import Access
-from llamactl.proxy.routing.endpoints import EnginePaths, House
+from llamactl.proxy.routing.endpoints import EndpointContext, EnginePaths
 from llamactl.proxy.routing.entry import Entry
 from llamactl.proxy.routing.management import Asgi, AsgiApp, ManagementApi
 from llamactl.proxy.routing.websocket import serve_websocket
@@ -36,7 +36,7 @@ _OFFER_AGAIN_S = 1.0
 log = logger("proxy")
 
 
-class Front:
+class ProxyServer:
     """All that clients connect to: the listening socket, their connections, the engines' pool."""
 
     def __init__(
@@ -52,7 +52,7 @@ class Front:
     ) -> None:
         server = settings.server
         self._meters = Meters()
-        self.relay = Relay(
+        self.relay = ProxyContext(
             access.keys,
             leases,
             activator,
@@ -61,8 +61,10 @@ class Front:
                 name: _lines(settings.backends.of(backend.kind).response_headers)
                 for name, backend in BACKENDS.items()
             },
-            Account(self._meters, asyncio.get_running_loop().time, lines=settings.log.requests),
-            Unfinished(leases, busy_slots),
+            RequestMetrics(
+                self._meters, asyncio.get_running_loop().time, lines=settings.log.requests
+            ),
+            AbandonedRequests(leases, busy_slots),
             Spool(
                 settings.spool,
                 SpoolLimits(server.spool_size, server.spool_share, server.spool_free_space),
@@ -77,7 +79,7 @@ class Front:
         self._replaced = False  # another process decides: our table says nothing of where
         entry = Entry(
             access,
-            House(
+            EndpointContext(
                 self.relay, self._asgi, paths, management.guard_of,
                 server.max_json_size, server.max_upload_size, server.list_aliases,
             ),
@@ -93,7 +95,7 @@ class Front:
             server.max_connections_per_address,
             server.max_client_memory,
         )
-        self._clients = Clients(entry.open, limits, self.relay.turns)
+        self._clients = ConnectionRegistry(entry.open, limits, self.relay.turns)
         self._server: asyncio.Server | None = None
         self.listener: socket.socket | None = None
         self._expiring: asyncio.Task[None] | None = None

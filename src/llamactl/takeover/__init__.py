@@ -4,9 +4,9 @@
 is what the old one does.
 """
 
-from llamactl.takeover.channel import Channel, Inheritance
+from llamactl.takeover.channel import Channel, HandoverState
 from llamactl.takeover.predecessor import Predecessor
 from llamactl.takeover.rights import Rights
 from llamactl.takeover.upgrade import Upgrade
 
-__all__ = ["Channel", "Inheritance", "Predecessor", "Rights", "Upgrade"]
+__all__ = ["Channel", "HandoverState", "Predecessor", "Rights", "Upgrade"]

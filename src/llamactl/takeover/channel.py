@@ -121,7 +121,7 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True)
-class Inheritance:
+class HandoverState:
     """What the old process lets the new one have from its start: to be used when it says so."""
 
     channel: socket.socket
@@ -130,7 +130,7 @@ class Inheritance:
     store: str  # digest of its URL
 
     @classmethod
-    def of_environment(cls) -> Inheritance | None:
+    def of_environment(cls) -> HandoverState | None:
         """None where nobody is to be taken over from. It is there once."""
         fds = os.environ.pop(FDS_VARIABLE, "")
         if not fds:

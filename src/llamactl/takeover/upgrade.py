@@ -10,10 +10,10 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
-from llamactl.control.lifecycle.shutdown import Departure
+from llamactl.control.lifecycle.shutdown import Shutdown
 from llamactl.core.errors import Conflict, StoreUnavailable, UpgradeFailed
 from llamactl.observe import logger
-from llamactl.proxy import Front, LeaseBook
+from llamactl.proxy import LeaseBook, ProxyServer
 from llamactl.store import Database
 from llamactl.takeover.activator import SwitchableActivator
 from llamactl.takeover.rights import Rights
@@ -27,10 +27,10 @@ class Upgrade:
 
     def __init__(
         self,
-        departure: Departure,
+        departure: Shutdown,
         database: Database,
         leases: LeaseBook,
-        front: Front,
+        front: ProxyServer,
         activator: SwitchableActivator,
         rights: Rights,
         chores: tuple[Callable[[], None], Callable[[], Awaitable[None]]],

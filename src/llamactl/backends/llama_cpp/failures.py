@@ -20,7 +20,7 @@ def _known(pattern: str, failure: FailureClass, advice: str, source: str) -> Fai
 PATTERNS = (
     _known(
         r"failed to open GGUF file|No such file or directory.*\.gguf|GGUF.*No such file",
-        FailureClass.MODEL_MISSING,
+        FailureClass.MODEL_FILE_MISSING,
         "a file of the model cannot be opened; check the path in `model`, and in `mmproj`, "
         "`model_draft` or `lora` if set",
         "ggml/src/gguf.cpp",

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from llamactl.control.lifecycle.write_buffer import Backlog
+from llamactl.control.lifecycle.write_buffer import WriteBuffer
 from llamactl.core.keys import Revocation, Revoked
 from llamactl.core.stores import KeyStore, RevocationFile, SessionStore
 from llamactl.observe import logger
@@ -26,7 +26,7 @@ class Revocations:
         self._keys = keys
         self._sessions = sessions
         self._file = file
-        self._backlog = Backlog()
+        self._backlog = WriteBuffer()
         self._pending: dict[Revocation, bool] = {}  # and whether the file has it
         self._tell: Callable[[Revocation], None] | None = None
         self.on_add: Callable[[Revocation], None] | None = None

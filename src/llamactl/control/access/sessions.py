@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from llamactl.control.access.revocations import Revocations
-from llamactl.control.lifecycle.write_buffer import Backlog
+from llamactl.control.lifecycle.write_buffer import WriteBuffer
 from llamactl.core.errors import StoreUnavailable, TooManySignIns
 from llamactl.core.keys import Caller, Revocation, Revoked, Session
 from llamactl.core.stores import SessionStore
@@ -35,7 +35,7 @@ class Sessions:
         self._store = store
         self._revocations = revocations
         self._lasts_s = lasts_s
-        self._backlog = Backlog()
+        self._backlog = WriteBuffer()
         self._wrong = WrongSignIns()
         self._turns: dict[bytes, asyncio.Semaphore] = {}  # by the key's digest
         self._in_turns: Counter[bytes] = Counter()  # and how many use it

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from llamactl.control.lifecycle.registry import Member, Registry
+from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.reload import Reload
 from llamactl.core.errors import StoreUnavailable
 from llamactl.observe import logger
@@ -33,8 +33,8 @@ class Arrival:
         ring: KeyRing,
         registry: Registry,
         reload: Reload,
-        take_in: Callable[[], Awaitable[list[Member]]],
-        settle: Callable[[list[Member]], Awaitable[None]],
+        take_in: Callable[[], Awaitable[list[ManagedInstance]]],
+        settle: Callable[[list[ManagedInstance]], Awaitable[None]],
     ) -> None:
         """`take_in` raises StoreUnavailable."""
         self._store = store
@@ -56,7 +56,7 @@ class Arrival:
         self._later = asyncio.create_task(self._go_on(members))
         self._later.add_done_callback(_report)
 
-    async def _go_on(self, members: list[Member] | None) -> None:
+    async def _go_on(self, members: list[ManagedInstance] | None) -> None:
         await self._store.taken.wait()
         while members is None:
             members = await self._read()
@@ -66,7 +66,7 @@ class Arrival:
         self._reload.waits_for_store = False
         await self._settle(members)
 
-    async def _read(self) -> list[Member] | None:
+    async def _read(self) -> list[ManagedInstance] | None:
         """None where the store is gone again."""
         try:
             return await self._take_in()

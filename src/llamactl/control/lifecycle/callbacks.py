@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from llamactl.control.lifecycle.registry import Member, Registry
+from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import RESTART, ROOMIER_RESTART
 from llamactl.core.errors import LlamactlError
@@ -24,7 +24,7 @@ Offers = Callable[[Instance, ReadyInstance | None], Awaitable[Offer]]
 class Callbacks:
     """One for each member; `member` is set as soon as its replica is made."""
 
-    member: Member
+    member: ManagedInstance
 
     def __init__(
         self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, offers: Offers
@@ -49,12 +49,12 @@ class Callbacks:
 
     async def _ask(self) -> None:
         """What the engine that is ready now says of its models."""
-        member, ready = self.member, self.member.unit.ready
+        member, ready = self.member, self.member.replica.ready
         instance = member.instance
         if ready is None:
             return
         offer = await self._offers(instance, ready)
-        if member.unit.ready is ready and member.instance is instance:
+        if member.replica.ready is ready and member.instance is instance:
             member.offer = offer
             self._registry.refresh(member)
 
@@ -67,10 +67,10 @@ class Callbacks:
 
     async def readmitted(self) -> str:
         member = self.member
-        report = member.unit.last_exit
+        report = member.replica.last_exit
         asker = RESTART
         if report is not None and report.failure is FailureClass.OUT_OF_MEMORY:
-            await self._memory.fell_short(member.instance, self._scheduler.memory_left())
+            await self._memory.raise_after_oom(member.instance, self._scheduler.memory_left())
             member.need = await self._memory.need(member.instance)
             asker = ROOMIER_RESTART
         try:

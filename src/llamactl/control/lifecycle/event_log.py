@@ -7,8 +7,8 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
-from llamactl.control.lifecycle.registry import Member
-from llamactl.control.lifecycle.write_buffer import Backlog
+from llamactl.control.lifecycle.registry import ManagedInstance
+from llamactl.control.lifecycle.write_buffer import WriteBuffer
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.lifecycle import Lifecycle
@@ -18,14 +18,14 @@ _BATCH = 500  # rows read at once for somebody who comes back
 _BEHIND = 2000  # rows that a follower may lag; then it is cut off, and comes back
 
 
-class Story:
+class EventLog:
     """The only writer of event rows. Followers see each row once, in the order of their ids."""
 
     def __init__(self, store: InstanceStore) -> None:
         self._store = store
         self._followers: set[asyncio.Queue[InstanceEvent | None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._backlog = Backlog()
+        self._backlog = WriteBuffer()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -51,10 +51,14 @@ class Story:
         await self._store.forget_process(replica_id)
 
     def note(
-        self, member: Member, event: str, cause: str, details: Mapping[str, object] | None = None
+        self,
+        member: ManagedInstance,
+        event: str,
+        cause: str,
+        details: Mapping[str, object] | None = None,
     ) -> None:
         """Record an event that is not a transition: queueing, an eviction's reason, a refusal."""
-        now = member.unit.runner.now
+        now = member.replica.runner.now
         row = InstanceEvent(
             at=time.time(),
             instance_id=member.instance.id,

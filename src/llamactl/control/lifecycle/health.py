@@ -34,13 +34,13 @@ async def until_unhealthy(
     """
     clock = loop_clock()
     well_at = clock.now()
-    seen = leases.silences(instance_id)
+    seen = leases.consecutive_timeouts(instance_id)
     while True:
         pause = min(rules.interval, rules.unhealthy_after / 4)
         with suppress(TimeoutError):
             async with clock.timeout(pause):
                 await leases.silent(instance_id, seen)
-        seen = leases.silences(instance_id)
+        seen = leases.consecutive_timeouts(instance_id)
         if seen >= _ENOUGH:
             return f"{seen} requests in a row got no byte from it"
         works = seen == 0 and leases.count(instance_id) > 0

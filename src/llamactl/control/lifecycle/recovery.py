@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from llamactl.config import Settings
 from llamactl.control.instances import Instances
 from llamactl.control.lifecycle.context import ReplicaContext
-from llamactl.control.lifecycle.registry import Member
+from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.scheduling.scheduler import Scheduler
-from llamactl.control.scheduling.start_queue import BY_HAND
+from llamactl.control.scheduling.start_queue import MANUAL
 from llamactl.control.stale import running, stale
 from llamactl.core.errors import LlamactlError
 from llamactl.core.events import ProcessRecord
@@ -59,7 +59,7 @@ async def take_in(
     replicas: ReplicaContext,
     *,
     handed_over: bool = False,
-) -> list[Member]:
+) -> list[ManagedInstance]:
     """Take the stored instances in, with the processes that are provably theirs.
 
     `handed_over`: the former llamactl lives and hands them over.
@@ -75,7 +75,7 @@ async def take_in(
         found = await _recover(member, theirs, handed_over=handed_over)
         if record is not None and not found:
             try:
-                await store.forget_process(member.unit.id)
+                await store.forget_process(member.replica.id)
             except LlamactlError as exc:  # the next start's entry replaces it
                 log.warning("process_not_forgotten", name=row.instance.name, reason=exc.message)
     return members
@@ -93,9 +93,11 @@ async def _end(record: ProcessRecord, replicas: ReplicaContext) -> None:
         log.warning("process_ended", pid=ended.pid, reason="it is no longer wanted")
 
 
-async def _recover(member: Member, record: ProcessRecord | None, *, handed_over: bool) -> bool:
+async def _recover(
+    member: ManagedInstance, record: ProcessRecord | None, *, handed_over: bool
+) -> bool:
     """True if its process goes on."""
-    runner = member.unit.runner
+    runner = member.replica.runner
     state, generation = runner.now.state, runner.now.generation
     if state is State.BACKOFF:
         await runner.ask(RestartRefused(runner.now.epoch, "llamactl started"))
@@ -103,7 +105,9 @@ async def _recover(member: Member, record: ProcessRecord | None, *, handed_over:
         return False
     if state is not State.LOST:
         await runner.ask(NodeLost(generation, _LOST))
-    found = record is not None and await member.unit.adopt(record, state, handed_over=handed_over)
+    found = record is not None and await member.replica.adopt(
+        record, state, handed_over=handed_over
+    )
     cause = "it ended before llamactl was restarted"
     if found and record is not None:
         cause = f"pid {record.pid} is its process: start time and boot ID match"
@@ -112,22 +116,24 @@ async def _recover(member: Member, record: ProcessRecord | None, *, handed_over:
     return found
 
 
-async def until_known(members: Sequence[Member]) -> None:
+async def until_known(members: Sequence[ManagedInstance]) -> None:
     """Return when those that were handed over in service are in service here."""
     coming = [
-        m for m in members if m.unit.handed_over and m.unit.runner.now.state is State.STARTING
+        m for m in members if m.replica.handed_over and m.replica.runner.now.state is State.STARTING
     ]
     await asyncio.gather(
-        *(m.unit.runner.wait(lambda now: now.state is not State.STARTING) for m in coming)
+        *(m.replica.runner.wait(lambda now: now.state is not State.STARTING) for m in coming)
     )
 
 
-async def settle(scheduler: Scheduler, members: Sequence[Member], settings: Settings) -> None:
+async def settle(
+    scheduler: Scheduler, members: Sequence[ManagedInstance], settings: Settings
+) -> None:
     """Start what should be running, within the limits; restart what changed meanwhile."""
 
-    async def one(member: Member, command: Command) -> None:
+    async def one(member: ManagedInstance, command: Command) -> None:
         try:
-            await scheduler.place(member, BY_HAND)
+            await scheduler.place(member, MANUAL)
             await scheduler.carry_out(member, command)
         except LlamactlError as exc:
             log.warning("start_skipped", name=member.instance.name, reason=exc.message)
@@ -136,8 +142,8 @@ async def settle(scheduler: Scheduler, members: Sequence[Member], settings: Sett
     await asyncio.gather(*(one(member, command) for member, command in due))
 
 
-def _due(member: Member, settings: Settings) -> Command | None:
-    now = member.unit.runner.now
+def _due(member: ManagedInstance, settings: Settings) -> Command | None:
+    now = member.replica.runner.now
     if now.desired is not Desired.RUNNING or now.state is State.FAILED:
         return None
     if now.state is State.STOPPED:

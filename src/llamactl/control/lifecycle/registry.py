@@ -33,14 +33,14 @@ _STATUS: dict[State, Status] = {
 
 
 @dataclass(slots=True, eq=False)
-class Member:
+class ManagedInstance:
     """One instance: its definition, the unit that runs it, and what was seen of it.
 
     Times are monotonic seconds.
     """
 
     instance: Instance
-    unit: Replica
+    replica: Replica
     need: Need = NOTHING  # of its next start
     launched: Need = NOTHING  # of the process that runs
     offer: Offer = NO_MODEL  # what it serves
@@ -68,20 +68,20 @@ class Member:
 
     @property
     def status(self) -> Status:
-        now = self.unit.runner.now
+        now = self.replica.runner.now
         going = now.state in (State.DRAINING, State.STOPPING)
         return "restarting" if going and now.after_exit is AfterExit.SPAWN else _STATUS[now.state]
 
     @property
     def not_before(self) -> float:
         """When it may be started again by itself."""
-        now = self.unit.runner.now
+        now = self.replica.runner.now
         return self.entered_at + now.retry_in if now.state is State.BACKOFF else 0.0
 
     @property
     def taken(self) -> Need:
         """What it takes as long as its process lives, and what it will take after that."""
-        alive = self.unit.runner.now.state in (State.READY, State.DRAINING, State.STOPPING)
+        alive = self.replica.runner.now.state in (State.READY, State.DRAINING, State.STOPPING)
         return larger(self.need, self.launched) if alive else self.need
 
     @property
@@ -90,7 +90,7 @@ class Member:
 
         Then it may be started again at any time.
         """
-        report = self.unit.last_exit
+        report = self.replica.last_exit
         return report is not None and (report.excused or report.failure is FailureClass.STORE)
 
     def moved(self, before: Lifecycle, after: Lifecycle, now: float) -> None:
@@ -104,7 +104,7 @@ class Member:
             self.breaker = CLOSED
         elif after.state is State.FAILED and not self.is_excused:
             self.breaker = self.breaker.failed(now)
-        if after.state is State.READY and (endpoint := self.unit.ready) is not None:
+        if after.state is State.READY and (endpoint := self.replica.ready) is not None:
             waiting, self.waiting = self.waiting, []
             for grant in waiting:  # now: decided on later, it would be idle
                 grant(endpoint)
@@ -117,7 +117,7 @@ class Registry:
 
     def __init__(self, publish: Callable[[RouteTable], None]) -> None:
         self._publish = publish
-        self._members: dict[str, Member] = {}
+        self._members: dict[str, ManagedInstance] = {}
         self._names: set[str] = set()  # taken, those being made or deleted included
         self._aliases: dict[str, str] = {}  # taken, with the key of whose they are
         self._table = RouteTable()
@@ -125,7 +125,7 @@ class Registry:
     def __len__(self) -> int:
         return len(self._names)
 
-    def __iter__(self) -> Iterator[Member]:
+    def __iter__(self) -> Iterator[ManagedInstance]:
         return iter(sorted(self._members.values(), key=lambda m: name_key(m.instance.name)))
 
     def know(self, *, all_of_them: bool) -> None:
@@ -133,7 +133,7 @@ class Registry:
         self._table = replace(self._table, complete=all_of_them)
         self._publish(self._table)
 
-    def listed(self) -> list[Member]:
+    def listed(self) -> list[ManagedInstance]:
         """Raises StoreUnavailable until all are known."""
         self._table.all()
         return [*self]
@@ -159,7 +159,7 @@ class Registry:
         self._names.discard(name_key(name))
         self.claim(name, ())
 
-    def add(self, member: Member) -> None:
+    def add(self, member: ManagedInstance) -> None:
         self._names.add(name_key(member.instance.name))
         self.claim(member.instance.name, member.instance.options.aliases)
         self._members[name_key(member.instance.name)] = member
@@ -171,7 +171,7 @@ class Registry:
         self._table = self._table.without(name)
         self._publish(self._table)
 
-    def get(self, name: str) -> Member:
+    def get(self, name: str) -> ManagedInstance:
         """By name or alias. Raises InstanceNotFound, or StoreUnavailable until all are known."""
         key = name_key(name)
         member = self._members.get(key) or self._members.get(self._aliases.get(key, ""))
@@ -180,7 +180,7 @@ class Registry:
             raise InstanceNotFound(f"there is no instance named {name[:140]!r}")
         return member
 
-    def refresh(self, member: Member) -> None:
+    def refresh(self, member: ManagedInstance) -> None:
         """Publish where the member answers now."""
         instance = member.instance
         if self._members.get(name_key(instance.name)) is not member:
@@ -190,7 +190,7 @@ class Registry:
             instance.name,
             instance.created,
             backend_of(instance.options.backend_type).name,
-            member.unit.ready,
+            member.replica.ready,
             tuple(instance.options.aliases),
             member.filters,
             state=member.status,

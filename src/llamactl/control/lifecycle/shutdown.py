@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 
 from llamactl.control.instances import Instances
-from llamactl.control.lifecycle.event_log import Story
+from llamactl.control.lifecycle.event_log import EventLog
 from llamactl.control.lifecycle.runner import LifecycleRunner
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.errors import LlamactlError, ShuttingDown, StoreUnavailable
@@ -15,8 +15,8 @@ from llamactl.core.lifecycle import RESTING, HaltRequested
 _WRITTEN_S = 10.0  # a store that is away so long when we are replaced calls that off
 
 
-class Departure:
-    def __init__(self, instances: Instances, scheduler: Scheduler, story: Story) -> None:
+class Shutdown:
+    def __init__(self, instances: Instances, scheduler: Scheduler, story: EventLog) -> None:
         self._instances = instances
         self._scheduler = scheduler
         self._story = story
@@ -25,7 +25,7 @@ class Departure:
     async def halt(self) -> None:
         """Stop every process, as llamactl goes down; what was wanted stays wanted."""
         self._close()
-        runners = [member.unit.runner for member in self._instances.all()]
+        runners = [member.replica.runner for member in self._instances.all()]
 
         async def one(runner: LifecycleRunner) -> None:
             with suppress(LlamactlError):  # it is being deleted, or its runner is gone
@@ -35,7 +35,7 @@ class Departure:
         await asyncio.gather(*(one(runner) for runner in runners))
         self._close_logs()
         await self._instances.done()
-        await asyncio.gather(*(m.unit.runner.close() for m in self._instances.all()))
+        await asyncio.gather(*(m.replica.runner.close() for m in self._instances.all()))
         await self._story.end()
 
     async def pause(self) -> None:
@@ -48,7 +48,7 @@ class Departure:
             await runner.pause()
             self._paused.append(runner)
 
-        await asyncio.gather(*(one(m.unit.runner) for m in self._instances.present()))
+        await asyncio.gather(*(one(m.replica.runner) for m in self._instances.present()))
         try:
             async with asyncio.timeout(_WRITTEN_S):
                 await self._story.written()
@@ -65,7 +65,7 @@ class Departure:
         error.retry_after = 1.0
         self._close()
         self._close_logs()
-        runners = [member.unit.runner for member in self._instances.present()]
+        runners = [member.replica.runner for member in self._instances.present()]
         await asyncio.gather(*(runner.close(error) for runner in runners))
         await self._instances.done()
         await self._story.end()
@@ -76,4 +76,4 @@ class Departure:
 
     def _close_logs(self) -> None:
         for member in self._instances.all():
-            member.unit.log.close()
+            member.replica.log.close()

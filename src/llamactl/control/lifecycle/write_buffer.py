@@ -16,7 +16,7 @@ _MOST = 10_000  # rows kept; then the oldest go
 log = logger("control")
 
 
-class Backlog:
+class WriteBuffer:
     """Adding a row never blocks, so an unavailable store delays no instance."""
 
     def __init__(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from llamactl.config import Settings
-from llamactl.core.errors import InsufficientMemory, RunningLimit
+from llamactl.core.errors import InsufficientMemory, NoCapacity
 from llamactl.policy.admission import Decision, Refuse, Wait
 from llamactl.policy.capacity import Limits
 
@@ -37,7 +37,7 @@ def room_of(limits: Limits) -> int | None:
     return None if limits.ram is None else limits.ram + sum(limits.gpus.values())
 
 
-def no_room(decision: Decision) -> type[RunningLimit]:
+def no_room(decision: Decision) -> type[NoCapacity]:
     """The error that names the limit that a start hit."""
     lacks_memory = isinstance(decision, Wait | Refuse) and decision.for_memory
-    return InsufficientMemory if lacks_memory else RunningLimit
+    return InsufficientMemory if lacks_memory else NoCapacity

@@ -102,7 +102,7 @@ class Memory:
             log.warning("memory_not_kept", reason=exc.message)
         return True
 
-    async def fell_short(self, instance: Instance, free: Need) -> None:
+    async def raise_after_oom(self, instance: Instance, free: Need) -> None:
         """Expect more of it at once than was thought to be left, so that somebody makes room.
 
         Holds until it was measured; whether others were to blame is not to be known.

@@ -13,12 +13,18 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from llamactl.control.lifecycle.event_log import Story
-from llamactl.control.lifecycle.registry import Member
+from llamactl.control.lifecycle.event_log import EventLog
+from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.scheduling.limits import no_room
 from llamactl.control.scheduling.snapshot import candidate_of, occupant_of
-from llamactl.control.scheduling.start_queue import Asker, Ticket, Waiter, WaitingLine, refuse
-from llamactl.core.errors import InstanceNotFound, LlamactlError, RunningLimit, ShuttingDown
+from llamactl.control.scheduling.start_queue import (
+    StartQueue,
+    StartRequester,
+    Ticket,
+    Waiter,
+    refuse,
+)
+from llamactl.core.errors import InstanceNotFound, LlamactlError, NoCapacity, ShuttingDown
 from llamactl.core.instance import Instance
 from llamactl.core.interfaces import Leases
 from llamactl.core.lifecycle import Command, EvictionRequested, EvictionWithdrawn, State
@@ -47,14 +53,14 @@ class Plan:
 
     decision: Decision
     ahead: int  # tickets that are served first
-    victims: Sequence[Member] = ()
+    victims: Sequence[ManagedInstance] = ()
 
 
 class Scheduler:
     """The only one who hands out places. Its state changes without awaiting, so no lock is due."""
 
     def __init__(
-        self, leases: Leases, story: Story, limits: Callable[[], Limits], *,
+        self, leases: Leases, story: EventLog, limits: Callable[[], Limits], *,
         evicts_for_requests: Callable[[], bool],
     ) -> None:  # fmt: skip
         """`evicts_for_requests`: they may throw others out, busy ones after their turn."""
@@ -62,8 +68,8 @@ class Scheduler:
         self._story = story
         self._limits_now = limits
         self._evicts_for_requests = evicts_for_requests
-        self._line = WaitingLine()
-        self._holding: dict[str, Member] = {}  # who holds a place, by instance id
+        self._line = StartQueue()
+        self._holding: dict[str, ManagedInstance] = {}  # who holds a place, by instance id
         # how many have their place and did not say `started` yet, by instance id: until then it
         # is held whatever the state, for their command is on its way
         self._granted: Counter[str] = Counter()
@@ -78,7 +84,7 @@ class Scheduler:
     def __repr__(self) -> str:
         return f"<Scheduler {len(self._line)} waiting, {len(self._holding)} holding>"
 
-    async def place(self, member: Member, asker: Asker) -> None:
+    async def place(self, member: ManagedInstance, asker: StartRequester) -> None:
         """Return with a place held for the member; the caller must call `started` once.
 
         Raises RunningLimit when no waiting helps, or at once when the asker does not wait and
@@ -114,13 +120,13 @@ class Scheduler:
         """As they are now; an instance that has a place keeps it."""
         return self._limits_now()
 
-    def insist(self, member: Member) -> None:
+    def keep_eviction(self, member: ManagedInstance) -> None:
         """Whoever waited for it in vain will be back: right after its leaving, who was to make
         room goes on doing so."""
         if withdrawal := self._withdrawals.pop(member.instance.id, None):
             withdrawal.cancel()
 
-    def plan(self, member: Member, asker: Asker) -> Plan:
+    def plan(self, member: ManagedInstance, asker: StartRequester) -> Plan:
         """What `place` would do now, without doing it."""
         now = time.monotonic()
         others = self._line.ahead_of(member, asker, self._cost(member), now)
@@ -131,7 +137,7 @@ class Scheduler:
         victims = [m for m in self._holding.values() if m.instance.id in gone]
         return Plan(decision, len(others), victims)
 
-    def ahead_of(self, member: Member, asker: Asker) -> int:
+    def ahead_of(self, member: ManagedInstance, asker: StartRequester) -> int:
         """How many instances that are waited for come first."""
         if self._holds(member):
             return 0
@@ -153,24 +159,24 @@ class Scheduler:
                 "another instance first"
             )
 
-    def is_leaving_for_others(self, member: Member) -> bool:
+    def is_leaving_for_others(self, member: ManagedInstance) -> bool:
         return self._line.is_left_for(member.instance.id)
 
-    async def carry_out(self, member: Member, command: Command) -> None:
+    async def carry_out(self, member: ManagedInstance, command: Command) -> None:
         """Have the member obey, after `place`: its place is held until it did."""
         try:
-            await member.unit.runner.ask(command)
+            await member.replica.runner.ask(command)
         finally:
             self.started(member)
 
-    def started(self, member: Member) -> None:
+    def started(self, member: ManagedInstance) -> None:
         """The command was obeyed, or given up: from now on the state itself holds the place."""
         self._granted[member.instance.id] -= 1
         if self._granted[member.instance.id] <= 0:
             del self._granted[member.instance.id]
         self.moved(member)
 
-    def moved(self, member: Member) -> None:
+    def moved(self, member: ManagedInstance) -> None:
         """A member's state changed."""
         if self._holds(member):
             self._holding[member.instance.id] = member
@@ -178,13 +184,13 @@ class Scheduler:
             self._holding.pop(member.instance.id, None)
         self.poke()
 
-    def forget(self, member: Member) -> None:
+    def forget(self, member: ManagedInstance) -> None:
         """It was deleted, and none of its processes is running."""
         self._leases.forget(member.instance.id)
         self._granted.pop(member.instance.id, None)
         self.moved(member)
 
-    def dismiss(self, member: Member) -> None:
+    def dismiss(self, member: ManagedInstance) -> None:
         """It is being deleted: refuse all that wait for it."""
         error = InstanceNotFound(f"{member.instance.name} was deleted")
         self._line.dismiss(error, member.instance.id)
@@ -271,19 +277,23 @@ class Scheduler:
             if self._leases.count(identity):  # else it is as good as gone
                 self._post(member, EvictionWithdrawn("the request that needed its place is gone"))
 
-    def _post(self, member: Member, command: EvictionWithdrawn | EvictionRequested) -> None:
+    def _post(
+        self, member: ManagedInstance, command: EvictionWithdrawn | EvictionRequested
+    ) -> None:
         task = asyncio.get_running_loop().create_task(self._ask(member, command))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _ask(self, member: Member, command: EvictionWithdrawn | EvictionRequested) -> None:
+    async def _ask(
+        self, member: ManagedInstance, command: EvictionWithdrawn | EvictionRequested
+    ) -> None:
         try:
             with contextlib.suppress(LlamactlError):  # it was deleted meanwhile
-                await member.unit.runner.ask(command)
+                await member.replica.runner.ask(command)
         finally:
             self._leaving.discard(member.instance.id)  # its state says so from now on
 
-    def _refusal(self, member: Member, decision: Decision) -> RunningLimit:
+    def _refusal(self, member: ManagedInstance, decision: Decision) -> NoCapacity:
         reason = decision.reason
         self._tell(member, "Refused", reason)
         for_ever = isinstance(decision, Refuse) and decision.for_ever
@@ -292,7 +302,7 @@ class Scheduler:
             f"cannot start {member.instance.name}: {reason}; {advice}, or raise the limit"
         )
 
-    def _tell(self, member: Member, event: str, cause: str, **details: object) -> None:
+    def _tell(self, member: ManagedInstance, event: str, cause: str, **details: object) -> None:
         """Write down what a client can bring about as often as it likes, now and then."""
         what = (member.instance.id, event, cause, details.get("key"))
         if self._told.is_due(what, time.monotonic()):
@@ -300,11 +310,11 @@ class Scheduler:
 
     # What is seen.
 
-    def _holds(self, member: Member) -> bool:
-        resting = member.unit.runner.now.state in (State.STOPPED, State.FAILED, State.BACKOFF)
+    def _holds(self, member: ManagedInstance) -> bool:
+        resting = member.replica.runner.now.state in (State.STOPPED, State.FAILED, State.BACKOFF)
         return not resting or self._granted[member.instance.id] > 0
 
-    def _cost(self, member: Member) -> float:
+    def _cost(self, member: ManagedInstance) -> float:
         return (member.load_s or _UNKNOWN_LOAD_S) + self.limits.min_residency
 
     def _candidate(self, ticket: Ticket) -> Candidate:

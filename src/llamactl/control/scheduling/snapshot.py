@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from llamactl.control.lifecycle.registry import Member
+from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.scheduling.start_queue import Ticket
 from llamactl.core.interfaces import Leases
 from llamactl.core.lifecycle import AfterExit, State
-from llamactl.policy.admission import Candidate, Occupant, Standing
+from llamactl.policy.admission import Candidate, Occupant, OccupantState
 
 _GOING = (State.DRAINING, State.STOPPING)
 
@@ -27,7 +27,7 @@ def candidate_of(ticket: Ticket, *, evicts_for_requests: bool) -> Candidate:
     )
 
 
-def occupant_of(member: Member, leases: Leases, *, is_asked_to_leave: bool) -> Occupant:
+def occupant_of(member: ManagedInstance, leases: Leases, *, is_asked_to_leave: bool) -> Occupant:
     instance = member.instance
     return Occupant(
         instance.id,
@@ -43,10 +43,10 @@ def occupant_of(member: Member, leases: Leases, *, is_asked_to_leave: bool) -> O
     )
 
 
-def _standing(member: Member, leases: Leases, *, is_asked_to_leave: bool) -> Standing:
-    now = member.unit.runner.now
+def _standing(member: ManagedInstance, leases: Leases, *, is_asked_to_leave: bool) -> OccupantState:
+    now = member.replica.runner.now
     if is_asked_to_leave or (now.state in _GOING and now.after_exit is AfterExit.REST):
-        return Standing.LEAVING
+        return OccupantState.LEAVING
     if now.state is not State.READY:
-        return Standing.STARTING
-    return Standing.BUSY if leases.count(member.instance.id) else Standing.IDLE
+        return OccupantState.STARTING
+    return OccupantState.BUSY if leases.count(member.instance.id) else OccupantState.IDLE

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from llamactl.control.lifecycle.registry import Member
+from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.core.keys import ApiKey
 from llamactl.policy.queue import FairQueue, Stamp
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class StartRequester:
     """On whose behalf a start is asked for, and what may be done for it."""
 
     key: str = ""
@@ -22,16 +22,16 @@ class Asker:
     not_before_due: bool = False  # not before the back-off is over
 
 
-BY_HAND = Asker()
-BY_HAND_EVICTING = Asker(may_evict=True)
-RESTART = Asker(waits=True, not_before_due=True)
+MANUAL = StartRequester()
+MANUAL_EVICTING = StartRequester(may_evict=True)
+RESTART = StartRequester(waits=True, not_before_due=True)
 # after a start without memory: others make room for what was learnt
-ROOMIER_RESTART = Asker(may_evict=True, waits=True, not_before_due=True)
+ROOMIER_RESTART = StartRequester(may_evict=True, waits=True, not_before_due=True)
 
 
-def request_asker(key: ApiKey | None, *, evicts: bool) -> Asker:
+def request_asker(key: ApiKey | None, *, evicts: bool) -> StartRequester:
     """On whose behalf a request waits. `evicts`: requests may throw others out."""
-    return Asker(
+    return StartRequester(
         key=key.id if key is not None else "",
         weight=2.0**key.priority if key is not None else 1.0,
         may_evict=evicts,
@@ -42,7 +42,7 @@ def request_asker(key: ApiKey | None, *, evicts: bool) -> Asker:
 
 @dataclass(slots=True, eq=False)
 class Waiter:
-    asker: Asker
+    asker: StartRequester
     granted: asyncio.Future[None]
 
     @property
@@ -55,7 +55,7 @@ class Waiter:
 class Ticket:
     """All who wait for one instance. Each key has one stamp, however many of its requests wait."""
 
-    member: Member
+    member: ManagedInstance
     waiters: list[Waiter] = field(default_factory=list)
     stamps: dict[str, Stamp] = field(default_factory=dict)  # by key
     victims: set[str] = field(default_factory=set)  # ids, of those asked to leave for it
@@ -70,7 +70,7 @@ class Ticket:
         return [waiter for waiter in self.waiters if not waiter.granted.done()]
 
 
-class WaitingLine:
+class StartQueue:
     """Owned by the scheduler. Times are monotonic seconds, costs are seconds."""
 
     def __init__(self) -> None:
@@ -80,7 +80,9 @@ class WaitingLine:
     def __len__(self) -> int:
         return len(self._tickets)
 
-    def join(self, member: Member, asker: Asker, cost: float, now: float) -> tuple[Ticket, Waiter]:
+    def join(
+        self, member: ManagedInstance, asker: StartRequester, cost: float, now: float
+    ) -> tuple[Ticket, Waiter]:
         ticket = self._tickets.setdefault(member.instance.id, Ticket(member))
         if asker.key not in ticket.stamps:
             ticket.stamps[asker.key] = self._queue.stamp(asker.key, cost, asker.weight, now)
@@ -113,7 +115,9 @@ class WaitingLine:
         waited_for = [ticket for ticket in self._tickets.values() if ticket.waiting]
         return sorted(waited_for, key=lambda ticket: ticket.rank)
 
-    def ahead_of(self, member: Member, asker: Asker, cost: float, now: float) -> list[Ticket]:
+    def ahead_of(
+        self, member: ManagedInstance, asker: StartRequester, cost: float, now: float
+    ) -> list[Ticket]:
         """Those that would be served before the member, if the asker came now."""
         rank = self._queue.would_be(asker.key, cost, asker.weight, now).rank
         own = self._tickets.get(member.instance.id)

@@ -13,8 +13,8 @@ from llamactl.config import Settings
 from llamactl.core.errors import (
     BodyTooLarge,
     LlamactlError,
-    ModelNotFound,
     NameTaken,
+    UnknownModel,
 )
 from llamactl.doors.caller import client_for
 from llamactl.doors.ollama.answering import Answer, Form, done
@@ -188,7 +188,7 @@ async def _row_of(client: AsyncClient, model: str) -> dict[str, Any]:
     for wanted in (model, model.removesuffix(":latest")):
         if wanted.lower() in known:
             return known[wanted.lower()]
-    raise ModelNotFound(f"model '{model[:140]}' not found")
+    raise UnknownModel(f"model '{model[:140]}' not found")
 
 
 async def _resolved(client: AsyncClient, model: str) -> str:

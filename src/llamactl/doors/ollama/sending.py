@@ -11,7 +11,7 @@ import orjson
 from fastapi import Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from llamactl.core.errors import InstanceNotFound, LlamactlError, ModelNotFound
+from llamactl.core.errors import InstanceNotFound, LlamactlError, UnknownModel
 from llamactl.doors.ollama.answering import Answer
 from llamactl.doors.ollama.embedding import Vectors
 
@@ -84,5 +84,5 @@ async def _after(first: bytes, pieces: AsyncGenerator[bytes, None]) -> AsyncIter
 
 
 def _refused(exc: LlamactlError) -> Response:
-    status = 404 if isinstance(exc, InstanceNotFound | ModelNotFound) else exc.status or 502
+    status = 404 if isinstance(exc, InstanceNotFound | UnknownModel) else exc.status or 502
     return JSONResponse({"error": exc.message}, status_code=status)

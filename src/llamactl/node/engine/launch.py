@@ -17,7 +17,7 @@ from llamactl.core.errors import (
     EngineMissing,
     ForbiddenBySettings,
     LaunchFailed,
-    ModelNotFound,
+    UnknownModel,
 )
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
@@ -43,8 +43,8 @@ def launch_failure(exc: Exception) -> LaunchFailed:
 
 def _report_of(exc: Exception) -> ExitReport:
     match exc:
-        case ModelNotFound():
-            return ExitReport(FailureClass.MODEL_MISSING, advice=exc.message)
+        case UnknownModel():
+            return ExitReport(FailureClass.MODEL_FILE_MISSING, advice=exc.message)
         case Conflict():
             return ExitReport(FailureClass.PORT_TAKEN, advice=exc.message)
         case ForbiddenBySettings():

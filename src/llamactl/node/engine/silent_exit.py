@@ -41,5 +41,5 @@ def _seen(model: object, rules: ModelRules | None, port: int) -> FailureClass:
                 if file.read(len(rules.magic)) != rules.magic:
                     return FailureClass.MODEL_INVALID
         except OSError:
-            return FailureClass.MODEL_MISSING
+            return FailureClass.MODEL_FILE_MISSING
     return FailureClass.UNKNOWN if is_free(port) else FailureClass.PORT_TAKEN

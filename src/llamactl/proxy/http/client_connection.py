@@ -20,7 +20,7 @@ from llamactl.core.errors import (
 from llamactl.observe import logger
 from llamactl.policy.shares import origin
 from llamactl.proxy.http.chunks import ChunkedBody
-from llamactl.proxy.http.connections import Clients, WebSocketProtocol, counted_address
+from llamactl.proxy.http.connections import ConnectionRegistry, WebSocketProtocol, counted_address
 from llamactl.proxy.http.heads import RequestHead, request_head
 from llamactl.proxy.http.paced import paced
 from llamactl.proxy.http.request import Handler, Request, error_answer
@@ -41,7 +41,7 @@ log = logger("proxy")
 class Downstream(asyncio.Protocol):
     """`request` and `handler` are those of the present request; None between requests."""
 
-    def __init__(self, clients: Clients, held: bytes = b"") -> None:
+    def __init__(self, clients: ConnectionRegistry, held: bytes = b"") -> None:
         """`held`: what the client has sent already; `go_on` takes it up."""
         self._clients = clients
         self._limits = clients.limits

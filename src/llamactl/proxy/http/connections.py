@@ -68,7 +68,7 @@ class Limits:
 
 
 @dataclass(slots=True)
-class Clients:
+class ConnectionRegistry:
     """All connections of clients, and what they share."""
 
     open: Callable[[Downstream, Request], None]  # sets the handler, or answers

@@ -10,7 +10,7 @@ import httptools
 from llamactl.core.errors import LlamactlError, UpstreamUnreachable
 from llamactl.observe import logger
 from llamactl.proxy.http.chunks import ChunkedBody
-from llamactl.proxy.http.heads import AnswerHead, answer_head
+from llamactl.proxy.http.heads import ResponseHead, answer_head
 from llamactl.proxy.http.sink import Sink
 from llamactl.proxy.http.turns import Turns
 from llamactl.proxy.http.unread import LARGEST_BITE, Unread
@@ -47,7 +47,7 @@ class Connection(asyncio.Protocol):
         self._head_only = False
         self._held = b""  # an incomplete head
         self._interims = 0  # heads of this answer, before its own
-        self._head: AnswerHead | None = None
+        self._head: ResponseHead | None = None
         self._left = 0  # of a body with a length
         self._chunks: ChunkedBody | None = None
         self._reading = True
@@ -185,7 +185,9 @@ class Connection(asyncio.Protocol):
         self.reusable = head.keep_alive and self._left == 0 and not self._unread.data
         return self._left <= 0
 
-    def _take_chunks(self, sink: Sink, chunks: ChunkedBody, head: AnswerHead, data: bytes) -> bool:
+    def _take_chunks(
+        self, sink: Sink, chunks: ChunkedBody, head: ResponseHead, data: bytes
+    ) -> bool:
         much = len(data) > LARGEST_BITE
         sink.data(chunks.feed(data, _MOST_CHUNKS) if much else chunks.feed(data))
         if chunks.ended:
@@ -198,7 +200,7 @@ class Connection(asyncio.Protocol):
                 self._let_others_go_first()
         return False
 
-    def _read_head(self, data: bytes) -> tuple[AnswerHead, int, bytes] | None:
+    def _read_head(self, data: bytes) -> tuple[ResponseHead, int, bytes] | None:
         """The head, the length of the body, and the part received; None for an incomplete head."""
         at = seen = 0
         if self._held:

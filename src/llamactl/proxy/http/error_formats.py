@@ -10,7 +10,7 @@ from typing import Literal
 import orjson
 
 from llamactl.core import errors
-from llamactl.core.errors import LlamactlError, ModelMissing, ModelNotFound
+from llamactl.core.errors import LlamactlError, ModelNotNamed, UnknownModel
 from llamactl.proxy.http.heads import Headers, RequestHead
 
 # https://docs.anthropic.com/en/api/errors
@@ -32,7 +32,7 @@ _OPENAI_TYPES = {
     429: "rate_limit_error",
 }
 _SERVER = 500  # and above: not the client's fault
-_ABOUT_MODEL = (ModelMissing, ModelNotFound)
+_ABOUT_MODEL = (ModelNotNamed, UnknownModel)
 
 
 @dataclass(frozen=True, slots=True)

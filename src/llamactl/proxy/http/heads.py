@@ -151,7 +151,7 @@ class RequestHead:
         return b"".join([*lines, b"x-forwarded-host: %b\r\nx-request-id: " % host])
 
 
-class AnswerHead:
+class ResponseHead:
     """What the head of an engine's answer says. The length of a body is not in it."""
 
     def __init__(self, head: bytes) -> None:
@@ -205,15 +205,15 @@ def request_head(head: bytes) -> tuple[RequestHead, int]:
     return said, said.length if length is None else length
 
 
-def answer_head(head: bytes) -> tuple[AnswerHead, int]:
+def answer_head(head: bytes) -> tuple[ResponseHead, int]:
     """What a head says, and the length that it gives its body. Raises HttpParserError."""
     key, length = _without_length(head)
-    said = _answer_head(key) if len(head) <= _LONGEST_KEPT else AnswerHead(key)
+    said = _answer_head(key) if len(head) <= _LONGEST_KEPT else ResponseHead(key)
     return said, said.length if length is None else length
 
 
 _request_head = lru_cache(_KEPT)(RequestHead)
-_answer_head = lru_cache(_KEPT)(AnswerHead)
+_answer_head = lru_cache(_KEPT)(ResponseHead)
 
 
 def _without_length(head: bytes) -> tuple[bytes, int | None]:

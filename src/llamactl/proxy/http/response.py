@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Self
 
-from llamactl.proxy.http.heads import AnswerHead
+from llamactl.proxy.http.heads import ResponseHead
 from llamactl.proxy.http.request import Request
 
 _TAIL = 1024  # bytes of a body's end that are kept for counting
@@ -24,7 +24,7 @@ _CONTENT = re.compile(
 )
 
 
-class Answer:
+class Response:
     """A body of known length goes as it is; any other in chunks, to HTTP/1.0 until the close.
 
     `can_tell`: an event of ours can be added, to say that the stream broke.
@@ -38,7 +38,7 @@ class Answer:
     def __init__(
         self,
         request: Request,
-        head: AnswerHead,
+        head: ResponseHead,
         length: int | None,
         extra: bytes,
         *,
@@ -58,7 +58,9 @@ class Answer:
         self._events = head.event_stream and not head.encoded
         self._begin(request, head, length, extra)
 
-    def _begin(self, request: Request, head: AnswerHead, length: int | None, extra: bytes) -> None:
+    def _begin(
+        self, request: Request, head: ResponseHead, length: int | None, extra: bytes
+    ) -> None:
         self._chunked = self.can_tell = False
         if length is not None and head.status != _NO_CONTENT:
             framing = b"content-length: %d\r\n" % length
@@ -93,7 +95,7 @@ class Answer:
             return b"%b%x\r\n%b\r\n" % (head, size, data)
         return head + data if head else data
 
-    def after(self, other: Answer) -> Self:
+    def after(self, other: Response) -> Self:
         """Go on in the place of one whose head may be written, but nothing of its body."""
         if not other._head:
             self._head = b""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from llamactl.proxy.http.heads import AnswerHead
+from llamactl.proxy.http.heads import ResponseHead
 
 
 class Sink(Protocol):
@@ -20,7 +20,7 @@ class Sink(Protocol):
         """Does it look into what comes, so that much of it is to come in parts?"""
         ...
 
-    def answered(self, head: AnswerHead, length: int) -> None:
+    def answered(self, head: ResponseHead, length: int) -> None:
         """`length`: of the body, if the head gives one."""
         ...
 

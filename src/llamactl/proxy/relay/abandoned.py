@@ -21,7 +21,7 @@ _FIRST_S, _LONGEST_S = 0.02, 0.5  # between two looks
 BusySlots = Callable[[ReadyInstance], Awaitable[int | None]]
 
 
-class Unfinished:
+class AbandonedRequests:
     """Keeps the leases of requests that were left, as long as that many slots more are busy."""
 
     def __init__(self, leases: LeaseBook, busy_slots: BusySlots) -> None:

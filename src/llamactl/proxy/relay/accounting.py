@@ -8,7 +8,7 @@ from llamactl.core.errors import LlamactlError
 from llamactl.core.routes import Route
 from llamactl.observe import Meters, logger
 from llamactl.proxy.http.request import Request
-from llamactl.proxy.http.response import Answer
+from llamactl.proxy.http.response import Response
 from llamactl.proxy.relay.token_counts import tokens
 
 Relayed = tuple[str, int, int, int, bytes, float | None, float, bool]
@@ -18,7 +18,7 @@ _CLIENT_LEFT = 499  # as nginx has it
 log = logger("requests")
 
 
-class Account:
+class RequestMetrics:
     """One per application. `now` is the loop's clock, `lines` asks for the log.
 
     Answers are counted in batches, which costs half of counting each as it ends.
@@ -34,7 +34,7 @@ class Account:
         self._meters.of(instance_id).queue.add(seconds)
 
     def relayed(
-        self, request: Request, route: Route, answer: Answer, received: int, *, whole: bool
+        self, request: Request, route: Route, answer: Response, received: int, *, whole: bool
     ) -> None:
         """An engine's answer is over. `received`: bytes of the request's body."""
         now, began = self._now(), request.began

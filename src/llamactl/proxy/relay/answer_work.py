@@ -10,8 +10,8 @@ from llamactl.observe import logger
 from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.engine_connection import Connection
 from llamactl.proxy.http.request import Request
-from llamactl.proxy.http.response import Answer
-from llamactl.proxy.relay.context import Relay
+from llamactl.proxy.http.response import Response
+from llamactl.proxy.relay.context import ProxyContext
 
 log = logger("proxy")
 
@@ -19,11 +19,11 @@ log = logger("proxy")
 class AnswerWork:
     """That side of an exchange."""
 
-    _relay: Relay
+    _relay: ProxyContext
     _down: Downstream
     _request: Request
     _upstream: Connection | None = None
-    _answer: Answer | None = None
+    _answer: Response | None = None
     _done = False
     _ended = False  # all of the answer came, with work to be done on it
 
@@ -41,7 +41,7 @@ class AnswerWork:
     def in_turns(self) -> bool:
         return self._answer is not None and self._answer.in_turns
 
-    def _has_work(self, answer: Answer) -> bool:
+    def _has_work(self, answer: Response) -> bool:
         """All came: is it to be worked on before it ends?"""
         begun = answer.at_work
         if not begun:
@@ -70,7 +70,7 @@ class AnswerWork:
                 self._go_on(answer)
         return more
 
-    def _go_on(self, answer: Answer) -> None:
+    def _go_on(self, answer: Response) -> None:
         """With what came of it in some work, and what is still to come."""
         if framed := answer.frame([]):
             self._down.write(framed)

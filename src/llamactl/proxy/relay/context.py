@@ -11,8 +11,8 @@ from llamactl.core.routes import RouteTable
 from llamactl.policy.access import KeyRing
 from llamactl.proxy.http.engine_connection import Pool
 from llamactl.proxy.http.turns import Turns
-from llamactl.proxy.relay.abandoned import Unfinished
-from llamactl.proxy.relay.accounting import Account
+from llamactl.proxy.relay.abandoned import AbandonedRequests
+from llamactl.proxy.relay.accounting import RequestMetrics
 from llamactl.proxy.relay.casualties import Casualties
 from llamactl.proxy.relay.leases import LeaseBook
 from llamactl.proxy.relay.spool import Spool
@@ -27,7 +27,7 @@ class Timeouts:
 
 
 @dataclass(slots=True)
-class Relay:
+class ProxyContext:
     """What all exchanges share."""
 
     keys: KeyRing
@@ -35,8 +35,8 @@ class Relay:
     activator: Activator
     timeouts: Timeouts
     response_lines: Mapping[str, bytes]  # by backend, added to the head of each answer
-    account: Account
-    unfinished: Unfinished
+    account: RequestMetrics
+    unfinished: AbandonedRequests
     spool: Spool
     comment_every: float = 0.0  # seconds, to clients that wait for a stream; 0: never
     advise: Callable[[str, str], str] = lambda backend, message: ""  # on an engine's error

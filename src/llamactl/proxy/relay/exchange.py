@@ -15,10 +15,10 @@ from typing import Any, Protocol
 
 from llamactl.core.errors import (
     LlamactlError,
-    ModelNotFound,
     NotRunning,
+    UnknownModel,
     UpstreamDied,
-    UpstreamSilent,
+    UpstreamTimeout,
 )
 from llamactl.core.exits import Aftermath, ServedRequest
 from llamactl.core.lease import Lease
@@ -27,13 +27,13 @@ from llamactl.observe import logger
 from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.engine_connection import Connection
 from llamactl.proxy.http.error_formats import ApiError
-from llamactl.proxy.http.heads import AnswerHead
+from llamactl.proxy.http.heads import ResponseHead
 from llamactl.proxy.http.request import Request, error_answer
-from llamactl.proxy.http.response import Answer
+from llamactl.proxy.http.response import Response
 from llamactl.proxy.relay.answer_work import AnswerWork
 from llamactl.proxy.relay.body import Body
 from llamactl.proxy.relay.casualties import Dropped, served, why_not
-from llamactl.proxy.relay.context import Relay
+from llamactl.proxy.relay.context import ProxyContext
 from llamactl.proxy.relay.leases import Granting
 from llamactl.proxy.relay.loading import begun_answer, comment, commenting, wants_stream
 from llamactl.proxy.relay.rewriting.answering import Answering, extra_lines
@@ -67,12 +67,12 @@ class Exchange(AnswerWork):
     _congested = False  # the engine takes no more for now
     _sends = 0  # to how many engines it may have got
     _retried = False
-    _unchecked: AnswerHead | None = None  # of an answer that may give another name than was asked
-    _begun: Answer | None = None  # by us, before the engine's answer came
+    _unchecked: ResponseHead | None = None  # of an answer that may give another name than was asked
+    _begun: Response | None = None  # by us, before the engine's answer came
     _suspect = b""  # its hash, if engines crashed that were serving it
 
     def __init__(
-        self, relay: Relay, down: Downstream, request: Request, route: Route, body: Body,
+        self, relay: ProxyContext, down: Downstream, request: Request, route: Route, body: Body,
         *, line: bytes, may_start: bool,
     ) -> None:  # fmt: skip
         """`body`: what of it is kept by now. `line`: the request line that the engine sees.
@@ -139,7 +139,7 @@ class Exchange(AnswerWork):
         """To the instance as it is by now: relay, or wait until it is ready."""
         route, now = self._route, self._relay.table.get(self._route.name)
         if now is None or now.id != route.id:
-            self.refuse(ModelNotFound(f"{route.name} was deleted"))
+            self.refuse(UnknownModel(f"{route.name} was deleted"))
         elif now.ready is not None:
             self._lease = self._relay.leases.grant(route.id, now.ready)
             self._reach(now.ready, fresh=self._retried)
@@ -313,7 +313,7 @@ class Exchange(AnswerWork):
 
     # The answer, from the engine's connection.
 
-    def answered(self, head: AnswerHead, length: int) -> None:
+    def answered(self, head: ResponseHead, length: int) -> None:
         if self._body.size > _KEPT and not self._body.on_disk:
             self._body.forget()
         request, relay = self._request, self._relay
@@ -323,11 +323,11 @@ class Exchange(AnswerWork):
             return
         keep, extra = self._down.keeps_alive(request), extra_lines(relay, request, self._route)
         known = length if head.sized else None
-        self._answer = Answer(request, head, known, extra, now=relay.now(), keep=keep)
+        self._answer = Response(request, head, known, extra, now=relay.now(), keep=keep)
         if request.model and head.changeable:
             self._unchecked = head
 
-    def _answering(self, head: AnswerHead) -> Answering:
+    def _answering(self, head: ResponseHead) -> Answering:
         keep = self._down.keeps_alive(self._request)
         return Answering(self._relay, self._request, self._route, head, keep=keep)
 
@@ -359,7 +359,7 @@ class Exchange(AnswerWork):
             return
         request, relay = self._request, self._relay
         assert answer is not None
-        if type(answer) is not Answer and self._has_work(answer):
+        if type(answer) is not Response and self._has_work(answer):
             return
         if ending := answer.end():
             self._down.write(ending)
@@ -462,15 +462,15 @@ class Exchange(AnswerWork):
     def expired(self) -> None:
         seconds = self._relay.timeouts
         if self._congested:
-            error = UpstreamSilent(f"the engine read nothing for {seconds.stream_idle:g} s")
+            error = UpstreamTimeout(f"the engine read nothing for {seconds.stream_idle:g} s")
         elif self._answer is not None and not self._down.writable:
             log.warning("client_stuck", id=self._request.name, seconds=seconds.stream_idle)
             self._down.cut()
             return
         else:
             waited = seconds.stream_idle if self._answer else seconds.first_byte
-            error = UpstreamSilent(f"the engine sent nothing for {waited:g} s")
-        self._relay.leases.fell_silent(self._route.id)
+            error = UpstreamTimeout(f"the engine sent nothing for {waited:g} s")
+        self._relay.leases.record_timeout(self._route.id)
         self.fail(error)
 
     def refuse(self, error: LlamactlError) -> None:

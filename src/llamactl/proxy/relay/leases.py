@@ -67,7 +67,7 @@ class LeaseBook:
     def last_used(self, instance_id: str) -> float:
         return self._used.get(instance_id, 0.0)
 
-    def fell_silent(self, instance_id: str) -> None:
+    def record_timeout(self, instance_id: str) -> None:
         """A request got no byte from the engine."""
         self.unanswered[instance_id] = self.unanswered.get(instance_id, 0) + 1
         _wake(self._alarms, instance_id)
@@ -76,11 +76,11 @@ class LeaseBook:
         """It is not silent."""
         self.unanswered.pop(instance_id, None)
 
-    def silences(self, instance_id: str) -> int:
+    def consecutive_timeouts(self, instance_id: str) -> int:
         return self.unanswered.get(instance_id, 0)
 
     async def silent(self, instance_id: str, seen: int) -> None:
-        while self.silences(instance_id) <= seen:
+        while self.consecutive_timeouts(instance_id) <= seen:
             await _woken(self._alarms, instance_id)
 
     def forget(self, instance_id: str) -> None:

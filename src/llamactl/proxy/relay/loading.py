@@ -14,9 +14,9 @@ from llamactl.core.errors import MalformedBody
 from llamactl.core.lease import Lease
 from llamactl.policy.json_names import Names
 from llamactl.policy.json_scanner import ObjectScanner
-from llamactl.proxy.http.heads import AnswerHead
+from llamactl.proxy.http.heads import ResponseHead
 from llamactl.proxy.http.request import Request
-from llamactl.proxy.http.response import Answer
+from llamactl.proxy.http.response import Response
 from llamactl.proxy.http.turns import slices
 from llamactl.proxy.relay.body import Body
 from llamactl.proxy.relay.leases import Granting, abandon
@@ -28,7 +28,7 @@ _STREAMS = (
     "/chat/completions", "/completions",
 )  # fmt: skip
 _STREAM = Names(["stream"])
-_HEAD = AnswerHead(
+_HEAD = ResponseHead(
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\n\r\n"
 )
 
@@ -68,12 +68,12 @@ async def commenting(
         raise
 
 
-def begun_answer(request: Request, extra: bytes, *, now: float, keep: bool) -> Answer:
+def begun_answer(request: Request, extra: bytes, *, now: float, keep: bool) -> Response:
     """An event stream whose head is ours; the engine's events follow in it."""
     return NamedStream(request, _HEAD, extra, now=now, keep=keep)
 
 
-def may_follow(head: AnswerHead) -> bool:
+def may_follow(head: ResponseHead) -> bool:
     """Can the engine's response continue in an event stream that has begun?"""
     return head.status == _HEAD.status and head.event_stream and not head.encoded
 

@@ -16,8 +16,8 @@ from llamactl.core.errors import (
     Forbidden,
     InstanceNotFound,
     MethodNotAllowed,
-    ModelNotFound,
     NotFound,
+    UnknownModel,
 )
 from llamactl.core.keys import Caller
 from llamactl.core.paths import PathGuard
@@ -29,7 +29,7 @@ from llamactl.proxy.http.heads import RequestHead
 from llamactl.proxy.http.request import Request, request_line
 from llamactl.proxy.http.turns import FREE
 from llamactl.proxy.relay.body import IN_MEMORY, Body
-from llamactl.proxy.relay.context import Relay
+from llamactl.proxy.relay.context import ProxyContext
 from llamactl.proxy.relay.exchange import Exchange
 from llamactl.proxy.routing.management import Asgi, ManagementCall
 from llamactl.proxy.routing.model import (
@@ -40,7 +40,7 @@ from llamactl.proxy.routing.model import (
     is_form,
     query_naming,
 )
-from llamactl.proxy.routing.search import Search
+from llamactl.proxy.routing.search import ModelResolver
 from llamactl.proxy.routing.whole_body import JsonEditor, WholeBody
 
 _CHAT_COMMENTS_S = 1.0
@@ -61,10 +61,10 @@ class EnginePaths:
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class EndpointContext:
     """What all doors lead into."""
 
-    relay: Relay
+    relay: ProxyContext
     asgi: Asgi
     paths: EnginePaths
     guard_of: Callable[[str], PathGuard]  # of the management API
@@ -98,14 +98,14 @@ class House:
         raise NotFound(f"there is nothing at {path[:200]!r}")
 
 
-class Door(Protocol):
+class Endpoint(Protocol):
     def open(self, down: Downstream, request: Request) -> None:
         """Serve a request with the door's head. Raises LlamactlError."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class UpstreamTarget:
     """Where a WebSocket goes."""
 
     route: Route
@@ -118,10 +118,10 @@ class Passage:
         return self.path + b"?" + self.query if self.query else self.path
 
 
-class ModelDoor:
+class ModelEndpoint:
     """By the model that a request names in its body or query."""
 
-    def __init__(self, house: House, caller: Caller, head: RequestHead) -> None:
+    def __init__(self, house: EndpointContext, caller: Caller, head: RequestHead) -> None:
         """Raises MalformedBody or UnsupportedMediaType."""
         self._house = house
         self._caller = caller
@@ -141,7 +141,7 @@ class ModelDoor:
         size = len(request.body)
         at_once = size <= FREE or (size <= SMALL and relay.turns.may_parse(size))
         if not (at_once and self._is_json and request.complete):
-            Search(
+            ModelResolver(
                 relay, down, request, self._finder(), self.pick, line=self._line, most=self._most
             ).start()
             return
@@ -162,10 +162,10 @@ class ModelDoor:
     def _find(self, table: RouteTable, model: str) -> tuple[Route, bool]:
         route = table.find(model)
         if route is None:
-            raise ModelNotFound(f"there is no instance named {model[:140]!r}; see GET /v1/models")
+            raise UnknownModel(f"there is no instance named {model[:140]!r}; see GET /v1/models")
         may_start = self._may_start(route, model)
         if may_start and route.offer.several and not route.model:
-            raise ModelNotFound(
+            raise UnknownModel(
                 f"{model} serves several models; request one of them as {model}/NAME; see GET "
                 "/v1/models"
             )
@@ -174,17 +174,17 @@ class ModelDoor:
     def _may_start(self, route: Route, asked: str) -> bool:
         return self._house.may_start(self._caller, self._head, route, self._path, asked=asked)
 
-    def passage(self) -> Passage:
+    def passage(self) -> UpstreamTarget:
         query = self._head.query
         route, may_start = self.pick(QueryModel(query).end([]))
         query = query_naming(query, route.wanted_model) if route.wanted_model else query
-        return Passage(route, self._head.raw_path, query, may_start)
+        return UpstreamTarget(route, self._head.raw_path, query, may_start)
 
 
-class ChatDoor(ModelDoor):
+class ChatEndpoint(ModelEndpoint):
     """Our own page's chat. Clients waiting here are sent progress."""
 
-    def __init__(self, house: House, caller: Caller, head: RequestHead) -> None:
+    def __init__(self, house: EndpointContext, caller: Caller, head: RequestHead) -> None:
         """Raises MethodNotAllowed."""
         if head.method != b"POST":
             raise MethodNotAllowed("chat supports only POST")
@@ -198,11 +198,11 @@ class ChatDoor(ModelDoor):
         super().open(down, request)
 
 
-class InstanceDoor:
+class InstanceEndpoint:
     """By the instance that a request's path names."""
 
     def __init__(
-        self, house: House, caller: Caller, head: RequestHead, name: bytes, path: bytes,
+        self, house: EndpointContext, caller: Caller, head: RequestHead, name: bytes, path: bytes,
         *, kind: bytes,
     ) -> None:  # fmt: skip
         """`name`, `path`: percent-encoded, as they came. `kind`: the first word of the path."""
@@ -253,13 +253,13 @@ class InstanceDoor:
         inference = (head.method, self.served_path) in self._house.paths.inference[route.backend]
         return inference and head.has_body and not is_form(head)
 
-    def passage(self) -> Passage:
+    def passage(self) -> UpstreamTarget:
         """Raises InstanceNotFound, Forbidden."""
         route = self._house.relay.table.get(self._name)
         if route is None:
             raise InstanceNotFound(f"there is no instance named {self._name[:140]!r}")
         if self._kind in _RAW:  # the raw proxy, and an engine's page, start nothing
-            return Passage(route, self._path, self._head.query, may_start=False)
+            return UpstreamTarget(route, self._path, self._head.query, may_start=False)
         may_start = self._house.may_start(
             self._caller, self._head, route, self.served_path, asked=self._name
         )
@@ -267,13 +267,13 @@ class InstanceDoor:
             raise InstanceNotFound(
                 f"{route.name} is not run by {self._backend}; use /upstream/{route.name}/"
             )
-        return Passage(route, self._path, self._head.query, may_start)
+        return UpstreamTarget(route, self._path, self._head.query, may_start)
 
 
-class ManagementDoor:
+class ManagementEndpoint:
     """Everything else: the management API, the page, other programs' APIs."""
 
-    def __init__(self, house: House, most: int) -> None:
+    def __init__(self, house: EndpointContext, most: int) -> None:
         """`most`: bytes of a body."""
         self._house = house
         self._most = most

@@ -11,7 +11,7 @@ import re
 from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.heads import STATUS_LINES, Headers
 from llamactl.proxy.http.request import Request
-from llamactl.proxy.relay.context import Relay
+from llamactl.proxy.relay.context import ProxyContext
 
 PAGE = re.compile(rb"/(page)/([A-Za-z0-9_-]{43})(/.*)?\Z", re.DOTALL)
 DOCUMENTS = (b"document", b"iframe", b"frame", b"object", b"embed")  # Sec-Fetch-Dest
@@ -30,10 +30,10 @@ def is_preflight(request: Request) -> bool:
     return head.method == b"OPTIONS" and b"access-control-request-method" in head.fields
 
 
-class PreflightDoor:
+class PreflightEndpoint:
     """Lets an engine's page send JSON: https://fetch.spec.whatwg.org/#cors-preflight-fetch"""
 
-    def __init__(self, relay: Relay) -> None:
+    def __init__(self, relay: ProxyContext) -> None:
         self._relay = relay
 
     def open(self, down: Downstream, request: Request) -> None:

@@ -33,24 +33,29 @@ from llamactl.proxy.http.request import Request, error_answer
 from llamactl.proxy.routing.access import Access
 from llamactl.proxy.routing.browsers import check_hosts, check_origin
 from llamactl.proxy.routing.endpoints import (
-    ChatDoor,
-    Door,
-    House,
-    InstanceDoor,
-    ManagementDoor,
-    ModelDoor,
+    ChatEndpoint,
+    Endpoint,
+    EndpointContext,
+    InstanceEndpoint,
+    ManagementEndpoint,
+    ModelEndpoint,
 )
 from llamactl.proxy.routing.engine_page import (
     DOCUMENTS,
     OPEN,
     PAGE,
     SANDBOX,
-    PreflightDoor,
+    PreflightEndpoint,
     is_preflight,
 )
-from llamactl.proxy.routing.models import ChatModelsDoor, ModelsDoor, is_list, shares_its_path
+from llamactl.proxy.routing.models import (
+    ChatModelsEndpoint,
+    ModelsEndpoint,
+    is_list,
+    shares_its_path,
+)
 from llamactl.proxy.routing.path_key import check_path_key
-from llamactl.proxy.routing.websocket import WebSocketDoor
+from llamactl.proxy.routing.websocket import WebSocketEndpoint
 
 # matched before decoding, so that an encoded slash stays a part of a name or path
 _RAW = re.compile(rb"/(api)/v1/instances/([^/]+)/proxy(/.*)?\Z", re.DOTALL)
@@ -69,7 +74,7 @@ class Decision:
     """What holds for all requests with one head, until the keys change or this one expires."""
 
     owner: Entry
-    door: Door
+    door: Endpoint
     caller: Caller
     added: Headers  # to each answer
     version: int  # of the keys
@@ -82,7 +87,9 @@ class Decision:
 class Entry:
     """One per application. Holds no state of a request."""
 
-    def __init__(self, access: Access, house: House, v1_errors: V1Errors = "auto") -> None:
+    def __init__(
+        self, access: Access, house: EndpointContext, v1_errors: V1Errors = "auto"
+    ) -> None:
         self._access = access
         self.keys = access.keys
         self.house = house
@@ -90,10 +97,10 @@ class Entry:
         words = "|".join(map(re.escape, ("upstream", *house.paths.prefixes)))
         self._by_name = re.compile(rf"/({words})/([^/]+)(/.*)?\Z".encode(), re.DOTALL)
         self._before_path = re.compile(rf"/({words})/[^/]+(?=/)")
-        self._open = ManagementDoor(house, _MOST_OF_STRANGERS)
-        self._guarded = ManagementDoor(house, _MOST_OF_MANAGEMENT)
-        self._others_open = ManagementDoor(house, _MOST_OF_STRANGERS)
-        self._others = ManagementDoor(house, _MOST_OF_OTHERS)
+        self._open = ManagementEndpoint(house, _MOST_OF_STRANGERS)
+        self._guarded = ManagementEndpoint(house, _MOST_OF_MANAGEMENT)
+        self._others_open = ManagementEndpoint(house, _MOST_OF_STRANGERS)
+        self._others = ManagementEndpoint(house, _MOST_OF_OTHERS)
         self._wrong_keys = WrongKeys()
         self._id_prefix = secrets.token_hex(6).encode()
         self._ids = itertools.count(1)
@@ -159,7 +166,7 @@ class Entry:
         who = (caller.key.id if caller.key else "") if known else None
         return Decision(self, door, caller, request.added, version, until, who, reserve)
 
-    def _door(self, request: Request) -> tuple[Door, Caller]:
+    def _door(self, request: Request) -> tuple[Endpoint, Caller]:
         head = request.head
         if PAGE.match(head.raw_path):
             return self._engine_page(request)
@@ -172,11 +179,11 @@ class Entry:
                 request.added = _BY_ACCEPT
             caller = self._caller(request, required=self._access.inference_auth)
             if is_list(head):
-                return ModelsDoor(self.house, caller, head), caller
-            return ModelDoor(self.house, caller, head), caller
+                return ModelsEndpoint(self.house, caller, head), caller
+            return ModelEndpoint(self.house, caller, head), caller
         return self._instance_door(request) or self._management_door(request)
 
-    def _management_door(self, request: Request) -> tuple[Door, Caller]:
+    def _management_door(self, request: Request) -> tuple[Endpoint, Caller]:
         """Requests are refused before a body is read. The caller is GUEST if unknown."""
         head = request.head
         guard = self.house.guard_of(head.path)
@@ -203,34 +210,34 @@ class Entry:
         required = access.inference_auth if inference else access.management_auth
         return access.user(head) if required else access.visitor(head)
 
-    def _is_known(self, door: Door, caller: Caller) -> bool:
+    def _is_known(self, door: Endpoint, caller: Caller) -> bool:
         """Where inference asks for no key, all who want that are."""
         if caller is not GUEST or door is self._others:
             return True
-        return not isinstance(door, ManagementDoor | PreflightDoor)
+        return not isinstance(door, ManagementEndpoint | PreflightEndpoint)
 
-    def _websocket_door(self, door: Door, head: RequestHead) -> Door:
-        if not isinstance(door, ModelDoor | InstanceDoor):
+    def _websocket_door(self, door: Endpoint, head: RequestHead) -> Endpoint:
+        if not isinstance(door, ModelEndpoint | InstanceEndpoint):
             raise NotFound(f"there is no WebSocket at {head.path[:200]!r}")
-        return WebSocketDoor(self.house, self.keys, door)
+        return WebSocketEndpoint(self.house, self.keys, door)
 
-    def _chat(self, request: Request) -> tuple[Door, Caller]:
+    def _chat(self, request: Request) -> tuple[Endpoint, Caller]:
         """Inference for our own page: the one path of an engine's where a session counts."""
         head, caller = request.head, ANYONE
         if self._access.management_auth:
             caller = self._access.user(head)
         request.private = caller.management
         if head.path == _CHAT_MODELS:
-            return ChatModelsDoor(self.house, caller, head), caller
-        return ChatDoor(self.house, caller, head), caller
+            return ChatModelsEndpoint(self.house, caller, head), caller
+        return ChatEndpoint(self.house, caller, head), caller
 
-    def _engine_page(self, request: Request) -> tuple[Door, Caller]:
+    def _engine_page(self, request: Request) -> tuple[Endpoint, Caller]:
         found = PAGE.match(request.head.raw_path)
         assert found is not None
         kind, ticket, path = found.groups()
         request.added = OPEN
         if is_preflight(request):
-            return PreflightDoor(self.house.relay), GUEST
+            return PreflightEndpoint(self.house.relay), GUEST
         used = self._access.tickets.use(ticket.decode(), time.monotonic())
         route = used and self.house.relay.table.get(used.name)
         if (
@@ -242,7 +249,7 @@ class Entry:
             raise NotFound("this page has expired; open it again from llamactl's web page")
         name = route.name.encode()
         head, caller = request.head, used.holder
-        return InstanceDoor(self.house, caller, head, name, path or b"/", kind=kind), caller
+        return InstanceEndpoint(self.house, caller, head, name, path or b"/", kind=kind), caller
 
     def _names_model(self, head: RequestHead) -> bool:
         path = head.path
@@ -252,7 +259,7 @@ class Entry:
         raw = head.raw_path
         return self._names_model(head) or bool(_RAW.match(raw) or self._by_name.match(raw))
 
-    def _instance_door(self, request: Request) -> tuple[InstanceDoor, Caller] | None:
+    def _instance_door(self, request: Request) -> tuple[InstanceEndpoint, Caller] | None:
         head = request.head
         found = _RAW.match(head.raw_path) or self._by_name.match(head.raw_path)
         if found is None:
@@ -263,7 +270,7 @@ class Entry:
         caller = self._caller(request, required=required)
         if raw and not caller.management:
             raise Forbidden("the raw proxy needs a management key")
-        return InstanceDoor(self.house, caller, head, name, path or b"/", kind=kind), caller
+        return InstanceEndpoint(self.house, caller, head, name, path or b"/", kind=kind), caller
 
     # Who asks.
 

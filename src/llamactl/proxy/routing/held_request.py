@@ -8,13 +8,13 @@ from llamactl.core.errors import LlamactlError
 from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.request import Request, error_answer
 from llamactl.proxy.relay.body import Body
-from llamactl.proxy.relay.context import Relay
+from llamactl.proxy.relay.context import ProxyContext
 
 
 class HeldRequest:
     """What becomes of its client meanwhile; `_over` once somebody else has the request."""
 
-    def __init__(self, relay: Relay, down: Downstream, request: Request, body: Body) -> None:
+    def __init__(self, relay: ProxyContext, down: Downstream, request: Request, body: Body) -> None:
         """`body`: what of it is kept by now."""
         self._relay = relay
         self._down = down

@@ -28,7 +28,7 @@ from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.connections import WebSocketProtocol
 from llamactl.proxy.http.heads import Headers
 from llamactl.proxy.http.request import Request, error_answer
-from llamactl.proxy.relay.accounting import Account
+from llamactl.proxy.relay.accounting import RequestMetrics
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -93,7 +93,7 @@ class ManagementCall:
     """One request of the management API; a handler of its connection."""
 
     def __init__(
-        self, asgi: Asgi, down: Downstream, request: Request, account: Account, most: int
+        self, asgi: Asgi, down: Downstream, request: Request, account: RequestMetrics, most: int
     ) -> None:
         """`most`: bytes of a body."""
         self._most = most

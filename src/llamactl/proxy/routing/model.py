@@ -22,7 +22,7 @@ _LONGEST_BOUNDARY = 70  # RFC 2046, 5.1.1
 _MOST_PARTS = 1000  # before the model
 
 
-class Finder(Protocol):
+class ModelExtractor(Protocol):
     """Reads a body for its model. Raises MalformedBody or ModelMissing.
 
     `patience`: bytes to wait for before looking, unless the body ends.
@@ -39,7 +39,7 @@ class Finder(Protocol):
         ...
 
 
-def finder_for(head: RequestHead) -> Callable[[], Finder]:
+def finder_for(head: RequestHead) -> Callable[[], ModelExtractor]:
     """Makes finders for requests with this head. Raises MalformedBody or UnsupportedMediaType."""
     if not head.has_body:
         return partial(QueryModel, head.query)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llamactl.core.errors import MethodNotAllowed, ModelNotFound
+from llamactl.core.errors import MethodNotAllowed, UnknownModel
 from llamactl.core.keys import Caller
 from llamactl.core.model import ModelInfo
 from llamactl.core.routes import Route
@@ -12,7 +12,7 @@ from llamactl.policy.accept import prefers_html
 from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.heads import RequestHead
 from llamactl.proxy.http.request import Request, json_answer
-from llamactl.proxy.routing.endpoints import House
+from llamactl.proxy.routing.endpoints import EndpointContext
 
 _V1, _PLAIN = "/v1/models", "/models"  # the latter for clients whose base URL has no /v1
 
@@ -32,10 +32,10 @@ def _is_at(base: str, path: str) -> bool:
     return path.startswith(base) and path[len(base) : len(base) + 1] in ("", "/")
 
 
-class ModelsDoor:
+class ModelsEndpoint:
     """`GET /v1/models` and `/v1/models/{id}`, or both without `/v1`."""
 
-    def __init__(self, house: House, caller: Caller, head: RequestHead) -> None:
+    def __init__(self, house: EndpointContext, caller: Caller, head: RequestHead) -> None:
         """Raises MethodNotAllowed."""
         base = _V1 if _is_at(_V1, head.path) else _PLAIN
         if head.method not in (b"GET", b"HEAD"):
@@ -63,7 +63,7 @@ class ModelsDoor:
         name = self._name
         route = self._relay.table.named(name)
         if route is None or not self._caller.may_use(route.id):
-            raise ModelNotFound(f"there is no model named {name[:140]!r}")
+            raise UnknownModel(f"there is no model named {name[:140]!r}")
         names = route.also_served_as if self._lists_aliases else ()
         alias = next((alias for alias in names if alias.lower() == name.lower()), "")
         return _entry(route, alias or route.served_as)
@@ -99,10 +99,10 @@ def _known(facts: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value}
 
 
-class ChatModelsDoor:
+class ChatModelsEndpoint:
     """What our own page's chat can be had with."""
 
-    def __init__(self, house: House, caller: Caller, head: RequestHead) -> None:
+    def __init__(self, house: EndpointContext, caller: Caller, head: RequestHead) -> None:
         """Raises MethodNotAllowed."""
         if head.method not in (b"GET", b"HEAD"):
             raise MethodNotAllowed("the model list supports only GET")

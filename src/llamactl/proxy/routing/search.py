@@ -13,21 +13,21 @@ from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.request import Request, request_line
 from llamactl.proxy.http.turns import slices
 from llamactl.proxy.relay.body import Body
-from llamactl.proxy.relay.context import Relay
+from llamactl.proxy.relay.context import ProxyContext
 from llamactl.proxy.relay.exchange import Exchange
 from llamactl.proxy.routing.held_request import HeldRequest
-from llamactl.proxy.routing.model import Finder, JsonModel, query_naming
+from llamactl.proxy.routing.model import JsonModel, ModelExtractor, query_naming
 from llamactl.proxy.routing.whole_body import WholeBody, editor_for
 
 Pick = Callable[[str], tuple[Route, bool]]
 
 
-class Search(HeldRequest):
+class ModelResolver(HeldRequest):
     """The handler of a request until its exchange with an instance takes over."""
 
     def __init__(
-        self, relay: Relay, down: Downstream, request: Request, finder: Finder, pick: Pick,
-        *, line: bytes, most: int,
+        self, relay: ProxyContext, down: Downstream, request: Request, finder: ModelExtractor,
+        pick: Pick, *, line: bytes, most: int,
     ) -> None:  # fmt: skip
         """`pick` says which instance serves a model, and whether it may be started."""
         super().__init__(relay, down, request, Body(relay.spool, most, down))

@@ -32,11 +32,16 @@ from llamactl.policy.access import KeyRing
 from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.heads import Headers, RequestHead
 from llamactl.proxy.http.request import Request, error_answer
-from llamactl.proxy.relay.context import Relay
+from llamactl.proxy.relay.context import ProxyContext
 from llamactl.proxy.relay.engine_websocket import EngineWebSocket
 from llamactl.proxy.relay.leases import abandon
 from llamactl.proxy.relay.tenure import FAREWELL_S, revoked, while_admitted
-from llamactl.proxy.routing.endpoints import House, InstanceDoor, ModelDoor, Passage
+from llamactl.proxy.routing.endpoints import (
+    EndpointContext,
+    InstanceEndpoint,
+    ModelEndpoint,
+    UpstreamTarget,
+)
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -58,17 +63,19 @@ class Close(IntEnum):
 _SENT_AS = {0: Close.NORMAL, 1005: Close.NORMAL, 1006: Close.INTERNAL}  # not to be sent themselves
 
 
-class WebSocketDoor:
+class WebSocketEndpoint:
     """Leads where another door leads."""
 
-    def __init__(self, house: House, keys: KeyRing, door: ModelDoor | InstanceDoor) -> None:
+    def __init__(
+        self, house: EndpointContext, keys: KeyRing, door: ModelEndpoint | InstanceEndpoint
+    ) -> None:
         self._house = house
         self._keys = keys
         self._door = door
 
     def open(self, down: Downstream, request: Request) -> None:
         """Raises what forbids the WebSocket."""
-        if isinstance(self._door, InstanceDoor):
+        if isinstance(self._door, InstanceEndpoint):
             request.served_path = self._door.served_path
         passage = self._door.passage()
         _check_handshake(request.head)
@@ -89,7 +96,12 @@ class WebSocketCall:
     """One WebSocket, from its first request to its end."""
 
     def __init__(
-        self, relay: Relay, keys: KeyRing, request: Request, passage: Passage, caller: str
+        self,
+        relay: ProxyContext,
+        keys: KeyRing,
+        request: Request,
+        passage: UpstreamTarget,
+        caller: str,
     ) -> None:
         """`caller`: in whose turn the engine's frames are read."""
         self._caller = caller

@@ -14,7 +14,7 @@ from llamactl.proxy.http.heads import RequestHead
 from llamactl.proxy.http.request import Request
 from llamactl.proxy.http.turns import slices
 from llamactl.proxy.relay.body import Body
-from llamactl.proxy.relay.context import Relay
+from llamactl.proxy.relay.context import ProxyContext
 from llamactl.proxy.routing.held_request import HeldRequest
 from llamactl.proxy.routing.model import FormEditor, boundary_of, is_form
 
@@ -53,7 +53,7 @@ class WholeBody(HeldRequest):
     """Handles a request until its body is complete and changed, and `begin` takes over."""
 
     def __init__(
-        self, relay: Relay, down: Downstream, request: Request, body: Body,
+        self, relay: ProxyContext, down: Downstream, request: Request, body: Body,
         editor: Editor | None, begin: Callable[[], None],
     ) -> None:  # fmt: skip
         """`body`: what of it is kept by now."""

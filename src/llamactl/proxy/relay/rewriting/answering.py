@@ -13,10 +13,10 @@ import orjson
 from llamactl.core.errors import UpstreamDied
 from llamactl.core.routes import Route
 from llamactl.proxy.http.error_formats import ApiError
-from llamactl.proxy.http.heads import AnswerHead, Headers
+from llamactl.proxy.http.heads import Headers, ResponseHead
 from llamactl.proxy.http.request import QUEUE_POSITION, Request
-from llamactl.proxy.http.response import Answer
-from llamactl.proxy.relay.context import Relay
+from llamactl.proxy.http.response import Response
+from llamactl.proxy.relay.context import ProxyContext
 from llamactl.proxy.relay.loading import may_follow
 from llamactl.proxy.relay.rewriting.engine_errors import engine_error
 from llamactl.proxy.relay.rewriting.engine_paths import LARGEST_LIST, without_paths
@@ -39,7 +39,7 @@ _FAILS = (
 )  # llama-server's stream that fails before its first token
 
 
-def extra_lines(relay: Relay, request: Request, route: Route) -> bytes:
+def extra_lines(relay: ProxyContext, request: Request, route: Route) -> bytes:
     """The lines that we add to an answer's head."""
     extra = b"%bx-request-id: %b\r\n" % (relay.response_lines[route.backend], request.id)
     if request.waited:
@@ -57,7 +57,7 @@ class Answering:
     """Of one exchange: an answer that does not go as it comes."""
 
     def __init__(
-        self, relay: Relay, request: Request, route: Route, head: AnswerHead, *, keep: bool
+        self, relay: ProxyContext, request: Request, route: Route, head: ResponseHead, *, keep: bool
     ) -> None:
         """`keep`: may the client's connection be used again?"""
         self._relay = relay
@@ -66,7 +66,7 @@ class Answering:
         self._head = head
         self._keep = keep
 
-    def special(self, length: int, begun: Answer | None) -> Answer:
+    def special(self, length: int, begun: Response | None) -> Response:
         """`length`: of the body, if the head gives one. `begun`: by us, before the engine's."""
         request, head = self._request, self._head
         if begun is not None:
@@ -82,9 +82,9 @@ class Answering:
             length if head.sized else None,
             extra_lines(self._relay, request, self._route),
         )
-        return Answer(request, head, known, extra, now=self._relay.now(), keep=self._keep)
+        return Response(request, head, known, extra, now=self._relay.now(), keep=self._keep)
 
-    def renamed(self, plain: Answer, data: bytes) -> Answer:
+    def renamed(self, plain: Response, data: bytes) -> Response:
         """What goes on in the place of a plain answer, nothing of whose body is sent.
 
         `data`: how that begins.
@@ -102,7 +102,7 @@ class Answering:
             return self._held(ModelName(request.model).steps, LARGEST)
         return NamedStream(request, head, extra, now=now, keep=self._keep).after(plain)
 
-    def _held(self, steps: Steps, most: int) -> Answer:
+    def _held(self, steps: Steps, most: int) -> Response:
         request, head = self._request, self._head
         extra = extra_lines(self._relay, request, self._route)
         if head.refuses:

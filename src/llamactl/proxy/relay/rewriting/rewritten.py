@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator
 
-from llamactl.proxy.http.heads import AnswerHead
+from llamactl.proxy.http.heads import ResponseHead
 from llamactl.proxy.http.request import Request
-from llamactl.proxy.http.response import Answer
+from llamactl.proxy.http.response import Response
 from llamactl.proxy.relay.rewriting.model_name import SMALL, ModelName
 
 LARGEST = 16 << 20  # bytes of a body that is changed at once
@@ -37,7 +37,7 @@ def at_once(work: Work) -> bytes:
             return changed
 
 
-class HeldAnswer(Answer):
+class HeldAnswer(Response):
     """Its body is read completely, changed in parts, and sent with its new length.
 
     Of one that is too large for that, the beginning is changed and the rest goes as it comes.
@@ -46,7 +46,7 @@ class HeldAnswer(Answer):
     __slots__ = ("_body", "_framed", "_held", "_most", "_of", "_steps", "_work")
 
     def __init__(
-        self, request: Request, head: AnswerHead, extra: bytes, steps: Steps,
+        self, request: Request, head: ResponseHead, extra: bytes, steps: Steps,
         *, now: float, keep: bool, most: int = LARGEST,
     ) -> None:  # fmt: skip
         """`most`: bytes that are changed at once."""
@@ -110,7 +110,7 @@ class HeldAnswer(Answer):
         return bytes(held)
 
 
-class NamedStream(Answer):
+class NamedStream(Response):
     """An event stream whose answers get the id that was asked for.
 
     Events are small, as a rule; a large one is worked on in parts, and what follows it waits.
@@ -119,7 +119,7 @@ class NamedStream(Answer):
     __slots__ = ("_behind", "_line", "_made", "_name", "_work")
 
     def __init__(
-        self, request: Request, head: AnswerHead, extra: bytes, *, now: float, keep: bool
+        self, request: Request, head: ResponseHead, extra: bytes, *, now: float, keep: bool
     ) -> None:
         super().__init__(request, head, None, extra, now=now, keep=keep)
         self._name = ModelName(request.model)
@@ -200,12 +200,12 @@ def _end_of_line(data: bytes) -> int:
     return found.end() if found else 0
 
 
-class FailedStream(Answer):
+class FailedStream(Response):
     """What an engine answers instead of the events of a stream that has begun already."""
 
     __slots__ = ("_begun", "_event", "_held", "_size")
 
-    def __init__(self, begun: Answer, head: AnswerHead, event: Change) -> None:
+    def __init__(self, begun: Response, head: ResponseHead, event: Change) -> None:
         """`event`: makes the last event of the body that the engine sent."""
         self._begun = begun
         self._event = event
