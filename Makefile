@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest -q -n 2
 INSTALLED := $(BIN)/python packaging/installed.py
 NPM := $(CURDIR)/$(BIN)/python $(CURDIR)/packaging/node.py
 # what the page is made of: its own sources, and the API that its types come from
-PAGE := $(shell find webui/src webui/plugins src/llamactl/wire src/llamactl/api -type f -not -name schema.d.ts -not -name '*.pyc') webui/index.html webui/vite.config.ts
+PAGE := $(shell find webui/src webui/plugins src/llamactl/schemas src/llamactl/api -type f -not -name schema.d.ts -not -name '*.pyc') webui/index.html webui/vite.config.ts
 
 .NOTPARALLEL:
 .PHONY: demo run ui wheel check test test-rest test-all unit in-process server rest coverage bench bench-proxy bench-bodies bench-scheduling soak lock

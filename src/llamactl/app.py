@@ -14,6 +14,8 @@ from llamactl.api import MetricsSources, ServerInfo, Services, build_api, guards
 from llamactl.backends import BACKENDS, DEFAULT, KINDS, Kind, advice
 from llamactl.backends.settings import BackendSettings
 from llamactl.cluster.local import local_node
+from llamactl.compat.llama_swap import llama_swap_router
+from llamactl.compat.ollama.router import INFERENCE, WITH_KEY, ollama_router
 from llamactl.config import Loaded, SettingsHolder
 from llamactl.control.access.keys import Keys
 from llamactl.control.access.revocations import Revocations
@@ -36,8 +38,8 @@ from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.errors import EngineMissing, LlamactlError
 from llamactl.core.interfaces import LogFile
 from llamactl.core.routes import RouteTable
-from llamactl.doors.llama_swap import llama_swap_router
-from llamactl.doors.ollama.router import INFERENCE, WITH_KEY, ollama_router
+from llamactl.hot_restart import Channel, HandoverState, Predecessor, Rights, Upgrade
+from llamactl.hot_restart.activator import SwitchableActivator
 from llamactl.models import Catalog, Confinement, Downloads, GgufReader, Hub, ServedModels
 from llamactl.node import (
     CommandEngineProbe,
@@ -68,8 +70,6 @@ from llamactl.store import (
     SqlMemoryStore,
     SqlSessionStore,
 )
-from llamactl.takeover import Channel, HandoverState, Predecessor, Rights, Upgrade
-from llamactl.takeover.activator import SwitchableActivator
 
 log = logger("app")
 

@@ -27,7 +27,7 @@ WORDS = re.compile(
     r"|(?<!there )is no(?! longer)|(?<!there )are no(?! longer))\b",
     re.IGNORECASE,
 )
-DESCRIPTIONS = ("api", "cli", "wire")  # docstrings there are API descriptions and CLI help
+DESCRIPTIONS = ("api", "cli", "schemas")  # docstrings there are API descriptions and CLI help
 PROTOCOL = ("X-Accel-Buffering: no",)
 JAVASCRIPT = re.compile(
     r'"(?P<text>(?:\\.|[^"\\\n])*)"|`(?P<template>(?:\\.|[^`\\])*)`|//[^\n]*|/\*.*?\*/', re.DOTALL

@@ -15,9 +15,9 @@ import ollama
 import openai
 import pytest
 
+from llamactl.compat.ollama.answering import Answer
+from llamactl.compat.ollama.asking import ChatAsked, chat_body, unloads
 from llamactl.core.errors import InvalidRequest
-from llamactl.doors.ollama.answering import Answer
-from llamactl.doors.ollama.asking import ChatAsked, chat_body, unloads
 from support.engines import LLAMA_SERVER, Engine
 from support.fake_engine import CHUNKED, create_fake
 from support.gguf_file import Shape, write_tiny_gguf

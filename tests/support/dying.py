@@ -19,9 +19,9 @@ from typing import Any
 from llamactl.cli.main import main
 from llamactl.control.lifecycle import recovery
 from llamactl.core.errors import StoreUnavailable
-from llamactl.takeover import Predecessor
-from llamactl.takeover.channel import FDS_VARIABLE
-from llamactl.takeover.successor import Successor
+from llamactl.hot_restart import Predecessor
+from llamactl.hot_restart.channel import FDS_VARIABLE
+from llamactl.hot_restart.successor import Successor
 
 
 async def die(*_: Any) -> None:

@@ -24,12 +24,12 @@ from llamactl.core.lease import Lease
 from llamactl.core.lifecycle import Event, EvictionRequested, Lifecycle, State
 from llamactl.core.memory import NOTHING, Need
 from llamactl.core.routes import ReadyInstance
+from llamactl.hot_restart.activator import SwitchableActivator
 from llamactl.policy.access import KeyRing
 from llamactl.policy.capacity import Limits
 from llamactl.proxy import LeaseBook
 from llamactl.proxy.relay.loading import commenting
 from llamactl.proxy.relay.tenure import while_admitted
-from llamactl.takeover.activator import SwitchableActivator
 
 STARTING, READY = Lifecycle(State.STARTING, epoch=1), Lifecycle(State.READY, epoch=2)
 

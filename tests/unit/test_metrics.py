@@ -34,7 +34,7 @@ def test_the_numbers_of_engines_are_read_beside_the_loop(monkeypatch: pytest.Mon
     runner = SimpleNamespace(now=SimpleNamespace(state=SimpleNamespace(value="ready")))
     member = SimpleNamespace(
         instance=SimpleNamespace(name="a", id="1"),
-        unit=SimpleNamespace(ready=ReadyInstance("a", "127.0.0.1", 1, "key", 1), runner=runner),
+        replica=SimpleNamespace(ready=ReadyInstance("a", "127.0.0.1", 1, "key", 1), runner=runner),
     )
     numbers = SimpleNamespace(
         scrape=scrape,

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from llamactl.compat.ollama.translation import Form, Translation, translate
+from llamactl.compat.ollama.translator import SMALL, Translator
 from llamactl.core.errors import InvalidRequest, LlamactlError
-from llamactl.doors.ollama.translation import Form, Translation, translate
-from llamactl.doors.ollama.translator import SMALL, Translator
 
 IMAGE = "/9j/" + "A" * (2 << 20)
 LONGEST = 1 << 20
@@ -54,7 +54,7 @@ def test_a_large_request_is_translated_outside_and_alike(
     form: Form, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = json.dumps(asked).encode()
-    monkeypatch.setattr("llamactl.doors.ollama.translator.translate", forbidden)
+    monkeypatch.setattr("llamactl.compat.ollama.translator.translate", forbidden)
 
     outside = translated(form, body)
 

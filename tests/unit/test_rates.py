@@ -6,8 +6,8 @@ from typing import Any
 
 from llamactl.cli.top import Seen
 from llamactl.observe import Meters, Rates
-from llamactl.wire.instances import InstanceBody
-from llamactl.wire.live import InstanceNumbers, LiveBody, RateBody
+from llamactl.schemas.instances import InstanceBody
+from llamactl.schemas.live import InstanceNumbers, LiveBody, RateBody
 
 NOTHING = LiveBody(whole=False, instances=[], gone=[], numbers={}, machine=[], events=[], jobs=None)
 

@@ -10,9 +10,9 @@ from llamactl.control.access.revocations import Revocations
 from llamactl.control.access.sessions import Sessions
 from llamactl.core.errors import StoreUnavailable
 from llamactl.core.keys import ApiKey, PermissionMode, Revocation, Revoked
+from llamactl.hot_restart import Rights
 from llamactl.node import SlotFile
 from llamactl.policy.access import KeyRing, digest
-from llamactl.takeover import Rights
 
 KEY = ApiKey("k1", "n", digest("k1.secret"), PermissionMode.ALLOW_ALL, frozenset(), 0)
 REVOCATION = Revocation("key", b"k1")

@@ -69,7 +69,7 @@ def test_a_flood_for_the_numbers_is_one_scrape(asking: int) -> None:
             ready=ReadyInstance("one", "127.0.0.1", 1, "", 1),
             runner=SimpleNamespace(now=Lifecycle()),
         )
-        member = SimpleNamespace(instance=SimpleNamespace(name="one", id="1"), unit=unit)
+        member = SimpleNamespace(instance=SimpleNamespace(name="one", id="1"), replica=unit)
         mine = SimpleNamespace(
             settings=SimpleNamespace(server=SimpleNamespace(metrics_open=True)),
             instances=SimpleNamespace(all=lambda: [member]),

@@ -12,9 +12,9 @@ from typing import Any, cast
 from llamactl.core.keys import ANYONE, Caller
 from llamactl.core.lease import Lease
 from llamactl.core.routes import ReadyInstance
+from llamactl.hot_restart import Channel, Predecessor
+from llamactl.hot_restart.successor import Successor
 from llamactl.proxy import LeaseBook
-from llamactl.takeover import Channel, Predecessor
-from llamactl.takeover.successor import Successor
 
 READY = ReadyInstance("a", "127.0.0.1", 1, "key", 1)
 

@@ -15,7 +15,7 @@ from llamactl.backends.planned import parse_planned
 from llamactl.core.errors import EngineMissing, InvalidOption
 from llamactl.core.instance import InstanceOptions
 from llamactl.policy.engine_help import EngineOption, by_flag, name_of, read_help
-from llamactl.wire.backends import BackendBody, CommandRequest, OptionBody, ParsedBody
+from llamactl.schemas.backends import BackendBody, CommandRequest, OptionBody, ParsedBody
 
 router = APIRouter(prefix="/api/v1/backends", dependencies=GUARDS, tags=["backends"])
 

@@ -10,7 +10,7 @@ from llamactl.core.keys import ApiKey
 from llamactl.core.lifecycle import State, allowed_actions
 from llamactl.core.memory import Need
 from llamactl.core.secrets import masked
-from llamactl.wire.instances import DrainBody, FailureBody, InstanceBody, MemoryBody
+from llamactl.schemas.instances import DrainBody, FailureBody, InstanceBody, MemoryBody
 
 _SERVED_SINCE = (State.READY, State.DRAINING, State.STOPPING)  # an old failure is past
 

@@ -15,7 +15,7 @@ from llamactl.config import in_force
 from llamactl.control.reload import ReloadPlan
 from llamactl.core.errors import InvalidRequest
 from llamactl.policy.reconcile import Changes
-from llamactl.wire.config import ChangesBody, ReloadBody, SetBody, SettingBody
+from llamactl.schemas.config import ChangesBody, ReloadBody, SetBody, SettingBody
 
 router = APIRouter(prefix="/api/v1/config", dependencies=GUARDS, tags=["config"])
 DryRun = Annotated[bool, Query(description="show what would change without changing it")]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from llamactl.backends import BACKENDS
-from llamactl.wire.instances import Status
+from llamactl.schemas.instances import Status
 
 Operation = dict[str, Any]
 

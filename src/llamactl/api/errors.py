@@ -20,7 +20,7 @@ from llamactl.core.errors import (
 )
 from llamactl.core.keys import GUEST
 from llamactl.observe import logger
-from llamactl.wire.system import ErrorBody
+from llamactl.schemas.system import ErrorBody
 
 log = logger("api")
 _NOT_FOUND, _NOT_ALLOWED = 404, 405

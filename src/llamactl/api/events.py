@@ -16,7 +16,7 @@ from llamactl.api.parameters import Limit, Name
 from llamactl.api.services import GUARDS, Mine
 from llamactl.core.errors import InvalidRequest
 from llamactl.core.events import InstanceEvent
-from llamactl.wire.events import EventBody
+from llamactl.schemas.events import EventBody
 
 router = APIRouter(prefix="/api/v1", dependencies=GUARDS, tags=["events"])
 

@@ -16,8 +16,8 @@ from llamactl.api.services import GUARDS, Mine, Services
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.core.errors import BodyTooLarge, MalformedBody
 from llamactl.policy.page_tickets import IDLE_S
-from llamactl.wire.instances import InstanceBody
-from llamactl.wire.session import PageBody
+from llamactl.schemas.instances import InstanceBody
+from llamactl.schemas.session import PageBody
 
 router = APIRouter(prefix="/api/v1/instances", dependencies=GUARDS, tags=["instances"])
 _MOST = 4 << 20  # bytes of a definition

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from llamactl.api.bodies import key_fields
 from llamactl.api.errors import answers
 from llamactl.api.services import GUARDS, Mine
-from llamactl.wire.keys import KeyBody, KeyRequest, NewKeyBody, PermissionsBody, RevokedBody
+from llamactl.schemas.keys import KeyBody, KeyRequest, NewKeyBody, PermissionsBody, RevokedBody
 
 router = APIRouter(prefix="/api/v1/auth/keys", dependencies=GUARDS, tags=["keys"])
 

@@ -19,8 +19,8 @@ from llamactl.api.services import GUARDS, Mine, Services
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.core.downloads import DownloadJob
 from llamactl.core.events import InstanceEvent
-from llamactl.wire.live import InstanceNumbers, LiveBody, MachineNumbers, RateBody
-from llamactl.wire.models import JobBody
+from llamactl.schemas.live import InstanceNumbers, LiveBody, MachineNumbers, RateBody
+from llamactl.schemas.models import JobBody
 
 router = APIRouter(prefix="/api/v1/live", dependencies=GUARDS, tags=["live"])
 _EVERY_S = 0.25

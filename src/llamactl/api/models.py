@@ -21,7 +21,7 @@ from llamactl.core.downloads import DownloadJob
 from llamactl.core.errors import Conflict, InvalidRequest, LlamactlError, UnknownModel
 from llamactl.core.instance import InstanceOptions
 from llamactl.models import Inspection, LocalModel, UnreadableModel, inspect
-from llamactl.wire.models import (
+from llamactl.schemas.models import (
     ChoiceBody,
     DownloadRequest,
     FitBody,

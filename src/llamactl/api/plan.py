@@ -12,7 +12,7 @@ from llamactl.api.errors import answers
 from llamactl.api.instances import read_json
 from llamactl.api.parameters import Name
 from llamactl.api.services import GUARDS, Mine
-from llamactl.wire.instances import PlanBody, PreviewBody, VictimBody
+from llamactl.schemas.instances import PlanBody, PreviewBody, VictimBody
 
 router = APIRouter(prefix="/api/v1/instances", dependencies=GUARDS, tags=["instances"])
 

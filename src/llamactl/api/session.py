@@ -12,7 +12,7 @@ from llamactl.api.errors import answers
 from llamactl.api.services import Mine, Services, json_alone
 from llamactl.core.keys import ANYONE, Caller
 from llamactl.policy.session import cookie_name, identify_user, session_of
-from llamactl.wire.session import SessionBody, SignedOutBody, SignInRequest
+from llamactl.schemas.session import SessionBody, SignedOutBody, SignInRequest
 
 router = APIRouter(prefix="/api/v1/session", tags=["session"])
 

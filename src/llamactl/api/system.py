@@ -15,7 +15,7 @@ from llamactl.api.build import build_info
 from llamactl.api.errors import answers
 from llamactl.api.services import GUARDS, Mine, Services
 from llamactl.backends import DEFAULT
-from llamactl.wire.system import FindingBody, HealthBody, SystemBody, UpgradeBody
+from llamactl.schemas.system import FindingBody, HealthBody, SystemBody, UpgradeBody
 
 router = APIRouter(
     prefix="/api/v1",

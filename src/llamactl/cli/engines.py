@@ -11,7 +11,7 @@ from llamactl.cli.options import backend_name
 from llamactl.cli.session import Session, command
 
 if TYPE_CHECKING:
-    from llamactl.wire.backends import OptionBody
+    from llamactl.schemas.backends import OptionBody
 
 commands = typer.Typer(help="The engines.", no_args_is_help=True, rich_markup_mode=None)
 

@@ -17,7 +17,7 @@ from llamactl.cli.session import Session, command, inert, size, span
 from llamactl.core.errors import LlamactlError
 
 if TYPE_CHECKING:
-    from llamactl.wire.instances import InstanceBody
+    from llamactl.schemas.instances import InstanceBody
 
 Name = Annotated[str, typer.Argument(help="Instance.", autocompletion=instance_names)]
 Names = Annotated[list[str], typer.Argument(help="Instances.", autocompletion=instance_names)]

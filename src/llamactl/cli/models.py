@@ -14,7 +14,7 @@ from llamactl.cli.session import Session, command, size, span
 from llamactl.core.errors import LlamactlError
 
 if TYPE_CHECKING:
-    from llamactl.wire.models import JobBody
+    from llamactl.schemas.models import JobBody
 
 commands = typer.Typer(help="Manage model files.", no_args_is_help=True, rich_markup_mode=None)
 Name = Annotated[

@@ -23,7 +23,7 @@ from llamactl.core.errors import LlamactlError
 if TYPE_CHECKING:
     from llamactl.app import Application
     from llamactl.config import Loaded, Settings
-    from llamactl.takeover import HandoverState
+    from llamactl.hot_restart import HandoverState
 
 
 def run(config: Path | None, flags: dict[str, Any], *, verbose: bool) -> None:
@@ -32,8 +32,8 @@ def run(config: Path | None, flags: dict[str, Any], *, verbose: bool) -> None:
     import uvloop
 
     from llamactl.config import load
+    from llamactl.hot_restart import HandoverState
     from llamactl.observe import configure
-    from llamactl.takeover import HandoverState
 
     inherited = HandoverState.of_environment()
     try:

@@ -14,7 +14,7 @@ from llamactl.core.errors import InstanceNotFound, LlamactlError
 
 if TYPE_CHECKING:
     from llamactl.cli.session import Session
-    from llamactl.wire.models import ModelBody
+    from llamactl.schemas.models import ModelBody
 
 
 def instance_for(s: Session, model: str, options: list[str] | None) -> str:

@@ -12,7 +12,7 @@ from llamactl.cli.session import Session, command
 from llamactl.core.errors import LlamactlError
 
 if TYPE_CHECKING:
-    from llamactl.wire.config import ChangesBody
+    from llamactl.schemas.config import ChangesBody
 
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show what would change without changing it.")

@@ -13,8 +13,8 @@ from llamactl.cli.table import table_of
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from llamactl.wire.instances import InstanceBody
-    from llamactl.wire.live import InstanceNumbers, LiveBody
+    from llamactl.schemas.instances import InstanceBody
+    from llamactl.schemas.live import InstanceNumbers, LiveBody
 
 
 @command

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from llamactl.backends import DEFAULT
 from llamactl.client._async.transport import AsyncTransport
 from llamactl.client.calls import API, Call
-from llamactl.wire.backends import OptionBody, ParsedBody
+from llamactl.schemas.backends import OptionBody, ParsedBody
 
 
 class AsyncBackends:

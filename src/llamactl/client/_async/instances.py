@@ -12,9 +12,9 @@ from llamactl.client.calls import (
     Call,
     path,
 )
-from llamactl.wire.events import EventBody
-from llamactl.wire.instances import InstanceBody, PlanBody, PreviewBody
-from llamactl.wire.session import PageBody
+from llamactl.schemas.events import EventBody
+from llamactl.schemas.instances import InstanceBody, PlanBody, PreviewBody
+from llamactl.schemas.session import PageBody
 
 
 class AsyncInstances:

@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from llamactl.client._async.transport import AsyncTransport
 from llamactl.client.calls import API, Call, path
-from llamactl.wire.models import FoundBody, InspectionBody, JobBody, ModelBody, RepositoryBody
+from llamactl.schemas.models import FoundBody, InspectionBody, JobBody, ModelBody, RepositoryBody
 
 
 class AsyncModels:

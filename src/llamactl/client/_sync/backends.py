@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from llamactl.backends import DEFAULT
 from llamactl.client._sync.transport import Transport
 from llamactl.client.calls import API, Call
-from llamactl.wire.backends import OptionBody, ParsedBody
+from llamactl.schemas.backends import OptionBody, ParsedBody
 
 
 class Backends:

@@ -21,10 +21,10 @@ from llamactl.client.calls import (
     headers_of,
 )
 from llamactl.client.errors import ServerUnreachable, error_in
-from llamactl.wire.events import EventBody
-from llamactl.wire.live import LiveBody
-from llamactl.wire.session import SessionBody
-from llamactl.wire.system import FindingBody, HealthBody, SystemBody, UpgradeBody
+from llamactl.schemas.events import EventBody
+from llamactl.schemas.live import LiveBody
+from llamactl.schemas.session import SessionBody
+from llamactl.schemas.system import FindingBody, HealthBody, SystemBody, UpgradeBody
 
 
 class Client:

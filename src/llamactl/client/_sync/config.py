@@ -10,7 +10,7 @@ from llamactl.client.calls import (
     API,
     Call,
 )
-from llamactl.wire.config import ChangesBody, ReloadBody, SetBody, SettingBody
+from llamactl.schemas.config import ChangesBody, ReloadBody, SetBody, SettingBody
 
 
 class Config:

@@ -12,7 +12,7 @@ from llamactl.client.calls import (
     read,
 )
 from llamactl.core.keys import PermissionMode
-from llamactl.wire.keys import KeyBody, NewKeyBody, PermissionsBody, RevokedBody
+from llamactl.schemas.keys import KeyBody, NewKeyBody, PermissionsBody, RevokedBody
 
 
 class Keys:

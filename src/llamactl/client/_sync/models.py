@@ -7,7 +7,7 @@ from contextlib import closing
 
 from llamactl.client._sync.transport import Transport
 from llamactl.client.calls import API, Call, path
-from llamactl.wire.models import FoundBody, InspectionBody, JobBody, ModelBody, RepositoryBody
+from llamactl.schemas.models import FoundBody, InspectionBody, JobBody, ModelBody, RepositoryBody
 
 
 class Models:

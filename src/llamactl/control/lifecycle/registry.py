@@ -18,7 +18,7 @@ from llamactl.core.model import NO_MODEL, Offer
 from llamactl.core.routes import ReadyInstance, Route, RouteTable
 from llamactl.policy.breaker import CLOSED, Breaker
 from llamactl.policy.filters import filters_of
-from llamactl.wire.instances import Status
+from llamactl.schemas.instances import Status
 
 _STATUS: dict[State, Status] = {
     State.STOPPED: "stopped",

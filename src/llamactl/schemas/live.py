@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from llamactl.wire.events import EventBody
-from llamactl.wire.instances import InstanceBody
-from llamactl.wire.models import JobBody
+from llamactl.schemas.events import EventBody
+from llamactl.schemas.instances import InstanceBody
+from llamactl.schemas.models import JobBody
 
 
 class RateBody(BaseModel):

@@ -16,11 +16,11 @@ from contextlib import contextmanager, suppress
 
 import orjson
 
+from llamactl.compat.ollama.translation import Form, Translation, translate
 from llamactl.core.errors import InvalidRequest, LlamactlError
-from llamactl.doors.ollama.translation import Form, Translation, translate
 
 SMALL = 1 << 16  # bytes that are translated here
-_PROGRAM = "llamactl.doors.ollama.translation"
+_PROGRAM = "llamactl.compat.ollama.translation"
 _AT_A_TIME = 2  # processes
 _LONGEST_S = 60.0
 _PIECE = 1 << 16  # bytes

@@ -15,8 +15,8 @@ from llamactl.core.errors import LlamactlError
 from llamactl.core.interfaces import Activator
 from llamactl.core.keys import GUEST, ApiKey, Caller
 from llamactl.core.lease import Lease
+from llamactl.hot_restart.channel import Channel
 from llamactl.observe import logger
-from llamactl.takeover.channel import Channel
 
 log = logger("takeover")
 

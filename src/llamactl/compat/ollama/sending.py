@@ -11,9 +11,9 @@ import orjson
 from fastapi import Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from llamactl.compat.ollama.answering import Answer
+from llamactl.compat.ollama.embedding import Vectors
 from llamactl.core.errors import InstanceNotFound, LlamactlError, UnknownModel
-from llamactl.doors.ollama.answering import Answer
-from llamactl.doors.ollama.embedding import Vectors
 
 Rows = AsyncGenerator[dict[str, Any], None]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
+from llamactl.compat.caller import client_for
 from llamactl.config import Settings
 from llamactl.core.errors import LlamactlError, OriginNotAllowed
-from llamactl.doors.caller import client_for
 
 _STATES = {"running": "ready", "failed": "stopped"}
 

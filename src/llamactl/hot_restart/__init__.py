@@ -4,9 +4,9 @@
 is what the old one does.
 """
 
-from llamactl.takeover.channel import Channel, HandoverState
-from llamactl.takeover.predecessor import Predecessor
-from llamactl.takeover.rights import Rights
-from llamactl.takeover.upgrade import Upgrade
+from llamactl.hot_restart.channel import Channel, HandoverState
+from llamactl.hot_restart.predecessor import Predecessor
+from llamactl.hot_restart.rights import Rights
+from llamactl.hot_restart.upgrade import Upgrade
 
 __all__ = ["Channel", "HandoverState", "Predecessor", "Rights", "Upgrade"]

@@ -1,6 +1,6 @@
 """Ollama's requests as engines get them, from bytes to bytes.
 
-`python -m llamactl.doors.ollama.translation FORM` translates what comes in: see `translator.py`.
+`python -m llamactl.compat.ollama.translation FORM` translates what comes in: see `translator.py`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from typing import Literal, TypeVar
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from llamactl.core.errors import InvalidRequest, LlamactlError
-from llamactl.doors.ollama.asking import (
+from llamactl.compat.ollama.asking import (
     ChatAsked,
     EmbedAsked,
     GenerateAsked,
@@ -22,6 +21,7 @@ from llamactl.doors.ollama.asking import (
     generate_body,
     unloads,
 )
+from llamactl.core.errors import InvalidRequest, LlamactlError
 
 Form = Literal["chat", "generate", "embed", "embeddings"]
 T = TypeVar("T", bound=BaseModel)

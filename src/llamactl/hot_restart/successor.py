@@ -17,8 +17,8 @@ from llamactl.core.exits import Aftermath
 from llamactl.core.keys import Caller
 from llamactl.core.lease import Lease
 from llamactl.core.routes import ReadyInstance
+from llamactl.hot_restart.channel import FDS_VARIABLE, STORE_VARIABLE, Channel, digest
 from llamactl.observe import loop_clock
-from llamactl.takeover.channel import FDS_VARIABLE, STORE_VARIABLE, Channel, digest
 
 PREPARED_S, SERVING_S, LISTENING_S = 120.0, 60.0, 60.0
 _GOES_ON = "; this one keeps running"

@@ -12,12 +12,12 @@ from contextlib import suppress
 
 from llamactl.control.lifecycle.shutdown import Shutdown
 from llamactl.core.errors import Conflict, StoreUnavailable, UpgradeFailed
+from llamactl.hot_restart.activator import SwitchableActivator
+from llamactl.hot_restart.rights import Rights
+from llamactl.hot_restart.successor import LISTENING_S, PREPARED_S, SERVING_S, Successor
 from llamactl.observe import logger
 from llamactl.proxy import LeaseBook, ProxyServer
 from llamactl.store import Database
-from llamactl.takeover.activator import SwitchableActivator
-from llamactl.takeover.rights import Rights
-from llamactl.takeover.successor import LISTENING_S, PREPARED_S, SERVING_S, Successor
 
 log = logger("takeover")
 

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from llamactl.core.errors import LlamactlError
-from llamactl.wire.instances import InstanceBody
-from llamactl.wire.models import InspectionBody
+from llamactl.schemas.instances import InstanceBody
+from llamactl.schemas.models import InspectionBody
 
 if TYPE_CHECKING:
     from llamactl.client import AsyncClient

@@ -9,6 +9,13 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
+from llamactl.compat.caller import client_for
+from llamactl.compat.ollama.answering import Answer, Form, done
+from llamactl.compat.ollama.describing import described, running, shown
+from llamactl.compat.ollama.embedding import Vectors, embeddings
+from llamactl.compat.ollama.sending import Rows, sent, vectors_sent
+from llamactl.compat.ollama.translation import Translation, parsed
+from llamactl.compat.ollama.translator import SMALL, Translator
 from llamactl.config import Settings
 from llamactl.core.errors import (
     BodyTooLarge,
@@ -16,15 +23,8 @@ from llamactl.core.errors import (
     NameTaken,
     UnknownModel,
 )
-from llamactl.doors.caller import client_for
-from llamactl.doors.ollama.answering import Answer, Form, done
-from llamactl.doors.ollama.describing import described, running, shown
-from llamactl.doors.ollama.embedding import Vectors, embeddings
-from llamactl.doors.ollama.sending import Rows, sent, vectors_sent
-from llamactl.doors.ollama.translation import Translation, parsed
-from llamactl.doors.ollama.translator import SMALL, Translator
-from llamactl.wire.instances import InstanceBody
-from llamactl.wire.models import JobBody
+from llamactl.schemas.instances import InstanceBody
+from llamactl.schemas.models import JobBody
 
 if TYPE_CHECKING:
     from llamactl.client import AsyncClient

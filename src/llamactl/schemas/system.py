@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from llamactl.wire.backends import BackendBody
+from llamactl.schemas.backends import BackendBody
 
 
 class HealthBody(BaseModel):
