@@ -20,7 +20,7 @@ HTTPServer(("127.0.0.1", int(sys.argv[1])), BaseHTTPRequestHandler).serve_foreve
 
 WITHOUT_GROUPS = """
 import sys
-from llamactl.runtime import cgroups
+from llamactl.node.process import cgroups
 cgroups._home = lambda: None
 from llamactl.cli.main import main
 sys.exit(main())
