@@ -381,7 +381,7 @@ def a_look_takes_no_longer(live: Live) -> None:
     live.limits(**soon, health_timeout=LONG_S)
     os.kill(live.create("one")["pid"], signal.SIGSTOP)
     live.limits(**soon, health_timeout=0.1)
-    assert "did not answer for 0.2 s" in live.until("one", "backoff")["failure"]["advice"]
+    assert "did not respond for 0.2 s" in live.until("one", "backoff")["failure"]["advice"]
 
 
 @proves("instances.unhealthy_after")
@@ -389,7 +389,7 @@ def a_silent_engine_is_restarted_sooner(live: Live) -> None:
     soon = {"health_interval": 0.05, "health_timeout": 0.1, "stop_timeout": 0}
     os.kill(live.create("one")["pid"], signal.SIGSTOP)
     live.limits(**soon, unhealthy_after=0.3)
-    assert "did not answer for 0.3 s" in live.until("one", "backoff")["failure"]["advice"]
+    assert "did not respond for 0.3 s" in live.until("one", "backoff")["failure"]["advice"]
 
 
 LOGGING = "instances.logging.log_rotation_"
