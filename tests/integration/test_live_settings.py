@@ -381,7 +381,7 @@ def a_look_takes_no_longer(live: Live) -> None:
     live.limits(**soon, health_timeout=LONG_S)
     os.kill(live.create("one")["pid"], signal.SIGSTOP)
     live.limits(**soon, health_timeout=0.1)
-    assert "did not answer for 0.2 s" in live.until("one", "backoff")["failure"]["advice"]
+    assert "did not respond for 0.2 s" in live.until("one", "backoff")["failure"]["advice"]
 
 
 @proves("instances.unhealthy_after")
@@ -389,7 +389,7 @@ def a_silent_engine_is_restarted_sooner(live: Live) -> None:
     soon = {"health_interval": 0.05, "health_timeout": 0.1, "stop_timeout": 0}
     os.kill(live.create("one")["pid"], signal.SIGSTOP)
     live.limits(**soon, unhealthy_after=0.3)
-    assert "did not answer for 0.3 s" in live.until("one", "backoff")["failure"]["advice"]
+    assert "did not respond for 0.3 s" in live.until("one", "backoff")["failure"]["advice"]
 
 
 LOGGING = "instances.logging.log_rotation_"
@@ -399,27 +399,34 @@ LOGGING = "instances.logging.log_rotation_"
 def logs_are_rotated_by_it(live: Live) -> None:
     live.create("one")
     logs = live.server.data_dir / "logs"
+    flood: tuple[list[Any], ...] = (["log", 8_000], ["send", EMPTY])  # 1.6 MB
 
     def archives() -> list[Path]:
         return sorted(one for one in logs.glob("one.log.*-*") if one.suffix != ".part")
 
     def rotated(so: Callable[[], bool], what: str, **rules: Any) -> None:
         live.set({LOGGING + name: value for name, value in rules.items()})
-        live.server.request("POST", CHAT, play("one", ["log", 8_000], ["send", EMPTY]))  # 1.6 MB
-        until(so, what)
+
+        def seen() -> bool:  # the log's writer heeds a change in a moment, as it writes
+            written = live.server.request("POST", CHAT, play("one", *flood))
+            assert written.status_code == 200, written.text
+            return so()
+
+        until(seen, what)
 
     off = {"enabled": False, "max_size": 1, "max_files": 9}
     live.set({LOGGING + name: value for name, value in off.items()})
-    live.server.request("POST", CHAT, play("one", ["log", 8_000], ["send", EMPTY]))
+    live.server.request("POST", CHAT, play("one", *flood))
     assert (logs / "one.log").stat().st_size > 1 << 20, "there is reason to rotate it"
     assert archives() == []
-    rotated(lambda: len(archives()) > 0, "an archive", max_size=1, max_files=9)
-    rotated(lambda: archives()[-1].suffix == ".gz", "one is compressed",
-            max_size=1, max_files=9, compress=True)  # fmt: skip
+    rotated(lambda: len(archives()) > 0, "an archive", max_size=1, max_files=999)
+    rotated(lambda: any(one.suffix == ".gz" for one in archives()), "one is compressed",
+            max_size=1, max_files=999, compress=True)  # fmt: skip
     rotated(lambda: len(archives()) == 1, "one is left", max_size=1, max_files=1)
+    rotated(lambda: len(archives()) > 1, "more are kept", max_size=1, max_files=999)
     old = archives()[0]
     os.utime(old, (1, 1))
-    rotated(lambda: not old.exists(), "the old one is gone", max_size=1, max_files=9, max_age=1)
+    rotated(lambda: not old.exists(), "the old one is gone", max_size=1, max_files=999, max_age=1)
 
 
 LLAMA_CPP = "backends.llama-cpp."
@@ -440,6 +447,39 @@ def engines_are_restarted_with_it(live: Live) -> None:
     row = live.until("two", "ready")
     assert (row["command"][0], "--flag 7" in " ".join(row["command"])) == (other, True)
     assert b"MARK=set\0" in Path(f"/proc/{row['pid']}/environ").read_bytes()
+
+
+@proves(*("backends.command." + name for name in ("command", "args", "environment")))
+def any_command_is_begun_by_it(live: Live) -> None:
+    fake = live.create("one", start=False)["options"]["command_override"]
+    given = {"command": fake, "args": ["--flag", "7"], "environment": {"MARK": "set"}}
+    live.set({f"backends.command.{name}": value for name, value in given.items()})
+    words = ["--host", "127.0.0.1", "--port", "${PORT}", "--model", "any"]
+    options = {"args": words, "health_path": "/health"}
+    body = {"backend_type": "command", "backend_options": options}
+    made = live.server.request("POST", f"{BASE}/two", body)
+    assert made.status_code == 201, made.text
+    row = live.until("two", "ready")
+    assert (row["command"][0], "--flag 7" in " ".join(row["command"])) == (fake, True)
+    assert b"MARK=set\0" in Path(f"/proc/{row['pid']}/environ").read_bytes()
+
+
+@proves("allow_commands")
+def no_program_may_be_chosen(live: Live) -> None:
+    body = live.create("before", start=False)["options"]
+    live.set({"allow_commands": False})
+    refused = live.server.request("POST", f"{BASE}/after?start=false", body)
+    assert (refused.status_code, "allow_commands is off" in refused.text) == (403, True)
+
+
+@proves("model_roots")
+def no_file_elsewhere_may_be_served(live: Live) -> None:
+    body = {"model": str(live.model)}
+    url = f"{BASE}/{{}}?start=false"
+    assert live.server.request("POST", url.format("before"), body).status_code == 201
+    live.set({"model_roots": [str(live.folder)]})
+    refused = live.server.request("POST", url.format("after"), body)
+    assert (refused.status_code, "is outside model_roots" in refused.text) == (403, True)
 
 
 @proves(*(f"backends.{backend}.{name}" for backend in ("vllm", "mlx")
