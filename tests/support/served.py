@@ -83,7 +83,8 @@ class Served:
         return self.until_answer(
             f"{BASE}/{name}/events",
             f"{event} of {name}",
-            lambda rows: event in [row["event"] for row in rows],
+            # an instance that is not there yet answers with an error
+            lambda rows: isinstance(rows, list) and event in [row["event"] for row in rows],
         )
 
     def until_well(self) -> None:
