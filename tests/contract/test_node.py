@@ -205,9 +205,10 @@ def test_a_ledger_that_can_not_be_written_starts_nothing(play: Callable[[Scene],
     async def scene(site: Site) -> None:
         (site.folder / "node.jsonl").mkdir()
 
-        with pytest.raises(LaunchFailed):
+        with pytest.raises(LaunchFailed) as caught:
             await site.node.prepare(site.spec())
 
+        assert caught.value.report.failure is FailureClass.STORE
         (site.folder / "node.jsonl").rmdir()
         assert await site.node.prepared() == []
 

@@ -233,11 +233,11 @@ def test_any_program_is_made_by_its_own_form(server: Served, windows: Windows) -
     page.get_by_role("textbox", name="Command line").fill(
         f"{sys.executable} -m http.server --port 8000"
     )
-    page.get_by_role("button", name="Fill the form").click()
+    page.get_by_role("button", name="Fill in the form").click()
     expect(page.get_by_label("command", exact=True)).to_have_value(sys.executable)
     page.get_by_label("health_path", exact=True).fill("none")
     expect(preview).to_contain_text("http.server")
-    page.get_by_label("Start it at once").uncheck()
+    page.get_by_label("Start it now").uncheck()
     page.get_by_role("button", name="Create").click()
 
     expect(page.get_by_role("heading", name="program")).to_be_visible()

@@ -41,7 +41,9 @@ def test_it_reaps_what_is_left_and_is_not_replaced(tmp_path: Path) -> None:
         assert made["status"] == "running"
         refused = server.request("POST", "/api/v1/upgrade")
         assert (refused.status_code, "container" in refused.text) == (409, True)
-        until("the engine and its log writer as its only children", lambda: len(children(first)) == 2)
+        until(
+            "the engine and its log writer as its only children", lambda: len(children(first)) == 2
+        )
         os.kill(first, signal.SIGTERM)
         assert process.wait(30) == 0
 

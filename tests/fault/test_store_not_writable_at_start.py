@@ -122,6 +122,18 @@ def test_it_adopts_and_serves_and_then_is_whole(tmp_path: Path, fault: str, left
         assert sorted(names) == ["new", "off", "runs"]
 
 
+PROCESSES_OF_0004 = """
+    CREATE TABLE processes (
+        instance_id VARCHAR(32) PRIMARY KEY REFERENCES instances (id) ON DELETE CASCADE,
+        generation INTEGER NOT NULL, pid INTEGER NOT NULL, start_time BIGINT NOT NULL,
+        boot_id VARCHAR(64) NOT NULL, port INTEGER NOT NULL, argv_digest VARCHAR(64) NOT NULL,
+        key VARCHAR(64) NOT NULL DEFAULT '', engine TEXT NOT NULL DEFAULT '',
+        command TEXT NOT NULL DEFAULT '[]', options TEXT NOT NULL DEFAULT '{}',
+        given_digest VARCHAR(64) NOT NULL DEFAULT '', log_start BIGINT NOT NULL DEFAULT '0'
+    )
+"""
+
+
 @NEEDS_ROOT
 def test_an_older_schema_is_read_where_it_can_not_be_migrated(tmp_path: Path) -> None:
     data = data_folder(tmp_path, "")
@@ -129,6 +141,8 @@ def test_an_older_schema_is_read_where_it_can_not_be_migrated(tmp_path: Path) ->
         create_fake(server, tmp_path, "off", start=False)
     with store(data) as connection:
         connection.execute("DROP TABLE sessions")
+        connection.execute("DROP TABLE processes")
+        connection.execute(PROCESSES_OF_0004)
         connection.execute("UPDATE alembic_version SET version_num = '0004'")
     with ExitStack() as broken:
         broken.enter_context(unchangeable(data / "llamactl.db"))

@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from llamactl.backends import backend_of
-from llamactl.core.errors import LlamactlError, UnknownProcess
+from llamactl.core.errors import LaunchFailed, LlamactlError, UnknownProcess
 from llamactl.core.events import ProcessId, ProcessRecord
-from llamactl.core.exits import ExitReport
+from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.memory import Usage
 from llamactl.core.model import Offer
@@ -88,7 +88,8 @@ class NodeAgent:
         except OSError as exc:
             one.group.signal(signal.SIGKILL)  # what the ledger does not know must not run
             await one.group.exited
-            raise launch_failure(exc) from exc
+            advice = f"the node's ledger can't be written: {exc.strerror}; see its data directory"
+            raise LaunchFailed(ExitReport(FailureClass.STORE, advice=advice)) from exc
         self._watch(one)
         return one.record
 

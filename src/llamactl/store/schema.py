@@ -28,7 +28,7 @@ def prepare(engine: sa.Engine, *, shared: bool = False) -> None:
         version = version_of(connection)
     if version is not None and version > HEAD:
         raise StoreUnusable(
-            f"the store is of a newer llamactl (schema {version}, this one knows {HEAD}); "
+            f"the store was written by a newer llamactl (schema {version}, this one knows {HEAD}); "
             "use that version, or restore a backup that this one made"
         )
     if version != HEAD:

@@ -6,7 +6,7 @@ import { bySection, isShown } from "./sections";
 
 type Setting = Schemas["SettingBody"];
 
-/** The settings in force, by section; those that were not given only when asked for. */
+/** The effective settings, by section; defaults only when asked for. */
 export function Settings() {
   const [text, setText] = useState("");
   const [defaults, setDefaults] = useState(false);
@@ -18,7 +18,7 @@ export function Settings() {
   return (
     <Card withBorder>
       <Title order={2} size="h4" mb="xs">
-        Settings in force
+        Effective settings
       </Title>
       <Group align="center">
         <TextInput

@@ -61,9 +61,8 @@ class Rotation:
     def rules(self) -> RotationRules | None:
         return self._rules()
 
-    def tell(self) -> None:
-        """Have the writers heed the rules as they are now, within a moment."""
-        rules = self.rules
+    def tell(self, rules: RotationRules | None) -> None:
+        """Have the writers apply these rules, within a moment."""
         if rules == self._told:
             return
         text = f"{rules.max_size} {rules.max_files}\n" if rules else "0 0\n"
@@ -94,12 +93,13 @@ class Rotation:
             await asyncio.sleep(_LOOK_S)
 
     def look(self, logs: Iterable[LogFile]) -> None:
-        self.tell()
+        rules = self.rules  # which a reload may change meanwhile
+        self.tell(rules)
         for one in logs:
             try:
                 one.tend()
-                if self.rules is not None:
-                    tidy(one.path, self.rules)
+                if rules is not None:
+                    tidy(one.path, rules)
                 self._faulty.discard(one.path)
             except OSError as exc:
                 if one.path not in self._faulty:
