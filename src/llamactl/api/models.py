@@ -192,7 +192,7 @@ def _users(mine: Services) -> dict[Path, list[str]]:
 
 
 def _file(name: str, mine: Services) -> tuple[Path, Path | None]:
-    """Raises ModelNotFound, ForbiddenBySettings."""
+    """Raises UnknownModel, ForbiddenBySettings."""
     try:
         found = mine.catalog.find(name)
     except UnknownModel:

@@ -107,7 +107,7 @@ class Instances:
     ) -> ManagedInstance:
         """Define an instance and start it.
 
-        Raises InvalidRequest and its kin, NameTaken, InstanceLimit or RunningLimit with nothing
+        Raises InvalidRequest and its kin, NameTaken, InstanceLimit or NoCapacity with nothing
         created; StartFailed with the instance left, failed, to be corrected.
         """
         check_name(name)
@@ -181,7 +181,7 @@ class Instances:
         return member
 
     async def start(self, name: str, *, wait: bool, evict: bool) -> ManagedInstance:
-        """Start a stopped instance. Raises RunningLimit, or StartFailed when waited for."""
+        """Start a stopped instance. Raises NoCapacity, or StartFailed when waited for."""
         member = self._registry.get(name)
         await self._place(member, evict=evict)
         await self._shielded(self._scheduler.carry_out(member, StartRequested("start requested")))
@@ -235,7 +235,7 @@ class Instances:
     async def update(self, name: str, body: object, *, wait: bool) -> ManagedInstance:
         """Merge a body into the definition; restart a running instance whose command changes.
 
-        Raises RunningLimit, with nothing changed, if there is no room for the changed instance.
+        Raises NoCapacity, with nothing changed, if there is no room for the changed instance.
         """
         member = self._of_source(name, "")
         read_definition(body, member.instance.options.backend_type)  # refused before it waits

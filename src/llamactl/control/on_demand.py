@@ -73,7 +73,7 @@ class OnDemand:
         """Return a lease, after starting the instance if that is allowed.
 
         It is granted in the moment in which the instance becomes ready. Raises NotRunning,
-        RunningLimit, StartFailed (with status 503), QueueFull, QueueWaitOver or WaitOver.
+        NoCapacity, StartFailed (with status 503), QueueFull, QueueWaitOver or StartTimeout.
         """
         member = self._member(name)
         if (endpoint := member.replica.ready) is not None:

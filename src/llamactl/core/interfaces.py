@@ -32,7 +32,7 @@ class Leases(Protocol):
         """It is not silent."""
 
     async def silent(self, instance_id: str, seen: int) -> None:
-        """Return as soon as there are more silences than `seen`."""
+        """Return as soon as there are more timeouts than `seen`."""
 
     def in_flight(self, instance_id: str, generation: int) -> Sequence[ServedRequest]:
         """Some of the requests that a process serves, or dropped just now."""

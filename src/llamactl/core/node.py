@@ -140,7 +140,7 @@ class Node(Protocol):
     async def command_of(self, spec: LaunchSpec) -> Sequence[str]:
         """What `prepare` would run, secrets masked.
 
-        Raises EngineMissing, ForbiddenBySettings or ModelNotFound.
+        Raises EngineMissing, ForbiddenBySettings or UnknownModel.
         """
         ...
 

@@ -53,7 +53,7 @@ class Catalog:
         return sorted(found.values(), key=lambda model: model.name.lower())
 
     def find(self, name: str) -> LocalModel:
-        """By name, by repository, or by file. Raises ModelNotFound."""
+        """By name, by repository, or by file. Raises UnknownModel."""
         models, wanted = self.all(), name.strip().lower()
         for fits in (
             [m for m in models if m.name.lower() == wanted],
@@ -72,7 +72,7 @@ class Catalog:
     def resolve(self, options: Mapping[str, OptionValue]) -> Mapping[str, OptionValue]:
         """With `model`, and a projector if there is one, in place of `hf_repo` and `hf_file`.
 
-        Raises ModelNotFound for what was not downloaded.
+        Raises UnknownModel for what was not downloaded.
         """
         repo = options.get("hf_repo")
         if not isinstance(repo, str) or "model" in options:

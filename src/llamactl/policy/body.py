@@ -18,7 +18,7 @@ _MODEL = Names(["model"])
 
 
 def model_of_json(body: bytes) -> str:
-    """The top-level `model` of a JSON object. Raises MalformedBody or ModelMissing.
+    """The top-level `model` of a JSON object. Raises MalformedBody or ModelNotNamed.
 
     A small body is parsed, a larger one scanned: parsing 64 MB of brackets takes seconds.
     """
@@ -64,7 +64,7 @@ class ModelScanner:
         self._scanner = ObjectScanner(_MODEL)
 
     def feed(self, data: bytes) -> None:
-        """Read on. Raises MalformedBody or ModelMissing."""
+        """Read on. Raises MalformedBody or ModelNotNamed."""
         self._scanner.feed(data)
         members = self._scanner.members
         if len(members) > 1:
@@ -73,7 +73,7 @@ class ModelScanner:
             self.model = _model_of(members[0])
 
     def end(self) -> str:
-        """The body is complete: return its model. Raises MalformedBody or ModelMissing."""
+        """The body is complete: return its model. Raises MalformedBody or ModelNotNamed."""
         self._scanner.close()
         return checked_model(self.model)
 

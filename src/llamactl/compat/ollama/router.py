@@ -181,7 +181,7 @@ async def _read(request: Request, kind: type[T]) -> T:
 
 
 async def _row_of(client: AsyncClient, model: str) -> dict[str, Any]:
-    """Of the list of models; Ollama's clients add `:latest`. Raises ModelNotFound."""
+    """Of the list of models; Ollama's clients add `:latest`. Raises UnknownModel."""
     known: dict[str, dict[str, Any]] = {}
     for row in await client.served():
         known |= {name.lower(): row for name in (row["id"], *row.get("aliases", ()))}

@@ -29,7 +29,7 @@ class EventLog:
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<Story {len(self._followers)} followers>"
+        return f"<EventLog {len(self._followers)} followers>"
 
     async def record(
         self, event: InstanceEvent, now: Lifecycle, last_exit: ExitReport | None

@@ -27,7 +27,7 @@ class WriteBuffer:
         self._closes = asyncio.Event()
 
     def __repr__(self) -> str:
-        return f"<Backlog {len(self._rows)} rows>"
+        return f"<WriteBuffer {len(self._rows)} rows>"
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -87,7 +87,7 @@ class Scheduler:
     async def place(self, member: ManagedInstance, asker: StartRequester) -> None:
         """Return with a place held for the member; the caller must call `started` once.
 
-        Raises RunningLimit when no waiting helps, or at once when the asker does not wait and
+        Raises NoCapacity when no waiting helps, or at once when the asker does not wait and
         there is no room. Cancelling leaves the queue.
         """
         if self._closed:
@@ -149,7 +149,7 @@ class Scheduler:
         return memory_left(self._occupants(), self.limits)
 
     def check_change(self, changed: Instance, need: Need) -> None:
-        """Raise RunningLimit if a running instance, changed so, would find no room."""
+        """Raise NoCapacity if a running instance, changed so, would find no room."""
         candidate = Candidate(changed.id, changed.name, group=changed.options.group, need=need)
         others = [o for o in self._occupants() if o.id != changed.id]
         decision = schedule([candidate], others, self.limits, time.monotonic())[0]

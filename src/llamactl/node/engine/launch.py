@@ -64,7 +64,7 @@ def _report_of(exc: Exception) -> ExitReport:
 
 
 async def resolved(options: InstanceOptions, resolve: Resolve) -> InstanceOptions:
-    """With its model's file. Raises ModelNotFound."""
+    """With its model's file. Raises UnknownModel."""
     if "hf_repo" not in options.backend_options:
         return options
     given = await asyncio.to_thread(resolve, options.backend_options)
@@ -83,7 +83,7 @@ class ModelAccess:
 async def command_for(
     spec: LaunchSpec, port: int, models: ModelAccess, key: str, environ: Mapping[str, str]
 ) -> tuple[Engine, Command]:
-    """Raises EngineMissing, ForbiddenBySettings or ModelNotFound."""
+    """Raises EngineMissing, ForbiddenBySettings or UnknownModel."""
     if not spec.trusted:
         await models.permit(spec.options)
     backend = backend_of(spec.options.backend_type)

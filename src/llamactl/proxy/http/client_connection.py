@@ -68,7 +68,7 @@ class Downstream(asyncio.Protocol):
         self.who: str | None = None  # its key's id, "" for one who needs none; None: a stranger
         self.owner: str | None = None  # whose share this counts to; None: a stranger has none
         self.reserved = False  # it came over the limit
-        self.held = 0  # bytes, of `Clients.memory`
+        self.held = 0  # bytes, of `ConnectionRegistry.memory`
         self.forwarded = b""  # headers for the engine that say who asked
         self.writable = True
         self.deadline = 0.0
@@ -318,7 +318,7 @@ class Downstream(asyncio.Protocol):
         self._clients.memory.release(self, size)
 
     def meet(self, *, known: bool, reserve: bool = False, who: str = "") -> None:
-        """As `Clients.meet`. With `reserve` it raises nothing."""
+        """As `ConnectionRegistry.meet`. With `reserve` it raises nothing."""
         self._clients.meet(self, known=known, reserve=reserve, who=who)
 
     def answer(self, head_and_body: list[bytes], *, last: bool = False) -> None:

@@ -192,7 +192,7 @@ class ResponseHead:
         self.passed = b"".join([first, *lines])
 
     def __repr__(self) -> str:
-        return f"<AnswerHead {self.status}>"
+        return f"<ResponseHead {self.status}>"
 
 
 def request_head(head: bytes) -> tuple[RequestHead, int]:

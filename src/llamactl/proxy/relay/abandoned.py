@@ -34,7 +34,7 @@ class AbandonedRequests:
         self.on_lost: Callable[[str, ReadyInstance, Dropped], None] = lambda *_: None
 
     def __repr__(self) -> str:
-        return f"<Unfinished { ({name: len(left) for name, left in self._left.items()}) }>"
+        return f"<AbandonedRequests { ({name: len(left) for name, left in self._left.items()}) }>"
 
     def hold(self, instance_id: str, lease: Lease[Any], dropped: Dropped) -> None:
         """Take a lease over from a request whose client left before its answer began."""

@@ -152,7 +152,7 @@ class ModelEndpoint:
         Exchange(relay, down, request, route, body, line=self._line, may_start=may_start).begin()
 
     def pick(self, model: str) -> tuple[Route, bool]:
-        """The route, and whether it may be started for this. Raises ModelNotFound, Forbidden."""
+        """The route, and whether it may be started for this. Raises UnknownModel, Forbidden."""
         table = self._house.relay.table
         if table is not self._table or model != self._asked:
             self._picked = self._find(table, model)

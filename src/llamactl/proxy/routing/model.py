@@ -23,7 +23,7 @@ _MOST_PARTS = 1000  # before the model
 
 
 class ModelExtractor(Protocol):
-    """Reads a body for its model. Raises MalformedBody or ModelMissing.
+    """Reads a body for its model. Raises MalformedBody or ModelNotNamed.
 
     `patience`: bytes to wait for before looking, unless the body ends.
     """

@@ -59,7 +59,7 @@ class ModelsEndpoint:
         return listed
 
     def _one(self) -> dict[str, Any]:
-        """Raises ModelNotFound."""
+        """Raises UnknownModel."""
         name = self._name
         route = self._relay.table.named(name)
         if route is None or not self._caller.may_use(route.id):
