@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from llamactl.backends.model_rules import ModelRules
 from llamactl.core.exits import FailureClass
-from llamactl.core.instance import OptionValue
+from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.core.model import ModelInfo
 from llamactl.core.node import EngineSettings
 from llamactl.policy.command_line import Parsed
@@ -116,6 +116,17 @@ class Start:
     key: str
     environment: Mapping[str, str] = field(default_factory=dict)  # the instance's own
     override: str = ""  # the program to run, whatever the backend says
+
+    @classmethod
+    def of(
+        cls, given: InstanceOptions, settings: EngineSettings,
+        *, name: str = "", host: str = "", port: int = 0, key: str = "",
+    ) -> Start:  # fmt: skip
+        """The port is llamactl's to choose: one among the options only asks for it."""
+        options = {k: v for k, v in given.backend_options.items() if k != "port"}
+        return cls(
+            name, options, settings, host, port, key, given.environment, given.command_override
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,13 +74,7 @@ class ReplicaContext:
     def check_options(self, options: InstanceOptions) -> None:
         """The same, without regard to other instances."""
         backend = backend_of(options.backend_type)
-        given = {k: v for k, v in options.backend_options.items() if k != "port"}
-        backend.check(
-            Start(
-                "", given, self.settings.backend_of(options), "", 0, "", options.environment,
-                options.command_override,
-            )
-        )  # fmt: skip
+        backend.check(Start.of(options, self.settings.backend_of(options)))
         check_port(options, self.settings.server.port)
 
     async def permit(self, instance: Instance) -> None:

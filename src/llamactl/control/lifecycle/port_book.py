@@ -45,9 +45,6 @@ class PortBook:
         """It has this one."""
         self._ports[replica_id] = port
 
-    def get(self, replica_id: str) -> int | None:
-        return self._ports.get(replica_id)
-
     def forget(self, replica_id: str) -> None:
         self._ports.pop(replica_id, None)
 

@@ -17,7 +17,6 @@ from llamactl.core.errors import EngineMissing
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.node import EngineSettings
 from llamactl.core.secrets import MASK, masked
-from llamactl.node.process.ports import LOOPBACK
 
 _MARK = "LLAMACTL_PROCESS_KEY"
 # Isolated and without site-packages: it takes some 10 ms.
@@ -82,16 +81,6 @@ class Command:
     argv: list[str]
     environment: Mapping[str, str]
     shown: tuple[str, ...]  # the argv, secrets masked
-
-
-def start_of(
-    settings: EngineSettings, name: str, own: InstanceOptions, port: int = 0, key: str = ""
-) -> Start:
-    """`name`: of the instance."""
-    options = {k: v for k, v in own.backend_options.items() if k != "port"}
-    return Start(
-        name, options, settings, LOOPBACK, port, key, own.environment, own.command_override
-    )
 
 
 def command_of(

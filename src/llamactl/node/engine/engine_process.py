@@ -81,7 +81,7 @@ class EngineProcess:
 
     async def usage(self) -> Usage | None:
         """What it takes of the memory; None if that can't be told."""
-        options = self.record.options.backend_options
+        options = self._options
         models = {str(options[name]) for name in ("model", "model_draft") if name in options}
         return await asyncio.to_thread(usage, self.group.pid, models)
 

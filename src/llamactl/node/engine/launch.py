@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llamactl.backends import backend_of
+from llamactl.backends.contract import Start
 from llamactl.backends.spec_hash import spec_hash
 from llamactl.core.errors import (
     Conflict,
@@ -24,11 +25,12 @@ from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.core.node import LaunchSpec
 from llamactl.core.secrets import secrets_of
-from llamactl.node.engine.command import Command, Engine, command_of, engine_of, start_of
+from llamactl.node.engine.command import Command, Engine, command_of, engine_of
 from llamactl.node.engine.engine_process import EngineProcess
 from llamactl.node.engine.offers import Read
 from llamactl.node.logs.log import InstanceLog
 from llamactl.node.process import cgroups
+from llamactl.node.process.ports import LOOPBACK
 from llamactl.node.process.process import Process, boot_id
 
 Resolve = Callable[[Mapping[str, OptionValue]], Mapping[str, OptionValue]]
@@ -89,7 +91,7 @@ async def command_for(
     backend = backend_of(spec.options.backend_type)
     engine = engine_of(backend, spec.engine, spec.options)
     options = await resolved(spec.options, models.resolve)
-    start = start_of(spec.engine, spec.name, options, port, key)
+    start = Start.of(options, spec.engine, name=spec.name, host=LOOPBACK, port=port, key=key)
     tied = spec.options.die_with_parent
     return engine, command_of(backend, engine, start, environ, tied=tied)
 
