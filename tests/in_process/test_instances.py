@@ -19,6 +19,7 @@ from llamactl.core.errors import (
     StoreUnavailable,
     Superseded,
 )
+from llamactl.core.model import ModelInfo, Offer
 from support.control_path import ControlPath, settle
 from support.fake_node import CRASH
 
@@ -37,6 +38,16 @@ async def test_what_is_created_is_stored_started_and_found_by_its_alias() -> Non
     await settle()
     assert control.events("one") == ["StartRequested", "BecameReady"]
     assert [r.pid for r in control.store.ledger.values()] == [control.replica("one").pid]
+
+
+async def test_what_an_engine_says_of_its_model_counts_once_it_is_ready() -> None:
+    control = ControlPath()
+    control.node.says = Offer(ModelInfo(context=77))
+
+    member = await control.create("one")
+    await settle()
+
+    assert member.offer == control.node.says
 
 
 @pytest.mark.parametrize("name", ["one", "ONE", "alias"])

@@ -52,6 +52,7 @@ class FakeNode:
     def __init__(self) -> None:
         self.loads = False  # until a test calls `loaded`
         self.broken: set[str] = set()
+        self.says = NO_MODEL  # an engine that is ready, of its model
         self.refuses: LlamactlError | None = None  # whatever is to be permitted
         self.ended: list[ProcessRecord] = []  # by `end`
         self.forgotten: list[str] = []  # names
@@ -167,7 +168,7 @@ class FakeNode:
     async def offer(
         self, options: InstanceOptions, engine: EngineSettings, ready: ReadyInstance | None
     ) -> Offer:
-        return NO_MODEL
+        return NO_MODEL if ready is None else self.says
 
     def log(self, name: str) -> EmptyLog:
         return EmptyLog()

@@ -54,7 +54,7 @@ class Callbacks:
         if ready is None:
             return
         offer = await self._offers(instance, ready)
-        if member.replica.ready is ready and member.instance is instance:
+        if member.replica.ready == ready and member.instance is instance:
             member.offer = offer
             self._registry.refresh(member)
 
