@@ -9,7 +9,20 @@ from typing import Any
 import pytest
 
 from support.control_path import settle
-from support.data_path import CHAT, MANAGER, data_path, request
+from support.data_path import CHAT, MANAGER, Client, DataPath, Seen, data_path, request
+
+
+async def begun_stream(there: DataPath) -> tuple[Client, Seen]:
+    """Its first event has arrived."""
+    await there.control.create("one")
+    there.engine.by_hand = True
+    client = there.connect()
+    client.ask("POST", CHAT, {"model": "one", "stream": True}, key=MANAGER)
+    seen = await there.engine.request(0)
+    seen.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
+    seen.send(b"Transfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n")
+    await client.received(b"data: 1\n\n")
+    return client, seen
 
 
 @pytest.mark.parametrize("name", ["one", "ONE", "other"])
@@ -135,14 +148,7 @@ async def test_a_client_that_asks_first_is_told_to_go_on() -> None:
 
 async def test_a_stream_passes_as_it_comes_and_holds_a_lease_until_its_end() -> None:
     async with data_path() as there:
-        await there.control.create("one")
-        there.engine.by_hand = True
-        client = there.connect()
-        client.ask("POST", CHAT, {"model": "one", "stream": True}, key=MANAGER)
-        seen = await there.engine.request(0)
-        seen.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
-        seen.send(b"Transfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n")
-        await client.received(b"data: 1\n\n")
+        client, seen = await begun_stream(there)
         assert there.leases("one") == 1
         seen.send(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
 
@@ -152,14 +158,7 @@ async def test_a_stream_passes_as_it_comes_and_holds_a_lease_until_its_end() -> 
 
 async def test_a_client_that_leaves_a_stream_ends_it_at_the_engine() -> None:
     async with data_path() as there:
-        await there.control.create("one")
-        there.engine.by_hand = True
-        client = there.connect()
-        client.ask("POST", CHAT, {"model": "one", "stream": True}, key=MANAGER)
-        seen = await there.engine.request(0)
-        seen.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
-        seen.send(b"Transfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n")
-        await client.received(b"data: 1\n\n")
+        client, seen = await begun_stream(there)
         client.leave()
         await settle()
 
@@ -169,14 +168,7 @@ async def test_a_client_that_leaves_a_stream_ends_it_at_the_engine() -> None:
 
 async def test_an_engine_that_breaks_off_a_stream_is_told_in_it() -> None:
     async with data_path() as there:
-        await there.control.create("one")
-        there.engine.by_hand = True
-        client = there.connect()
-        client.ask("POST", CHAT, {"model": "one", "stream": True}, key=MANAGER)
-        seen = await there.engine.request(0)
-        seen.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
-        seen.send(b"Transfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n")
-        await client.received(b"data: 1\n\n")
+        client, seen = await begun_stream(there)
         there.control.node.crash("one")
         seen.die()
 

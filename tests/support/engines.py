@@ -39,6 +39,20 @@ class Engine:
         variables = ",".join(f"{name}={value}" for name, value in self.environment.items())
         return {"LLAMACTL_LLAMACPP_COMMAND": self.argv[0], "LLAMACTL_LLAMACPP_ENV": variables}
 
+    def ask(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run its command with these words."""
+        environment = {**os.environ, **self.environment}
+        return subprocess.run(
+            [*self.argv, *words], env=environment, capture_output=True, text=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+
+    def help(self) -> str:
+        """What it prints at `--help`."""
+        said = self.ask("--help")
+        said.check_returncode()
+        return said.stdout
+
     @property
     def shell(self) -> str:
         """A line of a wrapper script that becomes the engine."""
@@ -85,11 +99,7 @@ def _llama_server() -> Engine:
 
 def _fault(engine: Engine) -> str:
     try:
-        environment = {**os.environ, **engine.environment}
-        done = subprocess.run(
-            [*engine.argv, "--version"], env=environment, capture_output=True, text=True,
-            timeout=60, check=False,
-        )  # fmt: skip
+        done = engine.ask("--version")
     except (OSError, subprocess.TimeoutExpired) as exc:
         return str(exc)
     return "" if done.returncode == 0 else done.stderr.strip() or f"code {done.returncode}"

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import subprocess
 from collections.abc import Mapping
 from dataclasses import fields as fields_of
 from pathlib import Path
@@ -51,10 +50,7 @@ def refused_variable(by: Confinement, name: str, value: str = "1") -> bool:
 def real() -> list[EngineOption]:
     """The options of llama.cpp's own llama-server, by its help."""
     with use(LLAMA_SERVER) as engine:
-        environment = {**os.environ, **engine.environment}
-        command = [*engine.argv, "--help"]
-        said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return [option for option in read_help(said.stdout) if option.name not in OURS]
+        return [option for option in read_help(engine.help()) if option.name not in OURS]
 
 
 @pytest.fixture

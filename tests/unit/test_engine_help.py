@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -14,7 +11,7 @@ from llamactl.backends.planned import parse_planned
 from llamactl.core.errors import InvalidRequest
 from llamactl.policy.command_line import Parsed
 from llamactl.policy.engine_help import EngineOption, by_flag, read_help
-from support.engines import LLAMA_SERVER, use
+from support.engines import BUILT_IN, LLAMA_SERVER, use
 
 # In the form that common_arg::to_string of llama.cpp's common/arg.cpp prints.
 LLAMA = """\
@@ -80,9 +77,8 @@ def test_argparses_form_is_read() -> None:
 
 
 def test_the_built_in_engines_help_holds_what_it_takes() -> None:
-    command = [sys.executable, "-m", "llamactl.engine", "--help"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = {o.name: o.kind for o in read_help(said.stdout)}
+    with use(BUILT_IN) as engine:
+        found = {o.name: o.kind for o in read_help(engine.help())}
 
     assert len(found) > 200
     assert (found["ctx_size"], found["temperature"], found["cache_prompt"]) == (
@@ -96,10 +92,7 @@ def test_the_built_in_engines_help_holds_what_it_takes() -> None:
 def real() -> list[EngineOption]:
     """The options of llama.cpp's own llama-server."""
     with use(LLAMA_SERVER) as engine:
-        environment = {**os.environ, **engine.environment}
-        command = [*engine.argv, "--help"]
-        said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return read_help(said.stdout)
+        return read_help(engine.help())
 
 
 def test_a_real_llama_servers_types_are_read(real: list[EngineOption]) -> None:
