@@ -146,13 +146,7 @@ export function DefinitionForm({ definition, change }: Props) {
               />
             </SimpleGrid>
             <Group>
-              <Button
-                variant="default"
-                leftSection={<IconClipboard size={16} aria-hidden="true" />}
-                onClick={() => setPasting(true)}
-              >
-                Paste a command line
-              </Button>
+              <Paste open={() => setPasting(true)} />
               <Button
                 variant="default"
                 leftSection={<IconSearch size={16} aria-hidden="true" />}
@@ -196,15 +190,21 @@ function Program({ options, given, set, paste }: EngineProps & { paste: (open: b
         />
       ))}
       <Group>
-        <Button
-          variant="default"
-          leftSection={<IconClipboard size={16} aria-hidden="true" />}
-          onClick={() => paste(true)}
-        >
-          Paste a command line
-        </Button>
+        <Paste open={() => paste(true)} />
       </Group>
     </Stack>
+  );
+}
+
+function Paste({ open }: { open: () => void }) {
+  return (
+    <Button
+      variant="default"
+      leftSection={<IconClipboard size={16} aria-hidden="true" />}
+      onClick={open}
+    >
+      Paste a command line
+    </Button>
   );
 }
 
