@@ -17,9 +17,9 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from llamactl.policy.body import ModelScanner
-from llamactl.policy.json_names import Names
-from llamactl.policy.json_scanner import ObjectScanner
+from llamactl.policy.body.json_names import Names
+from llamactl.policy.body.json_scanner import ObjectScanner
+from llamactl.policy.body.model import ModelScanner
 from llamactl.proxy.http.turns import SLICE
 from support.contents import CONTENTS, of_content
 

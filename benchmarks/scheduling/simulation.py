@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from benchmarks.scheduling.traces import Ask, Trace
-from llamactl.policy.admission import (
+from llamactl.policy.scheduling.admission import (
     Admit,
     Candidate,
     Evict,
@@ -19,8 +19,8 @@ from llamactl.policy.admission import (
     Wait,
     schedule,
 )
-from llamactl.policy.capacity import Limits
-from llamactl.policy.queue import FairQueue, Stamp
+from llamactl.policy.scheduling.capacity import Limits
+from llamactl.policy.scheduling.queue import FairQueue, Stamp
 
 STOP_S = 0.5  # from the last answer of a victim to its memory
 

@@ -24,7 +24,7 @@ from llamactl.control.instances import Instances
 from llamactl.control.lifecycle import recovery
 from llamactl.control.lifecycle.arrival import Arrival
 from llamactl.control.lifecycle.context import ReplicaContext
-from llamactl.control.lifecycle.event_log import EventLog
+from llamactl.control.lifecycle.events.event_log import EventLog
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.lifecycle.shutdown import Shutdown
 from llamactl.control.on_demand import OnDemand
@@ -36,7 +36,7 @@ from llamactl.control.scheduling.limits import limits_of, room_of
 from llamactl.control.scheduling.memory_estimates import Memory
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.errors import EngineMissing, LlamactlError
-from llamactl.core.interfaces import LogFile
+from llamactl.core.ports.engines import LogFile
 from llamactl.core.routes import RouteTable
 from llamactl.hot_restart import Channel, HandoverState, Predecessor, Rights, Upgrade
 from llamactl.hot_restart.activator import SwitchableActivator
@@ -59,8 +59,8 @@ from llamactl.node import (
     totals,
 )
 from llamactl.observe import Meters, logger
-from llamactl.policy.access import KeyRing
-from llamactl.policy.page_tickets import PageTickets
+from llamactl.policy.access.page_tickets import PageTickets
+from llamactl.policy.access.rules import KeyRing
 from llamactl.proxy import Access, EnginePaths, LeaseBook, ManagementApi, ProxyServer
 from llamactl.store import (
     Database,

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from llamactl.api import Services, build_api
-from llamactl.api.document import whole
+from llamactl.api.openapi.document import whole
 from llamactl.backends.openai import OPENAI_POSTS
 from llamactl.config import Settings
 from llamactl.core.instance import InstanceOptions
-from llamactl.policy.definition import NOT_BUILT, OPTIONS
+from llamactl.policy.definition.reading import NOT_BUILT, OPTIONS
 from support.served import Served, data_folder, serve
 
 _nothing = cast(Any, None)

@@ -19,7 +19,7 @@ from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.model import NO_MODEL
-from llamactl.core.node import LaunchSpec, Node, PortChoice
+from llamactl.core.ports.node import LaunchSpec, Node, PortChoice
 from llamactl.core.routes import ReadyInstance
 from llamactl.node import ModelAccess, NodeAgent
 from support.fake_engine import ENGINE, wrapper

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from llamactl.core.node import Node
+from llamactl.core.ports.node import Node
 
 TESTS = Path(__file__).parents[1]
 ASSERTING = ("until", "check", "expect")  # how functions begin that assert by themselves

@@ -15,7 +15,7 @@ from llamactl.control.blocking_call import BlockingCall
 from llamactl.control.lifecycle.registry import Registry
 from llamactl.control.sampler import Watch
 from llamactl.observe import Meters
-from llamactl.policy.capacity import Limits
+from llamactl.policy.scheduling.capacity import Limits
 
 LONGEST_S = 30.0
 

@@ -10,7 +10,7 @@ from hypothesis import given
 
 from llamactl.control.scheduling.limits import no_room
 from llamactl.core.memory import Need
-from llamactl.policy.admission import (
+from llamactl.policy.scheduling.admission import (
     Admit,
     Candidate,
     Decision,
@@ -21,7 +21,7 @@ from llamactl.policy.admission import (
     Wait,
     schedule,
 )
-from llamactl.policy.capacity import Limits
+from llamactl.policy.scheduling.capacity import Limits
 
 sizes = st.integers(0, 3)
 needs = st.builds(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llamactl.core.errors import MalformedBody, ModelNotNamed
-from llamactl.policy.body import ModelScanner, model_of_json
+from llamactl.policy.body.model import ModelScanner, model_of_json
 from support.contents import CONTENTS, of_content
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 from hypothesis import given
 
 from llamactl.core.memory import Need
-from llamactl.policy.capacity import Limits, Taken, memory_left
+from llamactl.policy.scheduling.capacity import Limits, Taken, memory_left
 
 MIB = 1 << 20
 

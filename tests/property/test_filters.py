@@ -11,7 +11,7 @@ from hypothesis import given
 
 from llamactl.core.errors import MalformedBody
 from llamactl.core.filters import Filters
-from llamactl.policy.filters import apply
+from llamactl.policy.body.filters import apply
 
 KEYS = st.sampled_from(["a", "b", "model", 'q"\\', "é", ""])
 VALUES = st.recursive(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hypothesis.strategies as st
 from hypothesis import given
 
-from llamactl.policy import poison
-from llamactl.policy.poison import CRASHES, REFUSED_S, Suspects
+from llamactl.policy.body import poison
+from llamactl.policy.body.poison import CRASHES, REFUSED_S, Suspects
 
 names = st.sampled_from([b"a", b"b", b"c"])
 steps = st.one_of(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hypothesis.strategies as st
 from hypothesis import given
 
-from llamactl.policy.queue import AGEING, FairQueue, Stamp
+from llamactl.policy.scheduling.queue import AGEING, FairQueue, Stamp
 
 keys = st.sampled_from("abc")
 costs = st.integers(1, 5).map(float)

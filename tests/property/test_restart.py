@@ -6,9 +6,9 @@ import hypothesis.strategies as st
 from hypothesis import given
 
 from llamactl.core.exits import FailureClass
-from llamactl.policy import breaker
-from llamactl.policy.breaker import CLOSED, Breaker
-from llamactl.policy.restart import (
+from llamactl.policy.scheduling import breaker
+from llamactl.policy.scheduling.breaker import CLOSED, Breaker
+from llamactl.policy.scheduling.restart import (
     HEALTHY_S,
     JITTER,
     LONGEST_S,

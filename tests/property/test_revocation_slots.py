@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from llamactl.core.keys import Revocation
 from llamactl.node import SlotFile
-from llamactl.policy.revocation_slots import COUNT, EMPTY, MOST_SESSIONS, SIZE, SLOT, decode, encode
+from llamactl.policy.access.revocation_slots import (
+    COUNT,
+    EMPTY,
+    MOST_SESSIONS,
+    SIZE,
+    SLOT,
+    decode,
+    encode,
+)
 
 revocations = st.builds(
     Revocation, st.sampled_from(["key", "session"]), st.binary(min_size=1, max_size=58)

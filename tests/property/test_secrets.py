@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llamactl.core.secrets import masked, unmasked
+from llamactl.core.secrets.masking import masked, unmasked
 
 # Of no other text here; what surrounds it may be anything.
 SECRETS = st.from_regex(r"zq[A-Za-z0-9+/_.-]{0,30}qz", fullmatch=True)

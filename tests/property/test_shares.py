@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from llamactl.policy.shares import has_room, origin
+from llamactl.policy.scheduling.shares import has_room, origin
 
 steps = st.lists(
     st.tuples(st.sampled_from("abcdef"), st.booleans(), st.integers(1, 40)), max_size=40

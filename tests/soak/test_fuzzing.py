@@ -17,10 +17,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from llamactl.core.errors import LlamactlError
-from llamactl.policy.body import ModelScanner, model_of_json
-from llamactl.policy.json_names import Names
-from llamactl.policy.json_scanner import ObjectScanner
-from llamactl.policy.json_strings import ValueCounter
+from llamactl.policy.body.json_names import Names
+from llamactl.policy.body.json_scanner import ObjectScanner
+from llamactl.policy.body.json_strings import ValueCounter
+from llamactl.policy.body.model import ModelScanner, model_of_json
 from llamactl.proxy.http.chunks import ChunkedBody
 from llamactl.proxy.http.heads import request_head
 from support.served import Served, data_folder, serve

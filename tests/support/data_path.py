@@ -18,8 +18,8 @@ from llamactl.core.instance import name_key
 from llamactl.core.keys import ApiKey, PermissionMode
 from llamactl.core.paths import PathGuard
 from llamactl.core.routes import ReadyInstance
-from llamactl.policy.access import KeyRing, digest
-from llamactl.policy.page_tickets import PageTickets
+from llamactl.policy.access.page_tickets import PageTickets
+from llamactl.policy.access.rules import KeyRing, digest
 from llamactl.proxy import Access, EnginePaths, ManagementApi, ProxyServer
 from llamactl.proxy.http.engine_connection import Address, Connection, Pool
 from llamactl.proxy.http.turns import Turns

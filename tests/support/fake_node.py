@@ -15,7 +15,7 @@ from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.memory import Usage
 from llamactl.core.model import NO_MODEL, Offer
-from llamactl.core.node import LOCAL, EngineSettings, LaunchSpec, PortChoice
+from llamactl.core.ports.node import LOCAL, EngineSettings, LaunchSpec, PortChoice
 from llamactl.core.routes import ReadyInstance
 
 CRASH = ExitReport(FailureClass.CRASHED, signal=11, advice="look into its log")
@@ -43,7 +43,7 @@ class FakeProcess:
 
 
 class FakeNode:
-    """A `core.node.Node`. Engines serve once released, unless `loads` is set; those of the
+    """A `core.ports.node.Node`. Engines serve once released, unless `loads` is set; those of the
     instances named in `broken` crash instead."""
 
     id = LOCAL

@@ -12,10 +12,10 @@ from llamactl.core.errors import UnknownProcess
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import InstanceOptions
-from llamactl.core.interfaces import LogFile
 from llamactl.core.memory import Usage
 from llamactl.core.model import Offer
-from llamactl.core.node import EngineSettings, LaunchSpec, Node
+from llamactl.core.ports.engines import LogFile
+from llamactl.core.ports.node import EngineSettings, LaunchSpec, Node
 from llamactl.core.routes import ReadyInstance
 
 T = TypeVar("T")

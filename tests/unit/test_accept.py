@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llamactl.policy.accept import prefers_html
+from llamactl.policy.access.accept import prefers_html
 
 FIREFOX = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 CHROME = (

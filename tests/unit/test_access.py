@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llamactl.core.keys import ApiKey, PermissionMode
-from llamactl.policy.access import KeyRing, digest, host_allowed, origin_allowed
+from llamactl.policy.access.rules import KeyRing, digest, host_allowed, origin_allowed
 
 
 def key(expires_at: int | None = None) -> ApiKey:

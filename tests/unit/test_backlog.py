@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
-from llamactl.control.lifecycle import write_buffer as module
-from llamactl.control.lifecycle.write_buffer import WriteBuffer
+from llamactl.control.lifecycle.events import write_buffer as module
+from llamactl.control.lifecycle.events.write_buffer import WriteBuffer
 from llamactl.core.errors import StoreUnavailable
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from llamactl.core.errors import PoisonousRequest
 from llamactl.core.exits import Aftermath, ServedRequest
-from llamactl.core.interfaces import Activator
+from llamactl.core.ports.activator import Activator
 from llamactl.proxy.http.turns import Turns
 from llamactl.proxy.relay import casualties
 from llamactl.proxy.relay.casualties import Casualties, Dropped

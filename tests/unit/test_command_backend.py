@@ -12,7 +12,7 @@ from llamactl.backends import BACKENDS, LLAMA_CPP, read_definition
 from llamactl.backends.contract import Start
 from llamactl.core.errors import InvalidOption, LlamactlError, NotAvailable
 from llamactl.core.instance import InstanceOptions
-from llamactl.policy.definition import merge
+from llamactl.policy.definition.reading import merge
 
 COMMAND = BACKENDS["command"]
 SETTINGS = COMMAND.kind.settings

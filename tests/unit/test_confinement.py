@@ -19,9 +19,9 @@ from llamactl.core.errors import ForbiddenBySettings
 from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.engine.flags import NAMES, SPECIAL, fields
 from llamactl.models import Confinement
-from llamactl.policy.confinement import TEXTS, fetched, files, programs
-from llamactl.policy.definition import NOT_BUILT
-from llamactl.policy.engine_help import EngineOption, read_help
+from llamactl.policy.definition.confinement import TEXTS, fetched, files, programs
+from llamactl.policy.definition.engine_help import EngineOption, read_help
+from llamactl.policy.definition.reading import NOT_BUILT
 from support.engines import LLAMA_SERVER, use
 
 OUTSIDE = "/etc/passwd"

@@ -9,8 +9,8 @@ import pytest
 from llamactl.backends import BACKENDS, KINDS, LLAMA_CPP
 from llamactl.backends.planned import parse_planned
 from llamactl.core.errors import InvalidRequest
-from llamactl.policy.command_line import Parsed
-from llamactl.policy.engine_help import EngineOption, by_flag, read_help
+from llamactl.policy.definition.command_line import Parsed
+from llamactl.policy.definition.engine_help import EngineOption, by_flag, read_help
 from support.engines import BUILT_IN, LLAMA_SERVER, use
 
 # In the form that common_arg::to_string of llama.cpp's common/arg.cpp prints.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llamactl.policy.filters import Splicer
+from llamactl.policy.body.filters import Splicer
 from llamactl.proxy.routing.model import FormEditor, query_naming
 
 EDGE = b"b-1"

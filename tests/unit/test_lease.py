@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from llamactl.config import Settings, SettingsHolder
-from llamactl.control.lifecycle.event_log import EventLog
+from llamactl.control.lifecycle.events.event_log import EventLog
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.on_demand import OnDemand
 from llamactl.control.scheduling.scheduler import Scheduler
@@ -25,8 +25,8 @@ from llamactl.core.lifecycle import Event, EvictionRequested, Lifecycle, State
 from llamactl.core.memory import NOTHING, Need
 from llamactl.core.routes import ReadyInstance
 from llamactl.hot_restart.activator import SwitchableActivator
-from llamactl.policy.access import KeyRing
-from llamactl.policy.capacity import Limits
+from llamactl.policy.access.rules import KeyRing
+from llamactl.policy.scheduling.capacity import Limits
 from llamactl.proxy import LeaseBook
 from llamactl.proxy.relay.loading import commenting
 from llamactl.proxy.relay.tenure import while_admitted

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llamactl.policy.json_scanner import ObjectScanner
+from llamactl.policy.body.json_scanner import ObjectScanner
 from llamactl.proxy.http.heads import RequestHead
 from llamactl.proxy.http.request import Request
 from llamactl.proxy.http.turns import SLICE, Turns

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from llamactl.api.metrics import metrics
+from llamactl.api.routers.metrics import metrics
 from llamactl.api.shared_work import SharedWork
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import Meters

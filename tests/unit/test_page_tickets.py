@@ -6,7 +6,7 @@ import secrets
 from functools import partial
 
 from llamactl.core.keys import ANYONE
-from llamactl.policy.page_tickets import IDLE_S, LONGEST_S, PageTickets
+from llamactl.policy.access.page_tickets import IDLE_S, LONGEST_S, PageTickets
 
 new_ticket = partial(secrets.token_urlsafe, 32)
 ONE = ("id", "one", ANYONE)

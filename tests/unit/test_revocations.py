@@ -12,7 +12,7 @@ from llamactl.core.errors import StoreUnavailable
 from llamactl.core.keys import ApiKey, PermissionMode, Revocation, Revoked
 from llamactl.hot_restart import Rights
 from llamactl.node import SlotFile
-from llamactl.policy.access import KeyRing, digest
+from llamactl.policy.access.rules import KeyRing, digest
 
 KEY = ApiKey("k1", "n", digest("k1.secret"), PermissionMode.ALLOW_ALL, frozenset(), 0)
 REVOCATION = Revocation("key", b"k1")

@@ -9,7 +9,7 @@ import pytest
 from llamactl.core.errors import StoreUnavailable
 from llamactl.core.model import ModelInfo, Offer
 from llamactl.core.routes import Route, RouteTable
-from llamactl.policy.filters import apply
+from llamactl.policy.body.filters import apply
 
 TWO = {"alpha": ModelInfo(context=1), "org/Beta:Q4": ModelInfo(context=2)}
 ROUTER = Route("1", "r", 1, "llama_cpp", None, ("many",), offer=Offer(models=TWO, several=True))

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from llamactl.config import InstancesSettings, Settings, SettingsHolder
-from llamactl.control.lifecycle.event_log import EventLog
+from llamactl.control.lifecycle.events.event_log import EventLog
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.on_demand import OnDemand
 from llamactl.control.scheduling.scheduler import Scheduler
@@ -28,7 +28,7 @@ from llamactl.core.lease import Lease
 from llamactl.core.lifecycle import AfterExit, Event, Lifecycle, State, step
 from llamactl.core.memory import NOTHING, Need
 from llamactl.core.routes import ReadyInstance
-from llamactl.policy.capacity import Limits
+from llamactl.policy.scheduling.capacity import Limits
 from llamactl.proxy import LeaseBook
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llamactl.core.errors import InvalidRequest
-from llamactl.core.secrets import (
+from llamactl.core.secrets.masking import (
     MASK,
     masked,
     masked_text,

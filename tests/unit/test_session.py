@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llamactl.policy.session import session_of
+from llamactl.policy.access.session import session_of
 
 HOST = {b"host": b"127.0.0.1:8080", b"sec-fetch-site": b"same-origin"}
 

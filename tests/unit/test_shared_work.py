@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from llamactl.api.metrics import metrics
+from llamactl.api.routers.metrics import metrics
 from llamactl.api.services import MetricsSources
 from llamactl.api.shared_work import SharedWork
 from llamactl.core.lifecycle import Lifecycle

@@ -11,8 +11,8 @@ from llamactl.control.access.revocations import Revocations
 from llamactl.control.access.sessions import Sessions
 from llamactl.core.errors import StoreUnavailable, TooManySignIns, Unauthenticated
 from llamactl.core.keys import Revocation, Session
-from llamactl.policy.access import KeyRing, digest
-from llamactl.policy.sign_ins import (
+from llamactl.policy.access.rules import KeyRing, digest
+from llamactl.policy.access.sign_ins import (
     FORGOTTEN_S,
     LONGEST_S,
     MOST_ADDRESSES,

@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from llamactl.core.errors import DiskFull, UploadsFull
-from llamactl.policy.filters import Edit
+from llamactl.policy.body.filters import Edit
 from llamactl.proxy.relay.body import IN_MEMORY, Body
 from llamactl.proxy.relay.spool import Spool, SpoolLimits
 from support.full_disk import small_disk

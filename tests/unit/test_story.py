@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any, cast
 
-from llamactl.control.lifecycle.event_log import EventLog
+from llamactl.control.lifecycle.events.event_log import EventLog
 from llamactl.core.events import InstanceEvent
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.proxy import LeaseBook

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llamactl.policy.wrong_keys import FORGOTTEN_S, MOST_ORIGINS, WrongKeys
+from llamactl.policy.access.wrong_keys import FORGOTTEN_S, MOST_ORIGINS, WrongKeys
 
 
 def test_the_first_is_told_and_then_each_tenfold() -> None:

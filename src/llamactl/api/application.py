@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from fastapi import APIRouter, FastAPI
 
 from llamactl import __version__
-from llamactl.api import (
+from llamactl.api.errors import install_error_handlers
+from llamactl.api.openapi import swagger as docs
+from llamactl.api.openapi.document import DocumentedApi
+from llamactl.api.routers import (
     backends,
     config,
-    docs,
     events,
     instances,
     keys,
@@ -23,8 +25,6 @@ from llamactl.api import (
     session,
     system,
 )
-from llamactl.api.document import DocumentedApi
-from llamactl.api.errors import install_error_handlers
 from llamactl.api.services import MetricsSources, ServerInfo, Services
 
 

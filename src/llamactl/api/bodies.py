@@ -9,7 +9,7 @@ from llamactl.control.preview import Fit
 from llamactl.core.keys import ApiKey
 from llamactl.core.lifecycle import State, allowed_actions
 from llamactl.core.memory import Need
-from llamactl.core.secrets import masked
+from llamactl.core.secrets.masking import masked
 from llamactl.schemas.instances import DrainBody, FailureBody, InstanceBody, MemoryBody
 
 _SERVED_SINCE = (State.READY, State.DRAINING, State.STOPPING)  # an old failure is past

@@ -15,20 +15,20 @@ from llamactl.config import Settings, SettingsHolder
 from llamactl.control.access.keys import Keys
 from llamactl.control.access.sessions import Sessions
 from llamactl.control.instances import Instances
-from llamactl.control.lifecycle.event_log import EventLog
+from llamactl.control.lifecycle.events.event_log import EventLog
 from llamactl.control.preview import Previews
 from llamactl.control.reconciler import Reconciler
 from llamactl.control.reload import Reload
 from llamactl.control.sampler import Watch
 from llamactl.core.errors import Forbidden, UnsupportedMediaType
-from llamactl.core.interfaces import EngineProbe
 from llamactl.core.keys import ANYONE, Caller
+from llamactl.core.ports.engines import EngineProbe
 from llamactl.core.routes import ReadyInstance
 from llamactl.models import Catalog, Confinement, Downloads, Hub
 from llamactl.observe import Meters
-from llamactl.policy.access import KeyRing, identify
-from llamactl.policy.page_tickets import PageTickets
-from llamactl.policy.session import identify_user
+from llamactl.policy.access.page_tickets import PageTickets
+from llamactl.policy.access.rules import KeyRing, identify
+from llamactl.policy.access.session import identify_user
 
 
 @dataclass(frozen=True, slots=True)

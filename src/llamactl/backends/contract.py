@@ -12,9 +12,9 @@ from llamactl.backends.model_rules import ModelRules
 from llamactl.core.exits import FailureClass
 from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.core.model import ModelInfo
-from llamactl.core.node import EngineSettings
-from llamactl.policy.command_line import Parsed
-from llamactl.policy.engine_help import EngineOption
+from llamactl.core.ports.node import EngineSettings
+from llamactl.policy.definition.command_line import Parsed
+from llamactl.policy.definition.engine_help import EngineOption
 
 if TYPE_CHECKING:
     from llamactl.backends.settings import BackendSettings

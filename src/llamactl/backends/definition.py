@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from llamactl.backends.planned import PLANNED
 from llamactl.backends.registry import BACKENDS, DEFAULT
-from llamactl.policy.backend_rules import BackendRules
-from llamactl.policy.definition import Patch, read_patch
+from llamactl.policy.definition.backend_rules import BackendRules
+from llamactl.policy.definition.reading import Patch, read_patch
 
 _RULES = BackendRules(
     {name: backend.canonical for name, backend in BACKENDS.items()},

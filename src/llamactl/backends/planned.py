@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from llamactl.backends.contract import Kind
-from llamactl.policy.command_line import Parsed, parse_command
-from llamactl.policy.engine_help import EngineOption
+from llamactl.policy.definition.command_line import Parsed, parse_command
+from llamactl.policy.definition.engine_help import EngineOption
 
 if TYPE_CHECKING:
     from llamactl.backends.settings import BackendSettings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from llamactl.core.secrets import masked
+from llamactl.core.secrets.masking import masked
 
 
 def without_secrets(

@@ -7,7 +7,7 @@ import hashlib
 import orjson
 
 from llamactl.core.instance import InstanceOptions
-from llamactl.core.node import EngineSettings
+from llamactl.core.ports.node import EngineSettings
 
 
 def spec_hash(settings: EngineSettings, options: InstanceOptions) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from llamactl import __version__
-from llamactl.cli import (
+from llamactl.cli.commands import (
     chat,
     config,
     engines,

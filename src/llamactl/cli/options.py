@@ -9,7 +9,7 @@ import typer
 
 from llamactl.backends import BY_SECTION
 from llamactl.core.errors import LlamactlError
-from llamactl.policy.definition import NOT_BUILT, OPTIONS
+from llamactl.policy.definition.reading import NOT_BUILT, OPTIONS
 
 _OWN = {*OPTIONS, *NOT_BUILT, "backend_options"}  # fields of an instance
 

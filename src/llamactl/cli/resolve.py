@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from llamactl.cli.models import follow
+from llamactl.cli.commands.models import follow
 from llamactl.cli.options import options_of
 from llamactl.core.errors import InstanceNotFound, LlamactlError
 

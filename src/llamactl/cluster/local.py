@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llamactl.core.node import Node
+from llamactl.core.ports.node import Node
 from llamactl.node import NodeAgent
 
 

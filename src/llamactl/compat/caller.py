@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fastapi import Request
 
 from llamactl.config import Settings
-from llamactl.policy.access import token_of
+from llamactl.policy.access.rules import token_of
 
 if TYPE_CHECKING:
     from llamactl.client import AsyncClient

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from llamactl.config.fields import SettingField, fields_of
 from llamactl.config.settings import Settings
-from llamactl.core.secret_names import MASK
-from llamactl.core.secrets import masked
+from llamactl.core.secrets.masking import masked
+from llamactl.core.secrets.names import MASK
 
 Path = tuple[str, ...]
 T = TypeVar("T")

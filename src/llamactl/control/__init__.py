@@ -1,1 +1,1 @@
-"""Use cases: what people and requests may ask for. Decides by policy, acts through interfaces."""
+"""Use cases: what people and requests may ask for. Decides by policy, acts through core.ports."""

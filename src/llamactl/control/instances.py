@@ -14,7 +14,7 @@ from llamactl.backends import read_definition
 from llamactl.config import Settings, SettingsHolder
 from llamactl.control.lifecycle.callbacks import Callbacks
 from llamactl.control.lifecycle.context import ReplicaContext
-from llamactl.control.lifecycle.event_log import EventLog
+from llamactl.control.lifecycle.events.event_log import EventLog
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.lifecycle.replica import Replica
 from llamactl.control.scheduling.explain import StartPlan, outlook
@@ -34,7 +34,6 @@ from llamactl.core.errors import (
 from llamactl.core.events import InstanceEvent
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance, InstanceOptions, check_name
-from llamactl.core.interfaces import MemoryBook
 from llamactl.core.lifecycle import (
     RESTING,
     Desired,
@@ -44,10 +43,11 @@ from llamactl.core.lifecycle import (
     State,
     StopRequested,
 )
-from llamactl.core.stores import InstanceStore
+from llamactl.core.ports.engines import MemoryBook
+from llamactl.core.ports.stores import InstanceStore
 from llamactl.observe import logger
-from llamactl.policy.breaker import CLOSED
-from llamactl.policy.definition import merge
+from llamactl.policy.definition.reading import merge
+from llamactl.policy.scheduling.breaker import CLOSED
 
 _SETTLED = (State.READY, State.STOPPED, State.FAILED)
 T = TypeVar("T")

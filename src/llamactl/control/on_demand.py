@@ -26,13 +26,14 @@ from llamactl.core.errors import (
 )
 from llamactl.core.exits import Aftermath
 from llamactl.core.instance import Instance, policies
-from llamactl.core.interfaces import Leases, MemoryBook
 from llamactl.core.keys import Caller
 from llamactl.core.lease import Lease
 from llamactl.core.lifecycle import AfterExit, Desired, Lifecycle, StartRequested, State
+from llamactl.core.ports.activator import Leases
+from llamactl.core.ports.engines import MemoryBook
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import loop_clock
-from llamactl.policy.shares import has_room, origin
+from llamactl.policy.scheduling.shares import has_room, origin
 
 _DEATH_KNOWN_S = 1.0  # a process's end is known in milliseconds
 _GOING = (State.DRAINING, State.STOPPING)

@@ -11,12 +11,12 @@ from llamactl.control.lifecycle.registry import Registry
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.errors import InstanceNotFound, LlamactlError
 from llamactl.core.instance import Instance, InstanceOptions, check_name
-from llamactl.core.interfaces import MemoryBook
 from llamactl.core.lifecycle import RESTING
 from llamactl.core.memory import NOTHING, Need
-from llamactl.policy.admission import Candidate
-from llamactl.policy.capacity import Taken
-from llamactl.policy.definition import merge
+from llamactl.core.ports.engines import MemoryBook
+from llamactl.policy.definition.reading import merge
+from llamactl.policy.scheduling.admission import Candidate
+from llamactl.policy.scheduling.capacity import Taken
 
 
 @dataclass(frozen=True, slots=True)

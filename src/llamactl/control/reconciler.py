@@ -11,8 +11,8 @@ from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.core.errors import InvalidRequest, LlamactlError
 from llamactl.core.instance import InstanceOptions, check_name, name_key
 from llamactl.observe import logger
-from llamactl.policy.definition import merge
-from llamactl.policy.reconcile import Changes, difference
+from llamactl.policy.definition.reading import merge
+from llamactl.policy.definition.reconcile import Changes, difference
 
 FILES = "file"  # the source of instances that are declared in files
 log = logger("control")

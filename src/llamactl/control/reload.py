@@ -20,7 +20,7 @@ from llamactl.control.reconciler import FILES, Reconciler
 from llamactl.control.stale import running, stale
 from llamactl.core.errors import InvalidConfig, InvalidRequest, LlamactlError, StoreUnavailable
 from llamactl.observe import logger
-from llamactl.policy.reconcile import Changes
+from llamactl.policy.definition.reconcile import Changes
 
 log = logger("control")
 

@@ -13,8 +13,8 @@ from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.lifecycle import RESTING, State
 from llamactl.observe import Meters, Rates
-from llamactl.policy.admission import Candidate
-from llamactl.policy.capacity import Limits, Taken
+from llamactl.policy.scheduling.admission import Candidate
+from llamactl.policy.scheduling.capacity import Limits, Taken
 
 _EVERY_S = 2.0
 _DISK_S = 1.0  # the longest wait for the disk

@@ -6,9 +6,9 @@ import asyncio
 from typing import Any, Protocol
 
 from llamactl.core.exits import Aftermath
-from llamactl.core.interfaces import Activator
 from llamactl.core.keys import Caller
 from llamactl.core.lease import Lease
+from llamactl.core.ports.activator import Activator
 from llamactl.proxy.relay.leases import abandon
 
 

@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from llamactl.core.errors import LlamactlError
-from llamactl.core.interfaces import Activator
 from llamactl.core.keys import GUEST, ApiKey, Caller
 from llamactl.core.lease import Lease
+from llamactl.core.ports.activator import Activator
 from llamactl.hot_restart.channel import Channel
 from llamactl.observe import logger
 

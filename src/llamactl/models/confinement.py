@@ -19,9 +19,9 @@ from llamactl.config import Settings
 from llamactl.core.errors import ForbiddenBySettings, LlamactlError
 from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.core.model import part_names
-from llamactl.core.secrets import masked_text
+from llamactl.core.secrets.masking import masked_text
 from llamactl.models.served import of_folder, of_preset
-from llamactl.policy.confinement import NamedFile, fetched, files, programs
+from llamactl.policy.definition.confinement import NamedFile, fetched, files, programs
 
 Options = Mapping[str, OptionValue]
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/|file:", re.IGNORECASE)

@@ -16,7 +16,7 @@ import orjson
 
 from llamactl.core.downloads import UNFINISHED, DownloadJob, JobState
 from llamactl.core.errors import Conflict, JobNotFound, LlamactlError, ShuttingDown
-from llamactl.core.stores import JobStore
+from llamactl.core.ports.stores import JobStore
 from llamactl.models.naming import read_reference
 from llamactl.models.pace import Pace
 from llamactl.observe import logger

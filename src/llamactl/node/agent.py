@@ -17,9 +17,9 @@ from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.memory import Usage
 from llamactl.core.model import Offer
-from llamactl.core.node import LOCAL, EngineSettings, LaunchSpec, PortChoice
+from llamactl.core.ports.node import LOCAL, EngineSettings, LaunchSpec, PortChoice
 from llamactl.core.routes import ReadyInstance
-from llamactl.core.secrets import MASK
+from llamactl.core.secrets.masking import MASK
 from llamactl.node.engine.engine_process import EngineProcess, end, report_of
 from llamactl.node.engine.launch import (
     ModelAccess,

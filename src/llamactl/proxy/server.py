@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from llamactl.backends import BACKENDS
 from llamactl.config import Settings
 from llamactl.core.exits import ServedRequest
-from llamactl.core.interfaces import Activator
+from llamactl.core.ports.activator import Activator
 from llamactl.core.routes import RouteTable
 from llamactl.observe import Meters, logger, loop_clock
 from llamactl.proxy.http.client_connection import Downstream

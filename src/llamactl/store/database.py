@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from llamactl.core.errors import StoreUnavailable, StoreUnusable
-from llamactl.core.secrets import masked_text
+from llamactl.core.secrets.masking import masked_text
 from llamactl.observe import logger
 from llamactl.store import schema
 from llamactl.store.snapshot import snapshot

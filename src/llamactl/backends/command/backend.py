@@ -14,9 +14,9 @@ from llamactl.backends.command.placeholders import MODEL, PORT, fill, names_port
 from llamactl.backends.contract import Backend, Fields, Kind, Launch, Options, Start
 from llamactl.core.errors import InvalidOption
 from llamactl.core.instance import OptionValue
-from llamactl.core.node import EngineSettings
-from llamactl.policy.command_line import Parsed
-from llamactl.policy.engine_help import EngineOption
+from llamactl.core.ports.node import EngineSettings
+from llamactl.policy.definition.command_line import Parsed
+from llamactl.policy.definition.engine_help import EngineOption
 
 if TYPE_CHECKING:
     from llamactl.backends.settings import BackendSettings

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from llamactl.core.errors import InvalidOption
 from llamactl.core.instance import OptionValue
-from llamactl.policy.engine_help import EngineOption, Kind
+from llamactl.policy.definition.engine_help import EngineOption, Kind
 
 NO_HEALTH_PATH = "none"
 HEALTH_PATH = "/health"

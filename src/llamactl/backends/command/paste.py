@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llamactl.core.errors import InvalidRequest
 from llamactl.core.instance import OptionValue
-from llamactl.policy.command_line import Parsed, split_command
+from llamactl.policy.definition.command_line import Parsed, split_command
 
 _PORT_FLAGS = ("--port", "-port", "-p")
 _PORT = "${PORT}"

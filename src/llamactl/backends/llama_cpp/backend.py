@@ -29,8 +29,8 @@ from llamactl.backends.llama_cpp.rules import GgufRules
 from llamactl.backends.secret_words import without_secrets
 from llamactl.core.instance import OptionValue
 from llamactl.core.model import ModelInfo
-from llamactl.policy.command_line import Parsed, parse_command
-from llamactl.policy.engine_help import EngineOption
+from llamactl.policy.definition.command_line import Parsed, parse_command
+from llamactl.policy.definition.engine_help import EngineOption
 
 if TYPE_CHECKING:
     from llamactl.backends.settings import BackendSettings

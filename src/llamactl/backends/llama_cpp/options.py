@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from llamactl.core.errors import InvalidOption
 from llamactl.core.instance import OptionValue, Scalar
-from llamactl.core.secrets import masked
+from llamactl.core.secrets.masking import masked
 
 ALIASES: Mapping[str, str] = {
     "a": "alias",

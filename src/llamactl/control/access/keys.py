@@ -12,9 +12,9 @@ from llamactl.control.access.revocations import Revocations
 from llamactl.control.lifecycle.registry import Registry
 from llamactl.core.errors import InvalidRequest, KeyNotFound, StoreUnavailable
 from llamactl.core.keys import ApiKey, PermissionMode, Revocation, Revoked
-from llamactl.core.stores import KeyStore
+from llamactl.core.ports.stores import KeyStore
 from llamactl.observe import logger
-from llamactl.policy.access import KeyRing, digest
+from llamactl.policy.access.rules import KeyRing, digest
 
 _FLUSH_S = 5.0
 log = logger("control")

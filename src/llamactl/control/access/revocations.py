@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from llamactl.control.lifecycle.write_buffer import WriteBuffer
+from llamactl.control.lifecycle.events.write_buffer import WriteBuffer
 from llamactl.core.keys import Revocation, Revoked
-from llamactl.core.stores import KeyStore, RevocationFile, SessionStore
+from llamactl.core.ports.stores import KeyStore, RevocationFile, SessionStore
 from llamactl.observe import logger
-from llamactl.policy.access import KeyRing
+from llamactl.policy.access.rules import KeyRing
 
 _PATIENCE_S = 2.0  # for a store that says nothing
 log = logger("control")

@@ -11,13 +11,13 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from llamactl.control.access.revocations import Revocations
-from llamactl.control.lifecycle.write_buffer import WriteBuffer
+from llamactl.control.lifecycle.events.write_buffer import WriteBuffer
 from llamactl.core.errors import StoreUnavailable, TooManySignIns
 from llamactl.core.keys import Caller, Revocation, Revoked, Session
-from llamactl.core.stores import SessionStore
+from llamactl.core.ports.stores import SessionStore
 from llamactl.observe import logger
-from llamactl.policy.access import KeyRing, digest
-from llamactl.policy.sign_ins import WrongSignIns, is_local
+from llamactl.policy.access.rules import KeyRing, digest
+from llamactl.policy.access.sign_ins import WrongSignIns, is_local
 
 _PATIENCE_S = 2.0  # for a store that says nothing
 log = logger("control")

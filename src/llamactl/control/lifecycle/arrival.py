@@ -10,7 +10,7 @@ from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.reload import Reload
 from llamactl.core.errors import StoreUnavailable
 from llamactl.observe import logger
-from llamactl.policy.access import KeyRing
+from llamactl.policy.access.rules import KeyRing
 
 _READ_AGAIN_S = 0.5
 log = logger("control")

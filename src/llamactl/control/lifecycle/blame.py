@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from llamactl.control.lifecycle.running_process import RunningProcess
 from llamactl.core.exits import ExitReport
-from llamactl.core.interfaces import Leases
+from llamactl.core.ports.activator import Leases
 from llamactl.observe import logger
 
 log = logger("control")

@@ -12,10 +12,10 @@ from llamactl.control.scheduling.start_queue import RESTART, ROOMIER_RESTART
 from llamactl.core.errors import LlamactlError
 from llamactl.core.exits import FailureClass
 from llamactl.core.instance import Instance
-from llamactl.core.interfaces import MemoryBook
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.core.memory import Usage
 from llamactl.core.model import Offer
+from llamactl.core.ports.engines import MemoryBook
 from llamactl.core.routes import ReadyInstance
 
 Offers = Callable[[Instance, ReadyInstance | None], Awaitable[Offer]]

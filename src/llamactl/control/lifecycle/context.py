@@ -14,11 +14,11 @@ from llamactl.control.lifecycle.port_book import PortBook, check_port
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance, InstanceOptions
-from llamactl.core.interfaces import Leases
 from llamactl.core.lifecycle import Lifecycle
 from llamactl.core.memory import Usage
 from llamactl.core.model import Offer
-from llamactl.core.node import LaunchSpec, Node
+from llamactl.core.ports.activator import Leases
+from llamactl.core.ports.node import LaunchSpec, Node
 from llamactl.core.routes import ReadyInstance
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from llamactl.core.interfaces import Leases
+from llamactl.core.ports.activator import Leases
 from llamactl.observe import loop_clock
 
 _ENOUGH = 2  # requests in a row without a byte, whatever the health endpoint says

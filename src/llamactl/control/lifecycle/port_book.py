@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llamactl.core.errors import Conflict, InvalidOption
 from llamactl.core.instance import Instance, InstanceOptions
-from llamactl.core.node import PortChoice
+from llamactl.core.ports.node import PortChoice
 
 _HIGHEST = 65535
 

@@ -30,7 +30,7 @@ from llamactl.core.lifecycle import (
     StartRequested,
     State,
 )
-from llamactl.core.stores import InstanceStore, StoredInstance
+from llamactl.core.ports.stores import InstanceStore, StoredInstance
 from llamactl.observe import logger
 
 _WITHOUT_PROCESS = (*RESTING, State.BACKOFF)

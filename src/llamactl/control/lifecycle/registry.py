@@ -16,8 +16,8 @@ from llamactl.core.lifecycle import AfterExit, Lifecycle, State
 from llamactl.core.memory import NOTHING, Need, larger
 from llamactl.core.model import NO_MODEL, Offer
 from llamactl.core.routes import ReadyInstance, Route, RouteTable
-from llamactl.policy.breaker import CLOSED, Breaker
-from llamactl.policy.filters import filters_of
+from llamactl.policy.body.filters import filters_of
+from llamactl.policy.scheduling.breaker import CLOSED, Breaker
 from llamactl.schemas.instances import Status
 
 _STATUS: dict[State, Status] = {

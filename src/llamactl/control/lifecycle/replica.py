@@ -13,7 +13,7 @@ from llamactl.backends import backend_of
 from llamactl.backends.spec_hash import spec_hash
 from llamactl.control.lifecycle.blame import on_account
 from llamactl.control.lifecycle.context import ReplicaCallbacks, ReplicaContext
-from llamactl.control.lifecycle.event_rows import row_of
+from llamactl.control.lifecycle.events.event_rows import row_of
 from llamactl.control.lifecycle.runner import LifecycleRunner, Watch
 from llamactl.control.lifecycle.running_process import RunningProcess
 from llamactl.control.lifecycle.watches import Watches
@@ -25,7 +25,7 @@ from llamactl.core.instance import Instance, policies
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import logger
-from llamactl.policy.restart import RestartRules, after_exit
+from llamactl.policy.scheduling.restart import RestartRules, after_exit
 
 _ENDS = 4  # are remembered, for requests that the process dropped
 log = logger("control")

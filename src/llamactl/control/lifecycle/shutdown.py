@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 
 from llamactl.control.instances import Instances
-from llamactl.control.lifecycle.event_log import EventLog
+from llamactl.control.lifecycle.events.event_log import EventLog
 from llamactl.control.lifecycle.runner import LifecycleRunner
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.errors import LlamactlError, ShuttingDown, StoreUnavailable

@@ -13,7 +13,7 @@ from llamactl.control.scheduling.scheduler import Plan, Scheduler
 from llamactl.control.scheduling.start_queue import StartRequester
 from llamactl.core.instance import policies
 from llamactl.core.lifecycle import State
-from llamactl.policy.admission import Admit, Evict, Refuse
+from llamactl.policy.scheduling.admission import Admit, Evict, Refuse
 
 Action = Literal["serve", "start", "evict", "wait", "refuse"]
 _STARTING = (State.STARTING, State.BACKOFF, State.LOST)

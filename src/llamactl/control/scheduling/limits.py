@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from llamactl.config import Settings
 from llamactl.core.errors import InsufficientMemory, NoCapacity
-from llamactl.policy.admission import Decision, Refuse, Wait
-from llamactl.policy.capacity import Limits
+from llamactl.policy.scheduling.admission import Decision, Refuse, Wait
+from llamactl.policy.scheduling.capacity import Limits
 
 
 def limits_of(settings: Settings, ram: int | None, gpus: Mapping[str, int]) -> Limits:

@@ -19,7 +19,7 @@ from llamactl.core.errors import LlamactlError, StoreUnavailable
 from llamactl.core.instance import Instance, OptionValue
 from llamactl.core.memory import NOTHING, Need, Usage, larger_by_key
 from llamactl.core.model import ModelShape
-from llamactl.core.stores import MemoryStore
+from llamactl.core.ports.stores import MemoryStore
 from llamactl.observe import logger
 
 _NEWS = 1.01  # what was measured counts as news if it is larger by so much

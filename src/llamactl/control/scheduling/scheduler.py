@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from llamactl.control.lifecycle.event_log import EventLog
+from llamactl.control.lifecycle.events.event_log import EventLog
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.scheduling.limits import no_room
 from llamactl.control.scheduling.snapshot import candidate_of, occupant_of
@@ -26,11 +26,11 @@ from llamactl.control.scheduling.start_queue import (
 )
 from llamactl.core.errors import InstanceNotFound, LlamactlError, NoCapacity, ShuttingDown
 from llamactl.core.instance import Instance
-from llamactl.core.interfaces import Leases
 from llamactl.core.lifecycle import Command, EvictionRequested, EvictionWithdrawn, State
 from llamactl.core.memory import Need
+from llamactl.core.ports.activator import Leases
 from llamactl.observe import logger
-from llamactl.policy.admission import (
+from llamactl.policy.scheduling.admission import (
     Admit,
     Candidate,
     Decision,
@@ -40,7 +40,7 @@ from llamactl.policy.admission import (
     Wait,
     schedule,
 )
-from llamactl.policy.capacity import Limits, memory_left
+from llamactl.policy.scheduling.capacity import Limits, memory_left
 from llamactl.policy.seldom import Seldom
 
 _UNKNOWN_LOAD_S = 1.0  # what a load is taken to last that was never seen

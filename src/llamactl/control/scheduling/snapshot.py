@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.scheduling.start_queue import Ticket
-from llamactl.core.interfaces import Leases
 from llamactl.core.lifecycle import AfterExit, State
-from llamactl.policy.admission import Candidate, Occupant, OccupantState
+from llamactl.core.ports.activator import Leases
+from llamactl.policy.scheduling.admission import Candidate, Occupant, OccupantState
 
 _GOING = (State.DRAINING, State.STOPPING)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.core.keys import ApiKey
-from llamactl.policy.queue import FairQueue, Stamp
+from llamactl.policy.scheduling.queue import FairQueue, Stamp
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from llamactl.backends import Backend, Kind
 from llamactl.backends.contract import Start
 from llamactl.core.errors import EngineMissing
 from llamactl.core.instance import InstanceOptions
-from llamactl.core.node import EngineSettings
-from llamactl.core.secrets import MASK, masked
+from llamactl.core.ports.node import EngineSettings
+from llamactl.core.secrets.masking import MASK, masked
 
 _MARK = "LLAMACTL_PROCESS_KEY"
 # Isolated and without site-packages: it takes some 10 ms.

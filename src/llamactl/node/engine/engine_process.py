@@ -15,7 +15,7 @@ from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import OptionValue
 from llamactl.core.memory import Usage
-from llamactl.core.secrets import scrubbed, secrets_of
+from llamactl.core.secrets.masking import scrubbed, secrets_of
 from llamactl.node.engine.probe import is_healthy, knows_key, until_ready
 from llamactl.node.engine.silent_exit import with_cause
 from llamactl.node.host.memory import usage

@@ -23,8 +23,8 @@ from llamactl.core.errors import (
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import InstanceOptions, OptionValue
-from llamactl.core.node import LaunchSpec
-from llamactl.core.secrets import secrets_of
+from llamactl.core.ports.node import LaunchSpec
+from llamactl.core.secrets.masking import secrets_of
 from llamactl.node.engine.command import Command, Engine, command_of, engine_of
 from llamactl.node.engine.engine_process import EngineProcess
 from llamactl.node.engine.offers import Read

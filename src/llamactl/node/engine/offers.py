@@ -10,7 +10,7 @@ from llamactl.backends import backend_of
 from llamactl.backends.model_rules import ModelRules
 from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.core.model import NO_MODEL, ModelInfo, Offer
-from llamactl.core.node import EngineSettings
+from llamactl.core.ports.node import EngineSettings
 from llamactl.core.routes import ReadyInstance
 from llamactl.node.engine.scrape import served_models
 

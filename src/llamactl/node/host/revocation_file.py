@@ -9,7 +9,7 @@ from threading import Lock
 
 from llamactl.core.keys import Revocation
 from llamactl.observe import logger
-from llamactl.policy.revocation_slots import (
+from llamactl.policy.access.revocation_slots import (
     COUNT,
     EMPTY,
     HEADER,

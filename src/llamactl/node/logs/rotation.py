@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llamactl.config import InstanceLogging
-from llamactl.core.interfaces import LogFile
+from llamactl.core.ports.engines import LogFile
 from llamactl.node.logs import archives
 from llamactl.node.logs.log_pipe import rules_file
 from llamactl.observe import logger

@@ -18,7 +18,7 @@ from llamactl.core.errors import (
     RequestTimeout,
 )
 from llamactl.observe import logger
-from llamactl.policy.shares import origin
+from llamactl.policy.scheduling.shares import origin
 from llamactl.proxy.http.chunks import ChunkedBody
 from llamactl.proxy.http.connections import ConnectionRegistry, WebSocketProtocol, counted_address
 from llamactl.proxy.http.heads import RequestHead, request_head

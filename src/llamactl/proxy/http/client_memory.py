@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from llamactl.core.errors import ClientMemoryFull
-from llamactl.policy.shares import at_most
+from llamactl.policy.scheduling.shares import at_most
 
 
 class Holder(Protocol):

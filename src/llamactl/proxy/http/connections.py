@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from llamactl.core.errors import TooManyConnections
 from llamactl.observe import logger, loop_clock
-from llamactl.policy.shares import has_room
+from llamactl.policy.scheduling.shares import has_room
 from llamactl.proxy.http.client_memory import ClientMemory
 from llamactl.proxy.http.request import Request
 from llamactl.proxy.http.turns import Turns

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import IO, Protocol
 
 from llamactl.core.errors import BodyTooLarge, DiskFull
-from llamactl.policy.filters import Edit, Splicer
+from llamactl.policy.body.filters import Edit, Splicer
 from llamactl.proxy.relay.spool import Spool
 
 IN_MEMORY = 1 << 20  # bytes; a body of no more can be sent again when its engine died

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from llamactl.core.errors import LlamactlError, PoisonousRequest, UpstreamDied
 from llamactl.core.exits import Aftermath, ServedRequest
-from llamactl.core.interfaces import Activator
+from llamactl.core.ports.activator import Activator
 from llamactl.core.routes import ReadyInstance
-from llamactl.policy.poison import Suspects
+from llamactl.policy.body.poison import Suspects
 from llamactl.proxy.http.request import Request
 from llamactl.proxy.http.turns import Turns
 

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from llamactl.core.interfaces import Activator
+from llamactl.core.ports.activator import Activator
 from llamactl.core.routes import RouteTable
-from llamactl.policy.access import KeyRing
+from llamactl.policy.access.rules import KeyRing
 from llamactl.proxy.http.engine_connection import Pool
 from llamactl.proxy.http.turns import Turns
 from llamactl.proxy.relay.abandoned import AbandonedRequests

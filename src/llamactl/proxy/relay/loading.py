@@ -12,8 +12,8 @@ from typing import Any
 
 from llamactl.core.errors import MalformedBody
 from llamactl.core.lease import Lease
-from llamactl.policy.json_names import Names
-from llamactl.policy.json_scanner import ObjectScanner
+from llamactl.policy.body.json_names import Names
+from llamactl.policy.body.json_scanner import ObjectScanner
 from llamactl.proxy.http.heads import ResponseHead
 from llamactl.proxy.http.request import Request
 from llamactl.proxy.http.response import Response

@@ -10,7 +10,7 @@ from typing import Any
 
 from llamactl.core.keys import Caller
 from llamactl.core.lease import Lease
-from llamactl.policy.access import KeyRing
+from llamactl.policy.access.rules import KeyRing
 from llamactl.proxy.relay.leases import Granting, abandon
 
 Scope = MutableMapping[str, Any]

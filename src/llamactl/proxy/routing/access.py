@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from llamactl.config import Settings
 from llamactl.core.errors import Forbidden, Unauthenticated
 from llamactl.core.keys import ANYONE, GUEST, Caller
-from llamactl.policy.access import KeyRing, identify, token_of
-from llamactl.policy.page_tickets import PageTickets
-from llamactl.policy.session import identify_user
+from llamactl.policy.access.page_tickets import PageTickets
+from llamactl.policy.access.rules import KeyRing, identify, token_of
+from llamactl.policy.access.session import identify_user
 from llamactl.proxy.http.heads import RequestHead
 
 

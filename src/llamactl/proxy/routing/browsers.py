@@ -7,7 +7,7 @@ know no ports: https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header
 from __future__ import annotations
 
 from llamactl.core.errors import HostNotAllowed, OriginNotAllowed
-from llamactl.policy.access import host_allowed, origin_allowed
+from llamactl.policy.access.rules import host_allowed, origin_allowed
 from llamactl.proxy.http.heads import RequestHead
 
 _OURS = (b"same-origin", b"none")  # none: typed, or from a bookmark

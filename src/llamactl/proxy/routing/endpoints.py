@@ -22,8 +22,8 @@ from llamactl.core.errors import (
 from llamactl.core.keys import Caller
 from llamactl.core.paths import PathGuard
 from llamactl.core.routes import Route, RouteTable
-from llamactl.policy.body import SMALL, model_of_json
-from llamactl.policy.filters import apply
+from llamactl.policy.body.filters import apply
+from llamactl.policy.body.model import SMALL, model_of_json
 from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.heads import RequestHead
 from llamactl.proxy.http.request import Request, request_line

@@ -24,8 +24,8 @@ from llamactl.core.errors import (
 from llamactl.core.keys import ANYONE, GUEST, Caller
 from llamactl.core.paths import PathGuard
 from llamactl.observe import logger
-from llamactl.policy.access import identify, token_of
-from llamactl.policy.wrong_keys import WrongKeys
+from llamactl.policy.access.rules import identify, token_of
+from llamactl.policy.access.wrong_keys import WrongKeys
 from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.error_formats import V1Errors, error_format
 from llamactl.proxy.http.heads import Headers, RequestHead

@@ -22,8 +22,8 @@ from uvicorn.server import ServerState
 from llamactl.core.errors import BodyTooLarge, LlamactlError
 from llamactl.core.paths import PathGuard
 from llamactl.observe import logger
-from llamactl.policy.body import SMALL
-from llamactl.policy.json_strings import ValueCounter
+from llamactl.policy.body.json_strings import ValueCounter
+from llamactl.policy.body.model import SMALL
 from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.connections import WebSocketProtocol
 from llamactl.proxy.http.heads import Headers

@@ -12,8 +12,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
 from llamactl.core.errors import MalformedBody, UnsupportedMediaType
-from llamactl.policy.body import ModelScanner, checked_model, model_of_json
-from llamactl.policy.filters import Edit
+from llamactl.policy.body.filters import Edit
+from llamactl.policy.body.model import ModelScanner, checked_model, model_of_json
 from llamactl.proxy.http.heads import RequestHead
 from llamactl.proxy.relay.body import IN_MEMORY
 

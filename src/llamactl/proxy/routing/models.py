@@ -8,7 +8,7 @@ from llamactl.core.errors import MethodNotAllowed, UnknownModel
 from llamactl.core.keys import Caller
 from llamactl.core.model import ModelInfo
 from llamactl.core.routes import Route
-from llamactl.policy.accept import prefers_html
+from llamactl.policy.access.accept import prefers_html
 from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.heads import RequestHead
 from llamactl.proxy.http.request import Request, json_answer

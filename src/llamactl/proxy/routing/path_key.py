@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 
 from llamactl.core.errors import Forbidden, NotFound
 from llamactl.core.keys import Caller
-from llamactl.policy.access import KeyRing
+from llamactl.policy.access.rules import KeyRing
 from llamactl.proxy.http.heads import RequestHead
 
 _FROM_BROWSER = frozenset(

@@ -8,7 +8,7 @@ from functools import partial
 
 from llamactl.core.errors import LlamactlError
 from llamactl.core.routes import Route
-from llamactl.policy.body import SMALL
+from llamactl.policy.body.model import SMALL
 from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.request import Request, request_line
 from llamactl.proxy.http.turns import slices

@@ -28,7 +28,7 @@ from llamactl.core.errors import (
 from llamactl.core.lease import Lease
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import logger, loop_clock
-from llamactl.policy.access import KeyRing
+from llamactl.policy.access.rules import KeyRing
 from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.heads import Headers, RequestHead
 from llamactl.proxy.http.request import Request, error_answer

@@ -8,7 +8,7 @@ from typing import Protocol
 from llamactl.core.errors import LlamactlError
 from llamactl.core.filters import Filters
 from llamactl.core.routes import Route
-from llamactl.policy.filters import Edit, edits, scanner_for
+from llamactl.policy.body.filters import Edit, edits, scanner_for
 from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.heads import RequestHead
 from llamactl.proxy.http.request import Request

@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterator
 import orjson
 
 from llamactl.core.errors import BackendError
-from llamactl.policy.json_strings import Strings, outside
+from llamactl.policy.body.json_strings import Strings, outside
 
 LARGEST_LIST = 4 << 20  # bytes; of what routers tell of hundreds of models
 _LONGEST = 1 << 15  # bytes of a path: Linux has 4096 at most, each of which JSON may escape

@@ -16,9 +16,9 @@ from functools import lru_cache
 import orjson
 
 from llamactl.core.errors import MalformedBody
-from llamactl.policy.filters import Edit, Splicer
-from llamactl.policy.json_names import Names
-from llamactl.policy.json_scanner import ManagedInstance, ObjectScanner
+from llamactl.policy.body.filters import Edit, Splicer
+from llamactl.policy.body.json_names import Names
+from llamactl.policy.body.json_scanner import Member, ObjectScanner
 
 _KEY = b'"model"'
 _MODEL = re.compile(rb'"model"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")', re.DOTALL)
@@ -123,10 +123,10 @@ def _names(data: bytes) -> Iterator[tuple[int, int, int]]:
         at = data.find(_KEY, at + len(_KEY))
 
 
-_Places = Generator[ManagedInstance | None, None, int]
+_Places = Generator[Member | None, None, int]
 
 
-def _members(data: bytes, start: int) -> Iterator[ManagedInstance | None]:
+def _members(data: bytes, start: int) -> Iterator[Member | None]:
     """Of a document: each `model` where an API has it, and None after each part of the work."""
     if data[start : start + 1] != b"[":
         for member in _scan(data, start, len(data), _OWN_NAMES):

@@ -1,0 +1,100 @@
+"""/api/v1/backends: engines' options, and command lines turned into them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from fastapi.concurrency import run_in_threadpool
+from pydantic import AfterValidator, WithJsonSchema
+
+from llamactl.api.errors import answers
+from llamactl.api.services import GUARDS, Mine, Services
+from llamactl.backends import BACKENDS, BY_SECTION, DEFAULT, KINDS, Kind
+from llamactl.backends.planned import parse_planned
+from llamactl.core.errors import EngineMissing, InvalidOption
+from llamactl.core.instance import InstanceOptions
+from llamactl.policy.definition.engine_help import EngineOption, by_flag, name_of, read_help
+from llamactl.schemas.backends import BackendBody, CommandRequest, OptionBody, ParsedBody
+
+router = APIRouter(prefix="/api/v1/backends", dependencies=GUARDS, tags=["backends"])
+
+
+def _known(section: str) -> str:
+    if section not in BY_SECTION:
+        raise ValueError(f"unknown backend; the backends are {', '.join(BY_SECTION)}")
+    return section
+
+
+Section = Annotated[
+    str,
+    AfterValidator(_known),
+    WithJsonSchema({"type": "string", "enum": [*BY_SECTION]}),
+    Path(description="name of the backend in the settings"),
+]
+
+
+@router.get("/{backend}/options", responses=answers(500))
+async def list_options(backend: Section, mine: Mine) -> list[OptionBody]:
+    """List the options of the installed engine, from its help or its backend."""
+    kind = BY_SECTION[backend]
+    return [
+        OptionBody(
+            name=_name(kind, option), flags=[*option.flags], type=option.kind,
+            choices=[*option.choices], default=option.default, help=option.help,
+            section=option.section,
+        )
+        for option in await _options(kind, mine)
+    ]  # fmt: skip
+
+
+@router.post("/{backend}/parse-command", responses=answers(415))
+async def parse(backend: Section, asked: CommandRequest, mine: Mine) -> ParsedBody:
+    """Convert a command line to instance options, and report what was left out."""
+    kind = BY_SECTION[backend]
+    try:
+        known = by_flag([*await _options(kind, mine)])
+    except EngineMissing:
+        known = {}
+    built = BACKENDS.get(kind.type)
+    found = (
+        built.parse_command(asked.command, known)
+        if built
+        else parse_planned(kind, asked.command, known)
+    )
+    wanted = InstanceOptions(backend_options=found.options, environment=found.environment)
+    for problem in await run_in_threadpool(mine.confinement.problems, wanted):
+        found.leave_out(problem.field, str(problem))
+    options: dict[str, object] = {"backend_type": kind.type, "backend_options": found.options}
+    if found.environment:
+        options["environment"] = {**found.environment}
+    return ParsedBody(options=options, image=found.image, not_understood=found.not_understood)
+
+
+def all_backends() -> list[BackendBody]:
+    """Those that are not available yet, too."""
+    return [
+        BackendBody(
+            name=kind.section, backend_type=kind.type, title=kind.title,
+            available=kind.type in BACKENDS, default=kind is DEFAULT.kind,
+            serves_files=kind.type in BACKENDS and BACKENDS[kind.type].models is not None,
+        )
+        for kind in KINDS
+    ]  # fmt: skip
+
+
+async def _options(kind: Kind, mine: Services) -> list[EngineOption]:
+    built = BACKENDS.get(kind.type)
+    listed = built.listed_options() if built else None
+    if listed is not None:
+        return [*listed]
+    return read_help(await mine.engines[kind.section].ask(kind.questions.help))
+
+
+def _name(kind: Kind, option: EngineOption) -> str:
+    """The one that `canonical` gives, so that a form and an instance speak of the same."""
+    name, built = name_of(option.flags) if option.flags else option.name, BACKENDS.get(kind.type)
+    try:
+        return next(iter(built.canonical({name: ""})), name) if built else name
+    except InvalidOption:  # one that is llamactl's to set
+        return name

@@ -1,0 +1,135 @@
+"""/api/v1/instances: create, look, change, run, read the log."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Query, Request, Response
+
+from llamactl.api.bodies import instance_body
+from llamactl.api.errors import answers
+from llamactl.api.openapi.document import CREATE, UPDATE
+from llamactl.api.parameters import Name
+from llamactl.api.services import GUARDS, Mine, Services
+from llamactl.control.lifecycle.registry import ManagedInstance
+from llamactl.core.errors import BodyTooLarge, MalformedBody
+from llamactl.policy.access.page_tickets import IDLE_S
+from llamactl.schemas.instances import InstanceBody
+from llamactl.schemas.session import PageBody
+
+router = APIRouter(prefix="/api/v1/instances", dependencies=GUARDS, tags=["instances"])
+_MOST = 4 << 20  # bytes of a definition
+Wait = Annotated[bool, Query(description="wait until it is done before responding")]
+Evict = Annotated[bool, Query(description="stop idle instances to make room")]
+Force = Annotated[bool, Query(description="abort running requests")]
+
+
+def _body(mine: Services, member: ManagedInstance) -> InstanceBody:
+    return instance_body(member, mine.numbers.leases(member.instance.id))
+
+
+async def read_json(request: Request) -> Any:
+    """The body as JSON. Raises MalformedBody or BodyTooLarge."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MOST:
+            raise BodyTooLarge(f"the request body is larger than {_MOST >> 20} MiB")
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise MalformedBody(f"the request body is not valid JSON: {exc}") from exc
+
+
+@router.get("", responses=answers())
+async def list_instances(mine: Mine) -> list[InstanceBody]:
+    """List all instances, by name."""
+    return [_body(mine, member) for member in mine.instances.listed()]
+
+
+@router.get("/{name}", responses=answers(404))
+async def get_instance(name: Name, mine: Mine) -> InstanceBody:
+    """Get an instance in its current state."""
+    return _body(mine, mine.instances.get(name))
+
+
+@router.post(
+    "/{name}", status_code=201, responses=answers(409, 413, 415, 500), openapi_extra=CREATE
+)
+async def create_instance(
+    name: Name,
+    request: Request,
+    mine: Mine,
+    start: Annotated[bool, Query(description="also start it")] = True,
+    wait: Wait = True,
+    evict: Evict = False,
+) -> InstanceBody:
+    """Create an instance and start it. If the start fails, the instance is kept.
+
+    In the flat form, all other fields are engine options. With `backend_type` or
+    `backend_options`, engine options belong in `backend_options`, and unknown fields are rejected.
+    """
+    body = await read_json(request)
+    member = await mine.instances.create(name, body, start=start, wait=wait, evict=evict)
+    return _body(mine, member)
+
+
+@router.put("/{name}", responses=answers(404, 409, 413, 415, 500), openapi_extra=UPDATE)
+async def update_instance(
+    name: Name, request: Request, mine: Mine, wait: Wait = True
+) -> InstanceBody:
+    """Merge the body into the definition. null removes a field; a mask keeps the stored value.
+
+    If the command of a running instance changes, it finishes its requests and restarts.
+    """
+    body = await read_json(request)
+    return _body(mine, await mine.instances.update(name, body, wait=wait))
+
+
+@router.delete("/{name}", status_code=204, responses=answers(404))
+async def delete_instance(name: Name, mine: Mine, force: Force = False) -> Response:
+    """Stop an instance after finishing its requests, and delete it. Model files are kept."""
+    await mine.instances.delete(name, force=force)
+    return Response(status_code=204)
+
+
+@router.post("/{name}/start", responses=answers(404, 409, 415, 500))
+async def start_instance(
+    name: Name, mine: Mine, wait: Wait = False, evict: Evict = False
+) -> InstanceBody:
+    """Start an instance. Has no effect if it is running."""
+    return _body(mine, await mine.instances.start(name, wait=wait, evict=evict))
+
+
+@router.post("/{name}/stop", responses=answers(404, 415))
+async def stop_instance(
+    name: Name, mine: Mine, wait: Wait = False, force: Force = False
+) -> InstanceBody:
+    """Stop an instance after finishing its running requests."""
+    return _body(mine, await mine.instances.stop(name, wait=wait, force=force))
+
+
+@router.post("/{name}/restart", responses=answers(404, 409, 415, 500))
+async def restart_instance(
+    name: Name, mine: Mine, wait: Wait = False, evict: Evict = False, force: Force = False
+) -> InstanceBody:
+    """Restart an instance, or start it if it is not running."""
+    member = await mine.instances.restart(name, wait=wait, evict=evict, force=force)
+    body = _body(mine, member)
+    # a restart of something at rest is a start; the reference calls the answer "restarting"
+    return (
+        body
+        if wait or body.status != "starting"
+        else body.model_copy(update={"status": "restarting"})
+    )
+
+
+@router.post("/{name}/page", responses=answers(404, 415))
+async def open_page(name: Name, request: Request, mine: Mine) -> PageBody:
+    """A temporary path to the engine's own page; anyone who has it can use it."""
+    instance = mine.instances.get(name).instance
+    holder = request.state.caller
+    ticket = mine.tickets.issue(instance.id, instance.name, holder, time.monotonic())
+    return PageBody(path=f"page/{ticket}/", idle_s=IDLE_S)

@@ -1,0 +1,81 @@
+"""/api/v1/session: a browser signs in, says who it is, and signs out."""
+
+from __future__ import annotations
+
+import time
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from llamactl import __version__
+from llamactl.api.errors import answers
+from llamactl.api.services import Mine, Services, json_alone
+from llamactl.core.keys import ANYONE, Caller
+from llamactl.policy.access.session import cookie_name, identify_user, session_of
+from llamactl.schemas.session import SessionBody, SignedOutBody, SignInRequest
+
+router = APIRouter(prefix="/api/v1/session", tags=["session"])
+
+
+@router.post("", responses=answers(415, 429))
+async def sign_in(
+    asked: SignInRequest, request: Request, response: Response, mine: Mine
+) -> SessionBody:
+    """Sign in. Returns a cookie that is valid here and for the built-in chat, not for engines."""
+    json_alone(request)
+    value, caller, session = await mine.sessions.begin(
+        asked.key.strip(), request.client.host if request.client else ""
+    )
+    response.set_cookie(
+        cookie_name(request.headers.get("host", "")),
+        value,
+        max_age=session.expires_at - int(time.time()),
+        httponly=True,
+        samesite="strict",
+        secure=request.headers.get("origin", "").startswith("https:"),
+    )
+    response.headers["cache-control"] = "no-store"
+    return _body(caller, session.expires_at, persisted=mine.sessions.is_persisted(session))
+
+
+@router.get("", responses=answers())
+async def who_am_i(request: Request, response: Response, mine: Mine) -> SessionBody:
+    """Get the session of the cookie or key in the request."""
+    response.headers["cache-control"] = "no-store"
+    caller = _who(request, mine)
+    session = mine.ring.session(session_of(request.method, dict(request.scope["headers"])))
+    if session is None or not mine.settings.auth.require_management_auth:
+        return _body(caller, None)
+    return _body(caller, session.expires_at, persisted=mine.sessions.is_persisted(session))
+
+
+@router.delete("", status_code=204, responses={202: {"model": SignedOutBody}, **answers()})
+async def sign_out(request: Request, mine: Mine) -> Response:
+    """Sign out. The session ends wherever its cookie is used. 202: the store is unavailable."""
+    answer = Response(status_code=204)
+    if value := session_of(request.method, dict(request.scope["headers"])):
+        ended = await mine.sessions.end(value)
+        if not ended.persisted:
+            body = SignedOutBody(persisted=False, survives_restart=ended.survives_restart)
+            answer = JSONResponse(body.model_dump(), 202)
+        answer.delete_cookie(
+            cookie_name(request.headers.get("host", "")), httponly=True, samesite="strict"
+        )
+    return answer
+
+
+def _who(request: Request, mine: Services) -> Caller:
+    if not mine.settings.auth.require_management_auth:
+        return ANYONE
+    headers = dict(request.scope["headers"])
+    return identify_user(request.method, headers, mine.ring, time.time())
+
+
+def _body(caller: Caller, expires_at: int | None, *, persisted: bool = True) -> SessionBody:
+    return SessionBody(
+        management=caller.management,
+        key_name="" if caller.key is None else caller.key.name,
+        expires_at=expires_at,
+        version=__version__,
+        persisted=persisted,
+    )

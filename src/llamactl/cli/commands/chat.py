@@ -1,0 +1,91 @@
+"""`llamactl run` and `chat`: from a model's name to a talk with it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from llamactl.cli.background import ensure_server
+from llamactl.cli.commands.complete import instance_names
+from llamactl.cli.conversation import Conversation, Read
+from llamactl.cli.session import Session, command
+from llamactl.core.errors import InstanceNotFound, LlamactlError
+
+Prompt = Annotated[
+    str | None, typer.Argument(help="A single question. Default: an interactive chat.")
+]
+System = Annotated[str, typer.Option("--system", help="System prompt.")]
+Given = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="Parameter for each request, as KEY=VALUE, such as temperature=0. Repeatable."
+    ),
+]
+
+
+@command
+def run(
+    s: Session,
+    model: Annotated[
+        str,
+        typer.Argument(help="Instance, .gguf file or model name.",
+                       autocompletion=instance_names),
+    ],
+    prompt: Prompt = None,
+    system: System = "",
+    given: Given = None,
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-o", help="Option for a new instance, as KEY=VALUE. Repeatable."),
+    ] = None,
+) -> None:  # fmt: skip
+    """Chat with a model. Starts a server, downloads the model and creates an instance if needed."""
+    from llamactl.cli.resolve import instance_for
+
+    ensure_server(s)
+    _talk(s, instance_for(s, model, options), prompt, system, given)
+
+
+@command
+def chat(
+    s: Session,
+    name: Annotated[str, typer.Argument(help="Instance.", autocompletion=instance_names)],
+    prompt: Prompt = None,
+    system: System = "",
+    given: Given = None,
+) -> None:
+    """Chat with an instance."""
+    try:
+        s.client.instances.get(name)
+    except InstanceNotFound as exc:
+        raise LlamactlError(f"{exc.message}; `llamactl run` can create one from a model") from exc
+    _talk(s, name, prompt, system, given)
+
+
+def _talk(s: Session, name: str, prompt: str | None, system: str, given: list[str] | None) -> None:
+    talk = Conversation(s, name, system)
+    for word in given or ():
+        talk.set_param(*word.partition("=")[::2])
+    piped = "" if sys.stdin.isatty() else sys.stdin.read()
+    question = "\n\n".join(part for part in (prompt, piped.strip()) if part)
+    if question:
+        talk.ask(question)
+    elif sys.stdin.isatty():
+        typer.echo(f"{name}: /help for commands, Ctrl-D to leave", err=True)
+        talk.hold(_reader(s.settings.data / "chat_history"))
+    else:
+        raise LlamactlError("no question: give one, or run in a terminal to chat")
+
+
+def _reader(history: Path) -> Read:
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.history import FileHistory
+
+    history.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    history.touch(mode=0o600)
+    session: Any = PromptSession(history=FileHistory(str(history)))
+    read: Read = session.prompt
+    return read

@@ -1,0 +1,1 @@
+"""What happened, and why: recorded, and written in batches."""

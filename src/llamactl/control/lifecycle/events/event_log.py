@@ -1,0 +1,145 @@
+"""The events of all instances: recorded row by row, and sent to all followers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+
+from llamactl.control.lifecycle.events.write_buffer import WriteBuffer
+from llamactl.control.lifecycle.registry import ManagedInstance
+from llamactl.core.events import InstanceEvent, ProcessRecord
+from llamactl.core.exits import ExitReport
+from llamactl.core.lifecycle import Lifecycle
+from llamactl.core.ports.stores import InstanceStore
+
+_BATCH = 500  # rows read at once for somebody who comes back
+_BEHIND = 2000  # rows that a follower may lag; then it is cut off, and comes back
+
+
+class EventLog:
+    """The only writer of event rows. Followers see each row once, in the order of their ids."""
+
+    def __init__(self, store: InstanceStore) -> None:
+        self._store = store
+        self._followers: set[asyncio.Queue[InstanceEvent | None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._backlog = WriteBuffer()
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<EventLog {len(self._followers)} followers>"
+
+    async def record(
+        self, event: InstanceEvent, now: Lifecycle, last_exit: ExitReport | None
+    ) -> None:
+        """Write a transition down, and the state it led to; then tell it.
+
+        Both wait while the store is away; what a runner does next does not.
+        """
+
+        async def write() -> None:
+            self._tell(replace(event, id=await self._store.record(event, now, last_exit)))
+
+        await self._backlog.write(write)
+
+    async def enter_process(self, record: ProcessRecord) -> None:
+        await self._store.enter_process(record)
+
+    async def forget_process(self, replica_id: str) -> None:
+        await self._store.forget_process(replica_id)
+
+    def note(
+        self,
+        member: ManagedInstance,
+        event: str,
+        cause: str,
+        details: Mapping[str, object] | None = None,
+    ) -> None:
+        """Record an event that is not a transition: queueing, an eviction's reason, a refusal."""
+        now = member.replica.runner.now
+        row = InstanceEvent(
+            at=time.time(),
+            instance_id=member.instance.id,
+            name=member.instance.name,
+            generation=now.generation,
+            epoch=now.epoch,
+            event=event,
+            from_state=now.state,
+            to_state=now.state,
+            cause=cause,
+            details=details or {},
+        )
+        task = asyncio.get_running_loop().create_task(self._add(row))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _add(self, row: InstanceEvent) -> None:
+        async def write() -> None:
+            self._tell(replace(row, id=await self._store.add_event(row)))
+
+        await self._backlog.write(write)
+
+    async def of(
+        self, instance_id: str | None, limit: int, before: int | None = None
+    ) -> Sequence[InstanceEvent]:
+        return await self._store.events(instance_id, limit, before)
+
+    async def newest(self) -> int:
+        """The id of the newest row; 0 if there is none."""
+        return await self._store.newest_event()
+
+    async def follow(self, after: int | None) -> AsyncIterator[InstanceEvent]:
+        """What happens from now on, or all that is kept since the row `after`.
+
+        Ends when the follower lags too far behind, or when llamactl ends.
+        """
+        news: asyncio.Queue[InstanceEvent | None] = asyncio.Queue(_BEHIND)
+        self._followers.add(news)
+        # an unknown higher ID is from another store: continue from now
+        seen = min(after or 0, await self._store.newest_event())
+        try:
+            while after is not None:
+                rows = await self._store.events_after(seen, _BATCH)
+                for row in rows:
+                    seen = row.id
+                    yield row
+                if len(rows) < _BATCH:
+                    break
+            while not self._closed and (row_or_end := await news.get()) is not None:
+                if row_or_end.id > seen:
+                    yield row_or_end
+        finally:
+            self._followers.discard(news)
+
+    def close(self) -> None:
+        self._closed = True
+        for follower in self._followers:
+            _push(follower, None)
+
+    async def settle(self) -> None:
+        """Return when all that was noted is written."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def written(self) -> None:
+        """Return when all that was noted is in the store, also what waits for it."""
+        await self.settle()
+        await self._backlog.written()
+
+    async def end(self) -> None:
+        """Write what waits for the store, a last time."""
+        await self.settle()
+        await self._backlog.close()
+
+    def _tell(self, row: InstanceEvent) -> None:
+        for follower in self._followers:
+            _push(follower, None if follower.full() else row)
+
+
+def _push(follower: asyncio.Queue[InstanceEvent | None], row: InstanceEvent | None) -> None:
+    if follower.full():  # followers must not get events with a gap before them
+        while not follower.empty():
+            follower.get_nowait()
+    follower.put_nowait(row)

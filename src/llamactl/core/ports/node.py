@@ -1,0 +1,159 @@
+"""A node: where engines run. It obeys and reports, and decides nothing.
+
+Only values cross between it and those who decide, so that it may be this process, or one on
+another machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from llamactl.core.events import ProcessId, ProcessRecord
+from llamactl.core.exits import ExitReport
+from llamactl.core.instance import InstanceOptions
+from llamactl.core.memory import Usage
+from llamactl.core.model import Offer
+from llamactl.core.ports.engines import LogFile
+from llamactl.core.routes import ReadyInstance
+
+LOCAL = "local"  # the id of the node on this machine
+
+
+class EngineSettings(Protocol):
+    """What the settings say of an engine."""
+
+    @property
+    def command(self) -> str: ...
+
+    @property
+    def args(self) -> Sequence[str]: ...
+
+    @property
+    def environment(self) -> Mapping[str, str]: ...
+
+    def model_dump(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PortChoice:
+    """Which port a process gets: the fixed one, else the preferred one if it is free, else any."""
+
+    low: int
+    high: int
+    fixed: int | None = None
+    preferred: int | None = None
+    taken: frozenset[int] = frozenset()  # by others, or of no use
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchSpec:
+    """All that a node needs to know to bring an engine up."""
+
+    replica_id: str
+    instance_id: str
+    name: str  # of the instance
+    generation: int
+    options: InstanceOptions
+    engine: EngineSettings
+    ports: PortChoice
+    trusted: bool = False  # the server's owner wrote it: the settings don't confine it
+
+    @property
+    def process(self) -> ProcessId:
+        return ProcessId(self.replica_id, self.generation)
+
+
+class Node(Protocol):
+    """Every call may be repeated, and arrive late: what is done already is done once.
+
+    Each raises UnknownProcess for a process that the node does not have.
+    """
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def address(self) -> str:
+        """Where the ports of its engines are reached."""
+        ...
+
+    async def prepare(self, spec: LaunchSpec) -> ProcessRecord:
+        """Spawn a process that waits for `release`, and enter it in the node's ledger.
+
+        Raises LaunchFailed with nothing left running, and UnknownProcess for a process that is
+        past: a call that comes late starts nothing.
+        """
+        ...
+
+    async def release(self, process: ProcessId) -> None:
+        """Let the engine start."""
+        ...
+
+    async def adopt(self, record: ProcessRecord, name: str) -> ExitReport | None:
+        """Take the recorded process of the instance over, if it is provably that one and alive.
+
+        None if it is. Otherwise what is left of it is ended, and this is how it ended.
+        """
+        ...
+
+    async def terminate(self, process: ProcessId, grace: float) -> bool:
+        """Ask a process to end; kill it after `grace` seconds, and return True."""
+        ...
+
+    def kill(self, process: ProcessId) -> None:
+        """Have a process and all it started killed; does not wait for it, and raises nothing."""
+        ...
+
+    async def wait_exit(self, process: ProcessId) -> ExitReport:
+        """Return when it has ended; known for the last few processes of each replica."""
+        ...
+
+    async def until_ready(self, process: ProcessId, *, prove_key: bool) -> str:
+        """Return "" once it serves.
+
+        `prove_key`: it was adopted; return why it can't be proved to be ours by its key.
+        """
+        ...
+
+    async def is_healthy(self, process: ProcessId, seconds: float) -> bool:
+        """Does it answer within that time?"""
+        ...
+
+    async def measure(self, process: ProcessId) -> Usage | None:
+        """What it takes of the memory; None if that can't be told."""
+        ...
+
+    async def prepared(self) -> Sequence[ProcessRecord]:
+        """What the ledger says was prepared here and did not end, as far as the node saw."""
+        ...
+
+    async def end(self, records: Sequence[ProcessRecord], grace: float) -> Sequence[ProcessRecord]:
+        """End the recorded processes that are provably ours; return those."""
+        ...
+
+    async def permit(self, options: InstanceOptions) -> None:
+        """Raise ForbiddenBySettings where the settings keep the API from such a definition."""
+        ...
+
+    async def command_of(self, spec: LaunchSpec) -> Sequence[str]:
+        """What `prepare` would run, secrets masked.
+
+        Raises EngineMissing, ForbiddenBySettings or UnknownModel.
+        """
+        ...
+
+    async def offer(
+        self, options: InstanceOptions, engine: EngineSettings, ready: ReadyInstance | None
+    ) -> Offer:
+        """What such an engine serves, by its files; `ready`: and by what it says of itself."""
+        ...
+
+    def log(self, name: str) -> LogFile:
+        """Of the instance of this name."""
+        ...
+
+    async def forget(self, replica_id: str, name: str) -> None:
+        """The instance was deleted: remove its log, and what is known of its processes."""
+        ...

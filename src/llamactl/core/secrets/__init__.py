@@ -1,0 +1,1 @@
+"""What is a secret, where it is in a text, and how it is masked."""

@@ -1,0 +1,1 @@
+"""Keys, sessions and browsers: who may do what."""

@@ -1,0 +1,1 @@
+"""JSON bodies as bytes: what they name, and how they are changed."""

@@ -1,0 +1,1 @@
+"""Definitions of instances: read, checked, confined, compared."""
