@@ -58,7 +58,8 @@ def build_api(services: Services, doors: Iterable[APIRouter] = ()) -> FastAPI:
         page.router,
         *doors,
     ):
-        api.include_router(router)
+        # not `include_router`: it builds each route again, with all its schemas
+        api.router.routes.extend(router.routes)
     (docs.install if services.settings.swagger else docs.install_closed)(api)
     return api
 

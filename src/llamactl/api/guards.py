@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from fastapi import APIRouter, FastAPI
-from fastapi.routing import RouteContext, iter_route_contexts
+from starlette.routing import BaseRoute, Mount, Route
 
 from llamactl.api.services import management
 from llamactl.core.paths import PathGuard
@@ -16,10 +16,8 @@ _KEPT = 256  # paths
 
 def guards(api: FastAPI, doors: Iterable[APIRouter]) -> Callable[[str], PathGuard]:
     """`doors`: those of the routes that are other programs' APIs."""
-    foreign = {route.path for door in doors for route in iter_route_contexts(door.routes)}
-    found = [
-        (route.path_regex, _guard_of(route, foreign)) for route in iter_route_contexts(api.routes)
-    ]
+    foreign = {route.path for door in doors for route in _paths(door.routes)}
+    found = [(route.path_regex, _guard_of(route, foreign)) for route in _paths(api.routes)]
 
     @lru_cache(_KEPT)
     def guard_of(path: str) -> PathGuard:
@@ -28,7 +26,11 @@ def guards(api: FastAPI, doors: Iterable[APIRouter]) -> Callable[[str], PathGuar
     return guard_of
 
 
-def _guard_of(route: RouteContext, foreign: set[str | None]) -> PathGuard:
+def _paths(routes: Iterable[BaseRoute]) -> list[Route | Mount]:
+    return [route for route in routes if isinstance(route, Route | Mount)]
+
+
+def _guard_of(route: Route | Mount, foreign: set[str]) -> PathGuard:
     if route.path in foreign:
         return PathGuard.OWN
     asks = (asked.dependency for asked in getattr(route, "dependencies", ()))
