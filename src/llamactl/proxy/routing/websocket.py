@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from enum import IntEnum
@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.typing import Subprotocol
 
 from llamactl.core.errors import (
     InvalidRequest,
@@ -156,20 +157,8 @@ async def relay_websocket(
     `path`: with the query; `engine` makes the connection to it. An engine that refuses answers for
     itself. Raises UpstreamUnreachable.
     """
-    url = f"ws://{target.host}:{target.port}{path}"
     try:
-        async with loop_clock().timeout(_OPEN_S):
-            upstream = await connect(
-                url,
-                additional_headers={"Authorization": f"Bearer {target.key}"},
-                subprotocols=scope.get("subprotocols") or None,
-                max_size=None,
-                compression=None,
-                proxy=None,
-                open_timeout=None,
-                create_connection=cast(Any, engine),
-                ping_interval=None,  # a busy engine or a delay of our loop: not a dead engine
-            )
+        upstream = await _reach(target, path, scope.get("subprotocols") or None, engine)
     except InvalidStatus as exc:
         ends.close()
         said = exc.response
@@ -183,16 +172,7 @@ async def relay_websocket(
     revoked_first = False
     try:
         await send({"type": "websocket.accept", "subprotocol": upstream.subprotocol})
-        down = asyncio.ensure_future(_down(upstream, send))
-        up = asyncio.ensure_future(_up(upstream, receive))
-        end = asyncio.ensure_future(ends)
-        try:
-            await asyncio.wait({down, up, end}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            revoked_first = end.done() and not down.done()
-            for task in (down, up, end):
-                task.cancel()
-            await asyncio.gather(down, up, end, return_exceptions=True)
+        revoked_first = await _relay_messages(upstream, receive, send, ends)
         if revoked_first:
             reason = "its key or session has ended"
             with suppress(TimeoutError):
@@ -200,6 +180,42 @@ async def relay_websocket(
                     await send({"type": "websocket.close", "code": Close.POLICY, "reason": reason})
     finally:
         await _leave(upstream, FAREWELL_S if revoked_first else _CLOSE_S)
+
+
+async def _reach(
+    target: ReadyInstance,
+    path: str,
+    subprotocols: Sequence[Subprotocol] | None,
+    engine: Callable[..., ClientConnection],
+) -> ClientConnection:
+    async with loop_clock().timeout(_OPEN_S):
+        return await connect(
+            f"ws://{target.host}:{target.port}{path}",
+            additional_headers={"Authorization": f"Bearer {target.key}"},
+            subprotocols=subprotocols,
+            max_size=None,
+            compression=None,
+            proxy=None,
+            open_timeout=None,
+            create_connection=cast(Any, engine),
+            ping_interval=None,  # a busy engine or a delay of our loop: not a dead engine
+        )
+
+
+async def _relay_messages(
+    upstream: ClientConnection, receive: Receive, send: Send, ends: Coroutine[Any, Any, None]
+) -> bool:
+    """Both ways, until either side, or `ends`, ends. True if `ends` did, before the engine."""
+    down = asyncio.ensure_future(_down(upstream, send))
+    up = asyncio.ensure_future(_up(upstream, receive))
+    end = asyncio.ensure_future(ends)
+    try:
+        await asyncio.wait({down, up, end}, return_when=asyncio.FIRST_COMPLETED)
+        return end.done() and not down.done()
+    finally:
+        for task in (down, up, end):
+            task.cancel()
+        await asyncio.gather(down, up, end, return_exceptions=True)
 
 
 async def _leave(upstream: ClientConnection, seconds: float) -> None:
