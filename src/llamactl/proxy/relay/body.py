@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import IO, Protocol
+from typing import Protocol
 
-from llamactl.core.errors import BodyTooLarge, DiskFull
+from llamactl.core.errors import BodyTooLarge
 from llamactl.policy.body.filters import Edit, Splicer
-from llamactl.proxy.relay.spool import Spool
+from llamactl.proxy.relay.spool import Spool, SpooledPart
 
 IN_MEMORY = 1 << 20  # bytes; a body of no more can be sent again when its engine died
-_PIECE = 1 << 18  # bytes read at once
 
 
 class Client(Protocol):
@@ -27,18 +26,13 @@ class Client(Protocol):
 
 
 class Body:
-    """First in, first out.
-
-    Writes go to the page cache, and are not awaited. `chunks` is the part in memory.
-    """
+    """First in, first out. `chunks` is the part in memory."""
 
     size = 0  # bytes that came in all; once it is edited, bytes to send
     intact = True  # all that came is still here
-    on_disk = False
-    _file: IO[bytes] | None = None
-    _written = _read = _counted = 0
+    on_disk: SpooledPart | None = None  # the part on disk
+    _counted = 0
     _splicer: Splicer | None = None
-    _owner = ""  # whose share of the spool it takes
 
     def __init__(self, spool: Spool, most: int, client: Client) -> None:
         """`most` bytes may come in all."""
@@ -52,7 +46,7 @@ class Body:
 
     @property
     def can_be_sent_again(self) -> bool:
-        return self.intact and self._file is None
+        return self.intact and self.on_disk is None
 
     def came(self, data: bytes) -> None:
         """Count what came. Raises BodyTooLarge."""
@@ -69,22 +63,9 @@ class Body:
         if self.size <= IN_MEMORY:
             self.chunks.append(data)
             return
-        if self._file is None:
-            self._owner = self._client.owner or self._client.origin
-        self._spool.take(self._owner, len(data))
-        self._written += len(data)
-        try:
-            if self._file is None:
-                self._file = self._spool.file()
-                self.on_disk = True
-            self._file.seek(self._written - len(data))
-            if self._file.write(data) != len(data):
-                raise OSError(28, "no space left")  # noqa: TRY301  as a failed write says it
-        except OSError as exc:
-            raise DiskFull(
-                "an upload can't be kept on disk until its model is known: "
-                f"{exc.strerror or exc}; free disk space, or send the model before the file"
-            ) from exc
+        if self.on_disk is None:
+            self.on_disk = SpooledPart(self._spool, self._client.owner or self._client.origin)
+        self.on_disk.write(data)
 
     def wait(self) -> None:
         """Count what is in memory: it stays for longer than a moment. Raises ClientMemoryFull."""
@@ -103,18 +84,14 @@ class Body:
         return b""
 
     def _next(self) -> bytes:
-        if self._file is None or self._read == self._written:
-            return b""
-        self._file.seek(self._read)
-        data = self._file.read(_PIECE)
-        self._read += len(data)
-        return data
+        return b"" if self.on_disk is None else self.on_disk.read()
 
     def pieces(self) -> Iterator[bytes]:
         """All that arrived, from the beginning; `take` starts there again."""
         yield from self.chunks
-        yield from iter(self._next, b"")
-        self._read = 0
+        if self.on_disk is not None:
+            yield from iter(self.on_disk.read, b"")
+            self.on_disk.rewind()
 
     def edit(self, changes: Sequence[Edit]) -> None:
         """Change what will be sent."""
@@ -129,10 +106,6 @@ class Body:
         if self._counted:
             self._client.release(self._counted)
             self._counted = 0
-        if self._file is not None:
-            self._spool.drop(self._file, self._written)
-            self._file = None
-            self.on_disk = False
-        if self._written:
-            self._spool.give_back(self._owner, self._written)
-            self._written = self._read = 0
+        if self.on_disk is not None:
+            self.on_disk.drop()
+            self.on_disk = None

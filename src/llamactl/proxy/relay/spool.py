@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from llamactl.config import Settings
 from llamactl.core.errors import DiskFull, UploadsFull
 
 _CLOSED_AT_ONCE = 4 << 20  # bytes
+_PIECE = 1 << 18  # bytes read at once
 _LOOK_EVERY = 8 << 20  # bytes between two looks at the disk
 
 
@@ -23,6 +25,11 @@ class SpoolLimits:
     size: int = 4 << 30  # of all that waits
     share: float = 0.25  # of `size`, for each caller
     free: int = 512 << 20  # left on the disk for others
+
+    @classmethod
+    def of(cls, settings: Settings) -> SpoolLimits:
+        server = settings.server
+        return cls(server.spool_size, server.spool_share, server.spool_free_space)
 
 
 class Spool:
@@ -86,3 +93,51 @@ class Spool:
                 "(server.spool_free_space); free disk space, or send the model before the file"
             )
         self._unseen = 0
+
+
+class SpooledPart:
+    """What of one body is on disk. Writes go to the page cache, and are not awaited."""
+
+    _file: IO[bytes] | None = None
+    _written = _read = 0
+
+    def __init__(self, spool: Spool, owner: str) -> None:
+        """`owner`: whose share of the spool it takes."""
+        self._spool = spool
+        self._owner = owner
+
+    def __repr__(self) -> str:
+        return f"<SpooledPart {self._written} bytes>"
+
+    def write(self, data: bytes) -> None:
+        """Raises UploadsFull or DiskFull."""
+        self._spool.take(self._owner, len(data))
+        self._written += len(data)
+        try:
+            if self._file is None:
+                self._file = self._spool.file()
+            self._file.seek(self._written - len(data))
+            if self._file.write(data) != len(data):
+                raise OSError(28, "no space left")  # noqa: TRY301  as a failed write says it
+        except OSError as exc:
+            raise DiskFull(
+                "an upload can't be kept on disk until its model is known: "
+                f"{exc.strerror or exc}; free disk space, or send the model before the file"
+            ) from exc
+
+    def read(self) -> bytes:
+        """The next piece; b"" when there is no more."""
+        if self._file is None or self._read == self._written:
+            return b""
+        self._file.seek(self._read)
+        data = self._file.read(_PIECE)
+        self._read += len(data)
+        return data
+
+    def rewind(self) -> None:
+        self._read = 0
+
+    def drop(self) -> None:
+        if self._file is not None:
+            self._spool.drop(self._file, self._written)
+        self._spool.give_back(self._owner, self._written)
