@@ -1,4 +1,4 @@
-"""All use cases over a node and a store in memory, wired as `app.py` does."""
+"""All use cases over a node and a store in memory, wired as `app/wiring.py` does."""
 
 from __future__ import annotations
 

@@ -273,7 +273,8 @@ class MemoryPool(Pool):
 class DataPath:
     """llamactl over use cases, node, store and engines in memory. Needs a running loop."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, *, managed: bool = True) -> None:
+        """`managed`: with the management API from the beginning."""
         self.control = ControlPath(settings, publish=self._publish)
         self.ring = KeyRing([MANAGER])
         self.engine = Engine()
@@ -282,15 +283,20 @@ class DataPath:
         made = self.control.settings
         self.front = ProxyServer(
             made,
-            management=ManagementApi(self._manage, guard_of),
             access=Access.of(made, self.ring, PageTickets(lambda: secrets.token_urlsafe(32))),
             leases=self.control.leases,
             activator=self.control.on_demand,
             paths=PATHS,
             busy_slots=self._busy_slots,
         )
+        if managed:
+            self.manage()
         self.front.relay.pool = MemoryPool(self.front.relay.turns, self.engine)
         self.front.publish(self.control.registry._table)
+
+    def manage(self) -> None:
+        """From now on there is a management API."""
+        self.front.manage(ManagementApi(self._manage, guard_of))
 
     def _publish(self, table: Any) -> None:
         self.front.publish(table)
@@ -340,8 +346,10 @@ class DataPath:
 
 
 @asynccontextmanager
-async def data_path(settings: Settings | None = None) -> AsyncIterator[DataPath]:
-    made = DataPath(settings)
+async def data_path(
+    settings: Settings | None = None, *, managed: bool = True
+) -> AsyncIterator[DataPath]:
+    made = DataPath(settings, managed=managed)
     try:
         yield made
     finally:

@@ -101,26 +101,28 @@ async def _run(
 
     app = Application(
         _with_port(loaded, port), os.environ, reread, _raise_file_limit(),
-        takes_over=inherited is not None, examine=lambda: _examine(app.settings.current),
+        takes_over=inherited is not None, examine=lambda: _examine(app.parts.settings.current),
     )  # fmt: skip
     told = _hear_signals(app)
     if inherited is None:
         await app.start()
-        await app.front.listen(listener)
+        await app.parts.front.listen(listener)
     else:
         await app.take_over(inherited)
-    gc.freeze()  # nor will it be looked through again while requests wait
-    gc.enable()
     _announce(app, loaded, urls_of(listener, loaded.settings.server.allowed_hosts))
     notify("READY=1", f"MAINPID={os.getpid()}", "STATUS=serving")
+    if inherited is None:
+        await app.manage()
+    gc.freeze()  # nor will it be looked through again while requests wait
+    gc.enable()
     await _first(told.wait(), app.upgrade.replaced.wait())
     if app.upgrade.replaced.is_set():
         await _first(told.wait(), app.relay_to_the_end())
         return
-    keep = told.by == signal.SIGTERM and app.settings.current.instances.on_exit == "keep"
+    keep = told.by == signal.SIGTERM and app.parts.settings.current.instances.on_exit == "keep"
     notify("STOPPING=1")
     running, what = (
-        app.leases.total(),
+        app.parts.leases.total(),
         "leaving, instances keep running" if keep else "stopping",
     )
     _say(f"{what} ({running} requests running; press Ctrl-C again to abort them)", err=True)
@@ -139,21 +141,23 @@ def _examine(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _announce(app: Application, loaded: Loaded, urls: Sequence[str]) -> None:
+    from llamactl.app.wiring import engine_label
     from llamactl.config.settings import is_loopback
     from llamactl.observe import logger
 
     log = logger("app")
-    settings, (url, *others) = app.settings.current, urls
+    parts, (url, *others) = app.parts, urls
+    settings = parts.settings.current
     for warning in loaded.warnings:
         _say(f"warning: {warning}", err=True)
-    for weak in (*loaded.weak_keys, app.data_dir.weak_key):
+    for weak in (*loaded.weak_keys, parts.data_dir.weak_key):
         if weak:
             log.warning("management_key_is_short", reason=weak)
             _say(f"warning: {weak}", err=True)
-    if app.degraded():
+    if parts.degraded():
         _say("warning: the store can't be written now; see the log", err=True)
     try:
-        app.data_dir.say_where(url)
+        parts.data_dir.say_where(url)
     except OSError as exc:  # a full disk, say: commands don't find us, requests do
         _say(f"warning: cannot write {settings.data}/server.json: {exc.strerror}", err=True)
     _say(f"llamactl serves on {url}")
@@ -163,11 +167,11 @@ def _announce(app: Application, loaded: Loaded, urls: Sequence[str]) -> None:
         _say("  names     other host names must be in server.allowed_hosts")
     asks = settings.auth.require_management_auth
     _say(f"  page      same address{'; sign in with a management key' if asks else ''}")
-    _say(f"  engine    {app.engine_label}")
+    _say(f"  engine    {engine_label(parts.settings)}")
     _say(f"  settings  {loaded.source or 'defaults'}")
     _say(f"  data      {settings.data}")
     if not settings.auth.management_keys:
-        _say(f"  key file  {app.data_dir.key_file}")
+        _say(f"  key file  {parts.data_dir.key_file}")
     if settings.swagger:
         _say(f"  API docs  {url}/swagger/")
 
@@ -188,8 +192,9 @@ def _hear_signals(app: Application) -> _Told:
 
     def hear(number: int) -> None:
         if told.is_set():
-            app.front.cut()
-            ends_them = number == signal.SIGINT or app.settings.current.instances.on_exit == "stop"
+            app.parts.front.cut()
+            on_exit = app.parts.settings.current.instances.on_exit
+            ends_them = number == signal.SIGINT or on_exit == "stop"
             if ends_them and not app.upgrade.replaced.is_set():
                 app.kill()
         told.by = told.by or number
@@ -208,7 +213,7 @@ async def _reload(app: Application) -> None:
 
     notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
     try:
-        await app.reload.run()
+        await app.parts.control.reload.run()
     finally:
         notify("READY=1")
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Protocol
 
 from llamactl.control.lifecycle.shutdown import Shutdown
 from llamactl.core.errors import Conflict, StoreUnavailable, UpgradeFailed
@@ -22,6 +23,14 @@ from llamactl.store import Database
 log = logger("takeover")
 
 
+class Chores(Protocol):
+    """What runs beside everything, in one process at a time."""
+
+    def begin(self) -> None: ...
+
+    async def end(self) -> None: ...
+
+
 class Upgrade:
     """One per application; at most one upgrade runs at a time."""
 
@@ -33,20 +42,17 @@ class Upgrade:
         front: ProxyServer,
         activator: SwitchableActivator,
         rights: Rights,
-        chores: tuple[Callable[[], None], Callable[[], Awaitable[None]]],
+        chores: Chores,
     ) -> None:
-        """`chores`: how to begin them, how to end them."""
         self._departure = departure
         self._database = database
         self._leases = leases
         self._front = front
         self._activator = activator
         self._rights = rights
-        self._begin_chores, self._end_chores = chores
+        self._chores = chores
         self._goes_on = False
-        self._changed: set[str] = set()  # leases that the successor has not heard of
-        self._successor: Successor | None = None
-        self._coming: Successor | None = None
+        self._successor: Successor | None = None  # who is to take over or, once `replaced`, has
         self._refuses = False
         self._taking: asyncio.Task[None] | None = None
         self.replaced = asyncio.Event()
@@ -64,7 +70,7 @@ class Upgrade:
         successor = None
         try:
             successor = Successor.spawn(environ, self._front.listener, lock, store)
-            self._coming = successor
+            self._successor = successor
             log.info("upgrade_begins", pid=successor.pid)
             await successor.until("prepared", PREPARED_S)
             await self._hand_over(successor)
@@ -79,12 +85,12 @@ class Upgrade:
     def refuse(self) -> None:
         """llamactl is going: from now on nobody takes over, and who is about to does not."""
         self._goes_on = self._refuses = True
-        if self._coming is not None and not self.replaced.is_set():
-            self._coming.kill()
+        if self._successor is not None and not self.replaced.is_set():
+            self._successor.kill()
 
     async def _hand_over(self, successor: Successor) -> None:
         try:
-            await self._end_chores()
+            await self._chores.end()
             await self._departure.pause()
             await self._rights.written()
             successor.give(self._leases.counts())
@@ -113,26 +119,15 @@ class Upgrade:
             self._taking = asyncio.create_task(self._database.take_when_back())
         finally:
             self._departure.resume()
-            self._begin_chores()
+            self._chores.begin()
 
     def _switch(self, successor: Successor) -> None:
         """In one moment, so that no request falls between the two."""
-        self._successor = successor
         self._activator.switch(successor)
         self._front.forget_ready()
-        self._leases.on_change = self._noted
+        self._leases.on_change = LeaseNews(self._leases, successor).note
         successor.on_right = self._rights.heed
         successor.go(self._leases.counts(), self._rights.hand_over(successor.tell_right))
-
-    def _noted(self, instance_id: str) -> None:
-        if not self._changed:
-            asyncio.get_running_loop().call_soon(self._tell)
-        self._changed.add(instance_id)
-
-    def _tell(self) -> None:
-        assert self._successor is not None
-        self._successor.tell_leases({i: self._leases.count(i) for i in self._changed})
-        self._changed.clear()
 
     async def relay_to_the_end(self, seconds: float, before: asyncio.Event | None) -> None:
         """Once replaced: give the clients away, return when what was begun is done.
@@ -151,3 +146,21 @@ class Upgrade:
             await self._successor.until("listening", LISTENING_S, "; start llamactl again")
         finally:
             await self._successor.close()
+
+
+class LeaseNews:
+    """Reports leases that change to a successor, all of one turn of the loop together."""
+
+    def __init__(self, leases: LeaseBook, successor: Successor) -> None:
+        self._leases = leases
+        self._successor = successor
+        self._changed: set[str] = set()  # instances that it has not heard of
+
+    def note(self, instance_id: str) -> None:
+        if not self._changed:
+            asyncio.get_running_loop().call_soon(self._tell)
+        self._changed.add(instance_id)
+
+    def _tell(self) -> None:
+        self._successor.tell_leases({i: self._leases.count(i) for i in self._changed})
+        self._changed.clear()

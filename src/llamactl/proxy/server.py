@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from starlette.middleware.cors import CORSMiddleware
-
-from llamactl.backends import BACKENDS
 from llamactl.config import Settings
 from llamactl.core.exits import ServedRequest
 from llamactl.core.ports.activator import Activator
@@ -18,13 +15,11 @@ from llamactl.core.routes import RouteTable
 from llamactl.observe import Meters, logger, loop_clock
 from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.connections import ConnectionRegistry, Limits
-from llamactl.proxy.relay.abandoned import AbandonedRequests, BusySlots
-from llamactl.proxy.relay.accounting import RequestMetrics
+from llamactl.proxy.relay.abandoned import BusySlots
 from llamactl.proxy.relay.casualties import MOST_NAMED
-from llamactl.proxy.relay.context import ProxyContext, Timeouts
+from llamactl.proxy.relay.context import ProxyContext
 from llamactl.proxy.relay.exchange import Exchange
 from llamactl.proxy.relay.leases import LeaseBook
-from llamactl.proxy.relay.spool import Spool, SpoolLimits
 from llamactl.proxy.relay.tenure import EndsWithCaller
 from llamactl.proxy.routing.access import Access
 from llamactl.proxy.routing.endpoints import EndpointContext, EnginePaths
@@ -43,62 +38,32 @@ class ProxyServer:
         self,
         settings: Settings,
         *,
-        management: ManagementApi,
         access: Access,
         leases: LeaseBook,
         activator: Activator,
         paths: EnginePaths,
         busy_slots: BusySlots,
     ) -> None:
-        server = settings.server
+        self._settings = settings
         self._meters = Meters()
-        self.relay = ProxyContext(
-            access.keys,
-            leases,
-            activator,
-            Timeouts(server.first_byte_timeout, server.stream_idle_timeout),
-            {
-                name: _lines(settings.backends.of(backend.kind).response_headers)
-                for name, backend in BACKENDS.items()
-            },
-            RequestMetrics(
-                self._meters, asyncio.get_running_loop().time, lines=settings.log.requests
-            ),
-            AbandonedRequests(leases, busy_slots),
-            Spool(
-                settings.spool,
-                SpoolLimits(server.spool_size, server.spool_share, server.spool_free_space),
-            ),
-            comment_every=server.loading_comments,
-            advise=paths.advise,
+        self.relay = ProxyContext.of(
+            settings, access.keys, leases, activator, self._meters, busy_slots, paths.advise
         )
         leases.serving = self._serving
-        self.relay.unfinished.on_lost = self.relay.casualties.left
-        app = EndsWithCaller(_with_cors(management.app, settings), access.keys)
-        self._asgi = Asgi(app)
         self._replaced = False  # another process decides: our table says nothing of where
-        entry = Entry(
-            access,
-            EndpointContext(
-                self.relay, self._asgi, paths, management.guard_of,
-                server.max_json_size, server.max_upload_size, server.list_aliases,
-            ),
-            server.v1_errors,
-        )  # fmt: skip
+        self._asgi = Asgi()
         self._asgi.serve_websockets(serve_websocket)
-        limits = Limits(
-            server.max_header_size,
-            server.header_timeout,
-            server.body_timeout,
-            server.keep_alive_timeout,
-            server.max_connections,
-            server.max_connections_per_address,
-            server.max_client_memory,
-        )
-        self._clients = ConnectionRegistry(entry.open, limits, self.relay.turns)
+        house = EndpointContext.of(settings, self.relay, self._asgi, paths)
+        entry = Entry(access, house, settings.server.v1_errors)
+        self._clients = ConnectionRegistry(entry.open, Limits.of(settings), self.relay.turns)
         self._server: asyncio.Server | None = None
         self.listener: socket.socket | None = None
         self._expiring: asyncio.Task[None] | None = None
+
+    def manage(self, management: ManagementApi) -> None:
+        """Serve the management API from now on; requests for it have been waiting until now."""
+        app = _with_cors(management.app, self._settings)
+        self._asgi.serve(EndsWithCaller(app, self.relay.keys), management.guard_of)
 
     def meters(self) -> Meters:
         """Everything counted until now."""
@@ -200,14 +165,12 @@ class ProxyServer:
             connection.cut()
 
 
-def _lines(headers: Mapping[str, str]) -> bytes:
-    return b"".join(f"{name.lower()}: {value}\r\n".encode() for name, value in headers.items())
-
-
 def _with_cors(app: AsgiApp, settings: Settings) -> AsgiApp:
     server = settings.server
     if not server.allowed_origins:
         return app
+    from starlette.middleware.cors import CORSMiddleware
+
     return CORSMiddleware(
         app,
         allow_origins=server.allowed_origins,

@@ -30,11 +30,7 @@ if TYPE_CHECKING:
     from llamactl.client import AsyncClient
 
 SPOKEN = "0.12.6"  # the version of Ollama whose habits these are; clients ask for it
-INFERENCE = frozenset(
-    {"/api/chat", "/api/generate", "/api/embed", "/api/embeddings", "/api/show"}
-)  # what needs no key where inference needs none
 T = TypeVar("T", bound=BaseModel)
-WITH_KEY = INFERENCE | {"/", "/api/version", "/api/tags", "/api/ps", "/api/pull", "/api/delete"}
 _LONGEST_EVENT = 1 << 18  # bytes; the worst of them are parsed in milliseconds
 
 

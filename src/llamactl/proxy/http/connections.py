@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from llamactl.config import Settings
 from llamactl.core.errors import TooManyConnections
 from llamactl.observe import logger, loop_clock
 from llamactl.policy.scheduling.shares import has_room
@@ -65,6 +66,15 @@ class Limits:
     connections: int = 4096
     connections_per_address: int = 512
     memory: int = 128 << 20  # that all connections hold together
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        server = settings.server
+        return cls(
+            server.max_header_size, server.header_timeout, server.body_timeout,
+            server.keep_alive_timeout, server.max_connections, server.max_connections_per_address,
+            server.max_client_memory,
+        )  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from llamactl.core.keys import GUEST
 from llamactl.proxy.http.error_formats import DEFAULT, ApiError, ErrorFormat
 from llamactl.proxy.http.heads import STATUS_LINES, Headers, RequestHead
 
-QUEUE_POSITION = b"x-queue-position"
+_QUEUE_POSITION = b"x-queue-position"
 
 
 class Request:
@@ -19,7 +19,7 @@ class Request:
 
     __slots__ = (
         "added", "began", "body", "caller", "comment_every", "complete", "head", "id", "in_turns",
-        "length", "model", "private", "served_path", "waited",
+        "length", "model", "served_path",
     )  # fmt: skip
 
     def __init__(self, head: RequestHead, length: int, body: bytes, *, complete: bool) -> None:
@@ -28,7 +28,6 @@ class Request:
         self.length = length
         self.body = body
         self.complete = complete  # the body has arrived completely
-        self.private = False  # a management key was shown: errors may tell all
         self.caller = GUEST
         self.began = 0.0  # by the loop's clock
         self.id = b""
@@ -37,7 +36,6 @@ class Request:
         self.in_turns = head.chunked  # each part of its body waits for its turn
         self.comment_every = 0.0  # seconds between comments to a stream that waits; 0.0: as set
         self.served_path = head.path  # the engine's own, where the door has a prefix
-        self.waited = b""  # how many instances came before its own; b"" if it did not wait
 
     def __repr__(self) -> str:
         return f"<Request {self.head.method.decode()} {self.head.path}>"
@@ -55,10 +53,12 @@ class Request:
     @property
     def extra(self) -> Headers:
         """Headers of every answer to it."""
-        extra = [(b"x-request-id", self.id), *self.added]
-        if self.waited:
-            extra.append((QUEUE_POSITION, self.waited))
-        return extra
+        return [(b"x-request-id", self.id), *self.added]
+
+    def waits_behind(self, count: int) -> None:
+        """So many instances come before its own. Its answer says so; the last word counts."""
+        others = [header for header in self.added if header[0] != _QUEUE_POSITION]
+        self.added = [*others, (_QUEUE_POSITION, b"%d" % count)]
 
 
 class Handler(Protocol):
@@ -103,8 +103,8 @@ def error_answer(error: LlamactlError, request: Request | None) -> list[bytes]:
     headers = [(k.encode(), v.encode()) for k, v in error_headers(error).items()]
     if request is None:
         return json_answer(error.status, DEFAULT.render(ApiError.of(error)), headers)
-    form = request.error_format
-    body = form.render(ApiError.of(error, private=request.private))
+    form, private = request.error_format, request.caller.management  # errors may tell all
+    body = form.render(ApiError.of(error, private=private))
     return json_answer(error.status, body, [*headers, *form.headers, *request.extra])
 
 

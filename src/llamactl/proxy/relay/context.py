@@ -6,16 +6,19 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from llamactl.backends import BACKENDS
+from llamactl.config import Settings
 from llamactl.core.ports.activator import Activator
 from llamactl.core.routes import RouteTable
+from llamactl.observe import Meters
 from llamactl.policy.access.rules import KeyRing
 from llamactl.proxy.http.engine_connection import Pool
 from llamactl.proxy.http.turns import Turns
-from llamactl.proxy.relay.abandoned import AbandonedRequests
+from llamactl.proxy.relay.abandoned import AbandonedRequests, BusySlots
 from llamactl.proxy.relay.accounting import RequestMetrics
 from llamactl.proxy.relay.casualties import Casualties
 from llamactl.proxy.relay.leases import LeaseBook
-from llamactl.proxy.relay.spool import Spool
+from llamactl.proxy.relay.spool import Spool, SpoolLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,11 @@ class Timeouts:
 
     first_byte: float = 3600.0
     stream_idle: float = 600.0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Timeouts:
+        server = settings.server
+        return cls(server.first_byte_timeout, server.stream_idle_timeout)
 
 
 @dataclass(slots=True)
@@ -48,7 +56,32 @@ class ProxyContext:
     suspects: Mapping[bytes, object] = field(init=False)  # empty as long as nothing crashes
     now: Callable[[], float] = field(default_factory=lambda: asyncio.get_running_loop().time)
 
+    @classmethod
+    def of(
+        cls, settings: Settings, keys: KeyRing, leases: LeaseBook, activator: Activator,
+        meters: Meters, busy_slots: BusySlots, advise: Callable[[str, str], str],
+    ) -> ProxyContext:  # fmt: skip
+        now = asyncio.get_running_loop().time
+        account = RequestMetrics(meters, now, lines=settings.log.requests)
+        spool = Spool(settings.spool, SpoolLimits.of(settings))
+        made = cls(
+            keys, leases, activator, Timeouts.of(settings), _response_lines(settings), account,
+            AbandonedRequests(leases, busy_slots), spool, settings.server.loading_comments, advise,
+        )  # fmt: skip
+        made.unfinished.on_lost = made.casualties.left
+        return made
+
     def __post_init__(self) -> None:
         self.pool = Pool(self.turns)
         self.casualties = Casualties(self.activator, self.turns, self.now)
         self.suspects = self.casualties.suspects.by_hash
+
+
+def _response_lines(settings: Settings) -> dict[str, bytes]:
+    return {
+        name: b"".join(
+            f"{header.lower()}: {value}\r\n".encode()
+            for header, value in settings.backends.of(backend.kind).response_headers.items()
+        )
+        for name, backend in BACKENDS.items()
+    }

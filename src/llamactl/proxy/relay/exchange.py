@@ -152,7 +152,7 @@ class Exchange(AnswerWork):
         route, began, peer = self._route, self._relay.now(), self._down.peer
         caller = replace(self._request.caller, address=peer[0] if peer else "")
         self._body.wait()
-        self._request.waited = b"%d" % self._relay.activator.ahead(route.name, caller)
+        self._request.waits_behind(self._relay.activator.ahead(route.name, caller))
         granting: Granting = partial(self._relay.activator.lease, route.name, caller)
         try:
             every = self._request.comment_every or self._relay.comment_every

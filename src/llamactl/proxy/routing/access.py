@@ -12,6 +12,7 @@ from llamactl.policy.access.page_tickets import PageTickets
 from llamactl.policy.access.rules import KeyRing, identify, token_of
 from llamactl.policy.access.session import identify_user
 from llamactl.proxy.http.heads import RequestHead
+from llamactl.proxy.http.request import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +62,11 @@ class Access:
             return self.user(head)
         except Unauthenticated:
             return GUEST
+
+    def share(self, request: Request) -> None:
+        """Let a configured page read the answer; the management API's middleware does its own."""
+        origin = request.head.fields.get(b"origin")
+        if origin is not None and self.origins:
+            shown = b"*" if "*" in self.origins else origin
+            origins = [(b"access-control-allow-origin", shown), (b"vary", b"Origin")]
+            request.added = [*request.added, *origins]

@@ -1,6 +1,7 @@
 """The doors that a request can come in by. Each is opened once for all requests with one head.
 
-By the `model` that a request names, by the instance in its path, and the management API.
+By the `model` that a request names, or by the instance in its path; the management API's are in
+`management_endpoints.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import NoReturn, Protocol
 from urllib.parse import unquote_to_bytes
 
+from llamactl.config import Settings
 from llamactl.core.errors import (
     BodyTooLarge,
     Forbidden,
@@ -20,7 +22,6 @@ from llamactl.core.errors import (
     UnknownModel,
 )
 from llamactl.core.keys import Caller
-from llamactl.core.paths import PathGuard
 from llamactl.core.routes import Route, RouteTable
 from llamactl.policy.body.filters import apply
 from llamactl.policy.body.model import SMALL, model_of_json
@@ -31,7 +32,7 @@ from llamactl.proxy.http.turns import FREE
 from llamactl.proxy.relay.body import IN_MEMORY, Body
 from llamactl.proxy.relay.context import ProxyContext
 from llamactl.proxy.relay.exchange import Exchange
-from llamactl.proxy.routing.management import Asgi, ManagementCall
+from llamactl.proxy.routing.management import Asgi
 from llamactl.proxy.routing.model import (
     JsonModel,
     QueryModel,
@@ -67,10 +68,17 @@ class EndpointContext:
     relay: ProxyContext
     asgi: Asgi
     paths: EnginePaths
-    guard_of: Callable[[str], PathGuard]  # of the management API
     most_json: int  # bytes of a body
     most_upload: int
     lists_aliases: bool = False  # as models of their own
+
+    @classmethod
+    def of(
+        cls, settings: Settings, relay: ProxyContext, asgi: Asgi, paths: EnginePaths
+    ) -> EndpointContext:
+        server = settings.server
+        sizes = server.max_json_size, server.max_upload_size
+        return cls(relay, asgi, paths, *sizes, server.list_aliases)
 
     def may_start(
         self, caller: Caller, head: RequestHead, route: Route, path: str, *, asked: str
@@ -137,7 +145,7 @@ class ModelEndpoint:
 
     def open(self, down: Downstream, request: Request) -> None:
         relay = self._house.relay
-        _welcome_body(down, request, self._most)
+        welcome_body(down, request, self._most)
         size = len(request.body)
         at_once = size <= FREE or (size <= SMALL and relay.turns.may_parse(size))
         if not (at_once and self._is_json and request.complete):
@@ -222,7 +230,7 @@ class InstanceEndpoint:
             request.model = self._name
         passage = self.passage()
         most = self._house.most_upload
-        _welcome_body(down, request, most)
+        welcome_body(down, request, most)
         relay, route = self._house.relay, passage.route
         body = Body(relay.spool, most, down)
         if request.body:
@@ -270,22 +278,7 @@ class InstanceEndpoint:
         return UpstreamTarget(route, self._path, self._head.query, may_start)
 
 
-class ManagementEndpoint:
-    """Everything else: the management API, the page, other programs' APIs."""
-
-    def __init__(self, house: EndpointContext, most: int) -> None:
-        """`most`: bytes of a body."""
-        self._house = house
-        self._most = most
-
-    def open(self, down: Downstream, request: Request) -> None:
-        request.in_turns = True
-        _welcome_body(down, request, self._most)
-        house = self._house
-        ManagementCall(house.asgi, down, request, house.relay.account, self._most).begin()
-
-
-def _welcome_body(down: Downstream, request: Request, most: int) -> None:
+def welcome_body(down: Downstream, request: Request, most: int) -> None:
     """Refuse a body that is too long before it is sent, else ask for it where asked to."""
     if request.length > most:
         raise BodyTooLarge(f"the request body is larger than {most} bytes")

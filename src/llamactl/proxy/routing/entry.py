@@ -22,7 +22,6 @@ from llamactl.core.errors import (
     Unauthenticated,
 )
 from llamactl.core.keys import ANYONE, GUEST, Caller
-from llamactl.core.paths import PathGuard
 from llamactl.observe import logger
 from llamactl.policy.access.rules import identify, token_of
 from llamactl.policy.access.wrong_keys import WrongKeys
@@ -37,7 +36,6 @@ from llamactl.proxy.routing.endpoints import (
     Endpoint,
     EndpointContext,
     InstanceEndpoint,
-    ManagementEndpoint,
     ModelEndpoint,
 )
 from llamactl.proxy.routing.engine_page import (
@@ -47,6 +45,11 @@ from llamactl.proxy.routing.engine_page import (
     SANDBOX,
     PreflightEndpoint,
     is_preflight,
+)
+from llamactl.proxy.routing.management_endpoints import (
+    EarlyEndpoint,
+    ManagementEndpoint,
+    ManagementEndpoints,
 )
 from llamactl.proxy.routing.models import (
     ChatModelsEndpoint,
@@ -63,10 +66,6 @@ _CHAT, _CHAT_MODELS = "/api/v1/chat/completions", "/api/v1/chat/models"  # our o
 _NEVER = 0.0
 log = logger("proxy")
 _BY_ACCEPT: Headers = [(b"vary", b"Accept")]
-_SAFE = (b"GET", b"HEAD", b"OPTIONS")
-_MOST_OF_STRANGERS = 8 << 10  # bytes of a body
-_MOST_OF_MANAGEMENT = 1 << 20  # it is parsed at once
-_MOST_OF_OTHERS = 16 << 20  # by other programs' APIs
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +96,7 @@ class Entry:
         words = "|".join(map(re.escape, ("upstream", *house.paths.prefixes)))
         self._by_name = re.compile(rf"/({words})/([^/]+)(/.*)?\Z".encode(), re.DOTALL)
         self._before_path = re.compile(rf"/({words})/[^/]+(?=/)")
-        self._open = ManagementEndpoint(house, _MOST_OF_STRANGERS)
-        self._guarded = ManagementEndpoint(house, _MOST_OF_MANAGEMENT)
-        self._others_open = ManagementEndpoint(house, _MOST_OF_STRANGERS)
-        self._others = ManagementEndpoint(house, _MOST_OF_OTHERS)
+        self._management = ManagementEndpoints(access, house, self.open)
         self._wrong_keys = WrongKeys()
         self._id_prefix = secrets.token_hex(6).encode()
         self._ids = itertools.count(1)
@@ -117,7 +113,7 @@ class Entry:
                 head.error_format = error_format(head, self._before_path, self._v1_errors)
                 decision = head.decision = self._decide(down, request)
             else:
-                request.private, request.added = decision.caller.management, decision.added
+                request.added = decision.added
             request.caller = decision.caller
             if (who := decision.who) is not down.who:
                 down.meet(known=who is not None, reserve=decision.reserve, who=who or "")
@@ -154,8 +150,9 @@ class Entry:
         if self._is_for_engine(head):
             dest = head.fields.get(b"sec-fetch-dest")
             request.added = [*request.added, *(SANDBOX if dest in DOCUMENTS else ())]
-        known = caller.management if door is self._open else self._is_known(door, caller)
-        reserve = door is self._open or door is self._guarded
+        known = self._is_known(door, caller)
+        managed = self._management
+        reserve = door in (managed.open, managed.guarded, managed.early)
         if head.websocket:
             door = self._websocket_door(door, head)
         expires = [who.key.expires_at for who in (caller, shown) if who and who.key]
@@ -163,6 +160,8 @@ class Entry:
         by_session = shown is None and b"cookie" in head.fields
         if by_session or head.path in (_CHAT, _CHAT_MODELS) or PAGE.match(head.raw_path):
             until = _NEVER  # by a session or a ticket, which end by themselves
+        if door is managed.early:
+            until = _NEVER
         who = (caller.key.id if caller.key else "") if known else None
         return Decision(self, door, caller, request.added, version, until, who, reserve)
 
@@ -171,7 +170,7 @@ class Entry:
         if PAGE.match(head.raw_path):
             return self._engine_page(request)
         if self._is_preflight(head):
-            return self._open, GUEST
+            return self._management.preflight(), GUEST
         if head.path in (_CHAT, _CHAT_MODELS):
             return self._chat(request)
         if self._names_model(head):
@@ -181,40 +180,13 @@ class Entry:
             if is_list(head):
                 return ModelsEndpoint(self.house, caller, head), caller
             return ModelEndpoint(self.house, caller, head), caller
-        return self._instance_door(request) or self._management_door(request)
-
-    def _management_door(self, request: Request) -> tuple[Endpoint, Caller]:
-        """Requests are refused before a body is read. The caller is GUEST if unknown."""
-        head = request.head
-        guard = self.house.guard_of(head.path)
-        try:
-            if guard is PathGuard.NOTHING:
-                raise NotFound(f"there is nothing at {head.path[:200]!r}")
-            if guard is PathGuard.MANAGEMENT:
-                return self._guarded, self._access.manager(head)
-            if guard is PathGuard.OWN and head.method not in _SAFE:
-                return self._others, self._guest(head)
-        except LlamactlError:
-            self._share(request)
-            raise
-        door = self._others_open if guard is PathGuard.OWN else self._open
-        return door, self._access.visitor(head)
-
-    def _guest(self, head: RequestHead) -> Caller:
-        """Who changes something, or sends a body, by another program's API.
-
-        Raises Unauthenticated.
-        """
-        access = self._access
-        inference = head.path in self.house.paths.doors
-        required = access.inference_auth if inference else access.management_auth
-        return access.user(head) if required else access.visitor(head)
+        return self._instance_door(request) or self._management.choose(request)
 
     def _is_known(self, door: Endpoint, caller: Caller) -> bool:
         """Where inference asks for no key, all who want that are."""
-        if caller is not GUEST or door is self._others:
-            return True
-        return not isinstance(door, ManagementEndpoint | PreflightEndpoint)
+        if isinstance(door, ManagementEndpoint | EarlyEndpoint | PreflightEndpoint):
+            return self._management.knows(door, caller)
+        return True
 
     def _websocket_door(self, door: Endpoint, head: RequestHead) -> Endpoint:
         if not isinstance(door, ModelEndpoint | InstanceEndpoint):
@@ -226,7 +198,7 @@ class Entry:
         head, caller = request.head, ANYONE
         if self._access.management_auth:
             caller = self._access.user(head)
-        request.private = caller.management
+        request.caller = caller
         if head.path == _CHAT_MODELS:
             return ChatModelsEndpoint(self.house, caller, head), caller
         return ChatEndpoint(self.house, caller, head), caller
@@ -294,14 +266,6 @@ class Entry:
                 raise
             # open to inference only: no more than an inference key may do
             caller = GUEST if self._access.management_auth else ANYONE
-        request.private = caller.management
-        self._share(request)
+        request.caller = caller
+        self._access.share(request)
         return caller
-
-    def _share(self, request: Request) -> None:
-        """Let a configured page read the answer; the management API's middleware does its own."""
-        origin = request.head.fields.get(b"origin")
-        if origin is not None and self._access.origins:
-            shown = b"*" if "*" in self._access.origins else origin
-            origins = [(b"access-control-allow-origin", shown), (b"vary", b"Origin")]
-            request.added = [*request.added, *origins]

@@ -49,10 +49,23 @@ _MOST_VALUES = 20_000  # in a body that is not small; parsing them takes millise
 class Asgi:
     """The ASGI applications for requests and for WebSockets, and what runs of them."""
 
-    def __init__(self, http: AsgiApp) -> None:
-        self.http: Any = http  # uvicorn's types name each kind of message
+    def __init__(self) -> None:
+        self.http: Any = None  # uvicorn's types name each kind of message
+        self.guard_of: Callable[[str], PathGuard | None] = lambda path: None  # not built yet
+        self._early: list[Callable[[], None]] = []
         self.tasks: set[asyncio.Task[None]] = set()
         self._state = ServerState()
+
+    def serve(self, http: AsgiApp, guard_of: Callable[[str], PathGuard]) -> None:
+        """The management API, from now on."""
+        self.http, self.guard_of = http, guard_of
+        for go_on in self._early:
+            go_on()
+        self._early.clear()
+
+    def when_built(self, go_on: Callable[[], None]) -> None:
+        """Call it once there is a management API."""
+        self._early.append(go_on)
 
     def serve_websockets(self, app: AsgiApp) -> None:
         self._config = uvicorn.Config(

@@ -14,7 +14,7 @@ from llamactl.core.errors import UpstreamDied
 from llamactl.core.routes import Route
 from llamactl.proxy.http.error_formats import ApiError
 from llamactl.proxy.http.heads import Headers, ResponseHead
-from llamactl.proxy.http.request import QUEUE_POSITION, Request
+from llamactl.proxy.http.request import Request
 from llamactl.proxy.http.response import Response
 from llamactl.proxy.relay.context import ProxyContext
 from llamactl.proxy.relay.loading import may_follow
@@ -42,8 +42,6 @@ _FAILS = (
 def extra_lines(relay: ProxyContext, request: Request, route: Route) -> bytes:
     """The lines that we add to an answer's head."""
     extra = b"%bx-request-id: %b\r\n" % (relay.response_lines[route.backend], request.id)
-    if request.waited:
-        extra += b"%b: %b\r\n" % (QUEUE_POSITION, request.waited)
     if request.added:
         extra += _as_lines(request.added)
     return extra
@@ -76,7 +74,7 @@ class Answering:
         if head.refuses and method != b"HEAD":
             change = partial(self._as_client_reads, head.status)
             return self._held(in_one(change), LARGEST_ERROR)
-        if method == b"GET" and head.json and not (head.encoded or request.private):
+        if method == b"GET" and head.json and not (head.encoded or request.caller.management):
             return self._held(partial(without_paths, request.model), LARGEST_LIST)
         known, extra = (
             length if head.sized else None,

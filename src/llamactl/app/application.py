@@ -1,0 +1,176 @@
+"""The life of llamactl: start, or take over; serve; be replaced, or stop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+from llamactl.app.chores import Chores
+from llamactl.app.management import build_management
+from llamactl.app.wiring import wire
+from llamactl.config import Loaded
+from llamactl.control.lifecycle import recovery
+from llamactl.control.lifecycle.arrival import Arrival
+from llamactl.control.lifecycle.registry import ManagedInstance
+from llamactl.core.errors import LlamactlError
+from llamactl.hot_restart import Channel, HandoverState, Predecessor, Upgrade
+from llamactl.observe import logger
+
+log = logger("app")
+
+
+class Application:
+    """`start`, let `parts.front` listen, then `manage`; or `take_over`. `stop` afterwards."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        environ: Mapping[str, str],
+        reread: Callable[[], Loaded],
+        soft_files: int | None = None,
+        *,
+        takes_over: bool = False,
+        examine: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
+    ) -> None:
+        """`reread`: the settings as they are now, from where these came; or InvalidConfig.
+
+        `examine`: the doctor.
+        """
+        parts = self.parts = wire(loaded, environ, reread, soft_files, takes_over=takes_over)
+        self._began = time.time()
+        self._examine = examine
+        self._chores = Chores(parts)
+        self._asked: list[asyncio.Task[None]] = []
+        self._predecessor_gone: asyncio.Event | None = None
+        self.upgrade = Upgrade(
+            parts.control.departure, parts.storage.database, parts.leases, parts.front,
+            parts.control.activator, parts.people.rights, self._chores,
+        )  # fmt: skip
+
+    async def start(self) -> None:
+        """Open the store and take in what it knows; starts what was wanted on.
+
+        Where it can't be written, what runs is taken in and served, and the rest is done when it
+        can be. Raises StoreUnusable.
+        """
+        parts = self.parts
+        await parts.control.reload.check()
+        self._arrival = Arrival(
+            parts.storage.database, parts.people.ring, parts.control.planning.registry,
+            parts.control.reload, self._first_look, self._settle,
+        )  # fmt: skip
+        await self._arrival.come()
+        self._chores.begin()
+
+    async def manage(self) -> None:
+        """Serve the management API, too. Building it takes long, so requests don't wait for it."""
+        parts = self.parts
+        management = await asyncio.to_thread(
+            build_management, parts, self.upgrade_now, self._began, self._examine
+        )
+        parts.front.manage(management)
+
+    async def take_over(self, inherited: HandoverState) -> None:
+        """Serve, taking over from a running process that continues relaying.
+
+        Raises UpgradeFailed or StoreUnavailable if that process has to continue. If it dies on the
+        way, this is a start like any other.
+        """
+        parts, people, database = self.parts, self.parts.people, self.parts.storage.database
+        inherited.check(parts.data_dir.lock_file, parts.settings.current.database_url)
+        predecessor = Predecessor(Channel(inherited.channel), parts.leases, people.rights)
+        await self.manage()  # as long as it is still in charge
+        await parts.control.reload.check()
+        await database.open(shared=True)
+        lives = await predecessor.is_at_rest()
+        await database.take()
+        await people.revocations.load()
+        known = await self._read()
+        lives = lives and await predecessor.lets_go()  # nothing after this may fail
+        parts.data_dir.own(inherited.lock)
+        await people.revocations.load()  # those that came while it was still in charge
+        await people.rights.take(predecessor.rights)
+        members = await self._take_in(known, handed_over=lives)
+        await recovery.until_known(members)  # what is still streamed is drained, not just ended
+        await parts.front.listen(inherited.listener)  # who came since then waits in its queue
+        predecessor.listens()
+        self._predecessor_gone = predecessor.gone
+        serving = predecessor.serve(parts.control.activator, people.ring, parts.front.accept)
+        self._asked.append(asyncio.create_task(serving))
+        await self._settle(members)
+
+    async def _first_look(self) -> list[ManagedInstance]:
+        await self.parts.people.revocations.load()
+        return await self._take_in(await self._read())
+
+    async def _read(self) -> recovery.Known:
+        parts = self.parts
+        await parts.control.planning.memory.load()
+        await parts.people.keys.load()
+        await parts.people.sessions.load()
+        await parts.files.downloads.load()
+        return await recovery.read(parts.storage.instances)
+
+    async def _take_in(
+        self, known: recovery.Known, *, handed_over: bool = False
+    ) -> list[ManagedInstance]:
+        parts = self.parts
+        return await recovery.take_in(
+            known, parts.control.instances, parts.storage.instances, parts.node.replicas,
+            handed_over=handed_over,
+        )  # fmt: skip
+
+    async def _settle(self, members: list[ManagedInstance]) -> None:
+        parts, control = self.parts, self.parts.control
+        await parts.people.revocations.write_pending()
+        await control.reload.declare()
+        self._chores.begin()
+        parts.files.downloads.go_on()
+        await recovery.settle(control.planning.scheduler, members, parts.settings.current)
+
+    async def upgrade_now(self) -> int:
+        """Have a process of the installed version take over; its pid. Raises UpgradeFailed."""
+        parts = self.parts
+        store = parts.settings.current.database_url
+        return await self.upgrade.run(parts.environ, parts.data_dir.lock, store)
+
+    async def relay_to_the_end(self) -> None:
+        """Once replaced."""
+        self.parts.data_dir.close()  # or nobody could start if the new one died
+        seconds = self.parts.settings.current.server.upgrade_timeout
+        await self.upgrade.relay_to_the_end(seconds, self._predecessor_gone)
+
+    def soon(self, work: Callable[[], Coroutine[object, object, object]]) -> None:
+        """Handle a signal; the log records the result."""
+
+        async def attempt() -> None:
+            try:
+                await work()
+            except LlamactlError as exc:
+                log.warning("signal_not_heeded", reason=exc.message)
+
+        self._asked = [task for task in self._asked if not task.done()]
+        self._asked.append(asyncio.create_task(attempt()))
+
+    async def stop(self, *, keep: bool = False) -> None:
+        """Drain and stop all instances, or keep them, then let go of everything."""
+        parts, people, departure = self.parts, self.parts.people, self.parts.control.departure
+        self.upgrade.refuse()
+        parts.front.relay.unfinished.close()
+        await (departure.leave() if keep else departure.halt())
+        await self._chores.end()
+        await parts.node.agent.close()
+        await people.keys.flush()
+        await people.revocations.close()
+        await people.sessions.close()
+        drain_s = parts.settings.current.instances.drain_timeout
+        await parts.front.close(drain_s if keep else None)
+        await parts.storage.database.close()
+        parts.data_dir.close()
+
+    def kill(self) -> None:
+        """End every engine at once."""
+        for member in self.parts.control.instances.all():
+            member.replica.kill()

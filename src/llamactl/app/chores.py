@@ -1,0 +1,56 @@
+"""What runs beside everything, for as long as this process is in charge."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from llamactl.app.wiring import Parts
+from llamactl.core.ports.engines import LogFile
+from llamactl.node import Rotation, RotationRules, keep_reaping
+
+
+class Chores:
+    """Begun once the store is known, ended before another process takes over."""
+
+    def __init__(self, parts: Parts) -> None:
+        settings = parts.settings
+        rules = settings.derived(lambda now: RotationRules.of(now.instances.logging))
+        self._parts = parts
+        self._rotation = Rotation(settings.current.data, rules)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def __repr__(self) -> str:
+        return f"<Chores {len(self._tasks)}>"
+
+    def begin(self) -> None:
+        """Nothing, if they are under way."""
+        if self._tasks:
+            return
+        parts, database = self._parts, self._parts.storage.database
+        chores = [
+            parts.people.keys.keep_flushing(),
+            self._rotation.keep(self._written_logs, self._all_logs),
+            database.keep_watch(),
+            parts.watch.keep(),
+        ]
+        if os.getpid() == 1:
+            chores.append(keep_reaping())
+        self._tasks = [asyncio.create_task(chore) for chore in chores]
+        if database.taken.is_set():
+            parts.files.downloads.go_on()
+
+    async def end(self) -> None:
+        await self._parts.files.downloads.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    def _written_logs(self) -> list[LogFile]:
+        """Those that somebody writes to."""
+        registry = self._parts.control.planning.registry
+        return [member.replica.log for member in registry if member.replica.pid]
+
+    def _all_logs(self) -> list[LogFile]:
+        return [member.replica.log for member in self._parts.control.planning.registry]

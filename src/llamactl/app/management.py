@@ -1,0 +1,65 @@
+"""Builds the management API: a third of a start's time, so it is done beside the rest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from llamactl.app.wiring import Parts, engine_label, section_of
+from llamactl.backends import KINDS
+from llamactl.control.preview import Previews
+from llamactl.models import Hub
+from llamactl.node import CommandEngineProbe, scrape
+from llamactl.proxy import ManagementApi
+
+if TYPE_CHECKING:
+    from llamactl.api import ServerInfo, Services
+
+
+def build_management(
+    parts: Parts,
+    upgrade: Callable[[], Awaitable[int]],
+    began: float,
+    examine: Callable[[], Sequence[Mapping[str, Any]]],
+) -> ManagementApi:
+    """May run in a thread. FastAPI, and all schemas, are imported here."""
+    from llamactl.api import ServerInfo, build_api, guards
+    from llamactl.compat.llama_swap import llama_swap_router
+    from llamactl.compat.ollama.router import ollama_router
+
+    settings = parts.settings.current
+    doors = (ollama_router(settings), llama_swap_router(settings))
+    info = ServerInfo(began, partial(engine_label, parts.settings), parts.settings, examine)
+    api = build_api(_services(parts, upgrade, info), doors)
+    return ManagementApi(api, guards(api, doors))
+
+
+def _services(parts: Parts, upgrade: Callable[[], Awaitable[int]], info: ServerInfo) -> Services:
+    from llamactl.api import MetricsSources, Services
+
+    held, control, people, files = parts.settings, parts.control, parts.people, parts.files
+    planning = control.planning
+    engines = {
+        kind.section: CommandEngineProbe(kind, partial(section_of, held, kind)) for kind in KINDS
+    }
+    numbers = MetricsSources(
+        parts.front.meters, scrape, parts.leases.count, partial(_gauges, parts)
+    )
+    previews = Previews(planning.registry, planning.scheduler, parts.node.replicas, planning.memory)
+    return Services(
+        held.current, control.instances, people.keys, people.ring, engines, parts.storage.story,
+        numbers, parts.degraded, control.reload, control.reconciler, upgrade, files.catalog,
+        files.downloads, people.sessions, people.tickets, previews, parts.watch,
+        Hub(parts.environ), files.confinement, info,
+    )  # fmt: skip
+
+
+def _gauges(parts: Parts) -> dict[str, float]:
+    return {
+        "client_connections": parts.front.connections,
+        "requests_waiting_for_a_start": parts.control.on_demand.waiting,
+        "api_keys": len(parts.people.ring),
+        "tasks": len(asyncio.all_tasks()),
+    }

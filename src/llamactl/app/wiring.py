@@ -1,0 +1,283 @@
+"""What there is one of, built in order. `wire` is that order; each area has a class."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from llamactl.backends import BACKENDS, DEFAULT, Kind, advice
+from llamactl.backends.settings import BackendSettings
+from llamactl.cluster.local import local_node
+from llamactl.compat.ollama.paths import INFERENCE, WITH_KEY
+from llamactl.config import Loaded, Settings, SettingsHolder
+from llamactl.control.access.keys import Keys
+from llamactl.control.access.revocations import Revocations
+from llamactl.control.access.sessions import Sessions
+from llamactl.control.instances import Instances
+from llamactl.control.lifecycle.context import ReplicaContext
+from llamactl.control.lifecycle.events.event_log import EventLog
+from llamactl.control.lifecycle.registry import Registry
+from llamactl.control.lifecycle.shutdown import Shutdown
+from llamactl.control.on_demand import OnDemand
+from llamactl.control.reconciler import Reconciler
+from llamactl.control.reload import Reload
+from llamactl.control.sampler import Watch
+from llamactl.control.scheduling.limits import limits_of, room_of
+from llamactl.control.scheduling.memory_estimates import Memory
+from llamactl.control.scheduling.scheduler import Scheduler
+from llamactl.core.errors import EngineMissing
+from llamactl.core.routes import RouteTable
+from llamactl.hot_restart import Rights
+from llamactl.hot_restart.activator import SwitchableActivator
+from llamactl.models import Catalog, Confinement, Downloads, GgufReader, ServedModels
+from llamactl.node import (
+    DataDir,
+    ModelAccess,
+    NodeAgent,
+    SlotFile,
+    busy_slots,
+    find_engine,
+    free_disk,
+    free_ram,
+    total_ram,
+    totals,
+)
+from llamactl.policy.access.page_tickets import PageTickets
+from llamactl.policy.access.rules import KeyRing
+from llamactl.policy.scheduling.capacity import Limits
+from llamactl.proxy import Access, EnginePaths, LeaseBook, ProxyServer
+from llamactl.store import (
+    Database,
+    SqlInstanceStore,
+    SqlJobStore,
+    SqlKeyStore,
+    SqlMemoryStore,
+    SqlSessionStore,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything, wired. Nothing of it runs yet."""
+
+    environ: Mapping[str, str]
+    settings: SettingsHolder
+    data_dir: DataDir
+    leases: LeaseBook
+    storage: Storage
+    files: ModelFiles
+    node: LocalNode
+    control: Control
+    people: People
+    front: ProxyServer
+    watch: Watch
+
+    def degraded(self) -> list[str]:
+        """What does not work now."""
+        database = self.storage.database
+        away = database.fault or not database.taken.is_set() or not self.people.ring.complete
+        return ["store"] if away else []
+
+
+def wire(
+    loaded: Loaded, environ: Mapping[str, str], reread: Callable[[], Loaded],
+    soft_files: int | None, *, takes_over: bool,
+) -> Parts:  # fmt: skip
+    """`reread`: the settings as they are now, from where these came; or InvalidConfig."""
+    settings = loaded.settings
+    held = SettingsHolder(settings, loaded.sources)
+    data_dir = DataDir(settings)
+    data_dir.open(locked=not takes_over)
+    leases = LeaseBook()
+    gpus = totals()
+    limits = held.derived(lambda now: limits_of(now, total_ram(), gpus))
+
+    def publish(table: RouteTable) -> None:
+        front.publish(table)  # which is built after what draws the routes
+
+    storage = Storage.of(settings)
+    files = ModelFiles.of(held, environ, storage, limits)
+    node = LocalNode.of(held, environ, files, storage, leases, soft_files)
+    planning = Planning.of(held, storage, files, leases, limits, [*gpus], publish)
+    control = Control.of(held, reread, storage, node, planning, leases)
+    people = People.of(settings, data_dir, storage, planning.registry)
+    front = ProxyServer(
+        settings, access=Access.of(settings, people.ring, people.tickets), leases=leases,
+        activator=control.activator, paths=_engine_paths(), busy_slots=busy_slots,
+    )  # fmt: skip
+    watch = Watch(
+        planning.registry, planning.scheduler, front.meters, leases.total,
+        lambda: (total_ram(), free_ram()), lambda: free_disk(settings.data),
+    )  # fmt: skip
+    return Parts(
+        environ, held, data_dir, leases, storage, files, node, control, people, front, watch
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    database: Database
+    instances: SqlInstanceStore
+    story: EventLog
+
+    @classmethod
+    def of(cls, settings: Settings) -> Storage:
+        database = Database(settings.database_url)
+        instances = SqlInstanceStore(database, settings.instances.event_retention)
+        return cls(database, instances, EventLog(instances))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    reader: GgufReader
+    catalog: Catalog
+    confinement: Confinement
+    downloads: Downloads
+
+    @classmethod
+    def of(
+        cls, held: SettingsHolder, environ: Mapping[str, str], storage: Storage,
+        limits: Callable[[], Limits],
+    ) -> ModelFiles:  # fmt: skip
+        settings = held.current
+        cache = settings.model_cache(environ)
+        catalog = Catalog(cache, settings.models.folders)
+        downloads = Downloads(
+            SqlJobStore(storage.database), cache, environ,
+            most=settings.models.max_downloads, room=lambda: room_of(limits()),
+        )  # fmt: skip
+        confinement = Confinement(lambda: held.current, catalog.resolve)
+        return cls(GgufReader(), catalog, confinement, downloads)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalNode:
+    agent: NodeAgent
+    replicas: ReplicaContext
+
+    @classmethod
+    def of(
+        cls, held: SettingsHolder, environ: Mapping[str, str], files: ModelFiles,
+        storage: Storage, leases: LeaseBook, soft_files: int | None,
+    ) -> LocalNode:  # fmt: skip
+        settings, resolve = held.current, files.catalog.resolve
+        served = ServedModels(files.reader, resolve)
+        models = ModelAccess(resolve, served, files.confinement.check)
+        agent = NodeAgent(settings.data, settings.logs, environ, models, soft_files)
+        return cls(agent, ReplicaContext(local_node(agent), held, storage.story, leases))
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """All instances, and which of them may run."""
+
+    registry: Registry
+    memory: Memory
+    scheduler: Scheduler
+
+    @classmethod
+    def of(
+        cls, held: SettingsHolder, storage: Storage, files: ModelFiles, leases: LeaseBook,
+        limits: Callable[[], Limits], devices: list[str], publish: Callable[[RouteTable], None],
+    ) -> Planning:  # fmt: skip
+        memory = Memory(
+            files.reader,
+            SqlMemoryStore(storage.database),
+            engines=held.derived(lambda now: now.backends.commands()),
+            budget=lambda: limits().ram,
+            devices=devices,
+            resolve=files.catalog.resolve,
+        )
+        scheduler = Scheduler(
+            leases, storage.story, limits,
+            evicts_for_requests=lambda: held.current.instances.enable_lru_eviction,
+        )  # fmt: skip
+        leases.on_free = scheduler.poke
+        return cls(Registry(publish), memory, scheduler)
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The use cases."""
+
+    planning: Planning
+    instances: Instances
+    reconciler: Reconciler
+    reload: Reload
+    on_demand: OnDemand
+    activator: SwitchableActivator
+    departure: Shutdown
+
+    @classmethod
+    def of(
+        cls, held: SettingsHolder, reread: Callable[[], Loaded], storage: Storage,
+        node: LocalNode, planning: Planning, leases: LeaseBook,
+    ) -> Control:  # fmt: skip
+        registry, memory, scheduler = planning.registry, planning.memory, planning.scheduler
+        instances = Instances(
+            registry, scheduler, storage.instances, node.replicas, memory, storage.story, held
+        )
+        held.subscribe(instances.heed)
+        reconciler = Reconciler(instances)
+        on_demand = OnDemand(
+            registry, scheduler, memory, leases, held,
+            lambda: bool(storage.database.fault), node.replicas.permit,
+        )  # fmt: skip
+        departure = Shutdown(instances, scheduler, storage.story)
+        return cls(
+            planning, instances, reconciler, Reload(held, reread, instances, reconciler),
+            on_demand, SwitchableActivator(on_demand), departure,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Who may come in."""
+
+    ring: KeyRing
+    keys: Keys
+    sessions: Sessions
+    revocations: Revocations
+    rights: Rights
+    tickets: PageTickets
+
+    @classmethod
+    def of(
+        cls, settings: Settings, data_dir: DataDir, storage: Storage, registry: Registry
+    ) -> People:
+        ring = KeyRing(data_dir.management_keys())
+        key_store, session_store = SqlKeyStore(storage.database), SqlSessionStore(storage.database)
+        file = SlotFile(data_dir.revocations_file)
+        revocations = Revocations(ring, key_store, session_store, file)
+        lasts_s = settings.auth.session_hours * 3600
+        sessions = Sessions(ring, session_store, revocations, lasts_s)
+        return cls(
+            ring, Keys(ring, key_store, registry, revocations), sessions, revocations,
+            Rights(revocations, sessions), PageTickets(lambda: secrets.token_urlsafe(32)),
+        )  # fmt: skip
+
+
+def section_of(settings: SettingsHolder, kind: Kind) -> BackendSettings:
+    """What is in force of it."""
+    return settings.current.backends.of(kind)
+
+
+def engine_label(settings: SettingsHolder) -> str:
+    """The engine that would serve now, or why there is none."""
+    try:
+        return find_engine(DEFAULT.kind, section_of(settings, DEFAULT.kind)).label
+    except EngineMissing as exc:
+        return f"none: {exc.message}"
+
+
+def _engine_paths() -> EnginePaths:
+    apis = {name: backend.api for name, backend in BACKENDS.items()}
+    inference = {
+        name: frozenset((method.encode(), path) for method, path in api.inference)
+        for name, api in apis.items()
+    }
+    by_model = frozenset[str]().union(*(api.by_model for api in apis.values()))
+    guarded = {name: api.guarded for name, api in apis.items()}
+    prefixes = {api.prefix: name for name, api in apis.items() if api.prefix}
+    return EnginePaths(inference, guarded, by_model, prefixes, INFERENCE, WITH_KEY, advice)
