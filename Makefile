@@ -11,7 +11,7 @@ NPM := $(CURDIR)/$(BIN)/python $(CURDIR)/packaging/node.py
 PAGE := $(shell find webui/src webui/plugins src/llamactl/schemas src/llamactl/api -type f -not -name schema.d.ts -not -name '*.pyc') webui/index.html webui/vite.config.ts
 
 .NOTPARALLEL:
-.PHONY: demo run ui wheel check test test-rest test-all unit in-process server rest coverage bench bench-proxy bench-bodies bench-scheduling soak lock
+.PHONY: demo run ui wheel check test test-rest test-all unit in-process server rest coverage bench bench-start bench-proxy bench-bodies bench-scheduling soak lock
 
 demo: .venv/run.stamp .venv/model.stamp ui
 	$(BIN)/python examples/demo.py
@@ -61,6 +61,9 @@ coverage: .venv/dev.stamp .venv/ui.stamp
 
 bench: .venv/dev.stamp .venv/model.stamp
 	$(BIN)/python -m benchmarks
+
+bench-start: .venv/dev.stamp
+	$(BIN)/python -m benchmarks.start
 
 bench-proxy: .venv/dev.stamp
 	$(BIN)/python -m benchmarks.proxy

@@ -19,6 +19,7 @@ from server import model_path
 from benchmarks.leaving import connections_closed, slots_freed
 from benchmarks.load import rss_mb
 from benchmarks.nginx import free_port
+from benchmarks.start import compare
 from support.gguf_file import write_tiny_gguf
 from support.served import Served, serve
 
@@ -89,23 +90,6 @@ def leaving(server: Served, folder: Path) -> None:
         line(f"client leaves {what}: slot free", f"after {median:.0f} ms")
 
 
-def at_rest(folder: Path) -> None:
-    data = folder / "rest"
-    data.mkdir()
-    with serve(data):
-        pass
-
-    def start() -> None:
-        with serve(data):
-            taken.append((time.perf_counter() - began) * 1000)
-
-    taken: list[float] = []
-    for _ in range(5):
-        began = time.perf_counter()
-        start()
-    line("serve to listening, second start", f"{statistics.median(taken):.0f} ms")
-
-
 def many_instances(server: Served) -> None:
     with server.client() as client:
         for number in range(1000):
@@ -136,7 +120,7 @@ def main() -> None:
         folder = Path(name)
         tiny = folder / "tiny.gguf"
         write_tiny_gguf(tiny)
-        at_rest(folder)
+        compare([sys.executable], times=5)
         data = folder / "data"
         data.mkdir()
         with serve(data) as server:

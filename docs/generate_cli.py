@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from llamactl.cli.main import cli
+from llamactl.cli.main import command_line
 
 HEAD = """# Commands
 
@@ -24,7 +24,7 @@ _COMMON = {"url", "key_file", "data_dir", "as_json", "help"}
 
 
 def text() -> str:
-    group: Any = typer.main.get_command(cli)
+    group: Any = typer.main.get_command(command_line())
     return HEAD + "".join(_section(name, command) for name, command in _commands(group, "llamactl"))
 
 

@@ -117,7 +117,7 @@ def test_the_client_reaches_it(operation: str, client: Client) -> None:
 def test_each_has_a_command() -> None:
     import typer
 
-    from llamactl.cli.main import cli
+    from llamactl.cli.main import command_line
 
     def words(group: Any, at: str = "") -> set[str]:
         found = set()
@@ -126,7 +126,9 @@ def test_each_has_a_command() -> None:
             found |= words(command, f"{at}{name} ") if inner else {f"{at}{name}"}
         return found
 
-    assert {command for _, command in REACHED.values()} <= words(typer.main.get_command(cli))
+    assert {command for _, command in REACHED.values()} <= words(
+        typer.main.get_command(command_line())
+    )
 
 
 def test_the_async_client_has_the_same_methods() -> None:

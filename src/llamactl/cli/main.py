@@ -5,50 +5,50 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from llamactl import __version__
-from llamactl.cli.commands import (
-    chat,
-    config,
-    engines,
-    importing,
-    instances,
-    keys,
-    maintain,
-    models,
-    serve,
-    sets,
-    status,
-    top,
-)
 from llamactl.core.errors import LlamactlError
 
-cli = typer.Typer(
-    name="llamactl",
-    help="Keeps local inference servers running as named instances.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # its import takes longer than all the rest
-)
-for function in (
-    chat.run, chat.chat,
-    instances.ps, top.top, instances.create, instances.start, instances.stop, instances.restart,
-    instances.update, instances.rm, instances.show, instances.plan, instances.preview,
-    instances.events, instances.logs,
-    status.status, status.metrics,
-    sets.reload, sets.apply, sets.export,
-    serve.serve, maintain.upgrade, maintain.backup, maintain.restore, maintain.doctor,
-):  # fmt: skip
-    cli.command()(function)
-cli.command("open")(instances.open_page)
-cli.add_typer(models.commands, name="models")
-cli.add_typer(engines.commands, name="engine")
-cli.add_typer(keys.commands, name="keys")
-cli.add_typer(importing.commands, name="import")
-cli.add_typer(config.commands, name="config")
+# in the order of the help; each is in a module of `commands`
+_COMMANDS = {
+    "run": "chat.run", "chat": "chat.chat",
+    "ps": "instances.ps", "top": "top.top", "create": "instances.create",
+    "start": "instances.start", "stop": "instances.stop", "restart": "instances.restart",
+    "update": "instances.update", "rm": "instances.rm", "show": "instances.show",
+    "plan": "instances.plan", "preview": "instances.preview", "events": "instances.events",
+    "logs": "instances.logs",
+    "status": "status.status", "metrics": "status.metrics",
+    "reload": "sets.reload", "apply": "sets.apply", "export": "sets.export",
+    "serve": "serve.serve", "upgrade": "maintain.upgrade", "backup": "maintain.backup",
+    "restore": "maintain.restore", "doctor": "maintain.doctor",
+    "open": "instances.open_page",
+    "models": "models.commands", "engine": "engines.commands", "keys": "keys.commands",
+    "import": "importing.commands", "config": "config.commands",
+}  # fmt: skip
+
+
+def command_line(only: str = "") -> typer.Typer:
+    """`only`: if it names a command, the others are not even imported; they take long."""
+    cli = typer.Typer(
+        name="llamactl",
+        help="Keeps local inference servers running as named instances.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # its import takes longer than all the rest
+    )
+    cli.callback()(root)
+    for name in [only] if only in _COMMANDS else _COMMANDS:
+        module, _, member = _COMMANDS[name].partition(".")
+        found = getattr(import_module(f"llamactl.cli.commands.{module}"), member)
+        if isinstance(found, typer.Typer):
+            cli.add_typer(found, name=name)
+        else:
+            cli.command(name)(found)
+    return cli
 
 
 def _version(asked: bool) -> None:
@@ -57,7 +57,6 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@cli.callback()
 def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
@@ -76,7 +75,7 @@ _told = {"verbose": False}
 def main() -> None:
     """Faults that were foreseen are one line, not a trace."""
     try:
-        cli()
+        command_line(sys.argv[1] if len(sys.argv) > 1 else "")()
     except LlamactlError as exc:
         if _told["verbose"]:
             traceback.print_exc()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from llamactl.backends import backend_of
 from llamactl.control.lifecycle.replica import Replica
@@ -18,7 +19,9 @@ from llamactl.core.model import NO_MODEL, Offer
 from llamactl.core.routes import ReadyInstance, Route, RouteTable
 from llamactl.policy.body.filters import filters_of
 from llamactl.policy.scheduling.breaker import CLOSED, Breaker
-from llamactl.schemas.instances import Status
+
+if TYPE_CHECKING:
+    from llamactl.schemas.instances import Status
 
 _STATUS: dict[State, Status] = {
     State.STOPPED: "stopped",
