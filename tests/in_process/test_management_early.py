@@ -69,6 +69,20 @@ async def test_a_browser_that_asks_first_waits_too() -> None:
         assert answer.headers["access-control-allow-origin"] == "https://page.example"
 
 
+async def test_a_websocket_where_there_is_none_is_refused_as_later() -> None:
+    async with data_path(managed=False) as there:
+        upgrade = (
+            "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        )  # fmt: skip
+        paths = ("/api/v1/instances", "/health")
+        early = [sent(there, request("GET", path, headers=upgrade)) for path in paths]
+        there.manage()
+        late = [sent(there, request("GET", path, headers=upgrade)) for path in paths]
+
+        assert [(await client.answer()).status for client in early + late] == [401, 404] * 2
+
+
 @pytest.mark.parametrize("others", [0, 1])
 async def test_who_leaves_early_is_forgotten(others: int) -> None:
     async with data_path(managed=False) as there:

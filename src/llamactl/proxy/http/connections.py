@@ -79,7 +79,11 @@ class Limits:
 
 @dataclass(slots=True)
 class ConnectionRegistry:
-    """All connections of clients, and what they share."""
+    """All connections of clients, and what they share.
+
+    It has many fields because each request reads some and each connection most of them: an object
+    in between would cost all of them a look-up.
+    """
 
     open: Callable[[Downstream, Request], None]  # sets the handler, or answers
     limits: Limits

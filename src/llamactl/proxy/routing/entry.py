@@ -153,7 +153,7 @@ class Entry:
         known = self._is_known(door, caller)
         managed = self._management
         reserve = door in (managed.open, managed.guarded, managed.early)
-        if head.websocket:
+        if head.websocket and door is not managed.early:
             door = self._websocket_door(door, head)
         expires = [who.key.expires_at for who in (caller, shown) if who and who.key]
         until = min((at for at in expires if at is not None), default=math.inf)
