@@ -46,7 +46,7 @@ class Application:
         self._predecessor_gone: asyncio.Event | None = None
         self.upgrade = Upgrade(
             parts.control.departure, parts.storage.database, parts.leases, parts.front,
-            parts.control.activator, parts.people.rights, self._chores,
+            parts.control.activator, parts.credentials.rights, self._chores,
         )  # fmt: skip
 
     async def start(self) -> None:
@@ -58,7 +58,7 @@ class Application:
         parts = self.parts
         await parts.control.reload.check()
         self._arrival = Arrival(
-            parts.storage.database, parts.people.ring, parts.control.planning.registry,
+            parts.storage.database, parts.credentials.ring, parts.control.scheduling.registry,
             parts.control.reload, self._first_look, self._settle,
         )  # fmt: skip
         await self._arrival.come()
@@ -78,38 +78,39 @@ class Application:
         Raises UpgradeFailed or StoreUnavailable if that process has to continue. If it dies on the
         way, this is a start like any other.
         """
-        parts, people, database = self.parts, self.parts.people, self.parts.storage.database
+        parts, credentials = self.parts, self.parts.credentials
+        database = parts.storage.database
         inherited.check(parts.data_dir.lock_file, parts.settings.current.database_url)
-        predecessor = Predecessor(Channel(inherited.channel), parts.leases, people.rights)
-        await self.manage()  # as long as it is still in charge
+        predecessor = Predecessor(Channel(inherited.channel), parts.leases, credentials.rights)
         await parts.control.reload.check()
         await database.open(shared=True)
+        await self.manage()  # it takes long, and the other one is still in charge
         lives = await predecessor.is_at_rest()
         await database.take()
-        await people.revocations.load()
+        await credentials.revocations.load()
         known = await self._read()
         lives = lives and await predecessor.lets_go()  # nothing after this may fail
         parts.data_dir.own(inherited.lock)
-        await people.revocations.load()  # those that came while it was still in charge
-        await people.rights.take(predecessor.rights)
+        await credentials.revocations.load()  # those that came while it was still in charge
+        await credentials.rights.take(predecessor.rights)
         members = await self._take_in(known, handed_over=lives)
         await recovery.until_known(members)  # what is still streamed is drained, not just ended
         await parts.front.listen(inherited.listener)  # who came since then waits in its queue
         predecessor.listens()
         self._predecessor_gone = predecessor.gone
-        serving = predecessor.serve(parts.control.activator, people.ring, parts.front.accept)
+        serving = predecessor.serve(parts.control.activator, credentials.ring, parts.front.accept)
         self._asked.append(asyncio.create_task(serving))
         await self._settle(members)
 
     async def _first_look(self) -> list[ManagedInstance]:
-        await self.parts.people.revocations.load()
+        await self.parts.credentials.revocations.load()
         return await self._take_in(await self._read())
 
     async def _read(self) -> recovery.Known:
         parts = self.parts
-        await parts.control.planning.memory.load()
-        await parts.people.keys.load()
-        await parts.people.sessions.load()
+        await parts.control.scheduling.memory.load()
+        await parts.credentials.keys.load()
+        await parts.credentials.sessions.load()
         await parts.files.downloads.load()
         return await recovery.read(parts.storage.instances)
 
@@ -124,11 +125,11 @@ class Application:
 
     async def _settle(self, members: list[ManagedInstance]) -> None:
         parts, control = self.parts, self.parts.control
-        await parts.people.revocations.write_pending()
+        await parts.credentials.revocations.write_pending()
         await control.reload.declare()
         self._chores.begin()
         parts.files.downloads.go_on()
-        await recovery.settle(control.planning.scheduler, members, parts.settings.current)
+        await recovery.settle(control.scheduling.scheduler, members, parts.settings.current)
 
     async def upgrade_now(self) -> int:
         """Have a process of the installed version take over; its pid. Raises UpgradeFailed."""
@@ -156,15 +157,16 @@ class Application:
 
     async def stop(self, *, keep: bool = False) -> None:
         """Drain and stop all instances, or keep them, then let go of everything."""
-        parts, people, departure = self.parts, self.parts.people, self.parts.control.departure
+        parts, credentials = self.parts, self.parts.credentials
+        departure = parts.control.departure
         self.upgrade.refuse()
         parts.front.relay.unfinished.close()
         await (departure.leave() if keep else departure.halt())
         await self._chores.end()
         await parts.node.agent.close()
-        await people.keys.flush()
-        await people.revocations.close()
-        await people.sessions.close()
+        await credentials.keys.flush()
+        await credentials.revocations.close()
+        await credentials.sessions.close()
         drain_s = parts.settings.current.instances.drain_timeout
         await parts.front.close(drain_s if keep else None)
         await parts.storage.database.close()

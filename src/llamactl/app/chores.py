@@ -29,7 +29,7 @@ class Chores:
             return
         parts, database = self._parts, self._parts.storage.database
         chores = [
-            parts.people.keys.keep_flushing(),
+            parts.credentials.keys.keep_flushing(),
             self._rotation.keep(self._written_logs, self._all_logs),
             database.keep_watch(),
             parts.watch.keep(),
@@ -49,8 +49,8 @@ class Chores:
 
     def _written_logs(self) -> list[LogFile]:
         """Those that somebody writes to."""
-        registry = self._parts.control.planning.registry
+        registry = self._parts.control.scheduling.registry
         return [member.replica.log for member in registry if member.replica.pid]
 
     def _all_logs(self) -> list[LogFile]:
-        return [member.replica.log for member in self._parts.control.planning.registry]
+        return [member.replica.log for member in self._parts.control.scheduling.registry]

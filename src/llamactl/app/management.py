@@ -39,19 +39,21 @@ def build_management(
 def _services(parts: Parts, upgrade: Callable[[], Awaitable[int]], info: ServerInfo) -> Services:
     from llamactl.api import MetricsSources, Services
 
-    held, control, people, files = parts.settings, parts.control, parts.people, parts.files
-    planning = control.planning
+    held, control, files, access = parts.settings, parts.control, parts.files, parts.credentials
+    scheduling = control.scheduling
     engines = {
         kind.section: CommandEngineProbe(kind, partial(section_of, held, kind)) for kind in KINDS
     }
     numbers = MetricsSources(
         parts.front.meters, scrape, parts.leases.count, partial(_gauges, parts)
     )
-    previews = Previews(planning.registry, planning.scheduler, parts.node.replicas, planning.memory)
+    previews = Previews(
+        scheduling.registry, scheduling.scheduler, parts.node.replicas, scheduling.memory
+    )
     return Services(
-        held.current, control.instances, people.keys, people.ring, engines, parts.storage.story,
+        held.current, control.instances, access.keys, access.ring, engines, parts.storage.story,
         numbers, parts.degraded, control.reload, control.reconciler, upgrade, files.catalog,
-        files.downloads, people.sessions, people.tickets, previews, parts.watch,
+        files.downloads, access.sessions, access.tickets, previews, parts.watch,
         Hub(parts.environ), files.confinement, info,
     )  # fmt: skip
 
@@ -60,6 +62,6 @@ def _gauges(parts: Parts) -> dict[str, float]:
     return {
         "client_connections": parts.front.connections,
         "requests_waiting_for_a_start": parts.control.on_demand.waiting,
-        "api_keys": len(parts.people.ring),
+        "api_keys": len(parts.credentials.ring),
         "tasks": len(asyncio.all_tasks()),
     }

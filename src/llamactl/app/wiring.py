@@ -69,14 +69,14 @@ class Parts:
     files: ModelFiles
     node: LocalNode
     control: Control
-    people: People
+    credentials: Credentials
     front: ProxyServer
     watch: Watch
 
     def degraded(self) -> list[str]:
         """What does not work now."""
         database = self.storage.database
-        away = database.fault or not database.taken.is_set() or not self.people.ring.complete
+        away = database.fault or not database.taken.is_set() or not self.credentials.ring.complete
         return ["store"] if away else []
 
 
@@ -99,19 +99,19 @@ def wire(
     storage = Storage.of(settings)
     files = ModelFiles.of(held, environ, storage, limits)
     node = LocalNode.of(held, environ, files, storage, leases, soft_files)
-    planning = Planning.of(held, storage, files, leases, limits, [*gpus], publish)
-    control = Control.of(held, reread, storage, node, planning, leases)
-    people = People.of(settings, data_dir, storage, planning.registry)
+    scheduling = Scheduling.of(held, storage, files, leases, limits, [*gpus], publish)
+    control = Control.of(held, reread, storage, node, scheduling, leases)
+    credentials = Credentials.of(settings, data_dir, storage, scheduling.registry)
     front = ProxyServer(
-        settings, access=Access.of(settings, people.ring, people.tickets), leases=leases,
+        settings, access=Access.of(settings, credentials.ring, credentials.tickets), leases=leases,
         activator=control.activator, paths=_engine_paths(), busy_slots=busy_slots,
     )  # fmt: skip
     watch = Watch(
-        planning.registry, planning.scheduler, front.meters, leases.total,
+        scheduling.registry, scheduling.scheduler, front.meters, leases.total,
         lambda: (total_ram(), free_ram()), lambda: free_disk(settings.data),
     )  # fmt: skip
     return Parts(
-        environ, held, data_dir, leases, storage, files, node, control, people, front, watch
+        environ, held, data_dir, leases, storage, files, node, control, credentials, front, watch
     )
 
 
@@ -169,7 +169,7 @@ class LocalNode:
 
 
 @dataclass(frozen=True, slots=True)
-class Planning:
+class Scheduling:
     """All instances, and which of them may run."""
 
     registry: Registry
@@ -180,7 +180,7 @@ class Planning:
     def of(
         cls, held: SettingsHolder, storage: Storage, files: ModelFiles, leases: LeaseBook,
         limits: Callable[[], Limits], devices: list[str], publish: Callable[[RouteTable], None],
-    ) -> Planning:  # fmt: skip
+    ) -> Scheduling:  # fmt: skip
         memory = Memory(
             files.reader,
             SqlMemoryStore(storage.database),
@@ -201,7 +201,7 @@ class Planning:
 class Control:
     """The use cases."""
 
-    planning: Planning
+    scheduling: Scheduling
     instances: Instances
     reconciler: Reconciler
     reload: Reload
@@ -212,9 +212,9 @@ class Control:
     @classmethod
     def of(
         cls, held: SettingsHolder, reread: Callable[[], Loaded], storage: Storage,
-        node: LocalNode, planning: Planning, leases: LeaseBook,
+        node: LocalNode, scheduling: Scheduling, leases: LeaseBook,
     ) -> Control:  # fmt: skip
-        registry, memory, scheduler = planning.registry, planning.memory, planning.scheduler
+        registry, memory, scheduler = scheduling.registry, scheduling.memory, scheduling.scheduler
         instances = Instances(
             registry, scheduler, storage.instances, node.replicas, memory, storage.story, held
         )
@@ -226,13 +226,13 @@ class Control:
         )  # fmt: skip
         departure = Shutdown(instances, scheduler, storage.story)
         return cls(
-            planning, instances, reconciler, Reload(held, reread, instances, reconciler),
+            scheduling, instances, reconciler, Reload(held, reread, instances, reconciler),
             on_demand, SwitchableActivator(on_demand), departure,
         )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class People:
+class Credentials:
     """Who may come in."""
 
     ring: KeyRing
@@ -245,7 +245,7 @@ class People:
     @classmethod
     def of(
         cls, settings: Settings, data_dir: DataDir, storage: Storage, registry: Registry
-    ) -> People:
+    ) -> Credentials:
         ring = KeyRing(data_dir.management_keys())
         key_store, session_store = SqlKeyStore(storage.database), SqlSessionStore(storage.database)
         file = SlotFile(data_dir.revocations_file)
