@@ -22,7 +22,6 @@ LONGER = {
     "policy/body/json_scanner.py": 380,
     "proxy/routing/entry.py": 310,
     "proxy/routing/endpoints.py": 330,
-    "proxy/http/heads.py": 310,
     "core/errors.py": 350,
     "config/sections.py": 310,
     "models/fetch.py": 305,
