@@ -308,7 +308,9 @@ def test_what_is_written_after_somebody_cut_the_log_survives(folder: Path, how: 
     path = folder / f"{how}.log"
     old = b"old\n" * 70_000  # one archive, and a bit
     source, target = os.pipe()
-    writer = LogWriter(source, str(path), str(folder / "rules"))
+    rules = folder / f"rules_of_{how}"
+    rules.write_text(f"{ROTATED.max_size} {ROTATED.max_files}\n")
+    writer = LogWriter(source, str(path), str(rules))
     writer._read_rules()
     thread = threading.Thread(target=lambda: os.write(target, old))
     thread.start()
