@@ -435,3 +435,24 @@ async def test_a_message_larger_than_the_memory_for_all_clients_ends_it() -> Non
         assert socket.client.wire.closed
         await engine.until_ended()
         await until_free(there)
+
+
+@pytest.mark.parametrize("how", ["the engine refuses", "the start fails", "the client leaves"])
+async def test_what_never_became_a_websocket_is_no_error_in_our_log(
+    how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with talking(start=how == "the engine refuses") as (there, engine):
+        engine.refuses = (403, "not you\n")
+        there.control.node.loads = True
+        socket = WebSocket(there)
+        await settle()
+        if how == "the start fails":
+            there.control.node.crash("one")
+        if how == "the client leaves":
+            socket.client.leave()
+            await settle()
+        else:
+            assert (await socket.refused())[0] in (403, 503)
+        await settle()
+
+        assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == []
