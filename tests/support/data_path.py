@@ -276,6 +276,7 @@ class DataPath:
     def __init__(self, settings: Settings | None = None) -> None:
         self.control = ControlPath(settings, publish=self._publish)
         self.ring = KeyRing([MANAGER])
+        self.tickets = PageTickets(lambda: secrets.token_urlsafe(32))
         self.engine = Engine()
         self.clients: list[Client] = []
         self.managed: list[tuple[str, str, bytes]] = []  # what the management API was asked
@@ -283,7 +284,7 @@ class DataPath:
         self.front = ProxyServer(
             made,
             management=ManagementApi(self._manage, guard_of),
-            access=Access.of(made, self.ring, PageTickets(lambda: secrets.token_urlsafe(32))),
+            access=Access.of(made, self.ring, self.tickets),
             leases=self.control.leases,
             activator=self.control.on_demand,
             paths=PATHS,
