@@ -9,7 +9,7 @@ import pytest
 from llamactl.config import Settings
 from llamactl.core.keys import ANYONE, Caller, Session
 from llamactl.core.model import ModelInfo, Offer
-from llamactl.policy.access import digest
+from llamactl.policy.access.rules import digest
 from support.control_path import settle
 from support.data_path import CHAT, MANAGER, DataPath, data_path
 

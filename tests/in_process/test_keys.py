@@ -17,7 +17,7 @@ from llamactl.core.errors import (
     StoreUnavailable,
 )
 from llamactl.core.keys import ApiKey, PermissionMode, Revocation
-from llamactl.policy.access import KeyRing
+from llamactl.policy.access.rules import KeyRing
 from support.control_path import ControlPath
 
 ALL, SOME = PermissionMode.ALLOW_ALL, PermissionMode.PER_INSTANCE

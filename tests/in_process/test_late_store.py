@@ -10,7 +10,7 @@ from llamactl.control.lifecycle import arrival, recovery
 from llamactl.control.lifecycle.arrival import Arrival
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.core.errors import InstanceNotFound, StoreUnavailable
-from llamactl.policy.access import KeyRing
+from llamactl.policy.access.rules import KeyRing
 from support.control_path import ControlPath, settle
 
 

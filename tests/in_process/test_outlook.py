@@ -22,7 +22,7 @@ from llamactl.core.errors import (
 )
 from llamactl.core.instance import Instance
 from llamactl.core.memory import NOTHING, Need
-from llamactl.core.node import LaunchSpec
+from llamactl.core.ports.node import LaunchSpec
 from llamactl.observe import Meters
 from support.control_path import ControlPath
 from support.fake_node import FakeNode

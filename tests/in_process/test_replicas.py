@@ -22,8 +22,8 @@ from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.lifecycle import AfterExit, Desired, State
 from llamactl.core.memory import Usage
-from llamactl.core.node import LaunchSpec
-from llamactl.policy.restart import _ONCE_MORE
+from llamactl.core.ports.node import LaunchSpec
+from llamactl.policy.scheduling.restart import _ONCE_MORE
 from support.control_path import ControlPath, settle
 from support.fake_node import FakeNode
 

@@ -10,7 +10,7 @@ import pytest
 from llamactl.backends import read_definition
 from llamactl.core.errors import InvalidOption, InvalidRequest, LlamactlError, NotAvailable
 from llamactl.core.instance import InstanceOptions
-from llamactl.policy.definition import NOT_BUILT, merge
+from llamactl.policy.definition.reading import NOT_BUILT, merge
 
 
 def options(body: object) -> InstanceOptions:
