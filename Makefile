@@ -2,6 +2,8 @@
 PYTHON ?= python3
 SCALE ?= 1
 export LLAMACTL_TEST_SCALE := $(SCALE)
+# what Python compiled is kept, whatever the caller says: hundreds of processes would do it again
+export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest -q -n 2
