@@ -10,12 +10,12 @@ import pytest
 from hypothesis import settings
 
 from support.engines import BOTH, BUILT_IN, Engine, use
-from support.gguf_file import write_tiny_gguf
 from support.served import Served, running, serve
 from support.stages import STAGES, may_hold, stage_of
 
 SCALE = int(os.environ.get("LLAMACTL_TEST_SCALE", "1"))
-settings.register_profile("llamactl", max_examples=100 * SCALE, deadline=None)
+EXAMPLES = 50 if SCALE == 1 else 100 * SCALE  # what is generated for each property
+settings.register_profile("llamactl", max_examples=EXAMPLES, deadline=None)
 settings.load_profile("llamactl")
 
 
@@ -58,6 +58,8 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from support.gguf_file import write_tiny_gguf  # and numpy, which few tests need
+
     path = tmp_path_factory.mktemp("model") / "tiny.gguf"
     write_tiny_gguf(path)
     return path
