@@ -15,7 +15,8 @@ from support.served import Served, running, serve
 from support.stages import STAGES, may_hold, stage_of
 
 SCALE = int(os.environ.get("LLAMACTL_TEST_SCALE", "1"))
-EXAMPLES = 50 if SCALE == 1 else 100 * SCALE  # what is generated for each property
+QUICK = SCALE == 1 and "LLAMACTL_CI" not in os.environ
+EXAMPLES = 50 if QUICK else 100 * SCALE  # what is generated for each property
 settings.register_profile("llamactl", max_examples=EXAMPLES, deadline=None)
 settings.load_profile("llamactl")
 
