@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 
@@ -24,9 +25,10 @@ class Names:
         # backwards, since what is before a colon may be of any length
         self._colon = re.compile(rb':(?=[ \t\r\n]*+"(?:%b)")' % backwards)
         # the usual way to write them, found faster than by a pattern
-        self._plain = [_Plain(name) for name in sorted(self.all)]
+        self._plain = [_Plain(name) for name in sorted(self.all) if _is_plain(name)]
+        # without one of these in it, a block has no other spelling of any of the names
         has_short = any(not _SHORT.keys().isdisjoint(name) for name in self.all)
-        self._escape = b"\\" if has_short else b"\\u"
+        self._escapes = (b"\\", QUOTE[:1]) if has_short else (b"\\u",)
         longest = max((len(name.encode("utf-16-le")) // 2 for name in self.all), default=0)
         self.longest = 6 * longest + 2  # each UTF-16 unit may be written as \uXXXX
 
@@ -42,9 +44,14 @@ class Names:
             if plain.name in marked:
                 marked = marked.replace(plain.key, plain.marked)
                 rest = rest or (plain.name in marked and plain.spaced.search(marked) is not None)
-        if not rest and self._escape in clean:
+        if not rest and any(escape in clean for escape in self._escapes):
             rest = self._key.search(marked) is not None
         return self._colon.sub(MARK, marked[::-1])[::-1] if rest else marked
+
+
+def _is_plain(name: str) -> bool:
+    """Is no escape needed to write it?"""
+    return json.dumps(name, ensure_ascii=False) == f'"{name}"'
 
 
 class _Plain:
