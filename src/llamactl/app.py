@@ -20,6 +20,7 @@ from llamactl.config import Loaded, SettingsHolder
 from llamactl.control.access.keys import Keys
 from llamactl.control.access.revocations import Revocations
 from llamactl.control.access.sessions import Sessions
+from llamactl.control.definitions import Definitions
 from llamactl.control.instances import Instances
 from llamactl.control.lifecycle import recovery
 from llamactl.control.lifecycle.arrival import Arrival
@@ -124,12 +125,15 @@ class Application:
         )
         self.leases.on_free = self.scheduler.poke
         self.instances = Instances(
-            self._registry, self.scheduler, self._store, self._replicas, self.memory, self.story,
-            held,
-        )  # fmt: skip
+            self._registry, self.scheduler, self._replicas, self.memory, self.story
+        )
         held.subscribe(self.instances.heed)
-        self._departure = Shutdown(self.instances, self.scheduler, self.story)
-        reconciler = self._reconciler = Reconciler(self.instances)
+        self._definitions = Definitions(
+            self.instances, self._registry, self.scheduler, self._store, self._replicas,
+            self.memory, self.story,
+        )  # fmt: skip
+        self._departure = Shutdown(self._registry, self.instances.tasks, self.scheduler, self.story)
+        reconciler = self._reconciler = Reconciler(self._registry, self._definitions)
         self.reload = Reload(held, reread, self.instances, reconciler)
         self.downloads = Downloads(
             SqlJobStore(self._database),
@@ -185,7 +189,7 @@ class Application:
     def _front(self) -> ProxyServer:
         settings = self.settings.current
         services = Services(
-            settings, self.instances, self.keys, self.ring, self.engines,
+            settings, self.instances, self._definitions, self.keys, self.ring, self.engines,
             self.story, MetricsSources(self._meters, scrape, self.leases.count, self._gauges),
             self.degraded, self.reload, self._reconciler, self.upgrade_now,
             self.catalog, self.downloads, self.sessions, self.tickets,

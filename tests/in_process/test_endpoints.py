@@ -280,7 +280,7 @@ async def test_models_are_listed_with_what_they_do() -> None:
 async def test_a_request_to_what_was_deleted_is_a_model_not_found() -> None:
     async with data_path() as there:
         await there.control.create("one")
-        await there.control.instances.delete("one", force=True)
+        await there.control.definitions.delete("one", force=True)
         answer = await there.chat("one")
 
         assert (answer.status, answer.json["code"]) == (404, "model_not_found")
