@@ -140,11 +140,11 @@ class Application:
             cache,
             environ,
             most=settings.models.max_downloads,
-            room=lambda: room_of(self.scheduler.limits),
+            room=lambda: room_of(limits()),
         )
-        self._previews = Previews(self._registry, self.scheduler, self._replicas, self.memory)
+        self._previews = Previews(self._registry, limits, self._replicas, self.memory)
         self._watch = Watch(
-            self._registry, self.scheduler, self._meters, self.leases.total,
+            self._registry, limits, self._meters, self.leases.total,
             lambda: (total_ram(), free_ram()), lambda: free_disk(settings.data),
         )  # fmt: skip
         self._let_people_in()
