@@ -370,7 +370,7 @@ class Application:
     def kill(self) -> None:
         """End every engine at once."""
         for member in self.instances.all():
-            member.replica.kill()
+            member.replica.engine.kill()
 
 
 def _section(settings: SettingsHolder, kind: Kind) -> BackendSettings:

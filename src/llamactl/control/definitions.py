@@ -203,7 +203,7 @@ class Definitions:
             raise  # its process is another llamactl's by now
         except LlamactlError as exc:  # a fault of ours ended its runner
             log.warning("deleted_by_force", name=name, reason=exc.message)
-            member.replica.kill()
+            member.replica.engine.kill()
         try:
             await self._store.remove(member.instance.id)
         except LlamactlError:

@@ -154,7 +154,7 @@ class OnDemand:
         with contextlib.suppress(TimeoutError):
             async with loop_clock().timeout(_DEATH_KNOWN_S):
                 await runner.wait(lambda now: now.generation != generation)
-        end = replica.end_of(generation)
+        end = replica.engine.end_of(generation)
         crashed = end is not None and end.own_fault
         return Aftermath(
             runner.now.desired is Desired.RUNNING, crashed, "" if end is None else end.summary

@@ -121,7 +121,7 @@ class _View:
         replica, runner = member.replica, member.replica.runner
         row = (
             member.instance, runner.now, runner.since, replica.last_exit, replica.pid,
-            replica.port, member.need,
+            replica.engine.port, member.need,
         )  # fmt: skip
         before = self._rows.get(member.instance.id)
         self._rows[member.instance.id] = row

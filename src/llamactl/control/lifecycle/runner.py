@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from functools import partial
 
 from llamactl.core.errors import Conflict, InstanceNotFound, LlamactlError, ShuttingDown
 from llamactl.core.lifecycle import (
@@ -33,27 +33,22 @@ _DIED = "an internal error stopped the control of this instance; see the log, an
 log = logger("control")
 
 
-class World(Protocol):
-    """What a runner needs of the machine it runs on."""
-
-    async def perform(self, effect: Effect) -> Event | None: ...
-
-    def watches(self, now: Lifecycle) -> Sequence[Watch]: ...
-
-
 class LifecycleRunner:
     """Lives from an instance's creation, or llamactl's start, to its deletion or our end."""
 
     def __init__(
         self,
         now: Lifecycle,
-        world: World,
+        perform: Callable[[Effect], Awaitable[Event | None]],
+        watches: Callable[[Lifecycle], Sequence[Watch]],
         record: Record,
         listener: Callable[[Lifecycle, Lifecycle], None],
     ) -> None:
+        """`watches`: what is waited for in a state."""
         self._now = now
         self.since = time.time()
-        self._world = world
+        self._perform = perform
+        self._watches = watches
         self._record = record
         self._listener = listener
         self._mail: asyncio.Queue[tuple[Event | None, asyncio.Future[Lifecycle] | None]]
@@ -74,9 +69,6 @@ class LifecycleRunner:
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._live())
-
-    def post(self, event: Event) -> None:
-        self._mail.put_nowait((event, None))
 
     def rearm(self) -> None:
         """Restart the timers of this state, because the limits have changed."""
@@ -196,7 +188,7 @@ class LifecycleRunner:
             await self._write_down(event, before, after)  # first write it down, then act
         self._enter(before, after)
         for effect in effects:
-            tasks.create_task(self._perform(effect))
+            tasks.create_task(self._hear(partial(self._perform, effect)))
         if reply is not None and not reply.done():
             reply.set_result(after)
 
@@ -218,12 +210,10 @@ class LifecycleRunner:
                 waiter.set_result(after)
 
     def _arm(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
-        return [tasks.create_task(self._watch(watch)) for watch in self._world.watches(self._now)]
+        return [tasks.create_task(self._hear(watch)) for watch in self._watches(self._now)]
 
-    async def _perform(self, effect: Effect) -> None:
-        fact = await self._world.perform(effect)
-        if fact is not None:
-            self.post(fact)
-
-    async def _watch(self, watch: Watch) -> None:
-        self.post(await watch())
+    async def _hear(self, work: Callable[[], Awaitable[Event | None]]) -> None:
+        """Its last act is an event."""
+        event = await work()
+        if event is not None:
+            self._mail.put_nowait((event, None))
