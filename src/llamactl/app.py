@@ -305,7 +305,7 @@ class Application:
         await self.memory.load()
         await self.keys.load()
         await self.sessions.load()
-        await self.downloads.load()
+        await self.downloads.jobs.load()
         return await recovery.read(self._store)
 
     async def _take_in(

@@ -24,7 +24,7 @@ LONGER = {
     "proxy/routing/endpoints.py": 330,
     "core/errors.py": 350,
     "config/sections.py": 310,
-    "models/fetch.py": 305,
+    "models/downloads/fetch.py": 305,
     "proxy/relay/exchange.py": 525,
     "app.py": 400,
 }

@@ -159,7 +159,7 @@ class _View:
         return [MachineNumbers(**asdict(one)) for one in new]
 
     def _changed_jobs(self, *, first: bool) -> list[JobBody] | None:
-        jobs = self._mine.downloads.all()
+        jobs = self._mine.downloads.jobs.all()
         if not first and jobs == self._jobs:
             return None
         self._jobs = jobs
