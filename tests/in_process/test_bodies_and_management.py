@@ -92,7 +92,7 @@ async def test_an_instance_that_is_deleted_while_a_body_comes_is_not_found() -> 
             "POST", CHAT, body[:2000], key=MANAGER, headers=(f"Content-Length: {len(body)}",)
         )
         await settle()
-        await there.control.instances.delete("one", force=False)
+        await there.control.definitions.delete("one", force=False)
         client.send(body[2000:])
         answer = await client.answer()
 

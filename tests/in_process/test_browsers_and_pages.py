@@ -21,7 +21,7 @@ def sign_in(there: DataPath, *, key_id: str = "", key: str = MANAGER, seconds: i
     """What its browser sends from then on."""
     value = f"session of {key_id}".replace(" ", "-")
     until = int(time.time()) + seconds
-    there.ring.add_session(Session(digest(value), key_id, digest(key), until))
+    there.ring.sessions.add(Session(digest(value), key_id, digest(key), until))
     return f"Cookie: other=1; llamactl_session={value}; more=2"
 
 
@@ -69,7 +69,7 @@ async def test_a_session_that_is_over_is_none(how: str) -> None:
         key = there.add_key("known")
         cookie = sign_in(there, key_id="known", key=key, seconds=0 if how == "expires" else 1000)
         if how == "is signed out":
-            there.ring.remove_session(digest("session-of-known"))
+            there.ring.sessions.remove(digest("session-of-known"))
         elif how == "loses its key":
             there.ring.remove("known")
         elif how == "is of another":
@@ -90,7 +90,7 @@ async def test_on_a_connection_that_is_kept_a_session_ends_at_once() -> None:
         for expected in (200, 401):
             client.ask("POST", OWN_CHAT, {"model": "one"}, headers=lines)
             assert (await client.answer()).status == expected
-            there.ring.remove_session(digest("session-of-"))
+            there.ring.sessions.remove(digest("session-of-"))
 
 
 async def test_a_session_of_an_inference_key_chats_with_its_instances_and_manages_nothing() -> None:
@@ -217,7 +217,7 @@ async def test_a_ticket_that_is_over_opens_nothing(how: str) -> None:
         elif how == "is of a revoked key":
             there.ring.remove("known")
         else:
-            await there.control.instances.delete("one", force=True)
+            await there.control.definitions.delete("one", force=True)
         if how == "is of another by that name":
             await there.control.create("one")
         answer = await there.ask("GET", path, key="")

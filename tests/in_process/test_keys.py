@@ -109,7 +109,7 @@ async def test_a_key_may_use_the_instances_it_was_made_for() -> None:
 
     assert (key.instance_ids, key.priority) == (frozenset({one.instance.id}), 2)
     assert site.keys.names(key) == ["one"]
-    await site.control.instances.delete("one", force=False)
+    await site.control.definitions.delete("one", force=False)
     assert site.keys.names(key) == []
 
 

@@ -141,7 +141,7 @@ class Needs:
 
 def previews(control: ControlPath, need: Need = NOTHING) -> Previews:
     memory: Any = Needs(need)
-    return Previews(control.registry, control.scheduler, control.replicas, memory)
+    return Previews(control.registry, control.limits, control.replicas, memory)
 
 
 async def test_a_preview_says_the_command_and_defines_nothing() -> None:
@@ -216,7 +216,7 @@ def watching(
     meters: Callable[[], Meters] = Meters,
 ) -> Watch:  # fmt: skip
     return Watch(
-        control.registry, control.scheduler, meters, control.leases.total,
+        control.registry, control.limits, meters, control.leases.total,
         lambda: (1000, 400), disk_free,
     )  # fmt: skip
 

@@ -124,7 +124,7 @@ async def test_what_is_stopped_before_its_process_is_there_leaves_none(how: str)
             there.instances.stop("one", wait=True, force=False)
         )
     else:
-        ending = asyncio.create_task(there.instances.delete("one", force=False))
+        ending = asyncio.create_task(there.definitions.delete("one", force=False))
     await settle()
     node.preparing.set()
     await ending
@@ -138,7 +138,7 @@ async def test_a_deletion_while_it_loads_ends_the_engine_and_tells_who_waits() -
     there, node = control()
     node.loads = True
     start = await starting(there)
-    await there.instances.delete("one", force=False)
+    await there.definitions.delete("one", force=False)
     with pytest.raises(LlamactlError, match=r"one|deleted"):
         await start
 
@@ -193,7 +193,7 @@ async def test_a_port_that_somebody_took_is_not_tried_again() -> None:
     before, after = node.asked_for
     assert before.ports.fixed == 4567
     assert after.ports.fixed is None and 4567 in after.ports.taken
-    assert there.replica("one").port != 4567
+    assert there.replica("one").engine.port != 4567
 
 
 async def test_a_caller_who_leaves_does_not_undo_its_start() -> None:
@@ -241,7 +241,7 @@ async def test_what_nobody_asks_for_is_stopped_and_says_until_when_it_stays() ->
     lease = there.leases.grant(member.instance.id, replica.ready)
     assert replica.idle_left == 3600, "it counts from the end of its last request"
     lease.release()
-    await there.instances.update("one", {"idle_timeout": 0.00001}, wait=False)
+    await there.definitions.update("one", {"idle_timeout": 0.00001}, wait=False)
     await there.until("one", "stopped")
 
     assert there.events("one")[-3:] == ["IdleElapsed", "Drained", "Exited"]
@@ -254,7 +254,7 @@ async def test_what_is_used_is_not_stopped_as_idle() -> None:
     ready = there.replica("one").ready
     assert ready is not None
     lease = there.leases.grant(member.instance.id, ready)
-    await there.instances.update("one", {"idle_timeout": 0.00001}, wait=False)
+    await there.definitions.update("one", {"idle_timeout": 0.00001}, wait=False)
     await settle()
     assert there.state("one") == "ready"
     lease.release()
@@ -329,12 +329,12 @@ async def test_a_deletion_that_the_store_does_not_take_can_be_asked_for_again() 
     member = await there.create("one")
     there.store.away = True
     with pytest.raises(StoreUnavailable):
-        await there.instances.delete("one", force=False)
+        await there.definitions.delete("one", force=False)
     assert there.instances.get("one") is member
     there.store.away = False
     await there.instances.start("one", wait=True, evict=False)
     assert there.state("one") == "ready"
-    await there.instances.delete("one", force=False)
+    await there.definitions.delete("one", force=False)
 
     assert (there.instances.all(), there.store.rows) == ([], {})
 
@@ -342,10 +342,10 @@ async def test_a_deletion_that_the_store_does_not_take_can_be_asked_for_again() 
 async def test_a_deletion_twice_is_not_found_the_second_time() -> None:
     there, _ = control()
     await there.create("one")
-    first = asyncio.create_task(there.instances.delete("one", force=False))
+    first = asyncio.create_task(there.definitions.delete("one", force=False))
     await settle()
     with pytest.raises(InstanceNotFound):
-        await there.instances.delete("one", force=False)
+        await there.definitions.delete("one", force=False)
     await first
 
 
@@ -355,7 +355,7 @@ async def test_a_deletion_by_force_waits_for_no_request() -> None:
     ready = there.replica("one").ready
     assert ready is not None
     lease = there.leases.grant(member.instance.id, ready)
-    await there.instances.delete("one", force=True)
+    await there.definitions.delete("one", force=True)
     lease.release()
 
     assert (node.alive, there.leases.total()) == (set(), 0)
@@ -369,7 +369,7 @@ async def test_a_fault_of_ours_answers_who_waits_and_still_lets_it_be_deleted() 
         await there.instances.restart("one", wait=True, evict=False, force=False)
     with pytest.raises(LlamactlError, match="internal error"):
         await there.instances.start("one", wait=True, evict=False)
-    await there.instances.delete("one", force=False)
+    await there.definitions.delete("one", force=False)
 
     assert (there.instances.all(), there.store.rows, node.alive) == ([], {}, set())
 
@@ -384,19 +384,19 @@ async def test_a_port_is_one_instances_until_that_is_deleted() -> None:
         await there.create("two", start=False, port=4567)
     await there.create("two", start=False)
     with pytest.raises(Conflict, match="4567"):
-        await there.instances.update("two", {"port": 4567}, wait=False)
-    await there.instances.delete("one", force=False)
-    await there.instances.update("two", {"port": 4567}, wait=False)
+        await there.definitions.update("two", {"port": 4567}, wait=False)
+    await there.definitions.delete("one", force=False)
+    await there.definitions.update("two", {"port": 4567}, wait=False)
     await there.instances.start("two", wait=True, evict=False)
 
-    assert there.replica("two").port == 4567
+    assert there.replica("two").engine.port == 4567
 
 
 async def test_a_change_without_room_for_it_changes_nothing() -> None:
     there, _ = control(group_limits={"small": 0})
     await there.create("one")
     with pytest.raises(NoCapacity, match="cannot restart one with this change"):
-        await there.instances.update("one", {"group": "small"}, wait=False)
+        await there.definitions.update("one", {"group": "small"}, wait=False)
 
     assert there.instances.get("one").instance.options.group in (None, "")
 
@@ -450,7 +450,7 @@ async def test_each_state_that_was_left_behind_comes_to_a_right_end(
         before.node.crash("one")
         await before.until("one", "backoff")
     elif state == "failed":
-        await before.instances.update("one", {"auto_restart": False}, wait=False)
+        await before.definitions.update("one", {"auto_restart": False}, wait=False)
         await before.crash("one")
     elif state == "stopped":
         await before.instances.stop("one", wait=True, force=False)

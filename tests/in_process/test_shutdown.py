@@ -13,7 +13,8 @@ from support.control_path import ControlPath, settle
 
 
 def shutdown_of(control: ControlPath) -> Shutdown:
-    return Shutdown(control.instances, control.scheduler, control.story)
+    registry, tasks = control.registry, control.instances.tasks
+    return Shutdown(registry, tasks, control.scheduler, control.story)
 
 
 async def test_a_halt_stops_every_process_and_what_was_wanted_comes_back() -> None:
@@ -75,7 +76,7 @@ async def test_a_halt_takes_a_deletion_that_is_under_way_to_its_end() -> None:
     member = await control.create("one")
     assert member.replica.ready is not None
     lease = control.leases.grant(member.instance.id, member.replica.ready)
-    deleting = asyncio.create_task(control.instances.delete("one", force=False))
+    deleting = asyncio.create_task(control.definitions.delete("one", force=False))
     await settle()
     halting = asyncio.create_task(shutdown_of(control).halt())
     await settle()
@@ -166,6 +167,6 @@ async def test_followers_hear_the_end() -> None:
 async def test_a_deleted_instance_can_not_be_started_by_who_still_knows_it() -> None:
     control = ControlPath()
     member = await control.create("one", start=False)
-    await control.instances.delete("one", force=False)
+    await control.definitions.delete("one", force=False)
     with pytest.raises(InstanceNotFound):
         await control.instances.restart_stale(member, "changed")

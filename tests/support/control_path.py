@@ -39,10 +39,11 @@ class ControlPath:
         self.story = EventLog(self.store)
         self.replicas = ReplicaContext(self.node, held, self.story, self.leases)
         self.registry = Registry(publish)
+        self.limits = held.derived(lambda now: limits_of(now, None, {}))
         self.scheduler = Scheduler(
             self.leases,
             self.story,
-            held.derived(lambda now: limits_of(now, None, {})),
+            self.limits,
             evicts_for_requests=lambda: held.current.instances.enable_lru_eviction,
         )
         self.leases.on_free = self.scheduler.poke
