@@ -2,6 +2,8 @@
 PYTHON ?= python3
 SCALE ?= 1
 export LLAMACTL_TEST_SCALE := $(SCALE)
+# what Python compiled is kept, whatever the caller says: hundreds of processes would do it again
+export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest -q -n 2
@@ -76,10 +78,10 @@ bench-bodies: .venv/dev.stamp
 bench-scheduling: .venv/plots.stamp
 	$(BIN)/python -m benchmarks.scheduling --plots
 
-# 200,000 requests, one in twenty of them broken, and 1,000 lives of an instance; `make test`
-# does a tenth of that
+# 200,000 requests, one in twenty of them broken, 1,000 lives of an instance, and 1,000 examples of
+# whatever is generated; `make test` does a tenth of that, or a twentieth
 soak: .venv/dev.stamp
-	LLAMACTL_TEST_SCALE=10 $(BIN)/python -m pytest -q --timeout 3600 tests/soak tests/property/test_lifecycle.py
+	LLAMACTL_TEST_SCALE=10 $(BIN)/python -m pytest -q --timeout 3600 tests/soak tests/property
 
 .venv/bin/python:
 	@echo "creating .venv"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +11,13 @@ import pytest
 from hypothesis import settings
 
 from support.engines import BOTH, BUILT_IN, Engine, use
-from support.gguf_file import write_tiny_gguf
 from support.served import Served, running, serve
 from support.stages import STAGES, may_hold, stage_of
 
 SCALE = int(os.environ.get("LLAMACTL_TEST_SCALE", "1"))
-settings.register_profile("llamactl", max_examples=100 * SCALE, deadline=None)
+QUICK = SCALE == 1 and "LLAMACTL_CI" not in os.environ
+EXAMPLES = 50 if QUICK else 100 * SCALE  # what is generated for each property
+settings.register_profile("llamactl", max_examples=EXAMPLES, deadline=None)
 settings.load_profile("llamactl")
 
 
@@ -43,6 +45,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item, stage in stages if stage == wanted]
 
 
+def pytest_collection_finish() -> None:
+    """What is there now stays: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.definition.get_closest_marker("both_engines"):
         metafunc.parametrize("engine", BOTH, indirect=True, scope="module")
@@ -58,6 +66,8 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from support.gguf_file import write_tiny_gguf  # and numpy, which few tests need
+
     path = tmp_path_factory.mktemp("model") / "tiny.gguf"
     write_tiny_gguf(path)
     return path

@@ -65,33 +65,31 @@ def modules() -> list[Path]:
 
 def strings(path: Path) -> Iterator[tuple[int, str]]:
     """Messages and descriptions, with their lines."""
-    tree = parsed(path)
-    docs = {id(node) for node in docstrings(tree)}
     described = path.relative_to(ROOT / "src/llamactl").parts[0] in DESCRIPTIONS
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
-            continue
-        if described or id(node) not in docs:
-            yield node.lineno, node.value
+    for line, text, is_docstring in literals(path):
+        if described or not is_docstring:
+            yield line, text
 
 
 def remarks(path: Path) -> Iterator[str]:
     """Docstrings and comments."""
-    yield from (node.value for node in docstrings(parsed(path)) if isinstance(node.value, str))
+    yield from (text for _, text, is_docstring in literals(path) if is_docstring)
     for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
         if token.type == tokenize.COMMENT:
             yield token.string
 
 
 @cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
-
-
-def docstrings(tree: ast.Module) -> Iterator[ast.Constant]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            yield node.value
+def literals(path: Path) -> list[tuple[int, str, bool]]:
+    """All strings: the line, the text, and whether it is a docstring."""
+    docs: set[int] = set()
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):  # a docstring's statement comes before it
+        if isinstance(node, ast.Expr):
+            docs.add(id(node.value))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.append((node.lineno, node.value, id(node) in docs))
+    return found
 
 
 def page_texts(source: str) -> Iterator[str]:

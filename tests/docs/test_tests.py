@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -15,20 +15,40 @@ PYTEST = ("raises", "fail", "warns")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
+@dataclass(frozen=True)
+class Found:
+    """A function, or a busy wait, which has no name."""
+
+    path: str
+    line: int
+    name: str = ""
+    method: bool = False
+    asserts: bool = False
+
+
 @cache
-def nodes() -> list[tuple[str, ast.AST]]:
-    """All there is in the sources of tests, and in which file."""
+def found() -> list[Found]:
+    """In the sources of tests. Their trees are not kept: they slow the garbage collector down."""
     return [
-        (str(path.relative_to(TESTS)), node)
+        what
         for path in sorted(TESTS.rglob("*.py"))
+        for place in [str(path.relative_to(TESTS))]
         for node in ast.walk(ast.parse(path.read_text()))
+        if (what := look(place, node))
     ]
 
 
-def functions(*begin: str) -> Iterator[tuple[str, Function]]:
-    for path, node in nodes():
-        if isinstance(node, Function) and node.name.startswith(begin):
-            yield path, node
+def look(path: str, node: ast.AST) -> Found | None:
+    if isinstance(node, Function):
+        method = "self" in [a.arg for a in node.args.args]
+        return Found(path, node.lineno, node.name, method, asserts(node))
+    if isinstance(node, ast.While | ast.Call) and is_busy_wait(node):
+        return Found(path, node.lineno)
+    return None
+
+
+def functions(*begin: str) -> list[Found]:
+    return [function for function in found() if function.name.startswith(begin)]
 
 
 def is_assertion(node: ast.AST) -> bool:
@@ -51,26 +71,26 @@ def asserts(function: Function) -> bool:
     return any(is_assertion(node) for node in ast.walk(function))
 
 
-def is_busy_wait(node: ast.AST) -> bool:
+def is_busy_wait(node: ast.While | ast.Call) -> bool:
     """A loop that does nothing but look, or a pause in the hope that something happens."""
     if isinstance(node, ast.While):
         asked = any(isinstance(part, ast.Await) for part in ast.walk(node.test))
         return not asked and all(isinstance(part, ast.Pass | ast.Continue) for part in node.body)
-    return isinstance(node, ast.Call) and ast.unparse(node.func) == "time.sleep"
+    return ast.unparse(node.func) == "time.sleep"
 
 
 def test_every_test_asserts_something() -> None:
-    found = [f"{path}: {node.name}" for path, node in functions("test_") if not asserts(node)]
+    idle = [f"{test.path}: {test.name}" for test in functions("test_") if not test.asserts]
 
-    assert found == []
+    assert idle == []
 
 
 def test_what_is_named_as_asserting_does() -> None:
-    methods = [(p, n) for p, n in functions("until") if n.name not in vars(Node)]  # its own word
-    named = [(p, n) for p, n in functions(*ASSERTING) if "self" not in [a.arg for a in n.args.args]]
+    methods = [one for one in functions("until") if one.name not in vars(Node)]  # its own word
+    named = [one for one in functions(*ASSERTING) if not one.method]
 
     assert methods and named
-    assert [f"{path}: {node.name}" for path, node in methods + named if not asserts(node)] == []
+    assert [f"{one.path}: {one.name}" for one in methods + named if not one.asserts] == []
 
 
 # the one wait that all share; a clock that is to stand still
@@ -79,11 +99,10 @@ READ_TO_THE_END = {"support/attack.py", "support/full_disk.py"}
 
 
 def test_nobody_waits_without_a_deadline_and_a_message() -> None:
-    found = [
-        f"{path}:{node.lineno}"
-        for path, node in nodes()
-        if isinstance(node, ast.stmt | ast.expr) and is_busy_wait(node)
-        if path not in MAY_PAUSE | READ_TO_THE_END
+    waits = [
+        f"{wait.path}:{wait.line}"
+        for wait in found()
+        if not wait.name and wait.path not in MAY_PAUSE | READ_TO_THE_END
     ]
 
-    assert found == []
+    assert waits == []

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from threading import Event
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 
@@ -53,8 +51,7 @@ def test_the_loop_runs_on_and_samples_say_that_the_disk_is_unknown(
             sampled.release()
             return 2, 1
 
-        scheduler = cast(Any, SimpleNamespace(limits=Limits()))
-        samples = Watch(Registry(lambda _: None), scheduler, Meters, lambda: 0, ram, disk.free)
+        samples = Watch(Registry(lambda _: None), Limits, Meters, lambda: 0, ram, disk.free)
         keeping = asyncio.ensure_future(samples.keep())
         async with asyncio.timeout(LONGEST_S):
             for _ in range(5):

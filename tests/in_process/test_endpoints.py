@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from llamactl.control import on_demand
 from support.control_path import settle
 from support.data_path import CHAT, MANAGER, Client, DataPath, Seen, data_path, request
 
@@ -222,7 +223,10 @@ async def test_what_an_engine_says_of_an_error_is_passed_on() -> None:
 
 
 @pytest.mark.parametrize("sent", [b"no HTTP\r\n\r\n", b"HTTP/1.1 101 Switching\r\n\r\n"])
-async def test_an_engine_that_speaks_no_http_is_told(sent: bytes) -> None:
+async def test_an_engine_that_speaks_no_http_is_told(
+    sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_demand, "_DEATH_KNOWN_S", 0.0)  # it runs on
     async with data_path() as there:
         await there.control.create("one")
         there.engine.by_hand = True
@@ -276,7 +280,7 @@ async def test_models_are_listed_with_what_they_do() -> None:
 async def test_a_request_to_what_was_deleted_is_a_model_not_found() -> None:
     async with data_path() as there:
         await there.control.create("one")
-        await there.control.instances.delete("one", force=True)
+        await there.control.definitions.delete("one", force=True)
         answer = await there.chat("one")
 
         assert (answer.status, answer.json["code"]) == (404, "model_not_found")

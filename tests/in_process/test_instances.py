@@ -70,7 +70,7 @@ async def test_what_can_not_be_read_defines_nothing(
 ) -> None:
     control = ControlPath()
     with pytest.raises(error):
-        await control.instances.create(name, body, start=True, wait=True, evict=False)
+        await control.definitions.create(name, body, start=True, wait=True, evict=False)
     assert (control.instances.all(), control.store.rows) == ([], {})
 
 
@@ -90,16 +90,16 @@ async def test_a_store_that_is_away_leaves_nothing_half_done() -> None:
     with pytest.raises(StoreUnavailable):
         await control.create("new")
     with pytest.raises(StoreUnavailable):
-        await control.instances.update("kept", {"aliases": ["x"]}, wait=False)
+        await control.definitions.update("kept", {"aliases": ["x"]}, wait=False)
     with pytest.raises(StoreUnavailable):
-        await control.instances.delete("kept", force=False)
+        await control.definitions.delete("kept", force=False)
     control.store.away = False
 
     assert control.instances.all() == [kept]
     assert kept.instance.options.aliases == ()
     await control.create("x", start=False)  # neither name is taken
     await control.create("new", start=False)
-    await control.instances.delete("kept", force=False)
+    await control.definitions.delete("kept", force=False)
     assert sorted(m.instance.name for m in control.instances.all()) == ["new", "x"]
 
 
@@ -108,7 +108,7 @@ async def test_there_may_be_only_so_many() -> None:
     await control.create("one", start=False)
     with pytest.raises(InstanceLimit):
         await control.create("two", start=False)
-    await control.instances.delete("one", force=False)
+    await control.definitions.delete("one", force=False)
     await control.create("two", start=False)
 
 
@@ -183,13 +183,13 @@ async def test_a_change_restarts_only_what_its_command_changes() -> None:
     control = ControlPath()
     await control.create("one")
     pid = control.replica("one").pid
-    await control.instances.update("one", {"idle_timeout": 5}, wait=True)
+    await control.definitions.update("one", {"idle_timeout": 5}, wait=True)
     assert control.replica("one").pid == pid
-    await control.instances.update("one", {"ctx_size": 512}, wait=True)
+    await control.definitions.update("one", {"ctx_size": 512}, wait=True)
     assert control.state("one") == "ready"
     assert control.replica("one").pid != pid
     await control.instances.stop("one", wait=True, force=False)
-    await control.instances.update("one", {"ctx_size": 1024}, wait=True)
+    await control.definitions.update("one", {"ctx_size": 1024}, wait=True)
     assert control.state("one") == "stopped"
 
 
@@ -198,7 +198,7 @@ async def test_an_alias_that_is_anothers_is_refused() -> None:
     await control.create("one", start=False)
     await control.create("two", start=False)
     with pytest.raises(NameTaken):
-        await control.instances.update("two", {"aliases": ["ONE"]}, wait=False)
+        await control.definitions.update("two", {"aliases": ["ONE"]}, wait=False)
 
 
 async def test_a_restart_drains_unless_by_force() -> None:
@@ -222,13 +222,13 @@ async def test_what_is_deleted_is_not_found_while_it_drains() -> None:
     member = await control.create("one")
     assert member.replica.ready is not None
     lease = control.leases.grant(member.instance.id, member.replica.ready)
-    deleting = asyncio.create_task(control.instances.delete("one", force=False))
+    deleting = asyncio.create_task(control.definitions.delete("one", force=False))
     await settle()
     with pytest.raises(InstanceNotFound):
         control.instances.get("one")
     with pytest.raises(NameTaken):
         await control.create("one", start=False)
-    assert control.instances.present() == [member]
+    assert control.registry.present() == [member]
     lease.release()
     await deleting
     assert (control.store.rows, control.store.ledger) == ({}, {})
@@ -239,13 +239,13 @@ async def test_what_is_deleted_is_not_found_while_it_drains() -> None:
 async def test_what_a_file_declares_is_not_changed_by_hand() -> None:
     control = ControlPath()
     options = (await control.create("mine", start=False)).instance.options
-    await control.instances.define("declared", options, source="file")
+    await control.definitions.define("declared", options, source="file")
     with pytest.raises(Conflict, match="declared in a file"):
-        await control.instances.update("declared", {}, wait=False)
+        await control.definitions.update("declared", {}, wait=False)
     with pytest.raises(Conflict, match="declared in a file"):
-        await control.instances.delete("declared", force=False)
+        await control.definitions.delete("declared", force=False)
     with pytest.raises(Conflict, match="not declared"):
-        await control.instances.redefine("mine", options, source="file")
+        await control.definitions.redefine("mine", options, source="file")
 
 
 async def test_a_plan_says_what_would_be_done_and_does_nothing() -> None:

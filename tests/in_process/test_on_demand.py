@@ -120,7 +120,7 @@ async def test_a_request_waits_no_longer_than_it_may(limit: str, code: str) -> N
         await there.control.create("slow", start=False)
         there.control.node.loads = True
         if limit == "queue_timeout":
-            await there.control.instances.update("busy", {"pinned": False}, wait=False)
+            await there.control.definitions.update("busy", {"pinned": False}, wait=False)
             there.engine.by_hand = True
             await asking(there, "busy")
         answer = await there.chat("slow")
@@ -166,7 +166,7 @@ async def test_an_instance_that_is_deleted_ends_the_wait() -> None:
         await there.control.create("one", start=False)
         there.control.node.loads = True
         (waits,) = await asking(there, "one")
-        await there.control.instances.delete("one", force=True)
+        await there.control.definitions.delete("one", force=True)
         answer = await waits
 
         assert (answer.status, answer.json["code"]) == (404, "model_not_found")

@@ -13,7 +13,7 @@ from llamactl.core.errors import MalformedBody
 from llamactl.core.filters import Filters
 from llamactl.policy.body.filters import apply
 
-KEYS = st.sampled_from(["a", "b", "model", 'q"\\', "é", ""])
+KEYS = st.sampled_from(["a", "b", "model", 'q"\\', "a\\b", "a\b", "x/y", "é", ""])
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=5) | st.just(1.5e300),
     lambda inner: (
@@ -43,6 +43,23 @@ def test_a_parser_sees_what_was_asked_for(
 
     kept = {key: value for key, value in body.items() if key not in strip}
     assert json.loads(changed) == {**defaults, **kept, **fixed}
+
+
+@pytest.mark.parametrize("key", ['q"\\', "a\\b", "a\b", "x/y", "é", "", "b"])
+@pytest.mark.parametrize("colon", [":", " :", "\n\t :"])
+@pytest.mark.parametrize("how", ["plain", "ascii", "slashes", "unicode"])
+def test_a_name_is_found_however_it_is_written(key: str, colon: str, how: str) -> None:
+    spelled = json.dumps(key, ensure_ascii=how != "plain")
+    if how == "slashes":
+        spelled = spelled.replace("/", "\\/")
+    elif how == "unicode":
+        spelled = '"' + "".join(f"\\u{ord(c):04X}" for c in key) + '"'
+    member = spelled + colon
+    text = rf'{{"\\\"\\\"":1,"c":{{{member}2}},{member}3}}'
+
+    changed = json.loads(apply(filters({key}, {}, {}), text.encode()))
+
+    assert changed == {'\\"\\"': 1, "c": {key: 2}}
 
 
 @given(OBJECTS, SPACES)

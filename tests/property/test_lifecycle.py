@@ -164,7 +164,7 @@ class World(RuleBasedStateMachine):
 
 
 TestLifecycle = World.TestCase
-TestLifecycle.settings = settings(deadline=None)  # ten times as many examples in `make soak`
+TestLifecycle.settings = settings(deadline=None)  # many times as many examples in `make soak`
 
 
 def test_what_is_allowed_changes_something() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +26,15 @@ from llamactl.policy.access.revocation_slots import (
 revocations = st.builds(
     Revocation, st.sampled_from(["key", "session"]), st.binary(min_size=1, max_size=58)
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_disk_is_waited_for() -> Iterator[None]:
+    """What a file holds is seen at once; only after a power cut does it matter."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda fd: None)
+        patch.setattr(os, "fdatasync", lambda fd: None)
+        yield
 
 
 @given(revocations)

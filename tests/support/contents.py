@@ -18,6 +18,8 @@ CONTENTS = {
     "escaped keys": (b'{"a":1', b',"\\u0041":1', b""),
     "models further in": (b'{"a":[', b'{"model":1},', b"1]"),
     "models one level down": (b'{"a":1', b',"a":{"model":1}', b""),
+    "escaped models one level down": (b'{"a":1', b',"a":{"\\u006dodel":1}', b""),
+    "spaced models one level down": (b'{"a":1', b',"a":{"model" :1}', b""),
     "models as values": (b'{"a":1', b',"a":"model"', b""),
     "nested": (b'{"a":[', b"[" * 500 + b"]" * 500 + b",", b"1]"),
     "nested a little": (b'{"a":[', b"[[[[[]]]]],", b"1]"),

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from llamactl.config import Loaded, Settings, SettingsHolder
+from llamactl.control.definitions import Definitions
 from llamactl.control.instances import Instances
 from llamactl.control.lifecycle import recovery
 from llamactl.control.lifecycle.context import ReplicaContext
@@ -38,24 +39,28 @@ class ControlPath:
         self.story = EventLog(self.store)
         self.replicas = ReplicaContext(self.node, held, self.story, self.leases)
         self.registry = Registry(publish)
+        self.limits = held.derived(lambda now: limits_of(now, None, {}))
         self.scheduler = Scheduler(
             self.leases,
             self.story,
-            held.derived(lambda now: limits_of(now, None, {})),
+            self.limits,
             evicts_for_requests=lambda: held.current.instances.enable_lru_eviction,
         )
         self.leases.on_free = self.scheduler.poke
         self.memory = NoMemory()
         self.instances = Instances(
-            self.registry, self.scheduler, self.store, self.replicas, self.memory, self.story,
-            held,
-        )  # fmt: skip
+            self.registry, self.scheduler, self.replicas, self.memory, self.story
+        )
         held.subscribe(self.instances.heed)
+        self.definitions = Definitions(
+            self.instances, self.registry, self.scheduler, self.store, self.replicas,
+            self.memory, self.story,
+        )  # fmt: skip
         self.on_demand = OnDemand(
             self.registry, self.scheduler, self.memory, self.leases, held,
             lambda: self.store.away, self.replicas.permit,
         )  # fmt: skip
-        self.reconciler = Reconciler(self.instances)
+        self.reconciler = Reconciler(self.registry, self.definitions)
         self.on_file = self.settings  # what a reload reads
         self.reload = Reload(held, self._reread, self.instances, self.reconciler)
 
@@ -70,7 +75,7 @@ class ControlPath:
     async def create(self, name: str, *, start: bool = True, **more: object) -> ManagedInstance:
         """What crashes is not restarted by itself, unless `more` says so."""
         body = {"model": "/m.gguf", "auto_restart": False, **more}
-        return await self.instances.create(name, body, start=start, wait=start, evict=False)
+        return await self.definitions.create(name, body, start=start, wait=start, evict=False)
 
     def replica(self, name: str) -> Replica:
         return self.registry.get(name).replica

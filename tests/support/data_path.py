@@ -277,13 +277,14 @@ class DataPath:
         """`managed`: with the management API from the beginning."""
         self.control = ControlPath(settings, publish=self._publish)
         self.ring = KeyRing([MANAGER])
+        self.tickets = PageTickets(lambda: secrets.token_urlsafe(32))
         self.engine = Engine()
         self.clients: list[Client] = []
         self.managed: list[tuple[str, str, bytes]] = []  # what the management API was asked
         made = self.control.settings
         self.front = ProxyServer(
             made,
-            access=Access.of(made, self.ring, PageTickets(lambda: secrets.token_urlsafe(32))),
+            access=Access.of(made, self.ring, self.tickets),
             leases=self.control.leases,
             activator=self.control.on_demand,
             paths=PATHS,
@@ -308,6 +309,8 @@ class DataPath:
         body = b""
         while True:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                return
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break

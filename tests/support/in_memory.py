@@ -86,12 +86,18 @@ class MemoryStore:
 
 
 class NoMemory:
-    """Nothing takes any."""
+    """Nothing takes any. It remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.learnt: list[tuple[str, Usage]] = []  # of which instance
+        self.raised: list[str] = []  # names, after a start that found too little
 
     async def need(self, _: Instance) -> Need:
         return NOTHING
 
-    async def learn(self, _: Instance, usage: Usage) -> bool:
-        return False
+    async def learn(self, instance: Instance, usage: Usage) -> bool:
+        self.learnt.append((instance.name, usage))
+        return True
 
-    async def raise_after_oom(self, _: Instance, free: Need) -> None: ...
+    async def raise_after_oom(self, instance: Instance, free: Need) -> None:
+        self.raised.append(instance.name)

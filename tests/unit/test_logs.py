@@ -16,12 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import llamactl.node.logs.log as logs_module
+import llamactl.node.logs.search as search_module
 from llamactl.node.logs import archives, log_writer
 from llamactl.node.logs.archives import archives_of
 from llamactl.node.logs.cursor import LogCursor
 from llamactl.node.logs.log import InstanceLog
 from llamactl.node.logs.log_writer import LogWriter
 from llamactl.node.logs.rotation import Rotation, RotationRules, tidy
+from llamactl.node.logs.search import lines_with
 from llamactl.observe import configure, logger
 
 
@@ -308,7 +310,9 @@ def test_what_is_written_after_somebody_cut_the_log_survives(folder: Path, how: 
     path = folder / f"{how}.log"
     old = b"old\n" * 70_000  # one archive, and a bit
     source, target = os.pipe()
-    writer = LogWriter(source, str(path), str(folder / "rules"))
+    rules = folder / f"rules_of_{how}"
+    rules.write_text(f"{ROTATED.max_size} {ROTATED.max_files}\n")
+    writer = LogWriter(source, str(path), str(rules))
     writer._read_rules()
     thread = threading.Thread(target=lambda: os.write(target, old))
     thread.start()
@@ -456,13 +460,13 @@ def test_what_is_added_is_searched_beside_the_loop(
     path = folder / "beside.log"
     path.write_bytes(b"")
     threads: list[threading.Thread] = []
-    lines_with = logs_module._lines_with
 
     def noting(wanted: bytes, data: bytes) -> tuple[list[bytes], bytes]:
         threads.append(threading.current_thread())
         return lines_with(wanted, data)
 
-    monkeypatch.setattr(logs_module, "_lines_with", noting)
+    for module in (logs_module, search_module):
+        monkeypatch.setattr(module, "lines_with", noting)
 
     async def run() -> bytes:
         log = InstanceLog(path)
@@ -486,7 +490,7 @@ def test_lines_are_found_as_if_each_was_looked_at(data: bytes, wanted: bytes) ->
     *whole, rest = data.split(b"\n")
     lines = [line + b"\n" for line in whole]
 
-    found = logs_module._lines_with(wanted, data)
+    found = lines_with(wanted, data)
 
     assert found == ([line for line in lines if wanted in line], rest)
 

@@ -22,7 +22,7 @@ from llamactl.proxy import LeaseBook
 from llamactl.proxy.http.connections import ConnectionRegistry, Limits
 from llamactl.proxy.http.turns import Turns
 
-STALL_S = 0.6
+STALL_S = 0.35  # longer than every limit here
 RUNNERS = [asyncio.run, uvloop.run]
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -146,7 +146,7 @@ def test_looks_that_fail_within_a_stall_make_nobody_unhealthy() -> None:
             return False
 
         over = asyncio.Event()
-        rules = HealthRules(interval=0.01, unhealthy_after=1.0)
+        rules = HealthRules(interval=0.01, unhealthy_after=0.9)
         watching = asyncio.create_task(until_unhealthy(look, LeaseBook(), "a", rules))
         await over.wait()
         assert not watching.done()

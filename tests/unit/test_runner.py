@@ -28,7 +28,10 @@ class BrokenWorld:
 async def _scene() -> None:
     async def record(event: Event, before: Lifecycle, after: Lifecycle) -> None: ...
 
-    runner = LifecycleRunner(Lifecycle(), BrokenWorld(), record, lambda before, after: None)
+    world = BrokenWorld()
+    runner = LifecycleRunner(
+        Lifecycle(), world.perform, world.watches, record, lambda before, after: None
+    )
     runner.start()
     await runner.ask(StartRequested("test"))
     with pytest.raises(LlamactlError, match="an internal error"):
@@ -81,7 +84,9 @@ def test_what_waits_heeds_a_limit_that_is_changed() -> None:
         async def record(event: Event, before: Lifecycle, after: Lifecycle) -> None: ...
 
         world = Patient()
-        runner = LifecycleRunner(Lifecycle(), world, record, lambda before, after: None)
+        runner = LifecycleRunner(
+            Lifecycle(), world.perform, world.watches, record, lambda before, after: None
+        )
         runner.start()
         await asyncio.sleep(0)
         await asyncio.sleep(0)

@@ -14,6 +14,7 @@ from llamactl.api.shared_work import SharedWork
 from llamactl.config import Settings, SettingsHolder
 from llamactl.control.access.keys import Keys
 from llamactl.control.access.sessions import Sessions
+from llamactl.control.definitions import Definitions
 from llamactl.control.instances import Instances
 from llamactl.control.lifecycle.events.event_log import EventLog
 from llamactl.control.preview import Previews
@@ -57,6 +58,7 @@ class ServerInfo:
 class Services:
     settings: Settings  # as llamactl was started; only those that are fixed are read here
     instances: Instances
+    definitions: Definitions
     keys: Keys
     ring: KeyRing
     engines: Mapping[str, EngineProbe]  # by the backend's name in the settings

@@ -111,7 +111,7 @@ class Application:
         await parts.control.scheduling.memory.load()
         await parts.credentials.keys.load()
         await parts.credentials.sessions.load()
-        await parts.files.downloads.load()
+        await parts.files.downloads.jobs.load()
         return await recovery.read(parts.storage.instances)
 
     async def _take_in(
@@ -175,4 +175,4 @@ class Application:
     def kill(self) -> None:
         """End every engine at once."""
         for member in self.parts.control.instances.all():
-            member.replica.kill()
+            member.replica.engine.kill()

@@ -48,12 +48,12 @@ def _services(parts: Parts, upgrade: Callable[[], Awaitable[int]], info: ServerI
         parts.front.meters, scrape, parts.leases.count, partial(_gauges, parts)
     )
     previews = Previews(
-        scheduling.registry, scheduling.scheduler, parts.node.replicas, scheduling.memory
+        scheduling.registry, scheduling.limits, parts.node.replicas, scheduling.memory
     )
     return Services(
-        held.current, control.instances, access.keys, access.ring, engines, parts.storage.story,
-        numbers, parts.degraded, control.reload, control.reconciler, upgrade, files.catalog,
-        files.downloads, access.sessions, access.tickets, previews, parts.watch,
+        held.current, control.instances, control.definitions, access.keys, access.ring, engines,
+        parts.storage.story, numbers, parts.degraded, control.reload, control.reconciler, upgrade,
+        files.catalog, files.downloads, access.sessions, access.tickets, previews, parts.watch,
         Hub(parts.environ), files.confinement, info,
     )  # fmt: skip
 

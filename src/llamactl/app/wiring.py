@@ -14,6 +14,7 @@ from llamactl.config import Loaded, Settings, SettingsHolder
 from llamactl.control.access.keys import Keys
 from llamactl.control.access.revocations import Revocations
 from llamactl.control.access.sessions import Sessions
+from llamactl.control.definitions import Definitions
 from llamactl.control.instances import Instances
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.events.event_log import EventLog
@@ -107,7 +108,7 @@ def wire(
         activator=control.activator, paths=_engine_paths(), busy_slots=busy_slots,
     )  # fmt: skip
     watch = Watch(
-        scheduling.registry, scheduling.scheduler, front.meters, leases.total,
+        scheduling.registry, limits, front.meters, leases.total,
         lambda: (total_ram(), free_ram()), lambda: free_disk(settings.data),
     )  # fmt: skip
     return Parts(
@@ -175,6 +176,7 @@ class Scheduling:
     registry: Registry
     memory: Memory
     scheduler: Scheduler
+    limits: Callable[[], Limits]  # as they are now
 
     @classmethod
     def of(
@@ -194,7 +196,7 @@ class Scheduling:
             evicts_for_requests=lambda: held.current.instances.enable_lru_eviction,
         )  # fmt: skip
         leases.on_free = scheduler.poke
-        return cls(Registry(publish), memory, scheduler)
+        return cls(Registry(publish), memory, scheduler, limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +205,7 @@ class Control:
 
     scheduling: Scheduling
     instances: Instances
+    definitions: Definitions
     reconciler: Reconciler
     reload: Reload
     on_demand: OnDemand
@@ -215,19 +218,22 @@ class Control:
         node: LocalNode, scheduling: Scheduling, leases: LeaseBook,
     ) -> Control:  # fmt: skip
         registry, memory, scheduler = scheduling.registry, scheduling.memory, scheduling.scheduler
-        instances = Instances(
-            registry, scheduler, storage.instances, node.replicas, memory, storage.story, held
-        )
+        story = storage.story
+        instances = Instances(registry, scheduler, node.replicas, memory, story)
         held.subscribe(instances.heed)
-        reconciler = Reconciler(instances)
+        definitions = Definitions(
+            instances, registry, scheduler, storage.instances, node.replicas, memory, story
+        )
+        reconciler = Reconciler(registry, definitions)
         on_demand = OnDemand(
             registry, scheduler, memory, leases, held,
             lambda: bool(storage.database.fault), node.replicas.permit,
         )  # fmt: skip
-        departure = Shutdown(instances, scheduler, storage.story)
+        departure = Shutdown(registry, instances.tasks, scheduler, story)
         return cls(
-            scheduling, instances, reconciler, Reload(held, reread, instances, reconciler),
-            on_demand, SwitchableActivator(on_demand), departure,
+            scheduling, instances, definitions, reconciler,
+            Reload(held, reread, instances, reconciler), on_demand, SwitchableActivator(on_demand),
+            departure,
         )  # fmt: skip
 
 

@@ -110,7 +110,7 @@ class OnDemand:
         return granted.result()
 
     def _wait_over(self, member: ManagedInstance) -> StartTimeout:
-        self._scheduler.keep_eviction(member)
+        self._scheduler.evictions.keep(member)
         return StartTimeout(
             f"{member.instance.name} was not ready within "
             f"{self._limits.on_demand_start_timeout:g} s (on_demand_start_timeout); "
@@ -154,7 +154,7 @@ class OnDemand:
         with contextlib.suppress(TimeoutError):
             async with loop_clock().timeout(_DEATH_KNOWN_S):
                 await runner.wait(lambda now: now.generation != generation)
-        end = replica.end_of(generation)
+        end = replica.engine.end_of(generation)
         crashed = end is not None and end.own_fault
         return Aftermath(
             runner.now.desired is Desired.RUNNING, crashed, "" if end is None else end.summary
@@ -192,7 +192,7 @@ class OnDemand:
         runner = member.replica.runner
         now = runner.now
         may = self._limits.drain_policy == "call_off" and self._may_start(member)
-        calls_off = may and not self._scheduler.is_leaving_for_others(member)
+        calls_off = may and not self._scheduler.evictions.is_for_others(member)
         if calls_off and now.state is State.DRAINING and now.after_exit is AfterExit.REST:
             await self._scheduler.place(member, self._asker(caller))  # which it still has
             command = StartRequested("drain cancelled by a request")
@@ -238,7 +238,7 @@ class OnDemand:
         except TimeoutError as exc:
             if not limit.expired():
                 raise
-            self._scheduler.keep_eviction(member)
+            self._scheduler.evictions.keep(member)
             raise QueueWaitOver(
                 f"{member.instance.name} got no place to start within {most:g} s (queue_timeout); "
                 "retry, or allow more instances to run at once"

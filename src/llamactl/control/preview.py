@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from llamactl.backends import read_definition
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.registry import Registry
-from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.errors import InstanceNotFound, LlamactlError
 from llamactl.core.instance import Instance, InstanceOptions, check_name
 from llamactl.core.lifecycle import RESTING
@@ -16,7 +15,7 @@ from llamactl.core.memory import NOTHING, Need
 from llamactl.core.ports.engines import MemoryBook
 from llamactl.policy.definition.reading import merge
 from llamactl.policy.scheduling.admission import Candidate
-from llamactl.policy.scheduling.capacity import Taken
+from llamactl.policy.scheduling.capacity import Limits, Taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +36,14 @@ class Preview:
 
 class Previews:
     def __init__(
-        self, registry: Registry, scheduler: Scheduler, replicas: ReplicaContext, memory: MemoryBook
+        self,
+        registry: Registry,
+        limits: Callable[[], Limits],
+        replicas: ReplicaContext,
+        memory: MemoryBook,
     ) -> None:
         self._registry = registry
-        self._scheduler = scheduler
+        self._limits = limits
         self._replicas = replicas
         self._memory = memory
 
@@ -67,7 +70,7 @@ class Previews:
     async def fit(self, options: InstanceOptions) -> Fit:
         """What such an instance would take, and whether it fits here."""
         need = await self._memory.need(Instance("", "estimate", 0, options))
-        limits = self._scheduler.limits
+        limits = self._limits()
         if need == NOTHING or (limits.ram is None and not limits.gpus):
             return Fit(need, None, limits.ram)
         one = Candidate("", "estimate", need=need)

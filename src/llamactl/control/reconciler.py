@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Awaitable, Mapping
 
 from llamactl.backends import read_definition
-from llamactl.control.instances import Instances
-from llamactl.control.lifecycle.registry import ManagedInstance
+from llamactl.control.definitions import Definitions
+from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.core.errors import InvalidRequest, LlamactlError
 from llamactl.core.instance import InstanceOptions, check_name, name_key
 from llamactl.observe import logger
@@ -21,22 +21,23 @@ log = logger("control")
 class Reconciler:
     """Nothing is changed unless every body of a set can be read."""
 
-    def __init__(self, instances: Instances) -> None:
-        self._instances = instances
+    def __init__(self, registry: Registry, definitions: Definitions) -> None:
+        self._registry = registry
+        self._definitions = definitions
 
     def has(self, source: str) -> bool:
-        return any(member.instance.source == source for member in self._instances.all())
+        return any(member.instance.source == source for member in self._registry)
 
     async def read(self, bodies: Mapping[str, object], source: str) -> dict[str, InstanceOptions]:
         """Raises InvalidRequest with every fault of every body."""
-        known = {name_key(m.instance.name): m for m in self._instances.all()}
+        known = {name_key(m.instance.name): m for m in self._registry}
         found: dict[str, InstanceOptions] = {}
         faults = []
         for name, body in bodies.items():
             try:
                 check_name(name)
                 options = self._options(name, body, known)
-                await self._instances.check(options, source=source)
+                await self._definitions.check(options, source=source)
                 found[name] = options
             except LlamactlError as exc:
                 faults.append(f"{name[:140]}: {exc.message}")
@@ -60,9 +61,8 @@ class Reconciler:
 
     def plan(self, wanted: Mapping[str, InstanceOptions], source: str, *, prune: bool) -> Changes:
         """`source`: whose set this is; with `prune` what is of it and not in the set is deleted."""
-        members = self._instances.all()
-        mine = [m.instance.name for m in members if m.instance.source == source]
-        now = {m.instance.name: m.instance.options for m in members}
+        mine = [m.instance.name for m in self._registry if m.instance.source == source]
+        now = {m.instance.name: m.instance.options for m in self._registry}
         return difference(now, wanted, may_go=mine if prune else ())
 
     async def apply(self, changes: Changes, source: str) -> dict[str, str]:
@@ -77,9 +77,9 @@ class Reconciler:
                 log.warning("not_reconciled", name=name, reason=exc.message)
 
         for name in changes.delete:
-            await attempt(name, self._instances.delete(name, force=False, source=source))
+            await attempt(name, self._definitions.delete(name, force=False, source=source))
         for name, options in changes.update.items():
-            await attempt(name, self._instances.redefine(name, options, source=source))
+            await attempt(name, self._definitions.redefine(name, options, source=source))
         for name, options in changes.create.items():
-            await attempt(name, self._instances.define(name, options, source=source))
+            await attempt(name, self._definitions.define(name, options, source=source))
         return failed

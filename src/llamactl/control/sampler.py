@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from llamactl.control.blocking_call import BlockingCall
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
-from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.lifecycle import RESTING, State
 from llamactl.observe import Meters, Rates
 from llamactl.policy.scheduling.admission import Candidate
@@ -44,7 +43,7 @@ class Watch:
     def __init__(
         self,
         registry: Registry,
-        scheduler: Scheduler,
+        limits: Callable[[], Limits],
         meters: Callable[[], Meters],
         leases: Callable[[], int],
         ram: Callable[[], tuple[int | None, int | None]],
@@ -52,7 +51,7 @@ class Watch:
     ) -> None:
         """`ram`: total and free bytes. `disk_free` may block, so it never runs in the loop."""
         self._registry = registry
-        self._scheduler = scheduler
+        self._limits = limits
         self._meters = meters
         self._leases = leases
         self._ram = ram
@@ -74,7 +73,7 @@ class Watch:
         members = list(self._registry)
         running = {m.instance.id: _is_alive(m) for m in members}
         self.rates.sample(self._meters(), running, now)
-        limits = self._scheduler.limits
+        limits = self._limits()
         alive = [m for m in members if running[m.instance.id]]
         every = Limits(ram=_ALL, gpus={d: _ALL for m in alive for d in m.taken.gpus})
         taken = Taken(every, [Candidate("", "", need=m.taken) for m in alive])

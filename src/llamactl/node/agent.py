@@ -7,17 +7,16 @@ import resource
 import secrets
 import signal
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from llamactl.backends import backend_of
-from llamactl.core.errors import LaunchFailed, LlamactlError, UnknownProcess
+from llamactl.core.errors import LaunchFailed, LlamactlError
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.memory import Usage
 from llamactl.core.model import Offer
-from llamactl.core.ports.node import LOCAL, EngineSettings, LaunchSpec, PortChoice
+from llamactl.core.ports.node import LOCAL, EngineSettings, LaunchSpec
 from llamactl.core.routes import ReadyInstance
 from llamactl.core.secrets.masking import MASK
 from llamactl.node.engine.engine_process import EngineProcess, end, report_of
@@ -36,9 +35,9 @@ from llamactl.node.process import cgroups, ports
 from llamactl.node.process.adopted import adopt, end_left
 from llamactl.node.process.ports import LOOPBACK, owner_of
 from llamactl.node.process.process import Ended
+from llamactl.node.process_table import ProcessTable
 from llamactl.observe import logger
 
-_EXITS = 4  # are remembered of each replica
 log = logger("node")
 
 
@@ -62,8 +61,7 @@ class NodeAgent:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._around = Surroundings(self.id, environ, limit if soft_files is None else soft_files)
         self._oom = OomCounter()
-        self._processes: dict[ProcessId, EngineProcess] = {}
-        self._ends: dict[ProcessId, asyncio.Task[ExitReport]] = {}  # of those, and of the last ones
+        self._processes = ProcessTable(self._ledger, self._oom)
 
     def __repr__(self) -> str:
         return f"<NodeAgent {self.id} with {len(self._processes)} processes>"
@@ -71,14 +69,14 @@ class NodeAgent:
     # What it is told.
 
     async def prepare(self, spec: LaunchSpec) -> ProcessRecord:
-        if (known := self._prepared(spec.process)) is not None:
+        if (known := self._processes.prepared(spec.process)) is not None:
             return known
         self._oom.look()
         try:
-            port = self._port(spec.ports)
+            port = ports.choose(spec.ports, self._processes.ports)
             key = secrets.token_urlsafe(32)
             engine, command = await command_for(spec, port, self._models, key, self._around.environ)
-            if (known := self._prepared(spec.process)) is not None:
+            if (known := self._processes.prepared(spec.process)) is not None:
                 return known  # by a call that was repeated meanwhile
             one = spawn(spec, engine, command, port, key, self.log(spec.name), self._around)
         except (LlamactlError, OSError) as exc:
@@ -90,19 +88,19 @@ class NodeAgent:
             await one.group.exited
             advice = f"the node's ledger can't be written: {exc.strerror}; see its data directory"
             raise LaunchFailed(ExitReport(FailureClass.STORE, advice=advice)) from exc
-        self._watch(one)
+        self._processes.watch(one)
         return one.record
 
     async def release(self, process: ProcessId) -> None:
-        self._get(process).release()
+        self._processes.get(process).release()
 
     async def adopt(self, record: ProcessRecord, name: str) -> ExitReport | None:
-        if record.process in self._processes:
+        if self._processes.find(record.process) is not None:
             return None
         backend, its_log = backend_of(record.options.backend_type), self.log(name)
         group = adopt(record)
         if group is not None:
-            self._watch(EngineProcess(group, backend, record, its_log, adopted=True))
+            self._processes.watch(EngineProcess(group, backend, record, its_log, adopted=True))
             return None
         cgroups.end(record.pid, record.start_time)  # what its engine forked, if anything
         end_left(record)
@@ -111,11 +109,11 @@ class NodeAgent:
         return report_of(backend, record, Ended(None, None), its_log, oom_struck=False)
 
     async def terminate(self, process: ProcessId, grace: float) -> bool:
-        one = self._get(process)
+        one = self._processes.get(process)
         return await end(one.group, grace, _stop_signal(one.record))
 
     def kill(self, process: ProcessId) -> None:
-        if (one := self._processes.get(process)) is not None:
+        if (one := self._processes.find(process)) is not None:
             one.group.signal(signal.SIGKILL)
 
     async def end(self, records: Sequence[ProcessRecord], grace: float) -> Sequence[ProcessRecord]:
@@ -124,34 +122,27 @@ class NodeAgent:
         return [record for record, _ in found]
 
     async def forget(self, replica_id: str, name: str) -> None:
-        for process in [p for p in self._ends if p.replica_id == replica_id]:
-            if process not in self._processes:
-                del self._ends[process]
+        self._processes.forget(replica_id)
         self.log(name).remove()
 
     async def close(self) -> None:
         """Let go of everything; what runs goes on."""
-        for task in self._ends.values():
-            task.cancel()
-        await asyncio.gather(*self._ends.values(), return_exceptions=True)
+        await self._processes.close()
 
     # What it reports.
 
     async def wait_exit(self, process: ProcessId) -> ExitReport:
-        task = self._ends.get(process)
-        if task is None:
-            raise UnknownProcess(f"{process} does not run here")
-        return await asyncio.shield(task)
+        return await self._processes.wait_exit(process)
 
     async def until_ready(self, process: ProcessId, *, prove_key: bool) -> str:
-        return await self._get(process).until_ready(prove_key=prove_key)
+        return await self._processes.get(process).until_ready(prove_key=prove_key)
 
     async def is_healthy(self, process: ProcessId, seconds: float) -> bool:
         self._oom.look()
-        return await self._get(process).is_healthy(seconds)
+        return await self._processes.get(process).is_healthy(seconds)
 
     async def measure(self, process: ProcessId) -> Usage | None:
-        return await self._get(process).usage()
+        return await self._processes.get(process).usage()
 
     async def prepared(self) -> Sequence[ProcessRecord]:
         return self._ledger.records
@@ -171,53 +162,6 @@ class NodeAgent:
 
     def log(self, name: str) -> InstanceLog:
         return InstanceLog(self._logs / f"{name}.log", self._data)
-
-    # Inside.
-
-    def _get(self, process: ProcessId) -> EngineProcess:
-        if (one := self._processes.get(process)) is None:
-            raise UnknownProcess(f"{process} does not run here")
-        return one
-
-    def _prepared(self, process: ProcessId) -> ProcessRecord | None:
-        """Raises UnknownProcess for one that has ended, or came before another one."""
-        if (one := self._processes.get(process)) is not None:
-            return one.record
-        newest = max((p.generation for p in self._ends if p.replica_id == process.replica_id),
-                     default=-1)  # fmt: skip
-        if process.generation <= newest:
-            raise UnknownProcess(f"{process} is past")
-        return None
-
-    def _port(self, choice: PortChoice) -> int:
-        if choice.fixed is not None:
-            return choice.fixed
-        taken = choice.taken | {one.record.port for one in self._processes.values()}
-        if (own := choice.preferred) is not None and own not in taken and ports.is_free(own):
-            return own
-        return ports.pick(choice.low, choice.high, taken)
-
-    def _watch(self, one: EngineProcess) -> None:
-        process = one.record.process
-        self._processes[process] = one
-        self._ends[process] = asyncio.create_task(self._until_exit(one))
-        of_replica = [p for p in self._ends if p.replica_id == process.replica_id]
-        for former in of_replica[:-_EXITS]:
-            if former not in self._processes:
-                del self._ends[former]
-
-    async def _until_exit(self, one: EngineProcess) -> ExitReport:
-        ended, record = await asyncio.shield(one.group.exited), one.record
-        try:
-            report = await one.report(ended, oom_struck=self._oom.struck())
-            cgroups.end(record.pid, record.start_time)
-            if one.adopted:  # whose exit may be told before that of all it forked
-                end_left(record)
-        finally:
-            del self._processes[record.process]
-        with suppress(OSError):  # whoever reads the ledger finds that it does not run
-            self._ledger.ended(record.process)
-        return report
 
 
 def _stop_signal(record: ProcessRecord) -> int:

@@ -72,7 +72,7 @@ async def create_instance(
     `backend_options`, engine options belong in `backend_options`, and unknown fields are rejected.
     """
     body = await read_json(request)
-    member = await mine.instances.create(name, body, start=start, wait=wait, evict=evict)
+    member = await mine.definitions.create(name, body, start=start, wait=wait, evict=evict)
     return _body(mine, member)
 
 
@@ -85,13 +85,13 @@ async def update_instance(
     If the command of a running instance changes, it finishes its requests and restarts.
     """
     body = await read_json(request)
-    return _body(mine, await mine.instances.update(name, body, wait=wait))
+    return _body(mine, await mine.definitions.update(name, body, wait=wait))
 
 
 @router.delete("/{name}", status_code=204, responses=answers(404))
 async def delete_instance(name: Name, mine: Mine, force: Force = False) -> Response:
     """Stop an instance after finishing its requests, and delete it. Model files are kept."""
-    await mine.instances.delete(name, force=force)
+    await mine.definitions.delete(name, force=force)
     return Response(status_code=204)
 
 

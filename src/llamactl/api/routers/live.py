@@ -121,7 +121,7 @@ class _View:
         replica, runner = member.replica, member.replica.runner
         row = (
             member.instance, runner.now, runner.since, replica.last_exit, replica.pid,
-            replica.port, member.need,
+            replica.engine.port, member.need,
         )  # fmt: skip
         before = self._rows.get(member.instance.id)
         self._rows[member.instance.id] = row
@@ -159,7 +159,7 @@ class _View:
         return [MachineNumbers(**asdict(one)) for one in new]
 
     def _changed_jobs(self, *, first: bool) -> list[JobBody] | None:
-        jobs = self._mine.downloads.all()
+        jobs = self._mine.downloads.jobs.all()
         if not first and jobs == self._jobs:
             return None
         self._jobs = jobs

@@ -91,13 +91,13 @@ async def download_model(asked: DownloadRequest, mine: Mine) -> JobBody:
 @router.get("/jobs", responses=answers())
 async def list_jobs(mine: Mine) -> list[JobBody]:
     """List downloads, including finished ones."""
-    return [job_body(job) for job in mine.downloads.all()]
+    return [job_body(job) for job in mine.downloads.jobs.all()]
 
 
 @router.get("/jobs/{job_id}", responses=answers(404))
 async def get_job(job_id: JobId, mine: Mine) -> JobBody:
     """Get a download in its current state."""
-    return job_body(mine.downloads.get(job_id))
+    return job_body(mine.downloads.jobs.get(job_id))
 
 
 @router.delete("/jobs/{job_id}", status_code=204, responses=answers(404))
@@ -152,8 +152,8 @@ async def look_into_repository(
 )
 async def follow_job(job_id: JobId, mine: Mine) -> StreamingResponse:
     """Stream the progress of a download as server-sent events until it ends."""
-    mine.downloads.get(job_id)
-    return event_stream(_lines(mine.downloads.follow(job_id)))
+    mine.downloads.jobs.get(job_id)
+    return event_stream(_lines(mine.downloads.jobs.follow(job_id)))
 
 
 async def _lines(jobs: AsyncIterator[DownloadJob]) -> AsyncIterator[str]:

@@ -11,6 +11,7 @@ from llamactl import __version__
 from llamactl.api.errors import answers
 from llamactl.api.services import Mine, Services, json_alone
 from llamactl.core.keys import ANYONE, Caller
+from llamactl.policy.access.rules import digest
 from llamactl.policy.access.session import cookie_name, identify_user, session_of
 from llamactl.schemas.session import SessionBody, SignedOutBody, SignInRequest
 
@@ -43,7 +44,8 @@ async def who_am_i(request: Request, response: Response, mine: Mine) -> SessionB
     """Get the session of the cookie or key in the request."""
     response.headers["cache-control"] = "no-store"
     caller = _who(request, mine)
-    session = mine.ring.session(session_of(request.method, dict(request.scope["headers"])))
+    value = session_of(request.method, dict(request.scope["headers"]))
+    session = mine.ring.sessions.by_digest.get(digest(value))
     if session is None or not mine.settings.auth.require_management_auth:
         return _body(caller, None)
     return _body(caller, session.expires_at, persisted=mine.sessions.is_persisted(session))

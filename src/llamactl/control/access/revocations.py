@@ -76,7 +76,7 @@ class Revocations:
         if revocation.kind == "key":
             self._ring.remove(revocation.id.decode())
         else:
-            self._ring.remove_session(revocation.id)
+            self._ring.sessions.remove(revocation.id)
 
     async def _write(self, revocation: Revocation) -> None:
         if revocation.kind == "key":

@@ -46,7 +46,7 @@ class Sessions:
     async def load(self) -> None:
         for session in await self._store.load():
             if Revocation("session", session.digest) not in self._revocations:
-                self._ring.add_session(session)
+                self._ring.sessions.add(session)
 
     async def begin(self, key: str, address: str = "") -> tuple[str, Caller, Session]:
         """The cookie's value, who signed in, and the session.
@@ -69,7 +69,7 @@ class Sessions:
             ends = min(ends, caller.key.expires_at)
         key_id = "" if caller.key is None else caller.key.id
         session = Session(digest(value), key_id, digest(key), ends)
-        for ended in self._ring.forget_expired(now):
+        for ended in self._ring.sessions.forget_expired(now):
             self._unwritten.pop(ended, None)
         async with self._turn(session.key_digest):
             await self._make_room(session)
@@ -106,24 +106,24 @@ class Sessions:
 
     async def end(self, value: str) -> Revoked:
         """Counts at once. Of no session, nothing happens."""
-        session = self._ring.session(value)
+        session = self._ring.sessions.by_digest.get(digest(value))
         return Revoked(persisted=True) if session is None else await self._end(session)
 
     async def _end(self, session: Session) -> Revoked:
         if self._unwritten.pop(session.digest, None) is not None and self._tell is None:
-            self._ring.remove_session(session.digest)  # nothing but memory ever had it
+            self._ring.sessions.remove(session.digest)  # nothing but memory ever had it
             return Revoked(persisted=True)
         return await self._revocations.add(Revocation("session", session.digest))
 
     async def _make_room(self, new: Session) -> None:
         """One key does not fill the memory."""
-        mine = self._ring.sessions_of(new.key_digest)
+        mine = self._ring.sessions.of_key(new.key_digest)
         too_many = max(0, len(mine) - _MOST + 1)
         for session in sorted(mine, key=lambda s: s.expires_at)[:too_many]:
             await self._end(session)
 
     async def _add(self, session: Session) -> None:
-        self._ring.add_session(session)
+        self._ring.sessions.add(session)
         self._unwritten[session.digest] = session
         if self._tell is not None:
             self._tell(session)
@@ -137,7 +137,7 @@ class Sessions:
         try:
             await self._store.add(session)
         except StoreUnavailable:
-            if self._ring.has_session(session):
+            if session in self._ring.sessions:
                 self._unwritten[session.digest] = session
             raise
         finally:

@@ -105,7 +105,7 @@ async def _recover(
         return False
     if state is not State.LOST:
         await runner.ask(NodeLost(generation, _LOST))
-    found = record is not None and await member.replica.adopt(
+    found = record is not None and await member.replica.engine.adopt(
         record, state, handed_over=handed_over
     )
     cause = "it ended before llamactl was restarted"

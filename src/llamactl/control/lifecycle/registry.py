@@ -121,6 +121,7 @@ class Registry:
     def __init__(self, publish: Callable[[RouteTable], None]) -> None:
         self._publish = publish
         self._members: dict[str, ManagedInstance] = {}
+        self._hidden: dict[str, ManagedInstance] = {}  # being deleted
         self._names: set[str] = set()  # taken, those being made or deleted included
         self._aliases: dict[str, str] = {}  # taken, with the key of whose they are
         self._table = RouteTable()
@@ -135,6 +136,10 @@ class Registry:
         """Has the store been read, which knows them?"""
         self._table = replace(self._table, complete=all_of_them)
         self._publish(self._table)
+
+    def present(self) -> list[ManagedInstance]:
+        """Also those that are being deleted."""
+        return [*self, *self._hidden.values()]
 
     def listed(self) -> list[ManagedInstance]:
         """Raises StoreUnavailable until all are known."""
@@ -160,17 +165,20 @@ class Registry:
 
     def free(self, name: str) -> None:
         self._names.discard(name_key(name))
+        self._hidden.pop(name_key(name), None)
         self.claim(name, ())
 
     def add(self, member: ManagedInstance) -> None:
         self._names.add(name_key(member.instance.name))
         self.claim(member.instance.name, member.instance.options.aliases)
         self._members[name_key(member.instance.name)] = member
+        self._hidden.pop(name_key(member.instance.name), None)
         self.refresh(member)
 
     def hide(self, name: str) -> None:
         """Hide it from look-ups; its name stays taken until `free`."""
-        self._members.pop(name_key(name), None)
+        if (member := self._members.pop(name_key(name), None)) is not None:
+            self._hidden[name_key(name)] = member
         self._table = self._table.without(name)
         self._publish(self._table)
 

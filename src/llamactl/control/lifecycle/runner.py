@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from functools import partial
 
+from llamactl.control.lifecycle.waiters import Condition, Waiter, Waiters
 from llamactl.core.errors import Conflict, InstanceNotFound, LlamactlError, ShuttingDown
 from llamactl.core.lifecycle import (
     RESTING,
@@ -33,36 +34,29 @@ _DIED = "an internal error stopped the control of this instance; see the log, an
 log = logger("control")
 
 
-class World(Protocol):
-    """What a runner needs of the machine it runs on."""
-
-    async def perform(self, effect: Effect) -> Event | None: ...
-
-    def watches(self, now: Lifecycle) -> Sequence[Watch]: ...
-
-
 class LifecycleRunner:
     """Lives from an instance's creation, or llamactl's start, to its deletion or our end."""
 
     def __init__(
         self,
         now: Lifecycle,
-        world: World,
+        perform: Callable[[Effect], Awaitable[Event | None]],
+        watches: Callable[[Lifecycle], Sequence[Watch]],
         record: Record,
         listener: Callable[[Lifecycle, Lifecycle], None],
     ) -> None:
+        """`watches`: what is waited for in a state."""
         self._now = now
         self.since = time.time()
-        self._world = world
+        self._perform = perform
+        self._watches = watches
         self._record = record
         self._listener = listener
-        self._mail: asyncio.Queue[tuple[Event | None, asyncio.Future[Lifecycle] | None]]
+        self._mail: asyncio.Queue[tuple[Event | None, Waiter | None]]
         self._mail = asyncio.Queue()  # None: arm the watches again
-        self._waiters: list[tuple[Callable[[Lifecycle], bool], asyncio.Future[Lifecycle]]] = []
+        self._waiters = Waiters()
         self._task: asyncio.Task[None] | None = None
-        self._replies: set[asyncio.Future[Lifecycle]] = set()  # owed, also while we record
         self._retired = self._halted = False
-        self._over: LlamactlError | None = None
         self._turn = asyncio.Lock()  # held while an event is worked on, and by who pauses us
 
     def __repr__(self) -> str:
@@ -74,9 +68,6 @@ class LifecycleRunner:
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._live())
-
-    def post(self, event: Event) -> None:
-        self._mail.put_nowait((event, None))
 
     def rearm(self) -> None:
         """Restart the timers of this state, because the limits have changed."""
@@ -93,33 +84,18 @@ class LifecycleRunner:
         if self._halted and isinstance(command, StartRequested | RestartRequested):
             raise ShuttingDown("llamactl is shutting down and starts no more instances")
         self._halted = self._halted or isinstance(command, HaltRequested)
-        self._check_open()
-        reply: asyncio.Future[Lifecycle] = asyncio.get_running_loop().create_future()
-        self._mail.put_nowait((command, reply))
-        self._replies.add(reply)
-        try:
-            return await reply
-        except InvalidTransition as exc:
-            raise Conflict(str(exc)) from exc
-        finally:
-            self._replies.discard(reply)
+        with self._waiters.join() as reply:
+            self._mail.put_nowait((command, reply))
+            try:
+                return await reply
+            except InvalidTransition as exc:
+                raise Conflict(str(exc)) from exc
 
-    async def wait(self, until: Callable[[Lifecycle], bool]) -> Lifecycle:
+    async def wait(self, until: Condition) -> Lifecycle:
         if until(self._now):
             return self._now
-        self._check_open()
-        waiter: asyncio.Future[Lifecycle] = asyncio.get_running_loop().create_future()
-        entry = (until, waiter)
-        self._waiters.append(entry)
-        try:
+        with self._waiters.join(until) as waiter:
             return await waiter
-        finally:
-            if entry in self._waiters:
-                self._waiters.remove(entry)
-
-    def _check_open(self) -> None:
-        if self._over is not None:  # nobody would ever answer
-            raise self._over
 
     async def retire(self, cause: str, *, force: bool) -> None:
         """Stop for good: nobody's start is heard from now on. Returns when nothing runs."""
@@ -140,18 +116,11 @@ class LifecycleRunner:
 
     async def close(self, error: LlamactlError | None = None) -> None:
         """`error`: for those who wait."""
-        self._end(error or InstanceNotFound("the instance was deleted"))
+        self._waiters.end(error or InstanceNotFound("the instance was deleted"))
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-
-    def _end(self, error: LlamactlError) -> None:
-        """Answer all pending and future requests with this error."""
-        self._over = self._over or error
-        for waiter in (*self._replies, *(waiter for _, waiter in self._waiters)):
-            if not waiter.done():
-                waiter.set_exception(error)
 
     async def _live(self) -> None:
         try:
@@ -160,7 +129,7 @@ class LifecycleRunner:
             # A fault of ours. Nothing hangs on it, and a restart of llamactl takes the
             # instance up again; its process is left as it is.
             log.failure("runner_died", exc, state=str(self._now.state))
-            self._end(LlamactlError(_DIED))
+            self._waiters.end(LlamactlError(_DIED))
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -179,7 +148,7 @@ class LifecycleRunner:
     async def _handle(
         self,
         event: Event,
-        reply: asyncio.Future[Lifecycle] | None,
+        reply: Waiter | None,
         tasks: asyncio.TaskGroup,
     ) -> None:
         """One event, to its end but for the watches that it leads to."""
@@ -196,7 +165,7 @@ class LifecycleRunner:
             await self._write_down(event, before, after)  # first write it down, then act
         self._enter(before, after)
         for effect in effects:
-            tasks.create_task(self._perform(effect))
+            tasks.create_task(self._hear(partial(self._perform, effect)))
         if reply is not None and not reply.done():
             reply.set_result(after)
 
@@ -213,17 +182,13 @@ class LifecycleRunner:
         if after.epoch != before.epoch:
             self.since = time.time()
         self._listener(before, after)
-        for until, waiter in list(self._waiters):
-            if not waiter.done() and until(after):
-                waiter.set_result(after)
+        self._waiters.entered(after)
 
     def _arm(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
-        return [tasks.create_task(self._watch(watch)) for watch in self._world.watches(self._now)]
+        return [tasks.create_task(self._hear(watch)) for watch in self._watches(self._now)]
 
-    async def _perform(self, effect: Effect) -> None:
-        fact = await self._world.perform(effect)
-        if fact is not None:
-            self.post(fact)
-
-    async def _watch(self, watch: Watch) -> None:
-        self.post(await watch())
+    async def _hear(self, work: Callable[[], Awaitable[Event | None]]) -> None:
+        """Its last act is an event."""
+        event = await work()
+        if event is not None:
+            self._mail.put_nowait((event, None))

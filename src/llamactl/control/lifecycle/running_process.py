@@ -8,6 +8,10 @@ from dataclasses import dataclass, replace
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Instance
+from llamactl.core.ports.activator import Leases
+from llamactl.observe import logger
+
+log = logger("control")
 
 
 @dataclass(slots=True, eq=False)
@@ -25,11 +29,26 @@ class RunningProcess:
         """Seconds in service."""
         return 0.0 if self.ready_at is None else time.monotonic() - self.ready_at
 
-    def explained(self, report: ExitReport) -> ExitReport:
-        """How it ended, and why we ended it, if we did."""
+    def explained(self, report: ExitReport, leases: Leases) -> ExitReport:
+        """How it ended, and why: we ended it, or it crashed by what it served."""
+        return self._excused(self._ended_by_us(report), leases)
+
+    def _ended_by_us(self, report: ExitReport) -> ExitReport:
         if self.ended_for is None:
             return report
         failure, advice = self.ended_for
         if failure is FailureClass.START_TIMED_OUT and self.ready_at is not None:
             return report
         return replace(report, failure=failure, advice=advice)
+
+    def _excused(self, report: ExitReport, leases: Leases) -> ExitReport:
+        """A crash while it served is put on the account of what it served."""
+        one = self.instance
+        if not report.own_fault or self.ready_at is None:
+            return report
+        requests = tuple(leases.in_flight(one.id, self.record.generation))
+        if not requests and not leases.count(one.id):
+            return report
+        named = " ".join(f"{r.id} (key {r.key} {r.key_name})" for r in requests)
+        log.warning("engine_crashed_serving", name=one.name, cause=report.failure, requests=named)
+        return replace(report, excused=True, requests=requests)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from llamactl.control.instances import Instances
 from llamactl.control.lifecycle.events.event_log import EventLog
+from llamactl.control.lifecycle.registry import Registry
 from llamactl.control.lifecycle.runner import LifecycleRunner
 from llamactl.control.scheduling.scheduler import Scheduler
+from llamactl.control.shielded import ShieldedTasks
 from llamactl.core.errors import LlamactlError, ShuttingDown, StoreUnavailable
 from llamactl.core.lifecycle import RESTING, HaltRequested
 
@@ -16,8 +17,12 @@ _WRITTEN_S = 10.0  # a store that is away so long when we are replaced calls tha
 
 
 class Shutdown:
-    def __init__(self, instances: Instances, scheduler: Scheduler, story: EventLog) -> None:
-        self._instances = instances
+    def __init__(
+        self, registry: Registry, tasks: ShieldedTasks, scheduler: Scheduler, story: EventLog
+    ) -> None:
+        """`tasks`: what is done for people."""
+        self._registry = registry
+        self._tasks = tasks
         self._scheduler = scheduler
         self._story = story
         self._paused: list[LifecycleRunner] = []
@@ -25,7 +30,7 @@ class Shutdown:
     async def halt(self) -> None:
         """Stop every process, as llamactl goes down; what was wanted stays wanted."""
         self._close()
-        runners = [member.replica.runner for member in self._instances.all()]
+        runners = [member.replica.runner for member in self._registry]
 
         async def one(runner: LifecycleRunner) -> None:
             with suppress(LlamactlError):  # it is being deleted, or its runner is gone
@@ -34,8 +39,8 @@ class Shutdown:
 
         await asyncio.gather(*(one(runner) for runner in runners))
         self._close_logs()
-        await self._instances.done()
-        await asyncio.gather(*(m.replica.runner.close() for m in self._instances.all()))
+        await self._tasks.done()
+        await asyncio.gather(*(m.replica.runner.close() for m in self._registry))
         await self._story.end()
 
     async def pause(self) -> None:
@@ -48,7 +53,7 @@ class Shutdown:
             await runner.pause()
             self._paused.append(runner)
 
-        await asyncio.gather(*(one(m.replica.runner) for m in self._instances.present()))
+        await asyncio.gather(*(one(m.replica.runner) for m in self._registry.present()))
         try:
             async with asyncio.timeout(_WRITTEN_S):
                 await self._story.written()
@@ -65,9 +70,9 @@ class Shutdown:
         error.retry_after = 1.0
         self._close()
         self._close_logs()
-        runners = [member.replica.runner for member in self._instances.present()]
+        runners = [member.replica.runner for member in self._registry.present()]
         await asyncio.gather(*(runner.close(error) for runner in runners))
-        await self._instances.done()
+        await self._tasks.done()
         await self._story.end()
 
     def _close(self) -> None:
@@ -75,5 +80,5 @@ class Shutdown:
         self._story.close()
 
     def _close_logs(self) -> None:
-        for member in self._instances.all():
+        for member in self._registry:
             member.replica.log.close()

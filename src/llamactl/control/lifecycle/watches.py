@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from llamactl.control.lifecycle.context import ReplicaCallbacks, ReplicaContext
+from llamactl.control.lifecycle.engine_handle import EngineHandle
 from llamactl.control.lifecycle.health import HealthRules, until_unhealthy
 from llamactl.control.lifecycle.runner import Watch
 from llamactl.control.lifecycle.running_process import RunningProcess
@@ -26,9 +27,6 @@ log = logger("control")
 class Watched(Protocol):
     """The replica, as far as its watches look at it."""
 
-    process: RunningProcess | None
-    launched: asyncio.Event  # its process is there, or was
-
     @property
     def instance(self) -> Instance: ...
 
@@ -43,9 +41,14 @@ class Watches:
     """Of one replica. The runner cancels them when the state changes."""
 
     def __init__(
-        self, replica: Watched, context: ReplicaContext, callbacks: ReplicaCallbacks
+        self,
+        replica: Watched,
+        engine: EngineHandle,
+        context: ReplicaContext,
+        callbacks: ReplicaCallbacks,
     ) -> None:
         self._replica = replica
+        self._engine = engine
         self._context = context
         self._callbacks = callbacks
 
@@ -65,8 +68,8 @@ class Watches:
                 return []
 
     async def _until_ready(self, now: Lifecycle) -> lc.Event:
-        await self._replica.launched.wait()
-        process = self._replica.process
+        await self._engine.launched.wait()
+        process = self._engine.process
         if process is None:  # it died at once; its exit is on the way
             return await asyncio.Future()
         why = ""
@@ -85,20 +88,20 @@ class Watches:
         return lc.StartGivenUp(now.epoch, why)
 
     async def _until_late(self, now: Lifecycle) -> lc.Event:
-        limits, process = self._context.settings.instances, self._replica.process
+        limits, process = self._context.settings.instances, self._engine.process
         served = process is not None and process.was_serving  # it needs no time to load
         name = "unhealthy_after" if served else "start_timeout"
         await loop_clock().sleep(getattr(limits, name))
         why = f"it was not ready within instances.{name}; raise that limit or see the log"
         if served:
             why = f"it did not respond to the next llamactl for {limits.unhealthy_after:g} s"
-        if self._replica.process is not None:
+        if self._engine.process is not None:
             failure = FailureClass.UNRESPONSIVE if served else FailureClass.START_TIMED_OUT
-            self._replica.process.ended_for = (failure, why)
+            self._engine.process.ended_for = (failure, why)
         return lc.StartGivenUp(now.epoch, why)
 
     async def _until_unhealthy(self, now: Lifecycle) -> lc.Event:
-        context, process = self._context, self._replica.process
+        context, process = self._context, self._engine.process
         if process is None:  # of an earlier run; it is lost in a moment
             return await asyncio.Future()
         limits = context.settings.instances
@@ -106,9 +109,8 @@ class Watches:
         async def ask() -> bool:
             return await context.node.is_healthy(process.record.process, limits.health_timeout)
 
-        context.leases.answered(
-            self._replica.instance.id
-        )  # what an earlier process kept silent is past
+        # what an earlier process kept silent is past
+        context.leases.answered(self._replica.instance.id)
         rules = HealthRules(limits.health_interval, limits.unhealthy_after)
         try:
             why = await until_unhealthy(ask, context.leases, self._replica.instance.id, rules)
@@ -120,8 +122,8 @@ class Watches:
 
     async def _keep_measuring(self) -> lc.Event:
         """Its own watch, since reading a process's memory may take long, or hang with it."""
-        while self._replica.process is not None:
-            await self._measure(self._replica.process)
+        while self._engine.process is not None:
+            await self._measure(self._engine.process)
             await asyncio.sleep(self._context.settings.instances.health_interval)
         return await asyncio.Future()
 
@@ -142,10 +144,10 @@ class Watches:
                 await self._context.leases.drained(self._replica.instance.id)
         except TimeoutError:
             log.warning("drain_timed_out", name=self._replica.instance.name, after_s=limit)
-        if self._replica.process is not None:  # its requests are done: it took what it takes
+        if self._engine.process is not None:  # its requests are done: it took what it takes
             with suppress(TimeoutError):
                 async with loop_clock().timeout(_MEASURE_S):
-                    await self._measure(self._replica.process)
+                    await self._measure(self._engine.process)
         return lc.Drained(now.epoch)
 
     async def _until_due(self, now: Lifecycle) -> lc.Event:

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.core.keys import ApiKey
+from llamactl.policy.scheduling.admission import Candidate
 from llamactl.policy.scheduling.queue import FairQueue, Stamp
+
+_UNKNOWN_LOAD_S = 1.0  # what a load is taken to last that was never seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Ticket:
     member: ManagedInstance
     waiters: list[Waiter] = field(default_factory=list)
     stamps: dict[str, Stamp] = field(default_factory=dict)  # by key
-    victims: set[str] = field(default_factory=set)  # ids, of those asked to leave for it
+    victims: set[ManagedInstance] = field(default_factory=set)  # asked to leave for it
     told: bool = False  # that it waits is written down
 
     @property
@@ -69,9 +72,24 @@ class Ticket:
     def waiting(self) -> list[Waiter]:
         return [waiter for waiter in self.waiters if not waiter.granted.done()]
 
+    def candidate(self, *, evicts_for_requests: bool) -> Candidate:
+        """As admission sees it. `evicts_for_requests`: requests may throw others out for it."""
+        member, instance = self.member, self.member.instance
+        askers = [waiter.asker for waiter in self.waiting]
+        for_requests = evicts_for_requests and bool(member.waiting)
+        return Candidate(
+            instance.id,
+            instance.name,
+            group=instance.options.group,
+            need=member.need,
+            may_evict=for_requests or any(asker.may_evict for asker in askers),
+            takes_turns=for_requests or any(asker.takes_turns for asker in askers),
+            not_before=member.not_before if all(a.not_before_due for a in askers) else 0.0,
+        )
+
 
 class StartQueue:
-    """Owned by the scheduler. Times are monotonic seconds, costs are seconds."""
+    """Owned by the scheduler. `kept_s`: how long a place is kept; `now`: monotonic seconds."""
 
     def __init__(self) -> None:
         self._queue = FairQueue()
@@ -81,10 +99,11 @@ class StartQueue:
         return len(self._tickets)
 
     def join(
-        self, member: ManagedInstance, asker: StartRequester, cost: float, now: float
+        self, member: ManagedInstance, asker: StartRequester, kept_s: float, now: float
     ) -> tuple[Ticket, Waiter]:
         ticket = self._tickets.setdefault(member.instance.id, Ticket(member))
         if asker.key not in ticket.stamps:
+            cost = _cost(member, kept_s)
             ticket.stamps[asker.key] = self._queue.stamp(asker.key, cost, asker.weight, now)
         waiter = Waiter(asker, asyncio.get_running_loop().create_future())
         ticket.waiters.append(waiter)
@@ -116,24 +135,30 @@ class StartQueue:
         return sorted(waited_for, key=lambda ticket: ticket.rank)
 
     def ahead_of(
-        self, member: ManagedInstance, asker: StartRequester, cost: float, now: float
+        self, member: ManagedInstance, asker: StartRequester, kept_s: float, now: float
     ) -> list[Ticket]:
         """Those that would be served before the member, if the asker came now."""
+        cost = _cost(member, kept_s)
         rank = self._queue.would_be(asker.key, cost, asker.weight, now).rank
         own = self._tickets.get(member.instance.id)
         if own is not None and own.stamps:
             rank = min(rank, own.rank)
         return [t for t in self.in_order() if t is not own and t.rank <= rank]
 
-    def is_left_for(self, instance_id: str) -> bool:
-        """Was the instance asked to leave for one that still waits?"""
-        return any(instance_id in ticket.victims for ticket in self._tickets.values())
+    def is_left_for(self, member: ManagedInstance) -> bool:
+        """Was it asked to leave for one that still waits?"""
+        return any(member in ticket.victims for ticket in self._tickets.values())
 
     def dismiss(self, error: Exception, instance_id: str | None = None) -> None:
         """Refuse all, or those who wait for one instance."""
         for identity, ticket in self._tickets.items():
             if instance_id in (None, identity):
                 refuse(ticket, error)
+
+
+def _cost(member: ManagedInstance, kept_s: float) -> float:
+    """Seconds for which its start takes a place from others."""
+    return (member.load_s or _UNKNOWN_LOAD_S) + kept_s
 
 
 def refuse(ticket: Ticket, error: Exception) -> None:

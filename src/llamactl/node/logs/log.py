@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -12,15 +11,13 @@ from llamactl.node.logs import archives
 from llamactl.node.logs import times as log_times
 from llamactl.node.logs.cursor import LogCursor, end_of, start_of_last
 from llamactl.node.logs.log_pipe import LogPipe
+from llamactl.node.logs.search import lines_with, matching
 from llamactl.observe import loop_clock
 
 _BLOCK = 1 << 16
 _LOOK_AGAIN_S = 0.1
 _SETTLE_S, _SETTLE_LOOK_S = 2.0, 0.002
 _QUIET = 100  # looks
-_LONGEST = 1 << 20  # bytes of a line that are looked through
-_MOST_SIZE = 64 << 20  # bytes of all of them
-_MOST_FOUND = 10_000  # lines that a search answers with, the last ones
 
 
 class InstanceLog:
@@ -94,7 +91,7 @@ class InstanceLog:
     ) -> AsyncIterator[bytes]:
         """What is between two offsets. `search`: only lines with this text, the last `lines`."""
         if search:
-            for line in await asyncio.to_thread(self._matching, (start, end), search, lines):
+            for line in await asyncio.to_thread(matching, self.path, start, end, search, lines):
                 yield line
             return
         async for chunk in self._read(start, end):
@@ -108,7 +105,7 @@ class InstanceLog:
         wanted, rest = search.encode(), b""
         if search:  # a line being written is matched when it is complete
             end = await asyncio.to_thread(start_of_last, self.path, 0, end)
-            for line in await asyncio.to_thread(self._matching, (start, end), search, lines):
+            for line in await asyncio.to_thread(matching, self.path, start, end, search, lines):
                 yield line
         else:
             async for chunk in self._read(start, end):
@@ -117,7 +114,7 @@ class InstanceLog:
             if not wanted:
                 yield chunk
                 continue
-            lines_found, rest = await asyncio.to_thread(_lines_with, wanted, rest + chunk)
+            lines_found, rest = await asyncio.to_thread(lines_with, wanted, rest + chunk)
             if lines_found:
                 yield b"".join(lines_found)
 
@@ -156,22 +153,6 @@ class InstanceLog:
             return now.st_ino, now.st_size
         return ()
 
-    def _matching(self, span: tuple[int, int], search: str, lines: int | None) -> list[bytes]:
-        start, end = span
-        most = min(lines or _MOST_FOUND, _MOST_FOUND)
-        found: deque[bytes] = deque()
-        wanted, rest, size = search.encode(), b"", 0
-        with closing(LogCursor(self.path, start, end)) as cursor:
-            while chunk := cursor.read():
-                new, rest = _lines_with(wanted, rest + chunk)
-                found += new
-                size += sum(map(len, new))
-                while len(found) > most or size > _MOST_SIZE:
-                    size -= len(found.popleft())
-        if wanted in rest:
-            found.append(rest)
-        return list(found)[-most:]
-
     def remove(self) -> None:
         if self._pipe is not None:
             self._pipe.remove()
@@ -186,20 +167,3 @@ class InstanceLog:
     def _remove_older(self) -> None:
         archives.remove(self.path)
         log_times.times_of(self.path).unlink(missing_ok=True)
-
-
-def _lines_with(wanted: bytes, data: bytes) -> tuple[list[bytes], bytes]:
-    """Complete lines that contain it, and the rest after the last newline.
-
-    A line without an end is cut somewhere. Goes from find to find, as a line may be one byte.
-    """
-    end = data.rfind(b"\n") + 1
-    if len(data) - end >= _LONGEST:
-        end = len(data)
-    found, at = [], 0
-    while (hit := data.find(wanted, at, end)) != -1:
-        begin = max(data.rfind(b"\n", at, hit) + 1, at)
-        at = data.find(b"\n", hit, end) + 1 or end
-        if hit + len(wanted) <= at:
-            found.append(data[begin:at])
-    return found, data[end:]

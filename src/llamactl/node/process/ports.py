@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Set
 from contextlib import suppress
 from pathlib import Path
 
 from llamactl.core.errors import Conflict
+from llamactl.core.ports.node import PortChoice
 
 LOOPBACK = "127.0.0.1"
 _LISTEN = "0A"
@@ -32,6 +33,16 @@ def pick(low: int, high: int, taken: Collection[int]) -> int:
         if port not in taken and is_free(port):
             return port
     raise Conflict(f"no port is free in instances.port_range [{low}, {high}]; widen the range")
+
+
+def choose(choice: PortChoice, taken: Set[int]) -> int:
+    """`taken`: by processes of this node. Raises Conflict when no port is free."""
+    if choice.fixed is not None:
+        return choice.fixed
+    taken = choice.taken | taken
+    if (own := choice.preferred) is not None and own not in taken and is_free(own):
+        return own
+    return pick(choice.low, choice.high, taken)
 
 
 def listens_on(port: int, session: int) -> bool:

@@ -12,7 +12,8 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from llamactl.core.errors import LlamactlError, StoreUnavailable, Unauthenticated
-from llamactl.core.keys import ApiKey, Caller, Session
+from llamactl.core.keys import ApiKey, Caller
+from llamactl.policy.access.active_sessions import ActiveSessions
 
 _KEY_UNKNOWN = "the API key is unknown, expired or revoked"
 _SESSION_OVER = "the session has ended; sign in again"
@@ -31,7 +32,7 @@ class KeyRing:
     def __init__(self, management: Iterable[str], keys: Iterable[ApiKey] = ()) -> None:
         self._management = {digest(token) for token in management}
         self._keys = {key.id: key for key in keys}
-        self._sessions: dict[bytes, Session] = {}
+        self.sessions = ActiveSessions(self._removed)
         self._watchers: set[Callable[[], None]] = set()
         self.complete = True  # False while the store, which knows keys and sessions, was not read
         self.version = 0
@@ -63,14 +64,6 @@ class KeyRing:
     def all(self) -> list[ApiKey]:
         return sorted(self._keys.values(), key=lambda key: (key.created_at, key.id))
 
-    def add_session(self, session: Session) -> None:
-        self._sessions[session.digest] = session
-
-    def remove_session(self, session_digest: bytes) -> Session | None:
-        removed = self._sessions.pop(session_digest, None)
-        self._removed()
-        return removed
-
     def watch(self, on_removal: Callable[[], None]) -> None:
         """Have it called after each removal, until `unwatch`."""
         self._watchers.add(on_removal)
@@ -83,26 +76,9 @@ class KeyRing:
         for on_removal in [*self._watchers]:
             on_removal()
 
-    def has_session(self, session: Session) -> bool:
-        return session.digest in self._sessions
-
-    def sessions_of(self, key_digest: bytes) -> list[Session]:
-        return [s for s in self._sessions.values() if s.key_digest == key_digest]
-
-    def forget_expired(self, now: float) -> list[bytes]:
-        """The digests of the sessions that are over by now."""
-        over = [s.digest for s in self._sessions.values() if now >= s.expires_at]
-        for session_digest in over:
-            del self._sessions[session_digest]
-        return over
-
-    def session(self, value: str) -> Session | None:
-        """By the cookie's value."""
-        return self._sessions.get(digest(value))
-
     def identify_session(self, value: str, now: float) -> Caller | None:
         """Who signed in with the cookie of this value; None if that, or its key, has ended."""
-        found = self.session(value)
+        found = self.sessions.by_digest.get(digest(value))
         if found is None or now >= found.expires_at:
             return None
         if found.key_id:
@@ -116,7 +92,7 @@ class KeyRing:
         if now >= self.expiry_of(caller):
             return False
         session, key = caller.session, caller.key
-        if session is not None and self._sessions.get(session.digest) != session:
+        if session is not None and self.sessions.by_digest.get(session.digest) != session:
             return False
         known = None if key is None else self._keys.get(key.id)
         return key is None or (known is not None and known.digest == key.digest)

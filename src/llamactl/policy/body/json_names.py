@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-MARK = 1  # marks a key in a block; no JSON contains this byte
-_QUOTE = ord('"')
+from llamactl.policy.body.json_strings import BACKSLASH, QUOTE
+
+MARK = b"\x01"  # in place of the colon after a key; no JSON contains this byte
 _SHORT = {'"': '"', "\\": "\\", "/": "/", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
+_CLEANED = {'"': QUOTE, "\\": BACKSLASH}
+_Way = list[bytes]  # to write a character: a pattern for each byte
 
 
 class Names:
@@ -16,77 +19,88 @@ class Names:
 
     def __init__(self, names: Iterable[str]) -> None:
         self.all = frozenset(names)
-        spelled = _spelled(self.all)
-        first = b"".join({re.escape(name[:1].encode()) or b'"' for name in self.all}) + rb"\\"
-        self.key = re.compile(rb'"(?=[%b])(%b)"[ \t\r\n]*+:' % (first, spelled))
-        self.name = re.compile(rb'"(?:%b)"' % spelled)
+        spelled, backwards = _spelled(self.all, step=1), _spelled(self.all, step=-1)
+        self.name = re.compile(rb'"(%b)"' % spelled)
+        self._key = re.compile(rb'"(?:%b)"[ \t\r\n]*+:' % spelled)
+        # backwards, since what is before a colon may be of any length
+        self._colon = re.compile(rb':(?=[ \t\r\n]*+"(?:%b)")' % backwards)
         # the usual way to write them, found faster than by a pattern
-        self.plain = [
-            _Plain(name) for name in sorted(self.all)
-            if json.dumps(name, ensure_ascii=False) == f'"{name}"'
-        ]  # fmt: skip
-        self.only_plain = len(self.plain) == len(self.all)
+        self._plain = [_Plain(name) for name in sorted(self.all) if _is_plain(name)]
+        # without one of these in it, a block has no other spelling of any of the names
+        has_short = any(not _SHORT.keys().isdisjoint(name) for name in self.all)
+        self._escapes = (b"\\", QUOTE[:1]) if has_short else (b"\\u",)
         longest = max((len(name.encode("utf-16-le")) // 2 for name in self.all), default=0)
         self.longest = 6 * longest + 2  # each UTF-16 unit may be written as \uXXXX
 
-    def mark(self, block: bytes, clean: bytes) -> bytes:
-        """`clean` with each key that bears one of the names replaced by a mark, length kept."""
+    def mark(self, clean: bytes) -> bytes:
+        """With a mark in place of the colon after each key that bears one of the names.
+
+        However many there are, none takes a step of Python.
+        """
         if b'"' not in clean:
             return clean
-        marked = clean
-        for plain in self.plain:
+        marked, rest = clean, False
+        for plain in self._plain:
             if plain.name in marked:
-                marked = marked.replace(plain.key, plain.mark)
-                if plain.name in marked:  # as a value, or with spaces before its colon
-                    marked = plain.spaced.sub(_mark, marked)
-        if self.only_plain and b"\\u" not in clean:
-            return marked
-        found, at = list[bytes](), 0
-        for match in self.key.finditer(block):
-            start, end = match.span()
-            if marked[start] == _QUOTE:  # neither marked yet, nor an escaped quote
-                found += [marked[at:start], _mark(match)]
-                at = end
-        return b"".join([*found, marked[at:]]) if found else marked
+                marked = marked.replace(plain.key, plain.marked)
+                rest = rest or (plain.name in marked and plain.spaced.search(marked) is not None)
+        if not rest and any(escape in clean for escape in self._escapes):
+            rest = self._key.search(marked) is not None
+        return self._colon.sub(MARK, marked[::-1])[::-1] if rest else marked
+
+
+def _is_plain(name: str) -> bool:
+    """Is no escape needed to write it?"""
+    return json.dumps(name, ensure_ascii=False) == f'"{name}"'
 
 
 class _Plain:
-    """A name that JSON need not escape."""
+    """A name in the usual way to write it."""
 
     def __init__(self, name: str) -> None:
         self.name = f'"{name}"'.encode()
         self.key = self.name + b":"
-        self.mark = bytes([MARK]).ljust(len(self.key), b"_")
+        self.marked = b"_" * len(self.name) + MARK
         self.spaced = re.compile(re.escape(self.name) + rb"[ \t\r\n]++:")
 
 
-def _mark(key: re.Match[bytes]) -> bytes:
-    return bytes([MARK]).ljust(len(key[0]), b"_")
+def _spelled(names: Iterable[str], *, step: int) -> bytes:
+    """A pattern for every way in which JSON may write the names; read backwards if `step` is -1.
 
-
-def _spelled(names: Iterable[str]) -> bytes:
-    """A pattern for every way in which JSON may write the names.
-
-    A first character that several share is tried once, whatever follows it.
+    A first character that several share is tried once, whatever follows it. Escaped ones come
+    last, in a group of their own: one that begins no name is left after one comparison.
     """
-    rest: dict[str, list[bytes]] = {}
+    groups: dict[str, list[str]] = {}
     for name in sorted(names):
-        rest.setdefault(name[:1], []).append(b"".join(map(_character, name[1:])))
-    return b"|".join(
-        b"%b(?:%b)" % (_character(first), b"|".join(ends)) if first else b""
-        for first, ends in rest.items()
-    )
+        read = name[::step]
+        groups.setdefault(read[:1], []).append(read[1:])
+    empty = [b""] if groups.pop("", None) else []
+    plain, escaped = list[bytes](), list[bytes]()
+    for first, rests in groups.items():
+        ends = b"|".join(b"".join(_character(c, step) for c in rest) for rest in rests)
+        for way in _ways(first):
+            found = plain if way[0] != rb"\\" else escaped
+            found.append(b"%b(?:%b)" % (b"".join(way[::step]), ends))
+    return b"|".join([*empty, *plain, *([b"(?:%b)" % b"|".join(escaped)] if escaped else [])])
 
 
-def _character(character: str) -> bytes:
-    units = character.encode("utf-16-be")
-    codes = [units[at : at + 2].hex() for at in range(0, len(units), 2)]
-    ways = [b"".join(rb"\\u" + b"".join(map(_digit, code)) for code in codes)]
-    if character in _SHORT:
-        ways.append(re.escape(f"\\{_SHORT[character]}".encode()))
+def _character(character: str, step: int) -> bytes:
+    return b"(?:%b)" % b"|".join(b"".join(way[::step]) for way in _ways(character))
+
+
+def _ways(character: str) -> Iterator[_Way]:
     if character >= " " and character not in '"\\':
-        ways.insert(0, re.escape(character.encode()))
-    return b"(?:%b)" % b"|".join(ways)
+        yield [re.escape(bytes([byte])) for byte in character.encode()]
+    if character in _CLEANED:
+        yield [re.escape(bytes([byte])) for byte in _CLEANED[character]]
+    if character in _SHORT:
+        yield [rb"\\", re.escape(_SHORT[character].encode())]
+    units = character.encode("utf-16-be").hex()
+    yield [
+        part
+        for at in range(0, len(units), 4)
+        for part in (rb"\\", b"u", *map(_digit, units[at : at + 4]))
+    ]
 
 
 def _digit(digit: str) -> bytes:

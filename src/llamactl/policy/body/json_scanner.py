@@ -24,7 +24,8 @@ _LONGEST_KEPT = 1 << 16  # bytes of a value that is kept
 _MOST_MEMBERS = 64  # of the names that are looked for; parsers differ on which of two counts
 _SPACE = b" \t\r\n"
 _QUOTE, _COMMA, _CLOSE, _COLON = b'",}:'
-_SYMBOLS = bytes([MARK]) + b"{}[]"
+_MARK = MARK[0]
+_SYMBOLS = MARK + b"{}[]"
 _ROUND = bytes.maketrans(b"{[}]", b"(())")
 _RUNS = re.compile(rb"(\)*+)(\(*+)")
 _OTHERS = bytes(byte for byte in range(256) if byte not in _SYMBOLS)
@@ -136,23 +137,25 @@ class ObjectScanner:
         symbols = self._symbols(clean)
         if self._depth > 1 and self._stays_above(symbols, 1):
             return self._pass(clean, symbols)
-        marked = self._names.mark(block, clean)
+        marked = self._names.mark(clean)
         if marked is not clean:
             symbols = _symbols(marked, in_string=self._strings.open)
         index = self._stop(symbols)
         if index is None:
             return self._pass(marked, symbols)
         found = self._position(marked, index)
-        if marked[found] != MARK:
+        if marked[found] != _MARK:
             return self._over(block, found)
-        match = self._names.key.match(block, found)
+        end = clean.rfind(b'"', 0, found)
+        begin = clean.rfind(b'"', 0, max(end, 0))
+        match = self._names.name.fullmatch(block, max(begin, 0), end + 1)
         if match is None:
             raise _unexpected(block[found])
-        text = block[:found].rstrip(_SPACE)
+        text = block[:begin].rstrip(_SPACE)
         self._key_before = self._offset + len(text) - 1 if text else self._before
-        self._begin(match[1], self._offset + found)
+        self._begin(match[1], self._offset + begin)
         self._at = _At.VALUE
-        return match.end()
+        return found + 1
 
     def _cut(self, block: bytes, clean: bytes) -> int | None:
         """How much of the block can be looked at before more has come: not half a key.
@@ -300,7 +303,7 @@ class ObjectScanner:
 
     def _range(self, symbols: bytes) -> tuple[int, int]:
         """The least and, but for the innermost few, the most levels that are open at a time."""
-        text = symbols.translate(_ROUND, bytes([MARK]))
+        text = symbols.translate(_ROUND, MARK)
         size = len(text) + 1
         while len(text) < size:  # what closes at once is most of a flat body
             size = len(text) * 9 // 10
@@ -319,8 +322,8 @@ class ObjectScanner:
 
     def _stop(self, symbols: bytes) -> int | None:
         """The index of the first mark at the object's own level, or of the object's end."""
-        inner = symbols.lstrip(b"\x01") if self._depth > 1 else symbols
-        inner = inner.replace(b"{\x01", b"{").replace(b"{}", b"")  # such marks are further in
+        inner = symbols.lstrip(MARK) if self._depth > 1 else symbols
+        inner = inner.replace(b"{" + MARK, b"{").replace(b"{}", b"")  # such marks are further in
         if MARK not in inner and self._stays_above(inner, 0):
             return None
         depths = self._depths(symbols)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+QUOTE, BACKSLASH = b"\x02\x03", b"\x02\x02"  # escaped ones, once cleaned; no JSON contains these
+
 
 class Strings:
     """Where strings begin and end, over blocks."""
@@ -10,12 +12,12 @@ class Strings:
     escaped = False  # the next block begins within an escape
 
     def clean(self, block: bytes) -> bytes:
-        """The block, its length kept, without a quote or backslash that is escaped."""
+        """The block, its length kept, with no escaped quote; where there was one, no backslash."""
         if self.escaped:
             block = b"_" + block[1:]
         if b'\\"' in block or block.endswith(b"\\"):
             # a run of backslashes begins outside an escape: pairs are taken from its left
-            block = block.replace(rb"\\", b"__").replace(rb"\"", b"__")
+            block = block.replace(rb"\\", BACKSLASH).replace(rb"\"", QUOTE)
         return block
 
     def ends_open(self, clean: bytes) -> bool:

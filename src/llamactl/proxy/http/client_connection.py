@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from math import inf
 from typing import cast
 
 from llamactl.core.errors import (
@@ -172,7 +173,7 @@ class Downstream(asyncio.Protocol):
         self.hold(len(data))
         if self._reading and not self._unread.data:
             self.transport.pause_reading()
-            self.deadline = float("inf")
+            self.deadline = inf
         self._unread.put(data)
 
     @property
@@ -228,38 +229,49 @@ class Downstream(asyncio.Protocol):
         if data[:1] in b"\r\n":
             data = data.lstrip(b"\r\n")  # RFC 9112, 2.2
         # what was looked at is not looked at again, however small the pieces are
-        seen = len(self._ahead) - 3 if len(self._ahead) > 3 else 0  # noqa: PLR2004
+        seen = max(0, len(self._ahead) - 3) if self._ahead else 0
         end = data.find(b"\r\n\r\n", seen) + 4
-        whole = end > 3  # noqa: PLR2004
-        limit = self._limits.header_size
-        if (end if whole else len(data)) > limit:
-            raise HeaderTooLarge(f"headers larger than {limit} bytes")
-        if not whole:
+        if end < 4:  # noqa: PLR2004
             self._wait_for_head(data)
             return
+        self._check_size(end)
         head, length = request_head(data[:end])
         if head.websocket:
             _check_upgrade(head, data)
         if self._ahead:
             self._keep(b"")
-        body, complete, ahead = data[end:], not head.chunked, b""
+        body, complete, ahead = data[end:], True, b""
         if head.chunked:
-            self._chunks = ChunkedBody()
-            body, ahead = body[:FREE], body[FREE:]
-            pieces = self._chunks.feed(body)
-            body, complete = b"".join(pieces), self._chunks.ended
-            self._keep(self._chunks.rest)
+            body, complete, ahead = self._begin_chunks(body)
         elif len(body) < length:
             self._left, complete = length - len(body), False
         elif len(body) > length:
             self._keep(body[length:])
             body = body[:length]
         self._make_room()
-        self._serve(Request(head, length, body, complete=complete))
+        self.request = request = Request(head, length, body, complete=complete)
+        if complete:
+            self.deadline = inf
+        else:
+            self._await_body()
+        self._clients.open(self, request)
         if ahead and not self._ending:
             self._put_off(ahead)
 
+    def _begin_chunks(self, data: bytes) -> tuple[bytes, bool, bytes]:
+        """Of the body what is read at once, whether that is all of it, and what waits its turn."""
+        self._chunks = chunks = ChunkedBody()
+        body = b"".join(chunks.feed(data[:FREE]))
+        self._keep(chunks.rest)
+        return body, chunks.ended, data[FREE:]
+
+    def _check_size(self, of_head: int) -> None:
+        limit = self._limits.header_size
+        if of_head > limit:
+            raise HeaderTooLarge(f"headers larger than {limit} bytes")
+
     def _wait_for_head(self, data: bytes) -> None:
+        self._check_size(len(data))
         if _NO_METHOD.match(data) or _NO_LINE.search(data, max(0, len(self._ahead) - 1)):
             raise InvalidRequest("malformed HTTP request")
         if data and not self._ahead:
@@ -284,18 +296,10 @@ class Downstream(asyncio.Protocol):
         if self.request is not request or self.handler is None:
             return
         if request.complete:
-            self.deadline = float("inf")
+            self.deadline = inf
             self.handler.body_end()
         else:
             self._await_body()
-
-    def _serve(self, request: Request) -> None:
-        self.request = request
-        if request.complete:
-            self.deadline = float("inf")
-        else:
-            self._await_body()
-        self._clients.open(self, request)
 
     def _await_body(self) -> None:
         request = self.request
@@ -351,12 +355,12 @@ class Downstream(asyncio.Protocol):
             self._end(linger=request is not None and not request.complete)
             return
         self.deadline = self._loop.time() + self._limits.keep_alive
-        if self._clients.offer(self):
+        if self._clients.give is not None and self._clients.offer(self):
             return
         if self._ahead:
             self._turning = True
             self._loop.call_soon(self.go_on)
-        else:
+        elif not self._reading:
             self._full = False
             self.resume_reading()
 
@@ -404,7 +408,7 @@ class Downstream(asyncio.Protocol):
         elif self._ending or (self.handler is None and not self._ahead):
             self.transport.abort()
         elif self._unread and self._reading:
-            self.deadline = float("inf")  # it waits for its turn, not for the client
+            self.deadline = inf  # it waits for its turn, not for the client
         elif self.request is not None and not self.request.complete and self._reading:
             self._abandon(RequestTimeout("timeout while reading the rest of the request"))
         elif self.handler is not None:
@@ -498,7 +502,7 @@ class Downstream(asyncio.Protocol):
         """It has to have begun by now, but may wait for its instance."""
         if not websocket.handshake_initiated or self.transport.is_closing():
             self.transport.abort()
-        self.deadline = float("inf")
+        self.deadline = inf
 
 
 def _check_upgrade(head: RequestHead, data: bytes) -> None:

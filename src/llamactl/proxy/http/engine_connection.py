@@ -16,7 +16,6 @@ from llamactl.proxy.http.turns import Turns
 from llamactl.proxy.http.unread import LARGEST_BITE, Unread
 
 Address = tuple[str, int]
-_IDLE_S = 4.0  # engines close idle connections after 5 s (cpp-httplib's default)
 # llama-server gives each open connection a thread of a small pool, idle ones too, and lets the
 # others wait until it closes them: keep far fewer than the threads that we ask it for, or a burst
 # stands still for five seconds.
@@ -180,10 +179,14 @@ class Connection(asyncio.Protocol):
         if not head.sized:
             sink.data([data] if data else [])
             return False
-        self._left -= len(data)
-        sink.data([data if self._left >= 0 else data[: self._left]] if data else [])
-        self.reusable = head.keep_alive and self._left == 0 and not self._unread.data
-        return self._left <= 0
+        left = self._left = self._left - len(data)
+        if left < 0:
+            data = data[:left]
+        sink.data([data] if data else [])
+        if left > 0:
+            return False
+        self.reusable = left == 0 and head.keep_alive and not self._unread.data
+        return True
 
     def _take_chunks(
         self, sink: Sink, chunks: ChunkedBody, head: ResponseHead, data: bytes
@@ -207,7 +210,7 @@ class Connection(asyncio.Protocol):
             seen = max(0, len(self._held) - 3)  # what was looked at is not looked at again
             data, self._held = self._held + data, b""
         while True:
-            end = data.find(b"\r\n\r\n", max(at, seen)) + 4
+            end = data.find(b"\r\n\r\n", seen) + 4
             if end < 4:  # noqa: PLR2004
                 rest = data[at:]
                 if len(rest) > _LARGEST_HEAD or not b"HTTP/".startswith(rest[:5]):
@@ -219,14 +222,15 @@ class Connection(asyncio.Protocol):
                 break
             if head.status == _SWITCHING:
                 raise httptools.HttpParserError("it switches to another protocol")
-            at = end  # behind an interim answer: the real one follows
+            at = seen = end  # behind an interim answer: the real one follows
             self._interims += 1
             if self._interims > _MOST_INTERIMS:
                 raise httptools.HttpParserError("too many interim responses")
-        data, self._interims = data[end:], 0
+        self._interims = 0
         self._head, self._left = head, length
-        self._chunks = ChunkedBody() if head.chunked else None
-        return head, length, data
+        if head.chunked:
+            self._chunks = ChunkedBody()
+        return head, length, data[end:]
 
     def _lose(self, reason: str) -> None:
         sink = self._sink
@@ -237,8 +241,8 @@ class Connection(asyncio.Protocol):
     def _complete(self) -> None:
         sink, self._sink = self._sink, None
         if sink is not None:
-            idle_s = self._head.idle_s if self._head else None
-            self.idle_until = self.now() + (_IDLE_S if idle_s is None else min(_IDLE_S, idle_s - 1))
+            if self._head is not None:
+                self.idle_until = self.now() + self._head.idle_s
             sink.complete()
 
 

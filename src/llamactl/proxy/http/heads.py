@@ -16,6 +16,7 @@ from urllib.parse import unquote, unquote_to_bytes
 import httptools
 
 from llamactl.core.errors import HeaderTooLarge, InvalidRequest
+from llamactl.proxy.http.request_target import check_lengths, of_absolute_form
 
 Headers = list[tuple[bytes, bytes]]
 STATUS_LINES = {
@@ -38,6 +39,7 @@ _LONGEST_KEPT = 4096  # bytes of a head
 _KEPT = 512  # heads of each kind
 _REQUEST_ID = re.compile(rb"[!-~]{1,128}\Z")
 _KEEP_ALIVE = re.compile(rb"timeout=(\d+)")
+_IDLE_S = 4.0  # engines close idle connections after 5 s (cpp-httplib's default)
 _BAD = 400  # status, and above
 _BODILESS = (204, 304)  # RFC 9110, 15.3.5 and 15.4.5
 # who asks, from where, and in which form: two of these could be read in two ways
@@ -51,12 +53,9 @@ _SINGLE = frozenset(
 # RFC 3986, 3.2.2 and 3.2.3
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::\d*)?\Z")
 _MOST_LINES = 256
-_LONGEST_PATH, _LONGEST_HOST, _LONGEST_CONNECTION = 8192, 300, 1024  # bytes
-_LONGEST_QUERY = 8192
-_USER = re.compile(rb"[^/?#]*//[^/?#]*@")
+_LONGEST_HOST, _LONGEST_CONNECTION = 300, 1024  # bytes
 # an inference key before the path, for programs that can send no header
 _PATH_KEY = re.compile(rb"/+(?:k|%6[bB])/+([^/]*)(/.*|)\Z", re.DOTALL)
-_PATH_KEYS = re.compile(rb"/(?:k|%6[bB])/+[^/]*")  # wherever they stand
 _CREDENTIALS = (b"authorization", b"x-api-key", b"cookie")
 
 
@@ -78,9 +77,10 @@ class RequestHead:
         self.keep_alive = parsed.keep_alive and not self.http_1_0
         self.fields = fields = dict(parsed.headers)
         self.chunked = b"transfer-encoding" in fields
+        self.sized = b"content-length" in fields
+        self.has_body = self.sized or self.chunked
         if self.chunked and (parsed.codings != [b"chunked"] or self.http_1_0):
             raise InvalidRequest("the only supported Transfer-Encoding is chunked")
-        self.sized = b"content-length" in fields
         self.length = int(fields.pop(b"content-length", 0))
         self.headers = [header for header in parsed.headers if header[0] != b"content-length"]
         self.websocket = parsed.upgrade and fields.get(b"upgrade", b"").lower() == b"websocket"
@@ -88,29 +88,24 @@ class RequestHead:
         raw, _, self.query = parsed.target.partition(b"?")
         self.hosts = (fields[b"host"],) if b"host" in fields else ()  # every name given to us
         if raw[:1] != b"/" or b"#" in parsed.target:
-            authority, raw, self.query = _of_absolute_form(parsed.target)
+            authority, raw, self.query = of_absolute_form(parsed.target)
             if authority:
                 self._replace_host(authority)
         self._check_hosts()
-        _check_lengths(raw, self.query, fields.get(b"connection", b""))
+        check_lengths(raw, self.query)
         self.has_path_key = False
         if found := _PATH_KEY.match(raw):
             raw = found[2] or b"/"
             self._take_path_key(found[1], raw)
         self.raw_path = raw
         self.path = unquote(raw.decode("latin-1")) if b"%" in raw else raw.decode("latin-1")
-        given = fields.get(b"x-request-id", b"")
-        self.request_id = given if _REQUEST_ID.match(given) else None
+        self.request_id = _request_id(fields.get(b"x-request-id", b""))
         self.passed = self._passed()
         self.decision: Any = None  # of `Entry`, for all requests with this head
         self.error_format: Any = None  # of `Entry`, too
 
     def __repr__(self) -> str:
         return f"<RequestHead {self.method.decode()} {self.path}>"
-
-    @property
-    def has_body(self) -> bool:
-        return self.sized or self.chunked
 
     def _check_hosts(self) -> None:
         if not self.hosts and not self.http_1_0:
@@ -140,8 +135,16 @@ class RequestHead:
         self.fields[shown[0]] = shown[1]
 
     def _passed(self) -> bytes:
-        """The lines that an engine sees, neither the client's key nor its cookies among them."""
-        named = _named(self.fields.get(b"connection", b""))
+        """The lines that an engine sees, neither the client's key nor its cookies among them.
+
+        Raises HeaderTooLarge.
+        """
+        connection = self.fields.get(b"connection", b"")
+        if len(connection) > _LONGEST_CONNECTION:
+            raise HeaderTooLarge(
+                f"the Connection header is longer than {_LONGEST_CONNECTION} bytes"
+            )
+        named = _named(connection)
         lines = [
             b"%b: %b\r\n" % (name, value)
             for name, value in self.headers
@@ -174,8 +177,7 @@ class ResponseHead:
         self.encoded = b"content-encoding" in fields
         self.changeable = (self.json or self.event_stream) and not self.encoded
         self.refuses = self.json and not self.encoded and self.status >= _BAD
-        found = _KEEP_ALIVE.search(fields.get(b"keep-alive", b""))
-        self.idle_s = int(found[1]) if found else None  # how long the engine keeps a connection
+        self.idle_s = _idle_s(fields.get(b"keep-alive", b""))
         connection = fields.get(b"connection", b"")
         if len(connection) > _LONGEST_CONNECTION:
             raise httptools.HttpParserError("the Connection header is too long")
@@ -263,14 +265,8 @@ class _Parsed:
         self.status: int = 0 if is_request else parser.get_status_code()
 
 
-def _check_lengths(path: bytes, query: bytes, connection: bytes) -> None:
-    """Of what costs more to read than its length. Raises HeaderTooLarge."""
-    if len(path) > _LONGEST_PATH:
-        raise HeaderTooLarge(f"the path is longer than {_LONGEST_PATH} bytes")
-    if len(query) > _LONGEST_QUERY:
-        raise HeaderTooLarge(f"the query is longer than {_LONGEST_QUERY} bytes")
-    if len(connection) > _LONGEST_CONNECTION:
-        raise HeaderTooLarge(f"the Connection header is longer than {_LONGEST_CONNECTION} bytes")
+def _request_id(given: bytes) -> bytes | None:
+    return given if _REQUEST_ID.match(given) else None
 
 
 def _check_single(headers: Headers) -> None:
@@ -283,23 +279,10 @@ def _check_single(headers: Headers) -> None:
             seen.add(name)
 
 
-def _of_absolute_form(target: bytes) -> tuple[bytes, bytes, bytes]:
-    """Authority, path and query of a target that is not just a path; b"" for no authority."""
-    if target == b"*":
-        return b"", b"*", b""
-    try:
-        url = httptools.parse_url(target)
-    except httptools.HttpParserInvalidURLError as exc:
-        shown = _PATH_KEYS.sub(b"/k/***", target)[:100]
-        raise InvalidRequest(f"the request target {shown!r} is not a path") from exc
-    if _USER.match(target):
-        raise InvalidRequest("the request target contains a user name; send the key in a header")
-    if url.schema is not None and url.schema.lower() not in (b"http", b"https"):
-        shown = _PATH_KEYS.sub(b"/k/***", target)[:100]
-        raise InvalidRequest(f"the request target {shown!r} is not an http address")
-    host = b"[%b]" % url.host if b":" in (url.host or b"") else url.host or b""
-    authority = b"%b:%d" % (host, url.port) if url.port is not None else host
-    return authority, url.path or b"/", url.query or b""
+def _idle_s(keep_alive: bytes) -> float:
+    """For how many seconds a connection to an engine can be used again."""
+    found = _KEEP_ALIVE.search(keep_alive)
+    return min(_IDLE_S, int(found[1]) - 1) if found else _IDLE_S
 
 
 def _named(connection: bytes) -> frozenset[bytes]:

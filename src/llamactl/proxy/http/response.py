@@ -84,12 +84,14 @@ class Response:
         head, self._head = self._head, b""
         if not pieces:
             return head
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if len(pieces) == 1:
+            data = last = pieces[0]
+        else:
+            data = b"".join(pieces)
+            last = pieces[-1] if len(pieces[-1]) > _ENDING else pieces[-2]
         size = len(data)
         self.sent += size
         if size > _ENDING:
-            last = pieces[-1]
-            last = last if len(last) > _ENDING or len(pieces) == 1 else pieces[-2]
             self.tail = last if len(last) < _TAIL else last[-_TAIL:]
         if self._chunked:
             return b"%b%x\r\n%b\r\n" % (head, size, data)

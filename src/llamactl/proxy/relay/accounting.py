@@ -64,8 +64,10 @@ class RequestMetrics:
     def settle(self) -> None:
         """Count what is not counted yet."""
         pending, self._pending = self._pending, []
+        last, meter = "", self._meters.unrouted
         for instance_id, status, received, sent, tail, first, duration, whole in pending:
-            meter = self._meters.of(instance_id)
+            if instance_id != last:
+                last, meter = instance_id, self._meters.of(instance_id)
             meter.statuses[status] += 1
             meter.received += received
             meter.sent += sent

@@ -34,10 +34,13 @@ class Body:
     _counted = 0
     _splicer: Splicer | None = None
 
-    def __init__(self, spool: Spool, most: int, client: Client) -> None:
-        """`most` bytes may come in all."""
+    def __init__(self, spool: Spool, most: int, client: Client, first: bytes = b"") -> None:
+        """`most` bytes may come in all. `first`: what came by now, at most `IN_MEMORY` of it."""
         self._client = client
         self.chunks: list[bytes] = []
+        if first:
+            self.chunks.append(first)
+            self.size = len(first)
         self._spool = spool
         self._most = most
 

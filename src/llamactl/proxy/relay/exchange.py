@@ -11,6 +11,7 @@ import time
 from collections.abc import Coroutine
 from dataclasses import replace
 from functools import partial
+from math import inf
 from typing import Any, Protocol
 
 from llamactl.core.errors import (
@@ -206,30 +207,28 @@ class Exchange(AnswerWork):
         self._send(connection, ready)
 
     def _send(self, connection: Connection, ready: ReadyInstance) -> None:
-        request = self._request
+        request, body = self._request, self._body
         self._upstream = connection
         self._sends += 1
-        head, size = request.head, self._body.size
         self._body_chunked = False
+        head = request.head
         if not head.has_body:
             framing = b"\r\n"
         elif request.complete:
-            framing = b"content-length: %d\r\n\r\n" % size
+            framing = b"content-length: %d\r\n\r\n" % body.size
         elif head.chunked:
             framing, self._body_chunked = b"transfer-encoding: chunked\r\n\r\n", True
         else:
             framing = b"content-length: %d\r\n\r\n" % request.length
-        parts = [
+        chunks = body.chunks
+        if self._body_chunked:
+            chunks = [self._framed(chunk) for chunk in chunks]
+        parts = (
             self._line, ready.headers, head.passed, request.id, b"\r\n",
-            self._down.forwarded, framing,
-        ]  # fmt: skip
-        parts += (
-            [self._framed(c) for c in self._body.chunks]
-            if self._body_chunked
-            else self._body.chunks
-        )
+            self._down.forwarded, framing, *chunks,
+        )  # fmt: skip
         connection.begin(self, b"".join(parts), head_only=head.method == b"HEAD")
-        if self._body.on_disk:
+        if body.on_disk:
             self._pump(connection)
         else:
             self._sent(connection)
@@ -314,11 +313,11 @@ class Exchange(AnswerWork):
     # The answer, from the engine's connection.
 
     def answered(self, head: ResponseHead, length: int) -> None:
-        if self._body.size > _KEPT and not self._body.on_disk:
-            self._body.forget()
-        request, relay = self._request, self._relay
-        reads = request.head.method == b"GET"
-        if self._begun is not None or (request.model and (head.refuses or reads)):
+        body, request, relay = self._body, self._request, self._relay
+        if body.size > _KEPT and not body.on_disk:
+            body.forget()
+        special = request.model and (head.refuses or request.head.method == b"GET")
+        if special or self._begun is not None:
             self._answer = self._answering(head).special(length, self._begun)
             return
         keep, extra = self._down.keeps_alive(request), extra_lines(relay, request, self._route)
@@ -363,11 +362,11 @@ class Exchange(AnswerWork):
             return
         if ending := answer.end():
             self._down.write(ending)
-        connection, self._upstream = self._upstream, None
+        body, connection, self._upstream = self._body, self._upstream, None
         if connection is not None:
             # an engine that reads no body here would take it for the next request
-            unread = self._body.size and request.head.method in _BODILESS
-            if request.complete and not self._body.on_disk and not unread:
+            unread = body.size and request.head.method in _BODILESS
+            if request.complete and not body.on_disk and not unread:
                 relay.pool.release(connection)
             else:
                 connection.close()  # it answered early, and waits for a body that we drop
@@ -376,7 +375,7 @@ class Exchange(AnswerWork):
             relay.casualties.suspects.clear(self._suspect)
         if relay.leases.unanswered:
             relay.leases.answered(self._route.id)
-        relay.account.relayed(request, self._route, answer, self._body.size, whole=True)
+        relay.account.relayed(request, self._route, answer, body.size, whole=True)
         self._down.finished(keep=answer.keep and request.complete)
 
     def lost(self, reason: str) -> None:
@@ -489,7 +488,7 @@ class Exchange(AnswerWork):
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         if self._request.complete:
-            self._down.deadline = float("inf")
+            self._down.deadline = inf
         self._task = asyncio.get_running_loop().create_task(self._guarded(work))
         self._relay.tasks.add(self._task)
         self._task.add_done_callback(self._relay.tasks.discard)

@@ -40,10 +40,13 @@ class LeaseBook:
 
     def give_back(self, instance_id: str) -> None:
         self._used[instance_id] = time.monotonic()
-        left = self._held[instance_id] = self._held[instance_id] - 1
-        if left == 0:
+        left = self._held[instance_id] - 1
+        if left:
+            self._held[instance_id] = left
+        else:
             del self._held[instance_id]
-            _wake(self._waiters, instance_id)
+            if self._waiters:
+                _wake(self._waiters, instance_id)
             self.on_free()
         if self.on_change is not None:
             self.on_change(instance_id)

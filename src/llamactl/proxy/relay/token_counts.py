@@ -17,9 +17,11 @@ def tokens(tail: bytes) -> tuple[int, int]:
     `usage` is OpenAI's and Anthropic's, `timings` llama-server's, which it adds to streams too.
     A quote in generated text is escaped, so text can't be taken for either.
     """
-    at = max(tail.rfind(b'"usage"'), tail.rfind(b'"timings"'))
+    at = tail.rfind(b'"usage"')
     if at < 0:
-        return 0, 0
+        at = tail.rfind(b'"timings"')
+        if at < 0:
+            return 0, 0
     prompt = generated = b"0"
     for of_prompt, of_answer in _COUNT.findall(tail, at, at + _FAR):
         prompt, generated = of_prompt or prompt, of_answer or generated

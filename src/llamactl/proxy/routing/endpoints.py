@@ -145,8 +145,9 @@ class ModelEndpoint:
 
     def open(self, down: Downstream, request: Request) -> None:
         relay = self._house.relay
-        welcome_body(down, request, self._most)
         size = len(request.body)
+        if not request.complete or size > self._most:
+            welcome_body(down, request, self._most)
         at_once = size <= FREE or (size <= SMALL and relay.turns.may_parse(size))
         if not (at_once and self._is_json and request.complete):
             ModelResolver(
@@ -155,8 +156,8 @@ class ModelEndpoint:
             return
         request.model = model = model_of_json(request.body)
         route, may_start = self.pick(model)
-        body = Body(relay.spool, self._most, down)
-        body.keep(apply(route.filters, request.body) if route.filters else request.body)
+        data = apply(route.filters, request.body) if route.filters else request.body
+        body = Body(relay.spool, self._most, down, data)
         Exchange(relay, down, request, route, body, line=self._line, may_start=may_start).begin()
 
     def pick(self, model: str) -> tuple[Route, bool]:
@@ -280,7 +281,7 @@ class InstanceEndpoint:
 
 def welcome_body(down: Downstream, request: Request, most: int) -> None:
     """Refuse a body that is too long before it is sent, else ask for it where asked to."""
-    if request.length > most:
+    if max(request.length, len(request.body)) > most:
         raise BodyTooLarge(f"the request body is larger than {most} bytes")
     if not request.complete and request.head.fields.get(b"expect", b"").lower() == b"100-continue":
         down.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -109,16 +109,23 @@ class Entry:
         try:
             now = time.time()
             decision: Decision | None = head.decision
-            if decision is None or not self._holds(decision, now):
+            if (
+                decision is None
+                or decision.version != self.keys.version
+                or now >= decision.until
+                or decision.owner is not self
+            ):
                 head.error_format = error_format(head, self._before_path, self._v1_errors)
                 decision = head.decision = self._decide(down, request)
+                caller = decision.caller
             else:
+                caller = decision.caller
                 request.added = decision.added
-            request.caller = decision.caller
+            request.caller = caller
             if (who := decision.who) is not down.who:
                 down.meet(known=who is not None, reserve=decision.reserve, who=who or "")
-            if decision.caller.key is not None:
-                self.keys.used[decision.caller.key.id] = int(now)
+            if (key := caller.key) is not None:
+                self.keys.used[key.id] = int(now)
             decision.door.open(down, request)
         except LlamactlError as error:
             relay.account.refused(request, error, None)
@@ -130,10 +137,6 @@ class Entry:
     def _wrong_key(self, down: Downstream) -> None:
         if tries := self._wrong_keys.add(down.origin, time.monotonic()):
             log.warning("wrong_key", address=down.origin or "local", tries=tries)
-
-    def _holds(self, decision: Decision, now: float) -> bool:
-        same = decision.owner is self and decision.version == self.keys.version
-        return same and now < decision.until
 
     def _decide(self, down: Downstream, request: Request) -> Decision:
         """Raises what forbids it."""

@@ -15,6 +15,7 @@ from enum import IntEnum
 from functools import partial
 from typing import Any, cast
 
+from uvicorn.protocols.utils import ClientDisconnected
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
@@ -91,6 +92,7 @@ async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
     """The ASGI application behind WebSocket connections."""
     call: WebSocketCall = scope["state"]["call"]
     await call.run(scope, receive, send)
+    raise ClientDisconnected  # else uvicorn logs what was refused, or left, as a fault of ours
 
 
 class WebSocketCall:

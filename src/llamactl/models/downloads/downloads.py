@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,19 +15,19 @@ from typing import Any
 import orjson
 
 from llamactl.core.downloads import UNFINISHED, DownloadJob, JobState
-from llamactl.core.errors import Conflict, JobNotFound, LlamactlError, ShuttingDown
+from llamactl.core.errors import Conflict, ShuttingDown
 from llamactl.core.ports.stores import JobStore
+from llamactl.models.downloads.job_book import JobBook
+from llamactl.models.downloads.pace import Pace
 from llamactl.models.naming import read_reference
-from llamactl.models.pace import Pace
 from llamactl.observe import logger
 
-_KEPT = 100  # finished jobs that are remembered
 _LINE = 1 << 20
 log = logger("models")
 
 
 class Downloads:
-    """The only one who changes a job. Followers see each state, or a later one."""
+    """The only one who changes a job."""
 
     def __init__(
         self,
@@ -39,64 +39,42 @@ class Downloads:
         room: Callable[[], int | None],
     ) -> None:
         """`most`: at the same time. `room`: bytes of memory for a model; None: unknown."""
-        self._store = store
+        self.jobs = JobBook(store)
         self._cache = cache
         own = {k: v for k, v in environ.items() if not k.startswith("LLAMACTL_")}  # our keys
         self._environ = {**own, "HF_HUB_CACHE": str(cache), "HF_HUB_DISABLE_XET": "1"}
         self._places = asyncio.Semaphore(most)
         self.room = room
-        self._jobs: dict[str, DownloadJob] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
-        self._changed = asyncio.Condition()
-        self._closed = False
 
     def __repr__(self) -> str:
         return f"<Downloads {len(self._tasks)} under way>"
 
-    async def load(self) -> None:
-        self._jobs = {job.id: job for job in await self._store.load()}
-
     def go_on(self) -> None:
         """With what was under way when llamactl ended."""
-        self._closed = False
-        for job in self.all():
+        self.jobs.reopen()
+        for job in self.jobs.all():
             if job.state in UNFINISHED and job.id not in self._tasks:
                 self._begin(job.id)
-
-    def all(self) -> list[DownloadJob]:
-        """Oldest first."""
-        return sorted(self._jobs.values(), key=lambda job: job.created)
-
-    def get(self, job_id: str) -> DownloadJob:
-        """Raises JobNotFound."""
-        try:
-            return self._jobs[job_id]
-        except KeyError as exc:
-            raise JobNotFound(f"there is no download {job_id[:40]!r}") from exc
 
     async def start(self, model: str) -> DownloadJob:
         """Of what is being fetched already, that job. Raises InvalidRequest for no name."""
         wanted = str(read_reference(model))
-        if self._closed:
+        if self.jobs.closed:
             raise ShuttingDown("llamactl is being replaced or stopped; retry later")
-        for job in self._jobs.values():
-            if job.model.lower() != wanted.lower():
-                continue
-            if job.state in UNFINISHED:
-                return job
-            if job.state is JobState.PAUSED:
-                return await self.resume(job.id)
+        if (job := self.jobs.of_model(wanted)) is not None:
+            return await self.resume(job.id)
         job = DownloadJob(secrets.token_hex(6), wanted, round(time.time(), 3))
-        self._jobs[job.id] = job
+        self.jobs.add(job)
         self._begin(job.id)  # before anything is waited for: our caller may leave
-        await self._set(self._jobs[job.id], kept=True)
-        await self._forget_old()
-        return self._jobs.get(job.id, job)
+        await self.jobs.set(job, kept=True)
+        await self.jobs.forget_old()
+        return self.jobs.latest(job)
 
     async def pause(self, job_id: str) -> DownloadJob:
         """Keep what is there, and fetch no more for now. Raises JobNotFound, Conflict."""
-        job, task = self.get(job_id), self._tasks.get(job_id)
+        job, task = self.jobs.get(job_id), self._tasks.get(job_id)
         if job.state is JobState.PAUSED:
             return job
         if task is None or job.state not in UNFINISHED:
@@ -104,41 +82,40 @@ class Downloads:
                 f"the download of {job.model} is {job.state}; only a running download can be paused"
             )
         await self._detached(self._pause(job_id, task))
-        return self.get(job_id)
+        return self.jobs.get(job_id)
 
     async def _pause(self, job_id: str, task: asyncio.Task[None]) -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        job = self.get(job_id)
+        job = self.jobs.get(job_id)
         if job.state in UNFINISHED:  # it was not faster
-            await self._set(replace(job, state=JobState.PAUSED, rate=0.0), kept=True)
+            await self.jobs.set(replace(job, state=JobState.PAUSED, rate=0.0), kept=True)
 
     async def resume(self, job_id: str) -> DownloadJob:
         """Raises JobNotFound, Conflict."""
-        job = self.get(job_id)
+        job = self.jobs.get(job_id)
         if job.state in UNFINISHED:
             return job
         if job.state is not JobState.PAUSED:
             raise Conflict(f"the download of {job.model} is {job.state}; download it again")
-        if self._closed:
+        if self.jobs.closed:
             raise ShuttingDown("llamactl is being replaced or stopped; retry later")
-        await self._set(replace(job, state=JobState.QUEUED), kept=True)
+        await self.jobs.set(replace(job, state=JobState.QUEUED), kept=True)
         self._begin(job_id)
-        return self.get(job_id)
+        return self.jobs.get(job_id)
 
     async def cancel(self, job_id: str) -> None:
         """Stop it and remove its parts; of one that is over, forget it. Raises JobNotFound.
 
         Continues to its end even if its caller leaves.
         """
-        job, task = self.get(job_id), self._tasks.get(job_id)
+        job, task = self.jobs.get(job_id), self._tasks.get(job_id)
         if job.state is JobState.PAUSED:
             await self._detached(self._discard(job_id))
         elif job.state in UNFINISHED and task is not None:
             await self._detached(self._cancel(job_id, task))
         else:  # its task may be about to end yet
-            del self._jobs[job_id]
-            await self._store.remove(job_id)
+            await self.jobs.remove(job_id)
 
     async def _detached(self, work: Coroutine[object, object, None]) -> None:
         """To its end, if its caller leaves too."""
@@ -150,40 +127,22 @@ class Downloads:
     async def _cancel(self, job_id: str, task: asyncio.Task[None]) -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        if self.get(job_id).state in UNFINISHED:  # it was not faster
+        if self.jobs.get(job_id).state in UNFINISHED:  # it was not faster
             await self._discard(job_id)
 
     async def _discard(self, job_id: str) -> None:
-        job = self.get(job_id)
+        job = self.jobs.get(job_id)
         await asyncio.to_thread(_remove, job.parts)
-        await self._end(job_id, JobState.CANCELLED, "cancelled")
+        await self.jobs.end(job_id, JobState.CANCELLED, "cancelled")
         log.info("download_cancelled", model=job.model)
-
-    async def follow(self, job_id: str) -> AsyncIterator[DownloadJob]:
-        """Yield its current state, then each change until it ends."""
-        job: DownloadJob | None = self.get(job_id)
-        while job is not None:
-            yield job
-            if job.state not in UNFINISHED or self._closed:
-                return
-            job = await self._next(job)
-
-    async def _next(self, seen: DownloadJob) -> DownloadJob | None:
-        async with self._changed:
-            await self._changed.wait_for(
-                lambda: self._jobs.get(seen.id) is not seen or self._closed
-            )
-        return self._jobs.get(seen.id)
 
     async def close(self) -> None:
         """Leave what is under way for the next start."""
-        self._closed = True
+        await self.jobs.close()
         tasks = [*self._tasks.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        async with self._changed:
-            self._changed.notify_all()
 
     def _begin(self, job_id: str) -> None:
         task = self._tasks[job_id] = asyncio.create_task(self._run(job_id))
@@ -191,45 +150,47 @@ class Downloads:
 
     async def _run(self, job_id: str) -> None:
         async with self._places:
-            await self._set(replace(self.get(job_id), state=JobState.RUNNING))
+            await self.jobs.set(replace(self.jobs.get(job_id), state=JobState.RUNNING))
             try:
                 ended = await self._fetch(job_id)
             except (OSError, ValueError, KeyError) as exc:  # ValueError: it says what it should not
                 ended = {"event": "failed", "error": f"the download process failed: {exc}"}
             if ended["event"] == "done":
-                job = self.get(job_id)
-                await self._set(replace(job, path=str(ended["path"]), done=job.total))
-                await self._end(job_id, JobState.DONE)
+                job = self.jobs.get(job_id)
+                await self.jobs.set(replace(job, path=str(ended["path"]), done=job.total))
+                await self.jobs.end(job_id, JobState.DONE)
                 log.info("downloaded", model=job.model, bytes=job.total)
             else:
-                choices = tuple(ended.get("choices") or self.get(job_id).choices)
-                await self._set(replace(self.get(job_id), choices=choices))
-                await self._end(job_id, JobState.FAILED, str(ended["error"]))
+                choices = tuple(ended.get("choices") or self.jobs.get(job_id).choices)
+                await self.jobs.set(replace(self.jobs.get(job_id), choices=choices))
+                await self.jobs.end(job_id, JobState.FAILED, str(ended["error"]))
                 log.warning(
-                    "download_failed", model=self.get(job_id).model, reason=str(ended["error"])
+                    "download_failed", model=self.jobs.get(job_id).model, reason=str(ended["error"])
                 )
 
     async def _fetch(self, job_id: str) -> Mapping[str, Any]:
         """The last thing that the process says."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "llamactl.models.fetch",
+            sys.executable, "-m", "llamactl.models.downloads.fetch",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE, env=self._environ, limit=_LINE,
         )  # fmt: skip
         words = asyncio.create_task(_last_words(process))
         try:
             assert process.stdin is not None and process.stdout is not None
-            spec = {"model": self.get(job_id).model, "cache": str(self._cache)}
+            spec = {"model": self.jobs.get(job_id).model, "cache": str(self._cache)}
             process.stdin.write(orjson.dumps(spec) + b"\n")  # it stays open: its end is our end
             pace = Pace()
             async for line in process.stdout:
                 said = orjson.loads(line)
                 match said["event"]:
                     case "chosen":
-                        await self._set(self._chosen(job_id, said), kept=True)
+                        await self.jobs.set(self._chosen(job_id, said), kept=True)
                     case "progress":
-                        job = replace(self.get(job_id), done=said["done"], rate=pace(said["done"]))
-                        await self._set(job)
+                        job = replace(
+                            self.jobs.get(job_id), done=said["done"], rate=pace(said["done"])
+                        )
+                        await self.jobs.set(job)
                     case _:
                         return dict(said)
             code = await process.wait()
@@ -247,30 +208,9 @@ class Downloads:
         if room is not None and total > room:
             warning = f"the model needs over {total >> 20} MiB, but the limit is {room >> 20} MiB"
         return replace(
-            self.get(job_id), name=said["name"], choices=tuple(said["choices"]),
+            self.jobs.get(job_id), name=said["name"], choices=tuple(said["choices"]),
             files=tuple(said["files"]), parts=tuple(said["parts"]), total=total, warning=warning,
         )  # fmt: skip
-
-    async def _end(self, job_id: str, state: JobState, error: str = "") -> None:
-        job = replace(self.get(job_id), state=state, finished=round(time.time(), 3), error=error)
-        await self._set(replace(job, rate=0.0, parts=()), kept=True)
-
-    async def _set(self, job: DownloadJob, *, kept: bool = False) -> None:
-        self._jobs[job.id] = job
-        if kept:
-            try:
-                await self._store.save(job)
-            except LlamactlError as exc:  # it continues anyway
-                log.warning("download_not_kept", model=job.model, reason=exc.message)
-        async with self._changed:
-            self._changed.notify_all()
-
-    async def _forget_old(self) -> None:
-        over = [job for job in self.all() if job.state not in (*UNFINISHED, JobState.PAUSED)]
-        for job in over[: max(0, len(over) - _KEPT)]:
-            del self._jobs[job.id]
-            with suppress(LlamactlError):
-                await self._store.remove(job.id)
 
 
 def _remove(parts: Iterable[str]) -> None:

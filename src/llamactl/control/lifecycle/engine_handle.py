@@ -1,0 +1,180 @@
+"""The engine of one replica, on its node: it is started, adopted and ended here."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Protocol
+
+from llamactl.control.lifecycle.context import ReplicaContext
+from llamactl.control.lifecycle.runner import LifecycleRunner
+from llamactl.control.lifecycle.running_process import RunningProcess
+from llamactl.core import lifecycle as lc
+from llamactl.core.errors import LaunchFailed, LlamactlError, UnknownProcess
+from llamactl.core.events import ProcessRecord
+from llamactl.core.exits import ExitReport, FailureClass
+from llamactl.core.instance import Instance, policies
+from llamactl.core.lifecycle import State
+from llamactl.observe import logger
+from llamactl.policy.scheduling.restart import RestartRules, after_exit
+
+_ENDS = 4  # are remembered, for requests that the process dropped
+log = logger("control")
+
+
+class Owner(Protocol):
+    """The replica, as far as its engine looks at it."""
+
+    id: str
+    instance: Instance
+    runner: LifecycleRunner
+
+
+class EngineHandle:
+    """Performs the effects of a replica's lifecycle, and knows what came of them."""
+
+    def __init__(
+        self, owner: Owner, context: ReplicaContext, port: int | None, last_exit: ExitReport | None
+    ) -> None:
+        """`port`, `last_exit`: of its last process."""
+        self._owner = owner
+        self._context = context
+        self.process: RunningProcess | None = None
+        self.launched = asyncio.Event()  # its process is there, or was
+        self.port = port
+        self.argv: Sequence[str] = ()  # of the present or last process, secrets masked
+        self.label = ""
+        self.last_exit = last_exit
+        self._ends: dict[int, ExitReport] = {}  # of the last processes, by generation
+        self._avoid_port: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<EngineHandle {self._owner.id} port {self.port}>"
+
+    def end_of(self, generation: int) -> ExitReport | None:
+        """How this process ended; None if it lives, or that is not known any more."""
+        return self._ends.get(generation)
+
+    def kill(self) -> None:
+        """End the process group at once."""
+        if (process := self.process) is not None:
+            self._context.node.kill(process.record.process)
+
+    async def perform(self, effect: lc.Effect) -> lc.Event | None:
+        match effect:
+            case lc.Spawn(generation=generation):
+                return await self._spawn(generation)
+            case lc.Adopt(generation=generation):
+                return await self._adopt(generation)
+            case lc.Terminate(generation=generation):
+                await self._terminate(generation)
+                return None
+
+    async def _spawn(self, generation: int) -> lc.Event:
+        context, instance = self._context, self._owner.instance
+        self.launched.clear()
+        try:
+            record = await context.node.prepare(
+                context.spec(instance, generation, self._avoid_port)
+            )
+        except LaunchFailed as exc:
+            return self._launch_failed(generation, exc.report)
+        context.ports.keep(self._owner.id, record.port)
+        self.port = record.port
+        try:
+            await context.journal.enter_process(record)
+        except BaseException as exc:
+            await self._discard(record)  # what the store does not know must not run
+            if isinstance(exc, LlamactlError):
+                unwritten = ExitReport(FailureClass.STORE, advice=exc.message)
+                return self._launch_failed(generation, unwritten)
+            raise
+        if self._owner.runner.now.state is State.STARTING:
+            with suppress(UnknownProcess):  # it was killed just now
+                await context.node.release(record.process)
+        else:  # stopped meanwhile
+            context.node.kill(record.process)
+        process = self._begin(RunningProcess(instance, record))
+        return await self._until_exit(generation, process)
+
+    async def _discard(self, record: ProcessRecord) -> None:
+        self._context.node.kill(record.process)
+        await self._context.node.wait_exit(record.process)
+
+    def _launch_failed(self, generation: int, report: ExitReport) -> lc.Event:
+        self.last_exit = report
+        return self._exited(generation, report, uptime=0.0)
+
+    def _begin(self, process: RunningProcess) -> RunningProcess:
+        self.process = process
+        self.port, self.label = process.record.port, process.record.engine
+        self.argv = process.record.command
+        self.launched.set()
+        return process
+
+    async def adopt(self, record: ProcessRecord, before: State, *, handed_over: bool) -> bool:
+        """Take the recorded process over, if it is provably that one and alive.
+
+        `before`: the state in which the instance was lost; `handed_over`: whoever had it until
+        now lives, so that need not be proved. It is watched once its lifecycle has it adopted.
+        """
+        self._context.ports.keep(self._owner.id, record.port)
+        ended = await self._context.node.adopt(record, self._owner.instance.name)
+        if ended is not None:
+            self.last_exit = ended
+            return False
+        self._begin(
+            RunningProcess(
+                replace(self._owner.instance, options=record.options), record, adopted=True,
+                was_serving=before in (State.READY, State.DRAINING),
+                handed_over=handed_over and before is State.READY,
+            )
+        )  # fmt: skip
+        return True
+
+    async def _adopt(self, generation: int) -> lc.Event | None:
+        process = self.process
+        if process is None or not process.adopted:
+            return None
+        return await self._until_exit(generation, process)
+
+    async def _until_exit(self, generation: int, process: RunningProcess) -> lc.Event:
+        report = await self._context.node.wait_exit(process.record.process)
+        report = process.explained(report, self._context.leases)
+        self._ends = {**dict([*self._ends.items()][-_ENDS:]), generation: report}
+        self._avoid_port = self.port if report.failure is FailureClass.PORT_TAKEN else None
+        self.process = None
+        asked = self._owner.runner.now.after_exit is not lc.AfterExit.JUDGE
+        self.last_exit = None if asked else report
+        try:
+            await self._context.journal.forget_process(self._owner.id)
+        except LlamactlError as exc:  # the next start's entry replaces it
+            log.warning("process_not_forgotten", name=self._owner.instance.name, reason=exc.message)
+        return self._exited(generation, report, process.uptime)
+
+    def _exited(self, generation: int, report: ExitReport, uptime: float) -> lc.Event:
+        now = self._owner.runner.now
+        wanted = policies(self._owner.instance.options, self._context.settings.instances.defaults)
+        verdict = after_exit(
+            report.failure,
+            RestartRules(wanted.auto_restart, wanted.max_restarts, wanted.restart_delay),
+            proven=now.proven,
+            uptime=uptime,
+            restarts=now.restarts,
+            chance=random.random(),
+            excused=report.excused,
+        )
+        return lc.Exited(generation, verdict.retry_in, verdict.restarts, report)
+
+    async def _terminate(self, generation: int) -> None:
+        """End the process; `_until_exit` tells of its end."""
+        process = self.process
+        if process is None or self._owner.runner.now.generation != generation:
+            return
+        record, grace = process.record, self._context.settings.instances.stop_timeout
+        with suppress(UnknownProcess):  # it has ended by itself
+            if await self._context.node.terminate(record.process, grace):
+                log.warning("instance_killed", name=self._owner.instance.name, pid=record.pid)

@@ -1,0 +1,89 @@
+"""What follows from a decision to evict: stops are asked for, and called off if all give up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+from llamactl.control.lifecycle.events.event_log import EventLog
+from llamactl.control.lifecycle.registry import ManagedInstance
+from llamactl.control.scheduling.start_queue import StartQueue, Ticket
+from llamactl.core.errors import LlamactlError
+from llamactl.core.lifecycle import EvictionRequested, EvictionWithdrawn
+from llamactl.core.ports.activator import Leases
+from llamactl.observe import logger
+
+log = logger("control")
+
+
+class Evictions:
+    def __init__(self, leases: Leases, story: EventLog, queue: StartQueue) -> None:
+        self._leases = leases
+        self._story = story
+        self._queue = queue
+        self.leaving: set[ManagedInstance] = set()  # their stop was posted but not yet seen
+        self._withdrawals: dict[str, asyncio.Handle] = {}  # about to be, by instance id
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Evictions {len(self.leaving)} on their way>"
+
+    def evict(self, victims: Sequence[ManagedInstance], ticket: Ticket, reason: str) -> None:
+        """Have them make room for the ticket."""
+        for member in victims:
+            ticket.victims.add(member)
+            self.leaving.add(member)
+            details = {
+                "for": ticket.member.instance.name,
+                "for_key": ticket.waiters[0].asker.key,
+                "leases": self._leases.count(member.instance.id),
+            }
+            self._story.note(member, "Evicted", reason, details)
+            log.info("instance_evicted", name=member.instance.name, reason=reason)
+            self._post(member, EvictionRequested(f"evicted: {reason}"))
+
+    def is_for_others(self, member: ManagedInstance) -> bool:
+        """Was it asked to leave for one that is still waited for?"""
+        return self._queue.is_left_for(member)
+
+    def call_off(self, ticket: Ticket) -> None:
+        """Nobody waits for it now. In a moment, unless it is waited for again (`keep`)."""
+        if ticket.victims:
+            loop, identity = asyncio.get_running_loop(), ticket.member.instance.id
+            self._withdrawals[identity] = loop.call_soon(self._withdraw, ticket)
+
+    def keep(self, member: ManagedInstance) -> None:
+        """A client that has just given up waiting for it will be back: nothing is called off."""
+        if withdrawal := self._withdrawals.pop(member.instance.id, None):
+            withdrawal.cancel()
+
+    def close(self) -> None:
+        """Nothing is called off after this."""
+        for withdrawal in self._withdrawals.values():
+            withdrawal.cancel()
+
+    def _withdraw(self, ticket: Ticket) -> None:
+        """Keep those that have not stopped yet."""
+        self._withdrawals.pop(ticket.member.instance.id, None)
+        for member in ticket.victims:
+            if self.is_for_others(member):
+                continue
+            if self._leases.count(member.instance.id):  # else it is as good as gone
+                self._post(member, EvictionWithdrawn("the request that needed its place is gone"))
+
+    def _post(
+        self, member: ManagedInstance, command: EvictionWithdrawn | EvictionRequested
+    ) -> None:
+        task = asyncio.get_running_loop().create_task(self._ask(member, command))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ask(
+        self, member: ManagedInstance, command: EvictionWithdrawn | EvictionRequested
+    ) -> None:
+        try:
+            with contextlib.suppress(LlamactlError):  # it was deleted meanwhile
+                await member.replica.runner.ask(command)
+        finally:
+            self.leaving.discard(member)  # its state says so from now on

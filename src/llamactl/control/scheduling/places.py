@@ -1,0 +1,84 @@
+"""Who holds a place, from its grant until the process has ended."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container
+
+from llamactl.control.lifecycle.registry import ManagedInstance
+from llamactl.core.lifecycle import AfterExit, State
+from llamactl.core.ports.activator import Leases
+from llamactl.policy.scheduling.admission import Occupant, OccupantState
+
+_RESTING = (State.STOPPED, State.FAILED, State.BACKOFF)
+_GOING = (State.DRAINING, State.STOPPING)
+
+
+class Places:
+    """Owned by the scheduler, the only one to grant them."""
+
+    def __init__(self, leases: Leases) -> None:
+        self._leases = leases
+        self.holding: dict[str, ManagedInstance] = {}  # by instance id
+        # how many have their place and did not say `started` yet, by instance id: until then it
+        # is held whatever the state, for their command is on its way
+        self._granted: Counter[str] = Counter()
+
+    def __repr__(self) -> str:
+        return f"<Places {len(self.holding)} held>"
+
+    def holds(self, member: ManagedInstance) -> bool:
+        resting = member.replica.runner.now.state in _RESTING
+        return not resting or self._granted[member.instance.id] > 0
+
+    def grant(self, member: ManagedInstance, count: int) -> None:
+        """`count`: how many wait for it."""
+        self._granted[member.instance.id] += count
+        self.holding[member.instance.id] = member
+
+    def started(self, member: ManagedInstance) -> None:
+        """One of them needs the grant no longer."""
+        self._granted[member.instance.id] -= 1
+        if self._granted[member.instance.id] <= 0:
+            del self._granted[member.instance.id]
+        self.moved(member)
+
+    def moved(self, member: ManagedInstance) -> None:
+        """Its state changed."""
+        if self.holds(member):
+            self.holding[member.instance.id] = member
+        else:
+            self.holding.pop(member.instance.id, None)
+
+    def forget(self, member: ManagedInstance) -> None:
+        """It was deleted, and none of its processes is running."""
+        self._leases.forget(member.instance.id)
+        self._granted.pop(member.instance.id, None)
+        self.moved(member)
+
+    def occupants(self, leaving: Container[ManagedInstance]) -> list[Occupant]:
+        """As admission sees them. `leaving`: they were asked to, and did not hear it yet."""
+        return [self._occupant(m, is_asked_to_leave=m in leaving) for m in self.holding.values()]
+
+    def _occupant(self, member: ManagedInstance, *, is_asked_to_leave: bool) -> Occupant:
+        instance = member.instance
+        return Occupant(
+            instance.id,
+            instance.name,
+            self._standing(member, is_asked_to_leave=is_asked_to_leave),
+            group=instance.options.group,
+            need=member.taken,
+            priority=instance.options.priority,
+            pinned=instance.options.pinned,
+            ready_at=member.entered_at,
+            last_used=self._leases.last_used(instance.id),
+            load_s=member.load_s,
+        )
+
+    def _standing(self, member: ManagedInstance, *, is_asked_to_leave: bool) -> OccupantState:
+        now = member.replica.runner.now
+        if is_asked_to_leave or (now.state in _GOING and now.after_exit is AfterExit.REST):
+            return OccupantState.LEAVING
+        if now.state is not State.READY:
+            return OccupantState.STARTING
+        return OccupantState.BUSY if self._leases.count(member.instance.id) else OccupantState.IDLE
