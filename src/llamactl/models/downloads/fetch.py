@@ -21,11 +21,7 @@ from typing import Any, BinaryIO
 
 import httpx2
 from huggingface_hub import HfApi, get_token, hf_hub_download, hf_hub_url
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    RepositoryNotFoundError,
-)
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 from tenacity import (
     RetryCallState,
     Retrying,
