@@ -62,12 +62,17 @@ async def parse(backend: Section, asked: CommandRequest, mine: Mine) -> ParsedBo
         if built
         else parse_planned(kind, asked.command, known)
     )
-    wanted = InstanceOptions(backend_options=found.options, environment=found.environment)
+    wanted = InstanceOptions(
+        backend_options=found.options, environment=found.environment,
+        command_override=found.command_override,
+    )  # fmt: skip
     for problem in await run_in_threadpool(mine.confinement.problems, wanted):
         found.leave_out(problem.field, str(problem))
     options: dict[str, object] = {"backend_type": kind.type, "backend_options": found.options}
     if found.environment:
         options["environment"] = {**found.environment}
+    if found.command_override:
+        options["command_override"] = found.command_override
     return ParsedBody(options=options, image=found.image, not_understood=found.not_understood)
 
 

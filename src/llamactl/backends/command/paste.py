@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from llamactl.backends.command.placeholders import MODEL, PORT
 from llamactl.core.errors import InvalidRequest
 from llamactl.core.instance import OptionValue
 from llamactl.policy.definition.command_line import Parsed, split_command
+from llamactl.policy.pasted import is_open, plain
 
 _PORT_FLAGS = ("--port", "-port", "-p")
-_PORT = "${PORT}"
+_PORT = f"${{{PORT}}}"
 
 
 def read_command(text: str) -> Parsed:
     """The value of a flag for the port gives way to `${PORT}`. Raises InvalidRequest."""
-    parsed, words = split_command(text)
-    if not words:
+    parsed, words = split_command(text, (PORT, MODEL))
+    if not words or words[0].startswith("-"):
         raise InvalidRequest("the command can't be read: it names no program; write the program")
+    for word in filter(is_open, words):
+        parsed.not_understood.append(
+            f"{plain(word)}: llamactl does not know what that is here; write it in full"
+        )
+    words = [plain(word) for word in words]
     program, *args = words
     options: dict[str, OptionValue] = {"command": program}
     if args := _with_port(args):

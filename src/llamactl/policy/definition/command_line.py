@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from llamactl.core.errors import InvalidOption, InvalidRequest
 from llamactl.core.instance import OptionValue, Scalar
 from llamactl.policy.definition.engine_help import EngineOption
+from llamactl.policy.pasted import Pasted, is_open, plain, read_pasted, within
 
-_MOST = 1 << 16  # characters
-_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _FLAG = re.compile(r"--?[A-Za-z]")
-_CONTINUED = re.compile(r"[ \t]*[\\`^][ \t]*\r?\n")
-# Words before the engine's own: what runs it.
-_RUNNERS = {"sudo", "nohup", "exec", "env", "time", "nice", "uv", "uvx", "run", "python", "python3",
-            "-m", "serve"}  # fmt: skip
-_DOCKER = ("docker", "podman", "nerdctl")
-_DOCKER_SWITCHES = re.compile(
-    r"--(rm|detach|interactive|tty|init|privileged|read-only|no-healthcheck|publish-all)\Z|-[ditP]+\Z"
-)
+# Between the engine's program and its flags; `python -m` is before it.
+_INTERPRETER = re.compile(r"(?:.*/)?python[\d.]*\Z")
+_SERVE = ("serve", "server")
+_FOLDERS = re.compile(r"[/\\]")
 _TRUTHS = ("on", "off", "true", "false")
 _OURS = {"host": "instances only listen on this machine",
+         "port": "llamactl gives each instance a free port",
          "api_key": "each instance has its own key"}  # fmt: skip
 
 
@@ -32,11 +28,14 @@ class Parsed:
     options: dict[str, OptionValue] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     image: str = ""  # of a container that it was to run in
+    command_override: str = ""  # the program, where the line names one of its own
     not_understood: list[str] = field(default_factory=list)  # and why, where there is a reason
 
     def leave_out(self, name: str, why: str) -> None:
-        """An option, or `environment.NAME`, that may not be used."""
-        if name.startswith("environment."):
+        """An option, `environment.NAME` or `command_override`, that may not be used."""
+        if name == "command_override":
+            self.command_override = ""
+        elif name.startswith("environment."):
             self.environment.pop(name.removeprefix("environment."), None)
         else:
             self.options.pop(name.partition(" ")[0], None)
@@ -54,92 +53,104 @@ def parse_command(
 
     `programs`: the engine's own. Raises InvalidRequest for what is no command line.
     """
-    parsed, words = split_command(text)
-    while words and (words[0] in _RUNNERS or _is_program(words[0], programs)):
-        words = words[1:]
+    found = read_pasted(text, partial(is_engine, programs=programs))
+    parsed = _parsed(found)
+    words = _without_program(found, programs, parsed)
+    words = _without_open([*_whole_paths(words, known, found.folder)], parsed)
     _read_flags(words, known, canonical, parsed)
     return parsed
 
 
-def split_command(text: str) -> tuple[Parsed, list[str]]:
-    """What stands before the program, and all words from that on. Raises InvalidRequest."""
-    parsed = Parsed()
-    words = _without_environment(_words(text), parsed)
-    if words and words[0].rpartition("/")[2] in _DOCKER:
-        words = _without_docker(words, parsed)
-    return parsed, words
+def split_command(text: str, keep: Sequence[str] = ()) -> tuple[Parsed, list[str]]:
+    """All words from the program on, whichever it is. Raises InvalidRequest.
+
+    `keep`: names that stay as `${NAME}`.
+    """
+    found = read_pasted(text, lambda word: False, placeholders=keep)
+    return _parsed(found), found.words
 
 
-def _is_program(word: str, programs: Collection[str]) -> bool:
-    return word.removesuffix(".exe").endswith(tuple(programs))
+def is_engine(word: str, programs: Collection[str]) -> bool:
+    """`llama-server`, `/opt/x/llama-server-vulkan` and `llama-server.exe` for `llama-server`."""
+    name = _name(word)
+    known = [program.replace("_", "-") for program in programs]
+    return name in known or any(name.startswith(f"{one}-") for one in known if "-" in one)
 
 
-def _words(text: str) -> list[str]:
-    if len(text) > _MOST:
-        raise InvalidRequest("the command is too long")
-    try:
-        words = shlex.split(_CONTINUED.sub(" ", text), comments=True)
-    except ValueError as exc:
-        raise InvalidRequest(f"the command can't be read: {exc}; check its quotes") from exc
-    words = [word for word in words if word.strip()]
-    if not words:
-        raise InvalidRequest("the command is empty")
-    if words[0] in ("$", "#", ">"):
+def _name(word: str) -> str:
+    return _FOLDERS.split(word)[-1].lower().removesuffix(".exe").replace("_", "-")
+
+
+def _parsed(found: Pasted) -> Parsed:
+    return Parsed(environment=found.environment, image=found.image, not_understood=found.left_out)
+
+
+def _without_program(found: Pasted, programs: Collection[str], parsed: Parsed) -> list[str]:
+    """The words after it. Raises InvalidRequest where it is another engine's."""
+    words = [*found.words]
+    if words and _INTERPRETER.match(words[0]):
+        words = words[2:] if words[1:2] == ["-m"] else words[1:]
+    if not words or words[0].startswith("-"):
+        return words
+    program, *words = words
+    is_module = any(program.startswith(f"{one}.") for one in programs)
+    is_kin = is_module or _name(program).startswith(_family(programs))
+    if not (is_engine(program, programs) or is_kin):
+        raise InvalidRequest(
+            f"the command can't be read: it runs {plain(program)}, which is another program than "
+            f"{next(iter(programs))}; paste a line that runs that, or choose another backend"
+        )
+    if words[:1] and words[0] in _SERVE:
         words = words[1:]
+    elif not is_engine(program, programs) and not is_module:
+        parsed.not_understood.append(f"{plain(program)}: {next(iter(programs))} runs instead")
+    if is_engine(program, programs) and not found.image:
+        _take_program(program, found.folder, programs, parsed)
     return words
 
 
-def _without_environment(words: list[str], parsed: Parsed) -> list[str]:
-    at = 0
-    while at < len(words) and (_ASSIGNMENT.match(words[at]) or words[at] in ("env", "sudo")):
-        name, equals, value = words[at].partition("=")
-        if equals:
-            parsed.environment[name] = value
-        at += 1
-    return words[at:]
+def _family(programs: Collection[str]) -> str:
+    """`llama` for `llama-server`: `llama serve` is the same engine, `llama-cli` its sibling."""
+    return next(iter(programs)).replace("_", "-").partition("-")[0]
 
 
-def _without_docker(words: list[str], parsed: Parsed) -> list[str]:
-    """The engine's own words, with the paths that they have outside of the container."""
-    volumes: dict[str, str] = {}
-    at = 2 if len(words) > 1 and words[1] == "run" else 1
-    while at < len(words) and words[at].startswith("-"):
-        flag, equals, value = words[at].partition("=")
-        if _DOCKER_SWITCHES.match(flag):
-            at += 1
+def _take_program(program: str, folder: str, programs: Collection[str], parsed: Parsed) -> None:
+    if _name(program) == program and program in programs:
+        return  # the configured engine
+    path = within(folder, program) if _FOLDERS.search(program) else program
+    if is_open(path):
+        parsed.not_understood.append(
+            f"{plain(program)}: llamactl does not know its folder; the configured engine runs"
+        )
+    else:
+        parsed.command_override = path
+
+
+def _whole_paths(
+    words: Sequence[str], known: Mapping[str, EngineOption], folder: str
+) -> Iterator[str]:
+    """Relative paths, from the folder in which the command was to run."""
+    flag = ""
+    for word in words:
+        option = known.get(flag)
+        is_path = option is not None and option.kind == "path"
+        yield within(folder, word) if folder and is_path and not _FLAG.match(word) else word
+        flag = word
+
+
+def _without_open(words: Sequence[str], parsed: Parsed) -> list[str]:
+    """Without values that only the shell knew, and their flags."""
+    kept: list[str] = []
+    for word in words:
+        if not is_open(word):
+            kept.append(word)
             continue
-        if not equals:
-            at += 1
-            value = words[at] if at < len(words) else ""
-        at += 1
-        _heed_docker(flag, value, volumes, parsed)
-    parsed.image = words[at] if at < len(words) else ""
-    return [_outside(word, volumes) for word in words[at + 1 :]]
-
-
-def _heed_docker(flag: str, value: str, volumes: dict[str, str], parsed: Parsed) -> None:
-    match flag:
-        case "-e" | "--env":
-            name, _, text = value.partition("=")
-            parsed.environment[name] = text
-        case "-v" | "--volume":
-            outside, _, inside = value.partition(":")
-            volumes[inside.partition(":")[0].rstrip("/")] = outside.rstrip("/")
-        case "--mount":
-            parts = dict(part.partition("=")[::2] for part in value.split(","))
-            inside = parts.get("target") or parts.get("dst") or parts.get("destination") or ""
-            volumes[inside.rstrip("/")] = (parts.get("source") or parts.get("src") or "").rstrip(
-                "/"
-            )
-        case _:
-            parsed.not_understood.append(f"{flag} {value}: container option")
-
-
-def _outside(word: str, volumes: Mapping[str, str]) -> str:
-    for inside, outside in volumes.items():
-        if inside and (word == inside or word.startswith(f"{inside}/")):
-            return outside + word[len(inside) :]
-    return word
+        own = not _FLAG.match(word) and kept and _FLAG.match(kept[-1]) and "=" not in kept[-1]
+        flag = f"{kept.pop()} " if own else ""
+        parsed.not_understood.append(
+            f"{flag}{plain(word)}: llamactl does not know what that is here; write it in full"
+        )
+    return kept
 
 
 def _read_flags(

@@ -1,0 +1,163 @@
+"""From a pasted text to the words of the program that it runs in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from os.path import expanduser
+from pathlib import PurePosixPath
+
+from llamactl.core.errors import InvalidRequest
+from llamactl.policy.pasted.containers import PROGRAMS, is_run, unpack
+from llamactl.policy.pasted.script import ASSIGNMENT, command_of
+from llamactl.policy.pasted.shell import Shell, is_open, open_word, plain
+from llamactl.policy.pasted.units import is_unit, read_unit
+from llamactl.policy.pasted.wrappers import WRAPPERS, Wrapper, unwrap
+
+_MOST = 1 << 16  # characters
+_DEEPEST = 12  # wrappers in wrappers
+
+
+@dataclass(slots=True)
+class Pasted:
+    """What a text comes to. Words in which something is unknown here are marked (`is_open`)."""
+
+    words: list[str] = field(default_factory=list)  # from the program on
+    environment: dict[str, str] = field(default_factory=dict)
+    image: str = ""  # of a container that it was to run in
+    left_out: list[str] = field(default_factory=list)  # and why
+    folder: str = ""  # in which it was to run; "" where that is not known
+
+
+def read_pasted(
+    text: str,
+    is_engine: Callable[[str], bool],
+    *,
+    placeholders: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+    shell: bool = True,
+) -> Pasted:
+    """`is_engine`: is this word the program that it is about?
+
+    `placeholders`: names that stay as `${NAME}`. `environ`: the environment of whoever runs the
+    text, where it is known. `shell`: a shell is to read the text. Raises InvalidRequest.
+    """
+    if len(text) > _MOST:
+        raise InvalidRequest("the command is too long")
+    home = expanduser("~")  # noqa: PTH111 - Path's own raises where there is none
+    knows = Shell(home, {}, frozenset(placeholders), shell)
+    reader = _Reader(knows, is_engine, environ or {})
+    reader.read(text)
+    if not reader.pasted.words and not reader.pasted.image:
+        raise InvalidRequest("the command is empty")
+    return reader.pasted
+
+
+class _Reader:
+    """Unwraps one text, layer by layer."""
+
+    def __init__(
+        self, shell: Shell, is_engine: Callable[[str], bool], environ: Mapping[str, str]
+    ) -> None:
+        self._shell = shell
+        self._is_engine = is_engine
+        self._environ = environ
+        self.pasted = Pasted()
+
+    def read(self, text: str) -> None:
+        if is_unit(text):
+            unit = read_unit(text, self._shell)
+            self.pasted.environment.update(unit.environment)
+            self._leave_out(unit.beside, "of the unit; llamactl runs the command itself")
+            words = unit.words
+        else:
+            words = self._script(text)
+        self._unwrap(words)
+
+    def _script(self, text: str) -> list[str]:
+        found = command_of(text, self._shell, self._serves)
+        self.pasted.environment.update(found.environment)
+        self._leave_out(found.beside, "llamactl runs no shell")
+        return found.words
+
+    def _serves(self, words: list[str]) -> bool:
+        first = next((word for word in words if not ASSIGNMENT.match(word)), "")
+        name = PurePosixPath(first).name
+        if name in WRAPPERS:
+            return any(self._is_engine(word) or " " in word for word in words)
+        return self._is_engine(first) or (name in PROGRAMS and is_run(words))
+
+    def _leave_out(self, found: Sequence[str], why: str) -> None:
+        self.pasted.left_out += [f"{plain(one)}: {why}" for one in found]
+
+    def _unwrap(self, words: list[str]) -> None:
+        for _ in range(_DEEPEST):
+            words = self._without_assignments(words)
+            name = PurePosixPath(words[0]).name if words else ""
+            if name in PROGRAMS:
+                words = self._without_container(words)
+            elif wrapper := WRAPPERS.get(name):
+                words = self._without(wrapper, words)
+            else:
+                break
+            if len(words) == 1 and " " in words[0].strip():  # `tmux new 'the command'`
+                words = self._script(words[0])
+        else:
+            raise InvalidRequest("the command can't be read: too many programs run each other")
+        self.pasted.words = self._without_strangers(words)
+        self.pasted.folder = self._shell.variables.get("PWD", "")
+
+    def _without_assignments(self, words: list[str]) -> list[str]:
+        at = 0
+        while at < len(words) and ASSIGNMENT.match(words[at]):
+            name, _, value = words[at].partition("=")
+            if is_open(value):
+                self._leave_out([words[at]], "llamactl does not know its value")
+            else:
+                self.pasted.environment[name] = self._shell.variables[name] = value
+            at += 1
+        return words[at:]
+
+    def _without(self, wrapper: Wrapper, words: list[str]) -> list[str]:
+        if wrapper.refused:
+            raise InvalidRequest(f"the command can't be read: {words[0]}: {wrapper.refused}")
+        found = unwrap(words, wrapper)
+        self.pasted.environment.update(found.environment)
+        if wrapper.lost:
+            self._leave_out([" ".join(found.own)], wrapper.lost)
+        return found.words if found.script is None else self._script(found.script)
+
+    def _without_container(self, words: list[str]) -> list[str]:
+        if not is_run(words):
+            raise InvalidRequest(
+                f"the command can't be read: {plain(' '.join(words[:3]))} does not hold the "
+                "engine's own command; paste that, or its `docker run`"
+            )
+        found = unpack(words)
+        self.pasted.image = found.image
+        self.pasted.left_out += map(plain, found.left_out)
+        for name, value in found.environment.items():
+            self._without_assignments([f"{name}={value}"])
+        for name in found.passed_on:
+            if name in self._environ:
+                self.pasted.environment[name] = self._environ[name]
+            else:
+                self._leave_out([f"-e {name}"], "its value is not in the line; write "
+                                f"{name}=VALUE, or set it in the environment")  # fmt: skip
+        return found.words
+
+    def _without_strangers(self, words: list[str]) -> list[str]:
+        """Without what stands before the engine's program, and is in no table."""
+        if not words or words[0].startswith("-") or self._is_engine(words[0]):
+            return words
+        at = next((n for n, word in enumerate(words) if self._is_engine(word)), 0)
+        if at:
+            self._leave_out([" ".join(words[:at])], "llamactl runs the engine without it")
+        return words[at:]
+
+
+def within(folder: str, path: str) -> str:
+    """A relative path, from the folder in which the command was to run; open if that is unknown."""
+    if path.startswith("/"):
+        return path
+    return str(PurePosixPath(folder, path)) if folder else open_word(path)

@@ -1,0 +1,174 @@
+"""Programs that run another program: how their own words end, and what is lost without them.
+
+The only table of them. What is not in it, and stands before an engine, is named and left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from llamactl.policy.pasted.script import ASSIGNMENT
+
+_OWN_USER = "engines run as the user of llamactl"
+_PRIORITY = "engines run with llamactl's priority; set it where llamactl is started"
+_CORES = "engines run on the processors of llamactl; see the engine's own options for threads"
+_HERE = "the engine runs outside of it, on this machine"
+_LIMITS = "llamactl does not limit its engines so"
+_LOOKED_AT = "the engine runs without it"
+_ELSEWHERE = "it runs on another machine, and llamactl runs engines on this one only"
+_THERE_ALREADY = "it does not hold the engine's own command; paste that, or its `docker run`"
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapper:
+    """What stands between its name and the command that it runs."""
+
+    values: frozenset[str] = frozenset()  # its flags that take a word
+    operands: int = 0  # words after its flags
+    lost: str = ""  # what is lost without it; "": nothing
+    subcommands: frozenset[str] = frozenset()  # one of which comes first
+    sets: frozenset[str] = frozenset()  # flags that take NAME=VALUE for the command
+    scripts: frozenset[str] = frozenset()  # flags that take the command as one word
+    refused: str = ""  # nothing can be made of what it runs, and why
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_PLAIN = Wrapper()
+_SHELL = Wrapper(_words("-o -O --rcfile --init-file"), scripts=_words("-c"))
+_PYTHON = Wrapper(
+    _words("--with --python -p --from --project --directory --index-url --extra --group --env-file "
+           "--spec"), subcommands=_words("run tool x")
+)  # fmt: skip
+_CONDA = Wrapper(_words("-n -p --name --prefix --cwd"), lost=_HERE, subcommands=_words("run"))
+WRAPPERS: Mapping[str, Wrapper] = {
+    "nohup": _PLAIN, "exec": Wrapper(_words("-a")), "setsid": _PLAIN, "command": _PLAIN,
+    "builtin": _PLAIN, "then": _PLAIN, "do": _PLAIN, "unbuffer": _PLAIN,
+    "time": Wrapper(_words("-f -o --format --output")),
+    "stdbuf": Wrapper(_words("-i -o -e --input --output --error")),
+    "env": Wrapper(_words("-u --unset -C --chdir"), scripts=_words("-S --split-string")),
+    "sh": _SHELL, "bash": _SHELL, "zsh": _SHELL, "dash": _SHELL, "ash": _SHELL, "ksh": _SHELL,
+    "fish": _SHELL,
+    "uv": _PYTHON, "uvx": _PYTHON, "pipx": _PYTHON, "poetry": _PYTHON, "pixi": _PYTHON,
+    "sudo": Wrapper(
+        _words("-u -g -h -p -C -T -r -t -D -R --user --group --host --prompt --chdir --chroot"),
+        lost=_OWN_USER,
+    ),
+    "doas": Wrapper(_words("-u -C"), lost=_OWN_USER),
+    "runuser": Wrapper(_words("-u -l -g -G -s"), lost=_OWN_USER, scripts=_words("-c --command")),
+    "su": Wrapper(_words("-g -G -s"), 2, lost=_OWN_USER, scripts=_words("-c --command")),
+    "gosu": Wrapper(operands=1, lost=_OWN_USER),
+    "setpriv": Wrapper(_words("--reuid --regid --groups"), lost=_OWN_USER),
+    "nice": Wrapper(_words("-n --adjustment"), lost=_PRIORITY),
+    "ionice": Wrapper(_words("-c -n -p --class --classdata"), lost=_PRIORITY),
+    "chrt": Wrapper(_words("-T -P -D"), 1, lost=_PRIORITY),
+    "choom": Wrapper(_words("-n --adjust"), lost=_PRIORITY),
+    "taskset": Wrapper(operands=1, lost=_CORES),
+    "numactl": Wrapper(
+        _words("-i -N -m -C -p -P --interleave --cpunodebind --membind --physcpubind --preferred"),
+        lost=_CORES,
+    ),
+    "hwloc-bind": Wrapper(operands=1, lost=_CORES),
+    "prlimit": Wrapper(lost=_LIMITS),
+    "cpulimit": Wrapper(_words("-l -p -e -P --limit"), lost=_LIMITS),
+    "timeout": Wrapper(_words("-s -k --signal --kill-after"), 1, lost=_LIMITS),
+    "cgexec": Wrapper(_words("-g"), lost=_LIMITS),
+    "systemd-run": Wrapper(
+        _words("-p -u -H -M --property --unit --slice --uid --gid --description --host --machine "
+               "--working-directory --nice --service-type"),
+        lost=_LIMITS, sets=_words("-E --setenv"),
+    ),
+    "systemd-inhibit": Wrapper(_words("--what --who --why --mode"), lost=_LIMITS),
+    "caffeinate": Wrapper(_words("-t -w"), lost=_LIMITS),
+    "firejail": Wrapper(lost=_HERE), "bwrap": Wrapper(lost=_HERE),
+    "unshare": Wrapper(lost=_HERE), "chroot": Wrapper(operands=1, lost=_HERE),
+    "toolbox": Wrapper(_words("-c -r -d --container --release --distro"), lost=_HERE,
+                       subcommands=_words("run enter")),
+    "distrobox": Wrapper(_words("-n --name -a --additional-flags"), 1, _HERE, _words("enter")),
+    "distrobox-enter": Wrapper(_words("-a --additional-flags"), 1, _HERE),
+    "flatpak-spawn": Wrapper(lost=_HERE, sets=_words("--env")),
+    "apptainer": Wrapper(_words("-B --bind --env --pwd"), 1, _HERE, _words("exec run")),
+    "singularity": Wrapper(_words("-B --bind --env --pwd"), 1, _HERE, _words("exec run")),
+    "conda": _CONDA, "mamba": _CONDA, "micromamba": _CONDA,
+    "nix-shell": Wrapper(_words("-p -I --packages"), lost=_HERE, scripts=_words("--run --command")),
+    "nix": Wrapper(lost=_HERE, operands=1, subcommands=_words("develop shell run")),
+    "tmux": Wrapper(_words("-s -n -c -L -S"), subcommands=_words("new-session new")),
+    "screen": Wrapper(_words("-S -h -c -dmS -DmS")),
+    "strace": Wrapper(_words("-o -e -p"), lost=_LOOKED_AT), "gdb": Wrapper(lost=_LOOKED_AT),
+    "valgrind": Wrapper(lost=_LOOKED_AT),
+    "perf": Wrapper(_words("-e -o"), lost=_LOOKED_AT, subcommands=_words("stat record")),
+    "nsys": Wrapper(_words("-o -t"), lost=_LOOKED_AT, subcommands=_words("profile")),
+    "gamemoderun": Wrapper(lost=_LOOKED_AT), "prime-run": Wrapper(lost=_LOOKED_AT),
+    "xvfb-run": Wrapper(lost=_LOOKED_AT), "watch": Wrapper(_words("-n"), lost=_LOOKED_AT),
+    "ssh": Wrapper(refused=_ELSEWHERE), "kubectl": Wrapper(refused=_ELSEWHERE),
+    "mpirun": Wrapper(refused=_ELSEWHERE), "srun": Wrapper(refused=_ELSEWHERE),
+    "docker-compose": Wrapper(refused=_THERE_ALREADY),
+    "podman-compose": Wrapper(refused=_THERE_ALREADY),
+    "systemctl": Wrapper(refused="it names a unit; paste the unit's file instead"),
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Unwrapped:
+    own: list[str]  # the wrapper's words
+    words: list[str]  # the command that it runs
+    environment: dict[str, str] = field(default_factory=dict)
+    script: str | None = None  # the command, as the text of a shell
+
+
+def unwrap(words: Sequence[str], wrapper: Wrapper) -> Unwrapped:
+    """`words`: with the wrapper's name."""
+    found = Unwrapped([words[0]], [])
+    at = 1
+    if at < len(words) and words[at] in wrapper.subcommands:
+        found.own.append(words[at])
+        at += 1
+    left = wrapper.operands
+    while at < len(words):
+        word = words[at]
+        if word == "--":
+            at += 1
+            break
+        if word in ("-e", "--command") and wrapper.operands and not left:  # distrobox's own `--`
+            at += 1
+            break
+        if word.startswith("-") and len(word) > 1:
+            at = _flag(words, at, wrapper, found)
+            if found.script is not None:
+                break
+        elif left:
+            left -= 1
+            found.own.append(word)
+            at += 1
+        else:
+            break
+    found.words = [*words[at:]]
+    return found
+
+
+def _flag(words: Sequence[str], at: int, wrapper: Wrapper, found: Unwrapped) -> int:
+    """Takes one flag of the wrapper; where the next word is."""
+    flag, equals, value = words[at].partition("=")
+    found.own.append(words[at])
+    bundle = _bundled(flag, wrapper.scripts)
+    takes = flag in wrapper.values | wrapper.sets | wrapper.scripts or bundle
+    at += 1
+    if takes and not equals and at < len(words):
+        value = words[at]
+        at += 1
+        found.own += [] if bundle or flag in wrapper.scripts else [value]
+    if takes and flag in wrapper.sets and ASSIGNMENT.match(value):
+        name, _, text = value.partition("=")
+        found.environment[name] = text
+    elif takes and (bundle or flag in wrapper.scripts):
+        found.script = value
+    return at
+
+
+def _bundled(flag: str, scripts: frozenset[str]) -> bool:
+    """`-lc`, as `bash -l -c`."""
+    return "-c" in scripts and bool(re.fullmatch(r"-[a-zA-Z]*c", flag)) and flag != "-c"
