@@ -115,7 +115,7 @@ def _family(programs: Collection[str]) -> str:
 
 
 def _take_program(program: str, folder: str, programs: Collection[str], parsed: Parsed) -> None:
-    if _name(program) == program and program in programs:
+    if program in programs:
         return  # the configured engine
     path = within(folder, program) if _FOLDERS.search(program) else program
     if is_open(path):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from os.path import expanduser
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from llamactl.core.errors import InvalidRequest
 from llamactl.policy.pasted.containers import PROGRAMS, is_run, unpack
@@ -39,18 +38,25 @@ def read_pasted(
 ) -> Pasted:
     """`is_engine`: is this word the program that it is about?
 
-    `placeholders`: names that stay as `${NAME}`. `environ`: the environment of whoever runs the
-    text, where it is known. `shell`: a shell is to read the text. Raises InvalidRequest.
+    `placeholders`: names that stay as `${NAME}`. `environ`: the environment in which the
+    text runs, where it is known. `shell`: a shell is to read the text. Raises InvalidRequest.
     """
     if len(text) > _MOST:
         raise InvalidRequest("the command is too long")
-    home = expanduser("~")  # noqa: PTH111 - Path's own raises where there is none
-    knows = Shell(home, {}, frozenset(placeholders), shell)
+    knows = Shell(_home(), {}, frozenset(placeholders), shell)
     reader = _Reader(knows, is_engine, environ or {})
     reader.read(text)
     if not reader.pasted.words and not reader.pasted.image:
         raise InvalidRequest("the command is empty")
     return reader.pasted
+
+
+def _home() -> str:
+    """Of llamactl's user, who is its engines' user too."""
+    try:
+        return str(Path.home())
+    except RuntimeError:  # this user has none
+        return "~"
 
 
 class _Reader:
@@ -147,7 +153,7 @@ class _Reader:
         return found.words
 
     def _without_strangers(self, words: list[str]) -> list[str]:
-        """Without what stands before the engine's program, and is in no table."""
+        """Without words before the engine's program that are in no table."""
         if not words or words[0].startswith("-") or self._is_engine(words[0]):
             return words
         at = next((n for n, word in enumerate(words) if self._is_engine(word)), 0)

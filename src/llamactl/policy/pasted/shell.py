@@ -1,7 +1,6 @@
 """A text's words, as a POSIX shell splits it, for one who cannot run the shell.
 
-What only the shell that people had can know, such as `$(pwd)`, stays in its word, marked, so that
-whoever uses the word can tell (`is_open`).
+What only a running shell can know, such as `$(pwd)`, stays in its word, marked (`is_open`).
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _BLANK = re.compile(r"[ \t\r]+")
 _COMMENT = re.compile(r"#[^\n]*")
 # Inside a word, `;` and `|` are characters: people paste from files that no shell reads.
 _OPERATOR = re.compile(r"&&|\|\|(?!\S)|;;?(?=\s|\Z)|[|&()](?=\s|\Z)")
-_TO_FILL_IN = re.compile(r"<[^\s<>]+>")  # by whoever reads it
+_TO_FILL_IN = re.compile(r"<[^\s<>]+>")  # by the reader
 _REDIRECTION = re.compile(r"(?:\d|&)?(?:>{1,2}\|?|<{1,3}(?![^\s<>]+>))(?:&\d|[ \t]*[^\s;&|]+)?")
 _PLAIN = re.compile(r"[^\s'\"\\$`;&]+")
 _SINGLE = re.compile(r"'([^']*)'")

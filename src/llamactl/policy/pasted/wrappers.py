@@ -1,6 +1,6 @@
 """Programs that run another program: how their own words end, and what is lost without them.
 
-The only table of them. What is not in it, and stands before an engine, is named and left out.
+The only table of them. Other words before an engine's program are named and left out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _THERE_ALREADY = "it does not hold the engine's own command; paste that, or its 
 
 @dataclass(frozen=True, slots=True)
 class Wrapper:
-    """What stands between its name and the command that it runs."""
+    """The words between its name and the command that it runs."""
 
     values: frozenset[str] = frozenset()  # its flags that take a word
     operands: int = 0  # words after its flags
