@@ -1,4 +1,5 @@
-"""From the Go llamactl: its database's instances and keys, and its settings file.
+"""From the Go llamactl: the instances and keys of its database, or of the JSON files that versions
+without one kept, and its settings file.
 
 Schema: https://github.com/lordmathis/llamactl/tree/main/pkg/database/migrations. Its settings file
 is read by ours as it is; the report tells what of it has an effect.
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,18 @@ from pydantic import BaseModel
 from llamactl.backends import BACKENDS
 from llamactl.config import LONG_ENOUGH, SHORTEST, Settings
 from llamactl.core.errors import LlamactlError
-from llamactl.migration.report import Migrated, flat, refusal
+from llamactl.core.instance import check_name
+from llamactl.migration.report import Migrated, flat, is_empty, refusal
+from llamactl.migration.source import tidy
 
 _INSTANCE = ("auto_restart", "max_restarts", "restart_delay", "on_demand_start", "idle_timeout",
-             "environment", "command_override")  # fmt: skip
+             "environment", "command_override", "group")  # fmt: skip
+_NOT_AVAILABLE = {
+    "docker_enabled": "containers are not available in this version: it runs on this machine",
+    "preset_ini": "presets of an instance are not available; see the option models_preset",
+}
+# Both would keep their own tables in one file, where a folder is used again.
+_DATABASE = "llamactl-instances.db"
 _WITHOUT_EFFECT = {
     "backends.vllm": "vLLM is not available in this version",
     "backends.mlx": "MLX is not available in this version",
@@ -32,29 +41,74 @@ _WITHOUT_EFFECT = {
     "database.max_idle_connections": "not needed: a single connection is used",
     "database.connection_max_lifetime": "not needed: a single connection is used",
     "auth.inference_keys": "create keys with `llamactl keys create`",
+    "auth.oidc": "sign-in with OpenID Connect is not available in this version; create keys",
+    "database.path": "its tables are the Go llamactl's; llamactl keeps a file of its own",
     "nodes": "remote nodes are not available in this version",
     "local_node": "remote nodes are not available in this version",
     "instances.configs_dir": "here it is for declared instances; the database is sufficient",
 }
 
 
-def from_go_llamactl(database: Path | None, settings: Mapping[str, Any] | None) -> Migrated:
-    """Raises LlamactlError if the file is not such a database."""
-    found = Migrated()
-    if database is not None:
-        _read_database(database, found)
-    for key, value in flat(settings or {}):
+def from_go_llamactl(source: Path | None, settings: object) -> Migrated:
+    """`source`: its database, a JSON file of an instance, or a folder of these.
+
+    Raises LlamactlError if it is nothing of the kind.
+    """
+    found, tree = Migrated(), tidy(settings or {})
+    if not isinstance(tree, Mapping):
+        raise LlamactlError("not a settings file of the Go llamactl: it must be a mapping")
+    node = tree.get("local_node") or "main"
+    if source is not None:
+        for row in _rows(source, found):
+            _take_instance(row, str(node), found)
+    for key, value in flat(tree) if tree else ():
         _take_setting(key, value, found)
+    if tree:
+        found.set("database.path", _DATABASE)
     return found
 
 
-def _read_database(file: Path, found: Migrated) -> None:
+def _rows(source: Path, found: Migrated) -> Iterator[Mapping[str, Any]]:
+    if source.is_dir():
+        files = sorted(source.glob("*.json"))
+        if not files:
+            raise LlamactlError(f"{source} has no instances of the Go llamactl: no *.json is in it")
+    elif source.suffix == ".json":
+        files = [source]
+    else:
+        yield from _database_rows(source, found)
+        return
+    for file in files:
+        try:
+            row = _file_row(file)
+        except LlamactlError as exc:
+            if not source.is_dir():
+                raise
+            found.left_out(f"instances.{file.stem}", exc.message)
+        else:
+            yield row
+
+
+def _file_row(file: Path) -> Mapping[str, Any]:
+    """As the database has it. Raises LlamactlError."""
+    try:
+        given = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as exc:
+        raise LlamactlError(f"{file} is not an instance of the Go llamactl: {exc}") from exc
+    if not isinstance(given, Mapping) or not isinstance(given.get("options", {}), Mapping):
+        raise LlamactlError(f"{file} is not an instance of the Go llamactl: it has no options")
+    running = "running" if given.get("running") is True else "stopped"  # of the first versions
+    return {"name": given.get("name") or file.stem, "status": given.get("status", running),
+            "created_at": given.get("created"), "options": given.get("options", {})}  # fmt: skip
+
+
+def _database_rows(file: Path, found: Migrated) -> Iterator[Mapping[str, Any]]:
     try:
         with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as database:
             database.row_factory = sqlite3.Row
             tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
             for row in database.execute("SELECT * FROM instances ORDER BY name"):
-                _take_instance(dict(row), found)
+                yield _parsed(dict(row))
             keys = database.execute("SELECT name FROM api_keys") if "api_keys" in tables else ()
             for row in keys:
                 found.left_out(
@@ -65,38 +119,73 @@ def _read_database(file: Path, found: Migrated) -> None:
         raise LlamactlError(f"{file} is not a database of the Go llamactl: {exc}") from exc
 
 
-def _take_instance(row: Mapping[str, Any], found: Migrated) -> None:
-    name, at = str(row["name"]), f"instances.{row['name']}"
+def _parsed(row: dict[str, Any]) -> Mapping[str, Any]:
     try:
-        given = json.loads(row["options_json"])
-    except (TypeError, ValueError) as exc:
-        found.left_out(at, f"its options can't be read: {exc}")
+        return {**row, "options": json.loads(row["options_json"])}
+    except (TypeError, ValueError, RecursionError) as exc:
+        return {**row, "options": f"its options can't be read: {exc}"}
+
+
+def _take_instance(row: Mapping[str, Any], node: str, found: Migrated) -> None:
+    """`node`: the name of this machine."""
+    name, at, since = str(row["name"]), f"instances.{row['name']}", len(found.rows)
+    if why := _no_instance(row, name, node):
+        found.left_out(at, why)
         return
-    kind = given.get("backend_type") or "llama_cpp"
-    if kind not in BACKENDS:
-        found.left_out(at, f"backend_type {kind} is not available in this version")
+    if not found.add(name, _definition(tidy(row["options"]), at, found), at, since):
         return
-    definition: dict[str, Any] = {"backend_type": kind, "backend_options": {}}
-    found.carried(f"{at}.backend_type")
-    for key, value in given.items():
-        if key == "backend_options":
-            _take_options(value or {}, f"{at}.{key}", definition["backend_options"], found)
-        elif key in _INSTANCE:
-            _take(definition, key, value, f"{at}.{key}", found)
-        elif key != "backend_type":
-            found.left_out(f"{at}.{key}", "not available in this version")
-    found.add(name, definition)
     for key in ("id", "created_at", "updated_at", "owner_user_id"):
         if row.get(key) is not None:
             found.left_out(f"{at}.{key}", "each instance gets its own")
-    if row["status"] in ("running", "restarting"):
+    if row.get("status") in ("running", "restarting"):
         found.start.append(name)
         found.changed(f"{at}.status", "it was running; start it with `llamactl start`")
     else:
         found.carried(f"{at}.status", "it was stopped")
 
 
-def _take_options(given: Mapping[str, Any], at: str, into: dict[str, Any], found: Migrated) -> None:
+def _definition(given: Mapping[str, Any], at: str, found: Migrated) -> dict[str, Any]:
+    kind = given.get("backend_type") or "llama_cpp"
+    definition: dict[str, Any] = {"backend_type": kind, "backend_options": {}}
+    options = definition["backend_options"]
+    found.carried(f"{at}.backend_type")
+    for key, value in given.items():
+        if key == "backend_options":
+            _take_options(value, f"{at}.{key}", options, found)
+        elif key in _INSTANCE:
+            _take(definition, key, value, f"{at}.{key}", found)
+        elif key in _NOT_AVAILABLE or key == "nodes":
+            found.left_out(f"{at}.{key}", _NOT_AVAILABLE.get(key, "there is one node only"))
+        elif "backend_type" not in given:  # the first versions knew one engine
+            _take_options({key: value}, at, options, found)
+        elif key != "backend_type":
+            found.left_out(f"{at}.{key}", "not available in this version")
+    return definition
+
+
+def _no_instance(row: Mapping[str, Any], name: str, node: str) -> str:
+    """Why none can be made of it; "" if one can."""
+    given = row["options"]
+    if not isinstance(given, Mapping):
+        return given if isinstance(given, str) else "its options are not a mapping"
+    kind, nodes = given.get("backend_type") or "llama_cpp", given.get("nodes")
+    if kind not in BACKENDS:
+        return f"backend_type {kind} is not available in this version"
+    if isinstance(nodes, list) and nodes and node not in nodes:
+        where = ", ".join(map(str, nodes))
+        return f"it runs on {where}, and remote nodes are not available in this version"
+    try:
+        check_name(name)
+    except LlamactlError as exc:
+        return exc.message
+    return ""
+
+
+def _take_options(given: object, at: str, into: dict[str, Any], found: Migrated) -> None:
+    if not isinstance(given, Mapping):
+        if given is not None:
+            found.left_out(at, "it is not a mapping")
+        return
     for key, value in given.items():
         if key in ("host", "api_key", "port"):
             found.left_out(f"{at}.{key}", "llamactl chooses it")
@@ -110,7 +199,7 @@ def _take_options(given: Mapping[str, Any], at: str, into: dict[str, Any], found
 
 
 def _take(definition: dict[str, Any], key: str, value: Any, at: str, found: Migrated) -> None:
-    if value is None:
+    if is_empty(value):
         found.carried(at, "not given")
     elif why := refusal({"backend_options": {}, key: value}):
         found.left_out(at, why)
@@ -126,6 +215,10 @@ def _take_setting(key: str, value: object, found: Migrated) -> None:
         if key == path or key.startswith(f"{path}."):
             found.left_out(at, why)
             return
+    if key == "data_dir":
+        found.set(key, value)
+        found.changed(at, f"kept, with a database of llamactl's own in it: {_DATABASE}")
+        return
     if not _is_known(Settings, key.split(".")):
         found.left_out(at, "unknown setting")
         return

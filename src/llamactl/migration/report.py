@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from llamactl.backends import read_definition
+from llamactl.backends import BACKENDS, read_definition
+from llamactl.backends.contract import Start
 from llamactl.core.errors import LlamactlError
+from llamactl.core.instance import InstanceOptions, name_key
+from llamactl.policy.definition.reading import merge
 
 Outcome = Literal["carried", "changed", "left out"]
 
@@ -44,22 +47,61 @@ class Migrated:
             at = at.setdefault(parent, {})
         at[last] = value
 
-    def add(self, name: str, definition: Mapping[str, Any]) -> None:
-        self.instances[name] = {key: value for key, value in definition.items() if value}
+    def add(self, name: str, definition: Mapping[str, Any], at: str, since: int) -> bool:
+        """An instance, unless none can be made of it: then nothing of it was carried.
+
+        `since`: how many rows there were before its own.
+        """
+        given = {key: value for key, value in definition.items() if not is_empty(value)}
+        why = refusal(given)
+        if why:
+            own = [replace(row, outcome="left out") for row in self.rows[since:]]
+            self.rows[since:] = [*(replace(row, note=why) for row in own), Row(at, "left out", why)]
+            return False
+        self.instances[name] = given
+        return True
+
+
+def is_empty(value: object) -> bool:
+    """Not given; 0 and false are."""
+    return value is None or (isinstance(value, str | list | dict) and not value)
 
 
 def refusal(definition: Mapping[str, Any]) -> str:
     """Why no instance can have these options; "" if one can."""
     try:
-        read_definition(definition)
+        options = merge(InstanceOptions(), read_definition(definition))
+    except LlamactlError as exc:
+        return exc.message
+    backend = BACKENDS[options.backend_type]
+    try:
+        if "backend_type" in definition:  # all of an instance, not one of its options
+            port = options.backend_options.get("port", 0)
+            settings = backend.kind.settings
+            backend.check(Start.of(options, settings, port=port if isinstance(port, int) else 0))
     except LlamactlError as exc:
         return exc.message
     return ""
 
 
-def name_for(given: str) -> str:
-    """The nearest name that an instance may have."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", given).strip("-._")[:128] or "model"
+class Names:
+    """Names and aliases of instances, each of which means one of them."""
+
+    def __init__(self) -> None:
+        self._owners: dict[str, str] = {}  # by name_key
+
+    def take(self, given: str, owner: str) -> bool:
+        """False: it is another's."""
+        return self._owners.setdefault(name_key(given), owner) == owner
+
+    def name_for(self, given: str) -> str:
+        """The nearest name that an instance may have, and that none has."""
+        nearest = re.sub(r"[^A-Za-z0-9._-]+", "-", given).strip("-._")[:120].strip("-._")
+        name, number = nearest or "model", 1
+        while not self.take(name, given):
+            number += 1
+            name = f"{nearest or 'model'}-{number}"
+        return name
 
 
 def flat(tree: object, at: str = "") -> Iterator[tuple[str, object]]:

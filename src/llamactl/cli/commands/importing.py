@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -12,6 +14,7 @@ from llamactl.core.errors import LlamactlError
 
 if TYPE_CHECKING:
     from llamactl.migration import Migrated
+    from llamactl.policy.definition.engine_help import EngineOption, Kind
 
 commands = typer.Typer(
     help="Migrate from another program. Shows what it would do unless --apply is given.",
@@ -19,6 +22,9 @@ commands = typer.Typer(
     rich_markup_mode=None,
 )
 Apply = Annotated[bool, typer.Option("--apply", help="Create the instances.")]
+Replace = Annotated[
+    bool, typer.Option("--replace", help="With --apply: also change instances that exist.")
+]
 SettingsOut = Annotated[
     Path | None, typer.Option("--settings-out", help="Where to write the new settings file.")
 ]
@@ -28,11 +34,15 @@ SettingsOut = Annotated[
 @command
 def go_llamactl(
     s: Session,
-    database: Annotated[Path | None, typer.Argument(help="Its llamactl.db.", exists=True)] = None,
+    database: Annotated[
+        Path | None,
+        typer.Argument(help="Its llamactl.db, or its folder of JSON files.", exists=True),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="Its settings file.", exists=True)
     ] = None,
     apply: Apply = False,
+    replace: Replace = False,
     settings_out: SettingsOut = None,
 ) -> None:
     """Migrate from the Go llamactl: its database, its settings file, or both."""
@@ -41,7 +51,7 @@ def go_llamactl(
     if database is None and config is None:
         raise LlamactlError("give its database, or its settings file with --config")
     settings = None if config is None else _yaml(config)
-    _carry_out(s, from_go_llamactl(database, settings), settings_out, apply=apply)
+    _carry_out(s, from_go_llamactl(database, settings), settings_out, apply=apply, replace=replace)
 
 
 @commands.command("llama-swap")
@@ -50,6 +60,7 @@ def llama_swap(
     s: Session,
     config: Annotated[Path, typer.Argument(help="Its config.yaml.", exists=True)],
     apply: Apply = False,
+    replace: Replace = False,
     settings_out: SettingsOut = None,
 ) -> None:
     """Migrate from llama-swap."""
@@ -57,47 +68,124 @@ def llama_swap(
 
     from llamactl.migration import from_llama_swap
 
-    _carry_out(s, from_llama_swap(_yaml(config), os.environ), settings_out, apply=apply)
+    found = from_llama_swap(_yaml(config), os.environ, _engine_options(s))
+    _carry_out(s, found, settings_out, apply=apply, replace=replace)
 
 
 def _yaml(file: Path) -> Any:
-    import yaml
-
-    from llamactl.config import unreadable
+    from llamactl.migration.source import read_yaml
 
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-        raise LlamactlError(f"cannot read {file}: {unreadable(exc)}") from exc
+        return read_yaml(file.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, LlamactlError) as exc:
+        raise LlamactlError(f"cannot read {file}: {exc}") from exc
 
 
-def _carry_out(s: Session, found: Migrated, settings_out: Path | None, *, apply: bool) -> None:
+def _engine_options(s: Session) -> Mapping[str, EngineOption]:
+    """By flag; none where no server can ask the engine: then its usual flags count."""
+    from llamactl.backends import LLAMA_CPP
+    from llamactl.policy.definition.engine_help import EngineOption, by_flag
+
+    if not s.known_url:
+        return {}
+    try:
+        rows = s.client.backends.options(LLAMA_CPP.kind.section)
+    except LlamactlError:
+        return {}
+    return by_flag(
+        [
+            EngineOption(
+                row.name, tuple(row.flags), cast("Kind", row.type), tuple(row.choices),
+                row.default, row.help, row.section,
+            )
+            for row in rows
+        ]
+    )  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Changes:
+    """What becomes of each instance that comes in."""
+
+    create: list[str] = field(default_factory=list)
+    update: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def _changes(s: Session, found: Migrated, *, apply: bool, replace: bool) -> _Changes:
+    """One after the other: a faulty one does not stop the others."""
+    done = _Changes()
+    for name, definition in found.instances.items():
+        wanted = {name: definition}
+        try:
+            planned = s.client.config.apply(wanted, dry_run=True)
+            if apply and planned.update and not replace:
+                done.failed[name] = "it exists and would change; add --replace to change it"
+                continue
+            if apply:
+                planned = s.client.config.apply(wanted)
+        except LlamactlError as exc:
+            done.failed[name] = exc.message
+            continue
+        done.failed.update(planned.failed)
+        for into, names in ((done.create, planned.create), (done.update, planned.update),
+                            (done.unchanged, planned.unchanged)):  # fmt: skip
+            into += [one for one in names if one == name and one not in planned.failed]
+    return done
+
+
+def _carry_out(
+    s: Session, found: Migrated, settings_out: Path | None, *, apply: bool, replace: bool
+) -> None:
     import yaml
 
-    failed: dict[str, str] = {}
-    if apply and found.instances:
-        failed = s.client.config.apply(found.instances).failed
+    asked = apply or s.known_url
+    done = (
+        _changes(s, found, apply=apply, replace=replace) if asked else _Changes([*found.instances])
+    )
     if settings_out is not None:
         settings_out.write_text(yaml.safe_dump(found.settings, sort_keys=False), encoding="utf-8")
+    start = [name for name in found.start if name not in done.failed]
     if s.as_json:
         rows = [{"key": r.key, "outcome": r.outcome, "note": r.note} for r in found.rows]
-        said = {"instances": found.instances, "settings": found.settings, "start": found.start}
-        s.print_json({**said, "report": rows, "applied": apply, "failed": failed})
-        raise typer.Exit(1 if failed else 0)
+        said = {"instances": found.instances, "settings": found.settings, "start": start}
+        plan = {"create": done.create, "update": done.update, "unchanged": done.unchanged}
+        s.print_json({**said, "report": rows, "applied": apply, **plan, "failed": done.failed})
+        raise typer.Exit(1 if done.failed else 0)
     s.table(("KEY", "OUTCOME", "NOTE"), [(row.key, row.outcome, row.note) for row in found.rows])
     typer.echo("")
-    if not apply:
-        from llamactl.core.secrets.masking import masked
-
-        typer.echo(yaml.safe_dump(masked({"instances": found.instances}), sort_keys=False))
-        typer.echo("nothing was changed; use --apply to create these instances", err=True)
-        return
-    for name, why in failed.items():
-        typer.echo(f"failed: {name}: {why}", err=True)
-    typer.echo(f"created {len(found.instances) - len(failed)} instances")
-    if found.start:
-        typer.echo(
-            f"to start the instances that were running: llamactl start {' '.join(found.start)}"
-        )
-    if failed:
+    if apply:
+        _tell_done(done, start)
+    else:
+        _tell_plan(found, done)
+    if done.failed:
         raise typer.Exit(1)
+
+
+def _tell_plan(found: Migrated, done: _Changes) -> None:
+    import yaml
+
+    from llamactl.core.secrets.masking import masked
+
+    typer.echo(yaml.safe_dump(masked({"instances": found.instances}), sort_keys=False))
+    for name in done.update:
+        typer.echo(f"{name} exists and would change: add --replace to change it")
+    for name in done.unchanged:
+        typer.echo(f"{name} exists and would not change")
+    _tell_failed(done)
+    typer.echo("nothing was changed; use --apply to create these instances", err=True)
+
+
+def _tell_done(done: _Changes, start: list[str]) -> None:
+    _tell_failed(done)
+    typer.echo(f"created {len(done.create)} instances")
+    if done.update:
+        typer.echo(f"changed {len(done.update)} instances: {', '.join(done.update)}")
+    if start:
+        typer.echo(f"to start the instances that were running: llamactl start {' '.join(start)}")
+
+
+def _tell_failed(done: _Changes) -> None:
+    for name, why in done.failed.items():
+        typer.echo(f"failed: {name}: {why}", err=True)

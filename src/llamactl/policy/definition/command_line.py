@@ -10,7 +10,7 @@ from functools import partial
 from llamactl.core.errors import InvalidOption, InvalidRequest
 from llamactl.core.instance import OptionValue, Scalar
 from llamactl.policy.definition.engine_help import EngineOption
-from llamactl.policy.pasted import Pasted, is_open, plain, read_pasted, within
+from llamactl.policy.pasted import Pasted, is_open, plain, read_pasted, within, without_open
 
 _FLAG = re.compile(r"--?[A-Za-z]")
 # Between the engine's program and its flags; `python -m` is before it.
@@ -56,7 +56,8 @@ def parse_command(
     found = read_pasted(text, partial(is_engine, programs=programs))
     parsed = _parsed(found)
     words = _without_program(found, programs, parsed)
-    words = _without_open([*_whole_paths(words, known, found.folder)], parsed)
+    words, unknown = without_open([*_whole_paths(words, known, found.folder)])
+    parsed.not_understood += unknown
     _read_flags(words, known, canonical, parsed)
     return parsed
 
@@ -75,6 +76,14 @@ def is_engine(word: str, programs: Collection[str]) -> bool:
     name = _name(word)
     known = [program.replace("_", "-") for program in programs]
     return name in known or any(name.startswith(f"{one}-") for one in known if "-" in one)
+
+
+def names_engine(words: Sequence[str], programs: Collection[str]) -> bool:
+    """Does this command run that engine, as `llama-server …` and `llama serve …` do?"""
+    if not words:
+        return False
+    by_family = words[1:2] and words[1] in _SERVE and _name(words[0]) == _family(programs)
+    return is_engine(words[0], programs) or bool(by_family)
 
 
 def _name(word: str) -> str:
@@ -136,21 +145,6 @@ def _whole_paths(
         is_path = option is not None and option.kind == "path"
         yield within(folder, word) if folder and is_path and not _FLAG.match(word) else word
         flag = word
-
-
-def _without_open(words: Sequence[str], parsed: Parsed) -> list[str]:
-    """Without values that only the shell knew, and their flags."""
-    kept: list[str] = []
-    for word in words:
-        if not is_open(word):
-            kept.append(word)
-            continue
-        own = not _FLAG.match(word) and kept and _FLAG.match(kept[-1]) and "=" not in kept[-1]
-        flag = f"{kept.pop()} " if own else ""
-        parsed.not_understood.append(
-            f"{flag}{plain(word)}: llamactl does not know what that is here; write it in full"
-        )
-    return kept
 
 
 def _read_flags(

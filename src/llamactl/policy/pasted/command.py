@@ -131,7 +131,10 @@ class _Reader:
         self.pasted.environment.update(found.environment)
         if wrapper.lost:
             self._leave_out([" ".join(found.own)], wrapper.lost)
-        return found.words if found.script is None else self._script(found.script)
+        if found.script is None:
+            return found.words
+        self._shell.runs = True
+        return self._script(found.script)
 
     def _without_container(self, words: list[str]) -> list[str]:
         if not is_run(words):
@@ -167,3 +170,19 @@ def within(folder: str, path: str) -> str:
     if path.startswith("/"):
         return path
     return str(PurePosixPath(folder, path)) if folder else open_word(path)
+
+
+def without_open(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Without values in which something is unknown, and their flags; and what was left out."""
+    kept: list[str] = []
+    left_out: list[str] = []
+    for word in words:
+        if not is_open(word):
+            kept.append(word)
+            continue
+        own = not word.startswith("-") and kept and kept[-1][:1] == "-" and "=" not in kept[-1]
+        flag = f"{kept.pop()} " if own else ""
+        left_out.append(
+            f"{flag}{plain(word)}: llamactl does not know what that is here; write it in full"
+        )
+    return kept, left_out

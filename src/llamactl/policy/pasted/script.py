@@ -38,7 +38,7 @@ def command_of(text: str, shell: Shell, serves: Callable[[list[str]], bool]) -> 
     for words, piped in _statements(_without_prompts(text), shell):
         if piped:
             found.beside.append(" ".join(words))
-        elif not _prepares(words, shell, found):
+        elif not (shell.runs and _prepares(words, shell, found)):
             commands.append(words)
     chosen = next((words for words in commands if serves(words)), commands[-1] if commands else [])
     found.words = chosen
@@ -47,7 +47,8 @@ def command_of(text: str, shell: Shell, serves: Callable[[list[str]], bool]) -> 
 
 
 def _without_prompts(text: str) -> str:
-    text = _PROMPT.sub("", text)
+    if _PROMPT.match(text.lstrip()):
+        text = _PROMPT.sub("", text)
     one_line = "\n" not in text.strip()
     return _ROOT_PROMPT.sub("", text, count=1) if one_line and text.lstrip()[:1] == "#" else text
 
@@ -62,7 +63,7 @@ def _statements(text: str, shell: Shell) -> Iterator[tuple[list[str], bool]]:
         elif token.kind == "redirection":
             if not _NO_FILE.search(token.text):
                 yield [token.text], True
-        elif _ends(token, words):
+        elif shell.runs and _ends(token, words):
             if words:
                 yield words, piped
             words = []

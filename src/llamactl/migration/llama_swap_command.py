@@ -1,0 +1,143 @@
+"""A command of llama-swap's, as an instance of the backend that can run it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from llamactl.backends import BACKENDS, LLAMA_CPP
+from llamactl.core.errors import InvalidRequest
+from llamactl.migration.llama_swap_macros import PORT
+from llamactl.policy.definition.command_line import is_engine, names_engine
+from llamactl.policy.definition.engine_help import EngineOption
+from llamactl.policy.pasted import Pasted, read_pasted, without_open
+
+_COMMAND = BACKENDS["command"]
+_OTHER_ENGINE = re.compile(r"(^|[\s/])(vllm|mlx_lm)[\s./]")
+_OF_LLAMA_CPP = re.compile(r"(?<!o)llama(?!-swap|file)")
+_SOURCES = ("model", "model_url", "hf_repo", "hf_file", "docker_repo", "models_dir",
+            "models_preset", "extra_args")  # fmt: skip
+_HERE = ("", "localhost", "127.0.0.1", "0.0.0.0", "::1", "[::1]")
+_PORT_WORD = f"${{{PORT}}}"
+
+
+@dataclass(slots=True)
+class Command:
+    definition: dict[str, Any]
+    environment: dict[str, str] = field(default_factory=dict)
+    note: str = ""  # what is different
+    left_out: list[str] = field(default_factory=list)
+
+
+def read_command(
+    text: str, model: Mapping[str, Any], environ: Mapping[str, str],
+    known: Mapping[str, EngineOption],
+) -> Command:  # fmt: skip
+    """`text`: without macros. Raises InvalidRequest where nothing can be made of it."""
+    programs = LLAMA_CPP.kind.programs
+    found = read_pasted(
+        _without_comments(text), partial(is_engine, programs=programs), placeholders=(PORT,),
+        environ=environ, shell=False,
+    )  # fmt: skip
+    only_flags = bool(found.words) and found.words[0].startswith("-")  # its image has the program
+    if names_engine(found.words, programs) or (only_flags and _OF_LLAMA_CPP.search(found.image)):
+        return _of_llama_cpp(found, known)
+    if _OTHER_ENGINE.search(f"{found.image} {' '.join(found.words[:6])} "):
+        raise InvalidRequest("this engine is not available in this version")
+    if found.image:
+        raise InvalidRequest(
+            f"it runs in the container {found.image}, and containers are not available in this "
+            "version"
+        )
+    return _of_any_program(found, model)
+
+
+def _without_comments(text: str) -> str:
+    """As llama-swap does: lines that begin with `#`, and the backslashes at their ends."""
+    lines = (line.strip() for line in text.splitlines())
+    return " ".join(line.removesuffix("\\") for line in lines if not line.startswith("#"))
+
+
+def _of_llama_cpp(found: Pasted, known: Mapping[str, EngineOption]) -> Command:
+    program = [] if found.words[0].startswith("-") else found.words[:1]
+    words, unknown = without_open(found.words[len(program) :])
+    line = shlex.join([*program, *_without_port(words)])
+    parsed = LLAMA_CPP.parse_command(line, known)
+    if not any(map(parsed.options.get, _SOURCES)) and not _names_model(parsed.options, found):
+        why = "; ".join(["its command names no model", *unknown])
+        raise InvalidRequest(why)
+    override = "" if found.image else parsed.command_override
+    definition = {"backend_type": LLAMA_CPP.name, "backend_options": parsed.options,
+                  "command_override": override}  # fmt: skip
+    note = f"without its container {found.image}" if found.image else ""
+    left_out = [*found.left_out, *unknown, *parsed.not_understood]
+    return Command(definition, {**found.environment, **parsed.environment}, note, left_out)
+
+
+def _names_model(options: Mapping[str, object], found: Pasted) -> bool:
+    """By a preset such as `--gpt-oss-20b-default`, or by a variable."""
+    return any(name.endswith("_default") for name in options) or any(
+        name.startswith("LLAMA_ARG_") for name in found.environment
+    )
+
+
+def _without_port(words: list[str]) -> list[str]:
+    """llama-swap names a port in every command; llamactl chooses it."""
+    kept: list[str] = []
+    for word in words:
+        if word == _PORT_WORD and kept and kept[-1] == "--port":
+            kept.pop()
+        elif word != f"--port={_PORT_WORD}":
+            kept.append(word)
+    return kept
+
+
+def _of_any_program(found: Pasted, model: Mapping[str, Any]) -> Command:
+    words, unknown = without_open(found.words)
+    if not words or words[0].startswith("-"):
+        raise InvalidRequest("its command names no program")
+    if unknown:
+        raise InvalidRequest("; ".join(unknown))
+    parsed = _COMMAND.parse_command(shlex.join(words), {})
+    options = dict(parsed.options)
+    texts = [*words, *found.environment.values()]
+    if not any(_PORT_WORD in text for text in [*texts, *map(str, _list(options.get("args")))]):
+        options["port"] = _port(model.get("proxy"))
+    if (health := _health_path(model.get("checkEndpoint"))) is not None:
+        options["health_path"] = health
+    definition = {"backend_type": _COMMAND.name, "backend_options": options}
+    note = f"with the backend `{_COMMAND.name}`"
+    return Command(definition, dict(found.environment), note, found.left_out)
+
+
+def _list(value: object) -> list[object]:
+    return [*value] if isinstance(value, list | tuple) else []
+
+
+def _port(proxy: object) -> int:
+    """Where a program listens that isn't given its port. Raises InvalidRequest."""
+    try:
+        address = urlsplit(str(proxy or ""))
+        host, port = address.hostname or "", address.port
+    except ValueError:
+        host, port = "", None
+    if host not in _HERE:
+        raise InvalidRequest(f"its `proxy` leads to another machine, {host}")
+    if not port:
+        raise InvalidRequest(
+            "it is not an HTTP server that llamactl can start: neither its command nor its "
+            "`proxy` says on which port it listens"
+        )
+    return port
+
+
+def _health_path(given: object) -> str | None:
+    if not isinstance(given, str) or not given.strip():
+        return None
+    path = given.strip()
+    return path if path == "none" or path.startswith("/") else f"/{path}"
