@@ -10,14 +10,15 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from llamactl.backends import BACKENDS, LLAMA_CPP
+from llamactl.backends import LLAMA_CPP
+from llamactl.backends.command import COMMAND
+from llamactl.backends.command.paste import with_port
 from llamactl.core.errors import InvalidRequest
 from llamactl.migration.llama_swap_macros import PORT
 from llamactl.policy.definition.command_line import is_engine, names_engine
 from llamactl.policy.definition.engine_help import EngineOption
 from llamactl.policy.pasted import Pasted, read_pasted, without_open
 
-_COMMAND = BACKENDS["command"]
 _OTHER_ENGINE = re.compile(r"(^|[\s/])(vllm|mlx_lm)[\s./]")
 _OF_LLAMA_CPP = re.compile(r"(?<!o)llama(?!-swap|file)")
 _SOURCES = ("model", "model_url", "hf_repo", "hf_file", "docker_repo", "models_dir",
@@ -103,20 +104,14 @@ def _of_any_program(found: Pasted, model: Mapping[str, Any]) -> Command:
         raise InvalidRequest("its command names no program")
     if unknown:
         raise InvalidRequest("; ".join(unknown))
-    parsed = _COMMAND.parse_command(shlex.join(words), {})
-    options = dict(parsed.options)
-    texts = [*words, *found.environment.values()]
-    if not any(_PORT_WORD in text for text in [*texts, *map(str, _list(options.get("args")))]):
+    options: dict[str, Any] = {"command": words[0], "args": with_port(words[1:])}
+    if not any(_PORT_WORD in text for text in [*options["args"], *found.environment.values()]):
         options["port"] = _port(model.get("proxy"))
     if (health := _health_path(model.get("checkEndpoint"))) is not None:
         options["health_path"] = health
-    definition = {"backend_type": _COMMAND.name, "backend_options": options}
-    note = f"with the backend `{_COMMAND.name}`"
+    definition = {"backend_type": COMMAND.name, "backend_options": options}
+    note = f"with the backend `{COMMAND.name}`"
     return Command(definition, dict(found.environment), note, found.left_out)
-
-
-def _list(value: object) -> list[object]:
-    return [*value] if isinstance(value, list | tuple) else []
 
 
 def _port(proxy: object) -> int:

@@ -13,7 +13,7 @@ _PORT = f"${{{PORT}}}"
 
 
 def read_command(text: str) -> Parsed:
-    """The value of a flag for the port gives way to `${PORT}`. Raises InvalidRequest."""
+    """Raises InvalidRequest."""
     parsed, words = split_command(text, (PORT, MODEL))
     if not words or words[0].startswith("-"):
         raise InvalidRequest("the command can't be read: it names no program; write the program")
@@ -24,13 +24,14 @@ def read_command(text: str) -> Parsed:
     words = [plain(word) for word in words]
     program, *args = words
     options: dict[str, OptionValue] = {"command": program}
-    if args := _with_port(args):
+    if args := with_port(args):
         options["args"] = args
     parsed.options = options
     return parsed
 
 
-def _with_port(args: list[str]) -> list[str]:
+def with_port(args: list[str]) -> list[str]:
+    """The value of a flag for the port gives way to `${PORT}`."""
     found = [*args]
     for at, word in enumerate(args):
         flag, equals, value = word.partition("=")

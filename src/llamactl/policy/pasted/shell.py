@@ -16,13 +16,14 @@ _OPEN, _CLOSE = "\ue000", "\ue001"  # around what is not known; private, so no t
 _MARKS = re.compile(f"[{_OPEN}{_CLOSE}]")
 _CONTINUED = re.compile(r"[\\`^][ \t]*\r?\n")  # of POSIX, PowerShell and cmd
 _WINDOWS = re.compile(r"\.exe\b|(?:^|[\s\"'])[A-Za-z]:\\", re.IGNORECASE)
+_BETWEEN = " \t\r\n"
 _BLANK = re.compile(r"[ \t\r]+")
 _COMMENT = re.compile(r"#[^\n]*")
 # Inside a word, `;` and `|` are characters: people paste from files that no shell reads.
 _OPERATOR = re.compile(r"&&|\|\|(?!\S)|;;?(?=\s|\Z)|[|&()](?=\s|\Z)")
 _TO_FILL_IN = re.compile(r"<[^\s<>]+>")  # by the reader
 _REDIRECTION = re.compile(r"(?:\d|&)?(?:>{1,2}\|?|<{1,3}(?![^\s<>]+>))(?:&\d|[ \t]*[^\s;&|]+)?")
-_PLAIN = re.compile(r"[^\s'\"\\$`;&]+")
+_PLAIN = re.compile(r"[^ \t\r\n'\"\\$`;&]+")
 _SINGLE = re.compile(r"'([^']*)'")
 _DOUBLE_PART = re.compile(r'[^"\\$`]+')
 _SUBSTITUTION = re.compile(r"\$\([^()]*\)|`[^`]*`")
@@ -101,7 +102,7 @@ def _word(text: str, at: int, shell: Shell, *, windows: bool) -> tuple[str, int]
     """The word that begins there, and where it ends."""
     parts: list[str] = []
     begin = at
-    while at < len(text) and not text[at].isspace():
+    while at < len(text) and text[at] not in _BETWEEN:
         if found := _PLAIN.match(text, at):
             parts.append(_with_home(found[0], shell, begins=at == begin))
             at = found.end()

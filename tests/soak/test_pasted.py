@@ -1,0 +1,87 @@
+"""Pasted commands and imported files of all kinds: no traceback, and no cost that grows faster.
+
+A minute for each in `make soak`; a moment for each by default.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from llamactl.core.errors import LlamactlError
+from support.foreign_texts import (
+    COMMANDS,
+    FILES,
+    TREES,
+    known,
+    read_command,
+    read_file,
+    read_tree,
+)
+
+SECONDS = 60
+TARGETS: dict[str, tuple[Callable[[Any], None], st.SearchStrategy[Any]]] = {
+    "commands": (read_command, COMMANDS),
+    "trees": (read_tree, TREES),
+    "files": (read_file, FILES),
+}
+BEGINNINGS = ("", "llama-server -m ", "docker run ", "bash -c '", "[Service]\nExecStart=")
+
+
+def fuzz(examples: int) -> settings:
+    checks = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    return settings(
+        max_examples=examples, deadline=None, database=None, suppress_health_check=checks
+    )
+
+
+def for_a_while(scale: int, attempt: Callable[[], None]) -> None:
+    """Again and again, until the time is over."""
+    over = time.monotonic() + (SECONDS if scale > 1 else 0)
+    attempt()
+    while time.monotonic() < over:
+        attempt()
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("target", TARGETS)
+def test_whatever_people_bring_is_read_or_refused(target: str, scale: int) -> None:
+    read, examples = TARGETS[target]
+
+    @fuzz(200)
+    @given(given_text=examples)
+    def attempt(given_text: Any) -> None:
+        read(given_text)
+
+    for_a_while(scale, attempt)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+def test_what_a_command_costs_grows_with_its_size_alone(beginning: str, scale: int) -> None:
+    """Eight times the text: thirty times its cost would be more than linear."""
+    known()
+
+    def cost(text: str) -> float:
+        best = float("inf")
+        for _ in range(3):
+            began = time.thread_time()
+            with contextlib.suppress(LlamactlError):
+                read_command(text)
+            best = min(best, time.thread_time() - began)
+        return best
+
+    @fuzz(10)
+    @given(unit=COMMANDS.filter(bool))
+    def attempt(unit: str) -> None:
+        few = 1 + 4000 // len(unit)
+        small, large = (cost(beginning + unit * n) for n in (few, 8 * few))
+        assert large < 30 * small + 0.05, (unit, small, large)
+
+    for_a_while(scale, attempt)
