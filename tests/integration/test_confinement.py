@@ -103,14 +103,19 @@ def test_what_the_settings_allow_is_served(confined: Served) -> None:
 
 
 def test_a_command_line_is_read_without_what_is_forbidden(confined: Served) -> None:
-    line = f"LD_PRELOAD=/x.so CUDA_VISIBLE_DEVICES=0 llama-server -m {OUTSIDE} -c 512 --tools all"
+    line = (
+        "LD_PRELOAD=/x.so CUDA_VISIBLE_DEVICES=0 /opt/own/llama-server "
+        f"-m {OUTSIDE} -c 512 --tools all"
+    )
     said = confined.request(
         "POST", "/api/v1/backends/llama-cpp/parse-command", {"command": line}
     ).json()
 
     assert said["options"]["backend_options"] == {"ctx_size": 512}
     assert said["options"]["environment"] == {"CUDA_VISIBLE_DEVICES": "0"}
+    assert "command_override" not in said["options"]
     for words in ("environment.LD_PRELOAD: allow_commands", "tools: allow_commands",
+                  "command_override: allow_commands",
                   f"model: {OUTSIDE} is outside model_roots"):  # fmt: skip
         assert words in " ".join(said["not_understood"])
 

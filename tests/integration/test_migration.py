@@ -17,7 +17,7 @@ import yaml
 from llamactl.core.errors import LlamactlError
 from llamactl.migration import Migrated, from_go_llamactl, from_llama_swap
 from support.installed import PYTHON
-from support.served import data_folder, serve
+from support.served import Served, data_folder, serve
 
 # Each key that llama-swap's config.example.yaml has, with other values.
 SWAP = """
@@ -252,6 +252,71 @@ def test_an_import_shows_first_and_makes_when_told(tmp_path: Path, tiny_model: P
         )
         assert answer.status_code == 200
         assert (tmp_path / "ours.yaml").exists()
+
+
+def run_import(server: Served, file: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [PYTHON, "-m", "llamactl", "import", "llama-swap", str(file), *words]
+    where = ["--data-dir", str(server.data_dir)]
+    env = {**os.environ, "HOME": str(file.parent)}
+    return subprocess.run(
+        [*command, *where], capture_output=True, text=True, check=False, env=env
+    )  # fmt: skip
+
+
+def test_what_exists_is_shown_as_a_change_and_replaced_only_when_told(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    swap = tmp_path / "swap.yaml"
+    swap.write_text(
+        f"models: {{old: {{cmd: 'llama-server -m {tiny_model} -c 256'}}, "
+        f"new: {{cmd: 'llama-server -m {tiny_model} -c 512'}}}}"
+    )
+    with serve(data_folder(tmp_path, "")) as server:
+        body = {"model": str(tiny_model), "ctx_size": 1024, "idle_timeout": 7}
+        server.request("POST", "/api/v1/instances/old?start=false", body)
+        before = server.instance("old")["options"]
+
+        shown = run_import(server, swap)
+        refused = run_import(server, swap, "--apply")
+        kept = server.instance("old")["options"]
+        names = [row["name"] for row in server.request("GET", "/api/v1/instances").json()]
+        replaced = run_import(server, swap, "--apply", "--replace")
+
+        assert "old exists and would change" in shown.stdout
+        assert refused.returncode == 1 and "old: it exists and would change" in refused.stderr
+        assert (kept, sorted(names)) == (before, ["new", "old"])
+        assert replaced.returncode == 0 and "changed 1 instances: old" in replaced.stdout
+        now = server.instance("old")["options"]
+        assert (now["backend_options"]["ctx_size"], now["idle_timeout"]) == (256, 0)
+
+
+def test_one_bad_name_stops_no_other(tmp_path: Path, tiny_model: Path) -> None:
+    swap = tmp_path / "swap.yaml"
+    swap.write_text(
+        f"models: {{first: {{cmd: 'llama-server --port ${{PORT}} -m {tiny_model}'}}, "
+        f"taken: {{cmd: 'llama-server -m {tiny_model}', aliases: [other-name]}}, "
+        f"last: {{cmd: 'llama-server -m {tiny_model}'}}}}"
+    )
+    with serve(data_folder(tmp_path, "")) as server:
+        other = {"model": str(tiny_model), "aliases": ["other-name"]}
+        server.request("POST", "/api/v1/instances/other?start=false", other)
+        made = run_import(server, swap, "--apply")
+        names = {row["name"] for row in server.request("GET", "/api/v1/instances").json()}
+
+    assert made.returncode == 1 and "failed: taken:" in made.stderr
+    assert names == {"first", "last", "other"}
+
+
+def test_a_folder_of_json_files_is_imported_without_those_that_cannot_be_read(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "good.json").write_text('{"name": "good", "options": {"model": "/m.gguf"}}')
+    (tmp_path / "bad.json").write_text("{")
+    found = from_go_llamactl(tmp_path, None)
+
+    assert [*found.instances] == ["good"]
+    why = {row.key: row.note for row in found.rows if row.outcome == "left out"}
+    assert "is not an instance of the Go llamactl" in why["instances.bad"]
 
 
 def test_what_is_no_source_says_so(tmp_path: Path) -> None:

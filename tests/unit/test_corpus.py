@@ -58,20 +58,22 @@ def test_a_pasted_command_comes_in_as_it_was_meant_or_it_is_said(
     assert all(": " in word for word in found.not_understood)
 
 
-def imported(source: Path) -> Migrated:
+def imported(source: Path, known: Mapping[str, EngineOption]) -> Migrated:
     tree = read_yaml(source.read_text())
     if ".go." in source.name:
         return from_go_llamactl(None, tree)
     if source.suffix == ".json":
         return from_go_llamactl(source, None)
-    return from_llama_swap(tree, {"MODELS": "/data", "HF_TOKEN": "t"})
+    return from_llama_swap(tree, {"MODELS": "/data", "HF_TOKEN": "t"}, known)
 
 
 @pytest.mark.parametrize("source", IMPORTS, ids=lambda path: path.name.partition(".")[0])
-def test_an_imported_file_comes_in_as_it_was_meant_or_it_is_said(source: Path) -> None:
+def test_an_imported_file_comes_in_as_it_was_meant_or_it_is_said(
+    source: Path, known: Mapping[str, EngineOption]
+) -> None:
     wanted = expected(source)
     try:
-        found = imported(source)
+        found = imported(source, known)
     except LlamactlError as refused:
         assert wanted.get("refused", "-") in refused.message
         return
