@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from hypothesis import given
 
-from support.foreign_texts import COMMANDS, FILES, TREES, read_command, read_file, read_tree
+from support.foreign_texts import COMMANDS, FILES, TREES, check_command, check_file, check_tree
 
 
 @given(text=COMMANDS)
 def test_any_command_line_is_read_or_refused(text: str) -> None:
-    read_command(text)
+    check_command(text)
 
 
 @given(tree=TREES)
 def test_any_tree_is_imported_or_refused(tree: object) -> None:
-    read_tree(tree)
+    check_tree(tree)
 
 
 @given(text=FILES)
 def test_any_file_is_imported_or_refused(text: str) -> None:
-    read_file(text)
+    check_file(text)

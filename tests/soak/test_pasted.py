@@ -20,16 +20,16 @@ from support.foreign_texts import (
     FILES,
     TREES,
     known,
-    read_command,
-    read_file,
-    read_tree,
+    check_command,
+    check_file,
+    check_tree,
 )
 
 SECONDS = 60
 TARGETS: dict[str, tuple[Callable[[Any], None], st.SearchStrategy[Any]]] = {
-    "commands": (read_command, COMMANDS),
-    "trees": (read_tree, TREES),
-    "files": (read_file, FILES),
+    "commands": (check_command, COMMANDS),
+    "trees": (check_tree, TREES),
+    "files": (check_file, FILES),
 }
 BEGINNINGS = ("", "llama-server -m ", "docker run ", "bash -c '", "[Service]\nExecStart=")
 
@@ -73,7 +73,7 @@ def test_what_a_command_costs_grows_with_its_size_alone(beginning: str, scale: i
         for _ in range(3):
             began = time.thread_time()
             with contextlib.suppress(LlamactlError):
-                read_command(text)
+                check_command(text)
             best = min(best, time.thread_time() - began)
         return best
 

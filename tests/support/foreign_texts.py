@@ -81,7 +81,7 @@ def known() -> Mapping[str, EngineOption]:
     return by_flag(read_help(_HELP))
 
 
-def read_command(text: str) -> None:
+def check_command(text: str) -> None:
     """Raises whatever is no refusal, or no sane result."""
     for backend in BACKENDS.values():
         for options in (known(), {}):
@@ -102,7 +102,7 @@ def _as_go_llamactl(tree: object) -> Migrated:
     return from_go_llamactl(None, tree)
 
 
-def read_tree(tree: Any) -> None:
+def check_tree(tree: Any) -> None:
     for read in (_as_llama_swap, _as_go_llamactl):
         try:
             found = read(tree)
@@ -112,10 +112,10 @@ def read_tree(tree: Any) -> None:
             assert all(row.note for row in found.rows if row.outcome != "carried")
 
 
-def read_file(text: str) -> None:
+def check_file(text: str) -> None:
     try:
         tree = read_yaml(text)
     except LlamactlError as refused:
         assert refused.message
     else:
-        read_tree(tree)
+        check_tree(tree)
