@@ -19,10 +19,10 @@ from support.foreign_texts import (
     COMMANDS,
     FILES,
     TREES,
-    known,
     check_command,
     check_file,
     check_tree,
+    known,
 )
 
 SECONDS = 60
