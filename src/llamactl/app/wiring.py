@@ -71,7 +71,7 @@ class Parts:
     node: LocalNode
     control: Control
     credentials: Credentials
-    front: ProxyServer
+    proxy: ProxyServer
     watch: Watch
 
     def degraded(self) -> list[str]:
@@ -95,7 +95,7 @@ def wire(
     limits = held.derived(lambda now: limits_of(now, total_ram(), gpus))
 
     def publish(table: RouteTable) -> None:
-        front.publish(table)  # which is built after what draws the routes
+        proxy.publish(table)  # which is built after what draws the routes
 
     storage = Storage.of(settings)
     files = ModelFiles.of(held, environ, storage, limits)
@@ -103,16 +103,16 @@ def wire(
     scheduling = Scheduling.of(held, storage, files, leases, limits, [*gpus], publish)
     control = Control.of(held, reread, storage, node, scheduling, leases)
     credentials = Credentials.of(settings, data_dir, storage, scheduling.registry)
-    front = ProxyServer(
+    proxy = ProxyServer(
         settings, access=Access.of(settings, credentials.ring, credentials.tickets), leases=leases,
         activator=control.activator, paths=_engine_paths(), busy_slots=busy_slots,
     )  # fmt: skip
     watch = Watch(
-        scheduling.registry, limits, front.meters, leases.total,
+        scheduling.registry, limits, proxy.meters, leases.total,
         lambda: (total_ram(), free_ram()), lambda: free_disk(settings.data),
     )  # fmt: skip
     return Parts(
-        environ, held, data_dir, leases, storage, files, node, control, credentials, front, watch
+        environ, held, data_dir, leases, storage, files, node, control, credentials, proxy, watch
     )
 
 
@@ -120,7 +120,7 @@ def wire(
 class Storage:
     database: Database
     instances: SqlInstanceStore
-    story: EventLog
+    event_log: EventLog
 
     @classmethod
     def of(cls, settings: Settings) -> Storage:
@@ -166,7 +166,7 @@ class LocalNode:
         served = ServedModels(files.reader, resolve)
         models = ModelAccess(resolve, served, files.confinement.check)
         agent = NodeAgent(settings.data, settings.logs, environ, models, soft_files)
-        return cls(agent, ReplicaContext(local_node(agent), held, storage.story, leases))
+        return cls(agent, ReplicaContext(local_node(agent), held, storage.event_log, leases))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ class Scheduling:
             resolve=files.catalog.resolve,
         )
         scheduler = Scheduler(
-            leases, storage.story, limits,
+            leases, storage.event_log, limits,
             evicts_for_requests=lambda: held.current.instances.enable_lru_eviction,
         )  # fmt: skip
         leases.on_free = scheduler.poke
@@ -210,7 +210,7 @@ class Control:
     reload: Reload
     on_demand: OnDemand
     activator: SwitchableActivator
-    departure: Shutdown
+    shutdown: Shutdown
 
     @classmethod
     def of(
@@ -218,22 +218,22 @@ class Control:
         node: LocalNode, scheduling: Scheduling, leases: LeaseBook,
     ) -> Control:  # fmt: skip
         registry, memory, scheduler = scheduling.registry, scheduling.memory, scheduling.scheduler
-        story = storage.story
-        instances = Instances(registry, scheduler, node.replicas, memory, story)
+        event_log = storage.event_log
+        instances = Instances(registry, scheduler, node.replicas, memory, event_log)
         held.subscribe(instances.heed)
         definitions = Definitions(
-            instances, registry, scheduler, storage.instances, node.replicas, memory, story
+            instances, registry, scheduler, storage.instances, node.replicas, memory, event_log
         )
         reconciler = Reconciler(registry, definitions)
         on_demand = OnDemand(
             registry, scheduler, memory, leases, held,
             lambda: bool(storage.database.fault), node.replicas.permit,
         )  # fmt: skip
-        departure = Shutdown(registry, instances.tasks, scheduler, story)
+        shutdown = Shutdown(registry, instances.tasks, scheduler, event_log)
         return cls(
             scheduling, instances, definitions, reconciler,
             Reload(held, reread, instances, reconciler), on_demand, SwitchableActivator(on_demand),
-            departure,
+            shutdown,
         )  # fmt: skip
 
 

@@ -50,22 +50,22 @@ class Previews:
     async def of(self, name: str, body: object) -> Preview:
         """Of what create would define, or update change. Raises LlamactlError as those do."""
         try:
-            member = self._registry.get(name)
+            managed = self._registry.get(name)
         except InstanceNotFound:
-            member = None
-        now = member.instance.options if member else InstanceOptions()
+            managed = None
+        now = managed.instance.options if managed else InstanceOptions()
         options = merge(now, read_definition(body, now.backend_type))
-        if member is None:
+        if managed is None:
             instance = Instance("", check_name(name), 0, options)
         else:
-            instance = replace(member.instance, options=options)
+            instance = replace(managed.instance, options=options)
         self._replicas.check(instance)
         await self._replicas.permit(instance)
-        runs = member is not None and member.replica.runner.now.state not in RESTING
-        restarts = runs and member is not None and member.replica.would_restart(instance)
+        runs = managed is not None and managed.replica.runner.now.state not in RESTING
+        restarts = runs and managed is not None and managed.replica.would_restart(instance)
         command, problem = await self._command(instance)
         fit = await self.fit(instance.options)
-        return Preview(member is not None, command, problem, restarts, fit)
+        return Preview(managed is not None, command, problem, restarts, fit)
 
     async def fit(self, options: InstanceOptions) -> Fit:
         """What such an instance would take, and whether it fits here."""

@@ -26,7 +26,7 @@ class Reconciler:
         self._definitions = definitions
 
     def has(self, source: str) -> bool:
-        return any(member.instance.source == source for member in self._registry)
+        return any(managed.instance.source == source for managed in self._registry)
 
     async def read(self, bodies: Mapping[str, object], source: str) -> dict[str, InstanceOptions]:
         """Raises InvalidRequest with every fault of every body."""
@@ -55,8 +55,8 @@ class Reconciler:
     ) -> InstanceOptions:
         """What a body makes of nothing; masks stand for what the instance of that name has."""
         patch = read_definition(body)
-        member = known.get(name_key(name))
-        was = member.instance.options if member else InstanceOptions()
+        managed = known.get(name_key(name))
+        was = managed.instance.options if managed else InstanceOptions()
         return merge(InstanceOptions(), patch, was=was)
 
     def plan(self, wanted: Mapping[str, InstanceOptions], source: str, *, prune: bool) -> Changes:

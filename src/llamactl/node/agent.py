@@ -14,7 +14,7 @@ from llamactl.core.errors import LaunchFailed, LlamactlError
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import InstanceOptions
-from llamactl.core.memory import Usage
+from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
 from llamactl.core.ports.node import LOCAL, EngineSettings, LaunchSpec
 from llamactl.core.routes import ReadyInstance
@@ -141,7 +141,7 @@ class NodeAgent:
         self._oom.look()
         return await self._processes.get(process).is_healthy(seconds)
 
-    async def measure(self, process: ProcessId) -> Usage | None:
+    async def measure(self, process: ProcessId) -> MeasuredMemory | None:
         return await self._processes.get(process).usage()
 
     async def prepared(self) -> Sequence[ProcessRecord]:

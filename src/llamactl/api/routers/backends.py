@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import AfterValidator, WithJsonSchema
 
 from llamactl.api.errors import answers
-from llamactl.api.services import GUARDS, Mine, Services
+from llamactl.api.services import GUARDS, Services, ServicesDep
 from llamactl.backends import BACKENDS, BY_SECTION, DEFAULT, KINDS, Kind
 from llamactl.backends.planned import parse_planned
 from llamactl.core.errors import EngineMissing, InvalidOption
@@ -35,7 +35,7 @@ Section = Annotated[
 
 
 @router.get("/{backend}/options", responses=answers(500))
-async def list_options(backend: Section, mine: Mine) -> list[OptionBody]:
+async def list_options(backend: Section, services: ServicesDep) -> list[OptionBody]:
     """List the options of the installed engine, from its help or its backend."""
     kind = BY_SECTION[backend]
     return [
@@ -44,16 +44,16 @@ async def list_options(backend: Section, mine: Mine) -> list[OptionBody]:
             choices=[*option.choices], default=option.default, help=option.help,
             section=option.section,
         )
-        for option in await _options(kind, mine)
+        for option in await _options(kind, services)
     ]  # fmt: skip
 
 
 @router.post("/{backend}/parse-command", responses=answers(415))
-async def parse(backend: Section, asked: CommandRequest, mine: Mine) -> ParsedBody:
+async def parse(backend: Section, asked: CommandRequest, services: ServicesDep) -> ParsedBody:
     """Convert a command line to instance options, and report what was left out."""
     kind = BY_SECTION[backend]
     try:
-        known = by_flag([*await _options(kind, mine)])
+        known = by_flag([*await _options(kind, services)])
     except EngineMissing:
         known = {}
     built = BACKENDS.get(kind.type)
@@ -63,7 +63,7 @@ async def parse(backend: Section, asked: CommandRequest, mine: Mine) -> ParsedBo
         else parse_planned(kind, asked.command, known)
     )
     wanted = InstanceOptions(backend_options=found.options, environment=found.environment)
-    for problem in await run_in_threadpool(mine.confinement.problems, wanted):
+    for problem in await run_in_threadpool(services.confinement.problems, wanted):
         found.leave_out(problem.field, str(problem))
     options: dict[str, object] = {"backend_type": kind.type, "backend_options": found.options}
     if found.environment:
@@ -83,12 +83,12 @@ def all_backends() -> list[BackendBody]:
     ]  # fmt: skip
 
 
-async def _options(kind: Kind, mine: Services) -> list[EngineOption]:
+async def _options(kind: Kind, services: Services) -> list[EngineOption]:
     built = BACKENDS.get(kind.type)
     listed = built.listed_options() if built else None
     if listed is not None:
         return [*listed]
-    return read_help(await mine.engines[kind.section].ask(kind.questions.help))
+    return read_help(await services.engines[kind.section].ask(kind.questions.help))
 
 
 def _name(kind: Kind, option: EngineOption) -> str:

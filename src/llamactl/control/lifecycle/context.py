@@ -15,7 +15,7 @@ from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance, InstanceOptions
 from llamactl.core.lifecycle import Lifecycle
-from llamactl.core.memory import Usage
+from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
 from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.node import LaunchSpec, Node
@@ -39,7 +39,7 @@ class ReplicaCallbacks(Protocol):
 
     def moved(self, before: Lifecycle, after: Lifecycle) -> None: ...
 
-    async def measured(self, instance: Instance, usage: Usage) -> None:
+    async def measured(self, instance: Instance, usage: MeasuredMemory) -> None:
         """What a process takes of the memory now, and the definition it was started by."""
         ...
 

@@ -147,7 +147,7 @@ class EngineHandle:
         self._ends = {**dict([*self._ends.items()][-_ENDS:]), generation: report}
         self._avoid_port = self.port if report.failure is FailureClass.PORT_TAKEN else None
         self.process = None
-        asked = self._owner.runner.now.after_exit is not lc.AfterExit.JUDGE
+        asked = self._owner.runner.now.after_exit is not lc.AfterExit.APPLY_POLICY
         self.last_exit = None if asked else report
         try:
             await self._context.journal.forget_process(self._owner.id)

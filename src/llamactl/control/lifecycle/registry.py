@@ -73,7 +73,7 @@ class ManagedInstance:
     def status(self) -> Status:
         now = self.replica.runner.now
         going = now.state in (State.DRAINING, State.STOPPING)
-        return "restarting" if going and now.after_exit is AfterExit.SPAWN else _STATUS[now.state]
+        return "restarting" if going and now.after_exit is AfterExit.RESTART else _STATUS[now.state]
 
     @property
     def not_before(self) -> float:
@@ -168,45 +168,45 @@ class Registry:
         self._hidden.pop(name_key(name), None)
         self.claim(name, ())
 
-    def add(self, member: ManagedInstance) -> None:
-        self._names.add(name_key(member.instance.name))
-        self.claim(member.instance.name, member.instance.options.aliases)
-        self._members[name_key(member.instance.name)] = member
-        self._hidden.pop(name_key(member.instance.name), None)
-        self.refresh(member)
+    def add(self, managed: ManagedInstance) -> None:
+        self._names.add(name_key(managed.instance.name))
+        self.claim(managed.instance.name, managed.instance.options.aliases)
+        self._members[name_key(managed.instance.name)] = managed
+        self._hidden.pop(name_key(managed.instance.name), None)
+        self.refresh(managed)
 
     def hide(self, name: str) -> None:
         """Hide it from look-ups; its name stays taken until `free`."""
-        if (member := self._members.pop(name_key(name), None)) is not None:
-            self._hidden[name_key(name)] = member
+        if (managed := self._members.pop(name_key(name), None)) is not None:
+            self._hidden[name_key(name)] = managed
         self._table = self._table.without(name)
         self._publish(self._table)
 
     def get(self, name: str) -> ManagedInstance:
         """By name or alias. Raises InstanceNotFound, or StoreUnavailable until all are known."""
         key = name_key(name)
-        member = self._members.get(key) or self._members.get(self._aliases.get(key, ""))
-        if member is None:
+        managed = self._members.get(key) or self._members.get(self._aliases.get(key, ""))
+        if managed is None:
             self._table.get(name)
             raise InstanceNotFound(f"there is no instance named {name[:140]!r}")
-        return member
+        return managed
 
-    def refresh(self, member: ManagedInstance) -> None:
+    def refresh(self, managed: ManagedInstance) -> None:
         """Publish where the member answers now."""
-        instance = member.instance
-        if self._members.get(name_key(instance.name)) is not member:
+        instance = managed.instance
+        if self._members.get(name_key(instance.name)) is not managed:
             return
         route = Route(
             instance.id,
             instance.name,
             instance.created,
             backend_of(instance.options.backend_type).name,
-            member.replica.ready,
+            managed.replica.ready,
             tuple(instance.options.aliases),
-            member.filters,
-            state=member.status,
-            offer=member.offer,
-            served_model=member.served_model,
+            managed.filters,
+            state=managed.status,
+            offer=managed.offer,
+            served_model=managed.served_model,
         )
         self._table = self._table.with_route(route)
         self._publish(self._table)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from llamactl.core.instance import Instance
-from llamactl.core.memory import Need, Usage
+from llamactl.core.memory import MeasuredMemory, Need
 
 
 class LogFile(Protocol):
@@ -63,7 +63,7 @@ class MemoryBook(Protocol):
 
     async def need(self, instance: Instance) -> Need: ...
 
-    async def learn(self, instance: Instance, usage: Usage) -> bool:
+    async def learn(self, instance: Instance, usage: MeasuredMemory) -> bool:
         """Keep what was measured; True if it was news."""
         ...
 

@@ -39,7 +39,7 @@ class ModelExtractor(Protocol):
         ...
 
 
-def finder_for(head: RequestHead) -> Callable[[], ModelExtractor]:
+def extractor_for(head: RequestHead) -> Callable[[], ModelExtractor]:
     """Makes finders for requests with this head. Raises MalformedBody or UnsupportedMediaType."""
     if not head.has_body:
         return partial(QueryModel, head.query)
