@@ -40,7 +40,7 @@ class MetricsSources:
     # a running engine's own numbers, by model
     scrape: Callable[[ReadyInstance], Awaitable[Mapping[str, str]]]
     leases: Callable[[str], int]  # by instance id
-    gauges: Callable[[], Mapping[str, float]]  # of the whole server
+    gauges: Callable[[], Mapping[str, float]]  # of the server itself
     shown: SharedWork[bytes] = field(default_factory=SharedWork)
 
 

@@ -143,7 +143,7 @@ class Backend(ABC):
     kind: ClassVar[Kind]
     api: ClassVar[Api]
     fields: ClassVar[Fields]
-    models: ClassVar[ModelRules | None] = None  # None: it can't be told what it serves, and takes
+    models: ClassVar[ModelRules | None] = None  # None: what it serves and takes is unknown
     # Names in a request's body that the engine takes for one parameter.
     synonyms: ClassVar[Sequence[frozenset[str]]] = ()
     failure_patterns: ClassVar[Sequence[FailurePattern]] = ()
@@ -190,7 +190,7 @@ class Backend(ABC):
     def guarded_path(self, options: Options) -> str | None:
         """What it answers only to those who have its key, at once and whatever it is about.
 
-        None where nothing of it tells whether it knows its key.
+        None where nothing shows whether it knows its key.
         """
         return None
 
@@ -204,7 +204,7 @@ class Backend(ABC):
         """What requests must call the model; "": whatever they say will do."""
         return ""
 
-    # What a running engine tells of itself; `get` asks it.
+    # What a running engine says of itself; `get` asks it.
 
     def metrics(self, get: Get) -> Mapping[str, str]:
         """Its numbers in Prometheus's form, by model, "" for its only one."""

@@ -210,7 +210,7 @@ class OnDemand:
             )
         if managed.replica.runner.now.state is State.FAILED and self._retry_after(managed) > 0:
             raise self._unavailable(managed)
-        if self._store_is_away():  # repeated requests must not spawn processes in vain
+        if self._store_is_away():  # repeated requests must not spawn processes for nothing
             raise store_away(managed)
         await self._check(managed)
         managed.need = await self._memory.need(managed.instance)

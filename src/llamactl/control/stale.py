@@ -24,7 +24,7 @@ class Running:
 
 
 def running(all_managed: Iterable[ManagedInstance]) -> Iterator[Running]:
-    """Those that run, and are to go on running."""
+    """Those that run, and are wanted running."""
     for managed in all_managed:
         now, began = managed.replica.runner.now, managed.replica.spec_hash
         if began and now.state in _RUNS and now.desired is Desired.RUNNING:

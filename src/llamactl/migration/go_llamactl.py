@@ -1,7 +1,7 @@
 """From the Go llamactl: its database's instances and keys, and its settings file.
 
 Schema: https://github.com/lordmathis/llamactl/tree/main/pkg/database/migrations. Its settings file
-is read by ours as it is; the report tells what of it has an effect.
+is read by ours as it is; the report says what of it has an effect.
 """
 
 from __future__ import annotations

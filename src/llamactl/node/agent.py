@@ -66,7 +66,7 @@ class NodeAgent:
     def __repr__(self) -> str:
         return f"<NodeAgent {self.id} with {len(self._processes)} processes>"
 
-    # What it is told.
+    # What it is asked to do.
 
     async def prepare(self, spec: LaunchSpec) -> ProcessRecord:
         if (known := self._processes.prepared(spec.process)) is not None:
@@ -126,7 +126,7 @@ class NodeAgent:
         self.log(name).remove()
 
     async def close(self) -> None:
-        """Let go of everything; what runs goes on."""
+        """Let go of everything; what runs keeps running."""
         await self._processes.close()
 
     # What it reports.

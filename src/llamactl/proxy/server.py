@@ -89,7 +89,7 @@ class ProxyServer:
         return found[:MOST_NAMED]
 
     def forget_ready(self) -> None:
-        """Ask for each instance anew: where they answer is another's to say."""
+        """Ask for each instance again: another process now says where they answer."""
         table = self.relay.table
         self._replaced = True
         routes = {name: replace(route, ready=None) for name, route in table.routes.items()}

@@ -197,7 +197,9 @@ def _file(name: str, services: Services) -> tuple[Path, Path | None]:
         found = services.catalog.find(name)
     except UnknownModel:
         if (path := Path(name)).is_absolute():
-            services.confinement.check_path("model", path)  # before it is told whether it exists
+            services.confinement.check_path(
+                "model", path
+            )  # before the answer says whether it exists
             if path.exists():
                 return path, None
         raise

@@ -102,7 +102,7 @@ def _environment(start: Start) -> dict[str, str]:
 
 
 def _texts(start: Start) -> Iterator[tuple[str, str]]:
-    """All in which placeholders are filled in, and where each stands."""
+    """Everything with placeholders to fill in, and where each is."""
     yield from (("args", word) for word in _words(start))
     yield from ((f"environment.{name}", text) for name, text in _environment(start).items())
 

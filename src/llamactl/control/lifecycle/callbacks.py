@@ -1,4 +1,4 @@
-"""What a replica tells, and asks of, the registry, the scheduler and the memory book."""
+"""What a replica reports to, and asks of, the registry, the scheduler and the memory book."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Journal(Protocol):
 
 
 class ReplicaCallbacks(Protocol):
-    """What a replica tells, and asks of, those who decide over it."""
+    """What a replica reports to, and asks of, those who decide about it."""
 
     def moved(self, before: Lifecycle, after: Lifecycle) -> None: ...
 
@@ -87,7 +87,7 @@ class ReplicaContext:
         return await self.node.offer(instance.options, self.engine(instance), ready)
 
     async def command_of(self, instance: Instance) -> Sequence[str]:
-        """As `Node.command_of`; of a port that is not given, a 0 stands there."""
+        """As `Node.command_of`; a port that is not given is 0."""
         return await self.node.command_of(self.spec(instance, 0))
 
     def engine(self, instance: Instance) -> BackendSettings:

@@ -96,7 +96,7 @@ async def _end(record: ProcessRecord, replicas: ReplicaContext) -> None:
 async def _recover(
     managed: ManagedInstance, record: ProcessRecord | None, *, handed_over: bool
 ) -> bool:
-    """True if its process goes on."""
+    """True if its process is still running."""
     runner = managed.replica.runner
     state, generation = runner.now.state, runner.now.generation
     if state is State.BACKOFF:

@@ -139,7 +139,7 @@ class Memory:
     def _by_files(
         self, backend: Backend, options: Mapping[str, OptionValue]
     ) -> tuple[Identities, Need]:
-        """What tells its model files from others, and what it takes for them."""
+        """What identifies its model files, and what it takes for them."""
         if backend.models is None:
             return _NO_FILES, NOTHING
         model, draft = self._shape(options, "model"), self._shape(options, "model_draft")
@@ -190,8 +190,11 @@ def _is_news(new: MeasuredMemory, old: MeasuredMemory) -> bool:
 
 
 def _in_proportion(shared: Mapping[str, int], total: int) -> dict[str, int]:
-    whole = sum(shared.values())
-    return {key: max(0, total) * size // whole if whole else 0 for key, size in shared.items()}
+    all_of_them = sum(shared.values())
+    return {
+        key: max(0, total) * size // all_of_them if all_of_them else 0
+        for key, size in shared.items()
+    }
 
 
 def _size(path: object) -> int:

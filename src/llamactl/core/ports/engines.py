@@ -21,7 +21,7 @@ class LogFile(Protocol):
         """Let those who follow it go."""
 
     def forget_archives(self) -> None:
-        """Whoever had this name before left them, if anybody did."""
+        """An earlier instance of this name may have left them."""
         ...
 
     async def span(

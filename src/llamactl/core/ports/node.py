@@ -122,7 +122,7 @@ class Node(Protocol):
         ...
 
     async def measure(self, process: ProcessId) -> MeasuredMemory | None:
-        """What it takes of the memory; None if that can't be told."""
+        """What it takes of the memory; None if that can't be measured."""
         ...
 
     async def prepared(self) -> Sequence[ProcessRecord]:

@@ -92,7 +92,7 @@ def command_of(
     argv = [*tie, *engine.argv, *given.words]
     shown = masked([word.replace(key, MASK) for word in argv])
     environment = {**_inherited(environ), **given.environment}
-    if key not in environment.values():  # by which what it forks is told from all else
+    if key not in environment.values():  # which identifies what it forks
         environment[_MARK] = key
     return Command(argv, environment, tuple(shown))
 

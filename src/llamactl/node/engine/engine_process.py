@@ -80,7 +80,7 @@ class EngineProcess:
         return healthy
 
     async def usage(self) -> MeasuredMemory | None:
-        """What it takes of the memory; None if that can't be told."""
+        """What it takes of the memory; None if that can't be measured."""
         options = self._options
         models = {str(options[name]) for name in ("model", "model_draft") if name in options}
         return await asyncio.to_thread(usage, self.group.pid, models)

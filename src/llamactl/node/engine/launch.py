@@ -75,7 +75,7 @@ async def resolved(options: InstanceOptions, resolve: Resolve) -> InstanceOption
 
 @dataclass(frozen=True, slots=True)
 class ModelAccess:
-    """What a node is told of model files."""
+    """What a node knows of model files."""
 
     resolve: Resolve  # engine options with the file of a model named by its repository
     read: Read  # what an engine with these options serves

@@ -14,10 +14,10 @@ from llamactl.node.process.ports import members
 
 
 def usage(session: int, models: Collection[str]) -> MeasuredMemory | None:
-    """`models`: paths of model files, whose pages are told apart; None if nothing is to be had.
+    """`models`: paths of model files, whose pages are counted separately; None if nothing is known.
 
     Pages that processes share are divided among them (PSS), those of the models are not (RSS):
-    whoever maps a model needs all of it. https://docs.kernel.org/filesystems/proc.html
+    each process that maps a model needs all of it. https://docs.kernel.org/filesystems/proc.html
     """
     ram = shared = 0
     mapped = {path for model in models for path in _parts(model)}

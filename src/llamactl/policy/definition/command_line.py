@@ -52,7 +52,7 @@ def parse_command(
 ) -> Parsed:
     """`known`: the engine's options by flag; where it is empty, words after a flag are its value.
 
-    `programs`: the engine's own. Raises InvalidRequest for what is no command line.
+    `programs`: the engine's own. Raises InvalidRequest for what is not a command line.
     """
     parsed, words = split_command(text)
     while words and (words[0] in _RUNNERS or _is_program(words[0], programs)):
@@ -62,7 +62,7 @@ def parse_command(
 
 
 def split_command(text: str) -> tuple[Parsed, list[str]]:
-    """What stands before the program, and all words from that on. Raises InvalidRequest."""
+    """What is before the program, and all words from there on. Raises InvalidRequest."""
     parsed = Parsed()
     words = _without_environment(_words(text), parsed)
     if words and words[0].rpartition("/")[2] in _DOCKER:

@@ -81,7 +81,7 @@ def merge(
     """Apply a patch: None removes a field, `backend_options` merge one level deep.
 
     `was`: whose values returned masks stand for; default: `now`. Raises
-    InvalidRequest for a mask that stands for nothing.
+    InvalidRequest for a mask that hides nothing.
     """
     blank = InstanceOptions()
     kind = patch.options.get("backend_type", now.backend_type)

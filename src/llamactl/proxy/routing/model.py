@@ -73,7 +73,7 @@ def is_form(head: RequestHead) -> bool:
 class JsonModel:
     """The top-level `model` of a JSON object. A small body is parsed, a large one scanned.
 
-    One that fits into memory is not looked at before it is whole: so it can be sent again if its
+    One that fits into memory is not looked at before it is complete: so it can be sent again if its
     engine dies.
     """
 
