@@ -142,4 +142,5 @@ def test_it_recovers_from_a_crash_at_any_point(
     """By default at one point of each share of them, at all of them where more is asked for."""
     shared = range(1 + share * points // SHARES, 1 + (share + 1) * points // SHARES)
     for crash_at in shared if scale > 1 else shared[:1]:
-        crash(tmp_path / str(crash_at), crash_at, tiny_model)
+        passed = crash(tmp_path / str(crash_at), crash_at, tiny_model)
+        assert passed > 0
