@@ -7,11 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from llamactl.app.wiring import Parts, engine_label, section_of
-from llamactl.backends import KINDS
+from llamactl.app.wiring import Parts, engine_label
 from llamactl.control.preview import Previews
 from llamactl.models import Hub
-from llamactl.node import CommandEngineProbe, scrape
+from llamactl.node import scrape
 from llamactl.proxy import ManagementApi
 
 if TYPE_CHECKING:
@@ -41,9 +40,6 @@ def _services(parts: Parts, upgrade: Callable[[], Awaitable[int]], info: ServerI
 
     held, control, files, access = parts.settings, parts.control, parts.files, parts.credentials
     scheduling = control.scheduling
-    engines = {
-        kind.section: CommandEngineProbe(kind, partial(section_of, held, kind)) for kind in KINDS
-    }
     numbers = MetricsSources(
         parts.proxy.meters, scrape, parts.leases.count, partial(_gauges, parts)
     )
@@ -51,10 +47,10 @@ def _services(parts: Parts, upgrade: Callable[[], Awaitable[int]], info: ServerI
         scheduling.registry, scheduling.limits, parts.node.replicas, scheduling.memory
     )
     return Services(
-        held.current, control.instances, control.definitions, access.keys, access.ring, engines,
-        parts.storage.event_log, numbers, parts.degraded, control.reload, control.reconciler,
-        upgrade, files.catalog, files.downloads, access.sessions, access.tickets, previews,
-        parts.watch, Hub(parts.environ), files.confinement, info,
+        held.current, control.instances, control.definitions, access.keys, access.ring,
+        parts.node.engines, parts.storage.event_log, numbers, parts.degraded, control.reload,
+        control.reconciler, upgrade, files.catalog, files.downloads, access.sessions,
+        access.tickets, previews, parts.watch, Hub(parts.environ), files.confinement, info,
     )  # fmt: skip
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from llamactl.backends import BACKENDS, DEFAULT, Kind, advice
+from llamactl.backends import BACKENDS, DEFAULT, KINDS, Kind, advice
 from llamactl.backends.settings import BackendSettings
 from llamactl.cluster.local import local_node
 from llamactl.compat.ollama.paths import INFERENCE, WITH_KEY
@@ -33,10 +34,12 @@ from llamactl.hot_restart import Rights
 from llamactl.hot_restart.activator import SwitchableActivator
 from llamactl.models import Catalog, Confinement, Downloads, GgufReader, ServedModels
 from llamactl.node import (
+    CommandEngineProbe,
     DataDir,
     ModelAccess,
     NodeAgent,
     SlotFile,
+    Vocabularies,
     busy_slots,
     find_engine,
     free_disk,
@@ -156,6 +159,7 @@ class ModelFiles:
 class LocalNode:
     agent: NodeAgent
     replicas: ReplicaContext
+    engines: Mapping[str, CommandEngineProbe]  # by section of the settings
 
     @classmethod
     def of(
@@ -164,9 +168,15 @@ class LocalNode:
     ) -> LocalNode:  # fmt: skip
         settings, resolve = held.current, files.catalog.resolve
         served = ServedModels(files.reader, resolve)
-        models = ModelAccess(resolve, served, files.confinement.check)
+        engines = {
+            kind.section: CommandEngineProbe(kind, partial(section_of, held, kind))
+            for kind in KINDS
+        }
+        known = Vocabularies(engines).of
+        models = ModelAccess(resolve, served, files.confinement.check, known)
         agent = NodeAgent(settings.data, settings.logs, environ, models, soft_files)
-        return cls(agent, ReplicaContext(local_node(agent), held, storage.event_log, leases))
+        replicas = ReplicaContext(local_node(agent), held, storage.event_log, leases, known=known)
+        return cls(agent, replicas, engines)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.core.model import ModelInfo
 from llamactl.core.ports.node import EngineSettings
 from llamactl.policy.definition.command_line import Parsed
-from llamactl.policy.definition.engine_help import EngineOption
+from llamactl.policy.definition.engine_help import UNREAD, EngineOption, Vocabulary, read_help
 
 if TYPE_CHECKING:
     from llamactl.backends.settings import BackendSettings
@@ -115,6 +115,7 @@ class Start:
     port: int
     key: str
     environment: Mapping[str, str] = field(default_factory=dict)  # the instance's own
+    known: Vocabulary = UNREAD  # the engine's options, by its own help
     override: str = ""  # the program to run, whatever the backend says
 
     @classmethod
@@ -125,8 +126,9 @@ class Start:
         """The port is llamactl's to choose: one among the options only asks for it."""
         options = {k: v for k, v in given.backend_options.items() if k != "port"}
         return cls(
-            name, options, settings, host, port, key, given.environment, given.command_override
-        )
+            name, options, settings, host, port, key, given.environment,
+            override=given.command_override,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +156,13 @@ class Backend(ABC):
         return self.kind.type
 
     @abstractmethod
-    def canonical(self, options: Mapping[str, OptionValue | None]) -> dict[str, OptionValue | None]:
-        """Give every option its one name. Raises InvalidOption."""
+    def canonical(
+        self, options: Mapping[str, OptionValue | None], known: Vocabulary = UNREAD
+    ) -> dict[str, OptionValue | None]:
+        """Give every option its one name. Raises InvalidOption.
+
+        `known`: the options of the installed engine, by its own help.
+        """
 
     @abstractmethod
     def check(self, start: Start) -> None:
@@ -178,6 +185,10 @@ class Backend(ABC):
     def listed_options(self) -> Sequence[EngineOption] | None:
         """None: the engine's own help lists them."""
         return None
+
+    def read_help(self, text: str) -> Sequence[EngineOption]:
+        """The options of its instances, by the engine's help; none for another text."""
+        return read_help(text)
 
     def program(self, settings: EngineSettings, options: Options) -> str:
         """What to run where the instance has no `command_override`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -11,6 +11,10 @@ from llamactl.backends import BY_SECTION
 from llamactl.core.errors import LlamactlError
 from llamactl.policy.definition.reading import NOT_BUILT, OPTIONS
 
+AllowUnknown = Annotated[
+    bool,
+    typer.Option("--allow-unknown", help="Pass on options that the engine's help does not list."),
+]
 _OWN = {*OPTIONS, *NOT_BUILT, "backend_options"}  # fields of an instance
 
 

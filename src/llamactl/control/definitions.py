@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
-from llamactl.backends import read_definition
 from llamactl.control.instances import Instances, until_started
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.events.event_log import EventLog
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
+from llamactl.control.reading import Change, change_of
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.errors import Conflict, InstanceLimit, LlamactlError, NameTaken, ShuttingDown
 from llamactl.core.instance import Instance, InstanceOptions, check_name
@@ -19,10 +18,8 @@ from llamactl.core.lifecycle import RESTING, Desired, Lifecycle, StartRequested,
 from llamactl.core.ports.engines import MemoryBook
 from llamactl.core.ports.stores import InstanceStore
 from llamactl.observe import logger
-from llamactl.policy.definition.reading import merge
 from llamactl.policy.scheduling.breaker import CLOSED
 
-Change = Callable[[InstanceOptions], InstanceOptions]
 log = logger("control")
 
 
@@ -37,23 +34,24 @@ class Definitions:
         self._registry = registry
         self._scheduler = scheduler
         self._store = store
-        self._replicas = replicas
+        self.replicas = self._replicas = replicas
         self._memory = memory
         self._event_log = event_log
         self._tasks = instances.tasks
 
     async def create(
-        self, name: str, body: object, *, start: bool, wait: bool, evict: bool
-    ) -> ManagedInstance:
+        self, name: str, body: object, *, start: bool, wait: bool, evict: bool,
+        allow_unknown: bool = False,
+    ) -> ManagedInstance:  # fmt: skip
         """Define an instance and start it.
 
         Raises InvalidRequest and its kin, NameTaken, InstanceLimit or NoCapacity with nothing
         created; StartFailed with the instance left, failed, to be corrected.
         """
         check_name(name)
-        patch = read_definition(body)
-        options = merge(InstanceOptions(), patch)
-        instance = Instance(secrets.token_hex(8), name, int(time.time()), options)
+        blank = InstanceOptions()
+        change = await change_of(self._replicas, body, blank, allow_unknown=allow_unknown)
+        instance = Instance(secrets.token_hex(8), name, int(time.time()), change(blank))
         await self._check(instance)
         return await self._new(instance, start=start, wait=wait, evict=evict)
 
@@ -120,17 +118,17 @@ class Definitions:
                 await until_started(managed)
         return managed
 
-    async def update(self, name: str, body: object, *, wait: bool) -> ManagedInstance:
+    async def update(
+        self, name: str, body: object, *, wait: bool, allow_unknown: bool = False
+    ) -> ManagedInstance:
         """Merge a body into the definition; restart a running instance whose command changes.
 
         Raises NoCapacity, with nothing changed, if there is no room for the changed instance.
         """
         managed = self._of_source(name, "")
-        read_definition(body, managed.instance.options.backend_type)  # refused before it waits
-
-        def change(now: InstanceOptions) -> InstanceOptions:
-            return merge(now, read_definition(body, now.backend_type))
-
+        now = managed.instance.options
+        change = await change_of(self._replicas, body, now, allow_unknown=allow_unknown)
+        change(now)  # refused before it waits
         return await self._tasks.run(self._update(managed, change, wait=wait))
 
     async def redefine(

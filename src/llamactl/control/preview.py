@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from llamactl.backends import read_definition
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.registry import Registry
+from llamactl.control.reading import change_of
 from llamactl.core.errors import InstanceNotFound, LlamactlError
 from llamactl.core.instance import Instance, InstanceOptions, check_name
 from llamactl.core.lifecycle import RESTING
 from llamactl.core.memory import NOTHING, Need
 from llamactl.core.ports.engines import MemoryBook
-from llamactl.policy.definition.reading import merge
 from llamactl.policy.scheduling.admission import Candidate
 from llamactl.policy.scheduling.capacity import Limits, Taken
 
@@ -47,14 +46,15 @@ class Previews:
         self._replicas = replicas
         self._memory = memory
 
-    async def of(self, name: str, body: object) -> Preview:
+    async def of(self, name: str, body: object, *, allow_unknown: bool = False) -> Preview:
         """Of what create would define, or update change. Raises LlamactlError as those do."""
         try:
             managed = self._registry.get(name)
         except InstanceNotFound:
             managed = None
         now = managed.instance.options if managed else InstanceOptions()
-        options = merge(now, read_definition(body, now.backend_type))
+        change = await change_of(self._replicas, body, now, allow_unknown=allow_unknown)
+        options = change(now)
         if managed is None:
             instance = Instance("", check_name(name), 0, options)
         else:

@@ -100,7 +100,8 @@ class Reload:
             read_declarations, folder, may_be_away=not self._reconciler.has(FILES)
         )
         try:
-            wanted = await self._reconciler.read(bodies, FILES)
+            # a newer engine must not keep llamactl from starting: a start with one warns
+            wanted = await self._reconciler.read(bodies, FILES, allow_unknown=True)
         except InvalidRequest as exc:
             raise InvalidConfig(f"instances.configs_dir {folder}: {exc.message}") from exc
         return self._reconciler.plan(wanted, FILES, prune=True)

@@ -16,10 +16,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from llamactl.backends import BACKENDS
+from llamactl.backends import BACKENDS, DEFAULT
 from llamactl.config import LONG_ENOUGH, SHORTEST, Settings
 from llamactl.core.errors import LlamactlError
 from llamactl.migration.report import Migrated, flat, refusal
+from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 
 _INSTANCE = ("auto_restart", "max_restarts", "restart_delay", "on_demand_start", "idle_timeout",
              "environment", "command_override")  # fmt: skip
@@ -38,23 +39,28 @@ _WITHOUT_EFFECT = {
 }
 
 
-def from_go_llamactl(database: Path | None, settings: Mapping[str, Any] | None) -> Migrated:
-    """Raises LlamactlError if the file is not such a database."""
+def from_go_llamactl(
+    database: Path | None, settings: Mapping[str, Any] | None, engine: Vocabulary = UNREAD
+) -> Migrated:
+    """Raises LlamactlError if the file is not such a database.
+
+    `engine`: the options of the engine; empty if it can't be asked.
+    """
     found = Migrated()
     if database is not None:
-        _read_database(database, found)
+        _read_database(database, found, engine)
     for key, value in flat(settings or {}):
         _take_setting(key, value, found)
     return found
 
 
-def _read_database(file: Path, found: Migrated) -> None:
+def _read_database(file: Path, found: Migrated, engine: Vocabulary) -> None:
     try:
         with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as database:
             database.row_factory = sqlite3.Row
             tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
             for row in database.execute("SELECT * FROM instances ORDER BY name"):
-                _take_instance(dict(row), found)
+                _take_instance(dict(row), found, engine)
             keys = database.execute("SELECT name FROM api_keys") if "api_keys" in tables else ()
             for row in keys:
                 found.left_out(
@@ -65,7 +71,7 @@ def _read_database(file: Path, found: Migrated) -> None:
         raise LlamactlError(f"{file} is not a database of the Go llamactl: {exc}") from exc
 
 
-def _take_instance(row: Mapping[str, Any], found: Migrated) -> None:
+def _take_instance(row: Mapping[str, Any], found: Migrated, engine: Vocabulary) -> None:
     name, at = str(row["name"]), f"instances.{row['name']}"
     try:
         given = json.loads(row["options_json"])
@@ -80,7 +86,8 @@ def _take_instance(row: Mapping[str, Any], found: Migrated) -> None:
     found.carried(f"{at}.backend_type")
     for key, value in given.items():
         if key == "backend_options":
-            _take_options(value or {}, f"{at}.{key}", definition["backend_options"], found)
+            into, known = definition["backend_options"], engine if kind == DEFAULT.name else UNREAD
+            _take_options(value or {}, f"{at}.{key}", into, found, known)
         elif key in _INSTANCE:
             _take(definition, key, value, f"{at}.{key}", found)
         elif key != "backend_type":
@@ -96,12 +103,14 @@ def _take_instance(row: Mapping[str, Any], found: Migrated) -> None:
         found.carried(f"{at}.status", "it was stopped")
 
 
-def _take_options(given: Mapping[str, Any], at: str, into: dict[str, Any], found: Migrated) -> None:
+def _take_options(
+    given: Mapping[str, Any], at: str, into: dict[str, Any], found: Migrated, known: Vocabulary
+) -> None:
     for key, value in given.items():
         if key in ("host", "api_key", "port"):
             found.left_out(f"{at}.{key}", "llamactl chooses it")
             continue
-        why = refusal({"backend_options": {key: value}})
+        why = refusal({"backend_options": {key: value}}, known)
         if why:
             found.left_out(f"{at}.{key}", why)
         else:

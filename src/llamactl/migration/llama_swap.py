@@ -11,6 +11,8 @@ from typing import Any
 from llamactl.backends import LLAMA_CPP
 from llamactl.core.errors import InvalidRequest, LlamactlError
 from llamactl.migration.report import Migrated, flat, name_for, refusal
+from llamactl.policy.definition.command_line import leave_unknown_out
+from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 
 _MACRO = re.compile(r"\$\{([A-Za-z0-9_.-]+)\}")
 _DEEPEST = 10  # macros within macros
@@ -46,8 +48,13 @@ _MODEL = {
 }
 
 
-def from_llama_swap(config: Mapping[str, Any], environ: Mapping[str, str]) -> Migrated:
-    """Raises LlamactlError if it is not a llama-swap configuration."""
+def from_llama_swap(
+    config: Mapping[str, Any], environ: Mapping[str, str], engine: Vocabulary = UNREAD
+) -> Migrated:
+    """Raises LlamactlError if it is not a llama-swap configuration.
+
+    `engine`: the options of the engine; empty if it can't be asked.
+    """
     if not isinstance(config.get("models", {}), Mapping):
         raise LlamactlError("not a llama-swap configuration: `models` must be a mapping")
     found = Migrated()
@@ -61,7 +68,7 @@ def from_llama_swap(config: Mapping[str, Any], environ: Mapping[str, str]) -> Mi
         model_id, given = str(key), model or {}
         own = _macros(given.get("macros") or {}, f"models.{model_id}.macros", found)
         known = {**variables, **macros, **own, "MODEL_ID": model_id, "PORT": "0"}
-        _Model(model_id, known, found).take(given, ttl)
+        _Model(model_id, known, found, engine).take(given, ttl)
     return found
 
 
@@ -97,8 +104,11 @@ def _take_top(key: str, value: Any, found: Migrated) -> None:
 class _Model:
     """One of `models`, on its way to a definition."""
 
-    def __init__(self, model_id: str, known: Mapping[str, str], found: Migrated) -> None:
+    def __init__(
+        self, model_id: str, known: Mapping[str, str], found: Migrated, engine: Vocabulary
+    ) -> None:
         """`known`: macros."""
+        self._engine = engine
         self._id = model_id
         self._at = f"models.{model_id}"
         self._known = known
@@ -142,7 +152,8 @@ class _Model:
         text = " ".join(_filled("\n".join(lines), self._known).split("\n"))
         if _OTHER_ENGINE.search(text):
             raise InvalidRequest("this engine is not available in this version")
-        parsed = LLAMA_CPP.parse_command(text, {})
+        parsed = LLAMA_CPP.parse_command(text, self._engine)
+        leave_unknown_out(parsed, self._engine)
         parsed.options.pop("port", None)  # of the macro ${PORT}
         self._rest["backend_options"] = parsed.options
         self._environment.update(parsed.environment)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from llamactl.backends import read_definition
 from llamactl.core.errors import LlamactlError
+from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 
 Outcome = Literal["carried", "changed", "left out"]
 
@@ -48,10 +49,13 @@ class Migrated:
         self.instances[name] = {key: value for key, value in definition.items() if value}
 
 
-def refusal(definition: Mapping[str, Any]) -> str:
-    """Why no instance can have these options; "" if one can."""
+def refusal(definition: Mapping[str, Any], known: Vocabulary = UNREAD) -> str:
+    """Why no instance can have these options; "" if one can.
+
+    `known`: the options of the engine; empty if it can't be asked.
+    """
     try:
-        read_definition(definition)
+        read_definition(definition, known=known)
     except LlamactlError as exc:
         return exc.message
     return ""

@@ -78,6 +78,8 @@ class NodeAgent:
             engine, command = await command_for(spec, port, self._models, key, self._around.environ)
             if (known := self._processes.prepared(spec.process)) is not None:
                 return known  # by a call that was repeated meanwhile
+            if command.warning:
+                log.warning("unknown_options", name=spec.name, reason=command.warning)
             one = spawn(spec, engine, command, port, key, self.log(spec.name), self._around)
         except (LlamactlError, OSError) as exc:
             raise launch_failure(exc) from exc

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from llamactl.api.bodies import given_options
 from llamactl.api.errors import answers
 from llamactl.api.openapi.document import SET
-from llamactl.api.routers.instances import read_json
+from llamactl.api.routers.instances import AllowUnknown, read_json
 from llamactl.api.services import GUARDS, ServicesDep
 from llamactl.config import in_force
 from llamactl.control.reload import ReloadPlan
@@ -74,6 +74,7 @@ async def apply(
     services: ServicesDep,
     dry_run: DryRun = False,
     prune: Annotated[bool, Query(description="delete instances that are not in the set")] = False,
+    allow_unknown: AllowUnknown = False,
 ) -> ChangesBody:
     """Create and update instances to match the set. Everything is checked first.
 
@@ -83,6 +84,7 @@ async def apply(
     bodies = body.get("instances") if isinstance(body, dict) else None
     if not isinstance(bodies, dict):
         raise InvalidRequest('the body must be {"instances": {name: definition}}')
-    changes = services.reconciler.plan(await services.reconciler.read(bodies, ""), "", prune=prune)
+    wanted = await services.reconciler.read(bodies, "", allow_unknown=allow_unknown)
+    changes = services.reconciler.plan(wanted, "", prune=prune)
     failed = {} if dry_run else await services.reconciler.apply(changes, "")
     return _changes(changes, failed)

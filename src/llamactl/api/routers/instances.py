@@ -23,6 +23,9 @@ router = APIRouter(prefix="/api/v1/instances", dependencies=GUARDS, tags=["insta
 _MOST = 4 << 20  # bytes of a definition
 Wait = Annotated[bool, Query(description="wait until it is done before responding")]
 Evict = Annotated[bool, Query(description="stop idle instances to make room")]
+AllowUnknown = Annotated[
+    bool, Query(description="pass on options that the engine's help does not list")
+]
 Force = Annotated[bool, Query(description="abort running requests")]
 
 
@@ -65,27 +68,36 @@ async def create_instance(
     start: Annotated[bool, Query(description="also start it")] = True,
     wait: Wait = True,
     evict: Evict = False,
+    allow_unknown: AllowUnknown = False,
 ) -> InstanceBody:
     """Create an instance and start it. If the start fails, the instance is kept.
 
     In the flat form, all other fields are engine options. With `backend_type` or
     `backend_options`, engine options belong in `backend_options`, and unknown fields are rejected.
+    Options that the installed engine does not have are rejected, too.
     """
     body = await read_json(request)
-    managed = await services.definitions.create(name, body, start=start, wait=wait, evict=evict)
+    managed = await services.definitions.create(
+        name, body, start=start, wait=wait, evict=evict, allow_unknown=allow_unknown
+    )
     return _body(services, managed)
 
 
 @router.put("/{name}", responses=answers(404, 409, 413, 415, 500), openapi_extra=UPDATE)
 async def update_instance(
-    name: Name, request: Request, services: ServicesDep, wait: Wait = True
+    name: Name,
+    request: Request,
+    services: ServicesDep,
+    wait: Wait = True,
+    allow_unknown: AllowUnknown = False,
 ) -> InstanceBody:
     """Merge the body into the definition. null removes a field; a mask keeps the stored value.
 
     If the command of a running instance changes, it finishes its requests and restarts.
     """
     body = await read_json(request)
-    return _body(services, await services.definitions.update(name, body, wait=wait))
+    managed = await services.definitions.update(name, body, wait=wait, allow_unknown=allow_unknown)
+    return _body(services, managed)
 
 
 @router.delete("/{name}", status_code=204, responses=answers(404))

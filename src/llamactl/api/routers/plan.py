@@ -10,7 +10,7 @@ from llamactl.api.bodies import fit_fields, memory_body
 from llamactl.api.errors import answers
 from llamactl.api.openapi.document import UPDATE
 from llamactl.api.parameters import Name
-from llamactl.api.routers.instances import read_json
+from llamactl.api.routers.instances import AllowUnknown, read_json
 from llamactl.api.services import GUARDS, ServicesDep
 from llamactl.schemas.instances import PlanBody, PreviewBody, VictimBody
 
@@ -18,9 +18,12 @@ router = APIRouter(prefix="/api/v1/instances", dependencies=GUARDS, tags=["insta
 
 
 @router.post("/{name}/preview", responses=answers(409, 413, 415), openapi_extra=UPDATE)
-async def preview(name: Name, request: Request, services: ServicesDep) -> PreviewBody:
+async def preview(
+    name: Name, request: Request, services: ServicesDep, allow_unknown: AllowUnknown = False
+) -> PreviewBody:
     """Show what create or update would do with this body, without doing it."""
-    seen = await services.previews.of(name, await read_json(request))
+    body = await read_json(request)
+    seen = await services.previews.of(name, body, allow_unknown=allow_unknown)
     return PreviewBody(
         exists=seen.exists, command=[*seen.command], problem=seen.problem,
         restarts=seen.restarts, **fit_fields(seen.fit),

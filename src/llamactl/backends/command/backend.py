@@ -16,7 +16,7 @@ from llamactl.core.errors import InvalidOption
 from llamactl.core.instance import OptionValue
 from llamactl.core.ports.node import EngineSettings
 from llamactl.policy.definition.command_line import Parsed
-from llamactl.policy.definition.engine_help import EngineOption
+from llamactl.policy.definition.engine_help import UNREAD, EngineOption, Vocabulary
 
 if TYPE_CHECKING:
     from llamactl.backends.settings import BackendSettings
@@ -36,7 +36,9 @@ class Command(Backend):
     fields = Fields(frozenset({"command"}), frozenset({"model"}), frozenset({"args"}))
     failure_patterns = PATTERNS
 
-    def canonical(self, options: Mapping[str, OptionValue | None]) -> dict[str, OptionValue | None]:
+    def canonical(
+        self, options: Mapping[str, OptionValue | None], known: Vocabulary = UNREAD
+    ) -> dict[str, OptionValue | None]:
         return names.canonical(options)
 
     def listed_options(self) -> Sequence[EngineOption]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from llamactl.cli.options import AllowUnknown
 from llamactl.cli.session import Session, command
 from llamactl.core.errors import LlamactlError
+from llamactl.policy.definition.engine_help import EngineOption, Kind, Vocabulary
 
 if TYPE_CHECKING:
     from llamactl.migration import Migrated
+    from llamactl.schemas.backends import OptionBody
 
 commands = typer.Typer(
     help="Migrate from another program. Shows what it would do unless --apply is given.",
@@ -34,6 +39,7 @@ def go_llamactl(
     ] = None,
     apply: Apply = False,
     settings_out: SettingsOut = None,
+    allow_unknown: AllowUnknown = False,
 ) -> None:
     """Migrate from the Go llamactl: its database, its settings file, or both."""
     from llamactl.migration import from_go_llamactl
@@ -41,7 +47,8 @@ def go_llamactl(
     if database is None and config is None:
         raise LlamactlError("give its database, or its settings file with --config")
     settings = None if config is None else _yaml(config)
-    _carry_out(s, from_go_llamactl(database, settings), settings_out, apply=apply)
+    found = from_go_llamactl(database, settings, _engine(s, allow_unknown))
+    _carry_out(s, found, settings_out, apply=apply, allow_unknown=allow_unknown)
 
 
 @commands.command("llama-swap")
@@ -51,13 +58,30 @@ def llama_swap(
     config: Annotated[Path, typer.Argument(help="Its config.yaml.", exists=True)],
     apply: Apply = False,
     settings_out: SettingsOut = None,
+    allow_unknown: AllowUnknown = False,
 ) -> None:
     """Migrate from llama-swap."""
     import os
 
     from llamactl.migration import from_llama_swap
 
-    _carry_out(s, from_llama_swap(_yaml(config), os.environ), settings_out, apply=apply)
+    found = from_llama_swap(_yaml(config), os.environ, _engine(s, allow_unknown))
+    _carry_out(s, found, settings_out, apply=apply, allow_unknown=allow_unknown)
+
+
+def _engine(s: Session, allow_unknown: bool) -> Vocabulary:
+    """The options of the server's engine; empty where there is no server, or no engine."""
+    rows: Sequence[OptionBody] = ()
+    if not allow_unknown:
+        with suppress(LlamactlError):
+            rows = s.client.backends.options()
+    return Vocabulary(
+        EngineOption(
+            row.name, tuple(row.flags), cast(Kind, row.type), tuple(row.choices), row.default,
+            row.help, row.section,
+        )
+        for row in rows
+    )  # fmt: skip
 
 
 def _yaml(file: Path) -> Any:
@@ -71,12 +95,15 @@ def _yaml(file: Path) -> Any:
         raise LlamactlError(f"cannot read {file}: {unreadable(exc)}") from exc
 
 
-def _carry_out(s: Session, found: Migrated, settings_out: Path | None, *, apply: bool) -> None:
+def _carry_out(
+    s: Session, found: Migrated, settings_out: Path | None, *, apply: bool, allow_unknown: bool
+) -> None:
     import yaml
 
     failed: dict[str, str] = {}
     if apply and found.instances:
-        failed = s.client.config.apply(found.instances).failed
+        done = s.client.config.apply(found.instances, allow_unknown=allow_unknown)
+        failed = done.failed
     if settings_out is not None:
         settings_out.write_text(yaml.safe_dump(found.settings, sort_keys=False), encoding="utf-8")
     if s.as_json:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from llamactl.backends import backend_of
+from llamactl.backends import backend_of, engine_asked
 from llamactl.backends.contract import Start
 from llamactl.backends.settings import BackendSettings
 from llamactl.config import Settings, SettingsHolder
 from llamactl.control.lifecycle.port_book import PortBook, check_port
+from llamactl.core.errors import ForbiddenBySettings
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance, InstanceOptions
@@ -20,6 +21,7 @@ from llamactl.core.model import Offer
 from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.node import LaunchSpec, Node
 from llamactl.core.routes import ReadyInstance
+from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 
 
 class Journal(Protocol):
@@ -48,6 +50,13 @@ class ReplicaCallbacks(Protocol):
         ...
 
 
+Known = Callable[[InstanceOptions], Awaitable[Vocabulary]]
+
+
+async def _nothing_known(_: InstanceOptions) -> Vocabulary:
+    return UNREAD
+
+
 @dataclass(slots=True)
 class ReplicaContext:
     """What the replicas on one node share."""
@@ -57,6 +66,7 @@ class ReplicaContext:
     journal: Journal
     leases: Leases
     ports: PortBook = field(default_factory=PortBook)
+    known: Known = _nothing_known  # the options of an instance's engine, by that engine's help
 
     @property
     def settings(self) -> Settings:
@@ -81,6 +91,16 @@ class ReplicaContext:
         """Raise ForbiddenBySettings where the settings keep the API from such a definition."""
         if not instance.source:  # what is declared in a file is its owner's own
             await self.node.permit(instance.options)
+
+    async def vocabulary(self, body: object, now: InstanceOptions) -> Vocabulary:
+        """The options of the engine that a definition is for; empty where it can't be asked."""
+        asked = engine_asked(body, now)
+        try:
+            if asked.command_override:  # it is run to be asked
+                await self.node.permit(InstanceOptions(command_override=asked.command_override))
+        except ForbiddenBySettings:
+            return UNREAD
+        return await self.known(asked)
 
     async def offer(self, instance: Instance, ready: ReadyInstance | None = None) -> Offer:
         """As `Node.offer`."""

@@ -50,10 +50,10 @@ class LogFile(Protocol):
 class EngineProbe(Protocol):
     """Asks the configured engine about itself."""
 
-    async def ask(self, flag: str) -> str:
+    async def ask(self, flag: str, program: str = "") -> str:
         """Output of the engine called with one flag; kept until the engine is another.
 
-        Raises EngineMissing.
+        `program`: in place of the configured one. Raises EngineMissing.
         """
         ...
 

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Any
 
 import orjson
@@ -18,7 +19,8 @@ import orjson
 from llamactl.core.errors import InvalidOption, InvalidRequest, NotAvailable
 from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.core.secrets.masking import unmasked
-from llamactl.policy.definition.backend_rules import BackendRules
+from llamactl.policy.definition.backend_rules import Asked, BackendRules, renamed
+from llamactl.policy.definition.unknown import refuse_unknown
 
 # Fields of the API reference; left out or empty, they are understood.
 NOT_BUILT: Mapping[str, Mapping[str, Any]] = {
@@ -42,10 +44,12 @@ class Patch:
 
     options: Mapping[str, Any] = field(default_factory=dict)
     engine: Mapping[str, OptionValue | None] = field(default_factory=dict)
+    # The name that an option of a stored definition has by the rules of this patch.
+    rename: Callable[[str], str] = str
 
 
-def read_patch(body: object, backends: BackendRules, now: str = "") -> Patch:
-    """Check a body and split it. `now`: the backend of the instance, "" if it is new.
+def read_patch(body: object, backends: BackendRules, asked: Asked) -> Patch:
+    """Check a body and split it.
 
     Raises InvalidRequest, InvalidOption or NotAvailable.
     """
@@ -69,10 +73,13 @@ def read_patch(body: object, backends: BackendRules, now: str = "") -> Patch:
             raise InvalidOption(f"unknown field {key!r}: did you mean {near[0]!r}?")
         else:
             engine[key] = value
-    if "backend_type" in options or not now:
+    if "backend_type" in options or not asked.now:
         options["backend_type"] = backends.known(options.get("backend_type"))
-    canonical = backends.canonical[options.get("backend_type") or now]
-    return Patch(options, canonical({k: _engine_value(k, v) for k, v in engine.items()}))
+    canonical = backends.canonical[options.get("backend_type") or asked.now]
+    given = canonical({k: _engine_value(k, v) for k, v in engine.items()}, asked.known)
+    if not asked.allow_unknown:
+        refuse_unknown(given, asked.known, asked.had, () if structured else _NAMES)
+    return Patch(options, given, partial(renamed, canonical, asked.known))
 
 
 def merge(
@@ -89,7 +96,9 @@ def merge(
     given = unmasked(
         {**patch.options, "backend_options": patch.engine}, _as_body(now if was is None else was)
     )
-    engine = {**kept, **given.pop("backend_options")}
+    changed = given.pop("backend_options")
+    same = {name for name in kept if patch.rename(name) in changed}  # under another of its names
+    engine = {**{k: v for k, v in kept.items() if k not in same}, **changed}
     changes = {k: getattr(blank, k) if v is None else v for k, v in given.items()}
     left = {k: v for k, v in engine.items() if v is not None}
     return replace(now, **changes, backend_options=left)
