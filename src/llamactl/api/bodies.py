@@ -17,7 +17,7 @@ _SERVED_SINCE = (State.READY, State.DRAINING, State.STOPPING)  # an old failure 
 _MAY_BE_UNSAID = ("auto_restart", "max_restarts", "restart_delay", "on_demand_start",
                   "idle_timeout")  # fmt: skip
 _MAY_BE_EMPTY = ("group", "pinned", "die_with_parent", "priority", "command_override", "aliases",
-                 "default_params", "set_params", "strip_params")  # fmt: skip
+                 "default_params", "set_params", "strip_params", "variants")  # fmt: skip
 
 
 def memory_body(need: Need) -> MemoryBody:

@@ -13,7 +13,7 @@ from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.reading import Change, change_of
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.errors import Conflict, InstanceLimit, LlamactlError, NameTaken, ShuttingDown
-from llamactl.core.instance import Instance, InstanceOptions, check_name
+from llamactl.core.instance import Instance, InstanceOptions, check_name, name_key
 from llamactl.core.lifecycle import RESTING, Desired, Lifecycle, StartRequested, State
 from llamactl.core.ports.engines import MemoryBook
 from llamactl.core.ports.stores import InstanceStore
@@ -68,6 +68,7 @@ class Definitions:
         await self._replicas.permit(Instance("", "", 0, options, source=source))
 
     async def _check(self, instance: Instance) -> None:
+        _check_variants(instance)
         self._replicas.check(instance)
         await self._replicas.permit(instance)
 
@@ -75,10 +76,10 @@ class Definitions:
         self, instance: Instance, *, start: bool, wait: bool, evict: bool
     ) -> ManagedInstance:
         name, limit = instance.name, self._replicas.settings.instances.max_instances
-        if not self._registry.reserve(name, instance.options.aliases):
+        if not self._registry.reserve(name, instance.options.other_names):
             raise NameTaken(
-                f"an instance with the name {name!r}, or one of its aliases, already exists; "
-                "choose another name"
+                f"an instance with the name {name!r}, or one of its aliases or variants, already "
+                "exists; choose another name"
             )
         if 0 <= limit < len(self._registry):
             self._registry.free(name)
@@ -169,14 +170,15 @@ class Definitions:
         need, offer = await self._memory.need(changed), await self._replicas.offer(changed)
         if managed.replica.runner.now.state not in (*RESTING, State.BACKOFF):
             self._scheduler.check_change(changed, need)
-        if not self._registry.claim(changed.name, changed.options.aliases):
+        if not self._registry.claim(changed.name, changed.options.other_names):
             raise NameTaken(
-                f"an alias of {changed.name} is already the name or alias of another instance"
+                f"an alias or variant of {changed.name} is already the name, alias or variant of "
+                "another instance; choose another one"
             )
         try:
             await self._store.replace(changed)
         except BaseException:
-            self._registry.claim(changed.name, managed.instance.options.aliases)
+            self._registry.claim(changed.name, managed.instance.options.other_names)
             raise
         managed.instance, managed.need, managed.breaker = changed, need, CLOSED
         managed.offer = offer
@@ -215,3 +217,13 @@ class Definitions:
         self._scheduler.forget(managed)
         await managed.replica.clean()
         self._registry.free(name)
+
+
+def _check_variants(instance: Instance) -> None:
+    """Each must be a name of its own. Raises NameTaken."""
+    taken = {name_key(name) for name in (instance.name, *instance.options.aliases)}
+    if twice := [one for one in instance.options.variants if name_key(one) in taken]:
+        raise NameTaken(
+            f"variant {twice[0]!r} is already the name or an alias of {instance.name}; choose "
+            "another ID for it"
+        )

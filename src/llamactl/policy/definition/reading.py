@@ -231,6 +231,25 @@ def _aliases(key: str, value: object) -> list[str]:
     return names
 
 
+def _variants(key: str, value: object) -> dict[str, dict[str, object]]:
+    found: dict[str, dict[str, object]] = {}
+    for variant, body in _object(key, value).items():
+        if not _ALIAS.match(variant):
+            raise InvalidRequest(
+                f"variant {variant[:140]!r} is not valid: no spaces, at most 200 characters"
+            )
+        what = f"variants.{variant}"
+        given = _object(what, body)
+        if unknown := given.keys() - {"set_params"}:
+            raise InvalidRequest(f"{what} has no field {min(unknown)!r}; it takes 'set_params'")
+        found[variant] = {"set_params": _params(f"{what}.set_params", given.get("set_params"))}
+    if len(found) > _MOST_TEXTS:
+        raise InvalidRequest(f"{key!r} has more than {_MOST_TEXTS} variants")
+    if len({variant.lower() for variant in found}) < len(found):
+        raise InvalidRequest("two variants differ only in case")
+    return found
+
+
 def _params(key: str, value: object) -> dict[str, object]:
     params = dict(_object(key, value))
     for name in params:
@@ -295,4 +314,14 @@ OPTIONS: Mapping[str, Option] = {
     "default_params": Option(_params, _PARAMETERS, "parameters added to requests that lack them"),
     "set_params": Option(_params, _PARAMETERS, "parameters set in all requests, overriding theirs"),
     "strip_params": Option(_stripped, _STRINGS, "parameters removed from requests"),
+    "variants": Option(
+        _variants,
+        {"type": "object", "additionalProperties": {
+            "type": "object", "additionalProperties": False,
+            "properties": {
+                "set_params": {**_PARAMETERS, "description": "parameters set in its requests"},
+            },
+        }},
+        "other models that requests can ask for, by ID: the same engine with other parameters",
+    ),
 }  # fmt: skip
