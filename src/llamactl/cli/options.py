@@ -9,7 +9,8 @@ import typer
 
 from llamactl.backends import BY_SECTION
 from llamactl.core.errors import LlamactlError
-from llamactl.policy.definition.reading import NOT_BUILT, OPTIONS
+from llamactl.policy.definition.fields import OPTIONS
+from llamactl.policy.definition.reading import NOT_BUILT
 
 AllowUnknown = Annotated[
     bool,
