@@ -26,7 +26,7 @@ def define(server: Served) -> None:
         "smollm2": {"ctx_size": 2048, "group": "chat"},
         "smollm2-long": {"ctx_size": 8192, "group": "chat"},
         "small-helper": {"ctx_size": 512, "group": "tools"},
-        "draft": {"ctx_size": 512, "no_such_option": 1, "group": "tools"},
+        "draft": {"ctx_size": 512, "extra_args": ["--no-such-option"], "group": "tools"},
     }.items():
         starts = name not in ("smollm2-long",)
         body = {"model": model, **more}

@@ -12,7 +12,8 @@ from llamactl.api.openapi.document import whole
 from llamactl.backends.openai import OPENAI_POSTS
 from llamactl.config import Settings
 from llamactl.core.instance import InstanceOptions
-from llamactl.policy.definition.reading import NOT_BUILT, OPTIONS
+from llamactl.policy.definition.fields import OPTIONS
+from llamactl.policy.definition.reading import NOT_BUILT
 from support.served import Served, data_folder, serve
 
 _nothing = cast(Any, None)

@@ -88,7 +88,7 @@ def test_all_that_is_written_is_read_back(url: str) -> None:
     async def work(database: Database) -> None:
         store = SqlInstanceStore(database, event_retention=10)
         await store.add(INSTANCE)
-        now = Lifecycle(State.FAILED, Desired.RUNNING, 3, 7, AfterExit.SPAWN, restarts=2,
+        now = Lifecycle(State.FAILED, Desired.RUNNING, 3, 7, AfterExit.RESTART, restarts=2,
                         proven=True)  # fmt: skip
         assert await store.record(event(7), now, REPORT) == await store.newest_event() == 1
         await store.enter_process(RECORD)

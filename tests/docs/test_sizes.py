@@ -27,6 +27,7 @@ REASONS = {
     "core/instance.py:InstanceOptions": RECORD,
     "core/lifecycle.py": "the table of all transitions",
     "core/model.py:ModelShape": RECORD,
+    "core/routes.py:Route": RECORD,
     "engine/flags.py": "a table of two hundred flags",
     "policy/body/json_scanner.py": STATES,
     "policy/body/json_scanner.py:ObjectScanner": STATES,

@@ -41,7 +41,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterat
     with serve(data_folder(folder, settings)) as served:
         body = {"model": str(tiny_model), "ctx_size": 256, "group": "small"}
         for name, more in {"tiny": {}, "broken": {"no_such_option": 1}}.items():
-            made = served.request("POST", f"/api/v1/instances/{name}?wait=true", {**body, **more})
+            path = f"/api/v1/instances/{name}?wait=true&allow_unknown=true"
+            made = served.request("POST", path, {**body, **more})
             assert made.status_code < 600
         create_fake(served, folder, "fake", start=False)
         key = {"name": "laptop", "permission_mode": "per_instance", "instances": ["tiny"]}

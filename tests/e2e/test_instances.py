@@ -250,3 +250,42 @@ def test_any_program_is_made_by_its_own_form(server: Served, windows: Windows) -
             "health_path": "none",
         },
     }
+
+
+def test_a_number_is_stored_as_it_is_typed(server: Served, windows: Windows) -> None:
+    """Key by key, as a person types; a field that drops the point makes 9 of 0.9."""
+    page = windows(server, path="#/new")
+    page.get_by_label("Name", exact=True).fill("typed")
+    for option, typed in (("top_p", "0.9"), ("min_p", "0,05")):
+        page.get_by_label("Find an option").fill(option)
+        page.get_by_role("button", name=f"Set {option}", exact=True).click()
+        page.get_by_label(option, exact=True).press_sequentially(typed)
+        expect(page.get_by_label(option, exact=True)).to_have_value(typed)
+    page.get_by_label("Stop when idle for").press_sequentially("0.05")
+    page.get_by_label("Layers on the GPU").press_sequentially("auto")
+    page.get_by_label("Context size").press_sequentially("0.5")
+    expect(page.get_by_text("Not a whole number")).to_be_visible()
+    page.get_by_label("Context size").fill("512")
+    page.get_by_label("Context size").press("ArrowUp")
+    page.get_by_label("Start it now").uncheck()
+    page.get_by_role("button", name="Create").click()
+
+    expect(page.get_by_role("heading", name="typed")).to_be_visible()
+    options = server.instance("typed")["options"]
+    assert options["backend_options"] == {
+        "top_p": 0.9, "min_p": 0.05, "gpu_layers": "auto", "ctx_size": 1536,
+    }  # fmt: skip
+    assert options["idle_timeout"] == 0.05
+    server.request("DELETE", "/api/v1/instances/typed")
+
+
+def test_an_option_that_the_engine_lacks_is_refused_with_the_near_one(
+    server: Served, windows: Windows
+) -> None:
+    page = windows(server, path="#/new")
+    page.get_by_role("button", name="Paste a command line").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Command line").fill("llama-server -m /m.gguf --contextsize 4096")
+    dialog.get_by_role("button", name="Fill in the form").click()
+
+    expect(dialog.get_by_role("alert")).to_contain_text("did you mean ctx_size?")

@@ -47,7 +47,7 @@ def bodies(folder: Path, model: Path) -> dict[str, dict[str, Any]]:
         "model_missing": {"model": "/nowhere/model.gguf"},
         "model_invalid": {"model": str(text)},
         "model_invalid-cut": {"model": str(broken)},
-        "bad_option": {"model": str(model), "no_such_flag": 1},
+        "bad_option": {"model": str(model), "extra_args": ["--no-such-flag", "1"]},
         "bad_option-value": {"model": str(model), "ctx_size": "many"},
         "out_of_memory": {
             "model": str(model), "ctx_size": 2_000_000, "command_override": by_engine,

@@ -149,7 +149,7 @@ class Management:
         self.goes_on = asyncio.Event()
         self.gone = asyncio.Event()
         self._caller = caller
-        there.front._asgi.http._app = self
+        there.proxy._asgi.http._app = self
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         scope["state"]["caller"] = self._caller
@@ -208,7 +208,7 @@ async def test_the_management_api_hears_that_a_client_has_left() -> None:
         api.goes_on.set()
         await settle()
 
-        assert there.front.connections == 0
+        assert there.proxy.connections == 0
 
 
 async def test_a_client_that_takes_nothing_of_such_an_answer_is_cut() -> None:
@@ -219,7 +219,7 @@ async def test_a_client_that_takes_nothing_of_such_an_answer_is_cut() -> None:
         await client.received(b"begun")
         client._down.pause_writing()
         client._down.deadline = 0.0
-        there.front._clients.expire()
+        there.proxy._clients.expire()
         async with asyncio.timeout(WITHIN_S):
             await api.gone.wait()
         api.goes_on.set()

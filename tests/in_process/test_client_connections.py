@@ -51,7 +51,7 @@ async def until_free(there: DataPath) -> None:
 
 def abandoned_of(there: DataPath) -> int:
     """As the numbers have it, of the instance and of none."""
-    meters = there.front.meters()
+    meters = there.proxy.meters()
     one = there.control.registry.get("one").instance.id
     return meters.of(one).abandoned + meters.unrouted.abandoned
 
@@ -67,7 +67,7 @@ async def test_who_leaves_within_the_head_is_no_request() -> None:
         client.leave()
         await settle()
 
-        assert there.front.connections == 0
+        assert there.proxy.connections == 0
         assert (there.engine.seen, abandoned_of(there)) == ([], 0)
 
 
@@ -85,7 +85,7 @@ async def test_who_leaves_within_the_body_costs_no_engine_anything(path: str) ->
         assert there.leases("one") == 0
         assert not any(seen.complete for seen in there.engine.seen)
         assert all(seen.connection.closed for seen in there.engine.seen)
-        assert there.front.connections == 0
+        assert there.proxy.connections == 0
 
 
 async def test_who_leaves_before_the_answer_holds_its_lease_while_the_engine_works_on() -> None:
@@ -95,7 +95,7 @@ async def test_who_leaves_before_the_answer_holds_its_lease_while_the_engine_wor
         async def busy_slots(_: ReadyInstance) -> int | None:
             return await busy.get()
 
-        there.front.relay.unfinished._busy_slots = busy_slots
+        there.proxy.relay.abandoned._busy_slots = busy_slots
         client, seen = await begun(there)
         client.leave()
         for _ in range(3):
@@ -115,7 +115,7 @@ async def test_a_slot_that_others_keep_busy_holds_no_lease_of_who_left() -> None
         async def busy_slots(_: ReadyInstance) -> int | None:
             return 1  # that of the one who stays
 
-        there.front.relay.unfinished._busy_slots = busy_slots
+        there.proxy.relay.abandoned._busy_slots = busy_slots
         client, _ = await begun(there)
         stays = there.connect()
         stays.ask("POST", CHAT, {"model": "one"}, key=MANAGER)
@@ -136,7 +136,7 @@ async def test_an_engine_that_does_not_say_what_it_works_on_is_not_waited_for() 
         async def busy_slots(_: ReadyInstance) -> int | None:
             return None
 
-        there.front.relay.unfinished._busy_slots = busy_slots
+        there.proxy.relay.abandoned._busy_slots = busy_slots
         client, _ = await begun(there)
         client.leave()
         await until_free(there)
@@ -149,12 +149,12 @@ async def test_when_all_is_closed_the_leases_of_those_who_left_are_given_back() 
         async def busy_slots(_: ReadyInstance) -> int | None:
             return 5
 
-        there.front.relay.unfinished._busy_slots = busy_slots
+        there.proxy.relay.abandoned._busy_slots = busy_slots
         client, _ = await begun(there)
         client.leave()
         await settle()
         assert there.leases("one") == 1
-        there.front.relay.unfinished.close()
+        there.proxy.relay.abandoned.close()
         await until_free(there)
 
 
@@ -166,7 +166,7 @@ async def test_a_request_that_was_sent_ahead_by_who_left_is_not_made() -> None:
         await until_free(there)
 
         assert len(there.engine.seen) == 1
-        assert there.front.connections == 0
+        assert there.proxy.connections == 0
 
 
 # It hurries.
@@ -308,7 +308,7 @@ def overdue(there: DataPath, client: Client) -> None:
     """Its time is over."""
     assert client._down.deadline < math.inf, "nothing limits this wait"
     client._down.deadline = 0.0
-    there.front._clients.expire()
+    there.proxy._clients.expire()
 
 
 async def test_a_head_that_does_not_end_in_time_is_told() -> None:

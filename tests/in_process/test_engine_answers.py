@@ -86,7 +86,7 @@ async def test_a_body_that_is_too_short_ends_its_clients_connection(clean: bool)
         assert client.wire.closed, "it must not take this for the whole answer"
         assert there.leases("one") == 0
         instance = there.control.registry.get("one").instance
-        assert there.front.meters().of(instance.id).broken_off == 1
+        assert there.proxy.meters().of(instance.id).broken_off == 1
 
 
 async def test_a_body_without_a_length_ends_with_its_connection() -> None:
@@ -360,7 +360,7 @@ async def test_an_error_that_is_no_stream_reaches_a_stream_that_we_began() -> No
         await there.control.create("one", start=False)
         there.control.node.loads = True
         there.engine.by_hand = True
-        there.front.relay.comment_every = 0.001
+        there.proxy.relay.comment_every = 0.001
         client = there.connect()
         client.ask("POST", CHAT, {"model": "one", "stream": True}, key=MANAGER)
         await client.received(b": loading")
@@ -378,7 +378,7 @@ async def test_a_stream_that_we_began_is_told_that_no_stream_came() -> None:
         await there.control.create("one", start=False)
         there.control.node.loads = True
         there.engine.by_hand = True
-        there.front.relay.comment_every = 0.001
+        there.proxy.relay.comment_every = 0.001
         client = there.connect()
         client.ask("POST", CHAT, {"model": "one", "stream": True}, key=MANAGER)
         await client.received(b": loading")
@@ -394,7 +394,7 @@ async def test_a_start_that_fails_is_told_in_the_stream_that_we_began() -> None:
     async with data_path() as there:
         await there.control.create("one", start=False)
         there.control.node.loads = True
-        there.front.relay.comment_every = 0.001
+        there.proxy.relay.comment_every = 0.001
         client = there.connect()
         client.ask("POST", CHAT, {"model": "one", "stream": True}, key=MANAGER)
         await client.received(b": loading")

@@ -44,7 +44,7 @@ async def until_closed(stream: Stream) -> None:
 async def until_read(there: DataPath) -> None:
     """What a client sent ahead."""
     for _ in range(1000):
-        if any(one._ahead for one in there.front._clients.connections):
+        if any(one._ahead for one in there.proxy._clients.connections):
             return
         await settle()
     raise AssertionError("nothing of what was sent ahead has come")
@@ -69,7 +69,7 @@ class Site:
         self.given.append(held)
         client = socket.socket(fileno=descriptor)
         client.setblocking(False)
-        self._accepting.append(asyncio.create_task(self.new.front.accept(client, held)))
+        self._accepting.append(asyncio.create_task(self.new.proxy.accept(client, held)))
 
     def close(self) -> None:
         for _, writer in self._streams:
@@ -82,7 +82,7 @@ async def handing_over() -> AsyncIterator[Site]:
         for one in (old, new):
             await one.control.create("one")
         listener = socket.create_server(("127.0.0.1", 0))
-        await old.front.listen(listener)
+        await old.proxy.listen(listener)
         site = Site(old, new, listener)
         try:
             yield site
@@ -103,13 +103,13 @@ async def test_an_idle_client_goes_on_with_the_next_one() -> None:
         stream[1].write(ASKED)
         await answer_of(stream)
         async with asyncio.timeout(WITHIN_S):
-            await site.old.front.give_away(site.give, 1000)
+            await site.old.proxy.give_away(site.give, 1000)
         stream[1].write(ASKED)
         _, body = await answer_of(stream)
 
         assert body == b'{"served": "POST /v1/chat/completions"}'
         assert (len(site.old.engine.seen), len(site.new.engine.seen)) == (1, 1)
-        assert (site.old.front.connections, site.new.front.connections) == (0, 1)
+        assert (site.old.proxy.connections, site.new.proxy.connections) == (0, 1)
 
 
 async def test_what_a_client_sent_already_goes_with_it() -> None:
@@ -119,7 +119,7 @@ async def test_what_a_client_sent_already_goes_with_it() -> None:
         await answer_of(stream)
         stream[1].write(ASKED[:30])
         await until_read(site.old)
-        await site.old.front.give_away(site.give, 1000)
+        await site.old.proxy.give_away(site.give, 1000)
         assert site.given == [ASKED[:30]]
         stream[1].write(ASKED[30:])
         await answer_of(stream)
@@ -131,7 +131,7 @@ async def test_a_client_that_waits_for_its_answer_gets_it_before_it_is_given_awa
     async with handing_over() as site:
         stream, seen = await begun(site)
         stream[1].write(ASKED)  # is sent ahead, and is the next one's
-        giving = asyncio.create_task(site.old.front.give_away(site.give, 1000))
+        giving = asyncio.create_task(site.old.proxy.give_away(site.give, 1000))
         await settle()
         assert not giving.done() and site.given == []
         seen.reply({"old": True})
@@ -147,15 +147,15 @@ async def test_a_client_that_waits_for_its_answer_gets_it_before_it_is_given_awa
 async def test_an_answer_that_lasts_too_long_is_cut() -> None:
     async with handing_over() as site:
         stream, _ = await begun(site)
-        await site.old.front.give_away(site.give, 0.01)
+        await site.old.proxy.give_away(site.give, 0.01)
         await until_closed(stream)
 
-        assert (site.given, site.old.front.connections) == ([], 0)
+        assert (site.given, site.old.proxy.connections) == ([], 0)
 
 
 async def test_nobody_new_gets_in_after_that() -> None:
     async with handing_over() as site:
-        await site.old.front.give_away(site.give, 1000)
+        await site.old.proxy.give_away(site.give, 1000)
         with pytest.raises(ConnectionError):
             await site.connect()
 
@@ -163,11 +163,11 @@ async def test_nobody_new_gets_in_after_that() -> None:
 async def test_a_client_that_was_given_twice_goes_through() -> None:
     async with handing_over() as site:
         given: list[tuple[int, bytes]] = []
-        site.new.front._clients.give = lambda fd, held: given.append((fd, held))
+        site.new.proxy._clients.give = lambda fd, held: given.append((fd, held))
         stream = await site.connect()
         stream[1].write(ASKED)
         await answer_of(stream)
-        await site.old.front.give_away(site.give, 1000)
+        await site.old.proxy.give_away(site.give, 1000)
         await settle()
         [(descriptor, held)] = given
         socket.socket(fileno=descriptor).close()
@@ -191,7 +191,7 @@ async def test_clients_whose_answer_is_not_taken_yet_are_offered_again(
 
         monkeypatch.setattr(Downstream, "hand_over", hand_over)
         async with asyncio.timeout(WITHIN_S):
-            await site.old.front.give_away(site.give, 1000)
+            await site.old.proxy.give_away(site.give, 1000)
 
         assert (len(offered), len(site.given)) == (4, 1)
 
@@ -213,7 +213,7 @@ async def test_at_the_end_idle_clients_are_closed_and_busy_ones_served_first() -
         idle = there.connect()
         idle.ask("GET", "/", key=MANAGER)
         assert (await idle.answer()).status == 200
-        closing = asyncio.create_task(there.front.close(1000))
+        closing = asyncio.create_task(there.proxy.close(1000))
         await settle()
         assert idle.wire.closed and not closing.done()
         seen.reply({"last": True})
@@ -228,7 +228,7 @@ async def test_at_the_end_what_was_sent_ahead_is_not_served_any_more() -> None:
     async with data_path() as there:
         client, seen = await begun_in_memory(there)
         client.send(ASKED)
-        closing = asyncio.create_task(there.front.close(1000))
+        closing = asyncio.create_task(there.proxy.close(1000))
         await settle()
         seen.reply({})
         assert (await client.answer()).status == 200
@@ -243,7 +243,7 @@ async def test_at_the_end_what_lasts_too_long_is_cut_and_its_lease_given_back() 
         seen.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
         seen.send(b"data: 1\n\n")
         await client.received(b"data: 1")
-        await there.front.close(0)
+        await there.proxy.close(0)
 
         assert client.wire.closed and seen.connection.closed
         assert there.leases("one") == 0
@@ -252,8 +252,8 @@ async def test_at_the_end_what_lasts_too_long_is_cut_and_its_lease_given_back() 
 async def test_once_another_decides_each_instance_is_asked_for_anew() -> None:
     async with data_path() as there:
         await there.control.create("one")
-        table = there.front.relay.table
-        there.front.forget_ready()
-        there.front.publish(table)
-        route = there.front.relay.table.find("one")
+        table = there.proxy.relay.table
+        there.proxy.forget_ready()
+        there.proxy.publish(table)
+        route = there.proxy.relay.table.find("one")
         assert route is not None and route.ready is None

@@ -30,10 +30,10 @@ def limited(**limits: object) -> Settings:
 
 async def test_what_is_created_is_stored_started_and_found_by_its_alias() -> None:
     control = ControlPath()
-    member = await control.create("one", aliases=["other"])
+    managed = await control.create("one", aliases=["other"])
 
     assert control.state("one") == "ready"
-    assert control.registry.get("other") is member
+    assert control.registry.get("other") is managed
     assert [row.instance.name for row in control.store.rows.values()] == ["one"]
     await settle()
     assert control.events("one") == ["StartRequested", "BecameReady"]
@@ -44,10 +44,10 @@ async def test_what_an_engine_says_of_its_model_counts_once_it_is_ready() -> Non
     control = ControlPath()
     control.node.says = Offer(ModelInfo(context=77))
 
-    member = await control.create("one")
+    managed = await control.create("one")
     await settle()
 
-    assert member.offer == control.node.says
+    assert managed.offer == control.node.says
 
 
 @pytest.mark.parametrize("name", ["one", "ONE", "alias"])
@@ -164,9 +164,9 @@ async def test_a_start_that_somebody_stops_says_so() -> None:
 
 async def test_a_stop_waits_for_requests_and_a_start_calls_it_off() -> None:
     control = ControlPath()
-    member = await control.create("one")
-    assert member.replica.ready is not None
-    lease = control.leases.grant(member.instance.id, member.replica.ready)
+    managed = await control.create("one")
+    assert managed.replica.ready is not None
+    lease = control.leases.grant(managed.instance.id, managed.replica.ready)
     stopping = asyncio.create_task(control.instances.stop("one", wait=True, force=False))
     await settle()
     assert control.state("one") == "draining"
@@ -203,9 +203,9 @@ async def test_an_alias_that_is_anothers_is_refused() -> None:
 
 async def test_a_restart_drains_unless_by_force() -> None:
     control = ControlPath()
-    member = await control.create("one")
-    assert member.replica.ready is not None
-    lease = control.leases.grant(member.instance.id, member.replica.ready)
+    managed = await control.create("one")
+    assert managed.replica.ready is not None
+    lease = control.leases.grant(managed.instance.id, managed.replica.ready)
     pid = control.replica("one").pid
     asked = control.instances.restart("one", wait=False, evict=False, force=False)
     await asked
@@ -219,16 +219,16 @@ async def test_a_restart_drains_unless_by_force() -> None:
 
 async def test_what_is_deleted_is_not_found_while_it_drains() -> None:
     control = ControlPath()
-    member = await control.create("one")
-    assert member.replica.ready is not None
-    lease = control.leases.grant(member.instance.id, member.replica.ready)
+    managed = await control.create("one")
+    assert managed.replica.ready is not None
+    lease = control.leases.grant(managed.instance.id, managed.replica.ready)
     deleting = asyncio.create_task(control.definitions.delete("one", force=False))
     await settle()
     with pytest.raises(InstanceNotFound):
         control.instances.get("one")
     with pytest.raises(NameTaken):
         await control.create("one", start=False)
-    assert control.registry.present() == [member]
+    assert control.registry.present() == [managed]
     lease.release()
     await deleting
     assert (control.store.rows, control.store.ledger) == ({}, {})
@@ -262,12 +262,12 @@ async def test_a_plan_says_what_would_be_done_and_does_nothing() -> None:
 
 async def test_a_crash_while_it_serves_is_a_failure_with_its_story() -> None:
     control = ControlPath()
-    member = await control.create("one")
+    managed = await control.create("one")
     await control.crash("one")
 
     assert control.state("one") == "failed"
-    assert member.replica.last_exit is CRASH
-    assert member.status == "failed"
+    assert managed.replica.last_exit is CRASH
+    assert managed.status == "failed"
 
 
 async def test_what_crashes_in_service_is_restarted_if_it_may_be() -> None:

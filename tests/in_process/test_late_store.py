@@ -47,8 +47,8 @@ class Coming:
         known = await recovery.read(control.store)
         return await recovery.take_in(known, control.instances, control.store, control.replicas)
 
-    async def _settle(self, members: list[ManagedInstance]) -> None:
-        await recovery.settle(self.control.scheduler, members, self.control.settings)
+    async def _settle(self, all_managed: list[ManagedInstance]) -> None:
+        await recovery.settle(self.control.scheduler, all_managed, self.control.settings)
         await self.control.reload.declare()
         self.settled.set()
 

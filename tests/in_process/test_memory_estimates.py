@@ -13,7 +13,7 @@ from llamactl.backends import backend_of
 from llamactl.control.scheduling.memory_estimates import Memory
 from llamactl.core.errors import StoreUnavailable
 from llamactl.core.instance import Instance, InstanceOptions, OptionValue
-from llamactl.core.memory import NOTHING, Need, Usage
+from llamactl.core.memory import NOTHING, MeasuredMemory, Need
 from llamactl.core.model import ModelFile, ModelShape
 
 MIB = 1 << 20
@@ -85,7 +85,7 @@ async def test_what_can_not_be_read_counts_nothing(model: str) -> None:
 
 async def test_what_was_measured_takes_the_place_of_the_estimate_also_after_a_restart() -> None:
     site = Site()
-    assert await site.memory.learn(instance(), Usage(300 * MIB, 500 * MIB))
+    assert await site.memory.learn(instance(), MeasuredMemory(300 * MIB, 500 * MIB))
     known = await site.memory.need(instance())
 
     assert (known.ram, dict(known.shared)) == (300 * MIB, {"f": 500 * MIB})
@@ -105,7 +105,7 @@ async def test_what_was_measured_says_nothing_of_what_is_defined_otherwise(
 ) -> None:
     site = Site()
     site.shapes.of["/other.gguf"] = replace(SHAPE, files=(ModelFile("g", 1000 * MIB),))
-    await site.memory.learn(instance(), Usage(MIB, MIB))
+    await site.memory.learn(instance(), MeasuredMemory(MIB, MIB))
 
     assert (await site.memory.need(instance(**change))).ram > MIB
 
@@ -113,7 +113,7 @@ async def test_what_was_measured_says_nothing_of_what_is_defined_otherwise(
 async def test_a_file_or_an_engine_that_was_replaced_is_estimated_anew() -> None:
     site = Site()
     before = await site.memory.need(instance())
-    await site.memory.learn(instance(), Usage(MIB, MIB))
+    await site.memory.learn(instance(), MeasuredMemory(MIB, MIB))
     kept = dict(site.engines)
     site.engines[backend_of("llama_cpp").name] = ["llama-server", "--mlock"]
     assert (await site.memory.need(instance())).ram == before.ram
@@ -125,10 +125,14 @@ async def test_a_file_or_an_engine_that_was_replaced_is_estimated_anew() -> None
 
 async def test_only_more_than_was_known_is_news_and_the_most_is_kept() -> None:
     site = Site(devices=("CUDA0",))
-    assert await site.memory.learn(instance(), Usage(100, 50, {"CUDA0": 10}))
-    for less in (Usage(90, 50), Usage(100, 50, {"CUDA0": 10}), Usage(100, 0)):
+    assert await site.memory.learn(instance(), MeasuredMemory(100, 50, {"CUDA0": 10}))
+    for less in (
+        MeasuredMemory(90, 50),
+        MeasuredMemory(100, 50, {"CUDA0": 10}),
+        MeasuredMemory(100, 0),
+    ):
         assert not await site.memory.learn(instance(), less)
-    assert await site.memory.learn(instance(), Usage(0, 0, {"CUDA0": 20}))
+    assert await site.memory.learn(instance(), MeasuredMemory(0, 0, {"CUDA0": 20}))
 
     known = await site.memory.need(instance())
     assert (known.ram, sum(known.shared.values()), known.gpus) == (100, 50, {"CUDA0": 20})
@@ -138,7 +142,7 @@ async def test_only_more_than_was_known_is_news_and_the_most_is_kept() -> None:
 async def test_what_the_store_does_not_take_counts_until_the_end() -> None:
     site = Site()
     site.store.away = True
-    assert await site.memory.learn(instance(), Usage(100, 50))
+    assert await site.memory.learn(instance(), MeasuredMemory(100, 50))
     assert (await site.memory.need(instance())).ram == 100
     assert site.store.rows == {}
 
@@ -150,11 +154,15 @@ async def test_after_a_start_that_found_too_little_more_is_expected_than_was_lef
     raised = await site.memory.need(instance())
 
     assert raised.ram == 10_000 * MIB + 1 and raised.shared == thought.shared
-    assert await site.memory.learn(instance(), Usage(100, 50)), "what is measured ends that"
+    assert await site.memory.learn(instance(), MeasuredMemory(100, 50)), (
+        "what is measured ends that"
+    )
     assert (await site.memory.need(instance())).ram == 100
     await site.memory.raise_after_oom(instance(), NOTHING)
     assert (await site.memory.need(instance())).ram == 150
-    assert await site.memory.learn(instance(), Usage(100, 50)), "no more than before, but it fits"
+    assert await site.memory.learn(instance(), MeasuredMemory(100, 50)), (
+        "no more than before, but it fits"
+    )
     assert (await site.memory.need(instance())).ram == 100
 
 
@@ -211,6 +219,6 @@ async def test_of_any_command_what_it_took_is_known_once_it_ran() -> None:
         backend_type="command", backend_options={"args": ["serve"]}
     ))  # fmt: skip
     assert await site.memory.need(mine) == NOTHING
-    assert await site.memory.learn(mine, Usage(100, 0, {"CUDA0": 7}))
+    assert await site.memory.learn(mine, MeasuredMemory(100, 0, {"CUDA0": 7}))
     known = await site.memory.need(mine)
     assert (known.ram, dict(known.gpus)) == (100, {"CUDA0": 7})

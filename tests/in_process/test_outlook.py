@@ -85,9 +85,9 @@ async def test_a_request_is_told_what_keeps_an_instance_off() -> None:
 
 async def test_what_is_going_is_started_again_after_that() -> None:
     control = ControlPath()
-    member = await control.create("one")
-    assert member.replica.ready is not None
-    lease = control.leases.grant(member.instance.id, member.replica.ready)
+    managed = await control.create("one")
+    assert managed.replica.ready is not None
+    lease = control.leases.grant(managed.instance.id, managed.replica.ready)
     await control.instances.stop("one", wait=False, force=False)
     plan = await told(control, "one")
     lease.release()
@@ -223,13 +223,13 @@ def watching(
 
 async def test_a_sample_counts_what_runs_and_what_it_takes() -> None:
     control = ControlPath(limited(memory_budget=900))
-    member = await control.create("runs")
+    managed = await control.create("runs")
     await control.create("off", start=False)
     await control.create("failed")
     await control.crash("failed")
-    member.need = member.launched = Need(ram=30, shared={"f": 20}, gpus={"CUDA0": 5})
-    assert member.replica.ready is not None
-    lease = control.leases.grant(member.instance.id, member.replica.ready)
+    managed.need = managed.launched = Need(ram=30, shared={"f": 20}, gpus={"CUDA0": 5})
+    assert managed.replica.ready is not None
+    lease = control.leases.grant(managed.instance.id, managed.replica.ready)
     watch = watching(control)
     watch.sample(disk_free=None)
     lease.release()

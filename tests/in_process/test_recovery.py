@@ -40,10 +40,10 @@ async def test_what_died_meanwhile_is_started_anew() -> None:
 @pytest.mark.parametrize("how", ["stop", "restart"])
 async def test_a_drain_that_was_under_way_goes_on(how: str) -> None:
     before = ControlPath()
-    member = await before.create("busy")
+    managed = await before.create("busy")
     pid = before.replica("busy").pid
-    assert member.replica.ready is not None
-    before.leases.grant(member.instance.id, member.replica.ready)
+    assert managed.replica.ready is not None
+    before.leases.grant(managed.instance.id, managed.replica.ready)
     if how == "stop":
         await before.instances.stop("busy", wait=False, force=False)
     else:
@@ -58,10 +58,10 @@ async def test_a_drain_that_was_under_way_goes_on(how: str) -> None:
 
 async def test_a_process_of_another_generation_is_ended() -> None:
     before = ControlPath()
-    member = await before.create("one")
+    managed = await before.create("one")
     await settle()
     ledger = before.store.ledger
-    ledger[member.instance.id] = replace(ledger[member.instance.id], generation=7)
+    ledger[managed.instance.id] = replace(ledger[managed.instance.id], generation=7)
     pid = before.replica("one").pid
     after = await before.killed()
     await after.come_back()

@@ -21,7 +21,7 @@ from llamactl.core.errors import (
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.lifecycle import AfterExit, Desired, State
-from llamactl.core.memory import Usage
+from llamactl.core.memory import MeasuredMemory
 from llamactl.core.ports.node import LaunchSpec
 from llamactl.policy.scheduling.restart import _ONCE_MORE
 from support.control_path import ControlPath, settle
@@ -41,7 +41,7 @@ class OddNode(FakeNode):
         self.preparing: asyncio.Event | None = None  # a start waits for it
         self.why_not_ready = ""
         self.healthy = True
-        self.usage: Usage | None = None
+        self.usage: MeasuredMemory | None = None
         self.asked_for: list[LaunchSpec] = []
 
     async def prepare(self, spec: LaunchSpec) -> ProcessRecord:
@@ -62,7 +62,7 @@ class OddNode(FakeNode):
         self._get(process)
         return self.healthy
 
-    async def measure(self, process: ProcessId) -> Usage | None:
+    async def measure(self, process: ProcessId) -> MeasuredMemory | None:
         self._get(process)
         return self.usage
 
@@ -222,10 +222,10 @@ async def test_an_engine_that_hangs_is_ended_and_its_exit_says_so() -> None:
 
 async def test_requests_that_get_nothing_are_enough_to_take_it_for_hung() -> None:
     there, _ = control(health_interval=1000, unhealthy_after=4000)
-    member = await there.create("one")
+    managed = await there.create("one")
     await settle()
     for _ in range(2):
-        there.leases.record_timeout(member.instance.id)
+        there.leases.record_timeout(managed.instance.id)
     await there.until("one", "failed")
 
     report = there.replica("one").last_exit
@@ -234,11 +234,11 @@ async def test_requests_that_get_nothing_are_enough_to_take_it_for_hung() -> Non
 
 async def test_what_nobody_asks_for_is_stopped_and_says_until_when_it_stays() -> None:
     there, _ = control()
-    member = await there.create("one", idle_timeout=60)
+    managed = await there.create("one", idle_timeout=60)
     replica = there.replica("one")
     assert replica.idle_left is not None and 3500 < replica.idle_left <= 3600
     assert replica.ready is not None
-    lease = there.leases.grant(member.instance.id, replica.ready)
+    lease = there.leases.grant(managed.instance.id, replica.ready)
     assert replica.idle_left == 3600, "it counts from the end of its last request"
     lease.release()
     await there.definitions.update("one", {"idle_timeout": 0.00001}, wait=False)
@@ -250,10 +250,10 @@ async def test_what_nobody_asks_for_is_stopped_and_says_until_when_it_stays() ->
 
 async def test_what_is_used_is_not_stopped_as_idle() -> None:
     there, _ = control()
-    member = await there.create("one")
+    managed = await there.create("one")
     ready = there.replica("one").ready
     assert ready is not None
-    lease = there.leases.grant(member.instance.id, ready)
+    lease = there.leases.grant(managed.instance.id, ready)
     await there.definitions.update("one", {"idle_timeout": 0.00001}, wait=False)
     await settle()
     assert there.state("one") == "ready"
@@ -263,24 +263,24 @@ async def test_what_is_used_is_not_stopped_as_idle() -> None:
 
 async def test_a_drain_lasts_no_longer_than_it_may() -> None:
     there, node = control(drain_timeout=0.001)
-    member = await there.create("one")
+    managed = await there.create("one")
     ready = there.replica("one").ready
     assert ready is not None
-    lease = there.leases.grant(member.instance.id, ready)
+    lease = there.leases.grant(managed.instance.id, ready)
     await there.instances.stop("one", wait=True, force=False)
 
     assert (there.state("one"), node.alive) == ("stopped", set())
     lease.release()
-    assert there.leases.count(member.instance.id) == 0
+    assert there.leases.count(managed.instance.id) == 0
 
 
 async def test_what_is_measured_is_learnt_of_what_ran() -> None:
     there, node = control()
-    node.usage = Usage(7, 8)
+    node.usage = MeasuredMemory(7, 8)
     await there.create("one")
     await settle()
 
-    assert there.memory.learnt == [("one", Usage(7, 8))]
+    assert there.memory.learnt == [("one", MeasuredMemory(7, 8))]
     await there.instances.stop("one", wait=True, force=False)
     assert len(there.memory.learnt) == 2, "once more after its last request"
 
@@ -306,7 +306,7 @@ async def test_a_restart_without_a_place_stays_off_and_says_why() -> None:
     await settle()
 
     assert there.events("one")[-1] == "RestartRefused"
-    assert there.store.story[-1].cause.startswith("no place to restart: ")
+    assert there.store.event_log[-1].cause.startswith("no place to restart: ")
 
 
 async def test_what_crashes_again_and_again_fails_for_good() -> None:
@@ -326,11 +326,11 @@ async def test_what_crashes_again_and_again_fails_for_good() -> None:
 
 async def test_a_deletion_that_the_store_does_not_take_can_be_asked_for_again() -> None:
     there, _ = control()
-    member = await there.create("one")
+    managed = await there.create("one")
     there.store.away = True
     with pytest.raises(StoreUnavailable):
         await there.definitions.delete("one", force=False)
-    assert there.instances.get("one") is member
+    assert there.instances.get("one") is managed
     there.store.away = False
     await there.instances.start("one", wait=True, evict=False)
     assert there.state("one") == "ready"
@@ -351,10 +351,10 @@ async def test_a_deletion_twice_is_not_found_the_second_time() -> None:
 
 async def test_a_deletion_by_force_waits_for_no_request() -> None:
     there, node = control()
-    member = await there.create("one")
+    managed = await there.create("one")
     ready = there.replica("one").ready
     assert ready is not None
-    lease = there.leases.grant(member.instance.id, ready)
+    lease = there.leases.grant(managed.instance.id, ready)
     await there.definitions.delete("one", force=True)
     lease.release()
 
@@ -444,7 +444,7 @@ async def test_each_state_that_was_left_behind_comes_to_a_right_end(
     state: str, lives: bool, then: str
 ) -> None:
     before = ControlPath()
-    member = await before.create("one", auto_restart=True, restart_delay=1000)
+    managed = await before.create("one", auto_restart=True, restart_delay=1000)
     await settle()
     if state == "backoff":
         before.node.crash("one")
@@ -455,12 +455,12 @@ async def test_each_state_that_was_left_behind_comes_to_a_right_end(
     elif state == "stopped":
         await before.instances.stop("one", wait=True, force=False)
     after = await before.killed()
-    row = after.store.rows[member.instance.id]
+    row = after.store.rows[managed.instance.id]
     wanted = "stopped" if then == "stopped" else "running"
     left = replace(row.lifecycle, state=State(state), desired=Desired(wanted))
     if state in ("draining", "stopping"):
-        left = replace(left, after_exit=AfterExit.REST)
-    after.store.rows[member.instance.id] = replace(row, lifecycle=left)
+        left = replace(left, after_exit=AfterExit.STAY_STOPPED)
+    after.store.rows[managed.instance.id] = replace(row, lifecycle=left)
     if not lives and after.node.alive:
         after.node.crash("one")
     await after.come_back()

@@ -14,7 +14,7 @@ from support.control_path import ControlPath, settle
 
 def shutdown_of(control: ControlPath) -> Shutdown:
     registry, tasks = control.registry, control.instances.tasks
-    return Shutdown(registry, tasks, control.scheduler, control.story)
+    return Shutdown(registry, tasks, control.scheduler, control.event_log)
 
 
 async def test_a_halt_stops_every_process_and_what_was_wanted_comes_back() -> None:
@@ -50,9 +50,9 @@ async def test_a_halt_ends_an_engine_that_is_still_loading_and_tells_who_waits_f
 
 async def test_a_halt_waits_for_the_requests_that_are_served() -> None:
     control = ControlPath()
-    member = await control.create("one")
-    assert member.replica.ready is not None
-    lease = control.leases.grant(member.instance.id, member.replica.ready)
+    managed = await control.create("one")
+    assert managed.replica.ready is not None
+    lease = control.leases.grant(managed.instance.id, managed.replica.ready)
     halting = asyncio.create_task(shutdown_of(control).halt())
     await settle()
 
@@ -73,9 +73,9 @@ async def test_nothing_starts_once_a_halt_began() -> None:
 
 async def test_a_halt_takes_a_deletion_that_is_under_way_to_its_end() -> None:
     control = ControlPath()
-    member = await control.create("one")
-    assert member.replica.ready is not None
-    lease = control.leases.grant(member.instance.id, member.replica.ready)
+    managed = await control.create("one")
+    assert managed.replica.ready is not None
+    lease = control.leases.grant(managed.instance.id, managed.replica.ready)
     deleting = asyncio.create_task(control.definitions.delete("one", force=False))
     await settle()
     halting = asyncio.create_task(shutdown_of(control).halt())
@@ -150,7 +150,7 @@ async def test_followers_hear_the_end() -> None:
     heard: list[str] = []
 
     async def follow() -> None:
-        async for row in control.story.follow(0):
+        async for row in control.event_log.follow(0):
             heard.append(row.event)
 
     following = asyncio.create_task(follow())
@@ -166,7 +166,7 @@ async def test_followers_hear_the_end() -> None:
 
 async def test_a_deleted_instance_can_not_be_started_by_who_still_knows_it() -> None:
     control = ControlPath()
-    member = await control.create("one", start=False)
+    managed = await control.create("one", start=False)
     await control.definitions.delete("one", force=False)
     with pytest.raises(InstanceNotFound):
-        await control.instances.restart_stale(member, "changed")
+        await control.instances.restart_stale(managed, "changed")

@@ -216,7 +216,7 @@ async def test_a_client_that_is_gone_ends_it_at_the_engine() -> None:
 
         await engine.until_ended()
         await until_free(there)
-        assert there.front.connections == 0
+        assert there.proxy.connections == 0
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ async def test_a_websocket_starts_its_instance_and_waits_for_it() -> None:
         socket = WebSocket(there)
         await settle()
         assert (there.control.state("one"), there.control.on_demand.waiting) == ("starting", 1)
-        there.front._clients.expire()
+        there.proxy._clients.expire()
         there.control.node.loaded("one")
         await socket.opened()
         socket.say("hello")
@@ -410,7 +410,7 @@ async def test_when_llamactl_ends_a_websocket_is_told_and_its_lease_comes_back()
     async with talking() as (there, engine):
         socket = WebSocket(there)
         await socket.opened()
-        closing = asyncio.create_task(there.front.close(1000))
+        closing = asyncio.create_task(there.proxy.close(1000))
 
         assert (await socket.closed())[0] == 1012
         socket.client.leave()

@@ -30,6 +30,20 @@ def test_they_are_the_engines_own(tmp_path: Path) -> None:
         }
 
 
+def test_a_line_with_a_program_of_its_own_keeps_it_and_its_own_options(tmp_path: Path) -> None:
+    line = "sudo -u llama /opt/own/llama-server -m /m/a.gguf --its-own 1 --port 8080"
+    with serve(data_folder(tmp_path, "")) as server:
+        path = "/api/v1/backends/llama-cpp/parse-command"
+        found = server.request("POST", path, {"command": line}).json()
+
+    assert found["options"] == {
+        "backend_type": "llama_cpp", "backend_options": {"model": "/m/a.gguf", "its_own": 1},
+        "command_override": "/opt/own/llama-server",
+    }  # fmt: skip
+    said = [word.partition(":")[0] for word in found["not_understood"]]
+    assert said == ["sudo -u llama", "--port"]
+
+
 def test_another_engine_is_asked_anew(tmp_path: Path) -> None:
     script = tmp_path / "vllm"
     script.write_text(VLLM)

@@ -144,7 +144,7 @@ class World(RuleBasedStateMachine):
     @invariant()
     def a_drain_says_what_follows(self) -> None:
         if self.now.state is State.DRAINING:
-            assert self.now.after_exit is not AfterExit.JUDGE
+            assert self.now.after_exit is not AfterExit.APPLY_POLICY
 
     def teardown(self) -> None:
         """Left alone, the world comes to rest where it is wanted."""
@@ -185,7 +185,7 @@ def test_force_ends_at_once_what_a_drain_would_wait_for() -> None:
 
     for now in (ready, draining):
         after, effects = lc.step(now, lc.StopRequested(force=True))
-        assert (after.state, after.after_exit) == (State.STOPPING, AfterExit.REST)
+        assert (after.state, after.after_exit) == (State.STOPPING, AfterExit.STAY_STOPPED)
         assert effects == (lc.Terminate(1),)
 
 
@@ -225,7 +225,7 @@ def test_a_restart_is_not_called_off_by_a_start() -> None:
     draining, _ = lc.step(ready, lc.RestartRequested())
     still, _ = lc.step(draining, lc.StartRequested())
 
-    assert (still.state, still.after_exit) == (State.DRAINING, AfterExit.SPAWN)
+    assert (still.state, still.after_exit) == (State.DRAINING, AfterExit.RESTART)
 
 
 def test_a_halt_remembers_what_was_wanted() -> None:

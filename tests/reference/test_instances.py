@@ -142,7 +142,7 @@ def test_bad_bodies_are_400_and_say_why(post: Post, name: str, body: Any, word: 
     [
         ({"model": "/nowhere/m.gguf"}, "model_missing"),
         ({"model": "/etc/passwd"}, "model_invalid"),
-        ({"no-such-flag": 3}, "bad_option"),
+        ({"extra_args": ["--no-such-flag", "3"]}, "bad_option"),
     ],
 )
 def test_a_start_that_fails_is_500_and_says_why(

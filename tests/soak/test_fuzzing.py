@@ -16,11 +16,14 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from llamactl.backends import LLAMA_CPP
 from llamactl.core.errors import LlamactlError
 from llamactl.policy.body.json_names import Names
 from llamactl.policy.body.json_scanner import ObjectScanner
 from llamactl.policy.body.json_strings import ValueCounter
 from llamactl.policy.body.model import ModelScanner, model_of_json
+from llamactl.policy.definition.command_line import leave_unknown_out
+from llamactl.policy.definition.engine_help import by_flag, read_help
 from llamactl.proxy.http.chunks import ChunkedBody
 from llamactl.proxy.http.heads import request_head
 from support.served import Served, data_folder, serve
@@ -33,6 +36,23 @@ TOKENS = st.sampled_from(
      b"HTTP/1.1", b"Host: a\r\n", b"Content-Length: 1\r\n", b"Transfer-Encoding: chunked\r\n"]
 )  # fmt: skip
 BYTES = st.lists(TOKENS | st.binary(max_size=3), max_size=40).map(b"".join)
+Tokens = st.SearchStrategy[bytes]
+HELP = st.sampled_from(
+    [b"-", b"--", b"-a", b"-nkvo", b"--no-", b"--ctx-size", b"=", b",", b", ", b" / ", b"|", b"..",
+     b"<", b">", b"{", b"}", b"[", b"]", b"(", b")", b"N", b"FNAME", b"START END", b"0.95", b"'on'",
+     b"<0...100>", b"(default: ", b"default: ", b"(valid range 0.0 to 1.0)",
+     b"allowed values: a, b", b"- a: b", b"text", b"\t", b"  ", b" " * 40, b"\n", b"\n\n", b"---",
+     b"options:"]
+)  # fmt: skip
+WORDS = st.sampled_from(
+    [b" ", b"llama-server", b"-c", b"--ctx-size", b"1", b"-nkvo", b"--no-x", b"--lora a ", b"a=b",
+     b"''", b'"', b"-m", b" --x= ", b"docker run ", b"-e", b"-v /a:/b ", b"\\\n", b"#", b"'"]
+)  # fmt: skip
+KNOWN = by_flag(
+    read_help(
+        "-m, --model FNAME  x\n-c, --ctx-size N  x\n--lora FNAME  x\n-k, --kvo, -nk, --no-kvo  x"
+    )
+)
 CUTS = st.lists(st.integers(0, 400), max_size=4)
 
 
@@ -64,11 +84,22 @@ def read_chunks(data: bytes, cuts: list[int]) -> None:
         body.feed(piece)
 
 
+def read_a_help(data: bytes, cuts: list[int]) -> None:
+    read_help(data.decode(errors="replace"))
+
+
+def read_a_command(data: bytes, cuts: list[int]) -> None:
+    parsed = LLAMA_CPP.parse_command(data.decode(errors="replace"), KNOWN)
+    leave_unknown_out(parsed, KNOWN)
+
+
 Target = Callable[[bytes, list[int]], None]
-TARGETS: dict[str, tuple[Target, bytes]] = {
-    "json": (scan, b'{"a":'),
-    "heads": (read_head, b"POST / HTTP/1.1\r\nHost: a\r\n"),
-    "chunks": (read_chunks, b"1\r\nx\r\n"),
+TARGETS: dict[str, tuple[Target, bytes, Tokens]] = {
+    "json": (scan, b'{"a":', TOKENS),
+    "heads": (read_head, b"POST / HTTP/1.1\r\nHost: a\r\n", TOKENS),
+    "chunks": (read_chunks, b"1\r\nx\r\n", TOKENS),
+    "help": (read_a_help, b"-a, --abc N      text (default: 1)\n", HELP),
+    "command": (read_a_command, b"llama-server -m x ", WORDS),
 }
 
 
@@ -91,10 +122,11 @@ def fuzz(examples: int) -> settings:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("target", TARGETS)
 def test_whatever_comes_is_taken_or_refused(target: str, scale: int) -> None:
-    read, beginning = TARGETS[target]
+    read, beginning, tokens = TARGETS[target]
+    bytes_ = st.lists(tokens | st.binary(max_size=3), max_size=40).map(b"".join)
 
     @fuzz(300)
-    @given(begins=st.sampled_from([b"", beginning]), data=BYTES, cuts=CUTS)
+    @given(begins=st.sampled_from([b"", beginning]), data=bytes_, cuts=CUTS)
     def attempt(begins: bytes, data: bytes, cuts: list[int]) -> None:
         try:
             read(begins + data, cuts)
@@ -108,7 +140,7 @@ def test_whatever_comes_is_taken_or_refused(target: str, scale: int) -> None:
 @pytest.mark.parametrize("target", TARGETS)
 def test_what_it_costs_grows_with_its_size_alone(target: str, scale: int) -> None:
     """Eight times the body: thirty times its cost would be more than linear."""
-    read, beginning = TARGETS[target]
+    read, beginning, tokens = TARGETS[target]
 
     def cost(data: bytes) -> float:
         best = float("inf")
@@ -120,7 +152,7 @@ def test_what_it_costs_grows_with_its_size_alone(target: str, scale: int) -> Non
         return best
 
     @fuzz(10)
-    @given(unit=st.lists(TOKENS, min_size=1, max_size=6).map(b"".join))
+    @given(unit=st.lists(tokens, min_size=1, max_size=6).map(b"".join))
     def attempt(unit: bytes) -> None:
         few = 1 + 4000 // len(unit)
         small, large = (cost(beginning + unit * n) for n in (few, 8 * few))

@@ -36,25 +36,25 @@ class ControlPath:
         self.store = store or MemoryStore()
         self.node = node or FakeNode()
         self.leases = LeaseBook()
-        self.story = EventLog(self.store)
-        self.replicas = ReplicaContext(self.node, held, self.story, self.leases)
+        self.event_log = EventLog(self.store)
+        self.replicas = ReplicaContext(self.node, held, self.event_log, self.leases)
         self.registry = Registry(publish)
         self.limits = held.derived(lambda now: limits_of(now, None, {}))
         self.scheduler = Scheduler(
             self.leases,
-            self.story,
+            self.event_log,
             self.limits,
             evicts_for_requests=lambda: held.current.instances.enable_lru_eviction,
         )
         self.leases.on_free = self.scheduler.poke
         self.memory = NoMemory()
         self.instances = Instances(
-            self.registry, self.scheduler, self.replicas, self.memory, self.story
+            self.registry, self.scheduler, self.replicas, self.memory, self.event_log
         )
         held.subscribe(self.instances.heed)
         self.definitions = Definitions(
             self.instances, self.registry, self.scheduler, self.store, self.replicas,
-            self.memory, self.story,
+            self.memory, self.event_log,
         )  # fmt: skip
         self.on_demand = OnDemand(
             self.registry, self.scheduler, self.memory, self.leases, held,
@@ -97,7 +97,7 @@ class ControlPath:
         await self.until(name, "failed")
 
     def events(self, name: str) -> list[str]:
-        return [row.event for row in self.store.story if row.name == name]
+        return [row.event for row in self.store.event_log if row.name == name]
 
     async def killed(self, settings: Settings | None = None) -> ControlPath:
         """It ends unasked; returns another one over the same store and node.
@@ -105,17 +105,17 @@ class ControlPath:
         `settings`: those of the new one, if they are others.
         """
         await settle()
-        for member in self.registry:
-            await member.replica.runner.close()
+        for managed in self.registry:
+            await managed.replica.runner.close()
         return ControlPath(settings or self.settings, self.store, self.node)
 
     async def come_back(self) -> list[ManagedInstance]:
         """As a llamactl that starts over what its store knows."""
         known = await recovery.read(self.store)
-        members = await recovery.take_in(known, self.instances, self.store, self.replicas)
-        await recovery.settle(self.scheduler, members, self.settings)
+        all_managed = await recovery.take_in(known, self.instances, self.store, self.replicas)
+        await recovery.settle(self.scheduler, all_managed, self.settings)
         await settle()
-        return members
+        return all_managed
 
 
 async def settle() -> None:

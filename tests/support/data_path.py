@@ -97,9 +97,9 @@ class Response:
 class Client:
     """One connection to llamactl."""
 
-    def __init__(self, front: ProxyServer, host: str) -> None:
+    def __init__(self, proxy: ProxyServer, host: str) -> None:
         self.wire = Wire(host)
-        self._down = front.connection()
+        self._down = proxy.connection()
         self.wire.on_closed = lambda: self._down.connection_lost(None)
         self._down.connection_made(cast(asyncio.Transport, self.wire))
         self._read = 0
@@ -282,7 +282,7 @@ class DataPath:
         self.clients: list[Client] = []
         self.managed: list[tuple[str, str, bytes]] = []  # what the management API was asked
         made = self.control.settings
-        self.front = ProxyServer(
+        self.proxy = ProxyServer(
             made,
             access=Access.of(made, self.ring, self.tickets),
             leases=self.control.leases,
@@ -292,15 +292,15 @@ class DataPath:
         )
         if managed:
             self.manage()
-        self.front.relay.pool = MemoryPool(self.front.relay.turns, self.engine)
-        self.front.publish(self.control.registry._table)
+        self.proxy.relay.pool = MemoryPool(self.proxy.relay.turns, self.engine)
+        self.proxy.publish(self.control.registry._table)
 
     def manage(self) -> None:
         """From now on there is a management API."""
-        self.front.manage(ManagementApi(self._manage, guard_of))
+        self.proxy.manage(ManagementApi(self._manage, guard_of))
 
     def _publish(self, table: Any) -> None:
-        self.front.publish(table)
+        self.proxy.publish(table)
 
     async def _busy_slots(self, _: ReadyInstance) -> int | None:
         return 0
@@ -321,7 +321,7 @@ class DataPath:
         await send({"type": "http.response.body", "body": sent})
 
     def connect(self, host: str = "127.0.0.1") -> Client:
-        client = Client(self.front, host)
+        client = Client(self.proxy, host)
         self.clients.append(client)
         return client
 
@@ -359,7 +359,7 @@ async def data_path(
         for client in made.clients:
             client.leave()
         async with asyncio.timeout(WITHIN_S):
-            await made.front.close(0)
+            await made.proxy.close(0)
 
 
 def guard_of(path: str) -> PathGuard:

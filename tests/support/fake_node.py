@@ -13,7 +13,7 @@ from llamactl.core.errors import LlamactlError, UnknownProcess
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import InstanceOptions
-from llamactl.core.memory import Usage
+from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import NO_MODEL, Offer
 from llamactl.core.ports.node import LOCAL, EngineSettings, LaunchSpec, PortChoice
 from llamactl.core.routes import ReadyInstance
@@ -151,7 +151,7 @@ class FakeNode:
     async def is_healthy(self, process: ProcessId, seconds: float) -> bool:
         return self._get(process).serves.is_set()
 
-    async def measure(self, process: ProcessId) -> Usage | None:
+    async def measure(self, process: ProcessId) -> MeasuredMemory | None:
         self._get(process)
         return None
 

@@ -10,7 +10,7 @@ from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance
 from llamactl.core.lifecycle import Lifecycle
-from llamactl.core.memory import NOTHING, Need, Usage
+from llamactl.core.memory import NOTHING, MeasuredMemory, Need
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.rows: dict[str, StoredRow] = {}
-        self.story: list[InstanceEvent] = []
+        self.event_log: list[InstanceEvent] = []
         self.ledger: dict[str, ProcessRecord] = {}  # by replica id
         self.away = False
 
@@ -59,20 +59,20 @@ class MemoryStore:
 
     async def add_event(self, event: InstanceEvent) -> int:
         self._write()
-        self.story.append(replace(event, id=len(self.story) + 1))
-        return len(self.story)
+        self.event_log.append(replace(event, id=len(self.event_log) + 1))
+        return len(self.event_log)
 
     async def events(
         self, instance_id: str | None, limit: int, before: int | None = None
     ) -> Sequence[InstanceEvent]:
-        mine = [row for row in self.story if instance_id in (None, row.instance_id)]
+        mine = [row for row in self.event_log if instance_id in (None, row.instance_id)]
         return [row for row in mine if before is None or row.id < before][-limit:]
 
     async def newest_event(self) -> int:
-        return len(self.story)
+        return len(self.event_log)
 
     async def events_after(self, event_id: int, limit: int) -> Sequence[InstanceEvent]:
-        return self.story[event_id : event_id + limit]
+        return self.event_log[event_id : event_id + limit]
 
     async def enter_process(self, record: ProcessRecord) -> None:
         self._write()
@@ -89,13 +89,13 @@ class NoMemory:
     """Nothing takes any. It remembers what it was told."""
 
     def __init__(self) -> None:
-        self.learnt: list[tuple[str, Usage]] = []  # of which instance
+        self.learnt: list[tuple[str, MeasuredMemory]] = []  # of which instance
         self.raised: list[str] = []  # names, after a start that found too little
 
     async def need(self, _: Instance) -> Need:
         return NOTHING
 
-    async def learn(self, instance: Instance, usage: Usage) -> bool:
+    async def learn(self, instance: Instance, usage: MeasuredMemory) -> bool:
         self.learnt.append((instance.name, usage))
         return True
 

@@ -12,7 +12,7 @@ from llamactl.core.errors import UnknownProcess
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import InstanceOptions
-from llamactl.core.memory import Usage
+from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
 from llamactl.core.ports.engines import LogFile
 from llamactl.core.ports.node import EngineSettings, LaunchSpec, Node
@@ -92,7 +92,7 @@ class UnreliableNode:
     async def is_healthy(self, process: ProcessId, seconds: float) -> bool:
         return await self._call(lambda: self._node.is_healthy(process, seconds))
 
-    async def measure(self, process: ProcessId) -> Usage | None:
+    async def measure(self, process: ProcessId) -> MeasuredMemory | None:
         return await self._call(lambda: self._node.measure(process))
 
     async def prepared(self) -> Sequence[ProcessRecord]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import xllamacpp as xl
 
-from llamactl.engine.flags import NAMES, NEGATED, FlagError, apply, fields, of_variables, usage
+from llamactl.engine.flags import NAMES, NEGATED, FlagError, apply, fields, of_variables
+from llamactl.engine.help import usage
+from llamactl.engine.texts import DEFAULTS, TEXTS, VALUES
+from llamactl.policy.definition.engine_help import read_help
 
 
 def applied(*argv: str) -> xl.CommonParams:
@@ -106,3 +110,29 @@ def test_secrets_come_by_the_environment_and_a_flag_counts_more() -> None:
     assert applied(*of_variables(environ)).model.url == "https://u:p@h/m.gguf"
     assert applied(*of_variables(environ), "-hft", "other").hf_token == "other"
     assert of_variables({"HF_TOKEN": ""}) == []
+
+
+def test_what_a_form_shows_first_has_a_help_text() -> None:
+    told = {one.name: one.help for one in read_help(usage())}
+    silent = [name for name, text in told.items() if not re.sub(r"\(default: .*?\)", "", text)]
+
+    assert not {
+        "model", "hf_repo", "hf_file", "mmproj", "lora", "ctx_size", "parallel", "kv_unified",
+        "gpu_layers", "split_mode", "tensor_split", "main_gpu", "fit", "cache_type_k",
+        "cache_type_v", "kv_offload", "override_tensor", "load_mode", "mmap", "mlock", "numa",
+        "cache_ram", "threads", "threads_batch", "threads_http", "batch_size", "ubatch_size",
+        "flash_attn", "cont_batching", "prio", "poll", "warmup", "cache_prompt", "cache_reuse",
+        "context_shift", "slot_prompt_similarity", "rope_scaling", "rope_scale", "predict",
+        "temperature", "top_k", "top_p", "min_p", "typical", "seed", "repeat_penalty",
+        "presence_penalty", "frequency_penalty", "mirostat", "samplers", "grammar", "json_schema",
+        "alias", "jinja", "chat_template", "chat_template_file", "reasoning", "reasoning_format",
+        "reasoning_budget", "embedding", "rerank", "pooling", "timeout", "metrics", "slots",
+        "verbosity", "spec_draft_model", "spec_draft_n_max", "spec_type",
+    } & {*silent}  # fmt: skip
+    assert len(silent) < len(told) / 2
+
+
+def test_texts_are_of_flags_that_there_are() -> None:
+    flags = {flag for one in read_help(usage()) for flag in one.flags}
+
+    assert [flag for flag in (*TEXTS, *VALUES, *DEFAULTS) if flag not in flags] == []

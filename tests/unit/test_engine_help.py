@@ -54,7 +54,7 @@ def test_llama_servers_form_is_read() -> None:
     found = {o.name: o for o in read_help(LLAMA)}
 
     assert {name: option.kind for name, option in found.items()} == {
-        "help": "switch", "threads": "integer", "flash_attn": "choice", "cache_type_k": "text",
+        "help": "switch", "threads": "integer", "flash_attn": "choice", "cache_type_k": "choice",
         "mmap": "switch", "split_mode": "choice", "tensor_split": "list", "model": "path",
         "temp": "number",
     }  # fmt: skip
@@ -104,7 +104,7 @@ def test_a_real_llama_servers_types_are_read(real: list[EngineOption]) -> None:
         "ctx_size": ("integer", "0"), "predict": ("integer", "-1"), "mirostat": ("integer", "0"),
         "cache_ram": ("integer", "8192"), "slot_prompt_similarity": ("number", "0.10"),
         "sleep_idle_seconds": ("integer", "-1"), "yarn_orig_ctx": ("integer", "0"),
-        "rope_freq_scale": ("number", ""), "poll": ("integer", ""), "device": ("list", ""),
+        "rope_freq_scale": ("number", ""), "poll": ("integer", "50"), "device": ("list", ""),
         "cpu_mask": ("text", ""), "load_mode": ("choice", "auto"),
         "reasoning_format": ("choice", "auto"), "mmap": ("switch", ""), "mlock": ("switch", ""),
         "samplers": ("text", "penalties;dry;top_n_sigma;top_k;typ_p;top_p;min_p;xtc;temperature"),

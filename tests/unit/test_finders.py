@@ -11,25 +11,25 @@ EDGE = b"--e\r\nContent-Disposition: form-data; name="
 
 
 def test_a_part_s_headers_are_bounded() -> None:
-    finder = MultipartModel(b"e")
-    finder.feed(b"--e\r\nX-Long: ")
+    extractor = MultipartModel(b"e")
+    extractor.feed(b"--e\r\nX-Long: ")
 
     with pytest.raises(MalformedBody, match="header size"):
         for _ in range(100):
-            finder.feed(b"x" * 1000)
+            extractor.feed(b"x" * 1000)
 
 
 def test_the_parts_before_the_model_are_bounded() -> None:
-    finder = MultipartModel(b"e")
+    extractor = MultipartModel(b"e")
 
     with pytest.raises(MalformedBody, match="parts"):
         for _ in range(1001):
-            finder.feed(EDGE + b'"a"\r\n\r\nb\r\n')
+            extractor.feed(EDGE + b'"a"\r\n\r\nb\r\n')
 
 
 def test_a_model_cut_anywhere_is_found() -> None:
     body = EDGE + b'"a"\r\n\r\nb\r\n' + EDGE + b'"model"\r\n\r\nx\r\n--e--\r\n'
     for cut in range(len(body)):
-        finder = MultipartModel(b"e")
-        finder.feed(body[:cut])
-        assert finder.feed(body[cut:]) == "x"
+        extractor = MultipartModel(b"e")
+        extractor.feed(body[:cut])
+        assert extractor.feed(body[cut:]) == "x"

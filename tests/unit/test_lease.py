@@ -84,9 +84,9 @@ class Room:
 
     def __init__(self) -> None:
         self.leases = LeaseBook()
-        story = cast(EventLog, SilentStory())
+        event_log = cast(EventLog, SilentStory())
         self.scheduler = Scheduler(
-            self.leases, story, lambda: Limits(1), evicts_for_requests=lambda: True
+            self.leases, event_log, lambda: Limits(1), evicts_for_requests=lambda: True
         )
         registry = Registry(lambda _: None)
         self.a, self.b = (
@@ -94,15 +94,15 @@ class Room:
             for name in "ab"
         )
         self.runner(self.b).now = Lifecycle()
-        for member in (self.a, self.b):
-            registry.add(member)
-            self.scheduler.moved(member)
+        for managed in (self.a, self.b):
+            registry.add(managed)
+            self.scheduler.moved(managed)
         self.activator = OnDemand(
             registry, self.scheduler, cast(Any, NoMemory()), self.leases, SettingsHolder(Settings())
         )
 
-    def runner(self, member: ManagedInstance) -> Runner:
-        return cast(Runner, member.replica.runner)
+    def runner(self, managed: ManagedInstance) -> Runner:
+        return cast(Runner, managed.replica.runner)
 
     def become_ready(self) -> None:
         """As `control.owner` tells it."""

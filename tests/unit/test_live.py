@@ -27,10 +27,10 @@ class EndlessStory:
 
 
 def test_news_that_nobody_takes_are_bounded() -> None:
-    mine = cast(Any, lambda: None)
-    mine.story = EndlessStory()
+    services = cast(Any, lambda: None)
+    services.event_log = EndlessStory()
     news: list[InstanceEvent] = []
 
-    asyncio.run(_read(mine, 0, news))
+    asyncio.run(_read(services, 0, news))
 
     assert len(news) == MOST_NEWS

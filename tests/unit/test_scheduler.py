@@ -91,20 +91,20 @@ class Room:
             evicts_for_requests=lambda: True,
         )
         self.registry = Registry(lambda _: None)
-        self.members = {name: self._member(name) for name in ("a", "b")}
+        self.all_managed = {name: self._member(name) for name in ("a", "b")}
         self.on_demand = OnDemand(
             self.registry, self.scheduler, cast(Any, NoMemory()), self.leases, CALLS_OFF
         )
 
     def _member(self, name: str) -> ManagedInstance:
         replica = HeldUnit()
-        member = ManagedInstance(Instance(name, name, 0, InstanceOptions()), cast(Any, replica))
-        replica.runner.moved = lambda: self.scheduler.moved(member)
-        self.registry.add(member)
-        return member
+        managed = ManagedInstance(Instance(name, name, 0, InstanceOptions()), cast(Any, replica))
+        replica.runner.moved = lambda: self.scheduler.moved(managed)
+        self.registry.add(managed)
+        return managed
 
     def runner(self, name: str) -> HeldRunner:
-        return cast(HeldRunner, self.members[name].replica.runner)
+        return cast(HeldRunner, self.all_managed[name].replica.runner)
 
     def ask(self, name: str) -> asyncio.Task[Lease[str]]:
         return asyncio.create_task(self.on_demand.lease(name, GUEST))
@@ -151,15 +151,15 @@ def test_a_place_is_held_while_the_start_is_written_though_its_client_leaves() -
 
 def test_a_place_whose_client_leaves_at_the_grant_is_not_lost() -> None:
     async def test(made: Room) -> None:
-        place = asyncio.create_task(made.scheduler.place(made.members["a"], MANUAL))
+        place = asyncio.create_task(made.scheduler.place(made.all_managed["a"], MANUAL))
         await asyncio.sleep(0)  # it waits for the decision, which is taken after this
         asyncio.get_running_loop().call_soon(place.cancel)
         await settle()
         assert place.cancelled() or place.done()
         if not place.cancelled():
-            made.scheduler.started(made.members["a"])
+            made.scheduler.started(made.all_managed["a"])
 
-        await made.scheduler.place(made.members["b"], MANUAL)
+        await made.scheduler.place(made.all_managed["b"], MANUAL)
 
     in_loop(test)
 
@@ -171,14 +171,14 @@ def test_a_command_that_is_on_its_way_holds_the_place_of_what_is_ending() -> Non
         runner = made.runner("a")
         runner.now = Lifecycle(State.STOPPING, generation=1)
         runner.moved()
-        await made.scheduler.place(made.members["a"], MANUAL)
+        await made.scheduler.place(made.all_managed["a"], MANUAL)
         runner.now = Lifecycle(State.STOPPED, generation=2)
         runner.moved()
 
         with pytest.raises(NoCapacity):
-            await made.scheduler.place(made.members["b"], MANUAL)
-        made.scheduler.started(made.members["a"])  # it was given up
-        await made.scheduler.place(made.members["b"], MANUAL)
+            await made.scheduler.place(made.all_managed["b"], MANUAL)
+        made.scheduler.started(made.all_managed["a"])  # it was given up
+        await made.scheduler.place(made.all_managed["b"], MANUAL)
 
     in_loop(test)
 
@@ -190,7 +190,7 @@ def test_many_arrivals_are_decided_at_once() -> None:
         waiting = [made.ask("b") for _ in range(50)]
         await settle()
         assert made.on_demand.waiting == 50
-        made.scheduler.dismiss(made.members["b"])
+        made.scheduler.dismiss(made.all_managed["b"])
         answers = await asyncio.gather(*waiting, return_exceptions=True)
         assert {type(answer) for answer in answers} == {UnknownModel}
 
@@ -207,7 +207,7 @@ def test_a_closed_scheduler_answers_all() -> None:
         with pytest.raises(ShuttingDown):
             await waiting
         with pytest.raises(ShuttingDown):
-            await made.scheduler.place(made.members["b"], MANUAL)
+            await made.scheduler.place(made.all_managed["b"], MANUAL)
 
     in_loop(test)
 
@@ -217,7 +217,7 @@ def test_a_drain_that_a_request_calls_off_keeps_its_place() -> None:
 
     async def test(made: Room) -> None:
         runner = made.runner("a")
-        runner.now = Lifecycle(State.DRAINING, generation=1, after_exit=AfterExit.REST)
+        runner.now = Lifecycle(State.DRAINING, generation=1, after_exit=AfterExit.STAY_STOPPED)
         runner.moved()
         asked = made.ask("a")
         await runner.asked.wait()
@@ -235,26 +235,26 @@ def test_a_drain_that_a_request_calls_off_keeps_its_place() -> None:
 
 def test_what_is_deleted_gets_no_place() -> None:
     async def test(made: Room) -> None:
-        made.members["a"].deleted = True
+        made.all_managed["a"].deleted = True
         with pytest.raises(InstanceNotFound):
-            await made.scheduler.place(made.members["a"], MANUAL)
+            await made.scheduler.place(made.all_managed["a"], MANUAL)
 
     in_loop(test)
 
 
 def test_a_process_takes_what_it_was_launched_with_until_it_ends() -> None:
     async def test(made: Room) -> None:
-        member, runner = made.members["a"], made.runner("a")
-        member.need = Need(100, {"file": 5}, {"gpu0": 7})
+        managed, runner = made.all_managed["a"], made.runner("a")
+        managed.need = Need(100, {"file": 5}, {"gpu0": 7})
         start = Lifecycle(State.STARTING, generation=1, epoch=1)
-        member.moved(Lifecycle(), start, 0.0)
+        managed.moved(Lifecycle(), start, 0.0)
         runner.now = Lifecycle(State.READY, generation=1, epoch=2)
-        member.moved(start, runner.now, 1.0)
+        managed.moved(start, runner.now, 1.0)
 
-        member.need = Need(10, {"other": 9})
-        assert member.taken == Need(100, {"file": 5, "other": 9}, {"gpu0": 7})
+        managed.need = Need(10, {"other": 9})
+        assert managed.taken == Need(100, {"file": 5, "other": 9}, {"gpu0": 7})
         runner.now = Lifecycle(State.STARTING, generation=2, epoch=3)
-        assert member.taken == Need(10, {"other": 9})
+        assert managed.taken == Need(10, {"other": 9})
 
     in_loop(test)
 
@@ -264,7 +264,7 @@ def test_who_queues_up_again_and_again_is_written_down_once() -> None:
 
     async def test(made: Room) -> None:
         told: list[tuple[object, ...]] = []
-        cast(Any, made.scheduler)._story.note = lambda *row: told.append(row)
+        cast(Any, made.scheduler)._event_log.note = lambda *row: told.append(row)
         holds = made.ask("a")
         await made.runner("a").asked.wait()
 

@@ -33,40 +33,40 @@ class Rows:
 
 def test_a_closed_story_is_followed_by_nobody() -> None:
     async def run() -> list[InstanceEvent]:
-        story = EventLog(cast(Any, Rows()))
-        story.close()
-        return [row async for row in story.follow(None)]
+        event_log = EventLog(cast(Any, Rows()))
+        event_log.close()
+        return [row async for row in event_log.follow(None)]
 
     assert asyncio.run(run()) == []
 
 
 def test_an_id_of_another_store_means_from_now_on() -> None:
     async def run() -> str:
-        story = EventLog(cast(Any, Rows()))
-        rows = story.follow(10**9)
+        event_log = EventLog(cast(Any, Rows()))
+        rows = event_log.follow(10**9)
         coming = asyncio.ensure_future(anext(rows))
         for _ in range(5):
             await asyncio.sleep(0)
-        await story.record(event("new"), Lifecycle(), None)
+        await event_log.record(event("new"), Lifecycle(), None)
         return (await coming).cause
 
     assert asyncio.run(run()) == "new"
 
 
 def test_a_follower_that_lags_is_cut_off_without_a_gap() -> None:
-    async def collect(story: EventLog) -> list[int]:
-        return [row.id async for row in story.follow(None)]
+    async def collect(event_log: EventLog) -> list[int]:
+        return [row.id async for row in event_log.follow(None)]
 
     async def run() -> list[int]:
-        story = EventLog(cast(Any, Rows()))
-        coming = asyncio.ensure_future(collect(story))
+        event_log = EventLog(cast(Any, Rows()))
+        coming = asyncio.ensure_future(collect(event_log))
         for batch in (100, 2500, 10):  # it hears the first, and is too slow for the second
             for _ in range(batch):
-                await story.record(event(""), Lifecycle(), None)
+                await event_log.record(event(""), Lifecycle(), None)
             for _ in range(5):
                 await asyncio.sleep(0)
             if not coming.done() and batch == 100:
-                await story.record(event(""), Lifecycle(), None)
+                await event_log.record(event(""), Lifecycle(), None)
         return await coming
 
     seen = asyncio.run(run())

@@ -28,8 +28,8 @@ from llamactl.api.routers import (
 from llamactl.api.services import MetricsSources, ServerInfo, Services
 
 
-def build_api(services: Services, doors: Iterable[APIRouter] = ()) -> FastAPI:
-    """`doors`: other programs' APIs."""
+def build_api(services: Services, compat_routers: Iterable[APIRouter] = ()) -> FastAPI:
+    """`compat_routers`: other programs' APIs."""
     api = DocumentedApi(
         title="llamactl",
         version=__version__,
@@ -56,7 +56,7 @@ def build_api(services: Services, doors: Iterable[APIRouter] = ()) -> FastAPI:
         session.router,
         live.router,
         page.router,
-        *doors,
+        *compat_routers,
     ):
         # not `include_router`: it builds each route again, with all its schemas
         api.router.routes.extend(router.routes)

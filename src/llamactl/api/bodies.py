@@ -17,7 +17,7 @@ _SERVED_SINCE = (State.READY, State.DRAINING, State.STOPPING)  # an old failure 
 _MAY_BE_UNSAID = ("auto_restart", "max_restarts", "restart_delay", "on_demand_start",
                   "idle_timeout")  # fmt: skip
 _MAY_BE_EMPTY = ("group", "pinned", "die_with_parent", "priority", "command_override", "aliases",
-                 "default_params", "set_params", "strip_params")  # fmt: skip
+                 "default_params", "set_params", "strip_params", "variants")  # fmt: skip
 
 
 def memory_body(need: Need) -> MemoryBody:
@@ -32,15 +32,15 @@ def fit_fields(fit: Fit) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def instance_body(member: ManagedInstance, leases: int) -> InstanceBody:
-    instance, replica = member.instance, member.replica
+def instance_body(managed: ManagedInstance, leases: int) -> InstanceBody:
+    instance, replica = managed.instance, managed.replica
     now = replica.runner.now
     last = None if now.state in _SERVED_SINCE else replica.last_exit
     drains = now.state is State.DRAINING
     ends_by = round(replica.runner.since + replica.drain_limit, 3)
     return InstanceBody(
         name=instance.name,
-        status=member.status,
+        status=managed.status,
         created=instance.created,
         id=instance.id,
         state=now.state,
@@ -50,24 +50,24 @@ def instance_body(member: ManagedInstance, leases: int) -> InstanceBody:
         failure=FailureBody.model_validate(last.details()) if last else None,
         allowed_actions=[*allowed_actions(now), "delete"],
         leases=leases,
-        waiting=len(member.waiting),
+        waiting=len(managed.waiting),
         idle_left_s=None if replica.idle_left is None else round(replica.idle_left, 1),
         drain=DrainBody(leases=leases, ends_by=ends_by) if drains else None,
-        memory=memory_body(member.need),
+        memory=memory_body(managed.need),
         generation=now.generation,
         port=replica.engine.port,
         pid=replica.pid,
         engine=replica.engine.label,
         command=masked(list(replica.engine.argv)),
         restarts=now.restarts,
-        options=given_options(member),
+        options=given_options(managed),
         declared=bool(instance.source),
     )
 
 
-def given_options(member: ManagedInstance, *, show: bool = False) -> dict[str, Any]:
+def given_options(managed: ManagedInstance, *, show: bool = False) -> dict[str, Any]:
     """What was given for the instance, as create and update take it; secrets masked or not."""
-    given = member.instance.options
+    given = managed.instance.options
     body: dict[str, Any] = {
         "backend_type": given.backend_type,
         "backend_options": dict(given.backend_options),

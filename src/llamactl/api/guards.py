@@ -14,9 +14,9 @@ from llamactl.core.paths import PathGuard
 _KEPT = 256  # paths
 
 
-def guards(api: FastAPI, doors: Iterable[APIRouter]) -> Callable[[str], PathGuard]:
-    """`doors`: those of the routes that are other programs' APIs."""
-    foreign = {route.path for door in doors for route in _paths(door.routes)}
+def guards(api: FastAPI, compat_routers: Iterable[APIRouter]) -> Callable[[str], PathGuard]:
+    """`compat_routers`: those of the routes that are other programs' APIs."""
+    foreign = {route.path for router in compat_routers for route in _paths(router.routes)}
     found = [(route.path_regex, _guard_of(route, foreign)) for route in _paths(api.routes)]
 
     @lru_cache(_KEPT)

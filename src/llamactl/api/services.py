@@ -40,7 +40,7 @@ class MetricsSources:
     # a running engine's own numbers, by model
     scrape: Callable[[ReadyInstance], Awaitable[Mapping[str, str]]]
     leases: Callable[[str], int]  # by instance id
-    gauges: Callable[[], Mapping[str, float]]  # of the whole server
+    gauges: Callable[[], Mapping[str, float]]  # of the server itself
     shown: SharedWork[bytes] = field(default_factory=SharedWork)
 
 
@@ -62,7 +62,7 @@ class Services:
     keys: Keys
     ring: KeyRing
     engines: Mapping[str, EngineProbe]  # by the backend's name in the settings
-    story: EventLog
+    event_log: EventLog
     numbers: MetricsSources
     degraded: Callable[[], Sequence[str]]  # parts of the server that do not work now
     reload: Reload
@@ -87,9 +87,9 @@ def services(request: Request) -> Services:
 
 def management(request: Request) -> None:
     """Let management keys through, and JSON bodies only."""
-    mine, caller = services(request), ANYONE
-    if mine.settings.auth.require_management_auth:
-        caller = _caller(request, mine.ring)
+    shared, caller = services(request), ANYONE
+    if shared.settings.auth.require_management_auth:
+        caller = _caller(request, shared.ring)
         if not caller.management:
             raise Forbidden(f"{request.scope['path']} needs a management key")
     request.state.caller = caller  # a stream ends with it
@@ -112,6 +112,6 @@ def json_alone(request: Request) -> None:
         raise UnsupportedMediaType('send the body as JSON, with "Content-Type: application/json"')
 
 
-Mine = Annotated[Services, Depends(services)]
+ServicesDep = Annotated[Services, Depends(services)]
 # `management` decides; the scheme is only for the OpenAPI document.
 GUARDS = [Depends(management), Depends(HTTPBearer(auto_error=False))]

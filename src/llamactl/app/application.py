@@ -22,7 +22,7 @@ log = logger("app")
 
 
 class Application:
-    """`start`, let `parts.front` listen, then `manage`; or `take_over`. `stop` afterwards."""
+    """`start`, let `parts.proxy` listen, then `manage`; or `take_over`. `stop` afterwards."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Application:
         self._asked: list[asyncio.Task[None]] = []
         self._predecessor_gone: asyncio.Event | None = None
         self.upgrade = Upgrade(
-            parts.control.departure, parts.storage.database, parts.leases, parts.front,
+            parts.control.shutdown, parts.storage.database, parts.leases, parts.proxy,
             parts.control.activator, parts.credentials.rights, self._chores,
         )  # fmt: skip
 
@@ -70,7 +70,7 @@ class Application:
         management = await asyncio.to_thread(
             build_management, parts, self.upgrade_now, self._began, self._examine
         )
-        parts.front.manage(management)
+        parts.proxy.manage(management)
 
     async def take_over(self, inherited: HandoverState) -> None:
         """Serve, taking over from a running process that continues relaying.
@@ -93,14 +93,14 @@ class Application:
         parts.data_dir.own(inherited.lock)
         await credentials.revocations.load()  # those that came while it was still in charge
         await credentials.rights.take(predecessor.rights)
-        members = await self._take_in(known, handed_over=lives)
-        await recovery.until_known(members)  # what is still streamed is drained, not just ended
-        await parts.front.listen(inherited.listener)  # who came since then waits in its queue
+        all_managed = await self._take_in(known, handed_over=lives)
+        await recovery.until_known(all_managed)  # what is still streamed is drained, not just ended
+        await parts.proxy.listen(inherited.listener)  # who came since then waits in its queue
         predecessor.listens()
         self._predecessor_gone = predecessor.gone
-        serving = predecessor.serve(parts.control.activator, credentials.ring, parts.front.accept)
+        serving = predecessor.serve(parts.control.activator, credentials.ring, parts.proxy.accept)
         self._asked.append(asyncio.create_task(serving))
-        await self._settle(members)
+        await self._settle(all_managed)
 
     async def _first_look(self) -> list[ManagedInstance]:
         await self.parts.credentials.revocations.load()
@@ -123,13 +123,13 @@ class Application:
             handed_over=handed_over,
         )  # fmt: skip
 
-    async def _settle(self, members: list[ManagedInstance]) -> None:
+    async def _settle(self, all_managed: list[ManagedInstance]) -> None:
         parts, control = self.parts, self.parts.control
         await parts.credentials.revocations.write_pending()
         await control.reload.declare()
         self._chores.begin()
         parts.files.downloads.go_on()
-        await recovery.settle(control.scheduling.scheduler, members, parts.settings.current)
+        await recovery.settle(control.scheduling.scheduler, all_managed, parts.settings.current)
 
     async def upgrade_now(self) -> int:
         """Have a process of the installed version take over; its pid. Raises UpgradeFailed."""
@@ -158,21 +158,21 @@ class Application:
     async def stop(self, *, keep: bool = False) -> None:
         """Drain and stop all instances, or keep them, then let go of everything."""
         parts, credentials = self.parts, self.parts.credentials
-        departure = parts.control.departure
+        shutdown = parts.control.shutdown
         self.upgrade.refuse()
-        parts.front.relay.unfinished.close()
-        await (departure.leave() if keep else departure.halt())
+        parts.proxy.relay.abandoned.close()
+        await (shutdown.leave() if keep else shutdown.halt())
         await self._chores.end()
         await parts.node.agent.close()
         await credentials.keys.flush()
         await credentials.revocations.close()
         await credentials.sessions.close()
         drain_s = parts.settings.current.instances.drain_timeout
-        await parts.front.close(drain_s if keep else None)
+        await parts.proxy.close(drain_s if keep else None)
         await parts.storage.database.close()
         parts.data_dir.close()
 
     def kill(self) -> None:
         """End every engine at once."""
-        for member in self.parts.control.instances.all():
-            member.replica.engine.kill()
+        for managed in self.parts.control.instances.all():
+            managed.replica.engine.kill()

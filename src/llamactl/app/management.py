@@ -7,11 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from llamactl.app.wiring import Parts, engine_label, section_of
-from llamactl.backends import KINDS
+from llamactl.app.wiring import Parts, engine_label
 from llamactl.control.preview import Previews
 from llamactl.models import Hub
-from llamactl.node import CommandEngineProbe, scrape
+from llamactl.node import scrape
 from llamactl.proxy import ManagementApi
 
 if TYPE_CHECKING:
@@ -30,10 +29,10 @@ def build_management(
     from llamactl.compat.ollama.router import ollama_router
 
     settings = parts.settings.current
-    doors = (ollama_router(settings), llama_swap_router(settings))
+    compat_routers = (ollama_router(settings), llama_swap_router(settings))
     info = ServerInfo(began, partial(engine_label, parts.settings), parts.settings, examine)
-    api = build_api(_services(parts, upgrade, info), doors)
-    return ManagementApi(api, guards(api, doors))
+    api = build_api(_services(parts, upgrade, info), compat_routers)
+    return ManagementApi(api, guards(api, compat_routers))
 
 
 def _services(parts: Parts, upgrade: Callable[[], Awaitable[int]], info: ServerInfo) -> Services:
@@ -41,26 +40,23 @@ def _services(parts: Parts, upgrade: Callable[[], Awaitable[int]], info: ServerI
 
     held, control, files, access = parts.settings, parts.control, parts.files, parts.credentials
     scheduling = control.scheduling
-    engines = {
-        kind.section: CommandEngineProbe(kind, partial(section_of, held, kind)) for kind in KINDS
-    }
     numbers = MetricsSources(
-        parts.front.meters, scrape, parts.leases.count, partial(_gauges, parts)
+        parts.proxy.meters, scrape, parts.leases.count, partial(_gauges, parts)
     )
     previews = Previews(
         scheduling.registry, scheduling.limits, parts.node.replicas, scheduling.memory
     )
     return Services(
-        held.current, control.instances, control.definitions, access.keys, access.ring, engines,
-        parts.storage.story, numbers, parts.degraded, control.reload, control.reconciler, upgrade,
-        files.catalog, files.downloads, access.sessions, access.tickets, previews, parts.watch,
-        Hub(parts.environ), files.confinement, info,
+        held.current, control.instances, control.definitions, access.keys, access.ring,
+        parts.node.engines, parts.storage.event_log, numbers, parts.degraded, control.reload,
+        control.reconciler, upgrade, files.catalog, files.downloads, access.sessions,
+        access.tickets, previews, parts.watch, Hub(parts.environ), files.confinement, info,
     )  # fmt: skip
 
 
 def _gauges(parts: Parts) -> dict[str, float]:
     return {
-        "client_connections": parts.front.connections,
+        "client_connections": parts.proxy.connections,
         "requests_waiting_for_a_start": parts.control.on_demand.waiting,
         "api_keys": len(parts.credentials.ring),
         "tasks": len(asyncio.all_tasks()),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from llamactl.backends import BACKENDS, DEFAULT, Kind, advice
+from llamactl.backends import BACKENDS, DEFAULT, KINDS, Kind, advice
 from llamactl.backends.settings import BackendSettings
 from llamactl.cluster.local import local_node
 from llamactl.compat.ollama.paths import INFERENCE, WITH_KEY
@@ -33,10 +34,12 @@ from llamactl.hot_restart import Rights
 from llamactl.hot_restart.activator import SwitchableActivator
 from llamactl.models import Catalog, Confinement, Downloads, GgufReader, ServedModels
 from llamactl.node import (
+    CommandEngineProbe,
     DataDir,
     ModelAccess,
     NodeAgent,
     SlotFile,
+    Vocabularies,
     busy_slots,
     find_engine,
     free_disk,
@@ -71,7 +74,7 @@ class Parts:
     node: LocalNode
     control: Control
     credentials: Credentials
-    front: ProxyServer
+    proxy: ProxyServer
     watch: Watch
 
     def degraded(self) -> list[str]:
@@ -95,7 +98,7 @@ def wire(
     limits = held.derived(lambda now: limits_of(now, total_ram(), gpus))
 
     def publish(table: RouteTable) -> None:
-        front.publish(table)  # which is built after what draws the routes
+        proxy.publish(table)  # which is built after what draws the routes
 
     storage = Storage.of(settings)
     files = ModelFiles.of(held, environ, storage, limits)
@@ -103,16 +106,16 @@ def wire(
     scheduling = Scheduling.of(held, storage, files, leases, limits, [*gpus], publish)
     control = Control.of(held, reread, storage, node, scheduling, leases)
     credentials = Credentials.of(settings, data_dir, storage, scheduling.registry)
-    front = ProxyServer(
+    proxy = ProxyServer(
         settings, access=Access.of(settings, credentials.ring, credentials.tickets), leases=leases,
         activator=control.activator, paths=_engine_paths(), busy_slots=busy_slots,
     )  # fmt: skip
     watch = Watch(
-        scheduling.registry, limits, front.meters, leases.total,
+        scheduling.registry, limits, proxy.meters, leases.total,
         lambda: (total_ram(), free_ram()), lambda: free_disk(settings.data),
     )  # fmt: skip
     return Parts(
-        environ, held, data_dir, leases, storage, files, node, control, credentials, front, watch
+        environ, held, data_dir, leases, storage, files, node, control, credentials, proxy, watch
     )
 
 
@@ -120,7 +123,7 @@ def wire(
 class Storage:
     database: Database
     instances: SqlInstanceStore
-    story: EventLog
+    event_log: EventLog
 
     @classmethod
     def of(cls, settings: Settings) -> Storage:
@@ -156,6 +159,7 @@ class ModelFiles:
 class LocalNode:
     agent: NodeAgent
     replicas: ReplicaContext
+    engines: Mapping[str, CommandEngineProbe]  # by section of the settings
 
     @classmethod
     def of(
@@ -164,9 +168,15 @@ class LocalNode:
     ) -> LocalNode:  # fmt: skip
         settings, resolve = held.current, files.catalog.resolve
         served = ServedModels(files.reader, resolve)
-        models = ModelAccess(resolve, served, files.confinement.check)
+        engines = {
+            kind.section: CommandEngineProbe(kind, partial(section_of, held, kind))
+            for kind in KINDS
+        }
+        known = Vocabularies(engines).of
+        models = ModelAccess(resolve, served, files.confinement.check, known)
         agent = NodeAgent(settings.data, settings.logs, environ, models, soft_files)
-        return cls(agent, ReplicaContext(local_node(agent), held, storage.story, leases))
+        replicas = ReplicaContext(local_node(agent), held, storage.event_log, leases, known=known)
+        return cls(agent, replicas, engines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +202,7 @@ class Scheduling:
             resolve=files.catalog.resolve,
         )
         scheduler = Scheduler(
-            leases, storage.story, limits,
+            leases, storage.event_log, limits,
             evicts_for_requests=lambda: held.current.instances.enable_lru_eviction,
         )  # fmt: skip
         leases.on_free = scheduler.poke
@@ -210,7 +220,7 @@ class Control:
     reload: Reload
     on_demand: OnDemand
     activator: SwitchableActivator
-    departure: Shutdown
+    shutdown: Shutdown
 
     @classmethod
     def of(
@@ -218,22 +228,22 @@ class Control:
         node: LocalNode, scheduling: Scheduling, leases: LeaseBook,
     ) -> Control:  # fmt: skip
         registry, memory, scheduler = scheduling.registry, scheduling.memory, scheduling.scheduler
-        story = storage.story
-        instances = Instances(registry, scheduler, node.replicas, memory, story)
+        event_log = storage.event_log
+        instances = Instances(registry, scheduler, node.replicas, memory, event_log)
         held.subscribe(instances.heed)
         definitions = Definitions(
-            instances, registry, scheduler, storage.instances, node.replicas, memory, story
+            instances, registry, scheduler, storage.instances, node.replicas, memory, event_log
         )
         reconciler = Reconciler(registry, definitions)
         on_demand = OnDemand(
             registry, scheduler, memory, leases, held,
             lambda: bool(storage.database.fault), node.replicas.permit,
         )  # fmt: skip
-        departure = Shutdown(registry, instances.tasks, scheduler, story)
+        shutdown = Shutdown(registry, instances.tasks, scheduler, event_log)
         return cls(
             scheduling, instances, definitions, reconciler,
             Reload(held, reread, instances, reconciler), on_demand, SwitchableActivator(on_demand),
-            departure,
+            shutdown,
         )  # fmt: skip
 
 

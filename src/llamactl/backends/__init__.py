@@ -1,7 +1,7 @@
 """Engines as data: options to argv, environment, probe, log patterns. Starts no process."""
 
 from llamactl.backends.contract import Backend, FailurePattern, Kind
-from llamactl.backends.definition import read_definition
+from llamactl.backends.definition import engine_asked, read_definition
 from llamactl.backends.llama_cpp import LLAMA_CPP
 from llamactl.backends.registry import (
     BACKENDS,
@@ -23,5 +23,6 @@ __all__ = [
     "Kind",
     "advice",
     "backend_of",
+    "engine_asked",
     "read_definition",
 ]

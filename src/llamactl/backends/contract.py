@@ -14,7 +14,7 @@ from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.core.model import ModelInfo
 from llamactl.core.ports.node import EngineSettings
 from llamactl.policy.definition.command_line import Parsed
-from llamactl.policy.definition.engine_help import EngineOption
+from llamactl.policy.definition.engine_help import UNREAD, EngineOption, Vocabulary, read_help
 
 if TYPE_CHECKING:
     from llamactl.backends.settings import BackendSettings
@@ -115,6 +115,7 @@ class Start:
     port: int
     key: str
     environment: Mapping[str, str] = field(default_factory=dict)  # the instance's own
+    known: Vocabulary = UNREAD  # the engine's options, by its own help
     override: str = ""  # the program to run, whatever the backend says
 
     @classmethod
@@ -125,8 +126,9 @@ class Start:
         """The port is llamactl's to choose: one among the options only asks for it."""
         options = {k: v for k, v in given.backend_options.items() if k != "port"}
         return cls(
-            name, options, settings, host, port, key, given.environment, given.command_override
-        )
+            name, options, settings, host, port, key, given.environment,
+            override=given.command_override,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ class Backend(ABC):
     kind: ClassVar[Kind]
     api: ClassVar[Api]
     fields: ClassVar[Fields]
-    models: ClassVar[ModelRules | None] = None  # None: it can't be told what it serves, and takes
+    models: ClassVar[ModelRules | None] = None  # None: what it serves and takes is unknown
     # Names in a request's body that the engine takes for one parameter.
     synonyms: ClassVar[Sequence[frozenset[str]]] = ()
     failure_patterns: ClassVar[Sequence[FailurePattern]] = ()
@@ -154,8 +156,13 @@ class Backend(ABC):
         return self.kind.type
 
     @abstractmethod
-    def canonical(self, options: Mapping[str, OptionValue | None]) -> dict[str, OptionValue | None]:
-        """Give every option its one name. Raises InvalidOption."""
+    def canonical(
+        self, options: Mapping[str, OptionValue | None], known: Vocabulary = UNREAD
+    ) -> dict[str, OptionValue | None]:
+        """Give every option its one name. Raises InvalidOption.
+
+        `known`: the options of the installed engine, by its own help.
+        """
 
     @abstractmethod
     def check(self, start: Start) -> None:
@@ -179,6 +186,10 @@ class Backend(ABC):
         """None: the engine's own help lists them."""
         return None
 
+    def read_help(self, text: str) -> Sequence[EngineOption]:
+        """The options of its instances, by the engine's help; none for another text."""
+        return read_help(text)
+
     def program(self, settings: EngineSettings, options: Options) -> str:
         """What to run where the instance has no `command_override`."""
         return settings.command
@@ -190,7 +201,7 @@ class Backend(ABC):
     def guarded_path(self, options: Options) -> str | None:
         """What it answers only to those who have its key, at once and whatever it is about.
 
-        None where nothing of it tells whether it knows its key.
+        None where nothing shows whether it knows its key.
         """
         return None
 
@@ -204,7 +215,7 @@ class Backend(ABC):
         """What requests must call the model; "": whatever they say will do."""
         return ""
 
-    # What a running engine tells of itself; `get` asks it.
+    # What a running engine says of itself; `get` asks it.
 
     def metrics(self, get: Get) -> Mapping[str, str]:
         """Its numbers in Prometheus's form, by model, "" for its only one."""

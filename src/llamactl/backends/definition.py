@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from llamactl.backends.contract import Options
 from llamactl.backends.planned import PLANNED
 from llamactl.backends.registry import BACKENDS, DEFAULT
-from llamactl.policy.definition.backend_rules import BackendRules
+from llamactl.core.instance import InstanceOptions
+from llamactl.policy.definition.backend_rules import Asked, BackendRules
+from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 from llamactl.policy.definition.reading import Patch, read_patch
 
 _RULES = BackendRules(
@@ -14,9 +19,25 @@ _RULES = BackendRules(
 )
 
 
-def read_definition(body: object, now: str = "") -> Patch:
+def read_definition(
+    body: object, now: str = "", *, had: Options | None = None, known: Vocabulary = UNREAD,
+    allow_unknown: bool = False,
+) -> Patch:  # fmt: skip
     """What a body says of an instance; `now`: the backend that it has, "" if it is new.
 
+    `had`: the engine options that it has; `known`: those of its engine, by that engine's help.
     Raises InvalidRequest, InvalidOption or NotAvailable.
     """
-    return read_patch(body, _RULES, now)
+    return read_patch(body, _RULES, Asked(now, had or {}, known, allow_unknown))
+
+
+def engine_asked(body: object, now: InstanceOptions) -> InstanceOptions:
+    """The engine that a body is for, as far as can be known: its backend, and its own program."""
+    given = body if isinstance(body, Mapping) else {}
+    kind = given.get("backend_type", now.backend_type) or DEFAULT.name
+    program = given.get("command_override", now.command_override)
+    known = isinstance(kind, str) and kind in BACKENDS
+    return InstanceOptions(
+        backend_type=kind if known else "",
+        command_override=program if isinstance(program, str) else "",
+    )

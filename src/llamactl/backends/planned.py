@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from llamactl.backends.contract import Kind
-from llamactl.policy.definition.command_line import Parsed, parse_command
+from llamactl.policy.definition.command_line import Parsed, Reading, parse_command
 from llamactl.policy.definition.engine_help import EngineOption
 
 if TYPE_CHECKING:
@@ -32,4 +32,4 @@ PLANNED = (
 
 
 def parse_planned(kind: Kind, text: str, known: Mapping[str, EngineOption]) -> Parsed:
-    return parse_command(text, known, dict, kind.programs)
+    return parse_command(text, Reading(known, dict), kind.programs)

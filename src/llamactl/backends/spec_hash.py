@@ -14,7 +14,7 @@ def spec_hash(settings: EngineSettings, options: InstanceOptions) -> str:
     """Of all that people gave for a command: only what changes this needs another process.
 
     It begins with a number that changes with this function: of two that differ in it nothing is
-    known, and a new version must not start every model anew.
+    known, and a new version must not restart every model.
     """
     given = [
         options.command_override or settings.command, settings.args, settings.environment,

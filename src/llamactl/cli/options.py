@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
 
 from llamactl.backends import BY_SECTION
 from llamactl.core.errors import LlamactlError
-from llamactl.policy.definition.reading import NOT_BUILT, OPTIONS
+from llamactl.policy.definition.fields import OPTIONS
+from llamactl.policy.definition.reading import NOT_BUILT
 
+AllowUnknown = Annotated[
+    bool,
+    typer.Option("--allow-unknown", help="Pass on options that the engine's help does not list."),
+]
 _OWN = {*OPTIONS, *NOT_BUILT, "backend_options"}  # fields of an instance
 
 

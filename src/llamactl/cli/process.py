@@ -106,7 +106,7 @@ async def _run(
     told = _hear_signals(app)
     if inherited is None:
         await app.start()
-        await app.parts.front.listen(listener)
+        await app.parts.proxy.listen(listener)
     else:
         await app.take_over(inherited)
     _announce(app, loaded, urls_of(listener, loaded.settings.server.allowed_hosts))
@@ -192,7 +192,7 @@ def _hear_signals(app: Application) -> _Told:
 
     def hear(number: int) -> None:
         if told.is_set():
-            app.parts.front.cut()
+            app.parts.proxy.cut()
             on_exit = app.parts.settings.current.instances.on_exit
             ends_them = number == signal.SIGINT or on_exit == "stop"
             if ends_them and not app.upgrade.replaced.is_set():

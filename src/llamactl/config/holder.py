@@ -56,7 +56,7 @@ class SettingsHolder:
         return view
 
     def replace(self, settings: Settings, sources: Sources) -> None:
-        """Whole, or not at all: readers see either the former settings or these."""
+        """All at once: readers see either the former settings or these."""
         before, self._current, self._sources = self._current, settings, sources
         if settings != before:
             for callback in self._subscribers:

@@ -121,7 +121,7 @@ class InstanceLogging(Section):
     log_rotation_enabled: bool = live(True, "move old parts of a log to archives")
     log_rotation_max_size: int = live(100, "size at which a log is rotated", "MiB", ge=1)
     log_rotation_compress: bool = live(False, "compress archives")
-    log_rotation_max_files: int = live(5, "archives to keep of each log", "files", ge=1)
+    log_rotation_max_files: int = live(3, "archives to keep of each log", "files", ge=1)
     log_rotation_max_age: float = live(0, "age at which an archive is deleted; 0: never", "days",
                                        ge=0)  # fmt: skip
 

@@ -26,7 +26,7 @@ from llamactl.core.instance import InstanceOptions
 
 
 class Settings(Section):
-    """The whole tree."""
+    """The root of the tree."""
 
     server: ServerSettings = ServerSettings()
     backends: Backends = Backends()

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
-from llamactl.backends import read_definition
 from llamactl.control.instances import Instances, until_started
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.events.event_log import EventLog
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
+from llamactl.control.reading import Change, change_of
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.errors import Conflict, InstanceLimit, LlamactlError, NameTaken, ShuttingDown
-from llamactl.core.instance import Instance, InstanceOptions, check_name
+from llamactl.core.instance import Instance, InstanceOptions, check_name, name_key
 from llamactl.core.lifecycle import RESTING, Desired, Lifecycle, StartRequested, State
 from llamactl.core.ports.engines import MemoryBook
 from llamactl.core.ports.stores import InstanceStore
 from llamactl.observe import logger
-from llamactl.policy.definition.reading import merge
 from llamactl.policy.scheduling.breaker import CLOSED
 
-Change = Callable[[InstanceOptions], InstanceOptions]
 log = logger("control")
 
 
@@ -31,29 +28,30 @@ class Definitions:
 
     def __init__(
         self, instances: Instances, registry: Registry, scheduler: Scheduler,
-        store: InstanceStore, replicas: ReplicaContext, memory: MemoryBook, story: EventLog,
+        store: InstanceStore, replicas: ReplicaContext, memory: MemoryBook, event_log: EventLog,
     ) -> None:  # fmt: skip
         self._instances = instances
         self._registry = registry
         self._scheduler = scheduler
         self._store = store
-        self._replicas = replicas
+        self.replicas = self._replicas = replicas
         self._memory = memory
-        self._story = story
+        self._event_log = event_log
         self._tasks = instances.tasks
 
     async def create(
-        self, name: str, body: object, *, start: bool, wait: bool, evict: bool
-    ) -> ManagedInstance:
+        self, name: str, body: object, *, start: bool, wait: bool, evict: bool,
+        allow_unknown: bool = False,
+    ) -> ManagedInstance:  # fmt: skip
         """Define an instance and start it.
 
         Raises InvalidRequest and its kin, NameTaken, InstanceLimit or NoCapacity with nothing
         created; StartFailed with the instance left, failed, to be corrected.
         """
         check_name(name)
-        patch = read_definition(body)
-        options = merge(InstanceOptions(), patch)
-        instance = Instance(secrets.token_hex(8), name, int(time.time()), options)
+        blank = InstanceOptions()
+        change = await change_of(self._replicas, body, blank, allow_unknown=allow_unknown)
+        instance = Instance(secrets.token_hex(8), name, int(time.time()), change(blank))
         await self._check(instance)
         return await self._new(instance, start=start, wait=wait, evict=evict)
 
@@ -70,6 +68,7 @@ class Definitions:
         await self._replicas.permit(Instance("", "", 0, options, source=source))
 
     async def _check(self, instance: Instance) -> None:
+        _check_variants(instance)
         self._replicas.check(instance)
         await self._replicas.permit(instance)
 
@@ -77,10 +76,10 @@ class Definitions:
         self, instance: Instance, *, start: bool, wait: bool, evict: bool
     ) -> ManagedInstance:
         name, limit = instance.name, self._replicas.settings.instances.max_instances
-        if not self._registry.reserve(name, instance.options.aliases):
+        if not self._registry.reserve(name, instance.options.other_names):
             raise NameTaken(
-                f"an instance with the name {name!r}, or one of its aliases, already exists; "
-                "choose another name"
+                f"an instance with the name {name!r}, or one of its aliases or variants, already "
+                "exists; choose another name"
             )
         if 0 <= limit < len(self._registry):
             self._registry.free(name)
@@ -90,130 +89,141 @@ class Definitions:
     async def _create(
         self, instance: Instance, *, start: bool, wait: bool, evict: bool
     ) -> ManagedInstance:
-        member: ManagedInstance | None = None
+        managed: ManagedInstance | None = None
         try:
             await self._store.add(instance)
         except BaseException:
             self._registry.free(instance.name)
             raise
         try:
-            member = await self._instances.adopt(instance, Lifecycle(), None)
+            managed = await self._instances.adopt(instance, Lifecycle(), None)
             if start:
-                await self._instances.place(member, evict=evict)
+                await self._instances.place(managed, evict=evict)
         except BaseException:
-            if member is not None and member.deleted:
+            if managed is not None and managed.deleted:
                 raise  # the deletion cleans up
-            if member is not None:
-                self._scheduler.dismiss(member)
+            if managed is not None:
+                self._scheduler.dismiss(managed)
                 self._registry.hide(instance.name)
-                await member.replica.runner.close()
-                self._scheduler.forget(member)
-                await member.replica.clean()
+                await managed.replica.runner.close()
+                self._scheduler.forget(managed)
+                await managed.replica.clean()
             try:
                 await self._store.remove(instance.id)
             finally:
                 self._registry.free(instance.name)
             raise
         if start:
-            await self._scheduler.carry_out(member, StartRequested("created"))
+            await self._scheduler.carry_out(managed, StartRequested("created"))
             if wait:
-                await until_started(member)
-        return member
+                await until_started(managed)
+        return managed
 
-    async def update(self, name: str, body: object, *, wait: bool) -> ManagedInstance:
+    async def update(
+        self, name: str, body: object, *, wait: bool, allow_unknown: bool = False
+    ) -> ManagedInstance:
         """Merge a body into the definition; restart a running instance whose command changes.
 
         Raises NoCapacity, with nothing changed, if there is no room for the changed instance.
         """
-        member = self._of_source(name, "")
-        read_definition(body, member.instance.options.backend_type)  # refused before it waits
-
-        def change(now: InstanceOptions) -> InstanceOptions:
-            return merge(now, read_definition(body, now.backend_type))
-
-        return await self._tasks.run(self._update(member, change, wait=wait))
+        managed = self._of_source(name, "")
+        now = managed.instance.options
+        change = await change_of(self._replicas, body, now, allow_unknown=allow_unknown)
+        change(now)  # refused before it waits
+        return await self._tasks.run(self._update(managed, change, wait=wait))
 
     async def redefine(
         self, name: str, options: InstanceOptions, *, source: str
     ) -> ManagedInstance:
         """Set exactly these options; a due restart runs in the background."""
-        member = self._of_source(name, source)
-        return await self._tasks.run(self._update(member, lambda _: options, wait=False))
+        managed = self._of_source(name, source)
+        return await self._tasks.run(self._update(managed, lambda _: options, wait=False))
 
     def _of_source(self, name: str, source: str) -> ManagedInstance:
         """Raises Conflict for what belongs to another set, where it would come back."""
-        member = self._registry.get(name)
-        if member.instance.source != source:
+        managed = self._registry.get(name)
+        if managed.instance.source != source:
             raise Conflict(
-                f"{member.instance.name} is declared in a file in instances.configs_dir; change "
+                f"{managed.instance.name} is declared in a file in instances.configs_dir; change "
                 "the file and reload"
-                if member.instance.source
-                else f"{member.instance.name} already exists, but is not declared in a file; "
+                if managed.instance.source
+                else f"{managed.instance.name} already exists, but is not declared in a file; "
                 "delete it, or rename one of the two"
             )
-        return member
+        return managed
 
     async def _update(
-        self, member: ManagedInstance, change: Change, *, wait: bool
+        self, managed: ManagedInstance, change: Change, *, wait: bool
     ) -> ManagedInstance:
-        async with member.changing:  # one after the other, or one of two changes is lost
-            restart = await self._redefine(member, change)
-        now = member.replica.runner.now  # what is off, or about to be, counts from its next start
+        async with managed.changing:  # one after the other, or one of two changes is lost
+            restart = await self._redefine(managed, change)
+        now = managed.replica.runner.now  # what is off, or about to be, counts from its next start
         if restart and now.state not in RESTING and now.desired is Desired.RUNNING:
-            await self._instances.restart_stale(member, "options changed")
+            await self._instances.restart_stale(managed, "options changed")
             if wait:
-                await until_started(member)
-        return member
+                await until_started(managed)
+        return managed
 
-    async def _redefine(self, member: ManagedInstance, change: Change) -> bool:
-        changed = replace(member.instance, options=change(member.instance.options))
+    async def _redefine(self, managed: ManagedInstance, change: Change) -> bool:
+        changed = replace(managed.instance, options=change(managed.instance.options))
         await self._check(changed)
         need, offer = await self._memory.need(changed), await self._replicas.offer(changed)
-        if member.replica.runner.now.state not in (*RESTING, State.BACKOFF):
+        if managed.replica.runner.now.state not in (*RESTING, State.BACKOFF):
             self._scheduler.check_change(changed, need)
-        if not self._registry.claim(changed.name, changed.options.aliases):
+        if not self._registry.claim(changed.name, changed.options.other_names):
             raise NameTaken(
-                f"an alias of {changed.name} is already the name or alias of another instance"
+                f"an alias or variant of {changed.name} is already the name, alias or variant of "
+                "another instance; choose another one"
             )
         try:
             await self._store.replace(changed)
         except BaseException:
-            self._registry.claim(changed.name, member.instance.options.aliases)
+            self._registry.claim(changed.name, managed.instance.options.other_names)
             raise
-        member.instance, member.need, member.breaker = changed, need, CLOSED
-        member.offer = offer
-        restart = member.replica.redefine(changed)
-        self._registry.refresh(member)
+        managed.instance, managed.need, managed.breaker = changed, need, CLOSED
+        managed.offer = offer
+        restart = managed.replica.redefine(changed)
+        self._registry.refresh(managed)
         self._scheduler.poke()
         return restart
 
     async def delete(self, name: str, *, force: bool, source: str = "") -> None:
         """Drain, stop, forget. The instance can't be found from the first moment on."""
-        member = self._of_source(name, source)
-        self._registry.hide(member.instance.name)  # it may have been named by an alias
-        member.deleted = True
-        self._scheduler.dismiss(member)
-        await self._tasks.run(self._delete(member, force=force))
+        managed = self._of_source(name, source)
+        self._registry.hide(managed.instance.name)  # it may have been named by an alias
+        managed.deleted = True
+        self._scheduler.dismiss(managed)
+        await self._tasks.run(self._delete(managed, force=force))
 
-    async def _delete(self, member: ManagedInstance, *, force: bool) -> None:
-        runner, name = member.replica.runner, member.instance.name
+    async def _delete(self, managed: ManagedInstance, *, force: bool) -> None:
+        runner, name = managed.replica.runner, managed.instance.name
         try:
             await runner.retire("deleted", force=force)
         except ShuttingDown:
             raise  # its process is another llamactl's by now
         except LlamactlError as exc:  # a fault of ours ended its runner
             log.warning("deleted_by_force", name=name, reason=exc.message)
-            member.replica.engine.kill()
+            managed.replica.engine.kill()
         try:
-            await self._store.remove(member.instance.id)
+            await self._store.remove(managed.instance.id)
         except LlamactlError:
             runner.revive()
-            member.deleted = False
-            self._registry.add(member)  # nothing is lost: it can be deleted again
+            managed.deleted = False
+            self._registry.add(managed)  # nothing is lost: it can be deleted again
             raise
-        self._story.note(member, "Deleted", "deleted")
-        await self._story.settle()
+        self._event_log.note(managed, "Deleted", "deleted")
+        await self._event_log.settle()
         await runner.close()
-        self._scheduler.forget(member)
-        await member.replica.clean()
+        self._scheduler.forget(managed)
+        await managed.replica.clean()
         self._registry.free(name)
+
+
+def _check_variants(instance: Instance) -> None:
+    """Each must be a name of its own. Raises NameTaken."""
+    taken = {name_key(name) for name in (instance.name, *instance.options.aliases)}
+    if twice := [one for one in instance.options.variants if name_key(one) in taken]:
+        raise NameTaken(
+            f"variant {twice[0]!r} is already the name or an alias of {instance.name}; choose "
+            "another ID for it"
+        )

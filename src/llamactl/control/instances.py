@@ -41,20 +41,20 @@ class Instances:
 
     def __init__(
         self, registry: Registry, scheduler: Scheduler, replicas: ReplicaContext,
-        memory: MemoryBook, story: EventLog,
+        memory: MemoryBook, event_log: EventLog,
     ) -> None:  # fmt: skip
         self._registry = registry
         self._scheduler = scheduler
         self._replicas = replicas
         self._memory = memory
-        self._story = story
+        self._event_log = event_log
         self.tasks = ShieldedTasks()  # slow work continues when its caller leaves
 
     def heed(self, _: Settings) -> None:
         """Changed settings count for those that wait, and for what runs."""
         self._scheduler.poke()
-        for member in self._registry:
-            member.replica.use_settings()
+        for managed in self._registry:
+            managed.replica.use_settings()
 
     def all(self) -> list[ManagedInstance]:
         return list(self._registry)
@@ -74,82 +74,82 @@ class Instances:
         offer = await self._replicas.offer(instance)
         callbacks = Callbacks(self._registry, self._scheduler, self._memory, self._replicas.offer)
         replica = Replica(self._replicas, instance, now, last_exit, callbacks)
-        member = callbacks.member = ManagedInstance(instance, replica, need, offer=offer)
-        if now.state is State.FAILED and not member.is_excused:
-            member.breaker = member.breaker.failed(time.monotonic())
-        self._registry.add(member)
-        return member
+        managed = callbacks.managed = ManagedInstance(instance, replica, need, offer=offer)
+        if now.state is State.FAILED and not managed.is_excused:
+            managed.breaker = managed.breaker.failed(time.monotonic())
+        self._registry.add(managed)
+        return managed
 
     async def start(self, name: str, *, wait: bool, evict: bool) -> ManagedInstance:
         """Start a stopped instance. Raises NoCapacity, or StartFailed when waited for."""
-        member = self._registry.get(name)
-        await self.place(member, evict=evict)
-        await self.tasks.run(self._scheduler.carry_out(member, StartRequested("start requested")))
+        managed = self._registry.get(name)
+        await self.place(managed, evict=evict)
+        await self.tasks.run(self._scheduler.carry_out(managed, StartRequested("start requested")))
         if wait:
-            await self.tasks.run(until_started(member))
-        return member
+            await self.tasks.run(until_started(managed))
+        return managed
 
     async def stop(self, name: str, *, wait: bool, force: bool) -> ManagedInstance:
         """`force`: without waiting for requests that are being answered."""
-        member = self._registry.get(name)
-        await member.replica.runner.ask(StopRequested(_asked("stop", force=force), force=force))
+        managed = self._registry.get(name)
+        await managed.replica.runner.ask(StopRequested(_asked("stop", force=force), force=force))
         if wait:  # or until somebody called it off
             await self.tasks.run(
-                member.replica.runner.wait(
+                managed.replica.runner.wait(
                     lambda now: now.state in RESTING or now.desired is Desired.RUNNING
                 )
             )
-        return member
+        return managed
 
     async def restart(self, name: str, *, wait: bool, evict: bool, force: bool) -> ManagedInstance:
-        member = self._registry.get(name)
-        await self.place(member, evict=evict)
+        managed = self._registry.get(name)
+        await self.place(managed, evict=evict)
         command = RestartRequested(_asked("restart", force=force), force=force)
-        await self.tasks.run(self._scheduler.carry_out(member, command))
+        await self.tasks.run(self._scheduler.carry_out(managed, command))
         if wait:
-            await self.tasks.run(until_started(member))
-        return member
+            await self.tasks.run(until_started(managed))
+        return managed
 
-    async def place(self, member: ManagedInstance, *, evict: bool) -> None:
+    async def place(self, managed: ManagedInstance, *, evict: bool) -> None:
         """For a start by hand. Raises NoCapacity, or ForbiddenBySettings."""
-        await self._replicas.permit(member.instance)
-        member.need = await self._memory.need(member.instance)
-        await self._scheduler.place(member, MANUAL_EVICTING if evict else MANUAL)
-        member.breaker = CLOSED  # a manual start means that the cause was dealt with
+        await self._replicas.permit(managed.instance)
+        managed.need = await self._memory.need(managed.instance)
+        await self._scheduler.place(managed, MANUAL_EVICTING if evict else MANUAL)
+        managed.breaker = CLOSED  # a manual start means that the cause was dealt with
 
     async def plan(
         self, name: str, *, request: bool, evict: bool
     ) -> tuple[ManagedInstance, StartPlan]:
         """What a request, or a start by hand, would do now, and why."""
-        member, settings = self._registry.get(name), self._replicas.settings
-        member.need = await self._memory.need(member.instance)
+        managed, settings = self._registry.get(name), self._replicas.settings
+        managed.need = await self._memory.need(managed.instance)
         asker = MANUAL_EVICTING if evict else MANUAL
         if request:
             asker = request_asker(None, evicts=settings.instances.enable_lru_eviction)
-        seen = outlook(member, asker, self._scheduler, settings, request=request)
+        seen = outlook(managed, asker, self._scheduler, settings, request=request)
         try:
-            await self._replicas.permit(member.instance)
+            await self._replicas.permit(managed.instance)
         except ForbiddenBySettings as exc:
-            return member, seen if seen.action == "serve" else StartPlan("refuse", exc.message)
-        return member, seen
+            return managed, seen if seen.action == "serve" else StartPlan("refuse", exc.message)
+        return managed, seen
 
-    async def restart_stale(self, member: ManagedInstance, cause: str) -> None:
+    async def restart_stale(self, managed: ManagedInstance, cause: str) -> None:
         """Restart it after a drain, because its command has changed."""
         with suppress(NoCapacity):  # it died just now, and others took its place
-            await self._scheduler.place(member, MANUAL)
-            await self._scheduler.carry_out(member, RestartRequested(cause))
+            await self._scheduler.place(managed, MANUAL)
+            await self._scheduler.carry_out(managed, RestartRequested(cause))
 
     async def events(self, name: str, limit: int, before: int | None) -> Sequence[InstanceEvent]:
-        return await self._story.of(self._registry.get(name).instance.id, limit, before)
+        return await self._event_log.of(self._registry.get(name).instance.id, limit, before)
 
 
-async def until_started(member: ManagedInstance) -> None:
+async def until_started(managed: ManagedInstance) -> None:
     """Wait for the end of a start. Raises StartFailed."""
-    now = await member.replica.runner.wait(lambda now: now.state in _SETTLED)
+    now = await managed.replica.runner.wait(lambda now: now.state in _SETTLED)
     if now.state is State.FAILED:
-        raise start_failed(member)
+        raise start_failed(managed)
     if now.state is State.STOPPED:
-        raise Superseded(f"{member.instance.name} was stopped before it was ready")
+        raise Superseded(f"{managed.instance.name} was stopped before it was ready")
 
 
 def _asked(action: str, *, force: bool) -> str:

@@ -76,24 +76,24 @@ class OnDemand:
         It is granted in the moment in which the instance becomes ready. Raises NotRunning,
         NoCapacity, StartFailed (with status 503), QueueFull, QueueWaitOver or StartTimeout.
         """
-        member = self._member(name)
-        if (endpoint := member.replica.ready) is not None:
-            return self._leases.grant(member.instance.id, endpoint)
+        managed = self._member(name)
+        if (endpoint := managed.replica.ready) is not None:
+            return self._leases.grant(managed.instance.id, endpoint)
         who = self._admit(caller)
         granted: asyncio.Future[Lease[str]] = asyncio.get_running_loop().create_future()
 
         def grant(endpoint: ReadyInstance) -> None:
-            granted.set_result(self._leases.grant(member.instance.id, endpoint))
+            granted.set_result(self._leases.grant(managed.instance.id, endpoint))
 
         self.waiting += 1
         self._waiting_of[who] += 1
-        member.waiting.append(grant)
+        managed.waiting.append(grant)
         try:
             async with loop_clock().timeout(self._limits.on_demand_start_timeout):
-                await self._until(granted, member, caller)
+                await self._until(granted, managed, caller)
         except TimeoutError as exc:
             if not granted.done():
-                raise self._wait_over(member) from exc
+                raise self._wait_over(managed) from exc
         except BaseException as exc:
             if granted.done():  # nobody will use it
                 granted.result().release()
@@ -105,14 +105,14 @@ class OnDemand:
             self._waiting_of[who] -= 1
             if not self._waiting_of[who]:
                 del self._waiting_of[who]
-            if grant in member.waiting:
-                member.waiting.remove(grant)
+            if grant in managed.waiting:
+                managed.waiting.remove(grant)
         return granted.result()
 
-    def _wait_over(self, member: ManagedInstance) -> StartTimeout:
-        self._scheduler.evictions.keep(member)
+    def _wait_over(self, managed: ManagedInstance) -> StartTimeout:
+        self._scheduler.evictions.keep(managed)
         return StartTimeout(
-            f"{member.instance.name} was not ready within "
+            f"{managed.instance.name} was not ready within "
             f"{self._limits.on_demand_start_timeout:g} s (on_demand_start_timeout); "
             "it is still starting; retry later"
         )
@@ -167,10 +167,10 @@ class OnDemand:
             raise UnknownModel(exc.message) from exc
 
     async def _until(
-        self, granted: asyncio.Future[Lease[str]], member: ManagedInstance, caller: Caller
+        self, granted: asyncio.Future[Lease[str]], managed: ManagedInstance, caller: Caller
     ) -> None:
         """Start it as often as that is right until the lease is granted."""
-        runner = member.replica.runner
+        runner = managed.replica.runner
         started = False
         while not granted.done():
             now = runner.now
@@ -180,57 +180,57 @@ class OnDemand:
                 started = started or now.state is not State.LOST
                 await runner.wait(lambda n: n.state not in _UNSETTLED)
             elif now.state is State.FAILED and started:
-                raise self._unavailable(member)
+                raise self._unavailable(managed)
             elif now.state in _GOING:
-                await self._called_off(member, caller)
+                await self._called_off(managed, caller)
             else:
-                await self._start(member, caller)
+                await self._start(managed, caller)
                 started = True
 
-    async def _called_off(self, member: ManagedInstance, caller: Caller) -> None:
+    async def _called_off(self, managed: ManagedInstance, caller: Caller) -> None:
         """It is about to stop: wait until it did, or have it stay, as the settings say."""
-        runner = member.replica.runner
+        runner = managed.replica.runner
         now = runner.now
-        may = self._limits.drain_policy == "call_off" and self._may_start(member)
-        calls_off = may and not self._scheduler.evictions.is_for_others(member)
-        if calls_off and now.state is State.DRAINING and now.after_exit is AfterExit.REST:
-            await self._scheduler.place(member, self._asker(caller))  # which it still has
+        may = self._limits.drain_policy == "call_off" and self._may_start(managed)
+        calls_off = may and not self._scheduler.evictions.is_for_others(managed)
+        if calls_off and now.state is State.DRAINING and now.after_exit is AfterExit.STAY_STOPPED:
+            await self._scheduler.place(managed, self._asker(caller))  # which it still has
             command = StartRequested("drain cancelled by a request")
-            await asyncio.shield(self._scheduler.carry_out(member, command))
+            await asyncio.shield(self._scheduler.carry_out(managed, command))
         else:
             await runner.wait(lambda n: n.state not in _GOING)
 
-    def _may_start(self, member: ManagedInstance) -> bool:
-        return policies(member.instance.options, self._limits.defaults).on_demand_start
+    def _may_start(self, managed: ManagedInstance) -> bool:
+        return policies(managed.instance.options, self._limits.defaults).on_demand_start
 
-    async def _start(self, member: ManagedInstance, caller: Caller) -> None:
-        if not self._may_start(member):
+    async def _start(self, managed: ManagedInstance, caller: Caller) -> None:
+        if not self._may_start(managed):
             raise NotRunning(
-                f"{member.instance.name} is not running and on_demand_start is off; start it first"
+                f"{managed.instance.name} is not running and on_demand_start is off; start it first"
             )
-        if member.replica.runner.now.state is State.FAILED and self._retry_after(member) > 0:
-            raise self._unavailable(member)
-        if self._store_is_away():  # repeated requests must not spawn processes in vain
-            raise store_away(member)
-        await self._check(member)
-        member.need = await self._memory.need(member.instance)
-        async with self._queue_time(member):
-            await self._scheduler.place(member, self._asker(caller))
+        if managed.replica.runner.now.state is State.FAILED and self._retry_after(managed) > 0:
+            raise self._unavailable(managed)
+        if self._store_is_away():  # repeated requests must not spawn processes for nothing
+            raise store_away(managed)
+        await self._check(managed)
+        managed.need = await self._memory.need(managed.instance)
+        async with self._queue_time(managed):
+            await self._scheduler.place(managed, self._asker(caller))
         # The place is shared by all who waited: the first of them starts, for the others the
         # command changes nothing.
         command = StartRequested("started on demand")
-        await asyncio.shield(self._scheduler.carry_out(member, command))
+        await asyncio.shield(self._scheduler.carry_out(managed, command))
 
-    async def _check(self, member: ManagedInstance) -> None:
+    async def _check(self, managed: ManagedInstance) -> None:
         """Before anybody has to go for a start that the settings refuse. Raises StartFailed."""
         try:
             if self._permit is not None:
-                await self._permit(member.instance)
+                await self._permit(managed.instance)
         except ForbiddenBySettings as exc:
-            raise start_forbidden(member, exc) from exc
+            raise start_forbidden(managed, exc) from exc
 
     @contextlib.asynccontextmanager
-    async def _queue_time(self, member: ManagedInstance) -> AsyncIterator[None]:
+    async def _queue_time(self, managed: ManagedInstance) -> AsyncIterator[None]:
         most = self._limits.queue_timeout or None
         try:
             async with loop_clock().timeout(most) as limit:
@@ -238,18 +238,18 @@ class OnDemand:
         except TimeoutError as exc:
             if not limit.expired():
                 raise
-            self._scheduler.evictions.keep(member)
+            self._scheduler.evictions.keep(managed)
             raise QueueWaitOver(
-                f"{member.instance.name} got no place to start within {most:g} s (queue_timeout); "
+                f"{managed.instance.name} got no place to start within {most:g} s (queue_timeout); "
                 "retry, or allow more instances to run at once"
             ) from exc
 
-    def _retry_after(self, member: ManagedInstance) -> float:
-        return member.breaker.retry_after(time.monotonic(), self._limits.failure_cool_down)
+    def _retry_after(self, managed: ManagedInstance) -> float:
+        return managed.breaker.retry_after(time.monotonic(), self._limits.failure_cool_down)
 
-    def _unavailable(self, member: ManagedInstance) -> StartFailed:
-        """The story of the last failure, and when a request may try again."""
-        error = start_failed(member)
+    def _unavailable(self, managed: ManagedInstance) -> StartFailed:
+        """What led to the last failure, and when a request may try again."""
+        error = start_failed(managed)
         error.status = 503
-        error.retry_after = error.retry_after or math.ceil(self._retry_after(member))
+        error.retry_after = error.retry_after or math.ceil(self._retry_after(managed))
         return error

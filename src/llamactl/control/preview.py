@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from llamactl.backends import read_definition
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.registry import Registry
+from llamactl.control.reading import change_of
 from llamactl.core.errors import InstanceNotFound, LlamactlError
 from llamactl.core.instance import Instance, InstanceOptions, check_name
 from llamactl.core.lifecycle import RESTING
 from llamactl.core.memory import NOTHING, Need
 from llamactl.core.ports.engines import MemoryBook
-from llamactl.policy.definition.reading import merge
 from llamactl.policy.scheduling.admission import Candidate
 from llamactl.policy.scheduling.capacity import Limits, Taken
 
@@ -47,25 +46,26 @@ class Previews:
         self._replicas = replicas
         self._memory = memory
 
-    async def of(self, name: str, body: object) -> Preview:
+    async def of(self, name: str, body: object, *, allow_unknown: bool = False) -> Preview:
         """Of what create would define, or update change. Raises LlamactlError as those do."""
         try:
-            member = self._registry.get(name)
+            managed = self._registry.get(name)
         except InstanceNotFound:
-            member = None
-        now = member.instance.options if member else InstanceOptions()
-        options = merge(now, read_definition(body, now.backend_type))
-        if member is None:
+            managed = None
+        now = managed.instance.options if managed else InstanceOptions()
+        change = await change_of(self._replicas, body, now, allow_unknown=allow_unknown)
+        options = change(now)
+        if managed is None:
             instance = Instance("", check_name(name), 0, options)
         else:
-            instance = replace(member.instance, options=options)
+            instance = replace(managed.instance, options=options)
         self._replicas.check(instance)
         await self._replicas.permit(instance)
-        runs = member is not None and member.replica.runner.now.state not in RESTING
-        restarts = runs and member is not None and member.replica.would_restart(instance)
+        runs = managed is not None and managed.replica.runner.now.state not in RESTING
+        restarts = runs and managed is not None and managed.replica.would_restart(instance)
         command, problem = await self._command(instance)
         fit = await self.fit(instance.options)
-        return Preview(member is not None, command, problem, restarts, fit)
+        return Preview(managed is not None, command, problem, restarts, fit)
 
     async def fit(self, options: InstanceOptions) -> Fit:
         """What such an instance would take, and whether it fits here."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Mapping
 
-from llamactl.backends import read_definition
 from llamactl.control.definitions import Definitions
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
+from llamactl.control.reading import reader
 from llamactl.core.errors import InvalidRequest, LlamactlError
 from llamactl.core.instance import InstanceOptions, check_name, name_key
 from llamactl.observe import logger
@@ -26,17 +26,23 @@ class Reconciler:
         self._definitions = definitions
 
     def has(self, source: str) -> bool:
-        return any(member.instance.source == source for member in self._registry)
+        return any(managed.instance.source == source for managed in self._registry)
 
-    async def read(self, bodies: Mapping[str, object], source: str) -> dict[str, InstanceOptions]:
-        """Raises InvalidRequest with every fault of every body."""
+    async def read(
+        self, bodies: Mapping[str, object], source: str, *, allow_unknown: bool = False
+    ) -> dict[str, InstanceOptions]:
+        """Raises InvalidRequest with every fault of every body.
+
+        `allow_unknown`: options that the engine's help does not list count as right.
+        """
         known = {name_key(m.instance.name): m for m in self._registry}
         found: dict[str, InstanceOptions] = {}
         faults = []
         for name, body in bodies.items():
             try:
                 check_name(name)
-                options = self._options(name, body, known)
+                managed = known.get(name_key(name))
+                options = await self._options(body, managed, source, allow_unknown)
                 await self._definitions.check(options, source=source)
                 found[name] = options
             except LlamactlError as exc:
@@ -50,14 +56,16 @@ class Reconciler:
             raise InvalidRequest("; ".join(faults))
         return found
 
-    def _options(
-        self, name: str, body: object, known: Mapping[str, ManagedInstance]
+    async def _options(
+        self, body: object, managed: ManagedInstance | None, source: str, allow_unknown: bool
     ) -> InstanceOptions:
         """What a body makes of nothing; masks stand for what the instance of that name has."""
-        patch = read_definition(body)
-        member = known.get(name_key(name))
-        was = member.instance.options if member else InstanceOptions()
-        return merge(InstanceOptions(), patch, was=was)
+        was = managed.instance.options if managed else InstanceOptions()
+        now = InstanceOptions(backend_options=was.backend_options)
+        read = await reader(
+            self._definitions.replicas, body, now, source=source, allow_unknown=allow_unknown
+        )
+        return merge(InstanceOptions(), read("", was.backend_options), was=was)
 
     def plan(self, wanted: Mapping[str, InstanceOptions], source: str, *, prune: bool) -> Changes:
         """`source`: whose set this is; with `prune` what is of it and not in the set is deleted."""

@@ -81,11 +81,11 @@ class Reload:
 
     async def _restart(self, name: str) -> None:
         """Unless a change of its own has done so, or it was deleted by one."""
-        members = [m for m in self._instances.all() if m.instance.name == name]
-        for member in members:
-            if not stale(running([member]), self._settings.current):
+        all_managed = [m for m in self._instances.all() if m.instance.name == name]
+        for managed in all_managed:
+            if not stale(running([managed]), self._settings.current):
                 continue
-            await self._instances.restart_stale(member, "settings changed")
+            await self._instances.restart_stale(managed, "settings changed")
 
     async def _read(self) -> tuple[Loaded, SettingsChange, Changes]:
         new = await asyncio.to_thread(self._reread)
@@ -100,7 +100,8 @@ class Reload:
             read_declarations, folder, may_be_away=not self._reconciler.has(FILES)
         )
         try:
-            wanted = await self._reconciler.read(bodies, FILES)
+            # a newer engine must not keep llamactl from starting: a start with one warns
+            wanted = await self._reconciler.read(bodies, FILES, allow_unknown=True)
         except InvalidRequest as exc:
             raise InvalidConfig(f"instances.configs_dir {folder}: {exc.message}") from exc
         return self._reconciler.plan(wanted, FILES, prune=True)

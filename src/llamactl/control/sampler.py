@@ -70,11 +70,11 @@ class Watch:
 
     def sample(self, disk_free: int | None) -> None:
         now = time.time()
-        members = list(self._registry)
-        running = {m.instance.id: _is_alive(m) for m in members}
+        all_managed = list(self._registry)
+        running = {m.instance.id: _is_alive(m) for m in all_managed}
         self.rates.sample(self._meters(), running, now)
         limits = self._limits()
-        alive = [m for m in members if running[m.instance.id]]
+        alive = [m for m in all_managed if running[m.instance.id]]
         every = Limits(ram=_ALL, gpus={d: _ALL for m in alive for d in m.taken.gpus})
         taken = Taken(every, [Candidate("", "", need=m.taken) for m in alive])
         total, free = self._ram()
@@ -86,5 +86,5 @@ class Watch:
         )  # fmt: skip
 
 
-def _is_alive(member: ManagedInstance) -> bool:
-    return member.replica.runner.now.state not in (*RESTING, State.BACKOFF)
+def _is_alive(managed: ManagedInstance) -> bool:
+    return managed.replica.runner.now.state not in (*RESTING, State.BACKOFF)

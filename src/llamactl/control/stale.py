@@ -23,12 +23,12 @@ class Running:
     spec_hash: str  # of what its process was begun with
 
 
-def running(members: Iterable[ManagedInstance]) -> Iterator[Running]:
-    """Those that run, and are to go on running."""
-    for member in members:
-        now, began = member.replica.runner.now, member.replica.spec_hash
+def running(all_managed: Iterable[ManagedInstance]) -> Iterator[Running]:
+    """Those that run, and are wanted running."""
+    for managed in all_managed:
+        now, began = managed.replica.runner.now, managed.replica.spec_hash
         if began and now.state in _RUNS and now.desired is Desired.RUNNING:
-            yield Running(member.instance.name, member.instance.options, began)
+            yield Running(managed.instance.name, managed.instance.options, began)
 
 
 def stale(instances: Iterable[Running], settings: Settings) -> tuple[str, ...]:

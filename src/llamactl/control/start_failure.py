@@ -1,4 +1,4 @@
-"""The error for a start that ended in failure, with its story."""
+"""The error for a start that ended in failure, with what led to it."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from llamactl.core.exits import ExitReport, FailureClass
 _STORE_AWAY = "the store does not answer; retry later"
 
 
-def store_away(member: ManagedInstance) -> StartFailed:
+def store_away(managed: ManagedInstance) -> StartFailed:
     """What a start would come to that can't be written down: the same error, without a process."""
-    return _failed(member, ExitReport(FailureClass.STORE, advice=_STORE_AWAY))
+    return _failed(managed, ExitReport(FailureClass.STORE, advice=_STORE_AWAY))
 
 
-def start_forbidden(member: ManagedInstance, refusal: ForbiddenBySettings) -> StartFailed:
+def start_forbidden(managed: ManagedInstance, refusal: ForbiddenBySettings) -> StartFailed:
     """What a start would come to that the settings refuse."""
-    error = _failed(member, refusal.report)
+    error = _failed(managed, refusal.report)
     error.status = 503
     return error
 
 
-def start_failed(member: ManagedInstance) -> StartFailed:
-    report = member.replica.last_exit
+def start_failed(managed: ManagedInstance) -> StartFailed:
+    report = managed.replica.last_exit
     if report is None:
-        return StartFailed(f"could not start {member.instance.name}; see its log")
-    return _failed(member, report)
+        return StartFailed(f"could not start {managed.instance.name}; see its log")
+    return _failed(managed, report)
 
 
-def _failed(member: ManagedInstance, report: ExitReport) -> StartFailed:
+def _failed(managed: ManagedInstance, report: ExitReport) -> StartFailed:
     error = StartFailed(
-        f"could not start {member.instance.name}: {report.summary}",
+        f"could not start {managed.instance.name}: {report.summary}",
         details={"class": report.failure, "advice": report.advice},
         private=report.details(),
     )

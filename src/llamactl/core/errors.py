@@ -43,6 +43,10 @@ class InvalidOption(CallerError):
     code = "invalid_option"
 
 
+class UnknownOption(InvalidOption):
+    code = "unknown_option"
+
+
 class NotAvailable(CallerError):
     code = "not_available"
 
@@ -71,12 +75,9 @@ class ForbiddenBySettings(Forbidden):
     code = "forbidden_by_settings"
 
     def __init__(
-        self,
-        message: str,
-        fields: Sequence[str] = (),
-        *,
+        self, message: str, fields: Sequence[str] = (), *,
         details: Mapping[str, object] | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(message, details={"fields": [*fields]} if fields else details)
         self.fields = fields
 

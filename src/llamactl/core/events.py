@@ -1,4 +1,4 @@
-"""The story of an instance: a row for each transition, and for what was decided about it."""
+"""What happened to an instance: a row for each transition, and for what was decided about it."""
 
 from __future__ import annotations
 

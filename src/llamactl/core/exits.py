@@ -63,7 +63,7 @@ class Aftermath:
 
 @dataclass(frozen=True, slots=True)
 class ExitReport:
-    """The story of one exit, for the API, the event log and the restart policy.
+    """What is known of one exit, for the API, the event log and the restart policy.
 
     `code` is the exit status, `signal` the number of the signal that ended the process;
     both None when it was never spawned or the status is not to be had.

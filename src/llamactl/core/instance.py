@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from llamactl.core.errors import InvalidRequest
@@ -54,10 +54,21 @@ class InstanceOptions:
     default_params: Mapping[str, Any] = field(default_factory=dict)  # of requests that say nothing
     set_params: Mapping[str, Any] = field(default_factory=dict)  # of requests, whatever they say
     strip_params: Sequence[str] = ()  # taken out of requests
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by id: `set_params`
 
     def __post_init__(self) -> None:
         for name in ("aliases", "strip_params"):  # which come as lists from JSON
             object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    @property
+    def other_names(self) -> tuple[str, ...]:
+        """By which requests can ask for it: they share one namespace with all names."""
+        return (*self.aliases, *self.variants)
+
+    def of_variant(self, variant: str) -> InstanceOptions:
+        """With what the variant sets in requests, beside what is set in all of them."""
+        set_params = self.variants[variant].get("set_params", {})
+        return replace(self, set_params={**self.set_params, **set_params}, variants={})
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,9 +40,9 @@ class Desired(StrEnum):
 class AfterExit(StrEnum):
     """What follows when the process of this moment ends."""
 
-    JUDGE = "judge"  # nobody asked for the exit: the restart policy's verdict counts
-    REST = "rest"  # stay stopped
-    SPAWN = "spawn"  # start again at once
+    APPLY_POLICY = "judge"  # nobody asked for the exit: the restart policy's verdict counts
+    STAY_STOPPED = "rest"  # stay stopped
+    RESTART = "spawn"  # start again at once
 
 
 # Commands come from people and policies; an illegal one is the caller's error.
@@ -201,7 +201,7 @@ class Lifecycle:
     desired: Desired = Desired.STOPPED
     generation: int = 0  # names one process
     epoch: int = 0  # names one stay in a state, and the watches it armed
-    after_exit: AfterExit = AfterExit.JUDGE
+    after_exit: AfterExit = AfterExit.APPLY_POLICY
     retry_in: float = 0.0  # seconds that a stay in BACKOFF lasts at least
     evicted: bool = False  # it drains, or stops, for another instance's sake
     restarts: int = 0  # automatic restarts since somebody asked for a start
@@ -337,7 +337,7 @@ def _decide(now: Lifecycle, event: Event) -> Step:
         case StartGivenUp() | BecameUnhealthy() | Drained():
             return _end(now)
         case IdleElapsed():
-            return _leave(replace(now, desired=Desired.STOPPED), AfterExit.REST)
+            return _leave(replace(now, desired=Desired.STOPPED), AfterExit.STAY_STOPPED)
         case BackoffElapsed():
             return _spawn(now)
         case RestartRefused():
@@ -359,11 +359,13 @@ def _obey(now: Lifecycle, command: Command) -> Step:
         case RestartRequested(force=force):
             wanted = replace(now, desired=Desired.RUNNING)
             resting = now.state in (S.STOPPED, S.BACKOFF, S.FAILED)
-            return _start(wanted) if resting else _leave(wanted, AfterExit.SPAWN, force=force)
+            return _start(wanted) if resting else _leave(wanted, AfterExit.RESTART, force=force)
         case HaltRequested():
             return (now, ()) if now.state is S.FAILED else _stop(now)
         case EvictionRequested() if now.state is S.READY:
-            return _leave(replace(now, desired=Desired.STOPPED), AfterExit.REST, evicts=True)
+            return _leave(
+                replace(now, desired=Desired.STOPPED), AfterExit.STAY_STOPPED, evicts=True
+            )
         case EvictionWithdrawn() if now.state is S.DRAINING and now.evicted:
             return _start(replace(now, desired=Desired.RUNNING))
         case EvictionRequested() | EvictionWithdrawn():
@@ -376,10 +378,12 @@ def _start(now: Lifecycle) -> Step:
     match now.state:
         case S.STOPPED | S.BACKOFF | S.FAILED:
             return _spawn(replace(now, restarts=0, proven=False))
-        case S.DRAINING if now.after_exit is AfterExit.REST:
-            return _enter(replace(now, after_exit=AfterExit.JUDGE, evicted=False), S.READY), ()
+        case S.DRAINING if now.after_exit is AfterExit.STAY_STOPPED:
+            return _enter(
+                replace(now, after_exit=AfterExit.APPLY_POLICY, evicted=False), S.READY
+            ), ()
         case S.STOPPING:
-            return replace(now, after_exit=AfterExit.SPAWN), ()
+            return replace(now, after_exit=AfterExit.RESTART), ()
         case _:
             return now, ()
 
@@ -387,7 +391,7 @@ def _start(now: Lifecycle) -> Step:
 def _stop(now: Lifecycle, *, force: bool = False) -> Step:
     if now.state in (S.BACKOFF, S.FAILED):
         return _enter(now, S.STOPPED), ()
-    return _leave(now, AfterExit.REST, force=force)
+    return _leave(now, AfterExit.STAY_STOPPED, force=force)
 
 
 def _leave(now: Lifecycle, then: AfterExit, *, force: bool = False, evicts: bool = False) -> Step:
@@ -413,13 +417,13 @@ def _ended(now: Lifecycle, exit_: Exited) -> Step:
     if now.state is S.LOST:
         return gone, ()
     match now.after_exit:
-        case AfterExit.REST:
+        case AfterExit.STAY_STOPPED:
             return _enter(gone, S.STOPPED), ()
-        case AfterExit.SPAWN:
+        case AfterExit.RESTART:
             return _spawn(replace(gone, restarts=0, proven=False))
-        case AfterExit.JUDGE if exit_.retry_in is None:
+        case AfterExit.APPLY_POLICY if exit_.retry_in is None:
             return _enter(gone, S.FAILED), ()
-        case AfterExit.JUDGE:
+        case AfterExit.APPLY_POLICY:
             again = replace(gone, retry_in=exit_.retry_in, restarts=exit_.restarts)
             return _spawn(again) if exit_.retry_in == 0 else (_enter(again, S.BACKOFF), ())
         case _:
@@ -432,10 +436,10 @@ def _reached(now: Lifecycle, fact: NodeLost | NodeFound) -> Step:
     if not fact.alive:  # to run it again needs a start, which goes through admission
         return _enter(replace(now, generation=now.generation + 1), S.STOPPED), ()
     adopt = (Adopt(now.generation),)
-    wanted, restarts = now.desired is Desired.RUNNING, now.after_exit is AfterExit.SPAWN
+    wanted, restarts = now.desired is Desired.RUNNING, now.after_exit is AfterExit.RESTART
     if wanted and not restarts and not fact.ending:
-        return _enter(replace(now, after_exit=AfterExit.JUDGE), S.STARTING), adopt
-    then = AfterExit.SPAWN if wanted else AfterExit.REST  # running requests continue
+        return _enter(replace(now, after_exit=AfterExit.APPLY_POLICY), S.STARTING), adopt
+    then = AfterExit.RESTART if wanted else AfterExit.STAY_STOPPED  # running requests continue
     leaving = replace(now, after_exit=then, evicted=False)
     if now.proven and not fact.ending:
         return _enter(leaving, S.DRAINING), adopt
@@ -448,7 +452,9 @@ def _end(now: Lifecycle) -> Step:
 
 
 def _spawn(now: Lifecycle) -> Step:
-    fresh = replace(now, generation=now.generation + 1, after_exit=AfterExit.JUDGE, evicted=False)
+    fresh = replace(
+        now, generation=now.generation + 1, after_exit=AfterExit.APPLY_POLICY, evicted=False
+    )
     after = _enter(fresh, S.STARTING)
     return after, (Spawn(after.generation),)
 

@@ -32,7 +32,7 @@ def larger_by_key(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str,
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class MeasuredMemory:
     """What was measured of a running instance."""
 
     ram: int  # without its mapped model files

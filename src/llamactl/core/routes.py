@@ -41,6 +41,8 @@ class Route:
     offer: Offer = NO_MODEL
     model: str = ""  # of a router, the one that this leads to, by the engine's own name
     served_model: str = ""  # what the engine wants to be asked for; "": whatever was sent will do
+    variants: Mapping[str, Filters | None] = field(default_factory=dict)  # by the id to ask for
+    variant: str = ""  # the one of them that this is
 
     @property
     def wanted_model(self) -> str:
@@ -50,7 +52,7 @@ class Route:
     @property
     def served_as(self) -> str:
         """What clients call it."""
-        return self._named(self.name)
+        return self.variant or self._named(self.name)
 
     @property
     def also_served_as(self) -> list[str]:
@@ -63,7 +65,13 @@ class Route:
         """One model of a router."""
         offer = Offer(self.offer.models.get(model, ModelInfo()))
         filters = (self.filters or Filters()).naming(model)
-        return replace(self, model=model, offer=offer, filters=filters)
+        return replace(self, model=model, offer=offer, filters=filters, variants={})
+
+    def as_variant(self, variant: str) -> Route:
+        """The same instance, asked for by another id, with what that one sets in requests."""
+        offer = NO_MODEL if self.offer.several else self.offer
+        filters = self.variants[variant]
+        return replace(self, variant=variant, filters=filters, offer=offer, aliases=(), variants={})
 
 
 _LONGEST_NAME = 512  # characters; no file or repository has a longer one
@@ -72,7 +80,8 @@ _LONGEST_NAME = 512  # characters; no file or repository has a longer one
 @dataclass(frozen=True, slots=True)
 class RouteTable:
     routes: Mapping[str, Route] = field(default_factory=dict)  # by name_key, and of each alias
-    # of routers, by what clients call them; an instance or alias with that very name counts more
+    # variants, and models of routers, by what clients call them; an instance or alias with that
+    # very name counts more
     models: Mapping[str, Route] = field(default_factory=dict)
     complete: bool = True  # False while the store, which knows them, was not read
 
@@ -131,7 +140,7 @@ class RouteTable:
         )
         keys = [name_key(name) for name in (route.name, *route.aliases)]
         models = kept.models
-        if route.offer.several or (before is not None and before.offer.several):
+        if any(r.offer.several or r.variants for r in (route, before) if r is not None):
             models = {**_others(models, route.name), **_by_name_of_each(route)}
         return replace(kept, routes={**kept.routes, **dict.fromkeys(keys, route)}, models=models)
 
@@ -143,7 +152,7 @@ class RouteTable:
 
 def _by_name_of_each(route: Route) -> dict[str, Route]:
     """If names differ only in case, which engines distinguish, the first one wins."""
-    found: dict[str, Route] = {}
+    found = {name_key(variant): route.as_variant(variant) for variant in route.variants}
     for one in map(route.to, route.offer.models):
         for name in (one.served_as, *one.also_served_as):
             found.setdefault(name_key(name), one)

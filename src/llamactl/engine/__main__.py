@@ -6,10 +6,12 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Mapping
 
 import xllamacpp as xl
 
-from llamactl.engine.flags import FlagError, apply, of_variables, usage
+from llamactl.engine.flags import FlagError, apply, of_variables
+from llamactl.engine.help import usage
 
 LAST_WORDS_S = 0.2  # llama.cpp's log is written by a thread that nothing can wait for
 
@@ -22,24 +24,31 @@ def devices() -> str:
     return "\n".join(lines)
 
 
+def version() -> str:
+    return (
+        f"version: built-in llama.cpp (xllamacpp {xl.__version__})\n"
+        f"built for {xl.BUILD_INFO['build_target']} with {xl.BUILD_INFO['compiler']}"
+    )
+
+
+ANSWERS: Mapping[str, Callable[[], str]] = {
+    **dict.fromkeys(("-h", "--help", "--usage"), usage),
+    "--version": version, "--list-devices": devices,
+}  # fmt: skip
+
+
 def main(argv: list[str]) -> int:
-    if "-h" in argv or "--help" in argv:
-        print(usage())
-        return 0
-    if "--version" in argv:
-        print(f"version: built-in llama.cpp (xllamacpp {xl.__version__})")
-        print(f"built for {xl.BUILD_INFO['build_target']} with {xl.BUILD_INFO['compiler']}")
-        return 0
-    if "--list-devices" in argv:
-        print(devices())
-        return 0
+    questions = [at for at, word in enumerate(argv) if word in ANSWERS]
     params = xl.CommonParams()
-    try:
-        apply(params, [*of_variables(os.environ), *argv])
+    try:  # what comes before a question counts, as with llama-server
+        apply(params, [*of_variables(os.environ), *argv[: questions[0] if questions else None]])
     except FlagError as exc:
         print(f"error: {exc}", file=sys.stderr)
         print("see `python -m llamactl.engine --help`", file=sys.stderr)
         return 2
+    if questions:
+        print(ANSWERS[argv[questions[0]]]())
+        return 0
     if key := os.environ.get("LLAMA_API_KEY"):
         params.api_keys = [*params.api_keys, *key.split(",")]
     try:

@@ -1,109 +1,42 @@
 """llama-server's flags, applied to a `CommonParams` object.
 
-A flag is a row of NAMES where llama-server's name differs from the field's, and otherwise
-the field's own name; its type and choices are read from the object. The names are those of
-https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
+A flag is in a row of `rows.py`, or it is the field's own name; its type and choices are read from
+the object.
 """
 
 from __future__ import annotations
 
 import enum
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import xllamacpp as xl
 
+from llamactl.engine.rows import ROWS
+
 
 class FlagError(Exception):
     """A flag that is unknown, lacks its value, or has one that does not fit."""
 
 
-# flag without its dashes -> field of CommonParams
-NAMES: Mapping[str, str] = {
-    "m": "model.path", "model": "model.path",
-    "mu": "model.url", "model-url": "model.url",
-    "hf": "model.hf_repo", "hfr": "model.hf_repo", "hf-repo": "model.hf_repo",
-    "hff": "model.hf_file", "hf-file": "model.hf_file",
-    "dr": "model.docker_repo", "docker-repo": "model.docker_repo",
-    "hft": "hf_token", "a": "model_alias", "alias": "model_alias", "tags": "model_tags",
-    "mm": "mmproj.path", "mmproj": "mmproj.path",
-    "mmu": "mmproj.url", "mmproj-url": "mmproj.url", "mmdev": "mmproj_device",
-    "c": "n_ctx", "ctx-size": "n_ctx",
-    "n": "n_predict", "predict": "n_predict", "n-predict": "n_predict",
-    "b": "n_batch", "batch-size": "n_batch", "ub": "n_ubatch", "ubatch-size": "n_ubatch",
-    "keep": "n_keep", "np": "n_parallel", "parallel": "n_parallel",
-    "t": "cpuparams.n_threads", "threads": "cpuparams.n_threads",
-    "tb": "cpuparams_batch.n_threads", "threads-batch": "cpuparams_batch.n_threads",
-    "prio": "cpuparams.priority", "poll": "cpuparams.poll", "cpu-strict": "cpuparams.strict_cpu",
-    "prio-batch": "cpuparams_batch.priority", "poll-batch": "cpuparams_batch.poll",
-    "threads-http": "n_threads_http",
-    "ngl": "n_gpu_layers", "gpu-layers": "n_gpu_layers", "n-gpu-layers": "n_gpu_layers",
-    "sm": "split_mode", "ts": "tensor_split", "mg": "main_gpu",
-    "fa": "flash_attn_type", "flash-attn": "flash_attn_type",
-    "ctk": "cache_type_k", "ctv": "cache_type_v", "lm": "load_mode", "lzm": "lazy_mode",
-    "kvu": "kv_unified", "cb": "cont_batching",
-    "cram": "cache_ram_mib", "cache-ram": "cache_ram_mib", "cache-reuse": "n_cache_reuse",
-    "ctxcp": "n_ctx_checkpoints", "ctx-checkpoints": "n_ctx_checkpoints",
-    "cms": "checkpoint_min_step", "context-shift": "ctx_shift",
-    "rope-scaling": "rope_scaling_type", "pooling": "pooling_type",
-    "attention": "attention_type",
-    "embedding": "embedding", "embeddings": "embedding",
-    "ot": "tensor_buft_overrides", "override-tensor": "tensor_buft_overrides",
-    "moe-cache-mib": "moe_cache_size",
-    "metrics": "endpoint_metrics", "props": "endpoint_props", "slots": "endpoint_slots",
-    "path": "public_path", "webui": "ui",
-    "ui-config": "ui_config_json", "webui-config": "ui_config_json",
-    "sps": "slot_prompt_similarity", "sp": "special", "e": "escape",
-    "r": "antiprompt", "reverse-prompt": "antiprompt",
-    "jinja": "use_jinja", "chat-template-kwargs": "default_template_kwargs",
-    "rea": "enable_reasoning", "reasoning": "enable_reasoning",
-    "skip-chat-parsing": "force_pure_content_parser",
-    "lv": "verbosity", "log-verbosity": "verbosity", "log-jsonl": "log_json",
-    "log-prompts-dir": "path_prompts_log_dir",
-    "ssl-key-file": "ssl_file_key", "ssl-cert-file": "ssl_file_cert",
-    "fit": "fit_params", "fitc": "fit_params_min_ctx", "fit-ctx": "fit_params_min_ctx",
-    "s": "sampling.seed", "seed": "sampling.seed", "temperature": "sampling.temp",
-    "typical": "sampling.typ_p", "typical-p": "sampling.typ_p",
-    "repeat-last-n": "sampling.penalty_last_n", "repeat-penalty": "sampling.penalty_repeat",
-    "presence-penalty": "sampling.penalty_present", "frequency-penalty": "sampling.penalty_freq",
-    "dynatemp-exp": "sampling.dynatemp_exponent",
-    "mirostat-lr": "sampling.mirostat_eta", "mirostat-ent": "sampling.mirostat_tau",
-    "bs": "sampling.backend_sampling",
-    "reasoning-budget": "sampling.reasoning_budget_tokens",
-    "reasoning-budget-message": "sampling.reasoning_budget_message",
-    "md": "speculative.draft.mparams.path", "model-draft": "speculative.draft.mparams.path",
-    "spec-draft-model": "speculative.draft.mparams.path",
-    "hfd": "speculative.draft.mparams.hf_repo",
-    "hf-repo-draft": "speculative.draft.mparams.hf_repo",
-    "ngld": "speculative.draft.n_gpu_layers", "gpu-layers-draft": "speculative.draft.n_gpu_layers",
-    "draft": "speculative.draft.n_max", "draft-max": "speculative.draft.n_max",
-    "spec-draft-n-max": "speculative.draft.n_max",
-    "draft-min": "speculative.draft.n_min", "spec-draft-n-min": "speculative.draft.n_min",
-    "draft-p-min": "speculative.draft.p_min", "spec-draft-p-min": "speculative.draft.p_min",
-    "devd": "speculative.draft.devices", "device-draft": "speculative.draft.devices",
-    "ctkd": "speculative.draft.cache_type_k",
-    "cache-type-k-draft": "speculative.draft.cache_type_k",
-    "ctvd": "speculative.draft.cache_type_v",
-    "cache-type-v-draft": "speculative.draft.cache_type_v",
-    "td": "speculative.draft.cpuparams.n_threads",
-    "threads-draft": "speculative.draft.cpuparams.n_threads",
-    "spec-type": "speculative.types",
-    "lcs": "speculative.ngram_cache.lookup_cache_static",
-    "lcd": "speculative.ngram_cache.lookup_cache_dynamic",
-}  # fmt: skip
+def _spelt() -> Iterator[tuple[str, str, bool, bool]]:
+    """Each flag of the rows, its field, what it sets a switch to, whether it turns it off."""
+    for row, path in ROWS.items():
+        flags = row.split()
+        on = [n for n, flag in enumerate(flags) if flag[:2] == "--" and flag[:5] != "--no-"]
+        for n, flag in enumerate(flags):
+            off = bool(on) and n > on[-1]  # they stand behind the last one that turns it on
+            sets = off is path.startswith("!")
+            yield flag.lstrip("-"), path.removeprefix("!"), sets, off
 
-# Switches whose field says the opposite.
-NEGATED: Mapping[str, str] = {
-    "kv-offload": "no_kv_offload", "kvo": "no_kv_offload", "repack": "no_extra_bufts",
-    "op-offload": "no_op_offload", "perf": "no_perf", "mmproj-auto": "no_mmproj",
-    "mmproj-offload": "mmproj_use_gpu",
-}  # fmt: skip
-NEGATED_SHORT: Mapping[str, str] = {
-    "nkvo": "no-kv-offload", "nr": "no-repack", "nocb": "no-cont-batching",
-    "no-kvu": "no-kv-unified",
-}  # fmt: skip
+
+# flag without its dashes -> field of CommonParams; of NEGATED, the field says the opposite
+NAMES: Mapping[str, str] = {name: path for name, path, sets, _ in _spelt() if sets}
+NEGATED: Mapping[str, str] = {name: path for name, path, sets, _ in _spelt() if not sets}
+_OFF = frozenset(name for name, _, _, off in _spelt() if off)
 _GROUPS = ("sampling", "speculative", "speculative.draft", "diffusion")
 _HIDDEN = ("hostnames", "api_keys")
 
@@ -132,7 +65,6 @@ def apply(params: Any, argv: Sequence[str]) -> None:
         if not word.startswith("-") or word.lstrip("-") == "":
             raise FlagError(f"invalid argument: {word}")
         name = word.lstrip("-").replace("_", "-")
-        name = NEGATED_SHORT.get(name, name)
         special = SPECIAL.get(name)
         if special is not None:
             special(params, _value(word, words))
@@ -143,36 +75,38 @@ def apply(params: Any, argv: Sequence[str]) -> None:
 
 
 def _apply_field(params: Any, word: str, name: str, words: list[str]) -> None:
-    found = _find(params, name)
-    if found is not None:
-        path, negated = found
-        current = _get(params, path)
-        if isinstance(current, bool):
-            given = words.pop(0) if words and words[0] in _BOOLS else "on"
-            _set(params, path, _BOOLS[given] is not negated)
-        else:
-            _set(params, path, _parse(word, current, _value(word, words), path))
-        return
-    positive = name.removeprefix("no-")
-    found = _find(params, positive) if positive != name else None
-    if found is None or not isinstance(_get(params, found[0]), bool):
-        raise FlagError(f"unknown flag: {word}")
-    _set(params, found[0], found[1])
+    path, sets = _find(params, name)
+    current = _get(params, path) if path else None
+    if isinstance(current, bool):
+        takes_word = name not in _OFF and words and words[0] in _BOOLS
+        given = _BOOLS[words.pop(0)] if takes_word else True
+        _set(params, path, given is sets)
+    elif path and name not in _OFF:
+        _set(params, path, _parse(word, current, _value(word, words), path))
+    else:
+        path, sets = _find(params, name.removeprefix("no-")) if name[:3] == "no-" else ("", True)
+        if not path or not isinstance(_get(params, path), bool):
+            raise FlagError(f"unknown flag: {word}")
+        _set(params, path, not sets)
 
 
-def _find(params: Any, name: str) -> tuple[str, bool] | None:
-    """The field that a flag sets, and whether the field says the opposite."""
+def field_of(params: Any, name: str) -> str:
+    """The field that a flag sets; "" for none."""
+    return _find(params, name)[0]
+
+
+def _find(params: Any, name: str) -> tuple[str, bool]:
+    """The field that a flag sets, or "", and to what if it is a switch."""
     if name in NEGATED:
-        path = NEGATED[name]
-        return path, path.startswith("no_")
+        return NEGATED[name], False
     if name in NAMES:
-        return NAMES[name], False
+        return NAMES[name], True
     leaf = name.replace("-", "_")
     known = {path for path, _ in fields(params)}
     for path in (leaf, *(f"{group}.{leaf}" for group in _GROUPS)):
         if path in known and path not in _HIDDEN:
-            return path, False
-    return None
+            return path, True
+    return "", True
 
 
 def _get(params: Any, path: str) -> Any:
@@ -264,6 +198,8 @@ def choices(kind: type[enum.IntEnum]) -> dict[str, enum.IntEnum]:
 def choice(kind: type[enum.IntEnum], text: str) -> enum.IntEnum:
     known = choices(kind)
     short = text.lower().replace("-", "_")
+    if re.fullmatch(r"-?\d+", text) and int(text) in {*map(int, known.values())}:
+        return kind(int(text))
     if short not in known:
         raise ValueError(f"choose one of {', '.join(known)}")
     return known[short]
@@ -335,6 +271,9 @@ SPECIAL: Mapping[str, Callable[[Any, str], None]] = {
     "jf": lambda p, v: _set_schema(p, _read(v)),
     "json-schema-file": lambda p, v: _set_schema(p, _read(v)),
     "chat-template-file": lambda p, v: _set(p, "chat_template", _read(v)),
+    **dict.fromkeys(
+        ("ui-config-file", "webui-config-file"), lambda p, v: _set(p, "ui_config_json", _read(v))
+    ),
     "lora": lambda p, v: _add_loras(p, v, scaled=False),
     "lora-scaled": lambda p, v: _add_loras(p, v, scaled=True),
 }
@@ -373,38 +312,7 @@ SWITCHES: Mapping[str, Callable[[Any], None]] = {
     "mmap": _load("mmap"),
     "no-mmap": _load("none"),
     "mlock": _load("mlock"),
-    "v": lambda p: _set(p, "verbosity", 10),
-    "verbose": lambda p: _set(p, "verbosity", 10),
+    **dict.fromkeys(("dio", "direct-io"), _load("direct_io")),
+    **dict.fromkeys(("ndio", "no-direct-io"), _load("mmap")),
+    **dict.fromkeys(("v", "verbose", "log-verbose"), lambda p: _set(p, "verbosity", 10)),
 }
-
-
-def _describe(value: Any) -> str:
-    match value:
-        case bool():
-            return "on|off"
-        case enum.IntEnum():
-            return "|".join(choices(type(value)))
-        case int() | float():
-            return "N"
-        case str():
-            return "TEXT"
-        case _:
-            return "A,B,..."
-
-
-def usage() -> str:
-    """Every flag with its type, choices and default, read from the object itself."""
-    params = xl.CommonParams()
-    names: dict[str, list[str]] = {}
-    for name, path in NAMES.items():
-        names.setdefault(path, []).append(("--" if len(name) > 3 else "-") + name)  # noqa: PLR2004
-    lines = ["usage: python -m llamactl.engine --model FILE [--port N] [flags]", "", "flags:"]
-    for path, value in fields(params):
-        if path in _HIDDEN:
-            continue
-        flags = names.get(path, ["--" + path.rpartition(".")[2].replace("_", "-")])
-        default = str(value)[:40].replace("\n", "\\n")
-        lines.append(f"  {', '.join(flags)} {_describe(value)}  (default: {default})")
-    further = [f"--{n}" if len(n) > 2 else f"-{n}" for n in (*SPECIAL, *SWITCHES)]  # noqa: PLR2004
-    lines += ["", "further flags: " + ", ".join(further), "API key: LLAMA_API_KEY"]
-    return "\n".join(lines)

@@ -36,18 +36,18 @@ class Upgrade:
 
     def __init__(
         self,
-        departure: Shutdown,
+        shutdown: Shutdown,
         database: Database,
         leases: LeaseBook,
-        front: ProxyServer,
+        proxy: ProxyServer,
         activator: SwitchableActivator,
         rights: Rights,
         chores: Chores,
     ) -> None:
-        self._departure = departure
+        self._shutdown = shutdown
         self._database = database
         self._leases = leases
-        self._front = front
+        self._proxy = proxy
         self._activator = activator
         self._rights = rights
         self._chores = chores
@@ -62,14 +62,14 @@ class Upgrade:
 
         `store`: its URL, which the new one must use as well.
         """
-        if self._goes_on or self._front.listener is None:
+        if self._goes_on or self._proxy.listener is None:
             raise Conflict("llamactl is already starting, stopping or being replaced")
         if os.getpid() == 1:
             raise Conflict("llamactl is process 1 of this container; replace the container instead")
         self._goes_on = True
         successor = None
         try:
-            successor = Successor.spawn(environ, self._front.listener, lock, store)
+            successor = Successor.spawn(environ, self._proxy.listener, lock, store)
             self._successor = successor
             log.info("upgrade_begins", pid=successor.pid)
             await successor.until("prepared", PREPARED_S)
@@ -91,7 +91,7 @@ class Upgrade:
     async def _hand_over(self, successor: Successor) -> None:
         try:
             await self._chores.end()
-            await self._departure.pause()
+            await self._shutdown.pause()
             await self._rights.written()
             successor.give(self._leases.counts())
             await successor.until("serving", SERVING_S)
@@ -102,7 +102,7 @@ class Upgrade:
             raise
         self._switch(successor)
         self.replaced.set()
-        await self._departure.leave()
+        await self._shutdown.leave()
         await self._database.close()
         log.info("upgraded", pid=successor.pid, requests=self._leases.total())
 
@@ -118,13 +118,13 @@ class Upgrade:
             log.warning("store_not_taken_back", reason=exc.message)
             self._taking = asyncio.create_task(self._database.take_when_back())
         finally:
-            self._departure.resume()
+            self._shutdown.resume()
             self._chores.begin()
 
     def _switch(self, successor: Successor) -> None:
         """In one moment, so that no request falls between the two."""
         self._activator.switch(successor)
-        self._front.forget_ready()
+        self._proxy.forget_ready()
         self._leases.on_change = LeaseNews(self._leases, successor).note
         successor.on_right = self._rights.heed
         successor.go(self._leases.counts(), self._rights.hand_over(successor.tell_right))
@@ -137,7 +137,7 @@ class Upgrade:
         """
         assert self._successor is not None
         ends = asyncio.get_running_loop().time() + seconds
-        await self._front.give_away(self._successor.give_client, seconds)
+        await self._proxy.give_away(self._successor.give_client, seconds)
         if before is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(ends):

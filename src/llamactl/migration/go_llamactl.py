@@ -2,7 +2,7 @@
 without one kept, and its settings file.
 
 Schema: https://github.com/lordmathis/llamactl/tree/main/pkg/database/migrations. Its settings file
-is read by ours as it is; the report tells what of it has an effect.
+is read by ours as it is; the report says what of it has an effect.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from llamactl.backends import BACKENDS
+from llamactl.backends import BACKENDS, DEFAULT
 from llamactl.config import LONG_ENOUGH, SHORTEST, Settings
 from llamactl.core.errors import LlamactlError
 from llamactl.core.instance import check_name
 from llamactl.migration.report import Migrated, flat, is_empty, refusal
 from llamactl.migration.source import tidy
+from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 
 _INSTANCE = ("auto_restart", "max_restarts", "restart_delay", "on_demand_start", "idle_timeout",
              "environment", "command_override", "group")  # fmt: skip
@@ -49,8 +50,12 @@ _WITHOUT_EFFECT = {
 }
 
 
-def from_go_llamactl(source: Path | None, settings: object) -> Migrated:
+def from_go_llamactl(
+    source: Path | None, settings: object, engine: Vocabulary = UNREAD
+) -> Migrated:
     """`source`: its database, a JSON file of an instance, or a folder of these.
+
+    `engine`: the options of the engine; empty if it can't be asked.
 
     Raises LlamactlError if it is nothing of the kind.
     """
@@ -60,7 +65,7 @@ def from_go_llamactl(source: Path | None, settings: object) -> Migrated:
     node = tree.get("local_node") or "main"
     if source is not None:
         for row in _rows(source, found):
-            _take_instance(row, str(node), found)
+            _take_instance(row, str(node), found, engine)
     for key, value in flat(tree) if tree else ():
         _take_setting(key, value, found)
     if tree:
@@ -126,13 +131,13 @@ def _parsed(row: dict[str, Any]) -> Mapping[str, Any]:
         return {**row, "options": f"its options can't be read: {exc}"}
 
 
-def _take_instance(row: Mapping[str, Any], node: str, found: Migrated) -> None:
+def _take_instance(row: Mapping[str, Any], node: str, found: Migrated, engine: Vocabulary) -> None:
     """`node`: the name of this machine."""
     name, at, since = str(row["name"]), f"instances.{row['name']}", len(found.rows)
     if why := _no_instance(row, name, node):
         found.left_out(at, why)
         return
-    if not found.add(name, _definition(tidy(row["options"]), at, found), at, since):
+    if not found.add(name, _definition(tidy(row["options"]), at, found, engine), at, since):
         return
     for key in ("id", "created_at", "updated_at", "owner_user_id"):
         if row.get(key) is not None:
@@ -144,20 +149,24 @@ def _take_instance(row: Mapping[str, Any], node: str, found: Migrated) -> None:
         found.carried(f"{at}.status", "it was stopped")
 
 
-def _definition(given: Mapping[str, Any], at: str, found: Migrated) -> dict[str, Any]:
+def _definition(
+    given: Mapping[str, Any], at: str, found: Migrated, engine: Vocabulary
+) -> dict[str, Any]:
     kind = given.get("backend_type") or "llama_cpp"
     definition: dict[str, Any] = {"backend_type": kind, "backend_options": {}}
     options = definition["backend_options"]
+    own = given.get("command_override") or kind != DEFAULT.name
+    known = UNREAD if own else engine
     found.carried(f"{at}.backend_type")
     for key, value in given.items():
         if key == "backend_options":
-            _take_options(value, f"{at}.{key}", options, found)
+            _take_options(value, f"{at}.{key}", options, found, known)
         elif key in _INSTANCE:
             _take(definition, key, value, f"{at}.{key}", found)
         elif key in _NOT_AVAILABLE or key == "nodes":
             found.left_out(f"{at}.{key}", _NOT_AVAILABLE.get(key, "there is one node only"))
         elif "backend_type" not in given:  # the first versions knew one engine
-            _take_options({key: value}, at, options, found)
+            _take_options({key: value}, at, options, found, known)
         elif key != "backend_type":
             found.left_out(f"{at}.{key}", "not available in this version")
     return definition
@@ -181,7 +190,9 @@ def _no_instance(row: Mapping[str, Any], name: str, node: str) -> str:
     return ""
 
 
-def _take_options(given: object, at: str, into: dict[str, Any], found: Migrated) -> None:
+def _take_options(
+    given: object, at: str, into: dict[str, Any], found: Migrated, known: Vocabulary
+) -> None:
     if not isinstance(given, Mapping):
         if given is not None:
             found.left_out(at, "it is not a mapping")
@@ -190,7 +201,7 @@ def _take_options(given: object, at: str, into: dict[str, Any], found: Migrated)
         if key in ("host", "api_key", "port"):
             found.left_out(f"{at}.{key}", "llamactl chooses it")
             continue
-        why = refusal({"backend_options": {key: value}})
+        why = refusal({"backend_options": {key: value}}, known)
         if why:
             found.left_out(f"{at}.{key}", why)
         else:

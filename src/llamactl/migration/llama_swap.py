@@ -12,7 +12,7 @@ from llamactl.migration.llama_swap_macros import Macros
 from llamactl.migration.llama_swap_model import Model
 from llamactl.migration.report import Migrated, Names, flat
 from llamactl.migration.source import shown, tidy
-from llamactl.policy.definition.engine_help import EngineOption
+from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 
 _TOP = {
     "logTimeFormat": "the log has only one time format",
@@ -59,11 +59,11 @@ _SETTINGS: Mapping[str, tuple[str, Callable[[Any], object]]] = {
 
 
 def from_llama_swap(
-    config: object, environ: Mapping[str, str], known: Mapping[str, EngineOption] | None = None
+    config: object, environ: Mapping[str, str], engine: Vocabulary = UNREAD
 ) -> Migrated:
-    """`known`: the engine's options by flag, where it can be asked.
+    """Raises LlamactlError if it is not a llama-swap configuration.
 
-    Raises LlamactlError if it is not a llama-swap configuration.
+    `engine`: the options of the engine; empty if it can't be asked.
     """
     tree = tidy(config)
     models = tree.get("models") if isinstance(tree, Mapping) else None
@@ -76,7 +76,7 @@ def from_llama_swap(
     ttl = _ttl(tree, found)
     for model_id, name in by_id.items():
         given = (models or {})[model_id]
-        Model(model_id, name, macros, names, found, known or {}).take(given, ttl)
+        Model(model_id, name, macros, names, found, engine).take(given, ttl)
     for key, value in tree.items():
         if key not in ("models", "macros"):
             _take_top(key, value, by_id, found)

@@ -15,8 +15,8 @@ from llamactl.backends.command import COMMAND
 from llamactl.backends.command.paste import with_port
 from llamactl.core.errors import InvalidRequest
 from llamactl.migration.llama_swap_macros import PORT
-from llamactl.policy.definition.command_line import is_engine, names_engine
-from llamactl.policy.definition.engine_help import EngineOption
+from llamactl.policy.definition.command_line import is_engine, leave_unknown_out, names_engine
+from llamactl.policy.definition.engine_help import Vocabulary
 from llamactl.policy.pasted import Pasted, read_pasted, without_open
 
 _OTHER_ENGINE = re.compile(r"(^|[\s/])(vllm|mlx_lm)[\s./]")
@@ -37,7 +37,7 @@ class Command:
 
 def read_command(
     text: str, model: Mapping[str, Any], environ: Mapping[str, str],
-    known: Mapping[str, EngineOption],
+    engine: Vocabulary,
 ) -> Command:  # fmt: skip
     """`text`: without macros. Raises InvalidRequest where nothing can be made of it."""
     programs = LLAMA_CPP.kind.programs
@@ -47,7 +47,7 @@ def read_command(
     )  # fmt: skip
     only_flags = bool(found.words) and found.words[0].startswith("-")  # its image has the program
     if names_engine(found.words, programs) or (only_flags and _OF_LLAMA_CPP.search(found.image)):
-        return _of_llama_cpp(found, known)
+        return _of_llama_cpp(found, engine)
     if _OTHER_ENGINE.search(f"{found.image} {' '.join(found.words[:6])} "):
         raise InvalidRequest("this engine is not available in this version")
     if found.image:
@@ -64,11 +64,13 @@ def _without_comments(text: str) -> str:
     return " ".join(line.removesuffix("\\") for line in lines if not line.startswith("#"))
 
 
-def _of_llama_cpp(found: Pasted, known: Mapping[str, EngineOption]) -> Command:
+def _of_llama_cpp(found: Pasted, engine: Vocabulary) -> Command:
     program = [] if found.words[0].startswith("-") else found.words[:1]
     words, unknown = without_open(found.words[len(program) :])
     line = shlex.join([*program, *_without_port(words)])
-    parsed = LLAMA_CPP.parse_command(line, known)
+    parsed = LLAMA_CPP.parse_command(line, engine)
+    if not parsed.command_override:  # whose own options are not known
+        leave_unknown_out(parsed, engine)
     if not any(map(parsed.options.get, _SOURCES)) and not _names_model(parsed.options, found):
         why = "; ".join(["its command names no model", *unknown])
         raise InvalidRequest(why)

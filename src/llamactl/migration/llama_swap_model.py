@@ -10,7 +10,7 @@ from llamactl.migration.llama_swap_command import read_command
 from llamactl.migration.llama_swap_macros import Macros
 from llamactl.migration.report import Migrated, Names, flat, refusal
 from llamactl.migration.source import shown
-from llamactl.policy.definition.engine_help import EngineOption
+from llamactl.policy.definition.engine_help import Vocabulary
 
 _NO_EQUIVALENT = {
     "name": "an instance has one name",
@@ -30,15 +30,15 @@ _INHERIT = -1  # a ttl of the model that leaves it to globalTTL
 class Model:
     def __init__(
         self, model_id: str, name: str, macros: Macros, names: Names, found: Migrated,
-        known: Mapping[str, EngineOption],
+        engine: Vocabulary,
     ) -> None:  # fmt: skip
-        """`known`: the engine's options by flag."""
+        """`engine`: its options; empty if it can't be asked."""
         self._id, self._name = model_id, name
         self._at = f"models.{model_id}"
         self._macros = macros.within(model_id)
         self._names = names
         self._found = found
-        self._known = known
+        self._engine = engine
         self._aliases: list[str] = []
         self._environment: dict[str, str] = {}
         self._set: dict[str, Any] = {}
@@ -85,7 +85,7 @@ class Model:
         lines = [line for line in given.splitlines() if not line.lstrip().startswith("#")]
         text = self._macros.fill("\n".join(lines))
         filled = {key: self._macros.fill_in(model.get(key)) for key in ("proxy", "checkEndpoint")}
-        command = read_command(text, filled, self._macros.environ, self._known)
+        command = read_command(text, filled, self._macros.environ, self._engine)
         self._rest.update(command.definition)
         self._environment.update(command.environment)
         at, found = f"{self._at}.cmd", self._found

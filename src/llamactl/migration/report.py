@@ -11,6 +11,7 @@ from llamactl.backends import BACKENDS, read_definition
 from llamactl.backends.contract import Start
 from llamactl.core.errors import LlamactlError
 from llamactl.core.instance import InstanceOptions, name_key
+from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 from llamactl.policy.definition.reading import merge
 
 Outcome = Literal["carried", "changed", "left out"]
@@ -67,10 +68,13 @@ def is_empty(value: object) -> bool:
     return value is None or (isinstance(value, str | list | dict) and not value)
 
 
-def refusal(definition: Mapping[str, Any]) -> str:
-    """Why no instance can have these options; "" if one can."""
+def refusal(definition: Mapping[str, Any], known: Vocabulary = UNREAD) -> str:
+    """Why no instance can have these options; "" if one can.
+
+    `known`: the options of the engine; empty if it can't be asked.
+    """
     try:
-        options = merge(InstanceOptions(), read_definition(definition))
+        options = merge(InstanceOptions(), read_definition(definition, known=known))
     except LlamactlError as exc:
         return exc.message
     backend = BACKENDS[options.backend_type]

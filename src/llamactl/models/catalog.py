@@ -179,7 +179,7 @@ def _stays(file: Path, within: Path | None) -> bool:
 def _remove(file: Path) -> int:
     """A file, or a link of the cache together with what it leads to, if no other leads there.
 
-    A link of somebody's own folder goes alone.
+    Of a link in somebody's own folder, only the link is removed.
     """
     target = file.resolve()
     size = target.stat().st_size if target.exists() else 0

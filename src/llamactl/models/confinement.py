@@ -94,7 +94,7 @@ class Confinement:
                     yield outside
 
     def _named(self, options: InstanceOptions) -> Iterator[NamedFile]:
-        """With the file that a repository stands for, once it is downloaded."""
+        """With the file that a repository names, once it is downloaded."""
         given = options.backend_options
         yield from files(options)
         with suppress(LlamactlError):
@@ -105,7 +105,7 @@ class Confinement:
                     yield NamedFile("hf_repo", name, path)
 
     def _of_routers(self, named: Sequence[NamedFile], rules: ModelRules) -> Iterator[Problem]:
-        """What an engine of several models is told by a file or a folder."""
+        """What a file or a folder says to an engine of several models."""
         for one in named:
             models = _READ.get(one.option, _nothing)(one.path, rules)
             for model, given in models.items():

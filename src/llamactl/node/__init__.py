@@ -5,6 +5,7 @@ from llamactl.node.engine.command import find_engine
 from llamactl.node.engine.engine_info import CommandEngineProbe
 from llamactl.node.engine.launch import ModelAccess
 from llamactl.node.engine.scrape import busy_slots, scrape
+from llamactl.node.engine.vocabularies import Vocabularies
 from llamactl.node.host.data_dir import DataDir
 from llamactl.node.host.gpus import totals
 from llamactl.node.host.memory import free_disk, free_ram, total_ram
@@ -22,6 +23,7 @@ __all__ = [
     "Rotation",
     "RotationRules",
     "SlotFile",
+    "Vocabularies",
     "busy_slots",
     "find_engine",
     "free_disk",

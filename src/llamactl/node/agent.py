@@ -14,7 +14,7 @@ from llamactl.core.errors import LaunchFailed, LlamactlError
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import InstanceOptions
-from llamactl.core.memory import Usage
+from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
 from llamactl.core.ports.node import LOCAL, EngineSettings, LaunchSpec
 from llamactl.core.routes import ReadyInstance
@@ -66,7 +66,7 @@ class NodeAgent:
     def __repr__(self) -> str:
         return f"<NodeAgent {self.id} with {len(self._processes)} processes>"
 
-    # What it is told.
+    # What it is asked to do.
 
     async def prepare(self, spec: LaunchSpec) -> ProcessRecord:
         if (known := self._processes.prepared(spec.process)) is not None:
@@ -78,6 +78,8 @@ class NodeAgent:
             engine, command = await command_for(spec, port, self._models, key, self._around.environ)
             if (known := self._processes.prepared(spec.process)) is not None:
                 return known  # by a call that was repeated meanwhile
+            if command.warning:
+                log.warning("unknown_options", name=spec.name, reason=command.warning)
             one = spawn(spec, engine, command, port, key, self.log(spec.name), self._around)
         except (LlamactlError, OSError) as exc:
             raise launch_failure(exc) from exc
@@ -126,7 +128,7 @@ class NodeAgent:
         self.log(name).remove()
 
     async def close(self) -> None:
-        """Let go of everything; what runs goes on."""
+        """Let go of everything; what runs keeps running."""
         await self._processes.close()
 
     # What it reports.
@@ -141,7 +143,7 @@ class NodeAgent:
         self._oom.look()
         return await self._processes.get(process).is_healthy(seconds)
 
-    async def measure(self, process: ProcessId) -> Usage | None:
+    async def measure(self, process: ProcessId) -> MeasuredMemory | None:
         return await self._processes.get(process).usage()
 
     async def prepared(self) -> Sequence[ProcessRecord]:

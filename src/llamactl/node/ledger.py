@@ -1,7 +1,7 @@
 """The node's own record of the processes that it prepared: one file, which is only appended to.
 
-It outlives whoever decides, so that what runs here can be named while nobody does. A line is
-either a record or a process that has ended. It holds the engines' keys: its owner alone reads it.
+It outlives the control process, so that what runs here can be named while there is none. A line is
+either a record or a process that has ended. It holds the engines' keys: only its owner may read it.
 """
 
 from __future__ import annotations

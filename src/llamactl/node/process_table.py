@@ -74,11 +74,11 @@ class ProcessTable:
         try:
             report = await one.report(ended, oom_struck=self._oom.struck())
             cgroups.end(record.pid, record.start_time)
-            if one.adopted:  # whose exit may be told before that of all it forked
+            if one.adopted:  # whose exit may be reported before that of all it forked
                 end_left(record)
         finally:
             del self._running[record.process]
-        with suppress(OSError):  # whoever reads the ledger finds that it does not run
+        with suppress(OSError):  # a reader of the ledger finds that it does not run
             self._ledger.ended(record.process)
         return report
 
@@ -89,7 +89,7 @@ class ProcessTable:
                 del self._ends[process]
 
     async def close(self) -> None:
-        """Let go of everything; what runs goes on."""
+        """Let go of everything; what runs keeps running."""
         for task in self._ends.values():
             task.cancel()
         await asyncio.gather(*self._ends.values(), return_exceptions=True)

@@ -46,7 +46,7 @@ def exposition(
 def relabelled(texts: Mapping[str, Mapping[str, str]]) -> list[Metric]:
     """Engines' own expositions by instance name, and by model where one has several.
 
-    Labels `instance` and `model` are put on every sample. What is no exposition is left out: an
+    Labels `instance` and `model` are put on every sample. What is not an exposition is left out: an
     engine's fault must not hide the others' numbers.
     """
     merged: dict[str, Metric] = {}

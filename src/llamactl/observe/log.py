@@ -21,7 +21,7 @@ _LIKE_A_FIELD = re.compile(r"\s\w+=")
 
 
 class EventLogger:
-    """A thin front to the standard library's logging that carries fields."""
+    """A thin layer over the standard library's logging that carries fields."""
 
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(f"llamactl.{name}")

@@ -1,6 +1,6 @@
 """Time in which our event loop ran: the only time that may count against somebody else.
 
-While the loop stands still (a long computation, a stopped process, swap) answers wait unread in
+While the loop is blocked (a long computation, a stopped process, swap) answers wait unread in
 their sockets, and exits unseen. A deadline by this clock does not come nearer meanwhile, and when
 it has come the loop takes in what waits before anybody acts on it.
 """

@@ -53,8 +53,8 @@ class ProxyServer:
         self._replaced = False  # another process decides: our table says nothing of where
         self._asgi = Asgi()
         self._asgi.serve_websockets(serve_websocket)
-        house = EndpointContext.of(settings, self.relay, self._asgi, paths)
-        entry = Entry(access, house, settings.server.v1_errors)
+        context = EndpointContext.of(settings, self.relay, self._asgi, paths)
+        entry = Entry(access, context, settings.server.v1_errors)
         self._clients = ConnectionRegistry(entry.open, Limits.of(settings), self.relay.turns)
         self._server: asyncio.Server | None = None
         self.listener: socket.socket | None = None
@@ -67,7 +67,7 @@ class ProxyServer:
 
     def meters(self) -> Meters:
         """Everything counted until now."""
-        self.relay.account.settle()
+        self.relay.metrics.settle()
         return self._meters
 
     @property
@@ -79,7 +79,7 @@ class ProxyServer:
         """Some of the requests that a process has, or had until just now."""
         relay, found = self.relay, list[ServedRequest]()
         found += relay.casualties.of(instance_id, generation)
-        found += relay.unfinished.of(instance_id)
+        found += relay.abandoned.of(instance_id)
         for connection in self._clients.connections:
             if len(found) >= MOST_NAMED:
                 break
@@ -89,7 +89,7 @@ class ProxyServer:
         return found[:MOST_NAMED]
 
     def forget_ready(self) -> None:
-        """Ask for each instance anew: where they answer is another's to say."""
+        """Ask for each instance again: another process now says where they answer."""
         table = self.relay.table
         self._replaced = True
         routes = {name: replace(route, ready=None) for name, route in table.routes.items()}

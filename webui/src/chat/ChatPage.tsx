@@ -7,7 +7,6 @@ import {
   Group,
   Loader,
   Menu,
-  NumberInput,
   Select,
   Stack,
   Text,
@@ -32,6 +31,7 @@ import { base, open } from "../api/client";
 import { copyText } from "../ui/clipboard";
 import { download } from "../ui/download";
 import { span } from "../ui/format";
+import { NumberField } from "../ui/NumberField";
 import { useNow } from "../ui/now";
 import { Page } from "../ui/Page";
 import { attempt, tell } from "../ui/tell";
@@ -339,7 +339,8 @@ function dataUrl(file: File): Promise<string> {
 }
 
 function ParamFields({ params, change }: { params: Params; change: (next: Params) => void }) {
-  const number = (value: string | number): number | "" => (typeof value === "number" ? value : "");
+  const number = (value: string | number | undefined): number | "" =>
+    typeof value === "number" ? value : "";
   return (
     <Stack>
       <Textarea
@@ -349,28 +350,29 @@ function ParamFields({ params, change }: { params: Params; change: (next: Params
         value={params.system}
         onChange={(event) => change({ ...params, system: event.currentTarget.value })}
       />
-      <NumberInput
+      <NumberField
         label="Temperature"
         description="Higher values give more varied responses"
         min={0}
         max={5}
         step={0.1}
         value={params.temperature}
-        onChange={(value) => change({ ...params, temperature: number(value) })}
+        change={(value) => change({ ...params, temperature: number(value) })}
       />
-      <NumberInput
+      <NumberField
         label="Top p"
         min={0}
         max={1}
         step={0.05}
         value={params.top_p}
-        onChange={(value) => change({ ...params, top_p: number(value) })}
+        change={(value) => change({ ...params, top_p: number(value) })}
       />
-      <NumberInput
+      <NumberField
         label="Max tokens"
+        whole
         min={1}
         value={params.max_tokens}
-        onChange={(value) => change({ ...params, max_tokens: number(value) })}
+        change={(value) => change({ ...params, max_tokens: number(value) })}
       />
     </Stack>
   );

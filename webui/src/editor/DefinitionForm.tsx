@@ -3,7 +3,6 @@ import {
   Button,
   Fieldset,
   Group,
-  NumberInput,
   Select,
   SimpleGrid,
   Stack,
@@ -19,6 +18,7 @@ import { useState } from "react";
 import { api, said } from "../api/client";
 import { GetModel } from "../models/GetModel";
 import { bytes } from "../ui/format";
+import { NumberField } from "../ui/NumberField";
 import {
   type Definition,
   modelIn,
@@ -27,6 +27,7 @@ import {
   withOption,
   withOwn,
 } from "./definition";
+import { describe } from "./describe";
 import { firstValue, type Option, OptionField } from "./OptionField";
 import { PasteDialog } from "./PasteDialog";
 
@@ -65,10 +66,8 @@ export function DefinitionForm({ definition, change }: Props) {
     staleTime: Number.POSITIVE_INFINITY,
   });
   const set = (name: string, value: unknown) => change(withOption(definition, name, value));
-  const number = (name: string) => (value: string | number) =>
-    set(name, value === "" ? undefined : value);
   const shown = (value: unknown) =>
-    typeof value === "number" || typeof value === "string" ? value : "";
+    typeof value === "number" || typeof value === "string" ? value : undefined;
   const sizes = new Map(models.data?.map((model) => [model.path, model]));
   return (
     <Stack>
@@ -129,20 +128,22 @@ export function DefinitionForm({ definition, change }: Props) {
               }}
             />
             <SimpleGrid cols={{ base: 1, xs: 2 }}>
-              <NumberInput
+              <NumberField
                 label="Context size"
                 description="In tokens. Empty: the engine's default"
+                whole
                 min={0}
                 step={1024}
                 value={shown(given.ctx_size)}
-                onChange={number("ctx_size")}
+                change={(value) => set("ctx_size", value)}
               />
-              <NumberInput
+              <NumberField
                 label="Layers on the GPU"
                 description="Empty: the engine's default"
-                min={0}
+                whole
+                words
                 value={shown(given.gpu_layers)}
-                onChange={number("gpu_layers")}
+                change={(value) => set("gpu_layers", value)}
               />
             </SimpleGrid>
             <Group>
@@ -249,7 +250,7 @@ function EngineOptions({ options, given, set }: EngineProps) {
               {option.name}
             </Text>
             <Text size="xs" c="dimmed">
-              {option.help}
+              {describe(option)}
             </Text>
           </div>
           <Button
@@ -273,7 +274,10 @@ function EngineOptions({ options, given, set }: EngineProps) {
 /** One that the engine's help does not name. */
 function unknown(name: string, value: unknown): Option {
   const type = typeof value === "boolean" ? "switch" : Array.isArray(value) ? "list" : "text";
-  return { name, flags: [], type, choices: [], default: "", help: "", section: "" };
+  return {
+    ...{ name, type, flags: [], choices: [], default: "", help: "", section: "" },
+    ...{ minimum: null, maximum: null },
+  };
 }
 
 function Kept({ definition, change }: Props) {
@@ -294,11 +298,11 @@ function Kept({ definition, change }: Props) {
     />
   );
   const number = (name: string, label: string, description: string) => (
-    <NumberInput
+    <NumberField
       label={label}
       description={description}
-      value={typeof own[name] === "number" ? own[name] : ""}
-      onChange={(value) => set(name, value === "" ? undefined : Number(value))}
+      value={own[name] as number | string | undefined}
+      change={(value) => set(name, value)}
     />
   );
   return (

@@ -1,15 +1,8 @@
-import {
-  ActionIcon,
-  Group,
-  NumberInput,
-  Select,
-  Switch,
-  TagsInput,
-  TextInput,
-  Tooltip,
-} from "@mantine/core";
+import { ActionIcon, Group, Select, Switch, TagsInput, TextInput, Tooltip } from "@mantine/core";
 import { IconX } from "@tabler/icons-react";
 import type { Schemas } from "../api/client";
+import { NumberField } from "../ui/NumberField";
+import { describe } from "./describe";
 
 export type Option = Schemas["OptionBody"];
 
@@ -42,12 +35,7 @@ export function OptionField({ option, value, change }: Props) {
 }
 
 function Field({ option, value, change }: Props) {
-  const about = {
-    label: option.name,
-    description: /\bdefault\b/i.test(option.help)
-      ? option.help
-      : [option.help, option.default && `Default: ${option.default}`].filter(Boolean).join(" "),
-  };
+  const about = { label: option.name, description: describe(option) };
   if (option.type === "switch") {
     return (
       <Switch
@@ -59,11 +47,14 @@ function Field({ option, value, change }: Props) {
   }
   if (option.type === "integer" || option.type === "number") {
     return (
-      <NumberInput
+      <NumberField
         {...about}
-        allowDecimal={option.type === "number"}
-        value={typeof value === "number" || typeof value === "string" ? value : ""}
-        onChange={(next) => change(next)}
+        whole={option.type === "integer"}
+        min={option.minimum ?? undefined}
+        max={option.maximum ?? undefined}
+        words={!/^-?[\d.]*$/.test(option.default)}
+        value={typeof value === "number" || typeof value === "string" ? value : undefined}
+        change={(next) => change(next ?? "")}
       />
     );
   }
@@ -82,7 +73,9 @@ function Field({ option, value, change }: Props) {
   }
   if (option.type === "list") {
     const list = Array.isArray(value) ? value.map(String) : value ? [String(value)] : [];
-    return <TagsInput {...about} value={list} onChange={change} allowDuplicates />;
+    return (
+      <TagsInput {...about} data={option.choices} value={list} onChange={change} allowDuplicates />
+    );
   }
   return (
     <TextInput

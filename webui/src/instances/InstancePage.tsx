@@ -140,6 +140,7 @@ function Overview({ row }: { row: Row }) {
           <Sparkline fill values={rates.map((one) => one.first_byte_s)} />
         </Fact>
       </SimpleGrid>
+      <OtherNames instance={instance} />
       <PlanCard name={instance.name} />
       {command && (
         <Card withBorder mt="md">
@@ -158,6 +159,32 @@ function Overview({ row }: { row: Row }) {
         </Card>
       )}
     </>
+  );
+}
+
+/** Its aliases, and its variants with what they set in requests. */
+function OtherNames({ instance }: { instance: Instance }) {
+  const aliases = (instance.options.aliases ?? []) as string[];
+  const variants = Object.entries(
+    (instance.options.variants ?? {}) as Record<string, { set_params?: object }>,
+  );
+  if (!aliases.length && !variants.length) return null;
+  return (
+    <Card withBorder mb="md">
+      <Text fw={600} size="sm">
+        Other names
+      </Text>
+      {aliases.map((alias) => (
+        <Text size="sm" key={alias}>
+          <Code>{alias}</Code>
+        </Text>
+      ))}
+      {variants.map(([id, variant]) => (
+        <Text size="sm" key={id}>
+          <Code>{id}</Code> sets <Code>{JSON.stringify(variant.set_params ?? {})}</Code>
+        </Text>
+      ))}
+    </Card>
   );
 }
 

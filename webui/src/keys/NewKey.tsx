@@ -1,17 +1,8 @@
-import {
-  Alert,
-  Button,
-  Group,
-  Modal,
-  MultiSelect,
-  NumberInput,
-  Select,
-  Stack,
-  TextInput,
-} from "@mantine/core";
+import { Alert, Button, Group, Modal, MultiSelect, Select, Stack, TextInput } from "@mantine/core";
 import { type FormEvent, useState } from "react";
 import { api, type Schemas, said } from "../api/client";
 import { useView } from "../live/stream";
+import { NumberField } from "../ui/NumberField";
 import { useWork } from "../ui/work";
 
 const DAY_S = 86_400;
@@ -27,7 +18,7 @@ export function NewKey({ close, made }: Props) {
   const [mode, setMode] = useState<Schemas["PermissionMode"]>("allow_all");
   const [instances, setInstances] = useState<string[]>([]);
   const [days, setDays] = useState("0");
-  const [priority, setPriority] = useState<number | string>(0);
+  const [priority, setPriority] = useState<number | string | undefined>(0);
   const { fault, run } = useWork();
 
   function create(event: FormEvent) {
@@ -42,7 +33,7 @@ export function NewKey({ close, made }: Props) {
               permission_mode: mode,
               instances: mode === "per_instance" ? instances : [],
               expires_at: expires,
-              priority: Number(priority),
+              priority: Number(priority ?? 0),
             },
           }),
         ),
@@ -95,13 +86,14 @@ export function NewKey({ close, made }: Props) {
             onChange={(value) => setDays(value ?? "0")}
             allowDeselect={false}
           />
-          <NumberInput
+          <NumberField
             label="Priority"
             description="Each step doubles the key's share of the places"
+            whole
             min={-10}
             max={10}
             value={priority}
-            onChange={setPriority}
+            change={setPriority}
           />
           {fault && (
             <Alert color="red" role="alert">
@@ -112,7 +104,7 @@ export function NewKey({ close, made }: Props) {
             <Button variant="default" onClick={close}>
               Cancel
             </Button>
-            <Button type="submit" disabled={!name.trim()}>
+            <Button type="submit" disabled={!name.trim() || typeof priority === "string"}>
               Create
             </Button>
           </Group>

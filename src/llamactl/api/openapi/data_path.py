@@ -186,9 +186,9 @@ def _paths() -> Iterator[tuple[str, dict[str, Operation]]]:
             "post": {**other, "parameters": [_PATH], **_body({}, {}, form=False)},
         },
     )
-    for door, about in _DOORS.items():
+    for router, about in _DOORS.items():
         methods = ("get", "post", "put", "patch", "delete")
-        yield f"{door}/{{path}}", {method: _raw(method, about) for method in methods}
+        yield f"{router}/{{path}}", {method: _raw(method, about) for method in methods}
 
 
 _DOORS = {

@@ -10,7 +10,8 @@ from fastapi.openapi.utils import get_openapi
 
 from llamactl.api.openapi.data_path import SCHEMAS, data_path
 from llamactl.backends import BACKENDS, DEFAULT
-from llamactl.policy.definition.reading import NOT_BUILT, OPTIONS
+from llamactl.policy.definition.fields import OPTIONS
+from llamactl.policy.definition.reading import NOT_BUILT
 
 Document = dict[str, Any]
 

@@ -9,12 +9,20 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import AfterValidator, WithJsonSchema
 
 from llamactl.api.errors import answers
-from llamactl.api.services import GUARDS, Mine, Services
+from llamactl.api.routers.instances import AllowUnknown
+from llamactl.api.services import GUARDS, Services, ServicesDep
 from llamactl.backends import BACKENDS, BY_SECTION, DEFAULT, KINDS, Kind
 from llamactl.backends.planned import parse_planned
 from llamactl.core.errors import EngineMissing, InvalidOption
 from llamactl.core.instance import InstanceOptions
-from llamactl.policy.definition.engine_help import EngineOption, by_flag, name_of, read_help
+from llamactl.policy.definition.command_line import leave_unknown_out
+from llamactl.policy.definition.engine_help import (
+    UNREAD,
+    EngineOption,
+    by_flag,
+    name_of,
+    read_help,
+)
 from llamactl.schemas.backends import BackendBody, CommandRequest, OptionBody, ParsedBody
 
 router = APIRouter(prefix="/api/v1/backends", dependencies=GUARDS, tags=["backends"])
@@ -35,27 +43,32 @@ Section = Annotated[
 
 
 @router.get("/{backend}/options", responses=answers(500))
-async def list_options(backend: Section, mine: Mine) -> list[OptionBody]:
+async def list_options(backend: Section, services: ServicesDep) -> list[OptionBody]:
     """List the options of the installed engine, from its help or its backend."""
     kind = BY_SECTION[backend]
     return [
         OptionBody(
             name=_name(kind, option), flags=[*option.flags], type=option.kind,
             choices=[*option.choices], default=option.default, help=option.help,
-            section=option.section,
+            section=option.section, minimum=option.minimum, maximum=option.maximum,
         )
-        for option in await _options(kind, mine)
+        for option in await _options(kind, services)
     ]  # fmt: skip
 
 
 @router.post("/{backend}/parse-command", responses=answers(415))
-async def parse(backend: Section, asked: CommandRequest, mine: Mine) -> ParsedBody:
+async def parse(
+    backend: Section,
+    asked: CommandRequest,
+    services: ServicesDep,
+    allow_unknown: AllowUnknown = False,
+) -> ParsedBody:
     """Convert a command line to instance options, and report what was left out."""
     kind = BY_SECTION[backend]
     try:
-        known = by_flag([*await _options(kind, mine)])
+        known = by_flag(await _options(kind, services))
     except EngineMissing:
-        known = {}
+        known = UNREAD
     built = BACKENDS.get(kind.type)
     found = (
         built.parse_command(asked.command, known)
@@ -66,8 +79,10 @@ async def parse(backend: Section, asked: CommandRequest, mine: Mine) -> ParsedBo
         backend_options=found.options, environment=found.environment,
         command_override=found.command_override,
     )  # fmt: skip
-    for problem in await run_in_threadpool(mine.confinement.problems, wanted):
+    for problem in await run_in_threadpool(services.confinement.problems, wanted):
         found.leave_out(problem.field, str(problem))
+    if not (allow_unknown or found.command_override):  # a program of its own has its own
+        leave_unknown_out(found, known)
     options: dict[str, object] = {"backend_type": kind.type, "backend_options": found.options}
     if found.environment:
         options["environment"] = {**found.environment}
@@ -88,12 +103,13 @@ def all_backends() -> list[BackendBody]:
     ]  # fmt: skip
 
 
-async def _options(kind: Kind, mine: Services) -> list[EngineOption]:
+async def _options(kind: Kind, services: Services) -> list[EngineOption]:
     built = BACKENDS.get(kind.type)
     listed = built.listed_options() if built else None
     if listed is not None:
         return [*listed]
-    return read_help(await mine.engines[kind.section].ask(kind.questions.help))
+    text = await services.engines[kind.section].ask(kind.questions.help)
+    return [*built.read_help(text)] if built else read_help(text)
 
 
 def _name(kind: Kind, option: EngineOption) -> str:

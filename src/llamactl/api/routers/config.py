@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query, Request
 from llamactl.api.bodies import given_options
 from llamactl.api.errors import answers
 from llamactl.api.openapi.document import SET
-from llamactl.api.routers.instances import read_json
-from llamactl.api.services import GUARDS, Mine
+from llamactl.api.routers.instances import AllowUnknown, read_json
+from llamactl.api.services import GUARDS, ServicesDep
 from llamactl.config import in_force
 from llamactl.control.reload import ReloadPlan
 from llamactl.core.errors import InvalidRequest
@@ -32,9 +32,9 @@ def _changes(changes: Changes, failed: dict[str, str]) -> ChangesBody:
 
 
 @router.post("/reload", responses=answers(415))
-async def reload(mine: Mine, dry_run: DryRun = False) -> ReloadBody:
+async def reload(services: ServicesDep, dry_run: DryRun = False) -> ReloadBody:
     """Reload the settings and the declared instances. Only changed instances restart."""
-    plan: ReloadPlan = await (mine.reload.plan() if dry_run else mine.reload.run())
+    plan: ReloadPlan = await (services.reload.plan() if dry_run else services.reload.run())
     return ReloadBody(
         dry_run=dry_run,
         settings=[*plan.settings],
@@ -46,18 +46,18 @@ async def reload(mine: Mine, dry_run: DryRun = False) -> ReloadBody:
 
 @router.get("/instances", responses=answers())
 async def export(
-    mine: Mine,
+    services: ServicesDep,
     secrets: Annotated[bool, Query(description="show secret values instead of masks")] = False,
 ) -> SetBody:
     """Get all definitions, in the format that `PUT` accepts."""
-    members = mine.instances.listed()
-    return SetBody(instances={m.instance.name: given_options(m, show=secrets) for m in members})
+    all_managed = services.instances.listed()
+    return SetBody(instances={m.instance.name: given_options(m, show=secrets) for m in all_managed})
 
 
 @router.get("/settings", responses=answers())
-async def settings(mine: Mine) -> list[SettingBody]:
+async def settings(services: ServicesDep) -> list[SettingBody]:
     """List the effective settings and their sources."""
-    found = in_force(mine.about.settings.current, mine.about.settings.sources)
+    found = in_force(services.about.settings.current, services.about.settings.sources)
     return [
         SettingBody(
             key=one.key, value=one.value, source=one.source, section=one.field.section,
@@ -71,9 +71,10 @@ async def settings(mine: Mine) -> list[SettingBody]:
 @router.put("/instances", responses=answers(409, 413, 415), openapi_extra=SET)
 async def apply(
     request: Request,
-    mine: Mine,
+    services: ServicesDep,
     dry_run: DryRun = False,
     prune: Annotated[bool, Query(description="delete instances that are not in the set")] = False,
+    allow_unknown: AllowUnknown = False,
 ) -> ChangesBody:
     """Create and update instances to match the set. Everything is checked first.
 
@@ -83,6 +84,7 @@ async def apply(
     bodies = body.get("instances") if isinstance(body, dict) else None
     if not isinstance(bodies, dict):
         raise InvalidRequest('the body must be {"instances": {name: definition}}')
-    changes = mine.reconciler.plan(await mine.reconciler.read(bodies, ""), "", prune=prune)
-    failed = {} if dry_run else await mine.reconciler.apply(changes, "")
+    wanted = await services.reconciler.read(bodies, "", allow_unknown=allow_unknown)
+    changes = services.reconciler.plan(wanted, "", prune=prune)
+    failed = {} if dry_run else await services.reconciler.apply(changes, "")
     return _changes(changes, failed)

@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from llamactl.api.errors import answers
 from llamactl.api.event_stream import ALIVE, ALIVE_S, event_stream
 from llamactl.api.parameters import Limit, Name
-from llamactl.api.services import GUARDS, Mine
+from llamactl.api.services import GUARDS, ServicesDep
 from llamactl.core.errors import InvalidRequest
 from llamactl.core.events import InstanceEvent
 from llamactl.schemas.events import EventBody
@@ -38,26 +38,26 @@ def event_body(event: InstanceEvent) -> EventBody:
 @router.get("/instances/{name}/events", responses=answers(404))
 async def list_events(
     name: Name,
-    mine: Mine,
+    services: ServicesDep,
     limit: Limit = 100,
     before: Annotated[
         int | None, Query(ge=0, le=1 << 62, description="only events with smaller IDs")
     ] = None,
 ) -> list[EventBody]:
     """List the newest events, oldest first. Use the ID of the first to get earlier ones."""
-    return [event_body(event) for event in await mine.instances.events(name, limit, before)]
+    return [event_body(event) for event in await services.instances.events(name, limit, before)]
 
 
 @router.get("/activity", responses=answers())
 async def list_activity(
-    mine: Mine,
+    services: ServicesDep,
     limit: Limit = 100,
     before: Annotated[
         int | None, Query(ge=0, le=1 << 62, description="only events with smaller IDs")
     ] = None,
 ) -> list[EventBody]:
     """List the newest events of all instances, including deleted ones, oldest first."""
-    return [event_body(event) for event in await mine.story.of(None, limit, before)]
+    return [event_body(event) for event in await services.event_log.of(None, limit, before)]
 
 
 @router.get(
@@ -66,7 +66,7 @@ async def list_activity(
     responses={200: {"content": {"text/event-stream": {}}}, **answers()},
 )
 async def follow_events(
-    mine: Mine,
+    services: ServicesDep,
     last_event_id: Annotated[
         str | None,
         Header(description="ID of the last event received; the stream continues after it"),
@@ -77,8 +77,8 @@ async def follow_events(
     https://html.spec.whatwg.org/multipage/server-sent-events.html
     """
     after = None if last_event_id is None else event_id(last_event_id)
-    await mine.story.newest()  # a store that is away is said before the stream begins
-    return event_stream(_lines(mine.story.follow(after)))
+    await services.event_log.newest()  # a store that is away is said before the stream begins
+    return event_stream(_lines(services.event_log.follow(after)))
 
 
 def event_id(text: str) -> int:

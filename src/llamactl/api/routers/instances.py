@@ -12,7 +12,7 @@ from llamactl.api.bodies import instance_body
 from llamactl.api.errors import answers
 from llamactl.api.openapi.document import CREATE, UPDATE
 from llamactl.api.parameters import Name
-from llamactl.api.services import GUARDS, Mine, Services
+from llamactl.api.services import GUARDS, Services, ServicesDep
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.core.errors import BodyTooLarge, MalformedBody
 from llamactl.policy.access.page_tickets import IDLE_S
@@ -23,11 +23,14 @@ router = APIRouter(prefix="/api/v1/instances", dependencies=GUARDS, tags=["insta
 _MOST = 4 << 20  # bytes of a definition
 Wait = Annotated[bool, Query(description="wait until it is done before responding")]
 Evict = Annotated[bool, Query(description="stop idle instances to make room")]
+AllowUnknown = Annotated[
+    bool, Query(description="pass on options that the engine's help does not list")
+]
 Force = Annotated[bool, Query(description="abort running requests")]
 
 
-def _body(mine: Services, member: ManagedInstance) -> InstanceBody:
-    return instance_body(member, mine.numbers.leases(member.instance.id))
+def _body(services: Services, managed: ManagedInstance) -> InstanceBody:
+    return instance_body(managed, services.numbers.leases(managed.instance.id))
 
 
 async def read_json(request: Request) -> Any:
@@ -44,15 +47,15 @@ async def read_json(request: Request) -> Any:
 
 
 @router.get("", responses=answers())
-async def list_instances(mine: Mine) -> list[InstanceBody]:
+async def list_instances(services: ServicesDep) -> list[InstanceBody]:
     """List all instances, by name."""
-    return [_body(mine, member) for member in mine.instances.listed()]
+    return [_body(services, managed) for managed in services.instances.listed()]
 
 
 @router.get("/{name}", responses=answers(404))
-async def get_instance(name: Name, mine: Mine) -> InstanceBody:
+async def get_instance(name: Name, services: ServicesDep) -> InstanceBody:
     """Get an instance in its current state."""
-    return _body(mine, mine.instances.get(name))
+    return _body(services, services.instances.get(name))
 
 
 @router.post(
@@ -61,63 +64,76 @@ async def get_instance(name: Name, mine: Mine) -> InstanceBody:
 async def create_instance(
     name: Name,
     request: Request,
-    mine: Mine,
+    services: ServicesDep,
     start: Annotated[bool, Query(description="also start it")] = True,
     wait: Wait = True,
     evict: Evict = False,
+    allow_unknown: AllowUnknown = False,
 ) -> InstanceBody:
     """Create an instance and start it. If the start fails, the instance is kept.
 
     In the flat form, all other fields are engine options. With `backend_type` or
     `backend_options`, engine options belong in `backend_options`, and unknown fields are rejected.
+    Options that the installed engine does not have are rejected, too.
     """
     body = await read_json(request)
-    member = await mine.definitions.create(name, body, start=start, wait=wait, evict=evict)
-    return _body(mine, member)
+    managed = await services.definitions.create(
+        name, body, start=start, wait=wait, evict=evict, allow_unknown=allow_unknown
+    )
+    return _body(services, managed)
 
 
 @router.put("/{name}", responses=answers(404, 409, 413, 415, 500), openapi_extra=UPDATE)
 async def update_instance(
-    name: Name, request: Request, mine: Mine, wait: Wait = True
+    name: Name,
+    request: Request,
+    services: ServicesDep,
+    wait: Wait = True,
+    allow_unknown: AllowUnknown = False,
 ) -> InstanceBody:
     """Merge the body into the definition. null removes a field; a mask keeps the stored value.
 
     If the command of a running instance changes, it finishes its requests and restarts.
     """
     body = await read_json(request)
-    return _body(mine, await mine.definitions.update(name, body, wait=wait))
+    managed = await services.definitions.update(name, body, wait=wait, allow_unknown=allow_unknown)
+    return _body(services, managed)
 
 
 @router.delete("/{name}", status_code=204, responses=answers(404))
-async def delete_instance(name: Name, mine: Mine, force: Force = False) -> Response:
+async def delete_instance(name: Name, services: ServicesDep, force: Force = False) -> Response:
     """Stop an instance after finishing its requests, and delete it. Model files are kept."""
-    await mine.definitions.delete(name, force=force)
+    await services.definitions.delete(name, force=force)
     return Response(status_code=204)
 
 
 @router.post("/{name}/start", responses=answers(404, 409, 415, 500))
 async def start_instance(
-    name: Name, mine: Mine, wait: Wait = False, evict: Evict = False
+    name: Name, services: ServicesDep, wait: Wait = False, evict: Evict = False
 ) -> InstanceBody:
     """Start an instance. Has no effect if it is running."""
-    return _body(mine, await mine.instances.start(name, wait=wait, evict=evict))
+    return _body(services, await services.instances.start(name, wait=wait, evict=evict))
 
 
 @router.post("/{name}/stop", responses=answers(404, 415))
 async def stop_instance(
-    name: Name, mine: Mine, wait: Wait = False, force: Force = False
+    name: Name, services: ServicesDep, wait: Wait = False, force: Force = False
 ) -> InstanceBody:
     """Stop an instance after finishing its running requests."""
-    return _body(mine, await mine.instances.stop(name, wait=wait, force=force))
+    return _body(services, await services.instances.stop(name, wait=wait, force=force))
 
 
 @router.post("/{name}/restart", responses=answers(404, 409, 415, 500))
 async def restart_instance(
-    name: Name, mine: Mine, wait: Wait = False, evict: Evict = False, force: Force = False
+    name: Name,
+    services: ServicesDep,
+    wait: Wait = False,
+    evict: Evict = False,
+    force: Force = False,
 ) -> InstanceBody:
     """Restart an instance, or start it if it is not running."""
-    member = await mine.instances.restart(name, wait=wait, evict=evict, force=force)
-    body = _body(mine, member)
+    managed = await services.instances.restart(name, wait=wait, evict=evict, force=force)
+    body = _body(services, managed)
     # a restart of something at rest is a start; the reference calls the answer "restarting"
     return (
         body
@@ -127,9 +143,9 @@ async def restart_instance(
 
 
 @router.post("/{name}/page", responses=answers(404, 415))
-async def open_page(name: Name, request: Request, mine: Mine) -> PageBody:
+async def open_page(name: Name, request: Request, services: ServicesDep) -> PageBody:
     """A temporary path to the engine's own page; anyone who has it can use it."""
-    instance = mine.instances.get(name).instance
+    instance = services.instances.get(name).instance
     holder = request.state.caller
-    ticket = mine.tickets.issue(instance.id, instance.name, holder, time.monotonic())
+    ticket = services.tickets.issue(instance.id, instance.name, holder, time.monotonic())
     return PageBody(path=f"page/{ticket}/", idle_s=IDLE_S)

@@ -15,7 +15,7 @@ from llamactl.api.errors import answers
 from llamactl.api.event_stream import ALIVE, ALIVE_S, EventStream, event_stream
 from llamactl.api.routers.events import event_body, event_id
 from llamactl.api.routers.models import job_body
-from llamactl.api.services import GUARDS, Mine, Services
+from llamactl.api.services import GUARDS, Services, ServicesDep
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.core.downloads import DownloadJob
 from llamactl.core.events import InstanceEvent
@@ -25,14 +25,13 @@ from llamactl.schemas.models import JobBody
 router = APIRouter(prefix="/api/v1/live", dependencies=GUARDS, tags=["live"])
 _EVERY_S = 0.25
 MOST_NEWS = 2000  # events that a client may lag; then the stream ends, and resumes from its last ID
-_DRIFT_S = (
-    1.5  # by how much a time left may differ from the last value sent, minus the elapsed time
-)
+# by how much a time left may differ from the last value sent, minus the elapsed time
+_DRIFT_S = 1.5
 
 
 @router.get("", response_class=EventStream, responses={200: {"model": LiveBody}, **answers()})
 async def live(
-    mine: Mine,
+    services: ServicesDep,
     last_event_id: Annotated[
         str | None, Header(description="send only events after this ID")
     ] = None,
@@ -46,14 +45,14 @@ async def live(
     """
     if last_event_id is not None:  # of a browser that resumes: newer than what it began with
         after = event_id(last_event_id)
-    newest = await mine.story.newest()
-    return event_stream(_messages(mine, newest if after is None else after))
+    newest = await services.event_log.newest()
+    return event_stream(_messages(services, newest if after is None else after))
 
 
-async def _messages(mine: Services, told: int) -> AsyncIterator[str]:
+async def _messages(services: Services, told: int) -> AsyncIterator[str]:
     news: list[InstanceEvent] = []
-    view, quiet_s = _View(mine), 0.0
-    reading = asyncio.create_task(_read(mine, told, news))
+    view, quiet_s = _View(services), 0.0
+    reading = asyncio.create_task(_read(services, told, news))
     try:
         while not reading.done():
             message, quiet_s = view.news(news), quiet_s + _EVERY_S
@@ -72,9 +71,9 @@ async def _messages(mine: Services, told: int) -> AsyncIterator[str]:
             await reading
 
 
-async def _read(mine: Services, after: int, news: list[InstanceEvent]) -> None:
+async def _read(services: Services, after: int, news: list[InstanceEvent]) -> None:
     """Ends with the event log: when the client lags behind, or llamactl ends."""
-    async for event in mine.story.follow(after):
+    async for event in services.event_log.follow(after):
         if len(news) >= MOST_NEWS:
             return
         news.append(event)
@@ -83,8 +82,8 @@ async def _read(mine: Services, after: int, news: list[InstanceEvent]) -> None:
 class _View:
     """What has already been sent to a client."""
 
-    def __init__(self, mine: Services) -> None:
-        self._mine = mine
+    def __init__(self, services: Services) -> None:
+        self._services = services
         self._first = True
         self._rows: dict[str, tuple[object, ...]] = {}
         self._numbers: dict[str, tuple[int, int, float | None, float]] = {}
@@ -94,9 +93,9 @@ class _View:
 
     def news(self, events: list[InstanceEvent]) -> LiveBody | None:
         """None if nothing is new."""
-        members = self._mine.instances.all()
+        all_managed = self._services.instances.all()
         first, self._first = self._first, False
-        ids = {member.instance.id for member in members}
+        ids = {managed.instance.id for managed in all_managed}
         gone = [instance_id for instance_id in self._rows if instance_id not in ids]
         for instance_id in gone:
             del self._rows[instance_id]
@@ -104,12 +103,12 @@ class _View:
         body = LiveBody(
             whole=first,
             instances=[
-                instance_body(member, self._mine.numbers.leases(member.instance.id))
-                for member in members
-                if self._is_new(member)
+                instance_body(managed, self._services.numbers.leases(managed.instance.id))
+                for managed in all_managed
+                if self._is_new(managed)
             ],
             gone=gone,
-            numbers=self._changed_numbers(members),
+            numbers=self._changed_numbers(all_managed),
             machine=self._new_samples(),
             events=[event_body(event) for event in events],
             jobs=self._changed_jobs(first=first),
@@ -117,35 +116,37 @@ class _View:
         anything = (body.instances, gone, body.numbers, body.machine, body.events)
         return body if first or any(anything) or body.jobs is not None else None
 
-    def _is_new(self, member: ManagedInstance) -> bool:
-        replica, runner = member.replica, member.replica.runner
+    def _is_new(self, managed: ManagedInstance) -> bool:
+        replica, runner = managed.replica, managed.replica.runner
         row = (
-            member.instance, runner.now, runner.since, replica.last_exit, replica.pid,
-            replica.engine.port, member.need,
+            managed.instance, runner.now, runner.since, replica.last_exit, replica.pid,
+            replica.engine.port, managed.need,
         )  # fmt: skip
-        before = self._rows.get(member.instance.id)
-        self._rows[member.instance.id] = row
+        before = self._rows.get(managed.instance.id)
+        self._rows[managed.instance.id] = row
         return before is None or before != row
 
-    def _changed_numbers(self, members: list[ManagedInstance]) -> dict[str, InstanceNumbers]:
+    def _changed_numbers(self, all_managed: list[ManagedInstance]) -> dict[str, InstanceNumbers]:
         now = asyncio.get_running_loop().time()
         found: dict[str, InstanceNumbers] = {}
         newest = self._rates_until
-        for member in members:
-            instance_id, idle = member.instance.id, member.replica.idle_left
-            leases = self._mine.numbers.leases(instance_id)
-            rates = [r for r in self._mine.watch.rates.of(instance_id) if r.at > self._rates_until]
+        for managed in all_managed:
+            instance_id, idle = managed.instance.id, managed.replica.idle_left
+            leases = self._services.numbers.leases(instance_id)
+            rates = [
+                r for r in self._services.watch.rates.of(instance_id) if r.at > self._rates_until
+            ]
             told = self._numbers.get(instance_id)
-            same = told is not None and told[:2] == (leases, len(member.waiting))
+            same = told is not None and told[:2] == (leases, len(managed.waiting))
             if same and told is not None and not rates and _agree(told[2], told[3], idle, now):
                 continue
-            if told is None and not (leases or len(member.waiting) or rates or idle is not None):
+            if told is None and not (leases or len(managed.waiting) or rates or idle is not None):
                 continue
-            self._numbers[instance_id] = (leases, len(member.waiting), idle, now)
+            self._numbers[instance_id] = (leases, len(managed.waiting), idle, now)
             newest = max([newest, *(r.at for r in rates)])
             found[instance_id] = InstanceNumbers(
                 leases=leases,
-                waiting=len(member.waiting),
+                waiting=len(managed.waiting),
                 idle_left_s=None if idle is None else round(idle, 1),
                 rates=[RateBody(**asdict(rate)) for rate in rates],
             )
@@ -153,13 +154,13 @@ class _View:
         return found
 
     def _new_samples(self) -> list[MachineNumbers]:
-        new = [one for one in self._mine.watch.machine if one.at > self._machine_until]
+        new = [one for one in self._services.watch.machine if one.at > self._machine_until]
         if new:
             self._machine_until = new[-1].at
         return [MachineNumbers(**asdict(one)) for one in new]
 
     def _changed_jobs(self, *, first: bool) -> list[JobBody] | None:
-        jobs = self._mine.downloads.jobs.all()
+        jobs = self._services.downloads.jobs.all()
         if not first and jobs == self._jobs:
             return None
         self._jobs = jobs

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from llamactl.api.errors import answers
 from llamactl.api.parameters import Name
-from llamactl.api.services import GUARDS, Mine
+from llamactl.api.services import GUARDS, ServicesDep
 from llamactl.core.errors import InvalidRequest
 
 router = APIRouter(prefix="/api/v1/instances", dependencies=GUARDS, tags=["instances"])
@@ -34,7 +34,7 @@ class LogQuery(BaseModel):
     responses={200: {"content": {"text/plain": {}}}, **answers(404)},
 )
 async def get_logs(
-    name: Name, mine: Mine, asked: Annotated[LogQuery, Query()]
+    name: Name, services: ServicesDep, asked: Annotated[LogQuery, Query()]
 ) -> StreamingResponse:
     """Get the engine's log, with a line for each start.
 
@@ -42,7 +42,11 @@ async def get_logs(
 
     Offsets always count from the first byte ever logged, even if it was rotated away.
     """
-    log, most, text = mine.instances.get(name).replica.log, _line_count(asked.lines), asked.search
+    log, most, text = (
+        services.instances.get(name).replica.log,
+        _line_count(asked.lines),
+        asked.search,
+    )
     since = _time(asked.since)
     start, end = await log.span(None if text else most, since=since, before=asked.before)
     start = max(start, asked.after or 0)

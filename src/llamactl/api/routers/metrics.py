@@ -7,41 +7,41 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 
 from llamactl.api.errors import answers
-from llamactl.api.services import Mine, Services, management
+from llamactl.api.services import Services, ServicesDep, management
 from llamactl.observe.exposition import CONTENT_TYPE, Shown, exposition, relabelled
 
 router = APIRouter(tags=["system"])
 
 
 @router.get("/metrics", responses=answers(), response_class=Response)
-async def metrics(request: Request, mine: Mine) -> Response:
+async def metrics(request: Request, services: ServicesDep) -> Response:
     """Get metrics in Prometheus text format.
 
     Requires a management key unless `server.metrics_open` is set.
     """
-    if not mine.settings.server.metrics_open:
+    if not services.settings.server.metrics_open:
         management(request)
-    body = await mine.numbers.shown(lambda: _exposition(mine))
+    body = await services.numbers.shown(lambda: _exposition(services))
     return Response(body, media_type=CONTENT_TYPE)
 
 
-async def _exposition(mine: Services) -> bytes:
+async def _exposition(services: Services) -> bytes:
     """Scrapes all engines, so simultaneous requests share the result."""
-    members = mine.instances.all()
-    ready = {m.instance.name: m.replica.ready for m in members if m.replica.ready is not None}
-    texts = await asyncio.gather(*(mine.numbers.scrape(where) for where in ready.values()))
-    meters = mine.numbers.meters()
-    meters.keep({m.instance.id for m in members})
+    all_managed = services.instances.all()
+    ready = {m.instance.name: m.replica.ready for m in all_managed if m.replica.ready is not None}
+    texts = await asyncio.gather(*(services.numbers.scrape(where) for where in ready.values()))
+    meters = services.numbers.meters()
+    meters.keep({m.instance.id for m in all_managed})
     shown = [
         Shown(
             m.instance.name,
             m.replica.runner.now.state.value,
-            mine.numbers.leases(m.instance.id),
+            services.numbers.leases(m.instance.id),
             meters.of(m.instance.id),
         )
-        for m in members
+        for m in all_managed
     ]
-    gauges = mine.numbers.gauges()
+    gauges = services.numbers.gauges()
     told = dict(zip(ready, texts, strict=True))
 
     def written() -> bytes:

@@ -16,7 +16,7 @@ from llamactl.api.bodies import fit_fields
 from llamactl.api.errors import answers
 from llamactl.api.event_stream import event_stream
 from llamactl.api.parameters import JobId
-from llamactl.api.services import GUARDS, Mine, Services
+from llamactl.api.services import GUARDS, Services, ServicesDep
 from llamactl.core.downloads import DownloadJob
 from llamactl.core.errors import Conflict, InvalidRequest, LlamactlError, UnknownModel
 from llamactl.core.instance import InstanceOptions
@@ -39,25 +39,25 @@ Name = Annotated[
 
 
 @router.get("", responses=answers())
-async def list_models(mine: Mine) -> list[ModelBody]:
+async def list_models(services: ServicesDep) -> list[ModelBody]:
     """List the models on this machine."""
 
     def read() -> list[ModelBody]:
-        users = _users(mine)
-        return [_body(model, users) for model in mine.catalog.all()]
+        users = _users(services)
+        return [_body(model, users) for model in services.catalog.all()]
 
     return await run_in_threadpool(read)
 
 
 @router.delete("", status_code=204, responses=answers(404, 409))
-async def delete_model(model: Name, mine: Mine) -> Response:
+async def delete_model(model: Name, services: ServicesDep) -> Response:
     """Delete a model's files. No instance may use it."""
-    found = await run_in_threadpool(mine.catalog.find, model)
-    users = await run_in_threadpool(_users, mine)
+    found = await run_in_threadpool(services.catalog.find, model)
+    users = await run_in_threadpool(_users, services)
     if names := users.get(found.path.resolve()):
         raise Conflict(f"{found.name} is used by {', '.join(names)}; delete those instances first")
     try:
-        await run_in_threadpool(mine.catalog.remove, found)
+        await run_in_threadpool(services.catalog.remove, found)
     except OSError as exc:
         raise LlamactlError(f"cannot delete {found.name}: {exc}") from exc
     return Response(status_code=204)
@@ -66,58 +66,58 @@ async def delete_model(model: Name, mine: Mine) -> Response:
 @router.get("/inspect", responses=answers(404))
 async def inspect_model(
     model: Name,
-    mine: Mine,
+    services: ServicesDep,
     ctx_size: Annotated[
         int | None, Query(ge=1, le=1 << 30, description="context size for the memory estimate")
     ] = None,
 ) -> InspectionBody:
     """Get the metadata of a GGUF file, and the memory it needs."""
-    path, projector = await run_in_threadpool(_file, model, mine)
+    path, projector = await run_in_threadpool(_file, model, services)
     try:
         seen = await run_in_threadpool(inspect, path)
     except UnreadableModel as exc:
         raise InvalidRequest(str(exc)) from exc
     context = ctx_size or seen.shape.context or 4096
-    return _inspection(seen, projector, await _fit(mine, seen, projector, context))
+    return _inspection(seen, projector, await _fit(services, seen, projector, context))
 
 
 @router.post("/download", status_code=202, responses=answers(415))
-async def download_model(asked: DownloadRequest, mine: Mine) -> JobBody:
+async def download_model(asked: DownloadRequest, services: ServicesDep) -> JobBody:
     """Download a model from the hub, in the given or a common quantisation."""
-    await _check_cache(mine)
-    return job_body(await mine.downloads.start(asked.model))
+    await _check_cache(services)
+    return job_body(await services.downloads.start(asked.model))
 
 
 @router.get("/jobs", responses=answers())
-async def list_jobs(mine: Mine) -> list[JobBody]:
+async def list_jobs(services: ServicesDep) -> list[JobBody]:
     """List downloads, including finished ones."""
-    return [job_body(job) for job in mine.downloads.jobs.all()]
+    return [job_body(job) for job in services.downloads.jobs.all()]
 
 
 @router.get("/jobs/{job_id}", responses=answers(404))
-async def get_job(job_id: JobId, mine: Mine) -> JobBody:
+async def get_job(job_id: JobId, services: ServicesDep) -> JobBody:
     """Get a download in its current state."""
-    return job_body(mine.downloads.jobs.get(job_id))
+    return job_body(services.downloads.jobs.get(job_id))
 
 
 @router.delete("/jobs/{job_id}", status_code=204, responses=answers(404))
-async def cancel_job(job_id: JobId, mine: Mine) -> Response:
+async def cancel_job(job_id: JobId, services: ServicesDep) -> Response:
     """Cancel a download and delete its parts, or remove a finished one from the list."""
-    await mine.downloads.cancel(job_id)
+    await services.downloads.cancel(job_id)
     return Response(status_code=204)
 
 
 @router.post("/jobs/{job_id}/pause", responses=answers(404, 409, 415))
-async def pause_job(job_id: JobId, mine: Mine) -> JobBody:
+async def pause_job(job_id: JobId, services: ServicesDep) -> JobBody:
     """Pause a download, keeping the data received."""
-    return job_body(await mine.downloads.pause(job_id))
+    return job_body(await services.downloads.pause(job_id))
 
 
 @router.post("/jobs/{job_id}/resume", responses=answers(404, 409, 415))
-async def resume_job(job_id: JobId, mine: Mine) -> JobBody:
+async def resume_job(job_id: JobId, services: ServicesDep) -> JobBody:
     """Resume a paused or failed download."""
-    await _check_cache(mine)
-    return job_body(await mine.downloads.resume(job_id))
+    await _check_cache(services)
+    return job_body(await services.downloads.resume(job_id))
 
 
 @router.get("/search", responses=answers(502))
@@ -125,19 +125,19 @@ async def search_hub(
     query: Annotated[
         str, Query(alias="q", min_length=1, max_length=200, description="search words")
     ],
-    mine: Mine,
+    services: ServicesDep,
 ) -> list[FoundBody]:
     """Search repositories with GGUF files on the hub, most downloaded first."""
-    return [FoundBody.model_validate(row) for row in await mine.hub.search(query)]
+    return [FoundBody.model_validate(row) for row in await services.hub.search(query)]
 
 
 @router.get("/repository", responses=answers(502))
 async def look_into_repository(
-    repo: Annotated[str, Query(max_length=500, description="org/repo")], mine: Mine
+    repo: Annotated[str, Query(max_length=500, description="org/repo")], services: ServicesDep
 ) -> RepositoryBody:
     """List the models in a repository on the hub, and whether each can run here."""
-    seen = await mine.hub.repository(repo)
-    room = mine.downloads.room()
+    seen = await services.hub.repository(repo)
+    room = services.downloads.room()
     rows = [
         ChoiceBody(**row, fits=None if room is None else row["size"] <= room)
         for row in seen["found"]
@@ -150,10 +150,10 @@ async def look_into_repository(
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}}, **answers(404)},
 )
-async def follow_job(job_id: JobId, mine: Mine) -> StreamingResponse:
+async def follow_job(job_id: JobId, services: ServicesDep) -> StreamingResponse:
     """Stream the progress of a download as server-sent events until it ends."""
-    mine.downloads.jobs.get(job_id)
-    return event_stream(_lines(mine.downloads.jobs.follow(job_id)))
+    services.downloads.jobs.get(job_id)
+    return event_stream(_lines(services.downloads.jobs.follow(job_id)))
 
 
 async def _lines(jobs: AsyncIterator[DownloadJob]) -> AsyncIterator[str]:
@@ -180,43 +180,47 @@ def _body(model: LocalModel, users: Mapping[Path, list[str]]) -> ModelBody:
     )  # fmt: skip
 
 
-def _users(mine: Services) -> dict[Path, list[str]]:
+def _users(services: Services) -> dict[Path, list[str]]:
     """Names of instances by the model file that each is made of."""
     found: dict[Path, list[str]] = defaultdict(list)
-    for member in mine.instances.all():
+    for managed in services.instances.all():
         with suppress(UnknownModel):  # by its repository, which is not here
-            given = mine.catalog.resolve(member.instance.options.backend_options)
+            given = services.catalog.resolve(managed.instance.options.backend_options)
             if isinstance(model := given.get("model"), str):
-                found[Path(model).resolve()].append(member.instance.name)
+                found[Path(model).resolve()].append(managed.instance.name)
     return found
 
 
-def _file(name: str, mine: Services) -> tuple[Path, Path | None]:
+def _file(name: str, services: Services) -> tuple[Path, Path | None]:
     """Raises UnknownModel, ForbiddenBySettings."""
     try:
-        found = mine.catalog.find(name)
+        found = services.catalog.find(name)
     except UnknownModel:
         if (path := Path(name)).is_absolute():
-            mine.confinement.check_path("model", path)  # before it is told whether it exists
+            services.confinement.check_path(
+                "model", path
+            )  # before the answer says whether it exists
             if path.exists():
                 return path, None
         raise
     return found.path, found.projector
 
 
-async def _check_cache(mine: Services) -> None:
+async def _check_cache(services: Services) -> None:
     """Raises ForbiddenBySettings where downloads would go elsewhere than models may lie."""
     await run_in_threadpool(
-        mine.confinement.check_path, "the folder of downloads, models.cache_dir",
-        mine.catalog.cache,
+        services.confinement.check_path, "the folder of downloads, models.cache_dir",
+        services.catalog.cache,
     )  # fmt: skip
 
 
-async def _fit(mine: Services, seen: Inspection, projector: Path | None, context: int) -> FitBody:
+async def _fit(
+    services: Services, seen: Inspection, projector: Path | None, context: int
+) -> FitBody:
     given: dict[str, str | int] = {"model": str(seen.path), "ctx_size": context}
     if projector is not None:
         given["mmproj"] = str(projector)
-    found = await mine.previews.fit(InstanceOptions(backend_options=given))
+    found = await services.previews.fit(InstanceOptions(backend_options=given))
     return FitBody(ctx_size=context, **fit_fields(found))
 
 

@@ -10,17 +10,20 @@ from llamactl.api.bodies import fit_fields, memory_body
 from llamactl.api.errors import answers
 from llamactl.api.openapi.document import UPDATE
 from llamactl.api.parameters import Name
-from llamactl.api.routers.instances import read_json
-from llamactl.api.services import GUARDS, Mine
+from llamactl.api.routers.instances import AllowUnknown, read_json
+from llamactl.api.services import GUARDS, ServicesDep
 from llamactl.schemas.instances import PlanBody, PreviewBody, VictimBody
 
 router = APIRouter(prefix="/api/v1/instances", dependencies=GUARDS, tags=["instances"])
 
 
 @router.post("/{name}/preview", responses=answers(409, 413, 415), openapi_extra=UPDATE)
-async def preview(name: Name, request: Request, mine: Mine) -> PreviewBody:
+async def preview(
+    name: Name, request: Request, services: ServicesDep, allow_unknown: AllowUnknown = False
+) -> PreviewBody:
     """Show what create or update would do with this body, without doing it."""
-    seen = await mine.previews.of(name, await read_json(request))
+    body = await read_json(request)
+    seen = await services.previews.of(name, body, allow_unknown=allow_unknown)
     return PreviewBody(
         exists=seen.exists, command=[*seen.command], problem=seen.problem,
         restarts=seen.restarts, **fit_fields(seen.fit),
@@ -30,7 +33,7 @@ async def preview(name: Name, request: Request, mine: Mine) -> PreviewBody:
 @router.post("/{name}/plan", responses=answers(404))
 async def plan(
     name: Name,
-    mine: Mine,
+    services: ServicesDep,
     what: Annotated[
         Literal["request", "start"], Query(alias="for", description="who starts the instance")
     ] = "request",
@@ -39,16 +42,18 @@ async def plan(
     ] = False,
 ) -> PlanBody:
     """Show what a request for this instance or a manual start would do now, without doing it."""
-    member, seen = await mine.instances.plan(name, request=what == "request", evict=evict)
+    managed, seen = await services.instances.plan(name, request=what == "request", evict=evict)
     return PlanBody(
         action=seen.action,
         reason=seen.reason,
         evict=[
-            VictimBody(name=victim.instance.name, leases=mine.numbers.leases(victim.instance.id))
+            VictimBody(
+                name=victim.instance.name, leases=services.numbers.leases(victim.instance.id)
+            )
             for victim in seen.victims
         ],
         ahead=seen.ahead,
         wait_s=None if seen.wait_s is None else round(seen.wait_s, 3),
         retry_after_s=None if seen.retry_after_s is None else round(seen.retry_after_s, 3),
-        memory=memory_body(member.need),
+        memory=memory_body(managed.need),
     )

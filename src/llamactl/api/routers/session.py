@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 
 from llamactl import __version__
 from llamactl.api.errors import answers
-from llamactl.api.services import Mine, Services, json_alone
+from llamactl.api.services import Services, ServicesDep, json_alone
 from llamactl.core.keys import ANYONE, Caller
 from llamactl.policy.access.rules import digest
 from llamactl.policy.access.session import cookie_name, identify_user, session_of
@@ -20,11 +20,11 @@ router = APIRouter(prefix="/api/v1/session", tags=["session"])
 
 @router.post("", responses=answers(415, 429))
 async def sign_in(
-    asked: SignInRequest, request: Request, response: Response, mine: Mine
+    asked: SignInRequest, request: Request, response: Response, services: ServicesDep
 ) -> SessionBody:
     """Sign in. Returns a cookie that is valid here and for the built-in chat, not for engines."""
     json_alone(request)
-    value, caller, session = await mine.sessions.begin(
+    value, caller, session = await services.sessions.begin(
         asked.key.strip(), request.client.host if request.client else ""
     )
     response.set_cookie(
@@ -36,27 +36,27 @@ async def sign_in(
         secure=request.headers.get("origin", "").startswith("https:"),
     )
     response.headers["cache-control"] = "no-store"
-    return _body(caller, session.expires_at, persisted=mine.sessions.is_persisted(session))
+    return _body(caller, session.expires_at, persisted=services.sessions.is_persisted(session))
 
 
 @router.get("", responses=answers())
-async def who_am_i(request: Request, response: Response, mine: Mine) -> SessionBody:
+async def who_am_i(request: Request, response: Response, services: ServicesDep) -> SessionBody:
     """Get the session of the cookie or key in the request."""
     response.headers["cache-control"] = "no-store"
-    caller = _who(request, mine)
+    caller = _who(request, services)
     value = session_of(request.method, dict(request.scope["headers"]))
-    session = mine.ring.sessions.by_digest.get(digest(value))
-    if session is None or not mine.settings.auth.require_management_auth:
+    session = services.ring.sessions.by_digest.get(digest(value))
+    if session is None or not services.settings.auth.require_management_auth:
         return _body(caller, None)
-    return _body(caller, session.expires_at, persisted=mine.sessions.is_persisted(session))
+    return _body(caller, session.expires_at, persisted=services.sessions.is_persisted(session))
 
 
 @router.delete("", status_code=204, responses={202: {"model": SignedOutBody}, **answers()})
-async def sign_out(request: Request, mine: Mine) -> Response:
+async def sign_out(request: Request, services: ServicesDep) -> Response:
     """Sign out. The session ends wherever its cookie is used. 202: the store is unavailable."""
     answer = Response(status_code=204)
     if value := session_of(request.method, dict(request.scope["headers"])):
-        ended = await mine.sessions.end(value)
+        ended = await services.sessions.end(value)
         if not ended.persisted:
             body = SignedOutBody(persisted=False, survives_restart=ended.survives_restart)
             answer = JSONResponse(body.model_dump(), 202)
@@ -66,11 +66,11 @@ async def sign_out(request: Request, mine: Mine) -> Response:
     return answer
 
 
-def _who(request: Request, mine: Services) -> Caller:
-    if not mine.settings.auth.require_management_auth:
+def _who(request: Request, services: Services) -> Caller:
+    if not services.settings.auth.require_management_auth:
         return ANYONE
     headers = dict(request.scope["headers"])
-    return identify_user(request.method, headers, mine.ring, time.time())
+    return identify_user(request.method, headers, services.ring, time.time())
 
 
 def _body(caller: Caller, expires_at: int | None, *, persisted: bool = True) -> SessionBody:

@@ -16,7 +16,7 @@ from llamactl.core.errors import InvalidOption
 from llamactl.core.instance import OptionValue
 from llamactl.core.ports.node import EngineSettings
 from llamactl.policy.definition.command_line import Parsed
-from llamactl.policy.definition.engine_help import EngineOption
+from llamactl.policy.definition.engine_help import UNREAD, EngineOption, Vocabulary
 
 if TYPE_CHECKING:
     from llamactl.backends.settings import BackendSettings
@@ -36,7 +36,9 @@ class Command(Backend):
     fields = Fields(frozenset({"command"}), frozenset({"model"}), frozenset({"args"}))
     failure_patterns = PATTERNS
 
-    def canonical(self, options: Mapping[str, OptionValue | None]) -> dict[str, OptionValue | None]:
+    def canonical(
+        self, options: Mapping[str, OptionValue | None], known: Vocabulary = UNREAD
+    ) -> dict[str, OptionValue | None]:
         return names.canonical(options)
 
     def listed_options(self) -> Sequence[EngineOption]:
@@ -102,7 +104,7 @@ def _environment(start: Start) -> dict[str, str]:
 
 
 def _texts(start: Start) -> Iterator[tuple[str, str]]:
-    """All in which placeholders are filled in, and where each stands."""
+    """Everything with placeholders to fill in, and where each is."""
     yield from (("args", word) for word in _words(start))
     yield from ((f"environment.{name}", text) for name, text in _environment(start).items())
 

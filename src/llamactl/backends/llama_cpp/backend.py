@@ -7,6 +7,7 @@ https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from llamactl.backends.contract import (
@@ -29,8 +30,8 @@ from llamactl.backends.llama_cpp.rules import GgufRules
 from llamactl.backends.secret_words import without_secrets
 from llamactl.core.instance import OptionValue
 from llamactl.core.model import ModelInfo
-from llamactl.policy.definition.command_line import Parsed, parse_command
-from llamactl.policy.definition.engine_help import EngineOption
+from llamactl.policy.definition.command_line import Parsed, Reading, parse_command
+from llamactl.policy.definition.engine_help import UNREAD, EngineOption, Vocabulary, read_help
 
 if TYPE_CHECKING:
     from llamactl.backends.settings import BackendSettings
@@ -72,33 +73,44 @@ class LlamaCpp(Backend):
     failure_patterns = PATTERNS
     error_advice = ADVICE
 
-    def canonical(self, options: Mapping[str, OptionValue | None]) -> dict[str, OptionValue | None]:
-        return names.canonical(options)
+    def canonical(
+        self, options: Mapping[str, OptionValue | None], known: Vocabulary = UNREAD
+    ) -> dict[str, OptionValue | None]:
+        return names.canonical(options, known)
+
+    def read_help(self, text: str) -> Sequence[EngineOption]:
+        options = read_help(text)
+        flags = {flag for option in options for flag in option.flags}
+        is_help = {"--model", "--port"} <= flags  # a wrapper may print one of its own
+        listed = [one for one in options if not names.is_question(one)]
+        return [*listed, names.EXTRA_ARGS] if is_help else []
 
     def check(self, start: Start) -> None:
         names.render(start.options)
 
     def launch(self, start: Start) -> Launch:
-        options, settings = start.options, start.settings
+        options, settings, known = start.options, start.settings, start.known
         theirs = [*settings.args, *settings.environment, *start.environment]
         given = [
-            *names.render({k: v for k, v in _DEFAULTS.items() if k not in options}),
+            *names.render({k: v for k, v in _DEFAULTS.items() if k not in options}, known),
             *names.name_flags(start.name, options, theirs),
             *settings.args,
-            *names.render(options),
+            *names.render(options, known),
         ]
         words, hidden = without_secrets(given, _SECRET_VARIABLES)
         environment = {**settings.environment, **start.environment, **hidden, _KEY: start.key}
         return Launch([*words, "--host", start.host, "--port", str(start.port)], environment)
 
-    def render(self, options: Options) -> list[str]:
-        return names.render(options)
+    def render(self, options: Options, known: Vocabulary = UNREAD) -> list[str]:
+        return names.render(options, known)
 
     def parse(self, words: Sequence[str]) -> dict[str, OptionValue]:
         return names.parse(words)
 
     def parse_command(self, text: str, known: Mapping[str, EngineOption]) -> Parsed:
-        return parse_command(text, known, self.canonical, self.kind.programs)
+        own = Vocabulary(known.values())
+        how = Reading(names.with_former(own), partial(names.canonical, known=own), names.ADDING)
+        return parse_command(text, how, self.kind.programs)
 
     def health_path(self, options: Options) -> str:
         return "/health"

@@ -1,88 +1,54 @@
 """llama-server's options: their names, to argv and back.
 
-Names and behaviour follow llama-server's documentation:
-https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
+Flags, and what they mean, are those of the engine's own help; where it can't be read, of a
+llama-server that was asked before (`flags.py`). What is written here is what llamactl itself
+makes of options: https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import cast, get_args
 
+from llamactl.backends.llama_cpp.flags import FLAGS
 from llamactl.core.errors import InvalidOption
 from llamactl.core.instance import OptionValue, Scalar
 from llamactl.core.secrets.masking import masked
+from llamactl.policy.definition.engine_help import (
+    ON_OFF,
+    UNREAD,
+    EngineOption,
+    Kind,
+    Vocabulary,
+    name_of,
+    spelled,
+)
 
-ALIASES: Mapping[str, str] = {
-    "a": "alias",
-    "b": "batch_size",
-    "c": "ctx_size",
-    "cb": "cont_batching",
-    "cram": "cache_ram",
-    "ctk": "cache_type_k",
-    "ctv": "cache_type_v",
-    "ag": "agent",
-    "bs": "backend_sampling",
-    "cmoe": "cpu_moe",
-    "dev": "device",
-    "dio": "direct_io",
-    "embeddings": "embedding",
-    "fa": "flash_attn",
-    "hf": "hf_repo",
-    "hff": "hf_file",
-    "hfr": "hf_repo",
-    "hft": "hf_token",
-    "kvo": "kv_offload",
-    "kvu": "kv_unified",
-    "lv": "verbosity",
-    "log_verbosity": "verbosity",
-    "m": "model",
-    "md": "model_draft",
-    "mg": "main_gpu",
-    "mm": "mmproj",
-    "mu": "model_url",
-    "n": "predict",
-    "n_predict": "predict",
-    "n_gpu_layers": "gpu_layers",
-    "ngl": "gpu_layers",
-    "np": "parallel",
-    "ot": "override_tensor",
-    "rerank": "reranking",
-    "s": "seed",
-    "sm": "split_mode",
-    "sps": "slot_prompt_similarity",
-    "t": "threads",
-    "tb": "threads_batch",
+# By the names under which llamactl reads them, where the help begins with others.
+_NAMES: Mapping[str, str] = {
+    "rerank": "reranking", "spec_draft_model": "model_draft", "spec_draft_ngl": "gpu_layers_draft",
+    "spec_draft_type_k": "cache_type_k_draft", "spec_draft_type_v": "cache_type_v_draft",
     "temperature": "temp",
-    "to": "timeout",
-    "ts": "tensor_split",
-    "ub": "ubatch_size",
-}
-
-# Short flags that turn a switch off and do not begin with no-.
-_OFF: Mapping[str, str] = {
-    "ndio": "direct_io", "nkvo": "kv_offload", "nocb": "cont_batching", "nr": "repack",
 }  # fmt: skip
-# Switches without a --no- form: leaving them out is what false means.
-_SWITCH_ONLY = frozenset(
-    {
-        "backend_sampling", "cache_list", "check_tensors", "completion_bash", "cpu_moe",
-        "cpu_moe_draft", "embd_gemma_default", "embedding", "fim_qwen_14b_spec",
-        "fim_qwen_1_5b_default", "fim_qwen_30b_default",
-        "fim_qwen_3b_default", "fim_qwen_7b_default", "fim_qwen_7b_spec", "gpt_oss_120b_default",
-        "gpt_oss_20b_default", "help", "ignore_eos", "list_devices", "log_disable",
-        "lora_init_without_apply", "metrics", "mlock", "no_host", "offline", "props",
-        "reranking", "reuse_port", "spec_default", "spec_draft_cpu_moe", "special",
-        "spm_infill", "swa_full", "verbose", "version", "vision_gemma_12b_default",
-        "vision_gemma_4b_default",
-    }
-)  # fmt: skip
-_ON_OFF = frozenset({"fit", "flash_attn", "log_colors", "reasoning"})
+# They take one word, whose parts are separated by commas.
 _JOINED = frozenset(
     {"alias", "device", "fit_target", "lora", "override_kv", "override_tensor", "tags",
      "tensor_split"}
 )  # fmt: skip
+# Each time that one of these is given, it adds to the former ones.
+ADDING = frozenset(
+    {"alias", "control_vector", "control_vector_scaled", "dry_sequence_breaker", "logit_bias",
+     "lora", "lora_scaled", "override_kv", "override_tensor", "reverse_prompt",
+     "spec_draft_override_tensor", "tags"}
+)  # fmt: skip
+EXTRA_ARGS = EngineOption(
+    "extra_args", (), "list", (), "", "further arguments, which are passed on as they are", ""
+)
 _OURS = frozenset({"host", "api_key", "api_key_file", "ssl_key_file", "ssl_cert_file"})
+# At these an engine says something and ends.
+_QUESTIONS = frozenset({"cache_list", "completion_bash", "help", "list_devices", "version"})
 # Files and folders of this machine, as its help has them.
 PATHS = frozenset(
     {
@@ -90,31 +56,104 @@ PATHS = frozenset(
         "json_schema_file", "log_file", "log_prompts_dir", "lookup_cache_dynamic",
         "lookup_cache_static", "lora", "lora_scaled", "mcp_servers_config", "media_path", "mmproj",
         "model", "model_draft", "model_vocoder", "models_dir", "models_preset", "path",
-        "slot_save_path", "spec_draft_model", "ui_config_file",
+        "slot_save_path", "ui_config_file",
     }
 )  # fmt: skip
 SOURCES = ("model", "model_url", "hf_repo", "docker_repo")  # without one it routes to many models
 _NAMED = re.compile(r"(-a|--alias)(=|\Z)|LLAMA_ARG_ALIAS\Z")
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 _NEGATIVE = re.compile(r"-\.?\d")
+_TRUTHS: Mapping[str, bool] = {
+    "on": True, "true": True, "1": True, "yes": True,
+    "off": False, "false": False, "0": False, "no": False,
+}  # fmt: skip
 
 
-def canonical(options: Mapping[str, OptionValue | None]) -> dict[str, OptionValue | None]:
-    """Give every option its one name. Raises InvalidOption."""
+def is_question(option: EngineOption) -> bool:
+    return option.name in _QUESTIONS
+
+
+@cache
+def _former() -> Vocabulary:
+    """Of the llama-server that was asked before."""
+    return Vocabulary(_flag_line(line) for line in FLAGS.split("\n") if line)
+
+
+def with_former(known: Vocabulary) -> Vocabulary:
+    """With flags that it lacks, so that their values are not taken for words of their own."""
+    return Vocabulary([*known.values(), *_former().values()])
+
+
+def _flag_line(line: str) -> EngineOption:
+    head, *flags = line.split(" ")
+    kind, _, choices = head.partition(":")
+    words = int(flags.pop(0)) if flags[0].isdigit() else 1
+    assert kind in get_args(Kind)
+    given = tuple(choices.split(",")) if choices else ()
+    one = cast(Kind, kind)
+    return EngineOption(name_of(tuple(flags)), tuple(flags), one, given, "", "", "", words=words)
+
+
+def canonical(
+    options: Mapping[str, OptionValue | None], known: Vocabulary = UNREAD
+) -> dict[str, OptionValue | None]:
+    """Give every option its one name. Raises InvalidOption.
+
+    `known`: the flags of the engine's own help.
+    """
     result: dict[str, OptionValue | None] = {}
     for given, value in options.items():
-        key = given.lstrip("-").replace("-", "_")
-        key = ALIASES.get(key, key)
-        if isinstance(value, bool) and key in _OFF:
-            key, value = _OFF[key], not value  # noqa: PLW2901
-        elif isinstance(value, bool) and key.startswith("no_") and key not in _SWITCH_ONLY:
-            key, value = key.removeprefix("no_"), not value  # noqa: PLW2901
-            key = ALIASES.get(key, key)
+        key, one = _canonical(given, value, known)
         _check_name(given, key)
         if key in result:
             raise InvalidOption(f"engine option {key!r} is given twice")
-        result[key] = value
+        result[key] = one
     return result
+
+
+def _canonical(
+    given: str, value: OptionValue | None, known: Vocabulary
+) -> tuple[str, OptionValue | None]:
+    option, flag = _find(given, known)
+    if option is None:
+        key = spelled(given)
+        if not isinstance(value, bool) or not key.startswith("no_"):
+            return key, value
+        option, flag = _find(key.removeprefix("no_"), known)  # which has no such form
+        return (name(option) if option else key.removeprefix("no_")), not value
+    truth = _truth(option, value)
+    return name(option), (not truth if truth is not None and option.is_off(flag) else
+                          value if truth is None else truth)  # fmt: skip
+
+
+def _truth(option: EngineOption, value: OptionValue | None) -> bool | None:
+    """What a value says to a switch; None where it is none. Raises InvalidOption."""
+    if isinstance(value, bool) and option.help and not _takes_truth(option):
+        what = "a list" if option.kind == "list" else f"a value ({option.kind})"
+        raise InvalidOption(
+            f"cannot set the engine option {name(option)!r} to {str(value).lower()}: it takes "
+            f"{what}; write one, or null for the engine's default"
+        )
+    if isinstance(value, bool):
+        return value
+    plain = option.kind == "switch" and isinstance(value, str | int | float)
+    return _TRUTHS.get(str(value).lower()) if plain else None
+
+
+def _takes_truth(option: EngineOption) -> bool:
+    return option.kind == "switch" or {*ON_OFF} <= {*option.choices}
+
+
+def _find(given: str, known: Vocabulary) -> tuple[EngineOption | None, str]:
+    """The option, and which of its flags somebody means."""
+    for vocabulary in (known, _former()):
+        if flag := vocabulary.flag_of(given):
+            return vocabulary[flag], flag
+    return None, ""
+
+
+def name(option: EngineOption) -> str:
+    return _NAMES.get(option.name, option.name)
 
 
 def _check_name(given: str, key: str) -> None:
@@ -126,14 +165,14 @@ def _check_name(given: str, key: str) -> None:
         )
 
 
-def render(options: Mapping[str, OptionValue]) -> list[str]:
+def render(options: Mapping[str, OptionValue], known: Vocabulary = UNREAD) -> list[str]:
     """Options to argv. Raises InvalidOption where a value could become a flag."""
     argv: list[str] = []
     for key, value in options.items():
         if key == "extra_args":
             argv += _extra_args(value)
         else:
-            argv += _flag(key, value)
+            argv += _flag(key, value, known)
     return argv
 
 
@@ -153,16 +192,18 @@ def parse(argv: Sequence[str]) -> dict[str, OptionValue]:
     options: dict[str, OptionValue] = {}
     words = list(argv)
     while words:
-        key = words.pop(0).lstrip("-").replace("-", "_")
+        flag = words.pop(0)
+        option, _ = _find(flag, UNREAD)
+        key = name(option) if option else spelled(flag)
         values: list[Scalar] = []
         while words and not _is_flag(words[0]):
             values.append(_scalar(words.pop(0)))
         if values:
-            _merge(options, ALIASES.get(key, key), values[0])
-        elif key.startswith("no_") and key not in _SWITCH_ONLY:
+            _merge(options, key, values[0])
+        elif option is None and key.startswith("no_"):
             options[key.removeprefix("no_")] = False
         else:
-            options[key] = True
+            options[key] = option is None or not option.is_off(flag)
     return options
 
 
@@ -203,21 +244,39 @@ def _text(key: str, value: Scalar) -> str:
     return text
 
 
-def _flag(key: str, value: OptionValue) -> list[str]:
-    flag = "--" + key.replace("_", "-")
-    match value:
-        case bool() if key in _ON_OFF:
-            return [flag, "on" if value else "off"]
-        case True:
-            return [flag]
-        case False:
-            return [] if key in _SWITCH_ONLY else ["--no-" + flag.removeprefix("--")]
-        case str() | int() | float():
-            return [flag, _text(key, value)]
-        case _ if key in _JOINED:
-            return [flag, ",".join(_text(key, item) for item in value)] if value else []
-        case _:
-            return [word for item in value for word in (flag, _text(key, item))]
+def _flag(key: str, value: OptionValue, known: Vocabulary) -> list[str]:
+    option, flag = _find(key, known)
+    if isinstance(value, bool):
+        return _switch(key, value, option, known)
+    flag = flag if flag.startswith("--") else "--" + key.replace("_", "-")
+    if isinstance(value, str | int | float):
+        return [flag, _text(key, value)]
+    texts = [_text(key, item) for item in value]
+    if option is not None and option.words > 1:
+        return [flag, *texts] if texts else []
+    joined = key in _JOINED or (option is not None and option.kind == "list")
+    if joined:
+        return [flag, ",".join(texts)] if texts else []
+    return [word for text in texts for word in (flag, text)]
+
+
+def _switch(key: str, value: bool, option: EngineOption | None, known: Vocabulary) -> list[str]:
+    """Nothing where the engine has no flag for it: leaving it out says the same."""
+    on, off = "--" + key.replace("_", "-"), "--no-" + key.replace("_", "-")
+    if option is None:
+        return [on if value else off]
+    flags = [flag for flag in option.flags if flag.startswith("--") and flag not in option.off]
+    on = flags[0] if known and flags and on not in flags else on
+    if {*ON_OFF} <= {*option.choices}:
+        return [on, "on" if value else "off"]
+    if option.kind != "switch":
+        return [on if value else off]
+    if not value:
+        long = [flag for flag in option.off if flag.startswith("--")]
+        if key == option.name == spelled(on) and off in known:  # an option of its own
+            return [off]
+        return [off] if off in long else long[:1]
+    return [] if known and on not in known and off in known else [on]
 
 
 def _extra_args(value: OptionValue) -> list[str]:

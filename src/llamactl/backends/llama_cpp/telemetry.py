@@ -1,4 +1,4 @@
-"""What a running llama-server tells of itself: its numbers, busy slots, models.
+"""What a running llama-server says of itself: its numbers, busy slots, models.
 
 https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
 """
@@ -81,7 +81,7 @@ def _object(value: object) -> Mapping[str, Any]:
 
 
 def _parsed(text: str) -> Any:
-    """What an engine told as JSON. Raises ValueError."""
+    """What an engine answered, as JSON. Raises ValueError."""
     if sum(map(text.count, ",{[")) > _MOST_VALUES:
         raise ValueError("more values than any engine reports")
     try:

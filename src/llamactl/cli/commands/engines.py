@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llamactl.backends import BY_SECTION, DEFAULT
-from llamactl.cli.options import backend_name
+from llamactl.cli.options import AllowUnknown, backend_name
 from llamactl.cli.session import Session, command
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def options(
         return
     s.table(
         ("OPTION", "TYPE", "DEFAULT", "HELP"),
-        [(row.name, "|".join(row.choices) or row.type, row.default, row.help) for row in rows],
+        [(row.name, _type(row), row.default, row.help) for row in rows],
     )
 
 
@@ -68,17 +68,24 @@ def parse(
     s: Session,
     line: Annotated[str, typer.Argument(help="Command line, in quotes.")],
     backend: Backend = DEFAULT.kind.section,
+    allow_unknown: AllowUnknown = False,
 ) -> None:
     """Convert a command line to options for `llamactl create NAME -f -`."""
     import yaml
 
-    found = s.client.backends.parse_command(line, backend)
+    found = s.client.backends.parse_command(line, backend, allow_unknown=allow_unknown)
     if s.as_json:
         s.print_json(found)
         return
     typer.echo(yaml.safe_dump(found.options, sort_keys=False), nl=False)
     for word in found.not_understood:
         typer.echo(f"left out: {word}", err=True)
+
+
+def _type(row: OptionBody) -> str:
+    limited = row.minimum is not None and row.maximum is not None
+    span = f" {row.minimum:g}..{row.maximum:g}" if limited else ""
+    return "|".join(row.choices) or row.type + span
 
 
 def _has(row: OptionBody, word: str) -> bool:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from llamactl.cli.options import AllowUnknown
 from llamactl.cli.session import Session, command
 from llamactl.core.errors import LlamactlError
+from llamactl.policy.definition.engine_help import EngineOption, Kind, Vocabulary
 
 if TYPE_CHECKING:
     from llamactl.migration import Migrated
-    from llamactl.policy.definition.engine_help import EngineOption, Kind
+    from llamactl.schemas.backends import OptionBody
 
 commands = typer.Typer(
     help="Migrate from another program. Shows what it would do unless --apply is given.",
@@ -43,6 +46,7 @@ def go_llamactl(
     ] = None,
     apply: Apply = False,
     replace: Replace = False,
+    allow_unknown: AllowUnknown = False,
     settings_out: SettingsOut = None,
 ) -> None:
     """Migrate from the Go llamactl: its database, its settings file, or both."""
@@ -51,7 +55,12 @@ def go_llamactl(
     if database is None and config is None:
         raise LlamactlError("give its database, or its settings file with --config")
     settings = None if config is None else _yaml(config)
-    _carry_out(s, from_go_llamactl(database, settings), settings_out, apply=apply, replace=replace)
+    _carry_out(
+        s,
+        from_go_llamactl(database, settings, _engine(s, allow_unknown)),
+        settings_out,
+        _How(apply, replace, allow_unknown),
+    )
 
 
 @commands.command("llama-swap")
@@ -61,6 +70,7 @@ def llama_swap(
     config: Annotated[Path, typer.Argument(help="Its config.yaml.", exists=True)],
     apply: Apply = False,
     replace: Replace = False,
+    allow_unknown: AllowUnknown = False,
     settings_out: SettingsOut = None,
 ) -> None:
     """Migrate from llama-swap."""
@@ -68,8 +78,8 @@ def llama_swap(
 
     from llamactl.migration import from_llama_swap
 
-    found = from_llama_swap(_yaml(config), os.environ, _engine_options(s))
-    _carry_out(s, found, settings_out, apply=apply, replace=replace)
+    found = from_llama_swap(_yaml(config), os.environ, _engine(s, allow_unknown))
+    _carry_out(s, found, settings_out, _How(apply, replace, allow_unknown))
 
 
 def _yaml(file: Path) -> Any:
@@ -81,26 +91,26 @@ def _yaml(file: Path) -> Any:
         raise LlamactlError(f"cannot read {file}: {exc}") from exc
 
 
-def _engine_options(s: Session) -> Mapping[str, EngineOption]:
-    """By flag; none where no server can ask the engine: then its usual flags count."""
-    from llamactl.backends import LLAMA_CPP
-    from llamactl.policy.definition.engine_help import EngineOption, by_flag
-
-    if not s.known_url:
-        return {}
-    try:
-        rows = s.client.backends.options(LLAMA_CPP.kind.section)
-    except LlamactlError:
-        return {}
-    return by_flag(
-        [
-            EngineOption(
-                row.name, tuple(row.flags), cast("Kind", row.type), tuple(row.choices),
-                row.default, row.help, row.section,
-            )
-            for row in rows
-        ]
+def _engine(s: Session, allow_unknown: bool) -> Vocabulary:
+    """The options of the server's engine; empty where there is no server, or no engine."""
+    rows: Sequence[OptionBody] = ()
+    if not allow_unknown:
+        with suppress(LlamactlError):
+            rows = s.client.backends.options()
+    return Vocabulary(
+        EngineOption(
+            row.name, tuple(row.flags), cast(Kind, row.type), tuple(row.choices), row.default,
+            row.help, row.section,
+        )
+        for row in rows
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    apply: bool
+    replace: bool
+    allow_unknown: bool
 
 
 @dataclass(slots=True)
@@ -113,18 +123,18 @@ class _Changes:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def _changes(s: Session, found: Migrated, *, apply: bool, replace: bool) -> _Changes:
+def _changes(s: Session, found: Migrated, how: _How) -> _Changes:
     """One after the other: a faulty one does not stop the others."""
     done = _Changes()
     for name, definition in found.instances.items():
         wanted = {name: definition}
         try:
-            planned = s.client.config.apply(wanted, dry_run=True)
-            if apply and planned.update and not replace:
+            planned = s.client.config.apply(wanted, dry_run=True, allow_unknown=how.allow_unknown)
+            if how.apply and planned.update and not how.replace:
                 done.failed[name] = "it exists and would change; add --replace to change it"
                 continue
-            if apply:
-                planned = s.client.config.apply(wanted)
+            if how.apply:
+                planned = s.client.config.apply(wanted, allow_unknown=how.allow_unknown)
         except LlamactlError as exc:
             done.failed[name] = exc.message
             continue
@@ -135,15 +145,11 @@ def _changes(s: Session, found: Migrated, *, apply: bool, replace: bool) -> _Cha
     return done
 
 
-def _carry_out(
-    s: Session, found: Migrated, settings_out: Path | None, *, apply: bool, replace: bool
-) -> None:
+def _carry_out(s: Session, found: Migrated, settings_out: Path | None, how: _How) -> None:
     import yaml
 
-    asked = apply or s.known_url
-    done = (
-        _changes(s, found, apply=apply, replace=replace) if asked else _Changes([*found.instances])
-    )
+    asked = how.apply or s.known_url
+    done = _changes(s, found, how) if asked else _Changes([*found.instances])
     if settings_out is not None:
         settings_out.write_text(yaml.safe_dump(found.settings, sort_keys=False), encoding="utf-8")
     start = [name for name in found.start if name not in done.failed]
@@ -151,11 +157,11 @@ def _carry_out(
         rows = [{"key": r.key, "outcome": r.outcome, "note": r.note} for r in found.rows]
         said = {"instances": found.instances, "settings": found.settings, "start": start}
         plan = {"create": done.create, "update": done.update, "unchanged": done.unchanged}
-        s.print_json({**said, "report": rows, "applied": apply, **plan, "failed": done.failed})
+        s.print_json({**said, "report": rows, "applied": how.apply, **plan, "failed": done.failed})
         raise typer.Exit(1 if done.failed else 0)
     s.table(("KEY", "OUTCOME", "NOTE"), [(row.key, row.outcome, row.note) for row in found.rows])
     typer.echo("")
-    if apply:
+    if how.apply:
         _tell_done(done, start)
     else:
         _tell_plan(found, done)

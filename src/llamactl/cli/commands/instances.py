@@ -12,7 +12,7 @@ import typer
 
 from llamactl.backends import BY_SECTION
 from llamactl.cli.commands.complete import instance_names
-from llamactl.cli.options import backend_name, of_backend, options_of
+from llamactl.cli.options import AllowUnknown, backend_name, of_backend, options_of
 from llamactl.cli.session import Session, command, inert, size, span
 from llamactl.core.errors import LlamactlError
 
@@ -76,10 +76,13 @@ def create(  # noqa: PLR0913, PLR0917  an option each
     start: Annotated[bool, typer.Option(help="Also start it.")] = True,
     no_wait: NoWait = False,
     evict: Evict = False,
+    allow_unknown: AllowUnknown = False,
 ) -> None:
     """Create an instance and start it: `llamactl create gemma model=/m/gemma.gguf`."""
-    body = of_backend(options_of(options, file), backend)
-    made = s.client.instances.create(name, body, start=start, wait=not no_wait, evict=evict)
+    body, wait = of_backend(options_of(options, file), backend), not no_wait
+    made = s.client.instances.create(
+        name, body, start=start, wait=wait, evict=evict, allow_unknown=allow_unknown
+    )
     _tell(s, made)
 
 
@@ -90,17 +93,25 @@ def update(
     options: Given = None,
     file: File = None,
     no_wait: NoWait = False,
+    allow_unknown: AllowUnknown = False,
 ) -> None:
     """Change options. A running instance is restarted if its command changes."""
-    _tell(s, s.client.instances.update(name, options_of(options, file), wait=not no_wait))
+    body, wait = options_of(options, file), not no_wait
+    _tell(s, s.client.instances.update(name, body, wait=wait, allow_unknown=allow_unknown))
 
 
 @command
 def preview(
-    s: Session, name: Name, options: Given = None, file: File = None, backend: Backend = None
+    s: Session,
+    name: Name,
+    options: Given = None,
+    file: File = None,
+    backend: Backend = None,
+    allow_unknown: AllowUnknown = False,
 ) -> None:
     """Show what `create` or `update` would do with these options."""
-    seen = s.client.instances.preview(name, of_backend(options_of(options, file), backend))
+    body = of_backend(options_of(options, file), backend)
+    seen = s.client.instances.preview(name, body, allow_unknown=allow_unknown)
     if s.as_json:
         s.print_json(seen)
         return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llamactl.cli.options import AllowUnknown
 from llamactl.cli.session import Session, command
 from llamactl.core.errors import LlamactlError
 
@@ -42,6 +43,7 @@ def apply(
         bool, typer.Option("--prune", help="Delete instances that are not in the file.")
     ] = False,
     dry_run: DryRun = False,
+    allow_unknown: AllowUnknown = False,
 ) -> None:
     """Create and update instances from a file written by `export`."""
     import yaml
@@ -56,7 +58,9 @@ def apply(
     instances = body.get("instances") if isinstance(body, dict) else None
     if not isinstance(instances, dict):
         raise LlamactlError(f"{file} must contain `instances:`, a mapping of names to definitions")
-    said = s.client.config.apply(instances, prune=prune, dry_run=dry_run)
+    said = s.client.config.apply(
+        instances, prune=prune, dry_run=dry_run, allow_unknown=allow_unknown
+    )
     if s.as_json:
         s.print_json(said)
     else:

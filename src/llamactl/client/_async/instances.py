@@ -35,16 +35,27 @@ class AsyncInstances:
         start: bool = True,
         wait: bool = True,
         evict: bool = False,
+        allow_unknown: bool = False,
     ) -> InstanceBody:
-        """`options`: flat engine options, or `backend_type` and `backend_options`."""
+        """`options`: flat engine options, or `backend_type` and `backend_options`.
+
+        `allow_unknown`: pass on those that the engine's help does not list.
+        """
         query = {"start": start, "wait": wait, "evict": evict}
+        query |= {"allow_unknown": True} if allow_unknown else {}
         return await self._read("POST", name, query=query, body=options)
 
     async def update(
-        self, name: str, options: Mapping[str, Any], *, wait: bool = True
+        self,
+        name: str,
+        options: Mapping[str, Any],
+        *,
+        wait: bool = True,
+        allow_unknown: bool = False,
     ) -> InstanceBody:
         """Merge: a None removes; what runs is restarted if its command changes."""
-        return await self._read("PUT", name, query={"wait": wait}, body=options)
+        query = {"wait": wait, "allow_unknown": allow_unknown or None}
+        return await self._read("PUT", name, query=query, body=options)
 
     async def delete(self, name: str, *, force: bool = False) -> None:
         await self._transport.send(Call("DELETE", self._path(name), {"force": force}))
@@ -118,9 +129,12 @@ class AsyncInstances:
         call = Call("POST", self._path(name, "plan"), query, again=True)
         return await self._transport.read(PlanBody, call)
 
-    async def preview(self, name: str, options: Mapping[str, Any]) -> PreviewBody:
+    async def preview(
+        self, name: str, options: Mapping[str, Any], *, allow_unknown: bool = False
+    ) -> PreviewBody:
         """What `create`, or `update` of one that exists, would give. Nothing is done."""
-        call = Call("POST", self._path(name, "preview"), body=options, again=True)
+        query = {"allow_unknown": allow_unknown or None}
+        call = Call("POST", self._path(name, "preview"), query, options, again=True)
         return await self._transport.read(PreviewBody, call)
 
     async def page(self, name: str) -> PageBody:

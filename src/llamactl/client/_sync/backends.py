@@ -19,8 +19,10 @@ class Backends:
         call = Call("GET", f"{API}/backends/{backend}/options")
         return self._transport.read(list[OptionBody], call)
 
-    def parse_command(self, command: str, backend: str = DEFAULT.kind.section) -> ParsedBody:
+    def parse_command(
+        self, command: str, backend: str = DEFAULT.kind.section, *, allow_unknown: bool = False
+    ) -> ParsedBody:
         """A pasted command line as an instance's options."""
-        body = {"command": command}
-        call = Call("POST", f"{API}/backends/{backend}/parse-command", body=body, again=True)
+        at, body = f"{API}/backends/{backend}/parse-command", {"command": command}
+        call = Call("POST", at, {"allow_unknown": allow_unknown or None}, body, again=True)
         return self._transport.read(ParsedBody, call)

@@ -40,8 +40,9 @@ class Config:
         *,
         prune: bool = False,
         dry_run: bool = False,
+        allow_unknown: bool = False,
     ) -> ChangesBody:
         """Make the set so. `prune`: delete what is not in it."""
-        query = {"prune": prune, "dry_run": dry_run}
+        query = {"prune": prune, "dry_run": dry_run, "allow_unknown": allow_unknown or None}
         call = Call("PUT", f"{API}/config/instances", query, {"instances": instances})
         return self._transport.read(ChangesBody, call)

@@ -35,14 +35,27 @@ class Instances:
         start: bool = True,
         wait: bool = True,
         evict: bool = False,
+        allow_unknown: bool = False,
     ) -> InstanceBody:
-        """`options`: flat engine options, or `backend_type` and `backend_options`."""
+        """`options`: flat engine options, or `backend_type` and `backend_options`.
+
+        `allow_unknown`: pass on those that the engine's help does not list.
+        """
         query = {"start": start, "wait": wait, "evict": evict}
+        query |= {"allow_unknown": True} if allow_unknown else {}
         return self._read("POST", name, query=query, body=options)
 
-    def update(self, name: str, options: Mapping[str, Any], *, wait: bool = True) -> InstanceBody:
+    def update(
+        self,
+        name: str,
+        options: Mapping[str, Any],
+        *,
+        wait: bool = True,
+        allow_unknown: bool = False,
+    ) -> InstanceBody:
         """Merge: a None removes; what runs is restarted if its command changes."""
-        return self._read("PUT", name, query={"wait": wait}, body=options)
+        query = {"wait": wait, "allow_unknown": allow_unknown or None}
+        return self._read("PUT", name, query=query, body=options)
 
     def delete(self, name: str, *, force: bool = False) -> None:
         self._transport.send(Call("DELETE", self._path(name), {"force": force}))
@@ -116,9 +129,12 @@ class Instances:
         call = Call("POST", self._path(name, "plan"), query, again=True)
         return self._transport.read(PlanBody, call)
 
-    def preview(self, name: str, options: Mapping[str, Any]) -> PreviewBody:
+    def preview(
+        self, name: str, options: Mapping[str, Any], *, allow_unknown: bool = False
+    ) -> PreviewBody:
         """What `create`, or `update` of one that exists, would give. Nothing is done."""
-        call = Call("POST", self._path(name, "preview"), body=options, again=True)
+        query = {"allow_unknown": allow_unknown or None}
+        call = Call("POST", self._path(name, "preview"), query, options, again=True)
         return self._transport.read(PreviewBody, call)
 
     def page(self, name: str) -> PageBody:

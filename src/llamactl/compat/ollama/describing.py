@@ -1,7 +1,7 @@
 """What Ollama says about a model, limited to what the caller may see.
 
 A model that somebody may use is described by its row of `/v1/models`, which has no path. Who may
-manage is told what its file says besides.
+manage also gets what its file says.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ class Ollama:
         ask = await self._translator.translated("embed", request.stream())
         answer = Answer(ask.model, "generate")
         batches = self._embedded(request, ask)
-        return await vectors_sent(batches, answer, whole=not ask.parts[1:])
+        return await vectors_sent(batches, answer, in_one=not ask.parts[1:])
 
     async def embeddings(self, request: Request) -> Response:
         """The older one, of a single prompt."""

@@ -47,8 +47,8 @@ async def _lines(first: dict[str, Any], rows: Rows) -> AsyncIterator[bytes]:
         raise
 
 
-async def vectors_sent(batches: Vectors, answer: Answer, *, whole: bool) -> Response:
-    """Of all batches; as they come, if not `whole`: they may be large.
+async def vectors_sent(batches: Vectors, answer: Answer, *, in_one: bool) -> Response:
+    """Of all batches; as they come, unless `in_one`: they may be large.
 
     An error before the first has a status, a later one breaks the answer off.
     """
@@ -57,7 +57,7 @@ async def vectors_sent(batches: Vectors, answer: Answer, *, whole: bool) -> Resp
         first = await anext(pieces)
     except LlamactlError as exc:
         return _refused(exc)
-    if whole:
+    if in_one:
         found = [first, *[piece async for piece in pieces]]
         return Response(b"".join(found), media_type="application/json")
     return StreamingResponse(_after(first, pieces), media_type="application/json")

@@ -47,24 +47,24 @@ class Arrival:
 
     async def come(self) -> None:
         """Return when what can be read is taken in. Raises StoreUnusable."""
-        members = await self._read() if await self._store.start() else None
-        if members is not None and self._store.taken.is_set():
-            await self._settle(members)
+        all_managed = await self._read() if await self._store.start() else None
+        if all_managed is not None and self._store.taken.is_set():
+            await self._settle(all_managed)
             return
-        self._know(everything=members is not None)
+        self._know(everything=all_managed is not None)
         self._reload.waits_for_store = True
-        self._later = asyncio.create_task(self._go_on(members))
+        self._later = asyncio.create_task(self._go_on(all_managed))
         self._later.add_done_callback(_report)
 
-    async def _go_on(self, members: list[ManagedInstance] | None) -> None:
+    async def _go_on(self, all_managed: list[ManagedInstance] | None) -> None:
         await self._store.taken.wait()
-        while members is None:
-            members = await self._read()
-            if members is None:
+        while all_managed is None:
+            all_managed = await self._read()
+            if all_managed is None:
                 await asyncio.sleep(_READ_AGAIN_S)
         self._know(everything=True)
         self._reload.waits_for_store = False
-        await self._settle(members)
+        await self._settle(all_managed)
 
     async def _read(self) -> list[ManagedInstance] | None:
         """None where the store is gone again."""

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from llamactl.backends import backend_of
+from llamactl.backends import backend_of, engine_asked
 from llamactl.backends.contract import Start
 from llamactl.backends.settings import BackendSettings
 from llamactl.config import Settings, SettingsHolder
 from llamactl.control.lifecycle.port_book import PortBook, check_port
+from llamactl.core.errors import ForbiddenBySettings
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance, InstanceOptions
 from llamactl.core.lifecycle import Lifecycle
-from llamactl.core.memory import Usage
+from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
 from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.node import LaunchSpec, Node
 from llamactl.core.routes import ReadyInstance
+from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 
 
 class Journal(Protocol):
@@ -35,17 +37,24 @@ class Journal(Protocol):
 
 
 class ReplicaCallbacks(Protocol):
-    """What a replica tells, and asks of, those who decide over it."""
+    """What a replica reports to, and asks of, those who decide about it."""
 
     def moved(self, before: Lifecycle, after: Lifecycle) -> None: ...
 
-    async def measured(self, instance: Instance, usage: Usage) -> None:
+    async def measured(self, instance: Instance, usage: MeasuredMemory) -> None:
         """What a process takes of the memory now, and the definition it was started by."""
         ...
 
     async def readmitted(self) -> str:
         """Wait for a place to restart in; why there is none, or "". Cancelling gives it up."""
         ...
+
+
+Known = Callable[[InstanceOptions], Awaitable[Vocabulary]]
+
+
+async def _nothing_known(_: InstanceOptions) -> Vocabulary:
+    return UNREAD
 
 
 @dataclass(slots=True)
@@ -57,6 +66,7 @@ class ReplicaContext:
     journal: Journal
     leases: Leases
     ports: PortBook = field(default_factory=PortBook)
+    known: Known = _nothing_known  # the options of an instance's engine, by that engine's help
 
     @property
     def settings(self) -> Settings:
@@ -82,12 +92,22 @@ class ReplicaContext:
         if not instance.source:  # what is declared in a file is its owner's own
             await self.node.permit(instance.options)
 
+    async def vocabulary(self, body: object, now: InstanceOptions) -> Vocabulary:
+        """The options of the engine that a definition is for; empty where it can't be asked."""
+        asked = engine_asked(body, now)
+        try:
+            if asked.command_override:  # it is run to be asked
+                await self.node.permit(InstanceOptions(command_override=asked.command_override))
+        except ForbiddenBySettings:
+            return UNREAD
+        return await self.known(asked)
+
     async def offer(self, instance: Instance, ready: ReadyInstance | None = None) -> Offer:
         """As `Node.offer`."""
         return await self.node.offer(instance.options, self.engine(instance), ready)
 
     async def command_of(self, instance: Instance) -> Sequence[str]:
-        """As `Node.command_of`; of a port that is not given, a 0 stands there."""
+        """As `Node.command_of`; a port that is not given is 0."""
         return await self.node.command_of(self.spec(instance, 0))
 
     def engine(self, instance: Instance) -> BackendSettings:

@@ -55,7 +55,7 @@ class EngineHandle:
         return f"<EngineHandle {self._owner.id} port {self.port}>"
 
     def end_of(self, generation: int) -> ExitReport | None:
-        """How this process ended; None if it lives, or that is not known any more."""
+        """How this process ended; None if it lives, or if that is no longer known."""
         return self._ends.get(generation)
 
     def kill(self) -> None:
@@ -118,8 +118,8 @@ class EngineHandle:
     async def adopt(self, record: ProcessRecord, before: State, *, handed_over: bool) -> bool:
         """Take the recorded process over, if it is provably that one and alive.
 
-        `before`: the state in which the instance was lost; `handed_over`: whoever had it until
-        now lives, so that need not be proved. It is watched once its lifecycle has it adopted.
+        `before`: the state in which the instance was lost; `handed_over`: the process that had it
+        until now lives, so that need not be proved. It is watched once its lifecycle adopted it.
         """
         self._context.ports.keep(self._owner.id, record.port)
         ended = await self._context.node.adopt(record, self._owner.instance.name)
@@ -147,7 +147,7 @@ class EngineHandle:
         self._ends = {**dict([*self._ends.items()][-_ENDS:]), generation: report}
         self._avoid_port = self.port if report.failure is FailureClass.PORT_TAKEN else None
         self.process = None
-        asked = self._owner.runner.now.after_exit is not lc.AfterExit.JUDGE
+        asked = self._owner.runner.now.after_exit is not lc.AfterExit.APPLY_POLICY
         self.last_exit = None if asked else report
         try:
             await self._context.journal.forget_process(self._owner.id)
@@ -170,7 +170,7 @@ class EngineHandle:
         return lc.Exited(generation, verdict.retry_in, verdict.restarts, report)
 
     async def _terminate(self, generation: int) -> None:
-        """End the process; `_until_exit` tells of its end."""
+        """End the process; `_until_exit` reports its end."""
         process = self.process
         if process is None or self._owner.runner.now.generation != generation:
             return

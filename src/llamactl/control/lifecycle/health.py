@@ -28,9 +28,9 @@ async def until_unhealthy(
 ) -> str:
     """Return why the engine must be taken for hung.
 
-    Some engines answer nothing else while they work, so one that holds requests is left alone
-    until a request has waited in vain: then one look that fails is enough. Only time in which
-    our loop ran counts.
+    Some engines answer nothing else while they work, so one that holds requests is not probed
+    until a request has waited without an answer: then one look that fails is enough. Only time in
+    which our loop ran counts.
     """
     clock = loop_clock()
     well_at = clock.now()

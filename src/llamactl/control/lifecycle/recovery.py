@@ -64,25 +64,25 @@ async def take_in(
 
     `handed_over`: the former llamactl lives and hands them over.
     """
-    members = []
+    all_managed = []
     for row in known.rows:
-        member = await instances.adopt(row.instance, row.lifecycle, row.last_exit)
-        members.append(member)
+        managed = await instances.adopt(row.instance, row.lifecycle, row.last_exit)
+        all_managed.append(managed)
         record = known.records.get(row.instance.id)
         theirs = record if record is not None and _belongs(record, row) else None
         if record is not None and theirs is None:
             await _end(record, replicas)
-        found = await _recover(member, theirs, handed_over=handed_over)
+        found = await _recover(managed, theirs, handed_over=handed_over)
         if record is not None and not found:
             try:
-                await store.forget_process(member.replica.id)
+                await store.forget_process(managed.replica.id)
             except LlamactlError as exc:  # the next start's entry replaces it
                 log.warning("process_not_forgotten", name=row.instance.name, reason=exc.message)
-    return members
+    return all_managed
 
 
 def _belongs(record: ProcessRecord, row: StoredInstance) -> bool:
-    """Do ledger and story agree? A store that failed at the wrong moment sets them apart."""
+    """Does the ledger agree with the store? One that failed at the wrong moment may not."""
     now = row.lifecycle
     return record.generation == now.generation and now.state not in _WITHOUT_PROCESS
 
@@ -94,10 +94,10 @@ async def _end(record: ProcessRecord, replicas: ReplicaContext) -> None:
 
 
 async def _recover(
-    member: ManagedInstance, record: ProcessRecord | None, *, handed_over: bool
+    managed: ManagedInstance, record: ProcessRecord | None, *, handed_over: bool
 ) -> bool:
-    """True if its process goes on."""
-    runner = member.replica.runner
+    """True if its process is still running."""
+    runner = managed.replica.runner
     state, generation = runner.now.state, runner.now.generation
     if state is State.BACKOFF:
         await runner.ask(RestartRefused(runner.now.epoch, "llamactl started"))
@@ -105,21 +105,23 @@ async def _recover(
         return False
     if state is not State.LOST:
         await runner.ask(NodeLost(generation, _LOST))
-    found = record is not None and await member.replica.engine.adopt(
+    found = record is not None and await managed.replica.engine.adopt(
         record, state, handed_over=handed_over
     )
     cause = "it ended before llamactl was restarted"
     if found and record is not None:
         cause = f"pid {record.pid} is its process: start time and boot ID match"
-        log.info("process_found", name=member.instance.name, pid=record.pid)
+        log.info("process_found", name=managed.instance.name, pid=record.pid)
     await runner.ask(NodeFound(generation, found, cause, ending=state is State.STOPPING))
     return found
 
 
-async def until_known(members: Sequence[ManagedInstance]) -> None:
+async def until_known(all_managed: Sequence[ManagedInstance]) -> None:
     """Return when those that were handed over in service are in service here."""
     coming = [
-        m for m in members if m.replica.handed_over and m.replica.runner.now.state is State.STARTING
+        m
+        for m in all_managed
+        if m.replica.handed_over and m.replica.runner.now.state is State.STARTING
     ]
     await asyncio.gather(
         *(m.replica.runner.wait(lambda now: now.state is not State.STARTING) for m in coming)
@@ -127,27 +129,27 @@ async def until_known(members: Sequence[ManagedInstance]) -> None:
 
 
 async def settle(
-    scheduler: Scheduler, members: Sequence[ManagedInstance], settings: Settings
+    scheduler: Scheduler, all_managed: Sequence[ManagedInstance], settings: Settings
 ) -> None:
     """Start what should be running, within the limits; restart what changed meanwhile."""
 
-    async def one(member: ManagedInstance, command: Command) -> None:
+    async def one(managed: ManagedInstance, command: Command) -> None:
         try:
-            await scheduler.place(member, MANUAL)
-            await scheduler.carry_out(member, command)
+            await scheduler.place(managed, MANUAL)
+            await scheduler.carry_out(managed, command)
         except LlamactlError as exc:
-            log.warning("start_skipped", name=member.instance.name, reason=exc.message)
+            log.warning("start_skipped", name=managed.instance.name, reason=exc.message)
 
-    due = [(member, command) for member in members if (command := _due(member, settings))]
-    await asyncio.gather(*(one(member, command) for member, command in due))
+    due = [(managed, command) for managed in all_managed if (command := _due(managed, settings))]
+    await asyncio.gather(*(one(managed, command) for managed, command in due))
 
 
-def _due(member: ManagedInstance, settings: Settings) -> Command | None:
-    now = member.replica.runner.now
+def _due(managed: ManagedInstance, settings: Settings) -> Command | None:
+    now = managed.replica.runner.now
     if now.desired is not Desired.RUNNING or now.state is State.FAILED:
         return None
     if now.state is State.STOPPED:
         return StartRequested("started with llamactl")
-    if stale(running([member]), settings):
+    if stale(running([managed]), settings):
         return RestartRequested("options changed while llamactl was not running")
     return None

@@ -12,7 +12,7 @@ from llamactl.control.lifecycle.replica import Replica
 from llamactl.core.errors import InstanceNotFound
 from llamactl.core.exits import FailureClass
 from llamactl.core.filters import Filters
-from llamactl.core.instance import Instance, name_key
+from llamactl.core.instance import Instance, InstanceOptions, name_key
 from llamactl.core.lifecycle import AfterExit, Lifecycle, State
 from llamactl.core.memory import NOTHING, Need, larger
 from llamactl.core.model import NO_MODEL, Offer
@@ -58,7 +58,15 @@ class ManagedInstance:
 
     @property
     def filters(self) -> Filters | None:
+        return self._filters_of(self.instance.options)
+
+    @property
+    def variants(self) -> dict[str, Filters | None]:
+        """Their filters, by id."""
         options = self.instance.options
+        return {one: self._filters_of(options.of_variant(one)) for one in options.variants}
+
+    def _filters_of(self, options: InstanceOptions) -> Filters | None:
         filters = filters_of(options, backend_of(options.backend_type).synonyms)
         if model := self.served_model:  # it counts most: the engine would answer nothing else
             return (filters or Filters()).naming(model)
@@ -73,7 +81,7 @@ class ManagedInstance:
     def status(self) -> Status:
         now = self.replica.runner.now
         going = now.state in (State.DRAINING, State.STOPPING)
-        return "restarting" if going and now.after_exit is AfterExit.SPAWN else _STATUS[now.state]
+        return "restarting" if going and now.after_exit is AfterExit.RESTART else _STATUS[now.state]
 
     @property
     def not_before(self) -> float:
@@ -146,17 +154,20 @@ class Registry:
         self._table.all()
         return [*self]
 
-    def reserve(self, name: str, aliases: Iterable[str] = ()) -> bool:
-        """Take a name and its aliases; False if one of them is taken."""
+    def reserve(self, name: str, others: Iterable[str] = ()) -> bool:
+        """Take a name, its aliases and variants; False if one of them is taken."""
         key = name_key(name)
-        if key in self._names or key in self._aliases or not self.claim(name, aliases):
+        if key in self._names or key in self._aliases or not self.claim(name, others):
             return False
         self._names.add(key)
         return True
 
-    def claim(self, name: str, aliases: Iterable[str]) -> bool:
-        """Take these aliases in place of those that it has; False if one is another's."""
-        own, keys = name_key(name), {name_key(alias) for alias in aliases}
+    def claim(self, name: str, others: Iterable[str]) -> bool:
+        """Take these aliases and variants in place of those that it has.
+
+        False if one is another's.
+        """
+        own, keys = name_key(name), {name_key(other) for other in others}
         if any((k in self._names and k != own) or self._aliases.get(k, own) != own for k in keys):
             return False
         kept = {k: owner for k, owner in self._aliases.items() if owner != own}
@@ -168,45 +179,46 @@ class Registry:
         self._hidden.pop(name_key(name), None)
         self.claim(name, ())
 
-    def add(self, member: ManagedInstance) -> None:
-        self._names.add(name_key(member.instance.name))
-        self.claim(member.instance.name, member.instance.options.aliases)
-        self._members[name_key(member.instance.name)] = member
-        self._hidden.pop(name_key(member.instance.name), None)
-        self.refresh(member)
+    def add(self, managed: ManagedInstance) -> None:
+        self._names.add(name_key(managed.instance.name))
+        self.claim(managed.instance.name, managed.instance.options.other_names)
+        self._members[name_key(managed.instance.name)] = managed
+        self._hidden.pop(name_key(managed.instance.name), None)
+        self.refresh(managed)
 
     def hide(self, name: str) -> None:
         """Hide it from look-ups; its name stays taken until `free`."""
-        if (member := self._members.pop(name_key(name), None)) is not None:
-            self._hidden[name_key(name)] = member
+        if (managed := self._members.pop(name_key(name), None)) is not None:
+            self._hidden[name_key(name)] = managed
         self._table = self._table.without(name)
         self._publish(self._table)
 
     def get(self, name: str) -> ManagedInstance:
         """By name or alias. Raises InstanceNotFound, or StoreUnavailable until all are known."""
         key = name_key(name)
-        member = self._members.get(key) or self._members.get(self._aliases.get(key, ""))
-        if member is None:
+        managed = self._members.get(key) or self._members.get(self._aliases.get(key, ""))
+        if managed is None:
             self._table.get(name)
             raise InstanceNotFound(f"there is no instance named {name[:140]!r}")
-        return member
+        return managed
 
-    def refresh(self, member: ManagedInstance) -> None:
+    def refresh(self, managed: ManagedInstance) -> None:
         """Publish where the member answers now."""
-        instance = member.instance
-        if self._members.get(name_key(instance.name)) is not member:
+        instance = managed.instance
+        if self._members.get(name_key(instance.name)) is not managed:
             return
         route = Route(
             instance.id,
             instance.name,
             instance.created,
             backend_of(instance.options.backend_type).name,
-            member.replica.ready,
+            managed.replica.ready,
             tuple(instance.options.aliases),
-            member.filters,
-            state=member.status,
-            offer=member.offer,
-            served_model=member.served_model,
+            managed.filters,
+            state=managed.status,
+            offer=managed.offer,
+            served_model=managed.served_model,
+            variants=managed.variants,
         )
         self._table = self._table.with_route(route)
         self._publish(self._table)

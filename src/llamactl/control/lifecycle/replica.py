@@ -99,7 +99,7 @@ class Replica:
         return self._spec_of(self.instance) != self._spec_of(instance)
 
     def use_settings(self) -> None:
-        """Heed the limits as they are now, also for what began under others."""
+        """Apply the limits as they are now, also for what began under others."""
         if self.runner.now.state in (State.STARTING, State.READY):
             self.runner.rearm()
 

@@ -18,19 +18,19 @@ _WRITTEN_S = 10.0  # a store that is away so long when we are replaced calls tha
 
 class Shutdown:
     def __init__(
-        self, registry: Registry, tasks: ShieldedTasks, scheduler: Scheduler, story: EventLog
+        self, registry: Registry, tasks: ShieldedTasks, scheduler: Scheduler, event_log: EventLog
     ) -> None:
         """`tasks`: what is done for people."""
         self._registry = registry
         self._tasks = tasks
         self._scheduler = scheduler
-        self._story = story
+        self._event_log = event_log
         self._paused: list[LifecycleRunner] = []
 
     async def halt(self) -> None:
         """Stop every process, as llamactl goes down; what was wanted stays wanted."""
         self._close()
-        runners = [member.replica.runner for member in self._registry]
+        runners = [managed.replica.runner for managed in self._registry]
 
         async def one(runner: LifecycleRunner) -> None:
             with suppress(LlamactlError):  # it is being deleted, or its runner is gone
@@ -41,7 +41,7 @@ class Shutdown:
         self._close_logs()
         await self._tasks.done()
         await asyncio.gather(*(m.replica.runner.close() for m in self._registry))
-        await self._story.end()
+        await self._event_log.end()
 
     async def pause(self) -> None:
         """Return with nothing under way and all of it written down, until `resume`.
@@ -56,7 +56,7 @@ class Shutdown:
         await asyncio.gather(*(one(m.replica.runner) for m in self._registry.present()))
         try:
             async with asyncio.timeout(_WRITTEN_S):
-                await self._story.written()
+                await self._event_log.written()
         except TimeoutError as exc:
             raise StoreUnavailable("the store does not accept pending events") from exc
 
@@ -70,15 +70,15 @@ class Shutdown:
         error.retry_after = 1.0
         self._close()
         self._close_logs()
-        runners = [member.replica.runner for member in self._registry.present()]
+        runners = [managed.replica.runner for managed in self._registry.present()]
         await asyncio.gather(*(runner.close(error) for runner in runners))
         await self._tasks.done()
-        await self._story.end()
+        await self._event_log.end()
 
     def _close(self) -> None:
         self._scheduler.close()
-        self._story.close()
+        self._event_log.close()
 
     def _close_logs(self) -> None:
-        for member in self._registry:
-            member.replica.log.close()
+        for managed in self._registry:
+            managed.replica.log.close()

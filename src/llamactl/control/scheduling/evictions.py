@@ -18,9 +18,9 @@ log = logger("control")
 
 
 class Evictions:
-    def __init__(self, leases: Leases, story: EventLog, queue: StartQueue) -> None:
+    def __init__(self, leases: Leases, event_log: EventLog, queue: StartQueue) -> None:
         self._leases = leases
-        self._story = story
+        self._event_log = event_log
         self._queue = queue
         self.leaving: set[ManagedInstance] = set()  # their stop was posted but not yet seen
         self._withdrawals: dict[str, asyncio.Handle] = {}  # about to be, by instance id
@@ -31,31 +31,31 @@ class Evictions:
 
     def evict(self, victims: Sequence[ManagedInstance], ticket: Ticket, reason: str) -> None:
         """Have them make room for the ticket."""
-        for member in victims:
-            ticket.victims.add(member)
-            self.leaving.add(member)
+        for managed in victims:
+            ticket.victims.add(managed)
+            self.leaving.add(managed)
             details = {
-                "for": ticket.member.instance.name,
+                "for": ticket.managed.instance.name,
                 "for_key": ticket.waiters[0].asker.key,
-                "leases": self._leases.count(member.instance.id),
+                "leases": self._leases.count(managed.instance.id),
             }
-            self._story.note(member, "Evicted", reason, details)
-            log.info("instance_evicted", name=member.instance.name, reason=reason)
-            self._post(member, EvictionRequested(f"evicted: {reason}"))
+            self._event_log.note(managed, "Evicted", reason, details)
+            log.info("instance_evicted", name=managed.instance.name, reason=reason)
+            self._post(managed, EvictionRequested(f"evicted: {reason}"))
 
-    def is_for_others(self, member: ManagedInstance) -> bool:
+    def is_for_others(self, managed: ManagedInstance) -> bool:
         """Was it asked to leave for one that is still waited for?"""
-        return self._queue.is_left_for(member)
+        return self._queue.is_left_for(managed)
 
     def call_off(self, ticket: Ticket) -> None:
         """Nobody waits for it now. In a moment, unless it is waited for again (`keep`)."""
         if ticket.victims:
-            loop, identity = asyncio.get_running_loop(), ticket.member.instance.id
+            loop, identity = asyncio.get_running_loop(), ticket.managed.instance.id
             self._withdrawals[identity] = loop.call_soon(self._withdraw, ticket)
 
-    def keep(self, member: ManagedInstance) -> None:
+    def keep(self, managed: ManagedInstance) -> None:
         """A client that has just given up waiting for it will be back: nothing is called off."""
-        if withdrawal := self._withdrawals.pop(member.instance.id, None):
+        if withdrawal := self._withdrawals.pop(managed.instance.id, None):
             withdrawal.cancel()
 
     def close(self) -> None:
@@ -65,25 +65,25 @@ class Evictions:
 
     def _withdraw(self, ticket: Ticket) -> None:
         """Keep those that have not stopped yet."""
-        self._withdrawals.pop(ticket.member.instance.id, None)
-        for member in ticket.victims:
-            if self.is_for_others(member):
+        self._withdrawals.pop(ticket.managed.instance.id, None)
+        for managed in ticket.victims:
+            if self.is_for_others(managed):
                 continue
-            if self._leases.count(member.instance.id):  # else it is as good as gone
-                self._post(member, EvictionWithdrawn("the request that needed its place is gone"))
+            if self._leases.count(managed.instance.id):  # else it is as good as gone
+                self._post(managed, EvictionWithdrawn("the request that needed its place is gone"))
 
     def _post(
-        self, member: ManagedInstance, command: EvictionWithdrawn | EvictionRequested
+        self, managed: ManagedInstance, command: EvictionWithdrawn | EvictionRequested
     ) -> None:
-        task = asyncio.get_running_loop().create_task(self._ask(member, command))
+        task = asyncio.get_running_loop().create_task(self._ask(managed, command))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _ask(
-        self, member: ManagedInstance, command: EvictionWithdrawn | EvictionRequested
+        self, managed: ManagedInstance, command: EvictionWithdrawn | EvictionRequested
     ) -> None:
         try:
             with contextlib.suppress(LlamactlError):  # it was deleted meanwhile
-                await member.replica.runner.ask(command)
+                await managed.replica.runner.ask(command)
         finally:
-            self.leaving.discard(member)  # its state says so from now on
+            self.leaving.discard(managed)  # its state says so from now on

@@ -31,7 +31,7 @@ class StartPlan:
 
 
 def outlook(
-    member: ManagedInstance,
+    managed: ManagedInstance,
     asker: StartRequester,
     scheduler: Scheduler,
     settings: Settings,
@@ -39,34 +39,34 @@ def outlook(
     request: bool,
 ) -> StartPlan:
     """`request`: for a request rather than a start by hand."""
-    now, clock = member.replica.runner.now, time.monotonic()
+    now, clock = managed.replica.runner.now, time.monotonic()
     if now.state is State.READY:
         return StartPlan("serve", "it is running", wait_s=0.0)
     if now.state in _STARTING:
-        left = max(0.0, member.entered_at + (now.retry_in or member.load_s) - clock)
-        known = member.load_s > 0 or now.state is State.BACKOFF
+        left = max(0.0, managed.entered_at + (now.retry_in or managed.load_s) - clock)
+        known = managed.load_s > 0 or now.state is State.BACKOFF
         return StartPlan("wait", f"it is already {now.state}", wait_s=left if known else None)
-    if request and (refusal := _refusal(member, settings, clock)):
+    if request and (refusal := _refusal(managed, settings, clock)):
         return refusal
-    plan = scheduler.plan(member, asker)
+    plan = scheduler.plan(managed, asker)
     if now.state in _GOING and isinstance(plan.decision, Admit):
         return StartPlan("wait", f"it is {now.state}, and will be started again after that")
-    return _told(member, plan, clock, asker)
+    return _told(managed, plan, clock, asker)
 
 
-def _refusal(member: ManagedInstance, settings: Settings, clock: float) -> StartPlan | None:
-    if not policies(member.instance.options, settings.instances.defaults).on_demand_start:
+def _refusal(managed: ManagedInstance, settings: Settings, clock: float) -> StartPlan | None:
+    if not policies(managed.instance.options, settings.instances.defaults).on_demand_start:
         return StartPlan("refuse", "it is not running and on_demand_start is off")
-    left = member.breaker.retry_after(clock, settings.instances.failure_cool_down)
-    if member.replica.runner.now.state is not State.FAILED or left == 0:
+    left = managed.breaker.retry_after(clock, settings.instances.failure_cool_down)
+    if managed.replica.runner.now.state is not State.FAILED or left == 0:
         return None
-    last = member.replica.last_exit
+    last = managed.replica.last_exit
     reason = last.summary if last else "it failed"
     return StartPlan("refuse", f"its last start failed: {reason}", retry_after_s=left)
 
 
-def _told(member: ManagedInstance, plan: Plan, clock: float, asker: StartRequester) -> StartPlan:
-    load = member.load_s or None
+def _told(managed: ManagedInstance, plan: Plan, clock: float, asker: StartRequester) -> StartPlan:
+    load = managed.load_s or None
     match plan.decision:
         case Admit(reason=reason):
             return StartPlan("start", reason, ahead=plan.ahead, wait_s=load)

@@ -17,7 +17,7 @@ import orjson
 from llamactl.backends import Backend, backend_of
 from llamactl.core.errors import LlamactlError, StoreUnavailable
 from llamactl.core.instance import Instance, OptionValue
-from llamactl.core.memory import NOTHING, Need, Usage, larger_by_key
+from llamactl.core.memory import NOTHING, MeasuredMemory, Need, larger_by_key
 from llamactl.core.model import ModelShape
 from llamactl.core.ports.stores import MemoryStore
 from llamactl.observe import logger
@@ -65,7 +65,7 @@ class Memory:
         self._budget_now = budget
         self._devices = devices
         self._resolve = resolve
-        self._measured: dict[str, Usage] = {}
+        self._measured: dict[str, MeasuredMemory] = {}
         self._raised: dict[str, Need] = {}  # where a start found too little, until it is measured
 
     @property
@@ -87,7 +87,7 @@ class Memory:
         shared = _in_proportion(estimate.shared, seen.shared)
         return Need(seen.ram, shared, seen.gpus or estimate.gpus)
 
-    async def learn(self, instance: Instance, usage: Usage) -> bool:
+    async def learn(self, instance: Instance, usage: MeasuredMemory) -> bool:
         """Keep what was measured, if it is news."""
         key, _ = await self._estimated(instance)
         raised, seen = self._raised.pop(key, None), self._measured.get(key)
@@ -139,7 +139,7 @@ class Memory:
     def _by_files(
         self, backend: Backend, options: Mapping[str, OptionValue]
     ) -> tuple[Identities, Need]:
-        """What tells its model files from others, and what it takes for them."""
+        """What identifies its model files, and what it takes for them."""
         if backend.models is None:
             return _NO_FILES, NOTHING
         model, draft = self._shape(options, "model"), self._shape(options, "model_draft")
@@ -168,30 +168,33 @@ def _raise(size: int, free: int) -> int:
     return max(int(size * _TOO_SMALL), free + 1)
 
 
-def _row(usage: Usage) -> dict[str, int]:
+def _row(usage: MeasuredMemory) -> dict[str, int]:
     gpus = {_GPU + name: size for name, size in usage.gpus.items()}
     return {"ram": usage.ram, "shared": usage.shared, **gpus}
 
 
-def _usage(row: Mapping[str, int]) -> Usage:
+def _usage(row: Mapping[str, int]) -> MeasuredMemory:
     gpus = {key.removeprefix(_GPU): size for key, size in row.items() if key.startswith(_GPU)}
-    return Usage(row["ram"], row["shared"], gpus)
+    return MeasuredMemory(row["ram"], row["shared"], gpus)
 
 
-def _larger(one: Usage, other: Usage) -> Usage:
+def _larger(one: MeasuredMemory, other: MeasuredMemory) -> MeasuredMemory:
     gpus = larger_by_key(one.gpus, other.gpus)
-    return Usage(max(one.ram, other.ram), max(one.shared, other.shared), gpus)
+    return MeasuredMemory(max(one.ram, other.ram), max(one.shared, other.shared), gpus)
 
 
-def _is_news(new: Usage, old: Usage) -> bool:
+def _is_news(new: MeasuredMemory, old: MeasuredMemory) -> bool:
     sizes = [(new.ram, old.ram), (new.shared, old.shared)]
     sizes += [(size, old.gpus.get(name, 0)) for name, size in new.gpus.items()]
     return any(size > before * _NEWS for size, before in sizes)
 
 
 def _in_proportion(shared: Mapping[str, int], total: int) -> dict[str, int]:
-    whole = sum(shared.values())
-    return {key: max(0, total) * size // whole if whole else 0 for key, size in shared.items()}
+    all_of_them = sum(shared.values())
+    return {
+        key: max(0, total) * size // all_of_them if all_of_them else 0
+        for key, size in shared.items()
+    }
 
 
 def _size(path: object) -> int:

@@ -27,58 +27,58 @@ class Places:
     def __repr__(self) -> str:
         return f"<Places {len(self.holding)} held>"
 
-    def holds(self, member: ManagedInstance) -> bool:
-        resting = member.replica.runner.now.state in _RESTING
-        return not resting or self._granted[member.instance.id] > 0
+    def holds(self, managed: ManagedInstance) -> bool:
+        resting = managed.replica.runner.now.state in _RESTING
+        return not resting or self._granted[managed.instance.id] > 0
 
-    def grant(self, member: ManagedInstance, count: int) -> None:
+    def grant(self, managed: ManagedInstance, count: int) -> None:
         """`count`: how many wait for it."""
-        self._granted[member.instance.id] += count
-        self.holding[member.instance.id] = member
+        self._granted[managed.instance.id] += count
+        self.holding[managed.instance.id] = managed
 
-    def started(self, member: ManagedInstance) -> None:
+    def started(self, managed: ManagedInstance) -> None:
         """One of them needs the grant no longer."""
-        self._granted[member.instance.id] -= 1
-        if self._granted[member.instance.id] <= 0:
-            del self._granted[member.instance.id]
-        self.moved(member)
+        self._granted[managed.instance.id] -= 1
+        if self._granted[managed.instance.id] <= 0:
+            del self._granted[managed.instance.id]
+        self.moved(managed)
 
-    def moved(self, member: ManagedInstance) -> None:
+    def moved(self, managed: ManagedInstance) -> None:
         """Its state changed."""
-        if self.holds(member):
-            self.holding[member.instance.id] = member
+        if self.holds(managed):
+            self.holding[managed.instance.id] = managed
         else:
-            self.holding.pop(member.instance.id, None)
+            self.holding.pop(managed.instance.id, None)
 
-    def forget(self, member: ManagedInstance) -> None:
+    def forget(self, managed: ManagedInstance) -> None:
         """It was deleted, and none of its processes is running."""
-        self._leases.forget(member.instance.id)
-        self._granted.pop(member.instance.id, None)
-        self.moved(member)
+        self._leases.forget(managed.instance.id)
+        self._granted.pop(managed.instance.id, None)
+        self.moved(managed)
 
     def occupants(self, leaving: Container[ManagedInstance]) -> list[Occupant]:
         """As admission sees them. `leaving`: they were asked to, and did not hear it yet."""
         return [self._occupant(m, is_asked_to_leave=m in leaving) for m in self.holding.values()]
 
-    def _occupant(self, member: ManagedInstance, *, is_asked_to_leave: bool) -> Occupant:
-        instance = member.instance
+    def _occupant(self, managed: ManagedInstance, *, is_asked_to_leave: bool) -> Occupant:
+        instance = managed.instance
         return Occupant(
             instance.id,
             instance.name,
-            self._standing(member, is_asked_to_leave=is_asked_to_leave),
+            self._standing(managed, is_asked_to_leave=is_asked_to_leave),
             group=instance.options.group,
-            need=member.taken,
+            need=managed.taken,
             priority=instance.options.priority,
             pinned=instance.options.pinned,
-            ready_at=member.entered_at,
+            ready_at=managed.entered_at,
             last_used=self._leases.last_used(instance.id),
-            load_s=member.load_s,
+            load_s=managed.load_s,
         )
 
-    def _standing(self, member: ManagedInstance, *, is_asked_to_leave: bool) -> OccupantState:
-        now = member.replica.runner.now
-        if is_asked_to_leave or (now.state in _GOING and now.after_exit is AfterExit.REST):
+    def _standing(self, managed: ManagedInstance, *, is_asked_to_leave: bool) -> OccupantState:
+        now = managed.replica.runner.now
+        if is_asked_to_leave or (now.state in _GOING and now.after_exit is AfterExit.STAY_STOPPED):
             return OccupantState.LEAVING
         if now.state is not State.READY:
             return OccupantState.STARTING
-        return OccupantState.BUSY if self._leases.count(member.instance.id) else OccupantState.IDLE
+        return OccupantState.BUSY if self._leases.count(managed.instance.id) else OccupantState.IDLE

@@ -55,16 +55,16 @@ class Scheduler:
     """The only one who hands out places. Its state changes without awaiting, so no lock is due."""
 
     def __init__(
-        self, leases: Leases, story: EventLog, limits: Callable[[], Limits], *,
+        self, leases: Leases, event_log: EventLog, limits: Callable[[], Limits], *,
         evicts_for_requests: Callable[[], bool],
     ) -> None:  # fmt: skip
         """`evicts_for_requests`: they may throw others out, busy ones after their turn."""
-        self._story = story
+        self._event_log = event_log
         self._limits = limits  # as they are now; an instance that has a place keeps it
         self._evicts_for_requests = evicts_for_requests
         self._queue = StartQueue()
         self._places = Places(leases)
-        self.evictions = Evictions(leases, story, self._queue)
+        self.evictions = Evictions(leases, event_log, self._queue)
         self._wakeup = Wakeup(self._decide)
         self._told = Seldom()
         self._closed = False
@@ -72,7 +72,7 @@ class Scheduler:
     def __repr__(self) -> str:
         return f"<Scheduler {len(self._queue)} waiting, {len(self._places.holding)} holding>"
 
-    async def place(self, member: ManagedInstance, asker: StartRequester) -> None:
+    async def place(self, managed: ManagedInstance, asker: StartRequester) -> None:
         """Return with a place held for the member; the caller must call `started` once.
 
         Raises NoCapacity when no waiting helps, or at once when the asker does not wait and
@@ -80,13 +80,13 @@ class Scheduler:
         """
         if self._closed:
             raise ShuttingDown("llamactl is shutting down and starts no more instances")
-        if member.deleted:
-            raise InstanceNotFound(f"{member.instance.name} was deleted")
-        if self._places.holds(member):
-            self._places.grant(member, 1)
+        if managed.deleted:
+            raise InstanceNotFound(f"{managed.instance.name} was deleted")
+        if self._places.holds(managed):
+            self._places.grant(managed, 1)
             return
         kept_s = self._limits().min_residency
-        ticket, waiter = self._queue.join(member, asker, kept_s, time.monotonic())
+        ticket, waiter = self._queue.join(managed, asker, kept_s, time.monotonic())
         try:
             self.poke()
             await waiter.granted
@@ -97,28 +97,28 @@ class Scheduler:
     def _leave(self, ticket: Ticket, waiter: Waiter) -> None:
         """It is gone: refused, cancelled while it waited, or cancelled just after its grant."""
         if waiter.got_it:
-            self.started(ticket.member)
+            self.started(ticket.managed)
             return
         if self._queue.leave(ticket, waiter) and not self._closed:
             self.evictions.call_off(ticket)
         self.poke()
 
-    def plan(self, member: ManagedInstance, asker: StartRequester) -> Plan:
+    def plan(self, managed: ManagedInstance, asker: StartRequester) -> Plan:
         """What `place` would do now, without doing it."""
         now = time.monotonic()
-        others = self._queue.ahead_of(member, asker, self._limits().min_residency, now)
-        mine = Ticket(member, [Waiter(asker, asyncio.Future())])
+        others = self._queue.ahead_of(managed, asker, self._limits().min_residency, now)
+        mine = Ticket(managed, [Waiter(asker, asyncio.Future())])
         decision = self._schedule([*others, mine], now)[-1]
         gone = decision.victims if isinstance(decision, Evict) else ()
         victims = [m for m in self._places.holding.values() if m.instance.id in gone]
         return Plan(decision, len(others), victims)
 
-    def ahead_of(self, member: ManagedInstance, asker: StartRequester) -> int:
+    def ahead_of(self, managed: ManagedInstance, asker: StartRequester) -> int:
         """How many instances that are waited for come first."""
-        if self._places.holds(member):
+        if self._places.holds(managed):
             return 0
         kept_s = self._limits().min_residency
-        return len(self._queue.ahead_of(member, asker, kept_s, time.monotonic()))
+        return len(self._queue.ahead_of(managed, asker, kept_s, time.monotonic()))
 
     def memory_left(self) -> Need:
         """What admission takes to be free."""
@@ -136,32 +136,32 @@ class Scheduler:
                 "another instance first"
             )
 
-    async def carry_out(self, member: ManagedInstance, command: Command) -> None:
+    async def carry_out(self, managed: ManagedInstance, command: Command) -> None:
         """Have the member obey, after `place`: its place is held until it did."""
         try:
-            await member.replica.runner.ask(command)
+            await managed.replica.runner.ask(command)
         finally:
-            self.started(member)
+            self.started(managed)
 
-    def started(self, member: ManagedInstance) -> None:
+    def started(self, managed: ManagedInstance) -> None:
         """The command was obeyed, or given up: from now on the state itself holds the place."""
-        self._places.started(member)
+        self._places.started(managed)
         self.poke()
 
-    def moved(self, member: ManagedInstance) -> None:
+    def moved(self, managed: ManagedInstance) -> None:
         """A member's state changed."""
-        self._places.moved(member)
+        self._places.moved(managed)
         self.poke()
 
-    def forget(self, member: ManagedInstance) -> None:
+    def forget(self, managed: ManagedInstance) -> None:
         """It was deleted, and none of its processes is running."""
-        self._places.forget(member)
+        self._places.forget(managed)
         self.poke()
 
-    def dismiss(self, member: ManagedInstance) -> None:
+    def dismiss(self, managed: ManagedInstance) -> None:
         """It is being deleted: refuse all that wait for it."""
-        error = InstanceNotFound(f"{member.instance.name} was deleted")
-        self._queue.dismiss(error, member.instance.id)
+        error = InstanceNotFound(f"{managed.instance.name} was deleted")
+        self._queue.dismiss(error, managed.instance.id)
 
     def close(self) -> None:
         self._closed = True
@@ -184,12 +184,12 @@ class Scheduler:
         for ahead, (ticket, decision) in enumerate(zip(tickets, decisions, strict=True)):
             match decision:
                 case Admit():
-                    self._places.grant(ticket.member, self._queue.serve(ticket))
+                    self._places.grant(ticket.managed, self._queue.serve(ticket))
                 case Evict(victims=victims, reason=reason):
-                    members = [self._places.holding[identity] for identity in victims]
-                    self.evictions.evict(members, ticket, reason)
+                    all_managed = [self._places.holding[identity] for identity in victims]
+                    self.evictions.evict(all_managed, ticket, reason)
                 case Refuse():
-                    refuse(ticket, self._refusal(ticket.member, decision))
+                    refuse(ticket, self._refusal(ticket.managed, decision))
                 case Wait(until=until):
                     self._let_wait(ticket, decision, ahead)
                     chances += [] if until is None else [until]
@@ -206,23 +206,23 @@ class Scheduler:
         for waiter in ticket.waiting:
             makes_room = waiter.asker.may_evict and decision.comes_free
             if not waiter.asker.waits and not makes_room:
-                waiter.granted.set_exception(self._refusal(ticket.member, decision))
+                waiter.granted.set_exception(self._refusal(ticket.managed, decision))
         if ticket.waiting and not ticket.told:
             ticket.told = True
             cause, key = f"waiting: {decision.reason}", ticket.waiting[0].asker.key
-            self._tell(ticket.member, "Queued", cause, ahead=ahead, key=key)
+            self._tell(ticket.managed, "Queued", cause, ahead=ahead, key=key)
 
-    def _refusal(self, member: ManagedInstance, decision: Decision) -> NoCapacity:
+    def _refusal(self, managed: ManagedInstance, decision: Decision) -> NoCapacity:
         reason = decision.reason
-        self._tell(member, "Refused", reason)
+        self._tell(managed, "Refused", reason)
         for_ever = isinstance(decision, Refuse) and decision.for_ever
         advice = "make it smaller" if for_ever else "stop another instance"
         return no_room(decision)(
-            f"cannot start {member.instance.name}: {reason}; {advice}, or raise the limit"
+            f"cannot start {managed.instance.name}: {reason}; {advice}, or raise the limit"
         )
 
-    def _tell(self, member: ManagedInstance, event: str, cause: str, **details: object) -> None:
+    def _tell(self, managed: ManagedInstance, event: str, cause: str, **details: object) -> None:
         """Write down what a client can bring about as often as it likes, now and then."""
-        what = (member.instance.id, event, cause, details.get("key"))
+        what = (managed.instance.id, event, cause, details.get("key"))
         if self._told.is_due(what, time.monotonic()):
-            self._story.note(member, event, cause, details)
+            self._event_log.note(managed, event, cause, details)

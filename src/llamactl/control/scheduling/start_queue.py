@@ -58,7 +58,7 @@ class Waiter:
 class Ticket:
     """All who wait for one instance. Each key has one stamp, however many of its requests wait."""
 
-    member: ManagedInstance
+    managed: ManagedInstance
     waiters: list[Waiter] = field(default_factory=list)
     stamps: dict[str, Stamp] = field(default_factory=dict)  # by key
     victims: set[ManagedInstance] = field(default_factory=set)  # asked to leave for it
@@ -74,17 +74,17 @@ class Ticket:
 
     def candidate(self, *, evicts_for_requests: bool) -> Candidate:
         """As admission sees it. `evicts_for_requests`: requests may throw others out for it."""
-        member, instance = self.member, self.member.instance
+        managed, instance = self.managed, self.managed.instance
         askers = [waiter.asker for waiter in self.waiting]
-        for_requests = evicts_for_requests and bool(member.waiting)
+        for_requests = evicts_for_requests and bool(managed.waiting)
         return Candidate(
             instance.id,
             instance.name,
             group=instance.options.group,
-            need=member.need,
+            need=managed.need,
             may_evict=for_requests or any(asker.may_evict for asker in askers),
             takes_turns=for_requests or any(asker.takes_turns for asker in askers),
-            not_before=member.not_before if all(a.not_before_due for a in askers) else 0.0,
+            not_before=managed.not_before if all(a.not_before_due for a in askers) else 0.0,
         )
 
 
@@ -99,11 +99,11 @@ class StartQueue:
         return len(self._tickets)
 
     def join(
-        self, member: ManagedInstance, asker: StartRequester, kept_s: float, now: float
+        self, managed: ManagedInstance, asker: StartRequester, kept_s: float, now: float
     ) -> tuple[Ticket, Waiter]:
-        ticket = self._tickets.setdefault(member.instance.id, Ticket(member))
+        ticket = self._tickets.setdefault(managed.instance.id, Ticket(managed))
         if asker.key not in ticket.stamps:
-            cost = _cost(member, kept_s)
+            cost = _cost(managed, kept_s)
             ticket.stamps[asker.key] = self._queue.stamp(asker.key, cost, asker.weight, now)
         waiter = Waiter(asker, asyncio.get_running_loop().create_future())
         ticket.waiters.append(waiter)
@@ -114,7 +114,7 @@ class StartQueue:
         ticket.waiters.remove(waiter)
         if all(other.asker.key != waiter.asker.key for other in ticket.waiters):
             self._queue.leave(ticket.stamps.pop(waiter.asker.key))
-        identity = ticket.member.instance.id
+        identity = ticket.managed.instance.id
         if ticket.waiters or self._tickets.get(identity) is not ticket:
             return False
         del self._tickets[identity]
@@ -122,7 +122,7 @@ class StartQueue:
 
     def serve(self, ticket: Ticket) -> int:
         """They got their place; returns how many were notified."""
-        del self._tickets[ticket.member.instance.id]
+        del self._tickets[ticket.managed.instance.id]
         for stamp in ticket.stamps.values():
             self._queue.serve(stamp)
         waiting = ticket.waiting
@@ -135,19 +135,19 @@ class StartQueue:
         return sorted(waited_for, key=lambda ticket: ticket.rank)
 
     def ahead_of(
-        self, member: ManagedInstance, asker: StartRequester, kept_s: float, now: float
+        self, managed: ManagedInstance, asker: StartRequester, kept_s: float, now: float
     ) -> list[Ticket]:
         """Those that would be served before the member, if the asker came now."""
-        cost = _cost(member, kept_s)
+        cost = _cost(managed, kept_s)
         rank = self._queue.would_be(asker.key, cost, asker.weight, now).rank
-        own = self._tickets.get(member.instance.id)
+        own = self._tickets.get(managed.instance.id)
         if own is not None and own.stamps:
             rank = min(rank, own.rank)
         return [t for t in self.in_order() if t is not own and t.rank <= rank]
 
-    def is_left_for(self, member: ManagedInstance) -> bool:
+    def is_left_for(self, managed: ManagedInstance) -> bool:
         """Was it asked to leave for one that still waits?"""
-        return any(member in ticket.victims for ticket in self._tickets.values())
+        return any(managed in ticket.victims for ticket in self._tickets.values())
 
     def dismiss(self, error: Exception, instance_id: str | None = None) -> None:
         """Refuse all, or those who wait for one instance."""
@@ -156,9 +156,9 @@ class StartQueue:
                 refuse(ticket, error)
 
 
-def _cost(member: ManagedInstance, kept_s: float) -> float:
+def _cost(managed: ManagedInstance, kept_s: float) -> float:
     """Seconds for which its start takes a place from others."""
-    return (member.load_s or _UNKNOWN_LOAD_S) + kept_s
+    return (managed.load_s or _UNKNOWN_LOAD_S) + kept_s
 
 
 def refuse(ticket: Ticket, error: Exception) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from llamactl.core.instance import Instance
-from llamactl.core.memory import Need, Usage
+from llamactl.core.memory import MeasuredMemory, Need
 
 
 class LogFile(Protocol):
@@ -21,7 +21,7 @@ class LogFile(Protocol):
         """Let those who follow it go."""
 
     def forget_archives(self) -> None:
-        """Whoever had this name before left them, if anybody did."""
+        """An earlier instance of this name may have left them."""
         ...
 
     async def span(
@@ -50,10 +50,10 @@ class LogFile(Protocol):
 class EngineProbe(Protocol):
     """Asks the configured engine about itself."""
 
-    async def ask(self, flag: str) -> str:
+    async def ask(self, flag: str, program: str = "") -> str:
         """Output of the engine called with one flag; kept until the engine is another.
 
-        Raises EngineMissing.
+        `program`: in place of the configured one. Raises EngineMissing.
         """
         ...
 
@@ -63,7 +63,7 @@ class MemoryBook(Protocol):
 
     async def need(self, instance: Instance) -> Need: ...
 
-    async def learn(self, instance: Instance, usage: Usage) -> bool:
+    async def learn(self, instance: Instance, usage: MeasuredMemory) -> bool:
         """Keep what was measured; True if it was news."""
         ...
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import InstanceOptions
-from llamactl.core.memory import Usage
+from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
 from llamactl.core.ports.engines import LogFile
 from llamactl.core.routes import ReadyInstance
@@ -121,8 +121,8 @@ class Node(Protocol):
         """Does it answer within that time?"""
         ...
 
-    async def measure(self, process: ProcessId) -> Usage | None:
-        """What it takes of the memory; None if that can't be told."""
+    async def measure(self, process: ProcessId) -> MeasuredMemory | None:
+        """What it takes of the memory; None if that can't be measured."""
         ...
 
     async def prepared(self) -> Sequence[ProcessRecord]:

@@ -17,6 +17,7 @@ from llamactl.core.errors import EngineMissing
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.ports.node import EngineSettings
 from llamactl.core.secrets.masking import MASK, masked
+from llamactl.policy.definition.unknown import unknown
 
 _MARK = "LLAMACTL_PROCESS_KEY"
 # Isolated and without site-packages: it takes some 10 ms.
@@ -81,6 +82,7 @@ class Command:
     argv: list[str]
     environment: Mapping[str, str]
     shown: tuple[str, ...]  # the argv, secrets masked
+    warning: str = ""
 
 
 def command_of(
@@ -92,9 +94,15 @@ def command_of(
     argv = [*tie, *engine.argv, *given.words]
     shown = masked([word.replace(key, MASK) for word in argv])
     environment = {**_inherited(environ), **given.environment}
-    if key not in environment.values():  # by which what it forks is told from all else
+    if key not in environment.values():  # which identifies what it forks
         environment[_MARK] = key
-    return Command(argv, environment, tuple(shown))
+    return Command(argv, environment, tuple(shown), _warning(start))
+
+
+def _warning(start: Start) -> str:
+    """Of options that the engine may refuse; it is started with them all the same."""
+    names = unknown(start.options.keys(), start.known)
+    return f"the engine's help does not list {', '.join(names)}" if names else ""
 
 
 def surroundings(settings: EngineSettings, environ: Mapping[str, str]) -> dict[str, str]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import takewhile
 
 from llamactl.backends import Kind
@@ -15,6 +18,7 @@ from llamactl.node.engine.command import Engine, find_engine, surroundings
 _LIMIT_S = 30.0
 _MOST = 1 << 20  # bytes of output kept
 _KEPT = 50  # answers
+_SILENT_S = 300.0  # in which an engine that did not answer is not asked again
 
 
 class CommandEngineProbe:
@@ -25,26 +29,40 @@ class CommandEngineProbe:
         self._kind = kind
         self._in_force = settings
         self._answers: dict[tuple[str, ...], str] = {}
+        self._silent: dict[tuple[str, ...], float] = {}  # until when they are not asked again
 
     @property
     def _settings(self) -> BackendSettings:
         return self._in_force()
 
-    async def ask(self, flag: str) -> str:
-        engine = find_engine(self._kind, self._settings)
+    async def ask(self, flag: str, program: str = "") -> str:
+        engine = find_engine(self._kind, self._settings, program or None)
         variables = [f"{name}={value}" for name, value in self._settings.environment.items()]
         key = (engine.label, _identity(engine.argv[0]), *variables, *self._words(), flag)
         if key not in self._answers:
-            if len(self._answers) >= _KEPT:
-                self._answers.clear()
-            self._answers[key] = await self._run(engine, flag)
+            for kept in (self._answers, self._silent):
+                if len(kept) >= _KEPT:
+                    kept.clear()
+            self._answers[key] = await self._answer(key, engine, flag)
         return self._answers[key]
+
+    async def _answer(self, key: tuple[str, ...], engine: Engine, flag: str) -> str:
+        """Raises EngineMissing, at once for one that was silent a moment ago."""
+        what = f"{engine.argv[0]} {flag} did not respond within {_LIMIT_S:.0f} s"
+        if time.monotonic() < self._silent.get(key, 0.0):
+            raise EngineMissing(what)
+        try:
+            return await self._run(engine, flag)
+        except TimeoutError as exc:
+            self._silent[key] = time.monotonic() + _SILENT_S
+            raise EngineMissing(what) from exc
 
     def _words(self) -> tuple[str, ...]:
         """Of its arguments, those that belong to the command: a subcommand such as `serve`."""
         return tuple(takewhile(lambda word: not word.startswith("-"), self._settings.args))
 
     async def _run(self, engine: Engine, flag: str) -> str:
+        """Raises EngineMissing or TimeoutError."""
         try:
             child = await asyncio.create_subprocess_exec(
                 *engine.argv,
@@ -54,19 +72,17 @@ class CommandEngineProbe:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
             )
         except OSError as exc:
             raise EngineMissing(f"cannot run {engine.argv[0]}: {exc}") from exc
         try:
             async with asyncio.timeout(_LIMIT_S):
                 output, _ = await child.communicate()
-        except TimeoutError as exc:
-            raise EngineMissing(
-                f"{engine.argv[0]} {flag} did not respond within {_LIMIT_S:.0f} s"
-            ) from exc
         finally:
             if child.returncode is None:
-                child.kill()
+                with suppress(ProcessLookupError):  # and what it started itself
+                    os.killpg(child.pid, signal.SIGKILL)
                 await child.wait()
         return output[:_MOST].decode("utf-8", "replace")
 

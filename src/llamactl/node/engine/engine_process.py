@@ -14,7 +14,7 @@ from llamactl.backends.exits import classify
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import OptionValue
-from llamactl.core.memory import Usage
+from llamactl.core.memory import MeasuredMemory
 from llamactl.core.secrets.masking import scrubbed, secrets_of
 from llamactl.node.engine.probe import is_healthy, knows_key, until_ready
 from llamactl.node.engine.silent_exit import with_cause
@@ -79,8 +79,8 @@ class EngineProcess:
         self.answered = self.answered or healthy
         return healthy
 
-    async def usage(self) -> Usage | None:
-        """What it takes of the memory; None if that can't be told."""
+    async def usage(self) -> MeasuredMemory | None:
+        """What it takes of the memory; None if that can't be measured."""
         options = self._options
         models = {str(options[name]) for name in ("model", "model_draft") if name in options}
         return await asyncio.to_thread(usage, self.group.pid, models)

@@ -32,8 +32,10 @@ from llamactl.node.logs.log import InstanceLog
 from llamactl.node.process import cgroups
 from llamactl.node.process.ports import LOOPBACK
 from llamactl.node.process.process import Process, boot_id
+from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 
 Resolve = Callable[[Mapping[str, OptionValue]], Mapping[str, OptionValue]]
+Known = Callable[[InstanceOptions], Coroutine[Any, Any, Vocabulary]]
 Permit = Callable[[InstanceOptions], Coroutine[Any, Any, None]]
 _EXHAUSTED = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC)
 
@@ -65,6 +67,10 @@ def _report_of(exc: Exception) -> ExitReport:
             return ExitReport(FailureClass.COMMAND_MISSING, advice=str(exc))
 
 
+async def _nothing_known(_: InstanceOptions) -> Vocabulary:
+    return UNREAD
+
+
 async def resolved(options: InstanceOptions, resolve: Resolve) -> InstanceOptions:
     """With its model's file. Raises UnknownModel."""
     if "hf_repo" not in options.backend_options:
@@ -75,11 +81,12 @@ async def resolved(options: InstanceOptions, resolve: Resolve) -> InstanceOption
 
 @dataclass(frozen=True, slots=True)
 class ModelAccess:
-    """What a node is told of model files."""
+    """What a node knows of model files."""
 
     resolve: Resolve  # engine options with the file of a model named by its repository
     read: Read  # what an engine with these options serves
     permit: Permit  # raises ForbiddenBySettings
+    known: Known = _nothing_known  # the options of its engine, by that engine's help
 
 
 async def command_for(
@@ -92,6 +99,7 @@ async def command_for(
     engine = engine_of(backend, spec.engine, spec.options)
     options = await resolved(spec.options, models.resolve)
     start = Start.of(options, spec.engine, name=spec.name, host=LOOPBACK, port=port, key=key)
+    start = replace(start, known=await models.known(spec.options))
     tied = spec.options.die_with_parent
     return engine, command_of(backend, engine, start, environ, tied=tied)
 
@@ -112,7 +120,9 @@ def spawn(
     """A process that waits for its release. Raises OSError."""
     backend = backend_of(spec.options.backend_type)
     clock = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    fd, log_start = log.open(f"--- {clock} start {spec.generation}: {' '.join(given.shown)}")
+    warning = f"\n--- warning: {given.warning}" if given.warning else ""
+    head = f"--- {clock} start {spec.generation}: {' '.join(given.shown)}{warning}"
+    fd, log_start = log.open(head)
     try:
         group = Process.spawn_held(given.argv, given.environment, fd, around.soft_files)
     finally:

@@ -7,17 +7,17 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from llamactl.core.memory import Usage
+from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import part_names
 from llamactl.node.host import gpus
 from llamactl.node.process.ports import members
 
 
-def usage(session: int, models: Collection[str]) -> Usage | None:
-    """`models`: paths of model files, whose pages are told apart; None if nothing is to be had.
+def usage(session: int, models: Collection[str]) -> MeasuredMemory | None:
+    """`models`: paths of model files, whose pages are counted separately; None if nothing is known.
 
     Pages that processes share are divided among them (PSS), those of the models are not (RSS):
-    whoever maps a model needs all of it. https://docs.kernel.org/filesystems/proc.html
+    each process that maps a model needs all of it. https://docs.kernel.org/filesystems/proc.html
     """
     ram = shared = 0
     mapped = {path for model in models for path in _parts(model)}
@@ -27,7 +27,7 @@ def usage(session: int, models: Collection[str]) -> Usage | None:
             text = Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8", errors="replace")
             more_ram, more_shared = _sum(text.splitlines(), mapped)
             ram, shared = ram + more_ram, max(shared, more_shared)
-    return Usage(ram, shared, gpus.taken(pids)) if ram else None
+    return MeasuredMemory(ram, shared, gpus.taken(pids)) if ram else None
 
 
 def _parts(model: str) -> Iterator[str]:

@@ -66,7 +66,7 @@ class InstanceLog:
         return None if self._pipe is None else await asyncio.to_thread(self._pipe.rest)
 
     def size(self) -> int:
-        """With what is not kept any more."""
+        """With what is no longer kept."""
         return end_of(self.path)
 
     def lines_since(self, offset: int, count: int) -> tuple[str, ...]:

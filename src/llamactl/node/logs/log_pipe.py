@@ -121,7 +121,7 @@ class LogPipe:
 
 
 def rules_file(data: Path) -> Path:
-    """What the writers of all logs heed."""
+    """The rules for the writers of all logs."""
     return data.absolute() / "log_rotation"
 
 

@@ -3,7 +3,7 @@
     python log_writer.py LOG RULES < PIPE
 
 `LOG` is the newest part; when it is full it becomes the archive `LOG.START-END`, named by its
-offsets, which count from the log's first byte for ever. Whoever holds the lock on the pipe writes
+offsets, which count from the log's first byte for ever. The holder of the lock on the pipe writes
 the log; others wait for it. It ends when nobody is left who could write into the pipe, and by no
 signal that asks: an engine's last words come after it. Bytes go from pipe to file inside the
 kernel: whatever is killed when, each is in one of the two.
@@ -145,7 +145,7 @@ class LogWriter:
         return min(_CHUNK, most - self._size) if most else _CHUNK
 
     def _look(self) -> None:
-        """Go on in a new file where there is none, or somebody took it away or cut it."""
+        """Continue in a new file where there is none, or it was removed or cut."""
         if self._fd != -1 and self._is_mine():
             return
         if not os.fstat(self._source).st_nlink:

@@ -1,4 +1,4 @@
-"""Which part of all logs is kept: tells their writers, and does what they leave to llamactl.
+"""Which part of all logs is kept: the rules for their writers, and what these leave to llamactl.
 
 A writer ends a full file and lets the oldest archives go, which is what bounds a log. Archives are
 compressed, and let go by age, in here, where that slows no engine down.
@@ -66,7 +66,7 @@ class Rotation:
         if rules == self._told:
             return
         text = f"{rules.max_size} {rules.max_files}\n" if rules else "0 0\n"
-        with suppress(OSError):  # a full disk: they go on by the old ones until it is told again
+        with suppress(OSError):  # a full disk: the old rules hold until the next try
             part = self._file.with_name(f"{self._file.name}.part")
             part.write_text(text)
             part.replace(self._file)

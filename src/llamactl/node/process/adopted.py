@@ -1,7 +1,7 @@
 """A process that an earlier llamactl spawned: proved to be ours, then held by a pidfd.
 
 Pid, kernel start time and boot id together name one process for ever. A pidfd that was opened
-before they were compared goes on meaning that process, whatever becomes of its number.
+before they were compared still means that process, whatever becomes of its number.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A browser's session: the cookie that represents a key, and where it is valid. Pure.
 
-Sites know no ports, so SameSite alone does not keep other programs of this machine away
+Sites know no ports, so SameSite does not keep other programs of this machine away
 (https://www.rfc-editor.org/rfc/rfc6265#section-8.5): what a browser says of where a request comes
 from must agree, and each port has a cookie of its own.
 """

@@ -50,7 +50,7 @@ class Names:
 
 
 def _is_plain(name: str) -> bool:
-    """Is no escape needed to write it?"""
+    """Can it be written without an escape?"""
     return json.dumps(name, ensure_ascii=False) == f'"{name}"'
 
 

@@ -1,14 +1,15 @@
-"""Which backends a definition can name, and how each names its options."""
+"""Which backends a definition can name, how each names its options, what the engine has."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from llamactl.core.errors import InvalidRequest, NotAvailable
+from llamactl.core.errors import InvalidOption, InvalidRequest, NotAvailable
 from llamactl.core.instance import OptionValue
+from llamactl.policy.definition.engine_help import Vocabulary
 
-Canonical = Callable[[Mapping[str, OptionValue | None]], dict[str, OptionValue | None]]
+Canonical = Callable[[Mapping[str, OptionValue | None], Vocabulary], dict[str, OptionValue | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +28,21 @@ class BackendRules:
         reason = "is not available in this version" if planned else "is unknown"
         available = ", ".join(sorted(self.canonical))
         raise error(f"backend_type {kind!r} {reason}; available: {available}")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a body is checked against besides itself."""
+
+    now: str = ""  # the backend of the instance; "" if it is new
+    had: Mapping[str, OptionValue] = field(default_factory=dict)  # its engine options
+    known: Vocabulary = field(default_factory=Vocabulary)  # the engine's; empty: it can't be asked
+    allow_unknown: bool = False
+
+
+def renamed(canonical: Canonical, known: Vocabulary, name: str) -> str:
+    """What the rules call an option of a stored definition."""
+    try:
+        return next(iter(canonical({name: None}, known)))
+    except InvalidOption:  # it was valid once
+        return name

@@ -9,9 +9,11 @@ from functools import partial
 
 from llamactl.core.errors import InvalidOption, InvalidRequest
 from llamactl.core.instance import OptionValue, Scalar
-from llamactl.policy.definition.engine_help import EngineOption
+from llamactl.policy.definition.engine_help import EngineOption, Vocabulary
+from llamactl.policy.definition.unknown import near, unknown
 from llamactl.policy.pasted import Pasted, is_open, plain, read_pasted, within, without_open
 
+Canonical = Callable[[Mapping[str, OptionValue]], Mapping[str, OptionValue | None]]
 _FLAG = re.compile(r"--?[A-Za-z]")
 # Between the engine's program and its flags; `python -m` is before it.
 _INTERPRETER = re.compile(r"(?:.*/)?python[\d.]*\Z")
@@ -43,22 +45,14 @@ class Parsed:
             self.not_understood.append(why)
 
 
-def parse_command(
-    text: str,
-    known: Mapping[str, EngineOption],
-    canonical: Callable[[Mapping[str, OptionValue]], Mapping[str, OptionValue | None]],
-    programs: Collection[str],
-) -> Parsed:
-    """`known`: the engine's options by flag; where it is empty, words after a flag are its value.
-
-    `programs`: the engine's own. Raises InvalidRequest for what is no command line.
-    """
+def parse_command(text: str, how: Reading, programs: Collection[str]) -> Parsed:
+    """`programs`: the engine's own. Raises InvalidRequest for what is not a command line."""
     found = read_pasted(text, partial(is_engine, programs=programs))
     parsed = _parsed(found)
     words = _without_program(found, programs, parsed)
-    words, unknown = without_open([*_whole_paths(words, known, found.folder)])
+    words, unknown = without_open([*_whole_paths(words, how.known, found.folder)])
     parsed.not_understood += unknown
-    _read_flags(words, known, canonical, parsed)
+    _read_flags(words, how, parsed)
     return parsed
 
 
@@ -147,76 +141,92 @@ def _whole_paths(
         flag = word
 
 
-def _read_flags(
-    words: Sequence[str],
-    known: Mapping[str, EngineOption],
-    canonical: Callable[[Mapping[str, OptionValue]], Mapping[str, OptionValue | None]],
-    parsed: Parsed,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the flags of one kind of engine are read."""
+
+    known: Mapping[str, EngineOption]  # by flag; where it is empty, what follows one is its value
+    canonical: Canonical  # gives options their names; raises InvalidOption
+    adding: Collection[str] = ()  # each time that one is given it adds to the former ones
+
+
+def _read_flags(words: Sequence[str], how: Reading, parsed: Parsed) -> None:
     at = 0
     while at < len(words):
         word = words[at]
         at += 1
         if not _FLAG.match(word):
-            if "model" not in parsed.options and at == 1:  # `serve MODEL`
+            if "model" not in parsed.options and at == 1 and word:  # `serve MODEL`
                 parsed.options["model"] = word
-            else:
+            elif word:
                 parsed.not_understood.append(word)
             continue
-        flag, equals, value = word.partition("=")
-        option = known.get(flag)
-        follows = words[at] if at < len(words) else ""
-        if not equals and _is_value(follows, option):
-            value, equals = follows, "="
-            at += 1
-        if equals:
-            _take(flag, option.name if option else flag, _value(value, option), canonical, parsed)
+        flag, equals, given = word.partition("=")
+        option = how.known.get(flag)
+        values = [given] if equals else _values(words[at:], option, how.known)
+        at += 0 if equals else len(values)
+        name = option.name if option else flag
+        if len(values) > 1:
+            _take(flag, name, values, how, parsed)
+        elif values:
+            _take(flag, name, _value(values[0], option), how, parsed)
         elif option:
-            _take(flag, option.name, not option.is_off(flag), canonical, parsed)
+            _take(flag, name, not option.is_off(flag), how, parsed)
         else:
             name, on = (flag[5:], False) if flag.startswith("--no-") else (flag, True)
-            _take(flag, name, on, canonical, parsed)
+            _take(flag, name, on, how, parsed)
 
 
-def _is_value(word: str, option: EngineOption | None) -> bool:
+def _values(
+    words: Sequence[str], option: EngineOption | None, known: Mapping[str, EngineOption]
+) -> list[str]:
+    """The words that follow a flag and belong to it."""
     if option is not None and option.kind == "switch":
-        return word in _TRUTHS
-    return bool(word) and not _FLAG.match(word)
+        return [*words[:1]] if words and words[0] in _TRUTHS else []
+    most = option.words if option is not None else 1
+    found = [*words[:most]]
+    return found if len(found) == most and not any(map(_FLAG.match, found)) else []
 
 
-def _take(
-    flag: str,
-    name: str,
-    value: Scalar,
-    canonical: Callable[[Mapping[str, OptionValue]], Mapping[str, OptionValue | None]],
-    parsed: Parsed,
-) -> None:
+def _take(flag: str, name: str, value: OptionValue, how: Reading, parsed: Parsed) -> None:
     name = name.lstrip("-").replace("-", "_")
     if name in _OURS:
         parsed.not_understood.append(f"{flag}: {_OURS[name]}")
         return
     try:
-        ((name, one),) = canonical({name: value}).items()
+        ((name, one),) = how.canonical({name: value}).items()
     except InvalidOption as exc:
         parsed.not_understood.append(f"{flag}: {exc.message}")
         return
     assert one is not None
     before = parsed.options.get(name)
-    if before is None:
-        parsed.options[name] = one
-    elif isinstance(one, str | int | float):
-        several = (
-            before if isinstance(before, Sequence) and not isinstance(before, str) else [before]
-        )
-        parsed.options[name] = [*several, one]
+    if before is not None and name in how.adding:
+        one = [*_several(before), *_several(one)]
+    elif before is not None and before != one and not isinstance(one, bool):
+        parsed.not_understood.append(f"{flag}: given more than once; the last counts")
+    parsed.options[name] = one
+
+
+def _several(value: OptionValue) -> Sequence[Scalar]:
+    return [value] if isinstance(value, str | int | float) else value
 
 
 def _value(text: str, option: EngineOption | None) -> Scalar:
     kind = option.kind if option else None
-    if kind == "switch":
-        return text.lower() in ("on", "true", "1", "yes")
-    if kind in (None, "integer", "number") and re.fullmatch(r"-?\d{1,18}", text):
+    if kind == "switch" and text.lower() in _TRUTHS:
+        return text.lower() in ("on", "true")
+    if kind in ("integer", "number") and re.fullmatch(r"-?\d{1,18}", text):
+        return int(text)
+    if kind is None and re.fullmatch(r"0|-?[1-9]\d{0,17}", text):  # and no mask such as 0011
         return int(text)
     if kind in (None, "integer", "number") and re.fullmatch(r"-?\d*\.\d+(e-?\d+)?", text):
         return float(text)
     return text
+
+
+def leave_unknown_out(parsed: Parsed, known: Vocabulary) -> None:
+    """What the engine does not have, by its own help."""
+    for name, meant in near(unknown(parsed.options.keys(), known), known).items():
+        hint = f", did you mean {meant}?" if meant else ""
+        flag = f"--{name.replace('_', '-')}"
+        parsed.leave_out(name, f"{flag}: the engine has no such option{hint}")

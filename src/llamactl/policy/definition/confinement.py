@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.core.secrets.names import names_secret
 
-# Options whose value may hold a slash, and is no path.
+# Options whose value may hold a slash without being a path.
 TEXTS = frozenset(
     {
         "alias", "antiprompt", "api_prefix", "chat_template", "chat_template_kwargs",
@@ -42,7 +42,7 @@ _PROGRAM = frozenset(
     {"agent", "bin", "binary", "cmd", "command", "exec", "executable", "mcp", "middleware",
      "plugin", "plugins", "program", "shell", "tools"}
 )  # fmt: skip
-# Of programs that are no llama-server: what vLLM loads, a container's, and bare arguments, which
+# Of programs other than llama-server: what vLLM loads, a container's, and bare arguments, which
 # choose what an interpreter runs.
 _CODE = re.compile(r"trust_remote_code|logits_processors|\w+_cls|docker_(?!repo)\w+|args")
 _FILE = frozenset(
@@ -50,7 +50,7 @@ _FILE = frozenset(
      "model", "path", "preset", "lookup", "vector"}
 )  # fmt: skip
 _FILE_NAMES = frozenset({"image", "mcp_servers_config"})
-# Flags without a value, in whose names a file's word stands.
+# Flags without a value, whose names contain a word for a file.
 _SWITCHES = frozenset(
     {"lora_init_without_apply", "mmproj_auto", "mmproj_offload", "mmproj_use_gpu"}
 )  # fmt: skip

@@ -80,7 +80,7 @@ def _ends(token: Token, words: list[str]) -> bool:
 
 
 def _prepares(words: list[str], shell: Shell, found: Found) -> bool:
-    """Heeds what is for those that follow; False: it is a command of its own."""
+    """Applies what is for the commands that follow; False: it is one itself."""
     name, *others = words
     if all(map(ASSIGNMENT.match, words)):
         shell.variables.update(_pairs(words))

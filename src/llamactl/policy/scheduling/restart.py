@@ -61,7 +61,7 @@ def after_exit(
 
     `proven`: it was ready since somebody asked for a start; `uptime`: seconds that this process
     was; `chance`: drawn from 0 to 1; `excused`: requests that it served are to blame, so that it
-    counts for nothing. What never became ready is given up at once, since whoever asked for it is
+    counts for nothing. What never became ready is given up at once, since its requester is
     waiting for the answer; but a cause that may pass is given one more try.
     """
     if proven and failure is FailureClass.STORE:  # no fault of the engine's

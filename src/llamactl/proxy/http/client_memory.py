@@ -1,7 +1,7 @@
 """The memory that all connections of clients hold, together bounded.
 
-Counted is what waits: heads that are not whole, requests sent ahead, bodies kept in memory, and
-answers that a client does not take. A request that comes whole and is relayed holds nothing.
+Counted is what waits: incomplete heads, requests sent ahead, bodies kept in memory, and
+answers that a client does not take. A request that comes complete and is relayed holds nothing.
 The last quarter is kept for callers who hold less than that.
 """
 

@@ -107,7 +107,7 @@ class ConnectionRegistry:
         """Take in a new connection, if need be in the place of the oldest stranger.
 
         Where all others are known, it gets a place of the reserve. Raises TooManyConnections;
-        False: not even that can be told.
+        False: there is not even room to say so.
         """
         try:
             self._check_address(connection.address)
@@ -188,7 +188,7 @@ class ConnectionRegistry:
     def expire(self) -> None:
         """End what is overdue. Called each second, so that no request needs a timer.
 
-        While our loop stood still nobody could be heard, neither engines nor clients: all get
+        While our loop was blocked nobody could be heard, neither engines nor clients: all get
         that time back.
         """
         if self._ended:

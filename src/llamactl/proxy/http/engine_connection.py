@@ -18,7 +18,7 @@ from llamactl.proxy.http.unread import LARGEST_BITE, Unread
 Address = tuple[str, int]
 # llama-server gives each open connection a thread of a small pool, idle ones too, and lets the
 # others wait until it closes them: keep far fewer than the threads that we ask it for, or a burst
-# stands still for five seconds.
+# waits for five seconds.
 _MOST_IDLE = 32
 _LARGEST_HEAD = 1 << 18  # bytes
 _MOST_INTERIMS = 64  # heads before that of the answer itself; a few are usual

@@ -35,7 +35,7 @@ class Request:
         self.added: Headers = []  # to every answer to it
         self.in_turns = head.chunked  # each part of its body waits for its turn
         self.comment_every = 0.0  # seconds between comments to a stream that waits; 0.0: as set
-        self.served_path = head.path  # the engine's own, where the door has a prefix
+        self.served_path = head.path  # the engine's own, where the endpoint has a prefix
 
     def __repr__(self) -> str:
         return f"<Request {self.head.method.decode()} {self.head.path}>"

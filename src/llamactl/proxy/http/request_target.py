@@ -1,4 +1,4 @@
-"""What a request's first line asks for: a path and a query, or a whole address (RFC 9112, 3.2)."""
+"""What a request's first line asks for: a path and a query, or a full address (RFC 9112, 3.2)."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class Response:
         return head + data if head else data
 
     def after(self, other: Response) -> Self:
-        """Go on in the place of one whose head may be written, but nothing of its body."""
+        """Continue for one whose head may be written, but nothing of its body."""
         if not other._head:
             self._head = b""
         return self
@@ -109,7 +109,7 @@ class Response:
         return head + b"0\r\n\r\n" if self._chunked else head
 
     def broken(self, event: bytes) -> bytes:
-        """What is to be written last where it can be told that the rest is missing."""
+        """What is to be written last where we can say that the rest is missing."""
         return self.frame([event]) + self.end()
 
     @property

@@ -1,7 +1,7 @@
 """Work that an engine continues after its client has left.
 
-llama-server notices within milliseconds that the client of a stream left, but brings an answer
-that is sent whole to its end (docs/engines.md). Such a slot is busy: it must not count as idle.
+llama-server notices within milliseconds that the client of a stream left, but completes an answer
+that is sent in one piece (docs/engines.md). Such a slot is busy: it must not count as idle.
 """
 
 from __future__ import annotations

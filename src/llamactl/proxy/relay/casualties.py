@@ -72,7 +72,7 @@ class Casualties:
             if dropped.parts is not None:
                 death.unjudged.append(dropped)
         task = death.aftermath
-        if task is None or (task.done() and death.unjudged):  # or it is heard of late
+        if task is None or (task.done() and death.unjudged):  # or the news is late
             task = death.aftermath = asyncio.create_task(self._look_into(key, name, death))
         return task
 

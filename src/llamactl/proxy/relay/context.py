@@ -43,8 +43,8 @@ class ProxyContext:
     activator: Activator
     timeouts: Timeouts
     response_lines: Mapping[str, bytes]  # by backend, added to the head of each answer
-    account: RequestMetrics
-    unfinished: AbandonedRequests
+    metrics: RequestMetrics
+    abandoned: AbandonedRequests
     spool: Spool
     comment_every: float = 0.0  # seconds, to clients that wait for a stream; 0: never
     advise: Callable[[str, str], str] = lambda backend, message: ""  # on an engine's error
@@ -62,13 +62,13 @@ class ProxyContext:
         meters: Meters, busy_slots: BusySlots, advise: Callable[[str, str], str],
     ) -> ProxyContext:  # fmt: skip
         now = asyncio.get_running_loop().time
-        account = RequestMetrics(meters, now, lines=settings.log.requests)
+        metrics = RequestMetrics(meters, now, lines=settings.log.requests)
         spool = Spool(settings.spool, SpoolLimits.of(settings))
         made = cls(
-            keys, leases, activator, Timeouts.of(settings), _response_lines(settings), account,
+            keys, leases, activator, Timeouts.of(settings), _response_lines(settings), metrics,
             AbandonedRequests(leases, busy_slots), spool, settings.server.loading_comments, advise,
         )  # fmt: skip
-        made.unfinished.on_lost = made.casualties.left
+        made.abandoned.on_lost = made.casualties.left
         return made
 
     def __post_init__(self) -> None:

@@ -163,7 +163,7 @@ class Exchange(AnswerWork):
                 granting = partial(commenting, granting, every, wants, self._tell_loading)
             self._lease = granted = await while_admitted(granting, self._relay.keys, caller)
         finally:
-            self._relay.account.waited(route.id, self._relay.now() - began)
+            self._relay.metrics.waited(route.id, self._relay.now() - began)
         await self._take_turn()
         self._reach(granted.endpoint, fresh=self._retried)
 
@@ -375,7 +375,7 @@ class Exchange(AnswerWork):
             relay.casualties.suspects.clear(self._suspect)
         if relay.leases.unanswered:
             relay.leases.answered(self._route.id)
-        relay.account.relayed(request, self._route, answer, body.size, whole=True)
+        relay.metrics.relayed(request, self._route, answer, body.size, whole=True)
         self._down.finished(keep=answer.keep and request.complete)
 
     def lost(self, reason: str) -> None:
@@ -408,8 +408,8 @@ class Exchange(AnswerWork):
             return
         self._settle()
         if answer is not None:
-            size, account = self._body.size, self._relay.account
-            account.relayed(self._request, self._route, answer, size, whole=False)
+            size, metrics = self._body.size, self._relay.metrics
+            metrics.relayed(self._request, self._route, answer, size, whole=False)
         if answer is None or not answer.can_tell:
             self._down.cut()
             return
@@ -448,9 +448,9 @@ class Exchange(AnswerWork):
         if asked and self._answer is None and self._lease is not None:
             lease, self._lease = self._lease, None  # the engine may continue with it
             dropped = Dropped(self.served, self._parts())
-            self._relay.unfinished.hold(self._route.id, lease, dropped)
+            self._relay.abandoned.hold(self._route.id, lease, dropped)
         self._settle()
-        self._relay.account.abandoned(self._request, self._route)
+        self._relay.metrics.abandoned(self._request, self._route)
 
     def fail(self, error: LlamactlError) -> None:
         if self._answer is None:
@@ -481,7 +481,7 @@ class Exchange(AnswerWork):
             self._break_off(error)
             return
         self._settle()
-        self._relay.account.refused(self._request, error, self._route)
+        self._relay.metrics.refused(self._request, error, self._route)
         self._down.answer(error_answer(error, self._request))
 
     # Inside.

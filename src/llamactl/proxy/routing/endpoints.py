@@ -1,4 +1,4 @@
-"""The doors that a request can come in by. Each is opened once for all requests with one head.
+"""The endpoints of requests. Each is made once for all requests with one head.
 
 By the `model` that a request names, or by the instance in its path; the management API's are in
 `management_endpoints.py`.
@@ -37,7 +37,7 @@ from llamactl.proxy.routing.model import (
     JsonModel,
     QueryModel,
     check_plain,
-    finder_for,
+    extractor_for,
     is_form,
     query_naming,
 )
@@ -56,14 +56,14 @@ class EnginePaths:
     guarded: Mapping[str, frozenset[str]]  # first words of paths that need a management key
     by_model: frozenset[str]  # routed by `model` though not below /v1
     prefixes: Mapping[str, str]  # first words of paths that name an instance of one backend
-    doors: frozenset[str] = frozenset()  # inference by other programs' APIs
+    compat_paths: frozenset[str] = frozenset()  # inference by other programs' APIs
     with_key: frozenset[str] = frozenset()  # whose path, beside /v1's, may carry a key
     advise: Callable[[str, str], str] = lambda backend, message: ""  # on an engine's error
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointContext:
-    """What all doors lead into."""
+    """What all endpoints share."""
 
     relay: ProxyContext
     asgi: Asgi
@@ -108,7 +108,7 @@ class EndpointContext:
 
 class Endpoint(Protocol):
     def open(self, down: Downstream, request: Request) -> None:
-        """Serve a request with the door's head. Raises LlamactlError."""
+        """Serve a request with the endpoint's head. Raises LlamactlError."""
         ...
 
 
@@ -122,21 +122,21 @@ class UpstreamTarget:
     may_start: bool
 
     @property
-    def target(self) -> bytes:
+    def path_and_query(self) -> bytes:
         return self.path + b"?" + self.query if self.query else self.path
 
 
 class ModelEndpoint:
     """By the model that a request names in its body or query."""
 
-    def __init__(self, house: EndpointContext, caller: Caller, head: RequestHead) -> None:
+    def __init__(self, context: EndpointContext, caller: Caller, head: RequestHead) -> None:
         """Raises MalformedBody or UnsupportedMediaType."""
-        self._house = house
+        self._context = context
         self._caller = caller
         self._head = head
-        self._finder = finder_for(head)
-        self._is_json = self._finder is JsonModel
-        self._most = house.most_upload if is_form(head) else house.most_json
+        self._extractor = extractor_for(head)
+        self._is_json = self._extractor is JsonModel
+        self._most = context.most_upload if is_form(head) else context.most_json
         self._path = head.path
         self._line = request_line(head, head.raw_path, head.query)
         self._table: RouteTable | None = None  # by which the last one was picked
@@ -144,14 +144,14 @@ class ModelEndpoint:
         self._picked: tuple[Route, bool]
 
     def open(self, down: Downstream, request: Request) -> None:
-        relay = self._house.relay
+        relay = self._context.relay
         size = len(request.body)
         if not request.complete or size > self._most:
             welcome_body(down, request, self._most)
         at_once = size <= FREE or (size <= SMALL and relay.turns.may_parse(size))
         if not (at_once and self._is_json and request.complete):
             ModelResolver(
-                relay, down, request, self._finder(), self.pick, line=self._line, most=self._most
+                relay, down, request, self._extractor(), self.pick, line=self._line, most=self._most
             ).start()
             return
         request.model = model = model_of_json(request.body)
@@ -162,7 +162,7 @@ class ModelEndpoint:
 
     def pick(self, model: str) -> tuple[Route, bool]:
         """The route, and whether it may be started for this. Raises UnknownModel, Forbidden."""
-        table = self._house.relay.table
+        table = self._context.relay.table
         if table is not self._table or model != self._asked:
             self._picked = self._find(table, model)
             self._table, self._asked = table, model  # it holds until the table is another
@@ -181,9 +181,9 @@ class ModelEndpoint:
         return route, may_start
 
     def _may_start(self, route: Route, asked: str) -> bool:
-        return self._house.may_start(self._caller, self._head, route, self._path, asked=asked)
+        return self._context.may_start(self._caller, self._head, route, self._path, asked=asked)
 
-    def passage(self) -> UpstreamTarget:
+    def target(self) -> UpstreamTarget:
         query = self._head.query
         route, may_start = self.pick(QueryModel(query).end([]))
         query = query_naming(query, route.wanted_model) if route.wanted_model else query
@@ -193,11 +193,11 @@ class ModelEndpoint:
 class ChatEndpoint(ModelEndpoint):
     """Our own page's chat. Clients waiting here are sent progress."""
 
-    def __init__(self, house: EndpointContext, caller: Caller, head: RequestHead) -> None:
+    def __init__(self, context: EndpointContext, caller: Caller, head: RequestHead) -> None:
         """Raises MethodNotAllowed."""
         if head.method != b"POST":
             raise MethodNotAllowed("chat supports only POST")
-        super().__init__(house, caller, head)
+        super().__init__(context, caller, head)
         self._path = "/v1/chat/completions"
         self._line = request_line(head, self._path.encode(), head.query)
 
@@ -211,16 +211,16 @@ class InstanceEndpoint:
     """By the instance that a request's path names."""
 
     def __init__(
-        self, house: EndpointContext, caller: Caller, head: RequestHead, name: bytes, path: bytes,
+        self, context: EndpointContext, caller: Caller, head: RequestHead, name: bytes, path: bytes,
         *, kind: bytes,
     ) -> None:  # fmt: skip
         """`name`, `path`: percent-encoded, as they came. `kind`: the first word of the path."""
-        self._house = house
+        self._context = context
         self._caller = caller
         self._head = head
         self._name = unquote_to_bytes(name).decode("utf-8", "replace")
         self._kind = kind
-        self._backend = house.paths.prefixes.get(kind.decode("latin-1"), "")  # "": any
+        self._backend = context.paths.prefixes.get(kind.decode("latin-1"), "")  # "": any
         self._path = path
         self.served_path = unquote_to_bytes(path).decode("utf-8", "replace")
         self._line = request_line(head, path, head.query)
@@ -229,10 +229,10 @@ class InstanceEndpoint:
         request.served_path = self.served_path
         if self._kind not in _RAW:
             request.model = self._name
-        passage = self.passage()
-        most = self._house.most_upload
+        target = self.target()
+        most = self._context.most_upload
         welcome_body(down, request, most)
-        relay, route = self._house.relay, passage.route
+        relay, route = self._context.relay, target.route
         body = Body(relay.spool, most, down)
         if request.body:
             body.keep(request.body)
@@ -242,7 +242,7 @@ class InstanceEndpoint:
         def begin() -> None:
             Exchange(
                 relay, down, request, route, body,
-                line=self._line, may_start=passage.may_start,
+                line=self._line, may_start=target.may_start,
             ).begin()  # fmt: skip
 
         is_json = self._is_json(route)
@@ -259,17 +259,17 @@ class InstanceEndpoint:
     def _is_json(self, route: Route) -> bool:
         """Is it JSON for inference? Engines look at no content type."""
         head = self._head
-        inference = (head.method, self.served_path) in self._house.paths.inference[route.backend]
+        inference = (head.method, self.served_path) in self._context.paths.inference[route.backend]
         return inference and head.has_body and not is_form(head)
 
-    def passage(self) -> UpstreamTarget:
+    def target(self) -> UpstreamTarget:
         """Raises InstanceNotFound, Forbidden."""
-        route = self._house.relay.table.get(self._name)
+        route = self._context.relay.table.get(self._name)
         if route is None:
             raise InstanceNotFound(f"there is no instance named {self._name[:140]!r}")
         if self._kind in _RAW:  # the raw proxy, and an engine's page, start nothing
             return UpstreamTarget(route, self._path, self._head.query, may_start=False)
-        may_start = self._house.may_start(
+        may_start = self._context.may_start(
             self._caller, self._head, route, self.served_path, asked=self._name
         )
         if self._backend not in ("", route.backend):

@@ -47,4 +47,4 @@ class PreflightEndpoint:
         ]
         lines = [b"%b: %b\r\n" % header for header in allowed]
         down.answer([b"".join([STATUS_LINES[204], *lines]), b""])
-        self._relay.account.answered(request, 204)
+        self._relay.metrics.answered(request, 204)

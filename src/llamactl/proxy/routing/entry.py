@@ -1,4 +1,4 @@
-"""The front: every request comes in here. Who asks, from where, and by which door?
+"""Every request comes in here. Who sends it, from where, and which endpoint serves it?
 
 Host and Origin are checked first; a valid key in a header makes up for a foreign Host, since a
 page that rebinds DNS has none. What was decided is kept with the head that it was decided for: the
@@ -73,7 +73,7 @@ class Decision:
     """What holds for all requests with one head, until the keys change or this one expires."""
 
     owner: Entry
-    door: Endpoint
+    endpoint: Endpoint
     caller: Caller
     added: Headers  # to each answer
     version: int  # of the keys
@@ -87,23 +87,23 @@ class Entry:
     """One per application. Holds no state of a request."""
 
     def __init__(
-        self, access: Access, house: EndpointContext, v1_errors: V1Errors = "auto"
+        self, access: Access, context: EndpointContext, v1_errors: V1Errors = "auto"
     ) -> None:
         self._access = access
         self.keys = access.keys
-        self.house = house
+        self.context = context
         self._v1_errors = v1_errors
-        words = "|".join(map(re.escape, ("upstream", *house.paths.prefixes)))
+        words = "|".join(map(re.escape, ("upstream", *context.paths.prefixes)))
         self._by_name = re.compile(rf"/({words})/([^/]+)(/.*)?\Z".encode(), re.DOTALL)
         self._before_path = re.compile(rf"/({words})/[^/]+(?=/)")
-        self._management = ManagementEndpoints(access, house, self.open)
+        self._management = ManagementEndpoints(access, context, self.open)
         self._wrong_keys = WrongKeys()
         self._id_prefix = secrets.token_hex(6).encode()
         self._ids = itertools.count(1)
 
     def open(self, down: Downstream, request: Request) -> None:
         """Decide who serves a request; what is wrong with its head is answered at once."""
-        head, relay = request.head, self.house.relay
+        head, relay = request.head, self.context.relay
         request.id = head.request_id or b"%b-%x" % (self._id_prefix, next(self._ids))
         request.began = relay.now()
         try:
@@ -126,9 +126,9 @@ class Entry:
                 down.meet(known=who is not None, reserve=decision.reserve, who=who or "")
             if (key := caller.key) is not None:
                 self.keys.used[key.id] = int(now)
-            decision.door.open(down, request)
+            decision.endpoint.open(down, request)
         except LlamactlError as error:
-            relay.account.refused(request, error, None)
+            relay.metrics.refused(request, error, None)
             if isinstance(error, Unauthenticated) and token_of(head.fields):
                 self._wrong_key(down)
             last = isinstance(error, TooManyConnections)
@@ -144,31 +144,31 @@ class Entry:
         shown = self._access.holder(head)
         try:
             if head.has_path_key:
-                check_path_key(head, shown, self.keys, self.house.paths.with_key)
+                check_path_key(head, shown, self.keys, self.context.paths.with_key)
             self._check_browser(head, with_key=shown is not None)
-            door, caller = self._door(request)
+            endpoint, caller = self._endpoint(request)
         except LlamactlError:
             down.meet(known=False, reserve=True)
             raise
         if self._is_for_engine(head):
             dest = head.fields.get(b"sec-fetch-dest")
             request.added = [*request.added, *(SANDBOX if dest in DOCUMENTS else ())]
-        known = self._is_known(door, caller)
+        known = self._is_known(endpoint, caller)
         managed = self._management
-        reserve = door in (managed.open, managed.guarded, managed.early)
-        if head.websocket and door is not managed.early:
-            door = self._websocket_door(door, head)
+        reserve = endpoint in (managed.open, managed.guarded, managed.early)
+        if head.websocket and endpoint is not managed.early:
+            endpoint = self._websocket_door(endpoint, head)
         expires = [who.key.expires_at for who in (caller, shown) if who and who.key]
         until = min((at for at in expires if at is not None), default=math.inf)
         by_session = shown is None and b"cookie" in head.fields
         if by_session or head.path in (_CHAT, _CHAT_MODELS) or PAGE.match(head.raw_path):
             until = _NEVER  # by a session or a ticket, which end by themselves
-        if door is managed.early:
+        if endpoint is managed.early:
             until = _NEVER
         who = (caller.key.id if caller.key else "") if known else None
-        return Decision(self, door, caller, request.added, version, until, who, reserve)
+        return Decision(self, endpoint, caller, request.added, version, until, who, reserve)
 
-    def _door(self, request: Request) -> tuple[Endpoint, Caller]:
+    def _endpoint(self, request: Request) -> tuple[Endpoint, Caller]:
         head = request.head
         if PAGE.match(head.raw_path):
             return self._engine_page(request)
@@ -181,20 +181,20 @@ class Entry:
                 request.added = _BY_ACCEPT
             caller = self._caller(request, required=self._access.inference_auth)
             if is_list(head):
-                return ModelsEndpoint(self.house, caller, head), caller
-            return ModelEndpoint(self.house, caller, head), caller
+                return ModelsEndpoint(self.context, caller, head), caller
+            return ModelEndpoint(self.context, caller, head), caller
         return self._instance_door(request) or self._management.choose(request)
 
-    def _is_known(self, door: Endpoint, caller: Caller) -> bool:
+    def _is_known(self, endpoint: Endpoint, caller: Caller) -> bool:
         """Where inference asks for no key, all who want that are."""
-        if isinstance(door, ManagementEndpoint | EarlyEndpoint | PreflightEndpoint):
-            return self._management.knows(door, caller)
+        if isinstance(endpoint, ManagementEndpoint | EarlyEndpoint | PreflightEndpoint):
+            return self._management.knows(endpoint, caller)
         return True
 
-    def _websocket_door(self, door: Endpoint, head: RequestHead) -> Endpoint:
-        if not isinstance(door, ModelEndpoint | InstanceEndpoint):
+    def _websocket_door(self, endpoint: Endpoint, head: RequestHead) -> Endpoint:
+        if not isinstance(endpoint, ModelEndpoint | InstanceEndpoint):
             raise NotFound(f"there is no WebSocket at {head.path[:200]!r}")
-        return WebSocketEndpoint(self.house, self.keys, door)
+        return WebSocketEndpoint(self.context, self.keys, endpoint)
 
     def _chat(self, request: Request) -> tuple[Endpoint, Caller]:
         """Inference for our own page: the one path of an engine's where a session counts."""
@@ -203,8 +203,8 @@ class Entry:
             caller = self._access.user(head)
         request.caller = caller
         if head.path == _CHAT_MODELS:
-            return ChatModelsEndpoint(self.house, caller, head), caller
-        return ChatEndpoint(self.house, caller, head), caller
+            return ChatModelsEndpoint(self.context, caller, head), caller
+        return ChatEndpoint(self.context, caller, head), caller
 
     def _engine_page(self, request: Request) -> tuple[Endpoint, Caller]:
         found = PAGE.match(request.head.raw_path)
@@ -212,9 +212,9 @@ class Entry:
         kind, ticket, path = found.groups()
         request.added = OPEN
         if is_preflight(request):
-            return PreflightEndpoint(self.house.relay), GUEST
+            return PreflightEndpoint(self.context.relay), GUEST
         used = self._access.tickets.use(ticket.decode(), time.monotonic())
-        route = used and self.house.relay.table.get(used.name)
+        route = used and self.context.relay.table.get(used.name)
         if (
             not used
             or not route
@@ -224,11 +224,11 @@ class Entry:
             raise NotFound("this page has expired; open it again from llamactl's web page")
         name = route.name.encode()
         head, caller = request.head, used.holder
-        return InstanceEndpoint(self.house, caller, head, name, path or b"/", kind=kind), caller
+        return InstanceEndpoint(self.context, caller, head, name, path or b"/", kind=kind), caller
 
     def _names_model(self, head: RequestHead) -> bool:
         path = head.path
-        return path.startswith("/v1/") or path in self.house.paths.by_model or is_list(head)
+        return path.startswith("/v1/") or path in self.context.paths.by_model or is_list(head)
 
     def _is_for_engine(self, head: RequestHead) -> bool:
         raw = head.raw_path
@@ -245,7 +245,7 @@ class Entry:
         caller = self._caller(request, required=required)
         if raw and not caller.management:
             raise Forbidden("the raw proxy needs a management key")
-        return InstanceEndpoint(self.house, caller, head, name, path or b"/", kind=kind), caller
+        return InstanceEndpoint(self.context, caller, head, name, path or b"/", kind=kind), caller
 
     # Who asks.
 

@@ -47,12 +47,12 @@ class HeldRequest:
 
     def fail(self, error: LlamactlError) -> None:
         self._end()
-        self._relay.account.refused(self._request, error, None)
+        self._relay.metrics.refused(self._request, error, None)
         self._down.answer(error_answer(error, self._request))
 
     def gone(self) -> None:
         self._end()
-        self._relay.account.abandoned(self._request, None)
+        self._relay.metrics.abandoned(self._request, None)
 
     def _end(self) -> None:
         self._over = True

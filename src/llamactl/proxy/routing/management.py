@@ -106,13 +106,13 @@ class ManagementCall:
     """One request of the management API; a handler of its connection."""
 
     def __init__(
-        self, asgi: Asgi, down: Downstream, request: Request, account: RequestMetrics, most: int
+        self, asgi: Asgi, down: Downstream, request: Request, metrics: RequestMetrics, most: int
     ) -> None:
         """`most`: bytes of a body."""
         self._most = most
         self._app = asgi.http
         self._down = down
-        self._account = account
+        self._account = metrics
         self._status = 0  # until its answer begins
         self._request = request
         self._flow = FlowControl(down.transport)

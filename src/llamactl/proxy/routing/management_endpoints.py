@@ -26,22 +26,22 @@ class ManagementEndpoints:
     def __init__(
         self,
         access: Access,
-        house: EndpointContext,
+        context: EndpointContext,
         again: Callable[[Downstream, Request], None],
     ) -> None:
         """`again` decides who serves a request, once more."""
         self._access = access
-        self._house = house
-        self.open = ManagementEndpoint(house, _MOST_OF_STRANGERS)
-        self.guarded = ManagementEndpoint(house, _MOST_OF_MANAGEMENT)
-        self.early = EarlyEndpoint(house, again)
-        self._others_open = ManagementEndpoint(house, _MOST_OF_STRANGERS)
-        self._others = ManagementEndpoint(house, _MOST_OF_OTHERS)
+        self._context = context
+        self.open = ManagementEndpoint(context, _MOST_OF_STRANGERS)
+        self.guarded = ManagementEndpoint(context, _MOST_OF_MANAGEMENT)
+        self.early = EarlyEndpoint(context, again)
+        self._others_open = ManagementEndpoint(context, _MOST_OF_STRANGERS)
+        self._others = ManagementEndpoint(context, _MOST_OF_OTHERS)
 
     def choose(self, request: Request) -> tuple[Endpoint, Caller]:
         """Requests are refused before a body is read. The caller is GUEST if unknown."""
         head = request.head
-        guard = self._house.asgi.guard_of(head.path)
+        guard = self._context.asgi.guard_of(head.path)
         try:
             if guard is None:
                 return self.early, GUEST
@@ -59,7 +59,7 @@ class ManagementEndpoints:
 
     def preflight(self) -> Endpoint:
         """What answers a browser that asks before it sends something."""
-        return self.open if self._house.asgi.http is not None else self.early
+        return self.open if self._context.asgi.http is not None else self.early
 
     def knows(self, endpoint: Endpoint, caller: Caller) -> bool:
         """Is the caller of one of these no stranger?"""
@@ -73,7 +73,7 @@ class ManagementEndpoints:
         Raises Unauthenticated.
         """
         access = self._access
-        inference = head.path in self._house.paths.doors
+        inference = head.path in self._context.paths.compat_paths
         required = access.inference_auth if inference else access.management_auth
         return access.user(head) if required else access.visitor(head)
 
@@ -81,16 +81,16 @@ class ManagementEndpoints:
 class ManagementEndpoint:
     """Everything else: the management API, the page, other programs' APIs."""
 
-    def __init__(self, house: EndpointContext, most: int) -> None:
+    def __init__(self, context: EndpointContext, most: int) -> None:
         """`most`: bytes of a body."""
-        self._house = house
+        self._context = context
         self._most = most
 
     def open(self, down: Downstream, request: Request) -> None:
         request.in_turns = True
         welcome_body(down, request, self._most)
-        house = self._house
-        ManagementCall(house.asgi, down, request, house.relay.account, self._most).begin()
+        context = self._context
+        ManagementCall(context.asgi, down, request, context.relay.metrics, self._most).begin()
 
 
 class EarlyEndpoint:
@@ -100,9 +100,9 @@ class EarlyEndpoint:
     """
 
     def __init__(
-        self, house: EndpointContext, again: Callable[[Downstream, Request], None]
+        self, context: EndpointContext, again: Callable[[Downstream, Request], None]
     ) -> None:
-        self._house = house
+        self._context = context
         self._again = again
 
     def open(self, down: Downstream, request: Request) -> None:
@@ -115,7 +115,7 @@ class EarlyEndpoint:
                 down.resume_reading()
                 self._again(down, request)
 
-        self._house.asgi.when_built(go_on)
+        self._context.asgi.when_built(go_on)
 
 
 class _EarlyRequest:

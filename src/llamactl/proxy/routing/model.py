@@ -39,7 +39,7 @@ class ModelExtractor(Protocol):
         ...
 
 
-def finder_for(head: RequestHead) -> Callable[[], ModelExtractor]:
+def extractor_for(head: RequestHead) -> Callable[[], ModelExtractor]:
     """Makes finders for requests with this head. Raises MalformedBody or UnsupportedMediaType."""
     if not head.has_body:
         return partial(QueryModel, head.query)
@@ -73,7 +73,7 @@ def is_form(head: RequestHead) -> bool:
 class JsonModel:
     """The top-level `model` of a JSON object. A small body is parsed, a large one scanned.
 
-    One that fits into memory is not looked at before it is whole: so it can be sent again if its
+    One that fits into memory is not looked at before it is complete: so it can be sent again if its
     engine dies.
     """
 

@@ -1,4 +1,4 @@
-"""The door to the list of models: what a caller may use."""
+"""The list of models: those that a caller may use."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ def _is_at(base: str, path: str) -> bool:
 class ModelsEndpoint:
     """`GET /v1/models` and `/v1/models/{id}`, or both without `/v1`."""
 
-    def __init__(self, house: EndpointContext, caller: Caller, head: RequestHead) -> None:
+    def __init__(self, context: EndpointContext, caller: Caller, head: RequestHead) -> None:
         """Raises MethodNotAllowed."""
         base = _V1 if _is_at(_V1, head.path) else _PLAIN
         if head.method not in (b"GET", b"HEAD"):
             raise MethodNotAllowed(f"{base} supports only GET")
-        self._relay = house.relay
-        self._lists_aliases = house.lists_aliases
+        self._relay = context.relay
+        self._lists_aliases = context.lists_aliases
         self._caller = caller
         self._name = head.path.removeprefix(base).strip("/")
 
     def open(self, down: Downstream, request: Request) -> None:
         said = self._one() if self._name else {"object": "list", "data": self._all()}
         down.answer(json_answer(200, said, request.extra))
-        self._relay.account.answered(request, 200)
+        self._relay.metrics.answered(request, 200)
 
     def _all(self) -> list[dict[str, Any]]:
         routes = [r for r in self._relay.table.served() if self._caller.may_use(r.id)]
@@ -102,11 +102,11 @@ def _known(facts: dict[str, Any]) -> dict[str, Any]:
 class ChatModelsEndpoint:
     """What our own page's chat can be had with."""
 
-    def __init__(self, house: EndpointContext, caller: Caller, head: RequestHead) -> None:
+    def __init__(self, context: EndpointContext, caller: Caller, head: RequestHead) -> None:
         """Raises MethodNotAllowed."""
         if head.method not in (b"GET", b"HEAD"):
             raise MethodNotAllowed("the model list supports only GET")
-        self._relay = house.relay
+        self._relay = context.relay
         self._caller = caller
 
     def open(self, down: Downstream, request: Request) -> None:
@@ -117,4 +117,4 @@ class ChatModelsEndpoint:
             if self._caller.may_use(r.id)
         ]  # fmt: skip
         down.answer(json_answer(200, found, [*request.extra, (b"cache-control", b"no-store")]))
-        self._relay.account.answered(request, 200)
+        self._relay.metrics.answered(request, 200)

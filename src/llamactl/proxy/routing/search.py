@@ -26,15 +26,15 @@ class ModelResolver(HeldRequest):
     """The handler of a request until its exchange with an instance takes over."""
 
     def __init__(
-        self, relay: ProxyContext, down: Downstream, request: Request, finder: ModelExtractor,
+        self, relay: ProxyContext, down: Downstream, request: Request, extractor: ModelExtractor,
         pick: Pick, *, line: bytes, most: int,
     ) -> None:  # fmt: skip
         """`pick` says which instance serves a model, and whether it may be started."""
         super().__init__(relay, down, request, Body(relay.spool, most, down))
-        self._finder = finder
+        self._extractor = extractor
         self._pick = pick
         self._line = line
-        self._is_json = isinstance(finder, JsonModel)
+        self._is_json = isinstance(extractor, JsonModel)
         self._unread: deque[bytes] = deque()  # parts that were not looked at
         self._looked = False  # in what had come
         self._ended = False  # the body is complete
@@ -50,7 +50,7 @@ class ModelResolver(HeldRequest):
             self.body_end()
 
     def _came(self, data: bytes) -> None:
-        if self._body.size > self._finder.patience:
+        if self._body.size > self._extractor.patience:
             self._look(data)
 
     def body_end(self) -> None:
@@ -90,7 +90,7 @@ class ModelResolver(HeldRequest):
     def _read_part(self) -> bool:
         """Look at one part; True if there are more. Raises LlamactlError."""
         if self._unread:
-            model = self._finder.feed(self._unread.popleft())
+            model = self._extractor.feed(self._unread.popleft())
             if model is not None and not self._unread:
                 self._found(model)
         return bool(self._unread)
@@ -112,7 +112,7 @@ class ModelResolver(HeldRequest):
     def _finish(self) -> None:
         """All has come, and was looked at."""
         try:
-            self._found(self._finder.end(self._body.chunks))
+            self._found(self._extractor.end(self._body.chunks))
         except LlamactlError as error:
             self.fail(error)
 
@@ -140,7 +140,7 @@ class ModelResolver(HeldRequest):
             ).start()
             return
         exchange = make()
-        exchange.watcher = self._finder
+        exchange.watcher = self._extractor
         exchange.begin()
 
     def _end(self) -> None:

@@ -66,25 +66,25 @@ _SENT_AS = {0: Close.NORMAL, 1005: Close.NORMAL, 1006: Close.INTERNAL}  # not to
 
 
 class WebSocketEndpoint:
-    """Leads where another door leads."""
+    """A WebSocket to what another endpoint serves."""
 
     def __init__(
-        self, house: EndpointContext, keys: KeyRing, door: ModelEndpoint | InstanceEndpoint
+        self, context: EndpointContext, keys: KeyRing, endpoint: ModelEndpoint | InstanceEndpoint
     ) -> None:
-        self._house = house
+        self._context = context
         self._keys = keys
-        self._door = door
+        self._endpoint = endpoint
 
     def open(self, down: Downstream, request: Request) -> None:
         """Raises what forbids the WebSocket."""
-        if isinstance(self._door, InstanceEndpoint):
-            request.served_path = self._door.served_path
-        passage = self._door.passage()
+        if isinstance(self._endpoint, InstanceEndpoint):
+            request.served_path = self._endpoint.served_path
+        target = self._endpoint.target()
         _check_handshake(request.head)
-        if passage.route.ready is None and not passage.may_start:
-            raise NotRunning(f"{passage.route.name} is not running; start it first")
-        call = WebSocketCall(self._house.relay, self._keys, request, passage, down.caller)
-        websocket = self._house.asgi.websocket({"call": call})
+        if target.route.ready is None and not target.may_start:
+            raise NotRunning(f"{target.route.name} is not running; start it first")
+        call = WebSocketCall(self._context.relay, self._keys, request, target, down.caller)
+        websocket = self._context.asgi.websocket({"call": call})
         down.become_websocket(websocket, _opening(request.head))
 
 
@@ -103,7 +103,7 @@ class WebSocketCall:
         relay: ProxyContext,
         keys: KeyRing,
         request: Request,
-        passage: UpstreamTarget,
+        target: UpstreamTarget,
         caller: str,
     ) -> None:
         """`caller`: in whose turn the engine's frames are read."""
@@ -111,10 +111,10 @@ class WebSocketCall:
         self._relay = relay
         self._keys = keys
         self._request = request
-        self._passage = passage
+        self._target = target
 
     async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request, route = self._request, self._passage.route
+        request, route = self._request, self._target.route
         await receive()  # websocket.connect
         try:
             lease = await self._lease(scope, receive)
@@ -122,14 +122,14 @@ class WebSocketCall:
                 return
             try:
                 ends = revoked(self._keys, request.caller)
-                path = self._passage.target.decode("latin-1")
+                path = self._target.path_and_query.decode("latin-1")
                 engine = partial(EngineWebSocket, self._relay.turns, self._caller)
                 await relay_websocket(scope, receive, send, lease.endpoint, path, ends, engine)
             finally:
                 lease.release()
         except LlamactlError as error:
             log.info("websocket_refused", code=error.code, reason=error.message)
-            self._relay.account.refused(request, error, route)
+            self._relay.metrics.refused(request, error, route)
             head, body = error_answer(error, request)
             first, *lines = head.rstrip().split(b"\r\n")
             headers = [(name, value) for name, _, value in (x.partition(b": ") for x in lines)]
@@ -137,7 +137,7 @@ class WebSocketCall:
 
     async def _lease(self, scope: Scope, receive: Receive) -> Lease[Any] | None:
         """None if the client leaves first."""
-        route, peer = self._passage.route, scope.get("client")
+        route, peer = self._target.route, scope.get("client")
         if route.ready is not None:
             return self._relay.leases.grant(route.id, route.ready)
         caller = replace(self._request.caller, address=peer[0] if peer else "")

@@ -52,17 +52,17 @@ class EventLog:
 
     def note(
         self,
-        member: ManagedInstance,
+        managed: ManagedInstance,
         event: str,
         cause: str,
         details: Mapping[str, object] | None = None,
     ) -> None:
         """Record an event that is not a transition: queueing, an eviction's reason, a refusal."""
-        now = member.replica.runner.now
+        now = managed.replica.runner.now
         row = InstanceEvent(
             at=time.time(),
-            instance_id=member.instance.id,
-            name=member.instance.name,
+            instance_id=managed.instance.id,
+            name=managed.instance.name,
             generation=now.generation,
             epoch=now.epoch,
             event=event,

@@ -23,7 +23,7 @@ def row_of(
     """`leases`, `drain_limit`: requests that it answers now, and seconds that they may take."""
     cause, details = getattr(event, "cause", ""), dict[str, Any]()
     if isinstance(event, lc.Exited) and event.report is not None:
-        asked = before.after_exit is not lc.AfterExit.JUDGE
+        asked = before.after_exit is not lc.AfterExit.APPLY_POLICY
         cause = "stop requested" if asked else event.report.summary
         details = {} if asked else event.report.details()
     if after.state in (State.DRAINING, State.STOPPING):

@@ -83,7 +83,7 @@ class Answering:
         return Response(request, head, known, extra, now=self._relay.now(), keep=self._keep)
 
     def renamed(self, plain: Response, data: bytes) -> Response:
-        """What goes on in the place of a plain answer, nothing of whose body is sent.
+        """What takes the place of a plain answer, nothing of whose body is sent.
 
         `data`: how that begins.
         """

@@ -41,7 +41,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.execute(_COPY)
-    if op.get_bind().dialect.name == "postgresql":  # ids that were given go on from there
+    if op.get_bind().dialect.name == "postgresql":  # ids continue from those that were given
         op.execute(_GO_ON)
     op.drop_table("old_events")
     op.create_index("instance_events_by_instance", "instance_events", ["instance_id", "id"])

@@ -1,4 +1,4 @@
-"""The ledger tells enough to adopt a process; the store knows who may write."""
+"""The ledger says enough to adopt a process; the store knows who may write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloads go on after a restart."""
+"""Downloads continue after a restart."""
 
 from __future__ import annotations
 
