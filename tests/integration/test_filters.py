@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from support.engines import Engine
 from support.fake_engine import arrived, create_fake
 from support.served import Served, data_folder, serve
 
@@ -168,3 +169,23 @@ def test_what_is_no_filter_is_refused(tmp_path: Path) -> None:
                     {"default_params": {"x": "y" * 70_000}}):  # fmt: skip
             said = server.request("POST", f"{BASE}/one?start=false", {"model": "x", **bad})
             assert said.status_code == 400, (bad, said.text)
+
+
+@pytest.mark.both_engines
+def test_a_variant_is_the_same_engine_with_other_parameters(
+    tmp_path: Path, tiny_model: Path, engine: Engine
+) -> None:
+    folder = data_folder(tmp_path, "")
+    variants = {"one:short": {"set_params": {"max_tokens": 1}}}
+    with serve(folder) as server:
+        body = {"model": str(tiny_model), "variants": variants}
+        server.request("POST", f"{BASE}/one?wait=true", body).raise_for_status()
+        asked = {"prompt": "a", "max_tokens": 5, "ignore_eos": True}
+        for model, tokens in (("one", 5), ("one:short", 1)):
+            answer = server.request("POST", "/v1/completions", {"model": model, **asked}).json()
+            assert (answer["model"], answer["usage"]["completion_tokens"]) == (model, tokens)
+        taken = server.request("POST", f"{BASE}/two?start=false", {**body, "aliases": []})
+        assert (taken.status_code, taken.json()["code"]) == (409, "name_taken")
+    with serve(folder) as server:
+        rows = server.request("GET", "/v1/models").json()["data"]
+        assert [row["id"] for row in rows] == ["one", "one:short"]
