@@ -42,6 +42,7 @@ class Model:
         self._aliases: list[str] = []
         self._environment: dict[str, str] = {}
         self._set: dict[str, Any] = {}
+        self._variants: dict[str, dict[str, Any]] = {}
         self._rest: dict[str, Any] = {}
 
     def take(self, given: object, ttl: float) -> None:
@@ -63,9 +64,10 @@ class Model:
         for key, value in given.items():
             if key not in ("cmd", "macros"):
                 self._take_or_leave(key, value, f"{self._at}.{key}")
+        aliases = [alias for alias in self._aliases if alias not in self._variants]
         definition = {
-            **self._rest, "aliases": self._aliases, "environment": self._environment,
-            "set_params": self._set,
+            **self._rest, "aliases": aliases, "environment": self._environment,
+            "set_params": self._set, "variants": self._variants,
         }  # fmt: skip
         found.add(self._name, definition, self._at, since)
 
@@ -187,13 +189,24 @@ class Model:
             self._set_each(given, at)
         elif key == "setParamsByID" and isinstance(given, Mapping):
             for variant, params in given.items():
-                if self._macros.fill(variant) == self._id and isinstance(params, Mapping):
-                    self._parameters(self._macros.fill_in(params), f"{at}.{variant}", "set_params")
-                else:
-                    why = "parameters belong to an instance, not to an alias of it"
-                    found.left_out(f"{at}.{variant}", why)
+                filled = self._macros.fill_in(params)
+                self._variant(self._macros.fill(str(variant)), filled, f"{at}.{variant}")
         else:
             found.left_out(at, "no equivalent" if given else "not given")
+
+    def _variant(self, variant: str, params: object, at: str) -> None:
+        """What is set for its own id is set for all: that is not a variant."""
+        if variant == self._id and isinstance(params, Mapping):
+            self._parameters(params, at, "set_params")
+            return
+        asked = {variant: {"set_params": params}}
+        if why := refusal({"variants": {**self._variants, **asked}}):
+            self._found.left_out(at, why)
+        elif variant not in self._aliases and not self._names.take(variant, self._id):
+            self._found.left_out(at, f"{variant} is already a name of another instance")
+        else:
+            self._variants.update(asked)
+            self._found.carried(at, "variants")
 
     def _set_each(self, given: Mapping[str, Any], at: str) -> None:
         for name, value in given.items():
