@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -221,3 +222,33 @@ def test_it_goes_on_across_an_upgrade(tmp_path: Path, there: Hub) -> None:
 
         assert ended(server, job["id"])["state"] == "done"
         assert covered_once(there.ranges, len(DATA))
+
+
+@pytest.fixture(params=["refuses", "silent", "offline", "nameless"])
+def unreachable(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict[str, str]]]:
+    """The host of a hub that does not answer, and the settings by which it is asked."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{listener.getsockname()[1]}"
+        if request.param == "silent":
+            listener.listen()
+        if request.param == "nameless":
+            host = "hub.invalid"
+        more = {"HF_HUB_OFFLINE": "1"} if request.param == "offline" else {}
+        yield host, {"HF_ENDPOINT": f"http://{host}", **more}
+
+
+def test_a_hub_out_of_reach_is_named_and_what_to_do(
+    tmp_path: Path, unreachable: tuple[str, dict[str, str]]
+) -> None:
+    host, settings = unreachable
+    with serve(data_folder(tmp_path, ""), settings) as server:
+        said = [
+            pulled(server, "org/tiny")["error"],
+            server.request("GET", f"{MODELS}/search?q=tiny").json()["error"],
+            server.request("GET", f"{MODELS}/repository?repo=org/tiny").json()["error"],
+        ]
+
+    for error in said:
+        assert f"the hub at {host}" in error
+        assert "HF_ENDPOINT" in error or "unset" in error

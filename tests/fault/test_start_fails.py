@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,58 @@ def server(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Any:
     (data / "llamactl.yaml").write_text("instances: {memory_budget: 'off'}\n")
     with serve(data) as server:
         yield server
+
+
+def named_files(folder: Path) -> dict[str, tuple[dict[str, Any], str]]:
+    """Options, and what is said of the file that is at fault."""
+    return {
+        "mmproj": ({"mmproj": "/no/p.gguf"}, "`mmproj` does not exist"),
+        "lora": ({"lora": "/no/l.gguf"}, "`lora` does not exist"),
+        "draft": ({"spec_draft_model": "/no/d.gguf"}, "`spec_draft_model` does not exist"),
+        "flag": ({"extra_args": ["--mmproj", "/no/p.gguf"]}, "`mmproj` does not exist"),
+        "folder": ({"model": str(folder)}, "`model` is a folder"),
+        "folder-mmproj": ({"mmproj": str(folder)}, "`mmproj` is a folder"),
+        "text": ({"mmproj": __file__}, "`mmproj` is not a GGUF file"),
+        "silent": ({"mmproj": "/no/p.gguf", "verbosity": 0}, "`mmproj` does not exist"),
+        "template": ({"chat_template_file": "/no/t"}, "`chat_template_file` does not exist"),
+    }
+
+
+@pytest.mark.parametrize(
+    "case",
+    ["mmproj", "lora", "draft", "flag", "folder", "folder-mmproj", "text", "silent",
+     "template"],
+)  # fmt: skip
+def test_the_file_at_fault_is_named(
+    server: Served, case: str, tmp_path: Path, tiny_model: Path
+) -> None:
+    options, said = named_files(tmp_path)[case]
+    body = {"model": str(tiny_model), **options}
+
+    answer = server.request("POST", f"{BASE}/named-{case}", body)
+
+    assert answer.status_code == 500 and said in answer.json()["error"], answer.text
+    assert said in server.instance(f"named-{case}")["message"]
+
+
+@pytest.mark.parametrize("lines", [["E srv: the reason: 7 of 9", "I srv: cleaning up"], ["boom"]])
+def test_an_unknown_failure_quotes_the_logs_last_error_and_inference_keys_do_not_see_it(
+    server: Served, tmp_path: Path, lines: list[str]
+) -> None:
+    name = f"quoted-{len(lines)}"
+    echoes = [f"echo '{line}'" for line in lines]
+    body = {"model": "m", "command_override": engine(tmp_path, name, *echoes, "exit 3")}
+    key = server.request("POST", "/api/v1/auth/keys", {"name": name}).json()["key"]
+
+    answer = server.request("POST", f"{BASE}/{name}", body)
+    seen = [
+        server.request("POST", CHAT, {"model": name, "prompt": "a"}, key=k) for k in (key, None)
+    ]
+
+    assert lines[0] in answer.json()["error"]
+    row = server.instance(name)
+    assert lines[0] in row["message"] and row["failure"]["error_line"] == lines[0]
+    assert [lines[0] in one.text for one in seen] == [False, True]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -174,6 +228,29 @@ def test_requests_to_a_failed_instance_are_told_at_once_when_to_try_again(
         assert starts() == 4
 
 
+@pytest.mark.parametrize("name", ["m.gguf", "later.gguf"])
+def test_a_file_that_was_replaced_is_tried_at_once(
+    tmp_path: Path, tiny_model: Path, name: str
+) -> None:
+    (tmp_path / "m.gguf").write_text("hello")
+    old = tmp_path / "old"
+    shutil.copyfile(tiny_model, old)
+    os.utime(old, (1, 1))  # by its date it was there before
+    body = {"model": str(tmp_path / name)}
+    with serve(data_folder(tmp_path, "instances: {failure_cool_down: 600}\n")) as server:
+
+        def ask() -> int:
+            return server.request("POST", CHAT, {"model": "m", "prompt": "a"}).status_code
+
+        failed = server.request("POST", f"{BASE}/m", body).status_code
+        refused = [ask(), ask()]
+        starts = [e["event"] for e in server.request("GET", f"{BASE}/m/events").json()]
+        old.rename(tmp_path / name)
+
+        assert (failed, refused, starts.count("Exited")) == (500, [503, 503], 1)
+        assert ask() == 200
+
+
 def test_a_start_without_memory_is_tried_once_more_with_more_room(
     tmp_path: Path, tiny_model: Path
 ) -> None:
@@ -223,6 +300,19 @@ def test_a_start_that_is_killed_from_outside_is_tried_once_more_for_those_who_wa
         assert answer.status_code == 200, answer.text
         events = server.request("GET", f"{BASE}/struck/events").json()
         assert [e["details"]["class"] for e in events if e["event"] == "Exited"] == ["killed"]
+
+
+def test_a_signal_from_outside_is_named_whatever_the_engine_exits_with(
+    server: Served, tiny_model: Path
+) -> None:
+    body = {"model": str(tiny_model), "auto_restart": False}
+    made = server.request("POST", f"{BASE}/asked", body).json()
+
+    os.kill(made["pid"], signal.SIGTERM)
+
+    row = server.until("asked", "failed")
+    assert row["failure"]["class"] == "killed"
+    assert "something other than llamactl" in row["message"]
 
 
 def test_a_start_that_is_killed_twice_opens_the_breaker(tmp_path: Path) -> None:

@@ -170,7 +170,8 @@ async def test_a_preview_says_whether_what_runs_would_be_restarted() -> None:
     ("name", "body", "error"),
     [("no/name", {}, InvalidRequest), ("one", [], InvalidRequest),
      ("one", {"port": 70_000}, InvalidOption), ("one", {"port": "x"}, InvalidOption),
-     ("one", {"port": 8080}, Conflict), ("one", {"port": 1234}, Conflict)],
+     ("one", {"model": "m", "port": 8080}, Conflict),
+     ("one", {"model": "m", "port": 1234}, Conflict), ("one", {}, InvalidOption)],
 )  # fmt: skip
 async def test_a_preview_refuses_what_a_definition_would_be_refused_for(
     name: str, body: object, error: type[Exception]

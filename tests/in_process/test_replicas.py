@@ -40,6 +40,7 @@ class OddNode(FakeNode):
         self.launch_fails: ExitReport | None = None
         self.preparing: asyncio.Event | None = None  # a start waits for it
         self.why_not_ready = ""
+        self.why_never_ready = ""
         self.healthy = True
         self.usage: MeasuredMemory | None = None
         self.asked_for: list[LaunchSpec] = []
@@ -56,7 +57,7 @@ class OddNode(FakeNode):
 
     async def until_ready(self, process: ProcessId, *, prove_key: bool) -> str:
         await super().until_ready(process, prove_key=prove_key)
-        return self.why_not_ready if prove_key else ""
+        return self.why_not_ready if prove_key else self.why_never_ready
 
     async def is_healthy(self, process: ProcessId, seconds: float) -> bool:
         self._get(process)
@@ -399,6 +400,15 @@ async def test_a_change_without_room_for_it_changes_nothing() -> None:
         await there.definitions.update("one", {"group": "small"}, wait=False)
 
     assert there.instances.get("one").instance.options.group in (None, "")
+
+
+async def test_an_engine_without_its_health_path_is_ended_as_soon_as_that_is_known() -> None:
+    there, node = control()
+    node.why_never_ready = "it answers 404"
+    with pytest.raises(StartFailed, match=r"bad_option.*it answers 404"):
+        await there.create("one")
+
+    assert there.state("one") == "failed"
 
 
 # After a restart of llamactl.

@@ -207,3 +207,33 @@ def test_a_download_waits_while_it_is_paused(tmp_path: Path) -> None:
             assert client.models.jobs() == []
         first, second = there.ranges
         assert (first[0], second[0], second[1]) == (0, first[1], len(whole))
+
+
+def test_what_instances_use_is_listed_wherever_it_is(tmp_path: Path) -> None:
+    model, draft = tmp_path / "elsewhere/m.gguf", tmp_path / "elsewhere/draft.gguf"
+    model.parent.mkdir()
+    for file in (model, draft, model.with_name("mmproj.gguf")):
+        file.write_bytes(b"x")
+    nothing = {"HF_HUB_CACHE": str(tmp_path / "none")}
+    with serve(data_folder(tmp_path, ""), nothing) as server:
+        body = {"model": str(model), "model_draft": str(draft)}
+        server.request("POST", "/api/v1/instances/mine?start=false", body)
+        server.request("POST", "/api/v1/instances/gone?start=false", {"model": "/nowhere.gguf"})
+
+        rows = server.request("GET", MODELS).json()
+        refused = server.request("DELETE", f"{MODELS}?model={model}")
+
+    assert [(row["name"], row["used_by"]) for row in rows] == [
+        (str(draft), ["mine"]), (str(model), ["mine"]),
+    ]  # fmt: skip
+    assert rows[1]["mmproj"] == str(model.with_name("mmproj.gguf"))
+    assert (refused.status_code, model.exists()) == (409, True)
+
+
+def test_a_folder_is_no_model_and_its_files_are_named(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "a.gguf").write_bytes(b"x")
+
+    refused = served.request("GET", f"{MODELS}/inspect?model={tmp_path}")
+
+    assert refused.status_code == 400
+    assert "is a folder" in refused.text and "a.gguf" in refused.text

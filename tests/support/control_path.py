@@ -58,7 +58,7 @@ class ControlPath:
         )  # fmt: skip
         self.on_demand = OnDemand(
             self.registry, self.scheduler, self.memory, self.leases, held,
-            lambda: self.store.away, self.replicas.permit,
+            lambda: self.store.away, self.replicas,
         )  # fmt: skip
         self.reconciler = Reconciler(self.registry, self.definitions)
         self.on_file = self.settings  # what a reload reads

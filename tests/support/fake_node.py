@@ -162,6 +162,9 @@ class FakeNode:
         if self.refuses is not None:
             raise self.refuses
 
+    async def replaced(self, options: InstanceOptions, seconds: float) -> bool:
+        return False
+
     async def command_of(self, spec: LaunchSpec) -> Sequence[str]:
         return ["engine", "--port", "0"]
 

@@ -104,6 +104,9 @@ class UnreliableNode:
     async def permit(self, options: InstanceOptions) -> None:
         await self._call(lambda: self._node.permit(options))
 
+    async def replaced(self, options: InstanceOptions, seconds: float) -> bool:
+        return await self._call(lambda: self._node.replaced(options, seconds))
+
     async def command_of(self, spec: LaunchSpec) -> Sequence[str]:
         return await self._call(lambda: self._node.command_of(spec))
 

@@ -34,6 +34,31 @@ def test_out_of_memory_by_the_kernels_word(code: int | None, signal: int | None)
     assert report.failure is FailureClass.OUT_OF_MEMORY and report.own_fault
 
 
+def test_an_engine_that_exits_with_0_was_asked_to_whatever_it_logged_before() -> None:
+    report = classify(LLAMA, 0, None, NO_MEMORY)
+
+    assert report.failure is FailureClass.KILLED and "asked it to" in report.advice
+    assert classify(BACKENDS["command"], 0, None, ["MemoryError"]).failure is not report.failure
+
+
+@pytest.mark.parametrize(
+    ("log", "line"),
+    [
+        (["--- start 1: engine", "E one: failed", "E two: failed", "I bye"], "E two: failed"),
+        (["E lora: failed to open", "E init: exiting due to model loading error"],
+         "E lora: failed to open"),
+        (["I loading", "I bye"], "I bye"),
+        (["--- start 1: engine"], ""),
+        (["ValueError: x" + "y" * 1000], "ValueError: x" + "y" * 487),
+    ],
+)  # fmt: skip
+def test_an_unknown_exit_quotes_the_last_line_that_says_why(log: list[str], line: str) -> None:
+    report = classify(LLAMA, 1, None, log)
+
+    assert report.error_line == line
+    assert line == "" or (line in report.explanation and line not in report.summary)
+
+
 def test_the_oom_killer_struck_somebody_else() -> None:
     assert classify(LLAMA, None, 15, [], oom_killed=True).failure is FailureClass.KILLED
     assert classify(LLAMA, None, 11, [], oom_killed=True).failure is FailureClass.CRASHED

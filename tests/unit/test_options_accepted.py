@@ -104,7 +104,7 @@ def test_an_engine_refuses_what_is_not_of_the_type(
         (one.name, [one.flags[-1], "no-such-thing"])
         for one in options
         if one.kind in ("switch", "integer", "number", "choice") or one.choices
-        if one.name != IGNORED
+        if one.flags and one.name != IGNORED
     ]
     refused = refusal_of(engine)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,29 @@ def test_a_model_that_is_away_or_is_none(tmp_path: Path, free: int) -> None:
     assert found == [
         FailureClass.MODEL_FILE_MISSING, FailureClass.MODEL_INVALID, FailureClass.UNKNOWN,
     ]  # fmt: skip
+
+
+def test_a_part_of_a_split_model_that_is_missing_is_numbered(tmp_path: Path, free: int) -> None:
+    first = tmp_path / "m-00001-of-00003.gguf"
+    for file in (first, tmp_path / "m-00003-of-00003.gguf"):
+        file.write_bytes(b"GGUF")
+    options = InstanceOptions(backend_options={"model": str(first)})
+    record = ProcessRecord("id", "local", "id", 1, 1, 1, "boot", free, "", "", (), options, "", 0)
+
+    found = with_cause(report(*SILENT), LLAMA_CPP, record)
+
+    assert found.failure is FailureClass.MODEL_FILE_MISSING
+    assert "part 2 of 3 of the file in `model` is missing" in found.advice
+
+
+@pytest.mark.parametrize("options", [{"log_disable": True}, {"verbosity": 0}])
+def test_a_log_that_is_switched_off_is_said(options: dict[str, Any], free: int) -> None:
+    given = InstanceOptions(backend_options=options)
+    record = ProcessRecord("id", "local", "id", 1, 1, 1, "boot", free, "", "", (), given, "", 0)
+
+    found = with_cause(report(), LLAMA_CPP, record)
+
+    assert f"`{next(iter(options))}` switches its log off" in found.advice
 
 
 def test_a_port_that_somebody_else_has(free: int) -> None:

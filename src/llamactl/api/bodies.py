@@ -46,7 +46,7 @@ def instance_body(managed: ManagedInstance, leases: int) -> InstanceBody:
         state=now.state,
         desired=now.desired,
         since=round(replica.runner.since, 3),
-        message=last.summary if last else "",
+        message=last.explanation if last else "",
         failure=FailureBody.model_validate(last.details()) if last else None,
         allowed_actions=[*allowed_actions(now), "delete"],
         leases=leases,

@@ -237,7 +237,7 @@ class Control:
         reconciler = Reconciler(registry, definitions)
         on_demand = OnDemand(
             registry, scheduler, memory, leases, held,
-            lambda: bool(storage.database.fault), node.replicas.permit,
+            lambda: bool(storage.database.fault), node.replicas,
         )  # fmt: skip
         shutdown = Shutdown(registry, instances.tasks, scheduler, event_log)
         return cls(

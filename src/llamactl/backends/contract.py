@@ -82,6 +82,7 @@ class Fields:
 
     programs: frozenset[str] = frozenset()
     paths: frozenset[str] = frozenset()  # of files and folders
+    models: frozenset[str] = frozenset()  # of those, files that begin as a model's does
     words: frozenset[str] = frozenset()  # arguments as they are, which can name either
 
 
@@ -149,6 +150,10 @@ class Backend(ABC):
     # Names in a request's body that the engine takes for one parameter.
     synonyms: ClassVar[Sequence[frozenset[str]]] = ()
     failure_patterns: ClassVar[Sequence[FailurePattern]] = ()
+    # Lines that complain, but follow those that say why.
+    vague_lines: ClassVar[re.Pattern[str] | None] = None
+    # It exits with 0 only when it was asked to; of others nobody knows.
+    exits_when_asked: ClassVar[bool] = False
     error_advice: ClassVar[Sequence[ErrorAdvice]] = ()
 
     @property
@@ -210,6 +215,10 @@ class Backend(ABC):
 
     def stop_signal(self, options: Options) -> int:
         return SIGTERM
+
+    def silenced_by(self, options: Options) -> str:
+        """The option that keeps it from saying why it ends; "" if there is none."""
+        return ""
 
     def served_model(self, options: Options) -> str:
         """What requests must call the model; "": whatever they say will do."""

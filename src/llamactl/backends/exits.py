@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from llamactl.backends.contract import Backend
+from llamactl.backends.error_lines import complaint, cut, last
 from llamactl.core.exits import ExitReport, FailureClass
 
 _SIGNALS: Mapping[int, tuple[FailureClass, str]] = {
@@ -31,6 +32,10 @@ _SIGNALS: Mapping[int, tuple[FailureClass, str]] = {
 _BY_SHELL = 128  # what a shell adds to the signal that ended its child
 _KILL = 9
 _CRASHED = (FailureClass.CRASHED, "see the instance's log")
+_ASKED = (
+    FailureClass.KILLED,
+    "it exited normally; something other than llamactl probably asked it to",
+)
 _REPORTED = 20  # lines
 
 
@@ -57,7 +62,19 @@ def classify(
     """
     reported = tuple(log_tail[-_REPORTED:])
     failure, advice = _cause(backend, code, signal, log_tail, oom_killed=oom_killed)
-    return ExitReport(failure, code, signal, advice, reported)
+    line = "" if failure is FailureClass.KILLED else _line(backend, failure, log_tail)
+    return ExitReport(failure, code, signal, advice, reported, error_line=line)
+
+
+def _line(backend: Backend, failure: FailureClass, log_tail: Sequence[str]) -> str:
+    """Of the log, what explains the exit best."""
+    for line in reversed(log_tail):
+        if any(
+            one.failure is failure and one.pattern.search(line) for one in backend.failure_patterns
+        ):
+            return cut(line)
+    found = complaint(log_tail, backend.vague_lines)
+    return found or (last(log_tail) if failure is FailureClass.UNKNOWN else "")
 
 
 def _cause(
@@ -78,6 +95,8 @@ def _cause(
         )
     if signal is not None and _SIGNALS.get(signal, _CRASHED)[0] is FailureClass.KILLED:
         return _SIGNALS[signal]
+    if signal is None and code == 0 and backend.exits_when_asked:
+        return _ASKED
     for line in reversed(log_tail):
         for known in backend.failure_patterns:
             if known.pattern.search(line):
@@ -85,10 +104,7 @@ def _cause(
     if signal is not None:
         return _SIGNALS.get(signal, _CRASHED)
     if code == 0:
-        return (
-            FailureClass.KILLED,
-            "it exited normally; something other than llamactl probably asked it to",
-        )
+        return _ASKED
     if code in (126, 127):
         return (
             FailureClass.COMMAND_MISSING,

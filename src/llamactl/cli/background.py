@@ -33,7 +33,8 @@ def ensure_server(s: Session) -> None:
             raise LlamactlError(f"the server did not respond within {_WAIT_S:g} s; see {log}")
         time.sleep(_LOOK_S)
     typer.echo(
-        f"llamactl was not running: started it at {s.known_url} (pid {process.pid}, log {log})",
+        f"llamactl was not running: started it at {s.known_url} (pid {process.pid}, log {log}); "
+        "`llamactl shutdown` stops it",
         err=True,
     )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from llamactl.cli.loading import Loading
 from llamactl.cli.options import value_of
 from llamactl.cli.session import inert
 from llamactl.core.errors import LlamactlError
@@ -67,8 +68,10 @@ class Conversation:
     def _pieces(self, messages: list[dict[str, str]], seen: _Seen) -> Iterator[str]:
         params = {"stream_options": {"include_usage": True}, **self.params}
         thinks = False
-        with closing(self.s.client.chat(self.model, messages, **params)) as chunks:
+        chat = self.s.client.chat(self.model, messages, **params)
+        with Loading(self.s, self.model) as loading, closing(chat) as chunks:
             for chunk in chunks:
+                loading.end()
                 seen.take(chunk)
                 delta = chunk["choices"][0].get("delta", {}) if chunk.get("choices") else {}
                 if thought := delta.get("reasoning_content"):

@@ -3,74 +3,180 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from llamactl.cli.changes import change_options
 from llamactl.cli.commands.models import follow
+from llamactl.cli.files import absolute, catalogued, is_path, with_files
 from llamactl.cli.options import options_of
-from llamactl.core.errors import InstanceNotFound, LlamactlError
+from llamactl.core.errors import InstanceNotFound, InvalidRequest, LlamactlError
+from llamactl.models.naming import Reference, read_reference
 
 if TYPE_CHECKING:
     from llamactl.cli.session import Session
+    from llamactl.schemas.instances import InstanceBody
     from llamactl.schemas.models import ModelBody
 
-
-def instance_for(s: Session, model: str, options: list[str] | None) -> str:
-    """The name of the instance that has this name, or was made of this model."""
-    if not model.endswith(".gguf"):
-        try:
-            return s.client.instances.get(model).name
-        except InstanceNotFound:
-            pass
-        except LlamactlError as exc:
-            if exc.status != 404:  # noqa: PLR2004
-                raise
-    file = Path(model).expanduser()
-    if file.is_file():
-        return _made(s, _name(file.stem), {"model": str(file.resolve())}, options)
-    found = _local(s, model) or _fetched(s, model)
-    body: dict[str, object] = {"model": found.path}
-    if found.mmproj:
-        body["mmproj"] = found.mmproj
-    return _made(s, _name(found.repo.partition("/")[2] or found.name), body, options)
+_PARTS = re.compile(r"-\d{5}-of-\d{5}\Z")
+_MOST = 1000  # names that are tried
 
 
-def _local(s: Session, model: str) -> ModelBody | None:
-    """One that is on the server's machine already."""
-    wanted = model.lower()
-    models = s.client.models.list()
-    fits = [m for m in models if m.name.lower() == wanted] or [
-        m for m in models if m.repo.lower() == wanted
-    ]
-    return fits[0] if fits else None
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A model's file, and what an instance of it may be called: the first name that is free."""
+
+    path: str
+    names: tuple[str, ...]
+    mmproj: str | None = None
+
+    @property
+    def body(self) -> dict[str, object]:
+        return {"model": self.path, **({"mmproj": self.mmproj} if self.mmproj else {})}
+
+
+def instance_for(
+    s: Session, model: str, options: list[str] | None, name: str | None = None
+) -> tuple[str, bool]:
+    """The name of the instance that has this name, or serves this model, and whether it is new.
+
+    `name`: what it is to be called. Raises LlamactlError.
+    """
+    if not name and not _is_file(model) and (known := _instance(s, model)) is not None:
+        change_options(s, known, options)
+        return known.name, False
+    found = _inspected(s, find_model(s, model))
+    return _instance_of(s, found, options, name)
+
+
+def find_model(s: Session, model: str) -> Found:
+    """By a path, a name in the catalogue, or one on the hub, from which it is downloaded.
+
+    Raises LlamactlError.
+    """
+    if _is_file(model):
+        return _file(s, Path(model).expanduser())
+    body = catalogued(s, model)
+    if body is None and Path(model).is_dir():
+        return _file(s, Path(model))  # what is in it, the server says
+    body = body or _fetched(s, model)
+    return Found(body.path, (*_names_of(body),), body.mmproj)
+
+
+def _is_file(model: str) -> bool:
+    return is_path(model) or Path(model).is_file()
+
+
+def _file(s: Session, file: Path) -> Found:
+    """Raises LlamactlError where nothing is there; what is there the server looks at."""
+    if s.is_local and not file.exists():
+        raise LlamactlError(
+            f"cannot run {file}: this file does not exist; check the path, or see "
+            "`llamactl models ls`"
+        )
+    path = absolute(file)
+    stem = _PARTS.sub("", path.stem)
+    return Found(str(path), (stem, f"{stem}-{path.parent.name}"))
+
+
+def _names_of(row: ModelBody) -> Iterator[str]:
+    """By its repository, then by its tag."""
+    short, tag = row.repo.partition("/")[2], row.name.rpartition(":")[2]
+    if not short:
+        yield row.name
+        return
+    yield short
+    yield f"{short}-{tag}"
+    yield f"{row.repo}-{tag}"
 
 
 def _fetched(s: Session, model: str) -> ModelBody:
     """Raises LlamactlError."""
-    if "/" not in model or (model.endswith(".gguf") and model.count("/") < 2):  # noqa: PLR2004
-        raise LlamactlError(
-            f"{model} is not an instance (`llamactl ps`), a local model (`llamactl models ls`) or "
-            "a file; write models on the hub as org/repo or org/repo:quant"
-        )
-    typer.echo(f"downloading {model}", err=True)
+    wanted = _reference(model)
+    typer.echo(f"downloading {wanted}", err=True)
     job = follow(s, s.client.models.download(model))
-    return next(m for m in s.client.models.list() if m.path == job.path or m.name == job.name)
+    models = s.client.models.list()
+    by_path = [row for row in models if row.path == job.path]
+    found = next(iter([*by_path, *(row for row in models if row.name == job.name)]), None)
+    if found is None:
+        raise LlamactlError(f"{job.name} was downloaded, but is not listed; retry")
+    return found
 
 
-def _made(s: Session, name: str, body: dict[str, object], options: list[str] | None) -> str:
-    try:
-        known = s.client.instances.get(name)
-    except InstanceNotFound:
-        s.client.instances.create(name, {**body, **options_of(options)}, start=False)
-        typer.echo(f"created instance {name}", err=True)
-        return name
-    if known.options["backend_options"].get("model") != body.get("model"):
+def _reference(model: str) -> Reference:
+    """Raises LlamactlError for what can't be one."""
+    with suppress(InvalidRequest):
+        wanted = read_reference(model)
+        if not wanted.repo.endswith(".gguf"):
+            return wanted
+    raise LlamactlError(
+        f"{model} is not an instance (`llamactl ps`), a local model (`llamactl models ls`) or "
+        "a file; write models on the hub as org/repo or org/repo:quant"
+    )
+
+
+def _inspected(s: Session, found: Found) -> Found:
+    """With its projector. Raises LlamactlError for what is not a model that can be run."""
+    seen = s.client.models.inspect(found.path)
+    if seen.kind != "model":
+        what = {"mmproj": "a projector", "adapter": "a LoRA adapter"}.get(seen.kind, seen.kind)
+        option = {"mmproj": "mmproj", "adapter": "lora"}.get(seen.kind, "its option")
         raise LlamactlError(
-            f"instance {name} already exists with a different model; run it as {name}, or remove it"
+            f"cannot run {found.path}: it is {what}, which only works with a model; run the model "
+            f"with -o {option}={found.path}"
         )
-    return known.name
+    return Found(seen.path, found.names, seen.mmproj or found.mmproj)
+
+
+def _instance(s: Session, name: str) -> InstanceBody | None:
+    try:
+        return s.client.instances.get(name)
+    except InstanceNotFound:
+        return None
+    except LlamactlError as exc:
+        if exc.status != 404:  # noqa: PLR2004  what can't be a name
+            raise
+    return None
+
+
+def _instance_of(
+    s: Session, found: Found, options: list[str] | None, name: str | None
+) -> tuple[str, bool]:
+    """An instance of this file, or a new one with the first name that no other has."""
+    for wanted in [name] if name else _free_names(found):
+        known = _instance(s, wanted)
+        if known is None:
+            body = {**found.body, **with_files(s, options_of(options))}
+            s.client.instances.create(wanted, body, start=False)
+            typer.echo(f"created instance {wanted}", err=True)
+            return wanted, True
+        if serves(known, found.path):
+            change_options(s, known, options)
+            return known.name, False
+        if name:
+            raise LlamactlError(
+                f"instance {name} already exists with a different model; choose another --name, "
+                f"or run it as it is: llamactl run {name}"
+            )
+    raise LlamactlError(f"all names for {found.path} are in use; choose one with --name")
+
+
+def serves(known: InstanceBody, path: str) -> bool:
+    """Is it this file that the instance serves? Links to it count as well."""
+    its = known.options["backend_options"].get("model")
+    return isinstance(its, str) and (its == path or Path(its).resolve() == Path(path).resolve())
+
+
+def _free_names(found: Found) -> Iterator[str]:
+    names = [*dict.fromkeys(map(_name, found.names))]
+    yield from names
+    for number in range(2, _MOST):
+        yield f"{names[0][:120]}-{number}"
 
 
 def _name(stem: str) -> str:

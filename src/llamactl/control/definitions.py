@@ -64,13 +64,13 @@ class Definitions:
 
     async def check(self, options: InstanceOptions, *, source: str) -> None:
         """By themselves: not against other instances. Raises LlamactlError."""
-        self._replicas.check_options(options)
         await self._replicas.permit(Instance("", "", 0, options, source=source))
+        self._replicas.check_options(options)
 
     async def _check(self, instance: Instance) -> None:
         _check_variants(instance)
-        self._replicas.check(instance)
         await self._replicas.permit(instance)
+        self._replicas.check(instance)
 
     async def _new(
         self, instance: Instance, *, start: bool, wait: bool, evict: bool

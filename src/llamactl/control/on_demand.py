@@ -7,9 +7,10 @@ import contextlib
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 
 from llamactl.config import InstancesSettings, SettingsHolder
+from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import StartRequester, request_asker
@@ -25,7 +26,7 @@ from llamactl.core.errors import (
     UnknownModel,
 )
 from llamactl.core.exits import Aftermath
-from llamactl.core.instance import Instance, policies
+from llamactl.core.instance import policies
 from llamactl.core.keys import Caller
 from llamactl.core.lease import Lease
 from llamactl.core.lifecycle import AfterExit, Desired, Lifecycle, StartRequested, State
@@ -33,6 +34,7 @@ from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.engines import MemoryBook
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import loop_clock
+from llamactl.policy.scheduling.breaker import CLOSED
 from llamactl.policy.scheduling.shares import has_room, origin
 
 _DEATH_KNOWN_S = 1.0  # a process's end is known in milliseconds
@@ -50,17 +52,18 @@ class OnDemand:
     def __init__(
         self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, leases: Leases,
         settings: SettingsHolder, store_is_away: Callable[[], bool] = lambda: False,
-        permit: Callable[[Instance], Awaitable[None]] | None = None,
+        replicas: ReplicaContext | None = None,
     ) -> None:  # fmt: skip
         """`store_is_away`: what would be started could not be written down, as far as is known.
 
-        `permit` raises ForbiddenBySettings.
+        `replicas` are asked what the settings permit, and whether files were replaced.
         """
         self._registry = registry
         self._scheduler = scheduler
         self._memory = memory
         self._leases = leases
-        self._permit = permit
+        self._replicas = replicas
+        self._looking: set[str] = set()  # at whose files, as they may be on a dead mount
         self._store_is_away = store_is_away
         self._settings = settings
         self.waiting = 0
@@ -209,7 +212,9 @@ class OnDemand:
                 f"{managed.instance.name} is not running and on_demand_start is off; start it first"
             )
         if managed.replica.runner.now.state is State.FAILED and self._retry_after(managed) > 0:
-            raise self._unavailable(managed)
+            if not await self._was_replaced(managed):
+                raise self._unavailable(managed)
+            managed.breaker = CLOSED
         if self._store_is_away():  # repeated requests must not spawn processes for nothing
             raise store_away(managed)
         await self._check(managed)
@@ -221,11 +226,22 @@ class OnDemand:
         command = StartRequested("started on demand")
         await asyncio.shield(self._scheduler.carry_out(managed, command))
 
+    async def _was_replaced(self, managed: ManagedInstance) -> bool:
+        """Since it failed, a file of it: so the cause may be gone."""
+        instance = managed.instance
+        if self._replicas is None or instance.id in self._looking:
+            return False
+        self._looking.add(instance.id)
+        try:
+            return await self._replicas.replaced(instance, time.monotonic() - managed.breaker.since)
+        finally:
+            self._looking.discard(instance.id)
+
     async def _check(self, managed: ManagedInstance) -> None:
         """Before anybody has to go for a start that the settings refuse. Raises StartFailed."""
         try:
-            if self._permit is not None:
-                await self._permit(managed.instance)
+            if self._replicas is not None:
+                await self._replicas.permit(managed.instance)
         except ForbiddenBySettings as exc:
             raise start_forbidden(managed, exc) from exc
 

@@ -59,8 +59,8 @@ class Previews:
             instance = Instance("", check_name(name), 0, options)
         else:
             instance = replace(managed.instance, options=options)
-        self._replicas.check(instance)
         await self._replicas.permit(instance)
+        self._replicas.check(instance)
         runs = managed is not None and managed.replica.runner.now.state not in RESTING
         restarts = runs and managed is not None and managed.replica.would_restart(instance)
         command, problem = await self._command(instance)

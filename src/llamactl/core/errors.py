@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from llamactl.core.exits import ExitReport, FailureClass
+from llamactl.core.exits import ExitReport, FailureClass, explained
 
 
 class LlamactlError(Exception):
@@ -332,7 +332,8 @@ def error_body(error: LlamactlError, *, private: bool) -> dict[str, object]:
 
     `private`: the caller holds a management key, and may see paths and log lines.
     """
-    body: dict[str, object] = {"error": error.message, "code": error.code}
+    line = str(error.private.get("error_line", "")) if private else ""
+    body: dict[str, object] = {"error": explained(error.message, line), "code": error.code}
     details = {**error.details, **(error.private if private else {})}
     return {**body, "details": details} if details else body
 

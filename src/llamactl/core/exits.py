@@ -77,6 +77,7 @@ class ExitReport:
     unseen: bool = False  # it ran, and nobody who could tell saw how it ended
     excused: bool = False  # it is put on the account of requests that were being served
     requests: tuple[ServedRequest, ...] = ()  # some of those
+    error_line: str = ""  # of its log: what explains the exit best
 
     @property
     def own_fault(self) -> bool:
@@ -98,6 +99,11 @@ class ExitReport:
         advice = f": {self.advice}" if self.advice else ""
         return f"the engine {how} ({self.failure}){advice}"
 
+    @property
+    def explanation(self) -> str:
+        """With what its log says, for management keys."""
+        return explained(self.summary, self.error_line)
+
     def details(self) -> dict[str, object]:
         """All of it, for management keys; fit for JSON."""
         return {
@@ -105,8 +111,14 @@ class ExitReport:
             "advice": self.advice,
             "exit_code": self.code,
             "signal": self.signal,
+            "error_line": self.error_line,
             "log_tail": list(self.log_tail),
             "requests": [
                 {"id": one.id, "key": one.key, "key_name": one.key_name} for one in self.requests
             ],
         }
+
+
+def explained(summary: str, line: str) -> str:
+    """A summary with the log's line that explains it, if there is one."""
+    return f"{summary}; its log says: {line}" if line else summary

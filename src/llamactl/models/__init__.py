@@ -1,13 +1,26 @@
 """Model files: what their headers say, which there are, and how others come."""
 
-from llamactl.models.catalog import Catalog, LocalModel
-from llamactl.models.confinement import Confinement
-from llamactl.models.downloads import Downloads
-from llamactl.models.facts import GgufReader
-from llamactl.models.gguf import UnreadableModel
-from llamactl.models.hub import Hub
-from llamactl.models.inspection import Inspection, inspect
-from llamactl.models.served import ServedModels
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llamactl.models.catalog import Catalog, LocalModel
+    from llamactl.models.confinement import Confinement
+    from llamactl.models.downloads import Downloads
+    from llamactl.models.facts import GgufReader
+    from llamactl.models.gguf import UnreadableModel
+    from llamactl.models.hub import Hub
+    from llamactl.models.inspection import Inspection, inspect
+    from llamactl.models.served import ServedModels
+
+# Imported when they are used: commands and processes that need only names start faster.
+_MODULES = {
+    "Catalog": "catalog", "Confinement": "confinement", "Downloads": "downloads",
+    "GgufReader": "facts", "Hub": "hub", "Inspection": "inspection", "LocalModel": "catalog",
+    "ServedModels": "served", "UnreadableModel": "gguf", "inspect": "inspection",
+}  # fmt: skip
 
 __all__ = [
     "Catalog",
@@ -21,3 +34,9 @@ __all__ = [
     "UnreadableModel",
     "inspect",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

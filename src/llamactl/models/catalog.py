@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llamactl.core.errors import InvalidRequest, UnknownModel
 from llamactl.core.instance import OptionValue
 from llamactl.core.model import part_names
-from llamactl.models.naming import PREFERRED, is_projector, quant_of, read_reference
+from llamactl.models.naming import PREFERRED, Reference, is_projector, quant_of, read_reference
+from llamactl.models.projectors import Projectors, beside, top_of
 
 _REPO = "models--"
 _MOST_FILES = 10_000
@@ -22,7 +23,9 @@ _MOST_FILES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class LocalModel:
-    name: str  # "org/repo:QUANT", or of a folder: the file's path in it, without its end
+    # "org/repo:QUANT", or the file's own name where two have this quantisation; of a folder: the
+    # file's path in it, without its end; of another place: its full path
+    name: str
     files: tuple[Path, ...]  # the parts
     size: int  # bytes
     modified: float  # Unix seconds
@@ -45,11 +48,14 @@ class Catalog:
         return f"<Catalog {self.cache} {len(self._folders)} folders>"
 
     def all(self) -> list[LocalModel]:
-        """Only complete ones. Names are unique: of two, the newer comes first and counts."""
+        """Only complete ones, by name; no two have the same."""
         found: dict[str, LocalModel] = {}
-        models = [*self._cached(), *self._in_folders()]
-        for model in sorted(models, key=lambda model: -model.modified):
+        for model in self._cached():
             found.setdefault(model.name.lower(), model)
+        for folder, model in self._in_folders():
+            names = (model.name, f"{folder.name}/{model.name}", str(model.path))
+            own = next(name for name in names if name.lower() not in found or name == names[-1])
+            found[own.lower()] = replace(model, name=own)
         return sorted(found.values(), key=lambda model: model.name.lower())
 
     def find(self, name: str) -> LocalModel:
@@ -59,15 +65,20 @@ class Catalog:
             [m for m in models if m.name.lower() == wanted],
             [m for m in models if m.repo.lower() == wanted],
             [m for m in models if wanted in (str(m.path).lower(), m.path.name.lower())],
+            _referred(models, name),
         ):
             if len(fits) == 1:
                 return fits[0]
             if fits:
-                names = ", ".join(m.name for m in fits)
-                raise UnknownModel(
-                    f"{name} matches several models: {names}; use one of these names"
-                )
+                raise _several(name, fits)
         raise UnknownModel(f"there is no model {name[:200]!r} here; see `llamactl models ls`")
+
+    def at(self, path: Path) -> LocalModel | None:
+        """A file that is in none of the places that are searched; None if it is incomplete."""
+        with suppress(OSError, ValueError):
+            if model := _model(path, str(path)):
+                return replace(model, projector=beside(path))
+        return None
 
     def resolve(self, options: Mapping[str, OptionValue]) -> Mapping[str, OptionValue]:
         """With `model`, and a projector if there is one, in place of `hf_repo` and `hf_file`.
@@ -87,14 +98,16 @@ class Catalog:
     def _downloaded(self, name: str) -> LocalModel:
         try:
             wanted = read_reference(name)
-            mine = [m for m in self.all() if m.repo.lower() == wanted.repo.lower()]
-            if wanted.file:
-                return next(m for m in mine if str(m.path).endswith(f"/{wanted.file}"))
-            return self.find(str(wanted)) if wanted.quant else _usual(mine)
-        except (UnknownModel, StopIteration, InvalidRequest) as exc:
-            raise UnknownModel(
-                f"{name} is not on this machine; download it with `llamactl models pull {name}`"
-            ) from exc
+        except InvalidRequest as exc:
+            raise UnknownModel(exc.message) from exc
+        found = _of_reference(self.all(), wanted)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise _several(name, found)
+        raise UnknownModel(
+            f"{name} is not on this machine; download it with `llamactl models pull {name}`"
+        )
 
     def remove(self, model: LocalModel) -> int:
         """Bytes that are free now. Raises OSError."""
@@ -113,45 +126,107 @@ class Catalog:
         )
 
     def _cached(self) -> Iterator[LocalModel]:
+        """Of a repository, what its branch `main` leads to comes first, then the newest."""
         for folder in _folders_in(self.cache):
             org, _, name = folder.name.removeprefix(_REPO).partition("--")
             if not folder.name.startswith(_REPO) or not name:
                 continue
-            for snapshot in _folders_in(folder / "snapshots"):
-                yield from _models_in(snapshot, f"{org}/{name}", within=folder)
+            snapshots = _snapshots(folder)
+            all_files = (f for one in snapshots for f in _gguf_files(one) if _stays(f, folder))
+            spare = Projectors(all_files)
+            for snapshot in snapshots:
+                models = [*_models_in(snapshot, folder, snapshot)]
+                quants = [model.quant for model in models]
+                for model in models:
+                    unique = model.quant and quants.count(model.quant) == 1
+                    tag = model.quant if unique else model.path.stem
+                    sees = model.projector or _of_others(model.path, snapshot, snapshots, spare)
+                    repo = f"{org}/{name}"
+                    yield replace(model, name=f"{repo}:{tag}", repo=repo, projector=sees)
 
-    def _in_folders(self) -> Iterator[LocalModel]:
-        for folder in self._folders:
-            yield from _models_in(folder.expanduser(), "", within=None)
+    def _in_folders(self) -> Iterator[tuple[Path, LocalModel]]:
+        for folder in (folder.expanduser() for folder in self._folders):
+            for model in _models_in(folder, None, None):
+                yield folder, model
 
 
-def _usual(models: Sequence[LocalModel]) -> LocalModel:
-    """Of one repository, as a download would choose. Raises StopIteration if there is none."""
-    order = [m for quant in PREFERRED for m in models if m.quant == quant]
-    return next(iter([*order, *models]))
+def _referred(models: Sequence[LocalModel], name: str) -> list[LocalModel]:
+    try:
+        return _of_reference(models, read_reference(name))
+    except InvalidRequest:
+        return []
 
 
-def _models_in(folder: Path, repo: str, *, within: Path | None) -> Iterator[LocalModel]:
-    """`within`: links must stay in this folder, because its files came from elsewhere."""
+def _of_reference(models: Sequence[LocalModel], wanted: Reference) -> list[LocalModel]:
+    """Several only where the reference fits several; as a download would choose."""
+    mine = [m for m in models if m.repo and m.repo.lower() == wanted.repo.lower()]
+    if wanted.file:
+        return [m for m in mine if any(str(f).endswith(f"/{wanted.file}") for f in m.files)][:1]
+    if not wanted.quant:
+        return [*(m for quant in PREFERRED for m in mine if m.quant == quant), *mine][:1]
+    tag = wanted.quant.lower()
+    return (
+        [m for m in mine if m.quant.lower() == tag]
+        or [m for m in mine if m.path.stem.lower() == tag]
+        or [m for m in mine if tag in m.path.name.lower()]
+    )
+
+
+def _several(name: str, fits: Sequence[LocalModel]) -> UnknownModel:
+    names = ", ".join(m.name for m in fits)
+    return UnknownModel(f"{name} matches several models: {names}; use one of these names")
+
+
+def _snapshots(repo: Path) -> list[Path]:
+    main = ""
+    with suppress(OSError, UnicodeDecodeError):
+        main = (repo / "refs" / "main").read_text().strip()
+    dated = []
+    for snapshot in _folders_in(repo / "snapshots"):
+        with suppress(OSError):
+            dated.append((snapshot.name != main, -snapshot.stat().st_mtime, snapshot))
+    return [snapshot for _, _, snapshot in sorted(dated)]
+
+
+def _of_others(
+    model: Path, snapshot: Path, snapshots: Sequence[Path], spare: Projectors
+) -> Path | None:
+    """A projector that came with another snapshot of the model's repository."""
+    for other in snapshots:
+        if found := spare.of(other / model.relative_to(snapshot), other):
+            return found
+    return None
+
+
+def _models_in(folder: Path, within: Path | None, top: Path | None) -> Iterator[LocalModel]:
+    """`within`: links must stay in this folder, because its files came from elsewhere.
+
+    `top`: where projectors may be at the highest; None: above folders of quantisations.
+    """
     files = [f for f in _gguf_files(folder) if _stays(f, within)]
-    projectors = [f for f in files if is_projector(f.name)]
+    projectors = Projectors(files)
     for file in files:
         with suppress(OSError, ValueError):
-            parts = tuple(file.with_name(name) for name in part_names(file.name))
-            if is_projector(file.name) or parts[0] != file or not all(map(Path.is_file, parts)):
-                continue
-            quant = quant_of(file.name)
-            own = str(file.relative_to(folder).with_suffix(""))
-            name = f"{repo}:{quant or file.stem}" if repo else own
-            yield LocalModel(
-                name=name,
-                files=parts,
-                size=sum(part.stat().st_size for part in parts),
-                modified=file.stat().st_mtime,
-                repo=repo,
-                quant=quant,
-                projector=next((p for p in projectors if p.parent == file.parent), None),
-            )
+            if model := _model(file, str(file.relative_to(folder).with_suffix(""))):
+                highest = top or max(folder, top_of(file), key=lambda one: len(one.parts))
+                yield replace(model, projector=projectors.of(file, highest))
+
+
+def _model(file: Path, name: str) -> LocalModel | None:
+    """Without its projector; None for a projector, a later part, or what is incomplete.
+
+    Raises OSError, ValueError.
+    """
+    parts = tuple(file.with_name(part) for part in part_names(file.name))
+    if is_projector(file.name) or parts[0] != file or not all(map(Path.is_file, parts)):
+        return None
+    return LocalModel(
+        name=name,
+        files=parts,
+        size=sum(part.stat().st_size for part in parts),
+        modified=file.stat().st_mtime,
+        quant=quant_of(f"{file.parent.name}/{file.name}"),
+    )
 
 
 def _gguf_files(folder: Path) -> list[Path]:

@@ -1,7 +1,7 @@
 """How people name a model, and what the names of its files say.
 
 `org/repo`, `org/repo:quant`, `org/repo/file.gguf`, with or without `hf://` or the hub's address
-before it.
+before it, as pages, other programs and a browser's address line have them.
 """
 
 from __future__ import annotations
@@ -9,10 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from llamactl.core.errors import InvalidRequest
 from llamactl.core.model import part_names
 
+_SCHEME = re.compile(r"(hf://|hf:|https?://[^/]+/)", re.IGNORECASE)
+# A host without a scheme: organisations have no dots. Behind it are at least two more words.
+_HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:\d+)?/(?=[^/]+/[^/]+)")
+_VIEW = re.compile(r"/(resolve|blob|raw)/[^/]+/")  # of a file, and its revision
+_TREE = re.compile(r"/tree/[^/]+/?")  # of a folder
+_ANY = "latest"  # what other programs call a model by whose quantisation nobody named
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}\Z")
 # From the right, as `Qwen2-Q4_K_M-imat` and `UD-Q4_K_XL` are in use.
 _QUANT = re.compile(
@@ -22,7 +29,8 @@ _QUANT = re.compile(
 )
 # What is taken where nobody said which: good and small first, then whatever there is.
 PREFERRED = ("Q4_K_M", "Q4_K_S", "UD-Q4_K_XL", "Q4_0", "Q5_K_M", "Q8_0", "MXFP4", "F16", "BF16")
-_PROJECTORS = ("F16", "BF16", "Q8_0", "F32")
+# Of projectors: small and good enough first.
+PROJECTORS = ("F16", "BF16", "Q8_0", "F32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +62,22 @@ class Choice:
     def size(self) -> int:
         return sum(file.size for file in self.files)
 
+    @property
+    def stem(self) -> str:
+        return stem_of(self.files[0].path)
+
 
 def read_reference(text: str) -> Reference:
     """Raises InvalidRequest for what names no repository."""
-    name = re.sub(r"^(hf://|https?://[^/]+/)", "", text.strip()).strip("/")
-    name = re.sub(r"/(resolve|blob)/[^/]+/", "/", name, count=1)
-    name, _, quant = name.partition(":")
-    parts = name.split("/")
+    name = unquote(re.sub(r"[?#].*", "", text.strip(), flags=re.DOTALL))
+    name, addressed = _SCHEME.subn("", name, count=1)
+    if not addressed and (host := _HOST.match(name)) and not _names_file(name):
+        name = name[host.end() :]
+    name, is_file = _VIEW.subn("/", name, count=1)
+    if not is_file:
+        name = _TREE.sub(":", name, count=1)
+    name, _, quant = name.rstrip("/").partition(":")
+    parts = name.rstrip("/").split("/")
     two_given = len(parts) >= 2 and all(map(_PART.match, parts[:2]))  # noqa: PLR2004  org, name
     file = "/".join(parts[2:])
     if not two_given or not is_safe(file) or (quant and file) or len(text) > 500:  # noqa: PLR2004
@@ -68,7 +85,12 @@ def read_reference(text: str) -> Reference:
             f"{text[:100]!r} is not a model name; write org/repo, org/repo:quant or "
             "org/repo/file.gguf"
         )
-    return Reference("/".join(parts[:2]), quant, file)
+    return Reference("/".join(parts[:2]), "" if quant.lower() == _ANY else quant, file)
+
+
+def _names_file(name: str) -> bool:
+    """Is it `org/repo/file.gguf`, whose organisation looks like a host?"""
+    return name.count("/") == 2 and name.endswith(".gguf")  # noqa: PLR2004
 
 
 def is_safe(path: str) -> bool:
@@ -87,6 +109,11 @@ def quant_of(path: str) -> str:
     name = re.sub(r"(-\d{5}-of-\d{5})?\.gguf\Z", "", path)
     found = _QUANT.findall(name)
     return found[-1].upper() if found else ""
+
+
+def stem_of(path: str) -> str:
+    """What a model is called by whose quantisation is not known, or another's too."""
+    return path.rpartition("/")[2].removesuffix(".gguf")
 
 
 def is_projector(path: str) -> bool:
@@ -115,6 +142,7 @@ def choose(found: Sequence[Choice], wanted: Reference) -> Choice:
     elif wanted.quant:
         quant = wanted.quant.upper()
         fits = [c for c in found if c.quant == quant]
+        fits = fits or [c for c in found if c.stem.upper() == quant]
         fits = fits or [c for c in found if quant in c.files[0].path.upper()]
     else:
         by_quant = [[c for c in found if c.quant == quant] for quant in PREFERRED]
@@ -132,6 +160,6 @@ def choose(found: Sequence[Choice], wanted: Reference) -> Choice:
 def projector(files: Iterable[RemoteFile]) -> RemoteFile | None:
     """The one that goes with a model that can see or hear."""
     found = [f for f in files if is_projector(f.path) and f.path.endswith(".gguf")]
-    order = {quant: n for n, quant in enumerate(_PROJECTORS)}
+    order = {quant: n for n, quant in enumerate(PROJECTORS)}
     found.sort(key=lambda f: (order.get(quant_of(f.path), len(order)), f.path))
     return next((f for f in found if is_safe(f.path)), None)

@@ -27,6 +27,7 @@ from llamactl.node.engine.launch import (
     launch_failure,
     spawn,
 )
+from llamactl.node.engine.named_files import replaced
 from llamactl.node.engine.offers import offer_of
 from llamactl.node.host.oom import OomCounter
 from llamactl.node.ledger import Ledger
@@ -151,6 +152,9 @@ class NodeAgent:
 
     async def permit(self, options: InstanceOptions) -> None:
         await self._models.permit(options)
+
+    async def replaced(self, options: InstanceOptions, seconds: float) -> bool:
+        return await replaced(options, self._models.resolve, seconds)
 
     async def command_of(self, spec: LaunchSpec) -> Sequence[str]:
         port = spec.ports.fixed or spec.ports.preferred or 0

@@ -39,6 +39,9 @@ class FailureBody(BaseModel):
         description="exit code of the process; null if it was ended by a signal or never ran"
     )
     signal: int | None = Field(description="signal that ended the process; null if none")
+    error_line: str = Field(
+        "", description="line of its log that explains the failure best, secrets masked"
+    )
     log_tail: list[str] = Field(description="last lines of its log, secrets masked")
     requests: list[ServedRequestBody] = Field(
         default_factory=list,

@@ -200,6 +200,7 @@ def _report(text: str | None) -> ExitReport | None:
         unseen=value.get("unseen", False),
         excused=value.get("excused", False),
         requests=tuple(ServedRequest(**one) for one in value.get("requests", ())),
+        error_line=value.get("error_line", ""),
     )
 
 

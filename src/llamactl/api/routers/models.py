@@ -20,6 +20,7 @@ from llamactl.api.services import GUARDS, Services, ServicesDep
 from llamactl.core.downloads import DownloadJob
 from llamactl.core.errors import Conflict, InvalidRequest, LlamactlError, UnknownModel
 from llamactl.core.instance import InstanceOptions
+from llamactl.core.model import part_names
 from llamactl.models import Inspection, LocalModel, UnreadableModel, inspect
 from llamactl.schemas.models import (
     ChoiceBody,
@@ -33,6 +34,7 @@ from llamactl.schemas.models import (
 )
 
 router = APIRouter(prefix="/api/v1/models", dependencies=GUARDS, tags=["models"])
+_MODELS = ("model", "model_draft", "spec_draft_model")  # options that name a model's file
 Name = Annotated[
     str, Query(description="name of a listed model, or path of a file", max_length=4096)
 ]
@@ -40,11 +42,15 @@ Name = Annotated[
 
 @router.get("", responses=answers())
 async def list_models(services: ServicesDep) -> list[ModelBody]:
-    """List the models on this machine."""
+    """List the models on this machine, those that instances use among them."""
 
     def read() -> list[ModelBody]:
         users = _users(services)
-        return [_body(model, users) for model in services.catalog.all()]
+        models = services.catalog.all()
+        listed = {model.path.resolve() for model in models}
+        elsewhere = (services.catalog.at(path) for path in sorted(users.keys() - listed))
+        models += [model for model in elsewhere if model is not None]
+        return [_body(model, users) for model in models]
 
     return await run_in_threadpool(read)
 
@@ -52,10 +58,16 @@ async def list_models(services: ServicesDep) -> list[ModelBody]:
 @router.delete("", status_code=204, responses=answers(404, 409))
 async def delete_model(model: Name, services: ServicesDep) -> Response:
     """Delete a model's files. No instance may use it."""
-    found = await run_in_threadpool(services.catalog.find, model)
-    users = await run_in_threadpool(_users, services)
-    if names := users.get(found.path.resolve()):
-        raise Conflict(f"{found.name} is used by {', '.join(names)}; delete those instances first")
+
+    def unused() -> LocalModel:
+        users = _users(services)
+        if not (names := users.get(Path(model))):  # it may be in no folder of ours
+            found = services.catalog.find(model)
+            if not (names := users.get(found.path.resolve())):
+                return found
+        raise Conflict(f"{model} is used by {', '.join(names)}; delete those instances first")
+
+    found = await run_in_threadpool(unused)
     try:
         await run_in_threadpool(services.catalog.remove, found)
     except OSError as exc:
@@ -181,29 +193,47 @@ def _body(model: LocalModel, users: Mapping[Path, list[str]]) -> ModelBody:
 
 
 def _users(services: Services) -> dict[Path, list[str]]:
-    """Names of instances by the model file that each is made of."""
+    """Names of instances by the model files that each is made of."""
     found: dict[Path, list[str]] = defaultdict(list)
     for managed in services.instances.all():
+        given = managed.instance.options.backend_options
         with suppress(UnknownModel):  # by its repository, which is not here
-            given = services.catalog.resolve(managed.instance.options.backend_options)
-            if isinstance(model := given.get("model"), str):
-                found[Path(model).resolve()].append(managed.instance.name)
+            given = {**services.catalog.resolve(given)}
+        paths = [given[name] for name in _MODELS if isinstance(given.get(name), str)]
+        for path in dict.fromkeys(Path(str(path)).resolve() for path in paths):
+            found[path].append(managed.instance.name)
     return found
 
 
 def _file(name: str, services: Services) -> tuple[Path, Path | None]:
-    """Raises UnknownModel, ForbiddenBySettings."""
+    """Raises UnknownModel, ForbiddenBySettings, InvalidRequest."""
     try:
         found = services.catalog.find(name)
     except UnknownModel:
         if (path := Path(name)).is_absolute():
-            services.confinement.check_path(
-                "model", path
-            )  # before the answer says whether it exists
+            # before the answer says whether it exists
+            services.confinement.check_path("model", path)
+            if path.is_dir():
+                raise InvalidRequest(_folder(path)) from None
             if path.exists():
-                return path, None
+                first = path.with_name(_first_part(path.name))
+                there = services.catalog.at(first)
+                return first, there.projector if there else None
         raise
     return found.path, found.projector
+
+
+def _first_part(name: str) -> str:
+    """Which an engine is given of a split model, whichever its user named."""
+    with suppress(ValueError):
+        return part_names(name)[0]
+    return name
+
+
+def _folder(path: Path) -> str:
+    files = sorted(file.name for file in path.glob("*.gguf"))
+    inside = f"in it are {', '.join(files[:20])}" if files else "there is no .gguf file in it"
+    return f"{path} is a folder, not a model; name a file: {inside}"
 
 
 async def _check_cache(services: Services) -> None:

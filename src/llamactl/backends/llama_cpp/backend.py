@@ -24,8 +24,9 @@ from llamactl.backends.contract import (
 from llamactl.backends.llama_cpp import options as names
 from llamactl.backends.llama_cpp import telemetry
 from llamactl.backends.llama_cpp.api import API
+from llamactl.backends.llama_cpp.checks import GGUF_FILES, check_served, for_engine, silenced_by
 from llamactl.backends.llama_cpp.errors import ADVICE
-from llamactl.backends.llama_cpp.failures import PATTERNS
+from llamactl.backends.llama_cpp.failures import PATTERNS, VAGUE
 from llamactl.backends.llama_cpp.rules import GgufRules
 from llamactl.backends.secret_words import without_secrets
 from llamactl.core.instance import OptionValue
@@ -64,13 +65,15 @@ class LlamaCpp(Backend):
         built_in=BuiltIn("llamactl.engine", "xllamacpp", "built-in llama.cpp"),
     )  # fmt: skip
     api = API
-    fields = Fields(paths=names.PATHS, words=frozenset({"extra_args"}))
+    fields = Fields(paths=names.PATHS, models=GGUF_FILES, words=frozenset({"extra_args"}))
     models = GgufRules()
     # the most tokens of an answer: `n_predict` counts on every path, beside the path's own name
     synonyms = (
         frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens", "n_predict"}),
     )
     failure_patterns = PATTERNS
+    vague_lines = VAGUE
+    exits_when_asked = True
     error_advice = ADVICE
 
     def canonical(
@@ -83,13 +86,14 @@ class LlamaCpp(Backend):
         flags = {flag for option in options for flag in option.flags}
         is_help = {"--model", "--port"} <= flags  # a wrapper may print one of its own
         listed = [one for one in options if not names.is_question(one)]
-        return [*listed, names.EXTRA_ARGS] if is_help else []
+        return [*listed, names.EXTRA_ARGS, names.ROUTER] if is_help else []
 
     def check(self, start: Start) -> None:
-        names.render(start.options)
+        names.render(for_engine(start.options))
+        check_served(start)
 
     def launch(self, start: Start) -> Launch:
-        options, settings, known = start.options, start.settings, start.known
+        options, settings, known = for_engine(start.options), start.settings, start.known
         theirs = [*settings.args, *settings.environment, *start.environment]
         given = [
             *names.render({k: v for k, v in _DEFAULTS.items() if k not in options}, known),
@@ -102,7 +106,7 @@ class LlamaCpp(Backend):
         return Launch([*words, "--host", start.host, "--port", str(start.port)], environment)
 
     def render(self, options: Options, known: Vocabulary = UNREAD) -> list[str]:
-        return names.render(options, known)
+        return names.render(for_engine(options), known)
 
     def parse(self, words: Sequence[str]) -> dict[str, OptionValue]:
         return names.parse(words)
@@ -117,6 +121,9 @@ class LlamaCpp(Backend):
 
     def guarded_path(self, options: Options) -> str:
         return "/props"
+
+    def silenced_by(self, options: Options) -> str:
+        return silenced_by(self.models.given(options, (), {}))
 
     def metrics(self, get: Get) -> Mapping[str, str]:
         return telemetry.metrics(get)

@@ -17,6 +17,12 @@ def _known(pattern: str, failure: FailureClass, advice: str, source: str) -> Fai
     return FailurePattern(re.compile(pattern, re.IGNORECASE), failure, advice, _TREE + source)
 
 
+VAGUE = re.compile(
+    r"Failed to init server|exiting due to model loading|failed to (create|load)[ _](context|model)"
+    r"|failed to load (multimodal|draft) model|to show complete usage",
+    re.IGNORECASE,
+)
+
 PATTERNS = (
     _known(
         r"failed to open GGUF file|No such file or directory.*\.gguf|GGUF.*No such file",

@@ -18,9 +18,11 @@ Options = Mapping[str, OptionValue]
 
 # Environment variables that say the same as an option, as its help names them.
 VARIABLES: Mapping[str, str] = {
+    "LLAMA_ARG_API_PREFIX": "api_prefix",
     "LLAMA_ARG_CHAT_TEMPLATE": "chat_template",
     "LLAMA_ARG_CHAT_TEMPLATE_FILE": "chat_template_file",
     "LLAMA_ARG_CTX_SIZE": "ctx_size",
+    "LLAMA_ARG_DOCKER_REPO": "docker_repo",
     "LLAMA_ARG_EMBEDDINGS": "embedding",
     "LLAMA_ARG_HF_FILE": "hf_file",
     "LLAMA_ARG_HF_REPO": "hf_repo",
@@ -30,12 +32,13 @@ VARIABLES: Mapping[str, str] = {
     "LLAMA_ARG_MODEL": "model",
     "LLAMA_ARG_MODELS_DIR": "models_dir",
     "LLAMA_ARG_MODELS_PRESET": "models_preset",
+    "LLAMA_ARG_MODEL_URL": "model_url",
     "LLAMA_ARG_N_PARALLEL": "parallel",
     "LLAMA_ARG_POOLING": "pooling",
     "LLAMA_ARG_REASONING": "reasoning",
     "LLAMA_ARG_RERANKING": "reranking",
 }
-_SEVERAL = ("models_dir", "models_preset")
+SEVERAL = ("models_dir", "models_preset")
 _CELLS = 256  # a context's length is a multiple of it
 _OFF = (False, 0, "0", "off", "false", "disabled", "none")
 # In a template's tags, not in the text that it writes.
@@ -58,7 +61,7 @@ def given(options: Options, words: Sequence[str], environment: Mapping[str, str]
 
 def is_router(options: Options) -> bool:
     """Does llama-server serve several models, each under a name of its own?"""
-    return any(map(options.get, _SEVERAL)) and not any(map(options.get, SOURCES))
+    return any(map(options.get, (*SEVERAL, "router"))) and not any(map(options.get, SOURCES))
 
 
 def info_of(

@@ -46,6 +46,9 @@ ADDING = frozenset(
 EXTRA_ARGS = EngineOption(
     "extra_args", (), "list", (), "", "further arguments, which are passed on as they are", ""
 )
+ROUTER = EngineOption(
+    "router", (), "switch", (), "", "it is meant that no model is named: it serves several", ""
+)
 _OURS = frozenset({"host", "api_key", "api_key_file", "ssl_key_file", "ssl_cert_file"})
 # At these an engine says something and ends.
 _QUESTIONS = frozenset({"cache_list", "completion_bash", "help", "list_devices", "version"})

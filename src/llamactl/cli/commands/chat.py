@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 from llamactl.cli.background import ensure_server
 from llamactl.cli.commands.complete import instance_names
 from llamactl.cli.conversation import Conversation, Read
+from llamactl.cli.loading import Loading
 from llamactl.cli.session import Session, command
 from llamactl.core.errors import InstanceNotFound, LlamactlError
 
@@ -41,12 +43,21 @@ def run(
         list[str] | None,
         typer.Option("--option", "-o", help="Option for a new instance, as KEY=VALUE. Repeatable."),
     ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name for a new instance. Default: the model's.")
+    ] = None,
 ) -> None:  # fmt: skip
-    """Chat with a model. Starts a server, downloads the model and creates an instance if needed."""
+    """Chat with a model. Starts a server, downloads the model and creates an instance if needed.
+
+    `llamactl shutdown` stops that server.
+    """
     from llamactl.cli.resolve import instance_for
 
     ensure_server(s)
-    _talk(s, instance_for(s, model, options), prompt, system, given)
+    made, is_new = instance_for(s, model, options, name)
+    if is_new:
+        _first_start(s, made)
+    _talk(s, made, prompt, system, given)
 
 
 @command
@@ -63,6 +74,18 @@ def chat(
     except InstanceNotFound as exc:
         raise LlamactlError(f"{exc.message}; `llamactl run` can create one from a model") from exc
     _talk(s, name, prompt, system, given)
+
+
+def _first_start(s: Session, name: str) -> None:
+    """What can't be started is not kept. Raises LlamactlError."""
+    try:
+        with Loading(s, name):
+            s.client.instances.start(name, wait=True, evict=True)
+    except LlamactlError:
+        with suppress(LlamactlError):
+            s.client.instances.delete(name, force=True)
+            typer.echo(f"removed instance {name}, because it did not start", err=True)
+        raise
 
 
 def _talk(s: Session, name: str, prompt: str | None, system: str, given: list[str] | None) -> None:

@@ -79,9 +79,11 @@ def create(  # noqa: PLR0913, PLR0917  an option each
     allow_unknown: AllowUnknown = False,
 ) -> None:
     """Create an instance and start it: `llamactl create gemma model=/m/gemma.gguf`."""
-    body, wait = of_backend(options_of(options, file), backend), not no_wait
+    from llamactl.cli.files import with_files
+
+    body = with_files(s, of_backend(options_of(options, file), backend))
     made = s.client.instances.create(
-        name, body, start=start, wait=wait, evict=evict, allow_unknown=allow_unknown
+        name, body, start=start, wait=not no_wait, evict=evict, allow_unknown=allow_unknown
     )
     _tell(s, made)
 
@@ -96,7 +98,9 @@ def update(
     allow_unknown: AllowUnknown = False,
 ) -> None:
     """Change options. A running instance is restarted if its command changes."""
-    body, wait = options_of(options, file), not no_wait
+    from llamactl.cli.files import with_files
+
+    body, wait = with_files(s, options_of(options, file)), not no_wait
     _tell(s, s.client.instances.update(name, body, wait=wait, allow_unknown=allow_unknown))
 
 
@@ -110,7 +114,9 @@ def preview(
     allow_unknown: AllowUnknown = False,
 ) -> None:
     """Show what `create` or `update` would do with these options."""
-    body = of_backend(options_of(options, file), backend)
+    from llamactl.cli.files import with_files
+
+    body = with_files(s, of_backend(options_of(options, file), backend))
     seen = s.client.instances.preview(name, body, allow_unknown=allow_unknown)
     if s.as_json:
         s.print_json(seen)

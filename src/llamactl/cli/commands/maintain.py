@@ -1,9 +1,11 @@
-"""`llamactl upgrade`, `backup`, `restore`, `doctor`."""
+"""`llamactl upgrade`, `shutdown`, `backup`, `restore`, `doctor`."""
 
 from __future__ import annotations
 
 import json
 import os
+import select
+import signal
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llamactl.cli.session import AsJson, DataDir, Session, command
-from llamactl.core.errors import InvalidConfig
+from llamactl.core.errors import InvalidConfig, LlamactlError
 
 if TYPE_CHECKING:
     from llamactl.config import Settings
@@ -28,6 +30,37 @@ def upgrade(s: Session) -> None:
         s.print_json({"pid": pid})
     else:
         typer.echo(f"pid {pid} is now serving; running requests are completed")
+
+
+@command
+def shutdown(
+    s: Session,
+    force: Annotated[
+        bool, typer.Option("--force", help="Cut requests that are being answered.")
+    ] = False,
+) -> None:
+    """Stop the server on this machine, and its instances, after finishing running requests."""
+    if not s.is_local:
+        raise LlamactlError(
+            "cannot stop a server by its address; use this command without --url and LLAMACTL_URL "
+            "on the server's machine"
+        )
+    pid = s.client.system().pid
+    try:
+        ended = os.pidfd_open(pid)
+        signal.pidfd_send_signal(ended, signal.SIGINT)
+        if force:
+            signal.pidfd_send_signal(ended, signal.SIGINT)
+    except PermissionError as exc:
+        raise LlamactlError(
+            f"cannot stop llamactl (pid {pid}): it belongs to another user; retry as that user"
+        ) from exc
+    except ProcessLookupError:
+        pass
+    else:
+        select.select([ended], [], [])
+        os.close(ended)
+    typer.echo(json.dumps({"pid": pid}) if s.as_json else f"llamactl (pid {pid}) has stopped")
 
 
 def backup(

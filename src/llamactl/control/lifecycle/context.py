@@ -102,6 +102,10 @@ class ReplicaContext:
             return UNREAD
         return await self.known(asked)
 
+    async def replaced(self, instance: Instance, seconds: float) -> bool:
+        """As `Node.replaced`."""
+        return await self.node.replaced(instance.options, seconds)
+
     async def offer(self, instance: Instance, ready: ReadyInstance | None = None) -> Offer:
         """As `Node.offer`."""
         return await self.node.offer(instance.options, self.engine(instance), ready)

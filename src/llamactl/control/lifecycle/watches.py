@@ -83,8 +83,9 @@ class Watches:
         if not why:
             process.ready_at = time.monotonic()
             return lc.BecameReady(now.epoch)
-        log.warning("process_not_proved", name=self._replica.instance.name, reason=why)
-        process.ended_for = (FailureClass.UNPROVED, why)
+        log.warning("process_not_accepted", name=self._replica.instance.name, reason=why)
+        failure = FailureClass.UNPROVED if process.adopted else FailureClass.BAD_OPTION
+        process.ended_for = (failure, why)
         return lc.StartGivenUp(now.epoch, why)
 
     async def _until_late(self, now: Lifecycle) -> lc.Event:

@@ -111,7 +111,7 @@ class Node(Protocol):
         ...
 
     async def until_ready(self, process: ProcessId, *, prove_key: bool) -> str:
-        """Return "" once it serves.
+        """Return "" once it serves, or why it never will: it doesn't know its health path.
 
         `prove_key`: it was adopted; return why it can't be proved to be ours by its key.
         """
@@ -135,6 +135,10 @@ class Node(Protocol):
 
     async def permit(self, options: InstanceOptions) -> None:
         """Raise ForbiddenBySettings where the settings keep the API from such a definition."""
+        ...
+
+    async def replaced(self, options: InstanceOptions, seconds: float) -> bool:
+        """Did a file that the options name come, or change, within the last seconds?"""
         ...
 
     async def command_of(self, spec: LaunchSpec) -> Sequence[str]:

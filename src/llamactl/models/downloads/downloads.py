@@ -171,7 +171,7 @@ class Downloads:
     async def _fetch(self, job_id: str) -> Mapping[str, Any]:
         """The last thing that the process says."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "llamactl.models.downloads.fetch",
+            sys.executable, "-m", "llamactl.models.downloads.worker",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE, env=self._environ, limit=_LINE,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The process that downloads a model. It ends when who started it does: see `downloads.py`.
+"""Downloads a model, in a process that ends when its parent does: see `worker.py`.
 
 huggingface_hub says what there is and keeps its cache in order; the bytes are fetched here, since
 it keeps nothing of a file that it could not finish. Finished byte ranges are never asked for twice.
@@ -14,7 +14,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -78,8 +78,7 @@ class Progress:
         self.add(0)
 
 
-def main() -> None:
-    spec = json.loads(sys.stdin.readline())
+def main(spec: Mapping[str, str]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     progress = Progress()
     try:
@@ -292,7 +291,3 @@ def _check_answer(came: httpx2.Response, file: RemoteFile, at: int) -> None:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, hashlib.sha256).hexdigest()
-
-
-if __name__ == "__main__":
-    main()

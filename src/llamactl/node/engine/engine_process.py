@@ -63,7 +63,8 @@ class EngineProcess:
     async def until_ready(self, *, prove_key: bool) -> str:
         """As `Node.until_ready`."""
         backend, port, options = self.backend, self.record.port, self._options
-        await until_ready(port, backend.health_path(options), self.key, self._listens)
+        if why := await until_ready(port, backend.health_path(options), self.key, self._listens):
+            return why
         guarded = backend.guarded_path(options)
         if prove_key and guarded and not await knows_key(port, guarded, self.key):
             return "it rejects its key or accepts any key, so it can't be verified"
@@ -92,7 +93,12 @@ class EngineProcess:
             self.backend, self.record, ended, self.log,
             oom_struck=oom_struck, secrets=self.secrets,
         )  # fmt: skip
-        return report if self.answered else with_cause(report, self.backend, self.record)
+        if self.answered:
+            return report
+        known = self.secrets | secrets_of(asdict(self.record.options))
+        tail = self.log.lines_since(self.record.log_start, _SEARCHED)
+        lines = [scrubbed(line, known) for line in tail]
+        return with_cause(report, self.backend, self.record, lines)
 
 
 async def end(process: ProcessGroup, grace: float, number: int = signal.SIGTERM) -> bool:
@@ -120,4 +126,5 @@ def report_of(
     report = classify(backend, ended.code, ended.signal, tail, oom_killed=oom_struck)
     known = secrets | secrets_of(asdict(record.options))
     shown = tuple(scrubbed(line, known) for line in report.log_tail)
-    return replace(report, unseen=unseen, log_tail=shown)
+    line = scrubbed(report.error_line, known)
+    return replace(report, unseen=unseen, log_tail=shown, error_line=line)

@@ -14,22 +14,33 @@ from llamactl.observe import loop_clock
 _FIRST_S = 0.002
 _LONGEST_S = 0.25
 _ANSWER_S = 5.0
-_OK, _REFUSED = 200, (401, 403)
+_OK, _NOT_FOUND, _REFUSED = 200, 404, (401, 403)
+_UNKNOWN_S = 10.0  # an engine that is loading may not know its paths yet, for a moment
 _SHARE = 0.05  # a pause is at most this share of the time already waited
 
 
-async def until_ready(port: int, path: str | None, key: str, is_ours: Callable[[], bool]) -> None:
-    """Return once 127.0.0.1:port answers 200 on `path`, from a process of ours.
+async def until_ready(port: int, path: str | None, key: str, is_ours: Callable[[], bool]) -> str:
+    """Return "" once 127.0.0.1:port answers 200 on `path`, from a process of ours.
 
-    None: once it accepts.
+    None: once it accepts. Returns why that will not come if it doesn't know the path.
     Asks from 2 ms on, ever more rarely. Who is not ours does not get the key.
     """
     began = time.monotonic()
-    ours = False
+    ours, unknown_since = False, 0.0
     while True:
         ours = ours or (await _is_taken(port) and is_ours())
-        if ours and await is_healthy(port, path, key, _ANSWER_S):
-            return
+        status = await _answer_to(port, path, key, _ANSWER_S) if ours else 0
+        if status == _OK:
+            return ""
+        if status != _NOT_FOUND:
+            unknown_since = 0.0
+        elif not unknown_since:
+            unknown_since = loop_clock().now()
+        elif loop_clock().now() - unknown_since >= _UNKNOWN_S:
+            return (
+                f"it answers, but with 404 to its health path {path}; correct that path, or remove "
+                "options that move the engine's paths"
+            )
         waited = time.monotonic() - began
         await asyncio.sleep(min(max(_FIRST_S, waited * _SHARE), _LONGEST_S))
 
@@ -48,9 +59,14 @@ async def _is_taken(port: int, seconds: float = _ANSWER_S) -> bool:
 
 async def is_healthy(port: int, path: str | None, key: str, seconds: float) -> bool:
     """Does it answer 200, or with no path accept, within that time, of which our loop ran?"""
+    return await _answer_to(port, path, key, seconds) == _OK
+
+
+async def _answer_to(port: int, path: str | None, key: str, seconds: float) -> int:
+    """A status; 0 if there is none."""
     if path is None:
-        return await _is_taken(port, seconds)
-    return await _status(port, path, key, seconds) == _OK
+        return _OK if await _is_taken(port, seconds) else 0
+    return await _status(port, path, key, seconds)
 
 
 async def knows_key(port: int, path: str, key: str) -> bool:

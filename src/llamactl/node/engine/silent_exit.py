@@ -1,45 +1,49 @@
-"""Why an engine did not start, where it ended without a word.
+"""Why an engine did not start, as far as it can be seen from outside.
 
 llama.cpp writes its log by a thread that its exit does not wait for: on a busy machine the last
-lines, those that tell why, are lost at times. What can be seen from outside is looked at then.
+lines, those that tell why, are lost at times; and a log can be switched off. What it says may also
+leave open which of its files is meant.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from llamactl.backends import Backend
-from llamactl.backends.model_rules import ModelRules
+from llamactl.backends.error_lines import complaint
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
+from llamactl.node.engine.named_files import bad_files
 from llamactl.node.process.ports import is_free
 
-# but not what the built-in engine says of every start that fails
-_COMPLAINT = re.compile(r"error|fail|fatal|cannot|unable|denied|no such|not found", re.IGNORECASE)
-_GENERAL = "Failed to init server"
+_OF_FILES = (FailureClass.MODEL_FILE_MISSING, FailureClass.MODEL_INVALID)
+_OPEN = (*_OF_FILES, FailureClass.BAD_OPTION, FailureClass.UNKNOWN)
 
 
-def with_cause(report: ExitReport, backend: Backend, record: ProcessRecord) -> ExitReport:
-    """The report of a start that failed, with a cause if it has none and one can be seen."""
-    lines = [line for line in report.log_tail if not line.startswith("--- ")]
-    if report.failure is not FailureClass.UNKNOWN or any(
-        _COMPLAINT.search(line) and _GENERAL not in line for line in lines
-    ):
+def with_cause(
+    report: ExitReport, backend: Backend, record: ProcessRecord, lines: Sequence[str] = ()
+) -> ExitReport:
+    """The report of a start that failed, with a more precise cause if one can be seen.
+
+    `lines`: its log, more than the report has of it.
+    """
+    if report.failure not in _OPEN:
         return report
-    options, port = record.options.backend_options, record.port
-    failure = _seen(options.get("model"), backend.models, port)
-    advice = next((p.advice for p in backend.failure_patterns if p.failure is failure), "")
-    return replace(report, failure=failure, advice=advice) if advice else report
-
-
-def _seen(model: object, rules: ModelRules | None, port: int) -> FailureClass:
-    if rules is not None and isinstance(model, str) and model.startswith("/"):
-        try:
-            with Path(model).open("rb") as file:
-                if file.read(len(rules.magic)) != rules.magic:
-                    return FailureClass.MODEL_INVALID
-        except OSError:
-            return FailureClass.MODEL_FILE_MISSING
-    return FailureClass.UNKNOWN if is_free(port) else FailureClass.PORT_TAKEN
+    log = [*lines, *report.log_tail]
+    options = record.options.backend_options
+    precise = complaint(log, backend.vague_lines)
+    silent = not precise or bool(backend.vague_lines and backend.vague_lines.search(precise))
+    unknown = report.failure is FailureClass.UNKNOWN
+    text, likely = "\n".join(log), report.failure in _OF_FILES or (unknown and silent)
+    for bad in bad_files(backend, options):
+        # a path in a container is none of this machine's: what it complains of is another thing
+        if bad.path in text or (likely and bad.failure in _OF_FILES):
+            return replace(report, failure=bad.failure, advice=bad.advice, error_line=precise)
+    if unknown and silent and not is_free(record.port):
+        failure = FailureClass.PORT_TAKEN
+        advice = next((p.advice for p in backend.failure_patterns if p.failure is failure), "")
+        return replace(report, failure=failure, advice=advice) if advice else report
+    if unknown and (name := backend.silenced_by(options)):
+        return replace(report, advice=f"`{name}` switches its log off; remove it to see why")
+    return report

@@ -52,7 +52,7 @@ class ApiError:
         body = errors.error_body(error, private=private)
         more = {"details": body["details"]} if "details" in body else {}
         param = "model" if isinstance(error, _ABOUT_MODEL) else None
-        return cls(error.status, error.message, error.code, param=param, more=more)
+        return cls(error.status, str(body["error"]), error.code, param=param, more=more)
 
 
 V1Errors = Literal["auto", "openai", "reference"]
