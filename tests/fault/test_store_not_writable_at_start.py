@@ -117,6 +117,9 @@ def test_it_adopts_and_serves_and_then_is_whole(tmp_path: Path, fault: str, left
             again = server.request("POST", f"{BASE}/new?start=false", {"model": "/m.gguf"})
             assert again.status_code == 201
             server.until_event("runs", "NodeFound")  # what waited was written
+            for name in ("runs", "off"):  # which are kept otherwise
+                stopped = server.request("POST", f"{BASE}/{name}/stop?wait=true&force=true")
+                assert stopped.json()["status"] == "stopped"
         with store(data) as connection:
             names = [name for (name,) in connection.execute("SELECT name FROM instances")]
         assert sorted(names) == ["new", "off", "runs"]

@@ -78,13 +78,24 @@ class CommandEngineProbe:
             raise EngineMissing(f"cannot run {engine.argv[0]}: {exc}") from exc
         try:
             async with asyncio.timeout(_LIMIT_S):
-                output, _ = await child.communicate()
+                assert child.stdout is not None
+                output = await _all_of(child.stdout)
+                if len(output) < _MOST:
+                    await child.wait()
         finally:
             if child.returncode is None:
                 with suppress(ProcessLookupError):  # and what it started itself
                     os.killpg(child.pid, signal.SIGKILL)
                 await child.wait()
-        return output[:_MOST].decode("utf-8", "replace")
+        return output.decode("utf-8", "replace")
+
+
+async def _all_of(stream: asyncio.StreamReader) -> bytes:
+    """But for what exceeds `_MOST`, which is not read."""
+    found = b""
+    while len(found) < _MOST and (data := await stream.read(_MOST - len(found))):
+        found += data
+    return found
 
 
 def _identity(path: str) -> str:

@@ -43,9 +43,10 @@ class Vocabularies:
     async def _help(self, kind: Kind, program: str) -> str:
         """Raises EngineMissing or TimeoutError."""
         key = (kind.section, program)
-        if (asking := self._asking.get(key)) is None or asking.task.done():
+        if (asking := self._asking.get(key)) is None:
             question = self._probes[kind.section].ask(kind.questions.help, program)
             asking = self._asking[key] = _Asking(asyncio.create_task(question))
+            asking.task.add_done_callback(lambda _: self._asking.pop(key))
         async with asyncio.timeout_at(asking.until):
             return await asyncio.shield(asking.task)
 
