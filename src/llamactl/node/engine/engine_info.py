@@ -18,6 +18,7 @@ from llamactl.node.engine.command import Engine, find_engine, surroundings
 _LIMIT_S = 30.0
 _MOST = 1 << 20  # bytes of output kept
 _KEPT = 50  # answers
+_ENDED_S = 1.0  # what it started by itself may hold the pipe longer
 _SILENT_S = 300.0  # in which an engine that did not answer is not asked again
 
 
@@ -86,6 +87,9 @@ class CommandEngineProbe:
             if child.returncode is None:
                 with suppress(ProcessLookupError):  # and what it started itself
                     os.killpg(child.pid, signal.SIGKILL)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_ENDED_S):
+                        await child.communicate()  # so that its pipe is closed
                 await child.wait()
         return output.decode("utf-8", "replace")
 
