@@ -256,6 +256,7 @@ def test_a_number_is_stored_as_it_is_typed(server: Served, windows: Windows) -> 
     """Key by key, as a person types; a field that drops the point makes 9 of 0.9."""
     page = windows(server, path="#/new")
     page.get_by_label("Name", exact=True).fill("typed")
+    page.get_by_role("combobox", name="Model", exact=True).fill("/m.gguf")
     for option, typed in (("top_p", "0.9"), ("min_p", "0,05")):
         page.get_by_label("Find an option").fill(option)
         page.get_by_role("button", name=f"Set {option}", exact=True).click()
@@ -273,6 +274,7 @@ def test_a_number_is_stored_as_it_is_typed(server: Served, windows: Windows) -> 
     expect(page.get_by_role("heading", name="typed")).to_be_visible()
     options = server.instance("typed")["options"]
     assert options["backend_options"] == {
+        "model": "/m.gguf",
         "top_p": 0.9, "min_p": 0.05, "gpu_layers": "auto", "ctx_size": 1536,
     }  # fmt: skip
     assert options["idle_timeout"] == 0.05

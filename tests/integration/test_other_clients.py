@@ -35,7 +35,7 @@ SAID = {  # by case: a part of the message, and the code
     "401": ("the API key is unknown, expired or revoked", "unauthenticated"),
     "403": ("this key may not use", "forbidden"),
     "404": ("there is no instance named 'nobody'", "model_not_found"),
-    "503": ("a file of the model cannot be opened", "start_failed"),
+    "503": ("the file in `model` does not exist", "start_failed"),
     "broken": ("the engine", "upstream_died"),
 }
 

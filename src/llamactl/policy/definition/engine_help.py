@@ -231,7 +231,10 @@ class Vocabulary(Mapping[str, EngineOption]):
     def __init__(self, options: Iterable[EngineOption] = ()) -> None:
         self._options: dict[str, EngineOption] = {}
         self._flags: dict[str, str] = {}  # by their spelling
+        self._without: dict[str, EngineOption] = {}  # by name: llamactl's own have no flag
         for option in options:
+            if not option.flags:
+                self._without[option.name] = option
             for flag in option.flags:
                 self._options.setdefault(flag, option)
                 self._flags.setdefault(spelled(flag), flag)
@@ -253,7 +256,7 @@ class Vocabulary(Mapping[str, EngineOption]):
         return name if name in self._options else self._flags.get(spelled(name), "")
 
     def named(self, name: str) -> EngineOption | None:
-        return self._options.get(self.flag_of(name))
+        return self._options.get(self.flag_of(name)) or self._without.get(name)
 
 
 UNREAD = Vocabulary()  # of an engine whose help can't be read
