@@ -7,14 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from support.fake_engine import create_fake
 from support.installed import PYTHON
-from support.served import Served, data_folder
+from support.served import Served, children_of, data_folder
 from support.waits import until
 
 
@@ -33,7 +32,7 @@ def test_it_reaps_what_is_left_and_is_not_replaced(tmp_path: Path) -> None:
         url = process.stdout.readline().split("serves on ")[1].strip()
         key = (data / "management_key").read_text().strip()
         server = Served(process, url, key, data)
-        (first,) = children(process.pid)
+        (first,) = children_of(process.pid)
         command, engine = tmp_path / "leaving", Path(__file__).parents[1] / "fake_engine"
         left = "sh -c 'sh -c \"sleep 0.2\" & exit 0'"  # its parent ends first
         command.write_text(f'#!/bin/sh\nsetsid {left}\nexec {sys.executable} {engine} "$@"\n')
@@ -43,15 +42,8 @@ def test_it_reaps_what_is_left_and_is_not_replaced(tmp_path: Path) -> None:
         refused = server.request("POST", "/api/v1/upgrade")
         assert (refused.status_code, "container" in refused.text) == (409, True)
         until(
-            "the engine and its log writer as its only children", lambda: len(children(first)) == 2
+            "the engine and its log writer as its only children",
+            lambda: len(children_of(first)) == 2,
         )
         os.kill(first, signal.SIGTERM)
         assert process.wait(30) == 0
-
-
-def children(pid: int) -> list[int]:
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(OSError):  # a thread that has ended meanwhile
-            found += map(int, (task / "children").read_text().split())
-    return found

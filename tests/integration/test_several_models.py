@@ -12,7 +12,7 @@ import pytest
 from support import engines
 from support.faults import events
 from support.gguf_file import Shape, write_tiny_gguf
-from support.served import Served, data_folder, is_alive, serve
+from support.served import Served, children_of, data_folder, is_alive, serve
 
 pytestmark = pytest.mark.representative
 
@@ -213,8 +213,7 @@ def test_looking_loads_none_and_all_its_processes_end_with_it(tmp_path: Path, fo
         server.request("POST", CHAT, {**SHORT, "model": "r/alpha"}).raise_for_status()
         assert len(server.request("GET", "/slots?model=r/alpha").json()) > 0
         pid = server.instance("r")["pid"]
-        tasks = Path(f"/proc/{pid}/task").iterdir()
-        children = [pid for task in tasks for pid in (task / "children").read_text().split()]
+        children = children_of(pid)
         assert children
 
         server.request("POST", f"{BASE}/r/stop?wait=true").raise_for_status()

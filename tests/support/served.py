@@ -107,9 +107,7 @@ class Served:
 
     def children(self) -> list[int]:
         """Pids of the engines that run below this server."""
-        path = Path(f"/proc/{self.process.pid}/task")
-        found = [pid for task in path.iterdir() for pid in (task / "children").read_text().split()]
-        return [int(pid) for pid in found]
+        return children_of(self.process.pid)
 
     def memory(self) -> int:
         """Resident bytes."""
@@ -126,6 +124,15 @@ def data_folder(tmp_path: Path, settings: str) -> Path:
     data.mkdir()
     (data / "llamactl.yaml").write_text(settings)
     return data
+
+
+def children_of(pid: int) -> list[int]:
+    """Pids of what any of its threads started."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):  # a thread that has ended meanwhile
+            found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def is_alive(pid: object) -> bool:
