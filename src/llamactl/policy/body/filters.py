@@ -119,7 +119,12 @@ def _additions(filters: Filters, present: set[str]) -> list[str]:
 @lru_cache(256)
 def _names(filters: Filters) -> Names:
     others = frozenset[str]().union(*filters.synonyms.values())
-    return Names({"model", *filters.strip, *filters.defaults, *filters.fixed, *others})
+    looked_for = {"model", *filters.strip, *filters.defaults, *filters.fixed, *others}
+    return _patterns(frozenset(looked_for))
+
+
+# an instance gets new filters with each change of its state, mostly with the same names
+_patterns = lru_cache(256)(Names)
 
 
 class Splicer:

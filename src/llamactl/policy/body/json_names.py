@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 
 from llamactl.policy.body.json_strings import BACKSLASH, QUOTE
 
@@ -19,11 +20,8 @@ class Names:
 
     def __init__(self, names: Iterable[str]) -> None:
         self.all = frozenset(names)
-        spelled, backwards = _spelled(self.all, step=1), _spelled(self.all, step=-1)
-        self.name = re.compile(rb'"(%b)"' % spelled)
-        self._key = re.compile(rb'"(?:%b)"[ \t\r\n]*+:' % spelled)
-        # backwards, since what is before a colon may be of any length
-        self._colon = re.compile(rb':(?=[ \t\r\n]*+"(?:%b)")' % backwards)
+        self._spelled = _spelled(self.all, step=1)
+        self.name = re.compile(rb'"(%b)"' % self._spelled)
         # the usual way to write them, found faster than by a pattern
         self._plain = [_Plain(name) for name in sorted(self.all) if _is_plain(name)]
         # without one of these in it, a block has no other spelling of any of the names
@@ -31,6 +29,17 @@ class Names:
         self._escapes = (b"\\", QUOTE[:1]) if has_short else (b"\\u",)
         longest = max((len(name.encode("utf-16-le")) // 2 for name in self.all), default=0)
         self.longest = 6 * longest + 2  # each UTF-16 unit may be written as \uXXXX
+
+    # Most bodies need neither of these, and compiling one takes milliseconds.
+
+    @cached_property
+    def _key(self) -> re.Pattern[bytes]:
+        return re.compile(rb'"(?:%b)"[ \t\r\n]*+:' % self._spelled)
+
+    @cached_property
+    def _colon(self) -> re.Pattern[bytes]:
+        """Reads backwards, since what is before a colon may be of any length."""
+        return re.compile(rb':(?=[ \t\r\n]*+"(?:%b)")' % _spelled(self.all, step=-1))
 
     def mark(self, clean: bytes) -> bytes:
         """With a mark in place of the colon after each key that bears one of the names.
