@@ -128,11 +128,7 @@ async def test_each_form_of_an_engines_error_becomes_its_clients(
 @pytest.mark.parametrize("said", [b"plain words", b"[1]", b'{"no": "message"}', b'{"error": []}'])
 async def test_what_is_no_error_as_engines_write_them_is_passed_on_as_it_is(said: bytes) -> None:
     async with data_path() as there:
-        await there.control.create("one")
-        there.engine.by_hand = True
-        client = there.connect()
-        client.ask("POST", CHAT, {"model": "one"}, key=MANAGER)
-        seen = await there.engine.request(0)
+        client, seen = await there.held("POST", CHAT, {"model": "one"})
         seen.send(b"HTTP/1.1 500 Oh\r\nContent-Length: %d\r\n\r\n%b" % (len(said), said))
         answer = await client.answer()
 

@@ -33,12 +33,7 @@ def server(**given: object) -> Settings:
 
 
 async def begun(there: DataPath, path: str = CHAT) -> tuple[Client, Seen]:
-    """A request that its engine has, and does not answer by itself."""
-    await there.control.create("one")
-    there.engine.by_hand = True
-    client = there.connect()
-    client.ask("POST", path, {"model": "one"}, key=MANAGER)
-    return client, await there.engine.request(0)
+    return await there.held("POST", path, {"model": "one"})
 
 
 async def until_free(there: DataPath) -> None:

@@ -15,11 +15,7 @@ from support.data_path import CHAT, MANAGER, Client, DataPath, Seen, data_path, 
 
 async def begun_stream(there: DataPath) -> tuple[Client, Seen]:
     """Its first event has arrived."""
-    await there.control.create("one")
-    there.engine.by_hand = True
-    client = there.connect()
-    client.ask("POST", CHAT, {"model": "one", "stream": True}, key=MANAGER)
-    seen = await there.engine.request(0)
+    client, seen = await there.held("POST", CHAT, {"model": "one", "stream": True})
     seen.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
     seen.send(b"Transfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n")
     await client.received(b"data: 1\n\n")
@@ -179,11 +175,7 @@ async def test_an_engine_that_breaks_off_a_stream_is_told_in_it() -> None:
 
 async def test_an_engine_that_crashes_before_it_answers_is_told_and_not_asked_again() -> None:
     async with data_path() as there:
-        await there.control.create("one")
-        there.engine.by_hand = True
-        client = there.connect()
-        client.ask("POST", CHAT, {"model": "one"}, key=MANAGER)
-        seen = await there.engine.request(0)
+        client, seen = await there.held("POST", CHAT, {"model": "one"})
         there.control.node.crash("one")
         seen.die()
         answer = await client.answer()
@@ -197,10 +189,7 @@ async def test_a_kept_connection_that_is_closed_costs_no_request() -> None:
     async with data_path() as there:
         await there.control.create("one")
         assert (await there.chat("one")).status == 200
-        there.engine.by_hand = True
-        client = there.connect()
-        client.ask("POST", CHAT, {"model": "one"}, key=MANAGER)
-        first = await there.engine.request(1)
+        client, first = await there.held("POST", CHAT, {"model": "one"})
         assert first.connection is there.engine.seen[0].connection, "it is used again"
         first.connection.connection_lost(None)
         (await there.engine.request(2)).reply({"again": True})
@@ -210,11 +199,7 @@ async def test_a_kept_connection_that_is_closed_costs_no_request() -> None:
 
 async def test_what_an_engine_says_of_an_error_is_passed_on() -> None:
     async with data_path() as there:
-        await there.control.create("one")
-        there.engine.by_hand = True
-        client = there.connect()
-        client.ask("POST", CHAT, {"model": "one"}, key=MANAGER)
-        seen = await there.engine.request(0)
+        client, seen = await there.held("POST", CHAT, {"model": "one"})
         seen.reply({"error": {"message": "too long", "type": "x", "code": 400}}, status=400)
         answer = await client.answer()
 

@@ -18,16 +18,20 @@ def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def asked(there: DataPath, path: str = PLAIN, *, stream: bool = False) -> tuple[Client, Seen]:
-    """A request that its engine has, and does not answer by itself."""
-    if not there.control.instances.all():
-        await there.control.create("one")
-    there.engine.by_hand = True
-    client, number = there.connect(), len(there.engine.seen)
     if path == PLAIN:
-        client.ask("GET", path, key=MANAGER)
-    else:
-        client.ask("POST", path, {"model": "one", "stream": stream}, key=MANAGER)
-    return client, await there.engine.request(number)
+        return await there.held("GET", path)
+    return await there.held("POST", path, {"model": "one", "stream": stream})
+
+
+async def begun_stream(there: DataPath) -> Client:
+    """By us, while its instance loads."""
+    await there.control.create("one", start=False)
+    there.control.node.loads = True
+    there.proxy.relay.comment_every = 0.001
+    client = there.connect()
+    client.ask("POST", CHAT, {"model": "one", "stream": True}, key=MANAGER)
+    await client.received(b": loading")
+    return client
 
 
 async def is_used_again(there: DataPath, seen: Seen) -> bool:
@@ -173,11 +177,7 @@ async def test_an_answer_without_a_body_is_over_with_its_head(head: bytes) -> No
 @pytest.mark.parametrize("framing", [b"Content-Length: 9", b"Transfer-Encoding: chunked"])
 async def test_the_answer_to_head_ends_with_its_head_whatever_that_says(framing: bytes) -> None:
     async with data_path() as there:
-        await there.control.create("one")
-        there.engine.by_hand = True
-        client = there.connect()
-        client.ask("HEAD", PLAIN, key=MANAGER)
-        seen = await there.engine.request(0)
+        client, seen = await there.held("HEAD", PLAIN)
         seen.send(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n")
         await client.received(b"\r\n\r\n")
 
@@ -357,13 +357,8 @@ async def test_an_answer_gets_the_name_that_was_asked_for_and_its_new_length() -
 
 async def test_an_error_that_is_no_stream_reaches_a_stream_that_we_began() -> None:
     async with data_path() as there:
-        await there.control.create("one", start=False)
-        there.control.node.loads = True
+        client = await begun_stream(there)
         there.engine.by_hand = True
-        there.proxy.relay.comment_every = 0.001
-        client = there.connect()
-        client.ask("POST", CHAT, {"model": "one", "stream": True}, key=MANAGER)
-        await client.received(b": loading")
         there.control.node.loaded("one")
         (await there.engine.request(0)).reply({"error": {"message": "too long"}}, status=400)
 
@@ -375,13 +370,8 @@ async def test_an_error_that_is_no_stream_reaches_a_stream_that_we_began() -> No
 
 async def test_a_stream_that_we_began_is_told_that_no_stream_came() -> None:
     async with data_path() as there:
-        await there.control.create("one", start=False)
-        there.control.node.loads = True
+        client = await begun_stream(there)
         there.engine.by_hand = True
-        there.proxy.relay.comment_every = 0.001
-        client = there.connect()
-        client.ask("POST", CHAT, {"model": "one", "stream": True}, key=MANAGER)
-        await client.received(b": loading")
         there.control.node.loaded("one")
         (await there.engine.request(0)).reply({"no": "stream"})
 
@@ -392,12 +382,7 @@ async def test_a_stream_that_we_began_is_told_that_no_stream_came() -> None:
 
 async def test_a_start_that_fails_is_told_in_the_stream_that_we_began() -> None:
     async with data_path() as there:
-        await there.control.create("one", start=False)
-        there.control.node.loads = True
-        there.proxy.relay.comment_every = 0.001
-        client = there.connect()
-        client.ask("POST", CHAT, {"model": "one", "stream": True}, key=MANAGER)
-        await client.received(b": loading")
+        client = await begun_stream(there)
         there.control.node.crash("one")
 
         answer = await client.answer()

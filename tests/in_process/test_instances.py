@@ -123,10 +123,9 @@ async def test_without_a_place_nothing_is_created() -> None:
 
 async def test_a_start_evicts_only_where_it_may_and_only_what_is_idle() -> None:
     control = ControlPath(limited(max_running_instances=1, min_residency=0))
-    one = await control.create("one")
+    await control.create("one")
     await control.create("two", start=False)
-    assert one.replica.ready is not None
-    lease = control.leases.grant(one.instance.id, one.replica.ready)
+    lease = control.lease("one")
     with pytest.raises(NoCapacity, match="in use"):
         await control.instances.start("two", wait=True, evict=True)
     lease.release()
@@ -164,9 +163,8 @@ async def test_a_start_that_somebody_stops_says_so() -> None:
 
 async def test_a_stop_waits_for_requests_and_a_start_calls_it_off() -> None:
     control = ControlPath()
-    managed = await control.create("one")
-    assert managed.replica.ready is not None
-    lease = control.leases.grant(managed.instance.id, managed.replica.ready)
+    await control.create("one")
+    lease = control.lease("one")
     stopping = asyncio.create_task(control.instances.stop("one", wait=True, force=False))
     await settle()
     assert control.state("one") == "draining"
@@ -203,9 +201,8 @@ async def test_an_alias_that_is_anothers_is_refused() -> None:
 
 async def test_a_restart_drains_unless_by_force() -> None:
     control = ControlPath()
-    managed = await control.create("one")
-    assert managed.replica.ready is not None
-    lease = control.leases.grant(managed.instance.id, managed.replica.ready)
+    await control.create("one")
+    lease = control.lease("one")
     pid = control.replica("one").pid
     asked = control.instances.restart("one", wait=False, evict=False, force=False)
     await asked
@@ -220,8 +217,7 @@ async def test_a_restart_drains_unless_by_force() -> None:
 async def test_what_is_deleted_is_not_found_while_it_drains() -> None:
     control = ControlPath()
     managed = await control.create("one")
-    assert managed.replica.ready is not None
-    lease = control.leases.grant(managed.instance.id, managed.replica.ready)
+    lease = control.lease("one")
     deleting = asyncio.create_task(control.definitions.delete("one", force=False))
     await settle()
     with pytest.raises(InstanceNotFound):

@@ -85,9 +85,8 @@ async def test_a_request_is_told_what_keeps_an_instance_off() -> None:
 
 async def test_what_is_going_is_started_again_after_that() -> None:
     control = ControlPath()
-    managed = await control.create("one")
-    assert managed.replica.ready is not None
-    lease = control.leases.grant(managed.instance.id, managed.replica.ready)
+    await control.create("one")
+    lease = control.lease("one")
     await control.instances.stop("one", wait=False, force=False)
     plan = await told(control, "one")
     lease.release()
@@ -97,10 +96,9 @@ async def test_what_is_going_is_started_again_after_that() -> None:
 
 async def test_a_request_waits_for_a_busy_place_and_a_start_by_hand_does_not() -> None:
     control = ControlPath(limited(max_running_instances=1, min_residency=1000))
-    busy = await control.create("busy")
+    await control.create("busy")
     await control.create("new", start=False)
-    assert busy.replica.ready is not None
-    lease = control.leases.grant(busy.instance.id, busy.replica.ready)
+    lease = control.lease("busy")
 
     assert (await told(control, "new")).action == "wait"
     assert (await told(control, "new", request=False)).action == "refuse"
@@ -229,8 +227,7 @@ async def test_a_sample_counts_what_runs_and_what_it_takes() -> None:
     await control.create("failed")
     await control.crash("failed")
     managed.need = managed.launched = Need(ram=30, shared={"f": 20}, gpus={"CUDA0": 5})
-    assert managed.replica.ready is not None
-    lease = control.leases.grant(managed.instance.id, managed.replica.ready)
+    lease = control.lease("runs")
     watch = watching(control)
     watch.sample(disk_free=None)
     lease.release()

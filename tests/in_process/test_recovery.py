@@ -40,10 +40,9 @@ async def test_what_died_meanwhile_is_started_anew() -> None:
 @pytest.mark.parametrize("how", ["stop", "restart"])
 async def test_a_drain_that_was_under_way_goes_on(how: str) -> None:
     before = ControlPath()
-    managed = await before.create("busy")
+    await before.create("busy")
     pid = before.replica("busy").pid
-    assert managed.replica.ready is not None
-    before.leases.grant(managed.instance.id, managed.replica.ready)
+    before.lease("busy")
     if how == "stop":
         await before.instances.stop("busy", wait=False, force=False)
     else:

@@ -50,9 +50,8 @@ async def test_a_halt_ends_an_engine_that_is_still_loading_and_tells_who_waits_f
 
 async def test_a_halt_waits_for_the_requests_that_are_served() -> None:
     control = ControlPath()
-    managed = await control.create("one")
-    assert managed.replica.ready is not None
-    lease = control.leases.grant(managed.instance.id, managed.replica.ready)
+    await control.create("one")
+    lease = control.lease("one")
     halting = asyncio.create_task(shutdown_of(control).halt())
     await settle()
 
@@ -73,9 +72,8 @@ async def test_nothing_starts_once_a_halt_began() -> None:
 
 async def test_a_halt_takes_a_deletion_that_is_under_way_to_its_end() -> None:
     control = ControlPath()
-    managed = await control.create("one")
-    assert managed.replica.ready is not None
-    lease = control.leases.grant(managed.instance.id, managed.replica.ready)
+    await control.create("one")
+    lease = control.lease("one")
     deleting = asyncio.create_task(control.definitions.delete("one", force=False))
     await settle()
     halting = asyncio.create_task(shutdown_of(control).halt())

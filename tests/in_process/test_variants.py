@@ -9,7 +9,7 @@ import pytest
 
 from llamactl.core.errors import InvalidRequest, NameTaken
 from support.control_path import ControlPath
-from support.data_path import CHAT, MANAGER, DataPath, data_path
+from support.data_path import CHAT, DataPath, data_path
 
 VARIANTS = {
     "one:precise": {"set_params": {"temperature": 0}},
@@ -44,10 +44,8 @@ async def test_a_variant_sets_its_parameters_beside_those_of_all_requests() -> N
 async def test_an_answer_bears_the_id_of_the_variant() -> None:
     async with data_path() as there:
         await there.control.create("one", variants=VARIANTS)
-        there.engine.by_hand = True
-        client = there.connect()
-        client.ask("POST", CHAT, {"model": "one:precise"}, key=MANAGER)
-        (await there.engine.request(0)).reply({"model": "one", "choices": []})
+        client, seen = await there.held("POST", CHAT, {"model": "one:precise"})
+        seen.reply({"model": "one", "choices": []})
 
         assert (await client.answer()).json["model"] == "one:precise"
 

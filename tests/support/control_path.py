@@ -18,6 +18,7 @@ from llamactl.control.reconciler import Reconciler
 from llamactl.control.reload import Reload
 from llamactl.control.scheduling.limits import limits_of
 from llamactl.control.scheduling.scheduler import Scheduler
+from llamactl.core.lease import Lease
 from llamactl.core.routes import RouteTable
 from llamactl.proxy import LeaseBook
 from support.fake_node import FakeNode
@@ -79,6 +80,12 @@ class ControlPath:
 
     def replica(self, name: str) -> Replica:
         return self.registry.get(name).replica
+
+    def lease(self, name: str) -> Lease[str]:
+        """As for a request, of an instance that is ready."""
+        replica = self.replica(name)
+        assert replica.ready is not None
+        return self.leases.grant(self.registry.get(name).instance.id, replica.ready)
 
     def state(self, name: str) -> str:
         return str(self.replica(name).runner.now.state)

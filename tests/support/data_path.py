@@ -333,6 +333,17 @@ class DataPath:
         client.leave()
         return answer
 
+    async def held(
+        self, method: str, path: str, body: object = None, **more: Any
+    ) -> tuple[Client, Seen]:
+        """A request of `one`, which its engine has, and does not answer by itself."""
+        if not self.control.instances.all():
+            await self.control.create("one")
+        self.engine.by_hand = True
+        client, number = self.connect(), len(self.engine.seen)
+        client.ask(method, path, body, **{"key": MANAGER, **more})
+        return client, await self.engine.request(number)
+
     async def chat(self, model: str, **more: Any) -> Response:
         return await self.ask("POST", CHAT, {"model": model}, **more)
 

@@ -10,13 +10,8 @@ from llamactl.backends.llama_cpp.memory import estimate
 from llamactl.core.instance import OptionValue
 from llamactl.core.memory import Need
 from llamactl.core.model import ModelFile, ModelShape
+from support.model_shape import MIB, SHAPE
 
-MIB = 1 << 20
-SHAPE = ModelShape(
-    architecture="llama", files=(ModelFile("f", 1000 * MIB),), layers=10,
-    layer_bytes=(90 * MIB,) * 10, other_bytes=100 * MIB, embedding_bytes=50 * MIB, context=8192,
-    embedding=1024, forward=4096, heads=16, kv_heads=(4,) * 10, key_size=64, value_size=64,
-)  # fmt: skip
 KV = 10 * 4 * (64 + 64) * 2  # bytes per token of context, f16
 
 
