@@ -34,7 +34,7 @@ class Definitions:
         self._registry = registry
         self._scheduler = scheduler
         self._store = store
-        self.replicas = self._replicas = replicas
+        self.replicas = replicas
         self._memory = memory
         self._event_log = event_log
         self._tasks = instances.tasks
@@ -50,7 +50,7 @@ class Definitions:
         """
         check_name(name)
         blank = InstanceOptions()
-        change = await change_of(self._replicas, body, blank, allow_unknown=allow_unknown)
+        change = await change_of(self.replicas, body, blank, allow_unknown=allow_unknown)
         instance = Instance(secrets.token_hex(8), name, int(time.time()), change(blank))
         await self._check(instance)
         return await self._new(instance, start=start, wait=wait, evict=evict)
@@ -64,18 +64,18 @@ class Definitions:
 
     async def check(self, options: InstanceOptions, *, source: str) -> None:
         """By themselves: not against other instances. Raises LlamactlError."""
-        await self._replicas.permit(Instance("", "", 0, options, source=source))
-        self._replicas.check_options(options)
+        await self.replicas.permit(Instance("", "", 0, options, source=source))
+        self.replicas.check_options(options)
 
     async def _check(self, instance: Instance) -> None:
         _check_variants(instance)
-        await self._replicas.permit(instance)
-        self._replicas.check(instance)
+        await self.replicas.permit(instance)
+        self.replicas.check(instance)
 
     async def _new(
         self, instance: Instance, *, start: bool, wait: bool, evict: bool
     ) -> ManagedInstance:
-        name, limit = instance.name, self._replicas.settings.instances.max_instances
+        name, limit = instance.name, self.replicas.settings.instances.max_instances
         if not self._registry.reserve(name, instance.options.other_names):
             raise NameTaken(
                 f"an instance with the name {name!r}, or one of its aliases or variants, already "
@@ -128,7 +128,7 @@ class Definitions:
         """
         managed = self._of_source(name, "")
         now = managed.instance.options
-        change = await change_of(self._replicas, body, now, allow_unknown=allow_unknown)
+        change = await change_of(self.replicas, body, now, allow_unknown=allow_unknown)
         change(now)  # refused before it waits
         return await self._tasks.run(self._update(managed, change, wait=wait))
 
@@ -167,7 +167,7 @@ class Definitions:
     async def _redefine(self, managed: ManagedInstance, change: Change) -> bool:
         changed = replace(managed.instance, options=change(managed.instance.options))
         await self._check(changed)
-        need, offer = await self._memory.need(changed), await self._replicas.offer(changed)
+        need, offer = await self._memory.need(changed), await self.replicas.offer(changed)
         if managed.replica.runner.now.state not in (*RESTING, State.BACKOFF):
             self._scheduler.check_change(changed, need)
         if not self._registry.claim(changed.name, changed.options.other_names):
