@@ -196,7 +196,7 @@ async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         ).encode()
         writer.write(OK % (len(seen), seen))
         return True
-    served += 1
+    served += target != "/v1/models"  # by which llamactl asks what it serves, once it is ready
     if early:
         return True
     script = script_of(target, body)

@@ -90,7 +90,8 @@ def check_command(text: str) -> None:
             except LlamactlError as refused:
                 assert refused.message
             else:
-                said = [*found.options, *found.environment, found.command_override]
+                environment = [*found.environment, *found.environment.values()]
+                said = [*found.options, *environment, found.command_override]
                 assert not any("\ue000" in one for one in [*said, *found.not_understood])
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -65,21 +64,17 @@ def _without_comments(text: str) -> str:
 
 
 def _of_llama_cpp(found: Pasted, engine: Vocabulary) -> Command:
-    program = [] if found.words[0].startswith("-") else found.words[:1]
-    words, unknown = without_open(found.words[len(program) :])
-    line = shlex.join([*program, *_without_port(words)])
-    parsed = LLAMA_CPP.parse_command(line, engine)
+    parsed = LLAMA_CPP.parse_pasted(replace(found, words=_without_port(found.words)), engine)
     if not parsed.command_override:  # whose own options are not known
         leave_unknown_out(parsed, engine)
     if not any(map(parsed.options.get, _SOURCES)) and not _names_model(parsed.options, found):
-        why = "; ".join(["its command names no model", *unknown])
-        raise InvalidRequest(why)
+        _, unknown = without_open(found.words)
+        raise InvalidRequest("; ".join(["its command names no model", *unknown]))
     override = "" if found.image else parsed.command_override
     definition = {"backend_type": LLAMA_CPP.name, "backend_options": parsed.options,
                   "command_override": override}  # fmt: skip
     note = f"without its container {found.image}" if found.image else ""
-    left_out = [*found.left_out, *unknown, *parsed.not_understood]
-    return Command(definition, {**found.environment, **parsed.environment}, note, left_out)
+    return Command(definition, parsed.environment, note, parsed.not_understood)
 
 
 def _names_model(options: Mapping[str, object], found: Pasted) -> bool:

@@ -6,7 +6,7 @@ The cache's layout: https://huggingface.co/docs/huggingface_hub/guides/manage-ca
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -131,11 +131,10 @@ class Catalog:
             org, _, name = folder.name.removeprefix(_REPO).partition("--")
             if not folder.name.startswith(_REPO) or not name:
                 continue
-            snapshots = _snapshots(folder)
-            all_files = (f for one in snapshots for f in _gguf_files(one) if _stays(f, folder))
-            spare = Projectors(all_files)
-            for snapshot in snapshots:
-                models = [*_models_in(snapshot, folder, snapshot)]
+            snapshots = {one: _files_in(one, folder) for one in _snapshots(folder)}
+            spare = Projectors(file for files in snapshots.values() for file in files)
+            for snapshot, files in snapshots.items():
+                models = [*_models_in(snapshot, files, snapshot)]
                 quants = [model.quant for model in models]
                 for model in models:
                     unique = model.quant and quants.count(model.quant) == 1
@@ -146,7 +145,7 @@ class Catalog:
 
     def _in_folders(self) -> Iterator[tuple[Path, LocalModel]]:
         for folder in (folder.expanduser() for folder in self._folders):
-            for model in _models_in(folder, None, None):
+            for model in _models_in(folder, _files_in(folder, None), None):
                 yield folder, model
 
 
@@ -189,7 +188,7 @@ def _snapshots(repo: Path) -> list[Path]:
 
 
 def _of_others(
-    model: Path, snapshot: Path, snapshots: Sequence[Path], spare: Projectors
+    model: Path, snapshot: Path, snapshots: Iterable[Path], spare: Projectors
 ) -> Path | None:
     """A projector that came with another snapshot of the model's repository."""
     for other in snapshots:
@@ -198,12 +197,8 @@ def _of_others(
     return None
 
 
-def _models_in(folder: Path, within: Path | None, top: Path | None) -> Iterator[LocalModel]:
-    """`within`: links must stay in this folder, because its files came from elsewhere.
-
-    `top`: where projectors may be at the highest; None: above folders of quantisations.
-    """
-    files = [f for f in _gguf_files(folder) if _stays(f, within)]
+def _models_in(folder: Path, files: Sequence[Path], top: Path | None) -> Iterator[LocalModel]:
+    """`top`: where projectors may be at the highest; None: above folders of quantisations."""
     projectors = Projectors(files)
     for file in files:
         with suppress(OSError, ValueError):
@@ -247,8 +242,12 @@ def _folders_in(folder: Path) -> list[Path]:
         return []
 
 
-def _stays(file: Path, within: Path | None) -> bool:
-    return within is None or file.resolve().is_relative_to(within.resolve())
+def _files_in(folder: Path, within: Path | None) -> list[Path]:
+    """`within`: links must stay in this folder, because its files came from elsewhere."""
+    if within is None:
+        return _gguf_files(folder)
+    root = within.resolve()
+    return [file for file in _gguf_files(folder) if file.resolve().is_relative_to(root)]
 
 
 def _remove(file: Path) -> int:

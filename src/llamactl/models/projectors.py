@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 from llamactl.models.naming import PROJECTORS, is_projector, quant_of
@@ -30,11 +31,10 @@ class Projectors:
             else:
                 names.add(_name(file))
         # whose names each of them bears
-        self._owners = {
-            file: {name for name in names if _name_each_other(_name(file), name)}
-            for there in self._by_folder.values()
-            for file in there
-        }
+        self._owners: dict[Path, set[str]] = {}
+        for file in chain.from_iterable(self._by_folder.values()):
+            own = _name(file)
+            self._owners[file] = {name for name in names if _name_each_other(own, name)}
 
     def __repr__(self) -> str:
         return f"<Projectors {len(self._owners)}>"

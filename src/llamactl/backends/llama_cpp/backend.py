@@ -31,8 +31,9 @@ from llamactl.backends.llama_cpp.rules import GgufRules
 from llamactl.backends.secret_words import without_secrets
 from llamactl.core.instance import OptionValue
 from llamactl.core.model import ModelInfo
-from llamactl.policy.definition.command_line import Parsed, Reading, parse_command
+from llamactl.policy.definition.command_line import Parsed, Reading, parse_command, parse_pasted
 from llamactl.policy.definition.engine_help import UNREAD, EngineOption, Vocabulary, read_help
+from llamactl.policy.pasted import Pasted
 
 if TYPE_CHECKING:
     from llamactl.backends.settings import BackendSettings
@@ -112,9 +113,11 @@ class LlamaCpp(Backend):
         return names.parse(words)
 
     def parse_command(self, text: str, known: Mapping[str, EngineOption]) -> Parsed:
-        own = Vocabulary(known.values())
-        how = Reading(names.with_former(own), partial(names.canonical, known=own), names.ADDING)
-        return parse_command(text, how, self.kind.programs)
+        return parse_command(text, _reading(known), self.kind.programs)
+
+    def parse_pasted(self, found: Pasted, known: Mapping[str, EngineOption]) -> Parsed:
+        """As `parse_command`, of a text that was read already."""
+        return parse_pasted(found, _reading(known), self.kind.programs)
 
     def health_path(self, options: Options) -> str:
         return "/health"
@@ -133,6 +136,11 @@ class LlamaCpp(Backend):
 
     def served_models(self, get: Get) -> Mapping[str, ModelInfo]:
         return telemetry.served_models(get)
+
+
+def _reading(known: Mapping[str, EngineOption]) -> Reading:
+    own = Vocabulary(known.values())
+    return Reading(names.with_former(own), partial(names.canonical, known=own), names.ADDING)
 
 
 LLAMA_CPP = LlamaCpp()

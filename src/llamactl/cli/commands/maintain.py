@@ -35,14 +35,12 @@ def upgrade(s: Session) -> None:
 @command
 def shutdown(
     s: Session,
-    force: Annotated[
-        bool, typer.Option("--force", help="Cut requests that are being answered.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Abort running requests.")] = False,
 ) -> None:
     """Stop the server on this machine, and its instances, after finishing running requests."""
     if not s.is_local:
         raise LlamactlError(
-            "cannot stop a server by its address; use this command without --url and LLAMACTL_URL "
+            "cannot stop a server by its address; use this command without --url or LLAMACTL_URL "
             "on the server's machine"
         )
     pid = s.client.system().pid
@@ -50,7 +48,8 @@ def shutdown(
         ended = os.pidfd_open(pid)
         signal.pidfd_send_signal(ended, signal.SIGINT)
         if force:
-            signal.pidfd_send_signal(ended, signal.SIGINT)
+            # any second signal cuts; two of one kind may arrive as one
+            signal.pidfd_send_signal(ended, signal.SIGTERM)
     except PermissionError as exc:
         raise LlamactlError(
             f"cannot stop llamactl (pid {pid}): it belongs to another user; retry as that user"

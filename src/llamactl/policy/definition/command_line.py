@@ -47,7 +47,11 @@ class Parsed:
 
 def parse_command(text: str, how: Reading, programs: Collection[str]) -> Parsed:
     """`programs`: the engine's own. Raises InvalidRequest for what is not a command line."""
-    found = read_pasted(text, partial(is_engine, programs=programs))
+    return parse_pasted(read_pasted(text, partial(is_engine, programs=programs)), how, programs)
+
+
+def parse_pasted(found: Pasted, how: Reading, programs: Collection[str]) -> Parsed:
+    """As `parse_command`, of a text that was read already."""
     parsed = _parsed(found)
     words = _without_program(found, programs, parsed)
     words, unknown = without_open([*_whole_paths(words, how.known, found.folder)])

@@ -11,7 +11,7 @@ from llamactl.policy.pasted.containers import PROGRAMS, is_run, unpack
 from llamactl.policy.pasted.script import ASSIGNMENT, command_of
 from llamactl.policy.pasted.shell import Shell, is_open, open_word, plain
 from llamactl.policy.pasted.units import is_unit, read_unit
-from llamactl.policy.pasted.wrappers import WRAPPERS, Wrapper, unwrap
+from llamactl.policy.pasted.wrappers import NOT_THE_COMMAND, WRAPPERS, Wrapper, unwrap
 
 _MOST = 1 << 16  # characters
 _DEEPEST = 12  # wrappers in wrappers
@@ -73,7 +73,7 @@ class _Reader:
     def read(self, text: str) -> None:
         if is_unit(text):
             unit = read_unit(text, self._shell)
-            self.pasted.environment.update(unit.environment)
+            self._set(unit.environment)
             self._leave_out(unit.beside, "of the unit; llamactl runs the command itself")
             words = unit.words
         else:
@@ -82,7 +82,7 @@ class _Reader:
 
     def _script(self, text: str) -> list[str]:
         found = command_of(text, self._shell, self._serves)
-        self.pasted.environment.update(found.environment)
+        self._set(found.environment)
         self._leave_out(found.beside, "llamactl runs no shell")
         return found.words
 
@@ -117,18 +117,25 @@ class _Reader:
         at = 0
         while at < len(words) and ASSIGNMENT.match(words[at]):
             name, _, value = words[at].partition("=")
-            if is_open(value):
-                self._leave_out([words[at]], "llamactl does not know its value")
-            else:
-                self.pasted.environment[name] = self._shell.variables[name] = value
+            self._set({name: value})
+            if not is_open(value):
+                self._shell.variables[name] = value
             at += 1
         return words[at:]
+
+    def _set(self, given: Mapping[str, str]) -> None:
+        """Variables of the engine, but for those whose value is not known here."""
+        for name, value in given.items():
+            if is_open(value):
+                self._leave_out([f"{name}={value}"], "llamactl does not know its value")
+            else:
+                self.pasted.environment[name] = value
 
     def _without(self, wrapper: Wrapper, words: list[str]) -> list[str]:
         if wrapper.refused:
             raise InvalidRequest(f"the command can't be read: {words[0]}: {wrapper.refused}")
         found = unwrap(words, wrapper)
-        self.pasted.environment.update(found.environment)
+        self._set(found.environment)
         if wrapper.lost:
             self._leave_out([" ".join(found.own)], wrapper.lost)
         if found.script is None:
@@ -139,8 +146,7 @@ class _Reader:
     def _without_container(self, words: list[str]) -> list[str]:
         if not is_run(words):
             raise InvalidRequest(
-                f"the command can't be read: {plain(' '.join(words[:3]))} does not hold the "
-                "engine's own command; paste that, or its `docker run`"
+                f"the command can't be read: {plain(' '.join(words[:3]))}: {NOT_THE_COMMAND}"
             )
         found = unpack(words)
         self.pasted.image = found.image

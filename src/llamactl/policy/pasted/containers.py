@@ -32,7 +32,7 @@ class Contained:
 
 
 def is_run(words: Sequence[str]) -> bool:
-    """`docker run`, `docker container run`; with options of docker itself in between or not."""
+    """`docker run`, `docker container run`; without options of docker before it."""
     return "run" in words[1:3] and words[1:2] in (["run"], ["container"])
 
 

@@ -18,7 +18,7 @@ _HERE = "the engine runs outside of it, on this machine"
 _LIMITS = "llamactl does not limit its engines so"
 _LOOKED_AT = "the engine runs without it"
 _ELSEWHERE = "it runs on another machine, and llamactl runs engines on this one only"
-_THERE_ALREADY = "it does not hold the engine's own command; paste that, or its `docker run`"
+NOT_THE_COMMAND = "it does not hold the engine's own command; paste that, or its `docker run`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +106,8 @@ WRAPPERS: Mapping[str, Wrapper] = {
     "xvfb-run": Wrapper(lost=_LOOKED_AT), "watch": Wrapper(_words("-n"), lost=_LOOKED_AT),
     "ssh": Wrapper(refused=_ELSEWHERE), "kubectl": Wrapper(refused=_ELSEWHERE),
     "mpirun": Wrapper(refused=_ELSEWHERE), "srun": Wrapper(refused=_ELSEWHERE),
-    "docker-compose": Wrapper(refused=_THERE_ALREADY),
-    "podman-compose": Wrapper(refused=_THERE_ALREADY),
+    "docker-compose": Wrapper(refused=NOT_THE_COMMAND),
+    "podman-compose": Wrapper(refused=NOT_THE_COMMAND),
     "systemctl": Wrapper(refused="it names a unit; paste the unit's file instead"),
 }  # fmt: skip
 
