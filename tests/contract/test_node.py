@@ -22,6 +22,7 @@ from llamactl.core.model import NO_MODEL
 from llamactl.core.ports.node import LaunchSpec, Node, PortChoice
 from llamactl.core.routes import ReadyInstance
 from llamactl.node import ModelAccess, NodeAgent
+from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 from support.fake_engine import ENGINE, wrapper
 from support.unreliable_node import UnreliableNode
 
@@ -337,3 +338,31 @@ def test_a_forgotten_instance_has_no_log(play: Callable[[Scene], None]) -> None:
             await site.node.wait_exit(ProcessId("r", 1))
 
     play(scene)
+
+
+def test_starts_that_are_prepared_at_once_have_ports_of_their_own(tmp_path: Path) -> None:
+    """However long each of them waits, for what its engine says of its options."""
+
+    async def run() -> None:
+        both = asyncio.Barrier(2)
+
+        async def known(_: InstanceOptions) -> Vocabulary:
+            await both.wait()
+            return UNREAD
+
+        one = agent(tmp_path)
+        one._models = replace(MODELS, known=known)
+        spec = Site(tmp_path, local_node(one), one).spec()
+        other = replace(spec, replica_id="r2", instance_id="i2", name="two")
+        records: list[ProcessRecord] = []
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                records += await asyncio.gather(one.prepare(spec), one.prepare(other))
+                assert records[0].port != records[1].port
+        finally:
+            for record in records:
+                one.kill(record.process)
+                await one.wait_exit(record.process)
+            await one.close()
+
+    asyncio.run(run())

@@ -123,12 +123,13 @@ class Start:
     def of(
         cls, given: InstanceOptions, settings: EngineSettings,
         *, name: str = "", host: str = "", port: int = 0, key: str = "",
+        known: Vocabulary = UNREAD,
     ) -> Start:  # fmt: skip
         """The port is llamactl's to choose: one among the options only asks for it."""
         options = {k: v for k, v in given.backend_options.items() if k != "port"}
         return cls(
             name, options, settings, host, port, key, given.environment,
-            override=given.command_override,
+            override=given.command_override, known=known,
         )  # fmt: skip
 
 

@@ -21,9 +21,9 @@ from llamactl.core.routes import ReadyInstance
 from llamactl.core.secrets.masking import MASK
 from llamactl.node.engine.engine_process import EngineProcess, end, report_of
 from llamactl.node.engine.launch import (
+    Launchable,
     ModelAccess,
     Surroundings,
-    command_for,
     launch_failure,
     spawn,
 )
@@ -74,14 +74,16 @@ class NodeAgent:
             return known
         self._oom.look()
         try:
-            port = ports.choose(spec.ports, self._processes.ports)
-            key = secrets.token_urlsafe(32)
-            engine, command = await command_for(spec, port, self._models, key, self._around.environ)
+            launchable = await Launchable.of(spec, self._models)
             if (known := self._processes.prepared(spec.process)) is not None:
                 return known  # by a call that was repeated meanwhile
+            # from here on nothing is waited for: no other start may choose the same port
+            port = ports.choose(spec.ports, self._processes.ports)
+            key = secrets.token_urlsafe(32)
+            command = launchable.command(port, key, self._around.environ)
             if command.warning:
                 log.warning("unknown_options", name=spec.name, reason=command.warning)
-            one = spawn(spec, engine, command, port, key, self.log(spec.name), self._around)
+            one = spawn(launchable, command, port, key, self.log(spec.name), self._around)
         except (LlamactlError, OSError) as exc:
             raise launch_failure(exc) from exc
         try:
@@ -158,8 +160,8 @@ class NodeAgent:
 
     async def command_of(self, spec: LaunchSpec) -> Sequence[str]:
         port = spec.ports.fixed or spec.ports.preferred or 0
-        _, command = await command_for(spec, port, self._models, MASK, {})
-        return command.shown
+        launchable = await Launchable.of(spec, self._models)
+        return launchable.command(port, MASK, {}).shown
 
     async def offer(
         self, options: InstanceOptions, engine: EngineSettings, ready: ReadyInstance | None

@@ -89,19 +89,32 @@ class ModelAccess:
     known: Known = _nothing_known  # the options of its engine, by that engine's help
 
 
-async def command_for(
-    spec: LaunchSpec, port: int, models: ModelAccess, key: str, environ: Mapping[str, str]
-) -> tuple[Engine, Command]:
-    """Raises EngineMissing, ForbiddenBySettings or UnknownModel."""
-    if not spec.trusted:
-        await models.permit(spec.options)
-    backend = backend_of(spec.options.backend_type)
-    engine = engine_of(backend, spec.engine, spec.options)
-    options = await resolved(spec.options, models.resolve)
-    start = Start.of(options, spec.engine, name=spec.name, host=LOOPBACK, port=port, key=key)
-    start = replace(start, known=await models.known(spec.options))
-    tied = spec.options.die_with_parent
-    return engine, command_of(backend, engine, start, environ, tied=tied)
+@dataclass(frozen=True, slots=True)
+class Launchable:
+    """All that has to be waited for before a process can be spawned."""
+
+    spec: LaunchSpec
+    engine: Engine
+    options: InstanceOptions  # with the model's file
+    known: Vocabulary
+
+    @classmethod
+    async def of(cls, spec: LaunchSpec, models: ModelAccess) -> Launchable:
+        """Raises EngineMissing, ForbiddenBySettings or UnknownModel."""
+        if not spec.trusted:
+            await models.permit(spec.options)
+        engine = engine_of(backend_of(spec.options.backend_type), spec.engine, spec.options)
+        options = await resolved(spec.options, models.resolve)
+        return cls(spec, engine, options, await models.known(spec.options))
+
+    def command(self, port: int, key: str, environ: Mapping[str, str]) -> Command:
+        spec = self.spec
+        start = Start.of(
+            self.options, spec.engine,
+            name=spec.name, host=LOOPBACK, port=port, key=key, known=self.known,
+        )  # fmt: skip
+        backend, tied = backend_of(spec.options.backend_type), spec.options.die_with_parent
+        return command_of(backend, self.engine, start, environ, tied=tied)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +127,11 @@ class Surroundings:
 
 
 def spawn(
-    spec: LaunchSpec, engine: Engine, given: Command, port: int, key: str, log: InstanceLog,
+    launchable: Launchable, given: Command, port: int, key: str, log: InstanceLog,
     around: Surroundings,
 ) -> EngineProcess:  # fmt: skip
     """A process that waits for its release. Raises OSError."""
+    spec = launchable.spec
     backend = backend_of(spec.options.backend_type)
     clock = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     warning = f"\n--- warning: {given.warning}" if given.warning else ""
@@ -138,7 +152,7 @@ def spawn(
         boot_id=boot_id(),
         port=port,
         key=key,
-        engine=engine.label,
+        engine=launchable.engine.label,
         command=given.shown,
         options=spec.options,
         spec_hash=spec_hash(spec.engine, spec.options),
