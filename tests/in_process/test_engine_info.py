@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -44,11 +45,30 @@ async def test_an_answer_is_kept_until_the_file_is_another(tmp_path: Path) -> No
         await asked.ask("--help", str(tmp_path / "none"))
 
 
-async def test_what_was_asked_for_definitions_leaves_nothing_behind(tmp_path: Path) -> None:
-    program(tmp_path, "echo no help")
-    known = Vocabularies({KIND.section: probe()})
-    for name in ("llama-server", "none/llama-server"):
-        options = InstanceOptions(command_override=str(tmp_path / name))
-        assert not await known.of(options)
+async def test_what_several_ask_at_once_is_asked_once_and_leaves_nothing_behind(
+    tmp_path: Path,
+) -> None:
+    engine, asked = program(tmp_path, f"echo x >> {tmp_path}/runs; echo no help"), probe()
+    known = Vocabularies({KIND.section: asked})
+    options = InstanceOptions(command_override=engine)
+    answers = [*(known.of(options) for _ in range(3)), asked.ask("--help", engine)]
+    *vocabularies, text = await asyncio.gather(*answers)
 
-    assert known._asking == {}
+    assert ([*map(len, vocabularies)], text) == ([0, 0, 0], "no help\n")
+    assert (tmp_path / "runs").read_text() == "x\n"
+    missing = InstanceOptions(command_override=str(tmp_path / "none/llama-server"))
+    assert not await known.of(missing)
+    assert asked._asking == {}
+
+
+async def test_a_program_of_its_own_is_asked_if_it_is_the_engine_by_its_name(
+    tmp_path: Path,
+) -> None:
+    help_text = "  -m, --model FNAME   the model\n  --port N   its port\n  --zigzag   turn often"
+    for name, knows in (("llama-server-vulkan", True), ("other", False)):
+        path = tmp_path / name
+        path.write_text(f"#!/bin/sh\necho '{help_text}'\n")
+        path.chmod(0o755)
+        known = Vocabularies({KIND.section: probe()})
+        found = await known.of(InstanceOptions(command_override=str(path)))
+        assert (found.named("zigzag") is not None) is knows

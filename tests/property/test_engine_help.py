@@ -8,7 +8,7 @@ from hypothesis import given
 from llamactl.backends import LLAMA_CPP
 from llamactl.core.errors import InvalidOption, InvalidRequest
 from llamactl.policy.definition.command_line import leave_unknown_out
-from llamactl.policy.definition.engine_help import by_flag, read_help
+from llamactl.policy.definition.engine_help import Vocabulary, read_help
 
 PIECES = st.sampled_from(
     ["-", "--", "-a", "-nkvo", "--no-", "--ctx-size", "--no-mmap", "--model", "--port", "=", ",",
@@ -40,7 +40,7 @@ def test_any_help_is_read(text: str) -> None:
 
 @given(text=TEXTS, line=WORDS)
 def test_any_command_line_is_read_by_any_help(text: str, line: str) -> None:
-    known = by_flag(read_help(text))
+    known = Vocabulary(read_help(text))
     try:
         parsed = LLAMA_CPP.parse_command(line, known)
     except InvalidRequest:

@@ -23,7 +23,7 @@ from llamactl.policy.body.json_scanner import ObjectScanner
 from llamactl.policy.body.json_strings import ValueCounter
 from llamactl.policy.body.model import ModelScanner, model_of_json
 from llamactl.policy.definition.command_line import leave_unknown_out
-from llamactl.policy.definition.engine_help import by_flag, read_help
+from llamactl.policy.definition.engine_help import Vocabulary, read_help
 from llamactl.proxy.http.chunks import ChunkedBody
 from llamactl.proxy.http.heads import request_head
 from support.served import Served, data_folder, serve
@@ -48,7 +48,7 @@ WORDS = st.sampled_from(
     [b" ", b"llama-server", b"-c", b"--ctx-size", b"1", b"-nkvo", b"--no-x", b"--lora a ", b"a=b",
      b"''", b'"', b"-m", b" --x= ", b"docker run ", b"-e", b"-v /a:/b ", b"\\\n", b"#", b"'"]
 )  # fmt: skip
-KNOWN = by_flag(
+KNOWN = Vocabulary(
     read_help(
         "-m, --model FNAME  x\n-c, --ctx-size N  x\n--lora FNAME  x\n-k, --kvo, -nk, --no-kvo  x"
     )

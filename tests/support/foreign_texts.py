@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -12,7 +11,7 @@ from llamactl.backends import BACKENDS
 from llamactl.core.errors import LlamactlError
 from llamactl.migration import Migrated, from_go_llamactl, from_llama_swap
 from llamactl.migration.source import read_yaml
-from llamactl.policy.definition.engine_help import EngineOption, by_flag, read_help
+from llamactl.policy.definition.engine_help import UNREAD, Vocabulary, read_help
 
 _HELP = """\
 -c,    --ctx-size N                     size (default: 0)
@@ -77,14 +76,14 @@ FILES = st.lists(_LINES | st.text(max_size=6), max_size=10).map("\n".join)
 
 
 @cache
-def known() -> Mapping[str, EngineOption]:
-    return by_flag(read_help(_HELP))
+def known() -> Vocabulary:
+    return Vocabulary(read_help(_HELP))
 
 
 def check_command(text: str) -> None:
     """Raises whatever is no refusal, or no sane result."""
     for backend in BACKENDS.values():
-        for options in (known(), {}):
+        for options in (known(), UNREAD):
             try:
                 found = backend.parse_command(text, options)
             except LlamactlError as refused:

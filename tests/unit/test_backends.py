@@ -57,6 +57,6 @@ def test_fields_that_name_programs_and_paths_are_options_of_it(name: str) -> Non
     fields = backend.fields
     named = [*fields.programs, *fields.paths, *fields.words]
 
-    assert named
+    assert named and fields.models <= fields.paths and fields.folders <= fields.paths
     for field in named:
         assert [*backend.canonical({field: "/x"})] == [field]

@@ -12,6 +12,7 @@ from llamactl.backends import BACKENDS, LLAMA_CPP, read_definition
 from llamactl.backends.contract import Start
 from llamactl.core.errors import InvalidOption, LlamactlError, NotAvailable
 from llamactl.core.instance import InstanceOptions
+from llamactl.policy.definition.engine_help import UNREAD
 from llamactl.policy.definition.reading import merge
 
 COMMAND = BACKENDS["command"]
@@ -131,7 +132,7 @@ def test_what_is_known_of_it_its_options_say() -> None:
 
 def test_a_pasted_command_line_becomes_options() -> None:
     text = "HF_HOME=/x nice-server serve org/model --port 8000 --fast"
-    found = COMMAND.parse_command(text, {})
+    found = COMMAND.parse_command(text, UNREAD)
 
     assert found.options == {
         "command": "nice-server", "args": ["serve", "org/model", "--port", "${PORT}", "--fast"],

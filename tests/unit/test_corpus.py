@@ -13,7 +13,7 @@ from llamactl.core.errors import LlamactlError
 from llamactl.migration import Migrated, from_go_llamactl, from_llama_swap
 from llamactl.migration.source import read_yaml
 from llamactl.policy.definition.command_line import leave_unknown_out
-from llamactl.policy.definition.engine_help import Vocabulary, by_flag, read_help
+from llamactl.policy.definition.engine_help import Vocabulary, read_help
 from support.engines import LLAMA_SERVER, use
 
 CORPUS = Path(__file__).parents[1] / "corpus"
@@ -26,7 +26,7 @@ HOME = str(Path.home())
 def known() -> Vocabulary:
     """The options of llama.cpp's own llama-server."""
     with use(LLAMA_SERVER) as engine:
-        return by_flag(read_help(engine.help()))
+        return Vocabulary(read_help(engine.help()))
 
 
 def expected(source: Path) -> dict[str, Any]:

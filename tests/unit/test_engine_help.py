@@ -10,7 +10,7 @@ from llamactl.backends import BACKENDS, KINDS, LLAMA_CPP
 from llamactl.backends.planned import parse_planned
 from llamactl.core.errors import InvalidRequest
 from llamactl.policy.definition.command_line import Parsed
-from llamactl.policy.definition.engine_help import EngineOption, by_flag, read_help
+from llamactl.policy.definition.engine_help import EngineOption, Vocabulary, read_help
 from support.engines import BUILT_IN, LLAMA_SERVER, use
 
 # In the form that common_arg::to_string of llama.cpp's common/arg.cpp prints.
@@ -129,7 +129,7 @@ def test_a_real_llama_servers_switches_are_turned_on_and_off_by_its_own_flags(
 
 def test_short_flags_that_turn_something_off_are_understood(real: list[EngineOption]) -> None:
     line = "llama-server -nkvo -nocb -ndio -nr -no-kvu --no-mmproj --no-host --no-mmap -kvu"
-    found = LLAMA_CPP.parse_command(line, by_flag(real))
+    found = LLAMA_CPP.parse_command(line, Vocabulary(real))
 
     assert found.not_understood == []
     assert {**found.options, "kv_unified": None} == {
@@ -143,7 +143,7 @@ def test_short_flags_that_turn_something_off_are_understood(real: list[EngineOpt
 
 
 def parsed(text: str, engine: str = "llama_cpp") -> Parsed:
-    known = by_flag(read_help(LLAMA if engine == "llama_cpp" else ARGPARSE))
+    known = Vocabulary(read_help(LLAMA if engine == "llama_cpp" else ARGPARSE))
     backend = BACKENDS.get(engine)
     if backend is None:
         return parse_planned(next(k for k in KINDS if k.type == engine), text, known)

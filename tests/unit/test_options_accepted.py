@@ -11,7 +11,7 @@ import xllamacpp as xl
 
 from llamactl.backends import LLAMA_CPP
 from llamactl.engine.flags import FlagError, apply
-from llamactl.policy.definition.engine_help import EngineOption, by_flag
+from llamactl.policy.definition.engine_help import EngineOption, Vocabulary
 from support.engines import BOTH, BUILT_IN, Engine, use
 
 Refusal = Callable[[Sequence[str]], str]  # why the engine does not accept these words, or ""
@@ -119,7 +119,7 @@ def test_what_an_instance_renders_is_accepted(
     options: Sequence[EngineOption],
 ) -> None:
     """On and off, by the names that llamactl gives to options."""
-    known = by_flag(options)
+    known = Vocabulary(options)
     words = list[str]()
     for one in options:
         for value in (True, False) if one.kind == "switch" else ():

@@ -11,7 +11,7 @@ from llamactl.backends.llama_cpp.options import with_former
 from llamactl.core.errors import InvalidOption, UnknownOption
 from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.policy.definition.command_line import Parsed, leave_unknown_out
-from llamactl.policy.definition.engine_help import UNREAD, Vocabulary, by_flag, read_help
+from llamactl.policy.definition.engine_help import UNREAD, Vocabulary, read_help
 from llamactl.policy.definition.near import nearest
 from llamactl.policy.definition.reading import merge
 from support.engines import BOTH, LLAMA_SERVER, use
@@ -38,12 +38,12 @@ further flags: --host, --api-key
 @pytest.fixture(scope="module", params=BOTH)
 def known(request: pytest.FixtureRequest) -> Iterator[Vocabulary]:
     with use(request.param) as engine:
-        yield by_flag(LLAMA_CPP.read_help(engine.help()))
+        yield Vocabulary(LLAMA_CPP.read_help(engine.help()))
 
 
 @pytest.fixture
 def other() -> Vocabulary:
-    return by_flag(read_help(OTHER))
+    return Vocabulary(read_help(OTHER))
 
 
 def test_the_last_option_does_not_take_the_footer_for_its_help(known: Vocabulary) -> None:
@@ -165,7 +165,7 @@ def test_what_a_pasted_line_has_more_than_the_engine_is_named(known: Vocabulary)
 def test_what_is_known_without_a_help_is_what_the_engine_says() -> None:
     """`packaging/generate_llama_flags.py` writes it."""
     with use(LLAMA_SERVER) as engine:
-        now = by_flag(read_help(engine.help()))
+        now = Vocabulary(read_help(engine.help()))
     former = with_former(UNREAD)
     both = [flag for flag in now if flag in former]
 

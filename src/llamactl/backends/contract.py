@@ -76,13 +76,14 @@ class Kind:
         return self.make_settings()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fields:
     """Options by what they can name on this machine."""
 
     programs: frozenset[str] = frozenset()
     paths: frozenset[str] = frozenset()  # of files and folders
     models: frozenset[str] = frozenset()  # of those, files that begin as a model's does
+    folders: frozenset[str] = frozenset()  # of the paths, what may be a folder
     words: frozenset[str] = frozenset()  # arguments as they are, which can name either
 
 
@@ -182,8 +183,8 @@ class Backend(ABC):
         """Raises InvalidOption as `check` does."""
 
     @abstractmethod
-    def parse_command(self, text: str, known: Mapping[str, EngineOption]) -> Parsed:
-        """A command line that somebody pastes; `known`: the engine's options by flag.
+    def parse_command(self, text: str, known: Vocabulary) -> Parsed:
+        """A command line that somebody pastes; `known`: the engine's options.
 
         Raises InvalidRequest.
         """

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from llamactl.backends.contract import Kind
 from llamactl.policy.definition.command_line import Parsed, Reading, parse_command
-from llamactl.policy.definition.engine_help import EngineOption
+from llamactl.policy.definition.engine_help import Vocabulary
 
 if TYPE_CHECKING:
     from llamactl.backends.settings import BackendSettings
@@ -31,5 +30,5 @@ PLANNED = (
 )
 
 
-def parse_planned(kind: Kind, text: str, known: Mapping[str, EngineOption]) -> Parsed:
+def parse_planned(kind: Kind, text: str, known: Vocabulary) -> Parsed:
     return parse_command(text, Reading(known, dict), kind.programs)

@@ -8,6 +8,7 @@ from llamactl.backends import read_definition
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.core.errors import UnknownOption
 from llamactl.core.instance import Instance, InstanceOptions, OptionValue
+from llamactl.policy.definition.engine_help import UNREAD
 from llamactl.policy.definition.reading import Patch, merge
 
 Change = Callable[[InstanceOptions], InstanceOptions]
@@ -31,7 +32,8 @@ async def reader(
 
     Raises what reading it for one with the options `now` would raise.
     """
-    known = await replicas.vocabulary(body, now)
+    # a declared file means the same whether or not the engine answers, and nothing waits for that
+    known = UNREAD if source else await replicas.vocabulary(body, now)
 
     def read(kind: str, had: Had, lax: bool = allow_unknown) -> Patch:
         return read_definition(body, kind, had=had, known=known, allow_unknown=lax)

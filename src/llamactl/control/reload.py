@@ -100,8 +100,7 @@ class Reload:
             read_declarations, folder, may_be_away=not self._reconciler.has(FILES)
         )
         try:
-            # a newer engine must not keep llamactl from starting: a start with one warns
-            wanted = await self._reconciler.read(bodies, FILES, allow_unknown=True)
+            wanted = await self._reconciler.read(bodies, FILES)
         except InvalidRequest as exc:
             raise InvalidConfig(f"instances.configs_dir {folder}: {exc.message}") from exc
         return self._reconciler.plan(wanted, FILES, prune=True)

@@ -13,14 +13,14 @@ from llamactl.api.routers.instances import AllowUnknown
 from llamactl.api.services import GUARDS, Services, ServicesDep
 from llamactl.backends import BACKENDS, BY_SECTION, DEFAULT, KINDS, Kind
 from llamactl.backends.planned import parse_planned
-from llamactl.core.errors import EngineMissing, InvalidOption
+from llamactl.core.errors import EngineMissing
 from llamactl.core.instance import InstanceOptions
+from llamactl.policy.definition.backend_rules import renamed
 from llamactl.policy.definition.command_line import leave_unknown_out
 from llamactl.policy.definition.engine_help import (
     UNREAD,
     EngineOption,
-    by_flag,
-    name_of,
+    Vocabulary,
     read_help,
 )
 from llamactl.schemas.backends import BackendBody, CommandRequest, OptionBody, ParsedBody
@@ -46,13 +46,15 @@ Section = Annotated[
 async def list_options(backend: Section, services: ServicesDep) -> list[OptionBody]:
     """List the options of the installed engine, from its help or its backend."""
     kind = BY_SECTION[backend]
+    options = await _options(kind, services)
+    known = Vocabulary(options)
     return [
         OptionBody(
-            name=_name(kind, option), flags=[*option.flags], type=option.kind,
+            name=_name(kind, option, known), flags=[*option.flags], type=option.kind,
             choices=[*option.choices], default=option.default, help=option.help,
             section=option.section, minimum=option.minimum, maximum=option.maximum,
         )
-        for option in await _options(kind, services)
+        for option in options
     ]  # fmt: skip
 
 
@@ -66,7 +68,7 @@ async def parse(
     """Convert a command line to instance options, and report what was left out."""
     kind = BY_SECTION[backend]
     try:
-        known = by_flag(await _options(kind, services))
+        known = Vocabulary(await _options(kind, services))
     except EngineMissing:
         known = UNREAD
     built = BACKENDS.get(kind.type)
@@ -112,10 +114,7 @@ async def _options(kind: Kind, services: Services) -> list[EngineOption]:
     return [*built.read_help(text)] if built else read_help(text)
 
 
-def _name(kind: Kind, option: EngineOption) -> str:
-    """The one that `canonical` gives, so that a form and an instance speak of the same."""
-    name, built = name_of(option.flags) if option.flags else option.name, BACKENDS.get(kind.type)
-    try:
-        return next(iter(built.canonical({name: ""})), name) if built else name
-    except InvalidOption:  # one that is llamactl's to set
-        return name
+def _name(kind: Kind, option: EngineOption, known: Vocabulary) -> str:
+    """As definitions are read, so that a form and an instance speak of the same."""
+    built = BACKENDS.get(kind.type)
+    return renamed(built.canonical, known, option.name) if built else option.name

@@ -33,7 +33,10 @@ def _settings() -> BackendSettings:
 class Command(Backend):
     kind = Kind("command", "command", "COMMAND", "Any command", _settings)
     api = API
-    fields = Fields(frozenset({"command"}), frozenset({"model"}), frozenset({"args"}))
+    fields = Fields(
+        programs=frozenset({"command"}), paths=frozenset({"model"}), words=frozenset({"args"}),
+        folders=frozenset({"model"}),
+    )  # fmt: skip
     failure_patterns = PATTERNS
 
     def canonical(
@@ -44,7 +47,7 @@ class Command(Backend):
     def listed_options(self) -> Sequence[EngineOption]:
         return names.listed()
 
-    def parse_command(self, text: str, known: Mapping[str, EngineOption]) -> Parsed:
+    def parse_command(self, text: str, known: Vocabulary) -> Parsed:
         return read_command(text)
 
     def check(self, start: Start) -> None:

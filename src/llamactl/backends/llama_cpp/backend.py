@@ -66,7 +66,10 @@ class LlamaCpp(Backend):
         built_in=BuiltIn("llamactl.engine", "xllamacpp", "built-in llama.cpp"),
     )  # fmt: skip
     api = API
-    fields = Fields(paths=names.PATHS, models=GGUF_FILES, words=frozenset({"extra_args"}))
+    fields = Fields(
+        paths=names.PATHS, models=GGUF_FILES, folders=names.FOLDERS,
+        words=frozenset({"extra_args"}),
+    )  # fmt: skip
     models = GgufRules()
     # the most tokens of an answer: `n_predict` counts on every path, beside the path's own name
     synonyms = (
@@ -112,10 +115,10 @@ class LlamaCpp(Backend):
     def parse(self, words: Sequence[str]) -> dict[str, OptionValue]:
         return names.parse(words)
 
-    def parse_command(self, text: str, known: Mapping[str, EngineOption]) -> Parsed:
+    def parse_command(self, text: str, known: Vocabulary) -> Parsed:
         return parse_command(text, _reading(known), self.kind.programs)
 
-    def parse_pasted(self, found: Pasted, known: Mapping[str, EngineOption]) -> Parsed:
+    def parse_pasted(self, found: Pasted, known: Vocabulary) -> Parsed:
         """As `parse_command`, of a text that was read already."""
         return parse_pasted(found, _reading(known), self.kind.programs)
 
@@ -138,9 +141,8 @@ class LlamaCpp(Backend):
         return telemetry.served_models(get)
 
 
-def _reading(known: Mapping[str, EngineOption]) -> Reading:
-    own = Vocabulary(known.values())
-    return Reading(names.with_former(own), partial(names.canonical, known=own), names.ADDING)
+def _reading(known: Vocabulary) -> Reading:
+    return Reading(names.with_former(known), partial(names.canonical, known=known), names.ADDING)
 
 
 LLAMA_CPP = LlamaCpp()

@@ -10,8 +10,7 @@ from llamactl.backends.llama_cpp.options import ROUTER, SOURCES
 from llamactl.core.errors import InvalidOption
 
 GGUF_FILES = frozenset(
-    {"control_vector", "lora", "mmproj", "model", "model_draft", "model_vocoder",
-     "spec_draft_model"}
+    {"control_vector", "lora", "mmproj", "model", "model_draft", "model_vocoder"}
 )  # fmt: skip
 # Switches that name a model of the hub, such as --gpt-oss-20b-default or --fim-qwen-7b-spec.
 _PRESET = re.compile(r"(?!spec_)[a-z0-9_]+_(default|spec)\Z")

@@ -62,6 +62,7 @@ PATHS = frozenset(
         "slot_save_path", "ui_config_file",
     }
 )  # fmt: skip
+FOLDERS = frozenset({"log_prompts_dir", "media_path", "models_dir", "path", "slot_save_path"})
 SOURCES = ("model", "model_url", "hf_repo", "docker_repo")  # without one it routes to many models
 _NAMED = re.compile(r"(-a|--alias)(=|\Z)|LLAMA_ARG_ALIAS\Z")
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")

@@ -6,9 +6,10 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from itertools import takewhile
+from typing import Any
 
 from llamactl.backends import Kind
 from llamactl.backends.settings import BackendSettings
@@ -31,32 +32,43 @@ class CommandEngineProbe:
         self._in_force = settings
         self._answers: dict[tuple[str, ...], str] = {}
         self._silent: dict[tuple[str, ...], float] = {}  # until when they are not asked again
+        self._asking: dict[tuple[str, ...], _Asking] = {}
 
     @property
     def _settings(self) -> BackendSettings:
         return self._in_force()
 
-    async def ask(self, flag: str, program: str = "") -> str:
+    async def ask(self, flag: str, program: str = "", *, within: float | None = None) -> str:
+        """As `EngineProbe.ask`; several who ask the same at once have it run once.
+
+        `program`: instead of the configured one. `within`: seconds from when it was run. Raises
+        TimeoutError.
+        """
         engine = find_engine(self._kind, self._settings, program or None)
         variables = [f"{name}={value}" for name, value in self._settings.environment.items()]
         key = (engine.label, _identity(engine.argv[0]), *variables, *self._words(), flag)
-        if key not in self._answers:
-            for kept in (self._answers, self._silent):
-                if len(kept) >= _KEPT:
-                    kept.clear()
-            self._answers[key] = await self._answer(key, engine, flag)
-        return self._answers[key]
+        if key in self._answers:
+            return self._answers[key]
+        if (asking := self._asking.get(key)) is None:
+            asking = self._asking[key] = _Asking(self._answer(key, engine, flag))
+            asking.task.add_done_callback(lambda _: self._asking.pop(key))
+        async with asyncio.timeout_at(None if within is None else asking.began + within):
+            return await asyncio.shield(asking.task)
 
     async def _answer(self, key: tuple[str, ...], engine: Engine, flag: str) -> str:
         """Raises EngineMissing, at once for one that was silent a moment ago."""
         what = f"{engine.argv[0]} {flag} did not respond within {_LIMIT_S:.0f} s"
+        for kept in (self._answers, self._silent):
+            if len(kept) >= _KEPT:
+                kept.clear()
         if time.monotonic() < self._silent.get(key, 0.0):
             raise EngineMissing(what)
         try:
-            return await self._run(engine, flag)
+            answer = self._answers[key] = await self._run(engine, flag)
         except TimeoutError as exc:
             self._silent[key] = time.monotonic() + _SILENT_S
             raise EngineMissing(what) from exc
+        return answer
 
     def _words(self) -> tuple[str, ...]:
         """Of its arguments, those that belong to the command: a subcommand such as `serve`."""
@@ -92,6 +104,21 @@ class CommandEngineProbe:
                         await child.communicate()  # so that its pipe is closed
                 await child.wait()
         return output.decode("utf-8", "replace")
+
+
+class _Asking:
+    """Continues when those who asked have given up."""
+
+    def __init__(self, work: Coroutine[Any, Any, str]) -> None:
+        loop = asyncio.get_running_loop()
+        self.began = loop.time()
+        self.task = loop.create_task(work)
+        self.task.add_done_callback(_seen)
+
+
+def _seen(task: asyncio.Task[str]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 async def _all_of(stream: asyncio.StreamReader) -> bytes:

@@ -16,7 +16,6 @@ from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.core.model import part_names
 
 Resolve = Callable[[Mapping[str, OptionValue]], Mapping[str, OptionValue]]
-_FOLDERS = ("_dir", "_path", "path")  # ends of options that name folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,29 +60,28 @@ def bad_files(backend: Backend, options: Mapping[str, OptionValue]) -> Iterator[
     """What is wrong with them, the model's first. Reads the files' beginnings."""
     rules = backend.models
     for name, path in _named(backend, options):
-        yield from _faults(
-            name, path, rules.magic if rules and name in backend.fields.models else b""
-        )
+        magic = rules.magic if rules and name in backend.fields.models else b""
+        yield from _faults(name, path, magic, may_be_folder=name in backend.fields.folders)
 
 
 def _named(backend: Backend, options: Mapping[str, OptionValue]) -> Iterator[tuple[str, str]]:
     """Options and paths, the model's first."""
     rules = backend.models
     given = options if rules is None else rules.given(options, (), {})
-    for name in sorted(backend.fields.paths & given.keys(), key=lambda one: one != "model"):
+    for name in sorted(backend.fields.paths & given.keys(), key=lambda one: (one != "model", one)):
         value = given[name]
         for path in value if isinstance(value, list | tuple) else (value,):
             if isinstance(path, str) and path.startswith("/"):
                 yield name, path
 
 
-def _faults(name: str, given: str, magic: bytes) -> Iterator[BadFile]:
+def _faults(name: str, given: str, magic: bytes, *, may_be_folder: bool) -> Iterator[BadFile]:
     path = Path(given)
     missing = FailureClass.MODEL_FILE_MISSING if magic else FailureClass.BAD_OPTION
     invalid = FailureClass.MODEL_INVALID if magic else FailureClass.BAD_OPTION
     try:
         if path.is_dir():
-            if not name.endswith(_FOLDERS):
+            if not may_be_folder:
                 what = f"`{name}` is a folder; name a file in it"
                 more = ", or give the folder as `models_dir`" if name == "model" else ""
                 yield BadFile(given, invalid, what + more)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from llamactl.core.errors import InvalidOption, InvalidRequest, NotAvailable
 from llamactl.core.instance import OptionValue
-from llamactl.policy.definition.engine_help import Vocabulary
+from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 
 Canonical = Callable[[Mapping[str, OptionValue | None], Vocabulary], dict[str, OptionValue | None]]
 
@@ -36,7 +36,7 @@ class Asked:
 
     now: str = ""  # the backend of the instance; "" if it is new
     had: Mapping[str, OptionValue] = field(default_factory=dict)  # its engine options
-    known: Vocabulary = field(default_factory=Vocabulary)  # the engine's; empty: it can't be asked
+    known: Vocabulary = UNREAD  # the engine's; empty: it can't be asked
     allow_unknown: bool = False
 
 

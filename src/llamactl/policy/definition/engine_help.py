@@ -260,7 +260,3 @@ class Vocabulary(Mapping[str, EngineOption]):
 
 
 UNREAD = Vocabulary()  # of an engine whose help can't be read
-
-
-def by_flag(options: Iterable[EngineOption]) -> Vocabulary:
-    return Vocabulary(options)
