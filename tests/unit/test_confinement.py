@@ -17,7 +17,7 @@ import xllamacpp as xl
 from llamactl.config import Settings
 from llamactl.core.errors import ForbiddenBySettings
 from llamactl.core.instance import InstanceOptions, OptionValue
-from llamactl.engine.flags import NAMES, SPECIAL, fields
+from llamactl.engine.flags import FLAGS, SPECIAL, fields
 from llamactl.models import Confinement
 from llamactl.policy.definition.confinement import TEXTS, fetched, files, programs
 from llamactl.policy.definition.engine_help import EngineOption, read_help
@@ -83,7 +83,7 @@ def test_what_could_be_a_path_is_bound_unless_it_is_known_to_be_text(
     by = confined(roots)
     names = {option.name: option.flags for option in real} | {"new_thing": ("--new-thing",)}
     own = {path.rpartition(".")[2]: path for path, _ in fields(xl.CommonParams())}
-    spelt = {name.replace("-", "_") for name in (*own, *NAMES, *SPECIAL)} - OURS
+    spelt = {name.replace("-", "_") for name in (*own, *FLAGS, *SPECIAL)} - OURS
     names |= {name: (f"--{name.replace('_', '-')}",) for name in spelt if len(name) > 3}
 
     for name, flags in names.items():

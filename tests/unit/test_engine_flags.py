@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import xllamacpp as xl
 
-from llamactl.engine.flags import NAMES, NEGATED, FlagError, apply, fields, of_variables
+from llamactl.engine.flags import FLAGS, FlagError, apply, fields, of_variables
 from llamactl.engine.help import usage
 from llamactl.engine.texts import DEFAULTS, TEXTS, VALUES
 from llamactl.policy.definition.engine_help import read_help
@@ -93,7 +93,7 @@ def test_what_does_not_fit_is_refused(argv: tuple[str, ...]) -> None:
 def test_every_name_stands_for_a_field_that_is_there() -> None:
     known = {path for path, _ in fields(xl.CommonParams())}
 
-    assert [p for p in (*NAMES.values(), *NEGATED.values()) if p not in known] == []
+    assert [path for path, _ in FLAGS.values() if path not in known] == []
 
 
 def test_help_names_every_field() -> None:

@@ -10,6 +10,7 @@ import enum
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,8 @@ def _spelt() -> Iterator[tuple[str, str, bool, bool]]:
             yield flag.lstrip("-"), path.removeprefix("!"), sets, off
 
 
-# flag without its dashes -> field of CommonParams; of NEGATED, the field says the opposite
-NAMES: Mapping[str, str] = {name: path for name, path, sets, _ in _spelt() if sets}
-NEGATED: Mapping[str, str] = {name: path for name, path, sets, _ in _spelt() if not sets}
+# flag without its dashes -> field of CommonParams, and what the flag sets it to if it is a switch
+FLAGS: Mapping[str, tuple[str, bool]] = {name: (path, sets) for name, path, sets, _ in _spelt()}
 _OFF = frozenset(name for name, _, _, off in _spelt() if off)
 _GROUPS = ("sampling", "speculative", "speculative.draft", "diffusion")
 _HIDDEN = ("hostnames", "api_keys")
@@ -75,7 +75,7 @@ def apply(params: Any, argv: Sequence[str]) -> None:
 
 
 def _apply_field(params: Any, word: str, name: str, words: list[str]) -> None:
-    path, sets = _find(params, name)
+    path, sets = _find(name)
     current = _get(params, path) if path else None
     if isinstance(current, bool):
         takes_word = name not in _OFF and words and words[0] in _BOOLS
@@ -84,25 +84,27 @@ def _apply_field(params: Any, word: str, name: str, words: list[str]) -> None:
     elif path and name not in _OFF:
         _set(params, path, _parse(word, current, _value(word, words), path))
     else:
-        path, sets = _find(params, name.removeprefix("no-")) if name[:3] == "no-" else ("", True)
+        path, sets = _find(name.removeprefix("no-")) if name[:3] == "no-" else ("", True)
         if not path or not isinstance(_get(params, path), bool):
             raise FlagError(f"unknown flag: {word}")
         _set(params, path, not sets)
 
 
-def field_of(params: Any, name: str) -> str:
+def field_of(name: str) -> str:
     """The field that a flag sets; "" for none."""
-    return _find(params, name)[0]
+    return _find(name)[0]
 
 
-def _find(params: Any, name: str) -> tuple[str, bool]:
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(path for path, _ in fields(xl.CommonParams()))
+
+
+def _find(name: str) -> tuple[str, bool]:
     """The field that a flag sets, or "", and to what if it is a switch."""
-    if name in NEGATED:
-        return NEGATED[name], False
-    if name in NAMES:
-        return NAMES[name], True
-    leaf = name.replace("-", "_")
-    known = {path for path, _ in fields(params)}
+    if name in FLAGS:
+        return FLAGS[name]
+    leaf, known = name.replace("-", "_"), _known()
     for path in (leaf, *(f"{group}.{leaf}" for group in _GROUPS)):
         if path in known and path not in _HIDDEN:
             return path, True

@@ -38,15 +38,13 @@ _SECTIONS: Mapping[str, str] = {
 
 def usage() -> str:
     """Every flag that a server uses, with its type and default, read from the object itself."""
-    rows = {path.removeprefix("!"): flags.split() for flags, path in ROWS.items()}
+    rows = {path.lstrip("!"): (flags.split(), path[0] == "!") for flags, path in ROWS.items()}
     sections: dict[str, list[str]] = {name: [] for name in _SECTIONS.values()}
-    params = xl.CommonParams()
-    for path, value in fields(params):
-        flags = rows.get(path) or _own(params, path, value)
+    for path, value in fields(xl.CommonParams()):
+        flags, opposite = rows.get(path) or (_own(path, value), False)
         if flags:
             group = path.partition(".")[0]
             lines = sections[_SECTIONS.get(group, _SECTIONS[""])]
-            opposite = f"!{path}" in ROWS.values()
             lines += _lines(flags, _placeholder(flags, value), _default(flags, value, opposite))
     for listed, placeholder in FURTHER.items():
         sections[_SECTIONS[""]] += _lines(listed.split(), placeholder, "")
@@ -56,10 +54,10 @@ def usage() -> str:
     return "\n".join([*said, "", "The API key is read from LLAMA_API_KEY."])
 
 
-def _own(params: Any, path: str, value: Any) -> list[str]:
+def _own(path: str, value: Any) -> list[str]:
     """Of a field without a row; none where its name means another field, or nothing here."""
     leaf = path.rpartition(".")[2]
-    if _NOT_OURS.fullmatch(path) or _NOT_OURS.fullmatch(leaf) or field_of(params, leaf) != path:
+    if _NOT_OURS.fullmatch(path) or _NOT_OURS.fullmatch(leaf) or field_of(leaf) != path:
         return []
     flag = leaf.replace("_", "-")
     return [f"--{flag}", *([f"--no-{flag}"] if isinstance(value, bool) else [])]
