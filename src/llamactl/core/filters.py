@@ -16,6 +16,12 @@ class Filters:
     fixed: Mapping[str, str] = field(default_factory=dict)  # JSON, whatever there is
     # for names above: other names that engines take for the same parameter
     synonyms: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    names: frozenset[str] = field(init=False)  # of all members that are looked for
+
+    def __post_init__(self) -> None:
+        others = frozenset[str]().union(*self.synonyms.values())
+        names = {"model", *self.strip, *self.defaults, *self.fixed, *others}
+        object.__setattr__(self, "names", frozenset(names))
 
     def naming(self, model: str) -> Filters:
         """The same, with this as the `model`."""

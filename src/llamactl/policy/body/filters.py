@@ -44,7 +44,7 @@ def _as_json(values: Mapping[str, object]) -> dict[str, str]:
 
 def scanner_for(filters: Filters) -> ObjectScanner:
     """Feed it the body in parts, then get its `edits`."""
-    return ObjectScanner(_names(filters))
+    return ObjectScanner(_names(filters.names))
 
 
 def apply(filters: Filters, body: bytes) -> bytes:
@@ -116,15 +116,8 @@ def _additions(filters: Filters, present: set[str]) -> list[str]:
     ]
 
 
-@lru_cache(256)
-def _names(filters: Filters) -> Names:
-    others = frozenset[str]().union(*filters.synonyms.values())
-    looked_for = {"model", *filters.strip, *filters.defaults, *filters.fixed, *others}
-    return _patterns(frozenset(looked_for))
-
-
-# an instance gets new filters with each change of its state, mostly with the same names
-_patterns = lru_cache(256)(Names)
+# by the names: an instance gets new filters with each change of its state
+_names = lru_cache(256)(Names)
 
 
 class Splicer:

@@ -64,17 +64,16 @@ class ProxyContext:
         now = asyncio.get_running_loop().time
         metrics = RequestMetrics(meters, now, lines=settings.log.requests)
         spool = Spool(settings.spool, SpoolLimits.of(settings))
-        made = cls(
+        return cls(
             keys, leases, activator, Timeouts.of(settings), _response_lines(settings), metrics,
             AbandonedRequests(leases, busy_slots), spool, settings.server.loading_comments, advise,
         )  # fmt: skip
-        made.abandoned.on_lost = made.casualties.left
-        return made
 
     def __post_init__(self) -> None:
         self.pool = Pool(self.turns)
         self.casualties = Casualties(self.activator, self.turns, self.now)
         self.suspects = self.casualties.suspects.by_hash
+        self.abandoned.on_lost = self.casualties.left
 
 
 def _response_lines(settings: Settings) -> dict[str, bytes]:

@@ -154,17 +154,17 @@ class Entry:
             dest = head.fields.get(b"sec-fetch-dest")
             request.added = [*request.added, *(SANDBOX if dest in DOCUMENTS else ())]
         known = self._is_known(endpoint, caller)
-        managed = self._management
-        reserve = endpoint in (managed.open, managed.guarded, managed.early)
-        if head.websocket and endpoint is not managed.early:
-            endpoint = self._websocket_door(endpoint, head)
+        management = self._management
+        is_early = endpoint is management.early
+        reserve = is_early or endpoint in (management.open, management.guarded)
+        if head.websocket and not is_early:
+            endpoint = self._websocket_endpoint(endpoint, head)
         expires = [who.key.expires_at for who in (caller, shown) if who and who.key]
         until = min((at for at in expires if at is not None), default=math.inf)
         by_session = shown is None and b"cookie" in head.fields
-        if by_session or head.path in (_CHAT, _CHAT_MODELS) or PAGE.match(head.raw_path):
-            until = _NEVER  # by a session or a ticket, which end by themselves
-        if endpoint is managed.early:
-            until = _NEVER
+        by_session = by_session or head.path in (_CHAT, _CHAT_MODELS)
+        if by_session or PAGE.match(head.raw_path) or is_early:
+            until = _NEVER  # a session, a ticket, or the wait for the API, ends by itself
         who = (caller.key.id if caller.key else "") if known else None
         return Decision(self, endpoint, caller, request.added, version, until, who, reserve)
 
@@ -183,7 +183,7 @@ class Entry:
             if is_list(head):
                 return ModelsEndpoint(self.context, caller, head), caller
             return ModelEndpoint(self.context, caller, head), caller
-        return self._instance_door(request) or self._management.choose(request)
+        return self._instance_endpoint(request) or self._management.choose(request)
 
     def _is_known(self, endpoint: Endpoint, caller: Caller) -> bool:
         """Where inference asks for no key, all who want that are."""
@@ -191,7 +191,7 @@ class Entry:
             return self._management.knows(endpoint, caller)
         return True
 
-    def _websocket_door(self, endpoint: Endpoint, head: RequestHead) -> Endpoint:
+    def _websocket_endpoint(self, endpoint: Endpoint, head: RequestHead) -> Endpoint:
         if not isinstance(endpoint, ModelEndpoint | InstanceEndpoint):
             raise NotFound(f"there is no WebSocket at {head.path[:200]!r}")
         return WebSocketEndpoint(self.context, self.keys, endpoint)
@@ -234,7 +234,7 @@ class Entry:
         raw = head.raw_path
         return self._names_model(head) or bool(_RAW.match(raw) or self._by_name.match(raw))
 
-    def _instance_door(self, request: Request) -> tuple[InstanceEndpoint, Caller] | None:
+    def _instance_endpoint(self, request: Request) -> tuple[InstanceEndpoint, Caller] | None:
         head = request.head
         found = _RAW.match(head.raw_path) or self._by_name.match(head.raw_path)
         if found is None:

@@ -112,7 +112,7 @@ class ManagementCall:
         self._most = most
         self._app = asgi.http
         self._down = down
-        self._account = metrics
+        self._metrics = metrics
         self._status = 0  # until its answer begins
         self._request = request
         self._flow = FlowControl(down.transport)
@@ -171,7 +171,7 @@ class ManagementCall:
 
     def _answered(self) -> None:
         self._flow.resume_reading()
-        self._account.answered(self._request, self._status)
+        self._metrics.answered(self._request, self._status)
         keep = self._cycle.keep_alive and self._request.complete
         self._down.finished(keep=keep)
 

@@ -9,9 +9,11 @@ from llamactl.core.keys import GUEST, Caller
 from llamactl.core.paths import PathGuard
 from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.heads import RequestHead
-from llamactl.proxy.http.request import Request, error_answer
+from llamactl.proxy.http.request import Request
+from llamactl.proxy.relay.body import Body
 from llamactl.proxy.routing.access import Access
 from llamactl.proxy.routing.endpoints import Endpoint, EndpointContext, welcome_body
+from llamactl.proxy.routing.held_request import HeldRequest
 from llamactl.proxy.routing.management import ManagementCall
 
 _SAFE = (b"GET", b"HEAD", b"OPTIONS")
@@ -59,7 +61,7 @@ class ManagementEndpoints:
 
     def preflight(self) -> Endpoint:
         """What answers a browser that asks before it sends something."""
-        return self.open if self._context.asgi.http is not None else self.early
+        return self.early if self._context.asgi.guard_of("") is None else self.open
 
     def knows(self, endpoint: Endpoint, caller: Caller) -> bool:
         """Is the caller of one of these no stranger?"""
@@ -79,7 +81,7 @@ class ManagementEndpoints:
 
 
 class ManagementEndpoint:
-    """Everything else: the management API, the page, other programs' APIs."""
+    """Passes a request on to the management API, which also serves the page and other APIs."""
 
     def __init__(self, context: EndpointContext, most: int) -> None:
         """`most`: bytes of a body."""
@@ -107,7 +109,9 @@ class EarlyEndpoint:
 
     def open(self, down: Downstream, request: Request) -> None:
         down.pause_reading()
-        down.handler = waiting = _EarlyRequest(down, request)
+        relay = self._context.relay
+        body = Body(relay.spool, 0, down)
+        down.handler = waiting = _EarlyRequest(relay, down, request, body)
 
         def go_on() -> None:
             if down.handler is waiting:
@@ -118,26 +122,10 @@ class EarlyEndpoint:
         self._context.asgi.when_built(go_on)
 
 
-class _EarlyRequest:
-    """It waits. Its client is not read from."""
-
-    def __init__(self, down: Downstream, request: Request) -> None:
-        self._down = down
-        self._request = request
+class _EarlyRequest(HeldRequest):
+    """Its client is not read from."""
 
     def body(self, data: bytes) -> None:
         self._request.body += data  # what was already read
 
     def body_end(self) -> None: ...
-
-    def fail(self, error: LlamactlError) -> None:
-        self._down.resume_reading()
-        self._down.answer(error_answer(error, self._request))
-
-    def gone(self) -> None: ...
-
-    def pause_writing(self) -> None: ...
-
-    def resume_writing(self) -> None: ...
-
-    def expired(self) -> None: ...
