@@ -11,7 +11,7 @@ from llamactl.backends import DEFAULT
 from llamactl.config import Settings
 from llamactl.core.errors import EngineMissing
 from llamactl.core.instance import InstanceOptions
-from llamactl.node import CommandEngineProbe, Vocabularies
+from llamactl.node import CommandEngineProbe, EngineBuilds, Vocabularies
 
 KIND = DEFAULT.kind
 
@@ -25,7 +25,7 @@ def program(folder: Path, script: str) -> str:
 
 def probe() -> CommandEngineProbe:
     settings = Settings().backends.of(KIND)
-    return CommandEngineProbe(KIND, lambda: settings)
+    return CommandEngineProbe(KIND, lambda: settings, EngineBuilds(Path("/nonexistent")))
 
 
 async def test_a_program_that_writes_without_end_is_cut_off(tmp_path: Path) -> None:

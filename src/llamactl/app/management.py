@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from llamactl.app.wiring import Parts, engine_label
+from llamactl.app.engine_now import engine_now
+from llamactl.app.wiring import Parts
 from llamactl.control.preview import Previews
 from llamactl.models import Hub
 from llamactl.node import scrape
@@ -30,7 +31,7 @@ def build_management(
 
     settings = parts.settings.current
     compat_routers = (ollama_router(settings), llama_swap_router(settings))
-    info = ServerInfo(began, partial(engine_label, parts.settings), parts.settings, examine)
+    info = ServerInfo(began, lambda: engine_now(parts.settings)[0], parts.settings, examine)
     api = build_api(_services(parts, upgrade, info), compat_routers)
     return ManagementApi(api, guards(api, compat_routers))
 

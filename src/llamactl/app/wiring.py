@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from llamactl.backends import BACKENDS, DEFAULT, KINDS, Kind, advice
+from llamactl.backends import BACKENDS, KINDS, Kind, advice
 from llamactl.backends.settings import BackendSettings
 from llamactl.cluster.local import local_node
 from llamactl.compat.ollama.paths import INFERENCE, WITH_KEY
@@ -28,7 +28,6 @@ from llamactl.control.sampler import Watch
 from llamactl.control.scheduling.limits import limits_of, room_of
 from llamactl.control.scheduling.memory_estimates import Memory
 from llamactl.control.scheduling.scheduler import Scheduler
-from llamactl.core.errors import EngineMissing
 from llamactl.core.routes import RouteTable
 from llamactl.hot_restart import Rights
 from llamactl.hot_restart.activator import SwitchableActivator
@@ -36,12 +35,12 @@ from llamactl.models import Catalog, Confinement, Downloads, GgufReader, ServedM
 from llamactl.node import (
     CommandEngineProbe,
     DataDir,
+    EngineBuilds,
     ModelAccess,
     NodeAgent,
     SlotFile,
     Vocabularies,
     busy_slots,
-    find_engine,
     free_disk,
     free_ram,
     total_ram,
@@ -168,8 +167,9 @@ class LocalNode:
     ) -> LocalNode:  # fmt: skip
         settings, resolve = held.current, files.catalog.resolve
         served = ServedModels(files.reader, resolve)
+        builds = EngineBuilds(settings.data)
         engines = {
-            kind.section: CommandEngineProbe(kind, partial(section_of, held, kind))
+            kind.section: CommandEngineProbe(kind, partial(section_of, held, kind), builds)
             for kind in KINDS
         }
         known = Vocabularies(engines).of
@@ -277,14 +277,6 @@ class Credentials:
 def section_of(settings: SettingsHolder, kind: Kind) -> BackendSettings:
     """What is in force of it."""
     return settings.current.backends.of(kind)
-
-
-def engine_label(settings: SettingsHolder) -> str:
-    """The engine that would serve now, or why there is none."""
-    try:
-        return find_engine(DEFAULT.kind, section_of(settings, DEFAULT.kind)).label
-    except EngineMissing as exc:
-        return f"none: {exc.message}"
 
 
 def _engine_paths() -> EnginePaths:

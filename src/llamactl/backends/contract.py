@@ -6,6 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from llamactl.backends.model_rules import ModelRules
@@ -49,12 +50,33 @@ class Questions:
 
 
 @dataclass(frozen=True, slots=True)
+class Gain:
+    """Of an engine that uses an instruction set, beside one that doesn't."""
+
+    name: str  # of the instruction set, for people
+    times: str  # as many prompt tokens a second, as measured
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How an engine is built from source, with CMake."""
+
+    source: Path  # a pip requirements file: one source distribution, by its hash
+    tree: str  # the source code in it
+    program: str  # the CMake target
+    options: tuple[str, ...]  # for CMake
+
+
+@dataclass(frozen=True, slots=True)
 class BuiltIn:
     """What serves where the default command is not installed: a module of ours."""
 
     module: str
     package: str  # the distribution that it needs
     label: str
+    # instruction sets that it was not built for, as the kernel names them
+    unused: Mapping[str, Gain] = field(default_factory=dict)
+    better: Recipe | None = None  # of an engine that uses them
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,13 +141,13 @@ def _examine(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _announce(app: Application, loaded: Loaded, urls: Sequence[str]) -> None:
-    from llamactl.app.wiring import engine_label
+    from llamactl.app.engine_now import engine_now
     from llamactl.config.settings import is_loopback
     from llamactl.observe import logger
 
     log = logger("app")
     parts, (url, *others) = app.parts, urls
-    settings = parts.settings.current
+    settings, (engine, advice) = parts.settings.current, engine_now(parts.settings)
     for warning in loaded.warnings:
         _say(f"warning: {warning}", err=True)
     for weak in (*loaded.weak_keys, parts.data_dir.weak_key):
@@ -167,7 +167,7 @@ def _announce(app: Application, loaded: Loaded, urls: Sequence[str]) -> None:
         _say("  names     other host names must be in server.allowed_hosts")
     asks = settings.auth.require_management_auth
     _say(f"  page      same address{'; sign in with a management key' if asks else ''}")
-    _say(f"  engine    {engine_label(parts.settings)}")
+    _say("\n            ".join(filter(None, (f"  engine    {engine}", advice))))
     _say(f"  settings  {loaded.source or 'defaults'}")
     _say(f"  data      {settings.data}")
     if not settings.auth.management_keys:

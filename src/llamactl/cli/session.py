@@ -27,9 +27,18 @@ Url = Annotated[
     str | None, typer.Option("--url", help="The server's address.", envvar="LLAMACTL_URL")
 ]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="The server's data directory.")]
+Config = Annotated[Path | None, typer.Option("--config", "-c", help="Settings file.")]
 KeyFile = Annotated[Path | None, typer.Option("--key-file", help="File with the API key.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _COMMON = {"url": Url, "key_file": KeyFile, "data_dir": DataDir, "as_json": AsJson}
+
+
+def settings_of(config: Path | None, data_dir: Path | None) -> Settings:
+    """For commands that work without a server. Raises InvalidConfig."""
+    from llamactl.config import load
+
+    flags: dict[str, Any] = {} if data_dir is None else {"data_dir": str(data_dir)}
+    return load(os.environ, path=config, flags=flags).settings
 
 
 class Session:
@@ -49,10 +58,7 @@ class Session:
 
     @functools.cached_property
     def settings(self) -> Settings:
-        from llamactl.config import load
-
-        flags: dict[str, Any] = {} if self.data_dir is None else {"data_dir": str(self.data_dir)}
-        return load(os.environ, flags=flags).settings
+        return settings_of(None, self.data_dir)
 
     @functools.cached_property
     def url(self) -> str:

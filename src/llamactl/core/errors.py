@@ -316,6 +316,10 @@ class EngineMissing(EnvironmentFault):
     status = 500
 
 
+class EngineBuildFailed(EnvironmentFault):
+    code = "engine_build_failed"
+
+
 class DataDirUnusable(EnvironmentFault):
     code = "data_dir_unusable"
 

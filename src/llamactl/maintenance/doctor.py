@@ -22,7 +22,15 @@ from llamactl.core.errors import InvalidConfig, LlamactlError
 from llamactl.core.instance import InstanceOptions
 from llamactl.maintenance.backup import check, read_only, store_file
 from llamactl.models import Catalog, Confinement
-from llamactl.node import CommandEngineProbe, DataDir, find_engine, is_alive, is_free, owner_of
+from llamactl.node import (
+    CommandEngineProbe,
+    DataDir,
+    EngineBuilds,
+    find_engine,
+    is_alive,
+    is_free,
+    owner_of,
+)
 
 _LITTLE, _TOO_LITTLE = 2 << 30, 200 << 20  # bytes of disk
 _FEW = 8  # ports
@@ -109,9 +117,10 @@ def _there(path: Path) -> Path:
 
 def _engine(settings: Settings) -> _Said:
     kind = DEFAULT.kind
-    engine = find_engine(kind, section := settings.backends.of(kind))
-    asyncio.run(CommandEngineProbe(kind, lambda: section).ask(kind.questions.version))
-    yield Level.OK, engine.label, ""
+    section, builds = settings.backends.of(kind), EngineBuilds(settings.data)
+    engine = find_engine(kind, section, builds)
+    asyncio.run(CommandEngineProbe(kind, lambda: section, builds).ask(kind.questions.version))
+    yield Level.OK, engine.label, engine.advice
 
 
 def _ports(settings: Settings) -> _Said:

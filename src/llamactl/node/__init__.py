@@ -1,6 +1,7 @@
 """What runs where engines run: spawn, signal, reap, probe, log files. Decides nothing."""
 
 from llamactl.node.agent import NodeAgent
+from llamactl.node.engine.builds import Build, EngineBuilds
 from llamactl.node.engine.command import find_engine
 from llamactl.node.engine.engine_info import CommandEngineProbe
 from llamactl.node.engine.launch import ModelAccess
@@ -9,6 +10,7 @@ from llamactl.node.engine.vocabularies import Vocabularies
 from llamactl.node.host.data_dir import DataDir
 from llamactl.node.host.gpus import totals
 from llamactl.node.host.memory import free_disk, free_ram, total_ram
+from llamactl.node.host.processor import instruction_sets
 from llamactl.node.host.revocation_file import SlotFile
 from llamactl.node.logs.rotation import Rotation, RotationRules
 from llamactl.node.process.adopted import is_alive
@@ -16,8 +18,10 @@ from llamactl.node.process.ports import is_free, owner_of
 from llamactl.node.process.reaper import keep_reaping
 
 __all__ = [
+    "Build",
     "CommandEngineProbe",
     "DataDir",
+    "EngineBuilds",
     "ModelAccess",
     "NodeAgent",
     "Rotation",
@@ -28,6 +32,7 @@ __all__ = [
     "find_engine",
     "free_disk",
     "free_ram",
+    "instruction_sets",
     "is_alive",
     "is_free",
     "keep_reaping",

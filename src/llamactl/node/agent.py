@@ -19,6 +19,7 @@ from llamactl.core.model import Offer
 from llamactl.core.ports.node import LOCAL, EngineSettings, LaunchSpec
 from llamactl.core.routes import ReadyInstance
 from llamactl.core.secrets.masking import MASK
+from llamactl.node.engine.builds import EngineBuilds
 from llamactl.node.engine.engine_process import EngineProcess, end, report_of
 from llamactl.node.engine.launch import (
     Launchable,
@@ -59,6 +60,7 @@ class NodeAgent:
         self._data, self._logs = data, logs
         self._ledger = Ledger(data / "node.jsonl")
         self._models = models
+        self._builds = EngineBuilds(data)
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._around = Surroundings(self.id, environ, limit if soft_files is None else soft_files)
         self._oom = OomCounter()
@@ -74,7 +76,7 @@ class NodeAgent:
             return known
         self._oom.look()
         try:
-            launchable = await Launchable.of(spec, self._models)
+            launchable = await Launchable.of(spec, self._models, self._builds)
             if (known := self._processes.prepared(spec.process)) is not None:
                 return known  # by a call that was repeated meanwhile
             # from here on nothing is waited for: no other start may choose the same port
@@ -160,7 +162,7 @@ class NodeAgent:
 
     async def command_of(self, spec: LaunchSpec) -> Sequence[str]:
         port = spec.ports.fixed or spec.ports.preferred or 0
-        launchable = await Launchable.of(spec, self._models)
+        launchable = await Launchable.of(spec, self._models, self._builds)
         return launchable.command(port, MASK, {}).shown
 
     async def offer(

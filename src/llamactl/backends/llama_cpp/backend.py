@@ -27,6 +27,7 @@ from llamactl.backends.llama_cpp.api import API
 from llamactl.backends.llama_cpp.checks import GGUF_FILES, check_served, for_engine, silenced_by
 from llamactl.backends.llama_cpp.errors import ADVICE
 from llamactl.backends.llama_cpp.failures import PATTERNS, VAGUE
+from llamactl.backends.llama_cpp.recipe import LLAMA_SERVER, UNUSED
 from llamactl.backends.llama_cpp.rules import GgufRules
 from llamactl.backends.secret_words import without_secrets
 from llamactl.core.instance import OptionValue
@@ -63,7 +64,9 @@ class LlamaCpp(Backend):
         "llama_cpp", "llama-cpp", "LLAMACPP", "llama.cpp", _settings,
         programs=("llama-server", "llama.cpp", "server", "--server"),
         questions=Questions("--help", "--version", "--list-devices"),
-        built_in=BuiltIn("llamactl.engine", "xllamacpp", "built-in llama.cpp"),
+        built_in=BuiltIn(
+            "llamactl.engine", "xllamacpp", "built-in llama.cpp", UNUSED, LLAMA_SERVER
+        ),
     )  # fmt: skip
     api = API
     fields = Fields(

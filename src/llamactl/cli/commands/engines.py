@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from llamactl.backends import BY_SECTION, DEFAULT
 from llamactl.cli.options import AllowUnknown, backend_name
-from llamactl.cli.session import Session, command
+from llamactl.cli.session import AsJson, Config, DataDir, Session, command, settings_of
 
 if TYPE_CHECKING:
     from llamactl.schemas.backends import OptionBody
@@ -80,6 +82,41 @@ def parse(
     typer.echo(yaml.safe_dump(found.options, sort_keys=False), nl=False)
     for word in found.not_understood:
         typer.echo(f"left out: {word}", err=True)
+
+
+@commands.command()
+def build(
+    config: Config = None,
+    data_dir: DataDir = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(help="Folder with llama.cpp's source code. By default it is downloaded.",
+                     exists=True, file_okay=False),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Files compiled at a time.")
+    ] = None,
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="CMAKE_OPTIONS", help="After `--`; for example -DGGML_CUDA=ON."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Build llama.cpp for this machine's processor. It needs a C++ compiler, and takes minutes.
+
+    It is used instead of the built-in engine, from the next start of an instance. Existing
+    instances keep running.
+    """
+    from llamactl.maintenance import build_engine
+
+    made = build_engine(
+        settings_of(config, data_dir).data, source=source, jobs=jobs, options=options or (),
+        say=lambda text: typer.echo(text, err=as_json),
+    )  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps({"program": str(made.program), "source": made.origin}))
+    else:
+        typer.echo(f"built {made.program}; it serves from the next start of an instance")
 
 
 def _type(row: OptionBody) -> str:

@@ -8,17 +8,13 @@ import select
 import signal
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from llamactl.cli.session import AsJson, DataDir, Session, command
+from llamactl.cli.session import AsJson, Config, DataDir, Session, command, settings_of
 from llamactl.core.errors import InvalidConfig, LlamactlError
 
-if TYPE_CHECKING:
-    from llamactl.config import Settings
-
-Config = Annotated[Path | None, typer.Option("--config", "-c", help="Settings file.")]
 _MARKS = {"ok": "ok     ", "warning": "warning", "failure": "FAILURE"}
 
 
@@ -71,7 +67,7 @@ def backup(
     """Copy the store. Works while llamactl is running."""
     from llamactl.maintenance import backup as copy
 
-    copy(_settings(config, data_dir), file)
+    copy(settings_of(config, data_dir), file)
     typer.echo(json.dumps({"file": str(file)}) if as_json else f"wrote {file}")
 
 
@@ -84,7 +80,7 @@ def restore(
     """Restore a copy of the store. llamactl and its engines must not be running."""
     from llamactl.maintenance import restore as put_back
 
-    kept = put_back(_settings(config, data_dir), file)
+    kept = put_back(settings_of(config, data_dir), file)
     if as_json:
         typer.echo(json.dumps({"file": str(file), "kept": str(kept)}))
     else:
@@ -100,7 +96,7 @@ def doctor(
     from llamactl.maintenance import Finding, Level, examine
 
     try:
-        settings = _settings(config, data_dir)
+        settings = settings_of(config, data_dir)
     except InvalidConfig as exc:
         found = [Finding(Level.FAILURE, "settings", exc.message, "see docs/settings.md")]
     else:
@@ -113,10 +109,3 @@ def doctor(
             typer.echo(f"{_MARKS[finding.level]}  {finding.about}: {finding.said}{advice}")
     if any(finding.level is Level.FAILURE for finding in found):
         raise typer.Exit(1)
-
-
-def _settings(config: Path | None, data_dir: Path | None) -> Settings:
-    from llamactl.config import load
-
-    flags: dict[str, Any] = {} if data_dir is None else {"data_dir": str(data_dir)}
-    return load(os.environ, path=config, flags=flags).settings

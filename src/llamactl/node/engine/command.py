@@ -17,6 +17,8 @@ from llamactl.core.errors import EngineMissing
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.ports.node import EngineSettings
 from llamactl.core.secrets.masking import MASK, masked
+from llamactl.node.engine.builds import EngineBuilds
+from llamactl.node.host.processor import instruction_sets
 from llamactl.policy.definition.unknown import unknown
 
 _MARK = "LLAMACTL_PROCESS_KEY"
@@ -37,16 +39,22 @@ _ALLOWED = (
 class Engine:
     argv: tuple[str, ...]
     label: str  # for people
+    advice: str = ""  # how to have a better one
 
 
-def find_engine(kind: Kind, settings: EngineSettings, program: str | None = None) -> Engine:
-    """The configured engine, or the built-in one when none is configured or installed.
+def find_engine(
+    kind: Kind, settings: EngineSettings, builds: EngineBuilds, program: str | None = None
+) -> Engine:
+    """The configured engine; if none is, one built here, one installed, or the built-in one.
 
     `program`: an instance's own. Raises EngineMissing for a command that was asked for and can't
     be found.
     """
     built_in = kind.built_in
     command = program or settings.command
+    is_default = built_in is not None and command == kind.settings.command
+    if is_default and (build := builds.serving(kind)) is not None:
+        return Engine((str(build.program),), build.label)
     found = shutil.which(command)
     if found is not None:
         return Engine((found,), found)
@@ -55,7 +63,7 @@ def find_engine(kind: Kind, settings: EngineSettings, program: str | None = None
             f"cannot run the engine's command: {masked(command)!r} was not found; install it, "
             "or correct the command"
         )
-    if command != kind.settings.command:
+    if not is_default:
         raise EngineMissing(
             f"the engine's command {masked(command)!r} was not found; install it, correct "
             f"backends.{kind.section}.command, or remove that setting to use the built-in engine"
@@ -66,15 +74,33 @@ def find_engine(kind: Kind, settings: EngineSettings, program: str | None = None
         raise EngineMissing(
             f"neither {command} nor the {built_in.package} package is installed"
         ) from exc
-    return Engine(
-        (sys.executable, "-m", built_in.module), f"{built_in.label} ({built_in.package} {known})"
+    label = f"{built_in.label} ({built_in.package} {known})"
+    return Engine((sys.executable, "-m", built_in.module), label, _advice(kind, builds))
+
+
+def _advice(kind: Kind, builds: EngineBuilds) -> str:
+    """`kind`: one whose built-in engine serves."""
+    if builds.current(kind).exists():
+        return (
+            f"the engine in {builds.current(kind)} was built for another processor; "
+            "`llamactl engine build` builds it for this one"
+        )
+    unused = kind.built_in.unused if kind.built_in else {}
+    gains = [gain for name, gain in unused.items() if name in instruction_sets()]
+    if not gains:
+        return ""
+    return (
+        f"this processor has {gains[-1].name}: an engine that uses it reads prompts "
+        f"{gains[-1].times} times as fast; `llamactl engine build` builds one"
     )
 
 
-def engine_of(backend: Backend, settings: EngineSettings, options: InstanceOptions) -> Engine:
+def engine_of(
+    backend: Backend, settings: EngineSettings, builds: EngineBuilds, options: InstanceOptions
+) -> Engine:
     """The one that serves an instance. Raises EngineMissing."""
     own = options.command_override or backend.program(settings, options.backend_options)
-    return find_engine(backend.kind, settings, own)
+    return find_engine(backend.kind, settings, builds, own)
 
 
 @dataclass(frozen=True, slots=True)

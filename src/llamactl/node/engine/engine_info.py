@@ -14,6 +14,7 @@ from typing import Any
 from llamactl.backends import Kind
 from llamactl.backends.settings import BackendSettings
 from llamactl.core.errors import EngineMissing
+from llamactl.node.engine.builds import EngineBuilds
 from llamactl.node.engine.command import Engine, find_engine, surroundings
 
 _LIMIT_S = 30.0
@@ -26,9 +27,12 @@ _SILENT_S = 300.0  # in which an engine that did not answer is not asked again
 class CommandEngineProbe:
     """Runs the engine with one flag, with a time limit; the answer is kept as long as its file."""
 
-    def __init__(self, kind: Kind, settings: Callable[[], BackendSettings]) -> None:
+    def __init__(
+        self, kind: Kind, settings: Callable[[], BackendSettings], builds: EngineBuilds
+    ) -> None:
         """`settings`: those in force."""
         self._kind = kind
+        self._builds = builds
         self._in_force = settings
         self._answers: dict[tuple[str, ...], str] = {}
         self._silent: dict[tuple[str, ...], float] = {}  # until when they are not asked again
@@ -44,7 +48,7 @@ class CommandEngineProbe:
         `program`: instead of the configured one. `within`: seconds from when it was run. Raises
         TimeoutError.
         """
-        engine = find_engine(self._kind, self._settings, program or None)
+        engine = find_engine(self._kind, self._settings, self._builds, program or None)
         variables = [f"{name}={value}" for name, value in self._settings.environment.items()]
         key = (engine.label, _identity(engine.argv[0]), *variables, *self._words(), flag)
         if key in self._answers:

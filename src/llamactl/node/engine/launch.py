@@ -25,6 +25,7 @@ from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.core.ports.node import LaunchSpec
 from llamactl.core.secrets.masking import secrets_of
+from llamactl.node.engine.builds import EngineBuilds
 from llamactl.node.engine.command import Command, Engine, command_of, engine_of
 from llamactl.node.engine.engine_process import EngineProcess
 from llamactl.node.engine.offers import Read
@@ -99,11 +100,12 @@ class Launchable:
     known: Vocabulary
 
     @classmethod
-    async def of(cls, spec: LaunchSpec, models: ModelAccess) -> Launchable:
+    async def of(cls, spec: LaunchSpec, models: ModelAccess, builds: EngineBuilds) -> Launchable:
         """Raises EngineMissing, ForbiddenBySettings or UnknownModel."""
         if not spec.trusted:
             await models.permit(spec.options)
-        engine = engine_of(backend_of(spec.options.backend_type), spec.engine, spec.options)
+        backend = backend_of(spec.options.backend_type)
+        engine = engine_of(backend, spec.engine, builds, spec.options)
         options = await resolved(spec.options, models.resolve)
         return cls(spec, engine, options, await models.known(spec.options))
 
