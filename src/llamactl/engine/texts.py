@@ -166,6 +166,7 @@ TEXTS: Mapping[str, str] = {
     "--ui": "serve the engine's own page",
     "--verbosity": "how much is logged: 1 errors, 2 warnings, 3 information, 4 traces, 5 all",
     "--verbose": "log everything",
+    "--log-disable": "log nothing",
     # speculative decoding
     "--spec-draft-model": "GGUF file of a small model that drafts tokens for this one",
     "--spec-draft-hf": "draft model of a Hugging Face repository",

@@ -15,6 +15,8 @@ GGUF_FILES = frozenset(
 # Switches that name a model of the hub, such as --gpt-oss-20b-default or --fim-qwen-7b-spec.
 _PRESET = re.compile(r"(?!spec_)[a-z0-9_]+_(default|spec)\Z")
 
+_NO_ERRORS = re.compile(r"(0|-\d+)\Z")  # a verbosity below that of errors
+
 
 def check_served(start: Start) -> None:
     """Raises InvalidOption."""
@@ -45,5 +47,4 @@ def silenced_by(options: Options) -> str:
     """The option that keeps it from saying why it ends; "" if there is none."""
     if options.get("log_disable"):
         return "log_disable"
-    level = options.get("verbosity")
-    return "verbosity" if isinstance(level, int) and level < 1 else ""
+    return "verbosity" if _NO_ERRORS.match(str(options.get("verbosity"))) else ""
