@@ -77,7 +77,7 @@ def test_the_key_goes_where_the_program_looks_for_it() -> None:
                                                 "set the option 'model'"]),
         ({"X": "${MODEL}"}, {}, ["${MODEL} in environment.X", "no model", "set the option"]),
         ({"X": "${port}"}, {}, ["${port} in environment.X", "are known", "correct it"]),
-        ({}, {"command": None}, ["none is named", "set the option 'command'"]),
+        ({}, {"command": None}, ["names no program", "set the option 'command'"]),
         ({}, {"args": "'--port ${PORT}"}, ["cannot use the option 'args'", "check its quotes"]),
         ({}, {"args": 7}, ["cannot use the option 'args'", "7 is not valid", "write a list"]),
         ({}, {"health_path": "health"}, ["'health' is not valid", "begins with '/', or 'none'"]),

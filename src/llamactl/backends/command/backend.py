@@ -52,7 +52,10 @@ class Command(Backend):
 
     def check(self, start: Start) -> None:
         if not (start.override or self.program(start.settings, start.options)):
-            raise InvalidOption("cannot start a program: none is named; set the option 'command'")
+            raise InvalidOption(
+                "the instance names no program; set the option 'command'",
+                details={"missing": "command"},
+            )
         texts = [text for _, text in _texts(start)]
         if not start.port and not any(map(names_port, texts)):
             raise InvalidOption(

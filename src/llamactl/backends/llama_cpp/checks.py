@@ -33,8 +33,9 @@ def check_served(start: Start) -> None:
     named = start.override or any(map(options.get, (*SOURCES, *SEVERAL, ROUTER.name)))
     if not named and not any(value and _PRESET.match(key) for key, value in options.items()):
         raise InvalidOption(
-            "no model is named; set 'model' to a file or 'hf_repo' to a repository, or for several "
-            "models 'models_dir', 'models_preset' or 'router': true"
+            "the instance names no model; set 'model' to a file or 'hf_repo' to a repository, or "
+            "for several models 'models_dir', 'models_preset' or 'router': true",
+            details={"missing": "model"},
         )
 
 
