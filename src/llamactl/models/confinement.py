@@ -119,7 +119,7 @@ class Confinement:
             return None
         shown = masked_text(path)
         if path.startswith("~") or _SCHEME.match(path) or not path:
-            what = f"{shown!r} is not a plain path, as model_roots needs"
+            what = f"{shown!r} is not a plain path, which model_roots requires"
         elif all(any(_lies_in(part, root) for root in roots) for part in _parts(path)):
             return None
         else:

@@ -28,8 +28,8 @@ class OptionBody(BaseModel):
     default: str = Field(description="the engine's default")
     help: str = Field(description="help text of the engine")
     section: str = Field(description="section of the engine's help")
-    minimum: float | None = Field(None, description="least value of a number, if limited")
-    maximum: float | None = Field(None, description="greatest value of a number, if limited")
+    minimum: float | None = Field(None, description="minimum of a number, if limited")
+    maximum: float | None = Field(None, description="maximum of a number, if limited")
 
 
 class CommandRequest(BaseModel, extra="forbid"):

@@ -49,7 +49,7 @@ export function PasteDialog({ backend, close, take }: Props) {
           label="Command line"
           description={
             backend.default
-              ? "Of llama-server, also inside docker run; line breaks are fine."
+              ? "A llama-server command, also inside docker run; line breaks are fine."
               : "The program and its arguments; line breaks are fine."
           }
           autosize

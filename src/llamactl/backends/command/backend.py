@@ -59,8 +59,8 @@ class Command(Backend):
         texts = [text for _, text in _texts(start)]
         if not start.port and not any(map(names_port, texts)):
             raise InvalidOption(
-                "cannot tell the program its port: ${PORT} is neither in args nor in the "
-                "environment; write it where the program expects its port, such as --port ${PORT}"
+                "cannot pass the port to the program: neither args nor the environment contains "
+                "${PORT}; add it where the program expects its port, such as --port ${PORT}"
             )
         values = _values(start, start.port or _ANY_PORT)
         for where, text in _texts(start):
