@@ -51,7 +51,7 @@ def table(section: str, fields: list[SettingField]) -> str:
     kind = dict(sections_of(Settings))[tuple(section.split(".")) if section else ()]
     return "\n".join(
         [
-            f"\n## {f'`{section}`' if section else 'Outside of sections'}\n",
+            f"\n## {f'`{section}`' if section else 'General'}\n",
             *([f"{kind.__doc__}\n"] if section else []),
             "| setting | default | unit | what it is | takes effect after | variable |",
             "|---|---|---|---|---|---|",

@@ -10,12 +10,12 @@ from pydantic import BaseModel, Field
 class BackendBody(BaseModel):
     """A kind of engine."""
 
-    name: str = Field(description="in the settings, in paths and for `--backend`")
-    backend_type: str = Field(description="of its instances")
+    name: str = Field(description="name in the settings, in paths and for `--backend`")
+    backend_type: str = Field(description="`backend_type` of its instances")
     title: str = Field(description="for people")
-    available: bool = Field(description="can instances have it?")
-    default: bool = Field(description="do instances have it that name none?")
-    serves_files: bool = Field(description="does it serve model files that llamactl can read?")
+    available: bool = Field(description="whether instances can use it")
+    default: bool = Field(description="whether instances use it by default")
+    serves_files: bool = Field(description="whether it serves model files that llamactl can read")
 
 
 class OptionBody(BaseModel):
