@@ -17,18 +17,17 @@ Precedence: defaults < `.env` < YAML file (with `${VAR}` and `${VAR:-default}`) 
 The first of these files that exists is used: `LLAMACTL_CONFIG_PATH`, `./llamactl.yaml`,
 `./config.yaml`, `~/.config/llamactl/config.yaml`, `/etc/llamactl/config.yaml`. `llamactl config
 check` lists errors and where they are. Some settings have no effect in this version, and are
-accepted only so that files of the Go llamactl load: the `docker` sections, `response_headers` of
-`vllm` and `mlx`, `local_node`, `instances.timeout_check_interval` and the connection settings of
-`database`. The `command`, `args` and `environment` of `vllm` and `mlx` are used to read the
-engine's options.
+accepted only so that files of the Go llamactl can be loaded: the `docker` sections,
+`response_headers` of `vllm` and `mlx`, `local_node`, `instances.timeout_check_interval` and the
+connection settings of `database`. The `command`, `args` and `environment` of `vllm` and `mlx` are
+only used to read the engine's options.
 
-A key in `auth.management_keys`, or in the file `management_key`, with less than 8 characters is
-rejected; the error names its file and line, or its variable. With less than 20 it causes a warning.
+A key in `auth.management_keys`, or in the file `management_key`, is rejected if it has fewer than 8
+characters; the error names its file and line, or its variable. Fewer than 20 cause a warning.
 
-A change of the file or of a declared instance takes effect by `llamactl reload` or SIGHUP, without
-a restart, where the table says `reload`; the others need a restart of llamactl, and `reload` names
-them. A file with a mistake changes nothing. `llamactl config show` and the page show what is in
-force, and where each value comes from.
+Settings marked `reload` take effect with `llamactl reload` or SIGHUP, and so do changes to declared
+instances. The others need a restart of llamactl; `reload` lists them. A file with an error changes
+nothing. `llamactl config show` and the page show the values in effect, and where each comes from.
 """
 EFFECT = {"live": "reload", "fixed": "restart"}
 
@@ -52,9 +51,9 @@ def table(section: str, fields: list[SettingField]) -> str:
     kind = dict(sections_of(Settings))[tuple(section.split(".")) if section else ()]
     return "\n".join(
         [
-            f"\n## {f'`{section}`' if section else 'Outside of sections'}\n",
+            f"\n## {f'`{section}`' if section else 'General'}\n",
             *([f"{kind.__doc__}\n"] if section else []),
-            "| setting | default | unit | what it is | takes effect by | variable |",
+            "| setting | default | unit | what it is | takes effect after | variable |",
             "|---|---|---|---|---|---|",
             *map(row, fields),
         ]

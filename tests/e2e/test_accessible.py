@@ -24,7 +24,7 @@ PAGES = {
     "log": ("instances/tiny?tab=log", "tiny", "Wrap lines"),
     "events": ("instances/tiny?tab=events", "tiny", "Became ready"),
     "edit": ("instances/tiny/edit", "Edit tiny", "It fits"),
-    "new": ("new", "New instance", "This would be refused"),  # no model is named yet
+    "new": ("new", "New instance", "Choose a model"),
     "chat": ("chat?model=tiny", "Chat", "Send a message to tiny"),
     "models": ("models", "Models", "Create instance"),
     "keys": ("keys", "Keys", "laptop"),

@@ -111,7 +111,7 @@ def test_settings_that_have_their_default_are_shown_by_section_when_asked_for(
     settings = page.get_by_role("region", name="Settings")
     given = settings.get_by_role("row", name=re.compile("^instances.max_running_instances"))
     default = settings.get_by_role("row", name=re.compile("^instances.stop_timeout"))
-    expect(given).to_contain_text("instances that may run at once")
+    expect(given).to_contain_text("maximum number of running instances")
     expect(given).to_contain_text("1 instances")
     expect(given).to_contain_text("a reload")
     expect(settings.get_by_role("heading", name="log", exact=True)).to_be_visible()

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from support.fake_engine import create_fake
 from support.served import Served, data_folder, serve
-from support.window import Windows, drawn, go
+from support.window import Windows, drawn, go, keep
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +102,30 @@ def test_what_would_be_refused_is_said_while_one_types(server: Served, windows: 
     expect(refused).to_contain_text("not a name!")
     page.get_by_role("button", name="Create").click()
     expect(page.get_by_role("alert")).to_contain_text("not a name!")
+
+
+def test_a_blank_form_waits_for_a_model(server: Served, windows: Windows, tiny_model: Path) -> None:
+    page = windows(server, path="#/new")
+    refused = page.get_by_role("status").filter(has_text="This would be refused")
+    expect(page.get_by_text("Choose a model to see the command")).to_be_visible()
+    keep(page, "new-blank")
+    page.get_by_label("Name", exact=True).fill("bad name!")
+    expect(refused).to_contain_text("bad name!")
+    page.get_by_label("Name", exact=True).fill("waits")
+    expect(page.get_by_text("Choose a model to see the command")).to_be_visible()
+    expect(refused).to_have_count(0)
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_role("alert")).to_contain_text("names no model")
+    page.get_by_role("combobox", name="Engine").click()
+    page.get_by_role("option", name="Any command").click()
+    expect(page.get_by_text("Enter a command to see how it will run")).to_be_visible()
+
+    body = {"model": str(tiny_model)}
+    server.request("POST", "/api/v1/instances/waits?start=false", body)
+    go(page, "instances/waits/edit")
+    page.get_by_role("combobox", name="Model", exact=True).fill("")
+    expect(refused).to_contain_text("names no model")
+    server.request("DELETE", "/api/v1/instances/waits")
 
 
 def test_several_at_once(server: Served, windows: Windows, tmp_path: Path) -> None:

@@ -85,6 +85,18 @@ def test_the_cli_says_it_and_passes_it_on_where_it_is_meant(
     assert options == {"model": "x", "kv_offload": False}
 
 
+def test_run_passes_it_on_where_it_is_meant(server: Served, tiny_model: Path) -> None:
+    """To an engine that does not have it either: it says so, and nothing is left behind."""
+    words = ["run", str(tiny_model), "Hello", "-o", "ctxsize=256", "--name", "runs"]
+
+    refused, passed = llamactl(server, *words), llamactl(server, *words, "--allow-unknown")
+
+    assert refused.returncode == 1 and NEAR in refused.stderr
+    assert passed.returncode == 1 and "created instance runs" in passed.stderr
+    assert "--ctxsize" in passed.stderr
+    assert server.request("GET", f"{BASE}/runs").status_code == 404
+
+
 def test_what_was_stored_starts_as_before_with_a_warning(
     server: Served, wrong: Mapping[str, Any]
 ) -> None:

@@ -17,17 +17,17 @@ class Instances:
     def __init__(self) -> None:
         self.updated: list[tuple[str, dict[str, Any]]] = []
 
-    def update(self, name: str, options: dict[str, Any]) -> None:
+    def update(self, name: str, options: dict[str, Any], *, allow_unknown: bool) -> None:
         self.updated.append((name, options))
 
 
-def given(options: list[str]) -> Instances:
+def given(options: list[str], *, allow_unknown: bool = False) -> Instances:
     """What becomes of them for an instance with a context of 512."""
     instances = Instances()
     session = SimpleNamespace(client=SimpleNamespace(instances=instances), is_local=True)
     its = {"backend_type": "llama_cpp", "backend_options": {"model": "/m", "ctx_size": 512}}
     known = SimpleNamespace(name="one", options=its)
-    change_options(cast(Any, session), cast(Any, known), options)
+    change_options(cast(Any, session), cast(Any, known), options, allow_unknown=allow_unknown)
     return instances
 
 
@@ -67,3 +67,8 @@ def test_elsewhere_a_change_is_refused_with_the_command_that_makes_it(option: st
     with pytest.raises(LlamactlError, match="already exists with other options") as refused:
         given([option])
     assert f"llamactl update one {option}" in refused.value.message
+
+
+def test_the_command_passes_unknown_options_on_as_this_one_did() -> None:
+    with pytest.raises(LlamactlError, match="llamactl update one ctxsize=4 --allow-unknown"):
+        given(["ctxsize=4"], allow_unknown=True)

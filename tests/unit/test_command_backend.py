@@ -70,23 +70,23 @@ def test_the_key_goes_where_the_program_looks_for_it() -> None:
 @pytest.mark.parametrize(
     ("environment", "options", "parts"),
     [
-        ({}, {"args": []}, ["cannot tell the program its port", "${PORT} is neither", "write"]),
+        ({}, {"args": []}, ["cannot pass the port", "contains ${PORT}", "add it"]),
         ({}, {"args": ["${PORT}", "${PROT}"]}, ["cannot fill in ${PROT} in args", "only ${PORT}",
                                                "correct it, or write $${PROT}"]),
         ({}, {"args": ["${PORT}", "${MODEL}"]}, ["cannot fill in ${MODEL} in args", "no model",
                                                 "set the option 'model'"]),
         ({"X": "${MODEL}"}, {}, ["${MODEL} in environment.X", "no model", "set the option"]),
         ({"X": "${port}"}, {}, ["${port} in environment.X", "are known", "correct it"]),
-        ({}, {"command": None}, ["none is named", "set the option 'command'"]),
+        ({}, {"command": None}, ["names no program", "set the option 'command'"]),
         ({}, {"args": "'--port ${PORT}"}, ["cannot use the option 'args'", "check its quotes"]),
-        ({}, {"args": 7}, ["cannot use the option 'args'", "7 is not valid", "write a list"]),
-        ({}, {"health_path": "health"}, ["'health' is not valid", "begins with '/', or 'none'"]),
-        ({}, {"stop_signal": "SIGSTOP"}, ["'SIGSTOP' is not valid", "write one of SIGTERM"]),
+        ({}, {"args": 7}, ["cannot use the option 'args'", "7 is not valid", "use a list"]),
+        ({}, {"health_path": "health"}, ["'health' is not valid", "starts with '/', or 'none'"]),
+        ({}, {"stop_signal": "SIGSTOP"}, ["'SIGSTOP' is not valid", "use one of SIGTERM"]),
         ({}, {"stop_signal": True}, ["True is not valid"]),
         ({}, {"api_key_env": "--key"}, ["'--key' is not valid", "environment variable"]),
-        ({}, {"api_key_flag": "key"}, ["'key' is not valid", "write a flag"]),
-        ({}, {"served_model": ""}, ["'' is not valid", "write a text"]),
-        ({}, {"ctx_size": 4096}, ["cannot use the option 'ctx_size'", "it has command, args"]),
+        ({}, {"api_key_flag": "key"}, ["'key' is not valid", "use a flag"]),
+        ({}, {"served_model": ""}, ["'' is not valid", "use a non-empty string"]),
+        ({}, {"ctx_size": 4096}, ["unknown option 'ctx_size'", "options are command, args"]),
     ],
 )  # fmt: skip
 def test_a_refusal_says_what_was_tried_what_is_wrong_and_what_to_do(
@@ -163,7 +163,7 @@ def test_options_of_another_backend_are_not_kept() -> None:
 
 def test_the_environment_is_the_instances() -> None:
     body = {"backend_type": "command", "backend_options": {"environment": {"A": "b"}}}
-    with pytest.raises(InvalidOption, match="beside 'backend_options'"):
+    with pytest.raises(InvalidOption, match="move it out of 'backend_options'"):
         read_definition(body)
 
 

@@ -44,7 +44,7 @@ def test_what_is_not_built_is_refused_by_its_name(name: str) -> None:
     [({"idle_timout": 5}, "did you mean 'idle_timeout'"),
      ({"backend_options": {}, "idel_timeout": 5}, "did you mean 'idle_timeout'"),
      ({"backend_options": {}, "model": "/m"}, "unknown field 'model'"),
-     ({"backend_options": {"environment": {"A": "b"}}}, "beside 'backend_options'"),
+     ({"backend_options": {"environment": {"A": "b"}}}, "move it out of 'backend_options'"),
      ({"temp": math.inf}, "finite"), ({"temp": math.nan}, "finite"), ({"seed": 2**70}, "range"),
      ({"model": {"a": 1}}, "string, number"), ({"lora": [["a"]]}, "string, number"),
      ({"model": "x" * 70_000}, "longer"), ({"model": "a\0b"}, "NUL"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,26 @@ def test_flags_set_the_fields_they_name() -> None:
         7,
         ["127.0.0.2"],
     )
+
+
+@pytest.mark.parametrize("argv", [["--log-disable", "-v"], ["-lv", "4", "--log_disable"]])
+def test_a_log_that_is_switched_off_stays_off(argv: list[str]) -> None:
+    """As with llama-server, whose verbosity counts only while it logs."""
+    assert applied(*argv).verbosity == -1
+
+
+def test_an_engine_without_a_log_says_nothing_of_its_model(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "llamactl.engine", "--model", str(tmp_path / "none.gguf")]
+
+    heard, silent = (
+        subprocess.run([*words, *more], capture_output=True, text=True, check=False)
+        for more in ([], ["--log-disable"])
+    )
+
+    assert "srv" in heard.stdout + heard.stderr
+    assert silent.returncode == heard.returncode == 1
+    assert silent.stdout == ""
+    assert silent.stderr == "error: Failed to init server, please check the input params.\n"
 
 
 def test_reranking_asks_for_rank_pooling() -> None:

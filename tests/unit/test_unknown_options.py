@@ -105,7 +105,7 @@ def test_a_value_for_a_switch_and_a_switch_for_a_value_are_told_apart(known: Voc
     assert LLAMA_CPP.canonical({"warmup": "false", "mlock": "on"}, known) == {
         "warmup": False, "mlock": True,
     }  # fmt: skip
-    with pytest.raises(InvalidOption, match=r"ctx_size.*takes a value"):
+    with pytest.raises(InvalidOption, match=r"ctx_size.*needs a value"):
         LLAMA_CPP.canonical({"ctx_size": True}, known)
 
 
@@ -157,7 +157,7 @@ def test_what_a_pasted_line_has_more_than_the_engine_is_named(known: Vocabulary)
 
     assert parsed.options == {"ctx_size": 2}
     assert parsed.not_understood == [
-        "-c: given more than once; the last counts",
+        "-c: given more than once; the last one counts",
         "--contextsize: the engine has no such option, did you mean ctx_size?",
     ]
 

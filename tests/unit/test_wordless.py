@@ -63,7 +63,7 @@ def test_a_part_of_a_split_model_that_is_missing_is_numbered(tmp_path: Path, fre
     assert "part 2 of 3 of the file in `model` is missing" in found.advice
 
 
-@pytest.mark.parametrize("options", [{"log_disable": True}, {"verbosity": 0}])
+@pytest.mark.parametrize("options", [{"log_disable": True}, {"verbosity": 0}, {"verbosity": "-1"}])
 def test_a_log_that_is_switched_off_is_said(options: dict[str, Any], free: int) -> None:
     given = InstanceOptions(backend_options=options)
     record = ProcessRecord("id", "local", "id", 1, 1, 1, "boot", free, "", "", (), given, "", 0)

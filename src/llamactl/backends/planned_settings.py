@@ -14,14 +14,14 @@ from llamactl.backends.settings import (
 
 
 class VllmSettings(ContainerSettings):
-    """vLLM: read for its options only; no instance runs on it in this version."""
+    """vLLM: only its options are read; this version runs no instances with it."""
 
     command: str = live("vllm", COMMAND_IS)
     args: Words = live(("serve",), ARGS_ARE)
 
 
 class MlxSettings(BackendSettings):
-    """MLX: read for its options only; no instance runs on it in this version."""
+    """MLX: only its options are read; this version runs no instances with it."""
 
     command: str = live("mlx_lm.server", COMMAND_IS)
     docker: DockerSettings = DockerSettings()

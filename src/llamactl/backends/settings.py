@@ -39,7 +39,7 @@ class BackendSettings(Section):
     command: str = live("", COMMAND_IS)
     args: Words = live((), ARGS_ARE)
     environment: Table = live({}, "variables for the engine's processes")
-    response_headers: Table = fixed({}, "headers to add to the engine's answers")
+    response_headers: Table = fixed({}, "headers to add to the engine's responses")
 
     @property
     def in_container(self) -> bool:

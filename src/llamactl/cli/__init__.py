@@ -1,1 +1,1 @@
-"""The `llamactl` command: a file for each command group."""
+"""The `llamactl` command: `commands/` has a file for each group of commands."""

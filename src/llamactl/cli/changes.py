@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from llamactl.schemas.instances import InstanceBody
 
 
-def change_options(s: Session, known: InstanceBody, options: list[str] | None) -> None:
+def change_options(
+    s: Session, known: InstanceBody, options: list[str] | None, *, allow_unknown: bool = False
+) -> None:
     """Ask whether to change it where it differs. Raises LlamactlError where nobody can answer."""
     given = with_files(s, options_of(options))
     differing = _differing(known, given)
@@ -30,10 +32,11 @@ def change_options(s: Session, known: InstanceBody, options: list[str] | None) -
     )
     if sys.stdin.isatty() and sys.stderr.isatty():
         if typer.confirm(f"{known.name}: {said}. Change it?", err=True):
-            s.client.instances.update(known.name, given)
+            s.client.instances.update(known.name, given, allow_unknown=allow_unknown)
             return
         raise LlamactlError(f"{known.name} was not changed; run it without -o")
-    change = shlex.join(["llamactl", "update", known.name, *(options or ())])
+    words = [*(options or ()), *(["--allow-unknown"] if allow_unknown else ())]
+    change = shlex.join(["llamactl", "update", known.name, *words])
     raise LlamactlError(
         f"instance {known.name} already exists with other options: {said}; change it with "
         f"`{change}`, or create another with --name"

@@ -14,7 +14,7 @@ from llamactl.policy.definition.reading import NOT_BUILT
 
 AllowUnknown = Annotated[
     bool,
-    typer.Option("--allow-unknown", help="Pass on options that the engine's help does not list."),
+    typer.Option("--allow-unknown", help="Pass unknown options to the engine as they are."),
 ]
 _OWN = {*OPTIONS, *NOT_BUILT, "backend_options"}  # fields of an instance
 

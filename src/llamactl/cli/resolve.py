@@ -40,18 +40,28 @@ class Found:
         return {"model": self.path, **({"mmproj": self.mmproj} if self.mmproj else {})}
 
 
-def instance_for(
-    s: Session, model: str, options: list[str] | None, name: str | None = None
-) -> tuple[str, bool]:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line says of the instance."""
+
+    options: list[str] | None = None
+    name: str | None = None
+    allow_unknown: bool = False
+
+
+def instance_for(s: Session, model: str, wanted: Wanted) -> tuple[str, bool]:
     """The name of the instance that has this name, or serves this model, and whether it is new.
 
-    `name`: what it is to be called. Raises LlamactlError.
+    Raises LlamactlError.
     """
-    if not name and not _is_file(model) and (known := _instance(s, model)) is not None:
-        change_options(s, known, options)
-        return known.name, False
-    found = _inspected(s, find_model(s, model))
-    return _instance_of(s, found, options, name)
+    if not wanted.name and not _is_file(model) and (known := _instance(s, model)) is not None:
+        return _as_wanted(s, known, wanted), False
+    return _instance_of(s, _inspected(s, find_model(s, model)), wanted)
+
+
+def _as_wanted(s: Session, known: InstanceBody, wanted: Wanted) -> str:
+    change_options(s, known, wanted.options, allow_unknown=wanted.allow_unknown)
+    return known.name
 
 
 def find_model(s: Session, model: str) -> Found:
@@ -144,21 +154,18 @@ def _instance(s: Session, name: str) -> InstanceBody | None:
     return None
 
 
-def _instance_of(
-    s: Session, found: Found, options: list[str] | None, name: str | None
-) -> tuple[str, bool]:
+def _instance_of(s: Session, found: Found, wanted: Wanted) -> tuple[str, bool]:
     """An instance of this file, or a new one with the first name that no other has."""
-    for wanted in [name] if name else _free_names(found):
-        known = _instance(s, wanted)
+    for name in [wanted.name] if wanted.name else _free_names(found):
+        known = _instance(s, name)
         if known is None:
-            body = {**found.body, **with_files(s, options_of(options))}
-            s.client.instances.create(wanted, body, start=False)
-            typer.echo(f"created instance {wanted}", err=True)
-            return wanted, True
+            body = {**found.body, **with_files(s, options_of(wanted.options))}
+            s.client.instances.create(name, body, start=False, allow_unknown=wanted.allow_unknown)
+            typer.echo(f"created instance {name}", err=True)
+            return name, True
         if serves(known, found.path):
-            change_options(s, known, options)
-            return known.name, False
-        if name:
+            return _as_wanted(s, known, wanted), False
+        if wanted.name:
             raise LlamactlError(
                 f"instance {name} already exists with a different model; choose another --name, "
                 f"or run it as it is: llamactl run {name}"

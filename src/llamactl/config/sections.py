@@ -28,22 +28,25 @@ Folders = Annotated[tuple[Path, ...], BeforeValidator(_folders)]
 
 
 class ServerSettings(Section):
-    """The address that llamactl serves, and what clients may use up."""
+    """The address that llamactl listens on, and the limits for clients."""
 
     host: str = fixed("127.0.0.1", "address to listen on")
     port: int = fixed(8080, "port to listen on; 0 picks a free one", "TCP port", ge=0, le=65535)
     allowed_origins: Words = fixed((), "origins whose web pages may call the API; `*` for all")
     allowed_headers: Words = fixed(("*",), "request headers that such pages may send")
-    allowed_hosts: Words = fixed((), "names that clients may use in `Host`, beside loopback names")
+    allowed_hosts: Words = fixed((), "names that clients may use in `Host`, besides loopback names")
     enable_swagger: bool | None = fixed(
         None, "serve the API's documentation at `/swagger/`; unset: on loopback addresses only"
     )
     metrics_open: bool = fixed(False, "serve `/metrics` without a key")
     max_connections: int = fixed(
-        4096, "connections of clients; a few more are kept for management", "connections", ge=1
+        4096, "client connections; a few more are reserved for management", "connections", ge=1
     )
     max_connections_per_address: int = fixed(
-        512, "connections from one address; loopback and Unix sockets excepted", "connections", ge=1
+        512,
+        "connections from one address; loopback and Unix sockets are exempt",
+        "connections",
+        ge=1,
     )
     max_client_memory: int = fixed(
         128 << 20, "memory that all connections may hold together", "bytes", ge=1 << 20
@@ -54,10 +57,11 @@ class ServerSettings(Section):
         512 << 20, "size of a multipart body, or of any body on the raw proxy", "bytes", ge=1024
     )
     spool_dir: Path | None = fixed(
-        None, "folder where large bodies wait, relative to `data_dir`; unset: `data_dir` itself"
+        None,
+        "folder where large bodies are buffered, relative to `data_dir`; unset: `data_dir` itself",
     )
     spool_size: ByteSize = fixed(
-        ByteSize(4 << 30), "disk space for all bodies that wait there", "bytes", ge=0
+        ByteSize(4 << 30), "disk space for all buffered bodies", "bytes", ge=0
     )
     spool_share: float = fixed(
         0.25, "share of that space that one key may use", "fraction", gt=0, le=1
@@ -66,13 +70,15 @@ class ServerSettings(Section):
         ByteSize(512 << 20), "disk space that the spool leaves free", "bytes", ge=0
     )
     header_timeout: float = fixed(30, "time for a request's headers to arrive", "seconds", gt=0)
-    body_timeout: float = fixed(60, "time without a byte of a request's body", "seconds", gt=0)
-    keep_alive_timeout: float = fixed(75, "time that an idle connection is kept", "seconds", gt=0)
+    body_timeout: float = fixed(60, "longest pause in a request's body", "seconds", gt=0)
+    keep_alive_timeout: float = fixed(
+        75, "time that an idle connection is kept open", "seconds", gt=0
+    )
     first_byte_timeout: float = fixed(
-        3600, "time for an engine to begin its answer", "seconds", gt=0
+        3600, "time for an engine to start its response", "seconds", gt=0
     )
     stream_idle_timeout: float = fixed(
-        600, "time without a byte of an answer from an engine", "seconds", gt=0
+        600, "longest pause in an engine's response", "seconds", gt=0
     )
     upgrade_timeout: float = fixed(
         600, "time for a replaced llamactl to finish its requests", "seconds", ge=0
@@ -81,9 +87,9 @@ class ServerSettings(Section):
         0, "time between comments to a stream that waits for its instance; 0 sends none", "seconds",
         ge=0,
     )  # fmt: skip
-    list_aliases: bool = fixed(False, "list aliases in `/v1/models` as models of their own")
+    list_aliases: bool = fixed(False, "list aliases as separate models in `/v1/models`")
     v1_errors: Literal["auto", "openai", "reference"] = fixed(
-        "auto", "form of errors under `/v1`; `auto` picks the form that the client reads"
+        "auto", "format of errors under `/v1`; `auto` picks the one that the client understands"
     )
 
 
@@ -121,7 +127,7 @@ class InstanceLogging(Section):
     log_rotation_enabled: bool = live(True, "move old parts of a log to archives")
     log_rotation_max_size: int = live(100, "size at which a log is rotated", "MiB", ge=1)
     log_rotation_compress: bool = live(False, "compress archives")
-    log_rotation_max_files: int = live(3, "archives to keep of each log", "files", ge=1)
+    log_rotation_max_files: int = live(3, "archives to keep for each log", "files", ge=1)
     log_rotation_max_age: float = live(0, "age at which an archive is deleted; 0: never", "days",
                                        ge=0)  # fmt: skip
 
@@ -136,10 +142,10 @@ class InstancesSettings(Section):
     logs_dir: Path | None = fixed(
         None, "folder of the instances' logs, relative to `data_dir`; unset: `logs`"
     )
-    auto_create_dirs: bool = fixed(True, "create missing folders at the start")
-    max_instances: int = live(-1, "instances that may exist; -1: no limit", "instances", ge=-1)
+    auto_create_dirs: bool = fixed(True, "create missing folders at startup")
+    max_instances: int = live(-1, "maximum number of instances; -1: no limit", "instances", ge=-1)
     max_running_instances: int = live(
-        -1, "instances that may run at once; -1: no limit", "instances", ge=-1
+        -1, "maximum number of running instances; -1: no limit", "instances", ge=-1
     )
     enable_lru_eviction: bool = live(
         True, "let a request stop the least recently used instance to make room"
@@ -161,9 +167,9 @@ class InstancesSettings(Section):
     stop_timeout: float = live(
         10, "time between SIGTERM and SIGKILL for an engine", "seconds", ge=0
     )
-    max_queue: int = live(512, "requests that may wait for a start", "requests", ge=1)
+    max_queue: int = live(512, "maximum number of requests that wait for a start", "requests", ge=1)
     queue_timeout: float = live(
-        0, "time that a request waits for a place; 0: as long as for a start", "seconds", ge=0
+        0, "time that a request waits for a place; 0: no separate limit", "seconds", ge=0
     )
     min_residency: float = live(
         15, "time for which a busy instance is not evicted", "seconds", ge=0
@@ -172,21 +178,21 @@ class InstancesSettings(Section):
         600, "time for an evicted instance to finish its requests", "seconds", ge=0
     )
     memory_budget: Budget = live(
-        "auto", "RAM for all instances; `auto`: all there is, less the margin; `off`: no limit",
+        "auto", "RAM for all instances; `auto`: all of it, less the margin; `off`: no limit",
         "bytes",
     )  # fmt: skip
-    gpu_memory_budget: Budget = live("auto", "the same, of each GPU", "bytes")
+    gpu_memory_budget: Budget = live("auto", "the same for each GPU", "bytes")
     memory_margin: float = live(
         0.1, "share of the memory that `auto` leaves free", "fraction", ge=0, lt=1
     )
     drain_policy: Literal["wait", "call_off"] = live(
-        "wait", "what a request to a draining instance does: wait, or call the drain off"
+        "wait", "what a request to a draining instance does: wait, or cancel the drain"
     )
     failure_cool_down: float = live(
         30, "time after which requests may start a failed instance again", "seconds", ge=0
     )
     health_interval: float = live(10, "time between health checks of an engine", "seconds", gt=0)
-    health_timeout: float = live(5, "time for an engine to answer one", "seconds", gt=0)
+    health_timeout: float = live(5, "time for an engine to answer a health check", "seconds", gt=0)
     unhealthy_after: float = live(
         60, "time without an answer after which an engine is restarted", "seconds", gt=0
     )
@@ -198,7 +204,7 @@ class InstancesSettings(Section):
         5, "has no effect: idle time is measured exactly", "minutes"
     )
     group_limits: dict[str, int] = live(
-        {}, "instances of a group that may run at once, by group; -1: no limit", "instances"
+        {}, "maximum number of running instances for each group; -1: no limit", "instances"
     )
     logging: InstanceLogging = InstanceLogging()
 
@@ -232,10 +238,10 @@ class ModelsSettings(Section):
     """Model files and downloads."""
 
     cache_dir: Path | None = fixed(
-        None, "cache of the hub; unset: as `HF_HUB_CACHE` and `HF_HOME` say"
+        None, "cache of the hub; unset: from `HF_HUB_CACHE` or `HF_HOME`"
     )
-    folders: tuple[Path, ...] = fixed((), "more folders with .gguf files")
-    max_downloads: int = fixed(2, "downloads at the same time", "downloads", ge=1)
+    folders: tuple[Path, ...] = fixed((), "additional folders with .gguf files")
+    max_downloads: int = fixed(2, "maximum number of downloads at a time", "downloads", ge=1)
 
 
 class DatabaseSettings(Section):
@@ -251,17 +257,19 @@ class DatabaseSettings(Section):
 class AuthSettings(Section):
     """Who may use the server."""
 
-    require_inference_auth: bool = fixed(True, "ask for a key on inference paths")
-    require_management_auth: bool = fixed(True, "ask for a management key on the management API")
-    management_keys: Words = fixed((), "management keys; empty: one is made and kept in a file")
+    require_inference_auth: bool = fixed(True, "require a key for inference")
+    require_management_auth: bool = fixed(True, "require a management key for the management API")
+    management_keys: Words = fixed(
+        (), "management keys; empty: one is generated and kept in a file"
+    )
     session_hours: float = fixed(168, "time that a browser stays signed in", "hours", gt=0)
 
 
 class LogSettings(Section):
     """llamactl's own log."""
 
-    format: Literal["text", "json"] = fixed("text", "form of its lines")
-    level: Literal["debug", "info", "warning", "error"] = fixed("info", "least level to write")
+    format: Literal["text", "json"] = fixed("text", "format of its lines")
+    level: Literal["debug", "info", "warning", "error"] = fixed("info", "lowest level to write")
     requests: bool = fixed(False, "write a line for each request")
 
 

@@ -30,7 +30,7 @@ class Settings(Section):
 
     server: ServerSettings = ServerSettings()
     backends: Backends = Backends()
-    data_dir: Path = fixed(Path("~/.local/share/llamactl"), "folder for all that llamactl keeps")
+    data_dir: Path = fixed(Path("~/.local/share/llamactl"), "folder for all of llamactl's data")
     instances: InstancesSettings = InstancesSettings()
     models: ModelsSettings = ModelsSettings()
     database: DatabaseSettings = DatabaseSettings()
@@ -38,7 +38,7 @@ class Settings(Section):
     log: LogSettings = LogSettings()
     allow_commands: bool = live(True, "let the API choose programs, and variables that load code")
     model_roots: Folders = live(
-        (), "folders in which paths that the API names must be; empty: no limit"
+        (), "folders that paths given through the API must be in; empty: no limit"
     )
     local_node: str = fixed("main", "name of this machine; has no effect in this version")
     nodes: Annotated[

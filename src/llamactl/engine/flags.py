@@ -39,6 +39,7 @@ FLAGS: Mapping[str, tuple[str, bool]] = {name: (path, sets) for name, path, sets
 _OFF = frozenset(name for name, _, _, off in _spelt() if off)
 _GROUPS = ("sampling", "speculative", "speculative.draft", "diffusion")
 _HIDDEN = ("hostnames", "api_keys")
+_SILENT = -1  # below all levels of llama.cpp's log
 
 
 def fields(params: Any) -> Iterator[tuple[str, Any]]:
@@ -59,19 +60,23 @@ def _walk(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 
 def apply(params: Any, argv: Sequence[str]) -> None:
     """Set every flag of argv on params. Raises FlagError."""
-    words = list(argv)
+    words, logs = list(argv), True
     while words:
         word = words.pop(0)
         if not word.startswith("-") or word.lstrip("-") == "":
             raise FlagError(f"invalid argument: {word}")
         name = word.lstrip("-").replace("_", "-")
         special = SPECIAL.get(name)
-        if special is not None:
+        if name == "log-disable":
+            logs = False
+        elif special is not None:
             special(params, _value(word, words))
         elif name in SWITCHES:
             SWITCHES[name](params)
         else:
             _apply_field(params, word, name, words)
+    if not logs:  # wherever it is given: no verbosity turns the log on again
+        params.verbosity = _SILENT
 
 
 def _apply_field(params: Any, word: str, name: str, words: list[str]) -> None:

@@ -118,6 +118,7 @@ ROWS: Mapping[str, str] = {
 FURTHER: Mapping[str, str] = {
     "--mmap --no-mmap": "", "--mlock": "", "-dio --direct-io -ndio --no-direct-io": "",
     "--rerank --reranking": "", "-v --verbose --log-verbose": "",
+    "--log-disable": "",
     "--host": "HOST", "--api-key": "KEY", "--api-key-file": "FNAME",
     "-to --timeout": "N", "--rope-scale": "N",
     "--grammar": "GRAMMAR", "--grammar-file": "FNAME",

@@ -86,8 +86,8 @@ class Confinement:
             for field in fetched(options):
                 yield Problem(
                     field, "model_roots",
-                    "the engine would fetch it itself, to a folder that model_roots does not "
-                    "bind; download it with `llamactl models pull` and name its file",
+                    "the engine would download it itself, to a folder outside model_roots; "
+                    "download it with `llamactl models pull` and use its path",
                 )  # fmt: skip
             for one in named:
                 if outside := self._outside(one.field, one.path):
@@ -119,7 +119,7 @@ class Confinement:
             return None
         shown = masked_text(path)
         if path.startswith("~") or _SCHEME.match(path) or not path:
-            what = f"{shown!r} is not a plain path, as model_roots needs"
+            what = f"{shown!r} is not a plain path, which model_roots requires"
         elif all(any(_lies_in(part, root) for root in roots) for part in _parts(path)):
             return None
         else:

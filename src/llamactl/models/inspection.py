@@ -32,7 +32,7 @@ def inspect(path: Path) -> Inspection:
     header, files = read_header(path)
     values = header.values
     if not text_of(values, "general.architecture"):
-        raise UnreadableModel(f"{path.name} does not name its architecture; it is not a model")
+        raise UnreadableModel(f"{path.name} names no architecture, so it is not a model")
     return Inspection(
         path=path,
         name=text_of(values, "general.name") or path.stem,

@@ -10,12 +10,12 @@ from pydantic import BaseModel, Field
 class BackendBody(BaseModel):
     """A kind of engine."""
 
-    name: str = Field(description="in the settings, in paths and for `--backend`")
-    backend_type: str = Field(description="of its instances")
+    name: str = Field(description="name in the settings, in paths and for `--backend`")
+    backend_type: str = Field(description="`backend_type` of its instances")
     title: str = Field(description="for people")
-    available: bool = Field(description="can instances have it?")
-    default: bool = Field(description="do instances have it that name none?")
-    serves_files: bool = Field(description="does it serve model files that llamactl can read?")
+    available: bool = Field(description="whether instances can use it")
+    default: bool = Field(description="whether instances use it by default")
+    serves_files: bool = Field(description="whether it serves model files that llamactl can read")
 
 
 class OptionBody(BaseModel):
@@ -28,8 +28,8 @@ class OptionBody(BaseModel):
     default: str = Field(description="the engine's default")
     help: str = Field(description="help text of the engine")
     section: str = Field(description="section of the engine's help")
-    minimum: float | None = Field(None, description="least value of a number, if limited")
-    maximum: float | None = Field(None, description="greatest value of a number, if limited")
+    minimum: float | None = Field(None, description="minimum of a number, if limited")
+    maximum: float | None = Field(None, description="maximum of a number, if limited")
 
 
 class CommandRequest(BaseModel, extra="forbid"):

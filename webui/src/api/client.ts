@@ -20,6 +20,7 @@ export class ApiError extends Error {
     message: string,
     readonly status: number,
     readonly code: string,
+    readonly details: Record<string, unknown> = {},
   ) {
     super(message);
   }
@@ -73,7 +74,8 @@ export function failure(status: number, body: unknown): ApiError {
       : typeof inner === "object" && inner !== null && "message" in inner
         ? String(inner.message)
         : `The server responded with status ${status}.`;
-  return new ApiError(message, status, typeof said.code === "string" ? said.code : "");
+  const code = typeof said.code === "string" ? said.code : "";
+  return new ApiError(message, status, code, (said.details ?? {}) as Record<string, unknown>);
 }
 
 export function messageOf(error: unknown): string {

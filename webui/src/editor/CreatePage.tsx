@@ -15,6 +15,7 @@ export function CreatePage() {
   const navigate = useNavigate();
   const [name, setName] = useState(model ? nameOf(model) : "");
   const [start, setStart] = useState(true);
+  const [allowUnknown, setAllowUnknown] = useState(false);
   const { busy, fault, run } = useWork();
   const [definition, setDefinition] = useState<Definition>(
     model ? { ...EMPTY, backend_options: { model } } : EMPTY,
@@ -25,7 +26,10 @@ export function CreatePage() {
       const fetches = start && (await mustBeFetched(definition));
       await said(
         api.POST("/api/v1/instances/{name}", {
-          params: { path: { name }, query: { start: start && !fetches, wait: false } },
+          params: {
+            path: { name },
+            query: { start: start && !fetches, wait: false, allow_unknown: allowUnknown },
+          },
           body: bodyOf(definition),
         }),
       );
@@ -52,12 +56,22 @@ export function CreatePage() {
               withAsterisk={false}
               autoFocus
             />
-            <DefinitionForm definition={definition} change={setDefinition} />
+            <DefinitionForm
+              definition={definition}
+              change={setDefinition}
+              allowUnknown={() => setAllowUnknown(true)}
+            />
           </Stack>
         </Grid.Col>
         <Grid.Col span={{ base: 12, md: 5 }}>
           <Stack pos="sticky" top={68}>
-            <Preview name={name} body={bodyOf(definition)} />
+            <Preview
+              name={name}
+              body={bodyOf(definition)}
+              allowUnknown={allowUnknown}
+              setAllowUnknown={setAllowUnknown}
+              isNew
+            />
             {fault && (
               <Alert color="red" title="Could not create the instance" role="alert">
                 {fault}

@@ -33,13 +33,16 @@ import { PasteDialog } from "./PasteDialog";
 
 const QUICK = new Set(["model", "hf_repo", "hf_file", "ctx_size", "gpu_layers"]);
 const FOUND = 8;
+const NAME = /^[a-z][a-z0-9_.]*$/;
 
 interface Props {
   definition: Definition;
   change: (next: Definition) => void;
+  /** A pasted command has options that the engine does not list, and they are meant. */
+  allowUnknown: () => void;
 }
 
-export function DefinitionForm({ definition, change }: Props) {
+export function DefinitionForm({ definition, change, allowUnknown }: Props) {
   const [pasting, setPasting] = useState(false);
   const [choosing, setChoosing] = useState(false);
   const given = definition.backend_options;
@@ -75,12 +78,13 @@ export function DefinitionForm({ definition, change }: Props) {
         <PasteDialog
           backend={backend}
           close={() => setPasting(false)}
-          take={(found) =>
+          take={(found, passes) => {
             change({
               backend_options: { ...given, ...found.backend_options },
               own: { ...definition.own, ...found.own },
-            })
-          }
+            });
+            if (passes) allowUnknown();
+          }}
         />
       )}
       {choosing && (
@@ -215,6 +219,7 @@ function EngineOptions({ options, given, set }: EngineProps) {
   const known = new Map(options.map((option) => [option.name, option]));
   const names = Object.keys(given).filter((name) => !QUICK.has(name));
   const wanted = text.trim().toLowerCase();
+  const name = wanted.replace(/^-+/, "").replaceAll("-", "_");
   const found = wanted
     ? options
         .filter((option) => !(option.name in given) && !QUICK.has(option.name))
@@ -231,9 +236,9 @@ function EngineOptions({ options, given, set }: EngineProps) {
       {names.map((name) => (
         <OptionField
           key={name}
-          option={known.get(name) ?? unknown(name, given[name])}
+          option={known.get(name) ?? unknown(name, given[name], known.size > 0)}
           value={given[name]}
-          change={(value) => set(name, value)}
+          change={(value) => set(name, known.has(name) ? value : asSwitch(value))}
         />
       ))}
       <TextInput
@@ -266,21 +271,44 @@ function EngineOptions({ options, given, set }: EngineProps) {
           </Button>
         </Group>
       ))}
-      {wanted && found.length === 0 && <Text size="sm">No matching option.</Text>}
+      {wanted && found.length === 0 && (
+        <Group justify="space-between">
+          <Text size="sm">No matching option.</Text>
+          {NAME.test(name) && !(name in given) && (
+            <Button
+              size="xs"
+              variant="default"
+              onClick={() => {
+                set(name, "");
+                setText("");
+              }}
+            >
+              Set {name} anyway
+            </Button>
+          )}
+        </Group>
+      )}
     </Stack>
   );
 }
 
-/** One that the engine's help does not name. */
-function unknown(name: string, value: unknown): Option {
-  const type = typeof value === "boolean" ? "switch" : Array.isArray(value) ? "list" : "text";
+/** One that the engine's help does not name, or `isListed` false: no help could be read. */
+function unknown(name: string, value: unknown, isListed: boolean): Option {
+  const type = Array.isArray(value) ? "list" : "text";
+  const why = isListed ? "The engine does not list this option. " : "";
+  const help = `${why}For a switch, enter true or false.`;
   return {
-    ...{ name, type, flags: [], choices: [], default: "", help: "", section: "" },
+    ...{ name, type, flags: [], choices: [], default: "", help, section: "" },
     ...{ minimum: null, maximum: null },
   };
 }
 
-function Kept({ definition, change }: Props) {
+/** What a text means for an option of which only the name is known. */
+function asSwitch(value: unknown): unknown {
+  return value === "true" || value === "false" ? value === "true" : value;
+}
+
+function Kept({ definition, change }: Pick<Props, "definition" | "change">) {
   const { own } = definition;
   const set = (name: string, value: unknown) => change(withOwn(definition, name, value));
   const environment = (own.environment ?? {}) as Record<string, string>;

@@ -42,6 +42,7 @@ function Editor({ instance }: { instance: Instance }) {
   const navigate = useNavigate();
   const [before] = useState(() => read(instance.options));
   const [definition, setDefinition] = useState(before);
+  const [allowUnknown, setAllowUnknown] = useState(false);
   const { busy, fault, run } = useWork();
   const body = changes(before, definition);
   const changed = Object.keys(body).length > 0;
@@ -50,7 +51,7 @@ function Editor({ instance }: { instance: Instance }) {
     run(async () => {
       await said(
         api.PUT("/api/v1/instances/{name}", {
-          params: { path: { name }, query: { wait: false } },
+          params: { path: { name }, query: { wait: false, allow_unknown: allowUnknown } },
           body,
         }),
       );
@@ -60,11 +61,20 @@ function Editor({ instance }: { instance: Instance }) {
   return (
     <Grid>
       <Grid.Col span={{ base: 12, md: 7 }}>
-        <DefinitionForm definition={definition} change={setDefinition} />
+        <DefinitionForm
+          definition={definition}
+          change={setDefinition}
+          allowUnknown={() => setAllowUnknown(true)}
+        />
       </Grid.Col>
       <Grid.Col span={{ base: 12, md: 5 }}>
         <Stack pos="sticky" top={68}>
-          <Preview name={name} body={body} />
+          <Preview
+            name={name}
+            body={body}
+            allowUnknown={allowUnknown}
+            setAllowUnknown={setAllowUnknown}
+          />
           {fault && (
             <Alert color="red" title="Could not save the changes" role="alert">
               {fault}

@@ -2,35 +2,44 @@ import { Alert, Button, Group, List, Modal, Stack, Textarea } from "@mantine/cor
 import { useState } from "react";
 import { api, type Schemas, said } from "../api/client";
 import { useWork } from "../ui/work";
-import type { Definition } from "./definition";
-import { read } from "./definition";
+import { AllowUnknown } from "./AllowUnknown";
+import { type Definition, read as readDefinition } from "./definition";
 
 interface Props {
   backend: Schemas["BackendBody"];
   close: () => void;
-  take: (found: Definition) => void;
+  /** `passes`: some of its options are unknown to the engine, and are to be passed on. */
+  take: (found: Definition, passes: boolean) => void;
 }
+
+type Parsed = Schemas["ParsedBody"];
 
 /** A command line from somewhere else fills the form. */
 export function PasteDialog({ backend, close, take }: Props) {
   const [text, setText] = useState("");
-  const [found, setFound] = useState<Schemas["ParsedBody"]>();
+  const [readings, setReadings] = useState<{ known: Parsed; all: Parsed }>();
+  const [passes, setPasses] = useState(false);
   const { fault, run } = useWork();
+  const found = readings && (passes ? readings.all : readings.known);
+  const hasUnknown =
+    readings && readings.all.not_understood.length < readings.known.not_understood.length;
 
+  const read = (allow_unknown: boolean) =>
+    said(
+      api.POST("/api/v1/backends/{backend}/parse-command", {
+        params: { path: { backend: backend.name as never }, query: { allow_unknown } },
+        body: { command: text },
+      }),
+    );
+  const use = (parsed: Parsed) => {
+    take(readDefinition(parsed.options), passes);
+    close();
+  };
   const parse = () =>
     run(async () => {
-      const parsed = await said(
-        api.POST("/api/v1/backends/{backend}/parse-command", {
-          params: { path: { backend: backend.name as never } },
-          body: { command: text },
-        }),
-      );
-      if (parsed.not_understood.length === 0) {
-        take(read(parsed.options));
-        close();
-      } else {
-        setFound(parsed);
-      }
+      const known = await read(false);
+      if (known.not_understood.length === 0) use(known);
+      else setReadings({ known, all: await read(true) });
     });
 
   return (
@@ -40,18 +49,21 @@ export function PasteDialog({ backend, close, take }: Props) {
           label="Command line"
           description={
             backend.default
-              ? "Of llama-server, also inside docker run; line breaks are fine."
+              ? "A llama-server command, also inside docker run; line breaks are fine."
               : "The program and its arguments; line breaks are fine."
           }
           autosize
           minRows={4}
           maxRows={14}
           value={text}
-          onChange={(event) => setText(event.currentTarget.value)}
+          onChange={(event) => {
+            setText(event.currentTarget.value);
+            setReadings(undefined);
+          }}
           error={fault}
           data-autofocus
         />
-        {found && (
+        {found && found.not_understood.length > 0 && (
           <Alert color="orange" title="Some of it was not understood">
             <List size="sm">
               {found.not_understood.map((word) => (
@@ -60,18 +72,14 @@ export function PasteDialog({ backend, close, take }: Props) {
             </List>
           </Alert>
         )}
+        {hasUnknown && <AllowUnknown allowed={passes} change={setPasses} />}
         <Group justify="flex-end">
           <Button variant="default" onClick={close}>
             Cancel
           </Button>
           {found ? (
-            <Button
-              onClick={() => {
-                take(read(found.options));
-                close();
-              }}
-            >
-              Use the rest
+            <Button onClick={() => use(found)}>
+              {found.not_understood.length ? "Use the rest" : "Fill in the form"}
             </Button>
           ) : (
             <Button onClick={parse} disabled={!text.trim()}>

@@ -2,37 +2,67 @@ import { Alert, Card, Code, Group, Progress, Text } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { IconCheck, IconX } from "@tabler/icons-react";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { api, messageOf, said } from "../api/client";
+import { useState } from "react";
+import { ApiError, api, messageOf, type Schemas, said } from "../api/client";
 import { Copy } from "../ui/Copy";
 import { bytes } from "../ui/format";
+import { AllowUnknown } from "./AllowUnknown";
 
 interface Props {
   name: string;
   body: Record<string, unknown>;
+  allowUnknown: boolean;
+  setAllowUnknown: (allowed: boolean) => void;
+  /** What a new instance does not name yet is no mistake. */
+  isNew?: boolean;
 }
 
+const NEXT: Record<string, string> = {
+  model: "Choose a model to see the command and whether it fits in memory.",
+  command: "Enter a command to see how it will run.",
+};
+
 /** What it would be: by the server, as it is typed. */
-export function Preview({ name, body }: Props) {
-  const [asked] = useDebouncedValue(JSON.stringify({ name: name || "new", body }), 300);
+export function Preview({ name, body, allowUnknown, setAllowUnknown, isNew }: Props) {
+  const wanted = { name: name || "new", body, allow_unknown: allowUnknown };
+  const [asked] = useDebouncedValue(JSON.stringify(wanted), 300);
   const { data, error } = useQuery({
     queryKey: ["preview", asked],
     queryFn: () => {
-      const { name, body } = JSON.parse(asked);
+      const { name, body, allow_unknown } = JSON.parse(asked);
       return said(
-        api.POST("/api/v1/instances/{name}/preview", { params: { path: { name } }, body }),
+        api.POST("/api/v1/instances/{name}/preview", {
+          params: { path: { name }, query: { allow_unknown } },
+          body,
+        }),
       );
     },
     placeholderData: keepPreviousData,
     retry: false,
   });
-  if (error) {
-    return (
-      <Alert color="red" title="This would be refused" role="status">
-        {messageOf(error)}
-      </Alert>
-    );
-  }
-  if (!data) return null;
+  const refusal = error instanceof ApiError ? error : undefined;
+  const [offers, setOffers] = useState(false); // once offered it stays, to be taken back
+  if (!offers && (allowUnknown || refusal?.code === "unknown_option")) setOffers(true);
+  const next = isNew ? NEXT[String(refusal?.details.missing)] : undefined;
+  return (
+    <>
+      {next ? (
+        <Text size="sm" c="dimmed" role="status">
+          {next}
+        </Text>
+      ) : error ? (
+        <Alert color="red" title="This would be refused" role="status">
+          {messageOf(error)}
+        </Alert>
+      ) : (
+        data && <Outcome data={data} />
+      )}
+      {offers && <AllowUnknown allowed={allowUnknown} change={setAllowUnknown} />}
+    </>
+  );
+}
+
+function Outcome({ data }: { data: Schemas["PreviewBody"] }) {
   const need = data.ram + data.shared + Object.values(data.gpus).reduce((a, b) => a + b, 0);
   const command = data.command.join(" ");
   return (

@@ -2,15 +2,15 @@ import type { Schemas } from "../api/client";
 
 const KINDS: Record<string, string> = {
   switch: "On or off",
-  integer: "A whole number",
-  number: "A number",
-  choice: "One of a list",
-  list: "A list",
-  path: "A path",
-  text: "A text",
+  integer: "Whole number",
+  number: "Number",
+  choice: "One of several values",
+  list: "List",
+  path: "Path",
+  text: "Text",
 };
 
-/** What there is to say of an option: the engine's words, or else its type; range and default. */
+/** The help text of an option: the engine's own, or its type, with its range and default. */
 export function describe(option: Schemas["OptionBody"]): string {
   const told = option.help.replace(/\(default: [^)]*\)/g, "").trim();
   const { minimum: low, maximum: high } = option;
@@ -18,6 +18,7 @@ export function describe(option: Schemas["OptionBody"]): string {
   const range = isRange ? `From ${low} to ${high}.` : "";
   const isKnown = /\bdefault\b/i.test(option.help) && told;
   const fallback = !isKnown && option.default ? `Default: ${option.default}` : "";
-  const said = told ? (isKnown ? option.help : told) : `${KINDS[option.type] ?? "A text"}.`;
+  const help = isKnown ? option.help : told;
+  const said = help || `${KINDS[option.type] ?? "Text"}.`;
   return [said, range, fallback].filter(Boolean).join(" ");
 }

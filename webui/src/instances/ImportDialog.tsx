@@ -1,6 +1,7 @@
 import { Button, Code, FileInput, Group, List, Modal, Stack, Text } from "@mantine/core";
 import { useState } from "react";
 import { api, type Schemas, said } from "../api/client";
+import { AllowUnknown } from "../editor/AllowUnknown";
 import { tell } from "../ui/tell";
 import { useWork } from "../ui/work";
 
@@ -10,21 +11,38 @@ type Changes = Schemas["ChangesBody"];
 export default function ImportDialog({ close }: { close: () => void }) {
   const [set, setSet] = useState<Schemas["SetBody"]>();
   const [plan, setPlan] = useState<Changes>();
+  const [allowUnknown, setAllowUnknown] = useState(false);
+  const [offers, setOffers] = useState(false);
   const { fault, run } = useWork();
 
   const look = (file: File | null) =>
     run(async () => {
       setPlan(undefined);
+      setSet(undefined);
+      setOffers(false);
+      setAllowUnknown(false);
       if (!file) return;
       const read = JSON.parse(await file.text()) as Schemas["SetBody"];
       setSet(read);
-      setPlan(await put(read, true));
+      try {
+        setPlan(await put(read, { dry_run: true }));
+      } catch (refusal) {
+        setOffers(await passes(read));
+        throw refusal;
+      }
+    });
+
+  const allow = (allowed: boolean) =>
+    run(async () => {
+      setAllowUnknown(allowed);
+      setPlan(undefined);
+      if (set) setPlan(await put(set, { dry_run: true, allow_unknown: allowed }));
     });
 
   const apply = () =>
     run(async () => {
       if (!set) return;
-      const done = await put(set, false);
+      const done = await put(set, { allow_unknown: allowUnknown });
       const failed = Object.entries(done.failed);
       if (failed.length) {
         throw new Error(failed.map(([name, why]) => `${name}: ${why}`).join("\n"));
@@ -46,6 +64,7 @@ export default function ImportDialog({ close }: { close: () => void }) {
           onChange={look}
           error={fault}
         />
+        {offers && <AllowUnknown allowed={allowUnknown} change={allow} />}
         {plan && (
           <List size="sm">
             <List.Item>New: {plan.create.join(", ") || "none"}</List.Item>
@@ -66,11 +85,19 @@ export default function ImportDialog({ close }: { close: () => void }) {
   );
 }
 
-function put(set: Schemas["SetBody"], dryRun: boolean): Promise<Changes> {
-  return said(
-    api.PUT("/api/v1/config/instances", {
-      params: { query: { dry_run: dryRun } },
-      body: set as never,
-    }),
-  );
+/** Is it only for its unknown options that a set is refused? */
+async function passes(set: Schemas["SetBody"]): Promise<boolean> {
+  try {
+    await put(set, { dry_run: true, allow_unknown: true });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function put(
+  set: Schemas["SetBody"],
+  query: { dry_run?: boolean; allow_unknown?: boolean },
+): Promise<Changes> {
+  return said(api.PUT("/api/v1/config/instances", { params: { query }, body: set as never }));
 }

@@ -58,7 +58,7 @@ function Section({ name, rows }: { name: string; rows: Setting[] }) {
   return (
     <section>
       <Title order={3} size="h5" mt="md">
-        {name || "Outside of sections"}
+        {name || "General"}
       </Title>
       <Table layout="fixed">
         <Table.Thead>

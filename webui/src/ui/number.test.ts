@@ -23,7 +23,7 @@ describe("a number that is typed", () => {
     expect(faultIn("auto", {})).toBe("Not a number");
     expect(faultIn("auto", { words: true })).toBe("");
     expect(faultIn("0.9", { whole: true })).toBe("Not a whole number");
-    expect(faultIn("7", { min: 0, max: 5 })).toBe("The greatest value is 5");
+    expect(faultIn("7", { min: 0, max: 5 })).toBe("Must be at most 5");
     expect(faultIn("", { whole: true })).toBe("");
   });
 
@@ -42,7 +42,7 @@ describe("an option", () => {
 
   it("without a help text says its type, range and default", () => {
     const told = said({ ...option, help: "(default: 50)", default: "50" });
-    expect(told).toBe("A whole number. From 0 to 100. Default: 50");
+    expect(told).toBe("Whole number. From 0 to 100. Default: 50");
   });
 
   it("with one says it, and its default once", () => {

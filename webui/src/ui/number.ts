@@ -1,4 +1,4 @@
-/** What somebody types where a number belongs, as it is typed. */
+/** Numbers as they are typed. */
 
 /** The number that a text is; a comma counts as a point. undefined where it is none. */
 export function numberIn(text: string): number | undefined {
@@ -33,7 +33,7 @@ export function faultIn(text: string, { whole, min, max, words }: Rule): string 
   const found = numberIn(text);
   if (found === undefined) return words && !/^[-+.,\d]/.test(text.trim()) ? "" : "Not a number";
   if (whole && !Number.isInteger(found)) return "Not a whole number";
-  if (min !== undefined && found < min) return `The least value is ${min}`;
-  if (max !== undefined && found > max) return `The greatest value is ${max}`;
+  if (min !== undefined && found < min) return `Must be at least ${min}`;
+  if (max !== undefined && found > max) return `Must be at most ${max}`;
   return "";
 }

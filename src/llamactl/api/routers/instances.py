@@ -23,9 +23,7 @@ router = APIRouter(prefix="/api/v1/instances", dependencies=GUARDS, tags=["insta
 _MOST = 4 << 20  # bytes of a definition
 Wait = Annotated[bool, Query(description="wait until it is done before responding")]
 Evict = Annotated[bool, Query(description="stop idle instances to make room")]
-AllowUnknown = Annotated[
-    bool, Query(description="pass on options that the engine's help does not list")
-]
+AllowUnknown = Annotated[bool, Query(description="pass unknown options to the engine as they are")]
 Force = Annotated[bool, Query(description="abort running requests")]
 
 

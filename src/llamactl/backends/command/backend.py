@@ -52,12 +52,15 @@ class Command(Backend):
 
     def check(self, start: Start) -> None:
         if not (start.override or self.program(start.settings, start.options)):
-            raise InvalidOption("cannot start a program: none is named; set the option 'command'")
+            raise InvalidOption(
+                "the instance names no program; set the option 'command'",
+                details={"missing": "command"},
+            )
         texts = [text for _, text in _texts(start)]
         if not start.port and not any(map(names_port, texts)):
             raise InvalidOption(
-                "cannot tell the program its port: ${PORT} is neither in args nor in the "
-                "environment; write it where the program expects its port, such as --port ${PORT}"
+                "cannot pass the port to the program: neither args nor the environment contains "
+                "${PORT}; add it where the program expects its port, such as --port ${PORT}"
             )
         values = _values(start, start.port or _ANY_PORT)
         for where, text in _texts(start):

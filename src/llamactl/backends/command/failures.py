@@ -30,7 +30,7 @@ PATTERNS = (
     _known(
         r"\bout of memory\b|\bMemoryError\b|std::bad_alloc",
         FailureClass.OUT_OF_MEMORY,
-        "not enough memory: use a smaller model, or let fewer instances run at once",
+        "not enough memory: use a smaller model, or run fewer instances at once",
         f"{_PYTHON}exceptions.html#MemoryError",
     ),
 )

@@ -22,7 +22,7 @@ _PATH = re.compile(r"/[!-~]*\Z")
 
 def _text(name: str, value: OptionValue) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise _refusal(name, value, "write a text")
+        raise _refusal(name, value, "use a non-empty string")
     return value
 
 
@@ -32,16 +32,18 @@ def _words(name: str, value: OptionValue) -> Sequence[str]:
         try:
             return shlex.split(value)
         except ValueError as exc:
-            raise InvalidOption(f"cannot use the option 'args': {exc}; check its quotes") from exc
+            raise InvalidOption(
+                f"cannot use the option 'args': {str(exc).lower()}; check its quotes"
+            ) from exc
     if isinstance(value, int | float):
-        raise _refusal(name, value, "write a list of texts, or one text")
+        raise _refusal(name, value, "use a list of strings, or one string")
     return [str(word) for word in value]
 
 
 def _health_path(name: str, value: OptionValue) -> str:
     if value == NO_HEALTH_PATH or (isinstance(value, str) and _PATH.match(value)):
         return value
-    raise _refusal(name, value, "write a path that begins with '/', or 'none'")
+    raise _refusal(name, value, "use a path that starts with '/', or 'none'")
 
 
 def _signal(name: str, value: OptionValue) -> str:
@@ -50,20 +52,20 @@ def _signal(name: str, value: OptionValue) -> str:
         word = signal.Signals(int(word)).name
     word = word if word.startswith("SIG") else f"SIG{word}"
     if word not in _SIGNALS or isinstance(value, bool):
-        raise _refusal(name, value, f"write one of {', '.join(_SIGNALS)}")
+        raise _refusal(name, value, f"use one of {', '.join(_SIGNALS)}")
     return word
 
 
 def _variable(name: str, value: OptionValue) -> str:
     if isinstance(value, str) and _VARIABLE.match(value):
         return value
-    raise _refusal(name, value, "write the name of an environment variable, such as API_KEY")
+    raise _refusal(name, value, "use the name of an environment variable, such as API_KEY")
 
 
 def _flag(name: str, value: OptionValue) -> str:
     if isinstance(value, str) and _FLAG.match(value):
         return value
-    raise _refusal(name, value, "write a flag, such as --api-key")
+    raise _refusal(name, value, "use a flag, such as --api-key")
 
 
 def _port(name: str, value: OptionValue) -> OptionValue:
@@ -85,32 +87,32 @@ class _Option:
 
 
 _OPTIONS: Mapping[str, _Option] = {
-    "command": _Option(_text, "path", "the program to run: its path, or a name on the PATH"),
+    "command": _Option(_text, "path", "program to run: a path, or a name on the PATH"),
     "args": _Option(
         _words, "list",
-        "its arguments; ${PORT} and ${MODEL} are filled in, here and in the environment",
+        "arguments for the program; ${PORT} and ${MODEL} are replaced, in the environment too",
     ),
-    "model": _Option(_text, "text", "what replaces ${MODEL}: a file, a folder or a name"),
+    "model": _Option(_text, "text", "value of ${MODEL}: a file, a folder or a name"),
     "served_model": _Option(
         _text, "text",
-        "what the program wants as `model` in requests; default: what the client sent",
+        "`model` in requests to the program; default: what the client sent",
     ),
     "health_path": _Option(
         _health_path, "text",
-        "answers 200 once the program is ready; none: it is ready once its port accepts",
+        "path that returns 200 once the program is ready; none: ready once its port is open",
         default=HEALTH_PATH,
     ),
     "stop_signal": _Option(
-        _signal, "choice", "what asks it to stop", default="SIGTERM", choices=_SIGNALS
+        _signal, "choice", "signal that stops the program", default="SIGTERM", choices=_SIGNALS
     ),
     "api_key_env": _Option(
-        _variable, "text", "the environment variable from which it takes the key to ask for"
+        _variable, "text", "environment variable that passes the API key to the program"
     ),
     "api_key_flag": _Option(
         _flag, "text",
-        "the flag by which it takes that key; other users of this machine can see its value",
+        "flag that passes the API key to the program; other users of this machine can see it",
     ),
-    "port": _Option(_port, "integer", "where it listens; default: a free one of the range"),
+    "port": _Option(_port, "integer", "port to listen on; default: a free one"),
 }  # fmt: skip
 
 
@@ -121,8 +123,8 @@ def canonical(options: Mapping[str, OptionValue | None]) -> dict[str, OptionValu
         name = given.lstrip("-").replace("-", "_")
         if name not in _OPTIONS:
             raise InvalidOption(
-                f"cannot use the option {given!r}: the backend 'command' has none of that name; "
-                f"it has {', '.join(_OPTIONS)}, and flags of the program belong into args"
+                f"unknown option {given!r} for the backend 'command'; its options are "
+                f"{', '.join(_OPTIONS)}; put flags of the program in args"
             )
         if name in found:
             raise InvalidOption(f"engine option {name!r} is given twice")

@@ -6,4 +6,4 @@ from llamactl.backends.settings import BackendSettings
 
 
 class CommandSettings(BackendSettings):
-    """Any command: what all such instances have in common."""
+    """Any command: defaults for all instances with this backend."""

@@ -15,6 +15,8 @@ GGUF_FILES = frozenset(
 # Switches that name a model of the hub, such as --gpt-oss-20b-default or --fim-qwen-7b-spec.
 _PRESET = re.compile(r"(?!spec_)[a-z0-9_]+_(default|spec)\Z")
 
+_NO_ERRORS = re.compile(r"(0|-\d+)\Z")  # a verbosity below that of errors
+
 
 def check_served(start: Start) -> None:
     """Raises InvalidOption."""
@@ -31,8 +33,9 @@ def check_served(start: Start) -> None:
     named = start.override or any(map(options.get, (*SOURCES, *SEVERAL, ROUTER.name)))
     if not named and not any(value and _PRESET.match(key) for key, value in options.items()):
         raise InvalidOption(
-            "no model is named; set 'model' to a file or 'hf_repo' to a repository, or for several "
-            "models 'models_dir', 'models_preset' or 'router': true"
+            "the instance names no model; set 'model' to a file or 'hf_repo' to a repository, or "
+            "for several models 'models_dir', 'models_preset' or 'router': true",
+            details={"missing": "model"},
         )
 
 
@@ -45,5 +48,4 @@ def silenced_by(options: Options) -> str:
     """The option that keeps it from saying why it ends; "" if there is none."""
     if options.get("log_disable"):
         return "log_disable"
-    level = options.get("verbosity")
-    return "verbosity" if isinstance(level, int) and level < 1 else ""
+    return "verbosity" if _NO_ERRORS.match(str(options.get("verbosity"))) else ""

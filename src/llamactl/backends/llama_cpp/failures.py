@@ -27,7 +27,7 @@ PATTERNS = (
     _known(
         r"failed to open GGUF file|No such file or directory.*\.gguf|GGUF.*No such file",
         FailureClass.MODEL_FILE_MISSING,
-        "a file of the model cannot be opened; check the path in `model`, and in `mmproj`, "
+        "a model file can't be opened; check the path in `model`, and in `mmproj`, "
         "`model_draft` or `lora` if set",
         "ggml/src/gguf.cpp",
     ),

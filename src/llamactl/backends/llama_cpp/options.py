@@ -44,10 +44,10 @@ ADDING = frozenset(
      "spec_draft_override_tensor", "tags"}
 )  # fmt: skip
 EXTRA_ARGS = EngineOption(
-    "extra_args", (), "list", (), "", "further arguments, which are passed on as they are", ""
+    "extra_args", (), "list", (), "", "additional arguments, passed to the engine as they are", ""
 )
 ROUTER = EngineOption(
-    "router", (), "switch", (), "", "it is meant that no model is named: it serves several", ""
+    "router", (), "switch", (), "", "serve several models, without naming one here", ""
 )
 _OURS = frozenset({"host", "api_key", "api_key_file", "ssl_key_file", "ssl_cert_file"})
 # At these an engine says something and ends.
@@ -135,8 +135,8 @@ def _truth(option: EngineOption, value: OptionValue | None) -> bool | None:
     if isinstance(value, bool) and option.help and not _takes_truth(option):
         what = "a list" if option.kind == "list" else f"a value ({option.kind})"
         raise InvalidOption(
-            f"cannot set the engine option {name(option)!r} to {str(value).lower()}: it takes "
-            f"{what}; write one, or null for the engine's default"
+            f"cannot set the engine option {name(option)!r} to {str(value).lower()}: it needs "
+            f"{what}; give one, or null for the engine's default"
         )
     if isinstance(value, bool):
         return value
@@ -291,7 +291,7 @@ def _extra_args(value: OptionValue) -> list[str]:
         name = word.partition("=")[0].lstrip("-").replace("-", "_")
         if word.startswith("-") and (name in _OURS or name == "port"):
             flag = word.partition("=")[0]
-            raise InvalidOption(f"extra_args may not contain {flag!r}: llamactl sets it")
+            raise InvalidOption(f"extra_args can't contain {flag!r}: llamactl sets it")
         if "\0" in word:
             raise InvalidOption("extra_args contains a NUL character")
     return words

@@ -13,6 +13,7 @@ from llamactl.cli.background import ensure_server
 from llamactl.cli.commands.complete import instance_names
 from llamactl.cli.conversation import Conversation, Read
 from llamactl.cli.loading import Loading
+from llamactl.cli.options import AllowUnknown
 from llamactl.cli.session import Session, command
 from llamactl.core.errors import InstanceNotFound, LlamactlError
 
@@ -29,7 +30,7 @@ Given = Annotated[
 
 
 @command
-def run(
+def run(  # noqa: PLR0913, PLR0917  an option each
     s: Session,
     model: Annotated[
         str,
@@ -46,15 +47,16 @@ def run(
     name: Annotated[
         str | None, typer.Option("--name", help="Name for a new instance. Default: the model's.")
     ] = None,
+    allow_unknown: AllowUnknown = False,
 ) -> None:  # fmt: skip
     """Chat with a model. Starts a server, downloads the model and creates an instance if needed.
 
     `llamactl shutdown` stops that server.
     """
-    from llamactl.cli.resolve import instance_for
+    from llamactl.cli.resolve import Wanted, instance_for
 
     ensure_server(s)
-    made, is_new = instance_for(s, model, options, name)
+    made, is_new = instance_for(s, model, Wanted(options, name, allow_unknown))
     if is_new:
         _first_start(s, made)
     _talk(s, made, prompt, system, given)

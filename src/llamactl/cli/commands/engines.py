@@ -20,7 +20,7 @@ commands = typer.Typer(help="The engines.", no_args_is_help=True, rich_markup_mo
 Backend = Annotated[
     str,
     typer.Option(
-        "--backend", help="Which engine.", metavar="|".join(BY_SECTION), callback=backend_name
+        "--backend", help="Kind of engine.", metavar="|".join(BY_SECTION), callback=backend_name
     ),
 ]
 
@@ -53,7 +53,7 @@ def options(
     search: Annotated[str, typer.Argument(help="Show only options with this text.")] = "",
     backend: Backend = DEFAULT.kind.section,
 ) -> None:
-    """List the options of an instance's engine."""
+    """List the engine's options."""
     rows = [row for row in s.client.backends.options(backend) if _has(row, search.lower())]
     if s.as_json:
         s.print_json(rows)

@@ -30,12 +30,12 @@ File = Annotated[
     typer.Option("--file", "-f", help="File with options as JSON or YAML; - for standard input."),
 ]
 Evict = Annotated[bool, typer.Option("--evict", help="Stop idle instances to make room.")]
-Force = Annotated[bool, typer.Option("--force", help="Cut requests that are being answered.")]
-NoWait = Annotated[bool, typer.Option("--no-wait", help="Return at once.")]
+Force = Annotated[bool, typer.Option("--force", help="Abort running requests.")]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Return immediately.")]
 Backend = Annotated[
     str | None,
     typer.Option(
-        "--backend", help="Which kind of engine.", metavar="|".join(BY_SECTION),
+        "--backend", help="Kind of engine.", metavar="|".join(BY_SECTION),
         callback=backend_name,
     ),
 ]  # fmt: skip
@@ -73,7 +73,7 @@ def create(  # noqa: PLR0913, PLR0917  an option each
     options: Given = None,
     file: File = None,
     backend: Backend = None,
-    start: Annotated[bool, typer.Option(help="Also start it.")] = True,
+    start: Annotated[bool, typer.Option(help="Start the instance.")] = True,
     no_wait: NoWait = False,
     evict: Evict = False,
     allow_unknown: AllowUnknown = False,

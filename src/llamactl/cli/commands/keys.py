@@ -23,7 +23,7 @@ def create(
         typer.Option("--instance", help="Instance the key may use; repeatable. Default: all.",
                      autocompletion=instance_names),
     ] = None,
-    days: Annotated[float | None, typer.Option(help="Expire after so many days.", min=0)] = None,
+    days: Annotated[float | None, typer.Option(help="Days until the key expires.", min=0)] = None,
     priority: Annotated[
         int, typer.Option(help="Each step doubles the key's share.", min=-10, max=10)
     ] = 0,

@@ -20,7 +20,7 @@ _INTERPRETER = re.compile(r"(?:.*/)?python[\d.]*\Z")
 _SERVE = ("serve", "server")
 _FOLDERS = re.compile(r"[/\\]")
 _TRUTHS = ("on", "off", "true", "false")
-_OURS = {"host": "instances only listen on this machine",
+_OURS = {"host": "instances listen on this machine only",
          "port": "llamactl gives each instance a free port",
          "api_key": "each instance has its own key"}  # fmt: skip
 
@@ -103,14 +103,15 @@ def _without_program(found: Pasted, programs: Collection[str], parsed: Parsed) -
     is_module = any(program.startswith(f"{one}.") for one in programs)
     is_kin = is_module or _name(program).startswith(_family(programs))
     if not (is_engine(program, programs) or is_kin):
+        engine = next(iter(programs))
         raise InvalidRequest(
-            f"the command can't be read: it runs {plain(program)}, which is another program than "
-            f"{next(iter(programs))}; paste a line that runs that, or choose another backend"
+            f"the command can't be read: it runs {plain(program)}, not {engine}; paste a command "
+            f"that runs {engine}, or choose another backend"
         )
     if words[:1] and words[0] in _SERVE:
         words = words[1:]
     elif not is_engine(program, programs) and not is_module:
-        parsed.not_understood.append(f"{plain(program)}: {next(iter(programs))} runs instead")
+        parsed.not_understood.append(f"{plain(program)}: {next(iter(programs))} is used instead")
     if is_engine(program, programs) and not found.image:
         _take_program(program, found.folder, programs, parsed)
     return words
@@ -127,7 +128,7 @@ def _take_program(program: str, folder: str, programs: Collection[str], parsed: 
     path = within(folder, program) if _FOLDERS.search(program) else program
     if is_open(path):
         parsed.not_understood.append(
-            f"{plain(program)}: llamactl does not know its folder; the configured engine runs"
+            f"{plain(program)}: its folder is unknown; the configured engine is used"
         )
     else:
         parsed.command_override = path
@@ -207,7 +208,7 @@ def _take(flag: str, name: str, value: OptionValue, how: Reading, parsed: Parsed
     if before is not None and name in how.adding:
         one = [*_several(before), *_several(one)]
     elif before is not None and before != one and not isinstance(one, bool):
-        parsed.not_understood.append(f"{flag}: given more than once; the last counts")
+        parsed.not_understood.append(f"{flag}: given more than once; the last one counts")
     parsed.options[name] = one
 
 

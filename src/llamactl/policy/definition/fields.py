@@ -112,7 +112,9 @@ def _variants(key: str, value: object) -> dict[str, dict[str, object]]:
         what = f"variants.{variant}"
         given = read_object(what, body)
         if unknown := given.keys() - {"set_params"}:
-            raise InvalidRequest(f"{what} has no field {min(unknown)!r}; it takes 'set_params'")
+            raise InvalidRequest(
+                f"{what} has no field {min(unknown)!r}; it only takes 'set_params'"
+            )
         found[variant] = {"set_params": _params(f"{what}.set_params", given.get("set_params"))}
     if len(found) > _MOST_TEXTS:
         raise InvalidRequest(f"{key!r} has more than {_MOST_TEXTS} variants")
@@ -193,6 +195,6 @@ OPTIONS: Mapping[str, Option] = {
                 "set_params": {**_PARAMETERS, "description": "parameters set in its requests"},
             },
         }},
-        "other models that requests can ask for, by ID: the same engine with other parameters",
+        "additional model IDs, each with its own parameters, served by the same engine",
     ),
 }  # fmt: skip

@@ -114,8 +114,8 @@ def _engine_options(value: object) -> Mapping[str, Any]:
     for name, one in given.items():
         if name in _NAMES and isinstance(one, Mapping):
             raise InvalidOption(
-                f"cannot use {name!r} as an engine option: it is one of the instance; write it "
-                "beside 'backend_options'"
+                f"{name!r} is an option of the instance, not of the engine; move it out of "
+                "'backend_options'"
             )
     return given
 

@@ -44,14 +44,13 @@ def refuse_unknown(
     if not missing:
         return
     found = near(missing[:_MOST], known, others)
-    said = "; ".join(
-        f"the engine has no option {name!r}" + (f", did you mean {meant}?" if meant else "")
-        for name, meant in found.items()
+    said = ", ".join(
+        repr(name) + (f" (did you mean {meant}?)" if meant else "") for name, meant in found.items()
     )
-    more = f"; and {len(missing) - _MOST} more" if len(missing) > _MOST else ""
-    end = "" if said.endswith("?") and not more else "."
+    more = f" and {len(missing) - _MOST} more" if len(missing) > _MOST else ""
+    what, it = ("option", "it") if len(missing) == 1 else ("options", "them")
     raise UnknownOption(
-        f"cannot use the options: {said}{more}{end} Correct the name; allow_unknown=true "
-        "(--allow-unknown) or extra_args pass it on as it is",
+        f"unknown engine {what} {said}{more}; correct {it}, or pass {it} to the engine unchanged "
+        "with allow_unknown=true (--allow-unknown) or extra_args",
         details={"unknown": found},
     )

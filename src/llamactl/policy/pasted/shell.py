@@ -173,4 +173,4 @@ def _filled_in(text: str, at: int, shell: Shell) -> tuple[str, int]:
 
 
 def _unclosed() -> InvalidRequest:
-    return InvalidRequest("the command can't be read: No closing quotation; check its quotes")
+    return InvalidRequest("the command can't be read: a quote is not closed; check its quotes")
