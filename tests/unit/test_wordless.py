@@ -26,7 +26,7 @@ def cause(found: ExitReport, model: str, port: int) -> FailureClass:
     record = ProcessRecord(
         "id", "local", "id", 1, 4711, 1, "boot", port, "", "", (), options, "", 0
     )
-    explained = with_cause(found, LLAMA_CPP, record)
+    explained = with_cause(found, LLAMA_CPP, record, found.log_tail)
     assert bool(explained.advice) == (explained.failure is not found.failure)
     return explained.failure
 
@@ -57,7 +57,7 @@ def test_a_part_of_a_split_model_that_is_missing_is_numbered(tmp_path: Path, fre
     options = InstanceOptions(backend_options={"model": str(first)})
     record = ProcessRecord("id", "local", "id", 1, 1, 1, "boot", free, "", "", (), options, "", 0)
 
-    found = with_cause(report(*SILENT), LLAMA_CPP, record)
+    found = with_cause(report(*SILENT), LLAMA_CPP, record, SILENT)
 
     assert found.failure is FailureClass.MODEL_FILE_MISSING
     assert "part 2 of 3 of the file in `model` is missing" in found.advice
@@ -68,7 +68,7 @@ def test_a_log_that_is_switched_off_is_said(options: dict[str, Any], free: int) 
     given = InstanceOptions(backend_options=options)
     record = ProcessRecord("id", "local", "id", 1, 1, 1, "boot", free, "", "", (), given, "", 0)
 
-    found = with_cause(report(), LLAMA_CPP, record)
+    found = with_cause(report(), LLAMA_CPP, record, ())
 
     assert f"`{next(iter(options))}` switches its log off" in found.advice
 
