@@ -12,8 +12,6 @@ _WORDS: Mapping[str, str] = {
     "max": "", "n": "", "ngl": "gpulayers", "num": "", "temp": "temperature", "thread": "threads",
     "tok": "tokens",
 }  # fmt: skip
-
-
 # What other programs call it.
 _ELSEWHERE: Mapping[str, str] = {
     "ctx": "ctx_size", "max_model_len": "ctx_size", "max_tokens": "predict", "n_ctx": "ctx_size",
@@ -22,7 +20,12 @@ _ELSEWHERE: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def nearest(given: str, known: Iterable[str]) -> str:
+def hint(meant: str) -> str:
+    """The end of a sentence that says what is unknown."""
+    return f", did you mean {meant}?" if meant else ""
+
+
+def nearest(given: str, known: Iterable[str], sure: float = _SURE) -> str:
     """Of these names, or "": by its letters, or by what its words mean."""
     known = [*known]
     if _ELSEWHERE.get(given.lower()) in known:
@@ -34,7 +37,7 @@ def nearest(given: str, known: Iterable[str]) -> str:
         return max(letters, _ratio(meant, _plain(name))), letters
 
     found = max(known, key=likeness, default="")
-    return found if found and likeness(found)[0] >= _SURE else ""
+    return found if found and likeness(found)[0] >= sure else ""
 
 
 def _ratio(one: str, other: str) -> float:
