@@ -23,6 +23,7 @@ from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance
 from llamactl.core.lifecycle import (
     RESTING,
+    SETTLED,
     Desired,
     Lifecycle,
     RestartRequested,
@@ -32,8 +33,6 @@ from llamactl.core.lifecycle import (
 )
 from llamactl.core.ports.engines import MemoryBook
 from llamactl.policy.scheduling.breaker import CLOSED
-
-_SETTLED = (State.READY, State.STOPPED, State.FAILED)
 
 
 class Instances:
@@ -145,7 +144,7 @@ class Instances:
 
 async def until_started(managed: ManagedInstance) -> None:
     """Wait for the end of a start. Raises StartFailed."""
-    now = await managed.replica.runner.wait(lambda now: now.state in _SETTLED)
+    now = await managed.replica.runner.wait(lambda now: now.state in SETTLED)
     if now.state is State.FAILED:
         raise start_failed(managed)
     if now.state is State.STOPPED:

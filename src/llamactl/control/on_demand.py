@@ -29,7 +29,15 @@ from llamactl.core.exits import Aftermath
 from llamactl.core.instance import policies
 from llamactl.core.keys import Caller
 from llamactl.core.lease import Lease
-from llamactl.core.lifecycle import AfterExit, Desired, Lifecycle, StartRequested, State
+from llamactl.core.lifecycle import (
+    COMING,
+    GOING,
+    AfterExit,
+    Desired,
+    Lifecycle,
+    StartRequested,
+    State,
+)
 from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.engines import MemoryBook
 from llamactl.core.routes import ReadyInstance
@@ -38,8 +46,6 @@ from llamactl.policy.scheduling.breaker import CLOSED
 from llamactl.policy.scheduling.shares import has_room, origin
 
 _DEATH_KNOWN_S = 1.0  # a process's end is known in milliseconds
-_GOING = (State.DRAINING, State.STOPPING)
-_UNSETTLED = (State.STARTING, State.BACKOFF, State.LOST)
 
 
 def _is_over(now: Lifecycle, generation: int) -> bool:
@@ -179,12 +185,12 @@ class OnDemand:
             now = runner.now
             if now.state is State.READY:  # for a moment only: its process is ending
                 await runner.wait(lambda n: n.state is not State.READY)
-            elif now.state in _UNSETTLED:
+            elif now.state in COMING:
                 started = started or now.state is not State.LOST
-                await runner.wait(lambda n: n.state not in _UNSETTLED)
+                await runner.wait(lambda n: n.state not in COMING)
             elif now.state is State.FAILED and started:
                 raise self._unavailable(managed)
-            elif now.state in _GOING:
+            elif now.state in GOING:
                 await self._called_off(managed, caller)
             else:
                 await self._start(managed, caller)
@@ -201,7 +207,7 @@ class OnDemand:
             command = StartRequested("drain cancelled by a request")
             await asyncio.shield(self._scheduler.carry_out(managed, command))
         else:
-            await runner.wait(lambda n: n.state not in _GOING)
+            await runner.wait(lambda n: n.state not in GOING)
 
     def _may_start(self, managed: ManagedInstance) -> bool:
         return policies(managed.instance.options, self._limits.defaults).on_demand_start

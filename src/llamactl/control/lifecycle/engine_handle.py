@@ -129,7 +129,7 @@ class EngineHandle:
         self._begin(
             RunningProcess(
                 replace(self._owner.instance, options=record.options), record, adopted=True,
-                was_serving=before in (State.READY, State.DRAINING),
+                was_serving=before in lc.SERVING,
                 handed_over=handed_over and before is State.READY,
             )
         )  # fmt: skip

@@ -13,7 +13,7 @@ from llamactl.core.errors import InstanceNotFound
 from llamactl.core.exits import FailureClass
 from llamactl.core.filters import Filters
 from llamactl.core.instance import Instance, InstanceOptions, name_key
-from llamactl.core.lifecycle import AfterExit, Lifecycle, State
+from llamactl.core.lifecycle import GOING, LOADED, AfterExit, Lifecycle, State
 from llamactl.core.memory import NOTHING, Need, larger
 from llamactl.core.model import NO_MODEL, Offer
 from llamactl.core.routes import ReadyInstance, Route, RouteTable
@@ -80,7 +80,7 @@ class ManagedInstance:
     @property
     def status(self) -> Status:
         now = self.replica.runner.now
-        going = now.state in (State.DRAINING, State.STOPPING)
+        going = now.state in GOING
         return "restarting" if going and now.after_exit is AfterExit.RESTART else _STATUS[now.state]
 
     @property
@@ -92,8 +92,8 @@ class ManagedInstance:
     @property
     def taken(self) -> Need:
         """What it takes as long as its process lives, and what it will take after that."""
-        alive = self.replica.runner.now.state in (State.READY, State.DRAINING, State.STOPPING)
-        return larger(self.need, self.launched) if alive else self.need
+        loaded = self.replica.runner.now.state in LOADED
+        return larger(self.need, self.launched) if loaded else self.need
 
     @property
     def is_excused(self) -> bool:

@@ -100,7 +100,7 @@ class Replica:
 
     def use_settings(self) -> None:
         """Apply the limits as they are now, also for what began under others."""
-        if self.runner.now.state in (State.STARTING, State.READY):
+        if self.runner.now.state in lc.UP:
             self.runner.rearm()
 
     @property

@@ -26,7 +26,7 @@ def row_of(
         asked = before.after_exit is not lc.AfterExit.APPLY_POLICY
         cause = "stop requested" if asked else event.report.summary
         details = {} if asked else event.report.details()
-    if after.state in (State.DRAINING, State.STOPPING):
+    if after.state in lc.GOING:
         details["leases"] = leases
     if after.state is State.DRAINING:
         details["may_take_s"] = drain_limit
