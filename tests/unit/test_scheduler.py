@@ -91,12 +91,12 @@ class Room:
             evicts_for_requests=lambda: True,
         )
         self.registry = Registry(lambda _: None)
-        self.all_managed = {name: self._member(name) for name in ("a", "b")}
+        self.all_managed = {name: self._managed(name) for name in ("a", "b")}
         self.on_demand = OnDemand(
             self.registry, self.scheduler, cast(Any, NoMemory()), self.leases, CALLS_OFF
         )
 
-    def _member(self, name: str) -> ManagedInstance:
+    def _managed(self, name: str) -> ManagedInstance:
         replica = HeldUnit()
         managed = ManagedInstance(Instance(name, name, 0, InstanceOptions()), cast(Any, replica))
         replica.runner.moved = lambda: self.scheduler.moved(managed)

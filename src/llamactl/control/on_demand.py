@@ -34,7 +34,6 @@ from llamactl.core.lifecycle import (
     GOING,
     AfterExit,
     Desired,
-    Lifecycle,
     StartRequested,
     State,
 )
@@ -46,10 +45,6 @@ from llamactl.policy.scheduling.breaker import CLOSED
 from llamactl.policy.scheduling.shares import has_room, origin
 
 _DEATH_KNOWN_S = 1.0  # a process's end is known in milliseconds
-
-
-def _is_over(now: Lifecycle, generation: int) -> bool:
-    return now.state is not State.READY or now.generation != generation
 
 
 class OnDemand:
@@ -85,7 +80,7 @@ class OnDemand:
         It is granted in the moment in which the instance becomes ready. Raises NotRunning,
         NoCapacity, StartFailed (with status 503), QueueFull, QueueWaitOver or StartTimeout.
         """
-        managed = self._member(name)
+        managed = self._managed(name)
         if (endpoint := managed.replica.ready) is not None:
             return self._leases.grant(managed.instance.id, endpoint)
         who = self._admit(caller)
@@ -169,7 +164,7 @@ class OnDemand:
             runner.now.desired is Desired.RUNNING, crashed, "" if end is None else end.summary
         )
 
-    def _member(self, name: str) -> ManagedInstance:
+    def _managed(self, name: str) -> ManagedInstance:
         try:
             return self._registry.get(name)
         except InstanceNotFound as exc:

@@ -22,7 +22,7 @@ Offers = Callable[[Instance, ReadyInstance | None], Awaitable[Offer]]
 
 
 class Callbacks:
-    """One for each member; `managed` is set as soon as its replica is made."""
+    """One for each instance; `managed` is set as soon as its replica is made."""
 
     managed: ManagedInstance
 

@@ -37,7 +37,7 @@ _STATUS: dict[State, Status] = {
 
 @dataclass(slots=True, eq=False)
 class ManagedInstance:
-    """One instance: its definition, the unit that runs it, and what was seen of it.
+    """One instance: its definition, the replica that runs it, and what was seen of it.
 
     Times are monotonic seconds.
     """
@@ -124,11 +124,11 @@ class ManagedInstance:
 
 
 class Registry:
-    """The only holder of the members. `publish` hands the data path a new table."""
+    """The only holder of the instances. `publish` hands the data path a new table."""
 
     def __init__(self, publish: Callable[[RouteTable], None]) -> None:
         self._publish = publish
-        self._members: dict[str, ManagedInstance] = {}
+        self._by_name: dict[str, ManagedInstance] = {}
         self._hidden: dict[str, ManagedInstance] = {}  # being deleted
         self._names: set[str] = set()  # taken, those being made or deleted included
         self._aliases: dict[str, str] = {}  # taken, with the key of whose they are
@@ -138,7 +138,7 @@ class Registry:
         return len(self._names)
 
     def __iter__(self) -> Iterator[ManagedInstance]:
-        return iter(sorted(self._members.values(), key=lambda m: name_key(m.instance.name)))
+        return iter(sorted(self._by_name.values(), key=lambda m: name_key(m.instance.name)))
 
     def know(self, *, all_of_them: bool) -> None:
         """Has the store been read, which knows them?"""
@@ -182,13 +182,13 @@ class Registry:
     def add(self, managed: ManagedInstance) -> None:
         self._names.add(name_key(managed.instance.name))
         self.claim(managed.instance.name, managed.instance.options.other_names)
-        self._members[name_key(managed.instance.name)] = managed
+        self._by_name[name_key(managed.instance.name)] = managed
         self._hidden.pop(name_key(managed.instance.name), None)
         self.refresh(managed)
 
     def hide(self, name: str) -> None:
         """Hide it from look-ups; its name stays taken until `free`."""
-        if (managed := self._members.pop(name_key(name), None)) is not None:
+        if (managed := self._by_name.pop(name_key(name), None)) is not None:
             self._hidden[name_key(name)] = managed
         self._table = self._table.without(name)
         self._publish(self._table)
@@ -196,16 +196,16 @@ class Registry:
     def get(self, name: str) -> ManagedInstance:
         """By name or alias. Raises InstanceNotFound, or StoreUnavailable until all are known."""
         key = name_key(name)
-        managed = self._members.get(key) or self._members.get(self._aliases.get(key, ""))
+        managed = self._by_name.get(key) or self._by_name.get(self._aliases.get(key, ""))
         if managed is None:
             self._table.get(name)
             raise InstanceNotFound(f"there is no instance named {name[:140]!r}")
         return managed
 
     def refresh(self, managed: ManagedInstance) -> None:
-        """Publish where the member answers now."""
+        """Publish where the instance answers now."""
         instance = managed.instance
-        if self._members.get(name_key(instance.name)) is not managed:
+        if self._by_name.get(name_key(instance.name)) is not managed:
             return
         route = Route(
             instance.id,

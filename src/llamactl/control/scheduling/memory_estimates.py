@@ -186,11 +186,8 @@ def _is_news(new: MeasuredMemory, old: MeasuredMemory) -> bool:
 
 
 def _in_proportion(shared: Mapping[str, int], total: int) -> dict[str, int]:
-    all_of_them = sum(shared.values())
-    return {
-        key: max(0, total) * size // all_of_them if all_of_them else 0
-        for key, size in shared.items()
-    }
+    before = sum(shared.values())
+    return {key: max(0, total) * size // before if before else 0 for key, size in shared.items()}
 
 
 def _size(path: object) -> int:
