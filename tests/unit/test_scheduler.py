@@ -274,7 +274,7 @@ def test_who_queues_up_again_and_again_is_written_down_once() -> None:
             asked.cancel()
             await settle()
 
-        assert [(row[1], cast(Any, row[3])["key"]) for row in told] == [
+        assert [(row[2], cast(Any, row[4])["key"]) for row in told] == [
             ("Queued", ""), ("Queued", "another"),
         ]  # fmt: skip
         holds.cancel()

@@ -211,7 +211,7 @@ class Definitions:
             managed.deleted = False
             self._registry.add(managed)  # nothing is lost: it can be deleted again
             raise
-        self._event_log.note(managed, "Deleted", "deleted")
+        self._event_log.note(managed.instance, runner.now, "Deleted", "deleted")
         await self._event_log.settle()
         await runner.close()
         self._scheduler.forget(managed)

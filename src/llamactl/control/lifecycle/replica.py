@@ -8,7 +8,7 @@ from llamactl.backends import backend_of
 from llamactl.backends.spec_hash import spec_hash
 from llamactl.control.lifecycle.context import ReplicaCallbacks, ReplicaContext
 from llamactl.control.lifecycle.engine_handle import EngineHandle
-from llamactl.control.lifecycle.events.event_rows import row_of
+from llamactl.control.lifecycle.events.event_log import row_of
 from llamactl.control.lifecycle.runner import LifecycleRunner
 from llamactl.control.lifecycle.watches import Watches
 from llamactl.core import lifecycle as lc

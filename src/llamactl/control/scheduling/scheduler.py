@@ -225,4 +225,5 @@ class Scheduler:
         """Write down what a client can bring about as often as it likes, now and then."""
         what = (managed.instance.id, event, cause, details.get("key"))
         if self._told.is_due(what, time.monotonic()):
-            self._event_log.note(managed, event, cause, details)
+            now = managed.replica.runner.now
+            self._event_log.note(managed.instance, now, event, cause, details)
