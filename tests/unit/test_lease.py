@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, cast
@@ -12,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from llamactl.config import Settings, SettingsHolder
+from llamactl.control.lifecycle.callbacks import Callbacks
 from llamactl.control.lifecycle.events.event_log import EventLog
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.on_demand import OnDemand
@@ -23,6 +23,7 @@ from llamactl.core.keys import GUEST
 from llamactl.core.lease import Lease
 from llamactl.core.lifecycle import Event, EvictionRequested, Lifecycle, State
 from llamactl.core.memory import NOTHING, Need
+from llamactl.core.model import NO_MODEL, Offer
 from llamactl.core.routes import ReadyInstance
 from llamactl.hot_restart.activator import SwitchableActivator
 from llamactl.policy.access.rules import KeyRing
@@ -79,6 +80,10 @@ class NoMemory:
         return NOTHING
 
 
+async def no_offer(*_: object) -> Offer:
+    return NO_MODEL
+
+
 class Room:
     """`a` starts, `b` is stopped, and there is room for one."""
 
@@ -97,18 +102,20 @@ class Room:
         for managed in (self.a, self.b):
             registry.add(managed)
             self.scheduler.moved(managed)
+        memory = cast(Any, NoMemory())
+        self._callbacks = Callbacks(registry, self.scheduler, memory, self.leases, no_offer)
+        self._callbacks.managed = self.a
         self.activator = OnDemand(
-            registry, self.scheduler, cast(Any, NoMemory()), self.leases, SettingsHolder(Settings())
+            registry, self.scheduler, memory, self.leases, SettingsHolder(Settings())
         )
 
     def runner(self, managed: ManagedInstance) -> Runner:
         return cast(Runner, managed.replica.runner)
 
     def become_ready(self) -> None:
-        """As `control.owner` tells it."""
+        """As its replica tells it."""
         self.runner(self.a).move(READY)
-        self.a.moved(STARTING, READY, time.monotonic())
-        self.scheduler.moved(self.a)
+        self._callbacks.moved(STARTING, READY)
 
 
 async def ticks(count: int) -> None:

@@ -39,7 +39,6 @@ from llamactl.core.lifecycle import (
 )
 from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.engines import MemoryBook
-from llamactl.core.routes import ReadyInstance
 from llamactl.observe import loop_clock
 from llamactl.policy.scheduling.breaker import CLOSED
 from llamactl.policy.scheduling.shares import has_room, origin
@@ -85,13 +84,9 @@ class OnDemand:
             return self._leases.grant(managed.instance.id, endpoint)
         who = self._admit(caller)
         granted: asyncio.Future[Lease[str]] = asyncio.get_running_loop().create_future()
-
-        def grant(endpoint: ReadyInstance) -> None:
-            granted.set_result(self._leases.grant(managed.instance.id, endpoint))
-
         self.waiting += 1
         self._waiting_of[who] += 1
-        managed.waiting.append(grant)
+        managed.waiting.append(granted)
         try:
             async with loop_clock().timeout(self._limits.on_demand_start_timeout):
                 await self._until(granted, managed, caller)
@@ -109,8 +104,8 @@ class OnDemand:
             self._waiting_of[who] -= 1
             if not self._waiting_of[who]:
                 del self._waiting_of[who]
-            if grant in managed.waiting:
-                managed.waiting.remove(grant)
+            if granted in managed.waiting:
+                managed.waiting.remove(granted)
         return granted.result()
 
     def _wait_over(self, managed: ManagedInstance) -> StartTimeout:

@@ -15,6 +15,7 @@ from llamactl.core.instance import Instance
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
+from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.engines import MemoryBook
 from llamactl.core.routes import ReadyInstance
 
@@ -27,17 +28,20 @@ class Callbacks:
     managed: ManagedInstance
 
     def __init__(
-        self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, offers: Offers
-    ) -> None:
+        self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, leases: Leases,
+        offers: Offers,
+    ) -> None:  # fmt: skip
         self._registry = registry
         self._scheduler = scheduler
         self._memory = memory
+        self._leases = leases
         self._offers = offers
         self._asking: asyncio.Task[None] | None = None
         self._placed = False  # it got its place for the restart that is due
 
     def moved(self, before: Lifecycle, after: Lifecycle) -> None:
         self.managed.moved(before, after, time.monotonic())
+        self._grant()
         self._registry.refresh(self.managed)
         if after.state is State.READY and before.state is State.STARTING:
             self._asking = asyncio.create_task(self._ask())
@@ -46,6 +50,14 @@ class Callbacks:
             self._scheduler.started(self.managed)
         else:
             self._scheduler.moved(self.managed)
+
+    def _grant(self) -> None:
+        """To all who wait for it, at once: decided on later, it would be idle."""
+        ready = self.managed.replica.ready
+        if ready is not None:
+            waiting, self.managed.waiting = self.managed.waiting, []
+            for granted in waiting:
+                granted.set_result(self._leases.grant(self.managed.instance.id, ready))
 
     async def _ask(self) -> None:
         """What the engine that is ready now says of its models."""

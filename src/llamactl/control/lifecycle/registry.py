@@ -13,10 +13,11 @@ from llamactl.core.errors import InstanceNotFound
 from llamactl.core.exits import FailureClass
 from llamactl.core.filters import Filters
 from llamactl.core.instance import Instance, InstanceOptions, name_key
+from llamactl.core.lease import Lease
 from llamactl.core.lifecycle import GOING, LOADED, AfterExit, Lifecycle, State
 from llamactl.core.memory import NOTHING, Need, larger
 from llamactl.core.model import NO_MODEL, Offer
-from llamactl.core.routes import ReadyInstance, Route, RouteTable
+from llamactl.core.routes import Route, RouteTable
 from llamactl.policy.body.filters import filters_of
 from llamactl.policy.scheduling.breaker import CLOSED, Breaker
 
@@ -51,8 +52,7 @@ class ManagedInstance:
     entered_at: float = 0.0  # its present state
     load_s: float = 0.0  # how long its last load took
     found: bool = False  # its process was begun by an earlier llamactl
-    # requests that wait for it; each is called, and gets its lease, as it becomes ready
-    waiting: list[Callable[[ReadyInstance], None]] = field(default_factory=list)
+    waiting: list[asyncio.Future[Lease[str]]] = field(default_factory=list)  # requests for it
     deleted: bool = False  # somebody is about it
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)  # its definition
 
@@ -115,10 +115,6 @@ class ManagedInstance:
             self.breaker = CLOSED
         elif after.state is State.FAILED and not self.is_excused:
             self.breaker = self.breaker.failed(now)
-        if after.state is State.READY and (endpoint := self.replica.ready) is not None:
-            waiting, self.waiting = self.waiting, []
-            for grant in waiting:  # now: decided on later, it would be idle
-                grant(endpoint)
         if after.state is not State.READY or before.state is not State.DRAINING:
             self.entered_at = now  # a drain that was called off did not make it new
 
