@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from socket import socket as Socket
 
 import pytest
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -262,9 +263,10 @@ async def test_an_engine_that_refuses_answers_for_itself() -> None:
 
 async def test_an_engine_that_is_not_there_is_a_bad_gateway() -> None:
     async with data_path() as there:
-        await there.control.create("one")  # its port is nobody's
-        socket = WebSocket(there)
-        answer = await socket.client.answer()
+        with Socket() as silent:  # its port is nobody's, and stays so
+            silent.bind(("127.0.0.1", 0))
+            await there.control.create("one", port=silent.getsockname()[1])
+            answer = await WebSocket(there).client.answer()
 
         assert (answer.status, answer.json["code"]) == (502, "upstream_unreachable")
         assert answer.headers["x-request-id"]

@@ -58,7 +58,7 @@ class Runner:
         self._moved = asyncio.Event()
 
 
-class Unit:
+class LoneReplica:
     last_exit = None
 
     def __init__(self, name: str) -> None:
@@ -71,7 +71,7 @@ class Unit:
         return ReadyInstance(self._name, "127.0.0.1", 1, "", 1) if is_ready else None
 
 
-class SilentStory:
+class NoEvents:
     def note(self, *_: object) -> None: ...
 
 
@@ -89,13 +89,15 @@ class Room:
 
     def __init__(self) -> None:
         self.leases = LeaseBook()
-        event_log = cast(EventLog, SilentStory())
+        event_log = cast(EventLog, NoEvents())
         self.scheduler = Scheduler(
             self.leases, event_log, lambda: Limits(1), evicts_for_requests=lambda: True
         )
         registry = Registry(lambda _: None)
         self.a, self.b = (
-            ManagedInstance(Instance(name, name, 0, InstanceOptions()), cast(Any, Unit(name)))
+            ManagedInstance(
+                Instance(name, name, 0, InstanceOptions()), cast(Any, LoneReplica(name))
+            )
             for name in "ab"
         )
         self.runner(self.b).now = Lifecycle()

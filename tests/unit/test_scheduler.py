@@ -54,7 +54,7 @@ class HeldRunner:
         return await asyncio.Future()
 
 
-class HeldUnit:
+class HeldReplica:
     def __init__(self) -> None:
         self.runner = HeldRunner()
         self.last_exit = None
@@ -67,7 +67,7 @@ class HeldUnit:
 ANOTHER = ApiKey("another", "", b"", PermissionMode.ALLOW_ALL, frozenset(), 0)
 
 
-class SilentStory:
+class NoEvents:
     def note(self, *_: object) -> None: ...
 
 
@@ -86,7 +86,7 @@ class Room:
         self.leases = LeaseBook()
         self.scheduler = Scheduler(
             self.leases,
-            cast(EventLog, SilentStory()),
+            cast(EventLog, NoEvents()),
             lambda: Limits(1),
             evicts_for_requests=lambda: True,
         )
@@ -97,7 +97,7 @@ class Room:
         )
 
     def _managed(self, name: str) -> ManagedInstance:
-        replica = HeldUnit()
+        replica = HeldReplica()
         managed = ManagedInstance(Instance(name, name, 0, InstanceOptions()), cast(Any, replica))
         replica.runner.moved = lambda: self.scheduler.moved(managed)
         self.registry.add(managed)

@@ -377,7 +377,7 @@ def _obey(now: Lifecycle, command: Command) -> Step:
         case EvictionWithdrawn() if now.state is S.DRAINING and now.evicted:
             return _start(replace(now, desired=Desired.RUNNING))
         case EvictionRequested() | EvictionWithdrawn():
-            return now, ()  # it was decided by a picture that has passed
+            return now, ()  # it was decided by a snapshot that is out of date
         case _:
             assert_never(command)
 
