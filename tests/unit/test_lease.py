@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Coroutine
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -105,7 +106,8 @@ class Room:
             registry.add(managed)
             self.scheduler.moved(managed)
         memory = cast(Any, NoMemory())
-        self._callbacks = Callbacks(registry, self.scheduler, memory, self.leases, no_offer)
+        replicas = cast(Any, SimpleNamespace(leases=self.leases, offer=no_offer))
+        self._callbacks = Callbacks(registry, self.scheduler, memory, replicas)
         self._callbacks.managed = self.a
         self.activator = OnDemand(
             registry, self.scheduler, memory, self.leases, SettingsHolder(Settings())

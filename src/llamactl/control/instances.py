@@ -71,10 +71,7 @@ class Instances:
         """Take an instance of the store, or a new one, into the registry."""
         need = await self._memory.need(instance)
         offer = await self._replicas.offer(instance)
-        callbacks = Callbacks(
-            self._registry, self._scheduler, self._memory, self._replicas.leases,
-            self._replicas.offer,
-        )  # fmt: skip
+        callbacks = Callbacks(self._registry, self._scheduler, self._memory, self._replicas)
         replica = Replica(self._replicas, instance, now, last_exit, callbacks)
         managed = callbacks.managed = ManagedInstance(instance, replica, need, offer=offer)
         if now.state is State.FAILED and not managed.is_excused:

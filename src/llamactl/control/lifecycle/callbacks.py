@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 
+from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import RESTART, ROOMIER_RESTART
@@ -14,12 +14,7 @@ from llamactl.core.exits import FailureClass
 from llamactl.core.instance import Instance
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.core.memory import MeasuredMemory
-from llamactl.core.model import Offer
-from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.engines import MemoryBook
-from llamactl.core.routes import ReadyInstance
-
-Offers = Callable[[Instance, ReadyInstance | None], Awaitable[Offer]]
 
 
 class Callbacks:
@@ -28,14 +23,12 @@ class Callbacks:
     managed: ManagedInstance
 
     def __init__(
-        self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, leases: Leases,
-        offers: Offers,
-    ) -> None:  # fmt: skip
+        self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, replicas: ReplicaContext
+    ) -> None:
         self._registry = registry
         self._scheduler = scheduler
         self._memory = memory
-        self._leases = leases
-        self._offers = offers
+        self._replicas = replicas
         self._asking: asyncio.Task[None] | None = None
         self._placed = False  # it got its place for the restart that is due
 
@@ -57,7 +50,7 @@ class Callbacks:
         if ready is not None:
             waiting, self.managed.waiting = self.managed.waiting, []
             for granted in waiting:
-                granted.set_result(self._leases.grant(self.managed.instance.id, ready))
+                granted.set_result(self._replicas.leases.grant(self.managed.instance.id, ready))
 
     async def _ask(self) -> None:
         """What the engine that is ready now says of its models."""
@@ -65,7 +58,7 @@ class Callbacks:
         instance = managed.instance
         if ready is None:
             return
-        offer = await self._offers(instance, ready)
+        offer = await self._replicas.offer(instance, ready)
         if managed.replica.ready == ready and managed.instance is instance:
             managed.offer = offer
             self._registry.refresh(managed)
