@@ -10,7 +10,6 @@ from functools import partial
 from llamactl.core.errors import InvalidOption, InvalidRequest
 from llamactl.core.instance import OptionValue, Scalar
 from llamactl.policy.definition.engine_help import EngineOption, Vocabulary
-from llamactl.policy.definition.near import hint
 from llamactl.policy.definition.unknown import near, unknown
 from llamactl.policy.pasted import Pasted, is_open, plain, read_pasted, within, without_open
 
@@ -232,5 +231,6 @@ def _value(text: str, option: EngineOption | None) -> Scalar:
 def leave_unknown_out(parsed: Parsed, known: Vocabulary) -> None:
     """What the engine does not have, by its own help."""
     for name, meant in near(unknown(parsed.options.keys(), known), known).items():
+        hint = f", did you mean {meant}?" if meant else ""
         flag = f"--{name.replace('_', '-')}"
-        parsed.leave_out(name, f"{flag}: the engine has no such option{hint(meant)}")
+        parsed.leave_out(name, f"{flag}: the engine has no such option{hint}")

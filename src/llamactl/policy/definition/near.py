@@ -12,17 +12,14 @@ _WORDS: Mapping[str, str] = {
     "max": "", "n": "", "ngl": "gpulayers", "num": "", "temp": "temperature", "thread": "threads",
     "tok": "tokens",
 }  # fmt: skip
+
+
 # What other programs call it.
 _ELSEWHERE: Mapping[str, str] = {
     "ctx": "ctx_size", "max_model_len": "ctx_size", "max_tokens": "predict", "n_ctx": "ctx_size",
     "num_ctx": "ctx_size", "num_gpu": "gpu_layers", "num_predict": "predict",
     "num_thread": "threads",
 }  # fmt: skip
-
-
-def hint(meant: str) -> str:
-    """The end of a sentence that says what is unknown."""
-    return f", did you mean {meant}?" if meant else ""
 
 
 def nearest(given: str, known: Iterable[str], sure: float = _SURE) -> str:

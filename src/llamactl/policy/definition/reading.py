@@ -17,7 +17,7 @@ from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.core.secrets.masking import unmasked
 from llamactl.policy.definition.backend_rules import Asked, BackendRules, renamed
 from llamactl.policy.definition.fields import OPTIONS, check_text, read_object
-from llamactl.policy.definition.near import hint, nearest
+from llamactl.policy.definition.near import nearest
 from llamactl.policy.definition.unknown import refuse_unknown
 
 # Fields of the API reference; left out or empty, they are understood.
@@ -59,8 +59,8 @@ def read_patch(body: object, backends: BackendRules, asked: Asked) -> Patch:
             options[key] = None if value is None else OPTIONS[key].check(key, value)
         elif structured:
             near = nearest(key, _NAMES)
-            meant = hint(repr(near) if near else "")
-            raise InvalidOption(f"unknown field {key!r}{meant}; known fields: {', '.join(_NAMES)}")
+            hint = f", did you mean {near!r}?" if near else ""
+            raise InvalidOption(f"unknown field {key!r}{hint}; known fields: {', '.join(_NAMES)}")
         elif near := nearest(key, _NAMES, _ALMOST_SURE):
             raise InvalidOption(f"unknown field {key!r}: did you mean {near!r}?")
         else:

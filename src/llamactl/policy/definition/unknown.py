@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from llamactl.core.errors import UnknownOption
 from llamactl.core.instance import OptionValue
 from llamactl.policy.definition.engine_help import Vocabulary, spelled
-from llamactl.policy.definition.near import hint, nearest
+from llamactl.policy.definition.near import nearest
 
 _MOST = 10
 _ALWAYS = frozenset({"args", "extra_args", "port"})  # llamactl's own
@@ -45,7 +45,8 @@ def refuse_unknown(
         return
     found = near(missing[:_MOST], known, others)
     said = "; ".join(
-        f"the engine has no option {name!r}{hint(meant)}" for name, meant in found.items()
+        f"the engine has no option {name!r}" + (f", did you mean {meant}?" if meant else "")
+        for name, meant in found.items()
     )
     more = f"; and {len(missing) - _MOST} more" if len(missing) > _MOST else ""
     end = "" if said.endswith("?") and not more else "."
