@@ -5,8 +5,7 @@ from __future__ import annotations
 from threading import Event
 
 from llamactl.control.blocking_call import BlockingCall
-
-WITHIN_S = 20.0
+from support.waits import WITHIN_S
 
 
 async def test_what_returns_in_time_is_the_result() -> None:

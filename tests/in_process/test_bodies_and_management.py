@@ -10,7 +10,8 @@ import pytest
 
 from llamactl.core.keys import Caller
 from support.control_path import settle
-from support.data_path import CHAT, MANAGER, WITHIN_S, DataPath, data_path
+from support.data_path import CHAT, MANAGER, DataPath, data_path
+from support.waits import WITHIN_S
 
 TRANSCRIBE = "/v1/audio/transcriptions"
 FORM = "Content-Type: multipart/form-data; boundary=b"

@@ -6,12 +6,12 @@ import time
 
 import pytest
 
-from llamactl.config import Settings
 from llamactl.core.keys import ANYONE, Caller, Session
 from llamactl.core.model import ModelInfo, Offer
 from llamactl.policy.access.rules import digest
 from support.control_path import settle
 from support.data_path import CHAT, MANAGER, DataPath, data_path
+from support.settings import settings
 
 OWN_CHAT, OWN_MODELS = "/api/v1/chat/completions", "/api/v1/chat/models"
 OURS = ("Sec-Fetch-Site: same-origin", "Origin: http://localhost")
@@ -149,8 +149,8 @@ async def test_a_link_leads_to_our_page_and_nothing_foreign_leads_to_an_engine(
 
 @pytest.mark.parametrize("origins", [["https://good.example"], ["*"]])
 async def test_a_configured_origin_is_let_ask_beforehand(origins: list[str]) -> None:
-    settings = Settings.model_validate({"server": {"allowed_origins": origins}})
-    async with data_path(settings) as there:
+    given = settings("server", allowed_origins=origins)
+    async with data_path(given) as there:
         lines = ("Origin: https://good.example", "Access-Control-Request-Method: POST")
         answer = await there.ask("OPTIONS", CHAT, key="", headers=lines)
 
@@ -160,8 +160,8 @@ async def test_a_configured_origin_is_let_ask_beforehand(origins: list[str]) -> 
 
 
 async def test_the_refusal_of_a_configured_origin_can_be_read_by_it() -> None:
-    settings = Settings.model_validate({"server": {"allowed_origins": ["https://good.example"]}})
-    async with data_path(settings) as there:
+    given = settings("server", allowed_origins=["https://good.example"])
+    async with data_path(given) as there:
         line = ("Origin: https://good.example",)
         for path in ("/api/v1/x", "/nowhere"):
             answer = await there.ask("GET", path, key="", headers=line)

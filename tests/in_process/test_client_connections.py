@@ -8,12 +8,12 @@ from typing import cast
 
 import pytest
 
-from llamactl.config import Settings
 from llamactl.control import on_demand
 from llamactl.core.routes import ReadyInstance
 from llamactl.proxy.relay import abandoned
 from support.control_path import settle
 from support.data_path import CHAT, MANAGER, Client, DataPath, Seen, Wire, data_path, request
+from support.settings import settings
 
 PLAIN = "/upstream/one/x"
 BODY = b'{"model": "one", "filler": "%b"}' % (b"x" * 5000)
@@ -28,20 +28,8 @@ def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(abandoned, "_LONGEST_S", 0.0)
 
 
-def server(**given: object) -> Settings:
-    return Settings.model_validate({"server": given})
-
-
 async def begun(there: DataPath, path: str = CHAT) -> tuple[Client, Seen]:
     return await there.held("POST", path, {"model": "one"})
-
-
-async def until_free(there: DataPath) -> None:
-    for _ in range(1000):
-        if there.leases("one") == 0:
-            return
-        await settle()
-    raise AssertionError(f"{there.leases('one')} leases are still held")
 
 
 def abandoned_of(there: DataPath) -> int:
@@ -98,7 +86,7 @@ async def test_who_leaves_before_the_answer_holds_its_lease_while_the_engine_wor
             await settle()
             assert there.leases("one") == 1
         busy.put_nowait(0)
-        await until_free(there)
+        await there.until_free()
 
         assert seen.connection.closed
         assert abandoned_of(there) == 1
@@ -122,7 +110,7 @@ async def test_a_slot_that_others_keep_busy_holds_no_lease_of_who_left() -> None
         assert there.leases("one") == 1
         other.reply({})
         assert (await stays.answer()).status == 200
-        await until_free(there)
+        await there.until_free()
 
 
 async def test_an_engine_that_does_not_say_what_it_works_on_is_not_waited_for() -> None:
@@ -134,7 +122,7 @@ async def test_an_engine_that_does_not_say_what_it_works_on_is_not_waited_for() 
         there.proxy.relay.abandoned._busy_slots = busy_slots
         client, _ = await begun(there)
         client.leave()
-        await until_free(there)
+        await there.until_free()
         assert there.control.state("one") == "ready"
 
 
@@ -150,7 +138,7 @@ async def test_when_all_is_closed_the_leases_of_those_who_left_are_given_back() 
         await settle()
         assert there.leases("one") == 1
         there.proxy.relay.abandoned.close()
-        await until_free(there)
+        await there.until_free()
 
 
 async def test_a_request_that_was_sent_ahead_by_who_left_is_not_made() -> None:
@@ -158,7 +146,7 @@ async def test_a_request_that_was_sent_ahead_by_who_left_is_not_made() -> None:
         client, _ = await begun(there)
         client.ask("POST", CHAT, {"model": "one"}, key=MANAGER)
         client.leave()
-        await until_free(there)
+        await there.until_free()
 
         assert len(there.engine.seen) == 1
         assert there.proxy.connections == 0
@@ -233,7 +221,7 @@ async def test_what_can_not_become_a_request_is_refused_before_its_head_is_whole
 
 
 async def test_a_head_without_an_end_is_refused_by_its_size() -> None:
-    async with data_path(server(max_header_size=4096)) as there:
+    async with data_path(settings("server", max_header_size=4096)) as there:
         client = there.connect()
         client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
         for _ in range(10):
@@ -358,8 +346,7 @@ async def test_an_engine_that_says_nothing_in_time_is_told_and_counted() -> None
 async def test_a_stream_that_stands_still_is_ended_with_an_event() -> None:
     async with data_path() as there:
         client, seen = await begun(there)
-        seen.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
-        seen.send(b"Transfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n")
+        seen.stream(b"data: 1\n\n")
         await client.received(b"data: 1")
         overdue(there, client)
 

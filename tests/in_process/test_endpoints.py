@@ -16,8 +16,7 @@ from support.data_path import CHAT, MANAGER, Client, DataPath, Seen, data_path, 
 async def begun_stream(there: DataPath) -> tuple[Client, Seen]:
     """Its first event has arrived."""
     client, seen = await there.held("POST", CHAT, {"model": "one", "stream": True})
-    seen.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
-    seen.send(b"Transfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n")
+    seen.stream(b"data: 1\n\n")
     await client.received(b"data: 1\n\n")
     return client, seen
 

@@ -299,8 +299,7 @@ async def test_a_stream_that_breaks_says_so_in_the_words_of_its_api(
 ) -> None:
     async with data_path() as there:
         client, seen = await asked(there, path, stream=True)
-        seen.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
-        seen.send(b"Transfer-Encoding: chunked\r\n\r\n8\r\ndata: 1\n\r\n")
+        seen.stream(b"data: 1\n")
         await client.received(b"data: 1\n")
         seen.die()
 
@@ -393,10 +392,8 @@ async def test_a_start_that_fails_is_told_in_the_stream_that_we_began() -> None:
 async def test_a_stream_that_fails_before_its_first_token_is_an_error_of_its_clients_form() -> None:
     async with data_path() as there:
         client, seen = await asked(there, "/v1/messages", stream=True)
-        seen.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
-        seen.send(b"Transfer-Encoding: chunked\r\n\r\n")
         event = b'data: {"error":{"message":"out of slots","type":"server_error"}}\n\n'
-        seen.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(event), event))
+        seen.stream(event, b"")
 
         answer = await client.answer()
         assert b"event: error\n" in answer.body and b"out of slots" in answer.body

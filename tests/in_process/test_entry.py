@@ -6,16 +6,8 @@ import time
 
 import pytest
 
-from llamactl.config import Settings
 from support.data_path import CHAT, MANAGER, data_path, request
-
-
-def server(**given: object) -> Settings:
-    return Settings.model_validate({"server": given})
-
-
-def auth(**given: object) -> Settings:
-    return Settings.model_validate({"auth": given})
+from support.settings import settings
 
 
 @pytest.mark.parametrize(
@@ -100,7 +92,7 @@ async def test_two_requests_that_come_together_are_answered_in_turn() -> None:
 
 
 async def test_where_no_key_is_asked_for_all_may_ask_and_nobody_manage() -> None:
-    async with data_path(auth(require_inference_auth=False)) as there:
+    async with data_path(settings("auth", require_inference_auth=False)) as there:
         await there.control.create("one")
         assert (await there.chat("one", key="")).status == 200
         assert (await there.chat("one", key="wrong")).status == 200
@@ -109,7 +101,7 @@ async def test_where_no_key_is_asked_for_all_may_ask_and_nobody_manage() -> None
 
 
 async def test_where_management_asks_for_no_key_all_may_do_all() -> None:
-    async with data_path(auth(require_management_auth=False)) as there:
+    async with data_path(settings("auth", require_management_auth=False)) as there:
         assert (await there.ask("GET", "/api/v1/x", key="")).json == {"managed": "/api/v1/x"}
 
 
@@ -133,7 +125,7 @@ async def test_a_foreign_origin_is_refused_whatever_is_shown(path: str) -> None:
 
 
 async def test_a_configured_origin_may_ask_and_read() -> None:
-    async with data_path(server(allowed_origins=["https://good.example"])) as there:
+    async with data_path(settings("server", allowed_origins=["https://good.example"])) as there:
         await there.control.create("one")
         line = ("Origin: https://good.example",)
         answer = await there.chat("one", headers=line)
@@ -160,7 +152,7 @@ async def test_a_request_for_management_goes_there_with_its_body() -> None:
 
 
 async def test_a_body_that_is_too_long_for_its_place_is_refused() -> None:
-    async with data_path(server(max_json_size=1024)) as there:
+    async with data_path(settings("server", max_json_size=1024)) as there:
         await there.control.create("one")
         for path, size in ((CHAT, 1025), ("/api/v1/x", (1 << 20) + 1), ("/", (8 << 10) + 1)):
             client = there.connect()

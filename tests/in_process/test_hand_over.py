@@ -12,16 +12,8 @@ import pytest
 from llamactl.proxy import server
 from llamactl.proxy.http.client_connection import Downstream
 from support.control_path import settle
-from support.data_path import (
-    CHAT,
-    MANAGER,
-    WITHIN_S,
-    Client,
-    DataPath,
-    Seen,
-    data_path,
-    request,
-)
+from support.data_path import CHAT, MANAGER, DataPath, Seen, data_path, request
+from support.waits import WITHIN_S
 
 ASKED = request("POST", CHAT, {"model": "one"}, key=MANAGER)
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -199,17 +191,9 @@ async def test_clients_whose_answer_is_not_taken_yet_are_offered_again(
 # In memory, without another one.
 
 
-async def begun_in_memory(there: DataPath) -> tuple[Client, Seen]:
-    await there.control.create("one")
-    there.engine.by_hand = True
-    client = there.connect()
-    client.send(ASKED)
-    return client, await there.engine.request(0)
-
-
 async def test_at_the_end_idle_clients_are_closed_and_busy_ones_served_first() -> None:
     async with data_path() as there:
-        client, seen = await begun_in_memory(there)
+        client, seen = await there.held("POST", CHAT, {"model": "one"})
         idle = there.connect()
         idle.ask("GET", "/", key=MANAGER)
         assert (await idle.answer()).status == 200
@@ -226,7 +210,7 @@ async def test_at_the_end_idle_clients_are_closed_and_busy_ones_served_first() -
 
 async def test_at_the_end_what_was_sent_ahead_is_not_served_any_more() -> None:
     async with data_path() as there:
-        client, seen = await begun_in_memory(there)
+        client, seen = await there.held("POST", CHAT, {"model": "one"})
         client.send(ASKED)
         closing = asyncio.create_task(there.proxy.close(1000))
         await settle()
@@ -239,9 +223,8 @@ async def test_at_the_end_what_was_sent_ahead_is_not_served_any_more() -> None:
 
 async def test_at_the_end_what_lasts_too_long_is_cut_and_its_lease_given_back() -> None:
     async with data_path() as there:
-        client, seen = await begun_in_memory(there)
-        seen.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
-        seen.send(b"data: 1\n\n")
+        client, seen = await there.held("POST", CHAT, {"model": "one"})
+        seen.stream(b"data: 1\n\n")
         await client.received(b"data: 1")
         await there.proxy.close(0)
 

@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 
-from llamactl.config import InstancesSettings, Settings
 from llamactl.core.errors import (
     Conflict,
     ForbiddenBySettings,
@@ -22,10 +21,7 @@ from llamactl.core.errors import (
 from llamactl.core.model import ModelInfo, Offer
 from support.control_path import ControlPath, settle
 from support.fake_node import CRASH
-
-
-def limited(**limits: object) -> Settings:
-    return Settings(instances=InstancesSettings.model_validate(limits))
+from support.settings import settings
 
 
 async def test_what_is_created_is_stored_started_and_found_by_its_alias() -> None:
@@ -104,7 +100,7 @@ async def test_a_store_that_is_away_leaves_nothing_half_done() -> None:
 
 
 async def test_there_may_be_only_so_many() -> None:
-    control = ControlPath(limited(max_instances=1))
+    control = ControlPath(settings("instances", max_instances=1))
     await control.create("one", start=False)
     with pytest.raises(InstanceLimit):
         await control.create("two", start=False)
@@ -113,7 +109,7 @@ async def test_there_may_be_only_so_many() -> None:
 
 
 async def test_without_a_place_nothing_is_created() -> None:
-    control = ControlPath(limited(max_running_instances=1))
+    control = ControlPath(settings("instances", max_running_instances=1))
     await control.create("one")
     with pytest.raises(NoCapacity):
         await control.create("two")
@@ -122,7 +118,7 @@ async def test_without_a_place_nothing_is_created() -> None:
 
 
 async def test_a_start_evicts_only_where_it_may_and_only_what_is_idle() -> None:
-    control = ControlPath(limited(max_running_instances=1, min_residency=0))
+    control = ControlPath(settings("instances", max_running_instances=1, min_residency=0))
     await control.create("one")
     await control.create("two", start=False)
     lease = control.lease("one")
@@ -245,7 +241,7 @@ async def test_what_a_file_declares_is_not_changed_by_hand() -> None:
 
 
 async def test_a_plan_says_what_would_be_done_and_does_nothing() -> None:
-    control = ControlPath(limited(max_running_instances=1, min_residency=0))
+    control = ControlPath(settings("instances", max_running_instances=1, min_residency=0))
     await control.create("one")
     await control.create("two", start=False)
     _, serves = await control.instances.plan("one", request=True, evict=False)

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from llamactl.config import Settings
 from support.data_path import MANAGER, Client, DataPath, data_path, request
+from support.settings import settings
 
 
 def sent(there: DataPath, data: bytes) -> Client:
@@ -58,8 +58,8 @@ async def test_its_limits_are_those_of_who_sends_it() -> None:
 
 
 async def test_a_browser_that_asks_first_waits_too() -> None:
-    settings = Settings.model_validate({"server": {"allowed_origins": ["https://page.example"]}})
-    async with data_path(settings, managed=False) as there:
+    given = settings("server", allowed_origins=["https://page.example"])
+    async with data_path(given, managed=False) as there:
         headers = ("Origin: https://page.example", "Access-Control-Request-Method: GET")
         client = sent(there, request("OPTIONS", "/api/v1/instances", headers=headers))
         assert bytes(client.wire.written) == b""

@@ -6,13 +6,9 @@ import asyncio
 
 import pytest
 
-from llamactl.config import Settings
 from support.control_path import settle
 from support.data_path import CHAT, MANAGER, DataPath, Response, data_path
-
-
-def instances(**given: object) -> Settings:
-    return Settings.model_validate({"instances": {"min_residency": 0, **given}})
+from support.settings import settings
 
 
 async def asking(
@@ -39,7 +35,7 @@ async def test_what_is_off_is_started_by_the_first_request_and_serves_all() -> N
 
 
 async def test_what_fails_to_start_is_told_at_once_from_then_on() -> None:
-    async with data_path(instances(failure_cool_down=60)) as there:
+    async with data_path(settings("instances", min_residency=0, failure_cool_down=60)) as there:
         await there.control.create("one", start=False)
         there.control.node.broken.add("one")
         answers = [await there.chat("one") for _ in range(2)]
@@ -60,7 +56,7 @@ async def test_what_may_not_be_started_by_requests_is_not() -> None:
 
 
 async def test_an_idle_one_gives_way() -> None:
-    async with data_path(instances(max_running_instances=1)) as there:
+    async with data_path(settings("instances", min_residency=0, max_running_instances=1)) as there:
         await there.control.create("old")
         await there.control.create("new", start=False)
         assert (await there.chat("new")).status == 200
@@ -68,7 +64,7 @@ async def test_an_idle_one_gives_way() -> None:
 
 
 async def test_a_busy_one_serves_to_its_end_before_it_gives_way() -> None:
-    async with data_path(instances(max_running_instances=1)) as there:
+    async with data_path(settings("instances", min_residency=0, max_running_instances=1)) as there:
         await there.control.create("old")
         await there.control.create("new", start=False)
         there.engine.by_hand = True
@@ -85,7 +81,9 @@ async def test_a_busy_one_serves_to_its_end_before_it_gives_way() -> None:
 
 
 async def test_without_evictions_a_request_is_refused() -> None:
-    async with data_path(instances(max_running_instances=1, enable_lru_eviction=False)) as there:
+    async with data_path(
+        settings("instances", min_residency=0, max_running_instances=1, enable_lru_eviction=False)
+    ) as there:
         await there.control.create("old")
         await there.control.create("new", start=False)
         answer = await there.chat("new")
@@ -95,7 +93,7 @@ async def test_without_evictions_a_request_is_refused() -> None:
 
 
 async def test_a_full_queue_is_said_at_once_and_its_shares_are_kept() -> None:
-    async with data_path(instances(max_queue=4)) as there:
+    async with data_path(settings("instances", min_residency=0, max_queue=4)) as there:
         await there.control.create("one", start=False)
         there.control.node.loads = True
         greedy, modest = there.add_key("greedy"), there.add_key("modest")
@@ -115,7 +113,9 @@ async def test_a_full_queue_is_said_at_once_and_its_shares_are_kept() -> None:
                         ("queue_timeout", "queue_timeout")],
 )  # fmt: skip
 async def test_a_request_waits_no_longer_than_it_may(limit: str, code: str) -> None:
-    async with data_path(instances(max_running_instances=1, **{limit: 0.05})) as there:
+    async with data_path(
+        settings("instances", min_residency=0, max_running_instances=1, **{limit: 0.05})
+    ) as there:
         await there.control.create("busy", pinned=limit == "queue_timeout")
         await there.control.create("slow", start=False)
         there.control.node.loads = True
@@ -174,7 +174,7 @@ async def test_an_instance_that_is_deleted_ends_the_wait() -> None:
 
 async def test_a_stop_that_drains_is_waited_for_or_called_off() -> None:
     for policy, same in (("wait", False), ("call_off", True)):
-        async with data_path(instances(drain_policy=policy)) as there:
+        async with data_path(settings("instances", min_residency=0, drain_policy=policy)) as there:
             await there.control.create("one")
             pid = there.control.replica("one").pid
             there.engine.by_hand = True
@@ -201,8 +201,8 @@ async def test_nothing_is_started_while_it_could_not_be_written_down() -> None:
 
 
 async def test_a_stream_that_waits_is_kept_open_with_comments() -> None:
-    settings = Settings.model_validate({"server": {"loading_comments": 0.01}})
-    async with data_path(settings) as there:
+    given = settings("server", loading_comments=0.01)
+    async with data_path(given) as there:
         await there.control.create("one", start=False)
         there.control.node.loads = True
         client = there.connect()
@@ -211,7 +211,6 @@ async def test_a_stream_that_waits_is_kept_open_with_comments() -> None:
         there.engine.by_hand = True
         there.control.node.loaded("one")
         seen = await there.engine.request(0)
-        seen.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
-        seen.send(b"Transfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n0\r\n\r\n")
+        seen.stream(b"data: 1\n\n", b"")
 
         assert (await client.answer()).body.endswith(b"data: 1\n\n")

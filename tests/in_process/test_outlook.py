@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from llamactl.config import InstancesSettings, Settings
 from llamactl.control.preview import Previews
 from llamactl.control.sampler import Watch
 from llamactl.control.scheduling.explain import StartPlan
@@ -26,12 +25,9 @@ from llamactl.core.ports.node import LaunchSpec
 from llamactl.observe import Meters
 from support.control_path import ControlPath
 from support.fake_node import FakeNode
+from support.settings import settings
 
 MIB = 1 << 20
-
-
-def limited(**limits: object) -> Settings:
-    return Settings(instances=InstancesSettings.model_validate({"min_residency": 0, **limits}))
 
 
 async def told(control: ControlPath, name: str, **asked: bool) -> StartPlan:
@@ -68,7 +64,7 @@ async def test_what_waits_for_its_restart_says_when_that_is() -> None:
 
 
 async def test_a_request_is_told_what_keeps_an_instance_off() -> None:
-    control = ControlPath(limited(failure_cool_down=600))
+    control = ControlPath(settings("instances", min_residency=0, failure_cool_down=600))
     await control.create("by_hand", start=False, on_demand_start=False)
     await control.create("broken", start=False)
     control.node.broken.add("broken")
@@ -95,7 +91,7 @@ async def test_what_is_going_is_started_again_after_that() -> None:
 
 
 async def test_a_request_waits_for_a_busy_place_and_a_start_by_hand_does_not() -> None:
-    control = ControlPath(limited(max_running_instances=1, min_residency=1000))
+    control = ControlPath(settings("instances", max_running_instances=1, min_residency=1000))
     await control.create("busy")
     await control.create("new", start=False)
     lease = control.lease("busy")
@@ -109,7 +105,7 @@ async def test_a_request_waits_for_a_busy_place_and_a_start_by_hand_does_not() -
 
 
 async def test_what_can_never_fit_is_refused_to_all() -> None:
-    control = ControlPath(limited(max_running_instances=0))
+    control = ControlPath(settings("instances", min_residency=0, max_running_instances=0))
     await control.create("one", start=False)
     for request in (True, False):
         assert (await told(control, "one", request=request)).action == "refuse"
@@ -199,7 +195,7 @@ async def test_a_preview_says_why_there_is_no_command() -> None:
 async def test_a_preview_says_whether_it_fits_here_with_nothing_else_running(
     budget: object, need: Need, fits: bool | None
 ) -> None:
-    control = ControlPath(limited(memory_budget=budget))
+    control = ControlPath(settings("instances", min_residency=0, memory_budget=budget))
     await control.create("runs")
     seen = await previews(control, need).of("one", {"model": "/m.gguf"})
 
@@ -221,7 +217,7 @@ def watching(
 
 
 async def test_a_sample_counts_what_runs_and_what_it_takes() -> None:
-    control = ControlPath(limited(memory_budget=900))
+    control = ControlPath(settings("instances", min_residency=0, memory_budget=900))
     managed = await control.create("runs")
     await control.create("off", start=False)
     await control.create("failed")

@@ -8,14 +8,11 @@ import pytest
 import yaml
 
 from llamactl.backends import LLAMA_CPP
-from llamactl.config import InstancesSettings, Settings
+from llamactl.config import Settings
 from llamactl.control.stale import running, stale
 from llamactl.core.errors import InvalidConfig, StoreUnavailable
 from support.control_path import ControlPath, settle
-
-
-def settings(**instances: object) -> Settings:
-    return Settings(instances=InstancesSettings.model_validate(instances))
+from support.settings import settings
 
 
 def with_args(before: Settings, *args: str) -> Settings:
@@ -37,11 +34,13 @@ async def started(before: Settings) -> ControlPath:
 
 
 async def test_what_is_live_counts_at_once_and_what_is_fixed_is_named() -> None:
-    control = await started(settings(max_running_instances=1))
+    control = await started(settings("instances", max_running_instances=1))
     await control.create("one")
     await control.create("two", start=False)
     server = control.settings.server.model_copy(update={"max_connections": 7})
-    control.on_file = settings(max_running_instances=2).model_copy(update={"server": server})
+    control.on_file = settings("instances", max_running_instances=2).model_copy(
+        update={"server": server}
+    )
     plan = await control.reload.plan()
     assert plan.settings == ("instances.max_running_instances",)
     assert plan.needs_restart == ("server.max_connections",)
@@ -75,7 +74,7 @@ async def test_declared_instances_come_change_and_go(tmp_path: Path) -> None:
     folder = tmp_path / "declared"
     declare(folder, "changes", ctx_size=256)
     declare(folder, "goes")
-    control = await started(settings(configs_dir=folder))
+    control = await started(settings("instances", configs_dir=folder))
     await control.create("mine", start=False)
     assert [m.instance.name for m in control.instances.all()] == ["changes", "goes", "mine"]
     await control.instances.start("changes", wait=True, evict=False)
@@ -101,7 +100,7 @@ async def test_declared_instances_come_change_and_go(tmp_path: Path) -> None:
 async def test_one_bad_declaration_changes_nothing(tmp_path: Path, bad: object) -> None:
     folder = tmp_path / "declared"
     declare(folder, "stays")
-    control = await started(settings(configs_dir=folder))
+    control = await started(settings("instances", configs_dir=folder))
     declare(folder, "new")
     (folder / "stays.yaml").unlink()
     (folder / "bad.yaml").write_text(yaml.safe_dump(bad))
@@ -113,7 +112,7 @@ async def test_one_bad_declaration_changes_nothing(tmp_path: Path, bad: object) 
 async def test_a_folder_that_is_gone_deletes_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "declared"
     declare(folder, "stays")
-    control = await started(settings(configs_dir=folder))
+    control = await started(settings("instances", configs_dir=folder))
     (folder / "stays.yaml").unlink()
     folder.rmdir()
     with pytest.raises(InvalidConfig):
@@ -125,7 +124,7 @@ async def test_what_can_not_be_done_is_told_by_name(tmp_path: Path) -> None:
     folder = tmp_path / "declared"
     declare(folder, "taken")
     declare(folder, "new")
-    control = ControlPath(settings(configs_dir=folder))
+    control = ControlPath(settings("instances", configs_dir=folder))
     await control.create("taken", start=False, ctx_size=1)
     await control.reload.declare()
     done = await control.reload.run()

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from llamactl.config import Settings
 from llamactl.core.errors import (
     Conflict,
     InstanceNotFound,
@@ -26,6 +25,7 @@ from llamactl.core.ports.node import LaunchSpec
 from llamactl.policy.scheduling.restart import _ONCE_MORE
 from support.control_path import ControlPath, settle
 from support.fake_node import FakeNode
+from support.settings import settings
 
 GONE = ExitReport(FailureClass.MODEL_FILE_MISSING, advice="there is no such file")
 TAKEN = ExitReport(FailureClass.PORT_TAKEN, code=1)
@@ -70,7 +70,7 @@ class OddNode(FakeNode):
 
 def control(**instances: object) -> tuple[ControlPath, OddNode]:
     node = OddNode()
-    return ControlPath(Settings.model_validate({"instances": instances}), node=node), node
+    return ControlPath(settings("instances", **instances), node=node), node
 
 
 async def starting(there: ControlPath, name: str = "one") -> asyncio.Task[Any]:
@@ -235,11 +235,10 @@ async def test_requests_that_get_nothing_are_enough_to_take_it_for_hung() -> Non
 
 async def test_what_nobody_asks_for_is_stopped_and_says_until_when_it_stays() -> None:
     there, _ = control()
-    managed = await there.create("one", idle_timeout=60)
+    await there.create("one", idle_timeout=60)
     replica = there.replica("one")
     assert replica.idle_left is not None and 3500 < replica.idle_left <= 3600
-    assert replica.ready is not None
-    lease = there.leases.grant(managed.instance.id, replica.ready)
+    lease = there.lease("one")
     assert replica.idle_left == 3600, "it counts from the end of its last request"
     lease.release()
     await there.definitions.update("one", {"idle_timeout": 0.00001}, wait=False)
@@ -251,10 +250,8 @@ async def test_what_nobody_asks_for_is_stopped_and_says_until_when_it_stays() ->
 
 async def test_what_is_used_is_not_stopped_as_idle() -> None:
     there, _ = control()
-    managed = await there.create("one")
-    ready = there.replica("one").ready
-    assert ready is not None
-    lease = there.leases.grant(managed.instance.id, ready)
+    await there.create("one")
+    lease = there.lease("one")
     await there.definitions.update("one", {"idle_timeout": 0.00001}, wait=False)
     await settle()
     assert there.state("one") == "ready"
@@ -265,9 +262,7 @@ async def test_what_is_used_is_not_stopped_as_idle() -> None:
 async def test_a_drain_lasts_no_longer_than_it_may() -> None:
     there, node = control(drain_timeout=0.001)
     managed = await there.create("one")
-    ready = there.replica("one").ready
-    assert ready is not None
-    lease = there.leases.grant(managed.instance.id, ready)
+    lease = there.lease("one")
     await there.instances.stop("one", wait=True, force=False)
 
     assert (there.state("one"), node.alive) == ("stopped", set())
@@ -299,7 +294,7 @@ async def test_out_of_memory_raises_what_is_expected_before_the_restart() -> Non
 async def test_a_restart_without_a_place_stays_off_and_says_why() -> None:
     there, node = control()
     await there.create("one", auto_restart=True, restart_delay=0)
-    less = Settings.model_validate({"instances": {"max_running_instances": 0}})
+    less = settings("instances", max_running_instances=0)
     there.held.replace(less, there.held.sources)
     assert there.state("one") == "ready", "what runs keeps its place"
     node.crash("one")
@@ -352,10 +347,8 @@ async def test_a_deletion_twice_is_not_found_the_second_time() -> None:
 
 async def test_a_deletion_by_force_waits_for_no_request() -> None:
     there, node = control()
-    managed = await there.create("one")
-    ready = there.replica("one").ready
-    assert ready is not None
-    lease = there.leases.grant(managed.instance.id, ready)
+    await there.create("one")
+    lease = there.lease("one")
     await there.definitions.delete("one", force=True)
     lease.release()
 
@@ -431,8 +424,8 @@ async def test_a_process_that_can_not_be_proved_is_ended() -> None:
 
 async def test_what_served_and_does_not_answer_the_next_llamactl_is_ended() -> None:
     node = OddNode()
-    settings = Settings.model_validate({"instances": {"unhealthy_after": 0.001}})
-    before = ControlPath(settings, node=node)
+    given = settings("instances", unhealthy_after=0.001)
+    before = ControlPath(given, node=node)
     await before.create("one")
     node._of("one").serves.clear()
     after = await before.killed()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from socket import socket as Socket
 
 import pytest
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -18,7 +19,9 @@ from websockets.uri import parse_uri
 
 from llamactl.config import Settings
 from support.control_path import settle
-from support.data_path import MANAGER, WITHIN_S, Client, DataPath, data_path
+from support.data_path import MANAGER, Client, DataPath, data_path
+from support.settings import settings
+from support.waits import WITHIN_S
 
 TALK = "/v1/realtime?model=one"
 Handler = Callable[[ServerConnection], Awaitable[None]]
@@ -157,12 +160,6 @@ def _ours(_: ServerConnection, offered: object) -> Subprotocol | None:
     return Subprotocol("realtime") if "realtime" in str(offered) else None
 
 
-async def until_free(there: DataPath) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        await there.control.leases.drained(there.control.registry.get("one").instance.id)
-    assert there.leases("one") == 0
-
-
 async def test_messages_pass_both_ways_as_they_are_under_one_lease() -> None:
     async with talking() as (there, engine):
         socket = WebSocket(there, TALK + "&x=1")
@@ -178,7 +175,7 @@ async def test_messages_pass_both_ways_as_they_are_under_one_lease() -> None:
 
         socket.close()
         assert await socket.closed() == (1000, "bye")
-        await until_free(there)
+        await there.until_free()
         assert await engine.until_ended() == [1000]
 
 
@@ -215,7 +212,7 @@ async def test_a_client_that_is_gone_ends_it_at_the_engine() -> None:
         socket.client.leave()
 
         await engine.until_ended()
-        await until_free(there)
+        await there.until_free()
         assert there.proxy.connections == 0
 
 
@@ -239,7 +236,7 @@ async def test_the_client_hears_how_its_engine_ended_it(
 
         assert await socket.hears() == "last words"
         assert await socket.closed() == told
-        await until_free(there)
+        await there.until_free()
 
 
 async def test_an_engine_that_breaks_off_is_an_error_to_the_client() -> None:
@@ -253,7 +250,7 @@ async def test_an_engine_that_breaks_off_is_an_error_to_the_client() -> None:
         await socket.opened()
 
         assert (await socket.closed())[0] == 1011
-        await until_free(there)
+        await there.until_free()
 
 
 async def test_an_engine_that_refuses_answers_for_itself() -> None:
@@ -261,18 +258,19 @@ async def test_an_engine_that_refuses_answers_for_itself() -> None:
         engine.refuses = (403, "not you\n")
 
         assert await WebSocket(there).refused() == (403, b"not you\n")
-        await until_free(there)
+        await there.until_free()
 
 
 async def test_an_engine_that_is_not_there_is_a_bad_gateway() -> None:
     async with data_path() as there:
-        await there.control.create("one")  # its port is nobody's
-        socket = WebSocket(there)
-        answer = await socket.client.answer()
+        with Socket() as silent:  # its port is nobody's, and stays so
+            silent.bind(("127.0.0.1", 0))
+            await there.control.create("one", port=silent.getsockname()[1])
+            answer = await WebSocket(there).client.answer()
 
         assert (answer.status, answer.json["code"]) == (502, "upstream_unreachable")
         assert answer.headers["x-request-id"]
-        await until_free(there)
+        await there.until_free()
 
 
 async def test_a_websocket_ends_with_its_key() -> None:
@@ -283,7 +281,7 @@ async def test_a_websocket_ends_with_its_key() -> None:
 
         assert await socket.closed() == (1008, "its key or session has ended")
         await engine.until_ended()
-        await until_free(there)
+        await there.until_free()
 
 
 async def test_a_websocket_starts_its_instance_and_waits_for_it() -> None:
@@ -403,7 +401,7 @@ async def test_frames_that_are_none_end_it() -> None:
 
         assert (await socket.closed())[0] == 1002
         await engine.until_ended()
-        await until_free(there)
+        await there.until_free()
 
 
 async def test_when_llamactl_ends_a_websocket_is_told_and_its_lease_comes_back() -> None:
@@ -416,11 +414,11 @@ async def test_when_llamactl_ends_a_websocket_is_told_and_its_lease_comes_back()
         socket.client.leave()
         await closing
         await engine.until_ended()
-        await until_free(there)
+        await there.until_free()
 
 
 async def test_a_message_larger_than_the_memory_for_all_clients_ends_it() -> None:
-    given = Settings.model_validate({"server": {"max_client_memory": 1 << 20}})
+    given = settings("server", max_client_memory=1 << 20)
     async with talking(settings=given) as (there, engine):
         socket = WebSocket(there)
         await socket.opened()
@@ -434,7 +432,7 @@ async def test_a_message_larger_than_the_memory_for_all_clients_ends_it() -> Non
 
         assert socket.client.wire.closed
         await engine.until_ended()
-        await until_free(there)
+        await there.until_free()
 
 
 @pytest.mark.parametrize("how", ["the engine refuses", "the start fails", "the client leaves"])

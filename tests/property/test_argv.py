@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 
 from llamactl.backends import LLAMA_CPP
+from llamactl.backends.llama_cpp.options import parse, render
 from llamactl.core.errors import InvalidOption
 from llamactl.core.instance import OptionValue
 
@@ -22,13 +23,13 @@ values = st.one_of(words, numbers, st.booleans(), st.lists(words, min_size=2, ma
 
 @given(options=st.dictionaries(names, values, max_size=6))
 def test_parse_reads_back_what_render_wrote(options: dict[str, OptionValue]) -> None:
-    assert LLAMA_CPP.parse(LLAMA_CPP.render(options)) == options
+    assert parse(render(options)) == options
 
 
 @given(value=st.text(max_size=6).map(lambda text: f"-{text}"))
 def test_no_value_becomes_a_flag(value: str) -> None:
     try:
-        argv = LLAMA_CPP.render({"model": value})
+        argv = render({"model": value})
     except InvalidOption:
         return
 
@@ -57,7 +58,7 @@ def test_no_value_becomes_a_flag(value: str) -> None:
 def test_options_become_these_flags(given_options: dict[str, OptionValue], argv: list[str]) -> None:
     canonical = {k: v for k, v in LLAMA_CPP.canonical(given_options).items() if v is not None}
 
-    assert LLAMA_CPP.render(canonical) == argv
+    assert render(canonical) == argv
 
 
 def test_an_option_given_twice_is_refused() -> None:

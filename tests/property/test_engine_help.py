@@ -6,6 +6,7 @@ import hypothesis.strategies as st
 from hypothesis import given
 
 from llamactl.backends import LLAMA_CPP
+from llamactl.backends.llama_cpp.options import render
 from llamactl.core.errors import InvalidOption, InvalidRequest
 from llamactl.policy.definition.command_line import leave_unknown_out
 from llamactl.policy.definition.engine_help import Vocabulary, read_help
@@ -48,6 +49,6 @@ def test_any_command_line_is_read_by_any_help(text: str, line: str) -> None:
 
     leave_unknown_out(parsed, known)
     try:
-        LLAMA_CPP.render(parsed.options, known)
+        render(parsed.options, known)
     except InvalidOption as exc:
         assert exc.message

@@ -23,8 +23,7 @@ from llamactl.core.routes import RouteTable
 from llamactl.proxy import LeaseBook
 from support.fake_node import FakeNode
 from support.in_memory import MemoryStore, NoMemory
-
-WITHIN_S = 20.0
+from support.waits import WITHIN_S
 
 
 class ControlPath:

@@ -24,10 +24,10 @@ from llamactl.proxy import Access, EnginePaths, ManagementApi, ProxyServer
 from llamactl.proxy.http.engine_connection import Address, Connection, Pool
 from llamactl.proxy.http.turns import Turns
 from support.control_path import ControlPath
+from support.waits import WITHIN_S
 
 CHAT = "/v1/chat/completions"
 MANAGER = "manager"
-WITHIN_S = 20.0
 PATHS = EnginePaths(
     inference={"llama_cpp": frozenset({(b"POST", CHAT), (b"POST", "/completion"), (b"GET", "/x")})},
     guarded={"llama_cpp": frozenset({"slots"})},
@@ -212,6 +212,17 @@ class Seen:
         head = f"HTTP/1.1 {status} Said\r\nContent-Type: application/json\r\n"
         self.send(f"{head}Content-Length: {len(sent)}\r\n\r\n".encode() + sent)
 
+    def stream(self, *events: bytes) -> None:
+        """The head of a stream and its first events, each a chunk; `chunk` sends what follows."""
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+        self.send(head + b"Transfer-Encoding: chunked\r\n\r\n")
+        for event in events:
+            self.chunk(event)
+
+    def chunk(self, data: bytes) -> None:
+        """The last one is empty."""
+        self.send(b"%x\r\n%b\r\n" % (len(data), data))
+
     def die(self) -> None:
         self.connection.connection_lost(ConnectionResetError())
 
@@ -354,6 +365,14 @@ class DataPath:
         ids = frozenset(self.control.registry.get(one).instance.id for one in instances)
         self.ring.add(ApiKey(name, name, digest(token), mode, ids, 0, expires_at))
         return token
+
+    async def until_free(self) -> None:
+        """No request holds a lease of `one`."""
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                await self.control.leases.drained(self.control.registry.get("one").instance.id)
+        except TimeoutError as exc:
+            raise AssertionError(f"{self.leases('one')} leases are still held") from exc
 
     def leases(self, name: str) -> int:
         return self.control.leases.count(self.control.registry.get(name_key(name)).instance.id)

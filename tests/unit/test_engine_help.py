@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from llamactl.backends import BACKENDS, KINDS, LLAMA_CPP
+from llamactl.backends.llama_cpp.options import render
 from llamactl.backends.planned import parse_planned
 from llamactl.core.errors import InvalidRequest
 from llamactl.policy.definition.command_line import Parsed
@@ -121,7 +122,7 @@ def test_a_real_llama_servers_switches_are_turned_on_and_off_by_its_own_flags(
     for option in real:
         if option.kind == "switch" and option.name not in ("fit", "log_colors"):
             ((name, _),) = LLAMA_CPP.canonical({option.name: True}).items()
-            words = [*LLAMA_CPP.render({name: True}), *LLAMA_CPP.render({name: False})]
+            words = [*render({name: True}), *render({name: False})]
             dotted = {flag.replace(".", "-") for flag in option.flags}
 
             assert set(words) <= dotted, option

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import Callable, Coroutine
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from llamactl.config import Settings, SettingsHolder
+from llamactl.control.lifecycle.callbacks import Callbacks
 from llamactl.control.lifecycle.events.event_log import EventLog
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.on_demand import OnDemand
@@ -23,6 +24,7 @@ from llamactl.core.keys import GUEST
 from llamactl.core.lease import Lease
 from llamactl.core.lifecycle import Event, EvictionRequested, Lifecycle, State
 from llamactl.core.memory import NOTHING, Need
+from llamactl.core.model import NO_MODEL, Offer
 from llamactl.core.routes import ReadyInstance
 from llamactl.hot_restart.activator import SwitchableActivator
 from llamactl.policy.access.rules import KeyRing
@@ -57,7 +59,7 @@ class Runner:
         self._moved = asyncio.Event()
 
 
-class Unit:
+class LoneReplica:
     last_exit = None
 
     def __init__(self, name: str) -> None:
@@ -70,7 +72,7 @@ class Unit:
         return ReadyInstance(self._name, "127.0.0.1", 1, "", 1) if is_ready else None
 
 
-class SilentStory:
+class NoEvents:
     def note(self, *_: object) -> None: ...
 
 
@@ -79,36 +81,45 @@ class NoMemory:
         return NOTHING
 
 
+async def no_offer(*_: object) -> Offer:
+    return NO_MODEL
+
+
 class Room:
     """`a` starts, `b` is stopped, and there is room for one."""
 
     def __init__(self) -> None:
         self.leases = LeaseBook()
-        event_log = cast(EventLog, SilentStory())
+        event_log = cast(EventLog, NoEvents())
         self.scheduler = Scheduler(
             self.leases, event_log, lambda: Limits(1), evicts_for_requests=lambda: True
         )
         registry = Registry(lambda _: None)
         self.a, self.b = (
-            ManagedInstance(Instance(name, name, 0, InstanceOptions()), cast(Any, Unit(name)))
+            ManagedInstance(
+                Instance(name, name, 0, InstanceOptions()), cast(Any, LoneReplica(name))
+            )
             for name in "ab"
         )
         self.runner(self.b).now = Lifecycle()
         for managed in (self.a, self.b):
             registry.add(managed)
             self.scheduler.moved(managed)
+        memory = cast(Any, NoMemory())
+        replicas = cast(Any, SimpleNamespace(leases=self.leases, offer=no_offer))
+        self._callbacks = Callbacks(registry, self.scheduler, memory, replicas)
+        self._callbacks.managed = self.a
         self.activator = OnDemand(
-            registry, self.scheduler, cast(Any, NoMemory()), self.leases, SettingsHolder(Settings())
+            registry, self.scheduler, memory, self.leases, SettingsHolder(Settings())
         )
 
     def runner(self, managed: ManagedInstance) -> Runner:
         return cast(Runner, managed.replica.runner)
 
     def become_ready(self) -> None:
-        """As `control.owner` tells it."""
+        """As its replica tells it."""
         self.runner(self.a).move(READY)
-        self.a.moved(STARTING, READY, time.monotonic())
-        self.scheduler.moved(self.a)
+        self._callbacks.moved(STARTING, READY)
 
 
 async def ticks(count: int) -> None:

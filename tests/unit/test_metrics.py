@@ -32,7 +32,7 @@ def test_the_numbers_of_engines_are_read_beside_the_loop(monkeypatch: pytest.Mon
 
     monkeypatch.setattr("llamactl.observe.exposition.text_string_to_metric_families", noted)
     runner = SimpleNamespace(now=SimpleNamespace(state=SimpleNamespace(value="ready")))
-    member = SimpleNamespace(
+    managed = SimpleNamespace(
         instance=SimpleNamespace(name="a", id="1"),
         replica=SimpleNamespace(ready=ReadyInstance("a", "127.0.0.1", 1, "key", 1), runner=runner),
     )
@@ -45,7 +45,7 @@ def test_the_numbers_of_engines_are_read_beside_the_loop(monkeypatch: pytest.Mon
     )
     mine = SimpleNamespace(
         settings=SimpleNamespace(server=SimpleNamespace(metrics_open=True)),
-        instances=SimpleNamespace(all=lambda: [member]),
+        instances=SimpleNamespace(all=lambda: [managed]),
         numbers=numbers,
     )
 

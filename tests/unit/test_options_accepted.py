@@ -10,6 +10,8 @@ import pytest
 import xllamacpp as xl
 
 from llamactl.backends import LLAMA_CPP
+from llamactl.backends.llama_cpp.checks import for_engine
+from llamactl.backends.llama_cpp.options import render
 from llamactl.engine.flags import FlagError, apply
 from llamactl.policy.definition.engine_help import EngineOption, Vocabulary
 from support.engines import BOTH, BUILT_IN, Engine, use
@@ -124,6 +126,6 @@ def test_what_an_instance_renders_is_accepted(
     for one in options:
         for value in (True, False) if one.kind == "switch" else ():
             named = LLAMA_CPP.canonical({one.name: value}, known)
-            words += LLAMA_CPP.render({name: value for name in named}, known)
+            words += render(for_engine(dict.fromkeys(named, value)), known)
 
     assert refusal_of(engine)(words) == ""

@@ -54,7 +54,7 @@ class HeldRunner:
         return await asyncio.Future()
 
 
-class HeldUnit:
+class HeldReplica:
     def __init__(self) -> None:
         self.runner = HeldRunner()
         self.last_exit = None
@@ -67,7 +67,7 @@ class HeldUnit:
 ANOTHER = ApiKey("another", "", b"", PermissionMode.ALLOW_ALL, frozenset(), 0)
 
 
-class SilentStory:
+class NoEvents:
     def note(self, *_: object) -> None: ...
 
 
@@ -86,18 +86,18 @@ class Room:
         self.leases = LeaseBook()
         self.scheduler = Scheduler(
             self.leases,
-            cast(EventLog, SilentStory()),
+            cast(EventLog, NoEvents()),
             lambda: Limits(1),
             evicts_for_requests=lambda: True,
         )
         self.registry = Registry(lambda _: None)
-        self.all_managed = {name: self._member(name) for name in ("a", "b")}
+        self.all_managed = {name: self._managed(name) for name in ("a", "b")}
         self.on_demand = OnDemand(
             self.registry, self.scheduler, cast(Any, NoMemory()), self.leases, CALLS_OFF
         )
 
-    def _member(self, name: str) -> ManagedInstance:
-        replica = HeldUnit()
+    def _managed(self, name: str) -> ManagedInstance:
+        replica = HeldReplica()
         managed = ManagedInstance(Instance(name, name, 0, InstanceOptions()), cast(Any, replica))
         replica.runner.moved = lambda: self.scheduler.moved(managed)
         self.registry.add(managed)
@@ -274,7 +274,7 @@ def test_who_queues_up_again_and_again_is_written_down_once() -> None:
             asked.cancel()
             await settle()
 
-        assert [(row[1], cast(Any, row[3])["key"]) for row in told] == [
+        assert [(row[2], cast(Any, row[4])["key"]) for row in told] == [
             ("Queued", ""), ("Queued", "another"),
         ]  # fmt: skip
         holds.cancel()

@@ -8,28 +8,25 @@ from llamactl.backends.spec_hash import spec_hash
 from llamactl.config import Settings, SettingsHolder
 from llamactl.control.stale import Running, stale
 from llamactl.core.instance import InstanceOptions
-
-
-def settings(**instances: object) -> Settings:
-    return Settings.model_validate({"instances": instances})
+from support.settings import settings
 
 
 def test_a_change_is_told_once_and_seen_by_all() -> None:
-    holder = SettingsHolder(settings(max_instances=1))
+    holder = SettingsHolder(settings("instances", max_instances=1))
     told: list[Settings] = []
     holder.subscribe(told.append)
     holder.subscribe(lambda new: told.append(holder.current))
-    new = settings(max_instances=2)
+    new = settings("instances", max_instances=2)
 
     holder.replace(new, {("instances", "max_instances"): "file"})
-    holder.replace(settings(max_instances=2), {})  # the same, from elsewhere
+    holder.replace(settings("instances", max_instances=2), {})  # the same, from elsewhere
 
     assert told == [new, new] and holder.current is not new
     assert holder.current == new and holder.sources == {}
 
 
 def test_what_follows_from_the_settings_is_worked_out_once_for_each_of_them() -> None:
-    holder = SettingsHolder(settings(max_instances=1))
+    holder = SettingsHolder(settings("instances", max_instances=1))
     asked = []
 
     def double(now: Settings) -> int:
@@ -38,7 +35,7 @@ def test_what_follows_from_the_settings_is_worked_out_once_for_each_of_them() ->
 
     view = holder.derived(double)
     assert (view(), view()) == (2, 2)
-    holder.replace(settings(max_instances=4), {})
+    holder.replace(settings("instances", max_instances=4), {})
 
     assert (view(), view(), len(asked)) == (8, 8, 2)
 

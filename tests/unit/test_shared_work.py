@@ -65,14 +65,14 @@ def test_a_flood_for_the_numbers_is_one_scrape(asking: int) -> None:
             return {"": "# TYPE x counter\nx_total 1\n"}
 
         numbers = MetricsSources(Meters, scrape, lambda _: 0, dict)
-        unit = SimpleNamespace(
+        replica = SimpleNamespace(
             ready=ReadyInstance("one", "127.0.0.1", 1, "", 1),
             runner=SimpleNamespace(now=Lifecycle()),
         )
-        member = SimpleNamespace(instance=SimpleNamespace(name="one", id="1"), replica=unit)
+        managed = SimpleNamespace(instance=SimpleNamespace(name="one", id="1"), replica=replica)
         mine = SimpleNamespace(
             settings=SimpleNamespace(server=SimpleNamespace(metrics_open=True)),
-            instances=SimpleNamespace(all=lambda: [member]),
+            instances=SimpleNamespace(all=lambda: [managed]),
             numbers=numbers,
         )
         asked = [

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from llamactl.backends import LLAMA_CPP, read_definition
-from llamactl.backends.llama_cpp.options import with_former
+from llamactl.backends.llama_cpp.options import render, with_former
 from llamactl.core.errors import InvalidOption, UnknownOption
 from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.policy.definition.command_line import Parsed, leave_unknown_out
@@ -90,8 +90,8 @@ def test_short_forms_and_negations_are_those_of_the_help(other: Vocabulary) -> N
         "zigzag": False, "plain": False,
     }  # fmt: skip
     given: dict[str, OptionValue] = {"zigzag": False, "plain": False, "turns": ["1", "2"]}
-    assert LLAMA_CPP.render(given, other) == ["--no-zigzag", "--turns", "1", "2"]
-    assert LLAMA_CPP.render({"frills": False}, other) == ["--no-frills"]
+    assert render(given, other) == ["--no-zigzag", "--turns", "1", "2"]
+    assert render({"frills": False}, other) == ["--no-frills"]
     assert LLAMA_CPP.canonical({"zz": "off"}, other) == {"zigzag": False}
 
 

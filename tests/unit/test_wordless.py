@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,7 +14,9 @@ from llamactl.backends import LLAMA_CPP
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import InstanceOptions
+from llamactl.node.engine.engine_process import EngineProcess
 from llamactl.node.engine.silent_exit import with_cause
+from llamactl.node.process.process import Ended
 
 SILENT = ("--- 2026-01-31T12:00:00 start 1: llama-server", "0.00.001 I srv init: initializing ...")
 
@@ -26,7 +30,7 @@ def cause(found: ExitReport, model: str, port: int) -> FailureClass:
     record = ProcessRecord(
         "id", "local", "id", 1, 4711, 1, "boot", port, "", "", (), options, "", 0
     )
-    explained = with_cause(found, LLAMA_CPP, record)
+    explained = with_cause(found, LLAMA_CPP, record, found.log_tail)
     assert bool(explained.advice) == (explained.failure is not found.failure)
     return explained.failure
 
@@ -57,7 +61,7 @@ def test_a_part_of_a_split_model_that_is_missing_is_numbered(tmp_path: Path, fre
     options = InstanceOptions(backend_options={"model": str(first)})
     record = ProcessRecord("id", "local", "id", 1, 1, 1, "boot", free, "", "", (), options, "", 0)
 
-    found = with_cause(report(*SILENT), LLAMA_CPP, record)
+    found = with_cause(report(*SILENT), LLAMA_CPP, record, SILENT)
 
     assert found.failure is FailureClass.MODEL_FILE_MISSING
     assert "part 2 of 3 of the file in `model` is missing" in found.advice
@@ -68,7 +72,7 @@ def test_a_log_that_is_switched_off_is_said(options: dict[str, Any], free: int) 
     given = InstanceOptions(backend_options=options)
     record = ProcessRecord("id", "local", "id", 1, 1, 1, "boot", free, "", "", (), given, "", 0)
 
-    found = with_cause(report(), LLAMA_CPP, record)
+    found = with_cause(report(), LLAMA_CPP, record, ())
 
     assert f"`{next(iter(options))}` switches its log off" in found.advice
 
@@ -89,3 +93,24 @@ def test_what_the_engine_said_itself_counts(line: str, free: int) -> None:
     assert found is FailureClass.UNKNOWN
     killed = report(*SILENT, failure=FailureClass.KILLED)
     assert cause(killed, "/nowhere.gguf", free) is FailureClass.KILLED
+
+
+def test_a_log_is_read_once_for_a_report_and_beside_the_event_loop(free: int) -> None:
+    """It may be long, and on a slow disk."""
+    readers = []
+
+    class Log:
+        async def settled(self) -> None: ...
+
+        def lines_since(self, *_: int) -> tuple[str, ...]:
+            readers.append(threading.current_thread())
+            return SILENT
+
+    options = InstanceOptions(backend_options={"model": "/nowhere.gguf"})
+    record = ProcessRecord("id", "local", "id", 1, 1, 1, "boot", free, "", "", (), options, "", 0)
+    process = EngineProcess(cast(Any, None), LLAMA_CPP, record, cast(Any, Log()))
+
+    found = asyncio.run(process.report(Ended(1, None), oom_struck=False))
+
+    assert found.failure is FailureClass.MODEL_FILE_MISSING and found.log_tail == SILENT
+    assert len(readers) == 1 and readers[0] is not threading.main_thread()

@@ -7,12 +7,10 @@ from typing import Any
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.preview import Fit
 from llamactl.core.keys import ApiKey
-from llamactl.core.lifecycle import State, allowed_actions
+from llamactl.core.lifecycle import LOADED, State, allowed_actions
 from llamactl.core.memory import Need
 from llamactl.core.secrets.masking import masked
 from llamactl.schemas.instances import DrainBody, FailureBody, InstanceBody, MemoryBody
-
-_SERVED_SINCE = (State.READY, State.DRAINING, State.STOPPING)  # an old failure is past
 
 _MAY_BE_UNSAID = ("auto_restart", "max_restarts", "restart_delay", "on_demand_start",
                   "idle_timeout")  # fmt: skip
@@ -35,7 +33,7 @@ def fit_fields(fit: Fit) -> dict[str, Any]:
 def instance_body(managed: ManagedInstance, leases: int) -> InstanceBody:
     instance, replica = managed.instance, managed.replica
     now = replica.runner.now
-    last = None if now.state in _SERVED_SINCE else replica.last_exit
+    last = None if now.state in LOADED else replica.last_exit  # an old failure is past
     drains = now.state is State.DRAINING
     ends_by = round(replica.runner.since + replica.drain_limit, 3)
     return InstanceBody(

@@ -56,9 +56,13 @@ def classify(
 ) -> ExitReport:
     """Name the cause of an exit from its status and the last lines of the log.
 
-    `oom_killed`: the kernel's OOM killer struck while it ran. 1. The kernel's word. 2. A signal
-    that others send. 3. The engine's own word, the last first. 4. A signal of its own making.
-    5. The exit status.
+    `oom_killed`: the kernel's OOM killer struck while it ran. The first of these counts:
+    1. The kernel's word.
+    2. A signal that others send.
+    3. An exit with 0 of an engine that exits so only when it is asked to.
+    4. The engine's own word, the last first.
+    5. A signal of its own making.
+    6. The exit status.
     """
     reported = tuple(log_tail[-_REPORTED:])
     failure, advice = _cause(backend, code, signal, log_tail, oom_killed=oom_killed)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llamactl.backends import DEFAULT, Backend, backend_of
+from llamactl.backends import Backend, backend_of
 from llamactl.core.errors import InvalidRequest, LlamactlError
-from llamactl.models.naming import PREFERRED, read_reference, stem_of
+from llamactl.models.naming import fitting, read_reference
 
 if TYPE_CHECKING:
     from llamactl.cli.session import Session
@@ -23,15 +23,15 @@ def with_files(s: Session, body: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises LlamactlError.
     """
-    engine = body.get("backend_options")
+    engine, kind = body.get("backend_options"), str(body.get("backend_type") or "")
     if isinstance(engine, Mapping):
-        return {**body, "backend_options": _located(s, engine, str(body.get("backend_type")))}
-    return _located(s, body, str(body.get("backend_type")))
+        return {**body, "backend_options": _located(s, engine, kind)}
+    return _located(s, body, kind)
 
 
 def _located(s: Session, options: Mapping[str, Any], kind: str) -> dict[str, Any]:
     try:
-        backend = DEFAULT if kind == "None" else backend_of(kind)
+        backend = backend_of(kind)
     except (KeyError, LlamactlError):  # the server says so
         return {**options}
     found: dict[str, Any] = {}
@@ -98,19 +98,8 @@ def catalogued(s: Session, model: str) -> ModelBody | None:
         wanted = read_reference(model)
     except InvalidRequest:
         return None
-    mine = [row for row in models if row.repo.lower() == wanted.repo.lower()]
-    if wanted.file:
-        return next((row for row in mine if _has_file(row, wanted.file)), None)
-    if not wanted.quant:
-        usual = [row for quant in PREFERRED for row in mine if row.quant == quant]
-        return next(iter([*usual, *mine]), None)
-    tag = wanted.quant.lower()
-    fits = [row for row in mine if tag in (row.quant.lower(), stem_of(row.path).lower())]
+    fits = fitting(models, wanted)
     if len(fits) > 1:
         names = ", ".join(row.name for row in fits)
         raise LlamactlError(f"{model} matches several models: {names}; use one of these names")
     return fits[0] if fits else None
-
-
-def _has_file(row: ModelBody, wanted: str) -> bool:
-    return any(file.endswith(f"/{wanted}") for file in row.files)

@@ -31,6 +31,8 @@ class Loading:
         self._s = s
         self._name = name
         self._over = threading.Event()
+        self._writing = threading.Lock()
+        self._wrote = False
         self._began = time.monotonic()
         self._next_line = 0.0
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -46,12 +48,13 @@ class Loading:
 
     def end(self) -> None:
         """Nothing is written any longer; what was is wiped off a terminal."""
-        if not self._over.is_set():
+        with self._writing:  # what the server is asked now is not waited for
+            if not self._over.is_set() and self._wrote and sys.stderr.isatty():
+                typer.echo("\r\x1b[K", nl=False, err=True)
             self._over.set()
-            self._thread.join()
 
     def _watch(self) -> None:
-        pause, wrote = _QUIET_S, False
+        pause = _QUIET_S
         while not self._over.wait(pause):
             try:
                 row = self._s.client.instances.get(self._name)
@@ -59,10 +62,12 @@ class Loading:
                 break
             if row.status in _ENDS:
                 break
-            wrote, pause = True, _LOOK_S
-            self._say(row)
-        if wrote and sys.stderr.isatty():
-            typer.echo("\r\x1b[K", nl=False, err=True)
+            pause = _LOOK_S
+            with self._writing:
+                if not self._over.is_set():
+                    self._wrote = True
+                    self._say(row)
+        self.end()
 
     def _say(self, row: InstanceBody) -> None:
         waited = time.monotonic() - self._began

@@ -14,7 +14,7 @@ from llamactl.control.reading import Change, change_of
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.errors import Conflict, InstanceLimit, LlamactlError, NameTaken, ShuttingDown
 from llamactl.core.instance import Instance, InstanceOptions, check_name, name_key
-from llamactl.core.lifecycle import RESTING, Desired, Lifecycle, StartRequested, State
+from llamactl.core.lifecycle import RESTING, WITHOUT_PROCESS, Desired, Lifecycle, StartRequested
 from llamactl.core.ports.engines import MemoryBook
 from llamactl.core.ports.stores import InstanceStore
 from llamactl.observe import logger
@@ -168,7 +168,7 @@ class Definitions:
         changed = replace(managed.instance, options=change(managed.instance.options))
         await self._check(changed)
         need, offer = await self._memory.need(changed), await self.replicas.offer(changed)
-        if managed.replica.runner.now.state not in (*RESTING, State.BACKOFF):
+        if managed.replica.runner.now.state not in WITHOUT_PROCESS:
             self._scheduler.check_change(changed, need)
         if not self._registry.claim(changed.name, changed.options.other_names):
             raise NameTaken(
@@ -211,7 +211,7 @@ class Definitions:
             managed.deleted = False
             self._registry.add(managed)  # nothing is lost: it can be deleted again
             raise
-        self._event_log.note(managed, "Deleted", "deleted")
+        self._event_log.note(managed.instance, runner.now, "Deleted", "deleted")
         await self._event_log.settle()
         await runner.close()
         self._scheduler.forget(managed)

@@ -23,6 +23,7 @@ from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance
 from llamactl.core.lifecycle import (
     RESTING,
+    SETTLED,
     Desired,
     Lifecycle,
     RestartRequested,
@@ -32,8 +33,6 @@ from llamactl.core.lifecycle import (
 )
 from llamactl.core.ports.engines import MemoryBook
 from llamactl.policy.scheduling.breaker import CLOSED
-
-_SETTLED = (State.READY, State.STOPPED, State.FAILED)
 
 
 class Instances:
@@ -72,7 +71,7 @@ class Instances:
         """Take an instance of the store, or a new one, into the registry."""
         need = await self._memory.need(instance)
         offer = await self._replicas.offer(instance)
-        callbacks = Callbacks(self._registry, self._scheduler, self._memory, self._replicas.offer)
+        callbacks = Callbacks(self._registry, self._scheduler, self._memory, self._replicas)
         replica = Replica(self._replicas, instance, now, last_exit, callbacks)
         managed = callbacks.managed = ManagedInstance(instance, replica, need, offer=offer)
         if now.state is State.FAILED and not managed.is_excused:
@@ -145,7 +144,7 @@ class Instances:
 
 async def until_started(managed: ManagedInstance) -> None:
     """Wait for the end of a start. Raises StartFailed."""
-    now = await managed.replica.runner.wait(lambda now: now.state in _SETTLED)
+    now = await managed.replica.runner.wait(lambda now: now.state in SETTLED)
     if now.state is State.FAILED:
         raise start_failed(managed)
     if now.state is State.STOPPED:

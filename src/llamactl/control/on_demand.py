@@ -29,21 +29,21 @@ from llamactl.core.exits import Aftermath
 from llamactl.core.instance import policies
 from llamactl.core.keys import Caller
 from llamactl.core.lease import Lease
-from llamactl.core.lifecycle import AfterExit, Desired, Lifecycle, StartRequested, State
+from llamactl.core.lifecycle import (
+    COMING,
+    GOING,
+    AfterExit,
+    Desired,
+    StartRequested,
+    State,
+)
 from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.engines import MemoryBook
-from llamactl.core.routes import ReadyInstance
 from llamactl.observe import loop_clock
 from llamactl.policy.scheduling.breaker import CLOSED
 from llamactl.policy.scheduling.shares import has_room, origin
 
 _DEATH_KNOWN_S = 1.0  # a process's end is known in milliseconds
-_GOING = (State.DRAINING, State.STOPPING)
-_UNSETTLED = (State.STARTING, State.BACKOFF, State.LOST)
-
-
-def _is_over(now: Lifecycle, generation: int) -> bool:
-    return now.state is not State.READY or now.generation != generation
 
 
 class OnDemand:
@@ -79,18 +79,14 @@ class OnDemand:
         It is granted in the moment in which the instance becomes ready. Raises NotRunning,
         NoCapacity, StartFailed (with status 503), QueueFull, QueueWaitOver or StartTimeout.
         """
-        managed = self._member(name)
+        managed = self._managed(name)
         if (endpoint := managed.replica.ready) is not None:
             return self._leases.grant(managed.instance.id, endpoint)
         who = self._admit(caller)
         granted: asyncio.Future[Lease[str]] = asyncio.get_running_loop().create_future()
-
-        def grant(endpoint: ReadyInstance) -> None:
-            granted.set_result(self._leases.grant(managed.instance.id, endpoint))
-
         self.waiting += 1
         self._waiting_of[who] += 1
-        managed.waiting.append(grant)
+        managed.waiting.append(granted)
         try:
             async with loop_clock().timeout(self._limits.on_demand_start_timeout):
                 await self._until(granted, managed, caller)
@@ -108,8 +104,8 @@ class OnDemand:
             self._waiting_of[who] -= 1
             if not self._waiting_of[who]:
                 del self._waiting_of[who]
-            if grant in managed.waiting:
-                managed.waiting.remove(grant)
+            if granted in managed.waiting:
+                managed.waiting.remove(granted)
         return granted.result()
 
     def _wait_over(self, managed: ManagedInstance) -> StartTimeout:
@@ -163,7 +159,7 @@ class OnDemand:
             runner.now.desired is Desired.RUNNING, crashed, "" if end is None else end.summary
         )
 
-    def _member(self, name: str) -> ManagedInstance:
+    def _managed(self, name: str) -> ManagedInstance:
         try:
             return self._registry.get(name)
         except InstanceNotFound as exc:
@@ -179,12 +175,12 @@ class OnDemand:
             now = runner.now
             if now.state is State.READY:  # for a moment only: its process is ending
                 await runner.wait(lambda n: n.state is not State.READY)
-            elif now.state in _UNSETTLED:
+            elif now.state in COMING:
                 started = started or now.state is not State.LOST
-                await runner.wait(lambda n: n.state not in _UNSETTLED)
+                await runner.wait(lambda n: n.state not in COMING)
             elif now.state is State.FAILED and started:
                 raise self._unavailable(managed)
-            elif now.state in _GOING:
+            elif now.state in GOING:
                 await self._called_off(managed, caller)
             else:
                 await self._start(managed, caller)
@@ -201,7 +197,7 @@ class OnDemand:
             command = StartRequested("drain cancelled by a request")
             await asyncio.shield(self._scheduler.carry_out(managed, command))
         else:
-            await runner.wait(lambda n: n.state not in _GOING)
+            await runner.wait(lambda n: n.state not in GOING)
 
     def _may_start(self, managed: ManagedInstance) -> bool:
         return policies(managed.instance.options, self._limits.defaults).on_demand_start

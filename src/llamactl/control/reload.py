@@ -81,10 +81,9 @@ class Reload:
 
     async def _restart(self, name: str) -> None:
         """Unless a change of its own has done so, or it was deleted by one."""
-        all_managed = [m for m in self._instances.all() if m.instance.name == name]
-        for managed in all_managed:
-            if not stale(running([managed]), self._settings.current):
-                continue
+        named = (m for m in self._instances.all() if m.instance.name == name)
+        managed = next(named, None)
+        if managed is not None and stale(running([managed]), self._settings.current):
             await self._instances.restart_stale(managed, "settings changed")
 
     async def _read(self) -> tuple[Loaded, SettingsChange, Changes]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from llamactl.control.blocking_call import BlockingCall
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
-from llamactl.core.lifecycle import RESTING, State
+from llamactl.core.lifecycle import WITHOUT_PROCESS
 from llamactl.observe import Meters, Rates
 from llamactl.policy.scheduling.admission import Candidate
 from llamactl.policy.scheduling.capacity import Limits, Taken
@@ -87,4 +87,4 @@ class Watch:
 
 
 def _is_alive(managed: ManagedInstance) -> bool:
-    return managed.replica.runner.now.state not in (*RESTING, State.BACKOFF)
+    return managed.replica.runner.now.state not in WITHOUT_PROCESS

@@ -9,9 +9,7 @@ from llamactl.backends.spec_hash import spec_hash, spec_matches
 from llamactl.config import Settings
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.core.instance import InstanceOptions
-from llamactl.core.lifecycle import Desired, State
-
-_RUNS = (State.STARTING, State.READY)
+from llamactl.core.lifecycle import UP, Desired
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +25,7 @@ def running(all_managed: Iterable[ManagedInstance]) -> Iterator[Running]:
     """Those that run, and are wanted running."""
     for managed in all_managed:
         now, began = managed.replica.runner.now, managed.replica.spec_hash
-        if began and now.state in _RUNS and now.desired is Desired.RUNNING:
+        if began and now.state in UP and now.desired is Desired.RUNNING:
             yield Running(managed.instance.name, managed.instance.options, began)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -11,6 +11,8 @@ from llamactl.core.errors import InvalidRequest
 
 Scalar = str | int | float | bool
 OptionValue = Scalar | Sequence[Scalar]
+# Engine options with the file of a model that is named by its repository. Raises UnknownModel.
+Resolve = Callable[[Mapping[str, OptionValue]], Mapping[str, OptionValue]]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z", re.ASCII)
 

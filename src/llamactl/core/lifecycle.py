@@ -27,7 +27,14 @@ class State(StrEnum):
     LOST = "lost"  # out of touch with its process; the truth is unknown
 
 
-RESTING = (State.STOPPED, State.FAILED)  # nothing runs, and nothing will by itself
+RESTING = frozenset({State.STOPPED, State.FAILED})  # nothing runs, and nothing will by itself
+WITHOUT_PROCESS = RESTING | {State.BACKOFF}
+COMING = frozenset({State.STARTING, State.BACKOFF, State.LOST})  # it may be ready without a command
+UP = frozenset({State.STARTING, State.READY})  # its process runs, and nobody has asked it to stop
+GOING = frozenset({State.DRAINING, State.STOPPING})
+SERVING = frozenset({State.READY, State.DRAINING})  # it answers requests
+SETTLED = RESTING | {State.READY}  # a start has come to its end
+LOADED = GOING | {State.READY}  # its process was ready, or was asked to stop
 
 
 class Desired(StrEnum):
@@ -358,8 +365,9 @@ def _obey(now: Lifecycle, command: Command) -> Step:
             return _stop(replace(now, desired=Desired.STOPPED), force=force)
         case RestartRequested(force=force):
             wanted = replace(now, desired=Desired.RUNNING)
-            resting = now.state in (S.STOPPED, S.BACKOFF, S.FAILED)
-            return _start(wanted) if resting else _leave(wanted, AfterExit.RESTART, force=force)
+            if now.state in WITHOUT_PROCESS:
+                return _start(wanted)
+            return _leave(wanted, AfterExit.RESTART, force=force)
         case HaltRequested():
             return (now, ()) if now.state is S.FAILED else _stop(now)
         case EvictionRequested() if now.state is S.READY:
@@ -369,7 +377,7 @@ def _obey(now: Lifecycle, command: Command) -> Step:
         case EvictionWithdrawn() if now.state is S.DRAINING and now.evicted:
             return _start(replace(now, desired=Desired.RUNNING))
         case EvictionRequested() | EvictionWithdrawn():
-            return now, ()  # it was decided by a picture that has passed
+            return now, ()  # it was decided by a snapshot that is out of date
         case _:
             assert_never(command)
 

@@ -149,7 +149,7 @@ class Upgrade:
 
 
 class LeaseNews:
-    """Reports leases that change to a successor, all of one turn of the loop together."""
+    """Reports to a successor which leases changed, once in each turn of the event loop."""
 
     def __init__(self, leases: LeaseBook, successor: Successor) -> None:
         self._leases = leases

@@ -14,7 +14,7 @@ from pathlib import Path
 from llamactl.core.errors import InvalidRequest, UnknownModel
 from llamactl.core.instance import OptionValue
 from llamactl.core.model import part_names
-from llamactl.models.naming import PREFERRED, Reference, is_projector, quant_of, read_reference
+from llamactl.models.naming import fitting, is_projector, quant_of, read_reference
 from llamactl.models.projectors import Projectors, beside, top_of
 
 _REPO = "models--"
@@ -100,7 +100,7 @@ class Catalog:
             wanted = read_reference(name)
         except InvalidRequest as exc:
             raise UnknownModel(exc.message) from exc
-        found = _of_reference(self.all(), wanted)
+        found = fitting(self.all(), wanted)
         if len(found) == 1:
             return found[0]
         if found:
@@ -151,24 +151,9 @@ class Catalog:
 
 def _referred(models: Sequence[LocalModel], name: str) -> list[LocalModel]:
     try:
-        return _of_reference(models, read_reference(name))
+        return fitting(models, read_reference(name))
     except InvalidRequest:
         return []
-
-
-def _of_reference(models: Sequence[LocalModel], wanted: Reference) -> list[LocalModel]:
-    """Several only where the reference fits several; as a download would choose."""
-    mine = [m for m in models if m.repo and m.repo.lower() == wanted.repo.lower()]
-    if wanted.file:
-        return [m for m in mine if any(str(f).endswith(f"/{wanted.file}") for f in m.files)][:1]
-    if not wanted.quant:
-        return [*(m for quant in PREFERRED for m in mine if m.quant == quant), *mine][:1]
-    tag = wanted.quant.lower()
-    return (
-        [m for m in mine if m.quant.lower() == tag]
-        or [m for m in mine if m.path.stem.lower() == tag]
-        or [m for m in mine if tag in m.path.name.lower()]
-    )
 
 
 def _several(name: str, fits: Sequence[LocalModel]) -> UnknownModel:

@@ -17,7 +17,7 @@ from llamactl.backends import backend_of
 from llamactl.backends.model_rules import ModelRules
 from llamactl.config import Settings
 from llamactl.core.errors import ForbiddenBySettings, LlamactlError
-from llamactl.core.instance import InstanceOptions, OptionValue
+from llamactl.core.instance import InstanceOptions, OptionValue, Resolve
 from llamactl.core.model import part_names
 from llamactl.core.secrets.masking import masked_text
 from llamactl.models.served import of_folder, of_preset
@@ -42,10 +42,7 @@ class Problem:
 class Confinement:
     """Shared by all ways in, and asked again at each start: a link may lead elsewhere by then."""
 
-    def __init__(
-        self, settings: Callable[[], Settings], resolve: Callable[[Options], Options]
-    ) -> None:
-        """`resolve`: options with the file of a model that was named by its repository."""
+    def __init__(self, settings: Callable[[], Settings], resolve: Resolve) -> None:
         self._settings = settings
         self._resolve = resolve
 

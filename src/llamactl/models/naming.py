@@ -7,8 +7,10 @@ before it, as pages, other programs and a browser's address line have them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Protocol, TypeVar
 from urllib.parse import unquote
 
 from llamactl.core.errors import InvalidRequest
@@ -63,8 +65,8 @@ class Choice:
         return sum(file.size for file in self.files)
 
     @property
-    def stem(self) -> str:
-        return stem_of(self.files[0].path)
+    def path(self) -> str:
+        return self.files[0].path
 
 
 def read_reference(text: str) -> Reference:
@@ -135,18 +137,57 @@ def choices(files: Iterable[RemoteFile]) -> list[Choice]:
     return found
 
 
+class Tagged(Protocol):
+    @property
+    def quant(self) -> str: ...
+
+    @property
+    def path(self) -> Path | str: ...
+
+
+class Held(Tagged, Protocol):
+    """A model on a machine."""
+
+    @property
+    def repo(self) -> str: ...
+
+    @property
+    def files(self) -> Sequence[Path | str]: ...
+
+
+H = TypeVar("H", bound=Held)
+T = TypeVar("T", bound=Tagged)
+
+
+def fitting(models: Iterable[H], wanted: Reference) -> list[H]:
+    """Several only where the reference fits several; as a download would choose."""
+    mine = [m for m in models if m.repo and m.repo.lower() == wanted.repo.lower()]
+    if wanted.file:
+        return [m for m in mine if any(str(f).endswith(f"/{wanted.file}") for f in m.files)][:1]
+    return _tagged(mine, wanted.quant, lambda m: PurePath(m.path).name)
+
+
+def _tagged(found: Sequence[T], tag: str, text: Callable[[T], str]) -> list[T]:
+    """By quantisation, else by file name, else by a part of its text; the usual one without a tag.
+
+    Several only where the tag fits several.
+    """
+    if not tag:
+        return [*(one for quant in PREFERRED for one in found if one.quant == quant), *found][:1]
+    tag = tag.lower()
+    return (
+        [one for one in found if one.quant.lower() == tag]
+        or [one for one in found if stem_of(str(one.path)).lower() == tag]
+        or [one for one in found if tag in text(one).lower()]
+    )
+
+
 def choose(found: Sequence[Choice], wanted: Reference) -> Choice:
     """Raises InvalidRequest, with what there is, if nothing or more than one thing fits."""
     if wanted.file:
         fits = [c for c in found if any(f.path == wanted.file for f in c.files)]
-    elif wanted.quant:
-        quant = wanted.quant.upper()
-        fits = [c for c in found if c.quant == quant]
-        fits = fits or [c for c in found if c.stem.upper() == quant]
-        fits = fits or [c for c in found if quant in c.files[0].path.upper()]
     else:
-        by_quant = [[c for c in found if c.quant == quant] for quant in PREFERRED]
-        fits = next((some[:1] for some in by_quant if some), list(found[:1]))
+        fits = _tagged(found, wanted.quant, lambda c: c.path)
     if len(fits) == 1:
         return fits[0]
     there = ", ".join(c.quant or c.files[0].path for c in found[:40]) or "no GGUF file"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from llamactl.backends.model_rules import ModelRules
 from llamactl.core.errors import LlamactlError
-from llamactl.core.instance import OptionValue
+from llamactl.core.instance import OptionValue, Resolve
 from llamactl.core.model import ModelFacts, ModelInfo, Offer, part_names
 from llamactl.models.facts import GgufReader
 from llamactl.models.naming import is_projector
@@ -23,8 +23,7 @@ _MOST_READ = 100  # of those, their headers
 class ServedModels:
     """Reads files, so not for an event loop."""
 
-    def __init__(self, reader: GgufReader, resolve: Callable[[Options], Options]) -> None:
-        """`resolve`: options with the model's file in them."""
+    def __init__(self, reader: GgufReader, resolve: Resolve) -> None:
         self._reader = reader
         self._resolve = resolve
 

@@ -113,7 +113,10 @@ class NodeAgent:
         end_left(record)
         if (stranger := owner_of(record.port)) is not None:
             log.warning("port_taken", port=record.port, pid=stranger, name=name)
-        return report_of(backend, record, Ended(None, None), its_log, oom_struck=False)
+        return await asyncio.to_thread(  # whether it answered, an earlier llamactl saw
+            report_of, backend, record, Ended(None, None), its_log,
+            oom_struck=False, answered=True,
+        )  # fmt: skip
 
     async def terminate(self, process: ProcessId, grace: float) -> bool:
         one = self._processes.get(process)

@@ -186,12 +186,12 @@ def _paths() -> Iterator[tuple[str, dict[str, Operation]]]:
             "post": {**other, "parameters": [_PATH], **_body({}, {}, form=False)},
         },
     )
-    for router, about in _DOORS.items():
+    for prefix, about in _RAW_PREFIXES.items():
         methods = ("get", "post", "put", "patch", "delete")
-        yield f"{router}/{{path}}", {method: _raw(method, about) for method in methods}
+        yield f"{prefix}/{{path}}", {method: _raw(method, about) for method in methods}
 
 
-_DOORS = {
+_RAW_PREFIXES = {
     "/api/v1/instances/{name}/proxy": (
         "Raw proxy: passes any method, and WebSockets, to any path of the engine. It requires a "
         "management key and never starts an instance."

@@ -112,12 +112,6 @@ class LlamaCpp(Backend):
         environment = {**settings.environment, **start.environment, **hidden, _KEY: start.key}
         return Launch([*words, "--host", start.host, "--port", str(start.port)], environment)
 
-    def render(self, options: Options, known: Vocabulary = UNREAD) -> list[str]:
-        return names.render(for_engine(options), known)
-
-    def parse(self, words: Sequence[str]) -> dict[str, OptionValue]:
-        return names.parse(words)
-
     def parse_command(self, text: str, known: Vocabulary) -> Parsed:
         return parse_command(text, _reading(known), self.kind.programs)
 

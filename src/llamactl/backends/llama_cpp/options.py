@@ -126,8 +126,9 @@ def _canonical(
         option, flag = _find(key.removeprefix("no_"), known)  # which has no such form
         return (name(option) if option else key.removeprefix("no_")), not value
     truth = _truth(option, value)
-    return name(option), (not truth if truth is not None and option.is_off(flag) else
-                          value if truth is None else truth)  # fmt: skip
+    if truth is None:
+        return name(option), value
+    return name(option), truth != option.is_off(flag)
 
 
 def _truth(option: EngineOption, value: OptionValue | None) -> bool | None:

@@ -12,9 +12,10 @@ from typing import Annotated
 
 import typer
 
-from llamactl.cli.session import AsJson, Config, DataDir, Session, command, settings_of
+from llamactl.cli.session import AsJson, Config, DataDir, Session, command, settings_of, span
 from llamactl.core.errors import InvalidConfig, LlamactlError
 
+_MARGIN_S = 60.0  # for what a server does once its instances have stopped
 _MARKS = {"ok": "ok     ", "warning": "warning", "failure": "FAILURE"}
 
 
@@ -39,7 +40,7 @@ def shutdown(
             "cannot stop a server by its address; use this command without --url or LLAMACTL_URL "
             "on the server's machine"
         )
-    pid = s.client.system().pid
+    pid, longest = s.client.system().pid, _longest_stop(s)
     try:
         ended = os.pidfd_open(pid)
         signal.pidfd_send_signal(ended, signal.SIGINT)
@@ -53,9 +54,21 @@ def shutdown(
     except ProcessLookupError:
         pass
     else:
-        select.select([ended], [], [])
+        stopped, _, _ = select.select([ended], [], [], longest)
         os.close(ended)
+        if not stopped:
+            raise LlamactlError(
+                f"llamactl (pid {pid}) was asked to stop, and still runs after {span(longest)}; "
+                "see its log, or use --force to abort running requests"
+            )
     typer.echo(json.dumps({"pid": pid}) if s.as_json else f"llamactl (pid {pid}) has stopped")
+
+
+def _longest_stop(s: Session) -> float:
+    """Seconds, by the settings of the server."""
+    now = {row.key: row.value for row in s.client.config.settings()}
+    drain = max(now["instances.drain_timeout"], now["instances.eviction_drain_timeout"])
+    return float(drain + now["instances.stop_timeout"] + _MARGIN_S)
 
 
 def backup(

@@ -25,7 +25,7 @@ class LateStore(Protocol):
 
 
 class Arrival:
-    """Members are taken in as soon as they can be read, and settled once the store is ours."""
+    """Instances are taken in as soon as they can be read, and settled once the store is ours."""
 
     def __init__(
         self,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 
+from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import RESTART, ROOMIER_RESTART
@@ -14,30 +14,27 @@ from llamactl.core.exits import FailureClass
 from llamactl.core.instance import Instance
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.core.memory import MeasuredMemory
-from llamactl.core.model import Offer
 from llamactl.core.ports.engines import MemoryBook
-from llamactl.core.routes import ReadyInstance
-
-Offers = Callable[[Instance, ReadyInstance | None], Awaitable[Offer]]
 
 
 class Callbacks:
-    """One for each member; `managed` is set as soon as its replica is made."""
+    """One for each instance; `managed` is set as soon as its replica is made."""
 
     managed: ManagedInstance
 
     def __init__(
-        self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, offers: Offers
+        self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, replicas: ReplicaContext
     ) -> None:
         self._registry = registry
         self._scheduler = scheduler
         self._memory = memory
-        self._offers = offers
+        self._replicas = replicas
         self._asking: asyncio.Task[None] | None = None
         self._placed = False  # it got its place for the restart that is due
 
     def moved(self, before: Lifecycle, after: Lifecycle) -> None:
         self.managed.moved(before, after, time.monotonic())
+        self._grant()
         self._registry.refresh(self.managed)
         if after.state is State.READY and before.state is State.STARTING:
             self._asking = asyncio.create_task(self._ask())
@@ -47,13 +44,21 @@ class Callbacks:
         else:
             self._scheduler.moved(self.managed)
 
+    def _grant(self) -> None:
+        """To all who wait for it, at once: decided on later, it would be idle."""
+        ready = self.managed.replica.ready
+        if ready is not None:
+            waiting, self.managed.waiting = self.managed.waiting, []
+            for granted in waiting:
+                granted.set_result(self._replicas.leases.grant(self.managed.instance.id, ready))
+
     async def _ask(self) -> None:
         """What the engine that is ready now says of its models."""
         managed, ready = self.managed, self.managed.replica.ready
         instance = managed.instance
         if ready is None:
             return
-        offer = await self._offers(instance, ready)
+        offer = await self._replicas.offer(instance, ready)
         if managed.replica.ready == ready and managed.instance is instance:
             managed.offer = offer
             self._registry.refresh(managed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,7 +21,7 @@ from llamactl.core.model import Offer
 from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.node import LaunchSpec, Node
 from llamactl.core.routes import ReadyInstance
-from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
+from llamactl.policy.definition.engine_help import UNREAD, Known, Vocabulary, nothing_known
 
 
 class Journal(Protocol):
@@ -50,13 +50,6 @@ class ReplicaCallbacks(Protocol):
         ...
 
 
-Known = Callable[[InstanceOptions], Awaitable[Vocabulary]]
-
-
-async def _nothing_known(_: InstanceOptions) -> Vocabulary:
-    return UNREAD
-
-
 @dataclass(slots=True)
 class ReplicaContext:
     """What the replicas on one node share."""
@@ -66,7 +59,7 @@ class ReplicaContext:
     journal: Journal
     leases: Leases
     ports: PortBook = field(default_factory=PortBook)
-    known: Known = _nothing_known  # the options of an instance's engine, by that engine's help
+    known: Known = nothing_known
 
     @property
     def settings(self) -> Settings:

@@ -4,25 +4,68 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.runner import LifecycleRunner
-from llamactl.control.lifecycle.running_process import RunningProcess
 from llamactl.core import lifecycle as lc
 from llamactl.core.errors import LaunchFailed, LlamactlError, UnknownProcess
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Instance, policies
 from llamactl.core.lifecycle import State
+from llamactl.core.ports.activator import Leases
 from llamactl.observe import logger
 from llamactl.policy.scheduling.restart import RestartRules, after_exit
 
 _ENDS = 4  # are remembered, for requests that the process dropped
 log = logger("control")
+
+
+@dataclass(slots=True, eq=False)
+class RunningProcess:
+    """As those who decide see it."""
+
+    instance: Instance  # as it was defined when this began
+    record: ProcessRecord
+    adopted: bool = False  # an earlier llamactl began it
+    was_serving: bool = False  # before it was adopted
+    handed_over: bool = False  # who had it until now, and lives, says that it serves
+    ready_at: float | None = None  # monotonic seconds
+    ended_for: tuple[FailureClass, str] | None = None  # why we end it, and advice
+
+    @property
+    def uptime(self) -> float:
+        """Seconds in service."""
+        return 0.0 if self.ready_at is None else time.monotonic() - self.ready_at
+
+    def explained(self, report: ExitReport, leases: Leases) -> ExitReport:
+        """How it ended, and why: we ended it, or it crashed by what it served."""
+        return self._excused(self._ended_by_us(report), leases)
+
+    def _ended_by_us(self, report: ExitReport) -> ExitReport:
+        if self.ended_for is None:
+            return report
+        failure, advice = self.ended_for
+        if failure is FailureClass.START_TIMED_OUT and self.ready_at is not None:
+            return report
+        return replace(report, failure=failure, advice=advice)
+
+    def _excused(self, report: ExitReport, leases: Leases) -> ExitReport:
+        """A crash while it served is put on the account of what it served."""
+        one = self.instance
+        if not report.own_fault or self.ready_at is None:
+            return report
+        requests = tuple(leases.in_flight(one.id, self.record.generation))
+        if not requests and not leases.count(one.id):
+            return report
+        named = " ".join(f"{r.id} (key {r.key} {r.key_name})" for r in requests)
+        log.warning("engine_crashed_serving", name=one.name, cause=report.failure, requests=named)
+        return replace(report, excused=True, requests=requests)
 
 
 class Owner(Protocol):
@@ -129,7 +172,7 @@ class EngineHandle:
         self._begin(
             RunningProcess(
                 replace(self._owner.instance, options=record.options), record, adopted=True,
-                was_serving=before in (State.READY, State.DRAINING),
+                was_serving=before in lc.SERVING,
                 handed_over=handed_over and before is State.READY,
             )
         )  # fmt: skip

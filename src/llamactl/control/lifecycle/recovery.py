@@ -20,7 +20,7 @@ from llamactl.control.stale import running, stale
 from llamactl.core.errors import LlamactlError
 from llamactl.core.events import ProcessRecord
 from llamactl.core.lifecycle import (
-    RESTING,
+    WITHOUT_PROCESS,
     Command,
     Desired,
     NodeFound,
@@ -33,7 +33,6 @@ from llamactl.core.lifecycle import (
 from llamactl.core.ports.stores import InstanceStore, StoredInstance
 from llamactl.observe import logger
 
-_WITHOUT_PROCESS = (*RESTING, State.BACKOFF)
 _LOST = "llamactl is starting; looking for running engines"
 log = logger("control")
 
@@ -84,7 +83,7 @@ async def take_in(
 def _belongs(record: ProcessRecord, row: StoredInstance) -> bool:
     """Does the ledger agree with the store? One that failed at the wrong moment may not."""
     now = row.lifecycle
-    return record.generation == now.generation and now.state not in _WITHOUT_PROCESS
+    return record.generation == now.generation and now.state not in WITHOUT_PROCESS
 
 
 async def _end(record: ProcessRecord, replicas: ReplicaContext) -> None:
@@ -101,7 +100,7 @@ async def _recover(
     state, generation = runner.now.state, runner.now.generation
     if state is State.BACKOFF:
         await runner.ask(RestartRefused(runner.now.epoch, "llamactl started"))
-    if state in _WITHOUT_PROCESS:
+    if state in WITHOUT_PROCESS:
         return False
     if state is not State.LOST:
         await runner.ask(NodeLost(generation, _LOST))

@@ -13,10 +13,11 @@ from llamactl.core.errors import InstanceNotFound
 from llamactl.core.exits import FailureClass
 from llamactl.core.filters import Filters
 from llamactl.core.instance import Instance, InstanceOptions, name_key
-from llamactl.core.lifecycle import AfterExit, Lifecycle, State
+from llamactl.core.lease import Lease
+from llamactl.core.lifecycle import GOING, LOADED, AfterExit, Lifecycle, State
 from llamactl.core.memory import NOTHING, Need, larger
 from llamactl.core.model import NO_MODEL, Offer
-from llamactl.core.routes import ReadyInstance, Route, RouteTable
+from llamactl.core.routes import Route, RouteTable
 from llamactl.policy.body.filters import filters_of
 from llamactl.policy.scheduling.breaker import CLOSED, Breaker
 
@@ -37,7 +38,7 @@ _STATUS: dict[State, Status] = {
 
 @dataclass(slots=True, eq=False)
 class ManagedInstance:
-    """One instance: its definition, the unit that runs it, and what was seen of it.
+    """One instance: its definition, the replica that runs it, and what was seen of it.
 
     Times are monotonic seconds.
     """
@@ -51,8 +52,7 @@ class ManagedInstance:
     entered_at: float = 0.0  # its present state
     load_s: float = 0.0  # how long its last load took
     found: bool = False  # its process was begun by an earlier llamactl
-    # requests that wait for it; each is called, and gets its lease, as it becomes ready
-    waiting: list[Callable[[ReadyInstance], None]] = field(default_factory=list)
+    waiting: list[asyncio.Future[Lease[str]]] = field(default_factory=list)  # requests for it
     deleted: bool = False  # somebody is about it
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)  # its definition
 
@@ -80,7 +80,7 @@ class ManagedInstance:
     @property
     def status(self) -> Status:
         now = self.replica.runner.now
-        going = now.state in (State.DRAINING, State.STOPPING)
+        going = now.state in GOING
         return "restarting" if going and now.after_exit is AfterExit.RESTART else _STATUS[now.state]
 
     @property
@@ -92,8 +92,8 @@ class ManagedInstance:
     @property
     def taken(self) -> Need:
         """What it takes as long as its process lives, and what it will take after that."""
-        alive = self.replica.runner.now.state in (State.READY, State.DRAINING, State.STOPPING)
-        return larger(self.need, self.launched) if alive else self.need
+        loaded = self.replica.runner.now.state in LOADED
+        return larger(self.need, self.launched) if loaded else self.need
 
     @property
     def is_excused(self) -> bool:
@@ -115,20 +115,16 @@ class ManagedInstance:
             self.breaker = CLOSED
         elif after.state is State.FAILED and not self.is_excused:
             self.breaker = self.breaker.failed(now)
-        if after.state is State.READY and (endpoint := self.replica.ready) is not None:
-            waiting, self.waiting = self.waiting, []
-            for grant in waiting:  # now: decided on later, it would be idle
-                grant(endpoint)
         if after.state is not State.READY or before.state is not State.DRAINING:
             self.entered_at = now  # a drain that was called off did not make it new
 
 
 class Registry:
-    """The only holder of the members. `publish` hands the data path a new table."""
+    """The only holder of the instances. `publish` hands the data path a new table."""
 
     def __init__(self, publish: Callable[[RouteTable], None]) -> None:
         self._publish = publish
-        self._members: dict[str, ManagedInstance] = {}
+        self._by_name: dict[str, ManagedInstance] = {}
         self._hidden: dict[str, ManagedInstance] = {}  # being deleted
         self._names: set[str] = set()  # taken, those being made or deleted included
         self._aliases: dict[str, str] = {}  # taken, with the key of whose they are
@@ -138,7 +134,7 @@ class Registry:
         return len(self._names)
 
     def __iter__(self) -> Iterator[ManagedInstance]:
-        return iter(sorted(self._members.values(), key=lambda m: name_key(m.instance.name)))
+        return iter(sorted(self._by_name.values(), key=lambda m: name_key(m.instance.name)))
 
     def know(self, *, all_of_them: bool) -> None:
         """Has the store been read, which knows them?"""
@@ -182,13 +178,13 @@ class Registry:
     def add(self, managed: ManagedInstance) -> None:
         self._names.add(name_key(managed.instance.name))
         self.claim(managed.instance.name, managed.instance.options.other_names)
-        self._members[name_key(managed.instance.name)] = managed
+        self._by_name[name_key(managed.instance.name)] = managed
         self._hidden.pop(name_key(managed.instance.name), None)
         self.refresh(managed)
 
     def hide(self, name: str) -> None:
         """Hide it from look-ups; its name stays taken until `free`."""
-        if (managed := self._members.pop(name_key(name), None)) is not None:
+        if (managed := self._by_name.pop(name_key(name), None)) is not None:
             self._hidden[name_key(name)] = managed
         self._table = self._table.without(name)
         self._publish(self._table)
@@ -196,16 +192,16 @@ class Registry:
     def get(self, name: str) -> ManagedInstance:
         """By name or alias. Raises InstanceNotFound, or StoreUnavailable until all are known."""
         key = name_key(name)
-        managed = self._members.get(key) or self._members.get(self._aliases.get(key, ""))
+        managed = self._by_name.get(key) or self._by_name.get(self._aliases.get(key, ""))
         if managed is None:
             self._table.get(name)
             raise InstanceNotFound(f"there is no instance named {name[:140]!r}")
         return managed
 
     def refresh(self, managed: ManagedInstance) -> None:
-        """Publish where the member answers now."""
+        """Publish where the instance answers now."""
         instance = managed.instance
-        if self._members.get(name_key(instance.name)) is not managed:
+        if self._by_name.get(name_key(instance.name)) is not managed:
             return
         route = Route(
             instance.id,

@@ -8,7 +8,7 @@ from llamactl.backends import backend_of
 from llamactl.backends.spec_hash import spec_hash
 from llamactl.control.lifecycle.context import ReplicaCallbacks, ReplicaContext
 from llamactl.control.lifecycle.engine_handle import EngineHandle
-from llamactl.control.lifecycle.events.event_rows import row_of
+from llamactl.control.lifecycle.events.event_log import row_of
 from llamactl.control.lifecycle.runner import LifecycleRunner
 from llamactl.control.lifecycle.watches import Watches
 from llamactl.core import lifecycle as lc
@@ -100,7 +100,7 @@ class Replica:
 
     def use_settings(self) -> None:
         """Apply the limits as they are now, also for what began under others."""
-        if self.runner.now.state in (State.STARTING, State.READY):
+        if self.runner.now.state in lc.UP:
             self.runner.rearm()
 
     @property

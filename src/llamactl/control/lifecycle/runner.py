@@ -188,7 +188,7 @@ class LifecycleRunner:
         return [tasks.create_task(self._hear(watch)) for watch in self._watches(self._now)]
 
     async def _hear(self, work: Callable[[], Awaitable[Event | None]]) -> None:
-        """Its last act is an event."""
+        """Post the event that ends it, if it has one."""
         event = await work()
         if event is not None:
             self._mail.put_nowait((event, None))

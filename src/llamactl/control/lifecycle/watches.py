@@ -9,10 +9,9 @@ from contextlib import suppress
 from typing import Protocol
 
 from llamactl.control.lifecycle.context import ReplicaCallbacks, ReplicaContext
-from llamactl.control.lifecycle.engine_handle import EngineHandle
+from llamactl.control.lifecycle.engine_handle import EngineHandle, RunningProcess
 from llamactl.control.lifecycle.health import HealthRules, until_unhealthy
 from llamactl.control.lifecycle.runner import Watch
-from llamactl.control.lifecycle.running_process import RunningProcess
 from llamactl.core import lifecycle as lc
 from llamactl.core.errors import UnknownProcess
 from llamactl.core.exits import FailureClass

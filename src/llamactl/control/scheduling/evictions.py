@@ -39,7 +39,8 @@ class Evictions:
                 "for_key": ticket.waiters[0].asker.key,
                 "leases": self._leases.count(managed.instance.id),
             }
-            self._event_log.note(managed, "Evicted", reason, details)
+            now = managed.replica.runner.now
+            self._event_log.note(managed.instance, now, "Evicted", reason, details)
             log.info("instance_evicted", name=managed.instance.name, reason=reason)
             self._post(managed, EvictionRequested(f"evicted: {reason}"))
 

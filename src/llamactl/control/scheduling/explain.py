@@ -12,12 +12,10 @@ from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.scheduling.scheduler import Plan, Scheduler
 from llamactl.control.scheduling.start_queue import StartRequester
 from llamactl.core.instance import policies
-from llamactl.core.lifecycle import State
+from llamactl.core.lifecycle import COMING, GOING, State
 from llamactl.policy.scheduling.admission import Admit, Evict, Refuse
 
 Action = Literal["serve", "start", "evict", "wait", "refuse"]
-_STARTING = (State.STARTING, State.BACKOFF, State.LOST)
-_GOING = (State.DRAINING, State.STOPPING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +40,14 @@ def outlook(
     now, clock = managed.replica.runner.now, time.monotonic()
     if now.state is State.READY:
         return StartPlan("serve", "it is running", wait_s=0.0)
-    if now.state in _STARTING:
+    if now.state in COMING:
         left = max(0.0, managed.entered_at + (now.retry_in or managed.load_s) - clock)
         known = managed.load_s > 0 or now.state is State.BACKOFF
         return StartPlan("wait", f"it is already {now.state}", wait_s=left if known else None)
     if request and (refusal := _refusal(managed, settings, clock)):
         return refusal
     plan = scheduler.plan(managed, asker)
-    if now.state in _GOING and isinstance(plan.decision, Admit):
+    if now.state in GOING and isinstance(plan.decision, Admit):
         return StartPlan("wait", f"it is {now.state}, and will be started again after that")
     return _told(managed, plan, clock, asker)
 

@@ -16,7 +16,7 @@ import orjson
 
 from llamactl.backends import Backend, backend_of
 from llamactl.core.errors import LlamactlError, StoreUnavailable
-from llamactl.core.instance import Instance, OptionValue
+from llamactl.core.instance import Instance, OptionValue, Resolve
 from llamactl.core.memory import NOTHING, MeasuredMemory, Need, larger_by_key
 from llamactl.core.model import ModelShape
 from llamactl.core.ports.stores import MemoryStore
@@ -31,7 +31,6 @@ log = logger("control")
 
 Identities = tuple[list[str], int]  # of model files; bytes of the projector
 _NO_FILES: Identities = ([], 0)
-Resolve = Callable[[Mapping[str, OptionValue]], Mapping[str, OptionValue]]
 
 
 class ShapeReader(Protocol):
@@ -54,10 +53,7 @@ class Memory:
         resolve: Resolve = lambda options: options,
     ) -> None:
         """`engines`: by backend, command and arguments in the settings. `budget`: bytes of RAM.
-        Both as they are now.
-
-        `budget`: bytes of RAM. `devices`: GPUs that engines would use. `resolve`: options with the
-        model's file in them.
+        Both as they are now. `devices`: GPUs that engines would use.
         """
         self._engines = engines
         self._reader = reader
@@ -190,11 +186,8 @@ def _is_news(new: MeasuredMemory, old: MeasuredMemory) -> bool:
 
 
 def _in_proportion(shared: Mapping[str, int], total: int) -> dict[str, int]:
-    all_of_them = sum(shared.values())
-    return {
-        key: max(0, total) * size // all_of_them if all_of_them else 0
-        for key, size in shared.items()
-    }
+    before = sum(shared.values())
+    return {key: max(0, total) * size // before if before else 0 for key, size in shared.items()}
 
 
 def _size(path: object) -> int:

@@ -6,12 +6,9 @@ from collections import Counter
 from collections.abc import Container
 
 from llamactl.control.lifecycle.registry import ManagedInstance
-from llamactl.core.lifecycle import AfterExit, State
+from llamactl.core.lifecycle import GOING, WITHOUT_PROCESS, AfterExit, State
 from llamactl.core.ports.activator import Leases
 from llamactl.policy.scheduling.admission import Occupant, OccupantState
-
-_RESTING = (State.STOPPED, State.FAILED, State.BACKOFF)
-_GOING = (State.DRAINING, State.STOPPING)
 
 
 class Places:
@@ -28,8 +25,8 @@ class Places:
         return f"<Places {len(self.holding)} held>"
 
     def holds(self, managed: ManagedInstance) -> bool:
-        resting = managed.replica.runner.now.state in _RESTING
-        return not resting or self._granted[managed.instance.id] > 0
+        runs = managed.replica.runner.now.state not in WITHOUT_PROCESS
+        return runs or self._granted[managed.instance.id] > 0
 
     def grant(self, managed: ManagedInstance, count: int) -> None:
         """`count`: how many wait for it."""
@@ -77,7 +74,7 @@ class Places:
 
     def _standing(self, managed: ManagedInstance, *, is_asked_to_leave: bool) -> OccupantState:
         now = managed.replica.runner.now
-        if is_asked_to_leave or (now.state in _GOING and now.after_exit is AfterExit.STAY_STOPPED):
+        if is_asked_to_leave or (now.state in GOING and now.after_exit is AfterExit.STAY_STOPPED):
             return OccupantState.LEAVING
         if now.state is not State.READY:
             return OccupantState.STARTING

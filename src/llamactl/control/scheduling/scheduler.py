@@ -73,7 +73,7 @@ class Scheduler:
         return f"<Scheduler {len(self._queue)} waiting, {len(self._places.holding)} holding>"
 
     async def place(self, managed: ManagedInstance, asker: StartRequester) -> None:
-        """Return with a place held for the member; the caller must call `started` once.
+        """Return with a place held for the instance; the caller must call `started` once.
 
         Raises NoCapacity when no waiting helps, or at once when the asker does not wait and
         there is no room. Cancelling leaves the queue.
@@ -137,7 +137,7 @@ class Scheduler:
             )
 
     async def carry_out(self, managed: ManagedInstance, command: Command) -> None:
-        """Have the member obey, after `place`: its place is held until it did."""
+        """Have the instance obey, after `place`: its place is held until it did."""
         try:
             await managed.replica.runner.ask(command)
         finally:
@@ -149,7 +149,7 @@ class Scheduler:
         self.poke()
 
     def moved(self, managed: ManagedInstance) -> None:
-        """A member's state changed."""
+        """An instance's state changed."""
         self._places.moved(managed)
         self.poke()
 
@@ -185,9 +185,9 @@ class Scheduler:
             match decision:
                 case Admit():
                     self._places.grant(ticket.managed, self._queue.serve(ticket))
-                case Evict(victims=victims, reason=reason):
-                    all_managed = [self._places.holding[identity] for identity in victims]
-                    self.evictions.evict(all_managed, ticket, reason)
+                case Evict(victims=ids, reason=reason):
+                    victims = [self._places.holding[identity] for identity in ids]
+                    self.evictions.evict(victims, ticket, reason)
                 case Refuse():
                     refuse(ticket, self._refusal(ticket.managed, decision))
                 case Wait(until=until):
@@ -225,4 +225,5 @@ class Scheduler:
         """Write down what a client can bring about as often as it likes, now and then."""
         what = (managed.instance.id, event, cause, details.get("key"))
         if self._told.is_due(what, time.monotonic()):
-            self._event_log.note(managed, event, cause, details)
+            now = managed.replica.runner.now
+            self._event_log.note(managed.instance, now, event, cause, details)

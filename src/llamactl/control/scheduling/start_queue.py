@@ -137,7 +137,7 @@ class StartQueue:
     def ahead_of(
         self, managed: ManagedInstance, asker: StartRequester, kept_s: float, now: float
     ) -> list[Ticket]:
-        """Those that would be served before the member, if the asker came now."""
+        """Those that would be served before the instance, if the asker came now."""
         cost = _cost(managed, kept_s)
         rank = self._queue.would_be(asker.key, cost, asker.weight, now).rank
         own = self._tickets.get(managed.instance.id)

@@ -89,16 +89,10 @@ class EngineProcess:
     async def report(self, ended: Ended, *, oom_struck: bool) -> ExitReport:
         """`oom_struck`: the kernel's OOM killer ended somebody within the last minute."""
         await self.log.settled()
-        report = report_of(
-            self.backend, self.record, ended, self.log,
-            oom_struck=oom_struck, secrets=self.secrets,
+        return await asyncio.to_thread(
+            report_of, self.backend, self.record, ended, self.log,
+            oom_struck=oom_struck, answered=self.answered, secrets=self.secrets,
         )  # fmt: skip
-        if self.answered:
-            return report
-        known = self.secrets | secrets_of(asdict(self.record.options))
-        tail = self.log.lines_since(self.record.log_start, _SEARCHED)
-        lines = [scrubbed(line, known) for line in tail]
-        return with_cause(report, self.backend, self.record, lines)
 
 
 async def end(process: ProcessGroup, grace: float, number: int = signal.SIGTERM) -> bool:
@@ -117,14 +111,19 @@ async def end(process: ProcessGroup, grace: float, number: int = signal.SIGTERM)
 
 
 def report_of(
-    backend: Backend, record: ProcessRecord, ended: Ended, log: InstanceLog, *, oom_struck: bool,
-    secrets: frozenset[str] = frozenset(),
+    backend: Backend, record: ProcessRecord, ended: Ended, log: InstanceLog, *,
+    oom_struck: bool, answered: bool, secrets: frozenset[str] = frozenset(),
 ) -> ExitReport:  # fmt: skip
-    """The cause of an end, from its status and what the log says since it began."""
+    """The cause of an end, from its status and what the log says since it began.
+
+    If it never answered, from what can be seen outside, too. Reads files.
+    """
     tail = log.lines_since(record.log_start, _SEARCHED)
     unseen = ended == Ended(None, None)
     report = classify(backend, ended.code, ended.signal, tail, oom_killed=oom_struck)
     known = secrets | secrets_of(asdict(record.options))
-    shown = tuple(scrubbed(line, known) for line in report.log_tail)
+    lines = [scrubbed(line, known) for line in tail]
+    shown = tuple(lines[len(lines) - len(report.log_tail) :])
     line = scrubbed(report.error_line, known)
-    return replace(report, unseen=unseen, log_tail=shown, error_line=line)
+    report = replace(report, unseen=unseen, log_tail=shown, error_line=line)
+    return report if answered else with_cause(report, backend, record, lines)

@@ -22,7 +22,7 @@ from llamactl.core.errors import (
 )
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
-from llamactl.core.instance import InstanceOptions, OptionValue
+from llamactl.core.instance import InstanceOptions, Resolve
 from llamactl.core.ports.node import LaunchSpec
 from llamactl.core.secrets.masking import secrets_of
 from llamactl.node.engine.builds import EngineBuilds
@@ -33,10 +33,8 @@ from llamactl.node.logs.log import InstanceLog
 from llamactl.node.process import cgroups
 from llamactl.node.process.ports import LOOPBACK
 from llamactl.node.process.process import Process, boot_id
-from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
+from llamactl.policy.definition.engine_help import Known, Vocabulary, nothing_known
 
-Resolve = Callable[[Mapping[str, OptionValue]], Mapping[str, OptionValue]]
-Known = Callable[[InstanceOptions], Coroutine[Any, Any, Vocabulary]]
 Permit = Callable[[InstanceOptions], Coroutine[Any, Any, None]]
 _EXHAUSTED = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC)
 
@@ -68,10 +66,6 @@ def _report_of(exc: Exception) -> ExitReport:
             return ExitReport(FailureClass.COMMAND_MISSING, advice=str(exc))
 
 
-async def _nothing_known(_: InstanceOptions) -> Vocabulary:
-    return UNREAD
-
-
 async def resolved(options: InstanceOptions, resolve: Resolve) -> InstanceOptions:
     """With its model's file. Raises UnknownModel."""
     if "hf_repo" not in options.backend_options:
@@ -84,10 +78,10 @@ async def resolved(options: InstanceOptions, resolve: Resolve) -> InstanceOption
 class ModelAccess:
     """What a node knows of model files."""
 
-    resolve: Resolve  # engine options with the file of a model named by its repository
+    resolve: Resolve
     read: Read  # what an engine with these options serves
     permit: Permit  # raises ForbiddenBySettings
-    known: Known = _nothing_known  # the options of its engine, by that engine's help
+    known: Known = nothing_known
 
 
 @dataclass(frozen=True, slots=True)

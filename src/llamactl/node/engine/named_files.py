@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,8 @@ from pathlib import Path
 from llamactl.backends import Backend, backend_of
 from llamactl.core.errors import UnknownModel
 from llamactl.core.exits import FailureClass
-from llamactl.core.instance import InstanceOptions, OptionValue
+from llamactl.core.instance import InstanceOptions, OptionValue, Resolve
 from llamactl.core.model import part_names
-
-Resolve = Callable[[Mapping[str, OptionValue]], Mapping[str, OptionValue]]
 
 
 @dataclass(frozen=True, slots=True)

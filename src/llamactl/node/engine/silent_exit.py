@@ -22,15 +22,14 @@ _OPEN = (*_OF_FILES, FailureClass.BAD_OPTION, FailureClass.UNKNOWN)
 
 
 def with_cause(
-    report: ExitReport, backend: Backend, record: ProcessRecord, lines: Sequence[str] = ()
+    report: ExitReport, backend: Backend, record: ProcessRecord, log: Sequence[str]
 ) -> ExitReport:
     """The report of a start that failed, with a more precise cause if one can be seen.
 
-    `lines`: its log, more than the report has of it.
+    `log`: more of its lines than the report has.
     """
     if report.failure not in _OPEN:
         return report
-    log = [*lines, *report.log_tail]
     options = record.options.backend_options
     precise = complaint(log, backend.vague_lines)
     silent = not precise or bool(backend.vague_lines and backend.vague_lines.search(precise))

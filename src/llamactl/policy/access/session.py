@@ -1,8 +1,8 @@
 """A browser's session: the cookie that represents a key, and where it is valid. Pure.
 
-Sites know no ports, so SameSite does not keep other programs of this machine away
-(https://www.rfc-editor.org/rfc/rfc6265#section-8.5): what a browser says of where a request comes
-from must agree, and each port has a cookie of its own.
+Ports don't count for cookies (https://www.rfc-editor.org/rfc/rfc6265#section-8.5) or SameSite, so
+neither protects against pages that other programs on this machine serve. So the cookie's name
+contains our port, and the headers that say which page sent a request must name ours.
 """
 
 from __future__ import annotations

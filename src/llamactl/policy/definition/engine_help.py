@@ -7,9 +7,11 @@ argparse: https://docs.python.org/3/library/argparse.html
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from llamactl.core.instance import InstanceOptions
 
 Kind = Literal["switch", "integer", "number", "choice", "list", "path", "text"]
 ON_OFF = ("on", "off")
@@ -260,3 +262,9 @@ class Vocabulary(Mapping[str, EngineOption]):
 
 
 UNREAD = Vocabulary()  # of an engine whose help can't be read
+Known = Callable[[InstanceOptions], Awaitable[Vocabulary]]  # of the engine of such an instance
+
+
+async def nothing_known(_: InstanceOptions) -> Vocabulary:
+    """Where no engine can be asked."""
+    return UNREAD

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,26 +89,29 @@ def _texts(key: str, value: object) -> list[str]:
     return [_text(key, one) for one in value]
 
 
-def _aliases(key: str, value: object) -> list[str]:
+def _check_served(what: str, names: Collection[str], several: str) -> None:
     """Looser than names: clients ask for what they know, such as `gpt-4o` or `org/model:tag`."""
-    names = _texts(key, value)
     for name in names:
         if not _ALIAS.match(name):
             raise InvalidRequest(
-                f"alias {name[:140]!r} is not valid: no spaces, at most 200 characters"
+                f"{what} {name[:140]!r} is not valid: no spaces, at most 200 characters"
             )
     if len({name.lower() for name in names}) < len(names):
-        raise InvalidRequest("two aliases differ only in case")
+        raise InvalidRequest(f"two {several} differ only in case")
+
+
+def _aliases(key: str, value: object) -> list[str]:
+    names = _texts(key, value)
+    _check_served("alias", names, "aliases")
     return names
 
 
 def _variants(key: str, value: object) -> dict[str, dict[str, object]]:
-    found: dict[str, dict[str, object]] = {}
-    for variant, body in read_object(key, value).items():
-        if not _ALIAS.match(variant):
-            raise InvalidRequest(
-                f"variant {variant[:140]!r} is not valid: no spaces, at most 200 characters"
-            )
+    variants, found = read_object(key, value), dict[str, dict[str, object]]()
+    if len(variants) > _MOST_TEXTS:
+        raise InvalidRequest(f"{key!r} has more than {_MOST_TEXTS} variants")
+    _check_served("variant", variants, "variants")
+    for variant, body in variants.items():
         what = f"variants.{variant}"
         given = read_object(what, body)
         if unknown := given.keys() - {"set_params"}:
@@ -116,10 +119,6 @@ def _variants(key: str, value: object) -> dict[str, dict[str, object]]:
                 f"{what} has no field {min(unknown)!r}; it only takes 'set_params'"
             )
         found[variant] = {"set_params": _params(f"{what}.set_params", given.get("set_params"))}
-    if len(found) > _MOST_TEXTS:
-        raise InvalidRequest(f"{key!r} has more than {_MOST_TEXTS} variants")
-    if len({variant.lower() for variant in found}) < len(found):
-        raise InvalidRequest("two variants differ only in case")
     return found
 
 

@@ -22,7 +22,7 @@ _ELSEWHERE: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def nearest(given: str, known: Iterable[str]) -> str:
+def nearest(given: str, known: Iterable[str], sure: float = _SURE) -> str:
     """Of these names, or "": by its letters, or by what its words mean."""
     known = [*known]
     if _ELSEWHERE.get(given.lower()) in known:
@@ -34,7 +34,7 @@ def nearest(given: str, known: Iterable[str]) -> str:
         return max(letters, _ratio(meant, _plain(name))), letters
 
     found = max(known, key=likeness, default="")
-    return found if found and likeness(found)[0] >= _SURE else ""
+    return found if found and likeness(found)[0] >= sure else ""
 
 
 def _ratio(one: str, other: str) -> float:

@@ -6,7 +6,6 @@ Structured: with `backend_type` or `backend_options` present, the top level is s
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -18,6 +17,7 @@ from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.core.secrets.masking import unmasked
 from llamactl.policy.definition.backend_rules import Asked, BackendRules, renamed
 from llamactl.policy.definition.fields import OPTIONS, check_text, read_object
+from llamactl.policy.definition.near import nearest
 from llamactl.policy.definition.unknown import refuse_unknown
 
 # Fields of the API reference; left out or empty, they are understood.
@@ -27,6 +27,7 @@ NOT_BUILT: Mapping[str, Mapping[str, Any]] = {
     "nodes": {"type": "array", "maxItems": 0, "items": {"type": "string"}},
 }
 _NAMES = tuple(f.name for f in fields(InstanceOptions))
+_ALMOST_SURE = 0.85  # that an option of the engine is one of those, misspelt
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,11 @@ def read_patch(body: object, backends: BackendRules, asked: Asked) -> Patch:
         elif key in _NAMES:
             options[key] = None if value is None else OPTIONS[key].check(key, value)
         elif structured:
-            raise InvalidOption(
-                f"unknown field {key!r}{_hint(key)}; known fields: {', '.join(_NAMES)}"
-            )
-        elif near := difflib.get_close_matches(key, _NAMES, 1, 0.85):
-            raise InvalidOption(f"unknown field {key!r}: did you mean {near[0]!r}?")
+            near = nearest(key, _NAMES)
+            hint = f", did you mean {near!r}?" if near else ""
+            raise InvalidOption(f"unknown field {key!r}{hint}; known fields: {', '.join(_NAMES)}")
+        elif near := nearest(key, _NAMES, _ALMOST_SURE):
+            raise InvalidOption(f"unknown field {key!r}: did you mean {near!r}?")
         else:
             engine[key] = value
     if "backend_type" in options or not asked.now:
@@ -102,11 +103,6 @@ def _as_body(options: InstanceOptions) -> dict[str, Any]:
 def _refuse_unbuilt(key: str, value: object) -> None:
     if value not in (None, False, "", []):
         raise NotAvailable(f"{key!r} is not available in this version; leave it out")
-
-
-def _hint(key: str) -> str:
-    near = difflib.get_close_matches(key, _NAMES, 1, 0.7)
-    return f", did you mean {near[0]!r}?" if near else ""
 
 
 def _engine_options(value: object) -> Mapping[str, Any]:

@@ -40,7 +40,7 @@ class ModelExtractor(Protocol):
 
 
 def extractor_for(head: RequestHead) -> Callable[[], ModelExtractor]:
-    """Makes finders for requests with this head. Raises MalformedBody or UnsupportedMediaType."""
+    """Makes them for requests with this head. Raises MalformedBody or UnsupportedMediaType."""
     if not head.has_body:
         return partial(QueryModel, head.query)
     check_plain(head)

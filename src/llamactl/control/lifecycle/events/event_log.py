@@ -6,12 +6,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from llamactl.control.lifecycle.events.write_buffer import WriteBuffer
-from llamactl.control.lifecycle.registry import ManagedInstance
+from llamactl.core import lifecycle as lc
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport
-from llamactl.core.lifecycle import Lifecycle
+from llamactl.core.instance import Instance
+from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.core.ports.stores import InstanceStore
 
 _BATCH = 500  # rows read at once for somebody who comes back
@@ -51,26 +53,11 @@ class EventLog:
         await self._store.forget_process(replica_id)
 
     def note(
-        self,
-        managed: ManagedInstance,
-        event: str,
-        cause: str,
+        self, instance: Instance, now: Lifecycle, event: str, cause: str,
         details: Mapping[str, object] | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Record an event that is not a transition: queueing, an eviction's reason, a refusal."""
-        now = managed.replica.runner.now
-        row = InstanceEvent(
-            at=time.time(),
-            instance_id=managed.instance.id,
-            name=managed.instance.name,
-            generation=now.generation,
-            epoch=now.epoch,
-            event=event,
-            from_state=now.state,
-            to_state=now.state,
-            cause=cause,
-            details=details or {},
-        )
+        row = _row(instance, event, now, now, cause, details or {})
         task = asyncio.get_running_loop().create_task(self._add(row))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -143,3 +130,43 @@ def _push(follower: asyncio.Queue[InstanceEvent | None], row: InstanceEvent | No
         while not follower.empty():
             follower.get_nowait()
     follower.put_nowait(row)
+
+
+def row_of(
+    instance: Instance, event: lc.Event, before: Lifecycle, after: Lifecycle, *,
+    leases: int, drain_limit: float,
+) -> InstanceEvent:  # fmt: skip
+    """Of a transition.
+
+    `leases`, `drain_limit`: requests that it answers now, and seconds that they may take.
+    """
+    cause, details = getattr(event, "cause", ""), dict[str, Any]()
+    if isinstance(event, lc.Exited) and event.report is not None:
+        asked = before.after_exit is not lc.AfterExit.APPLY_POLICY
+        cause = "stop requested" if asked else event.report.summary
+        details = {} if asked else event.report.details()
+    if after.state in lc.GOING:
+        details["leases"] = leases
+    if after.state is State.DRAINING:
+        details["may_take_s"] = drain_limit
+    if getattr(event, "force", False):
+        details["force"] = True
+    return _row(instance, type(event).__name__, before, after, cause, details)
+
+
+def _row(
+    instance: Instance, event: str, before: Lifecycle, after: Lifecycle, cause: str,
+    details: Mapping[str, object],
+) -> InstanceEvent:  # fmt: skip
+    return InstanceEvent(
+        at=time.time(),
+        instance_id=instance.id,
+        name=instance.name,
+        generation=after.generation,
+        epoch=after.epoch,
+        event=event,
+        from_state=before.state,
+        to_state=after.state,
+        cause=cause,
+        details=details,
+    )
