@@ -67,14 +67,35 @@ def test_a_part_of_a_split_model_that_is_missing_is_numbered(tmp_path: Path, fre
     assert "part 2 of 3 of the file in `model` is missing" in found.advice
 
 
-@pytest.mark.parametrize("options", [{"log_disable": True}, {"verbosity": 0}, {"verbosity": "-1"}])
-def test_a_log_that_is_switched_off_is_said(options: dict[str, Any], free: int) -> None:
-    given = InstanceOptions(backend_options=options)
-    record = ProcessRecord("id", "local", "id", 1, 1, 1, "boot", free, "", "", (), given, "", 0)
+@pytest.mark.parametrize("failure", [FailureClass.UNKNOWN, FailureClass.CRASHED])
+@pytest.mark.parametrize(
+    ("words", "environment", "name"),
+    [(["--log-disable"], {}, "log_disable"), (["-lv", "0"], {}, "verbosity"),
+     (["--verbosity", "-1"], {}, "verbosity"), (["-lv", "3", "-lv", "0"], {}, "verbosity"),
+     ([], {"LLAMA_ARG_LOG_VERBOSITY": "0"}, "verbosity")],
+)  # fmt: skip
+def test_a_log_that_is_switched_off_is_said(
+    words: list[str], environment: dict[str, str], name: str, failure: FailureClass, free: int
+) -> None:
+    """Wherever that was said: the instance, the settings or a variable."""
+    command = ("/usr/bin/llama-server", "--model", "m.gguf", *words)
+    given = InstanceOptions(environment=environment)
+    record = ProcessRecord(
+        "id", "local", "id", 1, 1, 1, "boot", free, "", "", command, given, "", 0
+    )
 
-    found = with_cause(report(), LLAMA_CPP, record, ())
+    found = with_cause(report(failure=failure), LLAMA_CPP, record, ())
 
-    assert f"`{next(iter(options))}` switches its log off" in found.advice
+    assert found.advice == f"`{name}` switches its log off; remove it to see why"
+
+
+@pytest.mark.parametrize("words", [[], ["-lv", "0", "-lv", "3"], ["--verbosity", "1"]])
+def test_a_log_that_says_errors_is_not_blamed(words: list[str], free: int) -> None:
+    record = ProcessRecord(
+        "id", "local", "id", 1, 1, 1, "boot", free, "", "", ("llama-server", *words),
+        InstanceOptions(), "", 0,
+    )  # fmt: skip
+    assert with_cause(report(), LLAMA_CPP, record, ()).advice == ""
 
 
 def test_a_port_that_somebody_else_has(free: int) -> None:

@@ -240,8 +240,11 @@ class Backend(ABC):
     def stop_signal(self, options: Options) -> int:
         return SIGTERM
 
-    def silenced_by(self, options: Options) -> str:
-        """The option that keeps it from saying why it ends; "" if there is none."""
+    def silenced_by(self, words: Sequence[str], environment: Mapping[str, str]) -> str:
+        """The option that keeps it from saying why it ends; "" if there is none.
+
+        `words`: its command line. `environment`: counts least.
+        """
         return ""
 
     def served_model(self, options: Options) -> str:

@@ -125,8 +125,8 @@ class LlamaCpp(Backend):
     def guarded_path(self, options: Options) -> str:
         return "/props"
 
-    def silenced_by(self, options: Options) -> str:
-        return silenced_by(self.models.given(options, (), {}))
+    def silenced_by(self, words: Sequence[str], environment: Mapping[str, str]) -> str:
+        return silenced_by(self.models.given({}, words, environment))
 
     def metrics(self, get: Get) -> Mapping[str, str]:
         return telemetry.metrics(get)

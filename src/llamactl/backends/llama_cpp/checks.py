@@ -48,4 +48,6 @@ def silenced_by(options: Options) -> str:
     """The option that keeps it from saying why it ends; "" if there is none."""
     if options.get("log_disable"):
         return "log_disable"
-    return "verbosity" if _NO_ERRORS.match(str(options.get("verbosity"))) else ""
+    said = options.get("verbosity")
+    last = said[-1] if isinstance(said, list) else said
+    return "verbosity" if _NO_ERRORS.match(str(last)) else ""

@@ -28,6 +28,7 @@ VARIABLES: Mapping[str, str] = {
     "LLAMA_ARG_HF_REPO": "hf_repo",
     "LLAMA_ARG_JINJA": "jinja",
     "LLAMA_ARG_KV_UNIFIED": "kv_unified",
+    "LLAMA_ARG_LOG_VERBOSITY": "verbosity",
     "LLAMA_ARG_MMPROJ": "mmproj",
     "LLAMA_ARG_MODEL": "model",
     "LLAMA_ARG_MODELS_DIR": "models_dir",

@@ -28,6 +28,8 @@ def with_cause(
 
     `log`: more of its lines than the report has.
     """
+    if report.failure is FailureClass.CRASHED and not report.error_line:
+        return _explained(report, backend, record)
     if report.failure not in _OPEN:
         return report
     options = record.options.backend_options
@@ -43,6 +45,12 @@ def with_cause(
         failure = FailureClass.PORT_TAKEN
         advice = next((p.advice for p in backend.failure_patterns if p.failure is failure), "")
         return replace(report, failure=failure, advice=advice) if advice else report
-    if unknown and (name := backend.silenced_by(options)):
-        return replace(report, advice=f"`{name}` switches its log off; remove it to see why")
-    return report
+    return _explained(report, backend, record) if unknown else report
+
+
+def _explained(report: ExitReport, backend: Backend, record: ProcessRecord) -> ExitReport:
+    """Why it did not say why."""
+    name = backend.silenced_by(record.command, record.options.environment)
+    if not name:
+        return report
+    return replace(report, advice=f"`{name}` switches its log off; remove it to see why")
