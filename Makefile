@@ -13,7 +13,7 @@ NPM := $(CURDIR)/$(BIN)/python $(CURDIR)/packaging/node.py
 PAGE := $(shell find webui/src webui/plugins src/llamactl/schemas src/llamactl/api -type f -not -name schema.d.ts -not -name '*.pyc') webui/index.html webui/vite.config.ts
 
 .NOTPARALLEL:
-.PHONY: demo run ui wheel check test test-rest test-all unit in-process server rest coverage bench bench-start bench-proxy bench-bodies bench-scheduling soak lock
+.PHONY: demo run ui wheel check test test-rest test-all unit in-process server rest coverage bench bench-engines bench-start bench-proxy bench-bodies bench-scheduling soak lock
 
 demo: .venv/run.stamp .venv/model.stamp ui
 	$(BIN)/python examples/demo.py
@@ -61,8 +61,15 @@ coverage: .venv/dev.stamp .venv/ui.stamp
 	$(BIN)/coverage run -m pytest -q tests/unit tests/property tests/in_process
 	$(BIN)/coverage report
 
-bench: .venv/dev.stamp .venv/model.stamp
+bench: .venv/dev.stamp .venv/model.stamp bench-engines
 	$(BIN)/python -m benchmarks
+
+# the built-in engine beside one that is built for this processor
+bench-engines: .venv/dev.stamp .venv/model.stamp build/engines/llama-cpp
+	$(BIN)/python -m benchmarks.engines build/engines/llama-cpp/llama-server
+
+build/engines/llama-cpp: src/llamactl/backends/llama_cpp/source.txt | .venv/run.stamp
+	$(BIN)/llamactl engine build --data-dir build
 
 bench-start: .venv/dev.stamp
 	$(BIN)/python -m benchmarks.start
