@@ -142,7 +142,18 @@ class LlamaCpp(Backend):
 
 
 def _reading(known: Vocabulary) -> Reading:
-    return Reading(names.with_former(known), partial(names.canonical, known=known), names.ADDING)
+    return Reading(
+        names.with_former(known),
+        partial(names.canonical, known=known),
+        names.ADDING,
+        names.SCALED,
+        _is_picked,
+    )
+
+
+def _is_picked(image: str, word: str) -> bool:
+    """Its image of all its tools chooses by the first word."""
+    return ":full" in image and word in ("--server", "-s")
 
 
 LLAMA_CPP = LlamaCpp()

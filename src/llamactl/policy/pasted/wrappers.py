@@ -31,7 +31,11 @@ class Wrapper:
     subcommands: frozenset[str] = frozenset()  # one of which comes first
     sets: frozenset[str] = frozenset()  # flags that take NAME=VALUE for the command
     scripts: frozenset[str] = frozenset()  # flags that take the command as one word
+    programs: frozenset[str] = frozenset()  # flags that take only the command's program
+    runs_files: bool = False  # what is not for one of `scripts` is a file that it reads
+    provides: bool = False  # the program is where it looks: another one is not found without it
     refused: str = ""  # nothing can be made of what it runs, and why
+    far: bool = False  # that is on another machine
 
 
 def _words(text: str) -> frozenset[str]:
@@ -39,15 +43,18 @@ def _words(text: str) -> frozenset[str]:
 
 
 _PLAIN = Wrapper()
-_SHELL = Wrapper(_words("-o -O --rcfile --init-file"), scripts=_words("-c"))
+_SHELL = Wrapper(_words("-o -O --rcfile --init-file"), scripts=_words("-c"), runs_files=True)
 _PYTHON = Wrapper(
     _words("--with --python -p --from --project --directory --index-url --extra --group --env-file "
-           "--spec"), subcommands=_words("run tool x")
+           "--spec"), subcommands=_words("run tool x"), provides=True,
 )  # fmt: skip
-_CONDA = Wrapper(_words("-n -p --name --prefix --cwd"), lost=_HERE, subcommands=_words("run"))
+_CONDA = Wrapper(_words("-n -p --name --prefix --cwd"), lost=_HERE, subcommands=_words("run"),
+                 provides=True)  # fmt: skip
+_FAR = Wrapper(refused=_ELSEWHERE, far=True)
 WRAPPERS: Mapping[str, Wrapper] = {
     "nohup": _PLAIN, "exec": Wrapper(_words("-a")), "setsid": _PLAIN, "command": _PLAIN,
-    "builtin": _PLAIN, "then": _PLAIN, "do": _PLAIN, "unbuffer": _PLAIN,
+    "builtin": _PLAIN, "then": _PLAIN, "do": _PLAIN, "else": _PLAIN, "eval": _PLAIN,
+    "unbuffer": _PLAIN,
     "time": Wrapper(_words("-f -o --format --output")),
     "stdbuf": Wrapper(_words("-i -o -e --input --output --error")),
     "env": Wrapper(_words("-u --unset -C --chdir"), scripts=_words("-S --split-string")),
@@ -90,6 +97,8 @@ WRAPPERS: Mapping[str, Wrapper] = {
                        subcommands=_words("run enter")),
     "distrobox": Wrapper(_words("-n --name -a --additional-flags"), 1, _HERE, _words("enter")),
     "distrobox-enter": Wrapper(_words("-a --additional-flags"), 1, _HERE),
+    "flatpak": Wrapper(_words("--branch --arch --cwd"), 1, _HERE, _words("run"),
+                       programs=_words("--command")),
     "flatpak-spawn": Wrapper(lost=_HERE, sets=_words("--env")),
     "apptainer": Wrapper(_words("-B --bind --env --pwd"), 1, _HERE, _words("exec run")),
     "singularity": Wrapper(_words("-B --bind --env --pwd"), 1, _HERE, _words("exec run")),
@@ -104,8 +113,7 @@ WRAPPERS: Mapping[str, Wrapper] = {
     "nsys": Wrapper(_words("-o -t"), lost=_LOOKED_AT, subcommands=_words("profile")),
     "gamemoderun": Wrapper(lost=_LOOKED_AT), "prime-run": Wrapper(lost=_LOOKED_AT),
     "xvfb-run": Wrapper(lost=_LOOKED_AT), "watch": Wrapper(_words("-n"), lost=_LOOKED_AT),
-    "ssh": Wrapper(refused=_ELSEWHERE), "kubectl": Wrapper(refused=_ELSEWHERE),
-    "mpirun": Wrapper(refused=_ELSEWHERE), "srun": Wrapper(refused=_ELSEWHERE),
+    "ssh": _FAR, "kubectl": _FAR, "mpirun": _FAR, "srun": _FAR, "sbatch": _FAR,
     "docker-compose": Wrapper(refused=NOT_THE_COMMAND),
     "podman-compose": Wrapper(refused=NOT_THE_COMMAND),
     "systemctl": Wrapper(refused="it names a unit; paste the unit's file instead"),
@@ -118,6 +126,7 @@ class Unwrapped:
     words: list[str]  # the command that it runs
     environment: dict[str, str] = field(default_factory=dict)
     script: str | None = None  # the command, as the text of a shell
+    program: str = ""  # of the command, where a flag names it
 
 
 def unwrap(words: Sequence[str], wrapper: Wrapper) -> Unwrapped:
@@ -136,6 +145,8 @@ def unwrap(words: Sequence[str], wrapper: Wrapper) -> Unwrapped:
         if word in ("-e", "--command") and wrapper.operands and not left:  # distrobox's own `--`
             at += 1
             break
+        if wrapper.programs and not left:
+            break
         if word.startswith("-") and len(word) > 1:
             at = _flag(words, at, wrapper, found)
             if found.script is not None:
@@ -146,7 +157,8 @@ def unwrap(words: Sequence[str], wrapper: Wrapper) -> Unwrapped:
             at += 1
         else:
             break
-    found.words = [*words[at:]]
+    program = [found.program or found.own[-1]] if wrapper.programs else []
+    found.words = [*program, *words[at:]]
     return found
 
 
@@ -155,7 +167,8 @@ def _flag(words: Sequence[str], at: int, wrapper: Wrapper, found: Unwrapped) -> 
     flag, equals, value = words[at].partition("=")
     found.own.append(words[at])
     bundle = _bundled(flag, wrapper.scripts)
-    takes = flag in wrapper.values | wrapper.sets | wrapper.scripts or bundle
+    named = wrapper.values | wrapper.sets | wrapper.scripts | wrapper.programs
+    takes = flag in named or bundle
     at += 1
     if takes and not equals and at < len(words):
         value = words[at]
@@ -166,6 +179,8 @@ def _flag(words: Sequence[str], at: int, wrapper: Wrapper, found: Unwrapped) -> 
         found.environment[name] = text
     elif takes and (bundle or flag in wrapper.scripts):
         found.script = value
+    elif takes and flag in wrapper.programs:
+        found.program = value
     return at
 
 
