@@ -64,9 +64,9 @@ def test_a_pasted_command_comes_in_as_it_was_meant_or_it_is_said(
 def imported(source: Path, known: Vocabulary) -> Migrated:
     tree = read_yaml(source.read_text())
     if ".go." in source.name:
-        return from_go_llamactl(None, tree)
+        return from_go_llamactl(None, tree, known)
     if source.suffix == ".json":
-        return from_go_llamactl(source, None)
+        return from_go_llamactl(source, None, known)
     return from_llama_swap(tree, {"MODELS": "/data", "HF_TOKEN": "t"}, known)
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from llamactl.backends import LLAMA_CPP
 from llamactl.backends.command import COMMAND
-from llamactl.backends.command.paste import with_port
+from llamactl.backends.command.paste import with_folder, with_port
 from llamactl.core.errors import InvalidRequest
 from llamactl.migration.llama_swap_macros import PORT
 from llamactl.policy.definition.command_line import is_engine, leave_unknown_out, names_engine
@@ -105,7 +105,8 @@ def _of_any_program(found: Pasted, model: Mapping[str, Any], given: Mapping[str,
         raise InvalidRequest("its command names no program")
     if unknown:
         raise InvalidRequest("; ".join(unknown))
-    options: dict[str, Any] = {"command": words[0], "args": with_port(words[1:])}
+    program, said = with_folder(words[0], found.folder)
+    options: dict[str, Any] = {"command": program, "args": with_port(words[1:])}
     texts = [*options["args"], *found.environment.values(), *given.values()]
     if not any(_PORT_WORD in text for text in texts):
         options["port"] = _port(model.get("proxy"))
@@ -113,7 +114,7 @@ def _of_any_program(found: Pasted, model: Mapping[str, Any], given: Mapping[str,
         options["health_path"] = health
     definition = {"backend_type": COMMAND.name, "backend_options": options}
     note = f"with the backend `{COMMAND.name}`"
-    return Command(definition, dict(found.environment), note, found.left_out)
+    return Command(definition, dict(found.environment), note, [*found.left_out, *said])
 
 
 def _port(proxy: object) -> int:

@@ -30,7 +30,9 @@ def read_command(text: str) -> Parsed:
         )
     (program, *args), unknown = without_open(words)
     parsed.not_understood += unknown
-    options: dict[str, OptionValue] = {"command": _whole(program, folder, parsed)}
+    program, said = with_folder(program, folder)
+    parsed.not_understood += said
+    options: dict[str, OptionValue] = {"command": program}
     if args := with_port(args):
         options["args"] = args
     parsed.options = options
@@ -38,20 +40,17 @@ def read_command(text: str) -> Parsed:
     return parsed
 
 
-def _whole(program: str, folder: str, parsed: Parsed) -> str:
-    """Its path, where that depends on the folder in which it was to run."""
+def with_folder(program: str, folder: str) -> tuple[str, list[str]]:
+    """Its path, and what is different because it runs in another folder."""
+    said: list[str] = []
     if folder:
-        parsed.not_understood.append(
-            f"cd {folder}: it runs in another folder; write paths in its arguments in full"
-        )
-    if "/" not in program or program.startswith("/"):
-        return program
+        said.append(f"cd {folder}: it runs in another folder; write paths in its arguments in full")
+    if "/" not in program:
+        return program, said
     path = within(folder, program)
     if is_open(path):
-        parsed.not_understood.append(
-            f"{program}: llamactl does not know its folder; write its path in full"
-        )
-    return plain(path)
+        said.append(f"{program}: llamactl does not know its folder; write its path in full")
+    return plain(path), said
 
 
 def with_port(args: list[str]) -> list[str]:
