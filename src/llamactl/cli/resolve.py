@@ -16,6 +16,7 @@ from llamactl.cli.commands.models import follow
 from llamactl.cli.files import absolute, catalogued, is_path, with_files
 from llamactl.cli.options import options_of
 from llamactl.core.errors import InstanceNotFound, InvalidRequest, LlamactlError
+from llamactl.core.model import without_part
 from llamactl.models.naming import Reference, read_reference
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from llamactl.schemas.instances import InstanceBody
     from llamactl.schemas.models import ModelBody
 
-_PARTS = re.compile(r"-\d{5}-of-\d{5}\Z")
 _MOST = 1000  # names that are tried
 
 
@@ -80,7 +80,7 @@ def _file(s: Session, file: Path) -> Found:
             "`llamactl models ls`"
         )
     path = absolute(file)
-    stem = _PARTS.sub("", path.stem)
+    stem = without_part(path.stem)
     return Found(str(path), (stem, f"{stem}-{path.parent.name}"))
 
 
