@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from llamactl.cli.commands.models import follow
 from llamactl.cli.files import absolute, catalogued, is_path, with_files
 from llamactl.cli.options import options_of
 from llamactl.core.errors import InstanceNotFound, InvalidRequest, LlamactlError
+from llamactl.core.instance import nearest_name
 from llamactl.core.model import without_part
 from llamactl.models.naming import Reference, read_reference
 
@@ -173,12 +173,7 @@ def serves(known: InstanceBody, path: str) -> bool:
 
 
 def _free_names(found: Found) -> Iterator[str]:
-    names = [*dict.fromkeys(map(_name, found.names))]
+    names = [*dict.fromkeys(nearest_name(name).lower() for name in found.names)]
     yield from names
     for number in range(2, _MOST):
-        yield f"{names[0][:120]}-{number}"
-
-
-def _name(stem: str) -> str:
-    """A name that an instance may have."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._").lower()[:128] or "model"
+        yield f"{names[0]}-{number}"
