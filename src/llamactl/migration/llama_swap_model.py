@@ -9,7 +9,7 @@ from llamactl.core.errors import InvalidRequest, LlamactlError
 from llamactl.migration.llama_swap_command import read_command
 from llamactl.migration.llama_swap_macros import Macros
 from llamactl.migration.report import Migrated, Names, flat, refusal
-from llamactl.migration.source import shown
+from llamactl.migration.source import number, shown
 from llamactl.policy.definition.engine_help import Vocabulary
 
 _NO_EQUIVALENT = {
@@ -134,10 +134,10 @@ class Model:
         """Also one that is written as a text; a macro's, too."""
         value = self._macros.fill_in(given)
         try:
-            seconds = float(value) if isinstance(value, int | float | str) else float("nan")
-        except ValueError:
-            seconds = float("nan")
-        if isinstance(value, bool) or not (seconds == _INHERIT or 0 <= seconds <= 10**7):
+            seconds = number(value, _INHERIT)
+        except ValueError as exc:
+            raise InvalidRequest(f"{shown(given)} is not a number of seconds") from exc
+        if _INHERIT < seconds < 0:
             raise InvalidRequest(f"{shown(given)} is not a number of seconds")
         if seconds != _INHERIT:
             self._rest["idle_timeout"] = seconds / 60
