@@ -172,7 +172,7 @@ def _read_flags(words: Sequence[str], how: Reading, parsed: Parsed) -> None:
             if "model" not in parsed.options and at == 1 and word:  # `serve MODEL`
                 parsed.options["model"] = word
             elif word:
-                parsed.not_understood.append(word)
+                parsed.not_understood.append(f"{word}: no option takes it")
             continue
         flag, equals, given = word.partition("=")
         option = how.known.get(flag)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from llamactl.core.errors import InvalidRequest
-from llamactl.policy.pasted.containers import PROGRAMS, is_run, outside, unpack
+from llamactl.policy.pasted.containers import PROGRAMS, is_run, mounted, outside, unpack
 from llamactl.policy.pasted.declared_containers import as_run
 from llamactl.policy.pasted.script import ASSIGNMENT, command_of
 from llamactl.policy.pasted.shell import Shell, is_open, open_word, plain, split
@@ -161,6 +161,7 @@ class _Reader:
         if runs_file or (wrapper.provides and not any(map(self._is_engine, found.words[:1]))):
             return words
         self._set(found.environment)
+        self._volumes |= mounted(found.mounts)
         if wrapper.lost:
             self._leave_out([" ".join(found.own)], wrapper.lost)
         if found.script is None:

@@ -74,8 +74,7 @@ def _take(flag: str, value: str, entry: list[str], found: Contained, *, written:
         case "--env":
             _variable(value, found)
         case "--volume":
-            if parts := _VOLUME.match(value):
-                _mount(parts[1], parts[2] or "", found.volumes)
+            found.volumes |= mounted([value])
         case "--mount":
             given = dict(part.partition("=")[::2] for part in value.split(","))
             inside = given.get("target") or given.get("dst") or given.get("destination") or ""
@@ -94,6 +93,15 @@ def _variable(value: str, found: Contained) -> None:
         found.environment[name] = text
     else:
         found.passed_on.append(name)
+
+
+def mounted(pairs: Sequence[str]) -> dict[str, str]:
+    """The folders inside, and which they are outside, of `FOLDER:FOLDER_INSIDE[:…]`."""
+    volumes: dict[str, str] = {}
+    for pair in pairs:
+        if parts := _VOLUME.match(pair):
+            _mount(parts[1], parts[2] or "", volumes)
+    return volumes
 
 
 def _mount(outside: str, inside: str, volumes: dict[str, str]) -> None:

@@ -33,6 +33,8 @@ class Wrapper:
     scripts: frozenset[str] = frozenset()  # flags that take the command as one word
     programs: frozenset[str] = frozenset()  # flags that take only the command's program
     runs_files: bool = False  # what is not for one of `scripts` is a file that it reads
+    mounts: frozenset[str] = frozenset()  # flags that take FOLDER:FOLDER_INSIDE
+    closed: bool = False  # nothing after its operands is its own
     provides: bool = False  # the program is where it looks: another one is not found without it
     refused: str = ""  # nothing can be made of what it runs, and why
     far: bool = False  # that is on another machine
@@ -50,6 +52,8 @@ _PYTHON = Wrapper(
 )  # fmt: skip
 _CONDA = Wrapper(_words("-n -p --name --prefix --cwd"), lost=_HERE, subcommands=_words("run"),
                  provides=True)  # fmt: skip
+_APPTAINER = Wrapper(_words("--pwd --nvccli"), 1, _HERE, _words("exec run"), _words("--env"),
+                     mounts=_words("-B --bind"), closed=True)  # fmt: skip
 _FAR = Wrapper(refused=_ELSEWHERE, far=True)
 WRAPPERS: Mapping[str, Wrapper] = {
     "nohup": _PLAIN, "exec": Wrapper(_words("-a")), "setsid": _PLAIN, "command": _PLAIN,
@@ -98,10 +102,9 @@ WRAPPERS: Mapping[str, Wrapper] = {
     "distrobox": Wrapper(_words("-n --name -a --additional-flags"), 1, _HERE, _words("enter")),
     "distrobox-enter": Wrapper(_words("-a --additional-flags"), 1, _HERE),
     "flatpak": Wrapper(_words("--branch --arch --cwd"), 1, _HERE, _words("run"),
-                       programs=_words("--command")),
+                       programs=_words("--command"), closed=True),
     "flatpak-spawn": Wrapper(lost=_HERE, sets=_words("--env")),
-    "apptainer": Wrapper(_words("-B --bind --env --pwd"), 1, _HERE, _words("exec run")),
-    "singularity": Wrapper(_words("-B --bind --env --pwd"), 1, _HERE, _words("exec run")),
+    "apptainer": _APPTAINER, "singularity": _APPTAINER,
     "conda": _CONDA, "mamba": _CONDA, "micromamba": _CONDA,
     "nix-shell": Wrapper(_words("-p -I --packages"), lost=_HERE, scripts=_words("--run --command")),
     "nix": Wrapper(lost=_HERE, operands=1, subcommands=_words("develop shell run")),
@@ -125,6 +128,7 @@ class Unwrapped:
     own: list[str]  # the wrapper's words
     words: list[str]  # the command that it runs
     environment: dict[str, str] = field(default_factory=dict)
+    mounts: list[str] = field(default_factory=list)  # FOLDER:FOLDER_INSIDE
     script: str | None = None  # the command, as the text of a shell
     program: str = ""  # of the command, where a flag names it
 
@@ -145,7 +149,7 @@ def unwrap(words: Sequence[str], wrapper: Wrapper) -> Unwrapped:
         if word in ("-e", "--command") and wrapper.operands and not left:  # distrobox's own `--`
             at += 1
             break
-        if wrapper.programs and not left:
+        if wrapper.closed and not left:
             break
         if word.startswith("-") and len(word) > 1:
             at = _flag(words, at, wrapper, found)
@@ -167,7 +171,7 @@ def _flag(words: Sequence[str], at: int, wrapper: Wrapper, found: Unwrapped) -> 
     flag, equals, value = words[at].partition("=")
     found.own.append(words[at])
     bundle = _bundled(flag, wrapper.scripts)
-    named = wrapper.values | wrapper.sets | wrapper.scripts | wrapper.programs
+    named = wrapper.values | wrapper.sets | wrapper.scripts | wrapper.programs | wrapper.mounts
     takes = flag in named or bundle
     at += 1
     if takes and not equals and at < len(words):
@@ -179,6 +183,8 @@ def _flag(words: Sequence[str], at: int, wrapper: Wrapper, found: Unwrapped) -> 
         found.environment[name] = text
     elif takes and (bundle or flag in wrapper.scripts):
         found.script = value
+    elif takes and flag in wrapper.mounts:
+        found.mounts += value.split(",")
     elif takes and flag in wrapper.programs:
         found.program = value
     return at
