@@ -47,7 +47,7 @@ def read_command(
         _without_comments(text), partial(is_engine, programs=programs), placeholders=(PORT,),
         environ=environ, shell=False,
     )  # fmt: skip
-    only_flags = bool(found.words) and found.words[0].startswith("-")  # its image has the program
+    only_flags = all(word.startswith("-") for word in found.words[:1])  # its image has the program
     if names_engine(found.words, programs) or (only_flags and _OF_LLAMA_CPP.search(found.image)):
         return _of_llama_cpp(found, given, engine)
     if _OTHER_ENGINE.search(f"{found.image} {' '.join(found.words[:6])} "):
