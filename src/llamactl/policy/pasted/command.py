@@ -101,7 +101,7 @@ class _Reader:
             if wrapper is None:
                 break
             if wrapper.refused:
-                return wrapper.far and any(map(self._is_engine, words))
+                return wrapper.is_far and any(map(self._is_engine, words))
             found = unwrap(words, wrapper)
             if found.script is not None or _is_script(found.words):
                 return True

@@ -37,7 +37,11 @@ class Wrapper:
     closed: bool = False  # nothing after its operands is its own
     provides: bool = False  # the program is where it looks: another one is not found without it
     refused: str = ""  # nothing can be made of what it runs, and why
-    far: bool = False  # that is on another machine
+
+    @property
+    def is_far(self) -> bool:
+        """It runs the command on another machine."""
+        return self.refused == _ELSEWHERE
 
 
 def _words(text: str) -> frozenset[str]:
@@ -54,7 +58,7 @@ _CONDA = Wrapper(_words("-n -p --name --prefix --cwd"), lost=_HERE, subcommands=
                  provides=True)  # fmt: skip
 _APPTAINER = Wrapper(_words("--pwd --nvccli"), 1, _HERE, _words("exec run"), _words("--env"),
                      mounts=_words("-B --bind"), closed=True)  # fmt: skip
-_FAR = Wrapper(refused=_ELSEWHERE, far=True)
+_FAR = Wrapper(refused=_ELSEWHERE)
 WRAPPERS: Mapping[str, Wrapper] = {
     "nohup": _PLAIN, "exec": Wrapper(_words("-a")), "setsid": _PLAIN, "command": _PLAIN,
     "builtin": _PLAIN, "then": _PLAIN, "do": _PLAIN, "else": _PLAIN, "eval": _PLAIN,
