@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from llamactl.backends import LLAMA_CPP
-from llamactl.backends.llama_cpp.options import PATHS
+from llamactl.backends.llama_cpp.options import FOLDERS, PATHS
 from llamactl.core.errors import LlamactlError
 from llamactl.policy.definition.engine_help import Vocabulary
 from support.corpus import COMMANDS, IMPORTS, expected, imported, name_of
@@ -118,9 +119,9 @@ class InPlace:
     def _file(self, option: str, value: Any) -> Any:
         if option not in PATHS:
             return value
+        if option in FOLDERS:
+            return str(self.models)
         match option:
-            case "models_dir":
-                return str(self.models)
             case "lora":
                 return str(self.adapter)
             case "lora_scaled":
@@ -136,6 +137,9 @@ class Starts:
 
     server: Served
     in_place: InPlace
+    client: (
+        httpx.Client
+    )  # one for all threads: a new one reads the environment, which pytest changes
     pool: ThreadPoolExecutor
     found: dict[str, Future[str]]
 
@@ -145,16 +149,17 @@ class Starts:
         key = json.dumps(wanted, sort_keys=True)
         if key not in self.found:
             name = f"corpus-{len(self.found)}"
-            self.found[key] = self.pool.submit(started, self.server, name, wanted)
+            self.found[key] = self.pool.submit(started, self.client, name, wanted)
         return self.found[key]
 
 
-def started(server: Served, name: str, wanted: Mapping[str, Any]) -> str:
-    made = server.request("POST", f"{BASE}/{name}", wanted)
+def started(client: httpx.Client, name: str, wanted: Mapping[str, Any]) -> str:
+    made = client.post(f"{BASE}/{name}", json=wanted)
     if made.status_code != 201 or made.json()["status"] != "running":
         return f"{made.status_code} {made.text} of {wanted}"
-    answer = server.request("POST", *asked(name, wanted["backend_options"]))
-    gone = server.request("DELETE", f"{BASE}/{name}")
+    path, question = asked(name, wanted["backend_options"])
+    answer = client.post(path, json=question)
+    gone = client.delete(f"{BASE}/{name}")
     if (answer.status_code, gone.status_code) != (200, 204):
         return f"{answer.status_code} {answer.text}; {gone.status_code} {gone.text} of {wanted}"
     return ""
@@ -189,8 +194,8 @@ def starts(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator
     in_place.engine.chmod(0o755)
     in_place.server.write_text(SERVER)
     data = data_folder(folder, "instances: {max_running_instances: -1}")
-    with serve(data) as server, ThreadPoolExecutor(AT_ONCE) as pool:
-        found = Starts(server, in_place, pool, {})
+    with serve(data) as server, server.client() as client, ThreadPoolExecutor(AT_ONCE) as pool:
+        found = Starts(server, in_place, client, pool, {})
         for source in IMPORTS:  # all of them begin before the first is waited for
             for one in of_import(source, found).values():
                 found.ask(one)

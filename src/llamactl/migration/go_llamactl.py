@@ -200,7 +200,7 @@ def _take_options(
             found.left_out(at, "it is not a mapping")
         return
     for key, value in given.items():
-        if key in ("host", "api_key", "port"):
+        if key in ("host", "api_key", "api_prefix", "port"):
             found.left_out(f"{at}.{key}", "llamactl chooses it")
             continue
         why = refusal({"backend_options": {key: value}}, known)

@@ -24,7 +24,13 @@ from llamactl.backends.contract import (
 from llamactl.backends.llama_cpp import options as names
 from llamactl.backends.llama_cpp import telemetry
 from llamactl.backends.llama_cpp.api import API
-from llamactl.backends.llama_cpp.checks import GGUF_FILES, check_served, for_engine, silenced_by
+from llamactl.backends.llama_cpp.checks import (
+    GGUF_FILES,
+    NOT_PASTED,
+    check_served,
+    for_engine,
+    silenced_by,
+)
 from llamactl.backends.llama_cpp.errors import ADVICE
 from llamactl.backends.llama_cpp.failures import PATTERNS, VAGUE
 from llamactl.backends.llama_cpp.rules import GgufRules
@@ -146,6 +152,7 @@ def _reading(known: Vocabulary) -> Reading:
         names.with_former(known),
         partial(names.canonical, known=known),
         names.ADDING,
+        NOT_PASTED,
         names.SCALED,
         _is_picked,
     )

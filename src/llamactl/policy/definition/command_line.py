@@ -158,6 +158,7 @@ class Reading:
     known: Mapping[str, EngineOption]  # by flag; where it is empty, what follows one is its value
     canonical: Canonical  # gives options their names; raises InvalidOption
     adding: Collection[str] = ()  # each time that one is given it adds to the former ones
+    not_taken: Mapping[str, str] = field(default_factory=dict)  # options, and why
     scaled: Collection[str] = ()  # they take FILE:SCALE, and took FILE SCALE before
     # Is this word, in this image, what chooses the engine among its programs?
     picked: Callable[[str, str], bool] = lambda image, word: False
@@ -171,7 +172,7 @@ def _read_flags(words: Sequence[str], how: Reading, parsed: Parsed) -> None:
         if not _FLAG.match(word):
             if "model" not in parsed.options and at == 1 and word:  # `serve MODEL`
                 parsed.options["model"] = word
-            elif word:
+            elif word not in ("", "--"):
                 parsed.not_understood.append(f"{word}: no option takes it")
             continue
         flag, equals, given = word.partition("=")
@@ -220,8 +221,8 @@ def _values(
 
 def _take(flag: str, name: str, value: OptionValue, how: Reading, parsed: Parsed) -> None:
     name = name.lstrip("-").replace("-", "_")
-    if name in _OURS:
-        parsed.not_understood.append(f"{flag}: {_OURS[name]}")
+    if why := _OURS.get(name) or how.not_taken.get(name):
+        parsed.not_understood.append(f"{flag}: {why}")
         return
     try:
         ((name, one),) = how.canonical({name: value}).items()
