@@ -157,7 +157,7 @@ def _array(text: str, at: int, shell: Shell, *, windows: bool) -> tuple[list[str
             at = found.end()
         else:
             word, at = _word(text, at, shell, windows=windows)
-            if text[at - 1] == ")" and word.endswith(")"):  # no quote, and no `$(…)`
+            if text[at - 1 : at] == ")" == word[-1:]:  # no quote, and no `$(…)`
                 return words + [one for one in _fields(word[:-1]) if one], at
             words += _fields(word)
     return words, at + 1
