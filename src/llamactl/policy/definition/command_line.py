@@ -128,7 +128,7 @@ def _family(programs: Collection[str]) -> str:
 
 
 def _take_program(program: str, folder: str, programs: Collection[str], parsed: Parsed) -> None:
-    if not _FOLDERS.search(program) and _name(program) in programs:
+    if not _FOLDERS.search(program) and _name(program) in map(_name, programs):
         return  # the configured engine
     path = within(folder, program) if _FOLDERS.search(program) else program
     if is_open(path):
