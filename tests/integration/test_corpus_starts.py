@@ -49,6 +49,7 @@ NOTHING_STARTS = {
     "does not hold the engine": "a container's service, whose command is in another file",
     "it names no program": "a container, in which the program is",
     "it runs": "another program, for the backend of llama.cpp",
+    "the command is empty": "no command",
     "must be a mapping": "not a configuration",
     "is there twice": "not a configuration",
 }
