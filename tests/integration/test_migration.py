@@ -246,7 +246,7 @@ def test_an_import_shows_first_and_makes_when_told(tmp_path: Path, tiny_model: P
         assert "nothing was changed" in shown.stderr
         assert server.request("GET", "/api/v1/instances").json() == []
         made = run("--apply", "--settings-out", str(tmp_path / "ours.yaml"))
-        assert made.returncode == 0 and "created 1 instances" in made.stdout, made.stderr
+        assert made.returncode == 0 and "created 1 instance\n" in made.stdout, made.stderr
         answer = server.request(
             "POST", "/v1/completions", {"model": "my/model", "prompt": "a", "max_tokens": 1}
         )
@@ -285,7 +285,7 @@ def test_what_exists_is_shown_as_a_change_and_replaced_only_when_told(
         assert "old exists and would change" in shown.stdout
         assert refused.returncode == 1 and "old: it exists and would change" in refused.stderr
         assert (kept, sorted(names)) == (before, ["new", "old"])
-        assert replaced.returncode == 0 and "changed 1 instances: old" in replaced.stdout
+        assert replaced.returncode == 0 and "changed 1 instance: old" in replaced.stdout
         now = server.instance("old")["options"]
         assert (now["backend_options"]["ctx_size"], now["idle_timeout"]) == (256, 0)
 

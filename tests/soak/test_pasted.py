@@ -18,6 +18,7 @@ from llamactl.core.errors import LlamactlError
 from support.foreign_texts import (
     COMMANDS,
     FILES,
+    MODELS,
     TREES,
     check_command,
     check_file,
@@ -31,7 +32,8 @@ TARGETS: dict[str, tuple[Callable[[Any], None], st.SearchStrategy[Any]]] = {
     "trees": (check_tree, TREES),
     "files": (check_file, FILES),
 }
-BEGINNINGS = ("", "llama-server -m ", "docker run ", "bash -c '", "[Service]\nExecStart=")
+BEGINNINGS = ("", "llama-server -m ", "docker run ", "bash -c '", "[Service]\nExecStart=",
+              "A=(", "services:\n a:\n  image: b\n  command: ")  # fmt: skip
 
 
 def fuzz(examples: int) -> settings:
@@ -83,5 +85,52 @@ def test_what_a_command_costs_grows_with_its_size_alone(beginning: str, scale: i
         few = 1 + 4000 // len(unit)
         small, large = (cost(beginning + unit * n) for n in (few, 8 * few))
         assert large < 30 * small + 0.05, (unit, small, large)
+
+    for_a_while(scale, attempt)
+
+
+def many(kind: str, number: int, value: Any) -> Any:
+    """A file with this many of something."""
+    model: dict[str, Any] = {"cmd": "llama-server -m x --port ${PORT}"}
+    match kind:
+        case "models":
+            return {"models": {f"{'!' * (n % 7)}{n // 7}": value for n in range(number)}}
+        case "names":  # which all come to the same
+            return {"models": {"!" * (n + 1): model for n in range(number)}}
+        case "rows":
+            return {"models": {}, **{f"k{n}": value for n in range(number)}}
+        case "cmd":
+            return {"models": {"a": {"cmd": model["cmd"] + " -c 1" * number}}}
+        case "aliases" | "env":
+            return {"models": {"a": {**model, kind: [f"A{n}=b" for n in range(number)]}}}
+        case "macros":
+            return {"models": {"a": model}, "macros": {f"m{n}": value for n in range(number)}}
+    set_for = {f"p{n}": {"p": value} for n in range(number)}
+    return {"models": {"a": {**model, "filters": {kind: set_for}}}}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "kind",
+    ["models", "names", "rows", "cmd", "aliases", "env", "macros", "setParams", "setParamsByID"],
+)
+def test_what_an_import_costs_grows_with_its_size_alone(kind: str, scale: int) -> None:
+    """As for a command."""
+    known()
+
+    def cost(number: int, value: Any) -> float:
+        given = many(kind, number, value)
+        best = float("inf")
+        for _ in range(2):
+            began = time.thread_time()
+            check_tree(given)
+            best = min(best, time.thread_time() - began)
+        return best
+
+    @fuzz(3)
+    @given(value=MODELS)
+    def attempt(value: Any) -> None:
+        small, large = (cost(number, value) for number in (80, 640))
+        assert large < 30 * small + 0.1, (value, small, large)
 
     for_a_while(scale, attempt)

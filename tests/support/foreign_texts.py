@@ -32,7 +32,12 @@ _WORDS = st.sampled_from(
      "img",
      "[Service]\nExecStart=", "Environment=", "%h", "cd", "/srv", "export", "tmux", "--", "-", "=",
      "~",
-     "\ue000", "\0", "(", ")", "python", "vllm", "C:\\x", ".exe", "PS C:\\> ", "^\n"]
+     "\ue000", "\0", "(", ")", "python", "vllm", "C:\\x", ".exe", "PS C:\\> ", "^\n",
+     "A=(", ")", "A+=(b)", "${A[@]}", "$A", "A='b c'", "${A:?x}", "$@", "\\ # x\n", "{", "}",
+     "f()", "alias a='", "```\n", "\u2013m", "\u201cx\u201d", "$env:A=", "set A=b\n", "%A%", "/m/*",
+     "[Container]\n", "Image=img\n", "Exec=", "[program:a]\ncommand=", "services:\n", " a:\n",
+     "  image: b\n", "  command: ", "  volumes: [/a:/b]\n", "flatpak", "uv", "conda", "eval", "if",
+     "then", "done", "--listen", ":80", "PORT=1", "--lora-scaled", "0.5"]
 )  # fmt: skip
 COMMANDS = st.lists(_WORDS | st.text(max_size=4), max_size=24).flatmap(
     lambda words: st.sampled_from([" ", "", "\n"]).map(lambda between: between.join(words))
@@ -58,10 +63,10 @@ _ANY = st.recursive(
     ),
     max_leaves=12,
 )
-_MODEL = st.dictionaries(_KEYS, _ANY, max_size=6).flatmap(
+MODELS = st.dictionaries(_KEYS, _ANY, max_size=6).flatmap(
     lambda rest: _SCALARS.map(lambda cmd: {**rest, "cmd": cmd})
 )
-TREES = _ANY | st.dictionaries(_KEYS | st.text(max_size=3), _MODEL, max_size=4).flatmap(
+TREES = _ANY | st.dictionaries(_KEYS | st.text(max_size=3), MODELS, max_size=4).flatmap(
     lambda models: st.dictionaries(_KEYS, _ANY, max_size=5).map(
         lambda top: {**top, "models": models}
     )

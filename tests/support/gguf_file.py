@@ -113,3 +113,20 @@ def _tensors(shape: Shape) -> list[tuple[str, tuple[int, ...]]]:
         parts += [("attn_output", (e, e))]
         shapes += [(f"blk.{layer}.{name}.weight", sizes) for name, sizes in parts]
     return shapes
+
+
+def write_tiny_adapter(path: Path, shape: Shape = TINY) -> None:
+    """A LoRA adapter for the tiny model."""
+    rng = np.random.default_rng(1)
+    writer = gguf.GGUFWriter(str(path), "llama")
+    writer.add_type(gguf.GGUFType.ADAPTER)
+    writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
+    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, 8.0)
+    for part in ("lora_a", "lora_b"):
+        sizes = (4, shape.embedding) if part == "lora_a" else (shape.embedding, 4)
+        values = (rng.standard_normal(sizes) * 0.01).astype(np.float32)
+        writer.add_tensor(f"blk.0.attn_q.weight.{part}", values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()

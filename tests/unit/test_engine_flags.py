@@ -158,3 +158,19 @@ def test_texts_are_of_flags_that_there_are() -> None:
     flags = {flag for one in read_help(usage()) for flag in one.flags}
 
     assert [flag for flag in (*TEXTS, *VALUES, *DEFAULTS) if flag not in flags] == []
+
+
+def test_a_variable_of_llama_servers_sets_what_its_flag_does() -> None:
+    environ = {
+        "LLAMA_ARG_MODEL": "/m/a.gguf", "LLAMA_ARG_CTX_SIZE": "512", "LLAMA_ARG_N_GPU_LAYERS": "7",
+        "LLAMA_ARG_N_PARALLEL": "3", "LLAMA_ARG_BATCH": "64", "LLAMA_ARG_EMBEDDINGS": "1",
+        "LLAMA_ARG_MMAP": "off", "LLAMA_ARG_CONT_BATCHING": "false", "LLAMA_ARG_JINJA": "true",
+        "LLAMA_ARG_NO_KV_OFFLOAD": "1", "LLAMA_ARG_OF_ANOTHER": "1", "HOME": "/root",
+    }  # fmt: skip
+    found = applied(*of_variables(environ))
+
+    assert (found.model.path, found.n_ctx, found.n_gpu_layers) == ("/m/a.gguf", 512, 7)
+    assert (found.n_parallel, found.n_batch, found.embedding) == (3, 64, True)
+    assert (found.cont_batching, found.use_jinja, found.no_kv_offload) == (False, True, True)
+    assert found.load_mode == applied("--no-mmap").load_mode
+    assert applied(*of_variables(environ), "-c", "9").n_ctx == 9

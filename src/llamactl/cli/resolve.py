@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from llamactl.cli.commands.models import follow
 from llamactl.cli.files import absolute, catalogued, is_path, with_files
 from llamactl.cli.options import options_of
 from llamactl.core.errors import InstanceNotFound, InvalidRequest, LlamactlError
+from llamactl.core.instance import nearest_name
+from llamactl.core.model import without_part
 from llamactl.models.naming import Reference, read_reference
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from llamactl.schemas.instances import InstanceBody
     from llamactl.schemas.models import ModelBody
 
-_PARTS = re.compile(r"-\d{5}-of-\d{5}\Z")
 _MOST = 1000  # names that are tried
 
 
@@ -90,7 +90,7 @@ def _file(s: Session, file: Path) -> Found:
             "`llamactl models ls`"
         )
     path = absolute(file)
-    stem = _PARTS.sub("", path.stem)
+    stem = without_part(path.stem)
     return Found(str(path), (stem, f"{stem}-{path.parent.name}"))
 
 
@@ -180,12 +180,7 @@ def serves(known: InstanceBody, path: str) -> bool:
 
 
 def _free_names(found: Found) -> Iterator[str]:
-    names = [*dict.fromkeys(map(_name, found.names))]
+    names = [*dict.fromkeys(nearest_name(name).lower() for name in found.names)]
     yield from names
     for number in range(2, _MOST):
-        yield f"{names[0][:120]}-{number}"
-
-
-def _name(stem: str) -> str:
-    """A name that an instance may have."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._").lower()[:128] or "model"
+        yield f"{names[0]}-{number}"

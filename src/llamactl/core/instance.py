@@ -14,6 +14,8 @@ OptionValue = Scalar | Sequence[Scalar]
 # Engine options with the file of a model that is named by its repository. Raises UnknownModel.
 Resolve = Callable[[Mapping[str, OptionValue]], Mapping[str, OptionValue]]
 
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+_ROOM = 120  # of the 128 characters of a name
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z", re.ASCII)
 
 
@@ -28,6 +30,12 @@ def check_name(name: str) -> str:
             "then use letters, digits, '.', '_' or '-', at most 128 characters"
         )
     return name
+
+
+def nearest_name(text: str) -> str:
+    """What an instance may be called for whom people call otherwise; short enough for a number."""
+    found = _NOT_IN_NAMES.sub("-", text).strip("-._")[:_ROOM].strip("-._")
+    return found or "model"
 
 
 def name_key(name: str) -> str:

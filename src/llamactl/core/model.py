@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-_PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf\Z")
+_PART = re.compile(r"-(\d{5})-of-(\d{5})\Z")
+_SUFFIX = ".gguf"
 _MOST_PARTS = 1000
 
 
@@ -18,7 +19,7 @@ def part_names(name: str) -> list[str]:
 
     Named as llama.cpp's `gguf-split` does. Raises ValueError for an implausible number.
     """
-    found = _PART.search(name)
+    found = _PART.search(name.removesuffix(_SUFFIX)) if name.endswith(_SUFFIX) else None
     if found is None:
         return [name]
     count = int(found.group(2))
@@ -26,6 +27,11 @@ def part_names(name: str) -> list[str]:
         raise ValueError(f"{name} claims to have {count} parts")
     stem = name[: found.start()]
     return [f"{stem}-{number:05}-of-{count:05}.gguf" for number in range(1, count + 1)]
+
+
+def without_part(stem: str) -> str:
+    """What all the files of a split model are called, without the suffix."""
+    return _PART.sub("", stem)
 
 
 @dataclass(frozen=True, slots=True)

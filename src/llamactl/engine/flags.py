@@ -17,6 +17,7 @@ from typing import Any
 import xllamacpp as xl
 
 from llamactl.engine.rows import ROWS
+from llamactl.engine.variables import OTHERS, PREFIX
 
 
 class FlagError(Exception):
@@ -286,19 +287,27 @@ SPECIAL: Mapping[str, Callable[[Any, str], None]] = {
 }
 
 
-# What llama-server reads from there too; a flag counts more.
-_VARIABLES = {
-    "HF_TOKEN": "--hf-token",
-    "LLAMA_ARG_MODEL_URL": "--model-url",
-    "LLAMA_ARG_MMPROJ_URL": "--mmproj-url",
-    "LLAMA_CHAT_TEMPLATE_KWARGS": "--chat-template-kwargs",
-}
-
-
 def of_variables(environ: Mapping[str, str]) -> list[str]:
-    """The environment's part of the command line."""
-    given = ((flag, environ.get(name)) for name, flag in _VARIABLES.items())
-    return [word for flag, value in given if value for word in (flag, value)]
+    """The environment's part of the command line, as llama-server reads it; a flag counts more."""
+    return [word for name, value in environ.items() if value for word in _words_of(name, value)]
+
+
+def _words_of(name: str, value: str) -> list[str]:
+    flag = OTHERS.get(name, "")
+    if name.startswith(PREFIX) and not flag:
+        flag = name.removeprefix(PREFIX).lower().replace("_", "-")
+    truth = _BOOLS.get(value.lower())
+    path = _find(flag)[0] if flag else ""
+    if flag in SWITCHES:
+        negative = [f"--no-{flag}"] if f"no-{flag}" in SWITCHES else []
+        return [] if truth is None else [f"--{flag}"] if truth else negative
+    if flag in _OFF:
+        return [f"--{flag}"] if truth else []
+    if not path and flag not in SPECIAL:
+        return []
+    if path and isinstance(_get(xl.CommonParams(), path), bool):
+        return [] if truth is None else [f"--{flag}", "true" if truth else "false"]
+    return [f"--{flag}", value]
 
 
 def _rerank(params: Any) -> None:

@@ -163,6 +163,8 @@ def _definition(
             _take_options(value, f"{at}.{key}", options, found, known)
         elif key in _INSTANCE:
             _take(definition, key, value, f"{at}.{key}", found)
+        elif (key in _NOT_AVAILABLE or key == "nodes") and not value:
+            found.carried(f"{at}.{key}", "not given")
         elif key in _NOT_AVAILABLE or key == "nodes":
             found.left_out(f"{at}.{key}", _NOT_AVAILABLE.get(key, "there is one node only"))
         elif "backend_type" not in given:  # the first versions knew one engine
@@ -198,7 +200,7 @@ def _take_options(
             found.left_out(at, "it is not a mapping")
         return
     for key, value in given.items():
-        if key in ("host", "api_key", "port"):
+        if key in ("host", "api_key", "api_prefix", "port"):
             found.left_out(f"{at}.{key}", "llamactl chooses it")
             continue
         why = refusal({"backend_options": {key: value}}, known)

@@ -11,7 +11,7 @@ from llamactl.core.errors import LlamactlError
 from llamactl.migration.llama_swap_macros import Macros
 from llamactl.migration.llama_swap_model import Model
 from llamactl.migration.report import Migrated, Names, flat
-from llamactl.migration.source import shown, tidy
+from llamactl.migration.source import number, shown, tidy
 from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 
 _TOP = {
@@ -27,14 +27,6 @@ _TOP = {
 }
 _LAST_PORT = 65535
 _LEVELS = {"debug": "debug", "info": "info", "warn": "warning", "error": "error"}
-
-
-def number(value: object, least: float = 0) -> float:
-    """Also one that is written as a text. Raises ValueError."""
-    found = float(value) if isinstance(value, int | float | str) else float("nan")
-    if isinstance(value, bool) or not least <= found <= 10**7:
-        raise ValueError
-    return found
 
 
 def _level(value: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from llamactl.backends import LLAMA_CPP
 from llamactl.backends.command import COMMAND
-from llamactl.backends.command.paste import with_port
+from llamactl.backends.command.paste import with_folder, with_port
 from llamactl.core.errors import InvalidRequest
 from llamactl.migration.llama_swap_macros import PORT
 from llamactl.policy.definition.command_line import is_engine, leave_unknown_out, names_engine
@@ -35,18 +35,21 @@ class Command:
 
 
 def read_command(
-    text: str, model: Mapping[str, Any], environ: Mapping[str, str],
+    text: str, model: Mapping[str, Any], given: Mapping[str, str], environ: Mapping[str, str],
     engine: Vocabulary,
 ) -> Command:  # fmt: skip
-    """`text`: without macros. Raises InvalidRequest where nothing can be made of it."""
+    """`text`: without macros. `given`: the variables that the model sets.
+
+    Raises InvalidRequest where nothing can be made of it.
+    """
     programs = LLAMA_CPP.kind.programs
     found = read_pasted(
         _without_comments(text), partial(is_engine, programs=programs), placeholders=(PORT,),
         environ=environ, shell=False,
     )  # fmt: skip
-    only_flags = bool(found.words) and found.words[0].startswith("-")  # its image has the program
+    only_flags = all(word.startswith("-") for word in found.words[:1])  # its image has the program
     if names_engine(found.words, programs) or (only_flags and _OF_LLAMA_CPP.search(found.image)):
-        return _of_llama_cpp(found, engine)
+        return _of_llama_cpp(found, given, engine)
     if _OTHER_ENGINE.search(f"{found.image} {' '.join(found.words[:6])} "):
         raise InvalidRequest("this engine is not available in this version")
     if found.image:
@@ -54,7 +57,7 @@ def read_command(
             f"it runs in the container {found.image}, and containers are not available in this "
             "version"
         )
-    return _of_any_program(found, model)
+    return _of_any_program(found, model, given)
 
 
 def _without_comments(text: str) -> str:
@@ -63,11 +66,12 @@ def _without_comments(text: str) -> str:
     return " ".join(line.removesuffix("\\") for line in lines if not line.startswith("#"))
 
 
-def _of_llama_cpp(found: Pasted, engine: Vocabulary) -> Command:
+def _of_llama_cpp(found: Pasted, given: Mapping[str, str], engine: Vocabulary) -> Command:
     parsed = LLAMA_CPP.parse_pasted(replace(found, words=_without_port(found.words)), engine)
     if not parsed.command_override:  # whose own options are not known
         leave_unknown_out(parsed, engine)
-    if not any(map(parsed.options.get, _SOURCES)) and not _names_model(parsed.options, found):
+    variables = [*found.environment, *given]
+    if not any(map(parsed.options.get, _SOURCES)) and not _names_model(parsed.options, variables):
         _, unknown = without_open(found.words)
         raise InvalidRequest("; ".join(["its command names no model", *unknown]))
     override = "" if found.image else parsed.command_override
@@ -77,10 +81,10 @@ def _of_llama_cpp(found: Pasted, engine: Vocabulary) -> Command:
     return Command(definition, parsed.environment, note, parsed.not_understood)
 
 
-def _names_model(options: Mapping[str, object], found: Pasted) -> bool:
+def _names_model(options: Mapping[str, object], variables: Sequence[str]) -> bool:
     """By a preset such as `--gpt-oss-20b-default`, or by a variable."""
     return any(name.endswith("_default") for name in options) or any(
-        name.startswith("LLAMA_ARG_") for name in found.environment
+        name.startswith("LLAMA_ARG_") for name in variables
     )
 
 
@@ -95,20 +99,22 @@ def _without_port(words: list[str]) -> list[str]:
     return kept
 
 
-def _of_any_program(found: Pasted, model: Mapping[str, Any]) -> Command:
+def _of_any_program(found: Pasted, model: Mapping[str, Any], given: Mapping[str, str]) -> Command:
     words, unknown = without_open(found.words)
     if not words or words[0].startswith("-"):
         raise InvalidRequest("its command names no program")
     if unknown:
         raise InvalidRequest("; ".join(unknown))
-    options: dict[str, Any] = {"command": words[0], "args": with_port(words[1:])}
-    if not any(_PORT_WORD in text for text in [*options["args"], *found.environment.values()]):
+    program, said = with_folder(words[0], found.folder)
+    options: dict[str, Any] = {"command": program, "args": with_port(words[1:])}
+    texts = [*options["args"], *found.environment.values(), *given.values()]
+    if not any(_PORT_WORD in text for text in texts):
         options["port"] = _port(model.get("proxy"))
     if (health := _health_path(model.get("checkEndpoint"))) is not None:
         options["health_path"] = health
     definition = {"backend_type": COMMAND.name, "backend_options": options}
     note = f"with the backend `{COMMAND.name}`"
-    return Command(definition, dict(found.environment), note, found.left_out)
+    return Command(definition, dict(found.environment), note, [*found.left_out, *said])
 
 
 def _port(proxy: object) -> int:

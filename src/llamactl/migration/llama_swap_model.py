@@ -9,7 +9,7 @@ from llamactl.core.errors import InvalidRequest, LlamactlError
 from llamactl.migration.llama_swap_command import read_command
 from llamactl.migration.llama_swap_macros import Macros
 from llamactl.migration.report import Migrated, Names, flat, refusal
-from llamactl.migration.source import shown
+from llamactl.migration.source import number, shown
 from llamactl.policy.definition.engine_help import Vocabulary
 
 _NO_EQUIVALENT = {
@@ -87,7 +87,8 @@ class Model:
         lines = [line for line in given.splitlines() if not line.lstrip().startswith("#")]
         text = self._macros.fill("\n".join(lines))
         filled = {key: self._macros.fill_in(model.get(key)) for key in ("proxy", "checkEndpoint")}
-        command = read_command(text, filled, self._macros.environ, self._engine)
+        variables = dict(pair.partition("=")[::2] for _, pair in self._pairs(model.get("env"), ""))
+        command = read_command(text, filled, variables, self._macros.environ, self._engine)
         self._rest.update(command.definition)
         self._environment.update(command.environment)
         at, found = f"{self._at}.cmd", self._found
@@ -133,29 +134,32 @@ class Model:
         """Also one that is written as a text; a macro's, too."""
         value = self._macros.fill_in(given)
         try:
-            seconds = float(value) if isinstance(value, int | float | str) else float("nan")
-        except ValueError:
-            seconds = float("nan")
-        if isinstance(value, bool) or not (seconds == _INHERIT or 0 <= seconds <= 10**7):
+            seconds = number(value, _INHERIT)
+        except ValueError as exc:
+            raise InvalidRequest(f"{shown(given)} is not a number of seconds") from exc
+        if _INHERIT < seconds < 0:
             raise InvalidRequest(f"{shown(given)} is not a number of seconds")
         if seconds != _INHERIT:
             self._rest["idle_timeout"] = seconds / 60
         self._found.carried(at, "idle_timeout, in minutes")
 
     def _variables(self, given: object, at: str) -> None:
-        """A list of NAME=VALUE; a mapping is understood too."""
-        if isinstance(given, Mapping):
-            pairs = [(f"{at}.{name}", f"{name}={value}") for name, value in given.items()]
-        else:
-            items = given if isinstance(given, list) else [given]
-            pairs = [(f"{at}.{number}", str(item)) for number, item in enumerate(items)]
-        for path, text in pairs:
-            variable, _, content = self._macros.fill(text).partition("=")
+        for path, text in self._pairs(given, at):
+            variable, _, content = text.partition("=")
             if why := refusal({"environment": {variable: content}}):
                 self._found.left_out(path, why)
             else:
                 self._environment[variable] = content
                 self._found.carried(path, "environment")
+
+    def _pairs(self, given: object, at: str) -> list[tuple[str, str]]:
+        """Each NAME=VALUE of a list, and where it is; a mapping is understood too."""
+        if isinstance(given, Mapping):
+            pairs = [(f"{at}.{name}", f"{name}={value}") for name, value in given.items()]
+        else:
+            items = given if isinstance(given, list) else [] if given is None else [given]
+            pairs = [(f"{at}.{number}", str(item)) for number, item in enumerate(items)]
+        return [(path, self._macros.fill(text)) for path, text in pairs]
 
     def _alias(self, given: object, at: str) -> None:
         if isinstance(given, Mapping):

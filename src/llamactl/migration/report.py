@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -10,7 +9,7 @@ from typing import Any, Literal
 from llamactl.backends import BACKENDS, read_definition
 from llamactl.backends.contract import Start
 from llamactl.core.errors import LlamactlError
-from llamactl.core.instance import InstanceOptions, name_key
+from llamactl.core.instance import InstanceOptions, name_key, nearest_name
 from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 from llamactl.policy.definition.reading import merge
 
@@ -93,6 +92,7 @@ class Names:
 
     def __init__(self) -> None:
         self._owners: dict[str, str] = {}  # by name_key
+        self._numbers: dict[str, int] = {}  # the last one that was tried, by name
 
     def take(self, given: str, owner: str) -> bool:
         """False: it is another's."""
@@ -100,11 +100,10 @@ class Names:
 
     def name_for(self, given: str) -> str:
         """The nearest name that an instance may have, and that none has."""
-        nearest = re.sub(r"[^A-Za-z0-9._-]+", "-", given).strip("-._")[:120].strip("-._")
-        name, number = nearest or "model", 1
+        name = nearest = nearest_name(given)
         while not self.take(name, given):
-            number += 1
-            name = f"{nearest or 'model'}-{number}"
+            self._numbers[nearest] = number = self._numbers.get(nearest, 1) + 1
+            name = f"{nearest}-{number}"
         return name
 
 

@@ -68,6 +68,14 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else str(value)
 
 
+def number(value: object, least: float = 0) -> float:
+    """Also one that is written as a text. Raises ValueError."""
+    found = float(value) if isinstance(value, int | float | str) else float("nan")
+    if isinstance(value, bool) or not least <= found <= 10**7:
+        raise ValueError
+    return found
+
+
 def shown(value: object) -> str:
     """A value of the wrong kind, in a message."""
     text = repr(value)

@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from urllib.parse import unquote
 
 from llamactl.core.errors import InvalidRequest
-from llamactl.core.model import part_names
+from llamactl.core.model import part_names, without_part
 
 _SCHEME = re.compile(r"(hf://|hf:|https?://[^/]+/)", re.IGNORECASE)
 # A host without a scheme: organisations have no dots. Behind it are at least two more words.
@@ -108,8 +108,7 @@ def is_safe(path: str) -> bool:
 
 def quant_of(path: str) -> str:
     """Of a file's name; "" if it names none."""
-    name = re.sub(r"(-\d{5}-of-\d{5})?\.gguf\Z", "", path)
-    found = _QUANT.findall(name)
+    found = _QUANT.findall(without_part(path.removesuffix(".gguf")))
     return found[-1].upper() if found else ""
 
 

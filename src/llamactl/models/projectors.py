@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 
+from llamactl.core.model import without_part
 from llamactl.models.naming import PROJECTORS, is_projector, quant_of
 
-_PART = re.compile(r"-\d{5}-of-\d{5}\Z")
 _WORDS = re.compile(r"mmproj|model|[^a-z0-9]+")
 
 
@@ -71,7 +71,7 @@ def top_of(model: Path) -> Path:
 
 def _name(file: Path) -> str:
     """What its name says beside the quantisation: of which model it is."""
-    stem = _PART.sub("", file.stem)
+    stem = without_part(file.stem)
     if quant := quant_of(f"{stem}.gguf"):
         head, _, tail = stem.upper().rpartition(quant)
         stem = stem[: len(head)] + stem[len(stem) - len(tail) :]

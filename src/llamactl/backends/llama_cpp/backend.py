@@ -24,7 +24,13 @@ from llamactl.backends.contract import (
 from llamactl.backends.llama_cpp import options as names
 from llamactl.backends.llama_cpp import telemetry
 from llamactl.backends.llama_cpp.api import API
-from llamactl.backends.llama_cpp.checks import GGUF_FILES, check_served, for_engine, silenced_by
+from llamactl.backends.llama_cpp.checks import (
+    GGUF_FILES,
+    NOT_PASTED,
+    check_served,
+    for_engine,
+    silenced_by,
+)
 from llamactl.backends.llama_cpp.errors import ADVICE
 from llamactl.backends.llama_cpp.failures import PATTERNS, VAGUE
 from llamactl.backends.llama_cpp.recipe import LLAMA_SERVER, UNUSED
@@ -139,7 +145,19 @@ class LlamaCpp(Backend):
 
 
 def _reading(known: Vocabulary) -> Reading:
-    return Reading(names.with_former(known), partial(names.canonical, known=known), names.ADDING)
+    return Reading(
+        names.with_former(known),
+        partial(names.canonical, known=known),
+        names.ADDING,
+        NOT_PASTED,
+        names.SCALED,
+        _is_picked,
+    )
+
+
+def _is_picked(image: str, word: str) -> bool:
+    """Its image of all its tools chooses by the first word."""
+    return ":full" in image and word in ("--server", "-s")
 
 
 LLAMA_CPP = LlamaCpp()

@@ -12,6 +12,8 @@ from llamactl.core.errors import InvalidOption
 GGUF_FILES = frozenset(
     {"control_vector", "lora", "mmproj", "model", "model_draft", "model_vocoder"}
 )  # fmt: skip
+# What no instance may have is left out of a command line.
+NOT_PASTED = {"api_prefix": "llamactl routes requests to the engine's own paths"}
 # Switches that name a model of the hub, such as --gpt-oss-20b-default or --fim-qwen-7b-spec.
 _PRESET = re.compile(r"(?!spec_)[a-z0-9_]+_(default|spec)\Z")
 

@@ -43,6 +43,7 @@ ADDING = frozenset(
      "lora", "lora_scaled", "override_kv", "override_tensor", "reverse_prompt",
      "spec_draft_override_tensor", "tags"}
 )  # fmt: skip
+SCALED = frozenset({"control_vector_scaled", "lora_scaled"})
 EXTRA_ARGS = EngineOption(
     "extra_args", (), "list", (), "", "additional arguments, passed to the engine as they are", ""
 )

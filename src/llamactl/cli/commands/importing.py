@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -128,13 +129,14 @@ def _changes(s: Session, found: Migrated, how: _How) -> _Changes:
     done = _Changes()
     for name, definition in found.instances.items():
         wanted = {name: definition}
+        apply = partial(s.client.config.apply, wanted, allow_unknown=how.allow_unknown)
         try:
-            planned = s.client.config.apply(wanted, dry_run=True, allow_unknown=how.allow_unknown)
-            if how.apply and planned.update and not how.replace:
-                done.failed[name] = "it exists and would change; add --replace to change it"
-                continue
-            if how.apply:
-                planned = s.client.config.apply(wanted, allow_unknown=how.allow_unknown)
+            planned = apply(dry_run=not (how.apply and how.replace))
+            if how.apply and not how.replace:
+                if planned.update:
+                    done.failed[name] = "it exists and would change; add --replace to change it"
+                    continue
+                planned = apply()
         except LlamactlError as exc:
             done.failed[name] = exc.message
             continue
@@ -185,11 +187,15 @@ def _tell_plan(found: Migrated, done: _Changes) -> None:
 
 def _tell_done(done: _Changes, start: list[str]) -> None:
     _tell_failed(done)
-    typer.echo(f"created {len(done.create)} instances")
+    typer.echo(f"created {_instances(done.create)}")
     if done.update:
-        typer.echo(f"changed {len(done.update)} instances: {', '.join(done.update)}")
+        typer.echo(f"changed {_instances(done.update)}: {', '.join(done.update)}")
     if start:
         typer.echo(f"to start the instances that were running: llamactl start {' '.join(start)}")
+
+
+def _instances(names: list[str]) -> str:
+    return "1 instance" if len(names) == 1 else f"{len(names)} instances"
 
 
 def _tell_failed(done: _Changes) -> None:

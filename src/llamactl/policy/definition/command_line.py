@@ -19,6 +19,8 @@ _FLAG = re.compile(r"--?[A-Za-z]")
 _INTERPRETER = re.compile(r"(?:.*/)?python[\d.]*\Z")
 _SERVE = ("serve", "server")
 _FOLDERS = re.compile(r"[/\\]")
+_DASHES = re.compile(r"[\u2010-\u2015\u2212]+")  # a text processor's, for one hyphen or two
+_NUMBER = re.compile(r"-?\d*\.?\d+\Z")
 _TRUTHS = ("on", "off", "true", "false")
 _OURS = {"host": "instances listen on this machine only",
          "port": "llamactl gives each instance a free port",
@@ -32,6 +34,7 @@ class Parsed:
     image: str = ""  # of a container that it was to run in
     command_override: str = ""  # the program, where the line names one of its own
     not_understood: list[str] = field(default_factory=list)  # and why, where there is a reason
+    flags: dict[str, str] = field(default_factory=dict)  # of the options, as they were written
 
     def leave_out(self, name: str, why: str) -> None:
         """An option, `environment.NAME` or `command_override`, that may not be used."""
@@ -54,19 +57,22 @@ def parse_pasted(found: Pasted, how: Reading, programs: Collection[str]) -> Pars
     """As `parse_command`, of a text that was read already."""
     parsed = _parsed(found)
     words = _without_program(found, programs, parsed)
-    words, unknown = without_open([*_whole_paths(words, how.known, found.folder)])
+    if found.image and words and how.picked(found.image, words[0]):
+        words = words[1:]
+    words = [*_whole_paths(words, how.known, found.folder)]
+    words, unknown = without_open(words, lambda flag: _is_switch(how.known.get(flag)))
     parsed.not_understood += unknown
     _read_flags(words, how, parsed)
     return parsed
 
 
-def split_command(text: str, keep: Sequence[str] = ()) -> tuple[Parsed, list[str]]:
-    """All words from the program on, whichever it is. Raises InvalidRequest.
+def split_command(text: str, keep: Sequence[str] = ()) -> tuple[Parsed, list[str], str]:
+    """All words from the program on, whichever it is, and its folder. Raises InvalidRequest.
 
     `keep`: names that stay as `${NAME}`.
     """
     found = read_pasted(text, lambda word: False, placeholders=keep)
-    return _parsed(found), found.words
+    return _parsed(found), found.words, found.folder
 
 
 def is_engine(word: str, programs: Collection[str]) -> bool:
@@ -123,7 +129,7 @@ def _family(programs: Collection[str]) -> str:
 
 
 def _take_program(program: str, folder: str, programs: Collection[str], parsed: Parsed) -> None:
-    if program in programs:
+    if not _FOLDERS.search(program) and _name(program) in map(_name, programs):
         return  # the configured engine
     path = within(folder, program) if _FOLDERS.search(program) else program
     if is_open(path):
@@ -153,24 +159,31 @@ class Reading:
     known: Mapping[str, EngineOption]  # by flag; where it is empty, what follows one is its value
     canonical: Canonical  # gives options their names; raises InvalidOption
     adding: Collection[str] = ()  # each time that one is given it adds to the former ones
+    not_taken: Mapping[str, str] = field(default_factory=dict)  # options, and why
+    scaled: Collection[str] = ()  # they take FILE:SCALE, and took FILE SCALE before
+    # Is this word, in this image, what chooses the engine among its programs?
+    picked: Callable[[str, str], bool] = lambda image, word: False
 
 
 def _read_flags(words: Sequence[str], how: Reading, parsed: Parsed) -> None:
     at = 0
     while at < len(words):
-        word = words[at]
+        word = _with_hyphens(words[at], how.known)
         at += 1
         if not _FLAG.match(word):
             if "model" not in parsed.options and at == 1 and word:  # `serve MODEL`
                 parsed.options["model"] = word
-            elif word:
-                parsed.not_understood.append(word)
+            elif word not in ("", "--"):
+                parsed.not_understood.append(f"{word}: no option takes it")
             continue
         flag, equals, given = word.partition("=")
         option = how.known.get(flag)
         values = [given] if equals else _values(words[at:], option, how.known)
         at += 0 if equals else len(values)
         name = option.name if option else flag
+        if name in how.scaled and values and ":" not in values[0]:
+            scales = [one for one in words[at : at + 1] if _NUMBER.match(one)]
+            values, at = [":".join([values[0], *scales])], at + len(scales)
         if len(values) > 1:
             _take(flag, name, values, how, parsed)
         elif values:
@@ -182,11 +195,25 @@ def _read_flags(words: Sequence[str], how: Reading, parsed: Parsed) -> None:
             _take(flag, name, on, how, parsed)
 
 
+def _with_hyphens(word: str, known: Mapping[str, EngineOption]) -> str:
+    """A flag that a text processor has changed."""
+    dash = _DASHES.match(word)
+    if dash is None:
+        return word
+    rest = word[dash.end() :].lstrip("-")
+    short = f"-{rest}"
+    return short if short.partition("=")[0] in known else f"--{rest}"
+
+
+def _is_switch(option: EngineOption | None) -> bool:
+    return option is not None and option.kind == "switch"
+
+
 def _values(
     words: Sequence[str], option: EngineOption | None, known: Mapping[str, EngineOption]
 ) -> list[str]:
     """The words that follow a flag and belong to it."""
-    if option is not None and option.kind == "switch":
+    if _is_switch(option):
         return [*words[:1]] if words and words[0] in _TRUTHS else []
     most = option.words if option is not None else 1
     found = [*words[:most]]
@@ -195,8 +222,8 @@ def _values(
 
 def _take(flag: str, name: str, value: OptionValue, how: Reading, parsed: Parsed) -> None:
     name = name.lstrip("-").replace("-", "_")
-    if name in _OURS:
-        parsed.not_understood.append(f"{flag}: {_OURS[name]}")
+    if why := _OURS.get(name) or how.not_taken.get(name):
+        parsed.not_understood.append(f"{flag}: {why}")
         return
     try:
         ((name, one),) = how.canonical({name: value}).items()
@@ -204,6 +231,7 @@ def _take(flag: str, name: str, value: OptionValue, how: Reading, parsed: Parsed
         parsed.not_understood.append(f"{flag}: {exc.message}")
         return
     assert one is not None
+    parsed.flags[name] = flag
     before = parsed.options.get(name)
     if before is not None and name in how.adding:
         one = [*_several(before), *_several(one)]
@@ -233,5 +261,5 @@ def leave_unknown_out(parsed: Parsed, known: Vocabulary) -> None:
     """What the engine does not have, by its own help."""
     for name, meant in near(unknown(parsed.options.keys(), known), known).items():
         hint = f", did you mean {meant}?" if meant else ""
-        flag = f"--{name.replace('_', '-')}"
+        flag = parsed.flags.get(name, f"--{name.replace('_', '-')}")
         parsed.leave_out(name, f"{flag}: the engine has no such option{hint}")

@@ -14,11 +14,12 @@ _WORDS: Mapping[str, str] = {
 }  # fmt: skip
 
 
-# What other programs call it.
+# What other programs call it, or the engine's former versions did.
 _ELSEWHERE: Mapping[str, str] = {
-    "ctx": "ctx_size", "max_model_len": "ctx_size", "max_tokens": "predict", "n_ctx": "ctx_size",
-    "num_ctx": "ctx_size", "num_gpu": "gpu_layers", "num_predict": "predict",
-    "num_thread": "threads",
+    "ctx": "ctx_size", "draft": "spec_draft_n_max", "draft_max": "spec_draft_n_max",
+    "draft_min": "spec_draft_n_min", "draft_n": "spec_draft_n_max", "max_model_len": "ctx_size",
+    "max_tokens": "predict", "n_ctx": "ctx_size", "num_ctx": "ctx_size", "num_gpu": "gpu_layers",
+    "num_predict": "predict", "num_thread": "threads",
 }  # fmt: skip
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from llamactl.core.errors import InvalidRequest
-from llamactl.policy.pasted.containers import PROGRAMS, is_run, unpack
+from llamactl.policy.pasted.containers import PROGRAMS, is_run, mounted, outside, unpack
+from llamactl.policy.pasted.declared_containers import as_run
 from llamactl.policy.pasted.script import ASSIGNMENT, command_of
-from llamactl.policy.pasted.shell import Shell, is_open, open_word, plain
+from llamactl.policy.pasted.shell import Shell, is_open, open_word, plain, split
 from llamactl.policy.pasted.units import is_unit, read_unit
 from llamactl.policy.pasted.wrappers import NOT_THE_COMMAND, WRAPPERS, Wrapper, unwrap
 
@@ -68,6 +69,7 @@ class _Reader:
         self._shell = shell
         self._is_engine = is_engine
         self._environ = environ
+        self._volumes: dict[str, str] = {}
         self.pasted = Pasted()
 
     def read(self, text: str) -> None:
@@ -76,6 +78,8 @@ class _Reader:
             self._set(unit.environment)
             self._leave_out(unit.beside, "of the unit; llamactl runs the command itself")
             words = unit.words
+        elif run := as_run(text, self._is_engine):
+            words = split(run, self._shell)
         else:
             words = self._script(text)
         self._unwrap(words)
@@ -87,11 +91,22 @@ class _Reader:
         return found.words
 
     def _serves(self, words: list[str]) -> bool:
-        first = next((word for word in words if not ASSIGNMENT.match(word)), "")
-        name = PurePosixPath(first).name
-        if name in WRAPPERS:
-            return any(self._is_engine(word) or " " in word for word in words)
-        return self._is_engine(first) or (name in PROGRAMS and is_run(words))
+        for _ in range(_DEEPEST):
+            at = next((n for n, word in enumerate(words) if not ASSIGNMENT.match(word)), 0)
+            words = words[at:]
+            name = PurePosixPath(words[0]).name if words else ""
+            if name in PROGRAMS:
+                return is_run(words)
+            wrapper = WRAPPERS.get(name)
+            if wrapper is None:
+                break
+            if wrapper.refused:
+                return wrapper.is_far and any(map(self._is_engine, words))
+            found = unwrap(words, wrapper)
+            if found.script is not None or _is_script(found.words):
+                return True
+            words = found.words
+        return bool(words) and self._is_engine(words[0])
 
     def _leave_out(self, found: Sequence[str], why: str) -> None:
         self.pasted.left_out += [f"{plain(one)}: {why}" for one in found]
@@ -103,15 +118,21 @@ class _Reader:
             if name in PROGRAMS:
                 words = self._without_container(words)
             elif wrapper := WRAPPERS.get(name):
-                words = self._without(wrapper, words)
+                inner = self._without(wrapper, words)
+                if inner is words:
+                    break
+                words = inner
             else:
                 break
-            if len(words) == 1 and " " in words[0].strip():  # `tmux new 'the command'`
+            if _is_script(words):
                 words = self._script(words[0])
         else:
             raise InvalidRequest("the command can't be read: too many programs run each other")
-        self.pasted.words = self._without_strangers(words)
-        self.pasted.folder = self._shell.variables.get("PWD", "")
+        self.pasted.words = [self._outside(one) for one in self._without_strangers(words)]
+        self.pasted.folder = self._outside(self._shell.variables.get("PWD", ""))
+
+    def _outside(self, word: str) -> str:
+        return outside(word, self._volumes)
 
     def _without_assignments(self, words: list[str]) -> list[str]:
         at = 0
@@ -132,10 +153,15 @@ class _Reader:
                 self.pasted.environment[name] = value
 
     def _without(self, wrapper: Wrapper, words: list[str]) -> list[str]:
+        """The same words where they mean nothing without it."""
         if wrapper.refused:
             raise InvalidRequest(f"the command can't be read: {words[0]}: {wrapper.refused}")
         found = unwrap(words, wrapper)
+        runs_file = wrapper.runs_files and found.script is None
+        if runs_file or (wrapper.provides and not any(map(self._is_engine, found.words[:1]))):
+            return words
         self._set(found.environment)
+        self._volumes |= mounted(found.mounts)
         if wrapper.lost:
             self._leave_out([" ".join(found.own)], wrapper.lost)
         if found.script is None:
@@ -149,10 +175,17 @@ class _Reader:
                 f"the command can't be read: {plain(' '.join(words[:3]))}: {NOT_THE_COMMAND}"
             )
         found = unpack(words)
+        here = self._shell.variables.pop("PWD", "")
         self.pasted.image = found.image
+        self._volumes = {
+            inside: within(here, folder) if here and folder[:1] == "." else folder
+            for inside, folder in found.volumes.items()
+        }
+        if found.folder:
+            self._shell.variables["PWD"] = found.folder
         self.pasted.left_out += map(plain, found.left_out)
         for name, value in found.environment.items():
-            self._without_assignments([f"{name}={value}"])
+            self._without_assignments([f"{name}={self._outside(value)}"])
         for name in found.passed_on:
             if name in self._environ:
                 self.pasted.environment[name] = self._environ[name]
@@ -165,10 +198,16 @@ class _Reader:
         """Without words before the engine's program that are in no table."""
         if not words or words[0].startswith("-") or self._is_engine(words[0]):
             return words
-        at = next((n for n, word in enumerate(words) if self._is_engine(word)), 0)
+        names = (n for n, word in enumerate(words) if self._is_engine(word) and word[0] != "-")
+        at = next(names, 0)
         if at:
             self._leave_out([" ".join(words[:at])], "llamactl runs the engine without it")
         return words[at:]
+
+
+def _is_script(words: Sequence[str]) -> bool:
+    """`tmux new 'the command'`"""
+    return len(words) == 1 and " " in words[0].strip() and not is_open(words[0])
 
 
 def within(folder: str, path: str) -> str:
@@ -178,16 +217,22 @@ def within(folder: str, path: str) -> str:
     return str(PurePosixPath(folder, path)) if folder else open_word(path)
 
 
-def without_open(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Without values in which something is unknown, and their flags; and what was left out."""
+def without_open(
+    words: Sequence[str], is_switch: Callable[[str], bool] = lambda flag: False
+) -> tuple[list[str], list[str]]:
+    """Without values in which something is unknown, and their flags; and what was left out.
+
+    `is_switch`: does this flag take no value?
+    """
     kept: list[str] = []
     left_out: list[str] = []
     for word in words:
         if not is_open(word):
             kept.append(word)
             continue
-        own = not word.startswith("-") and kept and kept[-1][:1] == "-" and "=" not in kept[-1]
-        flag = f"{kept.pop()} " if own else ""
+        before = kept[-1] if kept else ""
+        own = before[:1] == "-" and "=" not in before and not is_switch(before)
+        flag = f"{kept.pop()} " if own and not word.startswith("-") else ""
         left_out.append(
             f"{flag}{plain(word)}: llamactl does not know what that is here; write it in full"
         )

@@ -15,7 +15,8 @@ _SWITCHES = frozenset(
      "--replace", "--rmi", "--disable-content-trust", "--use-api-socket"}
 )  # fmt: skip
 _SHORT_SWITCHES = "ditPq"
-_SHORT_LONG: Mapping[str, str] = {"-e": "--env", "-v": "--volume"}
+_SHORT_LONG: Mapping[str, str] = {"-e": "--env", "-v": "--volume", "-w": "--workdir"}
+_VOLUME = re.compile(r"([A-Za-z]:[\\/][^:]*|[^:]*)(?::([^:]*))?")
 _PATH = re.compile(r"[/~.]|[A-Za-z]:[\\/]")
 _PARTS = re.compile(r"([=,])")
 
@@ -26,6 +27,8 @@ class Contained:
 
     image: str = ""
     words: list[str] = field(default_factory=list)  # for the program in it, or with it
+    volumes: dict[str, str] = field(default_factory=dict)  # its folders, and which they are outside
+    folder: str = ""  # in which it runs
     environment: dict[str, str] = field(default_factory=dict)
     passed_on: list[str] = field(default_factory=list)  # variables without a value: `-e NAME`
     left_out: list[str] = field(default_factory=list)
@@ -38,22 +41,16 @@ def is_run(words: Sequence[str]) -> bool:
 
 def unpack(words: Sequence[str]) -> Contained:
     """`words`: from `docker` on, of which `is_run`."""
-    found, volumes, entry = Contained(), dict[str, str](), list[str]()
+    found, entry = Contained(), list[str]()
     at = words.index("run") + 1
     while at < len(words) and words[at].startswith("-"):
-        at = _option(words, at, volumes, entry, found)
+        at = _option(words, at, entry, found)
     found.image = words[at] if at < len(words) else ""
-    inside = [*entry, *words[at + 1 :]]
-    if ":full" in found.image and inside[:1] and inside[0] in ("--server", "-s"):
-        inside = inside[1:]
-    found.words = [_outside(word, volumes) for word in inside]
-    found.environment = {k: _outside(v, volumes) for k, v in found.environment.items()}
+    found.words = [*entry, *words[at + 1 :]]
     return found
 
 
-def _option(
-    words: Sequence[str], at: int, volumes: dict[str, str], entry: list[str], found: Contained
-) -> int:
+def _option(words: Sequence[str], at: int, entry: list[str], found: Contained) -> int:
     """Takes one option of the container; where the next word is."""
     word = words[at]
     flag, equals, value = word.partition("=")
@@ -68,21 +65,26 @@ def _option(
     if not equals:
         value = words[at] if at < len(words) else ""
         at += 1
-    match _SHORT_LONG.get(flag, flag):
+    _take(_SHORT_LONG.get(flag, flag), value, entry, found, written=flag)
+    return at
+
+
+def _take(flag: str, value: str, entry: list[str], found: Contained, *, written: str) -> None:
+    match flag:
         case "--env":
             _variable(value, found)
         case "--volume":
-            outside, _, inside = value.partition(":")
-            _mount(outside, inside.partition(":")[0], volumes)
+            found.volumes |= mounted([value])
         case "--mount":
-            parts = dict(part.partition("=")[::2] for part in value.split(","))
-            inside = parts.get("target") or parts.get("dst") or parts.get("destination") or ""
-            _mount(parts.get("source") or parts.get("src") or "", inside, volumes)
+            given = dict(part.partition("=")[::2] for part in value.split(","))
+            inside = given.get("target") or given.get("dst") or given.get("destination") or ""
+            _mount(given.get("source") or given.get("src") or "", inside, found.volumes)
+        case "--workdir":
+            found.folder = value
         case "--entrypoint":
             entry[:] = [value] if value else []
         case _:
-            found.left_out.append(f"{flag} {value}: container option")
-    return at
+            found.left_out.append(f"{written} {value}: container option")
 
 
 def _variable(value: str, found: Contained) -> None:
@@ -93,6 +95,15 @@ def _variable(value: str, found: Contained) -> None:
         found.passed_on.append(name)
 
 
+def mounted(pairs: Sequence[str]) -> dict[str, str]:
+    """The folders inside, and which they are outside, of `FOLDER:FOLDER_INSIDE[:…]`."""
+    volumes: dict[str, str] = {}
+    for pair in pairs:
+        if parts := _VOLUME.match(pair):
+            _mount(parts[1], parts[2] or "", volumes)
+    return volumes
+
+
 def _mount(outside: str, inside: str, volumes: dict[str, str]) -> None:
     """A volume with a name is a folder that only the container's program knows."""
     known = is_open(outside) or _PATH.match(outside)
@@ -101,7 +112,7 @@ def _mount(outside: str, inside: str, volumes: dict[str, str]) -> None:
         volumes[inside.rstrip("/")] = folder
 
 
-def _outside(word: str, volumes: Mapping[str, str]) -> str:
+def outside(word: str, volumes: Mapping[str, str]) -> str:
     """Also in `--model=/in/x` and `/in/a,/in/b`."""
     if not volumes:
         return word

@@ -10,15 +10,34 @@ from llamactl.policy.pasted.shell import Shell, Token, is_open, plain
 
 ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _PROMPT = re.compile(
-    r"^[ \t]*(?:PS [^>\n]*>|[\w.-]+@[\w.-]+:[^\s$#]*[$#]|[$>%])(?:[ \t]+|$)", re.MULTILINE
+    r"^[ \t]*(?:(?:PS [^>\n]*>|(?:\([\w.-]+\)[ \t]+)?[\w.-]+@[\w.-]+[: ][^\s$#%]*[ \t]?[$#%]"
+    r"|[$>%\u276f\u279c])(?:[ \t]+|$)|[A-Za-z]:\\[^>\n]*>[ \t]*)",
+    re.MULTILINE,
 )
+_SUBSHELL = re.compile(r"\(\s*[\w/.~]")
 _ROOT_PROMPT = re.compile(r"\s*#!?[ \t]*(?=[^\n]*\Z)")
+_FENCE = re.compile(r"^[ \t]*```[^\n`]*$", re.MULTILINE)  # of Markdown
+_CODE = re.compile(r"\s*`([^`\n]+)`\s*")
+# `$env:NAME = "value"` of PowerShell, `set NAME=value` of cmd.
+_VARIABLE_SET = re.compile(
+    r"(?:^|(?<=;)|(?<=&))[ \t]*"
+    r"(?:\$env:(?P<power>[A-Za-z_]\w*)[ \t]*=[ \t]*|set[ \t]+(?P<cmd>\"?[A-Za-z_]\w*)=)",
+    re.MULTILINE | re.IGNORECASE,
+)
+_ALIAS = re.compile(r"^[ \t]*alias[ \t]+[\w.-]+=(?=['\"])", re.MULTILINE)
 _NO_FILE = re.compile(r"&\d\Z|/dev/null\Z")
 # What prepares a shell, and is over before the command begins.
 _PREPARE = frozenset(
     {"export", "set", "unset", "cd", "pushd", "source", ".", "ulimit", "umask", "alias", "trap",
-     "echo", "sleep", "mkdir", "conda", "module", "modprobe", "sysctl", "shopt", "eval", "read",
-     "printf", "declare", "local", "test", "[", "true", "wait", "exit"}
+     "echo", "@echo", "sleep", "mkdir", "conda", "module", "modprobe", "sysctl", "shopt", "read",
+     "printf", "declare", "local", "test", "[", "true", "wait", "exit", "pause", "popd", "setlocal"}
+)  # fmt: skip
+# At the beginning of a line they begin a command, however the lines before it were broken.
+_BEGIN = frozenset(
+    {"cd", "cmake", "conda", "curl", "docker", "done", "echo", "elif", "else", "esac", "exit",
+     "export", "fi",
+     "git", "kill", "make", "pause", "pkill", "podman", "popd", "pushd", "sleep", "source", "sudo",
+     "then", "wait", "wget"}
 )  # fmt: skip
 
 
@@ -35,30 +54,50 @@ def command_of(text: str, shell: Shell, serves: Callable[[list[str]], bool]) -> 
     """`serves`: is this the command? If none is, it is the last. Raises InvalidRequest."""
     found = Found()
     commands: list[list[str]] = []
-    for words, piped in _statements(_without_prompts(text), shell):
+    text = _ALIAS.sub("sh -c ", _without_prompts(_without_markdown(text)))
+    for words, piped in _statements(_VARIABLE_SET.sub(_exported, text), shell, serves):
         if piped:
             found.beside.append(" ".join(words))
         elif not (shell.runs and _prepares(words, shell, found)):
             commands.append(words)
-    chosen = next((words for words in commands if serves(words)), commands[-1] if commands else [])
+    holding = (words for words in commands if any(serves([word]) for word in words))
+    chosen = next(filter(serves, commands), None) or next(holding, commands[-1] if commands else [])
     found.words = chosen
     found.beside += [" ".join(words) for words in commands if words is not chosen]
     return found
 
 
+def _without_markdown(text: str) -> str:
+    text = _FENCE.sub("", text)
+    whole = _CODE.fullmatch(text)
+    return whole[1] if whole else text
+
+
+def _exported(found: re.Match[str]) -> str:
+    return f" export {found['power'] or found['cmd']}="
+
+
 def _without_prompts(text: str) -> str:
     if _PROMPT.match(text.lstrip()):
         text = _PROMPT.sub("", text)
+    whole = text.strip().removesuffix("&").rstrip()
+    if _SUBSHELL.match(whole) and whole.endswith(")"):
+        text = whole[1:-1]
     one_line = "\n" not in text.strip()
     return _ROOT_PROMPT.sub("", text, count=1) if one_line and text.lstrip()[:1] == "#" else text
 
 
-def _statements(text: str, shell: Shell) -> Iterator[tuple[list[str], bool]]:
+def _statements(
+    text: str, shell: Shell, serves: Callable[[list[str]], bool]
+) -> Iterator[tuple[list[str], bool]]:
     """The words of each, and whether it only reads what another writes."""
     words: list[str] = []
-    piped = False
+    piped = at_line = False
     for token in shell.tokens(text):
         if token.kind == "word":
+            if shell.runs and words and at_line and _begins(token.text, serves):
+                yield words, piped
+                words, piped = [], False
             words.append(token.text)
         elif token.kind == "redirection":
             if not _NO_FILE.search(token.text):
@@ -68,15 +107,22 @@ def _statements(text: str, shell: Shell) -> Iterator[tuple[list[str], bool]]:
                 yield words, piped
             words = []
             piped = token.text in ("|", "||")
+        at_line = token.kind == "line"
     if words:
         yield words, piped
+
+
+def _begins(word: str, serves: Callable[[list[str]], bool]) -> bool:
+    return word in _BEGIN or (word[:1] != "-" and serves([word]))
 
 
 def _ends(token: Token, words: list[str]) -> bool:
     """A line's end is one only after what prepares: people break lines as they like."""
     if token.kind == "operator":
         return True
-    return bool(words) and (words[0] in _PREPARE or all(map(ASSIGNMENT.match, words)))
+    return bool(words) and (
+        words[0] in _PREPARE or words[0] == "eval" or all(map(ASSIGNMENT.match, words))
+    )
 
 
 def _prepares(words: list[str], shell: Shell, found: Found) -> bool:

@@ -1,6 +1,7 @@
-"""A systemd unit's command, and its variables.
+"""The command of a systemd unit, or of a program of supervisor, and its variables.
 
-Its form: https://www.freedesktop.org/software/systemd/man/latest/systemd.syntax.html
+Forms: https://www.freedesktop.org/software/systemd/man/latest/systemd.syntax.html and
+https://supervisord.org/configuration.html
 """
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from llamactl.policy.pasted.shell import Shell, open_word
+from llamactl.policy.pasted.shell import Shell, open_word, split
 
 _UNIT = re.compile(r"^[ \t]*ExecStart[ \t]*=", re.MULTILINE)
+_SUPERVISED = re.compile(r"^[ \t]*\[program:", re.MULTILINE)
+_BETWEEN_PAIRS = re.compile(r",(?=\s*[A-Za-z_]\w*=)")
 _CONTINUED = re.compile(r"\\[ \t]*\r?\n(?:[ \t]*[#;][^\n]*\n)*")
 _SETTING = re.compile(r"[ \t]*([A-Za-z]+)[ \t]*=[ \t]*(.*)")
 _PREFIX = re.compile(r"^[-@:+!|]+")
@@ -20,7 +23,9 @@ _OF_NO_EFFECT = frozenset(
     {"Description", "Documentation", "After", "Before", "Wants", "Requires", "WantedBy", "Alias",
      "Type", "Restart", "RestartSec", "StandardOutput", "StandardError", "SyslogIdentifier",
      "TimeoutStartSec", "TimeoutStopSec", "KillSignal", "KillMode", "StartLimitIntervalSec",
-     "StartLimitBurst", "RequiredBy", "PartOf", "BindsTo", "Conflicts", "RemainAfterExit"}
+     "StartLimitBurst", "RequiredBy", "PartOf", "BindsTo", "Conflicts", "RemainAfterExit",
+     "autostart", "autorestart",
+     "startsecs", "startretries", "stdout_logfile", "stderr_logfile", "redirect_stderr"}
 )  # fmt: skip
 
 
@@ -33,7 +38,7 @@ class Unit:
 
 
 def is_unit(text: str) -> bool:
-    return _UNIT.search(text) is not None
+    return (_UNIT.search(text) or _SUPERVISED.search(text)) is not None
 
 
 def read_unit(text: str, shell: Shell) -> Unit:
@@ -45,12 +50,17 @@ def read_unit(text: str, shell: Shell) -> Unit:
             continue
         name, value = found[1], found[2].strip()
         match name:
-            case "ExecStart":
+            case "ExecStart" | "command":
                 command = value or command
             case "Environment":
                 pairs = (word.partition("=") for word in _words(value, shell))
                 unit.environment.update({key: one for key, _, one in pairs if key})
-            case "WorkingDirectory":
+            case "environment":
+                pairs = (
+                    word.partition("=") for word in _words(_BETWEEN_PAIRS.sub(" ", value), shell)
+                )
+                unit.environment.update({key: one for key, _, one in pairs if key})
+            case "WorkingDirectory" | "directory":
                 unit.folder = _specified(value.lstrip("-"), shell)
             case _ if name not in _OF_NO_EFFECT:
                 unit.beside.append(f"{name}={value}")
@@ -62,12 +72,7 @@ def read_unit(text: str, shell: Shell) -> Unit:
 
 
 def _words(text: str, shell: Shell) -> list[str]:
-    runs, shell.runs = shell.runs, False
-    try:
-        found = [token.text for token in shell.tokens(text) if token.kind == "word"]
-    finally:
-        shell.runs = runs
-    return [_specified(word, shell) for word in found]
+    return [_specified(word, shell) for word in split(text, shell)]
 
 
 def _specified(text: str, shell: Shell) -> str:

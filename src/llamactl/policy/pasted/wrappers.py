@@ -31,7 +31,17 @@ class Wrapper:
     subcommands: frozenset[str] = frozenset()  # one of which comes first
     sets: frozenset[str] = frozenset()  # flags that take NAME=VALUE for the command
     scripts: frozenset[str] = frozenset()  # flags that take the command as one word
+    programs: frozenset[str] = frozenset()  # flags that take only the command's program
+    runs_files: bool = False  # what is not for one of `scripts` is a file that it reads
+    mounts: frozenset[str] = frozenset()  # flags that take FOLDER:FOLDER_INSIDE
+    closed: bool = False  # nothing after its operands is its own
+    provides: bool = False  # the program is where it looks: another one is not found without it
     refused: str = ""  # nothing can be made of what it runs, and why
+
+    @property
+    def is_far(self) -> bool:
+        """It runs the command on another machine."""
+        return self.refused == _ELSEWHERE
 
 
 def _words(text: str) -> frozenset[str]:
@@ -39,15 +49,20 @@ def _words(text: str) -> frozenset[str]:
 
 
 _PLAIN = Wrapper()
-_SHELL = Wrapper(_words("-o -O --rcfile --init-file"), scripts=_words("-c"))
+_SHELL = Wrapper(_words("-o -O --rcfile --init-file"), scripts=_words("-c"), runs_files=True)
 _PYTHON = Wrapper(
     _words("--with --python -p --from --project --directory --index-url --extra --group --env-file "
-           "--spec"), subcommands=_words("run tool x")
+           "--spec"), subcommands=_words("run tool x"), provides=True,
 )  # fmt: skip
-_CONDA = Wrapper(_words("-n -p --name --prefix --cwd"), lost=_HERE, subcommands=_words("run"))
+_CONDA = Wrapper(_words("-n -p --name --prefix --cwd"), lost=_HERE, subcommands=_words("run"),
+                 provides=True)  # fmt: skip
+_APPTAINER = Wrapper(_words("--pwd --nvccli"), 1, _HERE, _words("exec run"), _words("--env"),
+                     mounts=_words("-B --bind"), closed=True)  # fmt: skip
+_FAR = Wrapper(refused=_ELSEWHERE)
 WRAPPERS: Mapping[str, Wrapper] = {
     "nohup": _PLAIN, "exec": Wrapper(_words("-a")), "setsid": _PLAIN, "command": _PLAIN,
-    "builtin": _PLAIN, "then": _PLAIN, "do": _PLAIN, "unbuffer": _PLAIN,
+    "builtin": _PLAIN, "then": _PLAIN, "do": _PLAIN, "else": _PLAIN, "eval": _PLAIN,
+    "unbuffer": _PLAIN,
     "time": Wrapper(_words("-f -o --format --output")),
     "stdbuf": Wrapper(_words("-i -o -e --input --output --error")),
     "env": Wrapper(_words("-u --unset -C --chdir"), scripts=_words("-S --split-string")),
@@ -90,9 +105,10 @@ WRAPPERS: Mapping[str, Wrapper] = {
                        subcommands=_words("run enter")),
     "distrobox": Wrapper(_words("-n --name -a --additional-flags"), 1, _HERE, _words("enter")),
     "distrobox-enter": Wrapper(_words("-a --additional-flags"), 1, _HERE),
+    "flatpak": Wrapper(_words("--branch --arch --cwd"), 1, _HERE, _words("run"),
+                       programs=_words("--command"), closed=True),
     "flatpak-spawn": Wrapper(lost=_HERE, sets=_words("--env")),
-    "apptainer": Wrapper(_words("-B --bind --env --pwd"), 1, _HERE, _words("exec run")),
-    "singularity": Wrapper(_words("-B --bind --env --pwd"), 1, _HERE, _words("exec run")),
+    "apptainer": _APPTAINER, "singularity": _APPTAINER,
     "conda": _CONDA, "mamba": _CONDA, "micromamba": _CONDA,
     "nix-shell": Wrapper(_words("-p -I --packages"), lost=_HERE, scripts=_words("--run --command")),
     "nix": Wrapper(lost=_HERE, operands=1, subcommands=_words("develop shell run")),
@@ -104,8 +120,7 @@ WRAPPERS: Mapping[str, Wrapper] = {
     "nsys": Wrapper(_words("-o -t"), lost=_LOOKED_AT, subcommands=_words("profile")),
     "gamemoderun": Wrapper(lost=_LOOKED_AT), "prime-run": Wrapper(lost=_LOOKED_AT),
     "xvfb-run": Wrapper(lost=_LOOKED_AT), "watch": Wrapper(_words("-n"), lost=_LOOKED_AT),
-    "ssh": Wrapper(refused=_ELSEWHERE), "kubectl": Wrapper(refused=_ELSEWHERE),
-    "mpirun": Wrapper(refused=_ELSEWHERE), "srun": Wrapper(refused=_ELSEWHERE),
+    "ssh": _FAR, "kubectl": _FAR, "mpirun": _FAR, "srun": _FAR, "sbatch": _FAR,
     "docker-compose": Wrapper(refused=NOT_THE_COMMAND),
     "podman-compose": Wrapper(refused=NOT_THE_COMMAND),
     "systemctl": Wrapper(refused="it names a unit; paste the unit's file instead"),
@@ -117,7 +132,9 @@ class Unwrapped:
     own: list[str]  # the wrapper's words
     words: list[str]  # the command that it runs
     environment: dict[str, str] = field(default_factory=dict)
+    mounts: list[str] = field(default_factory=list)  # FOLDER:FOLDER_INSIDE
     script: str | None = None  # the command, as the text of a shell
+    program: str = ""  # of the command, where a flag names it
 
 
 def unwrap(words: Sequence[str], wrapper: Wrapper) -> Unwrapped:
@@ -136,6 +153,8 @@ def unwrap(words: Sequence[str], wrapper: Wrapper) -> Unwrapped:
         if word in ("-e", "--command") and wrapper.operands and not left:  # distrobox's own `--`
             at += 1
             break
+        if wrapper.closed and not left:
+            break
         if word.startswith("-") and len(word) > 1:
             at = _flag(words, at, wrapper, found)
             if found.script is not None:
@@ -146,7 +165,8 @@ def unwrap(words: Sequence[str], wrapper: Wrapper) -> Unwrapped:
             at += 1
         else:
             break
-    found.words = [*words[at:]]
+    program = [found.program or found.own[-1]] if wrapper.programs else []
+    found.words = [*program, *words[at:]]
     return found
 
 
@@ -155,7 +175,8 @@ def _flag(words: Sequence[str], at: int, wrapper: Wrapper, found: Unwrapped) -> 
     flag, equals, value = words[at].partition("=")
     found.own.append(words[at])
     bundle = _bundled(flag, wrapper.scripts)
-    takes = flag in wrapper.values | wrapper.sets | wrapper.scripts or bundle
+    named = wrapper.values | wrapper.sets | wrapper.scripts | wrapper.programs | wrapper.mounts
+    takes = flag in named or bundle
     at += 1
     if takes and not equals and at < len(words):
         value = words[at]
@@ -166,6 +187,10 @@ def _flag(words: Sequence[str], at: int, wrapper: Wrapper, found: Unwrapped) -> 
         found.environment[name] = text
     elif takes and (bundle or flag in wrapper.scripts):
         found.script = value
+    elif takes and flag in wrapper.mounts:
+        found.mounts += value.split(",")
+    elif takes and flag in wrapper.programs:
+        found.program = value
     return at
 
 
