@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 import xllamacpp as xl
 
+from llamactl.backends.llama_cpp.backend import SECRET_VARIABLES
 from llamactl.engine.flags import FLAGS, FlagError, apply, fields, of_variables
 from llamactl.engine.help import usage
 from llamactl.engine.texts import DEFAULTS, TEXTS, VALUES
+from llamactl.engine.variables import VARIABLES
 from llamactl.policy.definition.engine_help import read_help
+from support.engines import LLAMA_SERVER, use
 
 
 def applied(*argv: str) -> xl.CommonParams:
@@ -174,3 +177,45 @@ def test_a_variable_of_llama_servers_sets_what_its_flag_does() -> None:
     assert (found.cont_batching, found.use_jinja, found.no_kv_offload) == (False, True, True)
     assert found.load_mode == applied("--no-mmap").load_mode
     assert applied(*of_variables(environ), "-c", "9").n_ctx == 9
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [("LLAMA_ARG_MMAP", "disabled", ["--no-mmap"]), ("LLAMA_ARG_MMAP", "enabled", ["--mmap"]),
+     ("LLAMA_ARG_NO_MMAP", "0", ["--no-mmap"]),  # that it is there is enough
+     ("LLAMA_ARG_CONT_BATCHING", "0", ["--cont-batching", "false"]),
+     ("LLAMA_ARG_NO_CONT_BATCHING", "x", ["--cont-batching", "false"]),
+     ("LLAMA_ARG_NO_CTX_SIZE", "1", []), ("LLAMA_ARG_RERANKING", "no", []),
+     ("LLAMA_ARG_API_KEY", "x", []), ("LLAMA_ARG_GRAMMAR_FILE", "/etc/passwd", []),
+     ("LLAMA_ARG_HOST", "0.0.0.0", []), ("LLAMA_ARG_PORT", "1", []), ("LLAMA_ARG_", "1", [])],
+)  # fmt: skip
+def test_only_the_variables_of_llama_servers_count(name: str, value: str, words: list[str]) -> None:
+    assert of_variables({name: value}) == words
+
+
+def test_a_variable_that_is_neither_true_nor_false_is_refused() -> None:
+    with pytest.raises(FlagError, match=r"LLAMA_ARG_CONT_BATCHING: 'no' is neither true nor false"):
+        of_variables({"LLAMA_ARG_CONT_BATCHING": "no"})
+
+
+def test_the_variables_are_those_of_its_help() -> None:
+    """For each flag that the built-in engine has, and for no other."""
+    listed: dict[str, str] = {}
+    with use(LLAMA_SERVER) as engine:
+        blocks = re.split(r"\n(?=-)", engine.help())
+    for block in blocks:
+        if named := re.search(r"\(env: ([A-Z_0-9]+)\)", block):
+            listed[named[1]] = block
+    assert len(listed) > 100
+
+    for variable, flag in VARIABLES.items():
+        assert f"--{flag}" in listed[variable], variable
+    ours = {one for path in read_help(usage()) for one in path.flags}
+    lacking = {
+        variable
+        for variable, block in listed.items()
+        if variable not in VARIABLES
+        and ours & set(re.findall(r"--[a-z0-9-]+", block.split("\n")[0]))
+    }
+    assert {*SECRET_VARIABLES.values()} <= listed.keys()
+    assert lacking <= {"LLAMA_API_KEY", "LLAMA_ARG_HOST", "LLAMA_ARG_PORT"}  # set by llamactl

@@ -17,7 +17,7 @@ from typing import Any
 import xllamacpp as xl
 
 from llamactl.engine.rows import ROWS
-from llamactl.engine.variables import OTHERS, PREFIX
+from llamactl.engine.variables import VARIABLES, negated
 
 
 class FlagError(Exception):
@@ -139,6 +139,7 @@ def _value(word: str, words: list[str]) -> str:
     return words.pop(0)
 
 
+_TRUE, _FALSE = ("on", "enabled", "true", "1"), ("off", "disabled", "false", "0")  # of variables
 _BOOLS = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
 _WORDS: Mapping[str, Mapping[str, Any]] = {
     "n_gpu_layers": {"auto": -1, "all": -2},
@@ -288,26 +289,34 @@ SPECIAL: Mapping[str, Callable[[Any, str], None]] = {
 
 
 def of_variables(environ: Mapping[str, str]) -> list[str]:
-    """The environment's part of the command line, as llama-server reads it; a flag counts more."""
+    """The environment's part of the command line, as llama-server reads it; a flag counts more.
+
+    Raises FlagError.
+    """
     return [word for name, value in environ.items() if value for word in _words_of(name, value)]
 
 
 def _words_of(name: str, value: str) -> list[str]:
-    flag = OTHERS.get(name, "")
-    if name.startswith(PREFIX) and not flag:
-        flag = name.removeprefix(PREFIX).lower().replace("_", "-")
-    truth = _BOOLS.get(value.lower())
-    path = _find(flag)[0] if flag else ""
-    if flag in SWITCHES:
-        negative = [f"--no-{flag}"] if f"no-{flag}" in SWITCHES else []
-        return [] if truth is None else [f"--{flag}"] if truth else negative
-    if flag in _OFF:
-        return [f"--{flag}"] if truth else []
-    if not path and flag not in SPECIAL:
+    flag = VARIABLES.get(name) or negated(name)
+    if not flag:
         return []
+    on, off = _switch_flags(flag)
+    if not on:
+        return [f"--{flag}", value] if name in VARIABLES else []
+    is_on = name in VARIABLES and (value in _TRUE)
+    if not is_on and off and name in VARIABLES and value not in _FALSE:
+        raise FlagError(f"while handling the variable {name}: {value!r} is neither true nor false")
+    return [*on] if is_on else [*off]
+
+
+def _switch_flags(flag: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What turns it on, and off; none for a flag that takes a value."""
+    if flag in SWITCHES:
+        return (f"--{flag}",), (f"--no-{flag}",) if f"no-{flag}" in SWITCHES else ()
+    path = _find(flag)[0]
     if path and isinstance(_get(xl.CommonParams(), path), bool):
-        return [] if truth is None else [f"--{flag}", "true" if truth else "false"]
-    return [f"--{flag}", value]
+        return (f"--{flag}", "true"), (f"--{flag}", "false")
+    return (), ()
 
 
 def _rerank(params: Any) -> None:

@@ -47,12 +47,13 @@ if TYPE_CHECKING:
 
 _KEY = "LLAMA_API_KEY"
 # As its help names them; a flag counts more than its variable.
-_SECRET_VARIABLES: Mapping[str, str] = {
+SECRET_VARIABLES: Mapping[str, str] = {
     "--hf-token": "HF_TOKEN", "-hft": "HF_TOKEN",
     "--model-url": "LLAMA_ARG_MODEL_URL", "-mu": "LLAMA_ARG_MODEL_URL",
     "--mmproj-url": "LLAMA_ARG_MMPROJ_URL", "-mmu": "LLAMA_ARG_MMPROJ_URL",
-    "--chat-template-kwargs": "LLAMA_CHAT_TEMPLATE_KWARGS",
+    "--chat-template-kwargs": "LLAMA_ARG_CHAT_TEMPLATE_KWARGS",
 }  # fmt: skip
+_FORMER = {"LLAMA_ARG_CHAT_TEMPLATE_KWARGS": "LLAMA_CHAT_TEMPLATE_KWARGS"}  # in older versions
 # Each open connection holds one of the server's threads, an idle one for five seconds. Left
 # by default it has about five, which our pooled connections would use up before a burst.
 # Its numbers are part of our `/metrics`.
@@ -114,7 +115,8 @@ class LlamaCpp(Backend):
             *settings.args,
             *names.render(options, known),
         ]
-        words, hidden = without_secrets(given, _SECRET_VARIABLES)
+        words, hidden = without_secrets(given, SECRET_VARIABLES)
+        hidden |= {_FORMER[name]: value for name, value in hidden.items() if name in _FORMER}
         environment = {**settings.environment, **start.environment, **hidden, _KEY: start.key}
         return Launch([*words, "--host", start.host, "--port", str(start.port)], environment)
 
