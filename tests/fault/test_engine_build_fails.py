@@ -11,11 +11,14 @@ from pathlib import Path
 import orjson
 import pytest
 
-from llamactl.backends import DEFAULT, Kind
+from llamactl.backends import DEFAULT, LLAMA_CPP, Kind
+from llamactl.backends.llama_cpp.settings import LlamaCppSettings
 from llamactl.config import Settings
 from llamactl.core.errors import EngineBuildFailed
+from llamactl.core.instance import InstanceOptions
 from llamactl.maintenance import build_engine, engine_build
 from llamactl.node import EngineBuilds, find_engine
+from llamactl.node.engine.command import engine_of
 from support.source_tree import write_source_distribution, write_source_tree
 
 ANSWERS = "int main() { return 0; }"
@@ -133,6 +136,8 @@ def test_a_disk_without_room_is_said_before_anything_is_written(
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The requirements file of a package with the source code."""
     (folder := tmp_path / "package").mkdir()
+    (tools := tmp_path / "tools.txt").touch()
+    monkeypatch.setattr(engine_build, "_TOOLS", tools)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     return write_source_distribution(folder, "vendor/llama.cpp", ANSWERS)
@@ -187,6 +192,17 @@ def test_what_a_killed_build_left_is_removed_by_the_next(built: Path, good: Path
     assert not list(built.glob("engines/*.building"))
 
 
+def test_a_build_that_was_killed_while_it_replaced_another_loses_none(
+    built: Path, tmp_path: Path
+) -> None:
+    before = serving(built)
+    (built / "engines/llama-cpp").rename(built / "engines/old.building")
+
+    refused(built, write_source_tree(tmp_path / "bad", "int main() { return 3; }"))
+
+    assert serving(built) == before
+
+
 def test_a_build_for_another_processor_is_not_run(built: Path) -> None:
     record = built / "engines/llama-cpp/build.json"
     said = orjson.loads(record.read_bytes())
@@ -196,8 +212,8 @@ def test_a_build_for_another_processor_is_not_run(built: Path) -> None:
 
     assert label.startswith("built-in llama.cpp (xllamacpp ")
     assert advice == (
-        f"the engine in {built}/engines/llama-cpp was built for another processor; "
-        "`llamactl engine build` builds it for this one"
+        f"the engine in {built}/engines/llama-cpp was built for a processor that has avx9000; "
+        "`llamactl engine build` builds it for this processor"
     )
 
 
@@ -205,4 +221,31 @@ def test_a_build_for_another_processor_is_not_run(built: Path) -> None:
 def test_a_broken_record_costs_the_build_not_the_start(built: Path, record: bytes) -> None:
     (built / "engines/llama-cpp/build.json").write_bytes(record)
 
-    assert serving(built)[0].startswith("built-in llama.cpp (xllamacpp ")
+    label, advice = serving(built)
+    assert label.startswith("built-in llama.cpp (xllamacpp ")
+    assert advice.startswith(f"the engine in {built}/engines/llama-cpp can't be used: ")
+
+
+def test_a_program_that_is_gone_is_said(built: Path) -> None:
+    (built / "engines/llama-cpp/llama-server").unlink()
+
+    label, advice = serving(built)
+
+    assert label.startswith("built-in llama.cpp (xllamacpp ")
+    assert "No such file or directory" in advice
+
+
+@pytest.mark.parametrize("asked_for", ["settings", "instance"])
+def test_a_command_that_was_asked_for_is_not_replaced_by_a_build(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_for: str
+) -> None:
+    installed = shutil.copy("/bin/true", tmp_path / "llama-server")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    settings = (
+        LlamaCppSettings(command="llama-server") if asked_for == "settings" else LlamaCppSettings()
+    )
+    options = InstanceOptions(command_override="llama-server" if asked_for == "instance" else "")
+
+    assert engine_of(LLAMA_CPP, settings, EngineBuilds(built), options).label == str(installed)
+    plain = engine_of(LLAMA_CPP, LlamaCppSettings(), EngineBuilds(built), InstanceOptions())
+    assert plain.label.startswith(f"{built}/engines/llama-cpp/llama-server (built")

@@ -36,7 +36,7 @@ def write_source_tree(folder: Path, main: str = "") -> Path:
 
 
 _PYPROJECT = """[build-system]
-requires = []
+requires = ["of-no-index>=1"]
 build-backend = "backend"
 backend-path = ["."]
 """

@@ -16,8 +16,10 @@ BUILT_IN = DEFAULT.kind.built_in
 
 @pytest.mark.parametrize(
     ("listed", "sets"),
-    [("fpu vme sse sse2 ht pni ssse3 fma avx avx2 avx512f amx_int8 arat ibrs hypervisor",
-      {"sse", "sse2", "pni", "ssse3", "fma", "avx", "avx2", "avx512f", "amx_int8"}),
+    [("fpu vme sse sse2 ht pni ssse3 fma avx avx2 avx512f amx_int8 sha_ni arat ibrs hypervisor "
+      "smep smap sme shadow fsgsbase",
+      {"sse", "sse2", "pni", "ssse3", "fma", "avx", "avx2", "avx512f", "amx_int8",
+       "sha_ni"}),
      ("fp asimd evtstrm aes pmull sha1 crc32 atomics asimddp cpuid ssbs i8mm bf16",
       {"fp", "asimd", "aes", "pmull", "sha1", "crc32", "atomics", "asimddp", "i8mm", "bf16"}),
      ("", set())],

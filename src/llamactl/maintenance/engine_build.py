@@ -15,7 +15,6 @@ import sys
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -29,6 +28,7 @@ _NEEDED = 2 << 30  # bytes of disk, while it is built
 _NICE = 10  # engines come first
 _STEP = re.compile(r"\[(\d+)/(\d+)\]")  # as Ninja counts
 _LAST_LINES = 8
+_OLD = "old.building"
 
 Say = Callable[[str], None]
 
@@ -59,7 +59,10 @@ def build_engine(
                 f"cannot build the engine: {builds.folder} has {free >> 20} MiB of free disk, and "
                 f"it takes {_NEEDED >> 20}; free some, or choose another data_dir"
             )
-        with _alone(builds.folder), TemporaryDirectory(".building", dir=builds.folder) as work:
+        with (
+            _alone(builds.current(kind)),
+            TemporaryDirectory(".building", dir=builds.folder) as work,
+        ):
             workshop = _Workshop(kind.built_in.better, Path(work), log, say)
             build = workshop.build(source, options, jobs or os.cpu_count() or 1)
             return _put(build, builds.current(kind))
@@ -74,16 +77,18 @@ def _compiler() -> str | None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(current: Path) -> Iterator[None]:
     """Without another build beside this one; what an earlier one left is removed."""
-    with (folder / "build.lock").open("w") as lock:
+    with current.with_name("build.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
             raise EngineBuildFailed(
                 "cannot build the engine: another build is running; wait for it to end"
             ) from exc
-        for left in folder.glob("*.building"):
+        if (old := current.with_name(_OLD)).exists() and not current.exists():
+            old.rename(current)  # it was killed between the two steps of `_put`
+        for left in current.parent.glob("*.building"):
             shutil.rmtree(left, ignore_errors=True)
         yield
 
@@ -117,25 +122,25 @@ class _Workshop:
     def _tools(self) -> Mapping[str, str]:
         """CMake and Ninja: those installed, or else those of packages."""
         found = {name: shutil.which(name) for name in ("cmake", "ninja")}
-        installed = {name: path for name, path in found.items() if path}
-        if len(installed) < len(found):
-            self._say("installing CMake and Ninja")
-            self._pip(self._environment(), "install", "-r", str(_TOOLS))
-        return {name: installed.get(name, str(self._bin / name)) for name in found}
+        if not all(found.values()):
+            self._install_tools()
+        return {name: path or str(self._bin / name) for name, path in found.items()}
 
-    def _environment(self) -> str:
-        """The Python of one that has pip, and nothing of ours."""
+    def _install_tools(self) -> None:
+        """Into an environment of their own."""
         if not self._bin.exists():
+            self._say("installing CMake, Ninja and what reads a source distribution")
             self._run([sys.executable, "-m", "venv", str(self._bin.parent)])
-        return str(self._bin / "python")
+            self._pip("install", "-r", str(_TOOLS))
 
     def _download(self) -> tuple[str, Path]:
         """What it is called, and where its source code is."""
+        self._install_tools()
         self._say("downloading the source code (80 MB)")
         sources = self._folder / "source"
+        # pip asks a source distribution what it is, which runs code: that of pinned packages alone
         what = ("-r", str(self._recipe.source), "--no-deps", "--no-binary", ":all:")
-        python = sys.executable if find_spec("pip") else self._environment()
-        self._pip(python, "download", *what, "--dest", str(sources))
+        self._pip("download", "--no-build-isolation", *what, "--dest", str(sources))
         (archive,) = sources.glob("*.tar.gz")
         with tarfile.open(archive) as packed:
             if hasattr(tarfile, "data_filter"):  # since Python 3.11.4
@@ -145,8 +150,8 @@ class _Workshop:
         (tree,) = sources.glob(f"*/{self._recipe.tree}")
         return archive.name.removesuffix(".tar.gz").replace("_", "-"), tree
 
-    def _pip(self, python: str, *words: str) -> None:
-        pip = [python, "-m", "pip", "--disable-pip-version-check"]
+    def _pip(self, *words: str) -> None:
+        pip = [str(self._bin / "python"), "-m", "pip", "--disable-pip-version-check"]
         self._run([*pip, words[0], "--require-hashes", *words[1:]])
 
     def _run(self, argv: Sequence[str]) -> None:
@@ -197,7 +202,7 @@ class _Workshop:
 
 def _put(build: Build, current: Path) -> Build:
     """Where it serves, instead of an earlier one; engines that run are not disturbed."""
-    old = current.with_name("old.building")
+    old = current.with_name(_OLD)
     if current.exists():
         current.rename(old)
     build.program.parent.rename(current)

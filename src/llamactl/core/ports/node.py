@@ -33,6 +33,11 @@ class EngineSettings(Protocol):
     @property
     def environment(self) -> Mapping[str, str]: ...
 
+    @property
+    def model_fields_set(self) -> set[str]:
+        """The names of those that people gave."""
+        ...
+
     def model_dump(self) -> dict[str, Any]: ...
 
 

@@ -17,7 +17,7 @@ from llamactl.core.errors import EngineMissing
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.ports.node import EngineSettings
 from llamactl.core.secrets.masking import MASK, masked
-from llamactl.node.engine.builds import EngineBuilds
+from llamactl.node.engine.builds import Build, EngineBuilds
 from llamactl.node.host.processor import instruction_sets
 from llamactl.policy.definition.unknown import unknown
 
@@ -52,8 +52,8 @@ def find_engine(
     """
     built_in = kind.built_in
     command = program or settings.command
-    is_default = built_in is not None and command == kind.settings.command
-    if is_default and (build := builds.serving(kind)) is not None:
+    asked_for = program is not None or "command" in settings.model_fields_set
+    if not asked_for and isinstance(build := builds.serving(kind), Build):
         return Engine((str(build.program),), build.label)
     found = shutil.which(command)
     if found is not None:
@@ -63,7 +63,7 @@ def find_engine(
             f"cannot run the engine's command: {masked(command)!r} was not found; install it, "
             "or correct the command"
         )
-    if not is_default:
+    if command != kind.settings.command:
         raise EngineMissing(
             f"the engine's command {masked(command)!r} was not found; install it, correct "
             f"backends.{kind.section}.command, or remove that setting to use the built-in engine"
@@ -80,11 +80,8 @@ def find_engine(
 
 def _advice(kind: Kind, builds: EngineBuilds) -> str:
     """`kind`: one whose built-in engine serves."""
-    if builds.current(kind).exists():
-        return (
-            f"the engine in {builds.current(kind)} was built for another processor; "
-            "`llamactl engine build` builds it for this one"
-        )
+    if unfit := builds.serving(kind):
+        return f"{unfit}; `llamactl engine build` builds it for this processor"
     unused = kind.built_in.unused if kind.built_in else {}
     gains = [gain for name, gain in unused.items() if name in instruction_sets()]
     if not gains:
@@ -100,7 +97,8 @@ def engine_of(
 ) -> Engine:
     """The one that serves an instance. Raises EngineMissing."""
     own = options.command_override or backend.program(settings, options.backend_options)
-    return find_engine(backend.kind, settings, builds, own)
+    is_own = bool(options.command_override) or own != settings.command
+    return find_engine(backend.kind, settings, builds, own if is_own else None)
 
 
 @dataclass(frozen=True, slots=True)

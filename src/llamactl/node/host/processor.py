@@ -8,10 +8,12 @@ from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
 _LISTED = re.compile(r"(?:flags|Features)\s*:\s*(.*)")  # x86, ARM
-# Names of instruction sets that a compiler uses. Others change with the kernel and its settings.
+# Names of instruction sets that a compiler uses. Others, such as smep or x86's sme, which encrypts
+# memory, change with the kernel and its settings.
 _INSTRUCTIONS = re.compile(
-    r"(?:mmx|pni|s?sse|avx|amx|fma|f16c|bmi|abm|popcnt|movbe|adx|sha|v?aes|v?pclmul|gfni|xop|tbm"
-    r"|fp$|fphp|asimd|sve|sme|i8mm|bf16|crc32|atomics|lrcpc|pmull|jscvt|fcma)"
+    r"(?:mmx|pni|s?sse\w*|avx\w*|amx_\w+|fma4?|f16c|bmi[12]|abm|popcnt|movbe|adx|sha_ni|sha[1-5]\w*"
+    r"|v?aes|v?pclmulqdq|gfni|xop|tbm|fp|fphp|asimd\w*|sve\w*|i8mm|bf16|crc32|atomics|lrcpc|pmull"
+    r"|jscvt|fcma)\Z"
 )
 
 
