@@ -7,6 +7,8 @@ export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest -q -n 2
+# tests of servers wait about half of their time
+PYTEST_SERVERS := $(BIN)/python -m pytest -q -n 3 --dist loadfile
 INSTALLED := $(BIN)/python packaging/installed.py
 NPM := $(CURDIR)/$(BIN)/python $(CURDIR)/packaging/node.py
 # what the page is made of: its own sources, and the API that its types come from
@@ -51,10 +53,10 @@ in-process: .venv/dev.stamp
 
 # of the wheel, as people install it
 server: .venv/dev.stamp .venv/model.stamp .venv/clients.stamp .venv/clients-node.stamp wheel
-	$(INSTALLED) $(PYTEST) --dist loadfile --stage server
+	$(INSTALLED) $(PYTEST_SERVERS) --stage server
 
 rest: .venv/dev.stamp .venv/model.stamp .venv/clients.stamp .venv/clients-node.stamp wheel
-	$(INSTALLED) $(PYTEST) --dist loadfile --stage rest
+	$(INSTALLED) $(PYTEST_SERVERS) --stage rest
 
 # lines of what thinks and decides, by tests without a server; the floor is in pyproject.toml
 coverage: .venv/dev.stamp .venv/ui.stamp
