@@ -52,6 +52,6 @@ VARIABLES: Mapping[str, str] = {
 
 
 def negated(variable: str) -> str:
-    """The flag that it turns off, whatever its value; "" if it is no such variable."""
+    """The flag that it turns off, whatever its value; "" for any other variable."""
     own = _PREFIX + variable.removeprefix(_NO)
     return VARIABLES.get(own, "") if variable.startswith(_NO) else ""

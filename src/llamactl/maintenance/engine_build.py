@@ -138,7 +138,7 @@ class _Workshop:
         self._install_tools()
         self._say("downloading the source code (80 MB)")
         sources = self._folder / "source"
-        # pip asks a source distribution what it is, which runs code: that of pinned packages alone
+        # pip asks a source distribution what it is, which runs code: only that of pinned packages
         what = ("-r", str(self._recipe.source), "--no-deps", "--no-binary", ":all:")
         self._pip("download", "--no-build-isolation", *what, "--dest", str(sources))
         (archive,) = sources.glob("*.tar.gz")
