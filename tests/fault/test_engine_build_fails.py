@@ -123,11 +123,11 @@ def test_a_machine_without_a_compiler_is_told_what_to_install(
 
 
 def test_a_disk_without_room_is_said_before_anything_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, good: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_build, "free_disk", lambda _: 100 << 20)
 
-    message = refused(tmp_path / "data", tmp_path)
+    message = refused(tmp_path / "data", good)
 
     assert "has 100 MiB of free disk, and it takes 2048" in message
 
