@@ -61,9 +61,10 @@ def _read(file: TextIO) -> dict[str, Any]:
     import yaml
 
     from llamactl.config import unreadable
+    from llamactl.core.bounded_yaml import read_bounded
 
     try:
-        said = yaml.safe_load(file.read())
+        said = read_bounded(file.read())
     except (yaml.YAMLError, UnicodeDecodeError) as exc:
         raise LlamactlError(f"cannot read {file.name}: {unreadable(exc)}") from exc
     if not isinstance(said, dict):

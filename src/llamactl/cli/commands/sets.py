@@ -49,10 +49,11 @@ def apply(
     import yaml
 
     from llamactl.config import unreadable
+    from llamactl.core.bounded_yaml import read_bounded
 
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        body = yaml.safe_load(text)
+        body = read_bounded(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
         raise LlamactlError(f"cannot read {file}: {unreadable(exc)}") from exc
     instances = body.get("instances") if isinstance(body, dict) else None
