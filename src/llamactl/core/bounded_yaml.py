@@ -64,7 +64,7 @@ class _Size:
     def check(self, root: yaml.Node) -> None:
         if self._measured(root) - self._written > _MOST:
             raise Unfit(
-                problem="its aliases make it too large; write what they stand for",
+                problem="its aliases make it too large; write fewer of them",
                 problem_mark=root.start_mark,
             )
 
@@ -72,7 +72,7 @@ class _Size:
         known = self._whole.get(id(node))
         if known == 0:
             raise Unfit(
-                problem="an alias holds itself; write what it stands for",
+                problem="an alias contains itself; write its value instead",
                 problem_mark=node.start_mark,
             )
         if known is not None:

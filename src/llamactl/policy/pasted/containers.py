@@ -43,7 +43,7 @@ class Contained:
     left_out: list[str] = field(default_factory=list)
 
     def give(self, variable: str, written: str) -> None:
-        """NAME=VALUE, or NAME alone."""
+        """NAME=VALUE, or only NAME."""
         name, equals, value = variable.partition("=")
         if equals:
             self.environment[name] = value

@@ -112,13 +112,19 @@ def _services(tree: object) -> Iterator[Mapping[str, Any]]:
 def _chosen(
     services: Sequence[Mapping[str, Any]], is_engine: Callable[[str], bool]
 ) -> Mapping[str, Any] | None:  # fmt: skip
+    """That of the engine; else one that gives its image's program flags; else the first."""
     fitting = (one for one in services if any(map(is_engine, _names(one))))
-    return next(fitting, services[0] if services else None)
+    with_flags = (one for one in services if _words_of(one)[:1] == "-")
+    return next(fitting, None) or next(with_flags, None) or next(iter(services), None)
 
 
 def _names(service: Mapping[str, Any]) -> list[str]:
+    return [*re.split(r"[/:]", service["image"]), *_words_of(service).split()]
+
+
+def _words_of(service: Mapping[str, Any]) -> str:
     words = [*_listed(service.get("entrypoint")), *_listed(service.get("command"))]
-    return [*re.split(r"[/:]", service["image"]), *" ".join(map(_text, words)).split()]
+    return " ".join(map(_text, words)).lstrip()
 
 
 def _of_service(service: Mapping[str, Any], shell: Shell) -> Contained:

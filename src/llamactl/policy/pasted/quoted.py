@@ -9,6 +9,8 @@ from llamactl.core.errors import InvalidRequest
 from llamactl.policy.pasted.shell import Shell, open_word
 
 CONTINUED = re.compile(r"\\[ \t]*\r?\n(?:[ \t]*[#;][^\n]*\n)*")
+# What no shell reads has no comments, but people write them.
+_COMMENT = re.compile(r"""("(?:[^"\\]|\\.)*"|'[^']*'|\\.)|(?<!\S)#[ \t][^\n]*""", re.DOTALL)
 _TO_FILL_IN = re.compile(r"<[^\s<>]+>\Z")  # by the reader
 # `$$`, `$NAME`, `${NAME}`, `${NAME:-word}` and its kin, where `word` may hold another one.
 _VARIABLE = re.compile(
@@ -20,7 +22,7 @@ _VARIABLE = re.compile(
 def split_quoted(text: str) -> list[str]:
     """Raises InvalidRequest for quotes that don't end."""
     try:
-        words = shlex.split(CONTINUED.sub(" ", text))
+        words = shlex.split(CONTINUED.sub(" ", _COMMENT.sub(lambda one: one[1] or "", text)))
     except ValueError as exc:
         raise InvalidRequest(
             "the command can't be read: a quote is not closed; check its quotes"
