@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from llamactl.api.routers.backends import parse
 from llamactl.backends import LLAMA_CPP
+from llamactl.backends.command import COMMAND
+from llamactl.cli.options import options_of
 from llamactl.core.errors import InvalidRequest, LlamactlError
 from llamactl.migration.source import read_yaml
+from llamactl.policy.definition.command_line import Parsed
 from llamactl.policy.definition.engine_help import UNREAD
+from llamactl.schemas.backends import CommandRequest
 from support.served import data_folder, serve
 
 _PATH = "/api/v1/backends/llama-cpp/parse-command"
@@ -53,6 +62,20 @@ def test_a_command_that_is_too_long_is_refused(name: str) -> None:
         LLAMA_CPP.parse_command(_MANY[name], UNREAD)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [_BOMBS["merges"], "idle_timeout: 2026-02-31\n", "a: 1\na: 2\n"],
+    ids=["it grows", "no such day", "a key twice"],
+)
+def test_a_file_of_options_is_refused_by_its_name(text: str, tmp_path: Path) -> None:
+    (tmp_path / "options.yaml").write_text(text)
+    with (
+        (tmp_path / "options.yaml").open() as file,
+        pytest.raises(LlamactlError, match=r"cannot read .*options\.yaml: "),
+    ):
+        options_of(None, file)
+
+
 def test_many_volumes_cost_no_more_than_few() -> None:
     text = f"A={'a,' * 17_000}a\ndocker run {_VOLUMES} i -m {'$A ' * 28} --lora /b7/x,/b70/y,/b7000"
 
@@ -72,6 +95,20 @@ def test_many_volumes_cost_no_more_than_few() -> None:
 )
 def test_long_values_are_read_as_texts(text: str) -> None:
     assert "model" in LLAMA_CPP.parse_command(text, UNREAD).options
+
+
+def test_others_are_answered_while_a_text_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[threading.Thread] = []
+
+    def read(self: object, text: str, known: object) -> Parsed:
+        threads.append(threading.current_thread())
+        return Parsed()
+
+    monkeypatch.setattr(type(COMMAND), "parse_command", read)
+    services = cast(Any, SimpleNamespace(confinement=SimpleNamespace(problems=lambda wanted: [])))
+    asyncio.run(parse("command", CommandRequest(command="x"), services))
+
+    assert threads and threading.current_thread() not in threads
 
 
 def test_the_server_refuses_a_file_that_grows_and_lists_only_so_many_words(

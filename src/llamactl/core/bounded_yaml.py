@@ -12,6 +12,10 @@ _NULLS = ("", "~", "null")
 _OF_NO_TEXT = (f"{_TAG}null", f"{_TAG}merge")
 
 
+# Also for values that Python can't hold, such as 2026-02-31, and for what is nested too deeply.
+UNREADABLE = (yaml.YAMLError, ValueError, OverflowError, RecursionError)
+
+
 class Unfit(yaml.MarkedYAMLError):
     """It is YAML, but would be too large, or one of two values would be lost."""
 
@@ -20,8 +24,7 @@ def read_bounded(text: str, *, scalars_as_text: bool = False) -> Any:
     """Also refuses a key that is there twice, where only one would count.
 
     `scalars_as_text`: nothing is a number or a truth, and an unknown tag means nothing. Raises
-    yaml.YAMLError, and for values that Python can't hold ValueError or OverflowError; for what
-    is nested too deeply, RecursionError.
+    one of UNREADABLE.
     """
     return yaml.load(text, Loader=_Texts if scalars_as_text else _Bounded)
 

@@ -84,7 +84,7 @@ async def parse(
     for problem in await run_in_threadpool(services.confinement.problems, wanted):
         found.leave_out(problem.field, str(problem))
     if not (allow_unknown or found.command_override):  # a program of its own has its own
-        leave_unknown_out(found, known)
+        await run_in_threadpool(leave_unknown_out, found, known)
     options: dict[str, object] = {"backend_type": kind.type, "backend_options": found.options}
     if found.environment:
         options["environment"] = {**found.environment}

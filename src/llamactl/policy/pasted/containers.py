@@ -116,7 +116,7 @@ def _take(flag: str, value: str, found: Contained, *, written: str) -> None:
         case "--entrypoint":
             found.entry = [value] if value else []
         case _:
-            found.left_out.append(f"{written} {value}: container option")
+            found.left_out.append(f"{written} {value}".rstrip() + ": container option")
 
 
 def mounted(pairs: Sequence[str]) -> dict[str, str]:

@@ -11,9 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import yaml
-
-from llamactl.core.bounded_yaml import Unfit, read_bounded
+from llamactl.core.bounded_yaml import UNREADABLE, Unfit, read_bounded
 from llamactl.core.errors import InvalidRequest
 from llamactl.policy.pasted.containers import Contained, take_options
 from llamactl.policy.pasted.quoted import CONTINUED, at_home, interpolated, split_quoted
@@ -66,7 +64,7 @@ def _set(name: str, value: str, shell: Shell, found: Contained) -> None:
             for word in unit_words(value, shell):
                 found.give(word, f"{name}={word}")
         case "Volume":
-            found.mount(specified(value, shell))
+            found.mount(at_home(specified(value, shell), shell))
         case "Mount":
             found.mount_parts(specified(value, shell))
         case "WorkingDir":
@@ -91,7 +89,7 @@ def _entry(value: str) -> list[str]:
 def _tree(text: str) -> object:
     try:
         return read_bounded(text, scalars_as_text=True)
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as exc:
+    except UNREADABLE as exc:
         why = exc.problem if isinstance(exc, Unfit) else "it is not valid YAML; correct it"
         raise InvalidRequest(
             f"the command can't be read: it looks like a compose file, but {why}, or paste the "
@@ -144,7 +142,7 @@ def _of_service(service: Mapping[str, Any], shell: Shell) -> Contained:
             case "entrypoint" | "command":
                 pass
             case _:
-                found.left_out.append(f"{key} {_short(value)}: {_OPTION}")
+                found.left_out.append(f"{f'{key} {_short(value)}'.rstrip()}: {_OPTION}")
     found.words = [word for key in ("entrypoint", "command")
                    for word in _words(service.get(key), shell)]  # fmt: skip
     return found
@@ -156,12 +154,7 @@ def _mount(volume: object, shell: Shell, found: Contained) -> None:
         pair = f"{outside}:{inside}"
     else:
         pair = _text(volume)
-    found.mount(_at_home(interpolated(pair, shell), shell))
-
-
-def _at_home(pair: str, shell: Shell) -> str:
-    outside, colon, rest = pair.partition(":")
-    return f"{at_home(outside, shell)}{colon}{rest}"
+    found.mount(at_home(interpolated(pair, shell), shell))
 
 
 def _listed(value: object) -> Sequence[Any]:

@@ -31,8 +31,8 @@ def split_quoted(text: str) -> list[str]:
 
 
 def at_home(path: str, shell: Shell) -> str:
-    """`~` at its beginning."""
-    return shell.home + path[1:] if path == "~" or path.startswith("~/") else path
+    """`~` at its beginning; what follows a colon is another path."""
+    return shell.home + path[1:] if path == "~" or path.startswith(("~/", "~:")) else path
 
 
 def interpolated(text: str, shell: Shell) -> str:

@@ -70,7 +70,10 @@ def read_unit(text: str, shell: Shell, is_engine: Callable[[str], bool]) -> Unit
             case _ if name not in _OF_NO_EFFECT:
                 unit.beside.append(f"{name}={value}")
     _enter(unit, shell)
-    unit.words = unit_words(_PREFIX.sub("", command), shell)
+    prefix = _PREFIX.match(command)
+    program, *words = unit_words(_PREFIX.sub("", command), shell) or [""]
+    named = prefix is not None and "@" in prefix[0]  # its next word is the name that it sees
+    unit.words = [program, *words[named:]] if program else words
     return unit
 
 
