@@ -58,13 +58,12 @@ def value_of(text: str) -> Any:
 
 
 def _read(file: TextIO) -> dict[str, Any]:
-    import yaml
-
     from llamactl.config import unreadable
+    from llamactl.core.bounded_yaml import UNREADABLE, read_bounded
 
     try:
-        said = yaml.safe_load(file.read())
-    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+        said = read_bounded(file.read())
+    except UNREADABLE as exc:
         raise LlamactlError(f"cannot read {file.name}: {unreadable(exc)}") from exc
     if not isinstance(said, dict):
         raise LlamactlError(f"{file.name} contains no options; it must be a mapping")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,14 +11,13 @@ from urllib.parse import urlsplit
 from llamactl.backends import LLAMA_CPP
 from llamactl.backends.command import COMMAND
 from llamactl.backends.command.paste import with_folder, with_port
+from llamactl.backends.llama_cpp.images import is_llama_cpp, names_planned
 from llamactl.core.errors import InvalidRequest
 from llamactl.migration.llama_swap_macros import PORT
 from llamactl.policy.definition.command_line import is_engine, leave_unknown_out, names_engine
 from llamactl.policy.definition.engine_help import Vocabulary
 from llamactl.policy.pasted import Pasted, read_pasted, without_open
 
-_OTHER_ENGINE = re.compile(r"(^|[\s/])(vllm|mlx_lm)[\s./]")
-_OF_LLAMA_CPP = re.compile(r"(?<!o)llama(?!-swap|file)")
 _SOURCES = ("model", "model_url", "hf_repo", "hf_file", "docker_repo", "models_dir",
             "models_preset", "extra_args")  # fmt: skip
 _HERE = ("", "localhost", "127.0.0.1", "0.0.0.0", "::1", "[::1]")
@@ -48,9 +46,9 @@ def read_command(
         environ=environ, shell=False,
     )  # fmt: skip
     only_flags = all(word.startswith("-") for word in found.words[:1])  # its image has the program
-    if names_engine(found.words, programs) or (only_flags and _OF_LLAMA_CPP.search(found.image)):
+    if names_engine(found.words, programs) or (only_flags and is_llama_cpp(found.image)):
         return _of_llama_cpp(found, given, engine)
-    if _OTHER_ENGINE.search(f"{found.image} {' '.join(found.words[:6])} "):
+    if names_planned(found.image, found.words):
         raise InvalidRequest("this engine is not available in this version")
     if found.image:
         raise InvalidRequest(

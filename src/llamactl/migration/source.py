@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
+from llamactl.core.bounded_yaml import read_bounded
 from llamactl.core.errors import LlamactlError
 
 _DEEPEST = 32
@@ -20,23 +21,11 @@ def read_yaml(text: str) -> Any:
     from llamactl.config import unreadable
 
     try:
-        return yaml.load(text, Loader=_Loader)
+        return read_bounded(text)
     except yaml.YAMLError as exc:
         raise LlamactlError(unreadable(exc)) from exc
     except (ValueError, OverflowError, RecursionError) as exc:  # 2026-02-31, and the like
         raise LlamactlError(f"a value in it can't be read: {exc}") from exc
-
-
-class _Loader(yaml.SafeLoader):
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: dict[str, int] = {}
-        for key, _ in node.value:
-            name = key.value if isinstance(key, yaml.ScalarNode) else ""
-            if name and name != "<<" and seen.setdefault(name, id(key)) != id(key):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "this key is there twice; give each its own", key.start_mark
-                )
-        return super().construct_mapping(node, deep)
 
 
 def tidy(tree: object) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -24,6 +25,8 @@ from llamactl.policy.definition.engine_help import (
     read_help,
 )
 from llamactl.schemas.backends import BackendBody, CommandRequest, OptionBody, ParsedBody
+
+_MOST_ROWS = 256  # of what is not understood
 
 router = APIRouter(prefix="/api/v1/backends", dependencies=GUARDS, tags=["backends"])
 
@@ -72,11 +75,8 @@ async def parse(
     except EngineMissing:
         known = UNREAD
     built = BACKENDS.get(kind.type)
-    found = (
-        built.parse_command(asked.command, known)
-        if built
-        else parse_planned(kind, asked.command, known)
-    )
+    read = built.parse_command if built else partial(parse_planned, kind)
+    found = await run_in_threadpool(read, asked.command, known)  # others are not to wait for it
     wanted = InstanceOptions(
         backend_options=found.options, environment=found.environment,
         command_override=found.command_override,
@@ -84,13 +84,19 @@ async def parse(
     for problem in await run_in_threadpool(services.confinement.problems, wanted):
         found.leave_out(problem.field, str(problem))
     if not (allow_unknown or found.command_override):  # a program of its own has its own
-        leave_unknown_out(found, known)
+        await run_in_threadpool(leave_unknown_out, found, known)
     options: dict[str, object] = {"backend_type": kind.type, "backend_options": found.options}
     if found.environment:
         options["environment"] = {**found.environment}
     if found.command_override:
         options["command_override"] = found.command_override
-    return ParsedBody(options=options, image=found.image, not_understood=found.not_understood)
+    rows = _first(found.not_understood)
+    return ParsedBody(options=options, image=found.image, not_understood=rows)
+
+
+def _first(rows: list[str]) -> list[str]:
+    more = len(rows) - _MOST_ROWS
+    return [*rows[:_MOST_ROWS], f"{more} more: shorten the command"] if more > 0 else rows
 
 
 def all_backends() -> list[BackendBody]:

@@ -33,6 +33,7 @@ from llamactl.backends.llama_cpp.checks import (
 )
 from llamactl.backends.llama_cpp.errors import ADVICE
 from llamactl.backends.llama_cpp.failures import PATTERNS, VAGUE
+from llamactl.backends.llama_cpp.images import is_another, is_llama_cpp
 from llamactl.backends.llama_cpp.recipe import LLAMA_SERVER, UNUSED
 from llamactl.backends.llama_cpp.rules import GgufRules
 from llamactl.backends.secret_words import without_secrets
@@ -154,7 +155,21 @@ def _reading(known: Vocabulary) -> Reading:
         NOT_PASTED,
         names.SCALED,
         _is_picked,
+        partial(_is_served, known=names.with_former(known)),
     )
+
+
+def _is_served(found: Pasted, known: Vocabulary) -> bool:
+    """A private image has any name: then its flags or its variables are the engine's."""
+    if is_llama_cpp(found.image) or is_another(found.image):
+        return is_llama_cpp(found.image)
+    flags = {word.partition("=")[0] for word in found.words}
+    flags -= {"--host", "--port", "--api-key"}  # which any server may have
+    return any(map(known.get, flags)) or any(map(_is_variable, found.environment))
+
+
+def _is_variable(name: str) -> bool:
+    return name.startswith("LLAMA_ARG_")
 
 
 def _is_picked(image: str, word: str) -> bool:

@@ -46,14 +46,13 @@ def apply(
     allow_unknown: AllowUnknown = False,
 ) -> None:
     """Create and update instances from a file written by `export`."""
-    import yaml
-
     from llamactl.config import unreadable
+    from llamactl.core.bounded_yaml import UNREADABLE, read_bounded
 
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        body = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
+        body = read_bounded(text)
+    except (OSError, *UNREADABLE) as exc:
         raise LlamactlError(f"cannot read {file}: {unreadable(exc)}") from exc
     instances = body.get("instances") if isinstance(body, dict) else None
     if not isinstance(instances, dict):

@@ -56,6 +56,9 @@ def parse_command(text: str, how: Reading, programs: Collection[str]) -> Parsed:
 def parse_pasted(found: Pasted, how: Reading, programs: Collection[str]) -> Parsed:
     """As `parse_command`, of a text that was read already."""
     parsed = _parsed(found)
+    only_flags = all(word.startswith("-") for word in found.words[:1])  # its image has the program
+    if found.image and only_flags and not how.serves(found):
+        raise _another(f"the container {found.image}", programs)
     words = _without_program(found, programs, parsed)
     if found.image and words and how.picked(found.image, words[0]):
         words = words[1:]
@@ -109,11 +112,7 @@ def _without_program(found: Pasted, programs: Collection[str], parsed: Parsed) -
     is_module = any(program.startswith(f"{one}.") for one in programs)
     is_kin = is_module or _name(program).startswith(_family(programs))
     if not (is_engine(program, programs) or is_kin):
-        engine = next(iter(programs))
-        raise InvalidRequest(
-            f"the command can't be read: it runs {plain(program)}, not {engine}; paste a command "
-            f"that runs {engine}, or choose another backend"
-        )
+        raise _another(plain(program), programs)
     if words[:1] and words[0] in _SERVE:
         words = words[1:]
     elif not is_engine(program, programs) and not is_module:
@@ -121,6 +120,14 @@ def _without_program(found: Pasted, programs: Collection[str], parsed: Parsed) -
     if is_engine(program, programs) and not found.image:
         _take_program(program, found.folder, programs, parsed)
     return words
+
+
+def _another(what: str, programs: Collection[str]) -> InvalidRequest:
+    engine = next(iter(programs))
+    return InvalidRequest(
+        f"the command can't be read: it runs {what}, not {engine}; paste a command that runs "
+        f"{engine}, or choose another backend"
+    )
 
 
 def _family(programs: Collection[str]) -> str:
@@ -163,6 +170,8 @@ class Reading:
     scaled: Collection[str] = ()  # they take FILE:SCALE, and took FILE SCALE before
     # Is this word, in this image, what chooses the engine among its programs?
     picked: Callable[[str, str], bool] = lambda image, word: False
+    # Does its image, which has the program, run the engine?
+    serves: Callable[[Pasted], bool] = lambda found: True
 
 
 def _read_flags(words: Sequence[str], how: Reading, parsed: Parsed) -> None:

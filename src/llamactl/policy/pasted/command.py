@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from llamactl.core.errors import InvalidRequest
-from llamactl.policy.pasted.containers import PROGRAMS, is_run, mounted, outside, unpack
-from llamactl.policy.pasted.declared_containers import as_run
+from llamactl.policy.pasted.containers import PROGRAMS, Contained, is_run, mounted, outside, unpack
+from llamactl.policy.pasted.declared_containers import read_container
 from llamactl.policy.pasted.script import ASSIGNMENT, command_of
-from llamactl.policy.pasted.shell import Shell, is_open, open_word, plain, split
+from llamactl.policy.pasted.shell import Shell, is_open, open_word, plain
 from llamactl.policy.pasted.units import is_unit, read_unit
 from llamactl.policy.pasted.wrappers import NOT_THE_COMMAND, WRAPPERS, Wrapper, unwrap
 
 _MOST = 1 << 16  # characters
+_MOST_WORDS = 4096  # of one command
 _DEEPEST = 12  # wrappers in wrappers
 
 
@@ -74,12 +75,12 @@ class _Reader:
 
     def read(self, text: str) -> None:
         if is_unit(text):
-            unit = read_unit(text, self._shell)
+            unit = read_unit(text, self._shell, self._is_engine)
             self._set(unit.environment)
             self._leave_out(unit.beside, "of the unit; llamactl runs the command itself")
             words = unit.words
-        elif run := as_run(text, self._is_engine):
-            words = split(run, self._shell)
+        elif contained := read_container(text, self._shell, self._is_engine):
+            words = self._enter(contained)
         else:
             words = self._script(text)
         self._unwrap(words)
@@ -88,6 +89,7 @@ class _Reader:
         found = command_of(text, self._shell, self._serves)
         self._set(found.environment)
         self._leave_out(found.beside, "llamactl runs no shell")
+        _check_length(found.words)
         return found.words
 
     def _serves(self, words: list[str]) -> bool:
@@ -112,6 +114,7 @@ class _Reader:
         self.pasted.left_out += [f"{plain(one)}: {why}" for one in found]
 
     def _unwrap(self, words: list[str]) -> None:
+        _check_length(words)
         for _ in range(_DEEPEST):
             words = self._without_assignments(words)
             name = PurePosixPath(words[0]).name if words else ""
@@ -128,11 +131,11 @@ class _Reader:
                 words = self._script(words[0])
         else:
             raise InvalidRequest("the command can't be read: too many programs run each other")
-        self.pasted.words = [self._outside(one) for one in self._without_strangers(words)]
-        self.pasted.folder = self._outside(self._shell.variables.get("PWD", ""))
+        self.pasted.words = self._outside(self._without_strangers(words))
+        (self.pasted.folder,) = self._outside([self._shell.variables.get("PWD", "")])
 
-    def _outside(self, word: str) -> str:
-        return outside(word, self._volumes)
+    def _outside(self, words: Sequence[str]) -> list[str]:
+        return outside(words, self._volumes)
 
     def _without_assignments(self, words: list[str]) -> list[str]:
         at = 0
@@ -174,9 +177,12 @@ class _Reader:
             raise InvalidRequest(
                 f"the command can't be read: {plain(' '.join(words[:3]))}: {NOT_THE_COMMAND}"
             )
-        found = unpack(words)
+        return self._enter(unpack(words))
+
+    def _enter(self, found: Contained) -> list[str]:
+        """Its words for the program in it."""
         here = self._shell.variables.pop("PWD", "")
-        self.pasted.image = found.image
+        self.pasted.image = plain(found.image)
         self._volumes = {
             inside: within(here, folder) if here and folder[:1] == "." else folder
             for inside, folder in found.volumes.items()
@@ -184,13 +190,14 @@ class _Reader:
         if found.folder:
             self._shell.variables["PWD"] = found.folder
         self.pasted.left_out += map(plain, found.left_out)
-        for name, value in found.environment.items():
-            self._without_assignments([f"{name}={self._outside(value)}"])
-        for name in found.passed_on:
+        values = self._outside([*found.environment.values()])
+        for name, value in zip(found.environment, values, strict=True):
+            self._without_assignments([f"{name}={value}"])
+        for name, written in found.passed_on.items():
             if name in self._environ:
                 self.pasted.environment[name] = self._environ[name]
             else:
-                self._leave_out([f"-e {name}"], "its value is not in the line; write "
+                self._leave_out([written], "its value is not in the line; write "
                                 f"{name}=VALUE, or set it in the environment")  # fmt: skip
         return found.words
 
@@ -203,6 +210,13 @@ class _Reader:
         if at:
             self._leave_out([" ".join(words[:at])], "llamactl runs the engine without it")
         return words[at:]
+
+
+def _check_length(words: Sequence[str]) -> None:
+    if len(words) > _MOST_WORDS:
+        raise InvalidRequest(
+            f"the command can't be read: it has more than {_MOST_WORDS} words; shorten it"
+        )
 
 
 def _is_script(words: Sequence[str]) -> bool:

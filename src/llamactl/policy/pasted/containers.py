@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from llamactl.core.errors import InvalidRequest
 from llamactl.policy.pasted.shell import is_open, open_word
 
 PROGRAMS = frozenset({"docker", "podman", "nerdctl"})
+# Of docker, podman and nerdctl: they take no value but by `=`.
 _SWITCHES = frozenset(
-    {"--rm", "--detach", "--interactive", "--tty", "--init", "--privileged", "--read-only",
-     "--no-healthcheck", "--publish-all", "--sig-proxy", "--oom-kill-disable", "--quiet",
-     "--replace", "--rmi", "--disable-content-trust", "--use-api-socket"}
+    {"--detach", "--disable-content-trust", "--env-host", "--help", "--http-proxy", "--init",
+     "--interactive", "--no-healthcheck", "--no-hostname", "--no-hosts", "--oom-kill-disable",
+     "--passwd", "--privileged", "--publish-all", "--quiet", "--read-only", "--read-only-tmpfs",
+     "--replace", "--rm", "--rmi", "--rootfs", "--sig-proxy", "--tls-verify", "--tty",
+     "--unsetenv-all", "--use-api-socket"}
 )  # fmt: skip
+_MOST = 1 << 20  # characters that folders outside may add
 _SHORT_SWITCHES = "ditPq"
 _SHORT_LONG: Mapping[str, str] = {"-e": "--env", "-v": "--volume", "-w": "--workdir"}
 _VOLUME = re.compile(r"([A-Za-z]:[\\/][^:]*|[^:]*)(?::([^:]*))?")
+_NEXT_OPTION = re.compile(r"-[-A-Za-z]")
 _PATH = re.compile(r"[/~.]|[A-Za-z]:[\\/]")
 _PARTS = re.compile(r"([=,])")
 
@@ -27,11 +34,31 @@ class Contained:
 
     image: str = ""
     words: list[str] = field(default_factory=list)  # for the program in it, or with it
+    entry: list[str] = field(default_factory=list)  # its program, where an option names one
     volumes: dict[str, str] = field(default_factory=dict)  # its folders, and which they are outside
     folder: str = ""  # in which it runs
     environment: dict[str, str] = field(default_factory=dict)
-    passed_on: list[str] = field(default_factory=list)  # variables without a value: `-e NAME`
+    # Variables without a value: `-e NAME`. Each as it was written.
+    passed_on: dict[str, str] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+
+    def give(self, variable: str, written: str) -> None:
+        """NAME=VALUE, or only NAME."""
+        name, equals, value = variable.partition("=")
+        if equals:
+            self.environment[name] = value
+        else:
+            self.passed_on[name] = written
+
+    def mount(self, pair: str) -> None:
+        """FOLDER:FOLDER_INSIDE, as `-v` takes it."""
+        self.volumes |= mounted([pair])
+
+    def mount_parts(self, text: str) -> None:
+        """As `--mount` takes them."""
+        given = dict(part.partition("=")[::2] for part in text.split(","))
+        inside = given.get("target") or given.get("dst") or given.get("destination") or ""
+        _mount(given.get("source") or given.get("src") or "", inside, self.volumes)
 
 
 def is_run(words: Sequence[str]) -> bool:
@@ -41,17 +68,24 @@ def is_run(words: Sequence[str]) -> bool:
 
 def unpack(words: Sequence[str]) -> Contained:
     """`words`: from `docker` on, of which `is_run`."""
-    found, entry = Contained(), list[str]()
-    at = words.index("run") + 1
-    while at < len(words) and words[at].startswith("-"):
-        at = _option(words, at, entry, found)
+    found = Contained()
+    words = words[words.index("run") + 1 :]
+    at = take_options(words, found)
     found.image = words[at] if at < len(words) else ""
-    found.words = [*entry, *words[at + 1 :]]
+    found.words = [*found.entry, *words[at + 1 :]]
     return found
 
 
-def _option(words: Sequence[str], at: int, entry: list[str], found: Contained) -> int:
-    """Takes one option of the container; where the next word is."""
+def take_options(words: Sequence[str], found: Contained) -> int:
+    """Those of a container; where the words after them begin."""
+    at = 0
+    while at < len(words) and words[at].startswith("-"):
+        at = _option(words, at, found)
+    return at
+
+
+def _option(words: Sequence[str], at: int, found: Contained) -> int:
+    """Takes one of them; where the next word is."""
     word = words[at]
     flag, equals, value = word.partition("=")
     at += 1
@@ -62,37 +96,27 @@ def _option(words: Sequence[str], at: int, entry: list[str], found: Contained) -
         flag, value, equals = f"-{letters[0]}", letters[1:].removeprefix("="), letters[1:]
     elif flag in _SWITCHES:
         return at
-    if not equals:
-        value = words[at] if at < len(words) else ""
+    if not equals and at < len(words) and not _NEXT_OPTION.match(words[at]):
+        value = words[at]
         at += 1
-    _take(_SHORT_LONG.get(flag, flag), value, entry, found, written=flag)
+    _take(_SHORT_LONG.get(flag, flag), value, found, written=flag)
     return at
 
 
-def _take(flag: str, value: str, entry: list[str], found: Contained, *, written: str) -> None:
+def _take(flag: str, value: str, found: Contained, *, written: str) -> None:
     match flag:
         case "--env":
-            _variable(value, found)
+            found.give(value, f"{written} {value}")
         case "--volume":
-            found.volumes |= mounted([value])
+            found.mount(value)
         case "--mount":
-            given = dict(part.partition("=")[::2] for part in value.split(","))
-            inside = given.get("target") or given.get("dst") or given.get("destination") or ""
-            _mount(given.get("source") or given.get("src") or "", inside, found.volumes)
+            found.mount_parts(value)
         case "--workdir":
             found.folder = value
         case "--entrypoint":
-            entry[:] = [value] if value else []
+            found.entry = [value] if value else []
         case _:
-            found.left_out.append(f"{written} {value}: container option")
-
-
-def _variable(value: str, found: Contained) -> None:
-    name, equals, text = value.partition("=")
-    if equals:
-        found.environment[name] = text
-    else:
-        found.passed_on.append(name)
+            found.left_out.append(f"{written} {value}".rstrip() + ": container option")
 
 
 def mounted(pairs: Sequence[str]) -> dict[str, str]:
@@ -112,14 +136,26 @@ def _mount(outside: str, inside: str, volumes: dict[str, str]) -> None:
         volumes[inside.rstrip("/")] = folder
 
 
-def outside(word: str, volumes: Mapping[str, str]) -> str:
-    """Also in `--model=/in/x` and `/in/a,/in/b`."""
+def outside(words: Sequence[str], volumes: Mapping[str, str]) -> list[str]:
+    """Also in `--model=/in/x` and `/in/a,/in/b`. Raises InvalidRequest if they become too long."""
     if not volumes:
-        return word
-    return "".join(_mounted(part, volumes) for part in _PARTS.split(word))
+        return [*words]
+    paths = _Paths(volumes)
+    return ["".join(map(paths.outside, _PARTS.split(word))) for word in words]
 
 
-def _mounted(path: str, volumes: Mapping[str, str]) -> str:
-    found = [one for one in volumes if path == one or path.startswith(f"{one}/")]
-    inside = max(found, key=len, default="")
-    return volumes[inside] + path[len(inside) :] if inside else path
+class _Paths:
+    def __init__(self, volumes: Mapping[str, str]) -> None:
+        self._volumes = volumes
+        self._lengths = sorted({*map(len, volumes)})  # so that many cost no more than few
+        self._left = _MOST
+
+    def outside(self, path: str) -> str:
+        for length in reversed(self._lengths[: bisect_right(self._lengths, len(path))]):
+            if path[length : length + 1] in ("", "/") and path[:length] in self._volumes:
+                folder = self._volumes[path[:length]]
+                self._left -= len(folder)
+                if self._left < 0:
+                    raise InvalidRequest("the command can't be read: its volumes make it too long")
+                return folder + path[length:]
+        return path

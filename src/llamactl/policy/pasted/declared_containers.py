@@ -1,4 +1,4 @@
-"""A container in a file, a compose file or a quadlet, as the same `docker run`.
+"""A container in a file, a compose file or a quadlet, as what `docker run` would be given.
 
 Forms: https://github.com/compose-spec/compose-spec/blob/main/spec.md and
 https://docs.podman.io/en/latest/markdown/podman-systemd.unit.5.html
@@ -6,67 +6,95 @@ https://docs.podman.io/en/latest/markdown/podman-systemd.unit.5.html
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import yaml
-
+from llamactl.core.bounded_yaml import UNREADABLE, Unfit, read_bounded
 from llamactl.core.errors import InvalidRequest
+from llamactl.policy.pasted.containers import Contained, take_options
+from llamactl.policy.pasted.quoted import CONTINUED, at_home, interpolated, split_quoted
+from llamactl.policy.pasted.shell import Shell
+from llamactl.policy.pasted.units import specified, unit_words
 
 _COMPOSE = re.compile(r"\A(?:\s*#[^\n]*\n|---[ \t]*\n)*\s*[\w.\"'-]+:[ \t]*(?:[^\n]*)\n")
-_IMAGE = re.compile(r"^[ \t]*image:[ \t]*\S", re.MULTILINE)
+_IMAGE = re.compile(r"(?:^|[{,])[ \t]*[\"']?image[\"']?:[ \t]*\S", re.MULTILINE)
 _QUADLET = re.compile(r"^[ \t]*\[Container\][ \t]*$", re.MULTILINE)
 _SETTING = re.compile(r"[ \t]*([A-Za-z]+)[ \t]*=[ \t]*(.*)")
-_CONTINUED = re.compile(r"\\[ \t]*\r?\n")
-_SPECIAL = re.compile(r'(["\\`])')
-_RUN = "docker run"
-_OF_QUADLET: Mapping[str, str] = {
-    "Environment": "-e", "Volume": "-v", "WorkingDir": "-w", "Entrypoint": "--entrypoint",
-    "PublishPort": "-p", "AddDevice": "--device", "EnvironmentFile": "--env-file",
-}  # fmt: skip
+_COMMENT_LINE = re.compile(r"^[ \t]*#[^\n]*$", re.MULTILINE)
+_OPTION = "container option"
 
 
-def as_run(text: str, is_engine: Callable[[str], bool]) -> str:
-    """The command; "" where the text declares no container. Raises InvalidRequest."""
+def read_container(
+    text: str, shell: Shell, is_engine: Callable[[str], bool]
+) -> Contained | None:  # fmt: skip
+    """None where the text declares no container. Raises InvalidRequest."""
     if _QUADLET.search(text):
-        return _of_quadlet(text)
-    return _of_compose(text, is_engine) if _COMPOSE.match(text) and _IMAGE.search(text) else ""
+        return _of_quadlet(text, shell)
+    if not (_COMPOSE.match(text) and _IMAGE.search(text)):
+        return None
+    service = _chosen([*_services(_tree(text))], is_engine)
+    return None if service is None else _of_service(service, shell)
 
 
-def _of_quadlet(text: str) -> str:
-    given: list[str] = []
-    image = command = section = ""
-    for line in _CONTINUED.sub(" ", text).splitlines():
+def _of_quadlet(text: str, shell: Shell) -> Contained:
+    found, section = Contained(), ""
+    command: list[str] = []
+    for line in CONTINUED.sub(" ", text).splitlines():
         section = line.strip() if line.lstrip().startswith("[") else section
-        found = _SETTING.match(line) if section == "[Container]" else None
-        if found is None:
+        setting = _SETTING.match(line) if section == "[Container]" else None
+        if setting is None:
             continue
-        name, value = found[1], found[2].strip()
-        if name == "Image":
-            image = value
-        elif name == "Exec":
-            command = value
-        elif flag := _OF_QUADLET.get(name):
-            given += [flag, value if value[:1] == '"' else _quoted(value)]
+        name, value = setting[1], setting[2].strip()
+        if name == "Exec":
+            command = unit_words(value, shell)
         else:
-            given.append(_quoted(f"--{name}={value}"))
-    return " ".join([_RUN, *given, image, command])
+            _set(name, value, shell, found)
+    found.words = [*found.entry, *command]
+    return found
 
 
-def _of_compose(text: str, is_engine: Callable[[str], bool]) -> str:
+def _set(name: str, value: str, shell: Shell, found: Contained) -> None:
+    """One setting of a quadlet."""
+    match name:
+        case "Image":
+            found.image = specified(value, shell)
+        case "Environment":
+            for word in unit_words(value, shell):
+                found.give(word, f"{name}={word}")
+        case "Volume":
+            found.mount(at_home(specified(value, shell), shell))
+        case "Mount":
+            found.mount_parts(specified(value, shell))
+        case "WorkingDir":
+            found.folder = specified(value, shell)
+        case "Entrypoint":
+            found.entry = _entry(specified(value, shell))
+        case "PodmanArgs":
+            take_options(unit_words(value, shell), found)
+        case _:
+            found.left_out.append(f"{name}={value}: {_OPTION}")
+
+
+def _entry(value: str) -> list[str]:
+    """One program, or JSON's list of words."""
     try:
-        tree = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as exc:
+        words = json.loads(value) if value.startswith("[") else [value]
+    except (ValueError, RecursionError):
+        words = [value]
+    return [*map(str, words)]
+
+
+def _tree(text: str) -> object:
+    try:
+        return read_bounded(text, scalars_as_text=True)
+    except UNREADABLE as exc:
+        why = exc.problem if isinstance(exc, Unfit) else "it is not valid YAML; correct it"
         raise InvalidRequest(
-            "the command can't be read: it looks like a compose file, but is not valid YAML; "
-            "correct it, or paste the service's command"
+            f"the command can't be read: it looks like a compose file, but {why}, or paste the "
+            "service's command"
         ) from exc
-    services = [*_services(tree)]
-    if not services:
-        return ""
-    fitting = (one for one in services if any(map(is_engine, _names(one))))
-    return _of_service(next(fitting, services[0]))
 
 
 def _services(tree: object) -> Iterator[Mapping[str, Any]]:
@@ -79,32 +107,54 @@ def _services(tree: object) -> Iterator[Mapping[str, Any]]:
             yield one
 
 
+def _chosen(
+    services: Sequence[Mapping[str, Any]], is_engine: Callable[[str], bool]
+) -> Mapping[str, Any] | None:  # fmt: skip
+    """That of the engine; else one that gives its image's program flags; else the first."""
+    fitting = (one for one in services if any(map(is_engine, _names(one))))
+    with_flags = (one for one in services if _words_of(one)[:1] == "-")
+    return next(fitting, None) or next(with_flags, None) or next(iter(services), None)
+
+
 def _names(service: Mapping[str, Any]) -> list[str]:
+    return [*re.split(r"[/:]", service["image"]), *_words_of(service).split()]
+
+
+def _words_of(service: Mapping[str, Any]) -> str:
     words = [*_listed(service.get("entrypoint")), *_listed(service.get("command"))]
-    return [*re.split(r"[/:]", service["image"]), *" ".join(map(str, words)).split()]
+    return " ".join(map(_text, words)).lstrip()
 
 
-def _of_service(service: Mapping[str, Any]) -> str:
-    words: list[str] = []
-    entry = ""
+def _of_service(service: Mapping[str, Any], shell: Shell) -> Contained:
+    found = Contained()
     for key, value in service.items():
         match key:
             case "environment":
-                words += _each("-e", _pairs(value))
+                for pair in _pairs(value):
+                    found.give(interpolated(pair, shell), f"environment {pair}")
             case "volumes":
-                words += _each("-v", map(_volume, _listed(value)))
+                for one in _listed(value):
+                    _mount(one, shell, found)
             case "working_dir":
-                words += _each("-w", [value])
-            case "entrypoint":
-                entry = _command(value)
-            case "image" | "command":
+                found.folder = interpolated(_text(value), shell)
+            case "image":
+                found.image = interpolated(value, shell)
+            case "entrypoint" | "command":
                 pass
             case _:
-                words.append(_quoted(f"--{key}={_short(value)}"))
-    first, _, others = entry.partition(" ")
-    words += ["--entrypoint", first] if first else []
-    return " ".join([_RUN, *words, _quoted(service["image"]), others,
-                     _command(service.get("command"))])  # fmt: skip
+                found.left_out.append(f"{f'{key} {_short(value)}'.rstrip()}: {_OPTION}")
+    found.words = [word for key in ("entrypoint", "command")
+                   for word in _words(service.get(key), shell)]  # fmt: skip
+    return found
+
+
+def _mount(volume: object, shell: Shell, found: Contained) -> None:
+    if isinstance(volume, Mapping):
+        outside, inside = (_text(volume.get(key)) for key in ("source", "target"))
+        pair = f"{outside}:{inside}"
+    else:
+        pair = _text(volume)
+    found.mount(at_home(interpolated(pair, shell), shell))
 
 
 def _listed(value: object) -> Sequence[Any]:
@@ -113,37 +163,22 @@ def _listed(value: object) -> Sequence[Any]:
 
 def _pairs(value: object) -> list[str]:
     if isinstance(value, Mapping):
-        return [f"{k}" if v is None else f"{k}={_scalar(v)}" for k, v in value.items()]
-    return [*map(str, _listed(value))]
+        return [f"{k}" if v is None else f"{k}={_text(v)}" for k, v in value.items()]
+    return [*map(_text, _listed(value))]
 
 
-def _scalar(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)
 
 
-def _volume(value: object) -> str:
-    if isinstance(value, Mapping):
-        return f"{value.get('source', '')}:{value.get('target', '')}"
-    return str(value)
-
-
-def _command(value: object) -> str:
+def _words(value: object, shell: Shell) -> list[str]:
     """A text is split as a shell would; the words of a list are words already."""
     if isinstance(value, str):
-        return " ".join(value.replace("$$", "\\$").split("\n"))
-    return " ".join(_quoted(_scalar(word)) for word in _listed(value))
-
-
-def _each(flag: str, values: Iterator[Any] | Sequence[Any]) -> list[str]:
-    return [word for value in values for word in (flag, _quoted(_scalar(value)))]
-
-
-def _quoted(word: str) -> str:
-    """So that variables in it are still read."""
-    return '"' + _SPECIAL.sub(r"\\\1", word).replace("$$", "\\$") + '"'
+        return split_quoted(interpolated(_COMMENT_LINE.sub("", value), shell))
+    return [interpolated(_text(word), shell) for word in _listed(value)]
 
 
 def _short(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(map(str, value))
-    return ", ".join(map(_scalar, value)) if isinstance(value, list) else _scalar(value)
+    return ", ".join(map(_text, value)) if isinstance(value, list) else _text(value)
