@@ -151,6 +151,7 @@ def _reading(known: Vocabulary) -> Reading:
         names.ADDING,
         NOT_PASTED,
         names.SCALED,
+        ("hf_file",),
         _is_picked,
     )
 
