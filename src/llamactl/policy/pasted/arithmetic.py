@@ -1,4 +1,4 @@
-"""What a shell's `$((…))` comes to, where it is of whole numbers alone."""
+"""What a shell's `$((…))` comes to, if it is plain arithmetic with integers."""
 
 from __future__ import annotations
 

@@ -15,10 +15,10 @@ from llamactl.policy.pasted.arithmetic import computed
 
 _OPEN, _CLOSE = "\ue000", "\ue001"  # around what is not known; private, so no text has them
 _FIELDS = "\ue002"  # between the words that one expansion gives
-_JOINT = "\ue003"  # where a line goes on in the next one; a comment ends there too
+_JOINT = "\ue003"  # where a line continues in the next one; a comment ends there too
 _MARKS = re.compile(f"[{_OPEN}{_CLOSE}{_FIELDS}{_JOINT}]")
 # Of POSIX, PowerShell and cmd; people comment on what follows, or out, also in between.
-_CONTINUED = re.compile(r"[\\`^](?:[ \t]+#[^\n]*(?:\n|\Z)|[ \t]*\r?\n)(?:[ \t]*#[^\n]*(?:\n|\Z))*")
+CONTINUED = re.compile(r"[\\`^](?:[ \t]+#[^\n]*(?:\n|\Z)|[ \t]*\r?\n)(?:[ \t]*#[^\n]*(?:\n|\Z))*")
 _WINDOWS = re.compile(r"\.exe\b|(?:^|[\s\"'])[A-Za-z]:\\|%\w+%\\", re.IGNORECASE)
 _BETWEEN = f" \t\r\n{_JOINT}"
 _BLANK = re.compile(f"[ \t\r{_JOINT}]+")
@@ -102,7 +102,7 @@ class Shell:
 
         Raises InvalidRequest for quotes that don't end.
         """
-        text = _CONTINUED.sub(f" {_JOINT}", _MARKS.sub("", text))
+        text = CONTINUED.sub(f" {_JOINT}", _MARKS.sub("", text))
         text = _TYPESET_SINGLE.sub(r"'\1'", _TYPESET.sub(r'"\1"', text))
         return _tokens(text, self)
 
@@ -288,14 +288,14 @@ def _filled_in(text: str, at: int, shell: Shell, *, quoted: bool = False) -> tup
         return _parameter(found[0], found[1], shell, quoted=quoted), found.end()
     if text[at] == "$" and text[at + 1 : at + 2] in _brackets(shell):
         end = _end(text, at + 1, quoted=quoted)
-        whole, inner = text[at:end], text[at + 2 : end - 1]
-        if whole[1] == "{":
-            return _parameter(whole, inner, shell, quoted=quoted), end
-        if whole[1] == "[":
-            return _arithmetic(whole, inner, shell), end
+        written, inner = text[at:end], text[at + 2 : end - 1]
+        if written[1] == "{":
+            return _parameter(written, inner, shell, quoted=quoted), end
+        if written[1] == "[":
+            return _arithmetic(written, inner, shell), end
         if inner.startswith("(") and inner.endswith(")"):
-            return _arithmetic(whole, inner[1:-1], shell), end
-        return _substituted(whole, inner, shell), end
+            return _arithmetic(written, inner[1:-1], shell), end
+        return _substituted(written, inner, shell), end
     if shell.runs and (found := _SPECIAL.match(text, at)):
         return open_word(found[0]), found.end()
     return text[at], at + 1
@@ -321,28 +321,28 @@ def _end(text: str, at: int, *, quoted: bool) -> int:
     raise InvalidRequest(f"the command can't be read: ${opening} is not closed; check its brackets")
 
 
-def _substituted(whole: str, command: str, shell: Shell) -> str:
+def _substituted(written: str, command: str, shell: Shell) -> str:
     folder = shell.value("PWD") if command.strip() == "pwd" else None
-    return open_word(plain(whole)) if folder is None else folder
+    return open_word(plain(written)) if folder is None else folder
 
 
-def _arithmetic(whole: str, text: str, shell: Shell) -> str:
+def _arithmetic(written: str, text: str, shell: Shell) -> str:
     def number(found: re.Match[str]) -> str:
         value = (shell.variables.get(found[1]) or "").strip()
         return value if _WHOLE.fullmatch(value) else found[0]
 
     value = computed(_OPERAND.sub(number, text))
-    return open_word(plain(whole)) if value is None else str(value)
+    return open_word(plain(written)) if value is None else str(value)
 
 
-def _parameter(whole: str, inner: str, shell: Shell, *, quoted: bool) -> str:
+def _parameter(written: str, inner: str, shell: Shell, *, quoted: bool) -> str:
     """`$NAME`, `${NAME}`, `${NAME:-default}` and their kin."""
     if (found := _ARRAY_VALUE.fullmatch(inner)) and found[1] in shell.arrays:
         shell.spend(*shell.arrays[found[1]])
         return _FIELDS.join(["", *shell.arrays[found[1]], ""])
     found = _PARAMETER.fullmatch(inner)
     if found is None:
-        return open_word(plain(whole))
+        return open_word(plain(written))
     name, colon, operator, word = found.groups()
     if name in shell.placeholders:
         return f"${{{name}}}"
@@ -354,12 +354,12 @@ def _parameter(whole: str, inner: str, shell: Shell, *, quoted: bool) -> str:
             shell.variables[name] = text.replace(_FIELDS, " ")
         return text
     if value is None or (operator == "?" and not is_set):
-        return open_word(plain(whole))
+        return open_word(plain(written))
     return value if quoted else _split(value, shell)
 
 
 def _default(text: str, shell: Shell, *, quoted: bool) -> str:
-    """The word of `${NAME:-word}`, which is in quotes, or not, as the whole is."""
+    """The word of `${NAME:-word}`, which is in quotes, or not, as the expansion is."""
     if shell.deep == _DEEPEST:
         return open_word(plain(text))
     shell.deep += 1

@@ -36,6 +36,7 @@ class Wrapper:
     mounts: frozenset[str] = frozenset()  # flags that take FOLDER:FOLDER_INSIDE
     closed: bool = False  # nothing after its operands is its own
     provides: bool = False  # the program is where it looks: another one is not found without it
+    asks: frozenset[str] = frozenset()  # flags with which it runs nothing
     refused: str = ""  # nothing can be made of what it runs, and why
 
     @property
@@ -60,7 +61,8 @@ _APPTAINER = Wrapper(_words("--pwd --nvccli"), 1, _HERE, _words("exec run"), _wo
                      mounts=_words("-B --bind"), closed=True)  # fmt: skip
 _FAR = Wrapper(refused=_ELSEWHERE)
 WRAPPERS: Mapping[str, Wrapper] = {
-    "nohup": _PLAIN, "exec": Wrapper(_words("-a")), "setsid": _PLAIN, "command": _PLAIN,
+    "nohup": _PLAIN, "exec": Wrapper(_words("-a")), "setsid": _PLAIN,
+    "command": Wrapper(asks=_words("-v -V")),
     "builtin": _PLAIN, "then": _PLAIN, "do": _PLAIN, "else": _PLAIN, "eval": _PLAIN,
     "unbuffer": _PLAIN,
     "time": Wrapper(_words("-f -o --format --output")),
@@ -156,6 +158,8 @@ def unwrap(words: Sequence[str], wrapper: Wrapper) -> Unwrapped:
         if wrapper.closed and not left:
             break
         if word.startswith("-") and len(word) > 1:
+            if word in wrapper.asks:
+                return found
             at = _flag(words, at, wrapper, found)
             if found.script is not None:
                 break
