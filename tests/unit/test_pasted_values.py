@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llamactl.backends import LLAMA_CPP
+from llamactl.core.errors import InvalidRequest
 from llamactl.policy.definition.command_line import Parsed
 from llamactl.policy.definition.engine_help import UNREAD, Vocabulary, read_help
 from support.engines import BOTH, LLAMA_SERVER, use
@@ -91,3 +92,28 @@ def test_a_program_for_windows_is_called_that() -> None:
     assert found.not_understood == [
         r"C:\Program Files\l\llama-server.exe: a program for Windows; the configured engine is used"
     ]
+
+
+@pytest.mark.parametrize(
+    "wrapper",
+    [
+        "perf record -F 99 -g", "firejail --net none", "gdb -ex run -ex bt --args",
+        "bwrap --ro-bind / / --dev /dev", "chroot --userspec u:g /x", "systemd-run --unheard-of 3",
+        "nix develop", "nix shell nixpkgs#llama-cpp nixpkgs#jq", "distrobox enter -n box",
+    ],
+)  # fmt: skip
+def test_all_words_of_a_wrapper_are_its_own(wrapper: str) -> None:
+    begins = {"nix": " -c", "distrobox": " -e"}.get(wrapper.split()[0], "")
+
+    found = LLAMA_CPP.parse_command(f"{wrapper}{begins} llama-server -m /m/a.gguf", known())
+
+    assert found.options == {"model": "/m/a.gguf"}
+    assert [*said(found)] == [wrapper]
+
+
+@pytest.mark.parametrize("line", ["ollama run", "pip install", "sudo pkill -f", "brew install"])
+def test_a_program_that_only_names_the_engine_is_said_to_run_itself(line: str) -> None:
+    name = line.removeprefix("sudo ").split()[0]
+
+    with pytest.raises(InvalidRequest, match=f"it runs {name}, not llama-server"):
+        LLAMA_CPP.parse_command(f"{line} llama-server", known())
