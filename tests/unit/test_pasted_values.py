@@ -103,7 +103,7 @@ def test_a_program_for_windows_is_called_that() -> None:
     ],
 )  # fmt: skip
 def test_all_words_of_a_wrapper_are_its_own(wrapper: str) -> None:
-    begins = {"nix": " -c", "distrobox": " -e"}.get(wrapper.split()[0], "")
+    begins = {"nix": " -c", "distrobox": " -e"}.get(wrapper.split(maxsplit=1)[0], "")
 
     found = LLAMA_CPP.parse_command(f"{wrapper}{begins} llama-server -m /m/a.gguf", known())
 

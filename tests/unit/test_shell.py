@@ -87,10 +87,11 @@ def test_text_that_is_added_to_a_variable_is_there() -> None:
         ("a # b\nc", ["a", "c"]),
         ("a #1 c", ["a", "#1", "c"]),
         ("a # b \\\nc", ["a", "c"]),
+        ("a # b c", ["a", "#", "b", "c"]),
         ("a#b '# c'", ["a#b", "# c"]),
     ],
 )
-def test_where_no_shell_reads_the_text_only_a_lone_hash_begins_a_comment(
+def test_where_no_shell_reads_the_text_only_a_lone_hash_in_lines_begins_a_comment(
     text: str, wanted: list[str]
 ) -> None:
     assert split(text, Shell("/home/u", {})) == wanted

@@ -120,13 +120,17 @@ def _statements(
 ) -> Iterator[_Statement]:
     words: list[str] = []
     reads = unsure = at_line = False
-    blocks = 0
+    blocks = guarded = 0
     for token in shell.tokens(text):
         ends = shell.runs and _ends(token, words)
         if ends or (shell.runs and at_line and words and _begins(token, serves)):
             if words:
                 yield _Statement(words, reads, unsure or blocks > 0)
                 blocks = max(0, blocks + (words[0] in _OPENING) - (words[0] in _CLOSING))
+            if token.text in ("{", "(") and unsure:
+                blocks, guarded = blocks + 1, guarded + 1
+            elif token.text in ("}", ")") and guarded:
+                blocks, guarded = blocks - 1, guarded - 1
             tests = bool(words) and words[0] in _TESTS
             unsure = token.text in ("&&", "||") and (unsure or tests)
             words, reads = [], token.text in ("|", "||")
@@ -172,6 +176,10 @@ def _prepares(words: list[str], shell: Shell, found: Found) -> bool:
         found.environment.update(
             {k: v for k, v in _pairs(words).items() if found.exports or k in found.environment}
         )
+    elif name == "unset":
+        for one in others:
+            shell.variables.pop(one, None)
+            found.environment.pop(one, None)
     elif name == "set" and others and " ".join(others)[1:] in ("a", "o allexport"):
         found.exports = others[0].startswith("-")
     elif name in _DECLARES:

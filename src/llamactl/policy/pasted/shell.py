@@ -23,7 +23,7 @@ _WINDOWS = re.compile(r"\.exe\b|(?:^|[\s\"'])[A-Za-z]:\\|%\w+%\\", re.IGNORECASE
 _BETWEEN = f" \t\r\n{_JOINT}"
 _BLANK = re.compile(f"[ \t\r{_JOINT}]+")
 _COMMENT = re.compile(f"#[^\n{_JOINT}]*")
-# Where no shell reads the text, `#1` is a word; `# text` is meant as a comment all the same.
+# Where no shell reads the text, `#` is a character; but people comment on their lines all the same.
 _MEANT_AS_COMMENT = re.compile(f"#(?=[\\s{_JOINT}]|\\Z)[^\n{_JOINT}]*")
 # Inside a word, `;` and `|` are characters: people paste from files that no shell reads.
 _OPERATOR = re.compile(r"&&|\|\|(?!\S)|;;?(?=\s|\Z)|[|&()](?=\s|\Z)|(?<!\S)[{}](?=\s|\Z)")
@@ -102,7 +102,9 @@ class Shell:
 
         Raises InvalidRequest for quotes that don't end.
         """
-        text = CONTINUED.sub(f" {_JOINT}", _MARKS.sub("", text))
+        text = _MARKS.sub("", text)
+        if self.runs or "\n" in text:  # in one line, what seems to be a comment may be all the rest
+            text = CONTINUED.sub(f" {_JOINT}", text)
         text = _TYPESET_SINGLE.sub(r"'\1'", _TYPESET.sub(r'"\1"', text))
         return _tokens(text, self)
 
@@ -129,7 +131,7 @@ def split(text: str, shell: Shell) -> list[str]:
 
 def _tokens(text: str, shell: Shell) -> Iterator[Token]:
     windows = _WINDOWS.search(text) is not None
-    comment = _COMMENT if shell.runs else _MEANT_AS_COMMENT
+    comment = _comment(text, shell)
     at = 0
     while at < len(text):
         if found := _BLANK.match(text, at):
@@ -137,7 +139,7 @@ def _tokens(text: str, shell: Shell) -> Iterator[Token]:
         elif text[at] == "\n":
             yield Token("line", "\n")
             at += 1
-        elif found := comment.match(text, at):
+        elif comment and (found := comment.match(text, at)):
             at = found.end()
         elif shell.runs and (found := _OPERATOR.match(text, at)):
             yield Token("operator", found[0])
@@ -160,6 +162,13 @@ def _tokens(text: str, shell: Shell) -> Iterator[Token]:
                 yield Token("word", open_word(word))
             else:
                 yield from (Token("word", _added(one, shell)) for one in _fields(word))
+
+
+def _comment(text: str, shell: Shell) -> re.Pattern[str] | None:
+    if shell.runs:
+        return _COMMENT
+    has_lines = "\n" in text.strip() or _JOINT in text
+    return _MEANT_AS_COMMENT if has_lines else None
 
 
 def _added(word: str, shell: Shell) -> str:
