@@ -40,6 +40,9 @@ def words(text: str, **variables: str) -> list[str]:
         ('$"text"', "text"),
         ("${M:-'a  b'}", "a  b"),
         ("a$", "a$"),
+        ("$env:SET", "1"),
+        ("${env:SET}", "1"),
+        ("${1:-4096}", "4096"),
     ],
 )  # fmt: skip
 def test_an_expansion_is_what_the_shell_would_make_of_it(text: str, value: str) -> None:
@@ -52,7 +55,7 @@ def test_an_expansion_is_what_the_shell_would_make_of_it(text: str, value: str) 
         "$(nproc)", "$(dirname $(realpath x))/a", '"$(dirname "$(readlink -f "$0")")"/a', "`a b`",
         "$((M * 2))", "$((1 << 4))", "$((2**70))", "$((1/0))", "$((010))", "$((1,2))", "$[M]",
         "${M}", "${M:?is needed}", "${EMPTY:?is needed}", "${M%.gguf}", "${M/a/b}",
-        "${#M}", "${!M}", "${M[0]}", "${M:0:3}", "${M^^}", "$1", "$@", "$?",
+        "${#M}", "${!M}", "${M[0]}", "${M:0:3}", "${M^^}", "~other/a", "$1", "${1}", "$@", "$?",
     ],
 )  # fmt: skip
 def test_what_only_a_running_shell_knows_is_one_open_word(text: str) -> None:

@@ -35,8 +35,8 @@ _DOUBLE_PART = re.compile(r'[^"\\$`]+')
 _BACKQUOTED = re.compile(r"`(?:[^`\\]|\\.)*`", re.DOTALL)
 _KEPT = re.compile(r'[^][(){}\'"\\]+|\\.|"(?:[^"\\]|\\.)*"', re.DOTALL)  # no brackets in it
 _CLOSING = {"(": ")", "{": "}", "[": "]"}
-_NAMED = re.compile(r"\$([A-Za-z_]\w*)")
-_PARAMETER = re.compile(r"([A-Za-z_]\w*)(?:(:?)([-=?+])(.*))?", re.DOTALL)
+_NAMED = re.compile(r"\$(?:[Ee]nv:)?([A-Za-z_]\w*)")  # also PowerShell's
+_PARAMETER = re.compile(r"(?:[Ee]nv:)?([A-Za-z_]\w*|[1-9])(?:(:?)([-=?+])(.*))?", re.DOTALL)
 _OPERAND = re.compile(r"(?<!\w)(?:\$|\$(?=\{)\{)?([A-Za-z_]\w*)\}?")
 _WHOLE = re.compile(r"-?\d{1,18}")
 _DEFAULT_PART = re.compile(r"[^'\"\\$`]+")
@@ -59,6 +59,7 @@ _TYPESET_SINGLE = re.compile(
 _PERCENT = re.compile(r"%([A-Za-z_]\w*)%")  # a variable of cmd
 _PATH = re.compile(r"[~.]?/|[A-Za-z]:\\")
 _TILDE = re.compile(r"~(?=/|\Z)")
+_OTHER_HOME = re.compile(r"~[A-Za-z_][\w-]*(?=/)")
 _TILDE_AS_VALUE = re.compile(r"(?<==)~(?=/|\Z)")
 
 Kind = Literal["word", "operator", "redirection", "line"]
@@ -266,6 +267,8 @@ def _with_home(text: str, shell: Shell, *, begins: bool) -> str:
     """`~` at the beginning, or where `--flag=~/x` has it."""
     if "~" not in text:
         return text
+    if begins and shell.runs and (other := _OTHER_HOME.match(text)):
+        return open_word(other[0]) + text[other.end() :]
     found = (_TILDE.match(text) if begins else None) or _TILDE_AS_VALUE.search(text)
     return text[: found.start()] + shell.home + text[found.end() :] if found else text
 
