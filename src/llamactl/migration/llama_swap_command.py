@@ -61,7 +61,7 @@ def read_command(
 def _without_comments(text: str) -> str:
     """As llama-swap does: lines that begin with `#`, and the backslashes at their ends."""
     lines = (line.strip() for line in text.splitlines())
-    return " ".join(line.removesuffix("\\") for line in lines if not line.startswith("#"))
+    return "\n".join(line.removesuffix("\\") for line in lines if not line.startswith("#"))
 
 
 def _of_llama_cpp(found: Pasted, given: Mapping[str, str], engine: Vocabulary) -> Command:

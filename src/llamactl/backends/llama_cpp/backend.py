@@ -154,6 +154,7 @@ def _reading(known: Vocabulary) -> Reading:
         names.ADDING,
         NOT_PASTED,
         names.SCALED,
+        ("hf_file",),
         _is_picked,
         partial(_is_served, known=names.with_former(known)),
     )

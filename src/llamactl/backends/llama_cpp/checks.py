@@ -6,14 +6,17 @@ import re
 
 from llamactl.backends.contract import Options, Start
 from llamactl.backends.llama_cpp.models import SEVERAL, given
-from llamactl.backends.llama_cpp.options import ROUTER, SOURCES
+from llamactl.backends.llama_cpp.options import QUESTIONS, ROUTER, SOURCES
 from llamactl.core.errors import InvalidOption
 
 GGUF_FILES = frozenset(
     {"control_vector", "lora", "mmproj", "model", "model_draft", "model_vocoder"}
 )  # fmt: skip
 # What no instance may have is left out of a command line.
-NOT_PASTED = {"api_prefix": "llamactl routes requests to the engine's own paths"}
+NOT_PASTED = {
+    "api_prefix": "llamactl routes requests to the engine's own paths",
+    **dict.fromkeys(QUESTIONS, "the engine answers it and ends; run it by hand"),
+}
 # Switches that name a model of the hub, such as --gpt-oss-20b-default or --fim-qwen-7b-spec.
 _PRESET = re.compile(r"(?!spec_)[a-z0-9_]+_(default|spec)\Z")
 

@@ -52,7 +52,7 @@ ROUTER = EngineOption(
 )
 _OURS = frozenset({"host", "api_key", "api_key_file", "ssl_key_file", "ssl_cert_file"})
 # At these an engine says something and ends.
-_QUESTIONS = frozenset({"cache_list", "completion_bash", "help", "list_devices", "version"})
+QUESTIONS = frozenset({"cache_list", "completion_bash", "help", "list_devices", "version"})
 # Files and folders of this machine, as its help has them.
 PATHS = frozenset(
     {
@@ -75,7 +75,7 @@ _TRUTHS: Mapping[str, bool] = {
 
 
 def is_question(option: EngineOption) -> bool:
-    return option.name in _QUESTIONS
+    return option.name in QUESTIONS
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,8 +21,15 @@ _INTERPRETER = re.compile(r"(?:.*/)?python[\d.]*\Z")
 _SERVE = ("serve", "server")
 _FOLDERS = re.compile(r"[/\\]")
 _DASHES = re.compile(r"[\u2010-\u2015\u2212]+")  # a text processor's, for one hyphen or two
+_ABSOLUTE = re.compile(r"/|[A-Za-z]:[/\\]")
+_WINDOWS = re.compile(r"[A-Za-z]:[/\\]|[^/]*\\")
 _NUMBER = re.compile(r"-?\d*\.?\d+\Z")
+_FRACTION = re.compile(r"[-+]?(?:\d+\.\d*|\.\d+)\Z")
+_EXPONENT = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d{1,3}\Z")
+_WHOLE = re.compile(r"[-+]?\d+\Z")
+_WORD = re.compile(r"'([A-Za-z][\w-]*)'")  # that an option takes beside numbers
 _TRUTHS = ("on", "off", "true", "false")
+_TRUTHS_TOO = (*_TRUTHS, "1", "0", "-1", "yes", "no", "enabled", "disabled", "auto")
 _OURS = {"host": "instances listen on this machine only",
          "port": "llamactl gives each instance a free port",
          "api_key": "each instance has its own key"}  # fmt: skip
@@ -62,10 +70,11 @@ def parse_pasted(found: Pasted, how: Reading, programs: Collection[str]) -> Pars
     words = _without_program(found, programs, parsed)
     if found.image and words and how.picked(found.image, words[0]):
         words = words[1:]
-    words = [*_whole_paths(words, how.known, found.folder)]
+    words = [*_whole_paths(words, how, found.folder)]
     words, unknown = without_open(words, lambda flag: _is_switch(how.known.get(flag)))
     parsed.not_understood += unknown
     _read_flags(words, how, parsed)
+    _say_relative(how, parsed)
     return parsed
 
 
@@ -139,7 +148,11 @@ def _take_program(program: str, folder: str, programs: Collection[str], parsed: 
     if not _FOLDERS.search(program) and _name(program) in map(_name, programs):
         return  # the configured engine
     path = within(folder, program) if _FOLDERS.search(program) else program
-    if is_open(path):
+    if _WINDOWS.match(program):
+        parsed.not_understood.append(
+            f"{program}: a program for Windows; the configured engine is used"
+        )
+    elif is_open(path):
         parsed.not_understood.append(
             f"{plain(program)}: its folder is unknown; the configured engine is used"
         )
@@ -147,16 +160,26 @@ def _take_program(program: str, folder: str, programs: Collection[str], parsed: 
         parsed.command_override = path
 
 
-def _whole_paths(
-    words: Sequence[str], known: Mapping[str, EngineOption], folder: str
-) -> Iterator[str]:
+def _whole_paths(words: Sequence[str], how: Reading, folder: str) -> Iterator[str]:
     """Relative paths, from the folder in which the command was to run."""
-    flag = ""
+    before = ""
     for word in words:
-        option = known.get(flag)
-        is_path = option is not None and option.kind == "path"
-        yield within(folder, word) if folder and is_path and not _FLAG.match(word) else word
-        flag = word
+        flag, equals, value = word.partition("=") if _FLAG.match(word) else (before, "", word)
+        if folder and value and (equals or flag is before) and how.takes_path(flag):
+            yield f"{flag}=" * bool(equals) + within(folder, value)
+        else:
+            yield word
+        before = word
+
+
+def _say_relative(how: Reading, parsed: Parsed) -> None:
+    """Of paths that are left so, as the folder is not known."""
+    for name, flag in parsed.flags.items():
+        values = map(str, _several(parsed.options[name])) if how.takes_path(flag) else ()
+        if any(not _ABSOLUTE.match(value) for value in values):
+            parsed.not_understood.append(
+                f"{flag}: its path counts from llamactl's own folder; write it in full"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +191,16 @@ class Reading:
     adding: Collection[str] = ()  # each time that one is given it adds to the former ones
     not_taken: Mapping[str, str] = field(default_factory=dict)  # options, and why
     scaled: Collection[str] = ()  # they take FILE:SCALE, and took FILE SCALE before
+    remote: Collection[str] = ()  # options that take a file of another machine
     # Is this word, in this image, what chooses the engine among its programs?
     picked: Callable[[str, str], bool] = lambda image, word: False
     # Does its image, which has the program, run the engine?
     serves: Callable[[Pasted], bool] = lambda found: True
+
+    def takes_path(self, flag: str) -> bool:
+        """Of this machine."""
+        option = self.known.get(flag)
+        return option is not None and option.kind == "path" and option.name not in self.remote
 
 
 def _read_flags(words: Sequence[str], how: Reading, parsed: Parsed) -> None:
@@ -196,7 +225,8 @@ def _read_flags(words: Sequence[str], how: Reading, parsed: Parsed) -> None:
         if len(values) > 1:
             _take(flag, name, values, how, parsed)
         elif values:
-            _take(flag, name, _value(values[0], option), how, parsed)
+            value = _value(values[0], option)
+            _take(flag, name, value, how, parsed, _mismatch(value, option, parsed))
         elif option:
             _take(flag, name, not option.is_off(flag), how, parsed)
         else:
@@ -229,10 +259,15 @@ def _values(
     return found if len(found) == most and not any(map(_FLAG.match, found)) else []
 
 
-def _take(flag: str, name: str, value: OptionValue, how: Reading, parsed: Parsed) -> None:
+def _take(
+    flag: str, name: str, value: OptionValue, how: Reading, parsed: Parsed, mismatch: str = ""
+) -> None:
     name = name.lstrip("-").replace("-", "_")
     if why := _OURS.get(name) or how.not_taken.get(name):
         parsed.not_understood.append(f"{flag}: {why}")
+        return
+    if mismatch:
+        parsed.not_understood.append(f"{flag} {value}: {mismatch}")
         return
     try:
         ((name, one),) = how.canonical({name: value}).items()
@@ -257,13 +292,39 @@ def _value(text: str, option: EngineOption | None) -> Scalar:
     kind = option.kind if option else None
     if kind == "switch" and text.lower() in _TRUTHS:
         return text.lower() in ("on", "true")
-    if kind in ("integer", "number") and re.fullmatch(r"-?\d{1,18}", text):
+    if kind in ("integer", "number") and re.fullmatch(r"[-+]?\d{1,18}", text):
         return int(text)
+    if kind == "number" and (_FRACTION.match(text) or _EXPONENT.match(text)):
+        return float(text) if math.isfinite(float(text)) else text
     if kind is None and re.fullmatch(r"0|-?[1-9]\d{0,17}", text):  # and no mask such as 0011
         return int(text)
     if kind in (None, "integer", "number") and re.fullmatch(r"-?\d*\.\d+(e-?\d+)?", text):
         return float(text)
     return text
+
+
+def _mismatch(value: Scalar, option: EngineOption | None, parsed: Parsed) -> str:
+    """Why an option can't take such a value; "" if it can, or its help is not known."""
+    if option is None or not option.help or not isinstance(value, str):
+        return ""
+    if option.kind == "switch":
+        return "" if value.lower() in _TRUTHS_TOO else "it takes on or off"
+    if option.kind in ("integer", "number"):
+        words = [*dict.fromkeys(_WORD.findall(f"{option.help} '{option.default}'"))]
+        return "" if _WHOLE.match(value) or value in words else f"it takes {_or('a number', words)}"
+    # A program of its own has its own choices.
+    if option.kind != "choice" or parsed.command_override or value in option.choices:
+        return ""
+    if "on" in option.choices and value.lower() in _TRUTHS_TOO:
+        return ""
+    if _WHOLE.match(value) and any(map(_WHOLE.match, option.choices)):
+        return ""
+    return f"choose one of {', '.join(option.choices)}"
+
+
+def _or(first: str, others: Sequence[str]) -> str:
+    *before, last = [first, *others]
+    return f"{', '.join(before)} or {last}" if before else last
 
 
 def leave_unknown_out(parsed: Parsed, known: Vocabulary) -> None:

@@ -12,7 +12,7 @@ from llamactl.policy.pasted.declared_containers import read_container
 from llamactl.policy.pasted.script import ASSIGNMENT, command_of
 from llamactl.policy.pasted.shell import Shell, is_open, open_word, plain
 from llamactl.policy.pasted.units import is_unit, read_unit
-from llamactl.policy.pasted.wrappers import NOT_THE_COMMAND, WRAPPERS, Wrapper, unwrap
+from llamactl.policy.pasted.wrappers import NAME_IT, NOT_THE_COMMAND, WRAPPERS, Wrapper, unwrap
 
 _MOST = 1 << 16  # characters
 _MOST_WORDS = 4096  # of one command
@@ -159,7 +159,7 @@ class _Reader:
         """The same words where they mean nothing without it."""
         if wrapper.refused:
             raise InvalidRequest(f"the command can't be read: {words[0]}: {wrapper.refused}")
-        found = unwrap(words, wrapper)
+        found = unwrap(words, wrapper, self._is_engine)
         runs_file = wrapper.runs_files and found.script is None
         if runs_file or (wrapper.provides and not any(map(self._is_engine, found.words[:1]))):
             return words
@@ -204,6 +204,8 @@ class _Reader:
     def _without_strangers(self, words: list[str]) -> list[str]:
         """Without words before the engine's program that are in no table."""
         if not words or words[0].startswith("-") or self._is_engine(words[0]):
+            return words
+        if PurePosixPath(words[0]).name in NAME_IT:
             return words
         names = (n for n, word in enumerate(words) if self._is_engine(word) and word[0] != "-")
         at = next(names, 0)

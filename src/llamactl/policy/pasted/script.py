@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from llamactl.policy.pasted.shell import Shell, Token, is_open, plain
+from llamactl.policy.pasted.shell import CONTINUED, Shell, Token, is_open, plain
 
 ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _PROMPT = re.compile(
@@ -15,7 +15,7 @@ _PROMPT = re.compile(
     re.MULTILINE,
 )
 _SUBSHELL = re.compile(r"\(\s*[\w/.~]")
-_ROOT_PROMPT = re.compile(r"\s*#!?[ \t]*(?=[^\n]*\Z)")
+_ROOT_PROMPT = re.compile(r"^[ \t]*#!?[ \t]*", re.MULTILINE)
 _FENCE = re.compile(r"^[ \t]*```[^\n`]*$", re.MULTILINE)  # of Markdown
 _CODE = re.compile(r"\s*`([^`\n]+)`\s*")
 # `$env:NAME = "value"` of PowerShell, `set NAME=value` of cmd.
@@ -26,19 +26,39 @@ _VARIABLE_SET = re.compile(
 )
 _ALIAS = re.compile(r"^[ \t]*alias[ \t]+[\w.-]+=(?=['\"])", re.MULTILINE)
 _NO_FILE = re.compile(r"&\d\Z|/dev/null\Z")
+# What sets variables, and whether its variables are also those of the programs that follow.
+_DECLARES: Mapping[str, bool] = {
+    "export": True, "declare": False, "typeset": False, "readonly": False, "local": False,
+}  # fmt: skip
+_EXPORTS = re.compile(r"-[a-zA-Z]*x")
+_EXPORTS_NOT = re.compile(r"\+[a-zA-Z]*x|-n\Z")
+# What follows them after `&&` happens or not; only a shell knows.
+_TESTS = frozenset(
+    {"[", "[[", "((", "test", "command", "which", "type", "hash", "grep", "egrep", "!", "false",
+     "pgrep", "mountpoint", "nvidia-smi", "cmp", "diff", "ping", "nc"}
+)  # fmt: skip
+_OPENING = frozenset({"if", "while", "until", "for", "case"})
+_CLOSING = frozenset({"fi", "done", "esac"})
+_BETWEEN_LINES = _CLOSING | {"then", "else", "do"}
 # What prepares a shell, and is over before the command begins.
 _PREPARE = frozenset(
-    {"export", "set", "unset", "cd", "pushd", "source", ".", "ulimit", "umask", "alias", "trap",
-     "echo", "@echo", "sleep", "mkdir", "conda", "module", "modprobe", "sysctl", "shopt", "read",
-     "printf", "declare", "local", "test", "[", "true", "wait", "exit", "pause", "popd", "setlocal"}
+    {*_DECLARES, ":", "set", "unset", "cd", "pushd", "source", ".", "ulimit", "umask", "alias",
+     "trap", "echo", "@echo", "sleep", "mkdir", "conda", "module", "modprobe", "sysctl", "shopt",
+     "read", "printf", "test", "[", "[[", "true", "wait", "exit", "pause", "popd", "setlocal"}
 )  # fmt: skip
 # At the beginning of a line they begin a command, however the lines before it were broken.
 _BEGIN = frozenset(
-    {"cd", "cmake", "conda", "curl", "docker", "done", "echo", "elif", "else", "esac", "exit",
-     "export", "fi",
-     "git", "kill", "make", "pause", "pkill", "podman", "popd", "pushd", "sleep", "source", "sudo",
-     "then", "wait", "wget"}
+    {*_DECLARES, "cd", "cmake", "conda", "curl", "docker", "done", "echo", "elif", "else", "esac",
+     "exit", "fi", "git", "kill", "make", "pause", "pkill", "podman", "popd", "pushd", "sleep",
+     "source", "sudo", "then", "wait", "wget"}
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    words: list[str]
+    reads: bool = False  # what another one writes, or runs only if that fails
+    unsure: bool = False  # it happens only if a test succeeds
 
 
 @dataclass(slots=True)
@@ -48,6 +68,7 @@ class Found:
     words: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     beside: list[str] = field(default_factory=list)  # as people wrote it
+    exports: bool = False  # variables that are set from here on, after `set -a`
 
 
 def command_of(text: str, shell: Shell, serves: Callable[[list[str]], bool]) -> Found:
@@ -55,15 +76,16 @@ def command_of(text: str, shell: Shell, serves: Callable[[list[str]], bool]) -> 
     found = Found()
     commands: list[list[str]] = []
     text = _ALIAS.sub("sh -c ", _without_prompts(_without_markdown(text)))
-    for words, piped in _statements(_VARIABLE_SET.sub(_exported, text), shell, serves):
-        if piped:
-            found.beside.append(" ".join(words))
+    for one in _statements(_VARIABLE_SET.sub(_exported, text), shell, serves):
+        words = one.words
+        if one.reads or (one.unsure and _sets(words)):
+            found.beside.append(plain(" ".join(words)))
         elif not (shell.runs and _prepares(words, shell, found)):
             commands.append(words)
     holding = (words for words in commands if any(serves([word]) for word in words))
     chosen = next(filter(serves, commands), None) or next(holding, commands[-1] if commands else [])
     found.words = chosen
-    found.beside += [" ".join(words) for words in commands if words is not chosen]
+    found.beside += [plain(" ".join(words)) for words in commands if words is not chosen]
     return found
 
 
@@ -83,45 +105,66 @@ def _without_prompts(text: str) -> str:
     whole = text.strip().removesuffix("&").rstrip()
     if _SUBSHELL.match(whole) and whole.endswith(")"):
         text = whole[1:-1]
-    one_line = "\n" not in text.strip()
-    return _ROOT_PROMPT.sub("", text, count=1) if one_line and text.lstrip()[:1] == "#" else text
+    return _ROOT_PROMPT.sub("", text) if _is_at_root_prompt(text) else text
+
+
+def _is_at_root_prompt(text: str) -> bool:
+    """Each line begins with `#`, and nothing would be left without comments."""
+    lines = [line.strip() for line in CONTINUED.sub(" ", text).splitlines() if line.strip()]
+    is_script = len(lines) > 1 and lines[0].startswith("#!")
+    return not is_script and all(line.startswith("#") for line in lines)
 
 
 def _statements(
     text: str, shell: Shell, serves: Callable[[list[str]], bool]
-) -> Iterator[tuple[list[str], bool]]:
-    """The words of each, and whether it only reads what another writes."""
+) -> Iterator[_Statement]:
     words: list[str] = []
-    piped = at_line = False
+    reads = unsure = at_line = False
+    blocks = guarded = 0
     for token in shell.tokens(text):
-        if token.kind == "word":
-            if shell.runs and words and at_line and _begins(token.text, serves):
-                yield words, piped
-                words, piped = [], False
-            words.append(token.text)
-        elif token.kind == "redirection":
-            if not _NO_FILE.search(token.text):
-                yield [token.text], True
-        elif shell.runs and _ends(token, words):
+        ends = shell.runs and _ends(token, words)
+        if ends or (shell.runs and at_line and words and _begins(token, serves)):
             if words:
-                yield words, piped
-            words = []
-            piped = token.text in ("|", "||")
+                yield _Statement(words, reads, unsure or blocks > 0)
+                blocks = max(0, blocks + (words[0] in _OPENING) - (words[0] in _CLOSING))
+            if token.text in ("{", "(") and unsure:
+                blocks, guarded = blocks + 1, guarded + 1
+            elif token.text in ("}", ")") and guarded:
+                blocks, guarded = blocks - 1, guarded - 1
+            tests = bool(words) and words[0] in _TESTS
+            unsure = token.text in ("&&", "||") and (unsure or tests)
+            words, reads = [], token.text in ("|", "||")
+        if token.kind == "word":
+            words.append(token.text)
+        elif token.kind == "redirection" and not _NO_FILE.search(token.text):
+            yield _Statement([token.text], reads=True)
         at_line = token.kind == "line"
     if words:
-        yield words, piped
+        yield _Statement(words, reads, unsure or blocks > 0)
 
 
-def _begins(word: str, serves: Callable[[list[str]], bool]) -> bool:
-    return word in _BEGIN or (word[:1] != "-" and serves([word]))
+def _sets(words: list[str]) -> bool:
+    return words[0] in _DECLARES or all(map(ASSIGNMENT.match, words))
+
+
+def _begins(token: Token, serves: Callable[[list[str]], bool]) -> bool:
+    word = token.text
+    return token.kind == "word" and (word in _BEGIN or (word[:1] != "-" and serves([word])))
 
 
 def _ends(token: Token, words: list[str]) -> bool:
     """A line's end is one only after what prepares: people break lines as they like."""
     if token.kind == "operator":
         return True
-    return bool(words) and (
-        words[0] in _PREPARE or words[0] == "eval" or all(map(ASSIGNMENT.match, words))
+    return (
+        token.kind == "line"
+        and bool(words)
+        and (
+            words[0] in _PREPARE
+            or words[0] == "eval"
+            or words[-1] in _BETWEEN_LINES
+            or all(map(ASSIGNMENT.match, words))
+        )
     )
 
 
@@ -130,9 +173,17 @@ def _prepares(words: list[str], shell: Shell, found: Found) -> bool:
     name, *others = words
     if all(map(ASSIGNMENT.match, words)):
         shell.variables.update(_pairs(words))
-        found.environment.update({k: v for k, v in _pairs(words).items() if k in found.environment})
-    elif name in ("export", "declare"):
-        _export(others, shell, found)
+        found.environment.update(
+            {k: v for k, v in _pairs(words).items() if found.exports or k in found.environment}
+        )
+    elif name == "unset":
+        for one in others:
+            shell.variables.pop(one, None)
+            found.environment.pop(one, None)
+    elif name == "set" and others and " ".join(others)[1:] in ("a", "o allexport"):
+        found.exports = others[0].startswith("-")
+    elif name in _DECLARES:
+        _declare(name, others, shell, found)
     elif name in ("cd", "pushd") and others:
         folder = others[-1]
         shell.variables.pop("PWD", None)
@@ -147,12 +198,16 @@ def _prepares(words: list[str], shell: Shell, found: Found) -> bool:
     return True
 
 
-def _export(words: list[str], shell: Shell, found: Found) -> None:
+def _declare(by: str, words: list[str], shell: Shell, found: Found) -> None:
+    exports = _DECLARES[by] or any(map(_EXPORTS.match, words))
+    hides = any(map(_EXPORTS_NOT.match, words))
     for word in words:
         name, equals, value = word.partition("=")
         if equals:
-            shell.variables[name] = found.environment[name] = value
-        elif name in shell.variables:
+            shell.variables[name] = value
+        if hides:
+            found.environment.pop(name, None)
+        elif name in shell.variables and (exports or name in found.environment):
             found.environment[name] = shell.variables[name]
 
 

@@ -6,8 +6,9 @@ The only table of them. Other words before an engine's program are named and lef
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from llamactl.policy.pasted.script import ASSIGNMENT
 
@@ -34,8 +35,10 @@ class Wrapper:
     programs: frozenset[str] = frozenset()  # flags that take only the command's program
     runs_files: bool = False  # what is not for one of `scripts` is a file that it reads
     mounts: frozenset[str] = frozenset()  # flags that take FOLDER:FOLDER_INSIDE
+    begins: frozenset[str] = frozenset()  # flags after which the command begins, as after `--`
     closed: bool = False  # nothing after its operands is its own
     provides: bool = False  # the program is where it looks: another one is not found without it
+    asks: frozenset[str] = frozenset()  # flags with which it runs nothing
     refused: str = ""  # nothing can be made of what it runs, and why
 
     @property
@@ -58,9 +61,13 @@ _CONDA = Wrapper(_words("-n -p --name --prefix --cwd"), lost=_HERE, subcommands=
                  provides=True)  # fmt: skip
 _APPTAINER = Wrapper(_words("--pwd --nvccli"), 1, _HERE, _words("exec run"), _words("--env"),
                      mounts=_words("-B --bind"), closed=True)  # fmt: skip
+_DEBUGGER = Wrapper(_words("-ex -iex -x -d -o --command"), lost=_LOOKED_AT)
+_WITH_MANY_FLAGS = (_HERE, _LIMITS, _LOOKED_AT)
+_ANY = 99  # operands, up to where the command begins
 _FAR = Wrapper(refused=_ELSEWHERE)
 WRAPPERS: Mapping[str, Wrapper] = {
-    "nohup": _PLAIN, "exec": Wrapper(_words("-a")), "setsid": _PLAIN, "command": _PLAIN,
+    "nohup": _PLAIN, "exec": Wrapper(_words("-a")), "setsid": _PLAIN,
+    "command": Wrapper(asks=_words("-v -V")),
     "builtin": _PLAIN, "then": _PLAIN, "do": _PLAIN, "else": _PLAIN, "eval": _PLAIN,
     "unbuffer": _PLAIN,
     "time": Wrapper(_words("-f -o --format --output")),
@@ -99,25 +106,33 @@ WRAPPERS: Mapping[str, Wrapper] = {
     ),
     "systemd-inhibit": Wrapper(_words("--what --who --why --mode"), lost=_LIMITS),
     "caffeinate": Wrapper(_words("-t -w"), lost=_LIMITS),
-    "firejail": Wrapper(lost=_HERE), "bwrap": Wrapper(lost=_HERE),
-    "unshare": Wrapper(lost=_HERE), "chroot": Wrapper(operands=1, lost=_HERE),
+    "firejail": Wrapper(_words("--net --profile --name --private"), lost=_HERE),
+    "bwrap": Wrapper(lost=_HERE), "unshare": Wrapper(_words("-S -G -R -w --wd"), lost=_HERE),
+    "chroot": Wrapper(_words("--userspec --groups"), 1, _HERE),
     "toolbox": Wrapper(_words("-c -r -d --container --release --distro"), lost=_HERE,
                        subcommands=_words("run enter")),
-    "distrobox": Wrapper(_words("-n --name -a --additional-flags"), 1, _HERE, _words("enter")),
-    "distrobox-enter": Wrapper(_words("-a --additional-flags"), 1, _HERE),
+    "distrobox": Wrapper(_words("-n --name -a --additional-flags"), 1, _HERE, _words("enter"),
+                         begins=_words("-e --exec")),
+    "distrobox-enter": Wrapper(_words("-n --name -a --additional-flags"), 1, _HERE,
+                               begins=_words("-e --exec")),
     "flatpak": Wrapper(_words("--branch --arch --cwd"), 1, _HERE, _words("run"),
                        programs=_words("--command"), closed=True),
     "flatpak-spawn": Wrapper(lost=_HERE, sets=_words("--env")),
     "apptainer": _APPTAINER, "singularity": _APPTAINER,
     "conda": _CONDA, "mamba": _CONDA, "micromamba": _CONDA,
     "nix-shell": Wrapper(_words("-p -I --packages"), lost=_HERE, scripts=_words("--run --command")),
-    "nix": Wrapper(lost=_HERE, operands=1, subcommands=_words("develop shell run")),
+    "nix": Wrapper(_words("-f --file -I --profile"), _ANY, _HERE, _words("develop shell run"),
+                   begins=_words("-c --command")),
     "tmux": Wrapper(_words("-s -n -c -L -S"), subcommands=_words("new-session new")),
     "screen": Wrapper(_words("-S -h -c -dmS -DmS")),
-    "strace": Wrapper(_words("-o -e -p"), lost=_LOOKED_AT), "gdb": Wrapper(lost=_LOOKED_AT),
+    "strace": Wrapper(_words("-o -e -p"), lost=_LOOKED_AT),
+    "ltrace": Wrapper(_words("-o -e -p"), lost=_LOOKED_AT),
+    "gdb": _DEBUGGER, "cuda-gdb": _DEBUGGER, "lldb": _DEBUGGER,
     "valgrind": Wrapper(lost=_LOOKED_AT),
-    "perf": Wrapper(_words("-e -o"), lost=_LOOKED_AT, subcommands=_words("stat record")),
-    "nsys": Wrapper(_words("-o -t"), lost=_LOOKED_AT, subcommands=_words("profile")),
+    "perf": Wrapper(_words("-e -o -F -c -C -p -t -m -I -r --event --output --freq --call-graph"),
+                    lost=_LOOKED_AT, subcommands=_words("stat record")),
+    "nsys": Wrapper(_words("-o -t --trace --output"), lost=_LOOKED_AT,
+                    subcommands=_words("profile")),
     "gamemoderun": Wrapper(lost=_LOOKED_AT), "prime-run": Wrapper(lost=_LOOKED_AT),
     "xvfb-run": Wrapper(lost=_LOOKED_AT), "watch": Wrapper(_words("-n"), lost=_LOOKED_AT),
     "ssh": _FAR, "kubectl": _FAR, "mpirun": _FAR, "srun": _FAR, "sbatch": _FAR,
@@ -125,6 +140,14 @@ WRAPPERS: Mapping[str, Wrapper] = {
     "podman-compose": Wrapper(refused=NOT_THE_COMMAND),
     "systemctl": Wrapper(refused="it names a unit; paste the unit's file instead"),
 }  # fmt: skip
+
+
+# Programs that take the engine's name, but don't run it.
+NAME_IT = _words(
+    "ollama pip pip3 brew apt apt-get dnf yum pacman zypper snap npm cargo port pkill killall kill "
+    "pgrep pidof which whereis type hash man info ls cat cp mv rm ln chmod chown stat file ldd "
+    "grep tail head less vim nano git make cmake ninja curl wget tar journalctl service"
+)
 
 
 @dataclass(slots=True)
@@ -137,7 +160,9 @@ class Unwrapped:
     program: str = ""  # of the command, where a flag names it
 
 
-def unwrap(words: Sequence[str], wrapper: Wrapper) -> Unwrapped:
+def unwrap(
+    words: Sequence[str], wrapper: Wrapper, is_engine: Callable[[str], bool] = lambda word: False
+) -> Unwrapped:
     """`words`: with the wrapper's name."""
     found = Unwrapped([words[0]], [])
     at = 1
@@ -147,15 +172,14 @@ def unwrap(words: Sequence[str], wrapper: Wrapper) -> Unwrapped:
     left = wrapper.operands
     while at < len(words):
         word = words[at]
-        if word == "--":
-            at += 1
-            break
-        if word in ("-e", "--command") and wrapper.operands and not left:  # distrobox's own `--`
+        if word == "--" or word in wrapper.begins:
             at += 1
             break
         if wrapper.closed and not left:
             break
         if word.startswith("-") and len(word) > 1:
+            if word in wrapper.asks:
+                return found
             at = _flag(words, at, wrapper, found)
             if found.script is not None:
                 break
@@ -165,9 +189,20 @@ def unwrap(words: Sequence[str], wrapper: Wrapper) -> Unwrapped:
             at += 1
         else:
             break
+    if found.script is None and wrapper.lost in _WITH_MANY_FLAGS and words[at - 1][:1] == "-":
+        strays = _strays(words[at:], is_engine)
+        found.own += words[at : at + strays]
+        at += strays
     program = [found.program or found.own[-1]] if wrapper.programs else []
     found.words = [*program, *words[at:]]
     return found
+
+
+def _strays(words: Sequence[str], is_engine: Callable[[str], bool]) -> int:
+    """How many words before the command are values of a flag that is in no table."""
+    names = [PurePosixPath(word).name for word in words]
+    begin = next((n for n, word in enumerate(words) if is_engine(word) or names[n] in WRAPPERS), 0)
+    return begin if any(map(is_engine, words)) else 0
 
 
 def _flag(words: Sequence[str], at: int, wrapper: Wrapper, found: Unwrapped) -> int:
