@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from functools import partial
 
 from llamactl.core.errors import InvalidOption, InvalidRequest
 from llamactl.core.instance import OptionValue, Scalar
+from llamactl.policy.definition.command_values import TRUTHS, mismatch, read_value
 from llamactl.policy.definition.engine_help import EngineOption, Vocabulary
 from llamactl.policy.definition.unknown import near, unknown
 from llamactl.policy.pasted import Pasted, is_open, plain, read_pasted, within, without_open
@@ -21,15 +21,9 @@ _INTERPRETER = re.compile(r"(?:.*/)?python[\d.]*\Z")
 _SERVE = ("serve", "server")
 _FOLDERS = re.compile(r"[/\\]")
 _DASHES = re.compile(r"[\u2010-\u2015\u2212]+")  # a text processor's, for one hyphen or two
-_ABSOLUTE = re.compile(r"/|[A-Za-z]:[/\\]")
+_RELATIVE = re.compile(r"(?!/|[A-Za-z]:[/\\])[^/\\.]*[/\\.]")  # a word such as `x` may be anything
 _WINDOWS = re.compile(r"[A-Za-z]:[/\\]|[^/]*\\")
 _NUMBER = re.compile(r"-?\d*\.?\d+\Z")
-_FRACTION = re.compile(r"[-+]?(?:\d+\.\d*|\.\d+)\Z")
-_EXPONENT = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d{1,3}\Z")
-_WHOLE = re.compile(r"[-+]?\d+\Z")
-_WORD = re.compile(r"'([A-Za-z][\w-]*)'")  # that an option takes beside numbers
-_TRUTHS = ("on", "off", "true", "false")
-_TRUTHS_TOO = (*_TRUTHS, "1", "0", "-1", "yes", "no", "enabled", "disabled", "auto")
 _OURS = {"host": "instances listen on this machine only",
          "port": "llamactl gives each instance a free port",
          "api_key": "each instance has its own key"}  # fmt: skip
@@ -176,7 +170,7 @@ def _say_relative(how: Reading, parsed: Parsed) -> None:
     """Of paths that are left so, as the folder is not known."""
     for name, flag in parsed.flags.items():
         values = map(str, _several(parsed.options[name])) if how.takes_path(flag) else ()
-        if any(not _ABSOLUTE.match(value) for value in values):
+        if any(_RELATIVE.match(value) for value in values):
             parsed.not_understood.append(
                 f"{flag}: its path counts from llamactl's own folder; write it in full"
             )
@@ -225,8 +219,15 @@ def _read_flags(words: Sequence[str], how: Reading, parsed: Parsed) -> None:
         if len(values) > 1:
             _take(flag, name, values, how, parsed)
         elif values:
-            value = _value(values[0], option)
-            _take(flag, name, value, how, parsed, _mismatch(value, option, parsed))
+            value = read_value(values[0], option)
+            _take(
+                flag,
+                name,
+                value,
+                how,
+                parsed,
+                mismatch(value, option, own_choices=bool(parsed.command_override)),
+            )
         elif option:
             _take(flag, name, not option.is_off(flag), how, parsed)
         else:
@@ -253,21 +254,21 @@ def _values(
 ) -> list[str]:
     """The words that follow a flag and belong to it."""
     if _is_switch(option):
-        return [*words[:1]] if words and words[0] in _TRUTHS else []
+        return [*words[:1]] if words and words[0] in TRUTHS else []
     most = option.words if option is not None else 1
     found = [*words[:most]]
     return found if len(found) == most and not any(map(_FLAG.match, found)) else []
 
 
 def _take(
-    flag: str, name: str, value: OptionValue, how: Reading, parsed: Parsed, mismatch: str = ""
+    flag: str, name: str, value: OptionValue, how: Reading, parsed: Parsed, wrong: str = ""
 ) -> None:
     name = name.lstrip("-").replace("-", "_")
     if why := _OURS.get(name) or how.not_taken.get(name):
         parsed.not_understood.append(f"{flag}: {why}")
         return
-    if mismatch:
-        parsed.not_understood.append(f"{flag} {value}: {mismatch}")
+    if wrong:
+        parsed.not_understood.append(f"{flag} {value}: {wrong}")
         return
     try:
         ((name, one),) = how.canonical({name: value}).items()
@@ -286,45 +287,6 @@ def _take(
 
 def _several(value: OptionValue) -> Sequence[Scalar]:
     return [value] if isinstance(value, str | int | float) else value
-
-
-def _value(text: str, option: EngineOption | None) -> Scalar:
-    kind = option.kind if option else None
-    if kind == "switch" and text.lower() in _TRUTHS:
-        return text.lower() in ("on", "true")
-    if kind in ("integer", "number") and re.fullmatch(r"[-+]?\d{1,18}", text):
-        return int(text)
-    if kind == "number" and (_FRACTION.match(text) or _EXPONENT.match(text)):
-        return float(text) if math.isfinite(float(text)) else text
-    if kind is None and re.fullmatch(r"0|-?[1-9]\d{0,17}", text):  # and no mask such as 0011
-        return int(text)
-    if kind in (None, "integer", "number") and re.fullmatch(r"-?\d*\.\d+(e-?\d+)?", text):
-        return float(text)
-    return text
-
-
-def _mismatch(value: Scalar, option: EngineOption | None, parsed: Parsed) -> str:
-    """Why an option can't take such a value; "" if it can, or its help is not known."""
-    if option is None or not option.help or not isinstance(value, str):
-        return ""
-    if option.kind == "switch":
-        return "" if value.lower() in _TRUTHS_TOO else "it takes on or off"
-    if option.kind in ("integer", "number"):
-        words = [*dict.fromkeys(_WORD.findall(f"{option.help} '{option.default}'"))]
-        return "" if _WHOLE.match(value) or value in words else f"it takes {_or('a number', words)}"
-    # A program of its own has its own choices.
-    if option.kind != "choice" or parsed.command_override or value in option.choices:
-        return ""
-    if "on" in option.choices and value.lower() in _TRUTHS_TOO:
-        return ""
-    if _WHOLE.match(value) and any(map(_WHOLE.match, option.choices)):
-        return ""
-    return f"choose one of {', '.join(option.choices)}"
-
-
-def _or(first: str, others: Sequence[str]) -> str:
-    *before, last = [first, *others]
-    return f"{', '.join(before)} or {last}" if before else last
 
 
 def leave_unknown_out(parsed: Parsed, known: Vocabulary) -> None:

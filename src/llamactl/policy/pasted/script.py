@@ -191,7 +191,9 @@ def _prepares(words: list[str], shell: Shell, found: Found) -> bool:
             shell.variables["PWD"] = folder.rstrip("/")
         else:
             found.beside.append(plain(" ".join(words)))
-    elif name in _PREPARE and others[:1] != ["run"]:  # `conda run`
+    elif (name in _PREPARE and others[:1] != ["run"]) or (
+        name == "command" and others[:1] in (["-v"], ["-V"])
+    ):  # `conda run`
         found.beside.append(plain(" ".join(words)))
     else:
         return False

@@ -21,6 +21,8 @@ _LOOKED_AT = "the engine runs without it"
 _ELSEWHERE = "it runs on another machine, and llamactl runs engines on this one only"
 NOT_THE_COMMAND = "it does not hold the engine's own command; paste that, or its `docker run`"
 
+_OF_SHELLS = frozenset({"-c"})
+
 
 @dataclass(frozen=True, slots=True)
 class Wrapper:
@@ -33,13 +35,16 @@ class Wrapper:
     sets: frozenset[str] = frozenset()  # flags that take NAME=VALUE for the command
     scripts: frozenset[str] = frozenset()  # flags that take the command as one word
     programs: frozenset[str] = frozenset()  # flags that take only the command's program
-    runs_files: bool = False  # what is not for one of `scripts` is a file that it reads
     mounts: frozenset[str] = frozenset()  # flags that take FOLDER:FOLDER_INSIDE
     begins: frozenset[str] = frozenset()  # flags after which the command begins, as after `--`
     closed: bool = False  # nothing after its operands is its own
     provides: bool = False  # the program is where it looks: another one is not found without it
-    asks: frozenset[str] = frozenset()  # flags with which it runs nothing
     refused: str = ""  # nothing can be made of what it runs, and why
+
+    @property
+    def runs_files(self) -> bool:
+        """What is not for `-c` is a file that it reads."""
+        return self.scripts == _OF_SHELLS
 
     @property
     def is_far(self) -> bool:
@@ -52,7 +57,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 _PLAIN = Wrapper()
-_SHELL = Wrapper(_words("-o -O --rcfile --init-file"), scripts=_words("-c"), runs_files=True)
+_SHELL = Wrapper(_words("-o -O --rcfile --init-file"), scripts=_OF_SHELLS)
 _PYTHON = Wrapper(
     _words("--with --python -p --from --project --directory --index-url --extra --group --env-file "
            "--spec"), subcommands=_words("run tool x"), provides=True,
@@ -67,7 +72,7 @@ _ANY = 99  # operands, up to where the command begins
 _FAR = Wrapper(refused=_ELSEWHERE)
 WRAPPERS: Mapping[str, Wrapper] = {
     "nohup": _PLAIN, "exec": Wrapper(_words("-a")), "setsid": _PLAIN,
-    "command": Wrapper(asks=_words("-v -V")),
+    "command": _PLAIN,
     "builtin": _PLAIN, "then": _PLAIN, "do": _PLAIN, "else": _PLAIN, "eval": _PLAIN,
     "unbuffer": _PLAIN,
     "time": Wrapper(_words("-f -o --format --output")),
@@ -178,8 +183,6 @@ def unwrap(
         if wrapper.closed and not left:
             break
         if word.startswith("-") and len(word) > 1:
-            if word in wrapper.asks:
-                return found
             at = _flag(words, at, wrapper, found)
             if found.script is not None:
                 break
