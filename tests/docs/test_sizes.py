@@ -31,6 +31,7 @@ REASONS = {
     "engine/flags.py": "a table of two hundred flags",
     "policy/body/json_scanner.py": STATES,
     "policy/body/json_scanner.py:ObjectScanner": STATES,
+    "policy/pasted/shell.py": "a shell's quotes and expansions hold each other",
     "proxy/http/client_connection.py": STATES,
     "proxy/http/client_connection.py:Downstream": STATES,
     "proxy/http/connections.py:ConnectionRegistry": "each request reads some of its fields",

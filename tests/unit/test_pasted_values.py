@@ -10,8 +10,6 @@ from llamactl.policy.definition.command_line import Parsed
 from llamactl.policy.definition.engine_help import UNREAD, Vocabulary, read_help
 from support.engines import BOTH, LLAMA_SERVER, use
 
-RELATIVE = "its path counts from llamactl's own folder; write it in full"
-
 
 def known(engine: str = LLAMA_SERVER) -> Vocabulary:
     with use(engine) as one:
@@ -64,16 +62,6 @@ def test_what_an_option_offers_or_has_by_default_is_taken(engine: str) -> None:
                 continue
             found = LLAMA_CPP.parse_command(f"llama-server {option.flags[-1]}={value}", vocabulary)
             assert not found.not_understood, option
-
-
-def test_a_relative_path_is_said_where_its_folder_is_unknown() -> None:
-    line = "user@host:~/llama.cpp$ ./llama-server -m models/a.gguf --mmproj=p.gguf -hff q.gguf"
-
-    found = LLAMA_CPP.parse_command(line, known())
-
-    assert found.options == {"model": "models/a.gguf", "mmproj": "p.gguf", "hf_file": "q.gguf"}
-    assert said(found)["-m"] == said(found)["--mmproj"] == RELATIVE
-    assert "-hff" not in said(found)
 
 
 @pytest.mark.parametrize("line", ["llama-server --version", "llama-server -h", "llama-server -cl"])

@@ -68,7 +68,6 @@ def parse_pasted(found: Pasted, how: Reading, programs: Collection[str]) -> Pars
     words, unknown = without_open(words, lambda flag: _is_switch(how.known.get(flag)))
     parsed.not_understood += unknown
     _read_flags(words, how, parsed)
-    _say_relative(how, parsed)
     return parsed
 
 
@@ -164,16 +163,6 @@ def _whole_paths(words: Sequence[str], how: Reading, folder: str) -> Iterator[st
         else:
             yield word
         before = word
-
-
-def _say_relative(how: Reading, parsed: Parsed) -> None:
-    """Of paths that are left so, as the folder is not known."""
-    for name, flag in parsed.flags.items():
-        values = map(str, _several(parsed.options[name])) if how.takes_path(flag) else ()
-        if any(_RELATIVE.match(value) for value in values):
-            parsed.not_understood.append(
-                f"{flag}: its path counts from llamactl's own folder; write it in full"
-            )
 
 
 @dataclass(frozen=True, slots=True)
