@@ -21,7 +21,6 @@ _INTERPRETER = re.compile(r"(?:.*/)?python[\d.]*\Z")
 _SERVE = ("serve", "server")
 _FOLDERS = re.compile(r"[/\\]")
 _DASHES = re.compile(r"[\u2010-\u2015\u2212]+")  # a text processor's, for one hyphen or two
-_RELATIVE = re.compile(r"(?!/|[A-Za-z]:[/\\])[^/\\.]*[/\\.]")  # a word such as `x` may be anything
 _WINDOWS = re.compile(r"[A-Za-z]:[/\\]|[^/]*\\")
 _NUMBER = re.compile(r"-?\d*\.?\d+\Z")
 _OURS = {"host": "instances listen on this machine only",
