@@ -15,7 +15,7 @@ NPM := $(CURDIR)/$(BIN)/python $(CURDIR)/packaging/node.py
 PAGE := $(shell find webui/src webui/plugins src/llamactl/schemas src/llamactl/api -type f -not -name schema.d.ts -not -name '*.pyc') webui/index.html webui/vite.config.ts
 
 .NOTPARALLEL:
-.PHONY: demo run ui wheel check test test-rest test-all unit in-process server rest coverage bench bench-engines bench-start bench-proxy bench-bodies bench-scheduling soak lock
+.PHONY: demo run ui wheel check test test-rest test-all docs unit in-process server rest coverage bench bench-engines bench-start bench-proxy bench-bodies bench-scheduling soak lock
 
 demo: .venv/run.stamp .venv/model.stamp ui
 	$(BIN)/python examples/demo.py
@@ -37,13 +37,17 @@ check: .venv/dev.stamp .venv/ui.stamp
 	cd webui && $(NPM) run --silent check && $(NPM) run --silent test
 
 # in stages, and none after one that fails
-test: check unit in-process server
+test: check docs unit in-process server
 
 test-rest: rest
 
 # both, on one installation of the wheel
 test-all: check wheel
-	$(INSTALLED) $(MAKE) --no-print-directory unit in-process server rest
+	$(INSTALLED) $(MAKE) --no-print-directory docs unit in-process server rest
+
+# what is written, and how the tree looks
+docs: .venv/dev.stamp .venv/ui.stamp
+	$(PYTEST) --dist worksteal --stage docs
 
 unit: .venv/dev.stamp .venv/ui.stamp
 	$(PYTEST) --dist worksteal --stage unit

@@ -10,10 +10,10 @@ import pytest
 
 from support.engines import LLAMA_SERVER
 
-UNIT, IN_PROCESS, SERVER, REST = STAGES = ("unit", "in-process", "server", "rest")
+DOCS, UNIT, IN_PROCESS, SERVER, REST = STAGES = ("docs", "unit", "in-process", "server", "rest")
 EARLY, LATE = "representative", "late"
 OF_FOLDER = {
-    "docs": UNIT,
+    "docs": DOCS,
     "property": UNIT,
     "unit": UNIT,
     "in_process": IN_PROCESS,
