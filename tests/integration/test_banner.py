@@ -9,6 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from llamactl.backends import DEFAULT
+from llamactl.config import Settings
+from llamactl.node import EngineBuilds, find_engine
 from support.served import data_folder, serve
 
 
@@ -34,3 +37,19 @@ def test_the_banner_names_all_addresses_and_they_work(
             name = url.removeprefix("http://")
             health = httpx.get(f"{server.url}/health", headers={"host": name})
             assert health.status_code == 200, url
+
+
+def test_the_banner_says_which_engine_serves_and_what_a_better_one_would_gain(
+    tmp_path: Path,
+) -> None:
+    data = data_folder(tmp_path, "")
+    kind = DEFAULT.kind
+    engine = find_engine(kind, Settings().backends.of(kind), EngineBuilds(data))
+    with serve(data) as server:
+        assert server.process.stdout is not None
+        while not (line := server.process.stdout.readline()).startswith("  engine"):
+            assert line
+
+    assert line.split(maxsplit=1)[1].strip() == "; ".join(
+        filter(None, (engine.label, engine.advice))
+    )

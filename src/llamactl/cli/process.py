@@ -167,7 +167,7 @@ def _announce(app: Application, loaded: Loaded, urls: Sequence[str]) -> None:
         _say("  names     other host names must be in server.allowed_hosts")
     asks = settings.auth.require_management_auth
     _say(f"  page      same address{'; sign in with a management key' if asks else ''}")
-    _say("\n            ".join(filter(None, (f"  engine    {engine}", advice))))
+    _say(f"  engine    {'; '.join(filter(None, (engine, advice)))}")
     _say(f"  settings  {loaded.source or 'defaults'}")
     _say(f"  data      {settings.data}")
     if not settings.auth.management_keys:
