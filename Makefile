@@ -47,20 +47,20 @@ test-all: check wheel
 
 # what is written, and how the tree looks
 docs: .venv/dev.stamp .venv/ui.stamp
-	$(PYTEST) --dist worksteal --stage docs
+	$(PYTEST) --dist worksteal --stage=docs
 
 unit: .venv/dev.stamp .venv/ui.stamp
-	$(PYTEST) --dist worksteal --stage unit
+	$(PYTEST) --dist worksteal --stage=unit
 
 in-process: .venv/dev.stamp
-	$(PYTEST) --dist worksteal --stage in-process
+	$(PYTEST) --dist worksteal --stage=in-process
 
 # of the wheel, as people install it
 server: .venv/dev.stamp .venv/model.stamp .venv/clients.stamp .venv/clients-node.stamp wheel
-	$(INSTALLED) $(PYTEST_SERVERS) --stage server
+	$(INSTALLED) $(PYTEST_SERVERS) --stage=server
 
 rest: .venv/dev.stamp .venv/model.stamp .venv/clients.stamp .venv/clients-node.stamp wheel
-	$(INSTALLED) $(PYTEST_SERVERS) --stage rest
+	$(INSTALLED) $(PYTEST_SERVERS) --stage=rest
 
 # lines of what thinks and decides, by tests without a server; the floor is in pyproject.toml
 coverage: .venv/dev.stamp .venv/ui.stamp

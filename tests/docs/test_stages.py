@@ -19,7 +19,7 @@ def prerequisites(target: str) -> list[str]:
 
 
 def test_every_stage_is_one_target_and_runs_in_one_of_both() -> None:
-    run = re.findall(r"^([\w-]+):.*\n\t.*--stage ([\w-]+)", MAKEFILE, re.MULTILINE)
+    run = re.findall(r"^([\w-]+):.*\n\t.*--stage=([\w-]+)", MAKEFILE, re.MULTILINE)
     first, rest = prerequisites("test"), prerequisites("test-rest")
 
     assert run == [(stage, stage) for stage in STAGES]

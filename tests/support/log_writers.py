@@ -22,10 +22,11 @@ def log_writers(data: Path) -> list[int]:
 
 def kill(*pids: int) -> None:
     """With SIGKILL; returns when they are gone."""
-    fds = [os.pidfd_open(pid) for pid in pids]
-    for fd in fds:
-        signal.pidfd_send_signal(fd, signal.SIGKILL)
-    until_gone(*fds)
+    for pid in pids:
+        with suppress(ProcessLookupError):  # of the two, one may have ended by itself
+            fd = os.pidfd_open(pid)
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
+            until_gone(fd)
 
 
 def until_gone(*pidfds: int) -> None:
