@@ -105,3 +105,10 @@ def test_a_program_that_only_names_the_engine_is_said_to_run_itself(line: str) -
 
     with pytest.raises(InvalidRequest, match=f"it runs {name}, not llama-server"):
         LLAMA_CPP.parse_command(f"{line} llama-server", known())
+
+
+def test_a_variable_whose_name_is_not_known_is_said() -> None:
+    found = LLAMA_CPP.parse_command("llama-server && $env:A= llama-server $env:A=", UNREAD)
+
+    assert found.environment == {"A": "llama-server"}
+    assert said(found) == {"$env:A=": "llamactl does not know its value"}

@@ -150,7 +150,7 @@ class _Reader:
     def _set(self, given: Mapping[str, str]) -> None:
         """Variables of the engine, but for those whose value is not known here."""
         for name, value in given.items():
-            if is_open(value):
+            if is_open(f"{name}={value}"):
                 self._leave_out([f"{name}={value}"], "llamactl does not know its value")
             else:
                 self.pasted.environment[name] = value
