@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from support.fake_engine import create_fake
 from support.served import Served, data_folder, serve
-from support.window import Windows, drawn, go, keep
+from support.window import Windows, drawn, go, keep, paste
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +78,7 @@ def test_made_changed_and_deleted(server: Served, windows: Windows, tiny_model: 
 
 def test_a_pasted_command_fills_the_form(server: Served, windows: Windows) -> None:
     page = windows(server, path="#/new")
-    page.get_by_role("button", name="Paste a command line").click()
-    dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Command line").fill(
-        "llama-server -m /models/some.gguf \\\n  -c 4096 --flash-attn on stray"
-    )
-    dialog.get_by_role("button", name="Fill in the form").click()
+    dialog = paste(page, "llama-server -m /models/some.gguf \\\n  -c 4096 --flash-attn on stray")
     expect(dialog.get_by_role("alert")).to_contain_text("stray")
     dialog.get_by_role("button", name="Use the rest").click()
 
@@ -253,11 +248,7 @@ def test_any_program_is_made_by_its_own_form(server: Served, windows: Windows) -
     page.get_by_role("combobox", name="Engine").click()
     page.get_by_role("option", name="Any command").click()
     expect(page.get_by_label("Context size")).to_have_count(0)
-    page.get_by_role("button", name="Paste a command line").click()
-    page.get_by_role("textbox", name="Command line").fill(
-        f"{sys.executable} -m http.server --port 8000"
-    )
-    page.get_by_role("button", name="Fill in the form").click()
+    paste(page, f"{sys.executable} -m http.server --port 8000")
     expect(page.get_by_label("command", exact=True)).to_have_value(sys.executable)
     page.get_by_label("health_path", exact=True).fill("none")
     expect(preview).to_contain_text("http.server")
@@ -309,9 +300,6 @@ def test_an_option_that_the_engine_lacks_is_refused_with_the_near_one(
     server: Served, windows: Windows
 ) -> None:
     page = windows(server, path="#/new")
-    page.get_by_role("button", name="Paste a command line").click()
-    dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Command line").fill("llama-server -m /m.gguf --contextsize 4096")
-    dialog.get_by_role("button", name="Fill in the form").click()
+    dialog = paste(page, "llama-server -m /m.gguf --contextsize 4096")
 
     expect(dialog.get_by_role("alert")).to_contain_text("did you mean ctx_size?")

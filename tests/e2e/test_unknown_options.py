@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from support.served import Served, data_folder, serve
-from support.window import Windows, go, keep
+from support.window import Windows, go, keep, paste
 
 PASSES = "Pass unknown options to the engine as they are"
 
@@ -72,10 +72,7 @@ def test_one_that_is_typed_is_passed_on_once_that_is_ticked(
 
 def test_those_of_a_pasted_command_too(server: Served, windows: Windows) -> None:
     page = windows(server, path="#/new")
-    page.get_by_role("button", name="Paste a command line").click()
-    dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Command line").fill("llama-server -m /m.gguf stray")
-    dialog.get_by_role("button", name="Fill in the form").click()
+    dialog = paste(page, "llama-server -m /m.gguf stray")
     expect(dialog.get_by_role("alert")).to_contain_text("stray")
     expect(dialog.get_by_label(PASSES)).to_have_count(0)
     dialog.get_by_label("Command line").fill("llama-server -m /m.gguf --contextsize 4096")

@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page
 
 from support.served import Served
 
@@ -69,6 +69,15 @@ def sign_in(page: Page, key: str) -> None:
 def go(page: Page, path: str) -> None:
     """To a page of ours, as its links do."""
     page.evaluate("to => { location.hash = to }", f"/{path}")
+
+
+def paste(page: Page, command: str) -> Locator:
+    """Into the form's dialog, which is returned; it closes where all of it was understood."""
+    page.get_by_role("button", name="Paste a command line").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Command line").fill(command)
+    dialog.get_by_role("button", name="Fill in the form").click()
+    return dialog
 
 
 def look(page: Page, *, away: bool) -> None:
