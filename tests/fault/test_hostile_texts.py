@@ -43,6 +43,7 @@ _ARRAY = f"A=({'a ' * 1000})\n"
 _MANY = {
     "words and volumes": f"{_ARRAY}docker run {_VOLUMES} i {'${A[@]} ' * 300}",
     "words": f"{_ARRAY}llama-server {'${A[@]} ' * 300}",
+    "empty words": "A=(" + '"" ' * 8000 + ")\nllama-server " + "${A[@]} " * 4000,
     "words in a file": f"image: {_IMAGE}\ncommand: {'-m ' * 5000}\n",
     "long folders": f"docker run -v /{'x' * 30_000}:/a i -m {'/a,' * 9000}",
 }

@@ -116,7 +116,7 @@ class Shell:
         return found
 
     def spend(self, *texts: str) -> None:
-        self.left -= sum(map(len, texts))
+        self.left -= sum(len(text) + 1 for text in texts)  # an empty one is a word, too
         if self.left < 0:
             raise InvalidRequest("the command can't be read: its variables make it too long")
 
