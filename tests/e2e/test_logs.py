@@ -56,8 +56,7 @@ def test_a_flood(server: Served, windows: Windows, tmp_path: Path) -> None:
     page = windows(server, path="#/instances/loud?tab=log")
     log = log_of(page, "loud")
     expect(log).to_contain_text("it goes on")
-    flood = play("loud", ["log", LINES], ["send", EMPTY])
-    assert server.request("POST", "/v1/chat/completions", flood).status_code == 200
+    _log(server, LINES)
 
     expect(log).to_contain_text(f"line {LINES - 1:09d}")
     assert log.locator("[data-index]").count() < DRAWN
@@ -88,6 +87,29 @@ def _number(log: Locator, row: int) -> int:
     line = log.locator(f"[data-index='{row}']")
     expect(line).to_have_text(re.compile(r"^line \d+"))
     return int(line.inner_text().split()[1])
+
+
+def test_only_a_person_ends_following(server: Served, windows: Windows) -> None:
+    page = windows(server, path="#/instances/loud?tab=log")
+    log, follow = log_of(page, "loud"), page.get_by_role("switch", name="Follow")
+    _log(server, 1000)
+    expect(log).to_contain_text("line 000000999")
+    log.evaluate("box => box.scrollTop -= 100")  # as the browser does when lines are dropped
+    _log(server, 2000)
+    expect(log).to_contain_text("line 000001999")
+    expect(follow).to_be_checked()
+
+    log.hover()
+    page.mouse.wheel(0, -500)
+    expect(follow).not_to_be_checked()
+    follow.check()
+    log.press("PageUp")
+    expect(follow).not_to_be_checked()
+
+
+def _log(server: Served, lines: int) -> None:
+    flood = play("loud", ["log", lines], ["send", EMPTY])
+    assert server.request("POST", "/v1/chat/completions", flood).status_code == 200
 
 
 def test_jump_to_the_crash(server: Served, windows: Windows, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import classes from "./LogView.module.css";
 import { crashAt, levelOf } from "./level";
 import { pathOf, useLog } from "./useLog";
 
-const NEAR = 40; // pixels from the end that still count as the end
+const UP = ["ArrowUp", "PageUp", "Home"];
 const LINE = 20; // pixels; of one that is wrapped, more
 
 export function LogView({ name, failed }: { name: string; failed: boolean }) {
@@ -20,7 +20,7 @@ export function LogView({ name, failed }: { name: string; failed: boolean }) {
   const log = useLog(name, search);
   const { lines, first } = log;
   const box = useRef<HTMLDivElement>(null);
-  const was = useRef({ first, top: 0 });
+  const shown = useRef(first);
   const virtual = useVirtualizer({
     count: lines.length,
     getScrollElement: () => box.current,
@@ -35,10 +35,16 @@ export function LogView({ name, failed }: { name: string; failed: boolean }) {
 
   // who reads keeps the place while lines come or go before it
   useLayoutEffect(() => {
-    const moved = was.current.first - first;
-    was.current.first = first;
+    const moved = shown.current - first;
+    shown.current = first;
     if (!atEnd && moved) box.current?.scrollBy(0, moved * LINE);
   }, [first, atEnd]);
+
+  // Positions don't tell who scrolled: the browser moves them too, when lines go.
+  const leaveEnd = () => {
+    const { scrollHeight = 0, clientHeight = 0 } = box.current ?? {};
+    if (scrollHeight > clientHeight) setAtEnd(false);
+  };
 
   const crash = crashAt(lines, failed);
   return (
@@ -92,12 +98,12 @@ export function LogView({ name, failed }: { name: string; failed: boolean }) {
         className={classes.box}
         tabIndex={0}
         aria-label={`Log of ${name}`}
-        onScroll={(event) => {
-          const { scrollHeight, scrollTop, clientHeight } = event.currentTarget;
-          const end = scrollHeight - scrollTop - clientHeight < NEAR;
-          // only a person scrolls up; the end may have moved on since we scrolled to it
-          if (!end && scrollTop < was.current.top) setAtEnd(false);
-          was.current.top = scrollTop;
+        onWheel={(event) => event.deltaY < 0 && leaveEnd()}
+        onTouchMove={leaveEnd}
+        onKeyDown={(event) => UP.includes(event.key) && leaveEnd()}
+        onPointerDown={(event) => {
+          const onScrollBar = event.nativeEvent.offsetX >= event.currentTarget.clientWidth;
+          if (onScrollBar && event.target === event.currentTarget) leaveEnd();
         }}
       >
         {log.more && (
