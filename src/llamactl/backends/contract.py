@@ -16,6 +16,7 @@ from llamactl.core.model import ModelInfo
 from llamactl.core.ports.node import EngineSettings
 from llamactl.policy.definition.command_line import Parsed
 from llamactl.policy.definition.engine_help import UNREAD, EngineOption, Vocabulary, read_help
+from llamactl.policy.pasted import Pasted
 
 if TYPE_CHECKING:
     from llamactl.backends.settings import BackendSettings
@@ -38,6 +39,8 @@ class Api:
     by_model: frozenset[str] = frozenset()
     # `/{prefix}/{name}/…` leads to its instances, and to no others; "": it has no prefix.
     prefix: str = ""
+    # First words of the paths, below `/v1` or not, that nobody reaches through llamactl.
+    closed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,8 @@ class FailurePattern:
     failure: FailureClass
     advice: str
     source: str  # URL
+    # It lost a process of its own, and does not say why: what another line says counts more.
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +146,7 @@ class Start:
     environment: Mapping[str, str] = field(default_factory=dict)  # the instance's own
     known: Vocabulary = UNREAD  # the engine's options, by its own help
     override: str = ""  # the program to run, whatever the backend says
+    drain_s: int = 0  # seconds that its last requests may take, once it is asked to end
 
     @classmethod
     def of(
@@ -264,6 +270,25 @@ class Backend(ABC):
     def served_models(self, get: Get) -> Mapping[str, ModelInfo]:
         """By its own names; nothing if it doesn't tell."""
         return {}
+
+    # What engines count alike (`observe/engine_numbers.py`), by the name that this one has for it.
+    metric_names: ClassVar[Mapping[str, str]] = {}
+    # Variables of llamactl's own environment that it does not inherit.
+    not_inherited: ClassVar[frozenset[str]] = frozenset()
+    # It takes long to complain of a model that is not there, and then of something else.
+    checks_model_first: ClassVar[bool] = False
+
+    def adapters(self, options: Options) -> Sequence[str]:
+        """Names, as it knows them, of the model's adapters that requests can ask for."""
+        return ()
+
+    def runs(self, found: Pasted) -> bool:
+        """Does a pasted command surely run this engine?"""
+        return False
+
+    def asked_for(self, name: str, options: Options) -> str:
+        """As `served_model`, of the instance of this name."""
+        return self.served_model(options)
 
 
 def advice_on(backend: Backend, message: str) -> str:

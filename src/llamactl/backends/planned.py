@@ -12,22 +12,13 @@ if TYPE_CHECKING:
     from llamactl.backends.settings import BackendSettings
 
 
-def _vllm() -> BackendSettings:
-    from llamactl.backends.planned_settings import VllmSettings
-
-    return VllmSettings()
-
-
 def _mlx() -> BackendSettings:
     from llamactl.backends.planned_settings import MlxSettings
 
     return MlxSettings()
 
 
-PLANNED = (
-    Kind("vllm", "vllm", "VLLM", "vLLM", _vllm, ("vllm",)),
-    Kind("mlx_lm", "mlx", "MLX", "MLX", _mlx, ("mlx_lm", "mlx_lm.server")),
-)
+PLANNED = (Kind("mlx_lm", "mlx", "MLX", "MLX", _mlx, ("mlx_lm", "mlx_lm.server")),)
 
 
 def parse_planned(kind: Kind, text: str, known: Vocabulary) -> Parsed:

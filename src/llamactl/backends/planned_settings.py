@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from llamactl.backends.declared import live
 from llamactl.backends.settings import (
-    ARGS_ARE,
     COMMAND_IS,
     BackendSettings,
-    ContainerSettings,
     DockerSettings,
-    Words,
 )
-
-
-class VllmSettings(ContainerSettings):
-    """vLLM: only its options are read; this version runs no instances with it."""
-
-    command: str = live("vllm", COMMAND_IS)
-    args: Words = live(("serve",), ARGS_ARE)
 
 
 class MlxSettings(BackendSettings):

@@ -12,12 +12,13 @@ from pydantic import AfterValidator, WithJsonSchema
 from llamactl.api.errors import answers
 from llamactl.api.routers.instances import AllowUnknown
 from llamactl.api.services import GUARDS, Services, ServicesDep
-from llamactl.backends import BACKENDS, BY_SECTION, DEFAULT, KINDS, Kind
+from llamactl.backends import BACKENDS, BY_SECTION, DEFAULT, KINDS, Backend, Kind
 from llamactl.backends.planned import parse_planned
-from llamactl.core.errors import EngineMissing
+from llamactl.backends.registry import runs
+from llamactl.core.errors import EngineMissing, InvalidRequest
 from llamactl.core.instance import InstanceOptions
 from llamactl.policy.definition.backend_rules import renamed
-from llamactl.policy.definition.command_line import leave_unknown_out
+from llamactl.policy.definition.command_line import Parsed, leave_unknown_out
 from llamactl.policy.definition.engine_help import (
     UNREAD,
     EngineOption,
@@ -70,13 +71,10 @@ async def parse(
 ) -> ParsedBody:
     """Convert a command line to instance options, and report what was left out."""
     kind = BY_SECTION[backend]
-    try:
-        known = Vocabulary(await _options(kind, services))
-    except EngineMissing:
-        known = UNREAD
-    built = BACKENDS.get(kind.type)
-    read = built.parse_command if built else partial(parse_planned, kind)
-    found = await run_in_threadpool(read, asked.command, known)  # others are not to wait for it
+    known = await _known_of(kind, services)
+    # others are not to wait for it
+    kind, found = await run_in_threadpool(_parsed, kind, asked.command, known)
+    known = known if kind is BY_SECTION[backend] else await _known_of(kind, services)
     wanted = InstanceOptions(
         backend_options=found.options, environment=found.environment,
         command_override=found.command_override,
@@ -94,6 +92,26 @@ async def parse(
     return ParsedBody(options=options, image=found.image, not_understood=rows)
 
 
+def _parsed(kind: Kind, text: str, known: Vocabulary) -> tuple[Kind, Parsed]:
+    """By the engine that it runs, if that is another than the default. Raises InvalidRequest."""
+    built = BACKENDS.get(kind.type)
+    read = built.parse_command if built else partial(parse_planned, kind)
+    try:
+        return kind, read(text, known)
+    except InvalidRequest:
+        other = runs(text) if built is DEFAULT else None
+        if other is None:
+            raise
+        return other.kind, other.parse_command(text, UNREAD)
+
+
+async def _known_of(kind: Kind, services: Services) -> Vocabulary:
+    try:
+        return Vocabulary(await _options(kind, services))
+    except EngineMissing:
+        return UNREAD
+
+
 def _first(rows: list[str]) -> list[str]:
     more = len(rows) - _MOST_ROWS
     return [*rows[:_MOST_ROWS], f"{more} more: shorten the command"] if more > 0 else rows
@@ -105,10 +123,15 @@ def all_backends() -> list[BackendBody]:
         BackendBody(
             name=kind.section, backend_type=kind.type, title=kind.title,
             available=kind.type in BACKENDS, default=kind is DEFAULT.kind,
-            serves_files=kind.type in BACKENDS and BACKENDS[kind.type].models is not None,
+            serves_files=kind.type in BACKENDS and _reads_files(BACKENDS[kind.type]),
         )
         for kind in KINDS
     ]  # fmt: skip
+
+
+def _reads_files(backend: Backend) -> bool:
+    """Of one kind, which can be chosen from those that are here."""
+    return backend.models is not None and bool(backend.models.magic)
 
 
 async def _options(kind: Kind, services: Services) -> list[EngineOption]:

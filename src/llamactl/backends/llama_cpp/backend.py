@@ -90,6 +90,7 @@ class LlamaCpp(Backend):
     vague_lines = VAGUE
     exits_when_asked = True
     error_advice = ADVICE
+    metric_names = telemetry.METRIC_NAMES
 
     def canonical(
         self, options: Mapping[str, OptionValue | None], known: Vocabulary = UNREAD

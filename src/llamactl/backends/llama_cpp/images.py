@@ -17,7 +17,7 @@ _OTHERS = re.compile(
 )
 _MAYBE = re.compile(r"(?<!o)llama", re.IGNORECASE)
 # Engines that a later version may run.
-_PLANNED = re.compile(r"(^|[\s/])(vllm|mlx_lm)[\s./]")
+_PLANNED = re.compile(r"(^|[\s/])(mlx_lm)[\s./]")
 
 
 def is_llama_cpp(image: str) -> bool:

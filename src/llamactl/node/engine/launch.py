@@ -28,6 +28,7 @@ from llamactl.core.secrets.masking import secrets_of
 from llamactl.node.engine.builds import EngineBuilds
 from llamactl.node.engine.command import Command, Engine, command_of, engine_of
 from llamactl.node.engine.engine_process import EngineProcess
+from llamactl.node.engine.named_files import check_model
 from llamactl.node.engine.offers import Read
 from llamactl.node.logs.log import InstanceLog
 from llamactl.node.process import cgroups
@@ -101,6 +102,8 @@ class Launchable:
         backend = backend_of(spec.options.backend_type)
         engine = engine_of(backend, spec.engine, builds, spec.options)
         options = await resolved(spec.options, models.resolve)
+        if backend.checks_model_first and not options.command_override:
+            await asyncio.to_thread(check_model, backend, options.backend_options)
         return cls(spec, engine, options, await models.known(spec.options))
 
     def command(self, port: int, key: str, environ: Mapping[str, str]) -> Command:
@@ -109,6 +112,7 @@ class Launchable:
             self.options, spec.engine,
             name=spec.name, host=LOOPBACK, port=port, key=key, known=self.known,
         )  # fmt: skip
+        start = replace(start, drain_s=spec.drain_s)
         backend, tied = backend_of(spec.options.backend_type), spec.options.die_with_parent
         return command_of(backend, self.engine, start, environ, tied=tied)
 

@@ -58,8 +58,17 @@ def bad_files(backend: Backend, options: Mapping[str, OptionValue]) -> Iterator[
     """What is wrong with them, the model's first. Reads the files' beginnings."""
     rules = backend.models
     for name, path in _named(backend, options):
-        magic = rules.magic if rules and name in backend.fields.models else b""
-        yield from _faults(name, path, magic, may_be_folder=name in backend.fields.folders)
+        is_model = name in backend.fields.models
+        magic = rules.magic if rules and is_model else b""
+        may_be_folder = name in backend.fields.folders
+        yield from _faults(name, path, magic, is_model=is_model, may_be_folder=may_be_folder)
+
+
+def check_model(backend: Backend, options: Mapping[str, OptionValue]) -> None:
+    """Raises UnknownModel if a file of it is not there."""
+    for bad in bad_files(backend, options):
+        if bad.failure is FailureClass.MODEL_FILE_MISSING:
+            raise UnknownModel(bad.advice)
 
 
 def _named(backend: Backend, options: Mapping[str, OptionValue]) -> Iterator[tuple[str, str]]:
@@ -73,16 +82,18 @@ def _named(backend: Backend, options: Mapping[str, OptionValue]) -> Iterator[tup
                 yield name, path
 
 
-def _faults(name: str, given: str, magic: bytes, *, may_be_folder: bool) -> Iterator[BadFile]:
-    path = Path(given)
-    missing = FailureClass.MODEL_FILE_MISSING if magic else FailureClass.BAD_OPTION
-    invalid = FailureClass.MODEL_INVALID if magic else FailureClass.BAD_OPTION
+def _faults(
+    name: str, given: str, magic: bytes, *, is_model: bool, may_be_folder: bool
+) -> Iterator[BadFile]:
+    path, what = Path(given), "folder" if may_be_folder else "file"
+    missing = FailureClass.MODEL_FILE_MISSING if is_model else FailureClass.BAD_OPTION
+    invalid = FailureClass.MODEL_INVALID if is_model else FailureClass.BAD_OPTION
     try:
         if path.is_dir():
             if not may_be_folder:
-                what = f"`{name}` is a folder; name a file in it"
+                said = f"`{name}` is a folder; name a file in it"
                 more = ", or give the folder as `models_dir`" if name == "model" else ""
-                yield BadFile(given, invalid, what + more)
+                yield BadFile(given, invalid, said + more)
             return
         with path.open("rb") as file:
             if file.read(len(magic)) != magic:
@@ -90,10 +101,10 @@ def _faults(name: str, given: str, magic: bytes, *, may_be_folder: bool) -> Iter
                 yield BadFile(given, invalid, advice)
         yield from _parts(name, path, missing)
     except FileNotFoundError:
-        advice = f"the file in `{name}` does not exist; correct its path"
+        advice = f"the {what} in `{name}` does not exist; correct its path"
         yield BadFile(given, missing, advice)
     except OSError as exc:
-        advice = f"the file in `{name}` cannot be read ({exc.strerror}); check its permissions"
+        advice = f"the {what} in `{name}` cannot be read ({exc.strerror}); check its permissions"
         yield BadFile(given, missing, advice)
 
 

@@ -1,0 +1,5 @@
+"""vLLM's OpenAI-compatible server."""
+
+from llamactl.backends.vllm.backend import VLLM
+
+__all__ = ["VLLM"]
