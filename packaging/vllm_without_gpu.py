@@ -78,11 +78,15 @@ def _build(library: str, wanted: Wanted, folder: Path) -> None:
 def make_runnable(environment: Path) -> None:
     (packages,) = environment.glob("lib/python3*/site-packages")
     folder, wanted = packages / "torch/lib", Wanted()
+    built = folder / "built.txt"  # by an earlier run
+    for name in built.read_text().split() if built.exists() else ():
+        (folder / name).unlink(missing_ok=True)
     present = {file.name for file in folder.iterdir()}
     for library in folder.glob("*.so"):
         wanted.read(library, present)
     for name in sorted(wanted.libraries):
         _build(name, wanted, folder)
+    built.write_text("\n".join(sorted(wanted.libraries)))
     _name_it(packages)
 
 

@@ -218,7 +218,7 @@ def test_10_its_memory_is_near_the_estimate(scene: Scene) -> None:
     )  # fmt: skip
     options = {"model": str(scene.model), "dtype": "float32", "enforce_eager": True}
     body = {"backend_type": "vllm", "backend_options": options}
-    thought = scene.ask("POST", f"{BASE}/other/preview", body).json()["memory"]["ram"]
+    thought = scene.ask("POST", f"{BASE}/other/preview", body).json()["ram"]
 
     assert abs(thought - measured) / measured < 0.25, (thought, measured)
 

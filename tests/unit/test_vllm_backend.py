@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +11,11 @@ import pytest
 from llamactl.backends import BACKENDS, read_definition
 from llamactl.backends.contract import Start
 from llamactl.backends.exits import classify
+from llamactl.config import Settings
 from llamactl.core.errors import InvalidOption, LlamactlError, UnknownOption
 from llamactl.core.exits import FailureClass
+from llamactl.core.instance import InstanceOptions
+from llamactl.models import Confinement
 from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 from support import vllm_recorded as recorded
 
@@ -46,7 +50,7 @@ def test_all_options_of_its_help_are_known_with_their_sections() -> None:
         "log_level", "tensor_parallel_size", "chat_template",
     )}  # fmt: skip
     assert kinds == {
-        "dtype": "choice", "max_num_seqs": "text", "gpu_memory_utilization": "number",
+        "dtype": "choice", "max_num_seqs": "integer", "gpu_memory_utilization": "number",
         "enforce_eager": "switch", "served_model_name": "list", "log_level": "choice",
         "tensor_parallel_size": "integer", "chat_template": "text",
     }  # fmt: skip
@@ -238,3 +242,53 @@ def test_it_tells_its_names_and_its_context() -> None:
     assert [*models] == ["first", "second", "ad"]
     assert models["first"].context == 512
     assert VLLM.served_models(lambda path: "<html>") == {}
+
+
+@pytest.mark.parametrize("flag", ["--trust-remote", "--middle", "--api-ke", "--kv-transfer-conf"])
+def test_the_beginning_of_a_flag_is_refused_since_it_would_be_taken_for_the_flag(flag: str) -> None:
+    assert "write it in full" in refusal(extra_args=[flag, "x"])
+    assert "write it in full" in refusal(**{flag: "x"})
+
+
+def confined(folder: Path | None = None, **given: Any) -> list[str]:
+    """The fields that are refused: without commands, or within a folder."""
+    found = Settings.model_validate(
+        {"allow_commands": folder is not None, "model_roots": [str(folder)] if folder else []}
+    )
+    by = Confinement(lambda: found, lambda options: options)
+    options = InstanceOptions(backend_type="vllm", backend_options=given)
+    return [problem.field for problem in by.problems(options)]
+
+
+def test_what_imports_code_is_off_with_the_commands() -> None:
+    for name in sorted({*VLLM.meanings.programs} - {"cc"}):
+        flag = f"--{name.replace('_', '-')}"
+        assert confined(None, **{name: "x.Y"}) == [name]
+        assert confined(extra_args=[flag, "x.Y"]), name
+        assert confined(extra_args=[f"{flag}.part", "x.Y"]), name
+    assert confined(extra_args=["-cc.backend", "x.Y"])
+    assert not confined(model="/m", tool_call_parser="hermes", enable_auto_tool_choice=True,
+                        exclude_tools_when_tool_choice_none=True)  # fmt: skip
+
+
+def test_every_path_is_bound_and_numbers_are_none(tmp_path: Path) -> None:
+    inside = str(tmp_path / "a")
+
+    for name in sorted(VLLM.meanings.paths):
+        assert confined(tmp_path, **{name: "/etc/passwd"}) == [name]
+        assert confined(tmp_path, extra_args=[f"--{name.replace('_', '-')}", "/etc/passwd"])
+    assert confined(tmp_path, lora_modules=["a=/etc/x"]) == ["lora_modules"]
+    assert confined(tmp_path, model="org/name") == ["model"], "it would be downloaded elsewhere"
+    assert not confined(tmp_path, model=inside, lora_modules=[f"a={inside}"], max_model_len=512,
+                        max_lora_rank=16, lora_dtype="auto", enable_lora=True)  # fmt: skip
+    assert not confined(tmp_path, model=inside, extra_args=["--enable-lora", "--max-loras", "2"])
+
+
+def test_its_adapters_are_asked_for_by_the_instances_name() -> None:
+    modules = ["a=/l/a", '{"name": "b", "path": "/l/b", "base_model_name": "x"}', "{"]
+
+    assert VLLM.adapters(start(lora_modules=modules).options) == ["a", "b"]
+    assert VLLM.adapters(start(extra_args=["--lora-modules", "c=/l/c", "d=/l/d"]).options) == [
+        "c", "d"
+    ]  # fmt: skip
+    assert VLLM.adapters(start().options) == []

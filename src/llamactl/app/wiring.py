@@ -43,6 +43,7 @@ from llamactl.node import (
     busy_slots,
     free_disk,
     free_ram,
+    has_unmeasured,
     total_ram,
     totals,
 )
@@ -194,6 +195,7 @@ class Scheduling:
         limits: Callable[[], Limits], gpus: Mapping[str, int],
         publish: Callable[[RouteTable], None],
     ) -> Scheduling:  # fmt: skip
+        other_gpus = has_unmeasured()
         memory = Memory(
             files.reader,
             SqlMemoryStore(storage.database),
@@ -203,7 +205,7 @@ class Scheduling:
             resolve=files.catalog.resolve,
             around=lambda: Around(
                 held.current.backends.environments(),
-                capacity_of(held.current, limits(), total_ram(), gpus),
+                capacity_of(held.current, limits(), total_ram(), gpus, other_gpus=other_gpus),
             ),
         )
         scheduler = Scheduler(

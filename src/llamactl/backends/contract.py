@@ -15,6 +15,7 @@ from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.core.model import ModelInfo
 from llamactl.core.ports.node import EngineSettings
 from llamactl.policy.definition.command_line import Parsed
+from llamactl.policy.definition.confinement import AS_NAMED, Meanings
 from llamactl.policy.definition.engine_help import UNREAD, EngineOption, Vocabulary, read_help
 from llamactl.policy.pasted import Pasted
 
@@ -273,6 +274,8 @@ class Backend(ABC):
 
     # What engines count alike (`observe/engine_numbers.py`), by the name that this one has for it.
     metric_names: ClassVar[Mapping[str, str]] = {}
+    # Options that are not what their names say, for what the settings forbid.
+    meanings: ClassVar[Meanings] = AS_NAMED
     # Variables of llamactl's own environment that it does not inherit.
     not_inherited: ClassVar[frozenset[str]] = frozenset()
     # It takes long to complain of a model that is not there, and then of something else.

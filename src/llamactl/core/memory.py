@@ -29,6 +29,7 @@ class Capacity:
     ram_budget: int | None = None
     gpus: Mapping[str, int] = field(default_factory=dict)
     gpu_budgets: Mapping[str, int] = field(default_factory=dict)
+    other_gpus: bool = False  # some that can't be measured
 
 
 UNKNOWN = Capacity()

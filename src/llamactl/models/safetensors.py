@@ -110,7 +110,7 @@ def _tensors(path: Path) -> Iterator[tuple[str, str, list[int]]]:
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            rows = _rows(file.read(min(length, size, _MOST_HEADER)))
+            rows = _rows(file.read(min(length, size, _MOST_HEADER)), length)
         for name, row in rows.items():
             if name != "__metadata__":
                 yield name, *_row(row, size)
@@ -118,8 +118,10 @@ def _tensors(path: Path) -> Iterator[tuple[str, str, list[int]]]:
         raise UnreadableModel(f"{path.name} is not a readable safetensors file: {exc}") from exc
 
 
-def _rows(text: bytes) -> Mapping[str, Any]:
-    """Raises ValueError; for what is cut off, too."""
+def _rows(text: bytes, length: int) -> Mapping[str, Any]:
+    """Raises ValueError."""
+    if len(text) < length:
+        raise ValueError("its header is longer than the file, or than any")
     rows = json.loads(text)
     if not isinstance(rows, Mapping) or len(rows) > _MOST_TENSORS:
         raise ValueError("its header does not list tensors")

@@ -22,7 +22,7 @@ from llamactl.backends.contract import (
 )
 from llamactl.backends.secret_words import without_secrets
 from llamactl.backends.vllm import options as names
-from llamactl.backends.vllm import telemetry
+from llamactl.backends.vllm import reading, telemetry
 from llamactl.backends.vllm.api import API
 from llamactl.backends.vllm.checks import NOT_PASTED, check_served
 from llamactl.backends.vllm.errors import ADVICE
@@ -67,6 +67,7 @@ class Vllm(Backend):
     vague_lines = VAGUE
     error_advice = ADVICE
     metric_names = telemetry.METRIC_NAMES
+    meanings = names.MEANINGS
     not_inherited = frozenset({"OMP_NUM_THREADS"})
     checks_model_first = True
 
@@ -84,7 +85,7 @@ class Vllm(Backend):
 
     def launch(self, start: Start) -> Launch:
         """The model comes first: a flag of several words would take it for one of them."""
-        settings, given = start.settings, names.given(start.options)
+        settings, given = start.settings, reading.given(start.options)
         lead = [*takewhile(lambda word: not word.startswith("-"), settings.args)]
         model = str(start.options.get("model", ""))
         by_place = [model] if _SERVE in lead else ["--model", model]
@@ -121,11 +122,11 @@ class Vllm(Backend):
 
     def asked_for(self, name: str, options: Options) -> str:
         """It refuses every other name, aliases of the instance too."""
-        served = names.given(options).get(_SERVED) or name
+        served = reading.given(options).get(_SERVED) or name
         return str(served if isinstance(served, str | int | float) else served[0])
 
     def adapters(self, options: Options) -> Sequence[str]:
-        return names.adapters(names.given(options))
+        return reading.adapters(reading.given(options))
 
     def metrics(self, get: Get) -> Mapping[str, str]:
         return telemetry.metrics(get)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from llamactl.backends.contract import Start
-from llamactl.backends.vllm.options import ELSEWHERE, OURS, QUESTIONS, extra_words, parse
+from llamactl.backends.vllm.options import ELSEWHERE, OURS, QUESTIONS, extra_words
+from llamactl.backends.vllm.reading import parse
 from llamactl.core.errors import InvalidOption
 from llamactl.policy.definition.engine_help import spelled
 

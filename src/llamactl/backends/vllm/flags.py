@@ -5,7 +5,7 @@ Written by `packaging/generate_vllm_flags.py`.
 
 FLAGS = """
 switch --aggregate-engine-logging
-text --api-server-count -asc
+integer --api-server-count -asc
 text --config
 switch --disable-log-stats
 switch --enable-log-requests --no-enable-log-requests
@@ -56,7 +56,7 @@ integer --h11-max-incomplete-event-size
 text --host
 switch --log-error-stack --no-log-error-stack
 list --lora-modules
-text --max-log-len
+integer --max-log-len
 text --middleware
 integer --port
 text --response-role
@@ -147,10 +147,10 @@ text --data-parallel-backend -dpb
 switch --data-parallel-external-lb --no-data-parallel-external-lb -dpe
 switch --data-parallel-hybrid-lb --no-data-parallel-hybrid-lb -dph
 switch --data-parallel-multi-port-external-lb -dpm
-text --data-parallel-rank -dpn
+integer --data-parallel-rank -dpn
 text --data-parallel-rpc-port -dpp
 integer --data-parallel-size -dp
-text --data-parallel-size-local -dpl
+integer --data-parallel-size-local -dpl
 text --data-parallel-start-rank -dpr
 integer --dbo-decode-token-threshold
 integer --dbo-prefill-token-threshold
@@ -192,7 +192,7 @@ integer --tensor-parallel-size -tp
 integer --ubatch-size
 text --worker-cls
 text --worker-extension-cls
-text --block-size
+integer --block-size
 switch --enable-mamba-shared-prefix-checkpoint --no-enable-mamba-shared-prefix-checkpoint
 switch --enable-prefix-caching --no-enable-prefix-caching
 number --gpu-memory-utilization --device-memory-utilization
@@ -206,7 +206,7 @@ text --mamba-block-size
 choice --mamba-cache-dtype
 choice --mamba-cache-mode
 choice --mamba-ssm-cache-dtype
-text --num-gpu-blocks-override
+integer --num-gpu-blocks-override
 integer --prefix-cache-retention-interval
 choice --prefix-caching-hash-algo
 text --prefix-match-unit
@@ -252,7 +252,7 @@ switch --enable-tower-connector-lora --no-enable-tower-connector-lora
 switch --fully-sharded-loras --no-fully-sharded-loras
 choice --lora-dtype
 list --lora-target-modules
-text --max-cpu-loras
+integer --max-cpu-loras
 text --max-lora-cls-labels
 choice --max-lora-rank
 integer --max-loras
@@ -279,12 +279,12 @@ switch --disable-hybrid-kv-cache-manager --no-disable-hybrid-kv-cache-manager
 switch --enable-chunked-prefill --no-enable-chunked-prefill
 integer --long-prefill-token-threshold
 switch --long-prefill-token-threshold-adaptive --no-long-prefill-token-threshold-adaptive
-text --max-num-active-seqs
+integer --max-num-active-seqs
 text --max-num-batched-tokens
 text --max-num-queued-reqs
 text --max-num-queued-tokens
 text --max-num-scheduled-tokens
-text --max-num-seqs
+integer --max-num-seqs
 integer --prefill-schedule-interval
 text --scheduler-cls
 switch --scheduler-reserve-full-isl --no-scheduler-reserve-full-isl
@@ -315,7 +315,7 @@ path --profiler-config
 text --reasoning-config
 choice --spec-method
 text --spec-model
-text --spec-tokens
+integer --spec-tokens
 text --speculative-config -sc
 text --structured-outputs-config
 text --watermark-config

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from llamactl.backends.vllm.reading import size_of
 from llamactl.core.instance import OptionValue
 from llamactl.core.memory import Capacity, Need
 from llamactl.core.model import ModelShape
 
 Options = Mapping[str, OptionValue]
 _GIB = 1 << 30
-_UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _UTILIZATION = 0.92  # its default
 _HOST, _WORKER = int(0.9 * _GIB), int(0.5 * _GIB)  # its processes, and each that has a part
 _HOST_WITH_GPU = 3 * _GIB
@@ -22,7 +22,6 @@ _ON_GPU = 2 * _GIB  # activations and graphs, where it takes no share of it
 _FLOATS: Mapping[str, int] = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16}  # bits
 _LOADED_AS: Mapping[str, int] = {"float32": 32, "float": 32}  # every other dtype has 16 bits
 _SMALLER: Mapping[str, int] = {"fp8": 8, "experts_int8": 8, "bitsandbytes": 4}  # made at its start
-_CACHE: Mapping[str, int] = {"float16": 16, "bfloat16": 16, "float32": 32}
 VISIBLE = "cuda_visible_devices"  # of the environment
 
 
@@ -35,6 +34,8 @@ def estimate(
     )
     if devices:
         return _on_gpus(shape, options, _used(devices, options, parts), capacity)
+    if capacity.other_gpus:
+        return Need(_HOST_WITH_GPU)
     cache = cache_bytes(options)
     if cache is None:
         return Need(_share(options, capacity.ram, capacity.ram_budget))
@@ -66,15 +67,7 @@ def _share(options: Options, total: int, most: int | None) -> int:
 
 def cache_bytes(options: Options) -> int | None:
     """None: what is left of its share of the memory."""
-    given = options.get("kv_cache_memory_bytes")
-    if isinstance(given, int | float) and given:
-        return int(given)
-    text = str(given or "").strip()
-    number, unit = (text[:-1], _UNITS[text[-1]]) if text[-1:] in _UNITS else (text, 1)
-    try:
-        return int(float(number) * unit) or None
-    except (ValueError, OverflowError):
-        return None
+    return size_of(options.get("kv_cache_memory_bytes")) or None
 
 
 def weights(shape: ModelShape | None, options: Options) -> int:

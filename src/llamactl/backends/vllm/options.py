@@ -6,9 +6,8 @@ that was asked before (`flags.py`).
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from typing import cast, get_args
@@ -17,6 +16,7 @@ from llamactl.backends.vllm.flags import FLAGS
 from llamactl.core.errors import InvalidOption
 from llamactl.core.instance import OptionValue, Scalar
 from llamactl.core.secrets.masking import masked
+from llamactl.policy.definition.confinement import Meanings
 from llamactl.policy.definition.engine_help import (
     MANY,
     UNREAD,
@@ -57,13 +57,33 @@ PATHS = frozenset(
 FOLDERS = frozenset(
     {"allowed_local_media_path", "download_dir", "hf_config_path", "model", "tokenizer"}
 )
+# Classes, modules and plugins that it imports, by name or in JSON.
 PROGRAMS = frozenset(
-    {"io_processor_plugin", "logits_processors", "middleware", "reasoning_parser_plugin",
-     "scheduler_cls", "tool_parser_plugin", "worker_cls", "worker_extension_cls"}
+    {"additional_config", "compilation_config", "config", "distributed_executor_backend",
+     "ec_manager_config", "ec_transfer_config", "io_processor_plugin", "kv_transfer_config",
+     "log_config_file", "logging_config", "logits_processors", "middleware",
+     "model_class_overrides", "reasoning_parser_plugin", "scheduler_cls", "tool_parser_plugin",
+     "trust_remote_code", "weight_transfer_config", "worker_cls", "worker_extension_cls"}
+)  # fmt: skip
+MEANINGS = Meanings(
+    PROGRAMS | {"cc"},  # short for one of them
+    PATHS,
+    frozenset({"lora_modules"}),
+    frozenset(
+        {"cohere_is_reasoning_model", "enable_lora", "enable_mixed_moe_lora_format",
+         "enable_tower_connector_lora", "exclude_tools_when_tool_choice_none",
+         "language_model_only", "lora_dtype", "lora_target_modules", "max_lora_cls_labels",
+         "max_lora_rank", "max_model_len", "model_impl", "specialize_active_lora"}
+    ),
+)  # fmt: skip
+_INTEGERS = frozenset(
+    {"api_server_count", "block_size", "data_parallel_rank", "data_parallel_size_local",
+     "max_cpu_loras", "max_log_len", "max_num_active_seqs", "max_num_seqs",
+     "num_gpu_blocks_override", "spec_tokens"}
 )  # fmt: skip
 _EXAMPLES = re.compile(r"json_arg")  # of what its help says of JSON, not options
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
-_NEGATIVE = re.compile(r"-\.?\d")
+NEGATIVE = re.compile(r"-\.?\d")
 _TRUTHS: Mapping[str, bool] = {
     "on": True, "true": True, "1": True, "yes": True,
     "off": False, "false": False, "0": False, "no": False,
@@ -73,13 +93,20 @@ _TRUTHS: Mapping[str, bool] = {
 def listed(text: str) -> list[EngineOption]:
     """The options that its help lists; none for another text."""
     options = [
-        replace(one, words=MANY) if one.kind == "list" else one
+        _typed(one)
         for one in read_help(text)
         if one.name not in QUESTIONS and not _EXAMPLES.match(one.name)
     ]
     flags = {flag for one in options for flag in one.flags}
     is_help = {"--model", "--served-model-name", "--port"} <= flags  # a wrapper may print its own
     return [*options, EXTRA_ARGS] if is_help else []
+
+
+def _typed(option: EngineOption) -> EngineOption:
+    """Its help names no type, and a default of None shows none."""
+    if option.name in _INTEGERS:
+        return replace(option, kind="integer")
+    return replace(option, words=MANY) if option.kind == "list" else option
 
 
 @cache
@@ -132,11 +159,28 @@ def _canonical(
         return "model", value
     option, flag = find(given, known)
     if option is None:
+        check_whole(given)
         if isinstance(value, bool) and key.startswith("no_"):
             return key.removeprefix("no_"), not value
         return key, value
     truth = _truth(option, value)
     return option.name, value if truth is None else truth != option.is_off(flag)
+
+
+def check_whole(flag: str) -> None:
+    """Its parser takes the beginning of a flag for the flag. Raises InvalidOption.
+
+    What the settings forbid is known by its full name.
+    """
+    name = spelled(flag)
+    if former().flag_of(flag):
+        return
+    for whole in former():
+        if whole.startswith("--") and spelled(whole).startswith(name):
+            raise InvalidOption(
+                f"cannot use {flag!r}: vLLM would take it for {whole}, or for another flag that "
+                "begins like it; write it in full"
+            )
 
 
 def _truth(option: EngineOption, value: OptionValue | None) -> bool | None:
@@ -202,7 +246,7 @@ def _text(key: str, value: Scalar) -> str:
     text = str(value)
     if "\0" in text:
         raise InvalidOption(f"engine option {key!r} contains a NUL character")
-    if isinstance(value, str) and text.startswith("-") and not _NEGATIVE.match(text):
+    if isinstance(value, str) and text.startswith("-") and not NEGATIVE.match(text):
         raise InvalidOption(
             f"the value {masked({key: text})[key]!r} of engine option {key!r} looks like a flag; "
             "use extra_args for other flags"
@@ -218,63 +262,11 @@ def extra_words(options: Mapping[str, OptionValue]) -> list[str]:
     words = [str(word) for word in given]
     for word in words:
         name = spelled(word.partition("=")[0])
+        if word.startswith("--"):
+            check_whole(word.partition("=")[0])
         if word.startswith("-") and (name in OURS or name in ELSEWHERE or name == "port"):
             why = ELSEWHERE.get(name, "llamactl sets it")
             raise InvalidOption(f"extra_args can't contain {word.partition('=')[0]!r}: {why}")
         if "\0" in word:
             raise InvalidOption("extra_args contains a NUL character")
     return words
-
-
-def parse(argv: Sequence[str]) -> dict[str, OptionValue]:
-    """Read back what `render` wrote, and what people give besides."""
-    options: dict[str, OptionValue] = {}
-    words = list(argv)
-    while words:
-        flag, equals, value = words.pop(0).partition("=")
-        if not flag.startswith("-"):
-            if flag != "serve":
-                options.setdefault("model", flag)
-            continue
-        option, _ = find(flag, UNREAD)
-        name = option.name if option else spelled(flag)
-        values = [value] if equals else []
-        several = option is not None and option.words == MANY
-        is_switch = option is not None and option.kind == "switch"
-        while words and not is_switch and not equals and not _is_flag(words[0]):
-            values.append(words.pop(0))
-            if not several:
-                break
-        if values:
-            options[name] = [*values] if several else values[0]
-        else:
-            options[name] = option is None or not option.is_off(flag)
-    return options
-
-
-def _is_flag(word: str) -> bool:
-    return word.startswith("-") and not _NEGATIVE.match(word)
-
-
-def given(options: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
-    """All options of an instance, those in its further arguments too, which count more."""
-    return {**options, **parse(extra_words(options))}
-
-
-def adapters(options: Mapping[str, OptionValue]) -> list[str]:
-    """Names of LoRA adapters: `NAME=PATH`, or JSON that says both."""
-    modules = options.get("lora_modules", ())
-    found = [modules] if isinstance(modules, str | int | float) else modules
-    return [name for name, _ in map(adapter, map(str, found)) if name]
-
-
-def adapter(text: str) -> tuple[str, str]:
-    """Its name and its path; "" for what can't be read."""
-    if not text.startswith("{"):
-        name, _, path = text.partition("=")
-        return name, path
-    try:
-        said = json.loads(text)
-    except (ValueError, RecursionError):
-        return "", ""
-    return str(said.get("name", "")), str(said.get("path", ""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from llamactl.backends.vllm import memory, options
+from llamactl.backends.vllm import memory, reading
 from llamactl.core.instance import OptionValue
 from llamactl.core.memory import Capacity, Need
 from llamactl.core.model import ModelFacts, ModelInfo, ModelShape
@@ -30,7 +30,7 @@ class FolderRules:
     )  # fmt: skip
 
     def given(self, own: Options, words: Sequence[str], environment: Mapping[str, str]) -> Options:
-        found = {**options.parse(words), **options.given(own)}
+        found = {**reading.parse(words), **reading.given(own)}
         if (space := environment.get(_CACHE_SPACE, "")).isdigit():
             found["kv_cache_memory_bytes"] = int(space) << 30
         for name in _VISIBLE:
@@ -39,7 +39,7 @@ class FolderRules:
         return found
 
     def parse(self, words: Sequence[str]) -> Options:
-        return options.parse(words)
+        return reading.parse(words)
 
     def is_router(self, given: Options) -> bool:
         return False
@@ -53,8 +53,7 @@ class FolderRules:
     ) -> ModelInfo:
         own = template if template is not None else facts.chat_template if facts else ""
         capabilities = _capabilities(given, own)
-        asked = given.get("max_model_len")
-        context = asked if isinstance(asked, int) and not isinstance(asked, bool) else 0
+        context = reading.size_of(given.get("max_model_len"))
         if facts is None:
             return ModelInfo(capabilities, context=context)
         shape = facts.shape

@@ -34,13 +34,14 @@ def _budget(given: int | str, total: int | None, left: float) -> int | None:
 
 
 def capacity_of(
-    settings: Settings, limits: Limits, ram: int | None, gpus: Mapping[str, int]
-) -> Capacity:
+    settings: Settings, limits: Limits, ram: int | None, gpus: Mapping[str, int], *,
+    other_gpus: bool,
+) -> Capacity:  # fmt: skip
     """What engines can take a share of. `ram`, `gpus`: bytes that there are."""
     given = settings.instances
     return Capacity(
         ram or 0, limits.ram if given.memory_budget == "auto" else None,
-        gpus, limits.gpus if given.gpu_memory_budget == "auto" else {},
+        gpus, limits.gpus if given.gpu_memory_budget == "auto" else {}, other_gpus,
     )  # fmt: skip
 
 
