@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from support import vllm_recorded as recorded
 from support import vllm_replay
 from support.fake_engine import wrapper
+from support.installed import PYTHON
 from support.served import Served, data_folder, serve
 
 BASE = "/api/v1/instances"
@@ -166,3 +169,27 @@ def test_a_pasted_command_lands_here_whichever_backend_was_named(server: Served)
         "backend_type": "vllm",
         "backend_options": {"model": "org/m", "max_model_len": "4096"},
     }
+
+
+def cli(server: Served, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [PYTHON, "-m", "llamactl", *words, "--data-dir", str(server.data_dir)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_command_line_makes_one_and_leaves_a_repositorys_name_as_it_is(server: Served) -> None:
+    made = cli(server, "create", "typed", "--backend", "vllm", "--no-start", "model=org/m",
+               "max_model_len=4096", "enforce_eager=true")  # fmt: skip
+
+    assert made.returncode == 0, made.stderr
+    assert server.instance("typed")["options"]["backend_options"] == {
+        "model": "org/m", "max_model_len": 4096, "enforce_eager": True,
+    }  # fmt: skip
+
+
+def test_a_command_is_parsed_without_naming_its_backend(server: Served) -> None:
+    parsed = cli(server, "engine", "parse", "vllm serve org/m -tp 2 --host 0.0.0.0")
+
+    assert yaml.safe_load(parsed.stdout) == {
+        "backend_type": "vllm", "backend_options": {"model": "org/m", "tensor_parallel_size": 2},
+    }  # fmt: skip
+    assert parsed.stderr == "left out: --host: instances listen on this machine only\n"

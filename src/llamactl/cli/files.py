@@ -40,7 +40,7 @@ def _located(s: Session, options: Mapping[str, Any], kind: str) -> dict[str, Any
         name = _option(backend, key)
         if name not in backend.fields.paths or not isinstance(value, str):
             found[key] = value
-        elif name != "model" or backend.models is None:
+        elif name != "model" or backend.models is None or not backend.models.magic:
             found[key] = _full(s, value)
         else:
             found[key], mmproj = _model(s, value)
