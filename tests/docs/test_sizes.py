@@ -17,6 +17,7 @@ STATES = "a state machine: its parts would share all of its state"
 HEAD = "computed once for each distinct head, so that no request has to"
 REASONS = {
     "api/services.py:Services": WIRING,
+    "backends/contract.py": "the contract, in one place",
     "backends/contract.py:Backend": "a member for each thing in which engines differ",
     "backends/vllm/flags.py": "a table of three hundred flags",
     "client/_async/client.py:AsyncClient": CLIENT,

@@ -194,6 +194,7 @@ def test_a_pasted_command_becomes_its_options(
         ("unknown-architecture", 1, FailureClass.MODEL_INVALID, "`nobody` but Transformers", ""),
         # it leaves with 0 although it died
         ("engine-killed", 0, FailureClass.CRASHED, "EngineDeadError", "see the instance's log"),
+        ("worker-killed", 0, FailureClass.CRASHED, "EngineDeadError", "try float32"),
     ],
 )  # fmt: skip
 def test_a_recorded_failure_has_its_reason_and_the_line_that_says_it(
@@ -203,6 +204,15 @@ def test_a_recorded_failure_has_its_reason_and_the_line_that_says_it(
 
     assert (report.failure, report.own_fault) == (failure, True)
     assert said in report.error_line and advice in report.advice
+
+
+def test_a_worker_that_met_an_unknown_instruction_is_another_processors() -> None:
+    """Its number is not always known by then."""
+    said = "ERROR Worker proc VllmWorker-0 died unexpectedly (exit code: -4), shutting down"
+
+    report = classify(VLLM, 0, None, [said, *recorded.log("worker-killed")[-40:]])
+
+    assert report.failure is FailureClass.ILLEGAL_INSTRUCTION
 
 
 def test_a_process_of_it_that_the_kernel_killed_was_out_of_memory() -> None:

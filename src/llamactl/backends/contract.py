@@ -51,6 +51,7 @@ class Questions:
     help: str = "--help"
     version: str = ""
     devices: str = ""
+    limit_s: float = 30.0  # seconds that an answer may take
 
 
 @dataclass(frozen=True, slots=True)

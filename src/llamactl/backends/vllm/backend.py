@@ -54,7 +54,13 @@ def _settings() -> BackendSettings:
 
 class Vllm(Backend):
     kind = Kind(
-        "vllm", "vllm", "VLLM", "vLLM", _settings, ("vllm",), Questions("--help=all", "--version")
+        "vllm",
+        "vllm",
+        "VLLM",
+        "vLLM",
+        _settings,
+        ("vllm",),
+        Questions("--help=all", limit_s=120.0),
     )
     api = API
     fields = Fields(

@@ -30,7 +30,7 @@ VAGUE = re.compile(
     r"|WorkerProc (initialization )?failed|See (root cause|stack trace)|Worker failed with error"
     r"|validation errors? for \w+Config|For further information visit|resource_tracker"
     r"|automatically increase|AsyncLLM output_handler failed|engine core exited unexpectedly"
-    r"|raise \w+\(|Traceback|^\s*(warnings\.warn|File )|UserWarning",
+    r"|Executor failed|raise \w+\(|Traceback|^\s*(warnings\.warn|File )|UserWarning",
     re.IGNORECASE,
 )
 
@@ -174,7 +174,8 @@ PATTERNS = (
     _known(
         r"EngineDeadError|engine core exited unexpectedly|Worker proc .* died unexpectedly",
         FailureClass.CRASHED,
-        "a process of the engine ended, and the rest followed; see the instance's log",
+        "a process of the engine ended, and the rest followed; see the instance's log. If that "
+        "happens at each first request, the processor may lack what its dtype needs: try float32",
         "v1/engine/core_client.py",
         lost=True,
     ),

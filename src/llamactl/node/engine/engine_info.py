@@ -17,7 +17,6 @@ from llamactl.core.errors import EngineMissing
 from llamactl.node.engine.builds import EngineBuilds
 from llamactl.node.engine.command import Engine, find_engine, surroundings
 
-_LIMIT_S = 30.0
 _MOST = 1 << 20  # bytes of output kept
 _KEPT = 50  # answers
 _ENDED_S = 1.0  # what it started by itself may hold the pipe longer
@@ -32,6 +31,7 @@ class CommandEngineProbe:
     ) -> None:
         """`settings`: those in force."""
         self._kind = kind
+        self._limit_s = kind.questions.limit_s
         self._builds = builds
         self._in_force = settings
         self._answers: dict[tuple[str, ...], str] = {}
@@ -61,7 +61,7 @@ class CommandEngineProbe:
 
     async def _answer(self, key: tuple[str, ...], engine: Engine, flag: str) -> str:
         """Raises EngineMissing, at once for one that was silent a moment ago."""
-        what = f"{engine.argv[0]} {flag} did not respond within {_LIMIT_S:.0f} s"
+        what = f"{engine.argv[0]} {flag} did not respond within {self._limit_s:.0f} s"
         for kept in (self._answers, self._silent):
             if len(kept) >= _KEPT:
                 kept.clear()
@@ -94,7 +94,7 @@ class CommandEngineProbe:
         except OSError as exc:
             raise EngineMissing(f"cannot run {engine.argv[0]}: {exc}") from exc
         try:
-            async with asyncio.timeout(_LIMIT_S):
+            async with asyncio.timeout(self._limit_s):
                 assert child.stdout is not None
                 output = await _all_of(child.stdout)
                 if len(output) < _MOST:
