@@ -11,7 +11,7 @@ from pathlib import Path
 from llamactl.backends.spec_hash import spec_hash
 from llamactl.core.errors import LlamactlError, UnknownProcess
 from llamactl.core.events import ProcessId, ProcessRecord
-from llamactl.core.exits import ExitReport, FailureClass
+from llamactl.core.exits import ExitReport, FailureClass, NotServing
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import NO_MODEL, Offer
@@ -144,9 +144,9 @@ class FakeNode:
         await one.exited.wait()
         return one.report
 
-    async def until_ready(self, process: ProcessId, *, prove_key: bool) -> str:
+    async def until_ready(self, process: ProcessId, *, prove_key: bool) -> NotServing | None:
         await self._get(process).serves.wait()
-        return ""
+        return None
 
     async def is_healthy(self, process: ProcessId, seconds: float) -> bool:
         return self._get(process).serves.is_set()

@@ -10,6 +10,7 @@ import pytest
 
 from llamactl.backends import BACKENDS, LLAMA_CPP, read_definition
 from llamactl.backends.contract import Start
+from llamactl.backends.readiness import ProbeRequest, Readiness
 from llamactl.core.errors import InvalidOption, LlamactlError, NotAvailable
 from llamactl.core.instance import InstanceOptions
 from llamactl.policy.definition.engine_help import UNREAD
@@ -81,6 +82,9 @@ def test_the_key_goes_where_the_program_looks_for_it() -> None:
         ({}, {"args": "'--port ${PORT}"}, ["cannot use the option 'args'", "check its quotes"]),
         ({}, {"args": 7}, ["cannot use the option 'args'", "7 is not valid", "use a list"]),
         ({}, {"health_path": "health"}, ["'health' is not valid", "starts with '/', or 'none'"]),
+        ({}, {"probe_path": "none"}, ["'none' is not valid", "starts with '/'"]),
+        ({}, {"probe_body": "{"}, ["'{' is not valid", "use JSON"]),
+        ({}, {"probe_body": 7}, ["7 is not valid", "use JSON"]),
         ({}, {"stop_signal": "SIGSTOP"}, ["'SIGSTOP' is not valid", "use one of SIGTERM"]),
         ({}, {"stop_signal": True}, ["True is not valid"]),
         ({}, {"api_key_env": "--key"}, ["'--key' is not valid", "environment variable"]),
@@ -123,7 +127,14 @@ def test_what_is_known_of_it_its_options_say() -> None:
     plain = start().options
     own = start(health_path="none", stop_signal="SIGINT", served_model="org/x").options
 
-    assert (COMMAND.health_path(plain), COMMAND.health_path(own)) == ("/health", None)
+    assert COMMAND.readiness(plain) == Readiness("/health")
+    assert COMMAND.readiness(own) == Readiness(None)
+    probed = start(probe_path="/v1/completions", served_model="org/x").options
+    assert COMMAND.readiness(probed).request == ProbeRequest(
+        "/v1/completions", '{"model": "org/x", "prompt": "a", "max_tokens": 1}'
+    )
+    told = start(probe_path="/embed", probe_body='{"input": "a"}').options
+    assert COMMAND.readiness(told).request == ProbeRequest("/embed", '{"input": "a"}')
     signals = (COMMAND.stop_signal(plain), COMMAND.stop_signal(own))
     assert signals == (signal.SIGTERM, signal.SIGINT)
     assert (COMMAND.served_model(plain), COMMAND.served_model(own)) == ("", "org/x")
@@ -167,7 +178,7 @@ def test_the_environment_is_the_instances() -> None:
         read_definition(body)
 
 
-@pytest.mark.parametrize("kind", ["vllm", "mlx_lm"])
+@pytest.mark.parametrize("kind", ["vllm"])
 def test_engines_that_are_not_built_are_refused_by_name(kind: str) -> None:
     with pytest.raises(NotAvailable, match=f"{kind}.*not available.*command, llama_cpp"):
         read_definition({"backend_type": kind})

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from llamactl.backends.model_rules import ModelRules
+from llamactl.backends.readiness import Readiness
 from llamactl.core.exits import FailureClass
 from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.core.model import ModelInfo
@@ -111,12 +112,13 @@ class Fields:
 
 @dataclass(frozen=True, slots=True)
 class FailurePattern:
-    """A log line of the engine that explains its exit, and the source of that line."""
+    """A log line of the engine that explains its failure, and the source of that line."""
 
     pattern: re.Pattern[str]
     failure: FailureClass
     advice: str
     source: str  # URL
+    lingers: bool = False  # it does not exit then, and never serves
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,8 @@ class Backend(ABC):
     models: ClassVar[ModelRules | None] = None  # None: what it serves and takes is unknown
     # Names in a request's body that the engine takes for one parameter.
     synonyms: ClassVar[Sequence[frozenset[str]]] = ()
+    # Members of a request's body that never reach the engine: they would have it load other files.
+    stripped: ClassVar[frozenset[str]] = frozenset()
     failure_patterns: ClassVar[Sequence[FailurePattern]] = ()
     # Lines that complain, but follow those that say why.
     vague_lines: ClassVar[re.Pattern[str] | None] = None
@@ -223,9 +227,8 @@ class Backend(ABC):
         """What to run where the instance has no `command_override`."""
         return settings.command
 
-    def health_path(self, options: Options) -> str | None:
-        """What it answers 200 to once it is ready; None: it is ready once it accepts."""
-        return None
+    def readiness(self, options: Options) -> Readiness:
+        return Readiness()
 
     def guarded_path(self, options: Options) -> str | None:
         """What it answers only to those who have its key, at once and whatever it is about.

@@ -13,21 +13,12 @@ if TYPE_CHECKING:
 
 
 def _vllm() -> BackendSettings:
-    from llamactl.backends.planned_settings import VllmSettings
+    from llamactl.backends.vllm.settings import VllmSettings
 
     return VllmSettings()
 
 
-def _mlx() -> BackendSettings:
-    from llamactl.backends.planned_settings import MlxSettings
-
-    return MlxSettings()
-
-
-PLANNED = (
-    Kind("vllm", "vllm", "VLLM", "vLLM", _vllm, ("vllm",)),
-    Kind("mlx_lm", "mlx", "MLX", "MLX", _mlx, ("mlx_lm", "mlx_lm.server")),
-)
+PLANNED = (Kind("vllm", "vllm", "VLLM", "vLLM", _vllm, ("vllm",)),)
 
 
 def parse_planned(kind: Kind, text: str, known: Vocabulary) -> Parsed:

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from llamactl.backends.command import COMMAND
 from llamactl.backends.contract import Backend, Kind, advice_on
 from llamactl.backends.llama_cpp import LLAMA_CPP
+from llamactl.backends.mlx import MLX
 from llamactl.backends.planned import PLANNED
 
 # The first is what an instance gets that asks for none.
 _ALL: tuple[Backend, ...] = (
     LLAMA_CPP,
     COMMAND,
+    MLX,
 )
 BACKENDS: Mapping[str, Backend] = {backend.kind.type: backend for backend in _ALL}
 DEFAULT = _ALL[0]

@@ -119,6 +119,15 @@ class ExitReport:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class NotServing:
+    """Why a process that lives does not serve, and is ended."""
+
+    failure: FailureClass
+    why: str  # in words that every key may see
+    line: str = ""  # of its log, that says it
+
+
 def explained(summary: str, line: str) -> str:
     """A summary with the log's line that explains it, if there is one."""
     return f"{summary}; its log says: {line}" if line else summary

@@ -35,7 +35,6 @@ _NOT_AVAILABLE = {
 _DATABASE = "llamactl-instances.db"
 _WITHOUT_EFFECT = {
     "backends.vllm": "vLLM is not available in this version",
-    "backends.mlx": "MLX is not available in this version",
     "backends.llama-cpp.docker": "containers are not available in this version",
     "instances.timeout_check_interval": "idle time is measured exactly",
     "database.max_open_connections": "not needed: a single connection is used",

@@ -12,7 +12,7 @@ from pathlib import Path
 from llamactl.backends import backend_of
 from llamactl.core.errors import LaunchFailed, LlamactlError
 from llamactl.core.events import ProcessId, ProcessRecord
-from llamactl.core.exits import ExitReport, FailureClass
+from llamactl.core.exits import ExitReport, FailureClass, NotServing
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
@@ -144,7 +144,7 @@ class NodeAgent:
     async def wait_exit(self, process: ProcessId) -> ExitReport:
         return await self._processes.wait_exit(process)
 
-    async def until_ready(self, process: ProcessId, *, prove_key: bool) -> str:
+    async def until_ready(self, process: ProcessId, *, prove_key: bool) -> NotServing | None:
         return await self._processes.get(process).until_ready(prove_key=prove_key)
 
     async def is_healthy(self, process: ProcessId, seconds: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from llamactl.backends.command.failures import PATTERNS
 from llamactl.backends.command.paste import read_command
 from llamactl.backends.command.placeholders import MODEL, PORT, fill, names_port
 from llamactl.backends.contract import Backend, Fields, Kind, Launch, Options, Start
+from llamactl.backends.readiness import ProbeRequest, Readiness
 from llamactl.core.errors import InvalidOption
 from llamactl.core.instance import OptionValue
 from llamactl.core.ports.node import EngineSettings
@@ -82,9 +84,13 @@ class Command(Backend):
     def program(self, settings: EngineSettings, options: Options) -> str:
         return str(options.get("command") or settings.command)
 
-    def health_path(self, options: Options) -> str | None:
+    def readiness(self, options: Options) -> Readiness:
         path = str(options.get("health_path", names.HEALTH_PATH))
-        return None if path == names.NO_HEALTH_PATH else path
+        request = None
+        if probe := options.get("probe_path"):
+            body = options.get("probe_body") or _one_token(options)
+            request = ProbeRequest(str(probe), str(body))
+        return Readiness(None if path == names.NO_HEALTH_PATH else path, request)
 
     def knows_key(self, options: Options) -> bool:
         return "api_key_env" in options or "api_key_flag" in options
@@ -98,6 +104,12 @@ class Command(Backend):
 
 def _values(start: Start, port: int) -> dict[str, str]:
     return {PORT: str(port), MODEL: str(start.options.get("model", ""))}
+
+
+def _one_token(options: Options) -> str:
+    """A completion, for an engine that speaks OpenAI's API."""
+    model = options.get("served_model") or options.get("model") or "default"
+    return json.dumps({"model": model, "prompt": "a", "max_tokens": 1})
 
 
 def _words(start: Start) -> list[str]:

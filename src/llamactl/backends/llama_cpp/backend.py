@@ -36,6 +36,7 @@ from llamactl.backends.llama_cpp.failures import PATTERNS, VAGUE
 from llamactl.backends.llama_cpp.images import is_another, is_llama_cpp
 from llamactl.backends.llama_cpp.recipe import LLAMA_SERVER, UNUSED
 from llamactl.backends.llama_cpp.rules import GgufRules
+from llamactl.backends.readiness import Readiness
 from llamactl.backends.secret_words import without_secrets
 from llamactl.core.instance import OptionValue
 from llamactl.core.model import ModelInfo
@@ -128,8 +129,8 @@ class LlamaCpp(Backend):
         """As `parse_command`, of a text that was read already."""
         return parse_pasted(found, _reading(known), self.kind.programs)
 
-    def health_path(self, options: Options) -> str:
-        return "/health"
+    def readiness(self, options: Options) -> Readiness:
+        return Readiness("/health")
 
     def guarded_path(self, options: Options) -> str:
         return "/props"

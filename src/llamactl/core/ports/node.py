@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from llamactl.core.events import ProcessId, ProcessRecord
-from llamactl.core.exits import ExitReport
+from llamactl.core.exits import ExitReport, NotServing
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
@@ -115,8 +115,8 @@ class Node(Protocol):
         """Return when it has ended; known for the last few processes of each replica."""
         ...
 
-    async def until_ready(self, process: ProcessId, *, prove_key: bool) -> str:
-        """Return "" once it serves, or why it never will: it doesn't know its health path.
+    async def until_ready(self, process: ProcessId, *, prove_key: bool) -> NotServing | None:
+        """Return None once it serves, or why it never will.
 
         `prove_key`: it was adopted; return why it can't be proved to be ours by its key.
         """

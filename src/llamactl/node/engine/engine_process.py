@@ -12,10 +12,12 @@ from typing import Protocol
 from llamactl.backends import Backend
 from llamactl.backends.exits import classify
 from llamactl.core.events import ProcessRecord
-from llamactl.core.exits import ExitReport
+from llamactl.core.exits import ExitReport, FailureClass, NotServing
 from llamactl.core.instance import OptionValue
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.secrets.masking import scrubbed, secrets_of
+from llamactl.node.engine.lingering import first_of, until_logged
+from llamactl.node.engine.named_files import bad_files
 from llamactl.node.engine.probe import is_healthy, knows_key, until_ready
 from llamactl.node.engine.silent_exit import with_cause
 from llamactl.node.host.memory import usage
@@ -60,22 +62,40 @@ class EngineProcess:
         if isinstance(self.group, Process):
             self.group.release()
 
-    async def until_ready(self, *, prove_key: bool) -> str:
+    async def until_ready(self, *, prove_key: bool) -> NotServing | None:
         """As `Node.until_ready`."""
+        waits = [self._until_serving(prove_key=prove_key)]
+        if patterns := [one for one in self.backend.failure_patterns if one.lingers]:
+            waits.append(until_logged(self.log, self.record.log_start, patterns))
+        never = await first_of(waits)
+        return None if never is None else await asyncio.to_thread(self._precisely, never)
+
+    def _precisely(self, never: NotServing) -> NotServing:
+        """Which of its files it is, if it is one of them."""
+        known = self.secrets | secrets_of(asdict(self.record.options))
+        never = replace(never, line=scrubbed(never.line, known))
+        bad = next(bad_files(self.backend, self._options), None)
+        if bad is None or never.failure not in (FailureClass.BAD_OPTION, bad.failure):
+            return never
+        return replace(never, failure=bad.failure, why=bad.advice)
+
+    async def _until_serving(self, *, prove_key: bool) -> NotServing | None:
         backend, port, options = self.backend, self.record.port, self._options
-        if why := await until_ready(port, backend.health_path(options), self.key, self._listens):
-            return why
+        readiness = backend.readiness(options)
+        if why := await until_ready(port, readiness, self.key, self._listens):
+            return NotServing(FailureClass.BAD_OPTION, why)
         guarded = backend.guarded_path(options)
         if prove_key and guarded and not await knows_key(port, guarded, self.key):
-            return "it rejects its key or accepts any key, so it can't be verified"
+            why = "it rejects its key or accepts any key, so it can't be verified"
+            return NotServing(FailureClass.UNPROVED, why)
         self.answered = True
-        return ""
+        return None
 
     def _listens(self) -> bool:
         return listens_on(self.record.port, self.group.pid)
 
     async def is_healthy(self, seconds: float) -> bool:
-        path = self.backend.health_path(self._options)
+        path = self.backend.readiness(self._options).path
         healthy = await is_healthy(self.record.port, path, self.key, seconds)
         self.answered = self.answered or healthy
         return healthy

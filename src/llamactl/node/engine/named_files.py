@@ -56,10 +56,8 @@ def _changes(path: Path) -> Iterator[float]:
 
 def bad_files(backend: Backend, options: Mapping[str, OptionValue]) -> Iterator[BadFile]:
     """What is wrong with them, the model's first. Reads the files' beginnings."""
-    rules = backend.models
     for name, path in _named(backend, options):
-        magic = rules.magic if rules and name in backend.fields.models else b""
-        yield from _faults(name, path, magic, may_be_folder=name in backend.fields.folders)
+        yield from _faults(name, path, backend)
 
 
 def _named(backend: Backend, options: Mapping[str, OptionValue]) -> Iterator[tuple[str, str]]:
@@ -73,13 +71,14 @@ def _named(backend: Backend, options: Mapping[str, OptionValue]) -> Iterator[tup
                 yield name, path
 
 
-def _faults(name: str, given: str, magic: bytes, *, may_be_folder: bool) -> Iterator[BadFile]:
-    path = Path(given)
-    missing = FailureClass.MODEL_FILE_MISSING if magic else FailureClass.BAD_OPTION
-    invalid = FailureClass.MODEL_INVALID if magic else FailureClass.BAD_OPTION
+def _faults(name: str, given: str, backend: Backend) -> Iterator[BadFile]:
+    path, is_model = Path(given), name in backend.fields.models
+    magic = backend.models.magic if backend.models and is_model else b""
+    missing = FailureClass.MODEL_FILE_MISSING if is_model else FailureClass.BAD_OPTION
+    invalid = FailureClass.MODEL_INVALID if is_model else FailureClass.BAD_OPTION
     try:
         if path.is_dir():
-            if not may_be_folder:
+            if name not in backend.fields.folders:
                 what = f"`{name}` is a folder; name a file in it"
                 more = ", or give the folder as `models_dir`" if name == "model" else ""
                 yield BadFile(given, invalid, what + more)
@@ -90,7 +89,8 @@ def _faults(name: str, given: str, magic: bytes, *, may_be_folder: bool) -> Iter
                 yield BadFile(given, invalid, advice)
         yield from _parts(name, path, missing)
     except FileNotFoundError:
-        advice = f"the file in `{name}` does not exist; correct its path"
+        what = "folder" if name in backend.fields.folders else "file"
+        advice = f"the {what} in `{name}` does not exist; correct its path"
         yield BadFile(given, missing, advice)
     except OSError as exc:
         advice = f"the file in `{name}` cannot be read ({exc.strerror}); check its permissions"

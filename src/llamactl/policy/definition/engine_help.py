@@ -204,7 +204,8 @@ def _kind(
         return "list", ()
     separator = "|" if "|" in inner else ","
     several = tuple(word.strip() for word in inner.split(separator) if word.strip())
-    if ".." in inner or re.search(r"[A-Z]\d?,[A-Z]", inner):
+    braced = value == f"{{{inner}}}" and ".." not in inner  # argparse's choices
+    if ".." in inner or (not braced and re.search(r"[A-Z]\d?,[A-Z]", inner)):
         return "list", ()
     if len(several) > 1 and all(re.fullmatch(r"[\w.+-]+", word) for word in several):
         if several == ON_OFF:

@@ -1,0 +1,13 @@
+"""The section `mlx` of the settings."""
+
+from __future__ import annotations
+
+from llamactl.backends.declared import live
+from llamactl.backends.settings import COMMAND_IS, BackendSettings, DockerSettings
+
+
+class MlxSettings(BackendSettings):
+    """MLX: mlx_lm.server, on Apple silicon, CUDA or a CPU."""
+
+    command: str = live("mlx_lm.server", COMMAND_IS)
+    docker: DockerSettings = DockerSettings()
