@@ -92,6 +92,9 @@ class Kind:
     programs: tuple[str, ...] = ()  # names of its executables
     questions: Questions = Questions()
     built_in: BuiltIn | None = None
+    package: str = ""  # the Python package that it comes from, as its metadata folder is named
+    # How to have a build that uses a GPU, by the GPU's maker.
+    for_gpu: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def settings(self) -> BackendSettings:
@@ -222,6 +225,10 @@ class Backend(ABC):
     def read_help(self, text: str) -> Sequence[EngineOption]:
         """The options of its instances, by the engine's help; none for another text."""
         return read_help(text)
+
+    def gpus(self, text: str) -> Sequence[str]:
+        """The GPUs in what it answers about its devices, for people."""
+        return ()
 
     def program(self, settings: EngineSettings, options: Options) -> str:
         """What to run where the instance has no `command_override`."""

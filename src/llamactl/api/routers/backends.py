@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import Annotated
 
@@ -24,7 +25,13 @@ from llamactl.policy.definition.engine_help import (
     Vocabulary,
     read_help,
 )
-from llamactl.schemas.backends import BackendBody, CommandRequest, OptionBody, ParsedBody
+from llamactl.schemas.backends import (
+    BackendBody,
+    CommandRequest,
+    EngineBody,
+    OptionBody,
+    ParsedBody,
+)
 
 _MOST_ROWS = 256  # of what is not understood
 
@@ -43,6 +50,20 @@ Section = Annotated[
     WithJsonSchema({"type": "string", "enum": [*BY_SECTION]}),
     Path(description="name of the backend in the settings"),
 ]
+
+
+@router.get("", responses=answers())
+async def list_engines(services: ServicesDep) -> list[EngineBody]:
+    """List the engines: which are installed, their versions, and the GPUs that they can use."""
+    kinds = [kind for kind in KINDS if kind.type in BACKENDS and services.about.command(kind)]
+    found = await asyncio.gather(*map(services.about.installed, kinds))
+    return [
+        EngineBody(
+            name=kind.section, title=kind.title, program=one.program, version=one.version,
+            devices=None if one.devices is None else [*one.devices], gpu=one.gpu, advice=one.advice,
+        )
+        for kind, one in zip(kinds, found, strict=True)
+    ]  # fmt: skip
 
 
 @router.get("/{backend}/options", responses=answers(500))

@@ -34,7 +34,7 @@ from llamactl.backends.llama_cpp.checks import (
 from llamactl.backends.llama_cpp.errors import ADVICE
 from llamactl.backends.llama_cpp.failures import PATTERNS, VAGUE
 from llamactl.backends.llama_cpp.images import is_another, is_llama_cpp
-from llamactl.backends.llama_cpp.recipe import LLAMA_SERVER, UNUSED
+from llamactl.backends.llama_cpp.recipe import FOR_GPU, LLAMA_SERVER, UNUSED
 from llamactl.backends.llama_cpp.rules import GgufRules
 from llamactl.backends.readiness import Readiness
 from llamactl.backends.secret_words import without_secrets
@@ -76,6 +76,7 @@ class LlamaCpp(Backend):
         built_in=BuiltIn(
             "llamactl.engine", "xllamacpp", "built-in llama.cpp", UNUSED, LLAMA_SERVER
         ),
+        for_gpu=FOR_GPU,
     )  # fmt: skip
     api = API
     fields = Fields(
@@ -103,6 +104,9 @@ class LlamaCpp(Backend):
         is_help = {"--model", "--port"} <= flags  # a wrapper may print one of its own
         listed = [one for one in options if not names.is_question(one)]
         return [*listed, names.EXTRA_ARGS, names.ROUTER] if is_help else []
+
+    def gpus(self, text: str) -> Sequence[str]:
+        return telemetry.gpus(text)
 
     def check(self, start: Start) -> None:
         names.render(for_engine(start.options))

@@ -41,7 +41,10 @@ def _settings() -> BackendSettings:
 
 
 class Mlx(Backend):
-    kind = Kind("mlx_lm", "mlx", "MLX", "MLX", _settings, ("mlx_lm.server", "mlx_lm"))
+    kind = Kind(
+        "mlx_lm", "mlx", "MLX", "MLX", _settings, ("mlx_lm.server", "mlx_lm"), package="mlx_lm",
+        for_gpu={"NVIDIA": 'install "mlx[cuda]" beside mlx-lm'},
+    )  # fmt: skip
     api = Api(
         inference=frozenset({("POST", "/v1/chat/completions"), ("POST", "/v1/completions")}),
         guarded=frozenset({"health", "models"}),

@@ -7,7 +7,7 @@ from llamactl.backends.settings import COMMAND_IS, BackendSettings, DockerSettin
 
 
 class MlxSettings(BackendSettings):
-    """MLX: mlx_lm.server, on Apple silicon, CUDA or a CPU."""
+    """MLX: mlx_lm.server."""
 
     command: str = live("mlx_lm.server", COMMAND_IS)
     docker: DockerSettings = DockerSettings()
