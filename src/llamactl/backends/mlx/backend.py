@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from llamactl.backends import argparse_options as arguments
 from llamactl.backends.contract import Api, Backend, Fields, Kind, Launch, Options, Start
+from llamactl.backends.hugging_face import OFFLINE, require_model
 from llamactl.backends.mlx.failures import PATTERNS
 from llamactl.backends.readiness import ProbeRequest, Readiness
-from llamactl.core.errors import InvalidOption
 from llamactl.core.instance import OptionValue
 from llamactl.policy.definition.command_line import Parsed, Reading, parse_command
 from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
@@ -30,8 +30,6 @@ _READY = Readiness(
     "/health",
     ProbeRequest("/v1/completions", f'{{"model":"{_MODEL}","prompt":"a","max_tokens":1}}'),
 )
-# No request may download a model; a model that is named by its repository is in the cache.
-_DEFAULTS = {"HF_HUB_OFFLINE": "1"}
 
 
 def _settings() -> BackendSettings:
@@ -64,16 +62,11 @@ class Mlx(Backend):
 
     def check(self, start: Start) -> None:
         arguments.render(start.options)
-        if not (start.options.get("model") or start.override or "--model" in start.settings.args):
-            raise InvalidOption(
-                "the instance names no model; set 'model' to a folder or to a repository that was "
-                "downloaded",
-                details={"missing": "model"},
-            )
+        require_model(start)
 
     def launch(self, start: Start) -> Launch:
         words = [*start.settings.args, *arguments.render(start.options, start.known)]
-        environment = {**_DEFAULTS, **start.settings.environment, **start.environment}
+        environment = {**OFFLINE, **start.settings.environment, **start.environment}
         return Launch([*words, "--host", start.host, "--port", str(start.port)], environment)
 
     def parse_command(self, text: str, known: Vocabulary) -> Parsed:
