@@ -82,6 +82,17 @@ def test_its_command_holds_the_options_and_where_it_listens_and_no_key() -> None
     assert not MLX.knows_key({})
 
 
+def test_additional_arguments_come_last_and_say_not_where_it_listens() -> None:
+    launch = MLX.launch(start(extra_args=["--new", "-1"], model="/models/one"))
+
+    assert launch.words[:4] == ["--model", "/models/one", "--new", "-1"]
+    assert MLX.read_help("usage: wrapper\n\n  --fast  be fast\n") == []
+    with pytest.raises(InvalidOption, match="can't contain '--port': llamactl sets it"):
+        MLX.check(start(model="/m", extra_args=["--port=9"]))
+    with pytest.raises(InvalidOption, match="must be a list of strings"):
+        MLX.check(start(model="/m", extra_args="--new"))
+
+
 def test_it_looks_nothing_up_on_the_hub_unless_it_is_told_to() -> None:
     assert MLX.launch(start(model="org/x")).environment == {"HF_HUB_OFFLINE": "1"}
     online = MLX.launch(start({"HF_HUB_OFFLINE": "0"}, model="org/x"))

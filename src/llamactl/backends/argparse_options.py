@@ -10,9 +10,30 @@ from collections.abc import Collection, Mapping
 
 from llamactl.core.errors import InvalidOption
 from llamactl.core.instance import OptionValue, Scalar
-from llamactl.policy.definition.engine_help import UNREAD, EngineOption, Vocabulary, spelled
+from llamactl.policy.definition.engine_help import (
+    EngineOption,
+    Vocabulary,
+    read_help,
+    spelled,
+)
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+
+
+EXTRA_ARGS = EngineOption(
+    "extra_args", (), "list", (), "", "additional arguments, passed to the engine as they are", ""
+)
+_QUESTIONS = frozenset({"help", "version"})  # it answers and ends
+
+
+def listed(text: str, needed: Collection[str]) -> list[EngineOption]:
+    """The options that its help lists; none for another text.
+
+    `needed`: flags without which it is another's. A wrapper may print one of its own.
+    """
+    options = [one for one in read_help(text) if one.name not in _QUESTIONS]
+    flags = {flag for option in options for flag in option.flags}
+    return [*options, EXTRA_ARGS] if flags.issuperset(needed) else []
 
 
 def canonical(
@@ -55,10 +76,14 @@ def _canonical(
     return option.name, value
 
 
-def render(options: Mapping[str, OptionValue], known: Vocabulary = UNREAD) -> list[str]:
-    """Options to argv. Raises InvalidOption."""
+def render(
+    options: Mapping[str, OptionValue], known: Vocabulary, ours: Collection[str]
+) -> list[str]:
+    """Options to argv, additional arguments last. Raises InvalidOption."""
     words: list[str] = []
     for name, value in options.items():
+        if name == EXTRA_ARGS.name:
+            continue
         option = known.named(name)
         flag = _flag(name, option)
         if isinstance(value, bool):
@@ -67,7 +92,7 @@ def render(options: Mapping[str, OptionValue], known: Vocabulary = UNREAD) -> li
             words += _with_value(name, flag, value)
         elif value:
             words += [flag, *(_checked(name, one) for one in value)]
-    return words
+    return words + _extra_args(options, ours)
 
 
 def _flag(name: str, option: EngineOption | None) -> str:
@@ -105,3 +130,15 @@ def _text(name: str, value: Scalar) -> str:
     if "\0" in text:
         raise InvalidOption(f"engine option {name!r} contains a NUL character")
     return text
+
+
+def _extra_args(options: Mapping[str, OptionValue], ours: Collection[str]) -> list[str]:
+    given = options.get(EXTRA_ARGS.name, ())
+    if isinstance(given, str | int | float) or not all(isinstance(one, str) for one in given):
+        raise InvalidOption("extra_args must be a list of strings")
+    words = [_text(EXTRA_ARGS.name, word) for word in given]
+    for word in words:
+        flag = word.partition("=")[0]
+        if word.startswith("-") and spelled(flag) in {*ours, "port"}:
+            raise InvalidOption(f"extra_args can't contain {flag!r}: llamactl sets it")
+    return words

@@ -5,7 +5,7 @@ https://github.com/ml-explore/mlx-lm/blob/main/mlx_lm/SERVER.md
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from llamactl.backends.mlx.failures import PATTERNS
 from llamactl.backends.readiness import ProbeRequest, Readiness
 from llamactl.core.instance import OptionValue
 from llamactl.policy.definition.command_line import Parsed, Reading, parse_command
-from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
+from llamactl.policy.definition.engine_help import UNREAD, EngineOption, Vocabulary
 
 if TYPE_CHECKING:
     from llamactl.backends.settings import BackendSettings
@@ -48,6 +48,7 @@ class Mlx(Backend):
         guarded=frozenset({"health", "models"}),
     )
     fields = Fields(
+        words=frozenset({"extra_args"}),
         paths=frozenset({"adapter_path", "draft_model", "model"}),
         models=frozenset({"draft_model", "model"}),
         folders=frozenset({"adapter_path", "draft_model", "model"}),
@@ -60,12 +61,15 @@ class Mlx(Backend):
     ) -> dict[str, OptionValue | None]:
         return arguments.canonical(options, known, _OURS)
 
+    def read_help(self, text: str) -> Sequence[EngineOption]:
+        return arguments.listed(text, ("--model", "--port"))
+
     def check(self, start: Start) -> None:
-        arguments.render(start.options)
+        arguments.render(start.options, start.known, _OURS)
         require_model(start)
 
     def launch(self, start: Start) -> Launch:
-        words = [*start.settings.args, *arguments.render(start.options, start.known)]
+        words = [*start.settings.args, *arguments.render(start.options, start.known, _OURS)]
         environment = {**OFFLINE, **start.settings.environment, **start.environment}
         return Launch([*words, "--host", start.host, "--port", str(start.port)], environment)
 
