@@ -6,9 +6,7 @@ from llamactl.backends.declared import live
 from llamactl.backends.settings import (
     ARGS_ARE,
     COMMAND_IS,
-    BackendSettings,
     ContainerSettings,
-    DockerSettings,
     Words,
 )
 
@@ -20,8 +18,7 @@ class VllmSettings(ContainerSettings):
     args: Words = live(("serve",), ARGS_ARE)
 
 
-class MlxSettings(BackendSettings):
+class MlxSettings(ContainerSettings):
     """MLX: only its options are read; this version runs no instances with it."""
 
     command: str = live("mlx_lm.server", COMMAND_IS)
-    docker: DockerSettings = DockerSettings()
