@@ -121,7 +121,7 @@ def test_bad_names_are_400(post: Post, definition: dict[str, Any], bad: str) -> 
         ({"backend_type": "llama_cpp", "ctx_size": 1}, "ctx_size"),
         ({"backend_type": "nothing"}, "nothing"),
         ({"backend_type": "vllm"}, "not available"),
-        ({"docker_enabled": True}, "not available"),
+        ({"docker_enabled": True}, "no image is given"),
         ({"host": "0.0.0.0"}, "host"),
         ({"api_key": "x"}, "api_key"),
         ({"max_restarts": -1}, "max_restarts"),

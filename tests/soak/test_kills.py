@@ -19,11 +19,13 @@ def free_port() -> int:
         return port
 
 
-def attack(cases: list[Case], folder: Path, kills: int, seed: int) -> None:
+def attack(cases: list[Case], folder: Path, kills: int, seed: int) -> list[str]:
+    """What was killed."""
     with Attack(cases, folder, free_port(), random.Random(seed)) as one:
         for _ in range(kills):
             one.strike()
         one.end()
+    return one.struck
 
 
 def test_processes(tiny_model: Path, tmp_path: Path, scale: int) -> None:
@@ -32,4 +34,5 @@ def test_processes(tiny_model: Path, tmp_path: Path, scale: int) -> None:
         real_engines.llama_cpp(tiny_model), real_engines.mlx(model),
         real_engines.command(tiny_model, sys.executable),
     ]  # fmt: skip
-    attack(cases, tmp_path, kills=10 * scale, seed=scale)
+
+    assert len(attack(cases, tmp_path, kills=10 * scale, seed=scale)) == 10 * scale

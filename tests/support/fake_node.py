@@ -105,12 +105,13 @@ class FakeNode:
             return choice.preferred
         return next(port for port in range(choice.low, choice.high + 1) if port not in taken)
 
-    async def release(self, process: ProcessId) -> None:
+    async def release(self, process: ProcessId) -> ProcessRecord:
         one = self._get(process)
         if one.name in self.broken:
             one.end(CRASH)
         elif not self.loads:
             one.serves.set()
+        return one.record
 
     async def adopt(self, record: ProcessRecord, name: str) -> ExitReport | None:
         one = self._found(record)

@@ -67,8 +67,8 @@ class UnreliableNode:
     async def prepare(self, spec: LaunchSpec) -> ProcessRecord:
         return await self._call(lambda: self._node.prepare(spec))
 
-    async def release(self, process: ProcessId) -> None:
-        await self._call(lambda: self._node.release(process))
+    async def release(self, process: ProcessId) -> ProcessRecord:
+        return await self._call(lambda: self._node.release(process))
 
     async def adopt(self, record: ProcessRecord, name: str) -> ExitReport | None:
         return await self._call(lambda: self._node.adopt(record, name))

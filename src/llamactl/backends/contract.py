@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from llamactl.backends.containers import container_of
 from llamactl.backends.model_rules import ModelRules
 from llamactl.backends.readiness import Readiness
 from llamactl.core.exits import FailureClass
-from llamactl.core.instance import InstanceOptions, OptionValue
+from llamactl.core.instance import Container, InstanceOptions, OptionValue
 from llamactl.core.model import ModelInfo
 from llamactl.core.ports.node import EngineSettings
 from llamactl.policy.definition.command_line import Parsed
@@ -146,6 +147,7 @@ class Start:
     environment: Mapping[str, str] = field(default_factory=dict)  # the instance's own
     known: Vocabulary = UNREAD  # the engine's options, by its own help
     override: str = ""  # the program to run, whatever the backend says
+    container: Container | None = None  # that it runs in; what is not named there, the image has
 
     @classmethod
     def of(
@@ -158,6 +160,7 @@ class Start:
         return cls(
             name, options, settings, host, port, key, given.environment,
             override=given.command_override, known=known,
+            container=container_of(settings, given),
         )  # fmt: skip
 
 

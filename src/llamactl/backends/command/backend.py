@@ -53,7 +53,8 @@ class Command(Backend):
         return read_command(text)
 
     def check(self, start: Start) -> None:
-        if not (start.override or self.program(start.settings, start.options)):
+        named = start.override or self.program(start.settings, start.options)
+        if not named and start.container is None:
             raise InvalidOption(
                 "the instance names no program; set the option 'command'",
                 details={"missing": "command"},

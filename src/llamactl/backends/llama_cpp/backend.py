@@ -37,7 +37,7 @@ from llamactl.backends.llama_cpp.images import is_another, is_llama_cpp
 from llamactl.backends.llama_cpp.recipe import FOR_GPU, LLAMA_SERVER, UNUSED
 from llamactl.backends.llama_cpp.rules import GgufRules
 from llamactl.backends.readiness import Readiness
-from llamactl.backends.secret_words import without_secrets
+from llamactl.backends.shared.secret_words import without_secrets
 from llamactl.core.instance import OptionValue
 from llamactl.core.model import ModelInfo
 from llamactl.policy.definition.command_line import Parsed, Reading, parse_command, parse_pasted

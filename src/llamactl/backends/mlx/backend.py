@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llamactl.backends import argparse_options as arguments
 from llamactl.backends.contract import Api, Backend, Fields, Kind, Launch, Options, Start
-from llamactl.backends.hugging_face import OFFLINE, require_model
 from llamactl.backends.mlx.failures import PATTERNS
 from llamactl.backends.readiness import ProbeRequest, Readiness
+from llamactl.backends.shared import argparse_options as arguments
+from llamactl.backends.shared.hugging_face import OFFLINE, require_model
 from llamactl.core.instance import OptionValue
 from llamactl.policy.definition.command_line import Parsed, Reading, parse_command
 from llamactl.policy.definition.engine_help import UNREAD, EngineOption, Vocabulary

@@ -9,7 +9,7 @@ import re
 from dataclasses import replace
 
 from llamactl.backends.contract import FailurePattern
-from llamactl.backends.hugging_face import FAILURES
+from llamactl.backends.shared.hugging_face import FAILURES
 from llamactl.core.exits import FailureClass
 
 _LM = "https://github.com/ml-explore/mlx-lm/blob/main/mlx_lm/"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from llamactl.backends.declared import live
-from llamactl.backends.settings import COMMAND_IS, BackendSettings, DockerSettings
+from llamactl.backends.settings import COMMAND_IS, ContainerSettings
 
 
-class MlxSettings(BackendSettings):
+class MlxSettings(ContainerSettings):
     """MLX: mlx_lm.server."""
 
     command: str = live("mlx_lm.server", COMMAND_IS)
-    docker: DockerSettings = DockerSettings()

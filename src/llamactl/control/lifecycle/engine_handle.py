@@ -137,12 +137,21 @@ class EngineHandle:
                 return self._launch_failed(generation, unwritten)
             raise
         if self._owner.runner.now.state is State.STARTING:
-            with suppress(UnknownProcess):  # it was killed just now
-                await context.node.release(record.process)
+            record = await self._release(record)
         else:  # stopped meanwhile
             context.node.kill(record.process)
         process = self._begin(RunningProcess(instance, record))
         return await self._until_exit(generation, process)
+
+    async def _release(self, record: ProcessRecord) -> ProcessRecord:
+        try:
+            released = await self._context.node.release(record.process)
+        except UnknownProcess:  # it was killed just now
+            return record
+        if released != record:
+            with suppress(LlamactlError):  # the ledger knows its container, which is enough
+                await self._context.journal.enter_process(released)
+        return released
 
     async def _discard(self, record: ProcessRecord) -> None:
         self._context.node.kill(record.process)

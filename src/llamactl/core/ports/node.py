@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, NotServing
-from llamactl.core.instance import InstanceOptions
+from llamactl.core.instance import Container, InstanceOptions
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
 from llamactl.core.ports.engines import LogFile
@@ -32,6 +32,14 @@ class EngineSettings(Protocol):
 
     @property
     def environment(self) -> Mapping[str, str]: ...
+
+    @property
+    def in_container(self) -> bool:
+        """Do its instances run in `container`, unless they say otherwise?"""
+        ...
+
+    @property
+    def container(self) -> Container: ...
 
     @property
     def model_fields_set(self) -> set[str]:
@@ -92,8 +100,8 @@ class Node(Protocol):
         """
         ...
 
-    async def release(self, process: ProcessId) -> None:
-        """Let the engine start."""
+    async def release(self, process: ProcessId) -> ProcessRecord:
+        """Let the engine start; the record, with what could not be known before."""
         ...
 
     async def adopt(self, record: ProcessRecord, name: str) -> ExitReport | None:

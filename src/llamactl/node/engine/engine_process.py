@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
@@ -23,19 +23,30 @@ from llamactl.node.engine.silent_exit import with_cause
 from llamactl.node.host.memory import usage
 from llamactl.node.logs.log import InstanceLog
 from llamactl.node.process.ports import listens_on
-from llamactl.node.process.process import Ended, Process
+from llamactl.node.process.process import Ended
 from llamactl.observe import loop_clock
 
 _SEARCHED = 200  # lines of the log, for the cause of an exit
 
 
-class ProcessGroup(Protocol):
-    """One that we spawned, or one that we adopted."""
-
-    pid: int
+class Endable(Protocol):
     exited: asyncio.Future[Ended]
 
     def signal(self, number: int) -> None: ...
+
+
+class ProcessGroup(Endable, Protocol):
+    """One that we spawned, or one that we adopted; or those in a container."""
+
+    pid: int
+
+    def pids(self) -> Iterable[int] | None:
+        """Of its processes; None if they can't be seen from here."""
+        ...
+
+    def release(self) -> None:
+        """Let it start; one that was adopted runs already."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -58,9 +69,8 @@ class EngineProcess:
         return self.record.key if self.backend.knows_key(self._options) else ""
 
     def release(self) -> None:
-        """Let it start; one that was adopted runs already."""
-        if isinstance(self.group, Process):
-            self.group.release()
+        """Let it start."""
+        self.group.release()
 
     async def until_ready(self, *, prove_key: bool) -> NotServing | None:
         """As `Node.until_ready`."""
@@ -92,7 +102,7 @@ class EngineProcess:
         return None
 
     def _listens(self) -> bool:
-        return listens_on(self.record.port, self.group.pid)
+        return listens_on(self.record.port, self.group.pids())
 
     async def is_healthy(self, seconds: float) -> bool:
         path = self.backend.readiness(self._options).path
@@ -104,7 +114,7 @@ class EngineProcess:
         """What it takes of the memory; None if that can't be measured."""
         options = self._options
         models = {str(options[name]) for name in ("model", "model_draft") if name in options}
-        return await asyncio.to_thread(usage, self.group.pid, models)
+        return await asyncio.to_thread(usage, self.group.pids() or (), models)
 
     async def report(self, ended: Ended, *, oom_struck: bool) -> ExitReport:
         """`oom_struck`: the kernel's OOM killer ended somebody within the last minute."""
@@ -115,7 +125,7 @@ class EngineProcess:
         )  # fmt: skip
 
 
-async def end(process: ProcessGroup, grace: float, number: int = signal.SIGTERM) -> bool:
+async def end(process: Endable, grace: float, number: int = signal.SIGTERM) -> bool:
     """Ask a group to end, by this signal; kill it after the grace, and return True.
 
     Returns when it is over. An end that our loop had no chance to see is an end in time.
@@ -139,11 +149,14 @@ def report_of(
     If it never answered, from what can be seen outside, too. Reads files.
     """
     tail = log.lines_since(record.log_start, _SEARCHED)
-    unseen = ended == Ended(None, None)
-    report = classify(backend, ended.code, ended.signal, tail, oom_killed=oom_struck)
+    unseen = (ended.code, ended.signal, ended.cause) == (None, None, None)
+    oom_killed = oom_struck if ended.oom_killed is None else ended.oom_killed
+    report = classify(backend, ended.code, ended.signal, tail, oom_killed=oom_killed)
+    if ended.cause is not None:
+        report = replace(report, failure=ended.cause.failure, advice=ended.cause.advice)
     known = secrets | secrets_of(asdict(record.options))
     lines = [scrubbed(line, known) for line in tail]
     shown = tuple(lines[len(lines) - len(report.log_tail) :])
     line = scrubbed(report.error_line, known)
     report = replace(report, unseen=unseen, log_tail=shown, error_line=line)
-    return report if answered else with_cause(report, backend, record, lines)
+    return report if answered or ended.cause else with_cause(report, backend, record, lines)
