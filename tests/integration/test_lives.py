@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from support import real_engines
+from support.containers import ContainerEngine
 from support.engines import Engine
 from support.life import live
 from support.tiny_hf import make_tiny_hf
@@ -30,3 +31,12 @@ def test_mlx(tmp_path: Path) -> None:
 
 def test_any_command(tiny_model: Path, tmp_path: Path) -> None:
     assert live(real_engines.command(tiny_model, sys.executable), tmp_path) == STEPS
+
+
+def test_llama_server_in_a_container(
+    container_engine: ContainerEngine, tiny_model: Path, tmp_path: Path
+) -> None:
+    case = real_engines.in_container(tiny_model, container_engine)
+
+    assert live(case, tmp_path) == STEPS
+    assert container_engine.containers() == []

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from support.containers import IMAGE, ContainerEngine
 
 _ENVIRONMENTS = Path(__file__).parents[2] / ".venv"
 
@@ -22,12 +24,13 @@ class Case:
     backend: str = ""  # "": the default one
     settings: Mapping[str, str] = field(default_factory=dict)  # variables for the server
     change: Mapping[str, Any] = field(default_factory=dict)  # of its options
+    more: Mapping[str, Any] = field(default_factory=dict)  # of the definition
     ask: Mapping[str, Any] = field(default_factory=dict)  # for members of a request
     short: int = 200  # tokens: a stream that others can end during
     endless: int = 20_000  # tokens: a stream that nobody waits for
 
     def definition(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        given: dict[str, Any] = {"backend_options": dict(options)}
+        given: dict[str, Any] = {"backend_options": dict(options), **self.more}
         return {**given, "backend_type": self.backend} if self.backend else given
 
 
@@ -80,4 +83,12 @@ def command(model: Path, python: str) -> Case:
         ask={"ignore_eos": True},
         short=2_000,
         endless=8_000,
+    )  # fmt: skip
+
+
+def in_container(model: Path, engine: ContainerEngine) -> Case:
+    """llama.cpp's llama-server, by Docker or Podman."""
+    return replace(
+        llama_cpp(model), name=engine.name, settings=engine.environment,
+        more={"container": {"engine": engine.name, "image": IMAGE}},
     )  # fmt: skip
