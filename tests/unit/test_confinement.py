@@ -156,7 +156,8 @@ def test_nothing_else_of_the_help_is_refused(real: list[EngineOption], roots: Pa
 
 def test_every_field_of_an_instance_is_bound_or_is_no_path(roots: Path) -> None:
     """A new field has to be put into one of these."""
-    bound = {"command_override", "environment", "backend_options", "container", "docker_enabled"}
+    bound = {"command_override", "environment", "backend_options", "container", "docker_enabled",
+             "preset_ini"}  # fmt: skip
     never = {
         "backend_type", "auto_restart", "max_restarts", "restart_delay", "on_demand_start",
         "idle_timeout", "group", "pinned", "priority", "die_with_parent", "aliases",
@@ -164,7 +165,7 @@ def test_every_field_of_an_instance_is_bound_or_is_no_path(roots: Path) -> None:
     }  # fmt: skip
 
     assert {field.name for field in fields_of(InstanceOptions)} == bound | never
-    assert set(NOT_BUILT) == {"preset_ini", "nodes"}  # refused anyway
+    assert set(NOT_BUILT) == {"nodes"}  # refused anyway
     by = confined(roots, commands=False)
     assert by.problems(InstanceOptions(command_override="/bin/sh"))
     assert by.problems(InstanceOptions(environment={"LD_PRELOAD": "x.so"}))
@@ -350,6 +351,18 @@ def test_what_a_router_is_told_by_a_file_or_a_folder_is_bound(roots: Path, tmp_p
     assert not refused(confined(roots), models_dir=str(roots / "none"))
     preset.write_text(f"[x]\nmodels-preset = {preset}\n")
     assert not refused(confined(roots), models_preset=str(preset))
+
+
+def test_a_preset_in_a_definition_is_bound_as_one_in_a_file_is(roots: Path) -> None:
+    text = f"[*]\nctx-size = 512\n[one]\nmodel = {OUTSIDE}\n[two]\ntools = all\n"
+    given = InstanceOptions(preset_ini=text)
+
+    def fields(by: Confinement) -> list[str]:
+        return [problem.field for problem in by.problems(given)]
+
+    assert fields(confined(roots)) == ["preset_ini (one: model)"]
+    assert fields(confined(commands=False)) == ["preset_ini (two: tools)"]
+    assert fields(confined()) == []
 
 
 def test_a_variable_that_names_a_file_is_bound_by_the_roots(roots: Path) -> None:

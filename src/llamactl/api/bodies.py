@@ -15,7 +15,8 @@ from llamactl.schemas.instances import DrainBody, FailureBody, InstanceBody, Mem
 _MAY_BE_UNSAID = ("auto_restart", "max_restarts", "restart_delay", "on_demand_start",
                   "idle_timeout", "docker_enabled")  # fmt: skip
 _MAY_BE_EMPTY = ("group", "pinned", "die_with_parent", "priority", "command_override", "aliases",
-                 "default_params", "set_params", "strip_params", "variants")  # fmt: skip
+                 "default_params", "set_params", "strip_params", "variants",
+                 "preset_ini")  # fmt: skip
 
 
 def memory_body(need: Need) -> MemoryBody:

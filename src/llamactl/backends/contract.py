@@ -147,6 +147,7 @@ class Start:
     environment: Mapping[str, str] = field(default_factory=dict)  # the instance's own
     known: Vocabulary = UNREAD  # the engine's options, by its own help
     override: str = ""  # the program to run, whatever the backend says
+    preset: bool = False  # the definition holds one
     container: Container | None = None  # that it runs in; what is not named there, the image has
 
     @classmethod
@@ -159,7 +160,7 @@ class Start:
         options = {k: v for k, v in given.backend_options.items() if k != "port"}
         return cls(
             name, options, settings, host, port, key, given.environment,
-            override=given.command_override, known=known,
+            override=given.command_override, known=known, preset=bool(given.preset_ini),
             container=container_of(settings, given),
         )  # fmt: skip
 
@@ -181,6 +182,8 @@ class Backend(ABC):
     models: ClassVar[ModelRules | None] = None  # None: what it serves and takes is unknown
     # Names in a request's body that the engine takes for one parameter.
     synonyms: ClassVar[Sequence[frozenset[str]]] = ()
+    # Names the file with the options of several models; "": it has none.
+    preset_option: ClassVar[str] = ""
     # Members of a request's body that never reach the engine: they would have it load other files.
     stripped: ClassVar[frozenset[str]] = frozenset()
     failure_patterns: ClassVar[Sequence[FailurePattern]] = ()

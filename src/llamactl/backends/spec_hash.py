@@ -23,6 +23,8 @@ def spec_hash(settings: EngineSettings, options: InstanceOptions) -> str:
     ]  # fmt: skip
     if (container := container_of(settings, options)) is not None:
         given.append(container)  # of others the hash is what it was before there were any
+    if options.preset_ini:
+        given.append(options.preset_ini)
     digest = hashlib.sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS)).hexdigest()
     return f"1:{digest[:62]}"
 

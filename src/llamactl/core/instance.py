@@ -117,6 +117,7 @@ class InstanceOptions:
     set_params: Mapping[str, Any] = field(default_factory=dict)  # of requests, whatever they say
     strip_params: Sequence[str] = ()  # taken out of requests
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by id: `set_params`
+    preset_ini: str = ""  # of an engine that serves several models: what its file would say
     docker_enabled: bool | None = None  # run it in the settings' image, or in none
     container: Container | None = None  # its own
 

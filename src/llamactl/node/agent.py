@@ -34,6 +34,7 @@ from llamactl.node.engine.launch import (
 )
 from llamactl.node.engine.named_files import replaced
 from llamactl.node.engine.offers import offer_of
+from llamactl.node.engine.presets import Presets
 from llamactl.node.host.oom import OomCounter
 from llamactl.node.ledger import Ledger
 from llamactl.node.logs.log import InstanceLog
@@ -65,6 +66,7 @@ class NodeAgent:
         self._ledger = Ledger(data / "node.jsonl")
         self._models = models
         self._builds = EngineBuilds(data)
+        self._presets = Presets(data / "presets")
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._around = Surroundings(self.id, environ, limit if soft_files is None else soft_files)
         self._oom = OomCounter()
@@ -81,7 +83,7 @@ class NodeAgent:
             return known
         self._oom.look()
         try:
-            launchable = await Launchable.of(spec, self._models, self._builds)
+            launchable = await Launchable.of(spec, self._models, self._builds, self._presets)
             if (known := self._processes.prepared(spec.process)) is not None:
                 return known  # by a call that was repeated meanwhile
             if launchable.container is not None:
@@ -117,6 +119,7 @@ class NodeAgent:
             advice = f"the node's ledger can't be written: {exc.strerror}; see its data directory"
             raise LaunchFailed(ExitReport(FailureClass.STORE, advice=advice)) from exc
         self._processes.watch(one)
+        self._presets.keep(record.options for record in self._ledger.records)
         return one.record
 
     async def release(self, process: ProcessId) -> ProcessRecord:
@@ -210,7 +213,7 @@ class NodeAgent:
 
     async def command_of(self, spec: LaunchSpec) -> Sequence[str]:
         port = spec.ports.fixed or spec.ports.preferred or 0
-        launchable = await Launchable.of(spec, self._models, self._builds)
+        launchable = await Launchable.of(spec, self._models, self._builds, self._presets)
         command = launchable.command(port, MASK, {})
         if launchable.container is not None:
             return await self._containers.command_of(launchable, command, MASK)
@@ -219,6 +222,7 @@ class NodeAgent:
     async def offer(
         self, options: InstanceOptions, engine: EngineSettings, ready: ReadyInstance | None
     ) -> Offer:
+        options = await asyncio.to_thread(self._presets.applied, options)
         return await offer_of(self._models.read, options, engine, ready)
 
     def log(self, name: str) -> InstanceLog:

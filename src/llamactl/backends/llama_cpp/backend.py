@@ -88,6 +88,7 @@ class LlamaCpp(Backend):
     synonyms = (
         frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens", "n_predict"}),
     )
+    preset_option = "models_preset"
     failure_patterns = PATTERNS
     vague_lines = VAGUE
     exits_when_asked = True

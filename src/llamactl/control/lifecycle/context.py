@@ -12,7 +12,7 @@ from llamactl.backends.contract import Start
 from llamactl.backends.settings import BackendSettings
 from llamactl.config import Settings, SettingsHolder
 from llamactl.control.lifecycle.port_book import PortBook, check_port
-from llamactl.core.errors import ForbiddenBySettings
+from llamactl.core.errors import ForbiddenBySettings, InvalidOption
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance, InstanceOptions
@@ -79,6 +79,10 @@ class ReplicaContext:
         """The same, without regard to other instances."""
         backend = backend_of(options.backend_type)
         check_container(self.settings.backend_of(options), options)
+        if options.preset_ini and not backend.preset_option:
+            raise InvalidOption(
+                f"'preset_ini' has no meaning for the backend {backend.name}; leave it out"
+            )
         backend.check(Start.of(options, self.settings.backend_of(options)))
         check_port(options, self.settings.server.port)
 

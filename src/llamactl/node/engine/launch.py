@@ -30,6 +30,7 @@ from llamactl.node.engine.builds import EngineBuilds
 from llamactl.node.engine.command import Command, Engine, command_of, engine_of, program_of
 from llamactl.node.engine.engine_process import EngineProcess
 from llamactl.node.engine.offers import Read
+from llamactl.node.engine.presets import Presets
 from llamactl.node.logs.log import InstanceLog
 from llamactl.node.process import cgroups
 from llamactl.node.process.ports import LOOPBACK
@@ -96,18 +97,20 @@ class Launchable:
     container: Container | None = None  # that it runs in
 
     @classmethod
-    async def of(cls, spec: LaunchSpec, models: ModelAccess, builds: EngineBuilds) -> Launchable:
-        """Raises EngineMissing, ForbiddenBySettings or UnknownModel."""
+    async def of(
+        cls, spec: LaunchSpec, models: ModelAccess, builds: EngineBuilds, presets: Presets
+    ) -> Launchable:
+        """Raises EngineMissing, ForbiddenBySettings, OSError or UnknownModel."""
         if not spec.trusted:
             await models.permit(spec.options)
         backend = backend_of(spec.options.backend_type)
+        options = await resolved(spec.options, models.resolve)
+        options = await asyncio.to_thread(presets.applied, options)
         if (container := container_of(spec.engine, spec.options)) is not None:
             program = program_of(backend, spec.engine, spec.options)
             engine = Engine((program,) if program else (), container.image)
-            options = await resolved(spec.options, models.resolve)
             return cls(spec, engine, options, UNREAD, container)
         engine = engine_of(backend, spec.engine, builds, spec.options)
-        options = await resolved(spec.options, models.resolve)
         return cls(spec, engine, options, await models.known(spec.options))
 
     def command(self, port: int, key: str, environ: Mapping[str, str]) -> Command:

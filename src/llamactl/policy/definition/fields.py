@@ -159,6 +159,9 @@ OPTIONS: Mapping[str, Option] = {
         }},
         "additional model IDs, each with its own parameters, served by the same engine",
     ),
+    "preset_ini": Option(
+        text, STRING, "several models and their options, as in a file for `--models-preset`"
+    ),
     "docker_enabled": Option(
         _flag, _BOOLEAN, "run it in the container of the settings, or in none; default: as they say"
     ),

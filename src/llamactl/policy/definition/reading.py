@@ -23,7 +23,6 @@ from llamactl.policy.definition.unknown import refuse_unknown
 
 # Fields of the API reference; left out or empty, they are understood.
 NOT_BUILT: Mapping[str, Mapping[str, Any]] = {
-    "preset_ini": {"type": "string", "maxLength": 0},
     "nodes": {"type": "array", "maxItems": 0, "items": {"type": "string"}},
 }
 _NAMES = tuple(f.name for f in fields(InstanceOptions))
@@ -103,7 +102,10 @@ def _as_body(options: InstanceOptions) -> dict[str, Any]:
 
 def _refuse_unbuilt(key: str, value: object) -> None:
     if value not in (None, False, "", []):
-        raise NotAvailable(f"{key!r} is not available in this version; leave it out")
+        raise NotAvailable(
+            f"{key!r} is not available in this version: it runs instances on its own machine only "
+            "(see docs/architecture.md); leave it out"
+        )
 
 
 def _engine_options(value: object) -> Mapping[str, Any]:
