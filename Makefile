@@ -15,7 +15,7 @@ NPM := $(CURDIR)/$(BIN)/python $(CURDIR)/packaging/node.py
 PAGE := $(shell find webui/src webui/plugins src/llamactl/schemas src/llamactl/api -type f -not -name schema.d.ts -not -name '*.pyc') webui/index.html webui/vite.config.ts
 
 .NOTPARALLEL:
-.PHONY: demo run ui wheel check test test-rest test-all docs unit in-process server rest coverage bench bench-engines bench-start bench-proxy bench-bodies bench-scheduling soak lock
+.PHONY: demo run ui wheel check test test-rest test-all test-engines docs unit in-process server rest coverage bench bench-engines bench-start bench-proxy bench-bodies bench-scheduling soak lock
 
 demo: .venv/run.stamp .venv/model.stamp ui
 	$(BIN)/python examples/demo.py
@@ -61,6 +61,10 @@ server: .venv/dev.stamp .venv/model.stamp .venv/clients.stamp .venv/clients-node
 
 rest: .venv/dev.stamp .venv/model.stamp .venv/clients.stamp .venv/clients-node.stamp .venv/mlx.stamp wheel
 	$(INSTALLED) $(PYTEST_SERVERS) --stage=rest
+
+# on engines that are too large for the others, with what they are installed in kept
+test-engines: .venv/dev.stamp .venv/ui.stamp .venv/vllm.stamp
+	$(BIN)/python -m pytest -q --timeout 900 --stage=engines
 
 # lines of what thinks and decides, by tests without a server; the floor is in pyproject.toml
 coverage: .venv/dev.stamp .venv/ui.stamp
@@ -150,6 +154,15 @@ soak: .venv/dev.stamp
 	cd tests/clients && $(NPM) ci --silent
 	touch $@
 
+# an environment of its own, for machines without a GPU; a start is twice as long if it has to compile
+.venv/vllm.stamp: requirements/vllm.txt packaging/vllm_without_gpu.py | .venv/bin/python
+	@echo "installing vLLM (2.3 GB)"
+	$(PYTHON) -m venv .venv/vllm
+	.venv/vllm/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --no-compile --require-hashes -r requirements/vllm.txt
+	$(BIN)/python packaging/vllm_without_gpu.py .venv/vllm
+	.venv/vllm/bin/python -m compileall -q -j 2 -x py312 .venv/vllm/lib
+	touch $@
+
 .venv/plots.stamp: requirements/plots.txt .venv/dev.stamp
 	@echo "installing what draws plots"
 	$(PIP) install --require-hashes -r requirements/plots.txt
@@ -166,5 +179,6 @@ lock:
 	$(LOCK) requirements/plots.in -c requirements/dev.txt -o requirements/plots.txt
 	$(LOCK) requirements/clients.in -o requirements/clients.txt
 	$(LOCK) requirements/mlx.in -o requirements/mlx.txt
+	$(LOCK:--universal=--python-platform=linux) --overrides requirements/vllm-overrides.txt requirements/vllm.in -o requirements/vllm.txt
 	$(LOCK) requirements/engine-tools.in -o src/llamactl/maintenance/engine-tools.txt
 	$(LOCK) --no-deps requirements/engine-source.in -o src/llamactl/backends/llama_cpp/source.txt

@@ -233,7 +233,7 @@ def test_its_options_are_listed_and_read_from_a_command_line(server: Served) -> 
         "backend_options": {"command": "my-server", "args": ["-p", "${PORT}"]},
     }
     shown = {row["name"]: (row["available"], row["default"]) for row in kinds}
-    assert shown == {"llama-cpp": (True, True), "command": (True, False), "vllm": (False, False),
+    assert shown == {"llama-cpp": (True, True), "command": (True, False), "vllm": (True, False),
                      "mlx": (True, False)}  # fmt: skip
 
 

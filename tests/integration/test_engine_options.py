@@ -10,7 +10,11 @@ VLLM = """#!/bin/sh
 echo "ModelConfig:"
 echo "  --dtype {auto,half}   Data type. (default: auto)"
 echo "  --seen-$1 N           words (default: 1)"
+echo "  --model MODEL"
+echo "  --served-model-name NAME"
+echo "  --port PORT"
 """
+ITS_OWN = ["model", "served_model_name", "port", "extra_args"]
 
 
 def test_they_are_the_engines_own(tmp_path: Path) -> None:
@@ -54,7 +58,8 @@ def test_another_engine_is_asked_anew(tmp_path: Path) -> None:
         script.write_text(VLLM.replace("dtype", "other"))
         after = [row["name"] for row in server.request("GET", path).json()]
 
-    assert (names, after) == (["dtype", "seen_serve"], ["other", "seen_serve"])
+    assert names == ["dtype", "seen_serve", *ITS_OWN]
+    assert after == ["other", "seen_serve", *ITS_OWN]
 
 
 def test_it_is_asked_in_the_environment_that_it_serves_in(tmp_path: Path) -> None:

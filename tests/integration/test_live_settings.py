@@ -47,7 +47,12 @@ def nvmlDeviceGetMemoryInfo(handle): return SimpleNamespace(total=1 << 40)
 def nvmlDeviceGetComputeRunningProcesses(handle): return []
 """
 # A program whose help tells of its first argument and of a variable.
-HELP = '#!/bin/sh\necho "  --$(basename $0)-${1:-none}-${MARK:-none} N   an option"\n'
+HELP = """#!/bin/sh
+echo "  --$(basename $0)-${1:-none}-${MARK:-none} N   an option"
+echo "  --model MODEL"
+echo "  --served-model-name NAME"
+echo "  --port PORT"
+"""
 
 
 def tree(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -515,8 +520,8 @@ def other_engines_are_asked_for_their_options_by_it(live: Live) -> None:
     backends = ("vllm", "mlx")
     live.set({f"backends.{one}.{name}": value for one in backends for name, value in given.items()})
     for backend in backends:
-        (option,) = live.server.request("GET", f"/api/v1/backends/{backend}/options").json()
-        assert option["flags"] == ["--talkative-now-set"]
+        rows = live.server.request("GET", f"/api/v1/backends/{backend}/options").json()
+        assert rows[0]["flags"] == ["--talkative-now-set"]
 
 
 @pytest.mark.parametrize(

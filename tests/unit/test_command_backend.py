@@ -11,7 +11,7 @@ import pytest
 from llamactl.backends import BACKENDS, LLAMA_CPP, read_definition
 from llamactl.backends.contract import Start
 from llamactl.backends.readiness import ProbeRequest, Readiness
-from llamactl.core.errors import InvalidOption, LlamactlError, NotAvailable
+from llamactl.core.errors import InvalidOption, LlamactlError
 from llamactl.core.instance import InstanceOptions
 from llamactl.policy.definition.engine_help import UNREAD
 from llamactl.policy.definition.reading import merge
@@ -176,9 +176,3 @@ def test_the_environment_is_the_instances() -> None:
     body = {"backend_type": "command", "backend_options": {"environment": {"A": "b"}}}
     with pytest.raises(InvalidOption, match="move it out of 'backend_options'"):
         read_definition(body)
-
-
-@pytest.mark.parametrize("kind", ["vllm"])
-def test_engines_that_are_not_built_are_refused_by_name(kind: str) -> None:
-    with pytest.raises(NotAvailable, match=f"{kind}.*not available.*command, llama_cpp"):
-        read_definition({"backend_type": kind})

@@ -112,3 +112,18 @@ def test_no_router_is_asked_for_a_name_that_no_model_can_have() -> None:
 
     assert asked(unknown, "r/" + "a" * 512) == ("1", "a" * 512)
     assert asked(unknown, "r/" + "a" * 513) is None
+
+
+def test_adapters_are_named_with_their_instance_which_is_a_model_itself() -> None:
+    offer = Offer(ModelInfo(context=9), {"ad": ModelInfo(context=9)})
+    routes = table(replace(ROUTER, offer=offer), PLAIN)
+
+    assert [asked(routes, n) for n in ("r", "r/ad", "MANY/ad")] == [
+        ("1", ""), ("1", "ad"), ("1", "ad")
+    ]  # fmt: skip
+    assert asked(routes, "r/none") is None
+    assert [route.served_as for route in routes.served()] == ["plain", "r", "r/ad"]
+    found = routes.find("r/ad")
+    assert found is not None and found.wanted_model == "ad"
+    without = routes.with_route(replace(ROUTER, offer=Offer()))
+    assert asked(without, "r/ad") is None

@@ -25,13 +25,13 @@ from llamactl.control.on_demand import OnDemand
 from llamactl.control.reconciler import Reconciler
 from llamactl.control.reload import Reload
 from llamactl.control.sampler import Watch
-from llamactl.control.scheduling.limits import limits_of, room_of
-from llamactl.control.scheduling.memory_estimates import Memory
+from llamactl.control.scheduling.limits import capacity_of, limits_of, room_of
+from llamactl.control.scheduling.memory_estimates import Around, Memory
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.routes import RouteTable
 from llamactl.hot_restart import Rights
 from llamactl.hot_restart.activator import SwitchableActivator
-from llamactl.models import Catalog, Confinement, Downloads, GgufReader, ServedModels
+from llamactl.models import Catalog, Confinement, Downloads, ModelReader, ServedModels
 from llamactl.node import (
     CommandEngineProbe,
     DataDir,
@@ -43,6 +43,7 @@ from llamactl.node import (
     busy_slots,
     free_disk,
     free_ram,
+    has_unmeasured,
     total_ram,
     totals,
 )
@@ -102,7 +103,7 @@ def wire(
     storage = Storage.of(settings)
     files = ModelFiles.of(held, environ, storage, limits)
     node = LocalNode.of(held, environ, files, storage, leases, soft_files)
-    scheduling = Scheduling.of(held, storage, files, leases, limits, [*gpus], publish)
+    scheduling = Scheduling.of(held, storage, files, leases, limits, gpus, publish)
     control = Control.of(held, reread, storage, node, scheduling, leases)
     credentials = Credentials.of(settings, data_dir, storage, scheduling.registry)
     proxy = ProxyServer(
@@ -133,7 +134,7 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    reader: GgufReader
+    reader: ModelReader
     catalog: Catalog
     confinement: Confinement
     downloads: Downloads
@@ -151,7 +152,7 @@ class ModelFiles:
             most=settings.models.max_downloads, room=lambda: room_of(limits()),
         )  # fmt: skip
         confinement = Confinement(lambda: held.current, catalog.resolve)
-        return cls(GgufReader(), catalog, confinement, downloads)
+        return cls(ModelReader(), catalog, confinement, downloads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,15 +192,21 @@ class Scheduling:
     @classmethod
     def of(
         cls, held: SettingsHolder, storage: Storage, files: ModelFiles, leases: LeaseBook,
-        limits: Callable[[], Limits], devices: list[str], publish: Callable[[RouteTable], None],
+        limits: Callable[[], Limits], gpus: Mapping[str, int],
+        publish: Callable[[RouteTable], None],
     ) -> Scheduling:  # fmt: skip
+        other_gpus = has_unmeasured()
         memory = Memory(
             files.reader,
             SqlMemoryStore(storage.database),
             engines=held.derived(lambda now: now.backends.commands()),
             budget=lambda: limits().ram,
-            devices=devices,
+            devices=[*gpus],
             resolve=files.catalog.resolve,
+            around=lambda: Around(
+                held.current.backends.environments(),
+                capacity_of(held.current, limits(), total_ram(), gpus, other_gpus=other_gpus),
+            ),
         )
         scheduler = Scheduler(
             leases, storage.event_log, limits,
@@ -288,4 +295,5 @@ def _engine_paths() -> EnginePaths:
     by_model = frozenset[str]().union(*(api.by_model for api in apis.values()))
     guarded = {name: api.guarded for name, api in apis.items()}
     prefixes = {api.prefix: name for name, api in apis.items() if api.prefix}
-    return EnginePaths(inference, guarded, by_model, prefixes, INFERENCE, WITH_KEY, advice)
+    closed = {name: api.closed for name, api in apis.items()}
+    return EnginePaths(inference, guarded, by_model, prefixes, INFERENCE, WITH_KEY, advice, closed)

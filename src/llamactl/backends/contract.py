@@ -6,10 +6,10 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from llamactl.backends.containers import container_of
+from llamactl.backends.kind import Kind
 from llamactl.backends.model_rules import ModelRules
 from llamactl.backends.readiness import Readiness
 from llamactl.core.exits import FailureClass
@@ -17,10 +17,12 @@ from llamactl.core.instance import Container, InstanceOptions, OptionValue
 from llamactl.core.model import ModelInfo
 from llamactl.core.ports.node import EngineSettings
 from llamactl.policy.definition.command_line import Parsed
+from llamactl.policy.definition.confinement import AS_NAMED, Meanings
 from llamactl.policy.definition.engine_help import UNREAD, EngineOption, Vocabulary, read_help
+from llamactl.policy.pasted import Pasted
 
 if TYPE_CHECKING:
-    from llamactl.backends.settings import BackendSettings
+    pass
 
 Options = Mapping[str, OptionValue]
 Get = Callable[[str], str]  # what an engine answers to GET of a path; "" for nothing or an error
@@ -40,67 +42,8 @@ class Api:
     by_model: frozenset[str] = frozenset()
     # `/{prefix}/{name}/…` leads to its instances, and to no others; "": it has no prefix.
     prefix: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Questions:
-    """The flags to which an engine's command answers about itself; "": it has none."""
-
-    help: str = "--help"
-    version: str = ""
-    devices: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Gain:
-    """Of an engine that uses an instruction set, beside one that doesn't."""
-
-    name: str  # of the instruction set, for people
-    times: str  # as many prompt tokens a second, as measured
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How an engine is built from source, with CMake."""
-
-    source: Path  # a pip requirements file: one source distribution, by its hash
-    tree: str  # the source code in it
-    program: str  # the CMake target
-    options: tuple[str, ...]  # for CMake
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltIn:
-    """What serves where the default command is not installed: a module of ours."""
-
-    module: str
-    package: str  # the distribution that it needs
-    label: str
-    # instruction sets that it was not built for, as the kernel names them
-    unused: Mapping[str, Gain] = field(default_factory=dict)
-    better: Recipe | None = None  # of an engine that uses them
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of engine: its names, its section of the settings, how it is found and asked."""
-
-    type: str  # `backend_type` of its instances
-    section: str  # in the settings, below /api/v1/backends, and for `--backend`
-    variable: str  # in `LLAMACTL_…_COMMAND`
-    title: str
-    make_settings: Callable[[], BackendSettings]  # imported late: pydantic is slow
-    programs: tuple[str, ...] = ()  # names of its executables
-    questions: Questions = Questions()
-    built_in: BuiltIn | None = None
-    package: str = ""  # the Python package that it comes from, as its metadata folder is named
-    # How to have a build that uses a GPU, by the GPU's maker.
-    for_gpu: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def settings(self) -> BackendSettings:
-        """Where nobody gives any."""
-        return self.make_settings()
+    # First words of the paths, below `/v1` or not, that nobody reaches through llamactl.
+    closed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +66,8 @@ class FailurePattern:
     advice: str
     source: str  # URL
     lingers: bool = False  # it does not exit then, and never serves
+    # It lost a process of its own, and does not say why: what another line says counts more.
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +94,7 @@ class Start:
     override: str = ""  # the program to run, whatever the backend says
     preset: bool = False  # the definition holds one
     container: Container | None = None  # that it runs in; what is not named there, the image has
+    drain_s: int = 0  # seconds that its last requests may take, once it is asked to end
 
     @classmethod
     def of(
@@ -280,6 +226,31 @@ class Backend(ABC):
     def served_models(self, get: Get) -> Mapping[str, ModelInfo]:
         """By its own names; nothing if it doesn't tell."""
         return {}
+
+    # What engines count alike (`observe/engine_numbers.py`), by the name that this one has for it.
+    metric_names: ClassVar[Mapping[str, str]] = {}
+    # Options that are not what their names say, for what the settings forbid.
+    meanings: ClassVar[Meanings] = AS_NAMED
+    # Variables of llamactl's own environment that it does not inherit.
+    not_inherited: ClassVar[frozenset[str]] = frozenset()
+    # It takes long to complain of a model that is not there, and then of something else.
+    checks_model_first: ClassVar[bool] = False
+
+    def adapters(self, options: Options) -> Sequence[str]:
+        """Names, as it knows them, of the model's adapters that requests can ask for."""
+        return ()
+
+    def runs(self, found: Pasted) -> bool:
+        """Does a pasted command surely run this engine?"""
+        return False
+
+    def parse_pasted(self, found: Pasted, known: Vocabulary) -> Parsed:
+        """As `parse_command`, of a text that was read already and that it `runs`."""
+        raise NotImplementedError
+
+    def asked_for(self, name: str, options: Options) -> str:
+        """As `served_model`, of the instance of this name."""
+        return self.served_model(options)
 
 
 def advice_on(backend: Backend, message: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from llamactl.backends.contract import Options
-from llamactl.backends.planned import PLANNED
 from llamactl.backends.registry import BACKENDS, DEFAULT
 from llamactl.core.instance import Container, InstanceOptions
 from llamactl.policy.definition.backend_rules import Asked, BackendRules
@@ -15,7 +14,6 @@ from llamactl.policy.definition.reading import Patch, read_patch
 _RULES = BackendRules(
     {name: backend.canonical for name, backend in BACKENDS.items()},
     default=DEFAULT.name,
-    planned=frozenset(kind.type for kind in PLANNED),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from llamactl.backends.contract import Backend
+from llamactl.backends.contract import Backend, FailurePattern
 from llamactl.backends.error_lines import complaint, cut, last
 from llamactl.core.exits import ExitReport, FailureClass
 
@@ -39,6 +39,11 @@ _ASKED = (
 )
 # What a container's init says: tini, Docker's, and catatonit, Podman's, which exits with 1.
 _NO_PROGRAM = re.compile(r"\[FATAL tini .*exec|ERROR \(catatonit.*exec")
+_OUT_OF_MEMORY = (
+    FailureClass.OUT_OF_MEMORY,
+    "the kernel killed it because memory ran out: use a smaller context or model, or run fewer "
+    "instances at once",
+)
 _REPORTED = 20  # lines
 
 
@@ -84,6 +89,18 @@ def _line(backend: Backend, failure: FailureClass, log_tail: Sequence[str]) -> s
     return found or (last(log_tail) if failure is FailureClass.UNKNOWN else "")
 
 
+def _known(backend: Backend, log_tail: Sequence[str]) -> FailurePattern | None:
+    """The last one that says why, else the last one of all."""
+    lost: FailurePattern | None = None
+    for line in reversed(log_tail):
+        for known in backend.failure_patterns:
+            if known.pattern.search(line):
+                if not known.lost:
+                    return known
+                lost = lost or known
+    return lost
+
+
 def _cause(
     backend: Backend,
     code: int | None,
@@ -93,21 +110,16 @@ def _cause(
     oom_killed: bool,
 ) -> tuple[FailureClass, str]:
     unseen = signal is None and code is None
-    signal = _signal(code, signal)
-    if oom_killed and (signal == _KILL or unseen):
-        return (
-            FailureClass.OUT_OF_MEMORY,
-            "the kernel killed it because memory ran out: use a smaller context or model, or run "
-            "fewer instances at once",
-        )
+    signal, known = _signal(code, signal), _known(backend, log_tail)
+    lost = known is not None and known.lost  # it lived on, for a moment
+    if oom_killed and (signal == _KILL or unseen or lost):
+        return _OUT_OF_MEMORY
     if signal is not None and _SIGNALS.get(signal, _CRASHED)[0] is FailureClass.KILLED:
         return _SIGNALS[signal]
     if signal is None and code == 0 and backend.exits_when_asked:
         return _ASKED
-    for line in reversed(log_tail):
-        for known in backend.failure_patterns:
-            if known.pattern.search(line):
-                return known.failure, known.advice
+    if known is not None:
+        return known.failure, known.advice
     if signal is not None:
         return _SIGNALS.get(signal, _CRASHED)
     if code == 0:

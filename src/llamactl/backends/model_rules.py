@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from llamactl.core.instance import OptionValue
-from llamactl.core.memory import Need
+from llamactl.core.memory import Capacity, Need
 from llamactl.core.model import ModelFacts, ModelInfo, ModelShape
 
 Options = Mapping[str, OptionValue]
@@ -61,6 +61,11 @@ class ModelRules(Protocol):
         draft: ModelShape | None,
         projector: int,
         devices: Sequence[str],
+        capacity: Capacity,
     ) -> Need:
         """`projector`: bytes of the mmproj file. `devices`: GPUs that we see."""
+        ...
+
+    def reserved(self, options: Options, *, devices: Sequence[str], capacity: Capacity) -> Need:
+        """What it takes of a model that can't be read."""
         ...

@@ -104,6 +104,10 @@ class BackendSections(Section):
         """By backend type, with their arguments."""
         return {k.type: [self.of(k).command, *self.of(k).args] for k in KINDS}
 
+    def environments(self) -> dict[str, dict[str, str]]:
+        """Variables by backend type, of those that have some."""
+        return {k.type: self.of(k).environment for k in KINDS if self.of(k).environment}
+
     def all(self) -> Iterator[BackendSettings]:
         return map(self.of, KINDS)
 

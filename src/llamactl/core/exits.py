@@ -88,7 +88,7 @@ class ExitReport:
         """Did the process end by itself: by a crash, an error of its own, or without memory?"""
         if self.failure is FailureClass.OUT_OF_MEMORY:
             return True
-        by_itself = self.signal is not None or bool(self.code)
+        by_itself = self.signal is not None or self.code is not None
         return by_itself and self.failure not in _NOT_ITS_OWN
 
     @property

@@ -18,6 +18,23 @@ class Need:
 NOTHING = Need()
 
 
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """Memory that there is, for engines that take a share of it; 0 and missing: not known.
+
+    The budgets are those that are a share themselves; what people set as bytes is not known here.
+    """
+
+    ram: int = 0
+    ram_budget: int | None = None
+    gpus: Mapping[str, int] = field(default_factory=dict)
+    gpu_budgets: Mapping[str, int] = field(default_factory=dict)
+    other_gpus: bool = False  # some that can't be measured
+
+
+UNKNOWN = Capacity()
+
+
 def larger(one: Need, other: Need) -> Need:
     """Of each kind of memory, the larger need."""
     return Need(

@@ -62,6 +62,7 @@ class ModelShape:
     vocabulary: int = 0
     merges: int = 0
     state_bytes: int = 0  # of a recurrent layer, for one sequence
+    types: Mapping[str, int] = field(default_factory=dict)  # bytes by type; of safetensors
 
     @property
     def weights(self) -> int:
@@ -100,11 +101,19 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What one instance serves: a model or, of a router, several by the engine's own names."""
+    """What one instance serves: a model, and adapters of it, or several models of a router.
+
+    `models`: the adapters, or those models, by the engine's own names.
+    """
 
     info: ModelInfo = ModelInfo()
     models: Mapping[str, ModelInfo] = field(default_factory=dict)
     several: bool = False
+
+    @property
+    def in_parts(self) -> bool:
+        """Is the instance's own name none of a model, as far as is known?"""
+        return self.several and bool(self.models)
 
 
 NO_MODEL = Offer()

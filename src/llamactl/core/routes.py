@@ -39,7 +39,7 @@ class Route:
     filters: Filters | None = None
     state: str = "stopped"  # as the management API has its `status`
     offer: Offer = NO_MODEL
-    model: str = ""  # of a router, the one that this leads to, by the engine's own name
+    model: str = ""  # of several, or an adapter: what this leads to, by the engine's own name
     served_model: str = ""  # what the engine wants to be asked for; "": whatever was sent will do
     variants: Mapping[str, Filters | None] = field(default_factory=dict)  # by the id to ask for
     variant: str = ""  # the one of them that this is
@@ -62,7 +62,7 @@ class Route:
         return f"{instance}/{self.model}" if self.model else instance
 
     def to(self, model: str) -> Route:
-        """One model of a router."""
+        """One model of a router, or one adapter."""
         offer = Offer(self.offer.models.get(model, ModelInfo()))
         filters = (self.filters or Filters()).naming(model)
         return replace(self, model=model, offer=offer, filters=filters, variants={})
@@ -80,8 +80,8 @@ _LONGEST_NAME = 512  # characters; no file or repository has a longer one
 @dataclass(frozen=True, slots=True)
 class RouteTable:
     routes: Mapping[str, Route] = field(default_factory=dict)  # by name_key, and of each alias
-    # variants, and models of routers, by what clients call them; an instance or alias with that
-    # very name counts more
+    # variants, adapters, and models of routers, by what clients call them; an instance or alias
+    # with that very name counts more
     models: Mapping[str, Route] = field(default_factory=dict)
     complete: bool = True  # False while the store, which knows them, was not read
 
@@ -116,7 +116,7 @@ class RouteTable:
         """The one of `served` that is called so. Raises StoreUnavailable as `get` does."""
         key = name.lower()
         found = self.routes.get(key) or self.models.get(key) or self.get(name)
-        return None if found is None or found.offer.models else found
+        return None if found is None or found.offer.in_parts else found
 
     def served(self) -> list[Route]:
         """All that a request can ask for. Raises StoreUnavailable as `get` does."""
@@ -124,7 +124,7 @@ class RouteTable:
             route for key, route in self.models.items()
             if key == name_key(route.served_as) and key not in self.routes
         ]  # fmt: skip
-        alone = [r for r in self.all() if not r.offer.models]
+        alone = [r for r in self.all() if not r.offer.in_parts]
         return sorted([*alone, *several], key=_by_served_name)
 
     def all(self) -> list[Route]:
@@ -140,7 +140,8 @@ class RouteTable:
         )
         keys = [name_key(name) for name in (route.name, *route.aliases)]
         models = kept.models
-        if any(r.offer.several or r.variants for r in (route, before) if r is not None):
+        known = [r for r in (route, before) if r is not None]
+        if any(r.offer.several or r.offer.models or r.variants for r in known):
             models = {**_others(models, route.name), **_by_name_of_each(route)}
         return replace(kept, routes={**kept.routes, **dict.fromkeys(keys, route)}, models=models)
 

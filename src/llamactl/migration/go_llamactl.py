@@ -33,7 +33,6 @@ _NOT_AVAILABLE = {
 # Both would keep their own tables in one file, where a folder is used again.
 _DATABASE = "llamactl-instances.db"
 _WITHOUT_EFFECT = {
-    "backends.vllm": "vLLM is not available in this version",
     "backends.llama-cpp.docker": "containers are not available in this version",
     "instances.timeout_check_interval": "idle time is measured exactly",
     "database.max_open_connections": "not needed: a single connection is used",

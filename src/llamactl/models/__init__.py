@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from llamactl.models.catalog import Catalog, LocalModel
     from llamactl.models.confinement import Confinement
     from llamactl.models.downloads import Downloads
-    from llamactl.models.facts import GgufReader
+    from llamactl.models.facts import GgufReader, ModelReader
     from llamactl.models.gguf import UnreadableModel
     from llamactl.models.hub import Hub
     from llamactl.models.inspection import Inspection, inspect
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _MODULES = {
     "Catalog": "catalog", "Confinement": "confinement", "Downloads": "downloads",
     "GgufReader": "facts", "Hub": "hub", "Inspection": "inspection", "LocalModel": "catalog",
-    "ServedModels": "served", "UnreadableModel": "gguf", "inspect": "inspection",
+    "ModelReader": "facts", "ServedModels": "served", "UnreadableModel": "gguf",
+    "inspect": "inspection",
 }  # fmt: skip
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Hub",
     "Inspection",
     "LocalModel",
+    "ModelReader",
     "ServedModels",
     "UnreadableModel",
     "inspect",

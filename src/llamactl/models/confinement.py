@@ -21,7 +21,7 @@ from llamactl.core.instance import InstanceOptions, OptionValue, Resolve
 from llamactl.core.model import part_names
 from llamactl.core.secrets.masking import masked_text
 from llamactl.models.served import of_folder, of_preset, of_preset_text
-from llamactl.policy.definition.confinement import NamedFile, fetched, files, programs
+from llamactl.policy.definition.confinement import Meanings, NamedFile, fetched, files, programs
 
 Options = Mapping[str, OptionValue]
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/|file:", re.IGNORECASE)
@@ -77,7 +77,7 @@ class Confinement:
 
     def _own(self, options: InstanceOptions, named: Sequence[NamedFile]) -> Iterator[Problem]:
         if not self._settings().allow_commands:
-            for field in programs(options):
+            for field in programs(options, _meanings(options)):
                 yield Problem(
                     field, "allow_commands",
                     "allow_commands is off, so the API may not choose what is run; leave it out, "
@@ -106,7 +106,7 @@ class Confinement:
     def _named(self, options: InstanceOptions) -> Iterator[NamedFile]:
         """With the file that a repository names, once it is downloaded."""
         given = options.backend_options
-        yield from files(options)
+        yield from files(options, _meanings(options))
         with suppress(LlamactlError):
             served = self._resolve(given)
             for name in ("model", "mmproj"):
@@ -138,6 +138,10 @@ class Confinement:
         else:
             what = f"{shown} is outside model_roots"
         return Problem(field, "model_roots", f"{what}; use a path in one of those folders")
+
+
+def _meanings(options: InstanceOptions) -> Meanings:
+    return backend_of(options.backend_type).meanings
 
 
 def _nothing(*_: object) -> Mapping[str, Options]:

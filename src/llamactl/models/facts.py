@@ -1,4 +1,4 @@
-"""What a GGUF's header says, kept until the file changes."""
+"""What model files and folders say, kept until they change."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from llamactl.core.model import ModelFacts, ModelFile, ModelShape
-from llamactl.models.gguf import UnreadableModel, files_of, read_header, shape_of
+from llamactl.models.gguf import UnreadableModel, files_of, identify, read_header, shape_of
 from llamactl.models.header import Header
 from llamactl.models.quantization import FILE_TYPES, TYPE_NAMES
+from llamactl.models.safetensors import files_in, read_folder
 
 _INFILLS = tuple(  # older files have no `fim_` there
     f"tokenizer.ggml.{name}_token_id" for name in ("fim_pre", "fim_suf", "prefix", "suffix")
@@ -40,6 +41,36 @@ class GgufReader:
                 except UnreadableModel as exc:
                     found = exc
                 self._read[key] = found
+        if isinstance(found, UnreadableModel):
+            raise UnreadableModel(str(found))
+        return found
+
+
+class ModelReader:
+    """A file is a GGUF, a folder is in Hugging Face's layout."""
+
+    def __init__(self) -> None:
+        self._files = GgufReader()
+        self._folders: dict[str, ModelFacts | UnreadableModel] = {}
+        self._one_at_a_time = threading.Lock()
+
+    def shape(self, path: Path) -> ModelShape:
+        """Raises UnreadableModel."""
+        return self.facts(path).shape
+
+    def facts(self, path: Path) -> ModelFacts:
+        """Raises UnreadableModel."""
+        if not path.is_dir():
+            return self._files.facts(path)
+        files = [path / "config.json", *files_in(path)]
+        key = "\n".join([str(path), *(identify(file).identity for file in files)])
+        with self._one_at_a_time:
+            if key not in self._folders:
+                try:
+                    self._folders[key] = read_folder(path)
+                except UnreadableModel as exc:
+                    self._folders[key] = exc
+            found = self._folders[key]
         if isinstance(found, UnreadableModel):
             raise UnreadableModel(str(found))
         return found

@@ -26,7 +26,7 @@ def read_header(path: Path) -> tuple[Header, tuple[ModelFile, ...]]:
     """Of all parts together, if it is split. Raises UnreadableModel."""
     headers, files = [], []
     for part in _parts(path):
-        files.append(_identify(part))
+        files.append(identify(part))
         try:
             headers.append(_read_header(part, files[-1].size))
         except (OSError, ValueError) as exc:
@@ -69,7 +69,7 @@ def _together(headers: list[Header]) -> Header:
 
 def files_of(path: Path) -> list[ModelFile]:
     """All parts, as they are now. Raises UnreadableModel."""
-    return [_identify(part) for part in _parts(path)]
+    return [identify(part) for part in _parts(path)]
 
 
 def _parts(path: Path) -> list[Path]:
@@ -79,7 +79,7 @@ def _parts(path: Path) -> list[Path]:
         raise UnreadableModel(str(exc)) from exc
 
 
-def _identify(path: Path) -> ModelFile:
+def identify(path: Path) -> ModelFile:
     try:
         at = os.stat(path)  # noqa: PTH116  one call for all of it
     except OSError as exc:

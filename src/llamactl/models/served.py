@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from llamactl.backends.model_rules import ModelRules
 from llamactl.core.errors import LlamactlError
 from llamactl.core.instance import OptionValue, Resolve
 from llamactl.core.model import ModelFacts, ModelInfo, Offer, part_names
-from llamactl.models.facts import GgufReader
 from llamactl.models.naming import is_projector
 
 Options = Mapping[str, OptionValue]
@@ -20,10 +20,16 @@ _MOST_MODELS = 10_000  # of a folder
 _MOST_READ = 100  # of those, their headers
 
 
+class Reader(Protocol):
+    def facts(self, path: Path) -> ModelFacts:
+        """Raises OSError or ValueError for what can't be read."""
+        ...
+
+
 class ServedModels:
     """Reads files, so not for an event loop."""
 
-    def __init__(self, reader: GgufReader, resolve: Resolve) -> None:
+    def __init__(self, reader: Reader, resolve: Resolve) -> None:
         self._reader = reader
         self._resolve = resolve
 

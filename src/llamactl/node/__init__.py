@@ -9,7 +9,7 @@ from llamactl.node.engine.launch import ModelAccess
 from llamactl.node.engine.scrape import busy_slots, scrape
 from llamactl.node.engine.vocabularies import Vocabularies
 from llamactl.node.host.data_dir import DataDir
-from llamactl.node.host.gpus import totals
+from llamactl.node.host.gpus import has_unmeasured, totals
 from llamactl.node.host.graphics import makers
 from llamactl.node.host.memory import free_disk, free_ram, total_ram
 from llamactl.node.host.processor import instruction_sets
@@ -34,6 +34,7 @@ __all__ = [
     "find_engine",
     "free_disk",
     "free_ram",
+    "has_unmeasured",
     "installed",
     "instruction_sets",
     "is_alive",

@@ -15,6 +15,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from llamactl.observe.engine_numbers import Said, common
 from llamactl.observe.meters import Histogram, Meter
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -43,25 +44,30 @@ def exposition(
     return generate_latest(registry)
 
 
-def relabelled(texts: Mapping[str, Mapping[str, str]]) -> list[Metric]:
+def relabelled(
+    texts: Mapping[str, Mapping[str, str]], names: Mapping[str, Mapping[str, str]]
+) -> list[Metric]:
     """Engines' own expositions by instance name, and by model where one has several.
 
     Labels `instance` and `model` are put on every sample. What is not an exposition is left out: an
-    engine's fault must not hide the others' numbers.
+    engine's fault must not hide the others' numbers. `names`: by instance, what engines have in
+    common by the names of its own.
     """
     merged: dict[str, Metric] = {}
+    said: list[Said] = []
     for name, model, text in [(n, m, text) for n, own in texts.items() for m, text in own.items()]:
         try:
             families = list(text_string_to_metric_families(text))
         except ValueError:
             continue
+        said.append((name, model, families))
         added = {"instance": name} | ({"model": model} if model else {})
         for family in families:
             metric = Metric(family.name, family.documentation, family.type)
             metric = merged.setdefault(family.name, metric)
             for sample in family.samples:
                 metric.add_sample(sample.name, {**sample.labels, **added}, sample.value)
-    return list(merged.values())
+    return [*merged.values(), *common(said, names)]
 
 
 class _Once(Collector):

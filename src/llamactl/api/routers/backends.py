@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -13,17 +12,16 @@ from pydantic import AfterValidator, WithJsonSchema
 from llamactl.api.errors import answers
 from llamactl.api.routers.instances import AllowUnknown
 from llamactl.api.services import GUARDS, Services, ServicesDep
-from llamactl.backends import BACKENDS, BY_SECTION, DEFAULT, KINDS, Kind
-from llamactl.backends.planned import parse_planned
-from llamactl.core.errors import EngineMissing
+from llamactl.backends import BACKENDS, BY_SECTION, DEFAULT, KINDS, Backend, Kind
+from llamactl.backends.registry import runs
+from llamactl.core.errors import EngineMissing, InvalidRequest
 from llamactl.core.instance import InstanceOptions
 from llamactl.policy.definition.backend_rules import renamed
-from llamactl.policy.definition.command_line import leave_unknown_out
+from llamactl.policy.definition.command_line import Parsed, leave_unknown_out
 from llamactl.policy.definition.engine_help import (
     UNREAD,
     EngineOption,
     Vocabulary,
-    read_help,
 )
 from llamactl.schemas.backends import (
     BackendBody,
@@ -55,7 +53,7 @@ Section = Annotated[
 @router.get("", responses=answers())
 async def list_engines(services: ServicesDep) -> list[EngineBody]:
     """List the engines: which are installed, their versions, and the GPUs that they can use."""
-    kinds = [kind for kind in KINDS if kind.type in BACKENDS and services.about.command(kind)]
+    kinds = [kind for kind in KINDS if services.about.command(kind)]
     found = await asyncio.gather(*map(services.about.installed, kinds))
     return [
         EngineBody(
@@ -91,13 +89,10 @@ async def parse(
 ) -> ParsedBody:
     """Convert a command line to instance options, and report what was left out."""
     kind = BY_SECTION[backend]
-    try:
-        known = Vocabulary(await _options(kind, services))
-    except EngineMissing:
-        known = UNREAD
-    built = BACKENDS.get(kind.type)
-    read = built.parse_command if built else partial(parse_planned, kind)
-    found = await run_in_threadpool(read, asked.command, known)  # others are not to wait for it
+    known = await _known_of(kind, services)
+    # others are not to wait for it
+    kind, found = await run_in_threadpool(_parsed, kind, asked.command, known)
+    known = known if kind is BY_SECTION[backend] else await _known_of(kind, services)
     wanted = InstanceOptions(
         backend_options=found.options, environment=found.environment,
         command_override=found.command_override,
@@ -115,33 +110,56 @@ async def parse(
     return ParsedBody(options=options, image=found.image, not_understood=rows)
 
 
+def _parsed(kind: Kind, text: str, known: Vocabulary) -> tuple[Kind, Parsed]:
+    """By the engine that it runs, if that is another than the default. Raises InvalidRequest."""
+    backend = BACKENDS[kind.type]
+    try:
+        return kind, backend.parse_command(text, known)
+    except InvalidRequest:
+        other = runs(text) if backend is DEFAULT else None
+        if other is None:
+            raise
+        return other.kind, other.parse_command(text, UNREAD)
+
+
+async def _known_of(kind: Kind, services: Services) -> Vocabulary:
+    try:
+        return Vocabulary(await _options(kind, services))
+    except EngineMissing:
+        return UNREAD
+
+
 def _first(rows: list[str]) -> list[str]:
     more = len(rows) - _MOST_ROWS
     return [*rows[:_MOST_ROWS], f"{more} more: shorten the command"] if more > 0 else rows
 
 
 def all_backends() -> list[BackendBody]:
-    """Those that are not available yet, too."""
+    """Of which instances can be made."""
     return [
         BackendBody(
             name=kind.section, backend_type=kind.type, title=kind.title,
-            available=kind.type in BACKENDS, default=kind is DEFAULT.kind,
-            serves_files=kind.type in BACKENDS and BACKENDS[kind.type].models is not None,
+            available=True, default=kind is DEFAULT.kind,
+            serves_files=_reads_files(BACKENDS[kind.type]),
         )
         for kind in KINDS
     ]  # fmt: skip
 
 
+def _reads_files(backend: Backend) -> bool:
+    """Of one kind, which can be chosen from those that are here."""
+    return backend.models is not None and bool(backend.models.magic)
+
+
 async def _options(kind: Kind, services: Services) -> list[EngineOption]:
-    built = BACKENDS.get(kind.type)
-    listed = built.listed_options() if built else None
+    backend = BACKENDS[kind.type]
+    listed = backend.listed_options()
     if listed is not None:
         return [*listed]
     text = await services.engines[kind.section].ask(kind.questions.help)
-    return [*built.read_help(text)] if built else read_help(text)
+    return [*backend.read_help(text)]
 
 
 def _name(kind: Kind, option: EngineOption, known: Vocabulary) -> str:
     """As definitions are read, so that a form and an instance speak of the same."""
-    built = BACKENDS.get(kind.type)
-    return renamed(built.canonical, known, option.name) if built else option.name
+    return renamed(BACKENDS[kind.type].canonical, known, option.name)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from llamactl.api.errors import answers
 from llamactl.api.services import Services, ServicesDep, management
+from llamactl.backends import backend_of
 from llamactl.observe.exposition import CONTENT_TYPE, Shown, exposition, relabelled
 
 router = APIRouter(tags=["system"])
@@ -43,8 +44,9 @@ async def _exposition(services: Services) -> bytes:
     ]
     gauges = services.numbers.gauges()
     told = dict(zip(ready, texts, strict=True))
+    names = {name: backend_of(where.backend).metric_names for name, where in ready.items()}
 
     def written() -> bytes:
-        return exposition(shown, meters.unrouted, gauges, relabelled(told))
+        return exposition(shown, meters.unrouted, gauges, relabelled(told, names))
 
     return await asyncio.to_thread(written)

@@ -12,7 +12,8 @@ from llamactl.backends.command.api import API
 from llamactl.backends.command.failures import PATTERNS
 from llamactl.backends.command.paste import read_command
 from llamactl.backends.command.placeholders import MODEL, PORT, fill, names_port
-from llamactl.backends.contract import Backend, Fields, Kind, Launch, Options, Start
+from llamactl.backends.contract import Backend, Fields, Launch, Options, Start
+from llamactl.backends.kind import Kind
 from llamactl.backends.readiness import ProbeRequest, Readiness
 from llamactl.core.errors import InvalidOption
 from llamactl.core.instance import OptionValue

@@ -10,17 +10,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llamactl.backends.contract import (
-    Backend,
-    BuiltIn,
-    Fields,
-    Get,
-    Kind,
-    Launch,
-    Options,
-    Questions,
-    Start,
-)
+from llamactl.backends.contract import Backend, Fields, Get, Launch, Options, Start
+from llamactl.backends.kind import BuiltIn, Kind, Questions
 from llamactl.backends.llama_cpp import options as names
 from llamactl.backends.llama_cpp import telemetry
 from llamactl.backends.llama_cpp.api import API
@@ -93,6 +84,7 @@ class LlamaCpp(Backend):
     vague_lines = VAGUE
     exits_when_asked = True
     error_advice = ADVICE
+    metric_names = telemetry.METRIC_NAMES
 
     def canonical(
         self, options: Mapping[str, OptionValue | None], known: Vocabulary = UNREAD

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from llamactl.backends.contract import Gain, Recipe
+from llamactl.backends.kind import Gain, Recipe
 
 # llama.cpp as the source distribution of llama-cpp-python has it; which one is in `source.txt`.
 # One program, which needs no library of ours, nor what its page is made of.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from llamactl.backends.llama_cpp import memory, models, options
 from llamactl.core.instance import OptionValue
-from llamactl.core.memory import Need
+from llamactl.core.memory import NOTHING, UNKNOWN, Capacity, Need
 from llamactl.core.model import ModelFacts, ModelInfo, ModelShape
 
 Options = Mapping[str, OptionValue]
@@ -51,6 +51,10 @@ class GgufRules:
         draft: ModelShape | None,
         projector: int,
         devices: Sequence[str],
+        capacity: Capacity = UNKNOWN,
     ) -> Need:
         used = devices or memory.unknown_devices(options)
         return memory.estimate(shape, options, draft=draft, projector=projector, devices=used)
+
+    def reserved(self, options: Options, *, devices: Sequence[str], capacity: Capacity) -> Need:
+        return NOTHING

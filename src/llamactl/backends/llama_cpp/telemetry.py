@@ -16,6 +16,14 @@ from llamactl.backends.contract import Get
 from llamactl.core.model import ModelInfo
 
 _DEVICE = re.compile(r"^\s+([A-Za-z]+\d*): (.+?)(?: \([\d.]+ MiB.*)?$", re.MULTILINE)
+# README, `GET /metrics`.
+METRIC_NAMES: Mapping[str, str] = {
+    "llamacpp:requests_processing": "requests_running",
+    "llamacpp:requests_deferred": "requests_waiting",
+    "llamacpp:kv_cache_usage_ratio": "kv_cache_usage",
+    "llamacpp:prompt_tokens": "prompt_tokens",
+    "llamacpp:tokens_predicted": "generated_tokens",
+}
 _MOST_VALUES = 50_000  # in JSON; parsing them takes milliseconds, of all threads
 
 

@@ -9,14 +9,22 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llamactl.backends.contract import Api, Backend, Fields, Kind, Launch, Options, Start
+from llamactl.backends.contract import Api, Backend, Fields, Launch, Options, Start
+from llamactl.backends.kind import Kind
 from llamactl.backends.mlx.failures import PATTERNS
 from llamactl.backends.readiness import ProbeRequest, Readiness
 from llamactl.backends.shared import argparse_options as arguments
 from llamactl.backends.shared.hugging_face import OFFLINE, require_model
 from llamactl.core.instance import OptionValue
-from llamactl.policy.definition.command_line import Parsed, Reading, parse_command
+from llamactl.policy.definition.command_line import (
+    Parsed,
+    Reading,
+    is_engine,
+    names_module,
+    parse_pasted,
+)
 from llamactl.policy.definition.engine_help import UNREAD, EngineOption, Vocabulary
+from llamactl.policy.pasted import Pasted, read_pasted
 
 if TYPE_CHECKING:
     from llamactl.backends.settings import BackendSettings
@@ -74,10 +82,16 @@ class Mlx(Backend):
         return Launch([*words, "--host", start.host, "--port", str(start.port)], environment)
 
     def parse_command(self, text: str, known: Vocabulary) -> Parsed:
+        is_ours = partial(is_engine, programs=self.kind.programs)
+        return self.parse_pasted(read_pasted(text, is_ours), known)
+
+    def parse_pasted(self, found: Pasted, known: Vocabulary) -> Parsed:
         canonical = partial(self.canonical, known=known)
-        return parse_command(
-            text, Reading(known, canonical, not_taken=_ANSWERED_AND_ENDED), self.kind.programs
-        )
+        how = Reading(known, canonical, not_taken=_ANSWERED_AND_ENDED)
+        return parse_pasted(found, how, self.kind.programs)
+
+    def runs(self, found: Pasted) -> bool:
+        return names_module(found.words, self.kind.programs)
 
     def readiness(self, options: Options) -> Readiness:
         return _READY

@@ -1,1 +1,5 @@
-"""vLLM: its settings."""
+"""vLLM's OpenAI-compatible server."""
+
+from llamactl.backends.vllm.backend import VLLM
+
+__all__ = ["VLLM"]

@@ -1,18 +1,13 @@
-"""The settings sections of engines that are not built yet: read, and without effect."""
+"""The section `vllm` of the settings."""
 
 from __future__ import annotations
 
 from llamactl.backends.declared import live
-from llamactl.backends.settings import (
-    ARGS_ARE,
-    COMMAND_IS,
-    ContainerSettings,
-    Words,
-)
+from llamactl.backends.settings import ARGS_ARE, COMMAND_IS, ContainerSettings, Words
 
 
 class VllmSettings(ContainerSettings):
-    """vLLM: only its options are read; this version runs no instances with it."""
+    """vLLM: defaults for all instances with this backend."""
 
     command: str = live("vllm", COMMAND_IS)
     args: Words = live(("serve",), ARGS_ARE)

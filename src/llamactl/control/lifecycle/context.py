@@ -127,4 +127,5 @@ class ReplicaContext:
         return LaunchSpec(
             instance.id, instance.id, instance.name, generation, instance.options,
             self.engine(instance), choice, trusted=bool(instance.source),
+            drain_s=round(self.settings.instances.drain_timeout),
         )  # fmt: skip

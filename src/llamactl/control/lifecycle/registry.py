@@ -78,7 +78,8 @@ class ManagedInstance:
     @property
     def served_model(self) -> str:
         options = self.instance.options
-        return backend_of(options.backend_type).served_model(options.backend_options)
+        backend = backend_of(options.backend_type)
+        return backend.asked_for(self.instance.name, options.backend_options)
 
     @property
     def status(self) -> Status:

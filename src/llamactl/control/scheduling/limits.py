@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from llamactl.config import Settings
 from llamactl.core.errors import InsufficientMemory, NoCapacity
+from llamactl.core.memory import Capacity
 from llamactl.policy.scheduling.admission import Decision, Refuse, Wait
 from llamactl.policy.scheduling.capacity import Limits
 
@@ -30,6 +31,18 @@ def _budget(given: int | str, total: int | None, left: float) -> int | None:
     if given == "off" or (given == "auto" and total is None):
         return None
     return int((total or 0) * left) if isinstance(given, str) else given
+
+
+def capacity_of(
+    settings: Settings, limits: Limits, ram: int | None, gpus: Mapping[str, int], *,
+    other_gpus: bool,
+) -> Capacity:  # fmt: skip
+    """What engines can take a share of. `ram`, `gpus`: bytes that there are."""
+    given = settings.instances
+    return Capacity(
+        ram or 0, limits.ram if given.memory_budget == "auto" else None,
+        gpus, limits.gpus if given.gpu_memory_budget == "auto" else {}, other_gpus,
+    )  # fmt: skip
 
 
 def room_of(limits: Limits) -> int | None:

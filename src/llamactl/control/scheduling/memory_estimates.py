@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -16,8 +17,8 @@ import orjson
 
 from llamactl.backends import Backend, backend_of
 from llamactl.core.errors import LlamactlError, StoreUnavailable
-from llamactl.core.instance import Instance, OptionValue, Resolve
-from llamactl.core.memory import NOTHING, MeasuredMemory, Need, larger_by_key
+from llamactl.core.instance import Instance, InstanceOptions, OptionValue, Resolve
+from llamactl.core.memory import NOTHING, UNKNOWN, Capacity, MeasuredMemory, Need, larger_by_key
 from llamactl.core.model import ModelShape
 from llamactl.core.ports.stores import MemoryStore
 from llamactl.observe import logger
@@ -39,6 +40,14 @@ class ShapeReader(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What decides, besides an instance, how much it takes."""
+
+    environments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by backend
+    capacity: Capacity = UNKNOWN
+
+
 class Memory:
     """The only one who knows what instances take. What is unknown counts nothing."""
 
@@ -51,10 +60,12 @@ class Memory:
         budget: Callable[[], int | None],
         devices: Sequence[str],
         resolve: Resolve = lambda options: options,
+        around: Callable[[], Around] = Around,
     ) -> None:
         """`engines`: by backend, command and arguments in the settings. `budget`: bytes of RAM.
-        Both as they are now. `devices`: GPUs that engines would use.
+        Both, and `around`, as they are now. `devices`: GPUs that engines would use.
         """
+        self._around = around
         self._engines = engines
         self._reader = reader
         self._store = store
@@ -119,21 +130,44 @@ class Memory:
         own, backend = instance.options, backend_of(instance.options.backend_type)
         options, identities, need = own.backend_options, _NO_FILES, NOTHING
         try:
+            need = self._reserved(backend, own, options)
             options = self._resolve(options)
-            identities, need = self._by_files(backend, options)
+            identities, need = self._by_files(backend, own, options)
         except (OSError, ValueError, LlamactlError) as exc:
             log.debug("memory_unknown", name=instance.name, reason=str(exc))
         free = backend.models.free if backend.models else frozenset[str]()
         given = {k: v for k, v in sorted(options.items()) if k not in free}
+        variables = self._around().environments.get(backend.name)
         said = [
             [*self._engines()[backend.name]], *identities, given, own.command_override,
             sorted(own.environment.items()), sorted(need.gpus),
+            *([sorted(variables.items())] if variables else ()),
         ]  # fmt: skip
         need = Need(min(need.ram, _MOST), need.shared, need.gpus)
         return hashlib.sha256(orjson.dumps(said)).hexdigest(), need
 
+    def _given(
+        self, backend: Backend, own: InstanceOptions, options: Mapping[str, OptionValue]
+    ) -> Mapping[str, OptionValue]:
+        """With what the settings and the environment say."""
+        if backend.models is None:
+            return options
+        _, *words = self._engines()[backend.name] or [""]
+        variables = {**self._around().environments.get(backend.name, {}), **own.environment}
+        return backend.models.given(options, words, variables)
+
+    def _reserved(
+        self, backend: Backend, own: InstanceOptions, options: Mapping[str, OptionValue]
+    ) -> Need:
+        """Whatever its model is."""
+        if backend.models is None:
+            return NOTHING
+        given = self._given(backend, own, options)
+        capacity = self._around().capacity
+        return backend.models.reserved(given, devices=self._devices, capacity=capacity)
+
     def _by_files(
-        self, backend: Backend, options: Mapping[str, OptionValue]
+        self, backend: Backend, own: InstanceOptions, options: Mapping[str, OptionValue]
     ) -> tuple[Identities, Need]:
         """What identifies its model files, and what it takes for them."""
         if backend.models is None:
@@ -142,10 +176,11 @@ class Memory:
         projector = _size(options.get("mmproj"))
         files = [file.identity for shape in (model, draft) if shape for file in shape.files]
         if model is None:
-            return (files, projector), NOTHING
+            return (files, projector), self._reserved(backend, own, options)
         need = backend.models.estimate(
-            model, options, draft=draft, projector=projector, devices=self._devices
-        )
+            model, self._given(backend, own, options), draft=draft, projector=projector,
+            devices=self._devices, capacity=self._around().capacity,
+        )  # fmt: skip
         return (files, projector), need
 
     def _shape(self, options: Mapping[str, OptionValue], name: str) -> ModelShape | None:

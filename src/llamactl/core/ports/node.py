@@ -72,6 +72,7 @@ class LaunchSpec:
     engine: EngineSettings
     ports: PortChoice
     trusted: bool = False  # the server's owner wrote it: the settings don't confine it
+    drain_s: int = 0  # seconds that its last requests may take, once it is asked to end
 
     @property
     def process(self) -> ProcessId:

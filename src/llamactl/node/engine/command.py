@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib.metadata import PackageNotFoundError, version
@@ -128,7 +128,7 @@ def command_of(
     tie = tied_to_us() if tied else []
     argv = [*tie, *engine.argv, *given.words]
     shown = masked([word.replace(key, MASK) for word in argv])
-    environment = {**_inherited(environ), **given.environment}
+    environment = {**_inherited(environ, backend.not_inherited), **given.environment}
     if key not in environment.values():  # which identifies what it forks
         environment[_MARK] = key
     return Command(argv, environment, tuple(shown), _warning(start))
@@ -145,9 +145,9 @@ def surroundings(settings: EngineSettings, environ: Mapping[str, str]) -> dict[s
     return {**_inherited(environ), **settings.environment}
 
 
-def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
+def _inherited(environ: Mapping[str, str], without: Collection[str] = ()) -> dict[str, str]:
     return {
         name: value
         for name, value in environ.items()
-        if any(fnmatchcase(name, pattern) for pattern in _ALLOWED)
+        if name not in without and any(fnmatchcase(name, pattern) for pattern in _ALLOWED)
     }

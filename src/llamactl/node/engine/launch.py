@@ -29,6 +29,7 @@ from llamactl.core.secrets.masking import secrets_of
 from llamactl.node.engine.builds import EngineBuilds
 from llamactl.node.engine.command import Command, Engine, command_of, engine_of, program_of
 from llamactl.node.engine.engine_process import EngineProcess
+from llamactl.node.engine.named_files import check_model
 from llamactl.node.engine.offers import Read
 from llamactl.node.engine.presets import Presets
 from llamactl.node.logs.log import InstanceLog
@@ -110,6 +111,8 @@ class Launchable:
             program = program_of(backend, spec.engine, spec.options)
             engine = Engine((program,) if program else (), container.image)
             return cls(spec, engine, options, UNREAD, container)
+        if backend.checks_model_first and not options.command_override:
+            await asyncio.to_thread(check_model, backend, options.backend_options)
         engine = engine_of(backend, spec.engine, builds, spec.options)
         return cls(spec, engine, options, await models.known(spec.options))
 
@@ -119,6 +122,7 @@ class Launchable:
             self.options, spec.engine,
             name=spec.name, host=LOOPBACK, port=port, key=key, known=self.known,
         )  # fmt: skip
+        start = replace(start, drain_s=spec.drain_s)
         tied = spec.options.die_with_parent and self.container is None
         backend = backend_of(spec.options.backend_type)
         return command_of(backend, self.engine, start, environ, tied=tied)

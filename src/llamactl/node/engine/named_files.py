@@ -60,6 +60,13 @@ def bad_files(backend: Backend, options: Mapping[str, OptionValue]) -> Iterator[
         yield from _faults(name, path, backend)
 
 
+def check_model(backend: Backend, options: Mapping[str, OptionValue]) -> None:
+    """Raises UnknownModel if a file of it is not there."""
+    for bad in bad_files(backend, options):
+        if bad.failure is FailureClass.MODEL_FILE_MISSING:
+            raise UnknownModel(bad.advice)
+
+
 def _named(backend: Backend, options: Mapping[str, OptionValue]) -> Iterator[tuple[str, str]]:
     """Options and paths, the model's first."""
     rules = backend.models
@@ -74,14 +81,15 @@ def _named(backend: Backend, options: Mapping[str, OptionValue]) -> Iterator[tup
 def _faults(name: str, given: str, backend: Backend) -> Iterator[BadFile]:
     path, is_model = Path(given), name in backend.fields.models
     magic = backend.models.magic if backend.models and is_model else b""
+    what = "folder" if name in backend.fields.folders else "file"
     missing = FailureClass.MODEL_FILE_MISSING if is_model else FailureClass.BAD_OPTION
     invalid = FailureClass.MODEL_INVALID if is_model else FailureClass.BAD_OPTION
     try:
         if path.is_dir():
             if name not in backend.fields.folders:
-                what = f"`{name}` is a folder; name a file in it"
+                said = f"`{name}` is a folder; name a file in it"
                 more = ", or give the folder as `models_dir`" if name == "model" else ""
-                yield BadFile(given, invalid, what + more)
+                yield BadFile(given, invalid, said + more)
             return
         with path.open("rb") as file:
             if file.read(len(magic)) != magic:
@@ -89,11 +97,10 @@ def _faults(name: str, given: str, backend: Backend) -> Iterator[BadFile]:
                 yield BadFile(given, invalid, advice)
         yield from _parts(name, path, missing)
     except FileNotFoundError:
-        what = "folder" if name in backend.fields.folders else "file"
         advice = f"the {what} in `{name}` does not exist; correct its path"
         yield BadFile(given, missing, advice)
     except OSError as exc:
-        advice = f"the file in `{name}` cannot be read ({exc.strerror}); check its permissions"
+        advice = f"the {what} in `{name}` cannot be read ({exc.strerror}); check its permissions"
         yield BadFile(given, missing, advice)
 
 

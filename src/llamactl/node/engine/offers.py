@@ -24,16 +24,19 @@ async def offer_of(
 
     One that is ready is asked, too: its engine may have fitted the context to the memory.
     """
-    rules, offer = backend_of(given.backend_type).models, NO_MODEL
+    backend, offer = backend_of(given.backend_type), NO_MODEL
+    rules = backend.models
     if rules is not None:
         environment = {**settings.environment, **given.environment}
         options = rules.given(given.backend_options, settings.args, environment)
         offer = await asyncio.to_thread(read, rules, options)
     said = await served_models(ready) if ready is not None else {}
+    if not offer.several:
+        info = _better(offer.info, next(iter(said.values()))) if said else offer.info
+        adapters = dict.fromkeys(backend.adapters(given.backend_options), info)
+        return Offer(info, adapters)
     if not said:
         return offer
-    if not offer.several:
-        return replace(offer, info=_better(offer.info, next(iter(said.values()))))
     models = {name: _better(offer.models.get(name, info), info) for name, info in said.items()}
     return replace(offer, models=models)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 
@@ -17,6 +18,11 @@ def totals() -> dict[str, int]:
         for name, handle in _handles(nvml):
             found[name] = int(nvml.nvmlDeviceGetMemoryInfo(handle).total)
     return found
+
+
+def has_unmeasured() -> bool:
+    """Are there some that NVML does not show? AMD's driver has this device."""
+    return Path("/dev/kfd").exists()
 
 
 def taken(pids: Collection[int]) -> dict[str, int]:

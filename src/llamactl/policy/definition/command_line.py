@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 
 from llamactl.core.errors import InvalidOption, InvalidRequest
 from llamactl.core.instance import OptionValue, Scalar
 from llamactl.policy.definition.command_values import TRUTHS, mismatch, read_value
-from llamactl.policy.definition.engine_help import EngineOption, Vocabulary
+from llamactl.policy.definition.engine_help import MANY, EngineOption, Vocabulary
 from llamactl.policy.definition.unknown import near, unknown
 from llamactl.policy.pasted import Pasted, is_open, plain, read_pasted, within, without_open
 
@@ -92,6 +93,14 @@ def names_engine(words: Sequence[str], programs: Collection[str]) -> bool:
         return False
     by_family = words[1:2] and words[1] in _SERVE and _name(words[0]) == _family(programs)
     return is_engine(words[0], programs) or bool(by_family)
+
+
+def names_module(words: Sequence[str], programs: Collection[str]) -> bool:
+    """Does it run one of these Python programs, by its name or by `python -m`?"""
+    if words and _INTERPRETER.match(words[0]):
+        words = words[2:] if words[1:2] == ["-m"] else words[1:]
+        return bool(words) and (words[0] in programs or is_engine(words[0], programs))
+    return bool(words) and is_engine(words[0], programs)
 
 
 def _name(word: str) -> str:
@@ -244,6 +253,8 @@ def _values(
     if _is_switch(option):
         return [*words[:1]] if words and words[0] in TRUTHS else []
     most = option.words if option is not None else 1
+    if most == MANY:
+        return [*takewhile(lambda word: not _FLAG.match(word), words)]
     found = [*words[:most]]
     return found if len(found) == most and not any(map(_FLAG.match, found)) else []
 

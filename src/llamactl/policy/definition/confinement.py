@@ -8,7 +8,7 @@ Nothing here looks at a file: `models/confinement.py` does.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from llamactl.core.instance import Container, InstanceOptions, OptionValue
@@ -93,13 +93,33 @@ class _Given:
     on: bool
 
 
-def programs(options: InstanceOptions) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Meanings:
+    """Options of one engine that are not what their names say."""
+
+    programs: Collection[str] = ()  # they make it load or run code
+    paths: Collection[str] = ()
+    named_paths: Collection[str] = ()  # NAME=PATH
+    plain: Collection[str] = ()  # neither
+
+    def is_program(self, option: str) -> bool:
+        known = option.partition(".")[0] in self.programs
+        return known or (option not in self.plain and _runs_code(option))
+
+
+AS_NAMED = Meanings()
+
+
+def programs(options: InstanceOptions, meanings: Meanings = AS_NAMED) -> list[str]:
     """The fields that choose a program, or make the engine load or run code."""
     found = ["command_override"] if options.command_override else []
     if options.container is not None:  # who starts one has the machine
         found += [f"container.{name}" for name in options.container.given] or ["container"]
     found += [f"environment.{name}" for name in options.environment if _is_program(name)]
-    found += [one.field for one in _given(options) if one.on and _runs_code(one.option)]
+    found += [
+        one.field for one in _given(options)
+        if one.on and meanings.is_program(one.option)
+    ]  # fmt: skip
     return list(dict.fromkeys(found))
 
 
@@ -114,7 +134,7 @@ def fetched(options: InstanceOptions) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def files(options: InstanceOptions) -> list[NamedFile]:
+def files(options: InstanceOptions, meanings: Meanings = AS_NAMED) -> list[NamedFile]:
     """All paths that the definition names; more than one of a value that may be read in two ways.
 
     An empty path means a flag without its value.
@@ -123,7 +143,7 @@ def files(options: InstanceOptions) -> list[NamedFile]:
         NamedFile(one.field, one.option, path)
         for one in _given(options)
         if not _is_fetched(one.option)
-        for path in _paths(one)
+        for path in _paths(one, meanings)
     ]
     for name, value in options.environment.items():
         if not _OPTION_VARIABLE.match(name) and not _is_program(name):
@@ -215,10 +235,14 @@ def _names_file(option: str) -> bool:
     )
 
 
-def _paths(given: _Given) -> Iterator[str]:
-    if given.option in TEXTS:
+def _paths(given: _Given, meanings: Meanings) -> Iterator[str]:
+    if given.option in meanings.named_paths:
+        yield from (value.partition("=")[2] or value for value in given.values)
         return
-    named = _names_file(given.option)
+    is_path = given.option in meanings.paths
+    if not is_path and (given.option in meanings.plain or given.option in TEXTS):
+        return
+    named = is_path or _names_file(given.option)
     for value in given.values:
         if named and _SEVERAL.isdisjoint(given.option.split("_")):
             yield value

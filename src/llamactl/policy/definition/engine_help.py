@@ -15,6 +15,7 @@ from llamactl.core.instance import InstanceOptions
 
 Kind = Literal["switch", "integer", "number", "choice", "list", "path", "text"]
 ON_OFF = ("on", "off")
+MANY = 0
 
 _FLAG = re.compile(
     r"(-{1,2}[A-Za-z0-9][\w.-]*)(?:[ =]([A-Z][A-Z0-9_]*))?(?:,\s*(?=-)|\s*/\s*(?=-)|$)"
@@ -54,7 +55,7 @@ class EngineOption:
     section: str
     minimum: float | None = None
     maximum: float | None = None
-    words: int = 1  # that a flag takes, unless it is a switch
+    words: int = 1  # that a flag takes, unless it is a switch; MANY: all up to the next flag
 
     @property
     def off(self) -> tuple[str, ...]:
@@ -204,8 +205,7 @@ def _kind(
         return "list", ()
     separator = "|" if "|" in inner else ","
     several = tuple(word.strip() for word in inner.split(separator) if word.strip())
-    braced = value == f"{{{inner}}}" and ".." not in inner  # argparse's choices
-    if ".." in inner or (not braced and re.search(r"[A-Z]\d?,[A-Z]", inner)):
+    if ".." in inner or (inner == value and re.search(r"[A-Z]\d?,[A-Z]", inner)):
         return "list", ()
     if len(several) > 1 and all(re.fullmatch(r"[\w.+-]+", word) for word in several):
         if several == ON_OFF:

@@ -6,9 +6,8 @@ By the `model` that a request names, or by the instance in its path; the managem
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
 from urllib.parse import unquote_to_bytes
 
@@ -22,6 +21,7 @@ from llamactl.core.errors import (
     UnknownModel,
 )
 from llamactl.core.keys import Caller
+from llamactl.core.paths import resource
 from llamactl.core.routes import Route, RouteTable
 from llamactl.policy.body.filters import apply
 from llamactl.policy.body.model import SMALL, model_of_json
@@ -59,6 +59,8 @@ class EnginePaths:
     compat_paths: frozenset[str] = frozenset()  # inference by other programs' APIs
     with_key: frozenset[str] = frozenset()  # whose path, beside /v1's, may carry a key
     advise: Callable[[str, str], str] = lambda backend, message: ""  # on an engine's error
+    # By backend: first words of paths that nobody reaches.
+    closed: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,9 @@ class EndpointContext:
         """Is it inference? What is not needs a management key, and starts nothing.
 
         `path`: as the engine sees it. `asked`: the name that was sent, which is all that a
-        refusal may tell. Raises Forbidden.
+        refusal may tell. Raises Forbidden, or NotFound for what nobody reaches.
         """
+        self.check_open(route, path)
         if not caller.may_use(route.id):
             raise Forbidden(
                 f"this key may not use {asked[:140]!r}; see GET /v1/models for those that it may"
@@ -97,9 +100,15 @@ class EndpointContext:
             self._refuse_inference_key(head.method.decode("latin-1"), route.backend, path)
         return inference or head.path.startswith("/v1/")
 
+    def check_open(self, route: Route, path: str) -> None:
+        """Raises NotFound."""
+        closed = self.paths.closed.get(route.backend)
+        if closed and resource(path) in closed:
+            why = "llamactl forwards it to no engine; use /v1/chat/completions or its like"
+            raise NotFound(f"cannot reach {path[:200]!r}: {why}")
+
     def _refuse_inference_key(self, method: str, backend: str, path: str) -> NoReturn:
-        resource = posixpath.normpath(path).removeprefix("/v1").lstrip("/").partition("/")[0]
-        if resource in self.paths.guarded[backend]:
+        if resource(path) in self.paths.guarded[backend]:
             raise Forbidden(f"{method} {path} needs a management key")
         if any(known == path for _, known in self.paths.inference[backend]):
             raise MethodNotAllowed(f"{path} does not support {method}")
@@ -268,6 +277,7 @@ class InstanceEndpoint:
         if route is None:
             raise InstanceNotFound(f"there is no instance named {self._name[:140]!r}")
         if self._kind in _RAW:  # the raw proxy, and an engine's page, start nothing
+            self._context.check_open(route, self.served_path)
             return UpstreamTarget(route, self._path, self._head.query, may_start=False)
         may_start = self._context.may_start(
             self._caller, self._head, route, self.served_path, asked=self._name

@@ -1,0 +1,73 @@
+"""Answers as a real vLLM did when it was recorded: `vllm_replay.py serve MODEL --port PORT …`.
+
+A prompt `die` ends it as vLLM ends when a process of its engine was killed: with code 0.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socketserver
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from support import vllm_recorded as recorded
+
+OPEN = ("/health", "/metrics", "/tokenize")  # without its key
+
+
+class Handler(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        method, path, _ = self.rfile.readline().decode().split(" ")
+        fields = {}
+        while line := self.rfile.readline().strip():
+            name, _, value = line.decode().partition(":")
+            fields[name.lower()] = value.strip()
+        body = self.rfile.read(int(fields.get("content-length", 0)))
+        print(f'INFO:     127.0.0.1:0 - "{method} {path} HTTP/1.1" 200 OK', flush=True)
+        self.wfile.write(self._answer(path, fields.get("authorization", ""), body))
+
+    def _answer(self, path: str, authorization: str, body: bytes) -> bytes:
+        if path not in OPEN and authorization != f"Bearer {os.environ['VLLM_API_KEY']}":
+            return recorded.answer("error-wrong-key")
+        if path in ("/health", "/metrics", "/v1/models", "/tokenize"):
+            return recorded.answer(path.rpartition("/")[2])
+        asked = json.loads(body or b"{}")
+        if asked.get("prompt") == "die":
+            die()
+        if path == "/v1/completions":
+            return recorded.answer("completion")
+        if path != "/v1/chat/completions":
+            return recorded.answer("error-unknown-path")
+        if asked.get("max_tokens", 0) > 512:
+            return recorded.answer("error-too-long")
+        by_name = {"first": "chat", "second": "chat", "ad": "chat-of-adapter"}
+        name = by_name.get(asked["model"], "error-unknown-model")
+        return recorded.answer("chat-stream" if name == "chat" and asked.get("stream") else name)
+
+
+def die() -> None:
+    print("\n".join(recorded.log("engine-killed")[-60:]), flush=True)
+    os._exit(0)
+
+
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+
+
+def main() -> None:
+    if "--help=all" in sys.argv:
+        print(recorded.help_text())
+        return
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    print("environment", *sorted(k for k in os.environ if k.startswith(("OMP_", "PYTHONDONT"))))
+    print("INFO:     Application startup complete.", flush=True)
+    port = int(sys.argv[sys.argv.index("--port") + 1])
+    Server(("127.0.0.1", port), Handler).serve_forever()
+
+
+if __name__ == "__main__":
+    main()
