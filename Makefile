@@ -59,7 +59,7 @@ in-process: .venv/dev.stamp
 server: .venv/dev.stamp .venv/model.stamp .venv/clients.stamp .venv/clients-node.stamp wheel
 	$(INSTALLED) $(PYTEST_SERVERS) --stage=server
 
-rest: .venv/dev.stamp .venv/model.stamp .venv/clients.stamp .venv/clients-node.stamp wheel
+rest: .venv/dev.stamp .venv/model.stamp .venv/clients.stamp .venv/clients-node.stamp .venv/mlx.stamp wheel
 	$(INSTALLED) $(PYTEST_SERVERS) --stage=rest
 
 # on engines that are too large for the others, with what they are installed in kept
@@ -143,6 +143,13 @@ soak: .venv/dev.stamp
 	.venv/clients/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/clients.txt
 	touch $@
 
+# MLX's server, in a place of its own, as people have it
+.venv/mlx.stamp: requirements/mlx.txt | .venv/bin/python
+	@echo "installing MLX (60 MB)"
+	$(PYTHON) -m venv .venv/mlx
+	.venv/mlx/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/mlx.txt
+	touch $@
+
 .venv/clients-node.stamp: tests/clients/package.json tests/clients/package-lock.json .venv/node.stamp
 	cd tests/clients && $(NPM) ci --silent
 	touch $@
@@ -171,6 +178,7 @@ lock:
 	$(LOCK) requirements/node.in -o requirements/node.txt
 	$(LOCK) requirements/plots.in -c requirements/dev.txt -o requirements/plots.txt
 	$(LOCK) requirements/clients.in -o requirements/clients.txt
+	$(LOCK) requirements/mlx.in -o requirements/mlx.txt
 	$(LOCK:--universal=--python-platform=linux) --overrides requirements/vllm-overrides.txt requirements/vllm.in -o requirements/vllm.txt
 	$(LOCK) requirements/engine-tools.in -o src/llamactl/maintenance/engine-tools.txt
 	$(LOCK) --no-deps requirements/engine-source.in -o src/llamactl/backends/llama_cpp/source.txt

@@ -17,10 +17,8 @@ Precedence: defaults < `.env` < YAML file (with `${VAR}` and `${VAR:-default}`) 
 The first of these files that exists is used: `LLAMACTL_CONFIG_PATH`, `./llamactl.yaml`,
 `./config.yaml`, `~/.config/llamactl/config.yaml`, `/etc/llamactl/config.yaml`. `llamactl config
 check` lists errors and where they are. Some settings have no effect in this version, and are
-accepted only so that files of the Go llamactl can be loaded: the `docker` sections,
-`response_headers` of `mlx`, `local_node`, `instances.timeout_check_interval` and the connection
-settings of `database`. The `command`, `args` and `environment` of `mlx` are only used to read the
-engine's options.
+accepted only so that files of the Go llamactl can be loaded: `local_node`,
+`instances.timeout_check_interval` and the connection settings of `database`.
 
 A key in `auth.management_keys`, or in the file `management_key`, is rejected if it has fewer than 8
 characters; the error names its file and line, or its variable. Fewer than 20 cause a warning.

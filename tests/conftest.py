@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from support import containers
+from support.containers import ContainerEngine, Daemon
 from support.engines import BOTH, BUILT_IN, Engine, use
 from support.served import Served, running, serve
 from support.stages import ENGINES, STAGES, may_hold, stage_of
@@ -80,3 +82,29 @@ def served(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator
     """A real `llamactl serve` with default settings, for a module's tests."""
     with serve(tmp_path_factory.mktemp("data")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def docker_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A Docker of our own, with the image of llama-server."""
+    with containers.docker_daemon(tmp_path_factory.mktemp("docker")) as daemon:
+        containers.load_llama(daemon.engine, tmp_path_factory.mktemp("image"))
+        yield daemon
+
+
+@pytest.fixture(scope="session")
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerEngine]:
+    """A Podman of our own, with the same image."""
+    with containers.podman_root(tmp_path_factory.mktemp("podman")) as engine:
+        containers.load_llama(engine, tmp_path_factory.mktemp("image"))
+        yield engine
+
+
+@pytest.fixture(params=["docker", "podman"])
+def container_engine(request: pytest.FixtureRequest) -> ContainerEngine:
+    """Each of both, one by one."""
+    if request.param == "docker":
+        daemon: Daemon = request.getfixturevalue("docker_daemon")
+        return daemon.engine
+    engine: ContainerEngine = request.getfixturevalue("podman")
+    return engine

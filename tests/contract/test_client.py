@@ -72,6 +72,7 @@ REACHED: dict[str, tuple[Callable[[Client], object], str]] = {
     "GET /api/v1/models/jobs/{job_id}": (lambda c: c.models.job(_), "models pull"),
     "DELETE /api/v1/models/jobs/{job_id}": (lambda c: c.models.cancel(_), "models jobs"),
     "GET /api/v1/models/jobs/{job_id}/events": (lambda c: next(c.models.follow(_)), "models pull"),
+    "GET /api/v1/backends": (lambda c: c.backends.installed(), "engine ls"),
     "GET /api/v1/backends/{backend}/options": (lambda c: c.backends.options(), "engine options"),
     "POST /api/v1/backends/{backend}/parse-command": (
         lambda c: c.backends.parse_command(_), "engine parse",

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from llamactl.api import Services, build_api
 from llamactl.api.openapi.document import whole
-from llamactl.backends.openai import OPENAI_POSTS
+from llamactl.backends.shared.openai import OPENAI_POSTS
 from llamactl.config import Settings
 from llamactl.core.instance import InstanceOptions
 from llamactl.policy.definition.fields import OPTIONS

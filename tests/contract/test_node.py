@@ -92,7 +92,7 @@ def play(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Scene], No
 async def ready(site: Site, spec: LaunchSpec) -> ProcessRecord:
     record = await site.node.prepare(spec)
     await site.node.release(record.process)
-    assert await site.node.until_ready(record.process, prove_key=False) == ""
+    assert await site.node.until_ready(record.process, prove_key=False) is None
     return record
 
 
@@ -225,7 +225,7 @@ def test_the_next_agent_adopts_what_the_ledger_names(play: Callable[[Scene], Non
         assert record == begun
         assert await successor.adopt(record, "one") is None
         assert await successor.adopt(record, "one") is None
-        assert await successor.until_ready(record.process, prove_key=True) == ""
+        assert await successor.until_ready(record.process, prove_key=True) is None
         successor.kill(record.process)
         report = await successor.wait_exit(record.process)
 

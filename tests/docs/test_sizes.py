@@ -14,10 +14,10 @@ RECORD = "a record: a field for each fact, no behaviour"
 WIRING = "what others are handed, put together in one place"
 CLIENT = "a method for each call of the API"
 STATES = "a state machine: its parts would share all of its state"
+NODE = "a method for each call of a node"
 HEAD = "computed once for each distinct head, so that no request has to"
 REASONS = {
     "api/services.py:Services": WIRING,
-    "backends/contract.py": "the contract, in one place",
     "backends/contract.py:Backend": "a member for each thing in which engines differ",
     "backends/vllm/flags.py": "a table of three hundred flags",
     "client/_async/client.py:AsyncClient": CLIENT,
@@ -32,6 +32,7 @@ REASONS = {
     "core/model.py:ModelShape": RECORD,
     "core/routes.py:Route": RECORD,
     "engine/flags.py": "a table of two hundred flags",
+    "node/agent.py:NodeAgent": NODE,
     "policy/body/json_scanner.py": STATES,
     "policy/body/json_scanner.py:ObjectScanner": STATES,
     "policy/pasted/shell.py": "a shell's quotes and expansions hold each other",

@@ -85,7 +85,8 @@ def test_the_server_and_its_machine(server: Served, windows: Windows) -> None:
     expect(about.get_by_role("row", name="Data directory")).to_contain_text(str(server.data_dir))
     process = about.get_by_role("row", name=re.compile("^Process"))
     expect(process).to_contain_text(str(server.process.pid))
-    expect(about.get_by_role("row", name="Devices")).to_contain_text("CPU")
+    engines = page.get_by_role("region", name="Engines")
+    expect(engines.get_by_role("row", name="llama.cpp")).to_contain_text("GPU")
     expect(page.get_by_text("Free disk space")).to_be_visible()
 
     page.get_by_role("button", name="Check the installation").click()

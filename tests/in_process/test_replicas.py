@@ -18,7 +18,7 @@ from llamactl.core.errors import (
     StoreUnavailable,
 )
 from llamactl.core.events import ProcessId, ProcessRecord
-from llamactl.core.exits import ExitReport, FailureClass
+from llamactl.core.exits import ExitReport, FailureClass, NotServing
 from llamactl.core.lifecycle import AfterExit, Desired, State
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.ports.node import LaunchSpec
@@ -39,8 +39,8 @@ class OddNode(FakeNode):
         self.faulty = False
         self.launch_fails: ExitReport | None = None
         self.preparing: asyncio.Event | None = None  # a start waits for it
-        self.why_not_ready = ""
-        self.why_never_ready = ""
+        self.not_proved: NotServing | None = None
+        self.never_ready: NotServing | None = None
         self.healthy = True
         self.usage: MeasuredMemory | None = None
         self.asked_for: list[LaunchSpec] = []
@@ -55,9 +55,9 @@ class OddNode(FakeNode):
             raise LaunchFailed(self.launch_fails)
         return await super().prepare(spec)
 
-    async def until_ready(self, process: ProcessId, *, prove_key: bool) -> str:
+    async def until_ready(self, process: ProcessId, *, prove_key: bool) -> NotServing | None:
         await super().until_ready(process, prove_key=prove_key)
-        return self.why_not_ready if prove_key else self.why_never_ready
+        return self.not_proved if prove_key else self.never_ready
 
     async def is_healthy(self, process: ProcessId, seconds: float) -> bool:
         self._get(process)
@@ -397,7 +397,7 @@ async def test_a_change_without_room_for_it_changes_nothing() -> None:
 
 async def test_an_engine_without_its_health_path_is_ended_as_soon_as_that_is_known() -> None:
     there, node = control()
-    node.why_never_ready = "it answers 404"
+    node.never_ready = NotServing(FailureClass.BAD_OPTION, "it answers 404")
     with pytest.raises(StartFailed, match=r"bad_option.*it answers 404"):
         await there.create("one")
 
@@ -413,7 +413,7 @@ async def test_a_process_that_can_not_be_proved_is_ended() -> None:
     await before.create("one")
     pid = before.replica("one").pid
     after = await before.killed()
-    node.why_not_ready = why
+    node.not_proved = NotServing(FailureClass.UNPROVED, why)
     await after.come_back()
     await after.until("one", "failed")
 

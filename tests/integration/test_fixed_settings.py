@@ -12,8 +12,6 @@ from support.served import data_folder, serve
 FIXED = {field.key: field for field in fields_of(Settings) if field.applies == "fixed"}
 # Given by flags in tests, which no file overrides.
 FLAGS = {"data_dir", "server.port"}
-# The only other value is refused in this version.
-REFUSED = {"backends.llama-cpp.docker.enabled", "backends.vllm.docker.enabled"}
 OTHER_VALUES = {
     "server.host": "127.0.0.2",
     "nodes": {"other": {}},
@@ -47,7 +45,7 @@ def with_all(fields: dict[str, SettingField]) -> dict[str, Any]:
 
 
 def test_a_fixed_setting_waits_for_a_restart(tmp_path: Path) -> None:
-    changed = {key: field for key, field in FIXED.items() if key not in FLAGS | REFUSED}
+    changed = {key: field for key, field in FIXED.items() if key not in FLAGS}
     data = data_folder(tmp_path, "")
     with serve(data) as server:
 
@@ -70,19 +68,9 @@ def test_a_fixed_setting_waits_for_a_restart(tmp_path: Path) -> None:
 def test_those_that_a_file_can_not_change_here_are_fixed_too() -> None:
     old = Settings()
     server = old.server.model_copy(update={"port": 1})
-    docked = {
-        name: getattr(old.backends, name).model_copy(
-            update={"docker": getattr(old.backends, name).docker.model_copy(
-                update={"enabled": True})}
-        )
-        for name in ("llama_cpp", "vllm")
-    }  # fmt: skip
-    backends = old.backends.model_copy(update=docked)
-    new = old.model_copy(
-        update={"server": server, "backends": backends, "data_dir": Path("/elsewhere")}
-    )
+    new = old.model_copy(update={"server": server, "data_dir": Path("/elsewhere")})
 
     change = compare(old, new)
 
-    assert set(change.fixed) == FLAGS | REFUSED
+    assert set(change.fixed) == FLAGS
     assert (change.live, change.settings) == ((), old)

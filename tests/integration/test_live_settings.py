@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
+from llamactl.backends import BACKENDS, BY_SECTION
 from llamactl.config import Settings, fields_of
 from support.fake_engine import begin_stream, create_fake, play, raw, wrapper
 from support.served import Served, data_folder, instance_ports, is_alive, serve
@@ -112,6 +113,10 @@ class Live:
 
     def preview(self, **options: Any) -> Any:
         return self.server.request("POST", f"{BASE}/one/preview", {"model": "x"} | options).json()
+
+    def preview_of(self, backend_type: str) -> Any:
+        body = {"backend_type": backend_type, "backend_options": {"model": "x"}}
+        return self.server.request("POST", f"{BASE}/new/preview", body).json()
 
     def ask(self, name: str) -> httpx.Response:
         return self.server.request("POST", CHAT, {"model": name})
@@ -467,6 +472,24 @@ def any_command_is_begun_by_it(live: Live) -> None:
     row = live.until("two", "ready")
     assert (row["command"][0], "--flag 7" in " ".join(row["command"])) == (fake, True)
     assert b"MARK=set\0" in Path(f"/proc/{row['pid']}/environ").read_bytes()
+
+
+DOCKED = ("llama-cpp", "vllm", "mlx")
+
+
+@proves(*(f"backends.{backend}.docker.{name}" for backend in DOCKED
+          for name in ("enabled", "image", "args", "environment")))  # fmt: skip
+def engines_run_in_a_container(live: Live) -> None:
+    kinds = [BY_SECTION[section] for section in DOCKED if BY_SECTION[section].type in BACKENDS]
+    given = {"enabled": True, "image": "an-image", "args": ["--shm-size", "1g"],
+             "environment": {"MARK": "set"}}  # fmt: skip
+    assert not any(live.preview_of(kind.type)["command"][:2] == ["docker", "create"]
+                   for kind in kinds)  # fmt: skip
+    live.set({f"backends.{kind.section}.docker.{k}": v for kind in kinds for k, v in given.items()})
+    for kind in kinds:
+        words = " ".join(live.preview_of(kind.type)["command"])
+        assert all(part in words for part in ("create ", " --shm-size 1g ", " -e MARK ")), words
+        assert " an-image --" in words
 
 
 @proves("allow_commands")

@@ -56,6 +56,36 @@ def running(server: Served, key: str) -> Served:
     return server
 
 
+def test_a_definition_can_hold_the_preset(tmp_path: Path, folder: Path) -> None:
+    """Its models are listed before it runs, and are others once it is changed."""
+    preset = f"[*]\nctx-size = 512\n[one]\nmodel = {folder}/alpha.gguf\n"
+    body = {"backend_options": {"parallel": 1}, "preset_ini": preset}
+    with engines.use(engines.LLAMA_SERVER), serve(data_folder(tmp_path, "")) as server:
+        made = server.request("POST", f"{BASE}/r?start=false", body)
+        listed = [row["id"] for row in server.request("GET", "/v1/models").json()["data"]]
+        answer = server.request("POST", CHAT, {"model": "r/one", **SHORT})
+        before = server.instance("r")
+        changed = {"preset_ini": f"{preset}[two]\nmodel = {folder}/beta.gguf\n"}
+        update = server.request("PUT", f"{BASE}/r", changed)
+        server.until_replaced("r", before["pid"])
+        server.until("r", "ready")
+        other = server.request("POST", CHAT, {"model": "r/two", **SHORT})
+        both = {"backend_options": {"models_preset": "/x.ini"}, "preset_ini": preset}
+        refused = server.request("POST", f"{BASE}/both", both)
+        of_another = {"backend_type": "command", "preset_ini": preset,
+                      "backend_options": {"command": "sh", "args": "${PORT}"}}  # fmt: skip
+        unknown = server.request("POST", f"{BASE}/unknown", of_another)
+
+    assert made.json()["options"]["preset_ini"] == preset
+    assert listed == ["r/one"]
+    assert (answer.status_code, answer.json()["model"]) == (200, "r/one")
+    assert update.status_code == 200, update.text
+    assert (other.status_code, other.json()["model"]) == (200, "r/two")
+    assert (refused.status_code, unknown.status_code) == (400, 400)
+    assert "give one of them" in refused.json()["error"]
+    assert "no meaning for the backend command" in unknown.json()["error"]
+
+
 def test_its_models_are_listed_before_it_runs(tmp_path: Path, folder: Path) -> None:
     with engines.use(engines.LLAMA_SERVER), serve(data_folder(tmp_path, "")) as server:
         body = {"models_dir": str(folder), "ctx_size": 1024}

@@ -30,6 +30,7 @@ rules = st.builds(
 MAY_PASS = {
     FailureClass.PORT_TAKEN, FailureClass.OUT_OF_MEMORY, FailureClass.KILLED,
     FailureClass.UNPROVED, FailureClass.EXHAUSTED, FailureClass.STORE,
+    FailureClass.CONTAINER_ENGINE_DOWN,
 }  # fmt: skip
 chances = st.floats(0, 1, exclude_max=True)
 
@@ -54,9 +55,11 @@ def test_after_exit(
     )  # fmt: skip
 
     count = 0 if uptime >= HEALTHY_S else restarts
-    stored = proven and failure is FailureClass.STORE
+    away = (FailureClass.STORE, FailureClass.CONTAINER_ENGINE_DOWN)
     delay = max(rule.restart_delay, SHORTEST_S)
-    if stored:  # no fault of the engine's: it counts for nothing, and nobody is to wait long
+    if (
+        proven and failure in away
+    ):  # no fault of the engine's: it counts for nothing, and nobody is to wait long
         assert verdict == Verdict(min(delay, STORE_S), restarts)
         return
     if excused:

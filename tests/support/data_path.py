@@ -21,8 +21,9 @@ from llamactl.core.routes import ReadyInstance
 from llamactl.policy.access.page_tickets import PageTickets
 from llamactl.policy.access.rules import KeyRing, digest
 from llamactl.proxy import Access, EnginePaths, ManagementApi, ProxyServer
-from llamactl.proxy.http.engine_connection import Address, Connection, Pool
+from llamactl.proxy.http.engine_connection import Address, Connection
 from llamactl.proxy.http.turns import Turns
+from llamactl.proxy.relay.pool import Pool
 from support.control_path import ControlPath
 from support.waits import WITHIN_S
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from llamactl.backends.spec_hash import spec_hash
 from llamactl.core.errors import LlamactlError, UnknownProcess
 from llamactl.core.events import ProcessId, ProcessRecord
-from llamactl.core.exits import ExitReport, FailureClass
+from llamactl.core.exits import ExitReport, FailureClass, NotServing
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import NO_MODEL, Offer
@@ -105,12 +105,13 @@ class FakeNode:
             return choice.preferred
         return next(port for port in range(choice.low, choice.high + 1) if port not in taken)
 
-    async def release(self, process: ProcessId) -> None:
+    async def release(self, process: ProcessId) -> ProcessRecord:
         one = self._get(process)
         if one.name in self.broken:
             one.end(CRASH)
         elif not self.loads:
             one.serves.set()
+        return one.record
 
     async def adopt(self, record: ProcessRecord, name: str) -> ExitReport | None:
         one = self._found(record)
@@ -144,9 +145,9 @@ class FakeNode:
         await one.exited.wait()
         return one.report
 
-    async def until_ready(self, process: ProcessId, *, prove_key: bool) -> str:
+    async def until_ready(self, process: ProcessId, *, prove_key: bool) -> NotServing | None:
         await self._get(process).serves.wait()
-        return ""
+        return None
 
     async def is_healthy(self, process: ProcessId, seconds: float) -> bool:
         return self._get(process).serves.is_set()

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from llamactl.core.errors import UnknownProcess
 from llamactl.core.events import ProcessId, ProcessRecord
-from llamactl.core.exits import ExitReport
+from llamactl.core.exits import ExitReport, NotServing
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
@@ -67,8 +67,8 @@ class UnreliableNode:
     async def prepare(self, spec: LaunchSpec) -> ProcessRecord:
         return await self._call(lambda: self._node.prepare(spec))
 
-    async def release(self, process: ProcessId) -> None:
-        await self._call(lambda: self._node.release(process))
+    async def release(self, process: ProcessId) -> ProcessRecord:
+        return await self._call(lambda: self._node.release(process))
 
     async def adopt(self, record: ProcessRecord, name: str) -> ExitReport | None:
         return await self._call(lambda: self._node.adopt(record, name))
@@ -86,7 +86,7 @@ class UnreliableNode:
     async def wait_exit(self, process: ProcessId) -> ExitReport:
         return await self._call(lambda: self._node.wait_exit(process))
 
-    async def until_ready(self, process: ProcessId, *, prove_key: bool) -> str:
+    async def until_ready(self, process: ProcessId, *, prove_key: bool) -> NotServing | None:
         return await self._call(lambda: self._node.until_ready(process, prove_key=prove_key))
 
     async def is_healthy(self, process: ProcessId, seconds: float) -> bool:

@@ -10,7 +10,8 @@ import pytest
 
 from llamactl.backends import BACKENDS, LLAMA_CPP, read_definition
 from llamactl.backends.contract import Start
-from llamactl.core.errors import InvalidOption, LlamactlError, NotAvailable
+from llamactl.backends.readiness import ProbeRequest, Readiness
+from llamactl.core.errors import InvalidOption, LlamactlError
 from llamactl.core.instance import InstanceOptions
 from llamactl.policy.definition.engine_help import UNREAD
 from llamactl.policy.definition.reading import merge
@@ -81,6 +82,9 @@ def test_the_key_goes_where_the_program_looks_for_it() -> None:
         ({}, {"args": "'--port ${PORT}"}, ["cannot use the option 'args'", "check its quotes"]),
         ({}, {"args": 7}, ["cannot use the option 'args'", "7 is not valid", "use a list"]),
         ({}, {"health_path": "health"}, ["'health' is not valid", "starts with '/', or 'none'"]),
+        ({}, {"probe_path": "none"}, ["'none' is not valid", "starts with '/'"]),
+        ({}, {"probe_body": "{"}, ["'{' is not valid", "use JSON"]),
+        ({}, {"probe_body": 7}, ["7 is not valid", "use JSON"]),
         ({}, {"stop_signal": "SIGSTOP"}, ["'SIGSTOP' is not valid", "use one of SIGTERM"]),
         ({}, {"stop_signal": True}, ["True is not valid"]),
         ({}, {"api_key_env": "--key"}, ["'--key' is not valid", "environment variable"]),
@@ -123,7 +127,14 @@ def test_what_is_known_of_it_its_options_say() -> None:
     plain = start().options
     own = start(health_path="none", stop_signal="SIGINT", served_model="org/x").options
 
-    assert (COMMAND.health_path(plain), COMMAND.health_path(own)) == ("/health", None)
+    assert COMMAND.readiness(plain) == Readiness("/health")
+    assert COMMAND.readiness(own) == Readiness(None)
+    probed = start(probe_path="/v1/completions", served_model="org/x").options
+    assert COMMAND.readiness(probed).request == ProbeRequest(
+        "/v1/completions", '{"model": "org/x", "prompt": "a", "max_tokens": 1}'
+    )
+    told = start(probe_path="/embed", probe_body='{"input": "a"}').options
+    assert COMMAND.readiness(told).request == ProbeRequest("/embed", '{"input": "a"}')
     signals = (COMMAND.stop_signal(plain), COMMAND.stop_signal(own))
     assert signals == (signal.SIGTERM, signal.SIGINT)
     assert (COMMAND.served_model(plain), COMMAND.served_model(own)) == ("", "org/x")
@@ -165,8 +176,3 @@ def test_the_environment_is_the_instances() -> None:
     body = {"backend_type": "command", "backend_options": {"environment": {"A": "b"}}}
     with pytest.raises(InvalidOption, match="move it out of 'backend_options'"):
         read_definition(body)
-
-
-def test_an_engine_that_is_not_built_is_refused_by_name() -> None:
-    with pytest.raises(NotAvailable, match=r"mlx_lm.*not available.*command, llama_cpp, vllm"):
-        read_definition({"backend_type": "mlx_lm"})

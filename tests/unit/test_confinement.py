@@ -16,7 +16,7 @@ import xllamacpp as xl
 
 from llamactl.config import Settings
 from llamactl.core.errors import ForbiddenBySettings
-from llamactl.core.instance import InstanceOptions, OptionValue
+from llamactl.core.instance import Container, InstanceOptions, OptionValue
 from llamactl.engine.flags import FLAGS, SPECIAL, fields
 from llamactl.models import Confinement
 from llamactl.policy.definition.confinement import TEXTS, fetched, files, programs
@@ -31,10 +31,11 @@ OURS |= {"hostnames", "api_keys", "ssl_file_key", "ssl_file_cert"}
 
 
 def confined(
-    folder: Path | None = None, *, commands: bool = True, resolved: Mapping[str, str] | None = None
-) -> Confinement:
+    folder: Path | None = None, *, commands: bool = True,
+    resolved: Mapping[str, str] | None = None, **more: object,
+) -> Confinement:  # fmt: skip
     roots = (str(folder),) if folder else ()
-    settings = Settings.model_validate({"allow_commands": commands, "model_roots": roots})
+    settings = Settings.model_validate({"allow_commands": commands, "model_roots": roots, **more})
     return Confinement(lambda: settings, lambda given: {**given, **(resolved or {})})
 
 
@@ -155,7 +156,8 @@ def test_nothing_else_of_the_help_is_refused(real: list[EngineOption], roots: Pa
 
 def test_every_field_of_an_instance_is_bound_or_is_no_path(roots: Path) -> None:
     """A new field has to be put into one of these."""
-    bound = {"command_override", "environment", "backend_options"}
+    bound = {"command_override", "environment", "backend_options", "container", "docker_enabled",
+             "preset_ini"}  # fmt: skip
     never = {
         "backend_type", "auto_restart", "max_restarts", "restart_delay", "on_demand_start",
         "idle_timeout", "group", "pinned", "priority", "die_with_parent", "aliases",
@@ -163,11 +165,54 @@ def test_every_field_of_an_instance_is_bound_or_is_no_path(roots: Path) -> None:
     }  # fmt: skip
 
     assert {field.name for field in fields_of(InstanceOptions)} == bound | never
-    assert set(NOT_BUILT) == {"docker_enabled", "preset_ini", "nodes"}  # refused anyway
+    assert set(NOT_BUILT) == {"nodes"}  # refused anyway
     by = confined(roots, commands=False)
     assert by.problems(InstanceOptions(command_override="/bin/sh"))
     assert by.problems(InstanceOptions(environment={"LD_PRELOAD": "x.so"}))
     assert by.problems(InstanceOptions(backend_options={"model": OUTSIDE}))
+
+
+CONTAINER: dict[str, object] = {
+    "image": "engine:1", "engine": "podman", "args": ("--privileged",), "mounts": (OUTSIDE,),
+    "gpus": "all", "env": {"CACHE_DIR": OUTSIDE}, "pull": "always",
+}  # fmt: skip
+NAMING_FILES = {"args": (f"--volume={OUTSIDE}:/x", "-v", "/:/host"), "mounts": CONTAINER["mounts"],
+                "env": CONTAINER["env"]}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields_of(Container)])
+def test_every_field_of_a_container_is_off_with_the_commands(name: str) -> None:
+    options = InstanceOptions(container=Container(**{name: CONTAINER[name]}))  # type: ignore[arg-type]
+    found = confined(commands=False).problems(options)
+
+    assert [one.field for one in found] == [f"container.{name}"]
+    assert confined().problems(options) == []
+
+
+def test_an_empty_container_is_one_too() -> None:
+    found = confined(commands=False).problems(InstanceOptions(container=Container()))
+
+    assert [one.field for one in found] == ["container"]
+
+
+@pytest.mark.parametrize("name", NAMING_FILES)
+def test_files_that_a_container_gets_are_in_the_folders(name: str, roots: Path) -> None:
+    outside = Container(image="engine", **{name: NAMING_FILES[name]})  # type: ignore[arg-type]
+    found = confined(roots).problems(InstanceOptions(container=outside))
+
+    assert found and all(one.field.startswith(f"container.{name}") for one in found)
+    inside = Container(image="engine", mounts=(f"{roots}/a:/x:rw",), args=("--shm-size", "1g"))
+    assert confined(roots).problems(InstanceOptions(container=inside)) == []
+
+
+def test_nobody_leaves_the_container_of_the_settings_where_commands_are_off() -> None:
+    docker = {"docker": {"enabled": True, "image": "engine"}}
+    by = confined(commands=False, backends={"llama-cpp": docker})
+    out, within = InstanceOptions(docker_enabled=False), InstanceOptions(docker_enabled=True)
+
+    assert [one.field for one in by.problems(out)] == ["docker_enabled"]
+    assert by.problems(within) == []
+    assert confined(commands=False).problems(out) == []
 
 
 @pytest.mark.parametrize(
@@ -306,6 +351,18 @@ def test_what_a_router_is_told_by_a_file_or_a_folder_is_bound(roots: Path, tmp_p
     assert not refused(confined(roots), models_dir=str(roots / "none"))
     preset.write_text(f"[x]\nmodels-preset = {preset}\n")
     assert not refused(confined(roots), models_preset=str(preset))
+
+
+def test_a_preset_in_a_definition_is_bound_as_one_in_a_file_is(roots: Path) -> None:
+    text = f"[*]\nctx-size = 512\n[one]\nmodel = {OUTSIDE}\n[two]\ntools = all\n"
+    given = InstanceOptions(preset_ini=text)
+
+    def fields(by: Confinement) -> list[str]:
+        return [problem.field for problem in by.problems(given)]
+
+    assert fields(confined(roots)) == ["preset_ini (one: model)"]
+    assert fields(confined(commands=False)) == ["preset_ini (two: tools)"]
+    assert fields(confined()) == []
 
 
 def test_a_variable_that_names_a_file_is_bound_by_the_roots(roots: Path) -> None:

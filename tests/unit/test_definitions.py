@@ -104,7 +104,7 @@ def test_options_of_one_backend_mean_nothing_to_another() -> None:
 
 
 def test_a_backend_that_is_not_there_is_refused() -> None:
-    for kind in ("none", "mlx_lm"):
+    for kind in ("none", "mlx"):
         with pytest.raises(LlamactlError, match=kind):
             options({"backend_type": kind})
 

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from llamactl.backends import BACKENDS, KINDS, LLAMA_CPP
+from llamactl.backends import BACKENDS, LLAMA_CPP
 from llamactl.backends.llama_cpp.options import render
-from llamactl.backends.planned import parse_planned
 from llamactl.core.errors import InvalidRequest
 from llamactl.policy.definition.command_line import Parsed
 from llamactl.policy.definition.engine_help import EngineOption, Vocabulary, read_help
@@ -145,10 +144,7 @@ def test_short_flags_that_turn_something_off_are_understood(real: list[EngineOpt
 
 def parsed(text: str, engine: str = "llama_cpp") -> Parsed:
     known = Vocabulary(read_help(LLAMA if engine == "llama_cpp" else ARGPARSE))
-    backend = BACKENDS.get(engine)
-    if backend is None:
-        return parse_planned(next(k for k in KINDS if k.type == engine), text, known)
-    return backend.parse_command(text, known)
+    return BACKENDS[engine].parse_command(text, known)
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,10 @@ from llamactl.core.secrets.masking import masked
 from llamactl.schemas.instances import DrainBody, FailureBody, InstanceBody, MemoryBody
 
 _MAY_BE_UNSAID = ("auto_restart", "max_restarts", "restart_delay", "on_demand_start",
-                  "idle_timeout")  # fmt: skip
+                  "idle_timeout", "docker_enabled")  # fmt: skip
 _MAY_BE_EMPTY = ("group", "pinned", "die_with_parent", "priority", "command_override", "aliases",
-                 "default_params", "set_params", "strip_params", "variants")  # fmt: skip
+                 "default_params", "set_params", "strip_params", "variants",
+                 "preset_ini")  # fmt: skip
 
 
 def memory_body(need: Need) -> MemoryBody:
@@ -75,6 +76,8 @@ def given_options(managed: ManagedInstance, *, show: bool = False) -> dict[str, 
             body[name] = value
     if given.environment:
         body["environment"] = dict(given.environment)
+    if given.container is not None:
+        body["container"] = given.container.given
     for name in _MAY_BE_EMPTY:
         if value := getattr(given, name):
             body[name] = [*value] if isinstance(value, tuple) else value

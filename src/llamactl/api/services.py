@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
 from llamactl.api.shared_work import SharedWork
+from llamactl.backends import Kind
 from llamactl.config import Settings, SettingsHolder
 from llamactl.control.access.keys import Keys
 from llamactl.control.access.sessions import Sessions
@@ -23,7 +24,7 @@ from llamactl.control.reload import Reload
 from llamactl.control.sampler import Watch
 from llamactl.core.errors import Forbidden, UnsupportedMediaType
 from llamactl.core.keys import ANYONE, Caller
-from llamactl.core.ports.engines import EngineProbe
+from llamactl.core.ports.engines import EngineProbe, Installed
 from llamactl.core.routes import ReadyInstance
 from llamactl.models import Catalog, Confinement, Downloads, Hub
 from llamactl.observe import Meters
@@ -50,6 +51,8 @@ class ServerInfo:
 
     began: float  # Unix seconds
     engine: Callable[[], str]
+    command: Callable[[Kind], str]  # by the settings; "": each instance has its own
+    installed: Callable[[Kind], Awaitable[Installed]]
     settings: SettingsHolder
     examine: Callable[[], Sequence[Mapping[str, Any]]]  # slow
 

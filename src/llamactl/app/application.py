@@ -129,6 +129,7 @@ class Application:
         await control.reload.declare()
         self._chores.begin()
         parts.files.downloads.go_on()
+        await parts.node.agent.sweep()
         await recovery.settle(control.scheduling.scheduler, all_managed, parts.settings.current)
 
     async def upgrade_now(self) -> int:
@@ -140,6 +141,7 @@ class Application:
     async def relay_to_the_end(self) -> None:
         """Once replaced."""
         self.parts.data_dir.close()  # or nobody could start if the new one died
+        await self.parts.node.agent.close()  # what runs is another's to watch, and to remove
         seconds = self.parts.settings.current.server.upgrade_timeout
         await self.upgrade.relay_to_the_end(seconds, self._predecessor_gone)
 

@@ -1,12 +1,15 @@
-"""The engine that would serve now."""
+"""The engine that would serve now, and what is installed."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from llamactl.app.wiring import section_of
-from llamactl.backends import DEFAULT
+from llamactl.backends import DEFAULT, Kind
 from llamactl.config import SettingsHolder
 from llamactl.core.errors import EngineMissing
-from llamactl.node import EngineBuilds, find_engine
+from llamactl.core.ports.engines import Installed
+from llamactl.node import CommandEngineProbe, EngineBuilds, find_engine, installed
 
 
 def engine_now(settings: SettingsHolder) -> tuple[str, str]:
@@ -17,3 +20,11 @@ def engine_now(settings: SettingsHolder) -> tuple[str, str]:
     except EngineMissing as exc:
         return f"none: {exc.message}", ""
     return engine.label, engine.advice
+
+
+async def installed_now(
+    settings: SettingsHolder, engines: Mapping[str, CommandEngineProbe], kind: Kind
+) -> Installed:
+    """`engines`: by the backend's section of the settings."""
+    builds = EngineBuilds(settings.current.data)
+    return await installed(kind, section_of(settings, kind), builds, engines[kind.section])

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from llamactl.app.engine_now import engine_now
-from llamactl.app.wiring import Parts
+from llamactl.app.engine_now import engine_now, installed_now
+from llamactl.app.wiring import Parts, section_of
 from llamactl.control.preview import Previews
 from llamactl.models import Hub
 from llamactl.node import scrape
@@ -31,7 +31,11 @@ def build_management(
 
     settings = parts.settings.current
     compat_routers = (ollama_router(settings), llama_swap_router(settings))
-    info = ServerInfo(began, lambda: engine_now(parts.settings)[0], parts.settings, examine)
+    info = ServerInfo(
+        began, lambda: engine_now(parts.settings)[0],
+        lambda kind: section_of(parts.settings, kind).command,
+        partial(installed_now, parts.settings, parts.node.engines), parts.settings, examine,
+    )  # fmt: skip
     api = build_api(_services(parts, upgrade, info), compat_routers)
     return ManagementApi(api, guards(api, compat_routers))
 

@@ -1,7 +1,8 @@
 """Engines as data: options to argv, environment, probe, log patterns. Starts no process."""
 
-from llamactl.backends.contract import Backend, FailurePattern, Kind
+from llamactl.backends.contract import Backend, FailurePattern
 from llamactl.backends.definition import engine_asked, read_definition
+from llamactl.backends.kind import Kind
 from llamactl.backends.llama_cpp import LLAMA_CPP
 from llamactl.backends.registry import (
     BACKENDS,

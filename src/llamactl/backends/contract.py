@@ -6,12 +6,14 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from llamactl.backends.containers import container_of
+from llamactl.backends.kind import Kind
 from llamactl.backends.model_rules import ModelRules
+from llamactl.backends.readiness import Readiness
 from llamactl.core.exits import FailureClass
-from llamactl.core.instance import InstanceOptions, OptionValue
+from llamactl.core.instance import Container, InstanceOptions, OptionValue
 from llamactl.core.model import ModelInfo
 from llamactl.core.ports.node import EngineSettings
 from llamactl.policy.definition.command_line import Parsed
@@ -20,7 +22,7 @@ from llamactl.policy.definition.engine_help import UNREAD, EngineOption, Vocabul
 from llamactl.policy.pasted import Pasted
 
 if TYPE_CHECKING:
-    from llamactl.backends.settings import BackendSettings
+    pass
 
 Options = Mapping[str, OptionValue]
 Get = Callable[[str], str]  # what an engine answers to GET of a path; "" for nothing or an error
@@ -44,65 +46,6 @@ class Api:
     closed: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Questions:
-    """The flags to which an engine's command answers about itself; "": it has none."""
-
-    help: str = "--help"
-    version: str = ""
-    devices: str = ""
-    limit_s: float = 30.0  # seconds that an answer may take
-
-
-@dataclass(frozen=True, slots=True)
-class Gain:
-    """Of an engine that uses an instruction set, beside one that doesn't."""
-
-    name: str  # of the instruction set, for people
-    times: str  # as many prompt tokens a second, as measured
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How an engine is built from source, with CMake."""
-
-    source: Path  # a pip requirements file: one source distribution, by its hash
-    tree: str  # the source code in it
-    program: str  # the CMake target
-    options: tuple[str, ...]  # for CMake
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltIn:
-    """What serves where the default command is not installed: a module of ours."""
-
-    module: str
-    package: str  # the distribution that it needs
-    label: str
-    # instruction sets that it was not built for, as the kernel names them
-    unused: Mapping[str, Gain] = field(default_factory=dict)
-    better: Recipe | None = None  # of an engine that uses them
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of engine: its names, its section of the settings, how it is found and asked."""
-
-    type: str  # `backend_type` of its instances
-    section: str  # in the settings, below /api/v1/backends, and for `--backend`
-    variable: str  # in `LLAMACTL_…_COMMAND`
-    title: str
-    make_settings: Callable[[], BackendSettings]  # imported late: pydantic is slow
-    programs: tuple[str, ...] = ()  # names of its executables
-    questions: Questions = Questions()
-    built_in: BuiltIn | None = None
-
-    @property
-    def settings(self) -> BackendSettings:
-        """Where nobody gives any."""
-        return self.make_settings()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fields:
     """Options by what they can name on this machine."""
@@ -116,12 +59,13 @@ class Fields:
 
 @dataclass(frozen=True, slots=True)
 class FailurePattern:
-    """A log line of the engine that explains its exit, and the source of that line."""
+    """A log line of the engine that explains its failure, and the source of that line."""
 
     pattern: re.Pattern[str]
     failure: FailureClass
     advice: str
     source: str  # URL
+    lingers: bool = False  # it does not exit then, and never serves
     # It lost a process of its own, and does not say why: what another line says counts more.
     lost: bool = False
 
@@ -148,6 +92,8 @@ class Start:
     environment: Mapping[str, str] = field(default_factory=dict)  # the instance's own
     known: Vocabulary = UNREAD  # the engine's options, by its own help
     override: str = ""  # the program to run, whatever the backend says
+    preset: bool = False  # the definition holds one
+    container: Container | None = None  # that it runs in; what is not named there, the image has
     drain_s: int = 0  # seconds that its last requests may take, once it is asked to end
 
     @classmethod
@@ -160,7 +106,8 @@ class Start:
         options = {k: v for k, v in given.backend_options.items() if k != "port"}
         return cls(
             name, options, settings, host, port, key, given.environment,
-            override=given.command_override, known=known,
+            override=given.command_override, known=known, preset=bool(given.preset_ini),
+            container=container_of(settings, given),
         )  # fmt: skip
 
 
@@ -181,6 +128,10 @@ class Backend(ABC):
     models: ClassVar[ModelRules | None] = None  # None: what it serves and takes is unknown
     # Names in a request's body that the engine takes for one parameter.
     synonyms: ClassVar[Sequence[frozenset[str]]] = ()
+    # Names the file with the options of several models; "": it has none.
+    preset_option: ClassVar[str] = ""
+    # Members of a request's body that never reach the engine: they would have it load other files.
+    stripped: ClassVar[frozenset[str]] = frozenset()
     failure_patterns: ClassVar[Sequence[FailurePattern]] = ()
     # Lines that complain, but follow those that say why.
     vague_lines: ClassVar[re.Pattern[str] | None] = None
@@ -227,13 +178,16 @@ class Backend(ABC):
         """The options of its instances, by the engine's help; none for another text."""
         return read_help(text)
 
+    def gpus(self, text: str) -> Sequence[str]:
+        """The GPUs in what it answers about its devices, for people."""
+        return ()
+
     def program(self, settings: EngineSettings, options: Options) -> str:
         """What to run where the instance has no `command_override`."""
         return settings.command
 
-    def health_path(self, options: Options) -> str | None:
-        """What it answers 200 to once it is ready; None: it is ready once it accepts."""
-        return None
+    def readiness(self, options: Options) -> Readiness:
+        return Readiness()
 
     def guarded_path(self, options: Options) -> str | None:
         """What it answers only to those who have its key, at once and whatever it is about.
@@ -289,6 +243,10 @@ class Backend(ABC):
     def runs(self, found: Pasted) -> bool:
         """Does a pasted command surely run this engine?"""
         return False
+
+    def parse_pasted(self, found: Pasted, known: Vocabulary) -> Parsed:
+        """As `parse_command`, of a text that was read already and that it `runs`."""
+        raise NotImplementedError
 
     def asked_for(self, name: str, options: Options) -> str:
         """As `served_model`, of the instance of this name."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from llamactl.backends.contract import Options
-from llamactl.backends.planned import PLANNED
 from llamactl.backends.registry import BACKENDS, DEFAULT
-from llamactl.core.instance import InstanceOptions
+from llamactl.core.instance import Container, InstanceOptions
 from llamactl.policy.definition.backend_rules import Asked, BackendRules
 from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 from llamactl.policy.definition.reading import Patch, read_patch
@@ -15,7 +14,6 @@ from llamactl.policy.definition.reading import Patch, read_patch
 _RULES = BackendRules(
     {name: backend.canonical for name, backend in BACKENDS.items()},
     default=DEFAULT.name,
-    planned=frozenset(kind.type for kind in PLANNED),
 )
 
 
@@ -32,12 +30,17 @@ def read_definition(
 
 
 def engine_asked(body: object, now: InstanceOptions) -> InstanceOptions:
-    """The engine that a body is for, as far as can be known: its backend, and its own program."""
+    """The engine that a body is for, as far as can be known: its backend, its own program, and
+    whether it runs in a container."""
     given = body if isinstance(body, Mapping) else {}
     kind = given.get("backend_type", now.backend_type) or DEFAULT.name
     program = given.get("command_override", now.command_override)
+    enabled = given.get("docker_enabled", now.docker_enabled)
+    container = given.get("container", now.container)
     known = isinstance(kind, str) and kind in BACKENDS
     return InstanceOptions(
         backend_type=kind if known else "",
         command_override=program if isinstance(program, str) else "",
+        docker_enabled=enabled if isinstance(enabled, bool) else None,
+        container=Container() if container else None,
     )

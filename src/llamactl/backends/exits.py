@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from llamactl.backends.contract import Backend, FailurePattern
@@ -36,6 +37,8 @@ _ASKED = (
     FailureClass.KILLED,
     "it exited normally; something other than llamactl probably asked it to",
 )
+# What a container's init says: tini, Docker's, and catatonit, Podman's, which exits with 1.
+_NO_PROGRAM = re.compile(r"\[FATAL tini .*exec|ERROR \(catatonit.*exec")
 _OUT_OF_MEMORY = (
     FailureClass.OUT_OF_MEMORY,
     "the kernel killed it because memory ran out: use a smaller context or model, or run fewer "
@@ -121,7 +124,7 @@ def _cause(
         return _SIGNALS.get(signal, _CRASHED)
     if code == 0:
         return _ASKED
-    if code in (126, 127):
+    if code in (126, 127) or any(map(_NO_PROGRAM.match, log_tail)):
         return (
             FailureClass.COMMAND_MISSING,
             "the engine's command cannot be run; check its path and permissions",

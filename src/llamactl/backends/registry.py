@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from functools import partial
 
 from llamactl.backends.command import COMMAND
-from llamactl.backends.contract import Backend, Kind, advice_on
+from llamactl.backends.contract import Backend, advice_on
+from llamactl.backends.kind import Kind
 from llamactl.backends.llama_cpp import LLAMA_CPP
-from llamactl.backends.planned import PLANNED
+from llamactl.backends.mlx import MLX
 from llamactl.backends.vllm import VLLM
 from llamactl.policy.definition.command_line import is_engine
 from llamactl.policy.pasted import read_pasted
@@ -17,11 +18,12 @@ from llamactl.policy.pasted import read_pasted
 _ALL: tuple[Backend, ...] = (
     LLAMA_CPP,
     COMMAND,
+    MLX,
     VLLM,
 )
 BACKENDS: Mapping[str, Backend] = {backend.kind.type: backend for backend in _ALL}
 DEFAULT = _ALL[0]
-KINDS: tuple[Kind, ...] = (*(backend.kind for backend in _ALL), *PLANNED)
+KINDS: tuple[Kind, ...] = tuple(backend.kind for backend in _ALL)
 BY_SECTION: Mapping[str, Kind] = {kind.section: kind for kind in KINDS}
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from llamactl.backends.declared import fixed, live
+from llamactl.core.instance import Container
 
 
 class Section(BaseModel):
@@ -45,14 +47,43 @@ class BackendSettings(Section):
     def in_container(self) -> bool:
         return False
 
+    @property
+    def container(self) -> Container:
+        return Container()
+
 
 class DockerSettings(Section):
-    """Accepted for files of the Go llamactl; Docker is not available in this version."""
+    """The container of instances that define none: see [engines](engines.md#in-a-container)."""
 
-    enabled: bool = fixed(False, "run the engine in Docker; not available in this version")
-    image: str = fixed("", "image of the engine; has no effect in this version")
-    args: Words = fixed((), "arguments for Docker; has no effect in this version")
-    environment: Table = fixed({}, "variables for Docker; has no effect in this version")
+    enabled: bool = live(False, "run all instances of this backend in a container")
+    image: str = live("", "image of the engine")
+    args: Words = live((), "arguments for `docker create`, or `podman create`")
+    environment: Table = live({}, "variables in the container")
+
+    @property
+    def container(self) -> Container:
+        args, gpus = _of_create(self.args)
+        return Container(image=self.image, args=args, gpus=gpus, env=self.environment)
+
+
+_WITH_VALUE = ("--network", "--net", "--gpus")
+_IN_RUN = ("run", "--rm", "-d", "--detach", "-i", "-t", "-it")
+
+
+def _of_create(args: Sequence[str]) -> tuple[list[str], str]:
+    """Words of `docker run`, as in files of the Go llamactl, without those that llamactl gives
+    itself; and the GPUs among them."""
+    words, gpus = list[str](), ""
+    given = iter(args)
+    for word in given:
+        flag, equals, value = word.partition("=")
+        if flag in _WITH_VALUE:
+            value = value if equals else next(given, "")
+            gpus = value if flag == "--gpus" else gpus
+            words += [flag, value] if flag != "--gpus" and value != "host" else []
+        elif word not in _IN_RUN:
+            words.append(word)
+    return words, gpus
 
 
 class ContainerSettings(BackendSettings):
@@ -63,3 +94,7 @@ class ContainerSettings(BackendSettings):
     @property
     def in_container(self) -> bool:
         return self.docker.enabled
+
+    @property
+    def container(self) -> Container:
+        return self.docker.container

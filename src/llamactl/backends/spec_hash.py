@@ -6,6 +6,7 @@ import hashlib
 
 import orjson
 
+from llamactl.backends.containers import container_of
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.ports.node import EngineSettings
 
@@ -20,6 +21,10 @@ def spec_hash(settings: EngineSettings, options: InstanceOptions) -> str:
         options.command_override or settings.command, settings.args, settings.environment,
         options.backend_options, options.environment, options.die_with_parent,
     ]  # fmt: skip
+    if (container := container_of(settings, options)) is not None:
+        given.append(container)  # of others the hash is what it was before there were any
+    if options.preset_ini:
+        given.append(options.preset_ini)
     digest = hashlib.sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS)).hexdigest()
     return f"1:{digest[:62]}"
 

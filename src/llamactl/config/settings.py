@@ -50,8 +50,8 @@ class Settings(Section):
         remote = [name for name, node in self.nodes.items() if node.address]
         if remote:
             raise ValueError(f"nodes: remote nodes are not available in this version: {remote}")
-        if any(section.in_container for section in self.backends.all()):
-            raise ValueError("backends.*.docker.enabled: Docker is not available in this version")
+        if any(s.in_container and not s.container.image for s in self.backends.all()):
+            raise ValueError("backends.*.docker.enabled: no image is given; set docker.image")
         auth, host = self.auth, self.server.host
         if not is_loopback(host) and not (
             auth.require_inference_auth and auth.require_management_auth

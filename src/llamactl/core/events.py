@@ -54,6 +54,7 @@ class ProcessRecord:
     options: InstanceOptions  # as they were when it began
     spec_hash: str  # of what people gave for its command: options and settings
     log_start: int  # where its part of the log begins
+    container: str = ""  # `docker:ID`, which names it for ever; its pid is 0 until it starts
 
     @property
     def process(self) -> ProcessId:

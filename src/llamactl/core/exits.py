@@ -25,6 +25,8 @@ class FailureClass(StrEnum):
     EXHAUSTED = "resources_exhausted"  # no process, memory or file to be had for it
     STORE = "store_unavailable"  # what can't be written down is not started
     FORBIDDEN = "forbidden"  # by the settings
+    IMAGE_MISSING = "image_missing"  # of a container, and it can't be fetched or may not be
+    CONTAINER_ENGINE_DOWN = "container_engine_down"  # it is not installed, or does not answer
     UNKNOWN = "unknown"
 
 
@@ -32,8 +34,10 @@ class FailureClass(StrEnum):
 _NOT_ITS_OWN = frozenset(
     {
         FailureClass.COMMAND_MISSING,
+        FailureClass.CONTAINER_ENGINE_DOWN,
         FailureClass.EXHAUSTED,
         FailureClass.FORBIDDEN,
+        FailureClass.IMAGE_MISSING,
         FailureClass.KILLED,
         FailureClass.START_TIMED_OUT,
         FailureClass.STORE,
@@ -117,6 +121,15 @@ class ExitReport:
                 {"id": one.id, "key": one.key, "key_name": one.key_name} for one in self.requests
             ],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class NotServing:
+    """Why a process that lives does not serve, and is ended."""
+
+    failure: FailureClass
+    why: str  # in words that every key may see
+    line: str = ""  # of its log, that says it
 
 
 def explained(summary: str, line: str) -> str:

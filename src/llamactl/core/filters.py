@@ -27,3 +27,7 @@ class Filters:
         """The same, with this as the `model`."""
         fixed = {**self.fixed, "model": json.dumps(model)}
         return replace(self, strip=self.strip - {"model"}, fixed=fixed)
+
+    def without(self, names: frozenset[str]) -> Filters:
+        """The same, with these taken out as well."""
+        return replace(self, strip=self.strip | names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from llamactl.core.errors import InvalidRequest
@@ -43,6 +43,58 @@ def name_key(name: str) -> str:
     return name.lower()
 
 
+CONTAINER_ENGINES = ("auto", "docker", "podman")
+PULLS = ("never", "missing", "always")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A file or folder of this machine, in a container."""
+
+    source: str
+    target: str
+    writable: bool = False
+
+    @classmethod
+    def of(cls, text: str) -> Mount:
+        """From `/here`, `/here:/inside` or `/here:/inside:rw`. Raises ValueError."""
+        source, *rest = text.split(":")
+        if len(rest) > 1 and rest[-1] not in ("ro", "rw"):
+            raise ValueError(f"{rest[-1]!r} is neither ro nor rw")
+        target = rest[0] if rest else source
+        if len(rest) > 2 or not source.startswith("/") or not target.startswith("/"):  # noqa: PLR2004
+            raise ValueError("both paths must begin with a slash, with one colon between them")
+        return cls(source, target, writable=rest[1:] == ["rw"])
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What is left empty comes from the settings, or is what the image says."""
+
+    image: str = ""
+    engine: str = "auto"  # one of CONTAINER_ENGINES
+    args: Sequence[str] = ()  # for the container engine, before the image
+    mounts: Sequence[str] = ()  # as `Mount.of` reads them
+    gpus: str = ""  # `all`, a number, or `device=0,1`
+    env: Mapping[str, str] = field(default_factory=dict)
+    pull: str = "never"  # one of PULLS
+
+    def __post_init__(self) -> None:
+        for name in ("args", "mounts"):  # which come as lists from JSON
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Its fields that say something, as in JSON."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        blank = Container()
+        return {
+            name: [*value] if isinstance(value, tuple) else value
+            for name, value in values.items()
+            if value != getattr(blank, name)
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class InstanceOptions:
     """What was given for an instance. None: not given, the default of the settings counts."""
@@ -65,8 +117,13 @@ class InstanceOptions:
     set_params: Mapping[str, Any] = field(default_factory=dict)  # of requests, whatever they say
     strip_params: Sequence[str] = ()  # taken out of requests
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by id: `set_params`
+    preset_ini: str = ""  # of an engine that serves several models: what its file would say
+    docker_enabled: bool | None = None  # run it in the settings' image, or in none
+    container: Container | None = None  # its own
 
     def __post_init__(self) -> None:
+        if isinstance(self.container, Mapping):  # which comes so from JSON
+            object.__setattr__(self, "container", Container(**self.container))
         for name in ("aliases", "strip_params"):  # which come as lists from JSON
             object.__setattr__(self, name, tuple(getattr(self, name)))
 

@@ -20,6 +20,7 @@ from llamactl.backends import DEFAULT
 from llamactl.config import Settings, warning_of
 from llamactl.core.errors import InvalidConfig, LlamactlError
 from llamactl.core.instance import InstanceOptions
+from llamactl.core.ports.engines import Installed
 from llamactl.maintenance.backup import check, read_only, store_file
 from llamactl.models import Catalog, Confinement
 from llamactl.node import (
@@ -27,8 +28,10 @@ from llamactl.node import (
     DataDir,
     EngineBuilds,
     find_engine,
+    installed,
     is_alive,
     is_free,
+    makers,
     owner_of,
 )
 
@@ -119,8 +122,16 @@ def _engine(settings: Settings) -> _Said:
     kind = DEFAULT.kind
     section, builds = settings.backends.of(kind), EngineBuilds(settings.data)
     engine = find_engine(kind, section, builds)
-    asyncio.run(CommandEngineProbe(kind, lambda: section, builds).ask(kind.questions.version))
+    probe = CommandEngineProbe(kind, lambda: section, builds)
+
+    async def asked() -> Installed:
+        await probe.ask(kind.questions.version)
+        return await installed(kind, section, builds, probe)
+
+    found = asyncio.run(asked())
     yield Level.OK, engine.label, engine.advice
+    blind = found.devices is not None and not found.devices and bool(makers())
+    yield Level.WARNING if blind else Level.OK, f"GPU: {found.gpu}", found.advice if blind else ""
 
 
 def _ports(settings: Settings) -> _Said:

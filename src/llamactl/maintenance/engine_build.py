@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from llamactl.backends import DEFAULT, Kind
-from llamactl.backends.contract import Recipe
+from llamactl.backends.kind import Recipe
 from llamactl.core.errors import EngineBuildFailed
 from llamactl.node import Build, EngineBuilds, free_disk, instruction_sets
 

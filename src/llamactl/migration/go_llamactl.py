@@ -26,16 +26,13 @@ from llamactl.migration.source import tidy
 from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 
 _INSTANCE = ("auto_restart", "max_restarts", "restart_delay", "on_demand_start", "idle_timeout",
-             "environment", "command_override", "group")  # fmt: skip
+             "environment", "command_override", "group", "preset_ini")  # fmt: skip
 _NOT_AVAILABLE = {
     "docker_enabled": "containers are not available in this version: it runs on this machine",
-    "preset_ini": "presets of an instance are not available; see the option models_preset",
 }
 # Both would keep their own tables in one file, where a folder is used again.
 _DATABASE = "llamactl-instances.db"
 _WITHOUT_EFFECT = {
-    "backends.mlx": "MLX is not available in this version",
-    "backends.vllm.docker": "containers are not available in this version",
     "backends.llama-cpp.docker": "containers are not available in this version",
     "instances.timeout_check_interval": "idle time is measured exactly",
     "database.max_open_connections": "not needed: a single connection is used",

@@ -8,11 +8,10 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from llamactl.backends import LLAMA_CPP
+from llamactl.backends import BACKENDS, LLAMA_CPP, Backend
 from llamactl.backends.command import COMMAND
 from llamactl.backends.command.paste import with_folder, with_port
-from llamactl.backends.llama_cpp.images import is_llama_cpp, names_planned
-from llamactl.backends.vllm import VLLM
+from llamactl.backends.llama_cpp.images import is_llama_cpp
 from llamactl.core.errors import InvalidRequest
 from llamactl.migration.llama_swap_macros import PORT
 from llamactl.policy.definition.command_line import is_engine, leave_unknown_out, names_engine
@@ -49,10 +48,9 @@ def read_command(
     only_flags = all(word.startswith("-") for word in found.words[:1])  # its image has the program
     if names_engine(found.words, programs) or (only_flags and is_llama_cpp(found.image)):
         return _of_llama_cpp(found, given, engine)
-    if VLLM.runs(found):
-        return _of_vllm(found)
-    if names_planned(found.image, found.words):
-        raise InvalidRequest("this engine is not available in this version")
+    for backend in BACKENDS.values():
+        if backend.runs(found):
+            return _of_engine(backend, found)
     if found.image:
         raise InvalidRequest(
             f"it runs in the container {found.image}, and containers are not available in this "
@@ -82,11 +80,11 @@ def _of_llama_cpp(found: Pasted, given: Mapping[str, str], engine: Vocabulary) -
     return Command(definition, parsed.environment, note, parsed.not_understood)
 
 
-def _of_vllm(found: Pasted) -> Command:
-    parsed = VLLM.parse_pasted(replace(found, words=_without_port(found.words)), UNREAD)
+def _of_engine(backend: Backend, found: Pasted) -> Command:
+    parsed = backend.parse_pasted(replace(found, words=_without_port(found.words)), UNREAD)
     if "model" not in parsed.options:
         raise InvalidRequest("its command names no model")
-    definition = {"backend_type": VLLM.name, "backend_options": parsed.options,
+    definition = {"backend_type": backend.name, "backend_options": parsed.options,
                   "command_override": "" if found.image else parsed.command_override}  # fmt: skip
     note = f"without its container {found.image}" if found.image else ""
     return Command(definition, parsed.environment, note, parsed.not_understood)

@@ -20,7 +20,7 @@ from llamactl.core.errors import ForbiddenBySettings, LlamactlError
 from llamactl.core.instance import InstanceOptions, OptionValue, Resolve
 from llamactl.core.model import part_names
 from llamactl.core.secrets.masking import masked_text
-from llamactl.models.served import of_folder, of_preset
+from llamactl.models.served import of_folder, of_preset, of_preset_text
 from llamactl.policy.definition.confinement import Meanings, NamedFile, fetched, files, programs
 
 Options = Mapping[str, OptionValue]
@@ -69,7 +69,11 @@ class Confinement:
         """Reads links and folders, so not for an event loop."""
         named = [*self._named(options)] if self.is_bound else []
         rules = backend_of(options.backend_type).models
-        return [*self._own(options, named), *(self._of_routers(named, rules) if rules else ())]
+        found = [*self._own(options, named), *(self._of_routers(named, rules) if rules else ())]
+        if self.is_bound and options.preset_ini and rules is not None:
+            models = of_preset_text(options.preset_ini, rules)
+            found += self._of_models("preset_ini", models)
+        return found
 
     def _own(self, options: InstanceOptions, named: Sequence[NamedFile]) -> Iterator[Problem]:
         if not self._settings().allow_commands:
@@ -78,6 +82,15 @@ class Confinement:
                     field, "allow_commands",
                     "allow_commands is off, so the API may not choose what is run; leave it out, "
                     "or set it in the server's settings",
+                )  # fmt: skip
+            if (
+                options.docker_enabled is False
+                and self._settings().backend_of(options).in_container
+            ):
+                yield Problem(
+                    "docker_enabled", "allow_commands",
+                    "allow_commands is off, so the API may not take an engine out of the container "
+                    "that the settings ask for; leave it out",
                 )  # fmt: skip
         if self._settings().model_roots:
             for field in fetched(options):
@@ -105,10 +118,13 @@ class Confinement:
         """What a file or a folder says to an engine of several models."""
         for one in named:
             models = _READ.get(one.option, _nothing)(one.path, rules)
-            for model, given in models.items():
-                own = InstanceOptions(backend_options=given)
-                for found in self._own(own, files(own)):
-                    yield replace(found, field=f"{one.field} ({model}: {found.field})")
+            yield from self._of_models(one.field, models)
+
+    def _of_models(self, field: str, models: Mapping[str, Options]) -> Iterator[Problem]:
+        for model, given in models.items():
+            own = InstanceOptions(backend_options=given)
+            for found in self._own(own, [*files(own)]):
+                yield replace(found, field=f"{field} ({model}: {found.field})")
 
     def _outside(self, field: str, path: str) -> Problem | None:
         roots = [os.path.realpath(root) for root in self._settings().roots]

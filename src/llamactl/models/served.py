@@ -69,6 +69,11 @@ def _template(options: Options) -> str | None:
 
 
 def of_preset(path: object, rules: ModelRules) -> dict[str, Options]:
+    """As `of_preset_text`, of a file."""
+    return of_preset_text(_text(path), rules)
+
+
+def of_preset_text(text: str, rules: ModelRules) -> dict[str, Options]:
     """By name, the options of each model that an INI file of llama-server's names.
 
     Those of `[*]` are for all. A model that names no file is one of the hub's, as it is called
@@ -76,7 +81,7 @@ def of_preset(path: object, rules: ModelRules) -> dict[str, Options]:
     """
     found: dict[str, list[str]] = {}
     words = found.setdefault("*", [])
-    for line in _lines(path):
+    for line in filter(None, map(str.strip, text.splitlines())):
         if line.startswith("[") and line.endswith("]"):
             words = found.setdefault(line[1:-1].strip(), [])
         elif "=" in line and line[0] not in ";#":
@@ -88,13 +93,12 @@ def of_preset(path: object, rules: ModelRules) -> dict[str, Options]:
             for name, own in found.items()}  # fmt: skip
 
 
-def _lines(path: object) -> list[str]:
+def _text(path: object) -> str:
     if not isinstance(path, str) or not path:
-        return []
+        return ""
     with suppress(OSError, ValueError), Path(path).open("rb") as opened:
-        lines = opened.read(_MOST_PRESET).decode("utf-8", "replace").splitlines()
-        return [line.strip() for line in lines if line.strip()]
-    return []
+        return opened.read(_MOST_PRESET).decode("utf-8", "replace")
+    return ""
 
 
 def of_folder(folder: object) -> dict[str, Options]:

@@ -4,11 +4,13 @@ from llamactl.node.agent import NodeAgent
 from llamactl.node.engine.builds import Build, EngineBuilds
 from llamactl.node.engine.command import find_engine
 from llamactl.node.engine.engine_info import CommandEngineProbe
+from llamactl.node.engine.inventory import installed
 from llamactl.node.engine.launch import ModelAccess
 from llamactl.node.engine.scrape import busy_slots, scrape
 from llamactl.node.engine.vocabularies import Vocabularies
 from llamactl.node.host.data_dir import DataDir
 from llamactl.node.host.gpus import has_unmeasured, totals
+from llamactl.node.host.graphics import makers
 from llamactl.node.host.memory import free_disk, free_ram, total_ram
 from llamactl.node.host.processor import instruction_sets
 from llamactl.node.host.revocation_file import SlotFile
@@ -33,10 +35,12 @@ __all__ = [
     "free_disk",
     "free_ram",
     "has_unmeasured",
+    "installed",
     "instruction_sets",
     "is_alive",
     "is_free",
     "keep_reaping",
+    "makers",
     "owner_of",
     "scrape",
     "total_ram",

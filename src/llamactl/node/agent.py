@@ -7,20 +7,24 @@ import resource
 import secrets
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from llamactl.backends import backend_of
 from llamactl.core.errors import LaunchFailed, LlamactlError
 from llamactl.core.events import ProcessId, ProcessRecord
-from llamactl.core.exits import ExitReport, FailureClass
+from llamactl.core.exits import ExitReport, FailureClass, NotServing
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
 from llamactl.core.ports.node import LOCAL, EngineSettings, LaunchSpec
 from llamactl.core.routes import ReadyInstance
 from llamactl.core.secrets.masking import MASK
+from llamactl.node.container.containers import Containers
+from llamactl.node.container.group import ContainerGroup
 from llamactl.node.engine.builds import EngineBuilds
-from llamactl.node.engine.engine_process import EngineProcess, end, report_of
+from llamactl.node.engine.engine_process import EngineProcess, ProcessGroup, end, report_of
 from llamactl.node.engine.launch import (
     Launchable,
     ModelAccess,
@@ -30,6 +34,7 @@ from llamactl.node.engine.launch import (
 )
 from llamactl.node.engine.named_files import replaced
 from llamactl.node.engine.offers import offer_of
+from llamactl.node.engine.presets import Presets
 from llamactl.node.host.oom import OomCounter
 from llamactl.node.ledger import Ledger
 from llamactl.node.logs.log import InstanceLog
@@ -61,10 +66,12 @@ class NodeAgent:
         self._ledger = Ledger(data / "node.jsonl")
         self._models = models
         self._builds = EngineBuilds(data)
+        self._presets = Presets(data / "presets")
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._around = Surroundings(self.id, environ, limit if soft_files is None else soft_files)
         self._oom = OomCounter()
         self._processes = ProcessTable(self._ledger, self._oom)
+        self._containers = Containers(self.id, data, environ)
 
     def __repr__(self) -> str:
         return f"<NodeAgent {self.id} with {len(self._processes)} processes>"
@@ -76,11 +83,13 @@ class NodeAgent:
             return known
         self._oom.look()
         try:
-            launchable = await Launchable.of(spec, self._models, self._builds)
+            launchable = await Launchable.of(spec, self._models, self._builds, self._presets)
             if (known := self._processes.prepared(spec.process)) is not None:
                 return known  # by a call that was repeated meanwhile
+            if launchable.container is not None:
+                return await self._prepare_container(launchable)
             # from here on nothing is waited for: no other start may choose the same port
-            port = ports.choose(spec.ports, self._processes.ports)
+            port = ports.choose(spec.ports, self._processes.ports | self._containers.ports)
             key = secrets.token_urlsafe(32)
             command = launchable.command(port, key, self._around.environ)
             if command.warning:
@@ -88,6 +97,20 @@ class NodeAgent:
             one = spawn(launchable, command, port, key, self.log(spec.name), self._around)
         except (LlamactlError, OSError) as exc:
             raise launch_failure(exc) from exc
+        return await self._enter(one)
+
+    async def _prepare_container(self, launchable: Launchable) -> ProcessRecord:
+        """One call at a time for each replica; others may be prepared meanwhile."""
+        spec = launchable.spec
+        async with self._containers.turn(spec.replica_id):
+            if (known := self._processes.prepared(spec.process)) is not None:
+                return known
+            one = await self._containers.prepare(
+                launchable, self.log(spec.name), lambda: self._processes.ports
+            )
+            return await self._enter(one)
+
+    async def _enter(self, one: EngineProcess) -> ProcessRecord:
         try:
             self._ledger.prepared(one.record)
         except OSError as exc:
@@ -96,25 +119,34 @@ class NodeAgent:
             advice = f"the node's ledger can't be written: {exc.strerror}; see its data directory"
             raise LaunchFailed(ExitReport(FailureClass.STORE, advice=advice)) from exc
         self._processes.watch(one)
+        self._presets.keep(record.options for record in self._ledger.records)
         return one.record
 
-    async def release(self, process: ProcessId) -> None:
-        self._processes.get(process).release()
+    async def release(self, process: ProcessId) -> ProcessRecord:
+        one = self._processes.get(process)
+        one.release()
+        if isinstance(one.group, ContainerGroup):
+            await one.group.started.wait()
+            one.record = replace(one.record, pid=one.group.pid, start_time=one.group.start_time)
+            if not one.group.exited.done():
+                with suppress(OSError):  # its id is in it already
+                    self._ledger.prepared(one.record)
+        return one.record
 
     async def adopt(self, record: ProcessRecord, name: str) -> ExitReport | None:
         if self._processes.find(record.process) is not None:
             return None
         backend, its_log = backend_of(record.options.backend_type), self.log(name)
-        group = adopt(record)
-        if group is not None:
-            self._processes.watch(EngineProcess(group, backend, record, its_log, adopted=True))
+        found = await self._found(record, its_log)
+        if not isinstance(found, Ended):
+            self._processes.watch(EngineProcess(found, backend, record, its_log, adopted=True))
             return None
         cgroups.end(record.pid, record.start_time)  # what its engine forked, if anything
         end_left(record)
         if (stranger := owner_of(record.port)) is not None:
             log.warning("port_taken", port=record.port, pid=stranger, name=name)
         return await asyncio.to_thread(  # whether it answered, an earlier llamactl saw
-            report_of, backend, record, Ended(None, None), its_log,
+            report_of, backend, record, found, its_log,
             oom_struck=False, answered=True,
         )  # fmt: skip
 
@@ -127,24 +159,40 @@ class NodeAgent:
             one.group.signal(signal.SIGKILL)
 
     async def end(self, records: Sequence[ProcessRecord], grace: float) -> Sequence[ProcessRecord]:
-        found = [(record, group) for record in records if (group := adopt(record))]
+        looked = [(record, await self._found(record, None)) for record in records]
+        found = [(record, one) for record, one in looked if not isinstance(one, Ended)]
         await asyncio.gather(*(end(group, grace, _stop_signal(record)) for record, group in found))
         return [record for record, _ in found]
 
+    async def _found(
+        self, record: ProcessRecord, its_log: InstanceLog | None
+    ) -> ProcessGroup | Ended:
+        """The recorded process, if it is alive and provably that one, or how it ended."""
+        if record.container:
+            return await self._containers.adopt(record, its_log)
+        return adopt(record) or Ended(None, None)
+
+    async def sweep(self) -> None:
+        """Remove containers that an earlier llamactl left, and nobody knows."""
+        known = self._processes.containers | {one.container for one in self._ledger.records}
+        await self._containers.sweep(known)
+
     async def forget(self, replica_id: str, name: str) -> None:
         self._processes.forget(replica_id)
+        self._containers.forget(replica_id)
         self.log(name).remove()
 
     async def close(self) -> None:
         """Let go of everything; what runs keeps running."""
         await self._processes.close()
+        await self._containers.close()
 
     # What it reports.
 
     async def wait_exit(self, process: ProcessId) -> ExitReport:
         return await self._processes.wait_exit(process)
 
-    async def until_ready(self, process: ProcessId, *, prove_key: bool) -> str:
+    async def until_ready(self, process: ProcessId, *, prove_key: bool) -> NotServing | None:
         return await self._processes.get(process).until_ready(prove_key=prove_key)
 
     async def is_healthy(self, process: ProcessId, seconds: float) -> bool:
@@ -165,12 +213,16 @@ class NodeAgent:
 
     async def command_of(self, spec: LaunchSpec) -> Sequence[str]:
         port = spec.ports.fixed or spec.ports.preferred or 0
-        launchable = await Launchable.of(spec, self._models, self._builds)
-        return launchable.command(port, MASK, {}).shown
+        launchable = await Launchable.of(spec, self._models, self._builds, self._presets)
+        command = launchable.command(port, MASK, {})
+        if launchable.container is not None:
+            return await self._containers.command_of(launchable, command, MASK)
+        return command.shown
 
     async def offer(
         self, options: InstanceOptions, engine: EngineSettings, ready: ReadyInstance | None
     ) -> Offer:
+        options = await asyncio.to_thread(self._presets.applied, options)
         return await offer_of(self._models.read, options, engine, ready)
 
     def log(self, name: str) -> InstanceLog:

@@ -33,6 +33,10 @@ class ProcessTable:
     def ports(self) -> frozenset[int]:
         return frozenset(one.record.port for one in self._running.values())
 
+    @property
+    def containers(self) -> frozenset[str]:
+        return frozenset(one.record.container for one in self._running.values())
+
     def find(self, process: ProcessId) -> EngineProcess | None:
         return self._running.get(process)
 

@@ -18,6 +18,20 @@ class BackendBody(BaseModel):
     serves_files: bool = Field(description="whether it serves model files that llamactl can read")
 
 
+class EngineBody(BaseModel):
+    """An engine on this machine."""
+
+    name: str = Field(description="name of its backend, as in the settings")
+    title: str = Field(description="for people")
+    program: str = Field(description="what runs; empty if it is not installed")
+    version: str = Field(description="empty if it is not known")
+    devices: list[str] | None = Field(
+        description="GPUs that it can use; null if the engine does not list them"
+    )
+    gpu: str = Field(description="whether it uses a GPU, and if not, why")
+    advice: str = Field(description="what to do about it, or how to install it")
+
+
 class OptionBody(BaseModel):
     """An option of an engine."""
 

@@ -76,6 +76,7 @@ processes = Table(
     Column("options", Text, nullable=False, server_default="{}"),  # JSON
     Column("spec_hash", String(64), nullable=False, server_default=""),
     Column("log_start", BigInteger, nullable=False, server_default="0"),
+    Column("container", String(160), nullable=False, server_default=""),
 )
 
 # One row: which llamactl may write. Each takes a higher epoch when it opens the store.

@@ -18,6 +18,7 @@ export function SystemPage() {
         </Alert>
       ))}
       <Machine />
+      <Engines />
       {system.data && <About system={system.data} />}
       <Doctor />
       <Settings />
@@ -74,24 +75,54 @@ function Trend({ label, value, values }: { label: string; value: string; values:
   );
 }
 
+function Engines() {
+  const engines = useQuery({
+    queryKey: ["engines"],
+    queryFn: () => said(api.GET("/api/v1/backends")),
+  });
+  return (
+    <Card withBorder component="section" aria-label="Engines">
+      <Title order={2} size="h4">
+        Engines
+      </Title>
+      <Table layout="fixed">
+        <Table.Thead>
+          <Table.Tr>
+            <Table.Th w={150}>Engine</Table.Th>
+            <Table.Th>Program</Table.Th>
+            <Table.Th>GPU</Table.Th>
+          </Table.Tr>
+        </Table.Thead>
+        <Table.Tbody>
+          {engines.data?.map((one) => (
+            <Table.Tr key={one.name}>
+              <Table.Th scope="row">
+                {one.title}
+                <Text size="xs" c="dimmed">
+                  {one.version}
+                </Text>
+              </Table.Th>
+              <Table.Td className="breaks">{one.program || "not installed"}</Table.Td>
+              <Table.Td className="breaks">
+                {one.gpu}
+                <Text size="xs" c="dimmed">
+                  {one.advice}
+                </Text>
+              </Table.Td>
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+    </Card>
+  );
+}
+
 function About({ system }: { system: Schemas["SystemBody"] }) {
   const now = useNow();
-  const devices = useQuery({
-    queryKey: ["devices"],
-    queryFn: () => said(api.GET("/api/v1/server/devices", { parseAs: "text" })),
-    staleTime: Number.POSITIVE_INFINITY,
-  });
-  const engine = useQuery({
-    queryKey: ["engine-version"],
-    queryFn: () => said(api.GET("/api/v1/server/version", { parseAs: "text" })),
-    staleTime: Number.POSITIVE_INFINITY,
-  });
   const rows: [string, string][] = [
     ["Version", release(system)],
     ["Running since", `${exact(system.began)}, ${span(now - system.began)}`],
     ["Engine", system.engine],
-    ["Engine version", String(engine.data ?? "").trim()],
-    ["Devices", String(devices.data ?? "").trim()],
     ["Machine", `${system.system}, ${system.cpus} processors`],
     ["Python", system.python],
     ["Data directory", system.data_dir],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -13,7 +13,6 @@ from llamactl.api.errors import answers
 from llamactl.api.routers.instances import AllowUnknown
 from llamactl.api.services import GUARDS, Services, ServicesDep
 from llamactl.backends import BACKENDS, BY_SECTION, DEFAULT, KINDS, Backend, Kind
-from llamactl.backends.planned import parse_planned
 from llamactl.backends.registry import runs
 from llamactl.core.errors import EngineMissing, InvalidRequest
 from llamactl.core.instance import InstanceOptions
@@ -23,9 +22,14 @@ from llamactl.policy.definition.engine_help import (
     UNREAD,
     EngineOption,
     Vocabulary,
-    read_help,
 )
-from llamactl.schemas.backends import BackendBody, CommandRequest, OptionBody, ParsedBody
+from llamactl.schemas.backends import (
+    BackendBody,
+    CommandRequest,
+    EngineBody,
+    OptionBody,
+    ParsedBody,
+)
 
 _MOST_ROWS = 256  # of what is not understood
 
@@ -44,6 +48,20 @@ Section = Annotated[
     WithJsonSchema({"type": "string", "enum": [*BY_SECTION]}),
     Path(description="name of the backend in the settings"),
 ]
+
+
+@router.get("", responses=answers())
+async def list_engines(services: ServicesDep) -> list[EngineBody]:
+    """List the engines: which are installed, their versions, and the GPUs that they can use."""
+    kinds = [kind for kind in KINDS if services.about.command(kind)]
+    found = await asyncio.gather(*map(services.about.installed, kinds))
+    return [
+        EngineBody(
+            name=kind.section, title=kind.title, program=one.program, version=one.version,
+            devices=None if one.devices is None else [*one.devices], gpu=one.gpu, advice=one.advice,
+        )
+        for kind, one in zip(kinds, found, strict=True)
+    ]  # fmt: skip
 
 
 @router.get("/{backend}/options", responses=answers(500))
@@ -94,12 +112,11 @@ async def parse(
 
 def _parsed(kind: Kind, text: str, known: Vocabulary) -> tuple[Kind, Parsed]:
     """By the engine that it runs, if that is another than the default. Raises InvalidRequest."""
-    built = BACKENDS.get(kind.type)
-    read = built.parse_command if built else partial(parse_planned, kind)
+    backend = BACKENDS[kind.type]
     try:
-        return kind, read(text, known)
+        return kind, backend.parse_command(text, known)
     except InvalidRequest:
-        other = runs(text) if built is DEFAULT else None
+        other = runs(text) if backend is DEFAULT else None
         if other is None:
             raise
         return other.kind, other.parse_command(text, UNREAD)
@@ -118,12 +135,12 @@ def _first(rows: list[str]) -> list[str]:
 
 
 def all_backends() -> list[BackendBody]:
-    """Those that are not available yet, too."""
+    """Of which instances can be made."""
     return [
         BackendBody(
             name=kind.section, backend_type=kind.type, title=kind.title,
-            available=kind.type in BACKENDS, default=kind is DEFAULT.kind,
-            serves_files=kind.type in BACKENDS and _reads_files(BACKENDS[kind.type]),
+            available=True, default=kind is DEFAULT.kind,
+            serves_files=_reads_files(BACKENDS[kind.type]),
         )
         for kind in KINDS
     ]  # fmt: skip
@@ -135,15 +152,14 @@ def _reads_files(backend: Backend) -> bool:
 
 
 async def _options(kind: Kind, services: Services) -> list[EngineOption]:
-    built = BACKENDS.get(kind.type)
-    listed = built.listed_options() if built else None
+    backend = BACKENDS[kind.type]
+    listed = backend.listed_options()
     if listed is not None:
         return [*listed]
     text = await services.engines[kind.section].ask(kind.questions.help)
-    return [*built.read_help(text)] if built else read_help(text)
+    return [*backend.read_help(text)]
 
 
 def _name(kind: Kind, option: EngineOption, known: Vocabulary) -> str:
     """As definitions are read, so that a form and an instance speak of the same."""
-    built = BACKENDS.get(kind.type)
-    return renamed(built.canonical, known, option.name) if built else option.name
+    return renamed(BACKENDS[kind.type].canonical, known, option.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llamactl.backends.contract import Api
-from llamactl.backends.openai import OPENAI_POSTS
+from llamactl.backends.shared.openai import OPENAI_POSTS
 
 API = Api(
     inference=frozenset(("POST", path) for path in OPENAI_POSTS),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -11,7 +12,9 @@ from llamactl.backends.command.api import API
 from llamactl.backends.command.failures import PATTERNS
 from llamactl.backends.command.paste import read_command
 from llamactl.backends.command.placeholders import MODEL, PORT, fill, names_port
-from llamactl.backends.contract import Backend, Fields, Kind, Launch, Options, Start
+from llamactl.backends.contract import Backend, Fields, Launch, Options, Start
+from llamactl.backends.kind import Kind
+from llamactl.backends.readiness import ProbeRequest, Readiness
 from llamactl.core.errors import InvalidOption
 from llamactl.core.instance import OptionValue
 from llamactl.core.ports.node import EngineSettings
@@ -51,7 +54,8 @@ class Command(Backend):
         return read_command(text)
 
     def check(self, start: Start) -> None:
-        if not (start.override or self.program(start.settings, start.options)):
+        named = start.override or self.program(start.settings, start.options)
+        if not named and start.container is None:
             raise InvalidOption(
                 "the instance names no program; set the option 'command'",
                 details={"missing": "command"},
@@ -82,9 +86,13 @@ class Command(Backend):
     def program(self, settings: EngineSettings, options: Options) -> str:
         return str(options.get("command") or settings.command)
 
-    def health_path(self, options: Options) -> str | None:
+    def readiness(self, options: Options) -> Readiness:
         path = str(options.get("health_path", names.HEALTH_PATH))
-        return None if path == names.NO_HEALTH_PATH else path
+        request = None
+        if probe := options.get("probe_path"):
+            body = options.get("probe_body") or _one_token(options)
+            request = ProbeRequest(str(probe), str(body))
+        return Readiness(None if path == names.NO_HEALTH_PATH else path, request)
 
     def knows_key(self, options: Options) -> bool:
         return "api_key_env" in options or "api_key_flag" in options
@@ -98,6 +106,12 @@ class Command(Backend):
 
 def _values(start: Start, port: int) -> dict[str, str]:
     return {PORT: str(port), MODEL: str(start.options.get("model", ""))}
+
+
+def _one_token(options: Options) -> str:
+    """A completion, for an engine that speaks OpenAI's API."""
+    model = options.get("served_model") or options.get("model") or "default"
+    return json.dumps({"model": model, "prompt": "a", "max_tokens": 1})
 
 
 def _words(start: Start) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import signal
@@ -44,6 +45,20 @@ def _health_path(name: str, value: OptionValue) -> str:
     if value == NO_HEALTH_PATH or (isinstance(value, str) and _PATH.match(value)):
         return value
     raise _refusal(name, value, "use a path that starts with '/', or 'none'")
+
+
+def _path(name: str, value: OptionValue) -> str:
+    if isinstance(value, str) and _PATH.match(value):
+        return value
+    raise _refusal(name, value, "use a path that starts with '/'")
+
+
+def _json(name: str, value: OptionValue) -> str:
+    try:
+        json.loads(value) if isinstance(value, str) else json.loads("")
+    except (ValueError, RecursionError) as exc:
+        raise _refusal(name, value, "use JSON, as the program takes it") from exc
+    return str(value)
 
 
 def _signal(name: str, value: OptionValue) -> str:
@@ -101,6 +116,14 @@ _OPTIONS: Mapping[str, _Option] = {
         _health_path, "text",
         "path that returns 200 once the program is ready; none: ready once its port is open",
         default=HEALTH_PATH,
+    ),
+    "probe_path": _Option(
+        _path, "text",
+        "path of a request that must return 200 too before it counts as ready; for a program "
+        "whose health path answers before its model is loaded, such as /v1/completions",
+    ),
+    "probe_body": _Option(
+        _json, "text", "JSON of that request; default: a completion of one token"
     ),
     "stop_signal": _Option(
         _signal, "choice", "signal that stops the program", default="SIGTERM", choices=_SIGNALS

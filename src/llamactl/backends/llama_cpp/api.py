@@ -6,7 +6,7 @@ https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
 from __future__ import annotations
 
 from llamactl.backends.contract import Api
-from llamactl.backends.openai import OPENAI_POSTS
+from llamactl.backends.shared.openai import OPENAI_POSTS
 
 # What the server answers without showing other users' prompts, as `/slots` would, or changing
 # what they get, as `POST /props` and `/lora-adapters` would.

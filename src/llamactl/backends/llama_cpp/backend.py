@@ -10,17 +10,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llamactl.backends.contract import (
-    Backend,
-    BuiltIn,
-    Fields,
-    Get,
-    Kind,
-    Launch,
-    Options,
-    Questions,
-    Start,
-)
+from llamactl.backends.contract import Backend, Fields, Get, Launch, Options, Start
+from llamactl.backends.kind import BuiltIn, Kind, Questions
 from llamactl.backends.llama_cpp import options as names
 from llamactl.backends.llama_cpp import telemetry
 from llamactl.backends.llama_cpp.api import API
@@ -34,9 +25,10 @@ from llamactl.backends.llama_cpp.checks import (
 from llamactl.backends.llama_cpp.errors import ADVICE
 from llamactl.backends.llama_cpp.failures import PATTERNS, VAGUE
 from llamactl.backends.llama_cpp.images import is_another, is_llama_cpp
-from llamactl.backends.llama_cpp.recipe import LLAMA_SERVER, UNUSED
+from llamactl.backends.llama_cpp.recipe import FOR_GPU, LLAMA_SERVER, UNUSED
 from llamactl.backends.llama_cpp.rules import GgufRules
-from llamactl.backends.secret_words import without_secrets
+from llamactl.backends.readiness import Readiness
+from llamactl.backends.shared.secret_words import without_secrets
 from llamactl.core.instance import OptionValue
 from llamactl.core.model import ModelInfo
 from llamactl.policy.definition.command_line import Parsed, Reading, parse_command, parse_pasted
@@ -75,6 +67,7 @@ class LlamaCpp(Backend):
         built_in=BuiltIn(
             "llamactl.engine", "xllamacpp", "built-in llama.cpp", UNUSED, LLAMA_SERVER
         ),
+        for_gpu=FOR_GPU,
     )  # fmt: skip
     api = API
     fields = Fields(
@@ -86,6 +79,7 @@ class LlamaCpp(Backend):
     synonyms = (
         frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens", "n_predict"}),
     )
+    preset_option = "models_preset"
     failure_patterns = PATTERNS
     vague_lines = VAGUE
     exits_when_asked = True
@@ -103,6 +97,9 @@ class LlamaCpp(Backend):
         is_help = {"--model", "--port"} <= flags  # a wrapper may print one of its own
         listed = [one for one in options if not names.is_question(one)]
         return [*listed, names.EXTRA_ARGS, names.ROUTER] if is_help else []
+
+    def gpus(self, text: str) -> Sequence[str]:
+        return telemetry.gpus(text)
 
     def check(self, start: Start) -> None:
         names.render(for_engine(start.options))
@@ -129,8 +126,8 @@ class LlamaCpp(Backend):
         """As `parse_command`, of a text that was read already."""
         return parse_pasted(found, _reading(known), self.kind.programs)
 
-    def health_path(self, options: Options) -> str:
-        return "/health"
+    def readiness(self, options: Options) -> Readiness:
+        return Readiness("/health")
 
     def guarded_path(self, options: Options) -> str:
         return "/props"

@@ -35,7 +35,11 @@ def check_served(start: Start) -> None:
         )
     if not isinstance(options.get(ROUTER.name, False), bool):
         raise InvalidOption("'router' must be true or false")
-    named = start.override or any(map(options.get, (*SOURCES, *SEVERAL, ROUTER.name)))
+    if start.preset and options.get("models_preset"):
+        raise InvalidOption("the instance has 'preset_ini' and 'models_preset'; give one of them")
+    named = (
+        start.override or start.preset or any(map(options.get, (*SOURCES, *SEVERAL, ROUTER.name)))
+    )
     if not named and not any(value and _PRESET.match(key) for key, value in options.items()):
         raise InvalidOption(
             "the instance names no model; set 'model' to a file or 'hf_repo' to a repository, or "

@@ -16,8 +16,6 @@ _OTHERS = re.compile(
     re.IGNORECASE,
 )
 _MAYBE = re.compile(r"(?<!o)llama", re.IGNORECASE)
-# Engines that a later version may run.
-_PLANNED = re.compile(r"(^|[\s/])(mlx_lm)[\s./]")
 
 
 def is_llama_cpp(image: str) -> bool:
@@ -29,8 +27,3 @@ def is_llama_cpp(image: str) -> bool:
 def is_another(image: str) -> bool:
     """A private image may have any name: it is neither."""
     return not _SURELY.search(image) and _OTHERS.search(image) is not None
-
-
-def names_planned(image: str, words: list[str]) -> bool:
-    """In the image's name, or in the command."""
-    return _PLANNED.search(f"{image} {' '.join(words[:6])} ") is not None

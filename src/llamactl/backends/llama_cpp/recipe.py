@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from llamactl.backends.contract import Gain, Recipe
+from llamactl.backends.kind import Gain, Recipe
 
 # llama.cpp as the source distribution of llama-cpp-python has it; which one is in `source.txt`.
 # One program, which needs no library of ours, nor what its page is made of.
@@ -19,3 +19,11 @@ LLAMA_SERVER = Recipe(
 UNUSED: Mapping[str, Gain] = {
     "avx512f": Gain("AVX-512", "1 to 1.5"), "amx_int8": Gain("AMX", "2.5 to 4"),
 }  # fmt: skip
+
+# https://github.com/ggml-org/llama.cpp/blob/master/docs/build.md
+_BUILD = "`llamactl engine build -- {}`, or set backends.llama-cpp.command to a llama-server {}"
+FOR_GPU = {
+    "NVIDIA": _BUILD.format("-DGGML_CUDA=ON", "built for CUDA"),
+    "AMD": _BUILD.format("-DGGML_HIP=ON", "built for ROCm, or for Vulkan"),
+    "Intel": _BUILD.format("-DGGML_VULKAN=ON", "built for Vulkan"),
+}

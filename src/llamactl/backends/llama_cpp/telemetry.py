@@ -6,6 +6,7 @@ https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -14,6 +15,7 @@ from urllib.parse import urlencode
 from llamactl.backends.contract import Get
 from llamactl.core.model import ModelInfo
 
+_DEVICE = re.compile(r"^\s+([A-Za-z]+\d*): (.+?)(?: \([\d.]+ MiB.*)?$", re.MULTILINE)
 # README, `GET /metrics`.
 METRIC_NAMES: Mapping[str, str] = {
     "llamacpp:requests_processing": "requests_running",
@@ -42,6 +44,13 @@ def metrics(get: Get) -> Mapping[str, str]:
             if _object(get(f"/props?{query}")).get("is_sleeping") is not True
         }
     return {name: text for name, text in texts.items() if text}
+
+
+def gpus(text: str) -> list[str]:
+    """Of `--list-devices` (common/arg.cpp): all but the CPU, such as `CUDA0: NVIDIA H200`."""
+    return [
+        f"{name}: {about}" for name, about in _DEVICE.findall(text) if not name.startswith("CPU")
+    ]
 
 
 def busy_slots(get: Get) -> int | None:

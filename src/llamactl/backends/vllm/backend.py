@@ -10,17 +10,10 @@ from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from llamactl.backends.contract import (
-    Backend,
-    Fields,
-    Get,
-    Kind,
-    Launch,
-    Options,
-    Questions,
-    Start,
-)
-from llamactl.backends.secret_words import without_secrets
+from llamactl.backends.contract import Backend, Fields, Get, Launch, Options, Start
+from llamactl.backends.kind import Kind, Questions
+from llamactl.backends.readiness import Readiness
+from llamactl.backends.shared.secret_words import without_secrets
 from llamactl.backends.vllm import options as names
 from llamactl.backends.vllm import reading, telemetry
 from llamactl.backends.vllm.api import API
@@ -54,14 +47,11 @@ def _settings() -> BackendSettings:
 
 class Vllm(Backend):
     kind = Kind(
-        "vllm",
-        "vllm",
-        "VLLM",
-        "vLLM",
-        _settings,
-        ("vllm",),
-        Questions("--help=all", limit_s=120.0),
-    )
+        "vllm", "vllm", "VLLM", "vLLM", _settings, ("vllm",),
+        questions=Questions("--help=all", limit_s=120.0), package="vllm",
+        for_gpu={"NVIDIA": "install vllm itself, whose wheels are built for CUDA",
+                 "AMD": "install vLLM's build for ROCm"},
+    )  # fmt: skip
     api = API
     fields = Fields(
         programs=names.PROGRAMS, paths=names.PATHS, models=frozenset({"model"}),
@@ -120,8 +110,8 @@ class Vllm(Backend):
     def runs(self, found: Pasted) -> bool:
         return runs_vllm(found)
 
-    def health_path(self, options: Options) -> str:
-        return "/health"
+    def readiness(self, options: Options) -> Readiness:
+        return Readiness("/health")
 
     def guarded_path(self, options: Options) -> str:
         return "/v1/models"

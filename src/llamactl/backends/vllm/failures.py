@@ -22,7 +22,7 @@ def _known(
     pattern: str, failure: FailureClass, advice: str, source: str, *, lost: bool = False
 ) -> FailurePattern:
     url = source if source.startswith("https:") else _TREE + source
-    return FailurePattern(re.compile(pattern, re.IGNORECASE), failure, advice, url, lost)
+    return FailurePattern(re.compile(pattern, re.IGNORECASE), failure, advice, url, lost=lost)
 
 
 VAGUE = re.compile(

@@ -25,6 +25,23 @@ Backend = Annotated[
 ]
 
 
+@commands.command("ls")
+@command
+def ls(s: Session) -> None:
+    """List the engines: which are installed, their versions, and the GPUs that they use."""
+    rows = s.client.backends.installed()
+    if s.as_json:
+        s.print_json(rows)
+        return
+    s.table(
+        ("ENGINE", "VERSION", "PROGRAM", "GPU"),
+        [(row.title, row.version, row.program or "not installed", row.gpu) for row in rows],
+    )
+    for row in rows:
+        if row.advice:
+            typer.echo(f"{row.title}: {row.advice}", err=True)
+
+
 @commands.command()
 @command
 def version(s: Session) -> None:

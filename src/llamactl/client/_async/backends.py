@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from llamactl.backends import DEFAULT
 from llamactl.client._async.transport import AsyncTransport
 from llamactl.client.calls import API, Call
-from llamactl.schemas.backends import OptionBody, ParsedBody
+from llamactl.schemas.backends import EngineBody, OptionBody, ParsedBody
 
 
 class AsyncBackends:
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
+
+    async def installed(self) -> Sequence[EngineBody]:
+        """The engines of the server's machine."""
+        return await self._transport.read(list[EngineBody], Call("GET", f"{API}/backends"))
 
     async def options(self, backend: str = DEFAULT.kind.section) -> Sequence[OptionBody]:
         """The options of the installed engine, from its own help."""

@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from llamactl.backends import DEFAULT
 from llamactl.client._sync.transport import Transport
 from llamactl.client.calls import API, Call
-from llamactl.schemas.backends import OptionBody, ParsedBody
+from llamactl.schemas.backends import EngineBody, OptionBody, ParsedBody
 
 
 class Backends:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+
+    def installed(self) -> Sequence[EngineBody]:
+        """The engines of the server's machine."""
+        return self._transport.read(list[EngineBody], Call("GET", f"{API}/backends"))
 
     def options(self, backend: str = DEFAULT.kind.section) -> Sequence[OptionBody]:
         """The options of the installed engine, from its own help."""

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from llamactl.backends import backend_of, engine_asked
+from llamactl.backends.containers import check_container, container_of
 from llamactl.backends.contract import Start
 from llamactl.backends.settings import BackendSettings
 from llamactl.config import Settings, SettingsHolder
 from llamactl.control.lifecycle.port_book import PortBook, check_port
-from llamactl.core.errors import ForbiddenBySettings
+from llamactl.core.errors import ForbiddenBySettings, InvalidOption
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance, InstanceOptions
@@ -77,6 +78,11 @@ class ReplicaContext:
     def check_options(self, options: InstanceOptions) -> None:
         """The same, without regard to other instances."""
         backend = backend_of(options.backend_type)
+        check_container(self.settings.backend_of(options), options)
+        if options.preset_ini and not backend.preset_option:
+            raise InvalidOption(
+                f"'preset_ini' has no meaning for the backend {backend.name}; leave it out"
+            )
         backend.check(Start.of(options, self.settings.backend_of(options)))
         check_port(options, self.settings.server.port)
 
@@ -88,6 +94,8 @@ class ReplicaContext:
     async def vocabulary(self, body: object, now: InstanceOptions) -> Vocabulary:
         """The options of the engine that a definition is for; empty where it can't be asked."""
         asked = engine_asked(body, now)
+        if container_of(self.settings.backend_of(asked), asked) is not None:
+            return UNREAD  # that engine is in the image
         try:
             if asked.command_override:  # it is run to be asked
                 await self.node.permit(InstanceOptions(command_override=asked.command_override))

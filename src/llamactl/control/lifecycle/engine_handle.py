@@ -15,7 +15,7 @@ from llamactl.control.lifecycle.runner import LifecycleRunner
 from llamactl.core import lifecycle as lc
 from llamactl.core.errors import LaunchFailed, LlamactlError, UnknownProcess
 from llamactl.core.events import ProcessRecord
-from llamactl.core.exits import ExitReport, FailureClass
+from llamactl.core.exits import ExitReport, FailureClass, NotServing
 from llamactl.core.instance import Instance, policies
 from llamactl.core.lifecycle import State
 from llamactl.core.ports.activator import Leases
@@ -36,7 +36,7 @@ class RunningProcess:
     was_serving: bool = False  # before it was adopted
     handed_over: bool = False  # who had it until now, and lives, says that it serves
     ready_at: float | None = None  # monotonic seconds
-    ended_for: tuple[FailureClass, str] | None = None  # why we end it, and advice
+    ended_for: NotServing | None = None  # why we end it
 
     @property
     def uptime(self) -> float:
@@ -50,10 +50,11 @@ class RunningProcess:
     def _ended_by_us(self, report: ExitReport) -> ExitReport:
         if self.ended_for is None:
             return report
-        failure, advice = self.ended_for
-        if failure is FailureClass.START_TIMED_OUT and self.ready_at is not None:
+        cause = self.ended_for
+        if cause.failure is FailureClass.START_TIMED_OUT and self.ready_at is not None:
             return report
-        return replace(report, failure=failure, advice=advice)
+        line = cause.line or report.error_line
+        return replace(report, failure=cause.failure, advice=cause.why, error_line=line)
 
     def _excused(self, report: ExitReport, leases: Leases) -> ExitReport:
         """A crash while it served is put on the account of what it served."""
@@ -136,12 +137,21 @@ class EngineHandle:
                 return self._launch_failed(generation, unwritten)
             raise
         if self._owner.runner.now.state is State.STARTING:
-            with suppress(UnknownProcess):  # it was killed just now
-                await context.node.release(record.process)
+            record = await self._release(record)
         else:  # stopped meanwhile
             context.node.kill(record.process)
         process = self._begin(RunningProcess(instance, record))
         return await self._until_exit(generation, process)
+
+    async def _release(self, record: ProcessRecord) -> ProcessRecord:
+        try:
+            released = await self._context.node.release(record.process)
+        except UnknownProcess:  # it was killed just now
+            return record
+        if released != record:
+            with suppress(LlamactlError):  # the ledger knows its container, which is enough
+                await self._context.journal.enter_process(released)
+        return released
 
     async def _discard(self, record: ProcessRecord) -> None:
         self._context.node.kill(record.process)

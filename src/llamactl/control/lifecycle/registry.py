@@ -67,7 +67,10 @@ class ManagedInstance:
         return {one: self._filters_of(options.of_variant(one)) for one in options.variants}
 
     def _filters_of(self, options: InstanceOptions) -> Filters | None:
-        filters = filters_of(options, backend_of(options.backend_type).synonyms)
+        backend = backend_of(options.backend_type)
+        filters = filters_of(options, backend.synonyms)
+        if backend.stripped:
+            filters = (filters or Filters()).without(backend.stripped)
         if model := self.served_model:  # it counts most: the engine would answer nothing else
             return (filters or Filters()).naming(model)
         return filters

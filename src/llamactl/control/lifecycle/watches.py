@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Protocol
 
 from llamactl.control.lifecycle.context import ReplicaCallbacks, ReplicaContext
@@ -14,7 +15,7 @@ from llamactl.control.lifecycle.health import HealthRules, until_unhealthy
 from llamactl.control.lifecycle.runner import Watch
 from llamactl.core import lifecycle as lc
 from llamactl.core.errors import UnknownProcess
-from llamactl.core.exits import FailureClass
+from llamactl.core.exits import FailureClass, NotServing
 from llamactl.core.instance import Instance
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.observe import logger, loop_clock
@@ -71,21 +72,21 @@ class Watches:
         process = self._engine.process
         if process is None:  # it died at once; its exit is on the way
             return await asyncio.Future()
-        why = ""
+        never = None
         if not process.handed_over:  # else it may be too busy to answer, and its clients matter
             try:
-                why = await self._context.node.until_ready(
+                never = await self._context.node.until_ready(
                     process.record.process, prove_key=process.adopted
                 )
             except UnknownProcess:
                 return await asyncio.Future()
-        if not why:
+        if never is None:
             process.ready_at = time.monotonic()
             return lc.BecameReady(now.epoch)
-        log.warning("process_not_accepted", name=self._replica.instance.name, reason=why)
-        failure = FailureClass.UNPROVED if process.adopted else FailureClass.BAD_OPTION
-        process.ended_for = (failure, why)
-        return lc.StartGivenUp(now.epoch, why)
+        log.warning("process_not_accepted", name=self._replica.instance.name, reason=never.why)
+        failure = FailureClass.UNPROVED if process.adopted else never.failure
+        process.ended_for = replace(never, failure=failure)
+        return lc.StartGivenUp(now.epoch, never.why)
 
     async def _until_late(self, now: Lifecycle) -> lc.Event:
         limits, process = self._context.settings.instances, self._engine.process
@@ -97,7 +98,7 @@ class Watches:
             why = f"it did not respond to the next llamactl for {limits.unhealthy_after:g} s"
         if self._engine.process is not None:
             failure = FailureClass.UNRESPONSIVE if served else FailureClass.START_TIMED_OUT
-            self._engine.process.ended_for = (failure, why)
+            self._engine.process.ended_for = NotServing(failure, why)
         return lc.StartGivenUp(now.epoch, why)
 
     async def _until_unhealthy(self, now: Lifecycle) -> lc.Event:
@@ -117,7 +118,8 @@ class Watches:
         except UnknownProcess:  # its exit is on the way
             return await asyncio.Future()
         log.warning("instance_unresponsive", name=self._replica.instance.name, reason=why)
-        process.ended_for = (FailureClass.UNRESPONSIVE, f"it hung and was ended: {why}")
+        hung = f"it hung and was ended: {why}"
+        process.ended_for = NotServing(FailureClass.UNRESPONSIVE, hung)
         return lc.BecameUnhealthy(now.epoch)
 
     async def _keep_measuring(self) -> lc.Event:

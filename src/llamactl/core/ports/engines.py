@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from llamactl.core.instance import Instance
 from llamactl.core.memory import MeasuredMemory, Need
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """An engine on this machine. "": not known."""
+
+    program: str  # for people; "" where it is not installed
+    version: str = ""
+    devices: Sequence[str] | None = None  # GPUs that it can use; None: it doesn't say
+    gpu: str = ""  # does it use one, and if not, why
+    advice: str = ""  # what to do about that
 
 
 class LogFile(Protocol):

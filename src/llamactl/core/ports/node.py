@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from llamactl.core.events import ProcessId, ProcessRecord
-from llamactl.core.exits import ExitReport
-from llamactl.core.instance import InstanceOptions
+from llamactl.core.exits import ExitReport, NotServing
+from llamactl.core.instance import Container, InstanceOptions
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
 from llamactl.core.ports.engines import LogFile
@@ -32,6 +32,14 @@ class EngineSettings(Protocol):
 
     @property
     def environment(self) -> Mapping[str, str]: ...
+
+    @property
+    def in_container(self) -> bool:
+        """Do its instances run in `container`, unless they say otherwise?"""
+        ...
+
+    @property
+    def container(self) -> Container: ...
 
     @property
     def model_fields_set(self) -> set[str]:
@@ -93,8 +101,8 @@ class Node(Protocol):
         """
         ...
 
-    async def release(self, process: ProcessId) -> None:
-        """Let the engine start."""
+    async def release(self, process: ProcessId) -> ProcessRecord:
+        """Let the engine start; the record, with what could not be known before."""
         ...
 
     async def adopt(self, record: ProcessRecord, name: str) -> ExitReport | None:
@@ -116,8 +124,8 @@ class Node(Protocol):
         """Return when it has ended; known for the last few processes of each replica."""
         ...
 
-    async def until_ready(self, process: ProcessId, *, prove_key: bool) -> str:
-        """Return "" once it serves, or why it never will: it doesn't know its health path.
+    async def until_ready(self, process: ProcessId, *, prove_key: bool) -> NotServing | None:
+        """Return None once it serves, or why it never will.
 
         `prove_key`: it was adopted; return why it can't be proved to be ours by its key.
         """

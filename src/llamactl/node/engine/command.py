@@ -35,6 +35,11 @@ _ALLOWED = (
 )  # fmt: skip
 
 
+def tied_to_us() -> list[str]:
+    """Before a command that the kernel is to end with us."""
+    return [*_TIED, str(os.getpid())]
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     argv: tuple[str, ...]
@@ -96,9 +101,15 @@ def engine_of(
     backend: Backend, settings: EngineSettings, builds: EngineBuilds, options: InstanceOptions
 ) -> Engine:
     """The one that serves an instance. Raises EngineMissing."""
+    return find_engine(
+        backend.kind, settings, builds, program_of(backend, settings, options) or None
+    )
+
+
+def program_of(backend: Backend, settings: EngineSettings, options: InstanceOptions) -> str:
+    """The one that the instance names, and not the settings; "" if it names none."""
     own = options.command_override or backend.program(settings, options.backend_options)
-    is_own = bool(options.command_override) or own != settings.command
-    return find_engine(backend.kind, settings, builds, own if is_own else None)
+    return own if options.command_override or own != settings.command else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +125,7 @@ def command_of(
 ) -> Command:
     """`tied`: it ends with llamactl. Raises InvalidOption."""
     given, key = backend.launch(start), start.key
-    tie = [*_TIED, str(os.getpid())] if tied else []
+    tie = tied_to_us() if tied else []
     argv = [*tie, *engine.argv, *given.words]
     shown = masked([word.replace(key, MASK) for word in argv])
     environment = {**_inherited(environ, backend.not_inherited), **given.environment}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
@@ -12,28 +12,41 @@ from typing import Protocol
 from llamactl.backends import Backend
 from llamactl.backends.exits import classify
 from llamactl.core.events import ProcessRecord
-from llamactl.core.exits import ExitReport
+from llamactl.core.exits import ExitReport, FailureClass, NotServing
 from llamactl.core.instance import OptionValue
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.secrets.masking import scrubbed, secrets_of
+from llamactl.node.engine.lingering import first_of, until_logged
+from llamactl.node.engine.named_files import bad_files
 from llamactl.node.engine.probe import is_healthy, knows_key, until_ready
 from llamactl.node.engine.silent_exit import with_cause
 from llamactl.node.host.memory import usage
 from llamactl.node.logs.log import InstanceLog
 from llamactl.node.process.ports import listens_on
-from llamactl.node.process.process import Ended, Process
+from llamactl.node.process.process import Ended
 from llamactl.observe import loop_clock
 
 _SEARCHED = 200  # lines of the log, for the cause of an exit
 
 
-class ProcessGroup(Protocol):
-    """One that we spawned, or one that we adopted."""
-
-    pid: int
+class Endable(Protocol):
     exited: asyncio.Future[Ended]
 
     def signal(self, number: int) -> None: ...
+
+
+class ProcessGroup(Endable, Protocol):
+    """One that we spawned, or one that we adopted; or those in a container."""
+
+    pid: int
+
+    def pids(self) -> Iterable[int] | None:
+        """Of its processes; None if they can't be seen from here."""
+        ...
+
+    def release(self) -> None:
+        """Let it start; one that was adopted runs already."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -56,26 +69,43 @@ class EngineProcess:
         return self.record.key if self.backend.knows_key(self._options) else ""
 
     def release(self) -> None:
-        """Let it start; one that was adopted runs already."""
-        if isinstance(self.group, Process):
-            self.group.release()
+        """Let it start."""
+        self.group.release()
 
-    async def until_ready(self, *, prove_key: bool) -> str:
+    async def until_ready(self, *, prove_key: bool) -> NotServing | None:
         """As `Node.until_ready`."""
+        waits = [self._until_serving(prove_key=prove_key)]
+        if patterns := [one for one in self.backend.failure_patterns if one.lingers]:
+            waits.append(until_logged(self.log, self.record.log_start, patterns))
+        never = await first_of(waits)
+        return None if never is None else await asyncio.to_thread(self._precisely, never)
+
+    def _precisely(self, never: NotServing) -> NotServing:
+        """Which of its files it is, if it is one of them."""
+        known = self.secrets | secrets_of(asdict(self.record.options))
+        never = replace(never, line=scrubbed(never.line, known))
+        bad = next(bad_files(self.backend, self._options), None)
+        if bad is None or never.failure not in (FailureClass.BAD_OPTION, bad.failure):
+            return never
+        return replace(never, failure=bad.failure, why=bad.advice)
+
+    async def _until_serving(self, *, prove_key: bool) -> NotServing | None:
         backend, port, options = self.backend, self.record.port, self._options
-        if why := await until_ready(port, backend.health_path(options), self.key, self._listens):
-            return why
+        readiness = backend.readiness(options)
+        if why := await until_ready(port, readiness, self.key, self._listens):
+            return NotServing(FailureClass.BAD_OPTION, why)
         guarded = backend.guarded_path(options)
         if prove_key and guarded and not await knows_key(port, guarded, self.key):
-            return "it rejects its key or accepts any key, so it can't be verified"
+            why = "it rejects its key or accepts any key, so it can't be verified"
+            return NotServing(FailureClass.UNPROVED, why)
         self.answered = True
-        return ""
+        return None
 
     def _listens(self) -> bool:
-        return listens_on(self.record.port, self.group.pid)
+        return listens_on(self.record.port, self.group.pids())
 
     async def is_healthy(self, seconds: float) -> bool:
-        path = self.backend.health_path(self._options)
+        path = self.backend.readiness(self._options).path
         healthy = await is_healthy(self.record.port, path, self.key, seconds)
         self.answered = self.answered or healthy
         return healthy
@@ -84,7 +114,7 @@ class EngineProcess:
         """What it takes of the memory; None if that can't be measured."""
         options = self._options
         models = {str(options[name]) for name in ("model", "model_draft") if name in options}
-        return await asyncio.to_thread(usage, self.group.pid, models)
+        return await asyncio.to_thread(usage, self.group.pids() or (), models)
 
     async def report(self, ended: Ended, *, oom_struck: bool) -> ExitReport:
         """`oom_struck`: the kernel's OOM killer ended somebody within the last minute."""
@@ -95,7 +125,7 @@ class EngineProcess:
         )  # fmt: skip
 
 
-async def end(process: ProcessGroup, grace: float, number: int = signal.SIGTERM) -> bool:
+async def end(process: Endable, grace: float, number: int = signal.SIGTERM) -> bool:
     """Ask a group to end, by this signal; kill it after the grace, and return True.
 
     Returns when it is over. An end that our loop had no chance to see is an end in time.
@@ -119,11 +149,14 @@ def report_of(
     If it never answered, from what can be seen outside, too. Reads files.
     """
     tail = log.lines_since(record.log_start, _SEARCHED)
-    unseen = ended == Ended(None, None)
-    report = classify(backend, ended.code, ended.signal, tail, oom_killed=oom_struck)
+    unseen = (ended.code, ended.signal, ended.cause) == (None, None, None)
+    oom_killed = oom_struck if ended.oom_killed is None else ended.oom_killed
+    report = classify(backend, ended.code, ended.signal, tail, oom_killed=oom_killed)
+    if ended.cause is not None:
+        report = replace(report, failure=ended.cause.failure, advice=ended.cause.advice)
     known = secrets | secrets_of(asdict(record.options))
     lines = [scrubbed(line, known) for line in tail]
     shown = tuple(lines[len(lines) - len(report.log_tail) :])
     line = scrubbed(report.error_line, known)
     report = replace(report, unseen=unseen, log_tail=shown, error_line=line)
-    return report if answered else with_cause(report, backend, record, lines)
+    return report if answered or ended.cause else with_cause(report, backend, record, lines)

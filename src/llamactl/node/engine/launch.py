@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llamactl.backends import backend_of
+from llamactl.backends.containers import container_of
 from llamactl.backends.contract import Start
 from llamactl.backends.spec_hash import spec_hash
 from llamactl.core.errors import (
@@ -22,19 +23,20 @@ from llamactl.core.errors import (
 )
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
-from llamactl.core.instance import InstanceOptions, Resolve
+from llamactl.core.instance import Container, InstanceOptions, Resolve
 from llamactl.core.ports.node import LaunchSpec
 from llamactl.core.secrets.masking import secrets_of
 from llamactl.node.engine.builds import EngineBuilds
-from llamactl.node.engine.command import Command, Engine, command_of, engine_of
+from llamactl.node.engine.command import Command, Engine, command_of, engine_of, program_of
 from llamactl.node.engine.engine_process import EngineProcess
 from llamactl.node.engine.named_files import check_model
 from llamactl.node.engine.offers import Read
+from llamactl.node.engine.presets import Presets
 from llamactl.node.logs.log import InstanceLog
 from llamactl.node.process import cgroups
 from llamactl.node.process.ports import LOOPBACK
 from llamactl.node.process.process import Process, boot_id
-from llamactl.policy.definition.engine_help import Known, Vocabulary, nothing_known
+from llamactl.policy.definition.engine_help import UNREAD, Known, Vocabulary, nothing_known
 
 Permit = Callable[[InstanceOptions], Coroutine[Any, Any, None]]
 _EXHAUSTED = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC)
@@ -93,17 +95,25 @@ class Launchable:
     engine: Engine
     options: InstanceOptions  # with the model's file
     known: Vocabulary
+    container: Container | None = None  # that it runs in
 
     @classmethod
-    async def of(cls, spec: LaunchSpec, models: ModelAccess, builds: EngineBuilds) -> Launchable:
-        """Raises EngineMissing, ForbiddenBySettings or UnknownModel."""
+    async def of(
+        cls, spec: LaunchSpec, models: ModelAccess, builds: EngineBuilds, presets: Presets
+    ) -> Launchable:
+        """Raises EngineMissing, ForbiddenBySettings, OSError or UnknownModel."""
         if not spec.trusted:
             await models.permit(spec.options)
         backend = backend_of(spec.options.backend_type)
-        engine = engine_of(backend, spec.engine, builds, spec.options)
         options = await resolved(spec.options, models.resolve)
+        options = await asyncio.to_thread(presets.applied, options)
+        if (container := container_of(spec.engine, spec.options)) is not None:
+            program = program_of(backend, spec.engine, spec.options)
+            engine = Engine((program,) if program else (), container.image)
+            return cls(spec, engine, options, UNREAD, container)
         if backend.checks_model_first and not options.command_override:
             await asyncio.to_thread(check_model, backend, options.backend_options)
+        engine = engine_of(backend, spec.engine, builds, spec.options)
         return cls(spec, engine, options, await models.known(spec.options))
 
     def command(self, port: int, key: str, environ: Mapping[str, str]) -> Command:
@@ -113,7 +123,8 @@ class Launchable:
             name=spec.name, host=LOOPBACK, port=port, key=key, known=self.known,
         )  # fmt: skip
         start = replace(start, drain_s=spec.drain_s)
-        backend, tied = backend_of(spec.options.backend_type), spec.options.die_with_parent
+        tied = spec.options.die_with_parent and self.container is None
+        backend = backend_of(spec.options.backend_type)
         return command_of(backend, self.engine, start, environ, tied=tied)
 
 
@@ -133,22 +144,37 @@ def spawn(
     """A process that waits for its release. Raises OSError."""
     spec = launchable.spec
     backend = backend_of(spec.options.backend_type)
-    clock = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    warning = f"\n--- warning: {given.warning}" if given.warning else ""
-    head = f"--- {clock} start {spec.generation}: {' '.join(given.shown)}{warning}"
-    fd, log_start = log.open(head)
+    fd, log_start = log.open(headline(spec.generation, given))
     try:
         group = Process.spawn_held(given.argv, given.environment, fd, around.soft_files)
     finally:
         os.close(fd)
     cgroups.enclose(group.pid, group.start_time)
-    record = ProcessRecord(
+    record = record_of(launchable, given, port, key, around.node_id)
+    record = replace(record, pid=group.pid, start_time=group.start_time, log_start=log_start)
+    configured = secrets_of(spec.engine.model_dump())
+    return EngineProcess(group, backend, record, log, secrets=configured)
+
+
+def headline(generation: int, given: Command) -> str:
+    """Of an engine's part of the log."""
+    clock = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    warning = f"\n--- warning: {given.warning}" if given.warning else ""
+    return f"--- {clock} start {generation}: {' '.join(given.shown)}{warning}"
+
+
+def record_of(
+    launchable: Launchable, given: Command, port: int, key: str, node_id: str
+) -> ProcessRecord:
+    """What is known before it runs."""
+    spec = launchable.spec
+    return ProcessRecord(
         replica_id=spec.replica_id,
-        node_id=around.node_id,
+        node_id=node_id,
         instance_id=spec.instance_id,
         generation=spec.generation,
-        pid=group.pid,
-        start_time=group.start_time,
+        pid=0,
+        start_time=0,
         boot_id=boot_id(),
         port=port,
         key=key,
@@ -156,7 +182,5 @@ def spawn(
         command=given.shown,
         options=spec.options,
         spec_hash=spec_hash(spec.engine, spec.options),
-        log_start=log_start,
+        log_start=0,
     )
-    configured = secrets_of(spec.engine.model_dump())
-    return EngineProcess(group, backend, record, log, secrets=configured)

@@ -56,12 +56,8 @@ def _changes(path: Path) -> Iterator[float]:
 
 def bad_files(backend: Backend, options: Mapping[str, OptionValue]) -> Iterator[BadFile]:
     """What is wrong with them, the model's first. Reads the files' beginnings."""
-    rules = backend.models
     for name, path in _named(backend, options):
-        is_model = name in backend.fields.models
-        magic = rules.magic if rules and is_model else b""
-        may_be_folder = name in backend.fields.folders
-        yield from _faults(name, path, magic, is_model=is_model, may_be_folder=may_be_folder)
+        yield from _faults(name, path, backend)
 
 
 def check_model(backend: Backend, options: Mapping[str, OptionValue]) -> None:
@@ -82,15 +78,15 @@ def _named(backend: Backend, options: Mapping[str, OptionValue]) -> Iterator[tup
                 yield name, path
 
 
-def _faults(
-    name: str, given: str, magic: bytes, *, is_model: bool, may_be_folder: bool
-) -> Iterator[BadFile]:
-    path, what = Path(given), "folder" if may_be_folder else "file"
+def _faults(name: str, given: str, backend: Backend) -> Iterator[BadFile]:
+    path, is_model = Path(given), name in backend.fields.models
+    magic = backend.models.magic if backend.models and is_model else b""
+    what = "folder" if name in backend.fields.folders else "file"
     missing = FailureClass.MODEL_FILE_MISSING if is_model else FailureClass.BAD_OPTION
     invalid = FailureClass.MODEL_INVALID if is_model else FailureClass.BAD_OPTION
     try:
         if path.is_dir():
-            if not may_be_folder:
+            if name not in backend.fields.folders:
                 said = f"`{name}` is a folder; name a file in it"
                 more = ", or give the folder as `models_dir`" if name == "model" else ""
                 yield BadFile(given, invalid, said + more)

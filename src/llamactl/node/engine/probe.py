@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable
 
+from llamactl.backends.readiness import ProbeRequest, Readiness
 from llamactl.observe import loop_clock
 
 _FIRST_S = 0.002
@@ -19,18 +20,20 @@ _UNKNOWN_S = 10.0  # an engine that is loading may not know its paths yet, for a
 _SHARE = 0.05  # a pause is at most this share of the time already waited
 
 
-async def until_ready(port: int, path: str | None, key: str, is_ours: Callable[[], bool]) -> str:
-    """Return "" once 127.0.0.1:port answers 200 on `path`, from a process of ours.
+async def until_ready(
+    port: int, readiness: Readiness, key: str, is_ours: Callable[[], bool]
+) -> str:
+    """Return "" once 127.0.0.1:port is ready, by a process of ours.
 
-    None: once it accepts. Returns why that will not come if it doesn't know the path.
-    Asks from 2 ms on, ever more rarely. Who is not ours does not get the key.
+    Returns why that will not come if it doesn't know its health path. Asks from 2 ms on, ever
+    more rarely. Who is not ours does not get the key.
     """
-    began = time.monotonic()
+    path, began = readiness.path, time.monotonic()
     ours, unknown_since = False, 0.0
     while True:
         ours = ours or (await _is_taken(port) and is_ours())
         status = await _answer_to(port, path, key, _ANSWER_S) if ours else 0
-        if status == _OK:
+        if status == _OK and await _answers(port, readiness.request, key):
             return ""
         if status != _NOT_FOUND:
             unknown_since = 0.0
@@ -43,6 +46,14 @@ async def until_ready(port: int, path: str | None, key: str, is_ours: Callable[[
             )
         waited = time.monotonic() - began
         await asyncio.sleep(min(max(_FIRST_S, waited * _SHARE), _LONGEST_S))
+
+
+async def _answers(port: int, request: ProbeRequest | None, key: str) -> bool:
+    """Waits for the answer: engines that are loading hold a request back until they can serve."""
+    if request is None:
+        return True
+    head = f"Content-Type: application/json\r\nContent-Length: {len(request.body.encode())}\r\n"
+    return await _status("POST", port, request.path, key, None, head, request.body) == _OK
 
 
 async def _is_taken(port: int, seconds: float = _ANSWER_S) -> bool:
@@ -66,27 +77,31 @@ async def _answer_to(port: int, path: str | None, key: str, seconds: float) -> i
     """A status; 0 if there is none."""
     if path is None:
         return _OK if await _is_taken(port, seconds) else 0
-    return await _status(port, path, key, seconds)
+    return await _status("GET", port, path, key, seconds)
 
 
 async def knows_key(port: int, path: str, key: str) -> bool:
     """Does it refuse a wrong key, and take the right one? Asks until it answers."""
     while True:
-        stranger = await _status(port, path, secrets.token_urlsafe(32), _ANSWER_S)
-        friend = await _status(port, path, key, _ANSWER_S)
+        stranger = await _status("GET", port, path, secrets.token_urlsafe(32), _ANSWER_S)
+        friend = await _status("GET", port, path, key, _ANSWER_S)
         if stranger and friend:
             return stranger in _REFUSED and friend not in _REFUSED
         await asyncio.sleep(_LONGEST_S)
 
 
-async def _status(port: int, path: str, key: str, seconds: float) -> int:
-    """Of its answer; 0 if there is none in time."""
+async def _status(
+    method: str, port: int, path: str, key: str, seconds: float | None,
+    head: str = "", body: str = "",
+) -> int:  # fmt: skip
+    """Of its answer; 0 if there is none in time. None: any time."""
     bearer = f"Authorization: Bearer {key}\r\n" if key else ""
     request = (
-        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{bearer}Connection: close\r\n\r\n"
+        f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{bearer}{head}"
+        f"Connection: close\r\n\r\n{body}"
     ).encode()
     try:
-        async with loop_clock().timeout(seconds):
+        async with contextlib.nullcontext() if seconds is None else loop_clock().timeout(seconds):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
                 writer.write(request)

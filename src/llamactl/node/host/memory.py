@@ -1,4 +1,4 @@
-"""What a process and all it started take of the memory: /proc/PID/smaps."""
+"""What an engine's processes take of the memory: /proc/PID/smaps."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import part_names
 from llamactl.node.host import gpus
-from llamactl.node.process.ports import members
 
 
-def usage(session: int, models: Collection[str]) -> MeasuredMemory | None:
-    """`models`: paths of model files, whose pages are counted separately; None if nothing is known.
+def usage(processes: Iterable[int], models: Collection[str]) -> MeasuredMemory | None:
+    """Of all these together; None if nothing is known.
 
+    `models`: paths of model files, whose pages are counted separately.
     Pages that processes share are divided among them (PSS), those of the models are not (RSS):
     each process that maps a model needs all of it. https://docs.kernel.org/filesystems/proc.html
     """
     ram = shared = 0
     mapped = {path for model in models for path in _parts(model)}
-    pids = set(members(session))
+    pids = set(processes)
     for pid in pids:
         with suppress(OSError):
             text = Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8", errors="replace")
@@ -35,8 +35,10 @@ def _parts(model: str) -> Iterator[str]:
     path = Path(model)
     with suppress(ValueError):
         for name in part_names(path.name):
+            part = path.with_name(name)
+            yield str(part)  # in a container, where it is mounted by this name
             with suppress(OSError, RuntimeError):  # links that lead in a circle
-                yield str(path.with_name(name).resolve())
+                yield str(part.resolve())
 
 
 def _sum(lines: Iterable[str], mapped: Collection[str]) -> tuple[int, int]:

@@ -35,7 +35,7 @@ class InstanceLog:
         self._closed = True
 
     def open(self, header: str) -> tuple[int, int]:
-        """For an engine to write to, with a line that says what starts.
+        """For an engine to write to, with a line that says what starts; "": it started before.
 
         Returns the fd, and the offset of what it writes. Raises OSError.
         """

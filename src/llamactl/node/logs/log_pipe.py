@@ -36,6 +36,7 @@ class LogPipe:
     def open(self, header: str) -> tuple[int, int]:
         """For an engine to write into, from this line on. Returns the fd, and what is before it.
 
+        "": no line.
         That is how many bytes are still on their way, the line's own among them.
         """
         self._make()
@@ -43,7 +44,7 @@ class LogPipe:
         try:
             with suppress(OSError):  # there may be too many of that size
                 fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _SIZE)
-            before = _held(fd) + self._say(header)
+            before = _held(fd) + (self._say(header) if header else 0)
             self._read_on()
         except BaseException:
             os.close(fd)

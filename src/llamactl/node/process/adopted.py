@@ -11,6 +11,7 @@ import fcntl
 import os
 import signal
 import struct
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,6 +43,12 @@ class AdoptedProcess:
         """Signal its group; one that is left without its leader as well."""
         if not self.exited.done():
             self._signal(number)
+
+    def pids(self) -> Iterable[int]:
+        return members(self.pid)
+
+    def release(self) -> None:
+        """It runs already."""
 
     def _signal(self, number: int) -> None:
         with suppress(ProcessLookupError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Collection, Iterator, Set
+from collections.abc import Collection, Iterable, Iterator, Set
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,13 +45,18 @@ def choose(choice: PortChoice, taken: Set[int]) -> int:
     return pick(choice.low, choice.high, taken)
 
 
-def listens_on(port: int, session: int) -> bool:
-    """Does a process of this session own the listening socket? True if unknown."""
+def listens_on(port: int, pids: Iterable[int] | None) -> bool:
+    """Does one of these processes own the listening socket? True if unknown.
+
+    None: they can't be seen, so a process that can be seen is another's.
+    """
     inode = _listener(port)
     if inode is None:
         return not Path("/proc/net/tcp").exists()
     wanted = f"socket:[{inode}]"
-    return any(_holds(pid, wanted) for pid in members(session))
+    if pids is None:
+        return owner_of(port) == 0
+    return any(_holds(pid, wanted) for pid in pids)
 
 
 def owner_of(port: int) -> int | None:
@@ -75,6 +80,15 @@ def _listener(port: int) -> str | None:
             if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
                 return fields[9]
     return None
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """Of a process, and itself. Of a container's first process: all that are in it."""
+    yield pid
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in task.read_text(encoding="ascii").split():
+                yield from descendants(int(child))
 
 
 def members(session: int) -> Iterator[int]:

@@ -10,10 +10,13 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from llamactl.core.exits import FailureClass
+from llamactl.node.process.ports import members
 
 _DEAD = ("Z", "X")
 
@@ -22,9 +25,19 @@ _GATE = 'read -r go || exit 125; ulimit -Sn "$1" 2>/dev/null; shift; exec "$@" <
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """Why it ended, where more is known than its status says."""
+
+    failure: FailureClass
+    advice: str  # in words that every key may see
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     code: int | None
     signal: int | None
+    oom_killed: bool | None = None  # by the kernel; None: not said
+    cause: Cause | None = None
 
     @classmethod
     def of(cls, status: int) -> Ended:
@@ -73,6 +86,9 @@ class Process:
         if not self.exited.done():  # until it is reaped, the group's id can't be used again
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
+
+    def pids(self) -> Iterable[int]:
+        return members(self.pid)
 
     def _watch(self) -> None:
         fd = os.pidfd_open(self.pid)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from llamactl.core.errors import InvalidOption, InvalidRequest, NotAvailable
+from llamactl.core.errors import InvalidOption, InvalidRequest
 from llamactl.core.instance import OptionValue
 from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 
@@ -16,18 +16,14 @@ Canonical = Callable[[Mapping[str, OptionValue | None], Vocabulary], dict[str, O
 class BackendRules:
     canonical: Mapping[str, Canonical]  # by `backend_type`
     default: str
-    planned: frozenset[str] = frozenset()  # known, and not built
 
     def known(self, kind: str | None) -> str:
-        """The backend that was asked for. Raises InvalidRequest or NotAvailable."""
+        """The backend that was asked for. Raises InvalidRequest."""
         kind = kind or self.default
         if kind in self.canonical:
             return kind
-        planned = kind in self.planned
-        error: type[InvalidRequest | NotAvailable] = NotAvailable if planned else InvalidRequest
-        reason = "is not available in this version" if planned else "is unknown"
         available = ", ".join(sorted(self.canonical))
-        raise error(f"backend_type {kind!r} {reason}; available: {available}")
+        raise InvalidRequest(f"backend_type {kind!r} is unknown; available: {available}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,14 @@ def names_engine(words: Sequence[str], programs: Collection[str]) -> bool:
     return is_engine(words[0], programs) or bool(by_family)
 
 
+def names_module(words: Sequence[str], programs: Collection[str]) -> bool:
+    """Does it run one of these Python programs, by its name or by `python -m`?"""
+    if words and _INTERPRETER.match(words[0]):
+        words = words[2:] if words[1:2] == ["-m"] else words[1:]
+        return bool(words) and (words[0] in programs or is_engine(words[0], programs))
+    return bool(words) and is_engine(words[0], programs)
+
+
 def _name(word: str) -> str:
     return _FOLDERS.split(word)[-1].lower().removesuffix(".exe").replace("_", "-")
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from llamactl.core.instance import InstanceOptions, OptionValue
+from llamactl.core.instance import Container, InstanceOptions, OptionValue
 from llamactl.core.secrets.names import names_secret
 
 # Options whose value may hold a slash without being a path.
@@ -113,6 +113,8 @@ AS_NAMED = Meanings()
 def programs(options: InstanceOptions, meanings: Meanings = AS_NAMED) -> list[str]:
     """The fields that choose a program, or make the engine load or run code."""
     found = ["command_override"] if options.command_override else []
+    if options.container is not None:  # who starts one has the machine
+        found += [f"container.{name}" for name in options.container.given] or ["container"]
     found += [f"environment.{name}" for name in options.environment if _is_program(name)]
     found += [
         one.field for one in _given(options)
@@ -146,7 +148,21 @@ def files(options: InstanceOptions, meanings: Meanings = AS_NAMED) -> list[Named
     for name, value in options.environment.items():
         if not _OPTION_VARIABLE.match(name) and not _is_program(name):
             found += [NamedFile(f"environment.{name}", "", p) for p in _variable_paths(name, value)]
+    if options.container is not None:
+        found += _of_container(options.container)
     return found
+
+
+def _of_container(container: Container) -> Iterator[NamedFile]:
+    for text in container.mounts:
+        yield NamedFile("container.mounts", "", text.partition(":")[0])
+    for word in container.args:  # any of them may mount, or name a file
+        for part in re.split(r"[,=:]", word):
+            if _PATH_LIKE.match(part):
+                yield NamedFile("container.args", "", part)
+    for name, value in container.env.items():
+        for path in _variable_paths(name, value):
+            yield NamedFile(f"container.env.{name}", "", path)
 
 
 def _is_resolved(given: Mapping[str, OptionValue]) -> bool:

@@ -16,14 +16,13 @@ from llamactl.core.errors import InvalidOption, InvalidRequest, NotAvailable
 from llamactl.core.instance import InstanceOptions, OptionValue
 from llamactl.core.secrets.masking import unmasked
 from llamactl.policy.definition.backend_rules import Asked, BackendRules, renamed
-from llamactl.policy.definition.fields import OPTIONS, check_text, read_object
+from llamactl.policy.definition.checks import check_text, read_object
+from llamactl.policy.definition.fields import OPTIONS
 from llamactl.policy.definition.near import nearest
 from llamactl.policy.definition.unknown import refuse_unknown
 
 # Fields of the API reference; left out or empty, they are understood.
 NOT_BUILT: Mapping[str, Mapping[str, Any]] = {
-    "docker_enabled": {"type": "boolean", "enum": [False]},
-    "preset_ini": {"type": "string", "maxLength": 0},
     "nodes": {"type": "array", "maxItems": 0, "items": {"type": "string"}},
 }
 _NAMES = tuple(f.name for f in fields(InstanceOptions))
@@ -97,12 +96,16 @@ def merge(
 
 
 def _as_body(options: InstanceOptions) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in _NAMES}
+    body = {name: getattr(options, name) for name in _NAMES}
+    return body | {"container": options.container.given if options.container else None}
 
 
 def _refuse_unbuilt(key: str, value: object) -> None:
     if value not in (None, False, "", []):
-        raise NotAvailable(f"{key!r} is not available in this version; leave it out")
+        raise NotAvailable(
+            f"{key!r} is not available in this version: it runs instances on its own machine only "
+            "(see docs/architecture.md); leave it out"
+        )
 
 
 def _engine_options(value: object) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ PERMANENT = frozenset(
     {
         FailureClass.COMMAND_MISSING,
         FailureClass.FORBIDDEN,
+        FailureClass.IMAGE_MISSING,
         FailureClass.MODEL_FILE_MISSING,
         FailureClass.MODEL_INVALID,
         FailureClass.BAD_OPTION,
@@ -21,6 +22,8 @@ HEALTHY_S = 600.0  # after so long in service, earlier restarts are forgiven
 LONGEST_S = 300.0  # a back-off grows no further
 SHORTEST_S = 0.01  # above 0, so that each restart asks for its place
 STORE_S = 1.0  # between two tries while the store is away: nobody is to wait once it is back
+# While these are away the engine is not to blame, so it counts for nothing.
+_AWAY = (FailureClass.STORE, FailureClass.CONTAINER_ENGINE_DOWN)
 JITTER = 0.25  # the share by which a back-off may be shorter, so that many do not start at once
 # Seconds until a first start is tried once more, after a cause that may pass; without memory,
 # admission makes room first.
@@ -31,6 +34,7 @@ _ONCE_MORE = {
     FailureClass.UNPROVED: SHORTEST_S,
     FailureClass.EXHAUSTED: 1.0,
     FailureClass.STORE: STORE_S,
+    FailureClass.CONTAINER_ENGINE_DOWN: STORE_S,
 }
 
 
@@ -64,7 +68,7 @@ def after_exit(
     counts for nothing. What never became ready is given up at once, since its requester is
     waiting for the answer; but a cause that may pass is given one more try.
     """
-    if proven and failure is FailureClass.STORE:  # no fault of the engine's
+    if proven and failure in _AWAY:
         return Verdict(min(max(rules.restart_delay, SHORTEST_S), STORE_S), restarts)
     if excused:
         delay = max(rules.restart_delay, SHORTEST_S)

@@ -7,8 +7,9 @@ from typing import cast
 
 import httptools
 
-from llamactl.core.errors import LlamactlError, UpstreamUnreachable
+from llamactl.core.errors import LlamactlError
 from llamactl.observe import logger
+from llamactl.policy.body.stream_ending import StreamEnding
 from llamactl.proxy.http.chunks import ChunkedBody
 from llamactl.proxy.http.heads import ResponseHead, answer_head
 from llamactl.proxy.http.sink import Sink
@@ -16,10 +17,6 @@ from llamactl.proxy.http.turns import Turns
 from llamactl.proxy.http.unread import LARGEST_BITE, Unread
 
 Address = tuple[str, int]
-# llama-server gives each open connection a thread of a small pool, idle ones too, and lets the
-# others wait until it closes them: keep far fewer than the threads that we ask it for, or a burst
-# waits for five seconds.
-_MOST_IDLE = 32
 _LARGEST_HEAD = 1 << 18  # bytes
 _MOST_INTERIMS = 64  # heads before that of the answer itself; a few are usual
 _MUCH = 1 << 16  # bytes of chunks that came at once: others go first before more is read
@@ -49,6 +46,7 @@ class Connection(asyncio.Protocol):
         self._head: ResponseHead | None = None
         self._left = 0  # of a body with a length
         self._chunks: ChunkedBody | None = None
+        self._ending: StreamEnding | None = None  # of events that end with the connection
         self._reading = True
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until connected
 
@@ -57,7 +55,7 @@ class Connection(asyncio.Protocol):
     def begin(self, sink: Sink, data: bytes, *, head_only: bool) -> None:
         """Send a request's head and what there is of its body. `head_only`: HEAD."""
         self._sink = sink
-        self._head = self._chunks = None
+        self._head = self._chunks = self._ending = None
         self.reusable = self.heard = False
         self._head_only = head_only
         self._transport.write(data)
@@ -112,9 +110,15 @@ class Connection(asyncio.Protocol):
         self.closed = True
         head = self._head
         if head is not None and not head.sized and not head.chunked and exc is None:
-            self._complete()  # such an answer ends with its connection
+            self._end_with_connection()
         else:
             self._lose("the engine closed the connection")
+
+    def _end_with_connection(self) -> None:
+        if self._ending is not None and self._ending.is_missing:
+            self._lose("the engine closed the connection within a stream")
+        else:
+            self._complete()
 
     def pause_writing(self) -> None:
         if self._sink is not None:
@@ -177,7 +181,7 @@ class Connection(asyncio.Protocol):
         if self._chunks is not None:
             return self._take_chunks(sink, self._chunks, head, data)
         if not head.sized:
-            sink.data([data] if data else [])
+            self._take_until_close(sink, data)
             return False
         left = self._left = self._left - len(data)
         if left < 0:
@@ -187,6 +191,11 @@ class Connection(asyncio.Protocol):
             return False
         self.reusable = left == 0 and head.keep_alive and not self._unread.data
         return True
+
+    def _take_until_close(self, sink: Sink, data: bytes) -> None:
+        if self._ending is not None:
+            self._ending.feed(data)
+        sink.data([data] if data else [])
 
     def _take_chunks(
         self, sink: Sink, chunks: ChunkedBody, head: ResponseHead, data: bytes
@@ -230,6 +239,8 @@ class Connection(asyncio.Protocol):
         self._head, self._left = head, length
         if head.chunked:
             self._chunks = ChunkedBody()
+        elif head.event_stream and not head.sized and not head.encoded:
+            self._ending = StreamEnding()
         return head, length, data[end:]
 
     def _lose(self, reason: str) -> None:
@@ -244,53 +255,3 @@ class Connection(asyncio.Protocol):
             if self._head is not None:
                 self.idle_until = self.now() + self._head.idle_s
             sink.complete()
-
-
-class Pool:
-    """Idle connections by address. Owned by the application; closed with it."""
-
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
-        self._idle: dict[Address, list[Connection]] = {}
-
-    def __repr__(self) -> str:
-        return f"<Pool {sum(map(len, self._idle.values()))} idle>"
-
-    def take(self, address: Address) -> Connection | None:
-        """An idle connection, if there is one."""
-        idle = self._idle.get(address)
-        now = idle[-1].now() if idle else 0.0
-        while idle:
-            connection = idle.pop()
-            if not connection.closed and connection.idle_until > now:
-                connection.reused = True
-                return connection
-            connection.close()
-        return None
-
-    async def connect(self, address: Address) -> Connection:
-        """A new connection. Raises UpstreamUnreachable."""
-        try:
-            _, made = await asyncio.get_running_loop().create_connection(
-                lambda: Connection(address, self._turns), *address
-            )
-        except OSError as exc:
-            raise UpstreamUnreachable(f"the engine does not accept connections: {exc}") from exc
-        return made
-
-    def release(self, connection: Connection) -> None:
-        """Keep a connection whose exchange is complete, if it can serve again."""
-        idle = self._idle.get(connection.address)
-        if idle is None:
-            idle = self._idle[connection.address] = []
-        if connection.reusable and not connection.closed and len(idle) < _MOST_IDLE:
-            connection.resume_reading()
-            idle.append(connection)
-        else:
-            connection.close()
-
-    def close(self) -> None:
-        for idle in self._idle.values():
-            for connection in idle:
-                connection.close()
-        self._idle.clear()

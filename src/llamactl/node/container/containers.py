@@ -1,0 +1,291 @@
+"""The containers of a node: prepared, adopted, and those that nobody knows removed."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Callable, Collection, Mapping, Set
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from llamactl.backends import backend_of
+from llamactl.core.errors import LaunchFailed
+from llamactl.core.events import ProcessRecord
+from llamactl.core.exits import ExitReport, FailureClass
+from llamactl.core.instance import Container
+from llamactl.core.ports.node import LaunchSpec
+from llamactl.core.secrets.masking import masked, secrets_of
+from llamactl.node.container.arguments import Create
+from llamactl.node.container.client import Client
+from llamactl.node.container.failures import ContainerError, EngineDown, NoSuchContainer
+from llamactl.node.container.group import ContainerGroup
+from llamactl.node.container.mounts import mounts_of
+from llamactl.node.engine.command import Command
+from llamactl.node.engine.engine_process import EngineProcess
+from llamactl.node.engine.launch import Launchable, headline, record_of
+from llamactl.node.host import gpus
+from llamactl.node.logs.log import InstanceLog
+from llamactl.node.process import ports
+from llamactl.node.process.process import Ended
+from llamactl.observe import logger
+
+_KINDS = ("docker", "podman")
+_OWNER, _REPLICA = "llamactl.node", "llamactl.replica"
+_AGAIN_S, _PATIENCE_S = 0.25, 5.0  # when an engine of ours is to be adopted
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
+log = logger("node")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an engine in a container is reached, and what it says goes."""
+
+    port: int
+    key: str
+    log: InstanceLog
+
+
+class Containers:
+    """One per node."""
+
+    def __init__(self, node_id: str, data: Path, environ: Mapping[str, str]) -> None:
+        self._node_id = node_id
+        self._owner = hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:16]
+        self._used = data / "containers"  # names of the container engines that had any of ours
+        self._environ = environ
+        self._groups: list[ContainerGroup] = []
+        self._creating: set[int] = set()  # ports
+        self._turns: dict[str, asyncio.Lock] = {}
+
+    def __repr__(self) -> str:
+        return f"<Containers of {self._owner}: {len(self._groups)}>"
+
+    async def client(self, container: Container) -> Client:
+        """Of the engine that is asked for. Raises EngineDown."""
+        wanted = _KINDS if container.engine == "auto" else (container.engine,)
+        failure = EngineDown(
+            f"none of {', '.join(wanted)} was found on the PATH",
+            f"{' and '.join(wanted)} {'are' if len(wanted) > 1 else 'is'} not installed; install "
+            "a container engine, or leave `container` out",
+        )
+        for client in filter(None, (Client.find(kind, self._environ) for kind in wanted)):
+            try:
+                await client.check()
+            except EngineDown as exc:
+                failure = exc
+            else:
+                return client
+        raise failure
+
+    @property
+    def ports(self) -> frozenset[int]:
+        """Of containers that are being created."""
+        return frozenset(self._creating)
+
+    def turn(self, replica_id: str) -> asyncio.Lock:
+        """One container at a time is prepared for a replica."""
+        return self._turns.setdefault(replica_id, asyncio.Lock())
+
+    def forget(self, replica_id: str) -> None:
+        self._turns.pop(replica_id, None)
+
+    async def prepare(
+        self, launchable: Launchable, its_log: InstanceLog, taken: Callable[[], Set[int]]
+    ) -> EngineProcess:
+        """A container that waits for its release. `taken`: ports.
+
+        Raises LaunchFailed, LlamactlError or OSError.
+        """
+        port = 0
+        try:
+            client = await self._ready(launchable, its_log)
+            port = ports.choose(launchable.spec.ports, taken() | self.ports)
+            self._creating.add(port)
+            place = Place(port, secrets.token_urlsafe(32), its_log)
+            return await self._create(client, launchable, place)
+        except ContainerError as exc:
+            raise _launch_failed(exc) from exc
+        finally:
+            self._creating.discard(port)
+
+    async def _ready(self, launchable: Launchable, its_log: InstanceLog) -> Client:
+        """Nothing is left of an earlier container of its, and the image is there."""
+        container = launchable.container
+        assert container is not None
+        client = await self.client(container)
+        self._note(client)
+        await self._clear(client, f"{_REPLICA}={launchable.spec.replica_id}", ())
+        if container.gpus and not await asyncio.to_thread(gpus.totals):
+            raise ContainerError(
+                "no GPU was found", FailureClass.GPU,
+                "container.gpus asks for a GPU, but this machine shows none; install its driver, "
+                "or remove container.gpus",
+            )  # fmt: skip
+        await _pull(client, container, its_log)
+        return client
+
+    async def _create(self, client: Client, launchable: Launchable, place: Place) -> EngineProcess:
+        spec, command = launchable.spec, launchable.command(place.port, place.key, {})
+        given = self._given(launchable, command)
+        hidden = {name: value for name, value in given.environment.items() if client.reads(name)}
+        shown = _shown(client.kind, given, place.key)
+        fd, log_start = place.log.open(headline(spec.generation, replace(command, shown=shown)))
+        try:
+            container = await client.create(
+                given.argv(client.kind, hidden), _besides(given.environment, hidden),
+                _env_file(hidden),
+            )  # fmt: skip
+            group = ContainerGroup(client, container, place.log, fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._groups = [one for one in self._groups if not one.exited.done()] + [group]
+        record = record_of(launchable, command, place.port, place.key, self._node_id)
+        record = replace(
+            record, command=shown, container=f"{client.kind}:{container}", log_start=log_start,
+            engine=f"{given.container.image} ({client.kind})",
+        )  # fmt: skip
+        configured = secrets_of(spec.engine.model_dump())
+        backend = backend_of(spec.options.backend_type)
+        return EngineProcess(group, backend, record, place.log, secrets=configured)
+
+    async def command_of(self, launchable: Launchable, command: Command, key: str) -> list[str]:
+        """What `create` would run, secrets masked."""
+        assert launchable.container is not None
+        kind = "docker" if launchable.container.engine == "auto" else launchable.container.engine
+        with suppress(ContainerError):
+            kind = (await self.client(launchable.container)).kind
+        return [*_shown(kind, self._given(launchable, command), key)]
+
+    async def adopt(
+        self, record: ProcessRecord, its_log: InstanceLog | None
+    ) -> ContainerGroup | Ended:
+        """The recorded container, if it runs; otherwise it is removed, and this is how it ended."""
+        kind, _, container = record.container.partition(":")
+        client, tries = Client.find(kind, self._environ), int(_PATIENCE_S / _AGAIN_S)
+        while client is not None:
+            try:
+                state = await client.inspect(container)
+            except NoSuchContainer:
+                return Ended(None, None)
+            except ContainerError as exc:
+                tries -= 1
+                if not tries:
+                    return Ended(None, None, cause=exc.cause)
+                await asyncio.sleep(_AGAIN_S)
+                continue
+            if state.labels.get(_REPLICA) != record.replica_id:  # it is somebody else's
+                return Ended(None, None)
+            group = ContainerGroup(client, container, its_log, running=True)
+            group.look_at(state)
+            if not state.is_running:
+                return await group.exited
+            self._groups.append(group)
+            return group
+        return Ended(None, None, cause=EngineDown(f"{kind} is not installed").cause)
+
+    async def sweep(self, known: Collection[str]) -> None:
+        """Remove what an earlier llamactl of this data directory left; `known`: those we have."""
+        for kind in self._kinds_used():
+            client = Client.find(kind, self._environ)
+            if client is not None:
+                with suppress(ContainerError):  # it is removed before its replica's next start
+                    await self._clear(client, f"{_OWNER}={self._owner}", known)
+
+    async def close(self) -> None:
+        """Let go of all; what runs keeps running."""
+        await asyncio.gather(*(group.close() for group in self._groups))
+
+    async def _clear(self, client: Client, label: str, known: Collection[str]) -> None:
+        for container in await client.labelled(label):
+            if f"{client.kind}:{container}" not in known:
+                state = await client.inspect(container)
+                if state.labels.get(_OWNER) == self._owner:
+                    log.warning("container_removed", container=container[:12], reason="left over")
+                    await client.remove(container)
+
+    def _given(self, launchable: Launchable, command: Command) -> Create:
+        spec, container = launchable.spec, launchable.container
+        assert container is not None
+        program = launchable.engine.argv
+        return Create(
+            _name(spec, self._owner),
+            {
+                "llamactl.instance": spec.name, _REPLICA: spec.replica_id,
+                "llamactl.generation": str(spec.generation), _OWNER: self._owner,
+            },
+            container,
+            mounts_of(launchable),
+            {**command.environment, **container.env},
+            program[0] if program else "",
+            command.argv[len(program) :],
+        )  # fmt: skip
+
+    def _kinds_used(self) -> list[str]:
+        with suppress(OSError):
+            return [kind for kind in self._used.read_text().split() if kind in _KINDS]
+        return []
+
+    def _note(self, client: Client) -> None:
+        if client.kind not in (used := self._kinds_used()):
+            self._used.write_text("\n".join([*used, client.kind]) + "\n")
+
+
+def _launch_failed(exc: ContainerError) -> LaunchFailed:
+    cause = exc.cause
+    lines = tuple(masked(exc.said.splitlines()[-20:]))
+    line = lines[-1] if lines else ""
+    return LaunchFailed(
+        ExitReport(cause.failure, advice=cause.advice, log_tail=lines, error_line=line)
+    )
+
+
+async def _pull(client: Client, container: Container, its_log: InstanceLog) -> None:
+    there = container.pull != "always" and await client.has_image(container.image)
+    if there:
+        return
+    if container.pull == "never":
+        raise ContainerError(
+            f"no image {container.image}", FailureClass.IMAGE_MISSING,
+            "its image is not on this machine; pull it, or set container.pull to missing",
+        )  # fmt: skip
+    fd, _ = its_log.open(f"--- pulling the image {container.image}")
+    try:
+        await client.pull(container.image, fd)
+    except EngineDown:
+        raise
+    except ContainerError as exc:
+        if not await client.has_image(container.image):
+            raise
+        log.warning("image_not_renewed", image=container.image, reason=exc.said[-200:])
+    finally:
+        os.close(fd)
+
+
+def _name(spec: LaunchSpec, owner: str) -> str:
+    """Unique for each process; a name may be taken by another llamactl on this machine."""
+    shown = _NOT_IN_NAMES.sub("-", spec.name)[:64]
+    return f"llamactl-{shown}-{spec.generation}-{owner[:4]}{spec.replica_id[:8]}"
+
+
+def _shown(kind: str, given: Create, key: str) -> tuple[str, ...]:
+    words = [kind, "create", *given.argv(kind)]
+    return tuple(masked([word.replace(key, "********") for word in words]))
+
+
+def _besides(environment: Mapping[str, str], hidden: Collection[str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name not in hidden}
+
+
+def _env_file(hidden: Mapping[str, str]) -> str:
+    """For variables that would mean something to the client itself, such as PATH."""
+    if bad := [name for name, value in hidden.items() if "\n" in value]:
+        raise ContainerError(
+            f"{bad[0]} has several lines", FailureClass.BAD_OPTION,
+            f"the variable {bad[0]} can't have several lines in a container; write it in one",
+        )  # fmt: skip
+    return "".join(f"{name}={value}\n" for name, value in hidden.items())
