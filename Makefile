@@ -64,7 +64,7 @@ rest: .venv/dev.stamp .venv/model.stamp .venv/clients.stamp .venv/clients-node.s
 
 # on engines that are too large for the others, with what they are installed in kept
 test-engines: .venv/dev.stamp .venv/ui.stamp .venv/vllm.stamp
-	$(BIN)/python -m pytest -q --timeout 900 --stage=engines
+	$(BIN)/python -m pytest -q --timeout 1800 --stage=engines
 
 # lines of what thinks and decides, by tests without a server; the floor is in pyproject.toml
 coverage: .venv/dev.stamp .venv/ui.stamp

@@ -17,19 +17,19 @@ from typing import Any
 import httpx
 import pytest
 
+from support.real_engines import VLLM_ENVIRONMENT, environment_of
 from support.served import Served, instance_ports, is_alive, serve, spawn
 from support.tiny_hf import make_tiny_hf, make_tiny_lora
 from support.waits import until
 
 BASE = "/api/v1/instances"
 CHAT = "/v1/chat/completions"
-VLLM = Path(__file__).parents[2] / ".venv/vllm/bin/vllm"
 LONGEST_S = 600.0  # of a start on a busy machine
 HI = [{"role": "user", "content": "hi"}]
 SHORT = {"messages": HI, "max_tokens": 4, "temperature": 0}
+CONTEXT = 16_384  # tokens
+ENDLESS = {"messages": HI, "max_tokens": 15_000, "stream": True, "ignore_eos": True}
 LONG = {"messages": HI, "max_tokens": 400, "stream": True, "ignore_eos": True}
-
-pytestmark = pytest.mark.skipif(not VLLM.exists(), reason="needs .venv/vllm: make test-engines")
 
 
 def processes() -> dict[int, str]:
@@ -41,7 +41,7 @@ def processes() -> dict[int, str]:
                 line = (entry / "cmdline").read_text().replace("\0", " ")
             except OSError:
                 continue
-            if "VLLM::" in line or f"{VLLM} serve" in line:
+            if "VLLM::" in line or "bin/vllm serve" in line:
                 found[int(entry.name)] = line[:80]
     return {pid: line for pid, line in found.items() if is_alive(pid)}
 
@@ -57,11 +57,8 @@ def settings() -> str:
         {
             "backends": {
                 "vllm": {
-                    "command": str(VLLM),
-                    "environment": {
-                        "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1",
-                        "VLLM_NO_USAGE_STATS": "1",
-                    },
+                    "command": str(environment_of("vllm", "vllm")),
+                    "environment": VLLM_ENVIRONMENT,
                 }
             },
             "instances": {"on_demand_start_timeout": LONGEST_S, "on_exit": "stop"},
@@ -101,7 +98,8 @@ class Scene:
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("engines")
-    model, adapter = make_tiny_hf(folder / "tiny"), make_tiny_lora(folder / "adapter")
+    model = make_tiny_hf(folder / "tiny", context=CONTEXT)
+    adapter = make_tiny_lora(folder / "adapter")
     data = folder / "data"
     data.mkdir()
     (data / "llamactl.yaml").write_text(settings())
@@ -129,7 +127,7 @@ def test_01_a_model_that_is_not_there_is_said_at_once(scene: Scene) -> None:
 
 def test_02_it_is_created_and_its_estimate_is_near(scene: Scene) -> None:
     options = {
-        "model": str(scene.model), "dtype": "float32", "max_model_len": 512, "max_num_seqs": 4,
+        "model": str(scene.model), "dtype": "float32", "max_model_len": CONTEXT, "max_num_seqs": 4,
         "enforce_eager": True, "enable_lora": True, "lora_modules": [f"ad={scene.adapter}"],
     }  # fmt: skip
     body = {"backend_type": "vllm", "backend_options": options, "aliases": ["also"],
@@ -200,7 +198,7 @@ def test_08_its_errors_keep_their_words_in_the_clients_form(scene: Scene) -> Non
 
     assert answer.status_code == 400
     said = answer.json()
-    assert "cannot be greater than max_model_len=512" in said["error"]
+    assert f"cannot be greater than max_model_len={CONTEXT}" in said["error"]
     assert "max_model_len" in said["advice"]
 
 
@@ -233,7 +231,7 @@ def test_11_a_stream_says_that_its_engine_was_killed_and_it_is_started_again(sce
     lines = list[str]()
     headers = {"Authorization": f"Bearer {scene.server.key}"}
     with httpx.stream(
-        "POST", scene.server.url + CHAT, json={"model": "v", **LONG}, headers=headers,
+        "POST", scene.server.url + CHAT, json={"model": "v", **ENDLESS}, headers=headers,
         timeout=LONGEST_S,
     ) as answer:  # fmt: skip
         for line in answer.iter_lines():

@@ -10,14 +10,8 @@ import pytest
 from support import real_engines
 from support.containers import ContainerEngine
 from support.engines import Engine
-from support.life import live
+from support.life import STEPS, live
 from support.tiny_hf import make_tiny_hf
-
-STEPS = [
-    "create", "chat", "stream", "wrong model", "on-demand start by 20 requests", "update", "log",
-    "metrics", "kill -9 of the engine under a stream", "upgrade under a stream",
-    "llamactl killed, its engine adopted", "stop under a stream", "idle stop", "delete",
-]  # fmt: skip
 
 
 @pytest.mark.both_engines

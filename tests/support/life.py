@@ -16,6 +16,11 @@ from support.real_engines import Case
 from support.served import BASE, Served, serve, until_gone
 from support.waits import until
 
+STEPS = [
+    "create", "chat", "stream", "wrong model", "on-demand start by 20 requests", "update", "log",
+    "metrics", "kill -9 of the engine under a stream", "upgrade under a stream",
+    "llamactl killed, its engine adopted", "stop under a stream", "idle stop", "delete",
+]  # fmt: skip
 _NAME = "mine"
 _ANSWER_S = 120.0
 

@@ -56,6 +56,28 @@ def mlx(model: Path, change: Sequence[tuple[str, Any]] = (("max_tokens", 100),))
     )
 
 
+VLLM_ENVIRONMENT = {  # its cache in GiB: it would take most of the memory
+    "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1",
+}  # fmt: skip
+
+
+def vllm(model: Path) -> Case:
+    """Without a GPU; `model` with a context of 32,768 tokens."""
+    variables = ",".join(f"{name}={value}" for name, value in VLLM_ENVIRONMENT.items())
+    return Case(
+        "vllm",
+        {"model": str(model), "dtype": "float32", "max_num_seqs": 4, "enforce_eager": True},
+        "vllm",
+        {
+            "LLAMACTL_VLLM_COMMAND": str(environment_of("vllm", "vllm")),
+            "LLAMACTL_VLLM_ENV": variables,
+        },
+        {"max_num_seqs": 5},
+        ask={"ignore_eos": True},
+        short=400,
+    )
+
+
 def llama_cpp(model: Path) -> Case:
     """Whichever the tests' servers use."""
     return Case(

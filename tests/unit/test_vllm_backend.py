@@ -14,7 +14,7 @@ from llamactl.backends.exits import classify
 from llamactl.config import Settings
 from llamactl.core.errors import InvalidOption, LlamactlError, UnknownOption
 from llamactl.core.exits import FailureClass
-from llamactl.core.instance import InstanceOptions
+from llamactl.core.instance import Container, InstanceOptions
 from llamactl.models import Confinement
 from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 from support import vllm_recorded as recorded
@@ -81,6 +81,21 @@ def test_without_the_subcommand_its_model_has_a_flag() -> None:
     launch = VLLM.launch(replace(start(), settings=settings))
 
     assert [*launch.words][:2] == ["--model", "/m/one"]
+
+
+def test_its_image_serves_by_itself_and_a_program_in_it_is_told_to() -> None:
+    boxed = replace(start(dtype="half"), container=Container(image="vllm/vllm-openai"))
+
+    assert [*VLLM.launch(boxed).words][:2] == ["--model", "/m/one"]
+    assert [*VLLM.launch(replace(boxed, override="vllm")).words][:2] == ["serve", "/m/one"]
+
+
+def test_what_the_settings_say_of_its_end_counts() -> None:
+    settings = SETTINGS.model_copy(update={"args": ("serve", "--shutdown-timeout", "7")})
+
+    words = [*VLLM.launch(replace(start(), settings=settings)).words]
+
+    assert words.count("--shutdown-timeout") == 1 and "7" in words
 
 
 def test_what_the_owner_sets_is_not_set_again() -> None:

@@ -80,15 +80,25 @@ class Vllm(Backend):
         check_served(start)
 
     def launch(self, start: Start) -> Launch:
-        """The model comes first: a flag of several words would take it for one of them."""
-        settings, given = start.settings, reading.given(start.options)
+        """The model comes first: a flag of several words would take it for one of them.
+
+        Its image serves by itself, so that no word says so.
+        """
+        settings = start.settings
+        given = {**reading.parse(settings.args), **reading.given(start.options)}
         lead = [*takewhile(lambda word: not word.startswith("-"), settings.args)]
+        further = settings.args[len(lead) :]
+        lead = lead if start.container is None or start.override else []
         model = str(start.options.get("model", ""))
         by_place = [model] if _SERVE in lead else ["--model", model]
         options = {key: value for key, value in start.options.items() if key != "model"}
         words = [
-            *settings.args[len(lead) :],
-            *([] if _SERVED in given else ["--served-model-name", start.name]),
+            *further,
+            *(
+                []
+                if _SERVED in reading.given(start.options)
+                else ["--served-model-name", start.name]
+            ),
             *([] if _DRAIN in given else ["--shutdown-timeout", str(start.drain_s)]),
             *names.render(options, start.known),
         ]
