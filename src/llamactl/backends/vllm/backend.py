@@ -84,8 +84,8 @@ class Vllm(Backend):
 
         Its image serves by itself, so that no word says so.
         """
-        settings = start.settings
-        given = {**reading.parse(settings.args), **reading.given(start.options)}
+        settings, own = start.settings, reading.given(start.options)
+        drains = _DRAIN in {*own, *reading.parse(settings.args)}
         lead = [*takewhile(lambda word: not word.startswith("-"), settings.args)]
         further = settings.args[len(lead) :]
         lead = lead if start.container is None or start.override else []
@@ -94,12 +94,8 @@ class Vllm(Backend):
         options = {key: value for key, value in start.options.items() if key != "model"}
         words = [
             *further,
-            *(
-                []
-                if _SERVED in reading.given(start.options)
-                else ["--served-model-name", start.name]
-            ),
-            *([] if _DRAIN in given else ["--shutdown-timeout", str(start.drain_s)]),
+            *([] if _SERVED in own else ["--served-model-name", start.name]),
+            *([] if drains else ["--shutdown-timeout", str(start.drain_s)]),
             *names.render(options, start.known),
         ]
         words, hidden = without_secrets(words, _SECRET_VARIABLES)
