@@ -303,3 +303,23 @@ def test_an_option_that_the_engine_lacks_is_refused_with_the_near_one(
     dialog = paste(page, "llama-server -m /m.gguf --contextsize 4096")
 
     expect(dialog.get_by_role("alert")).to_contain_text("did you mean ctx_size?")
+
+
+def test_a_pasted_command_of_another_engine_makes_an_instance_of_that(
+    server: Served, windows: Windows
+) -> None:
+    page = windows(server, path="#/new")
+    page.get_by_label("Name", exact=True).fill("of-vllm")
+    page.get_by_role("combobox", name="Model", exact=True).fill("/of/another.gguf")
+    paste(page, "vllm serve org/m --max-model-len 4096 --enforce-eager")
+
+    expect(page.get_by_role("combobox", name="Engine")).to_have_value("vLLM")
+    expect(page.get_by_role("textbox", name="Model", exact=True)).to_have_value("org/m")
+    page.get_by_label("Start it now").uncheck()
+    page.get_by_role("button", name="Create").click()
+
+    expect(page.get_by_role("heading", name="of-vllm")).to_be_visible()
+    assert server.instance("of-vllm")["options"] == {
+        "backend_type": "vllm",
+        "backend_options": {"model": "org/m", "max_model_len": "4096", "enforce_eager": True},
+    }

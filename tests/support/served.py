@@ -49,7 +49,7 @@ class Served:
         """An HTTP client with the management key, or another; "" for none."""
         token = self.key if key is None else key
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=60, verify=False)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=180, verify=False)
 
     def request(self, method: str, path: str, body: Any = None, **more: Any) -> httpx.Response:
         with self.client(more.pop("key", None)) as client:

@@ -33,6 +33,8 @@ import { PasteDialog } from "./PasteDialog";
 
 const QUICK = new Set(["model", "hf_repo", "hf_file", "ctx_size", "gpu_layers"]);
 const FOUND = 8;
+/** Options that are shown all at once; more are searched. */
+const FEW = 40;
 const NAME = /^[a-z][a-z0-9_.]*$/;
 
 interface Props {
@@ -71,6 +73,8 @@ export function DefinitionForm({ definition, change, allowUnknown }: Props) {
   const set = (name: string, value: unknown) => change(withOption(definition, name, value));
   const shown = (value: unknown) =>
     typeof value === "number" || typeof value === "string" ? value : undefined;
+  const few = options.data !== undefined && options.data.length <= FEW;
+  const many = backend?.serves_files === false && !few;
   const sizes = new Map(models.data?.map((model) => [model.path, model]));
   return (
     <Stack>
@@ -79,8 +83,9 @@ export function DefinitionForm({ definition, change, allowUnknown }: Props) {
           backend={backend}
           close={() => setPasting(false)}
           take={(found, passes) => {
+            const kept = found.own.backend_type === backend.backend_type ? given : {};
             change({
-              backend_options: { ...given, ...found.backend_options },
+              backend_options: { ...kept, ...found.backend_options },
               own: { ...definition.own, ...found.own },
             });
             if (passes) allowUnknown();
@@ -104,9 +109,24 @@ export function DefinitionForm({ definition, change, allowUnknown }: Props) {
           allowDeselect={false}
         />
       )}
-      {backend?.serves_files === false && (
+      {backend?.serves_files === false && few && (
         <Fieldset legend="Program">
           <Program options={options.data ?? []} given={given} set={set} paste={setPasting} />
+        </Fieldset>
+      )}
+      {many && (
+        <Fieldset legend="Model">
+          <Stack gap="sm">
+            <TextInput
+              label="Model"
+              description="A folder on the server, or the name of a repository on the hub"
+              value={String(given.model ?? "")}
+              onChange={(event) => set("model", event.currentTarget.value || undefined)}
+            />
+            <Group>
+              <Paste open={() => setPasting(true)} />
+            </Group>
+          </Stack>
         </Fieldset>
       )}
       {backend?.serves_files !== false && (
@@ -166,7 +186,7 @@ export function DefinitionForm({ definition, change, allowUnknown }: Props) {
       <Fieldset legend="Lifecycle">
         <Kept definition={definition} change={change} />
       </Fieldset>
-      {backend?.serves_files !== false && (
+      {(backend?.serves_files !== false || many) && (
         <Fieldset legend="Engine options">
           <EngineOptions options={options.data ?? []} given={given} set={set} />
         </Fieldset>
