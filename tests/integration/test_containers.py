@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from support.containers import IMAGE, ContainerEngine, need
+from support.engines import Engine
+from support.in_containers import chat, create, llama
 from support.served import BASE, Served, data_folder, is_alive, serve
 
 NAMESPACES = {
@@ -39,36 +40,20 @@ def test_namespaces_can_be_made_here(what: str) -> None:
     assert done.stdout.startswith(expected) and len(done.stdout.splitlines()) == 1
 
 
-@pytest.fixture
-def server(tmp_path: Path, container_engine: ContainerEngine) -> Iterator[Served]:
-    with serve(data_folder(tmp_path, ""), container_engine.environment) as server:
+@pytest.fixture(scope="module")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, engine: Engine, container_engine: ContainerEngine
+) -> Iterator[Served]:
+    data = data_folder(tmp_path_factory.mktemp("boxed"), "")
+    with serve(data, container_engine.environment) as server:
         yield server
     assert container_engine.containers() == []
-
-
-def body(engine: ContainerEngine, model: Path, **more: Any) -> dict[str, Any]:
-    container = {"engine": engine.name, "image": IMAGE, **more.pop("container", {})}
-    return {"backend_options": {"model": str(model), "ctx_size": 512}, "container": container,
-            **more}  # fmt: skip
-
-
-def create(server: Served, name: str, given: dict[str, Any]) -> dict[str, Any]:
-    answer = server.request("POST", f"{BASE}/{name}", given)
-    assert answer.status_code == 201, answer.text
-    made: dict[str, Any] = answer.json()
-    return made
-
-
-def chat(server: Served, name: str, **more: Any) -> Any:
-    message = {"role": "user", "content": "hello"}
-    given = {"model": name, "messages": [message], "max_tokens": 8, **more}
-    return server.request("POST", "/v1/chat/completions", given)
 
 
 def test_llama_server_in_a_container_chats_streams_stops_and_is_deleted(
     server: Served, container_engine: ContainerEngine, tiny_model: Path
 ) -> None:
-    made = create(server, "boxed", body(container_engine, tiny_model))
+    made = create(server, "boxed", llama(container_engine, tiny_model))
     inside = container_engine.containers()
     answer, stream = chat(server, "boxed"), chat(server, "boxed", stream=True)
     stopped = server.request("POST", f"{BASE}/boxed/stop?wait=true").json()

@@ -93,6 +93,8 @@ class NodeAgent:
             if command.warning:
                 log.warning("unknown_options", name=spec.name, reason=command.warning)
             one = spawn(launchable, command, port, key, self.log(spec.name), self._around)
+        except LaunchFailed:
+            raise
         except (LlamactlError, OSError) as exc:
             raise launch_failure(exc) from exc
         return await self._enter(one)
