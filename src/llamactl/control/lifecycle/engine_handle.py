@@ -135,11 +135,11 @@ class EngineHandle:
                 unwritten = ExitReport(FailureClass.STORE, advice=exc.message)
                 return self._launch_failed(generation, unwritten)
             raise
+        process = self._begin(RunningProcess(instance, record))  # a stop may come from now on
         if self._owner.runner.now.state is State.STARTING:
-            record = await self._release(record)
+            process.record = await self._release(record)
         else:  # stopped meanwhile
             context.node.kill(record.process)
-        process = self._begin(RunningProcess(instance, record))
         return await self._until_exit(generation, process)
 
     async def _release(self, record: ProcessRecord) -> ProcessRecord:
