@@ -35,7 +35,7 @@ from llamactl.observe import logger
 
 _KINDS = ("docker", "podman")
 _OWNER, _REPLICA = "llamactl.node", "llamactl.replica"
-_AGAIN_S, _PATIENCE_S = 0.25, 5.0  # when an engine of ours is to be adopted
+_AGAIN_S, _TRIES = 0.25, 12  # for all that are to be adopted, while nothing is served yet
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
 log = logger("node")
 
@@ -58,6 +58,7 @@ class Containers:
         self._used = data / "containers"  # names of the container engines that had any of ours
         self._environ = environ
         self._groups: list[ContainerGroup] = []
+        self._tries = _TRIES
         self._creating: set[int] = set()  # ports
         self._turns: dict[str, asyncio.Lock] = {}
 
@@ -166,16 +167,16 @@ class Containers:
     ) -> ContainerGroup | Ended:
         """The recorded container, if it runs; otherwise it is removed, and this is how it ended."""
         kind, _, container = record.container.partition(":")
-        client, tries = Client.find(kind, self._environ), int(_PATIENCE_S / _AGAIN_S)
+        client = Client.find(kind, self._environ)
         while client is not None:
             try:
                 state = await client.inspect(container)
             except NoSuchContainer:
                 return Ended(None, None)
             except ContainerError as exc:
-                tries -= 1
-                if not tries:
+                if self._tries == 0:
                     return Ended(None, None, cause=exc.cause)
+                self._tries -= 1
                 await asyncio.sleep(_AGAIN_S)
                 continue
             if state.labels.get(_REPLICA) != record.replica_id:  # it is somebody else's
