@@ -129,6 +129,8 @@ class Memory:
             [*self._engines()[backend.name]], *identities, given, own.command_override,
             sorted(own.environment.items()), sorted(need.gpus),
         ]  # fmt: skip
+        if own.container is not None:
+            said.append(own.container.image)
         need = Need(min(need.ram, _MOST), need.shared, need.gpus)
         return hashlib.sha256(orjson.dumps(said)).hexdigest(), need
 
