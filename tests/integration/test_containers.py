@@ -15,6 +15,7 @@ from support.engines import Engine
 from support.in_containers import chat, create, failure_of, llama, log_of, shell
 from support.installed import PYTHON
 from support.served import BASE, Served, data_folder, is_alive, serve
+from support.waits import until
 
 NAMESPACES = {
     "a network namespace": (("unshare", "--net", "ip", "-o", "link"), "1: lo:"),
@@ -143,6 +144,7 @@ def test_the_settings_put_all_instances_of_a_backend_into_one(
 PULLING = """#!/bin/sh
 if [ "$1" = pull ]; then
     echo "Downloading $2"
+    [ "$2" = endless:1 ] && exec sleep 1000
     [ "$2" = fetched:1 ] && exec {docker} tag llama fetched:1
     echo "no such host" >&2; exit 1
 fi
@@ -161,9 +163,14 @@ def test_an_image_is_pulled_when_it_may_be(
         made = create(server, "one", llama(engine, tiny_model, image="fetched:1", pull="missing"))
         log = log_of(server, "one")
         failure = failure_of(server, "no", llama(engine, tiny_model, image="no:1", pull="missing"))
+        never = llama(engine, tiny_model, image="endless:1", pull="missing")
+        server.request("POST", f"{BASE}/long?wait=false", never)
+        until("a pull", lambda: "Downloading endless:1" in log_of(server, "long"))
+        called_off = server.request("POST", f"{BASE}/long/stop?wait=true").json()
         local = create(server, "two", llama(engine, tiny_model, pull="always"))
     engine.run("rmi", "fetched:1")
 
     assert made["state"] == "ready" and "Downloading fetched:1" in log
     assert failure["class"] == "image_missing" and "no such host" in failure["error_line"]
+    assert called_off["state"] == "stopped"
     assert local["state"] == "ready"  # it can't be renewed, but it is there

@@ -156,6 +156,7 @@ class NodeAgent:
     def kill(self, process: ProcessId) -> None:
         if (one := self._processes.find(process)) is not None:
             one.group.signal(signal.SIGKILL)
+        self._containers.pulls.call_off(process)
 
     async def end(self, records: Sequence[ProcessRecord], grace: float) -> Sequence[ProcessRecord]:
         looked = [(record, await self._found(record, None)) for record in records]
