@@ -143,6 +143,8 @@ class Memory:
             sorted(own.environment.items()), sorted(need.gpus),
             *([sorted(variables.items())] if variables else ()),
         ]  # fmt: skip
+        if own.container is not None:
+            said.append(own.container.image)
         need = Need(min(need.ram, _MOST), need.shared, need.gpus)
         return hashlib.sha256(orjson.dumps(said)).hexdigest(), need
 
