@@ -100,7 +100,7 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerEngine
         yield engine
 
 
-@pytest.fixture(params=["docker", "podman"])
+@pytest.fixture(scope="module", params=["docker", "podman"])
 def container_engine(request: pytest.FixtureRequest) -> ContainerEngine:
     """Each of both, one by one."""
     if request.param == "docker":

@@ -74,6 +74,9 @@ class Daemon:
         return ContainerEngine("docker", {"DOCKER_HOST": self.address})
 
     def start(self) -> None:
+        # of a killed one: nobody may have reaped it, so that it seems to live
+        for left in (self.folder / "pid", self.folder / "exec/containerd/containerd.pid"):
+            left.unlink(missing_ok=True)
         with (self.folder / "log").open("ab") as log:
             words: list[str | Path] = [
                 "dockerd", "--data-root", self.folder / "data", "--exec-root", self.folder / "exec",
@@ -97,7 +100,6 @@ class Daemon:
 
     def close(self) -> None:
         if self.processes[-1].poll() is not None:  # the next one ends what a killed one left
-            (self.folder / "pid").unlink(missing_ok=True)
             self.start()
         for name in self.engine.containers():
             self.engine.run("rm", "-f", name)

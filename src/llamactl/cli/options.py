@@ -16,6 +16,7 @@ AllowUnknown = Annotated[
     bool,
     typer.Option("--allow-unknown", help="Pass unknown options to the engine as they are."),
 ]
+_WITH_FIELDS = ("container",)
 _OWN = {*OPTIONS, *NOT_BUILT, "backend_options"}  # fields of an instance
 
 
@@ -28,8 +29,18 @@ def options_of(given: list[str] | None, file: TextIO | None = None) -> dict[str,
             raise LlamactlError(
                 f"{word!r} is not an option; write KEY=VALUE, such as ctx_size=4096"
             )
-        body[key] = value_of(text) if text else None
+        _set(body, key, value_of(text) if text else None)
     return body
+
+
+def _set(body: dict[str, Any], key: str, value: Any) -> None:
+    """`container.image=…` is a field of an object."""
+    whole, dot, field = key.partition(".")
+    if not dot or whole not in _WITH_FIELDS:
+        body[key] = value
+        return
+    fields = body.get(whole)
+    body[whole] = {**fields, field: value} if isinstance(fields, dict) else {field: value}
 
 
 def of_backend(body: dict[str, Any], backend: str | None) -> dict[str, Any]:

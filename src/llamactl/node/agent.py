@@ -95,6 +95,8 @@ class NodeAgent:
             if command.warning:
                 log.warning("unknown_options", name=spec.name, reason=command.warning)
             one = spawn(launchable, command, port, key, self.log(spec.name), self._around)
+        except LaunchFailed:
+            raise
         except (LlamactlError, OSError) as exc:
             raise launch_failure(exc) from exc
         return await self._enter(one)
@@ -157,6 +159,7 @@ class NodeAgent:
     def kill(self, process: ProcessId) -> None:
         if (one := self._processes.find(process)) is not None:
             one.group.signal(signal.SIGKILL)
+        self._containers.pulls.call_off(process)
 
     async def end(self, records: Sequence[ProcessRecord], grace: float) -> Sequence[ProcessRecord]:
         looked = [(record, await self._found(record, None)) for record in records]

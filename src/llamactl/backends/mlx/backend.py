@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from llamactl.backends.contract import Api, Backend, Fields, Launch, Options, Start
 from llamactl.backends.kind import Kind
 from llamactl.backends.mlx.failures import PATTERNS
+from llamactl.backends.mlx.rules import MlxRules
 from llamactl.backends.readiness import ProbeRequest, Readiness
 from llamactl.backends.shared import argparse_options as arguments
 from llamactl.backends.shared.hugging_face import OFFLINE, require_model
@@ -61,6 +62,7 @@ class Mlx(Backend):
         models=frozenset({"draft_model", "model"}),
         folders=frozenset({"adapter_path", "draft_model", "model"}),
     )
+    models = MlxRules()
     stripped = frozenset({"adapters", "draft_model"})
     failure_patterns = PATTERNS
 

@@ -21,7 +21,7 @@ from llamactl.backends.vllm.checks import NOT_PASTED, check_served
 from llamactl.backends.vllm.errors import ADVICE
 from llamactl.backends.vllm.failures import PATTERNS, VAGUE
 from llamactl.backends.vllm.images import is_vllm, runs_vllm, with_program
-from llamactl.backends.vllm.rules import FolderRules
+from llamactl.backends.vllm.rules import VllmRules
 from llamactl.core.instance import OptionValue
 from llamactl.core.model import ModelInfo
 from llamactl.policy.definition.command_line import Parsed, Reading, is_engine, parse_pasted
@@ -57,7 +57,7 @@ class Vllm(Backend):
         programs=names.PROGRAMS, paths=names.PATHS, models=frozenset({"model"}),
         folders=names.FOLDERS, words=frozenset({"extra_args"}),
     )  # fmt: skip
-    models = FolderRules()
+    models = VllmRules()
     synonyms = (frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"}),)
     failure_patterns = PATTERNS
     vague_lines = VAGUE

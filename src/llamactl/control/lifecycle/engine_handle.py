@@ -14,7 +14,7 @@ from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.runner import LifecycleRunner
 from llamactl.core import lifecycle as lc
 from llamactl.core.errors import LaunchFailed, LlamactlError, UnknownProcess
-from llamactl.core.events import ProcessRecord
+from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass, NotServing
 from llamactl.core.instance import Instance, policies
 from llamactl.core.lifecycle import State
@@ -136,11 +136,11 @@ class EngineHandle:
                 unwritten = ExitReport(FailureClass.STORE, advice=exc.message)
                 return self._launch_failed(generation, unwritten)
             raise
+        process = self._begin(RunningProcess(instance, record))  # a stop may come from now on
         if self._owner.runner.now.state is State.STARTING:
-            record = await self._release(record)
+            process.record = await self._release(record)
         else:  # stopped meanwhile
             context.node.kill(record.process)
-        process = self._begin(RunningProcess(instance, record))
         return await self._until_exit(generation, process)
 
     async def _release(self, record: ProcessRecord) -> ProcessRecord:
@@ -225,7 +225,10 @@ class EngineHandle:
     async def _terminate(self, generation: int) -> None:
         """End the process; `_until_exit` reports its end."""
         process = self.process
-        if process is None or self._owner.runner.now.generation != generation:
+        if self._owner.runner.now.generation != generation:
+            return
+        if process is None:  # it is being prepared, which may take long
+            self._context.node.kill(ProcessId(self._owner.id, generation))
             return
         record, grace = process.record, self._context.settings.instances.stop_timeout
         with suppress(UnknownProcess):  # it has ended by itself

@@ -110,6 +110,8 @@ async def _recover(
     cause = "it ended before llamactl was restarted"
     if found and record is not None:
         cause = f"pid {record.pid} is its process: start time and boot ID match"
+        if record.container:
+            cause = f"container {record.container[:19]} is its own: ID and labels match"
         log.info("process_found", name=managed.instance.name, pid=record.pid)
     await runner.ask(NodeFound(generation, found, cause, ending=state is State.STOPPING))
     return found

@@ -143,6 +143,8 @@ class Memory:
             sorted(own.environment.items()), sorted(need.gpus),
             *([sorted(variables.items())] if variables else ()),
         ]  # fmt: skip
+        if own.container is not None:
+            said.append(own.container.image)
         need = Need(min(need.ram, _MOST), need.shared, need.gpus)
         return hashlib.sha256(orjson.dumps(said)).hexdigest(), need
 
@@ -172,13 +174,14 @@ class Memory:
         """What identifies its model files, and what it takes for them."""
         if backend.models is None:
             return _NO_FILES, NOTHING
-        model, draft = self._shape(options, "model"), self._shape(options, "model_draft")
+        given = self._given(backend, own, options)
+        model, draft = self._shape(options, "model"), self._shape(given, "model_draft")
         projector = _size(options.get("mmproj"))
         files = [file.identity for shape in (model, draft) if shape for file in shape.files]
         if model is None:
             return (files, projector), self._reserved(backend, own, options)
         need = backend.models.estimate(
-            model, self._given(backend, own, options), draft=draft, projector=projector,
+            model, given, draft=draft, projector=projector,
             devices=self._devices, capacity=self._around().capacity,
         )  # fmt: skip
         return (files, projector), need

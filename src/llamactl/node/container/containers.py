@@ -23,6 +23,7 @@ from llamactl.node.container.arguments import Create
 from llamactl.node.container.client import Client
 from llamactl.node.container.failures import ContainerError, EngineDown, NoSuchContainer
 from llamactl.node.container.group import ContainerGroup
+from llamactl.node.container.images import Pulls
 from llamactl.node.container.mounts import mounts_of
 from llamactl.node.engine.command import Command
 from llamactl.node.engine.engine_process import EngineProcess
@@ -35,7 +36,7 @@ from llamactl.observe import logger
 
 _KINDS = ("docker", "podman")
 _OWNER, _REPLICA = "llamactl.node", "llamactl.replica"
-_AGAIN_S, _PATIENCE_S = 0.25, 5.0  # when an engine of ours is to be adopted
+_AGAIN_S, _TRIES = 0.25, 12  # for all that are to be adopted, while nothing is served yet
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
 log = logger("node")
 
@@ -58,6 +59,8 @@ class Containers:
         self._used = data / "containers"  # names of the container engines that had any of ours
         self._environ = environ
         self._groups: list[ContainerGroup] = []
+        self._tries = _TRIES
+        self.pulls = Pulls()
         self._creating: set[int] = set()  # ports
         self._turns: dict[str, asyncio.Lock] = {}
 
@@ -125,7 +128,7 @@ class Containers:
                 "container.gpus asks for a GPU, but this machine shows none; install its driver, "
                 "or remove container.gpus",
             )  # fmt: skip
-        await _pull(client, container, its_log)
+        await self.pulls.until_there(launchable.spec.process, client, container, its_log)
         return client
 
     async def _create(self, client: Client, launchable: Launchable, place: Place) -> EngineProcess:
@@ -166,16 +169,16 @@ class Containers:
     ) -> ContainerGroup | Ended:
         """The recorded container, if it runs; otherwise it is removed, and this is how it ended."""
         kind, _, container = record.container.partition(":")
-        client, tries = Client.find(kind, self._environ), int(_PATIENCE_S / _AGAIN_S)
+        client = Client.find(kind, self._environ)
         while client is not None:
             try:
                 state = await client.inspect(container)
             except NoSuchContainer:
                 return Ended(None, None)
             except ContainerError as exc:
-                tries -= 1
-                if not tries:
+                if self._tries == 0:
                     return Ended(None, None, cause=exc.cause)
+                self._tries -= 1
                 await asyncio.sleep(_AGAIN_S)
                 continue
             if state.labels.get(_REPLICA) != record.replica_id:  # it is somebody else's
@@ -242,28 +245,6 @@ def _launch_failed(exc: ContainerError) -> LaunchFailed:
     return LaunchFailed(
         ExitReport(cause.failure, advice=cause.advice, log_tail=lines, error_line=line)
     )
-
-
-async def _pull(client: Client, container: Container, its_log: InstanceLog) -> None:
-    there = container.pull != "always" and await client.has_image(container.image)
-    if there:
-        return
-    if container.pull == "never":
-        raise ContainerError(
-            f"no image {container.image}", FailureClass.IMAGE_MISSING,
-            "its image is not on this machine; pull it, or set container.pull to missing",
-        )  # fmt: skip
-    fd, _ = its_log.open(f"--- pulling the image {container.image}")
-    try:
-        await client.pull(container.image, fd)
-    except EngineDown:
-        raise
-    except ContainerError as exc:
-        if not await client.has_image(container.image):
-            raise
-        log.warning("image_not_renewed", image=container.image, reason=exc.said[-200:])
-    finally:
-        os.close(fd)
 
 
 def _name(spec: LaunchSpec, owner: str) -> str:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import signal
 import subprocess
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 from llamactl.node.container.client import Client
 from llamactl.node.logs.log import InstanceLog
@@ -19,6 +21,8 @@ from llamactl.observe import logger
 
 _LOOK_S, _END_LOOK_S = 1.0, 0.02
 _END_S = 5.0  # in which it has to have said the rest once its container has ended
+# The shell goes at once, so the follower is nobody's child, and is not left as a zombie.
+_DETACHED = 'file=$1; shift; "$@" </dev/null & echo $! >"$file"'
 _OVERLAP_S = 1.0  # of lines that may be said twice after a follower was killed
 log = logger("node")
 
@@ -35,16 +39,12 @@ class LogFollower:
     def __repr__(self) -> str:
         return f"<LogFollower {self._container[:12]}>"
 
-    async def keep(self, log_fd: int | None) -> None:
-        """See to it that somebody follows, until this is cancelled.
+    def begin(self, log_fd: int) -> None:
+        """From its first line on. `log_fd`: open for writing."""
+        self._begin(log_fd, "")
 
-        `log_fd`: open for writing, with nothing of the container in it yet; it is closed here.
-        """
-        if log_fd is not None:
-            try:
-                await asyncio.to_thread(self._begin, log_fd, "")
-            finally:
-                os.close(log_fd)
+    async def keep(self) -> None:
+        """See to it that somebody follows, until this is cancelled."""
         while True:
             await asyncio.sleep(_LOOK_S)
             if not await asyncio.to_thread(self._lives):
@@ -52,11 +52,24 @@ class LogFollower:
 
     async def ended(self) -> None:
         """Return once it has said all that the container, which has ended, said."""
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(_END_S):
                 while await asyncio.to_thread(self._lives):  # noqa: ASYNC110  only its lock shows it
                     await asyncio.sleep(_END_LOOK_S)
+        except TimeoutError:
+            self._kill()
         self._lock.unlink(missing_ok=True)
+
+    def _kill(self) -> None:
+        """Podman's may not notice that its container is gone."""
+        with suppress(OSError, ValueError):
+            pid = int(self._lock.read_text(encoding="ascii"))
+            pidfd = os.pidfd_open(pid)
+            try:
+                if self._container in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8"):
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            finally:
+                os.close(pidfd)
 
     def _lives(self) -> bool:
         with suppress(OSError):
@@ -94,20 +107,13 @@ class LogFollower:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             words = ["logs", "--follow", *(["--since", since] if since else []), self._container]
-            _spawn_detached([self._client.program, *words], self._client, log_fd, lock)
+            argv = [self._client.program, *words]
+            subprocess.run(
+                ["/bin/sh", "-c", _DETACHED, "llamactl-follow", self._lock, *argv],
+                stdin=subprocess.DEVNULL, stdout=log_fd, stderr=log_fd, pass_fds=(lock,),
+                env=self._client.environment, start_new_session=True, check=True,
+            )  # fmt: skip
         except BlockingIOError:
             pass  # another one follows
         finally:
             os.close(lock)
-
-
-# The shell goes at once, so the follower is nobody's child, and is not left as a zombie.
-_DETACHED = '"$@" </dev/null &'
-
-
-def _spawn_detached(argv: list[str], client: Client, log_fd: int, lock: int) -> None:
-    subprocess.run(
-        ["/bin/sh", "-c", _DETACHED, "llamactl-follow", *argv],
-        stdin=subprocess.DEVNULL, stdout=log_fd, stderr=log_fd, env=client.environment,
-        pass_fds=(lock,), start_new_session=True, check=True,
-    )  # fmt: skip

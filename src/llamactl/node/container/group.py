@@ -20,12 +20,13 @@ from llamactl.node.container.failures import ContainerError, EngineDown, NoSuchC
 from llamactl.node.container.follower import LogFollower
 from llamactl.node.logs.log import InstanceLog
 from llamactl.node.process.ports import descendants
-from llamactl.node.process.process import Cause, Ended, start_time
+from llamactl.node.process.process import Cause, Ended, hears, start_time
 from llamactl.observe import logger, loop_clock
 
 _FIRST_S, _LONGEST_S = 0.05, 1.0
-_PATIENCE_S = 5.0  # with an engine that is away, once the first process is gone
+_PATIENCE_S = 3.0  # with an engine that is away, once the first process is gone
 _REMOVED_S = 30.0
+_HEARS_S = 2.0  # in which the init of a container is up
 _SHELL = 128  # what it adds to the signal that ended a program
 _DOWN = Cause(
     FailureClass.CONTAINER_ENGINE_DOWN,
@@ -53,6 +54,7 @@ class ContainerGroup:
         self._log_fd = log_fd
         self._wanted = asyncio.Event()
         self._ended_before: int | None = None  # by this signal, before it was started
+        self._asked = False  # to end, by a signal of ours
         self._tasks: set[asyncio.Task[None]] = set()
         if running:
             self._wanted.set()
@@ -71,6 +73,7 @@ class ContainerGroup:
             self._ended_before = number
             self._wanted.set()
             return
+        self._asked = True
         self._begin(self._send(number))
 
     def pids(self) -> Iterable[int] | None:
@@ -110,7 +113,7 @@ class ContainerGroup:
         if ended is None:
             ended = await self._until_ended()
         self._close_log()
-        await self._remove()
+        await self._remove(0.0 if ended.cause is _DOWN else _PATIENCE_S)
         self.exited.set_result(ended)
 
     async def _start(self) -> Ended | None:
@@ -129,8 +132,10 @@ class ContainerGroup:
     async def _until_ended(self) -> Ended:
         if self._follower is None:
             return await self._watch()
-        fd, self._log_fd = self._log_fd, None
-        following = asyncio.create_task(self._follower.keep(fd))
+        if self._log_fd is not None:
+            self._follower.begin(self._log_fd)
+            self._close_log()
+        following = asyncio.create_task(self._follower.keep())
         try:
             ended = await self._watch()
         finally:
@@ -152,7 +157,7 @@ class ContainerGroup:
                 now = loop_clock().now()
                 away_since = min(away_since, now)
                 log.debug("container_engine_away", container=self.id[:12], reason=exc.said)
-                if self._is_gone and now - away_since > _PATIENCE_S:
+                if self._is_gone and (self._asked or now - away_since > _PATIENCE_S):
                     return Ended(None, None, cause=_DOWN)
             else:
                 away_since = float("inf")
@@ -171,6 +176,7 @@ class ContainerGroup:
 
     async def _send(self, number: int) -> None:
         await self.started.wait()
+        await self._until_heard(number)
         try:
             await self._client.kill(self.id, number)
         except NoSuchContainer:
@@ -179,6 +185,13 @@ class ContainerGroup:
             self._send_past_it(number)
         except ContainerError as exc:  # it has ended
             log.debug("container_not_signalled", container=self.id[:12], reason=exc.said)
+
+    async def _until_heard(self, number: int) -> None:
+        """The first process of a container ignores a signal until it says what to do with it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_HEARS_S):
+                while self.pid and not self._is_gone and not hears(self.pid, number):  # noqa: ASYNC110
+                    await asyncio.sleep(_FIRST_S)
 
     def _send_past_it(self, number: int) -> None:
         """To its first process, which passes it on; its death ends all in the container."""
@@ -190,13 +203,14 @@ class ContainerGroup:
             finally:
                 os.close(pidfd)
 
-    async def _remove(self) -> None:
+    async def _remove(self, patience: float) -> None:
         """What can't be removed now is removed before the next start, or when llamactl starts."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_REMOVED_S):
-                await self._until_removed()
+                await self._until_removed(patience)
 
-    async def _until_removed(self) -> None:
+    async def _until_removed(self, patience: float) -> None:
+        """`patience`: seconds, with an engine that is away."""
         pause, began = _FIRST_S, loop_clock().now()
         while True:
             try:
@@ -205,7 +219,7 @@ class ContainerGroup:
             except NoSuchContainer:
                 return
             except EngineDown:
-                if loop_clock().now() - began > _PATIENCE_S:
+                if loop_clock().now() - began >= patience:
                     log.warning("container_left", container=self.id[:12])
                     return
             except ContainerError as exc:

@@ -112,6 +112,18 @@ def start_time(pid: int) -> int:
     return int(fields[19]) if fields and fields[0] not in _DEAD else 0
 
 
+def hears(pid: int, number: int) -> bool:
+    """Does it handle this signal, or wait for it? SIGKILL needs no consent."""
+    if number == signal.SIGKILL:
+        return True
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
+            name, _, mask = line.partition(":")
+            if name in ("SigCgt", "SigBlk") and int(mask, 16) >> (number - 1) & 1:
+                return True
+    return False
+
+
 def exit_of_zombie(pid: int) -> Ended | None:
     """How a process ended that nobody has reaped yet."""
     fields = _stat(pid)

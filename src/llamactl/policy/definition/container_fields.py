@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from llamactl.core.errors import InvalidRequest
-from llamactl.core.instance import CONTAINER_ENGINES, PULLS, Container, Mount
+from llamactl.core.instance import CONTAINER_ENGINES, PULLS, Mount
 from llamactl.policy.definition.checks import (
     STRING,
     STRINGS,
@@ -35,14 +36,16 @@ _GPUS = re.compile(r"(all|[1-9][0-9]{0,2}|device=[A-Za-z0-9_-]+(,[A-Za-z0-9_-]+)
 
 
 def read_container(key: str, value: object) -> dict[str, object]:
-    """In its plain form, without what says nothing."""
-    given = {k: v for k, v in read_object(key, value).items() if v is not None}
+    """In its plain form; None removes a field."""
+    given = read_object(key, value)
     if unknown := given.keys() - _CHECKS.keys():
         raise InvalidRequest(
             f"{key!r} has no field {min(unknown)!r}; its fields are {', '.join(_CHECKS)}"
         )
-    checked = {name: _CHECKS[name](f"{key}.{name}", one) for name, one in given.items()}
-    return Container(**checked).given
+    return {
+        name: None if one is None else _CHECKS[name](f"{key}.{name}", one)
+        for name, one in given.items()
+    }
 
 
 def _word(key: str, value: object) -> str:
@@ -65,7 +68,7 @@ def _one_of(allowed: tuple[str, ...]) -> Callable[[str, object], str]:
 
 
 def _mounts(key: str, value: object) -> list[str]:
-    mounts = texts(key, value)
+    mounts = texts(key, [value] if isinstance(value, str) else value)
     for mount in mounts:
         try:
             Mount.of(mount)
@@ -85,12 +88,20 @@ def _gpus(key: str, value: object) -> str:
 
 
 def _args(key: str, value: object) -> list[str]:
-    words = texts(key, value)
+    words = texts(key, _split(key, value) if isinstance(value, str) else value)
     for word in words:
         flag = word.partition("=")[0].lstrip("-")
         if word.startswith("-") and (better := _OURS.get(flag)) is not None:
             raise InvalidRequest(f"{key!r} can't have {word[:140]!r}: llamactl sets it; {better}")
     return words
+
+
+def _split(key: str, value: str) -> list[str]:
+    """As in a shell."""
+    try:
+        return shlex.split(value)
+    except ValueError as exc:
+        raise InvalidRequest(f"{key!r} is not a valid command line: {exc}") from exc
 
 
 _CHECKS: Mapping[str, Callable[[str, object], Any]] = {

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from llamactl.core.errors import InvalidOption, InvalidRequest, NotAvailable
-from llamactl.core.instance import InstanceOptions, OptionValue
+from llamactl.core.instance import Container, InstanceOptions, OptionValue
 from llamactl.core.secrets.masking import unmasked
 from llamactl.policy.definition.backend_rules import Asked, BackendRules, renamed
 from llamactl.policy.definition.checks import check_text, read_object
@@ -76,7 +76,7 @@ def read_patch(body: object, backends: BackendRules, asked: Asked) -> Patch:
 def merge(
     now: InstanceOptions, patch: Patch, *, was: InstanceOptions | None = None
 ) -> InstanceOptions:
-    """Apply a patch: None removes a field, `backend_options` merge one level deep.
+    """Apply a patch: None removes a field; `backend_options` and `container` merge by their fields.
 
     `was`: whose values returned masks stand for; default: `now`. Raises
     InvalidRequest for a mask that hides nothing.
@@ -91,8 +91,15 @@ def merge(
     same = {name for name in kept if patch.rename(name) in changed}  # under another of its names
     engine = {**{k: v for k, v in kept.items() if k not in same}, **changed}
     changes = {k: getattr(blank, k) if v is None else v for k, v in given.items()}
+    if changes.get("container") is not None:
+        changes["container"] = _merged(now.container, changes["container"])
     left = {k: v for k, v in engine.items() if v is not None}
     return replace(now, **changes, backend_options=left)
+
+
+def _merged(now: Container | None, given: Mapping[str, Any]) -> Container:
+    fields = {**(now.given if now else {}), **given}
+    return Container(**{k: v for k, v in fields.items() if v is not None})
 
 
 def _as_body(options: InstanceOptions) -> dict[str, Any]:
