@@ -219,7 +219,7 @@ def _kind(
 
 
 def _numeric(value: str, default: str, words: str) -> Kind:
-    counted = value in ("N", "INT", "SEED", "PORT")
+    counted = value in ("N", "INT", "INTEGER", "SEED", "PORT")
     whole = _INTEGER.fullmatch(default)
     if _NUMBER.fullmatch(default) or "FLOAT" in value:
         return "number"
