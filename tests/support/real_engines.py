@@ -78,6 +78,19 @@ def vllm(model: Path) -> Case:
     )
 
 
+def transformers(model: Path) -> Case:
+    """On a CPU, with the packages of vLLM's environment."""
+    return Case(
+        "transformers",
+        {"model": str(model), "device": "cpu"},
+        "transformers",
+        {"LLAMACTL_TRANSFORMERS_COMMAND": str(environment_of("vllm", "transformers"))},
+        {"default_seed": 3},
+        short=100,
+        endless=1_500,
+    )
+
+
 def llama_cpp(model: Path) -> Case:
     """Whichever the tests' servers use."""
     return Case(

@@ -10,6 +10,7 @@ from llamactl.backends.contract import Backend, advice_on
 from llamactl.backends.kind import Kind
 from llamactl.backends.llama_cpp import LLAMA_CPP
 from llamactl.backends.mlx import MLX
+from llamactl.backends.transformers import TRANSFORMERS
 from llamactl.backends.vllm import VLLM
 from llamactl.policy.definition.command_line import is_engine
 from llamactl.policy.pasted import read_pasted
@@ -19,6 +20,7 @@ _ALL: tuple[Backend, ...] = (
     LLAMA_CPP,
     COMMAND,
     MLX,
+    TRANSFORMERS,
     VLLM,
 )
 BACKENDS: Mapping[str, Backend] = {backend.kind.type: backend for backend in _ALL}
