@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from llamactl.backends import BACKENDS, DEFAULT
+from llamactl.backends import BACKENDS, DEFAULT, KINDS
 from llamactl.config import LONG_ENOUGH, SHORTEST, Settings
 from llamactl.core.errors import LlamactlError
 from llamactl.core.instance import check_name
@@ -26,14 +26,14 @@ from llamactl.migration.source import tidy
 from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 
 _INSTANCE = ("auto_restart", "max_restarts", "restart_delay", "on_demand_start", "idle_timeout",
-             "environment", "command_override", "group", "preset_ini")  # fmt: skip
-_NOT_AVAILABLE = {
-    "docker_enabled": "containers are not available in this version: it runs on this machine",
-}
+             "environment", "command_override", "group", "preset_ini",
+             "docker_enabled")  # fmt: skip
+# What it runs, where its settings name none: pkg/config.
+_IMAGES = {"llama_cpp": "ghcr.io/ggml-org/llama.cpp:server",
+           "vllm": "vllm/vllm-openai:latest"}  # fmt: skip
 # Both would keep their own tables in one file, where a folder is used again.
 _DATABASE = "llamactl-instances.db"
 _WITHOUT_EFFECT = {
-    "backends.llama-cpp.docker": "containers are not available in this version",
     "instances.timeout_check_interval": "idle time is measured exactly",
     "database.max_open_connections": "not needed: a single connection is used",
     "database.max_idle_connections": "not needed: a single connection is used",
@@ -62,7 +62,7 @@ def from_go_llamactl(
     node = tree.get("local_node") or "main"
     if source is not None:
         for row in _rows(source, found):
-            _take_instance(row, str(node), found, engine)
+            _take_instance(row, str(node), found, engine, _images(tree))
     for key, value in flat(tree) if tree else ():
         _take_setting(key, value, found)
     if tree:
@@ -128,13 +128,15 @@ def _parsed(row: dict[str, Any]) -> Mapping[str, Any]:
         return {**row, "options": f"its options can't be read: {exc}"}
 
 
-def _take_instance(row: Mapping[str, Any], node: str, found: Migrated, engine: Vocabulary) -> None:
+def _take_instance(
+    row: Mapping[str, Any], node: str, found: Migrated, engine: Vocabulary, images: Collection[str]
+) -> None:
     """`node`: the name of this machine."""
     name, at, since = str(row["name"]), f"instances.{row['name']}", len(found.rows)
     if why := _no_instance(row, name, node):
         found.left_out(at, why)
         return
-    if not found.add(name, _definition(tidy(row["options"]), at, found, engine), at, since):
+    if not found.add(name, _definition(tidy(row["options"]), at, found, engine, images), at, since):
         return
     for key in ("id", "created_at", "updated_at", "owner_user_id"):
         if row.get(key) is not None:
@@ -147,8 +149,9 @@ def _take_instance(row: Mapping[str, Any], node: str, found: Migrated, engine: V
 
 
 def _definition(
-    given: Mapping[str, Any], at: str, found: Migrated, engine: Vocabulary
+    given: Mapping[str, Any], at: str, found: Migrated, engine: Vocabulary, images: Collection[str]
 ) -> dict[str, Any]:
+    """`images`: backends whose image the settings name."""
     kind = given.get("backend_type") or "llama_cpp"
     definition: dict[str, Any] = {"backend_type": kind, "backend_options": {}}
     options = definition["backend_options"]
@@ -160,15 +163,33 @@ def _definition(
             _take_options(value, f"{at}.{key}", options, found, known)
         elif key in _INSTANCE:
             _take(definition, key, value, f"{at}.{key}", found)
-        elif (key in _NOT_AVAILABLE or key == "nodes") and not value:
+        elif key == "nodes" and not value:
             found.carried(f"{at}.{key}", "not given")
-        elif key in _NOT_AVAILABLE or key == "nodes":
-            found.left_out(f"{at}.{key}", _NOT_AVAILABLE.get(key, "there is one node only"))
+        elif key == "nodes":
+            found.left_out(f"{at}.{key}", "there is one node only")
         elif "backend_type" not in given:  # the first versions knew one engine
             _take_options({key: value}, at, options, found, known)
         elif key != "backend_type":
             found.left_out(f"{at}.{key}", "not available in this version")
+    if definition.get("docker_enabled") and definition.pop("command_override", ""):
+        found.left_out(f"{at}.command_override", "in a container its image's program runs")
+    if definition.get("docker_enabled") and kind in _IMAGES and kind not in images:
+        definition["container"] = {"image": _IMAGES[kind], "pull": "missing"}
+        found.changed(f"{at}.docker_enabled", f"in the image {_IMAGES[kind]}, its default")
     return definition
+
+
+def _images(tree: Mapping[str, Any]) -> set[str]:
+    """Backends for whose containers the settings name one."""
+    said = tree.get("backends")
+    sections = said if isinstance(said, Mapping) else {}
+    return {
+        kind.type
+        for kind in KINDS
+        if isinstance(section := sections.get(kind.section), Mapping)
+        and isinstance(docker := section.get("docker"), Mapping)
+        and docker.get("image")
+    }
 
 
 def _no_instance(row: Mapping[str, Any], name: str, node: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -14,7 +14,12 @@ from llamactl.backends.command.paste import with_folder, with_port
 from llamactl.backends.llama_cpp.images import is_llama_cpp
 from llamactl.core.errors import InvalidRequest
 from llamactl.migration.llama_swap_macros import PORT
-from llamactl.policy.definition.command_line import is_engine, leave_unknown_out, names_engine
+from llamactl.policy.definition.command_line import (
+    Parsed,
+    is_engine,
+    leave_unknown_out,
+    names_engine,
+)
 from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 from llamactl.policy.pasted import Pasted, read_pasted, without_open
 
@@ -53,8 +58,9 @@ def read_command(
             return _of_engine(backend, found)
     if found.image:
         raise InvalidRequest(
-            f"it runs in the container {found.image}, and containers are not available in this "
-            "version"
+            f"it runs in the container {found.image}, and which port its program listens on is not "
+            "known; create an instance of the backend command with container.image, and arguments "
+            "that have it listen on 127.0.0.1:${PORT}"
         )
     return _of_any_program(found, model, given)
 
@@ -73,21 +79,40 @@ def _of_llama_cpp(found: Pasted, given: Mapping[str, str], engine: Vocabulary) -
     if not any(map(parsed.options.get, _SOURCES)) and not _names_model(parsed.options, variables):
         _, unknown = without_open(found.words)
         raise InvalidRequest("; ".join(["its command names no model", *unknown]))
-    override = "" if found.image else parsed.command_override
-    definition = {"backend_type": LLAMA_CPP.name, "backend_options": parsed.options,
-                  "command_override": override}  # fmt: skip
-    note = f"without its container {found.image}" if found.image else ""
-    return Command(definition, parsed.environment, note, parsed.not_understood)
+    return _in_its_container(LLAMA_CPP, found, parsed)
 
 
 def _of_engine(backend: Backend, found: Pasted) -> Command:
     parsed = backend.parse_pasted(replace(found, words=_without_port(found.words)), UNREAD)
     if "model" not in parsed.options:
         raise InvalidRequest("its command names no model")
-    definition = {"backend_type": backend.name, "backend_options": parsed.options,
-                  "command_override": "" if found.image else parsed.command_override}  # fmt: skip
-    note = f"without its container {found.image}" if found.image else ""
-    return Command(definition, parsed.environment, note, parsed.not_understood)
+    return _in_its_container(backend, found, parsed)
+
+
+def _in_its_container(backend: Backend, found: Pasted, parsed: Parsed) -> Command:
+    """If it had one. Its paths are those of this machine, by which they are mounted."""
+    definition: dict[str, Any] = {
+        "backend_type": backend.name, "backend_options": parsed.options,
+        "command_override": "" if found.image else parsed.command_override,
+    }  # fmt: skip
+    note, left_out = "", parsed.not_understood
+    if found.image:
+        container = {"image": found.image, "gpus": found.gpus, "mounts": [*_mounts(found)],
+                     "args": found.container_options, "pull": "missing"}  # fmt: skip
+        definition["container"] = {key: value for key, value in container.items() if value}
+        note = f"in its container {found.image}, by Docker or Podman"
+        kept = ("--gpus ", *(f"{one.replace('=', ' ')}:" for one in found.container_options))
+        left_out = [one for one in left_out if not one.startswith(kept)]
+    return Command(definition, parsed.environment, note, left_out)
+
+
+def _mounts(found: Pasted) -> Iterator[str]:
+    """Each folder by the path that it had in the container, and by its own, for what names it."""
+    for inside, outside in found.volumes.items():
+        if outside.startswith("/"):
+            yield f"{outside}:{inside}:rw"
+            if outside != inside:
+                yield outside
 
 
 def _names_model(options: Mapping[str, object], variables: Sequence[str]) -> bool:

@@ -26,6 +26,9 @@ class Pasted:
     words: list[str] = field(default_factory=list)  # from the program on
     environment: dict[str, str] = field(default_factory=dict)
     image: str = ""  # of a container that it was to run in
+    gpus: str = ""  # that the container was to have
+    container_options: list[str] = field(default_factory=list)  # what else it may use
+    volumes: dict[str, str] = field(default_factory=dict)  # its folders, and which they are outside
     left_out: list[str] = field(default_factory=list)  # and why
     folder: str = ""  # in which it was to run; "" where that is not known
 
@@ -182,11 +185,13 @@ class _Reader:
     def _enter(self, found: Contained) -> list[str]:
         """Its words for the program in it."""
         here = self._shell.variables.pop("PWD", "")
-        self.pasted.image = plain(found.image)
+        self.pasted.image, self.pasted.gpus = plain(found.image), plain(found.gpus)
         self._volumes = {
             inside: within(here, folder) if here and folder[:1] == "." else folder
             for inside, folder in found.volumes.items()
         }
+        self.pasted.volumes = dict(self._volumes)
+        self.pasted.container_options = [*map(plain, found.options)]
         if found.folder:
             self._shell.variables["PWD"] = found.folder
         self.pasted.left_out += map(plain, found.left_out)

@@ -19,6 +19,11 @@ _SWITCHES = frozenset(
      "--replace", "--rm", "--rmi", "--rootfs", "--sig-proxy", "--tls-verify", "--tty",
      "--unsetenv-all", "--use-api-socket"}
 )  # fmt: skip
+# What an engine in it may use.
+_RESOURCES = frozenset(
+    {"--cap-add", "--cpus", "--cpuset-cpus", "--cpuset-mems", "--device", "--group-add", "--ipc",
+     "--memory", "--memory-swap", "--runtime", "--security-opt", "--shm-size", "--ulimit"}
+)  # fmt: skip
 _MOST = 1 << 20  # characters that folders outside may add
 _SHORT_SWITCHES = "ditPq"
 _SHORT_LONG: Mapping[str, str] = {"-e": "--env", "-v": "--volume", "-w": "--workdir"}
@@ -40,6 +45,10 @@ class Contained:
     environment: dict[str, str] = field(default_factory=dict)
     # Variables without a value: `-e NAME`. Each as it was written.
     passed_on: dict[str, str] = field(default_factory=dict)
+    gpus: str = ""  # as `--gpus` takes them
+    # Its other options that say what the engine may use; they are left out as well, of a program
+    # that is to run without its container.
+    options: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
     def give(self, variable: str, written: str) -> None:
@@ -116,6 +125,9 @@ def _take(flag: str, value: str, found: Contained, *, written: str) -> None:
         case "--entrypoint":
             found.entry = [value] if value else []
         case _:
+            found.gpus = value if flag == "--gpus" else found.gpus
+            if flag in _RESOURCES:
+                found.options.append(f"{flag}={value}")
             found.left_out.append(f"{written} {value}".rstrip() + ": container option")
 
 
