@@ -193,3 +193,17 @@ def test_a_command_is_parsed_without_naming_its_backend(server: Served) -> None:
         "backend_type": "vllm", "backend_options": {"model": "org/m", "tensor_parallel_size": 2},
     }  # fmt: skip
     assert parsed.stderr == "left out: --host: instances listen on this machine only\n"
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"), [("ad", "chat-of-adapter"), ("v", "chat"), ("any", "chat"), (None, "chat")]
+)
+def test_by_path_its_adapters_have_their_own_names(
+    server: Served, guest: str, model: str | None, kind: str
+) -> None:
+    body = {**HI, **({"model": model} if model else {})}
+
+    answer = server.request("POST", "/upstream/v/v1/chat/completions", body, key=guest)
+
+    assert answer.json()["choices"] == json.loads(recorded.body(kind))["choices"]
+    assert answer.json()["model"] == "v"

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from llamactl.core.errors import StoreUnavailable
+from llamactl.core.filters import Filters
 from llamactl.core.model import ModelInfo, Offer
 from llamactl.core.routes import Route, RouteTable
 from llamactl.policy.body.filters import apply
@@ -127,3 +128,15 @@ def test_adapters_are_named_with_their_instance_which_is_a_model_itself() -> Non
     assert found is not None and found.wanted_model == "ad"
     without = routes.with_route(replace(ROUTER, offer=Offer()))
     assert asked(without, "r/ad") is None
+
+
+def test_a_name_that_is_put_in_gives_way_to_those_that_may_stay() -> None:
+    filters = Filters().naming("base", ["ad", "ä"])
+
+    def sent(body: str) -> str:
+        return apply(filters, body.encode()).decode()
+
+    assert sent('{"model": "v", "n": 1}') == '{"model": "base", "n": 1}'
+    assert sent('{"model": "ad", "n": 1}') == '{"model": "ad", "n": 1}'
+    assert sent('{"model": "ä"}') == '{"model": "ä"}'
+    assert sent('{"n": "ad"}') == '{"n": "ad","model":"base"}'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 
@@ -16,6 +16,7 @@ class Filters:
     fixed: Mapping[str, str] = field(default_factory=dict)  # JSON, whatever there is
     # for names above: other names that engines take for the same parameter
     synonyms: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    models: frozenset[bytes] = frozenset()  # JSON of a `model` that stays as it is
     names: frozenset[str] = field(init=False)  # of all members that are looked for
 
     def __post_init__(self) -> None:
@@ -23,10 +24,11 @@ class Filters:
         names = {"model", *self.strip, *self.defaults, *self.fixed, *others}
         object.__setattr__(self, "names", frozenset(names))
 
-    def naming(self, model: str) -> Filters:
-        """The same, with this as the `model`."""
+    def naming(self, model: str, others: Iterable[str] = ()) -> Filters:
+        """The same, with this as the `model`, unless it is one of the others."""
         fixed = {**self.fixed, "model": json.dumps(model)}
-        return replace(self, strip=self.strip - {"model"}, fixed=fixed)
+        kept = frozenset(json.dumps(other, ensure_ascii=False).encode() for other in others)
+        return replace(self, strip=self.strip - {"model"}, fixed=fixed, models=kept)
 
     def without(self, names: frozenset[str]) -> Filters:
         """The same, with these taken out as well."""

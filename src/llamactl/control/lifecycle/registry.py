@@ -72,7 +72,7 @@ class ManagedInstance:
         if backend.stripped:
             filters = (filters or Filters()).without(backend.stripped)
         if model := self.served_model:  # it counts most: the engine would answer nothing else
-            return (filters or Filters()).naming(model)
+            return (filters or Filters()).naming(model, self.offer.models)
         return filters
 
     @property

@@ -71,6 +71,8 @@ def edits(filters: Filters, scanner: ObjectScanner) -> list[Edit]:
         if member.before != gone:
             kept = member.before
         fixed = filters.fixed.get(member.name)
+        if member.raw in filters.models and member.name == "model":
+            fixed = None
         if (member.name in filters.strip and fixed is None) or (
             fixed is not None and member.name in present
         ):
