@@ -36,7 +36,7 @@ def test_containers_run_here(container_engine: ContainerEngine) -> None:
 @pytest.mark.parametrize("what", NAMESPACES)
 def test_namespaces_can_be_made_here(what: str) -> None:
     words, expected = NAMESPACES[what]
-    need("unshare", "ip")
+    need("netns" if "network" in what else "pidns", "unshare", "ip")
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     print(what, done.stdout)
 

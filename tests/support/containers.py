@@ -116,7 +116,7 @@ def _mounts(folder: Path) -> list[str]:
 
 @contextmanager
 def docker_daemon(folder: Path) -> Iterator[Daemon]:
-    need(*_NEEDED["docker"])
+    need("docker", *_NEEDED["docker"])
     daemon = Daemon(folder)
     daemon.start()
     try:
@@ -127,7 +127,7 @@ def docker_daemon(folder: Path) -> Iterator[Daemon]:
 
 @contextmanager
 def podman_root(folder: Path) -> Iterator[ContainerEngine]:
-    need(*_NEEDED["podman"])
+    need("podman", *_NEEDED["podman"])
     (folder / "containers.conf").write_text(f'{_CONF}tmp_dir = "{folder}/tmp"\n')
     (folder / "storage.conf").write_text(
         f'[storage]\ndriver = "vfs"\ngraphroot = "{folder}/s"\nrunroot = "{folder}/r"\n'
@@ -175,8 +175,14 @@ def _copy(file: Path, folder: Path) -> None:
     shutil.copy(file, folder / file.name)
 
 
-def need(*programs: str) -> None:
-    """Root, and these; without them the test is skipped, and in CI fails."""
+def need(what: str, *programs: str) -> None:
+    """Root, and these programs; without them the test is skipped, and in CI fails.
+
+    `what`: as `.ci/probe` calls it. A machine of CI on which it can't run skips the test, and the
+    probe said so.
+    """
+    if what in os.environ.get("LLAMACTL_CI_CANNOT", "").split():
+        pytest.skip(f"{what} can't run here, as .ci/probe found")
     missing = [name for name in programs if shutil.which(name) is None]
     why = f"not installed: {', '.join(missing)}" if missing else ""
     if not why and os.geteuid() != 0:
