@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import random
-import socket
 import sys
 from pathlib import Path
 
 from support import real_engines
-from support.kills import Attack
-from support.real_engines import Case
+from support.containers import ContainerEngine, Daemon
+from support.kills import attack
 from support.tiny_hf import make_tiny_hf
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        port: int = one.getsockname()[1]
-        return port
-
-
-def attack(cases: list[Case], folder: Path, kills: int, seed: int) -> list[str]:
-    """What was killed."""
-    with Attack(cases, folder, free_port(), random.Random(seed)) as one:
-        for _ in range(kills):
-            one.strike()
-        one.end()
-    return one.struck
 
 
 def test_processes(tiny_model: Path, tmp_path: Path, scale: int) -> None:
@@ -36,3 +19,16 @@ def test_processes(tiny_model: Path, tmp_path: Path, scale: int) -> None:
     ]  # fmt: skip
 
     assert len(attack(cases, tmp_path, kills=10 * scale, seed=scale)) == 10 * scale
+
+
+def test_containers(
+    docker_daemon: Daemon, podman: ContainerEngine, tiny_model: Path, tmp_path: Path, scale: int
+) -> None:
+    engines = [docker_daemon.engine, podman]
+    cases = [real_engines.in_container(tiny_model, engine) for engine in engines]
+    struck = attack(
+        [*cases, real_engines.mlx(make_tiny_hf(tmp_path / "model"))], tmp_path, 6 * scale, scale,
+        engines=engines, daemon=docker_daemon,
+    )  # fmt: skip
+
+    assert len(struck) == 6 * scale

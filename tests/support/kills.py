@@ -5,21 +5,25 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
+from support.containers import ContainerEngine, Daemon
 from support.life import left_of
 from support.real_engines import Case
 from support.served import BASE, Served, serve
-from support.waits import until
+from support.waits import WITHIN_S, until
 
 _QUICK = {"auto_restart": True, "max_restarts": 1000, "restart_delay": 0}
 _ANSWER_S = 60.0
+_OF_A_CASE = ("engine", "child")
 _KEYS = (b"LLAMACTL_PROCESS_KEY=", b"LLAMA_API_KEY=", b"VLLM_API_KEY=")
 
 
@@ -34,6 +38,9 @@ class Attack:
     folder: Path
     port: int
     chance: random.Random
+    engines: Sequence[ContainerEngine] = ()  # in which some of the cases run
+    daemon: Daemon | None = None
+    within_s: float = WITHIN_S  # until all answer again
     struck: list[str] = field(default_factory=list)
     _stack: ExitStack = field(default_factory=ExitStack)
     _over: threading.Event = field(default_factory=threading.Event)
@@ -78,15 +85,37 @@ class Attack:
             self._over.wait(0.05)
 
     def strike(self) -> None:
-        kind = self.chance.choice(["llamactl", "engine", "engine", "child"])
+        kind = self.chance.choice(self._kinds())
         case = self.chance.choice([*self.cases])
-        if kind == "llamactl":
-            self._server.kill()
-            self._server = self._serve()
-        else:
-            self._kill(case, child=kind == "child")
-        self.struck.append(f"{kind} {'' if kind == 'llamactl' else case.name}".strip())
+        match kind:
+            case "llamactl":
+                self._server.kill()
+                self._server = self._serve()
+            case "client":
+                self._kill_client()
+            case "daemon":
+                self._kill_daemon()
+            case _:
+                self._kill(case, child=kind == "child")
+        self.struck.append(f"{kind} {case.name if kind in _OF_A_CASE else ''}".strip())
         self._until_all_answer(f"kill {len(self.struck)}, of {self.struck[-1]}")
+
+    def _kinds(self) -> list[str]:
+        found = ["llamactl", "engine", *_OF_A_CASE]
+        return found + ["client"] * bool(self.engines) + ["daemon"] * (self.daemon is not None)
+
+    def _kill_client(self) -> None:
+        """One that waits for a container, or follows its log."""
+        clients = [pid for engine in self.engines for pid in _clients(engine)]
+        if clients:
+            with suppress(ProcessLookupError):
+                os.kill(self.chance.choice(clients), signal.SIGKILL)
+
+    def _kill_daemon(self) -> None:
+        """The next one ends what the one that was killed left running."""
+        assert self.daemon is not None
+        self.daemon.stop(signal.SIGKILL)
+        self.daemon.start()
 
     def _kill(self, case: Case, *, child: bool) -> None:
         pid = self._server.instance(case.name)["pid"]
@@ -106,6 +135,7 @@ class Attack:
                 if count == before[name]
             },
             lambda silent: silent == {},
+            within=self.within_s,
         )
 
     def end(self) -> None:
@@ -114,14 +144,44 @@ class Attack:
         for thread in self._threads:
             thread.join()
         rows = {case.name: self._server.until(case.name, "ready") for case in self.cases}
+        inside = {case.name for case in self.cases if "container" in case.more}
         assert {_session(pid) for pid in left_of(self._data) if _is_engine(pid)} == {
-            row["pid"] for row in rows.values()
+            row["pid"] for name, row in rows.items() if name not in inside
         }
+        assert sum(len(engine.containers()) for engine in self.engines) == len(inside)
         for case in self.cases:
             self._server.request("POST", f"{BASE}/{case.name}/stop")
             self._server.until(case.name, "stopped")
         self._stack.close()
         until("nothing that is left", lambda: left_of(self._data), lambda left: left == [])
+        assert [engine.containers() for engine in self.engines] == [[] for _ in self.engines]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        port: int = one.getsockname()[1]
+        return port
+
+
+def attack(cases: Sequence[Case], folder: Path, kills: int, seed: int, **more: Any) -> list[str]:
+    """What was killed."""
+    with Attack(cases, folder, free_port(), random.Random(seed), **more) as one:
+        for _ in range(kills):
+            one.strike()
+        one.end()
+    return one.struck
+
+
+def _clients(engine: ContainerEngine) -> list[int]:
+    """Pids of its command lines that run."""
+    (mark, *_) = (f"{name}={value}".encode() for name, value in engine.environment.items())
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            name = (process / "cmdline").read_bytes().partition(b"\0")[0].rpartition(b"/")[2]
+            if name == engine.name.encode() and mark in (process / "environ").read_bytes():
+                found.append(int(process.name))
+    return found
 
 
 def _session(pid: int) -> int:
