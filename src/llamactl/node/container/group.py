@@ -20,7 +20,7 @@ from llamactl.node.container.failures import ContainerError, EngineDown, NoSuchC
 from llamactl.node.container.follower import LogFollower
 from llamactl.node.logs.log import InstanceLog
 from llamactl.node.process.ports import descendants
-from llamactl.node.process.process import Cause, Ended, hears, start_time
+from llamactl.node.process.process import Cause, Ended, hears, start_time, until_gone
 from llamactl.observe import logger, loop_clock
 
 _FIRST_S, _LONGEST_S = 0.05, 1.0
@@ -103,18 +103,27 @@ class ContainerGroup:
         task.add_done_callback(self._tasks.discard)
 
     async def _live(self, *, running: bool) -> None:
+        ended = Ended(None, None)
+        try:
+            ended = await self._until_over(running=running)
+        except Exception as exc:
+            # A fault of ours: its next start removes what is left of it.
+            log.failure("container_lost", exc, container=self.id[:12])
+        self.started.set()
+        self.exited.set_result(ended)
+
+    async def _until_over(self, *, running: bool) -> Ended:
+        ended = None
         if not running:
             await self._wanted.wait()
             ended = await self._start()
-            self.started.set()
-        else:
-            self.started.set()
-            ended = None
+        self.started.set()
         if ended is None:
             ended = await self._until_ended()
         self._close_log()
-        await self._remove(0.0 if ended.cause is _DOWN else _PATIENCE_S)
-        self.exited.set_result(ended)
+        if ended.cause is not _DOWN:
+            await self._remove()
+        return ended
 
     async def _start(self) -> Ended | None:
         """How it ended already; None: it runs."""
@@ -148,7 +157,7 @@ class ContainerGroup:
         pause, away_since = _FIRST_S, float("inf")
         while True:
             began = loop_clock().now()
-            await self._client.wait(self.id)
+            await self._until_hint()
             try:
                 state = await self._client.inspect(self.id)
             except NoSuchContainer:
@@ -169,6 +178,23 @@ class ContainerGroup:
             await loop_clock().sleep(pause)
             pause = min(pause * 2, _LONGEST_S)
 
+    async def _until_hint(self) -> None:
+        """That it may have ended: `wait` returns, or its first process is gone.
+
+        Once that is gone nothing is waited for: the engine may hang, and its answer never come.
+        """
+        if self._is_gone:
+            return
+        hints = [asyncio.create_task(self._client.wait(self.id))]
+        if self.pid:
+            hints.append(asyncio.create_task(until_gone(self.pid)))
+        try:
+            await asyncio.wait(hints, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for hint in hints:
+                hint.cancel()
+            await asyncio.gather(*hints, return_exceptions=True)
+
     @property
     def _is_gone(self) -> bool:
         """Has its first process ended, as far as it can be seen?"""
@@ -183,8 +209,11 @@ class ContainerGroup:
             pass
         except EngineDown:
             self._send_past_it(number)
-        except ContainerError as exc:  # it has ended
+        except ContainerError as exc:  # it has ended, or is paused
             log.debug("container_not_signalled", container=self.id[:12], reason=exc.said)
+            if number == signal.SIGKILL:
+                with suppress(ContainerError):
+                    await self._client.remove(self.id)
 
     async def _until_heard(self, number: int) -> None:
         """The first process of a container ignores a signal until it says what to do with it."""
@@ -203,14 +232,13 @@ class ContainerGroup:
             finally:
                 os.close(pidfd)
 
-    async def _remove(self, patience: float) -> None:
+    async def _remove(self) -> None:
         """What can't be removed now is removed before the next start, or when llamactl starts."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_REMOVED_S):
-                await self._until_removed(patience)
+                await self._until_removed()
 
-    async def _until_removed(self, patience: float) -> None:
-        """`patience`: seconds, with an engine that is away."""
+    async def _until_removed(self) -> None:
         pause, began = _FIRST_S, loop_clock().now()
         while True:
             try:
@@ -219,7 +247,7 @@ class ContainerGroup:
             except NoSuchContainer:
                 return
             except EngineDown:
-                if loop_clock().now() - began >= patience:
+                if loop_clock().now() - began > _PATIENCE_S:
                     log.warning("container_left", container=self.id[:12])
                     return
             except ContainerError as exc:
