@@ -28,7 +28,7 @@ from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 _INSTANCE = ("auto_restart", "max_restarts", "restart_delay", "on_demand_start", "idle_timeout",
              "environment", "command_override", "group")  # fmt: skip
 _NOT_AVAILABLE = {
-    "docker_enabled": "containers are not available in this version: it runs on this machine",
+    "docker_enabled": "containers are not imported: it runs on this machine; give it a `container`",
     "preset_ini": "presets of an instance are not available; see the option models_preset",
 }
 # Both would keep their own tables in one file, where a folder is used again.
@@ -36,7 +36,7 @@ _DATABASE = "llamactl-instances.db"
 _WITHOUT_EFFECT = {
     "backends.vllm": "vLLM is not available in this version",
     "backends.mlx": "MLX is not available in this version",
-    "backends.llama-cpp.docker": "containers are not available in this version",
+    "backends.llama-cpp.docker": "containers are not imported; copy it where you use them",
     "instances.timeout_check_interval": "idle time is measured exactly",
     "database.max_open_connections": "not needed: a single connection is used",
     "database.max_idle_connections": "not needed: a single connection is used",

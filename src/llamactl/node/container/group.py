@@ -122,7 +122,7 @@ class ContainerGroup:
             ended = await self._until_ended()
         self._close_log()
         if ended.cause is not _DOWN:
-            await self._remove()
+            await _remove(self._client, self.id)
         return ended
 
     async def _start(self) -> Ended | None:
@@ -202,58 +202,18 @@ class ContainerGroup:
 
     async def _send(self, number: int) -> None:
         await self.started.wait()
-        await self._until_heard(number)
+        await _until_heard(self.pid, self.start_time, number)
         try:
             await self._client.kill(self.id, number)
         except NoSuchContainer:
             pass
         except EngineDown:
-            self._send_past_it(number)
+            _send_past_it(self.pid, self.start_time, number)
         except ContainerError as exc:  # it has ended, or is paused
             log.debug("container_not_signalled", container=self.id[:12], reason=exc.said)
             if number == signal.SIGKILL:
                 with suppress(ContainerError):
                     await self._client.remove(self.id)
-
-    async def _until_heard(self, number: int) -> None:
-        """The first process of a container ignores a signal until it says what to do with it."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_HEARS_S):
-                while self.pid and not self._is_gone and not hears(self.pid, number):  # noqa: ASYNC110
-                    await asyncio.sleep(_FIRST_S)
-
-    def _send_past_it(self, number: int) -> None:
-        """To its first process, which passes it on; its death ends all in the container."""
-        with suppress(OSError):
-            pidfd = os.pidfd_open(self.pid)
-            try:
-                if self.pid and start_time(self.pid) == self.start_time:
-                    signal.pidfd_send_signal(pidfd, number)
-            finally:
-                os.close(pidfd)
-
-    async def _remove(self) -> None:
-        """What can't be removed now is removed before the next start, or when llamactl starts."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_REMOVED_S):
-                await self._until_removed()
-
-    async def _until_removed(self) -> None:
-        pause, began = _FIRST_S, loop_clock().now()
-        while True:
-            try:
-                await self._client.remove(self.id)
-                await self._client.inspect(self.id)  # Docker answers before it is done
-            except NoSuchContainer:
-                return
-            except EngineDown:
-                if loop_clock().now() - began > _PATIENCE_S:
-                    log.warning("container_left", container=self.id[:12])
-                    return
-            except ContainerError as exc:
-                log.warning("container_not_removed", container=self.id[:12], reason=exc.said)
-            await loop_clock().sleep(pause)
-            pause = min(pause * 2, _LONGEST_S)
 
     def _say(self, text: str) -> None:
         """In its log."""
@@ -273,3 +233,47 @@ def _end_of(state: ContainerState) -> Ended:
         return Ended(None, None, cause=Cause(FailureClass.UNKNOWN, "its container did not start"))
     oom = True if state.oom_killed else None  # Podman does not always say it
     return Ended(state.exit_code, None, oom_killed=oom)
+
+
+async def _until_heard(pid: int, began: int, number: int) -> None:
+    """The first process of a container ignores a signal until it says what to do with it."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_HEARS_S):
+            while pid and start_time(pid) == began and not hears(pid, number):  # noqa: ASYNC110
+                await asyncio.sleep(_FIRST_S)
+
+
+def _send_past_it(pid: int, began: int, number: int) -> None:
+    """To the first process, which passes it on; its death ends all in the container."""
+    with suppress(OSError):
+        pidfd = os.pidfd_open(pid)
+        try:
+            if pid and start_time(pid) == began:
+                signal.pidfd_send_signal(pidfd, number)
+        finally:
+            os.close(pidfd)
+
+
+async def _remove(client: Client, container: str) -> None:
+    """What can't be removed now is removed before the next start, or when llamactl starts."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_REMOVED_S):
+            await _until_removed(client, container)
+
+
+async def _until_removed(client: Client, container: str) -> None:
+    pause, began = _FIRST_S, loop_clock().now()
+    while True:
+        try:
+            await client.remove(container)
+            await client.inspect(container)  # Docker answers before it is done
+        except NoSuchContainer:
+            return
+        except EngineDown:
+            if loop_clock().now() - began > _PATIENCE_S:
+                log.warning("container_left", container=container[:12])
+                return
+        except ContainerError as exc:
+            log.warning("container_not_removed", container=container[:12], reason=exc.said)
+        await loop_clock().sleep(pause)
+        pause = min(pause * 2, _LONGEST_S)
