@@ -73,6 +73,26 @@ def test_an_instance_stops_while_the_daemon_is_away(
     assert (again["state"], len(there)) == ("ready", 1)  # what was left is gone
 
 
+def test_an_engine_that_dies_while_the_daemon_hangs_is_seen(
+    server: Served, docker_daemon: Daemon, tiny_model: Path
+) -> None:
+    given = {**llama(docker_daemon.engine, tiny_model), "restart_delay": 0.05}
+    made = create(server, "boxed", given)
+    docker_daemon.processes[-1].send_signal(signal.SIGSTOP)
+    try:
+        server.kill_pid(made["pid"])
+        row = server.until_row(
+            "boxed", "why it ended", lambda row: "container engine" in row.get("message", "")
+        )
+    finally:
+        docker_daemon.processes[-1].send_signal(signal.SIGCONT)
+    back = server.until("boxed", "ready")
+
+    assert row["failure"]["class"] == "container_engine_down"
+    assert back["pid"] not in (None, made["pid"])
+    assert len(docker_daemon.engine.containers()) == 1
+
+
 def test_a_daemon_that_is_not_there_is_the_cause(
     tmp_path: Path, docker_daemon: Daemon, tiny_model: Path
 ) -> None:

@@ -4,32 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from support.containers import IMAGE, ContainerEngine
-from support.in_containers import chat, create, llama, log_of, shell
+from support.in_containers import chat, clients, container_ids, create, llama, log_of, shell
 from support.served import BASE, data_folder, serve
 from support.waits import until
 
 COUNTING = "i=0; while :; do i=$((i+1)); echo line $i.; sleep 0.1; done"
-
-
-def ids(engine: ContainerEngine) -> list[str]:
-    return engine.run("ps", "-a", "-q", "--no-trunc").split()
-
-
-def clients(container: str) -> list[int]:
-    """Pids of what follows its log, and of what waits for it."""
-    found = []
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):  # it ended just now
-            words = file.read_text().split("\0")
-            if container in words and {"logs", "wait"} & {*words}:
-                found.append(int(file.parent.name))
-    return found
 
 
 def counting(engine: ContainerEngine) -> dict[str, object]:
@@ -43,12 +27,12 @@ def test_a_container_is_adopted_after_a_kill(
     data, engine = data_folder(tmp_path, ""), container_engine
     with serve(data, engine.environment) as server:
         made = create(server, "boxed", llama(engine, tiny_model))
-        before = ids(engine)
+        before = container_ids(engine)
         server.kill()
-    assert ids(engine) == before
+    assert container_ids(engine) == before
     with serve(data, engine.environment) as server:
         row = server.until("boxed", "ready")
-        answer, after = chat(server, "boxed"), ids(engine)
+        answer, after = chat(server, "boxed"), container_ids(engine)
         server.request("POST", f"{BASE}/boxed/stop?wait=true")
         log = log_of(server, "boxed")
 
@@ -56,7 +40,7 @@ def test_a_container_is_adopted_after_a_kill(
     assert answer.status_code == 200
     assert log.count("model loaded") == 1  # not again, and not said twice
     assert log.count("stop processing") == 1
-    assert ids(engine) == [] and clients(before[0]) == []
+    assert container_ids(engine) == [] and clients(before[0]) == []
 
 
 def test_a_container_is_handed_over_at_an_upgrade(
@@ -65,17 +49,17 @@ def test_a_container_is_handed_over_at_an_upgrade(
     data, engine = data_folder(tmp_path, ""), container_engine
     with serve(data, engine.environment) as server:
         made = create(server, "boxed", llama(engine, tiny_model))
-        before = ids(engine)
+        before = container_ids(engine)
         server.upgrade()
         row = server.until("boxed", "ready")
-        answer, after = chat(server, "boxed"), ids(engine)
+        answer, after = chat(server, "boxed"), container_ids(engine)
         stopped = server.request("POST", f"{BASE}/boxed/stop?wait=true").json()
         log = log_of(server, "boxed")
 
     assert (row["pid"], after) == (made["pid"], before)
     assert (answer.status_code, stopped["state"]) == (200, "stopped")
     assert log.count("model loaded") == 1 and log.count("stop processing") == 1
-    assert ids(engine) == []
+    assert container_ids(engine) == []
 
 
 def test_a_container_that_ended_meanwhile_is_removed_and_its_end_is_known(
@@ -84,7 +68,7 @@ def test_a_container_that_ended_meanwhile_is_removed_and_its_end_is_known(
     data, engine = data_folder(tmp_path, ""), container_engine
     with serve(data, engine.environment) as server:
         made = create(server, "boxed", llama(engine, tiny_model))
-        before = ids(engine)
+        before = container_ids(engine)
         server.kill()
     os.kill(made["pid"], signal.SIGKILL)
     until("the end of its container", lambda: engine.run("ps", "-q"), lambda said: said == "")
@@ -94,7 +78,7 @@ def test_a_container_that_ended_meanwhile_is_removed_and_its_end_is_known(
 
     assert row["pid"] != made["pid"]
     assert "NodeFound" in [event["event"] for event in events]
-    assert before[0] not in ids(engine) and ids(engine) == []
+    assert before[0] not in container_ids(engine) and container_ids(engine) == []
 
 
 def test_what_nobody_knows_is_removed_but_not_what_is_anothers(
@@ -105,17 +89,19 @@ def test_what_nobody_knows_is_removed_but_not_what_is_anothers(
     (tmp_path / "other").mkdir()
     with serve(data, engine.environment) as server:
         create(server, "boxed", llama(engine, tiny_model))
-        labels = engine.run("inspect", ids(engine)[0], "--format", "{{json .Config.Labels}}")
+        labels = engine.run(
+            "inspect", container_ids(engine)[0], "--format", "{{json .Config.Labels}}"
+        )
         server.request("POST", f"{BASE}/boxed/stop?wait=true")
     owner = labels.split('"llamactl.node":"')[1].split('"')[0]
     make = ("create", "--pull", "never", "--network", "host", "--label", "llamactl.replica=gone")
     lost = engine.run(*make, "--label", f"llamactl.node={owner}", IMAGE).split()[-1]
     theirs = engine.run(*make, "--label", "llamactl.node=another", IMAGE).split()[-1]
     with serve(tmp_path / "other", engine.environment):
-        assert lost in ids(engine)
+        assert lost in container_ids(engine)
     with serve(data, engine.environment) as server:
-        until("what is left over to be gone", lambda: lost not in ids(engine))
-    left = ids(engine)
+        until("what is left over to be gone", lambda: lost not in container_ids(engine))
+    left = container_ids(engine)
     engine.run("rm", "-f", theirs)
 
     assert left == [theirs]
@@ -129,7 +115,7 @@ def test_clients_that_are_killed_are_replaced_and_no_line_is_lost(
         given = counting(engine)
         made = server.request("POST", f"{BASE}/counts?wait=false", given).json()
         until("lines of its log", lambda: "line 3." in log_of(server, "counts"))
-        [container] = ids(engine)
+        [container] = container_ids(engine)
         killed = clients(container)
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
@@ -141,7 +127,7 @@ def test_clients_that_are_killed_are_replaced_and_no_line_is_lost(
         here = int(log_of(server, "counts").rsplit("line ", 1)[1].split(".")[0])
         until("more of its log", lambda: f"line {here + 20}." in log_of(server, "counts"))
         log = log_of(server, "counts")
-        there = ids(engine)
+        there = container_ids(engine)
         server.request("DELETE", f"{BASE}/counts?force=true")
 
     assert len(killed) >= 2
@@ -162,10 +148,10 @@ def test_a_stop_is_not_disturbed_by_clients_that_are_killed(
         else:
             server.request("POST", f"{BASE}/boxed?wait=false", counting(engine))
             until("its container", lambda: engine.run("ps", "-q"))
-        for container in ids(engine):
+        for container in container_ids(engine):
             for pid in clients(container):
                 os.kill(pid, signal.SIGKILL)
         stopped = server.request("POST", f"{BASE}/boxed/stop?wait=true&force=true").json()
-        there = ids(engine)
+        there = container_ids(engine)
 
     assert (stopped["state"], there) == ("stopped", [])

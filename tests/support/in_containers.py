@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +55,18 @@ def chat(server: Served, name: str, **more: Any) -> httpx.Response:
 
 def log_of(server: Served, name: str) -> str:
     return server.request("GET", f"{BASE}/{name}/logs").text
+
+
+def container_ids(engine: ContainerEngine) -> list[str]:
+    return engine.run("ps", "-a", "-q", "--no-trunc").split()
+
+
+def clients(container: str) -> list[int]:
+    """Pids of what follows its log, and of what waits for it."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it ended just now
+            words = file.read_text().split("\0")
+            if container in words and {"logs", "wait"} & {*words}:
+                found.append(int(file.parent.name))
+    return found

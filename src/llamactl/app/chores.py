@@ -50,7 +50,7 @@ class Chores:
     def _written_logs(self) -> list[LogFile]:
         """Those that somebody writes to."""
         registry = self._parts.control.scheduling.registry
-        return [managed.replica.log for managed in registry if managed.replica.pid]
+        return [managed.replica.log for managed in registry if managed.replica.engine.process]
 
     def _all_logs(self) -> list[LogFile]:
         return [managed.replica.log for managed in self._parts.control.scheduling.registry]

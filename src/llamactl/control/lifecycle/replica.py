@@ -56,7 +56,7 @@ class Replica:
     @property
     def pid(self) -> int | None:
         process = self.engine.process
-        return process.record.pid if process else None
+        return (process.record.pid or None) if process else None  # a container's may be unknown
 
     @property
     def last_exit(self) -> ExitReport | None:

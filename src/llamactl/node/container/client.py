@@ -139,28 +139,34 @@ class Client:
 
         Files and not pipes take what it says: what `podman start` leaves behind holds them open.
         """
-        with _file(stdin) as given, _file() as out, _file() as err:
-            try:
+        try:
+            with _file(stdin) as given, _file() as out, _file() as err:
                 process = await asyncio.create_subprocess_exec(
                     *(tied_to_us() if tied else ()), self.program, *words,
                     stdin=given, stdout=out if stdout is None else stdout, stderr=err,
                     env={**self.environment, **(environment or {})}, start_new_session=True,
                 )  # fmt: skip
-            except OSError as exc:
-                raise EngineDown(f"{self.kind} can't be run: {exc.strerror}") from exc
-            try:
-                async with loop_clock().timeout(_NEVER_S if within is None else within):
-                    code = await process.wait()
-            except TimeoutError as exc:
-                raise EngineDown(f"{self.kind} {words[0]} took more than {within:g} s") from exc
-            finally:
-                if process.returncode is None:
-                    with suppress(ProcessLookupError):
-                        process.kill()
-                    await asyncio.shield(process.wait())
-            if code != 0:
-                raise failure_of(self.kind, words[0], _text(err)[-_SHOWN:] or _text(out)[-_SHOWN:])
-            return _text(out)
+                await self._until_done(process, words[0], within)
+                if process.returncode != 0:
+                    said = _text(err)[-_SHOWN:] or _text(out)[-_SHOWN:]
+                    raise failure_of(self.kind, words[0], said)
+                return _text(out)
+        except OSError as exc:
+            raise EngineDown(f"{self.kind} can't be run: {exc.strerror}") from exc
+
+    async def _until_done(
+        self, process: asyncio.subprocess.Process, what: str, within: float | None
+    ) -> None:
+        try:
+            async with loop_clock().timeout(_NEVER_S if within is None else within):
+                await process.wait()
+        except TimeoutError as exc:
+            raise EngineDown(f"{self.kind} {what} took more than {within:g} s") from exc
+        finally:
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    process.kill()
+                await asyncio.shield(process.wait())
 
 
 def _file(text: str = "") -> BinaryIO:

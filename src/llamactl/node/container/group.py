@@ -20,7 +20,7 @@ from llamactl.node.container.failures import ContainerError, EngineDown, NoSuchC
 from llamactl.node.container.follower import LogFollower
 from llamactl.node.logs.log import InstanceLog
 from llamactl.node.process.ports import descendants
-from llamactl.node.process.process import Cause, Ended, hears, start_time
+from llamactl.node.process.process import Cause, Ended, hears, start_time, until_gone
 from llamactl.observe import logger, loop_clock
 
 _FIRST_S, _LONGEST_S = 0.05, 1.0
@@ -103,18 +103,27 @@ class ContainerGroup:
         task.add_done_callback(self._tasks.discard)
 
     async def _live(self, *, running: bool) -> None:
+        ended = Ended(None, None)
+        try:
+            ended = await self._until_over(running=running)
+        except Exception as exc:
+            # A fault of ours: its next start removes what is left of it.
+            log.failure("container_lost", exc, container=self.id[:12])
+        self.started.set()
+        self.exited.set_result(ended)
+
+    async def _until_over(self, *, running: bool) -> Ended:
+        ended = None
         if not running:
             await self._wanted.wait()
             ended = await self._start()
-            self.started.set()
-        else:
-            self.started.set()
-            ended = None
+        self.started.set()
         if ended is None:
             ended = await self._until_ended()
         self._close_log()
-        await self._remove(0.0 if ended.cause is _DOWN else _PATIENCE_S)
-        self.exited.set_result(ended)
+        if ended.cause is not _DOWN:
+            await _remove(self._client, self.id)
+        return ended
 
     async def _start(self) -> Ended | None:
         """How it ended already; None: it runs."""
@@ -148,7 +157,7 @@ class ContainerGroup:
         pause, away_since = _FIRST_S, float("inf")
         while True:
             began = loop_clock().now()
-            await self._client.wait(self.id)
+            await self._until_hint()
             try:
                 state = await self._client.inspect(self.id)
             except NoSuchContainer:
@@ -169,6 +178,23 @@ class ContainerGroup:
             await loop_clock().sleep(pause)
             pause = min(pause * 2, _LONGEST_S)
 
+    async def _until_hint(self) -> None:
+        """That it may have ended: `wait` returns, or its first process is gone.
+
+        Once that is gone nothing is waited for: the engine may hang, and its answer never come.
+        """
+        if self._is_gone:
+            return
+        hints = [asyncio.create_task(self._client.wait(self.id))]
+        if self.pid:
+            hints.append(asyncio.create_task(until_gone(self.pid)))
+        try:
+            await asyncio.wait(hints, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for hint in hints:
+                hint.cancel()
+            await asyncio.gather(*hints, return_exceptions=True)
+
     @property
     def _is_gone(self) -> bool:
         """Has its first process ended, as far as it can be seen?"""
@@ -176,56 +202,18 @@ class ContainerGroup:
 
     async def _send(self, number: int) -> None:
         await self.started.wait()
-        await self._until_heard(number)
+        await _until_heard(self.pid, self.start_time, number)
         try:
             await self._client.kill(self.id, number)
         except NoSuchContainer:
             pass
         except EngineDown:
-            self._send_past_it(number)
-        except ContainerError as exc:  # it has ended
+            _send_past_it(self.pid, self.start_time, number)
+        except ContainerError as exc:  # it has ended, or is paused
             log.debug("container_not_signalled", container=self.id[:12], reason=exc.said)
-
-    async def _until_heard(self, number: int) -> None:
-        """The first process of a container ignores a signal until it says what to do with it."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_HEARS_S):
-                while self.pid and not self._is_gone and not hears(self.pid, number):  # noqa: ASYNC110
-                    await asyncio.sleep(_FIRST_S)
-
-    def _send_past_it(self, number: int) -> None:
-        """To its first process, which passes it on; its death ends all in the container."""
-        with suppress(OSError):
-            pidfd = os.pidfd_open(self.pid)
-            try:
-                if self.pid and start_time(self.pid) == self.start_time:
-                    signal.pidfd_send_signal(pidfd, number)
-            finally:
-                os.close(pidfd)
-
-    async def _remove(self, patience: float) -> None:
-        """What can't be removed now is removed before the next start, or when llamactl starts."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_REMOVED_S):
-                await self._until_removed(patience)
-
-    async def _until_removed(self, patience: float) -> None:
-        """`patience`: seconds, with an engine that is away."""
-        pause, began = _FIRST_S, loop_clock().now()
-        while True:
-            try:
-                await self._client.remove(self.id)
-                await self._client.inspect(self.id)  # Docker answers before it is done
-            except NoSuchContainer:
-                return
-            except EngineDown:
-                if loop_clock().now() - began >= patience:
-                    log.warning("container_left", container=self.id[:12])
-                    return
-            except ContainerError as exc:
-                log.warning("container_not_removed", container=self.id[:12], reason=exc.said)
-            await loop_clock().sleep(pause)
-            pause = min(pause * 2, _LONGEST_S)
+            if number == signal.SIGKILL:
+                with suppress(ContainerError):
+                    await self._client.remove(self.id)
 
     def _say(self, text: str) -> None:
         """In its log."""
@@ -245,3 +233,47 @@ def _end_of(state: ContainerState) -> Ended:
         return Ended(None, None, cause=Cause(FailureClass.UNKNOWN, "its container did not start"))
     oom = True if state.oom_killed else None  # Podman does not always say it
     return Ended(state.exit_code, None, oom_killed=oom)
+
+
+async def _until_heard(pid: int, began: int, number: int) -> None:
+    """The first process of a container ignores a signal until it says what to do with it."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_HEARS_S):
+            while pid and start_time(pid) == began and not hears(pid, number):  # noqa: ASYNC110
+                await asyncio.sleep(_FIRST_S)
+
+
+def _send_past_it(pid: int, began: int, number: int) -> None:
+    """To the first process, which passes it on; its death ends all in the container."""
+    with suppress(OSError):
+        pidfd = os.pidfd_open(pid)
+        try:
+            if pid and start_time(pid) == began:
+                signal.pidfd_send_signal(pidfd, number)
+        finally:
+            os.close(pidfd)
+
+
+async def _remove(client: Client, container: str) -> None:
+    """What can't be removed now is removed before the next start, or when llamactl starts."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_REMOVED_S):
+            await _until_removed(client, container)
+
+
+async def _until_removed(client: Client, container: str) -> None:
+    pause, began = _FIRST_S, loop_clock().now()
+    while True:
+        try:
+            await client.remove(container)
+            await client.inspect(container)  # Docker answers before it is done
+        except NoSuchContainer:
+            return
+        except EngineDown:
+            if loop_clock().now() - began > _PATIENCE_S:
+                log.warning("container_left", container=container[:12])
+                return
+        except ContainerError as exc:
+            log.warning("container_not_removed", container=container[:12], reason=exc.said)
+        await loop_clock().sleep(pause)
+        pause = min(pause * 2, _LONGEST_S)

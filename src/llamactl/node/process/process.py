@@ -112,6 +112,21 @@ def start_time(pid: int) -> int:
     return int(fields[19]) if fields and fields[0] not in _DEAD else 0
 
 
+async def until_gone(pid: int) -> None:
+    """Return once it has ended, also one that is not ours. Raises OSError if it can't be seen."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop, gone = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(fd, gone.set)
+    try:
+        await gone.wait()
+    finally:
+        loop.remove_reader(fd)
+        os.close(fd)
+
+
 def hears(pid: int, number: int) -> bool:
     """Does it handle this signal, or wait for it? SIGKILL needs no consent."""
     if number == signal.SIGKILL:
