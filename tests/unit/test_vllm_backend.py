@@ -11,8 +11,9 @@ import pytest
 from llamactl.backends import BACKENDS, read_definition
 from llamactl.backends.contract import Start
 from llamactl.backends.exits import classify
+from llamactl.backends.registry import runs
 from llamactl.config import Settings
-from llamactl.core.errors import InvalidOption, LlamactlError, UnknownOption
+from llamactl.core.errors import InvalidOption, InvalidRequest, LlamactlError, UnknownOption
 from llamactl.core.exits import FailureClass
 from llamactl.core.instance import Container, InstanceOptions
 from llamactl.models import Confinement
@@ -184,6 +185,8 @@ def test_an_option_that_it_does_not_have_is_refused_with_the_nearest() -> None:
          "--model /models/m --no-enable-prefix-caching",
          {"model": "/data/m", "enable_prefix_caching": False}),
         ("docker run vllm/vllm-openai org/m --dtype half", {"model": "org/m", "dtype": "half"}),
+        ("docker run vllm/vllm-openai serve org/m -tp 2",
+         {"model": "org/m", "tensor_parallel_size": 2}),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("known", [KNOWN, UNREAD], ids=["by its help", "its help is unread"])
@@ -191,6 +194,22 @@ def test_a_pasted_command_becomes_its_options(
     line: str, options: dict[str, Any], known: Vocabulary
 ) -> None:
     assert VLLM.parse_command(line, known).options == options
+
+
+@pytest.mark.parametrize("line", ["vllm bench serve --model x", "vllm chat --url http://x"])
+def test_what_serves_nothing_is_refused(line: str) -> None:
+    with pytest.raises(InvalidRequest, match="does not serve"):
+        VLLM.parse_command(line, KNOWN)
+    assert runs(line) is None
+
+
+def test_the_interpreter_of_another_environment_is_said() -> None:
+    line = "/opt/v/bin/python -m vllm.entrypoints.openai.api_server --model /m"
+
+    found = VLLM.parse_command(line, KNOWN)
+
+    assert found.options == {"model": "/m"} and runs(line) is VLLM
+    assert found.not_understood[0].startswith("/opt/v/bin/python: the configured vllm is used")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,13 @@ from llamactl.backends.vllm.api import API
 from llamactl.backends.vllm.checks import NOT_PASTED, check_served
 from llamactl.backends.vllm.errors import ADVICE
 from llamactl.backends.vllm.failures import PATTERNS, VAGUE
-from llamactl.backends.vllm.images import is_vllm, runs_vllm, with_program
+from llamactl.backends.vllm.images import (
+    check_serves,
+    is_vllm,
+    its_interpreter,
+    runs_vllm,
+    with_program,
+)
 from llamactl.backends.vllm.rules import VllmRules
 from llamactl.core.instance import OptionValue
 from llamactl.core.model import ModelInfo
@@ -111,7 +117,10 @@ class Vllm(Backend):
 
     def parse_pasted(self, found: Pasted, known: Vocabulary) -> Parsed:
         """As `parse_command`, of a text that was read already."""
-        return parse_pasted(with_program(found), _reading(known), self.kind.programs)
+        check_serves(found)
+        parsed = parse_pasted(with_program(found), _reading(known), self.kind.programs)
+        parsed.not_understood += its_interpreter(found)
+        return parsed
 
     def runs(self, found: Pasted) -> bool:
         return runs_vllm(found)
