@@ -8,6 +8,7 @@ import pytest
 
 from support.engines import used
 from support.faults import BASE, create
+from support.installed import PYTHON
 from support.served import is_alive, serve
 
 pytestmark = pytest.mark.both_engines
@@ -26,3 +27,31 @@ def test_what_an_engine_forked_goes_with_it(data: Path, tiny_model: Path, tmp_pa
         server.request("POST", f"{BASE}/forker/stop?wait=true")
 
         assert not is_alive(child)
+
+
+SHARING = """
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from multiprocessing.shared_memory import SharedMemory
+
+shared = SharedMemory(create=True, size=4096)
+open(sys.argv[2], "w").write(shared.name)
+HTTPServer(("127.0.0.1", int(sys.argv[1])), BaseHTTPRequestHandler).serve_forever()
+"""
+
+
+def test_shared_memory_of_an_engine_that_was_killed_is_removed(data: Path, tmp_path: Path) -> None:
+    """By its own tracker, which has to outlive it for that."""
+    note = tmp_path / "shared"
+    options = {"command": PYTHON, "args": ["-c", SHARING, "${PORT}", str(note)],
+               "health_path": "none"}  # fmt: skip
+    with serve(data) as server:
+        body = {"backend_type": "command", "backend_options": options, "auto_restart": False}
+        made = server.request("POST", f"{BASE}/sharer", body).json()
+        shared = Path("/dev/shm", note.read_text())
+        before = shared.exists()
+        server.kill_pid(made["pid"])
+        server.until("sharer", "failed")
+
+        assert before
+        assert not shared.exists()

@@ -19,6 +19,7 @@ from llamactl.core.exits import FailureClass
 from llamactl.node.process.ports import members
 
 _DEAD = ("Z", "X")
+_TIDY_S = 1.0  # for what outlives its leader
 
 # $1 is the soft limit of open files to go back to; the rest is the engine's argv.
 _GATE = 'read -r go || exit 125; ulimit -Sn "$1" 2>/dev/null; shift; exec "$@" </dev/null'
@@ -54,6 +55,7 @@ class Process:
         self.pid = popen.pid
         self.start_time = start_time(popen.pid)
         self.exited: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+        self._tidying: asyncio.Task[None] | None = None
         self._watch()
 
     @classmethod
@@ -97,6 +99,20 @@ class Process:
     def _reap(self, fd: int) -> None:
         asyncio.get_running_loop().remove_reader(fd)
         os.close(fd)
+        if rest := [pid for pid in self.pids() if pid != self.pid]:
+            self._tidying = asyncio.get_running_loop().create_task(self._let_tidy(rest))
+        else:
+            self._over()
+
+    async def _let_tidy(self, rest: Sequence[int]) -> None:
+        """Python's trackers remove shared memory once they are alone; others stay for ever."""
+        with suppress(TimeoutError, OSError):
+            async with asyncio.timeout(_TIDY_S):
+                for pid in rest:
+                    await until_gone(pid)
+        self._over()
+
+    def _over(self) -> None:
         self.signal(signal.SIGKILL)  # what the engine forked goes with it
         status = self._popen.wait()
         if self._popen.stdin is not None:
