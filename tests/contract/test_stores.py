@@ -18,7 +18,7 @@ from llamactl.core.downloads import DownloadJob, JobState
 from llamactl.core.errors import StoreUnavailable
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
-from llamactl.core.instance import Instance, InstanceOptions
+from llamactl.core.instance import Container, Instance, InstanceOptions
 from llamactl.core.keys import ApiKey, PermissionMode, Session
 from llamactl.core.lifecycle import AfterExit, Desired, Lifecycle, State
 from llamactl.store import (
@@ -37,12 +37,16 @@ from support.postgres import postgres, programs
 
 pytestmark = pytest.mark.representative
 
-OPTIONS = InstanceOptions(backend_options={"seed": 2**60, "lora": ["a", "b"]}, pinned=True)
+OPTIONS = InstanceOptions(
+    backend_options={"seed": 2**60, "lora": ["a", "b"]}, pinned=True, docker_enabled=True,
+    container=Container("engine", args=("--shm-size", "1g"), env={"A": "b"}),
+)  # fmt: skip
 INSTANCE = Instance("id", "Name", 5, OPTIONS, 8001, source="file")
 REPORT = ExitReport(FailureClass.KILLED, None, 9, "why", ("line",), unseen=True)
 RECORD = ProcessRecord(
     "id", "local", "id", 3, 4711, 2**40, "boot", 8001, key="secret", engine="e", command=("x", "y"),
     options=OPTIONS, spec_hash="b" * 64, log_start=2**40,
+    container=f"docker:{'c' * 64}",
 )  # fmt: skip
 
 

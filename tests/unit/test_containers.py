@@ -26,6 +26,7 @@ from llamactl.core.exits import FailureClass
 from llamactl.core.instance import Container, InstanceOptions, Mount
 from llamactl.node.container.arguments import Create
 from llamactl.node.container.client import Client
+from llamactl.node.container.containers import Containers
 from llamactl.node.container.failures import ContainerError, EngineDown, NoSuchContainer, failure_of
 from llamactl.policy.definition.reading import merge
 
@@ -210,6 +211,31 @@ def test_gpus_are_asked_for_as_each_wants_it(
 
 
 # The client.
+
+
+@pytest.mark.parametrize(
+    ("engine", "docker", "podman", "chosen"),
+    [("auto", "exit 0", "exit 0", "docker"), ("auto", "exit 1", "exit 0", "podman"),
+     ("auto", "", "exit 0", "podman"), ("podman", "exit 0", "exit 0", "podman"),
+     ("docker", "exit 1", "exit 0", "does not answer"), ("docker", "", "exit 0", "not installed"),
+     ("auto", "", "", "are not installed")],
+)  # fmt: skip
+def test_auto_is_docker_if_it_answers_else_podman(
+    tmp_path: Path, engine: str, docker: str, podman: str, chosen: str
+) -> None:
+    for kind, line in (("docker", docker), ("podman", podman)):
+        if line:
+            why = "echo 'Cannot connect to the Docker daemon' >&2"
+            (tmp_path / kind).write_text(f"#!/bin/sh\n{why}\n{line}\n")
+            (tmp_path / kind).chmod(0o755)
+    containers = Containers("local", tmp_path, {"PATH": str(tmp_path)})
+    try:
+        found = run(containers.client(Container("e", engine=engine))).kind
+    except EngineDown as exc:
+        found = exc.cause.advice
+
+    assert chosen in found
+
 
 SAID = {
     "No such image: nope:1": FailureClass.IMAGE_MISSING,

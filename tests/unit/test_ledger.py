@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 
 from llamactl.core.events import ProcessId, ProcessRecord
-from llamactl.core.instance import InstanceOptions
+from llamactl.core.instance import Container, InstanceOptions
 from llamactl.node import ledger as module
 from llamactl.node.ledger import Ledger
 
@@ -27,6 +28,25 @@ def test_what_was_prepared_and_did_not_end_is_found_again(tmp_path: Path) -> Non
 
     assert Ledger(tmp_path / "l").records == ledger.records == [other]
     assert (tmp_path / "l").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_container_is_found_again_and_a_line_of_an_earlier_version_has_none(
+    tmp_path: Path,
+) -> None:
+    boxed = replace(
+        RECORD, replica_id="s", container="docker:abc",
+        options=InstanceOptions(container=Container("engine", mounts=("/a",), env={"A": "b"})),
+    )  # fmt: skip
+    file = tmp_path / "l"
+    Ledger(file).prepared(RECORD)
+    entry = orjson.loads(file.read_bytes())
+    del entry["prepared"]["container"]
+    for name in ("container", "docker_enabled"):
+        del entry["prepared"]["options"][name]
+    file.write_bytes(orjson.dumps(entry) + b"\n")
+    Ledger(file).prepared(boxed)
+
+    assert Ledger(file).records == [RECORD, boxed]
 
 
 def test_a_line_that_is_cut_short_takes_no_other_with_it(tmp_path: Path) -> None:

@@ -23,7 +23,10 @@ Name = Annotated[str, typer.Argument(help="Instance.", autocompletion=instance_n
 Names = Annotated[list[str], typer.Argument(help="Instances.", autocompletion=instance_names)]
 Given = Annotated[
     list[str] | None,
-    typer.Argument(help="Options as KEY=VALUE; the value is JSON or text. KEY= removes one."),
+    typer.Argument(
+        help="Options as KEY=VALUE, or container.KEY=VALUE; the value is JSON or text. "
+        "KEY= removes one."
+    ),
 ]
 File = Annotated[
     typer.FileText | None,

@@ -22,6 +22,7 @@ from llamactl.core.secrets.masking import masked, secrets_of
 from llamactl.node.container.arguments import Create
 from llamactl.node.container.client import Client
 from llamactl.node.container.failures import ContainerError, EngineDown, NoSuchContainer
+from llamactl.node.container.follower import LogFollower
 from llamactl.node.container.group import ContainerGroup
 from llamactl.node.container.images import Pulls
 from llamactl.node.container.mounts import mounts_of
@@ -174,6 +175,8 @@ class Containers:
             try:
                 state = await client.inspect(container)
             except NoSuchContainer:
+                if its_log is not None:
+                    LogFollower(client, container, its_log).forget()
                 return Ended(None, None)
             except ContainerError as exc:
                 if self._tries == 0:

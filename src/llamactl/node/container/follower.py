@@ -58,6 +58,10 @@ class LogFollower:
                     await asyncio.sleep(_END_LOOK_S)
         except TimeoutError:
             self._kill()
+        self.forget()
+
+    def forget(self) -> None:
+        """Its container is gone."""
         self._lock.unlink(missing_ok=True)
 
     def _kill(self) -> None:
