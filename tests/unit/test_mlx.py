@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -124,6 +125,21 @@ def test_what_can_not_become_a_command_is_refused(options: dict[str, Any], said:
 def test_what_is_no_option_is_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidOption, match=said):
         MLX.canonical(options, KNOWN)
+
+
+@pytest.mark.parametrize("known", [KNOWN, Vocabulary()], ids=["help", "no help"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"trust_remote": True}, {"draft_m": "/etc"}, {"adapt": "/etc"}, {"ho": "0.0.0.0"},
+        {"extra_args": ["--trust-rem"]}, {"extra_args": ["--mod=/etc"]}, {"extra_args": ["--po=9"]},
+    ],
+)  # fmt: skip
+def test_a_flag_that_is_cut_short_is_refused(options: dict[str, Any], known: Vocabulary) -> None:
+    """The engine would know which is meant, and what the settings forbid would not apply."""
+    with pytest.raises(InvalidOption, match="write it in full"):
+        given = MLX.canonical({"model": "/m", **options}, known)
+        MLX.check(replace(start(), options=given, known=known))  # type: ignore[arg-type]
 
 
 def test_options_have_one_name() -> None:

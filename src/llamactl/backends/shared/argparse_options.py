@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from llamactl.core.errors import InvalidOption
 from llamactl.core.instance import OptionValue, Scalar
@@ -23,6 +24,31 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 EXTRA_ARGS = EngineOption(
     "extra_args", (), "list", (), "", "additional arguments, passed to the engine as they are", ""
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Options that llamactl sets, and those that its settings may forbid."""
+
+    ours: frozenset[str]
+    bound: frozenset[str] = frozenset()
+
+    def check_whole(self, given: str, known: Vocabulary) -> None:
+        """argparse takes the beginning of a flag for the flag. Raises InvalidOption.
+
+        What is forbidden is known by its full name.
+        """
+        name = spelled(given)
+        if known.named(given) is not None or name in self.ours | self.bound:
+            return
+        for whole in sorted({*self.ours, *self.bound, "port"}):
+            if whole != name and whole.startswith(name):
+                raise InvalidOption(
+                    f"cannot use {given!r}: the engine would take it for {whole!r}, or for another "
+                    "flag that begins like it; write it in full"
+                )
+
+
 _QUESTIONS = frozenset({"help", "version"})  # it answers and ends
 
 
@@ -37,16 +63,14 @@ def listed(text: str, needed: Collection[str]) -> list[EngineOption]:
 
 
 def canonical(
-    options: Mapping[str, OptionValue | None], known: Vocabulary, ours: Collection[str]
+    options: Mapping[str, OptionValue | None], known: Vocabulary, taken: Taken
 ) -> dict[str, OptionValue | None]:
-    """Give every option its one name. Raises InvalidOption.
-
-    `ours`: options that llamactl sets.
-    """
+    """Give every option its one name. Raises InvalidOption."""
     found: dict[str, OptionValue | None] = {}
     for given, value in options.items():
         name, one = _canonical(given, value, known)
-        if name in ours:
+        taken.check_whole(given, known)
+        if name in taken.ours:
             raise InvalidOption(f"engine option {given!r} is set by llamactl and can't be changed")
         if not _NAME.match(name):
             raise InvalidOption(
@@ -76,9 +100,7 @@ def _canonical(
     return option.name, value
 
 
-def render(
-    options: Mapping[str, OptionValue], known: Vocabulary, ours: Collection[str]
-) -> list[str]:
+def render(options: Mapping[str, OptionValue], known: Vocabulary, taken: Taken) -> list[str]:
     """Options to argv, additional arguments last. Raises InvalidOption."""
     words: list[str] = []
     for name, value in options.items():
@@ -92,7 +114,7 @@ def render(
             words += _with_value(name, flag, value)
         elif value:
             words += [flag, *(_checked(name, one) for one in value)]
-    return words + _extra_args(options, ours)
+    return words + _extra_args(options, known, taken)
 
 
 def _flag(name: str, option: EngineOption | None) -> str:
@@ -132,13 +154,15 @@ def _text(name: str, value: Scalar) -> str:
     return text
 
 
-def _extra_args(options: Mapping[str, OptionValue], ours: Collection[str]) -> list[str]:
+def _extra_args(options: Mapping[str, OptionValue], known: Vocabulary, taken: Taken) -> list[str]:
     given = options.get(EXTRA_ARGS.name, ())
     if isinstance(given, str | int | float) or not all(isinstance(one, str) for one in given):
         raise InvalidOption("extra_args must be a list of strings")
     words = [_text(EXTRA_ARGS.name, word) for word in given]
     for word in words:
         flag = word.partition("=")[0]
-        if word.startswith("-") and spelled(flag) in {*ours, "port"}:
+        if flag.startswith("--"):
+            taken.check_whole(flag, known)
+        if word.startswith("-") and spelled(flag) in {*taken.ours, "port"}:
             raise InvalidOption(f"extra_args can't contain {flag!r}: llamactl sets it")
     return words

@@ -105,7 +105,7 @@ class Process:
             self._over()
 
     async def _let_tidy(self, rest: Sequence[int]) -> None:
-        """Python's trackers remove shared memory once they are alone; others stay for ever."""
+        """Python trackers remove shared memory when the last of its users is gone."""
         with suppress(TimeoutError, OSError):
             async with asyncio.timeout(_TIDY_S):
                 for pid in rest:
