@@ -234,7 +234,8 @@ def test_its_options_are_listed_and_read_from_a_command_line(server: Served) -> 
     }
     shown = {row["name"]: (row["available"], row["default"]) for row in kinds}
     assert shown == {"llama-cpp": (True, True), "command": (True, False), "vllm": (True, False),
-                     "mlx": (True, False)}  # fmt: skip
+                     "mlx": (True, False),
+                     "transformers": (True, False)}  # fmt: skip
 
 
 def test_the_command_line_makes_one_and_a_set_carries_it(server: Served, programs: Path) -> None:

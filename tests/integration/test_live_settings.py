@@ -52,6 +52,7 @@ echo "  --$(basename $0)-${1:-none}-${MARK:-none} N   an option"
 echo "  --model MODEL"
 echo "  --served-model-name NAME"
 echo "  --port PORT"
+echo "  --host HOST"
 """
 
 
@@ -510,14 +511,14 @@ def no_file_elsewhere_may_be_served(live: Live) -> None:
     assert (refused.status_code, "is outside model_roots" in refused.text) == (403, True)
 
 
-@proves(*(f"backends.{backend}.{name}" for backend in ("vllm", "mlx")
+@proves(*(f"backends.{backend}.{name}" for backend in ("vllm", "mlx", "transformers")
           for name in ("command", "args", "environment")))  # fmt: skip
 def other_engines_are_asked_for_their_options_by_it(live: Live) -> None:
     program = live.folder / "talkative"
     program.write_text(HELP)
     program.chmod(0o755)
     given = {"command": str(program), "args": ["now"], "environment": {"MARK": "set"}}
-    backends = ("vllm", "mlx")
+    backends = ("vllm", "mlx", "transformers")
     live.set({f"backends.{one}.{name}": value for one in backends for name, value in given.items()})
     for backend in backends:
         rows = live.server.request("GET", f"/api/v1/backends/{backend}/options").json()

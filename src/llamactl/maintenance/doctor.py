@@ -20,7 +20,6 @@ from llamactl.backends import DEFAULT
 from llamactl.config import Settings, warning_of
 from llamactl.core.errors import InvalidConfig, LlamactlError
 from llamactl.core.instance import InstanceOptions
-from llamactl.core.ports.engines import Installed
 from llamactl.maintenance.backup import check, read_only, store_file
 from llamactl.models import Catalog, Confinement
 from llamactl.node import (
@@ -122,16 +121,18 @@ def _engine(settings: Settings) -> _Said:
     kind = DEFAULT.kind
     section, builds = settings.backends.of(kind), EngineBuilds(settings.data)
     engine = find_engine(kind, section, builds)
-    probe = CommandEngineProbe(kind, lambda: section, builds)
-
-    async def asked() -> Installed:
-        await probe.ask(kind.questions.version)
-        return await installed(kind, section, builds, probe)
-
-    found = asyncio.run(asked())
+    asyncio.run(CommandEngineProbe(kind, lambda: section, builds).ask(kind.questions.version))
     yield Level.OK, engine.label, engine.advice
+
+
+def _gpu(settings: Settings) -> _Said:
+    """Can the default engine use the one that is there?"""
+    kind = DEFAULT.kind
+    section, builds = settings.backends.of(kind), EngineBuilds(settings.data)
+    probe = CommandEngineProbe(kind, lambda: section, builds)
+    found = asyncio.run(installed(kind, section, builds, probe))
     blind = found.devices is not None and not found.devices and bool(makers())
-    yield Level.WARNING if blind else Level.OK, f"GPU: {found.gpu}", found.advice if blind else ""
+    yield Level.WARNING if blind else Level.OK, found.gpu, found.advice if blind else ""
 
 
 def _ports(settings: Settings) -> _Said:
@@ -264,6 +265,7 @@ _CHECKS: dict[str, Callable[[Settings], _Said]] = {
     "management keys": _keys,
     "disk": _disk,
     "engine": _engine,
+    "gpu": _gpu,
     "ports": _ports,
     "store": _store,
     "processes": _processes,

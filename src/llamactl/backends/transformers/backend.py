@@ -94,7 +94,7 @@ class Transformers(ArgparseBackend):
 
 def _with_model(options: list[EngineOption]) -> list[EngineOption]:
     """The model has no flag."""
-    return [_MODEL, *options] if options else []
+    return [*options, _MODEL] if options else []
 
 
 TRANSFORMERS = Transformers()

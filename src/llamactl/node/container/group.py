@@ -171,7 +171,7 @@ class ContainerGroup:
             else:
                 away_since = float("inf")
                 if not state.is_running:
-                    return _end_of(state)
+                    return _end_of(state, self._client.kind)
                 self.look_at(state)
                 if loop_clock().now() - began > _LONGEST_S:
                     pause = _FIRST_S
@@ -227,11 +227,12 @@ class ContainerGroup:
             self._log_fd = None
 
 
-def _end_of(state: ContainerState) -> Ended:
+def _end_of(state: ContainerState, kind: str) -> Ended:
     """The status of a program that a signal ended is 128 and the signal, as in a shell."""
     if state.status == "created":
         return Ended(None, None, cause=Cause(FailureClass.UNKNOWN, "its container did not start"))
-    oom = True if state.oom_killed else None  # Podman does not always say it
+    # Podman does not always say it
+    oom = None if kind == "podman" and not state.oom_killed else state.oom_killed
     return Ended(state.exit_code, None, oom_killed=oom)
 
 
