@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,22 @@ async def test_an_answer_is_kept_until_the_file_is_another(tmp_path: Path) -> No
     assert await asked.ask("--help", program(tmp_path, "echo other")) == "other\n"
     with pytest.raises(EngineMissing):
         await asked.ask("--help", str(tmp_path / "none"))
+
+
+async def test_what_a_slow_engine_says_is_kept_over_restarts(tmp_path: Path) -> None:
+    engine, data = program(tmp_path, f"echo x >> {tmp_path}/runs; echo its help"), tmp_path / "data"
+    slow = replace(KIND, questions=replace(KIND.questions, limit_s=120.0))
+    settings = Settings().backends.of(KIND)
+
+    def after_a_restart() -> CommandEngineProbe:
+        return CommandEngineProbe(slow, lambda: settings, EngineBuilds(data))
+
+    said = [await after_a_restart().ask("--help", engine) for _ in range(3)]
+    other = await after_a_restart().ask("--help", program(tmp_path, "echo another help"))
+
+    assert said == ["its help\n"] * 3
+    assert (tmp_path / "runs").read_text() == "x\n"
+    assert other == "another help\n"
 
 
 async def test_what_several_ask_at_once_is_asked_once_and_leaves_nothing_behind(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 
 from llamactl.app.wiring import Parts
+from llamactl.backends import KINDS
+from llamactl.core.errors import EngineMissing
 from llamactl.core.ports.engines import LogFile
 from llamactl.node import Rotation, RotationRules, keep_reaping
 
@@ -33,6 +36,7 @@ class Chores:
             self._rotation.keep(self._written_logs, self._all_logs),
             database.keep_watch(),
             parts.watch.keep(),
+            self._ask_slow_engines(),
         ]
         if os.getpid() == 1:
             chores.append(keep_reaping())
@@ -46,6 +50,13 @@ class Chores:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+
+    async def _ask_slow_engines(self) -> None:
+        """For their options, so that no definition waits for that."""
+        for kind in KINDS:
+            if kind.questions.is_slow:
+                with suppress(EngineMissing, OSError):
+                    await self._parts.node.engines[kind.section].ask(kind.questions.help)
 
     def _written_logs(self) -> list[LogFile]:
         """Those that somebody writes to."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from llamactl.backends.settings import BackendSettings
 
+USUAL_S = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class Questions:
@@ -18,7 +20,11 @@ class Questions:
     help: str = "--help"
     version: str = ""
     devices: str = ""
-    limit_s: float = 30.0  # seconds that an answer may take
+    limit_s: float = USUAL_S  # seconds that an answer may take
+
+    @property
+    def is_slow(self) -> bool:
+        return self.limit_s > USUAL_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from llamactl.backends.settings import BackendSettings
 from llamactl.core.errors import EngineMissing
 from llamactl.node.engine.builds import EngineBuilds
 from llamactl.node.engine.command import Engine, find_engine, surroundings
+from llamactl.node.host.kept_answers import KeptAnswers
 
 _MOST = 1 << 20  # bytes of output kept
 _KEPT = 50  # answers
@@ -34,6 +35,9 @@ class CommandEngineProbe:
         self._limit_s = kind.questions.limit_s
         self._builds = builds
         self._in_force = settings
+        # of an engine that is slow to answer, over restarts of llamactl
+        folder = builds.folder / "answers"
+        self._on_disk = KeptAnswers(folder) if kind.questions.is_slow else None
         self._answers: dict[tuple[str, ...], str] = {}
         self._silent: dict[tuple[str, ...], float] = {}  # until when they are not asked again
         self._asking: dict[tuple[str, ...], _Asking] = {}
@@ -51,6 +55,10 @@ class CommandEngineProbe:
         engine = find_engine(self._kind, self._settings, self._builds, program or None)
         variables = [f"{name}={value}" for name, value in self._settings.environment.items()]
         key = (engine.label, _identity(engine.argv[0]), *variables, *self._words(), flag)
+        if key not in self._answers and self._on_disk is not None:
+            kept = await asyncio.to_thread(self._on_disk.get, key)
+            if kept is not None:
+                self._answers[key] = kept
         if key in self._answers:
             return self._answers[key]
         if (asking := self._asking.get(key)) is None:
@@ -72,6 +80,8 @@ class CommandEngineProbe:
         except TimeoutError as exc:
             self._silent[key] = time.monotonic() + _SILENT_S
             raise EngineMissing(what) from exc
+        if self._on_disk is not None:
+            await asyncio.to_thread(self._on_disk.put, key, answer)
         return answer
 
     def _words(self) -> tuple[str, ...]:
