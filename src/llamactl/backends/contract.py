@@ -6,7 +6,8 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from functools import partial
+from typing import ClassVar
 
 from llamactl.backends.containers import container_of
 from llamactl.backends.kind import Kind
@@ -16,13 +17,10 @@ from llamactl.core.exits import FailureClass
 from llamactl.core.instance import Container, InstanceOptions, OptionValue
 from llamactl.core.model import ModelInfo
 from llamactl.core.ports.node import EngineSettings
-from llamactl.policy.definition.command_line import Parsed
+from llamactl.policy.definition.command_line import Parsed, is_engine
 from llamactl.policy.definition.confinement import AS_NAMED, Meanings
 from llamactl.policy.definition.engine_help import UNREAD, EngineOption, Vocabulary, read_help
-from llamactl.policy.pasted import Pasted
-
-if TYPE_CHECKING:
-    pass
+from llamactl.policy.pasted import Pasted, read_pasted
 
 Options = Mapping[str, OptionValue]
 Get = Callable[[str], str]  # what an engine answers to GET of a path; "" for nothing or an error
@@ -163,12 +161,13 @@ class Backend(ABC):
     def launch(self, start: Start) -> Launch:
         """Raises InvalidOption as `check` does."""
 
-    @abstractmethod
     def parse_command(self, text: str, known: Vocabulary) -> Parsed:
         """A command line that somebody pastes; `known`: the engine's options.
 
         Raises InvalidRequest.
         """
+        is_ours = partial(is_engine, programs=self.kind.programs)
+        return self.parse_pasted(read_pasted(text, is_ours), known)
 
     def listed_options(self) -> Sequence[EngineOption] | None:
         """None: the engine's own help lists them."""
@@ -245,7 +244,7 @@ class Backend(ABC):
         return False
 
     def parse_pasted(self, found: Pasted, known: Vocabulary) -> Parsed:
-        """As `parse_command`, of a text that was read already and that it `runs`."""
+        """As `parse_command`, of a text that was read already."""
         raise NotImplementedError
 
     def asked_for(self, name: str, options: Options) -> str:

@@ -98,6 +98,23 @@ class ModelInfo:
     embedding: int = 0  # width of a token's vector
     layers: int = 0
 
+    @classmethod
+    def of(cls, facts: ModelFacts, capabilities: tuple[str, ...], context: int) -> ModelInfo:
+        """By its files; the rest is up to the engine and its options."""
+        shape = facts.shape
+        return cls(
+            capabilities=capabilities,
+            context=context,
+            trained_context=shape.context,
+            size=sum(file.size for file in shape.files),
+            modified=max((file.modified for file in shape.files), default=0),
+            architecture=shape.architecture,
+            parameters=facts.parameters,
+            quantization=facts.quantization,
+            embedding=shape.embedding,
+            layers=shape.layers,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:

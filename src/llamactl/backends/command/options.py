@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from llamactl.core.errors import InvalidOption
@@ -54,11 +55,11 @@ def _path(name: str, value: OptionValue) -> str:
 
 
 def _json(name: str, value: OptionValue) -> str:
-    try:
-        json.loads(value) if isinstance(value, str) else json.loads("")
-    except (ValueError, RecursionError) as exc:
-        raise _refusal(name, value, "use JSON, as the program takes it") from exc
-    return str(value)
+    if isinstance(value, str):
+        with suppress(ValueError, RecursionError):
+            json.loads(value)
+            return value
+    raise _refusal(name, value, "use JSON, as the program takes it")
 
 
 def _signal(name: str, value: OptionValue) -> str:

@@ -28,10 +28,11 @@ from llamactl.backends.llama_cpp.images import is_another, is_llama_cpp
 from llamactl.backends.llama_cpp.recipe import FOR_GPU, LLAMA_SERVER, UNUSED
 from llamactl.backends.llama_cpp.rules import GgufRules
 from llamactl.backends.readiness import Readiness
+from llamactl.backends.shared.extra_args import EXTRA_ARGS
 from llamactl.backends.shared.secret_words import without_secrets
 from llamactl.core.instance import OptionValue
 from llamactl.core.model import ModelInfo
-from llamactl.policy.definition.command_line import Parsed, Reading, parse_command, parse_pasted
+from llamactl.policy.definition.command_line import Parsed, Reading, parse_pasted
 from llamactl.policy.definition.engine_help import UNREAD, EngineOption, Vocabulary, read_help
 from llamactl.policy.pasted import Pasted
 
@@ -96,7 +97,7 @@ class LlamaCpp(Backend):
         flags = {flag for option in options for flag in option.flags}
         is_help = {"--model", "--port"} <= flags  # a wrapper may print one of its own
         listed = [one for one in options if not names.is_question(one)]
-        return [*listed, names.EXTRA_ARGS, names.ROUTER] if is_help else []
+        return [*listed, EXTRA_ARGS, names.ROUTER] if is_help else []
 
     def gpus(self, text: str) -> Sequence[str]:
         return telemetry.gpus(text)
@@ -119,11 +120,7 @@ class LlamaCpp(Backend):
         environment = {**settings.environment, **start.environment, **hidden, _KEY: start.key}
         return Launch([*words, "--host", start.host, "--port", str(start.port)], environment)
 
-    def parse_command(self, text: str, known: Vocabulary) -> Parsed:
-        return parse_command(text, _reading(known), self.kind.programs)
-
     def parse_pasted(self, found: Pasted, known: Vocabulary) -> Parsed:
-        """As `parse_command`, of a text that was read already."""
         return parse_pasted(found, _reading(known), self.kind.programs)
 
     def readiness(self, options: Options) -> Readiness:

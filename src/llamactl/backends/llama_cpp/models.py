@@ -73,19 +73,7 @@ def info_of(
     capabilities = _capabilities(facts, projector, options, own)
     if facts is None:
         return ModelInfo(capabilities, context=context_of(0, options))
-    shape = facts.shape
-    return ModelInfo(
-        capabilities=capabilities,
-        context=context_of(shape.context, options),
-        trained_context=shape.context,
-        size=sum(file.size for file in shape.files),
-        modified=max((file.modified for file in shape.files), default=0),
-        architecture=shape.architecture,
-        parameters=facts.parameters,
-        quantization=facts.quantization,
-        embedding=shape.embedding,
-        layers=shape.layers,
-    )
+    return ModelInfo.of(facts, capabilities, context_of(facts.shape.context, options))
 
 
 def context_of(trained: int, options: Options) -> int:

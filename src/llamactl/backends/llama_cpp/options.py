@@ -13,6 +13,8 @@ from functools import cache
 from typing import cast, get_args
 
 from llamactl.backends.llama_cpp.flags import FLAGS
+from llamactl.backends.shared.extra_args import extra_args
+from llamactl.backends.shared.truths import truth_of
 from llamactl.core.errors import InvalidOption
 from llamactl.core.instance import OptionValue, Scalar
 from llamactl.core.secrets.masking import masked
@@ -44,9 +46,6 @@ ADDING = frozenset(
      "spec_draft_override_tensor", "tags"}
 )  # fmt: skip
 SCALED = frozenset({"control_vector_scaled", "lora_scaled"})
-EXTRA_ARGS = EngineOption(
-    "extra_args", (), "list", (), "", "additional arguments, passed to the engine as they are", ""
-)
 ROUTER = EngineOption(
     "router", (), "switch", (), "", "serve several models, without naming one here", ""
 )
@@ -68,10 +67,6 @@ SOURCES = ("model", "model_url", "hf_repo", "docker_repo")  # without one it rou
 _NAMED = re.compile(r"(-a|--alias)(=|\Z)|LLAMA_ARG_ALIAS\Z")
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 _NEGATIVE = re.compile(r"-\.?\d")
-_TRUTHS: Mapping[str, bool] = {
-    "on": True, "true": True, "1": True, "yes": True,
-    "off": False, "false": False, "0": False, "no": False,
-}  # fmt: skip
 
 
 def is_question(option: EngineOption) -> bool:
@@ -142,8 +137,7 @@ def _truth(option: EngineOption, value: OptionValue | None) -> bool | None:
         )
     if isinstance(value, bool):
         return value
-    plain = option.kind == "switch" and isinstance(value, str | int | float)
-    return _TRUTHS.get(str(value).lower()) if plain else None
+    return truth_of(value) if option.kind == "switch" else None
 
 
 def _takes_truth(option: EngineOption) -> bool:
@@ -176,7 +170,7 @@ def render(options: Mapping[str, OptionValue], known: Vocabulary = UNREAD) -> li
     argv: list[str] = []
     for key, value in options.items():
         if key == "extra_args":
-            argv += _extra_args(value)
+            argv += _extra_args({key: value})
         else:
             argv += _flag(key, value, known)
     return argv
@@ -285,15 +279,11 @@ def _switch(key: str, value: bool, option: EngineOption | None, known: Vocabular
     return [] if known and on not in known and off in known else [on]
 
 
-def _extra_args(value: OptionValue) -> list[str]:
-    if isinstance(value, str | int | float) or not all(isinstance(v, str) for v in value):
-        raise InvalidOption("extra_args must be a list of strings")
-    words = [str(word) for word in value]
+def _extra_args(options: Mapping[str, OptionValue]) -> list[str]:
+    words = extra_args(options)
     for word in words:
         name = word.partition("=")[0].lstrip("-").replace("-", "_")
         if word.startswith("-") and (name in _OURS or name == "port"):
             flag = word.partition("=")[0]
             raise InvalidOption(f"extra_args can't contain {flag!r}: llamactl sets it")
-        if "\0" in word:
-            raise InvalidOption("extra_args contains a NUL character")
     return words

@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from llamactl.backends.shared.folder_rules import FolderRules, Options
-from llamactl.core.memory import Capacity, Need
 from llamactl.core.model import ModelShape
 
-_PROCESS = 66 << 20
 _OVER = 1.2  # of the weights: what they take as they are stored, and what is computed with them
-_ON_GPU = 300 << 20  # what a GPU's driver keeps for a process; assumed
 
 
 class MlxRules(FolderRules):
+    process = 66 << 20
+    on_gpu = 300 << 20  # what a GPU's driver keeps for a process; assumed
     free = frozenset(
         {
             "allowed_origins", "chat_template", "chat_template_args", "log_level", "max_tokens",
@@ -32,19 +31,7 @@ class MlxRules(FolderRules):
             found["model_draft"] = draft
         return found
 
-    def estimate(
-        self,
-        shape: ModelShape,
-        given: Options,
-        *,
-        draft: ModelShape | None,
-        projector: int,
-        devices: Sequence[str],
-        capacity: Capacity,
-    ) -> Need:
+    def taken(self, shape: ModelShape, given: Options, draft: ModelShape | None) -> int:
         weights = shape.weights + (draft.weights if draft is not None else 0)
         cache = given.get("prompt_cache_bytes", 0)
-        taken = int(weights * _OVER) + (cache if isinstance(cache, int) else 0)
-        if devices:
-            return Need(_PROCESS, gpus={devices[0]: _ON_GPU + taken})
-        return Need(_PROCESS + taken)
+        return int(weights * _OVER) + (cache if isinstance(cache, int) else 0)

@@ -12,12 +12,11 @@ from llamactl.core.instance import OptionValue
 from llamactl.policy.definition.command_line import (
     Parsed,
     Reading,
-    is_engine,
     names_module,
     parse_pasted,
 )
 from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
-from llamactl.policy.pasted import Pasted, read_pasted
+from llamactl.policy.pasted import Pasted
 
 
 class ArgparseBackend(Backend):
@@ -34,10 +33,6 @@ class ArgparseBackend(Backend):
     def render(self, options: Mapping[str, OptionValue], known: Vocabulary) -> list[str]:
         """Raises InvalidOption."""
         return argparse_options.render(options, known, self.taken)
-
-    def parse_command(self, text: str, known: Vocabulary) -> Parsed:
-        is_ours = partial(is_engine, programs=self.kind.programs)
-        return self.parse_pasted(read_pasted(text, is_ours), known)
 
     def parse_pasted(self, found: Pasted, known: Vocabulary) -> Parsed:
         canonical = partial(self.canonical, known=known)

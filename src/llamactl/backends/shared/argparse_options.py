@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from llamactl.backends.shared.extra_args import EXTRA_ARGS, extra_args
 from llamactl.core.errors import InvalidOption
 from llamactl.core.instance import OptionValue, Scalar
 from llamactl.policy.definition.engine_help import (
@@ -19,11 +20,6 @@ from llamactl.policy.definition.engine_help import (
 )
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
-
-
-EXTRA_ARGS = EngineOption(
-    "extra_args", (), "list", (), "", "additional arguments, passed to the engine as they are", ""
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +151,7 @@ def _text(name: str, value: Scalar) -> str:
 
 
 def _extra_args(options: Mapping[str, OptionValue], known: Vocabulary, taken: Taken) -> list[str]:
-    given = options.get(EXTRA_ARGS.name, ())
-    if isinstance(given, str | int | float) or not all(isinstance(one, str) for one in given):
-        raise InvalidOption("extra_args must be a list of strings")
-    words = [_text(EXTRA_ARGS.name, word) for word in given]
+    words = extra_args(options)
     for word in words:
         flag = word.partition("=")[0]
         if flag.startswith("--"):

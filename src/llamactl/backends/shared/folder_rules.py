@@ -22,6 +22,8 @@ class FolderRules:
 
     magic = b""  # a model is a folder
     free = frozenset[str]()
+    process = 0  # bytes of RAM, whatever the model
+    on_gpu = 0  # bytes that it takes of a card besides
 
     def given(self, own: Options, words: Sequence[str], environment: Mapping[str, str]) -> Options:
         return {**self.parse(words), **own}
@@ -50,19 +52,7 @@ class FolderRules:
         capabilities, context = self.capabilities(given, own), self.context_of(given)
         if facts is None:
             return ModelInfo(capabilities, context=context)
-        shape = facts.shape
-        return ModelInfo(
-            capabilities=capabilities,
-            context=context or shape.context,
-            trained_context=shape.context,
-            size=sum(file.size for file in shape.files),
-            modified=max((file.modified for file in shape.files), default=0),
-            architecture=shape.architecture,
-            parameters=facts.parameters,
-            quantization=facts.quantization,
-            embedding=shape.embedding,
-            layers=shape.layers,
-        )
+        return ModelInfo.of(facts, capabilities, context or facts.shape.context)
 
     def estimate(
         self,
@@ -74,7 +64,19 @@ class FolderRules:
         devices: Sequence[str],
         capacity: Capacity,
     ) -> Need:
-        raise NotImplementedError
+        """All of a model is on the first card, or in RAM where there is none that is used."""
+        taken = self.taken(shape, given, draft)
+        if devices and self.uses_gpu(given):
+            return Need(self.process, gpus={devices[0]: self.on_gpu + taken})
+        return Need(self.process + taken)
+
+    def uses_gpu(self, given: Options) -> bool:
+        """If there is one."""
+        return True
+
+    def taken(self, shape: ModelShape, given: Options, draft: ModelShape | None) -> int:
+        """Bytes of a model, as it is loaded, and of what is computed with it."""
+        return shape.weights
 
     def reserved(self, given: Options, *, devices: Sequence[str], capacity: Capacity) -> Need:
         return NOTHING

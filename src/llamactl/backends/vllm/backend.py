@@ -30,9 +30,9 @@ from llamactl.backends.vllm.images import (
 from llamactl.backends.vllm.rules import VllmRules
 from llamactl.core.instance import OptionValue
 from llamactl.core.model import ModelInfo
-from llamactl.policy.definition.command_line import Parsed, Reading, is_engine, parse_pasted
+from llamactl.policy.definition.command_line import Parsed, Reading, parse_pasted
 from llamactl.policy.definition.engine_help import UNREAD, EngineOption, Vocabulary
-from llamactl.policy.pasted import Pasted, read_pasted
+from llamactl.policy.pasted import Pasted
 
 if TYPE_CHECKING:
     from llamactl.backends.settings import BackendSettings
@@ -111,12 +111,7 @@ class Vllm(Backend):
             {**_UNBOUND, **settings.environment, **start.environment, **hidden, _KEY: start.key},
         )  # fmt: skip
 
-    def parse_command(self, text: str, known: Vocabulary) -> Parsed:
-        is_ours = partial(is_engine, programs=self.kind.programs)
-        return self.parse_pasted(read_pasted(text, is_ours), known)
-
     def parse_pasted(self, found: Pasted, known: Vocabulary) -> Parsed:
-        """As `parse_command`, of a text that was read already."""
         check_serves(found)
         parsed = parse_pasted(with_program(found), _reading(known), self.kind.programs)
         parsed.not_understood += its_interpreter(found)

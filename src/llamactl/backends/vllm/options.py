@@ -12,6 +12,8 @@ from dataclasses import replace
 from functools import cache
 from typing import cast, get_args
 
+from llamactl.backends.shared.extra_args import EXTRA_ARGS, extra_args
+from llamactl.backends.shared.truths import truth_of
 from llamactl.backends.vllm.flags import FLAGS
 from llamactl.core.errors import InvalidOption
 from llamactl.core.instance import OptionValue, Scalar
@@ -28,9 +30,6 @@ from llamactl.policy.definition.engine_help import (
     spelled,
 )
 
-EXTRA_ARGS = EngineOption(
-    "extra_args", (), "list", (), "", "additional arguments, passed to the engine as they are", ""
-)
 # llamactl gives it these.
 OURS = frozenset({"host", "api_key"})
 # It would not listen where llamactl looks for it, or not by plain HTTP.
@@ -84,10 +83,6 @@ _INTEGERS = frozenset(
 _EXAMPLES = re.compile(r"json_arg")  # of what its help says of JSON, not options
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 NEGATIVE = re.compile(r"-\.?\d")
-_TRUTHS: Mapping[str, bool] = {
-    "on": True, "true": True, "1": True, "yes": True,
-    "off": False, "false": False, "0": False, "no": False,
-}  # fmt: skip
 
 
 def listed(text: str) -> list[EngineOption]:
@@ -192,8 +187,7 @@ def _truth(option: EngineOption, value: OptionValue | None) -> bool | None:
                 f"value ({option.kind}); give one, or null for the engine's default"
             )
         return value
-    plain = option.kind == "switch" and isinstance(value, str | int | float)
-    return _TRUTHS.get(str(value).lower()) if plain else None
+    return truth_of(value) if option.kind == "switch" else None
 
 
 def _check_free(given: str, key: str) -> None:
@@ -256,10 +250,7 @@ def _text(key: str, value: Scalar) -> str:
 
 def extra_words(options: Mapping[str, OptionValue]) -> list[str]:
     """Raises InvalidOption."""
-    given = options.get(EXTRA_ARGS.name, ())
-    if isinstance(given, str | int | float) or not all(isinstance(one, str) for one in given):
-        raise InvalidOption("extra_args must be a list of strings")
-    words = [str(word) for word in given]
+    words = extra_args(options)
     for word in words:
         name = spelled(word.partition("=")[0])
         if word.startswith("--"):
@@ -267,6 +258,4 @@ def extra_words(options: Mapping[str, OptionValue]) -> list[str]:
         if word.startswith("-") and (name in OURS or name in ELSEWHERE or name == "port"):
             why = ELSEWHERE.get(name, "llamactl sets it")
             raise InvalidOption(f"extra_args can't contain {word.partition('=')[0]!r}: {why}")
-        if "\0" in word:
-            raise InvalidOption("extra_args contains a NUL character")
     return words

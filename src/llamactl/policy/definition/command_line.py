@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import takewhile
 
 from llamactl.core.errors import InvalidOption, InvalidRequest
@@ -50,13 +49,8 @@ class Parsed:
             self.not_understood.append(why)
 
 
-def parse_command(text: str, how: Reading, programs: Collection[str]) -> Parsed:
-    """`programs`: the engine's own. Raises InvalidRequest for what is not a command line."""
-    return parse_pasted(read_pasted(text, partial(is_engine, programs=programs)), how, programs)
-
-
 def parse_pasted(found: Pasted, how: Reading, programs: Collection[str]) -> Parsed:
-    """As `parse_command`, of a text that was read already."""
+    """`programs`: the engine's own. Raises InvalidRequest for another's command line."""
     parsed = _parsed(found)
     only_flags = all(word.startswith("-") for word in found.words[:1])  # its image has the program
     if found.image and only_flags and not how.serves(found):
