@@ -120,8 +120,8 @@ _OPTIONS: Mapping[str, _Option] = {
     ),
     "probe_path": _Option(
         _path, "text",
-        "path of a request that must return 200 too before it counts as ready; for a program "
-        "whose health path answers before its model is loaded, such as /v1/completions",
+        "path that must also return 200, to a POST, before the program is ready, such as "
+        "/v1/completions; for programs whose health path answers before the model is loaded",
     ),
     "probe_body": _Option(
         _json, "text", "JSON of that request; default: a completion of one token"
