@@ -145,7 +145,7 @@ soak: .venv/dev.stamp
 
 # MLX's server, in a place of its own, as people have it
 .venv/mlx.stamp: requirements/mlx.txt | .venv/bin/python
-	@echo "installing MLX (60 MB)"
+	@echo "installing MLX"
 	$(PYTHON) -m venv .venv/mlx
 	.venv/mlx/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/mlx.txt
 	touch $@
