@@ -74,10 +74,7 @@ def test_the_status_of_a_program_is_that_of_the_instance(
     name = f"code{code}"
     failure = failure_of(server, name, shell(container_engine, line))
 
-    # of Podman's container nobody says whether it was this one that found no memory
-    struck = {"out_of_memory"} if (container_engine.name, kind) == ("podman", "killed") else set()
-    assert failure["exit_code"] == code, failure
-    assert failure["class"] in {kind, *struck}, failure
+    assert (failure["class"], failure["exit_code"]) == (kind, code), failure
     if code == 3:
         assert "so it ends" in log_of(server, name)
     assert container_engine.containers() == []

@@ -201,6 +201,26 @@ def test_the_kernels_oom_killer_is_named(server: Served, tmp_path: Path, tiny_mo
         group.rmdir()
 
 
+@pytest.mark.skipif(not writable_group(), reason="needs a writable memory control group (v1)")
+def test_a_kill_is_not_taken_for_a_strangers_lack_of_memory(
+    server: Served, tmp_path: Path, tiny_model: Path
+) -> None:
+    group = GROUPS / f"llamactl-stranger-{os.getpid()}"
+    group.mkdir()
+    try:
+        (group / "memory.limit_in_bytes").write_text(str(16 << 20))
+        grow = f"echo $$ > {group}/cgroup.procs; x=0123456789abcdef; while :; do x=$x$x; done"
+        command = engine(tmp_path, "beside", f"sh -c '{grow}'", "kill -9 $$")
+        body = {"model": str(tiny_model), "command_override": command}
+
+        details = server.request("POST", f"{BASE}/beside", body).json()["details"]
+
+        struck = (group / "memory.oom_control").read_text()
+        assert "oom_kill 0" not in struck and details["class"] == "killed", (struck, details)
+    finally:
+        group.rmdir()
+
+
 def test_requests_to_a_failed_instance_are_told_at_once_when_to_try_again(
     tmp_path: Path,
 ) -> None:

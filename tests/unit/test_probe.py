@@ -22,7 +22,9 @@ async def until_ready(statuses: list[int]) -> str:
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         async with asyncio.timeout(30):
-            return await probe.until_ready(port, Readiness("/health"), "key", lambda: True)
+            return await probe.until_ready(
+                port, Readiness("/health"), "key", lambda: True, lambda: None
+            )
 
 
 def test_an_engine_that_does_not_know_its_health_path_is_not_waited_for(

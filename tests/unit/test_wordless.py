@@ -131,7 +131,7 @@ def test_a_log_is_read_once_for_a_report_and_beside_the_event_loop(free: int) ->
     record = ProcessRecord("id", "local", "id", 1, 1, 1, "boot", free, "", "", (), options, "", 0)
     process = EngineProcess(cast(Any, None), LLAMA_CPP, record, cast(Any, Log()))
 
-    found = asyncio.run(process.report(Ended(1, None), oom_struck=False))
+    found = asyncio.run(process.report(Ended(1, None)))
 
     assert found.failure is FailureClass.MODEL_FILE_MISSING and found.log_tail == SILENT
     assert len(readers) == 1 and readers[0] is not threading.main_thread()

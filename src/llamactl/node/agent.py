@@ -35,7 +35,6 @@ from llamactl.node.engine.launch import (
 from llamactl.node.engine.named_files import replaced
 from llamactl.node.engine.offers import offer_of
 from llamactl.node.engine.presets import Presets
-from llamactl.node.host.oom import OomCounter
 from llamactl.node.ledger import Ledger
 from llamactl.node.logs.log import InstanceLog
 from llamactl.node.process import cgroups, ports
@@ -69,8 +68,7 @@ class NodeAgent:
         self._presets = Presets(data / "presets")
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._around = Surroundings(self.id, environ, limit if soft_files is None else soft_files)
-        self._oom = OomCounter()
-        self._processes = ProcessTable(self._ledger, self._oom)
+        self._processes = ProcessTable(self._ledger)
         self._containers = Containers(self.id, data, environ)
 
     def __repr__(self) -> str:
@@ -81,7 +79,6 @@ class NodeAgent:
     async def prepare(self, spec: LaunchSpec) -> ProcessRecord:
         if (known := self._processes.prepared(spec.process)) is not None:
             return known
-        self._oom.look()
         try:
             launchable = await Launchable.of(spec, self._models, self._builds, self._presets)
             if (known := self._processes.prepared(spec.process)) is not None:
@@ -148,9 +145,8 @@ class NodeAgent:
         if (stranger := owner_of(record.port)) is not None:
             log.warning("port_taken", port=record.port, pid=stranger, name=name)
         return await asyncio.to_thread(  # whether it answered, an earlier llamactl saw
-            report_of, backend, record, found, its_log,
-            oom_struck=False, answered=True,
-        )  # fmt: skip
+            report_of, backend, record, found, its_log, answered=True
+        )
 
     async def terminate(self, process: ProcessId, grace: float) -> bool:
         one = self._processes.get(process)
@@ -199,7 +195,6 @@ class NodeAgent:
         return await self._processes.get(process).until_ready(prove_key=prove_key)
 
     async def is_healthy(self, process: ProcessId, seconds: float) -> bool:
-        self._oom.look()
         return await self._processes.get(process).is_healthy(seconds)
 
     async def measure(self, process: ProcessId) -> MeasuredMemory | None:

@@ -9,7 +9,6 @@ from llamactl.core.errors import UnknownProcess
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.node.engine.engine_process import EngineProcess
-from llamactl.node.host.oom import OomCounter
 from llamactl.node.ledger import Ledger
 from llamactl.node.process import cgroups
 from llamactl.node.process.adopted import end_left
@@ -20,9 +19,8 @@ _EXITS = 4  # are remembered of each replica
 class ProcessTable:
     """Each is watched until it ends; the ledger gets to know of that."""
 
-    def __init__(self, ledger: Ledger, oom: OomCounter) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._oom = oom
         self._running: dict[ProcessId, EngineProcess] = {}
         self._ends: dict[ProcessId, asyncio.Task[ExitReport]] = {}  # of those, and the last ones
 
@@ -76,7 +74,7 @@ class ProcessTable:
     async def _until_exit(self, one: EngineProcess) -> ExitReport:
         ended, record = await asyncio.shield(one.group.exited), one.record
         try:
-            report = await one.report(ended, oom_struck=self._oom.struck())
+            report = await one.report(ended)
             cgroups.end(record.pid, record.start_time)
             if one.adopted:  # whose exit may be reported before that of all it forked
                 end_left(record)

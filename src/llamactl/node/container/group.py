@@ -19,6 +19,7 @@ from llamactl.node.container.client import Client, ContainerState
 from llamactl.node.container.failures import ContainerError, EngineDown, NoSuchContainer
 from llamactl.node.container.follower import LogFollower
 from llamactl.node.logs.log import InstanceLog
+from llamactl.node.process import kernel_log
 from llamactl.node.process.ports import descendants
 from llamactl.node.process.process import Cause, Ended, hears, start_time, until_gone
 from llamactl.observe import logger, loop_clock
@@ -171,7 +172,7 @@ class ContainerGroup:
             else:
                 away_since = float("inf")
                 if not state.is_running:
-                    return _end_of(state, self._client.kind)
+                    return await asyncio.to_thread(_end_of, state, self._client.kind, self.id)
                 self.look_at(state)
                 if loop_clock().now() - began > _LONGEST_S:
                     pause = _FIRST_S
@@ -227,12 +228,13 @@ class ContainerGroup:
             self._log_fd = None
 
 
-def _end_of(state: ContainerState, kind: str) -> Ended:
+def _end_of(state: ContainerState, kind: str, container: str) -> Ended:
     """The status of a program that a signal ended is 128 and the signal, as in a shell."""
     if state.status == "created":
         return Ended(None, None, cause=Cause(FailureClass.UNKNOWN, "its container did not start"))
-    # Podman does not always say it
-    oom = None if kind == "podman" and not state.oom_killed else state.oom_killed
+    oom: bool | None = state.oom_killed
+    if kind == "podman" and not oom:  # which does not always say it
+        oom = kernel_log.says_killed(container)
     return Ended(state.exit_code, None, oom_killed=oom)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import signal
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
 from llamactl.backends import Backend
@@ -22,6 +22,7 @@ from llamactl.node.engine.probe import is_healthy, knows_key, until_ready
 from llamactl.node.engine.silent_exit import with_cause
 from llamactl.node.host.memory import usage
 from llamactl.node.logs.log import InstanceLog
+from llamactl.node.process.oom import OomCounter
 from llamactl.node.process.ports import listens_on
 from llamactl.node.process.process import Ended
 from llamactl.observe import loop_clock
@@ -58,6 +59,11 @@ class EngineProcess:
     adopted: bool = False  # an earlier llamactl spawned it
     answered: bool = False  # it was ready at least once
     secrets: frozenset[str] = frozenset()  # of the settings, which its log must not tell
+    _oom: OomCounter = field(init=False)
+
+    def __post_init__(self) -> None:
+        # a container's group is gone before its end is known
+        self._oom = OomCounter(0 if self.record.container else self.record.pid)
 
     @property
     def _options(self) -> Mapping[str, OptionValue]:
@@ -92,7 +98,7 @@ class EngineProcess:
     async def _until_serving(self, *, prove_key: bool) -> NotServing | None:
         backend, port, options = self.backend, self.record.port, self._options
         readiness = backend.readiness(options)
-        if why := await until_ready(port, readiness, self.key, self._listens):
+        if why := await until_ready(port, readiness, self.key, self._listens, self._oom.look):
             return NotServing(FailureClass.BAD_OPTION, why)
         guarded = backend.guarded_path(options)
         if prove_key and guarded and not await knows_key(port, guarded, self.key):
@@ -105,6 +111,7 @@ class EngineProcess:
         return listens_on(self.record.port, self.group.pids())
 
     async def is_healthy(self, seconds: float) -> bool:
+        self._oom.look()
         path = self.backend.readiness(self._options).path
         healthy = await is_healthy(self.record.port, path, self.key, seconds)
         self.answered = self.answered or healthy
@@ -116,12 +123,13 @@ class EngineProcess:
         models = {str(options[name]) for name in ("model", "model_draft") if name in options}
         return await asyncio.to_thread(usage, self.group.pids() or (), models)
 
-    async def report(self, ended: Ended, *, oom_struck: bool) -> ExitReport:
-        """`oom_struck`: the kernel's OOM killer ended somebody within the last minute."""
+    async def report(self, ended: Ended) -> ExitReport:
+        if ended.oom_killed is None:
+            ended = replace(ended, oom_killed=self._oom.struck())
         await self.log.settled()
         return await asyncio.to_thread(
             report_of, self.backend, self.record, ended, self.log,
-            oom_struck=oom_struck, answered=self.answered, secrets=self.secrets,
+            answered=self.answered, secrets=self.secrets,
         )  # fmt: skip
 
 
@@ -142,7 +150,7 @@ async def end(process: Endable, grace: float, number: int = signal.SIGTERM) -> b
 
 def report_of(
     backend: Backend, record: ProcessRecord, ended: Ended, log: InstanceLog, *,
-    oom_struck: bool, answered: bool, secrets: frozenset[str] = frozenset(),
+    answered: bool, secrets: frozenset[str] = frozenset(),
 ) -> ExitReport:  # fmt: skip
     """The cause of an end, from its status and what the log says since it began.
 
@@ -150,8 +158,7 @@ def report_of(
     """
     tail = log.lines_since(record.log_start, _SEARCHED)
     unseen = (ended.code, ended.signal, ended.cause) == (None, None, None)
-    oom_killed = oom_struck if ended.oom_killed is None else ended.oom_killed
-    report = classify(backend, ended.code, ended.signal, tail, oom_killed=oom_killed)
+    report = classify(backend, ended.code, ended.signal, tail, oom_killed=bool(ended.oom_killed))
     if ended.cause is not None:
         report = replace(report, failure=ended.cause.failure, advice=ended.cause.advice)
     known = secrets | secrets_of(asdict(record.options))

@@ -21,16 +21,18 @@ _SHARE = 0.05  # a pause is at most this share of the time already waited
 
 
 async def until_ready(
-    port: int, readiness: Readiness, key: str, is_ours: Callable[[], bool]
-) -> str:
+    port: int, readiness: Readiness, key: str, is_ours: Callable[[], bool],
+    look: Callable[[], None],
+) -> str:  # fmt: skip
     """Return "" once 127.0.0.1:port is ready, by a process of ours.
 
     Returns why that will not come if it doesn't know its health path. Asks from 2 ms on, ever
-    more rarely. Who is not ours does not get the key.
+    more rarely, and calls `look` each time. Who is not ours does not get the key.
     """
     path, began = readiness.path, time.monotonic()
     ours, unknown_since = False, 0.0
     while True:
+        look()
         ours = ours or (await _is_taken(port) and is_ours())
         status = await _answer_to(port, path, key, _ANSWER_S) if ours else 0
         if status == _OK and await _answers(port, readiness.request, key):

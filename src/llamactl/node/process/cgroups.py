@@ -7,6 +7,7 @@ process group has to do, which a process leaves by `setsid`.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -45,17 +46,43 @@ def _group(pid: int, start_time: int) -> Path | None:
     return None if home is None else home / f"llamactl-{pid}-{start_time}"
 
 
+def folder(pid: int | str, controller: str = "") -> Path | None:
+    """Where the group of a process can be seen; None if it can't.
+
+    Of the hierarchy of version 1 with that controller, or of version 2.
+    """
+    with suppress(OSError, ValueError):
+        for line in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines():
+            _, controllers, group = line.split(":", 2)
+            if controller in controllers.split(","):
+                return _mounted(controller, group)
+    return None
+
+
+def _mounted(controller: str, group: str) -> Path | None:
+    root, place = _mounts().get(controller, ("", ""))
+    relative = os.path.relpath(group, root) if root else ".."
+    return None if ".." in Path(relative).parts else Path(place) / relative
+
+
+@cache
+def _mounts() -> Mapping[str, tuple[str, str]]:
+    """By controller: the group that is mounted, and where; "" is version 2.
+
+    https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html
+    """
+    found: dict[str, tuple[str, str]] = {}
+    with suppress(OSError, ValueError):
+        for row in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
+            fields = row.split()
+            kind, _, options = fields[fields.index("-") + 1 :][:3]
+            names = options.split(",") if kind == "cgroup" else [""] if kind == "cgroup2" else []
+            found |= {name: (fields[3], fields[4]) for name in names}
+    return found
+
+
 @cache
 def _home() -> Path | None:
     """Our own group, if groups can be made in it."""
-    with suppress(OSError, StopIteration, ValueError):
-        rows = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
-        mounts = [row.split() for row in rows]
-        mount = next(m for m in mounts if m[m.index("-") + 1] == "cgroup2")
-        groups = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-        mine = next(row for row in groups if row.startswith("0::"))[3:]
-        relative = os.path.relpath(mine, mount[3])
-        home = Path(mount[4]) / relative
-        if ".." not in relative and os.access(home / "cgroup.procs", os.W_OK):
-            return home
-    return None
+    home = folder("self")
+    return home if home is not None and os.access(home / "cgroup.procs", os.W_OK) else None
