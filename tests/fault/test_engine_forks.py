@@ -40,7 +40,10 @@ HTTPServer(("127.0.0.1", int(sys.argv[1])), BaseHTTPRequestHandler).serve_foreve
 """
 
 
-def test_shared_memory_of_an_engine_that_was_killed_is_removed(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("adopted", [False, True])
+def test_shared_memory_of_an_engine_that_was_killed_is_removed(
+    data: Path, tmp_path: Path, *, adopted: bool
+) -> None:
     """By its own tracker, which has to outlive it for that."""
     note = tmp_path / "shared"
     options = {"command": PYTHON, "args": ["-c", SHARING, "${PORT}", str(note)],
@@ -49,9 +52,15 @@ def test_shared_memory_of_an_engine_that_was_killed_is_removed(data: Path, tmp_p
         body = {"backend_type": "command", "backend_options": options, "auto_restart": False}
         made = server.request("POST", f"{BASE}/sharer", body).json()
         shared = Path("/dev/shm", note.read_text())
-        before = shared.exists()
-        server.kill_pid(made["pid"])
-        server.until("sharer", "failed")
+        assert shared.exists()
+        if adopted:
+            server.kill()
+            with serve(data) as successor:
+                assert successor.until("sharer", "ready")["pid"] == made["pid"]
+                successor.kill_pid(made["pid"])
+                successor.until("sharer", "failed")
+        else:
+            server.kill_pid(made["pid"])
+            server.until("sharer", "failed")
 
-        assert before
         assert not shared.exists()

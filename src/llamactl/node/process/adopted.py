@@ -17,7 +17,7 @@ from pathlib import Path
 
 from llamactl.core.events import ProcessRecord
 from llamactl.node.process.ports import members
-from llamactl.node.process.process import Ended, boot_id, exit_of_zombie, start_time
+from llamactl.node.process.process import Ended, boot_id, exit_of_zombie, start_time, until_tidy
 
 _TO_GROUP = 4  # PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9
 _GET_INFO, _INFO_SIZE, _INFO_EXIT = 0xC040FF0B, 64, 1 << 3  # PIDFD_GET_INFO; exit: Linux 6.15
@@ -34,6 +34,7 @@ class AdoptedProcess:
         self.pid = pid
         self._pidfd = pidfd
         self.exited: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+        self._tidying: asyncio.Task[None] | None = None
         asyncio.get_running_loop().add_reader(pidfd, self._noticed)
 
     def __repr__(self) -> str:
@@ -63,6 +64,11 @@ class AdoptedProcess:
     def _noticed(self) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)
         ended = exit_of_zombie(self.pid) or _exit_of(self._pidfd)
+        left = [pid for pid in self.pids() if pid != self.pid]
+        self._tidying = asyncio.get_running_loop().create_task(until_tidy(left))
+        self._tidying.add_done_callback(lambda _: self._over(ended))
+
+    def _over(self, ended: Ended) -> None:
         self._signal(signal.SIGKILL)  # what the engine forked goes with it
         os.close(self._pidfd)
         self.exited.set_result(ended)

@@ -100,17 +100,10 @@ class Process:
         asyncio.get_running_loop().remove_reader(fd)
         os.close(fd)
         if rest := [pid for pid in self.pids() if pid != self.pid]:
-            self._tidying = asyncio.get_running_loop().create_task(self._let_tidy(rest))
+            self._tidying = asyncio.get_running_loop().create_task(until_tidy(rest))
+            self._tidying.add_done_callback(lambda _: self._over())
         else:
             self._over()
-
-    async def _let_tidy(self, rest: Sequence[int]) -> None:
-        """Python trackers remove shared memory when the last of its users is gone."""
-        with suppress(TimeoutError, OSError):
-            async with asyncio.timeout(_TIDY_S):
-                for pid in rest:
-                    await until_gone(pid)
-        self._over()
 
     def _over(self) -> None:
         self.signal(signal.SIGKILL)  # what the engine forked goes with it
@@ -126,6 +119,17 @@ def start_time(pid: int) -> int:
     """Clock ticks since boot at which the process started; 0 if it is gone."""
     fields = _stat(pid)
     return int(fields[19]) if fields and fields[0] not in _DEAD else 0
+
+
+async def until_tidy(left: Sequence[int]) -> None:
+    """Until the processes that outlive their leader have ended, or for a moment.
+
+    Python's trackers remove shared memory when the last of its users is gone.
+    """
+    with suppress(TimeoutError, OSError):
+        async with asyncio.timeout(_TIDY_S):
+            for pid in left:
+                await until_gone(pid)
 
 
 async def until_gone(pid: int) -> None:
