@@ -30,6 +30,7 @@ REASONS = {
     "core/instance.py:InstanceOptions": RECORD,
     "core/lifecycle.py": "the table of all transitions",
     "core/model.py:ModelShape": RECORD,
+    "core/ports/node.py:Node": NODE,
     "core/routes.py:Route": RECORD,
     "engine/flags.py": "a table of two hundred flags",
     "node/agent.py:NodeAgent": NODE,

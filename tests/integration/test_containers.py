@@ -165,12 +165,12 @@ def test_an_image_is_pulled_when_it_may_be(
         failure = failure_of(server, "no", llama(engine, tiny_model, image="no:1", pull="missing"))
         never = llama(engine, tiny_model, image="endless:1", pull="missing")
         server.request("POST", f"{BASE}/long?wait=false", never)
-        until("a pull", lambda: "Downloading endless:1" in log_of(server, "long"))
+        until("a pull", lambda: "pulling the image endless:1" in log_of(server, "long"))
         called_off = server.request("POST", f"{BASE}/long/stop?wait=true").json()
         local = create(server, "two", llama(engine, tiny_model, pull="always"))
     engine.run("rmi", "fetched:1")
 
-    assert made["state"] == "ready" and "Downloading fetched:1" in log
+    assert made["state"] == "ready" and "pulling the image fetched:1" in log
     assert failure["class"] == "image_missing" and "no such host" in failure["error_line"]
     assert called_off["state"] == "stopped"
     assert local["state"] == "ready"  # it can't be renewed, but it is there

@@ -22,6 +22,11 @@ from support.waits import until
 IMAGE = "llama"  # its entry point is llama.cpp's llama-server; it has a shell as well
 _SHELL = ("/bin/sh", "/bin/sleep", "/bin/cat")
 _NEEDED = {"docker": ("docker", "dockerd"), "podman": ("podman", "runc", "conmon")}
+_REGISTRIES = """
+[[registry]]
+location = "127.0.0.1"
+insecure = true
+"""
 _CONF = """
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
@@ -56,6 +61,12 @@ class ContainerEngine:
         archive = subprocess.run(["tar", "-C", tree, "-c", "."], capture_output=True, check=True)
         words = [word for change in changes for word in ("-c", change)]
         self.run("import", *words, "-", name, stdin=archive.stdout)
+
+    def saved(self, image: str) -> bytes:
+        """An archive of it."""
+        words = [self.name, "save", image]
+        environment = {**os.environ, **self.environment}
+        return subprocess.run(words, env=environment, capture_output=True, check=True).stdout
 
 
 @dataclass
@@ -132,7 +143,11 @@ def podman_root(folder: Path) -> Iterator[ContainerEngine]:
     (folder / "storage.conf").write_text(
         f'[storage]\ndriver = "vfs"\ngraphroot = "{folder}/s"\nrunroot = "{folder}/r"\n'
     )
-    files = {"CONTAINERS_CONF": "containers.conf", "CONTAINERS_STORAGE_CONF": "storage.conf"}
+    (folder / "registries.conf").write_text(_REGISTRIES)
+    files = {
+        "CONTAINERS_CONF": "containers.conf", "CONTAINERS_STORAGE_CONF": "storage.conf",
+        "CONTAINERS_REGISTRIES_CONF": "registries.conf",
+    }  # fmt: skip
     engine = ContainerEngine("podman", {k: str(folder / v) for k, v in files.items()})
     try:
         yield engine

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 from llamactl.config import Loaded, Settings, SettingsHolder
 from llamactl.control.definitions import Definitions
@@ -11,6 +12,7 @@ from llamactl.control.instances import Instances
 from llamactl.control.lifecycle import recovery
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.events.event_log import EventLog
+from llamactl.control.lifecycle.images import Images
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.lifecycle.replica import Replica
 from llamactl.control.on_demand import OnDemand
@@ -20,9 +22,10 @@ from llamactl.control.scheduling.limits import limits_of
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.lease import Lease
 from llamactl.core.routes import RouteTable
+from llamactl.models import Downloads
 from llamactl.proxy import LeaseBook
 from support.fake_node import FakeNode
-from support.in_memory import MemoryStore, NoMemory
+from support.in_memory import MemoryJobs, MemoryStore, NoMemory
 from support.waits import WITHIN_S
 
 
@@ -37,7 +40,9 @@ class ControlPath:
         self.node = node or FakeNode()
         self.leases = LeaseBook()
         self.event_log = EventLog(self.store)
-        self.replicas = ReplicaContext(self.node, held, self.event_log, self.leases)
+        self.downloads = Downloads(MemoryJobs(), Path(), {}, most=1, room=lambda: None)
+        images = Images(self.node, self.downloads)
+        self.replicas = ReplicaContext(self.node, held, self.event_log, self.leases, images)
         self.registry = Registry(publish)
         self.limits = held.derived(lambda now: limits_of(now, None, {}))
         self.scheduler = Scheduler(

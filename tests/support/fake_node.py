@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from llamactl.backends.spec_hash import spec_hash
-from llamactl.core.errors import LlamactlError, UnknownProcess
+from llamactl.core.errors import LaunchFailed, LlamactlError, UnknownProcess
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass, NotServing
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import NO_MODEL, Offer
-from llamactl.core.ports.node import LOCAL, EngineSettings, LaunchSpec, PortChoice
+from llamactl.core.ports.node import (
+    LOCAL,
+    EngineSettings,
+    Image,
+    LaunchSpec,
+    PortChoice,
+    PullProgress,
+)
 from llamactl.core.routes import ReadyInstance
 
 CRASH = ExitReport(FailureClass.CRASHED, signal=11, advice="look into its log")
@@ -54,6 +61,10 @@ class FakeNode:
         self.broken: set[str] = set()
         self.says = NO_MODEL  # an engine that is ready, of its model
         self.refuses: LlamactlError | None = None  # whatever is to be permitted
+        self.images: dict[str, Image] = {}  # by name of the instance that needs it
+        self.pulling: asyncio.Queue[PullProgress | LaunchFailed | None]
+        self.pulling = asyncio.Queue()  # what comes; None: it is there
+        self.pulls = self.open_pulls = 0
         self.ended: list[ProcessRecord] = []  # by `end`
         self.forgotten: list[str] = []  # names
         self._processes: dict[ProcessId, FakeProcess] = {}  # those that ended too
@@ -78,6 +89,21 @@ class FakeNode:
         return one
 
     # What it is told.
+
+    async def missing_image(self, spec: LaunchSpec) -> Image | None:
+        return self.images.get(spec.name)
+
+    async def pull(self, image: Image) -> AsyncGenerator[PullProgress]:
+        self.pulls += 1
+        self.open_pulls += 1
+        try:
+            while (came := await self.pulling.get()) is not None:
+                if isinstance(came, LaunchFailed):
+                    raise came
+                yield came
+            self.images.clear()
+        finally:
+            self.open_pulls -= 1
 
     async def prepare(self, spec: LaunchSpec) -> ProcessRecord:
         known = self._processes.get(spec.process)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from llamactl.core.downloads import DownloadJob
 from llamactl.core.errors import StoreUnavailable
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport
@@ -101,3 +102,19 @@ class NoMemory:
 
     async def raise_after_oom(self, instance: Instance, free: Need) -> None:
         self.raised.append(instance.name)
+
+
+class MemoryJobs:
+    """A `JobStore`."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, DownloadJob] = {}
+
+    async def load(self) -> Sequence[DownloadJob]:
+        return [*self.jobs.values()]
+
+    async def save(self, job: DownloadJob) -> None:
+        self.jobs[job.id] = job
+
+    async def remove(self, job_id: str) -> None:
+        self.jobs.pop(job_id, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ from llamactl.core.instance import InstanceOptions
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
 from llamactl.core.ports.engines import LogFile
-from llamactl.core.ports.node import EngineSettings, LaunchSpec, Node
+from llamactl.core.ports.node import EngineSettings, Image, LaunchSpec, Node, PullProgress
 from llamactl.core.routes import ReadyInstance
 
 T = TypeVar("T")
@@ -63,6 +63,12 @@ class UnreliableNode:
     async def settle(self) -> None:
         """Return when every late call has arrived."""
         await asyncio.gather(*self._late)
+
+    async def missing_image(self, spec: LaunchSpec) -> Image | None:
+        return await self._call(lambda: self._node.missing_image(spec))
+
+    def pull(self, image: Image) -> AsyncGenerator[PullProgress]:
+        return self._node.pull(image)
 
     async def prepare(self, spec: LaunchSpec) -> ProcessRecord:
         return await self._call(lambda: self._node.prepare(spec))

@@ -19,6 +19,7 @@ from llamactl.control.definitions import Definitions
 from llamactl.control.instances import Instances
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.events.event_log import EventLog
+from llamactl.control.lifecycle.images import Images
 from llamactl.control.lifecycle.registry import Registry
 from llamactl.control.lifecycle.shutdown import Shutdown
 from llamactl.control.on_demand import OnDemand
@@ -167,16 +168,16 @@ class LocalNode:
         storage: Storage, leases: LeaseBook, soft_files: int | None,
     ) -> LocalNode:  # fmt: skip
         settings, resolve = held.current, files.catalog.resolve
-        served = ServedModels(files.reader, resolve)
-        builds = EngineBuilds(settings.data)
+        served, builds = ServedModels(files.reader, resolve), EngineBuilds(settings.data)
         engines = {
             kind.section: CommandEngineProbe(kind, partial(section_of, held, kind), builds)
             for kind in KINDS
         }
-        known = Vocabularies(engines).of
+        known, journal = Vocabularies(engines).of, storage.event_log
         models = ModelAccess(resolve, served, files.confinement.check, known)
         agent = NodeAgent(settings.data, settings.logs, environ, models, soft_files)
-        replicas = ReplicaContext(local_node(agent), held, storage.event_log, leases, known=known)
+        images = Images(node := local_node(agent), files.downloads)
+        replicas = ReplicaContext(node, held, journal, leases, images, known=known)
         return cls(agent, replicas, engines)
 
 

@@ -1,4 +1,4 @@
-"""A download of a model in its current state."""
+"""A download of a model, or of an image for containers, in its current state."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class JobKind(StrEnum):
+    MODEL = "model"
+    IMAGE = "image"
+
+
 UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadJob:
     id: str
-    model: str  # as it was asked for
+    model: str  # as it was asked for; the reference of an image
     created: float  # Unix seconds
     state: JobState = JobState.QUEUED
     finished: float | None = None
@@ -35,3 +40,4 @@ class DownloadJob:
     total: int = 0  # bytes
     done: int = 0
     rate: float = 0.0  # bytes a second
+    kind: JobKind = JobKind.MODEL

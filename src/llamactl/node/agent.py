@@ -6,19 +6,20 @@ import asyncio
 import resource
 import secrets
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from llamactl.backends import backend_of
+from llamactl.backends.containers import container_of
 from llamactl.core.errors import LaunchFailed, LlamactlError
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass, NotServing
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
-from llamactl.core.ports.node import LOCAL, EngineSettings, LaunchSpec
+from llamactl.core.ports.node import LOCAL, EngineSettings, Image, LaunchSpec, PullProgress
 from llamactl.core.routes import ReadyInstance
 from llamactl.core.secrets.masking import MASK
 from llamactl.node.container.containers import Containers
@@ -75,6 +76,22 @@ class NodeAgent:
         return f"<NodeAgent {self.id} with {len(self._processes)} processes>"
 
     # What it is asked to do.
+
+    async def missing_image(self, spec: LaunchSpec) -> Image | None:
+        container = container_of(spec.engine, spec.options)
+        if container is None or self._processes.prepared(spec.process) is not None:
+            return None
+        try:
+            if not spec.trusted:
+                await self._models.permit(spec.options)
+            return await self._containers.missing_image(container, self.log(spec.name))
+        except LaunchFailed:
+            raise
+        except (LlamactlError, OSError) as exc:
+            raise launch_failure(exc) from exc
+
+    def pull(self, image: Image) -> AsyncGenerator[PullProgress]:
+        return self._containers.pull(image)
 
     async def prepare(self, spec: LaunchSpec) -> ProcessRecord:
         if (known := self._processes.prepared(spec.process)) is not None:
@@ -155,7 +172,6 @@ class NodeAgent:
     def kill(self, process: ProcessId) -> None:
         if (one := self._processes.find(process)) is not None:
             one.group.signal(signal.SIGKILL)
-        self._containers.pulls.call_off(process)
 
     async def end(self, records: Sequence[ProcessRecord], grace: float) -> Sequence[ProcessRecord]:
         looked = [(record, await self._found(record, None)) for record in records]

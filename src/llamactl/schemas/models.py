@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from llamactl.core.downloads import JobState
+from llamactl.core.downloads import JobKind, JobState
 
 
 class ModelBody(BaseModel):
@@ -68,7 +68,8 @@ class JobBody(BaseModel):
     """A download."""
 
     id: str = Field(description="ID of the download")
-    model: str = Field(description="model as requested")
+    kind: JobKind = Field(description="what is downloaded")
+    model: str = Field(description="model as requested, or reference of the image")
     state: JobState = Field(description="state of the download")
     created: float = Field(description="Unix seconds")
     finished: float | None = Field(description="Unix seconds; null if not finished")

@@ -8,7 +8,7 @@ from dataclasses import fields
 import orjson
 import sqlalchemy as sa
 
-from llamactl.core.downloads import DownloadJob, JobState
+from llamactl.core.downloads import DownloadJob, JobKind, JobState
 from llamactl.store.database import Database
 from llamactl.store.tables import downloads
 
@@ -43,5 +43,6 @@ def _job(text: str) -> DownloadJob:
     """Fields of a newer version are left out."""
     known = {key: value for key, value in orjson.loads(text).items() if key in _FIELDS}
     known["state"] = JobState(known["state"])
+    known["kind"] = JobKind(known.get("kind", JobKind.MODEL))
     known |= {key: tuple(value) for key, value in known.items() if isinstance(value, list)}
     return DownloadJob(**known)

@@ -166,7 +166,7 @@ function Download({ job }: { job: Job }) {
           {name}
         </Text>
         <Group gap="xs">
-          {active && (
+          {active && job.kind === "model" && (
             <Button
               size="xs"
               variant="default"
@@ -205,6 +205,7 @@ function Download({ job }: { job: Job }) {
         <Progress value={share} my={4} aria-label={`Progress of ${name}`} />
       )}
       <Text size="sm" c="dimmed">
+        {job.kind === "image" && "image · "}
         {job.state}
         {job.total > 0 && ` · ${bytes(job.done)} of ${bytes(job.total)}`}
         {active && job.rate > 0 && ` · ${bytes(job.rate)}/s`}

@@ -32,6 +32,7 @@ _TAGS = {
 }
 _KINDS = {
     "State": "The exact state of an instance.",
+    "JobKind": "What is downloaded.",
     "JobState": "State of a download.",
     "PermissionMode": "Whether a key may use all instances or only selected ones.",
 }

@@ -11,6 +11,7 @@ from llamactl.backends.containers import check_container, container_of
 from llamactl.backends.contract import Start
 from llamactl.backends.settings import BackendSettings
 from llamactl.config import Settings, SettingsHolder
+from llamactl.control.lifecycle.images import Images
 from llamactl.control.lifecycle.port_book import PortBook, check_port
 from llamactl.core.errors import ForbiddenBySettings, InvalidOption
 from llamactl.core.events import InstanceEvent, ProcessRecord
@@ -59,6 +60,7 @@ class ReplicaContext:
     held: SettingsHolder
     journal: Journal
     leases: Leases
+    images: Images
     ports: PortBook = field(default_factory=PortBook)
     known: Known = nothing_known
 

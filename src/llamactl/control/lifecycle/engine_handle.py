@@ -88,6 +88,8 @@ class EngineHandle:
         self._context = context
         self.process: RunningProcess | None = None
         self.launched = asyncio.Event()  # its process is there, or was
+        self.fetched = asyncio.Event()  # nothing that it needs has to be downloaded first
+        self.fetched.set()
         self.port = port
         self.argv: Sequence[str] = ()  # of the present or last process, secrets masked
         self.label = ""
@@ -120,12 +122,16 @@ class EngineHandle:
     async def _spawn(self, generation: int) -> lc.Event:
         context, instance = self._context, self._owner.instance
         self.launched.clear()
+        self.fetched.clear()
+        spec = context.spec(instance, generation, self._avoid_port)
         try:
-            record = await context.node.prepare(
-                context.spec(instance, generation, self._avoid_port)
-            )
+            await context.images.until_there(spec)
+            self.fetched.set()
+            record = await context.node.prepare(spec)
         except LaunchFailed as exc:
             return self._launch_failed(generation, exc.report)
+        finally:
+            self.fetched.set()
         context.ports.keep(self._owner.id, record.port)
         self.port = record.port
         try:
@@ -228,7 +234,9 @@ class EngineHandle:
         if self._owner.runner.now.generation != generation:
             return
         if process is None:  # it is being prepared, which may take long
-            self._context.node.kill(ProcessId(self._owner.id, generation))
+            process_id = ProcessId(self._owner.id, generation)
+            self._context.images.call_off(process_id)
+            self._context.node.kill(process_id)
             return
         record, grace = process.record, self._context.settings.instances.stop_timeout
         with suppress(UnknownProcess):  # it has ended by itself

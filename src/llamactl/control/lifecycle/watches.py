@@ -89,6 +89,7 @@ class Watches:
         return lc.StartGivenUp(now.epoch, never.why)
 
     async def _until_late(self, now: Lifecycle) -> lc.Event:
+        await self._engine.fetched.wait()
         limits, process = self._context.settings.instances, self._engine.process
         served = process is not None and process.was_serving  # it needs no time to load
         name = "unhealthy_after" if served else "start_timeout"

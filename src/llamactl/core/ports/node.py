@@ -6,7 +6,7 @@ another machine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -79,6 +79,23 @@ class LaunchSpec:
         return ProcessId(self.replica_id, self.generation)
 
 
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Of containers, as its engine names it."""
+
+    engine: str  # docker or podman
+    reference: str
+    is_there: bool = False  # it is only to be renewed
+
+
+@dataclass(frozen=True, slots=True)
+class PullProgress:
+    """Of the parts that were begun."""
+
+    done: int  # bytes
+    total: int
+
+
 class Node(Protocol):
     """Every call may be repeated, and arrive late: what is done already is done once.
 
@@ -91,6 +108,14 @@ class Node(Protocol):
     @property
     def address(self) -> str:
         """Where the ports of its engines are reached."""
+        ...
+
+    async def missing_image(self, spec: LaunchSpec) -> Image | None:
+        """What has to be pulled before `prepare`. Raises LaunchFailed if it may not be."""
+        ...
+
+    def pull(self, image: Image) -> AsyncGenerator[PullProgress]:
+        """Until it is there, or the generator is closed. Raises LaunchFailed."""
         ...
 
     async def prepare(self, spec: LaunchSpec) -> ProcessRecord:

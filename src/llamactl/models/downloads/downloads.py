@@ -1,28 +1,26 @@
-"""Downloads: one process each, limited in number; they resume after a restart of llamactl."""
+"""Downloads of models and images; those of models resume after a restart of llamactl."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-import sys
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from llamactl.core.downloads import UNFINISHED, DownloadJob, JobState
+from llamactl.core.downloads import UNFINISHED, DownloadJob, JobKind, JobState
 from llamactl.core.errors import Conflict, ShuttingDown
 from llamactl.core.ports.stores import JobStore
+from llamactl.models.downloads.fetching import fetched
 from llamactl.models.downloads.job_book import JobBook
 from llamactl.models.downloads.pace import Pace
 from llamactl.models.naming import read_reference
 from llamactl.observe import logger
 
-_LINE = 1 << 20
+Said = Mapping[str, Any]  # chosen, progress, done or failed, as `fetch.py` writes it
 log = logger("models")
 
 
@@ -56,7 +54,7 @@ class Downloads:
         self.jobs.reopen()
         for job in self.jobs.all():
             if job.state in UNFINISHED and job.id not in self._tasks:
-                self._begin(job.id)
+                self._begin(job.id, self._of_model(job.id))
 
     async def start(self, model: str) -> DownloadJob:
         """Of what is being fetched already, that job. Raises InvalidRequest for no name."""
@@ -67,8 +65,28 @@ class Downloads:
             return await self.resume(job.id)
         job = DownloadJob(secrets.token_hex(6), wanted, round(time.time(), 3))
         self.jobs.add(job)
-        self._begin(job.id)  # before anything is waited for: our caller may leave
+        # before anything is waited for: our caller may leave
+        self._begin(job.id, self._of_model(job.id))
         await self.jobs.set(job, kept=True)
+        await self.jobs.forget_old()
+        return self.jobs.latest(job)
+
+    async def pull(self, reference: str, source: AsyncGenerator[Said]) -> DownloadJob:
+        """Of an image, which `source` fetches; returns when that is over.
+
+        Cancelled with its caller. Nothing of it is left for the next start of llamactl.
+        """
+        job = DownloadJob(
+            secrets.token_hex(6), reference, round(time.time(), 3), JobState.RUNNING,
+            kind=JobKind.IMAGE,
+        )  # fmt: skip
+        self.jobs.add(job)
+        task = self._begin(job.id, source)
+        try:
+            await asyncio.wait([task])
+        finally:
+            if not task.done():
+                await self.cancel(job.id)
         await self.jobs.forget_old()
         return self.jobs.latest(job)
 
@@ -77,6 +95,8 @@ class Downloads:
         job, task = self.jobs.get(job_id), self._tasks.get(job_id)
         if job.state is JobState.PAUSED:
             return job
+        if job.kind is JobKind.IMAGE:
+            raise Conflict(f"{job.model} is an image, which can't be paused; cancel it instead")
         if task is None or job.state not in UNFINISHED:
             raise Conflict(
                 f"the download of {job.model} is {job.state}; only a running download can be paused"
@@ -96,12 +116,14 @@ class Downloads:
         job = self.jobs.get(job_id)
         if job.state in UNFINISHED:
             return job
+        if job.kind is JobKind.IMAGE:
+            raise Conflict(f"{job.model} is an image; start its instance again to download it")
         if job.state is not JobState.PAUSED:
             raise Conflict(f"the download of {job.model} is {job.state}; download it again")
         if self.jobs.closed:
             raise ShuttingDown("llamactl is being replaced or stopped; retry later")
         await self.jobs.set(replace(job, state=JobState.QUEUED), kept=True)
-        self._begin(job_id)
+        self._begin(job_id, self._of_model(job_id))
         return self.jobs.get(job_id)
 
     async def cancel(self, job_id: str) -> None:
@@ -144,65 +166,49 @@ class Downloads:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _begin(self, job_id: str) -> None:
-        task = self._tasks[job_id] = asyncio.create_task(self._run(job_id))
+    def _begin(self, job_id: str, source: AsyncGenerator[Said]) -> asyncio.Task[None]:
+        task = self._tasks[job_id] = asyncio.create_task(self._run(job_id, source))
         task.add_done_callback(lambda _: self._tasks.pop(job_id, None))
+        return task
 
-    async def _run(self, job_id: str) -> None:
+    async def _of_model(self, job_id: str) -> AsyncGenerator[Said]:
         async with self._places:
             await self.jobs.set(replace(self.jobs.get(job_id), state=JobState.RUNNING))
-            try:
-                ended = await self._fetch(job_id)
-            except (OSError, ValueError, KeyError) as exc:  # ValueError: it says what it should not
-                ended = {"event": "failed", "error": f"the download process failed: {exc}"}
-            if ended["event"] == "done":
-                job = self.jobs.get(job_id)
-                await self.jobs.set(replace(job, path=str(ended["path"]), done=job.total))
-                await self.jobs.end(job_id, JobState.DONE)
-                log.info("downloaded", model=job.model, bytes=job.total)
-            else:
-                choices = tuple(ended.get("choices") or self.jobs.get(job_id).choices)
-                await self.jobs.set(replace(self.jobs.get(job_id), choices=choices))
-                await self.jobs.end(job_id, JobState.FAILED, str(ended["error"]))
-                log.warning(
-                    "download_failed", model=self.jobs.get(job_id).model, reason=str(ended["error"])
-                )
+            model = self.jobs.get(job_id).model
+            async with aclosing(fetched(model, self._cache, self._environ)) as lines:
+                async for said in lines:
+                    yield said
 
-    async def _fetch(self, job_id: str) -> Mapping[str, Any]:
-        """The last thing that the process says."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "llamactl.models.downloads.worker",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE, env=self._environ, limit=_LINE,
-        )  # fmt: skip
-        words = asyncio.create_task(_last_words(process))
-        try:
-            assert process.stdin is not None and process.stdout is not None
-            spec = {"model": self.jobs.get(job_id).model, "cache": str(self._cache)}
-            process.stdin.write(orjson.dumps(spec) + b"\n")  # it stays open: its end is our end
-            pace = Pace()
-            async for line in process.stdout:
-                said = orjson.loads(line)
-                match said["event"]:
-                    case "chosen":
-                        await self.jobs.set(self._chosen(job_id, said), kept=True)
-                    case "progress":
-                        job = replace(
-                            self.jobs.get(job_id), done=said["done"], rate=pace(said["done"])
-                        )
-                        await self.jobs.set(job)
-                    case _:
-                        return dict(said)
-            code = await process.wait()
-            return {"event": "failed", "error": f"it exited with code {code}: {await words}"}
-        finally:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-            words.cancel()
-            await asyncio.gather(words, return_exceptions=True)
+    async def _run(self, job_id: str, source: AsyncGenerator[Said]) -> None:
+        async with aclosing(source):
+            ended = await self._heard(job_id, source)
+        job = self.jobs.get(job_id)
+        if ended["event"] == "done":
+            await self.jobs.set(replace(job, path=str(ended["path"]), done=job.total))
+            await self.jobs.end(job_id, JobState.DONE)
+            log.info("downloaded", model=job.model, bytes=job.total)
+        else:
+            choices = tuple(ended.get("choices") or job.choices)
+            await self.jobs.set(replace(job, choices=choices))
+            await self.jobs.end(job_id, JobState.FAILED, str(ended["error"]))
+            log.warning("download_failed", model=job.model, reason=str(ended["error"]))
 
-    def _chosen(self, job_id: str, said: Mapping[str, Any]) -> DownloadJob:
+    async def _heard(self, job_id: str, source: AsyncGenerator[Said]) -> Said:
+        """The last thing that is said."""
+        pace = Pace()
+        async for said in source:
+            match said["event"]:
+                case "chosen":
+                    await self.jobs.set(self._chosen(job_id, said), kept=True)
+                case "progress":
+                    job, done = self.jobs.get(job_id), said["done"]
+                    total = said.get("total", job.total)
+                    await self.jobs.set(replace(job, done=done, total=total, rate=pace(done)))
+                case _:
+                    return said
+        return {"event": "failed", "error": "the download ended without a word"}
+
+    def _chosen(self, job_id: str, said: Said) -> DownloadJob:
         room, total = self.room(), int(said["total"])
         warning = ""
         if room is not None and total > room:
@@ -216,9 +222,3 @@ class Downloads:
 def _remove(parts: Iterable[str]) -> None:
     for part in parts:
         Path(part).unlink(missing_ok=True)
-
-
-async def _last_words(process: asyncio.subprocess.Process) -> str:
-    assert process.stderr is not None
-    said = await process.stderr.read()
-    return said.decode("utf-8", "replace").strip().rpartition("\n")[2][-500:]

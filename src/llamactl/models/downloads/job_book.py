@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 
-from llamactl.core.downloads import UNFINISHED, DownloadJob, JobState
+from llamactl.core.downloads import UNFINISHED, DownloadJob, JobKind, JobState
 from llamactl.core.errors import JobNotFound, LlamactlError
 from llamactl.core.ports.stores import JobStore
 from llamactl.observe import logger
@@ -50,7 +50,8 @@ class JobBook:
     def of_model(self, model: str) -> DownloadJob | None:
         """One that is not over, though it may be paused."""
         wanted, going = model.lower(), (*UNFINISHED, JobState.PAUSED)
-        mine = (job for job in self._jobs.values() if job.model.lower() == wanted)
+        models = (job for job in self._jobs.values() if job.kind is JobKind.MODEL)
+        mine = (job for job in models if job.model.lower() == wanted)
         return next((job for job in mine if job.state in going), None)
 
     def add(self, job: DownloadJob) -> None:

@@ -118,10 +118,6 @@ class Client:
             return False
         return True
 
-    async def pull(self, image: str, log_fd: int) -> None:
-        """With its progress to the log."""
-        await self.run("pull", image, within=None, stdout=log_fd)
-
     async def wait(self, container: str) -> None:
         """Until it ends, or as long as the client and its engine live; says nothing about it.
 
@@ -132,7 +128,7 @@ class Client:
 
     async def run(
         self, *words: str, environment: Mapping[str, str] | None = None, stdin: str = "",
-        within: float | None = _QUICK_S, stdout: int | None = None, tied: bool = False,
+        within: float | None = _QUICK_S, tied: bool = False,
     ) -> str:  # fmt: skip
         """What it prints. A client that is left running at a deadline, or by who waited for it, is
         killed.
@@ -143,7 +139,7 @@ class Client:
             with _file(stdin) as given, _file() as out, _file() as err:
                 process = await asyncio.create_subprocess_exec(
                     *(tied_to_us() if tied else ()), self.program, *words,
-                    stdin=given, stdout=out if stdout is None else stdout, stderr=err,
+                    stdin=given, stdout=out, stderr=err,
                     env={**self.environment, **(environment or {})}, start_new_session=True,
                 )  # fmt: skip
                 await self._until_done(process, words[0], within)

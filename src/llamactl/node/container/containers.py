@@ -7,8 +7,8 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Callable, Collection, Mapping, Set
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Set
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,14 +17,14 @@ from llamactl.core.errors import LaunchFailed
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Container
-from llamactl.core.ports.node import LaunchSpec
+from llamactl.core.ports.node import Image, LaunchSpec, PullProgress
 from llamactl.core.secrets.masking import masked, secrets_of
 from llamactl.node.container.arguments import Create
 from llamactl.node.container.client import Client
 from llamactl.node.container.failures import ContainerError, EngineDown, NoSuchContainer
 from llamactl.node.container.follower import LogFollower
 from llamactl.node.container.group import ContainerGroup
-from llamactl.node.container.images import Pulls
+from llamactl.node.container.images import missing, pulled
 from llamactl.node.container.mounts import mounts_of
 from llamactl.node.engine.command import Command
 from llamactl.node.engine.engine_process import EngineProcess
@@ -61,7 +61,6 @@ class Containers:
         self._environ = environ
         self._groups: list[ContainerGroup] = []
         self._tries = _TRIES
-        self.pulls = Pulls()
         self._creating: set[int] = set()  # ports
         self._turns: dict[str, asyncio.Lock] = {}
 
@@ -97,6 +96,26 @@ class Containers:
     def forget(self, replica_id: str) -> None:
         self._turns.pop(replica_id, None)
 
+    async def missing_image(self, container: Container, its_log: InstanceLog) -> Image | None:
+        """Raises LaunchFailed or OSError."""
+        try:
+            image = await missing(await self.client(container), container)
+        except ContainerError as exc:
+            raise _launch_failed(exc) from exc
+        if image is not None:
+            os.close(its_log.open(f"--- pulling the image {image.reference}")[0])
+        return image
+
+    async def pull(self, image: Image) -> AsyncGenerator[PullProgress]:
+        """Raises LaunchFailed."""
+        try:
+            client = await self.client(Container(engine=image.engine))
+            async with aclosing(pulled(client, image)) as progress:
+                async for one in progress:
+                    yield one
+        except ContainerError as exc:
+            raise _launch_failed(exc) from exc
+
     async def prepare(
         self, launchable: Launchable, its_log: InstanceLog, taken: Callable[[], Set[int]]
     ) -> EngineProcess:
@@ -106,7 +125,7 @@ class Containers:
         """
         port = 0
         try:
-            client = await self._ready(launchable, its_log)
+            client = await self._ready(launchable)
             port = ports.choose(launchable.spec.ports, taken() | self.ports)
             self._creating.add(port)
             place = Place(port, secrets.token_urlsafe(32), its_log)
@@ -116,8 +135,8 @@ class Containers:
         finally:
             self._creating.discard(port)
 
-    async def _ready(self, launchable: Launchable, its_log: InstanceLog) -> Client:
-        """Nothing is left of an earlier container of its, and the image is there."""
+    async def _ready(self, launchable: Launchable) -> Client:
+        """Nothing is left of an earlier container of its."""
         container = launchable.container
         assert container is not None
         client = await self.client(container)
@@ -129,7 +148,6 @@ class Containers:
                 "container.gpus asks for a GPU, but this machine shows none; install its driver, "
                 "or remove container.gpus",
             )  # fmt: skip
-        await self.pulls.until_there(launchable.spec.process, client, container, its_log)
         return client
 
     async def _create(self, client: Client, launchable: Launchable, place: Place) -> EngineProcess:
