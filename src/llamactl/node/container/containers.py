@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llamactl.backends import backend_of
-from llamactl.core.errors import LaunchFailed
+from llamactl.core.errors import InvalidOption, LaunchFailed
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Container
@@ -158,12 +158,16 @@ class Containers:
         return EngineProcess(group, backend, record, place.log, secrets=configured)
 
     async def command_of(self, launchable: Launchable, command: Command, key: str) -> list[str]:
-        """What `create` would run, secrets masked."""
+        """What `create` would run, secrets masked. Raises InvalidOption."""
         assert launchable.container is not None
         kind = "docker" if launchable.container.engine == "auto" else launchable.container.engine
         with suppress(ContainerError):
             kind = (await self.client(launchable.container)).kind
-        return [*_shown(kind, self._given(launchable, command), key)]
+        try:
+            given = self._given(launchable, command)
+        except ContainerError as exc:
+            raise InvalidOption(f"no container can be created: {exc.said}; correct it") from exc
+        return [*_shown(kind, given, key)]
 
     async def adopt(
         self, record: ProcessRecord, its_log: InstanceLog | None
