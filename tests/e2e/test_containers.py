@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from support.containers import IMAGE, Daemon
 from support.served import Served, data_folder, serve
-from support.window import Windows, go
+from support.window import Windows, go, paste
 
 BY_DEFAULT = "backends: {llama-cpp: {docker: {enabled: true, image: 'ours:1'}}}"
 ARGUMENTS = "Arguments of the container engine"
@@ -56,7 +57,10 @@ def test_one_is_run_in_docker_and_then_as_a_process(
         page.get_by_role("combobox", name="Model", exact=True).fill(str(tiny_model))
         choose(page, "container")
         expect(page.get_by_text("Enter the image of the container")).to_be_visible()
+        section(page).get_by_label("Image", exact=True).fill("not-here:1")
+        expect(preview(page)).to_contain_text("its image is not on this machine")
         section(page).get_by_label("Image", exact=True).fill(IMAGE)
+        expect(preview(page).get_by_text("A start would fail now")).to_have_count(0)
         expect(preview(page)).to_contain_text("docker create")
         page.get_by_role("button", name="Create").click()
 
@@ -205,3 +209,17 @@ def test_what_was_typed_is_there_again_after_a_look_at_the_other(
     expect(image).to_have_count(0)
     page.keyboard.press("ArrowDown")
     expect(image).to_have_value("typed:1")
+
+
+def test_a_pasted_docker_command_fills_the_form_for_its_image(
+    server: Served, windows: Windows
+) -> None:
+    page = windows(server, path="#/new")
+    dialog = paste(page, "docker run --rm -v /data:/models llama.cpp:server -m /models/m.gguf")
+    dialog.get_by_label("Run it in a container of llama.cpp:server").check()
+    dialog.get_by_role("button", name=re.compile("Use the rest|Fill in the form")).click()
+
+    expect(page.get_by_role("combobox", name="Model", exact=True)).to_have_value("/data/m.gguf")
+    expect(section(page).get_by_label("Image", exact=True)).to_have_value("llama.cpp:server")
+    expect(preview(page)).to_contain_text("llama.cpp:server")
+    expect(preview(page)).to_contain_text("--model /data/m.gguf")

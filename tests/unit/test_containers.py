@@ -262,6 +262,32 @@ def test_auto_is_docker_if_it_answers_else_podman(
     assert chosen in found
 
 
+AWAY = "echo 'Cannot connect to the Docker daemon' >&2; exit 1"
+NO_IMAGES = 'test "$1" = version'
+NOT_HERE = "pull it, or set container.pull to missing"
+
+
+@pytest.mark.parametrize(
+    ("client", "container", "says"),
+    [("", Container("e"), "docker and podman are not installed"),
+     ("", Container("e", engine="podman"), "podman is not installed"),
+     (AWAY, Container("e"), "does not answer"), (NO_IMAGES, Container("e"), NOT_HERE),
+     (NO_IMAGES, Container("e", pull="missing"), ""),
+     ("exit 0", Container("e"), "")],
+)  # fmt: skip
+def test_why_a_start_would_fail_is_known_before(
+    tmp_path: Path, client: str, container: Container, says: str
+) -> None:
+    if client:
+        (tmp_path / "docker").write_text(f"#!/bin/sh\n{client}\n")
+        (tmp_path / "docker").chmod(0o755)
+    containers = Containers("local", tmp_path, {"PATH": str(tmp_path)})
+
+    found = run(containers.obstacle(container))
+
+    assert says in found if says else found == ""
+
+
 SAID = {
     "No such image: nope:1": FailureClass.IMAGE_MISSING,
     "Error: nope:1: image not known": FailureClass.IMAGE_MISSING,

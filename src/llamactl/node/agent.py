@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from llamactl.backends import backend_of
+from llamactl.backends.containers import container_of
 from llamactl.core.errors import LaunchFailed, LlamactlError
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass, NotServing
@@ -216,6 +217,10 @@ class NodeAgent:
         if launchable.container is not None:
             return await self._containers.command_of(launchable, command, MASK)
         return command.shown
+
+    async def obstacle(self, spec: LaunchSpec) -> str:
+        container = container_of(spec.engine, spec.options)
+        return await self._containers.obstacle(container) if container else ""
 
     async def offer(
         self, options: InstanceOptions, engine: EngineSettings, ready: ReadyInstance | None

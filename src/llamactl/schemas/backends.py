@@ -17,9 +17,9 @@ class BackendBody(BaseModel):
     default: bool = Field(description="whether instances use it by default")
     serves_files: bool = Field(description="whether it serves model files that llamactl can read")
     in_container: bool = Field(
-        description="whether its instances run in a container unless they say otherwise"
+        False, description="whether its instances run in a container unless they say otherwise"
     )
-    image: str = Field(description="image of instances that name none; empty if there is none")
+    image: str = Field("", description="image of instances that name none; empty if there is none")
 
 
 class EngineBody(BaseModel):

@@ -186,7 +186,7 @@ function Mounts(props: ListProps<string[]>) {
           <TextInput
             style={WIDE}
             aria-label={`Path in the container, ${position}`}
-            placeholder="the same in the container"
+            placeholder="the same inside"
             value={mount.inside}
             onChange={(event) => set({ ...mount, inside: event.currentTarget.value })}
           />

@@ -20,6 +20,7 @@ import { GetModel } from "../models/GetModel";
 import { bytes } from "../ui/format";
 import { NumberField } from "../ui/NumberField";
 import { ContainerFields } from "./ContainerFields";
+import { isContained } from "./container";
 import {
   type Definition,
   modelIn,
@@ -188,7 +189,12 @@ export function DefinitionForm({ definition, change, allowUnknown, refusal }: Pr
         </Fieldset>
       )}
       <Fieldset legend="Lifecycle">
-        <Kept definition={definition} change={change} refusal={refusal} />
+        <Kept
+          definition={definition}
+          change={change}
+          refusal={refusal}
+          isBoxed={isContained(definition, backend)}
+        />
       </Fieldset>
       <ContainerFields
         definition={definition}
@@ -338,7 +344,12 @@ function asSwitch(value: unknown): unknown {
   return value === "true" || value === "false" ? value === "true" : value;
 }
 
-function Kept({ definition, change, refusal }: Omit<Props, "allowUnknown">) {
+function Kept({
+  definition,
+  change,
+  refusal,
+  isBoxed,
+}: Omit<Props, "allowUnknown"> & { isBoxed: boolean }) {
   const { own } = definition;
   const set = (name: string, value: unknown) => change(withOwn(definition, name, value));
   const environment = (own.environment ?? {}) as Record<string, string>;
@@ -393,7 +404,11 @@ function Kept({ definition, change, refusal }: Omit<Props, "allowUnknown">) {
       <TextInput
         label="Custom command"
         error={faultAt(refusal, "command_override")}
-        description="A program to run instead of the installed engine"
+        description={
+          isBoxed
+            ? "A program in the image, to run instead of its own"
+            : "A program to run instead of the installed engine"
+        }
         value={String(own.command_override ?? "")}
         onChange={(event) => set("command_override", event.currentTarget.value || undefined)}
       />

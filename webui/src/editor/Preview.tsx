@@ -100,6 +100,11 @@ function Outcome({ data }: { data: Schemas["PreviewBody"] }) {
           aria-label="Share of memory"
         />
       )}
+      {data.obstacle && (
+        <Alert mt="sm" color="orange" title="A start would fail now">
+          {data.obstacle}
+        </Alert>
+      )}
       {data.restarts && (
         <Alert mt="sm" color="orange" title="The instance will be restarted">
           It finishes its running requests first.

@@ -176,7 +176,7 @@ function InContainer({ instance }: { instance: Instance }) {
       </Text>
       <Text size="sm" className="breaks">
         Runs the image <Code>{instance.image}</Code>, by {ENGINES[engine ?? "auto"]}
-        {gpus && `, with the GPUs ${gpus}`}
+        {gpus && `, with GPUs: ${gpus}`}
       </Text>
     </Card>
   );

@@ -24,7 +24,7 @@ from llamactl.node.container.client import Client
 from llamactl.node.container.failures import ContainerError, EngineDown, NoSuchContainer
 from llamactl.node.container.follower import LogFollower
 from llamactl.node.container.group import ContainerGroup
-from llamactl.node.container.images import Pulls
+from llamactl.node.container.images import Pulls, no_image
 from llamactl.node.container.mounts import mounts_of
 from llamactl.node.engine.command import Command
 from llamactl.node.engine.engine_process import EngineProcess
@@ -123,12 +123,7 @@ class Containers:
         client = await self.client(container)
         self._note(client)
         await self._clear(client, f"{_REPLICA}={launchable.spec.replica_id}", ())
-        if container.gpus and not await asyncio.to_thread(gpus.totals):
-            raise ContainerError(
-                "no GPU was found", FailureClass.GPU,
-                "container.gpus asks for a GPU, but this machine shows none; install its driver, "
-                "or remove container.gpus",
-            )  # fmt: skip
+        await _check_gpus(container)
         await self.pulls.until_there(launchable.spec.process, client, container, its_log)
         return client
 
@@ -168,6 +163,17 @@ class Containers:
         except ContainerError as exc:
             raise InvalidOption(f"no container can be created: {exc.said}; correct it") from exc
         return [*_shown(kind, given, key)]
+
+    async def obstacle(self, container: Container) -> str:
+        """Why a start would fail now, and what to do; "" where nothing is known."""
+        try:
+            client = await self.client(container)
+            await _check_gpus(container)
+            if container.pull == "never" and not await client.has_image(container.image):
+                raise no_image(container.image)
+        except ContainerError as exc:
+            return exc.cause.advice
+        return ""
 
     async def adopt(
         self, record: ProcessRecord, its_log: InstanceLog | None
@@ -243,6 +249,16 @@ class Containers:
     def _note(self, client: Client) -> None:
         if client.kind not in (used := self._kinds_used()):
             self._used.write_text("\n".join([*used, client.kind]) + "\n")
+
+
+async def _check_gpus(container: Container) -> None:
+    """Raises ContainerError."""
+    if container.gpus and not await asyncio.to_thread(gpus.totals):
+        raise ContainerError(
+            "no GPU was found", FailureClass.GPU,
+            "container.gpus asks for a GPU, but this machine shows none; install its driver, or "
+            "remove container.gpus",
+        )  # fmt: skip
 
 
 def _launch_failed(exc: ContainerError) -> LaunchFailed:

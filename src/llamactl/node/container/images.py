@@ -48,15 +48,20 @@ class Pulls:
             pull.cancel()
 
 
+def no_image(image: str) -> ContainerError:
+    """It is not there, and may not be pulled."""
+    return ContainerError(
+        f"no image {image}", FailureClass.IMAGE_MISSING,
+        "its image is not on this machine; pull it, or set container.pull to missing",
+    )  # fmt: skip
+
+
 async def _pull(client: Client, container: Container, its_log: InstanceLog) -> None:
     there = container.pull != "always" and await client.has_image(container.image)
     if there:
         return
     if container.pull == "never":
-        raise ContainerError(
-            f"no image {container.image}", FailureClass.IMAGE_MISSING,
-            "its image is not on this machine; pull it, or set container.pull to missing",
-        )  # fmt: skip
+        raise no_image(container.image)
     fd, _ = its_log.open(f"--- pulling the image {container.image}")
     try:
         await client.pull(container.image, fd)
