@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -64,8 +65,9 @@ class Previews:
         self._replicas.check(instance)
         runs = managed is not None and managed.replica.runner.now.state not in RESTING
         restarts = runs and managed is not None and managed.replica.would_restart(instance)
-        command, problem = await self._command(instance)
-        obstacle = await self._replicas.obstacle(instance)
+        (command, problem), obstacle = await asyncio.gather(
+            self._command(instance), self._replicas.obstacle(instance)
+        )
         fit = await self.fit(instance.options)
         return Preview(managed is not None, command, problem, obstacle, restarts, fit)
 

@@ -101,8 +101,8 @@ function Outcome({ data }: { data: Schemas["PreviewBody"] }) {
         />
       )}
       {data.obstacle && (
-        <Alert mt="sm" color="orange" title="A start would fail now">
-          {data.obstacle}
+        <Alert mt="sm" color="orange">
+          A start would fail now: {data.obstacle}.
         </Alert>
       )}
       {data.restarts && (
