@@ -24,6 +24,8 @@ PAGES = {
     "log": ("instances/tiny?tab=log", "tiny", "Wrap lines"),
     "events": ("instances/tiny?tab=events", "tiny", "Became ready"),
     "edit": ("instances/tiny/edit", "Edit tiny", "It fits"),
+    "container": ("instances/boxed", "boxed", "Runs the image"),
+    "edit-container": ("instances/boxed/edit", "Edit boxed", "Variables in the container"),
     "new": ("new", "New instance", "Choose a model"),
     "chat": ("chat?model=tiny", "Chat", "Send a message to tiny"),
     "models": ("models", "Models", "Create instance"),
@@ -45,6 +47,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterat
             made = served.request("POST", path, {**body, **more})
             assert made.status_code < 600
         create_fake(served, folder, "fake", start=False)
+        container = {"image": "engine:1", "mounts": ["/a:/b:rw"], "env": {"A": "1"}, "gpus": "all"}
+        boxed = {**body, "container": container}
+        assert served.request("POST", "/api/v1/instances/boxed?start=false", boxed).is_success
         key = {"name": "laptop", "permission_mode": "per_instance", "instances": ["tiny"]}
         assert served.request("POST", "/api/v1/auth/keys", key).status_code == 201
         served.until("tiny", "ready")

@@ -81,6 +81,10 @@ def test_what_happened_is_shown(server: Served) -> None:
 def test_what_would_be_is_shown(server: Served) -> None:
     seen = llamactl(server, "preview", "new", "model=/no/such.gguf", "ctx_size=512")
     assert "--ctx-size 512" in seen.stdout and "unknown if it fits" in seen.stdout
+    boxed = ("container.image=not-here:1", "container.engine=podman", "container.gpus=1")
+    seen = llamactl(server, "preview", "new", "model=/m.gguf", *boxed)
+    assert "podman create" in seen.stdout and "not-here:1" in seen.stdout
+    assert "new can't start now: " in seen.stdout  # no Podman, no GPU, or no image
     opened = llamactl(server, "open", "one")
     assert opened.stdout.startswith(f"{server.url}/page/")
     assert "server.port" in llamactl(server, "config", "show").stdout

@@ -66,3 +66,13 @@ def test_what_create_would_refuse_is_refused_in_the_same_words(served: Served) -
         said, made = (served.request("POST", p, body) for p in (f"{path}/preview", path))
         assert said.status_code == made.status_code == 400
         assert said.json() == made.json()
+
+
+def test_a_mount_that_does_not_exist_is_said_instead_of_the_command(served: Served) -> None:
+    body = {"model": "/m.gguf", "container": {"image": "e:1", "mounts": ["/not/here:/data"]}}
+
+    answer = served.request("POST", "/api/v1/instances/new/preview", body)
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["command"] == []
+    assert "/not/here does not exist" in answer.json()["problem"]

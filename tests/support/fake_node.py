@@ -195,6 +195,9 @@ class FakeNode:
     async def command_of(self, spec: LaunchSpec) -> Sequence[str]:
         return ["engine", "--port", "0"]
 
+    async def obstacle(self, spec: LaunchSpec) -> str:
+        return ""
+
     async def offer(
         self, options: InstanceOptions, engine: EngineSettings, ready: ReadyInstance | None
     ) -> Offer:

@@ -116,6 +116,9 @@ class UnreliableNode:
     async def command_of(self, spec: LaunchSpec) -> Sequence[str]:
         return await self._call(lambda: self._node.command_of(spec))
 
+    async def obstacle(self, spec: LaunchSpec) -> str:
+        return await self._call(lambda: self._node.obstacle(spec))
+
     async def offer(
         self, options: InstanceOptions, engine: EngineSettings, ready: ReadyInstance | None
     ) -> Offer:

@@ -21,7 +21,7 @@ from llamactl.backends.settings import DockerSettings
 from llamactl.backends.spec_hash import spec_hash
 from llamactl.cli.options import options_of
 from llamactl.config import Settings
-from llamactl.core.errors import InvalidOption, InvalidRequest
+from llamactl.core.errors import CallerError, InvalidOption, InvalidRequest
 from llamactl.core.exits import FailureClass
 from llamactl.core.instance import Container, InstanceOptions, Mount
 from llamactl.node.container.arguments import Create
@@ -73,6 +73,29 @@ def test_a_container_is_read_with_its_lists_as_lists_or_texts() -> None:
 def test_what_can_not_be_a_container_is_refused_by_its_field(container: object, says: str) -> None:
     with pytest.raises(InvalidRequest, match=says):
         options({"container": container})
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [({"container": "engine:1"}, "container"), ({"container": {"imag": "x"}}, "container"),
+     ({"container": {"image": "a b"}}, "container.image"),
+     ({"container": {"engine": "lxc"}}, "container.engine"),
+     ({"container": {"pull": "often"}}, "container.pull"),
+     ({"container": {"mounts": ["a:/b"]}}, "container.mounts"),
+     ({"container": {"mounts": 1}}, "container.mounts"),
+     ({"container": {"gpus": "two"}}, "container.gpus"),
+     ({"container": {"args": "it's"}}, "container.args"),
+     ({"container": {"args": ["--rm"]}}, "container.args"),
+     ({"container": {"env": {"a=b": "c"}}}, "container.env"),
+     ({"container": {"env": {"a": "\0"}}}, "container.env"),
+     ({"environment": {"a=b": "c"}}, "environment"), ({"aliases": ["a b"]}, "aliases"),
+     ({"priority": 1000}, "priority"), ({"variants": {"v": {"x": 1}}}, "variants")],
+)  # fmt: skip
+def test_a_refusal_says_which_field_is_wrong(body: dict[str, object], field: str) -> None:
+    with pytest.raises(CallerError) as refused:
+        options(body)
+
+    assert refused.value.details["fields"] == [field]
 
 
 def test_an_update_changes_single_fields_of_a_container() -> None:
@@ -139,8 +162,10 @@ def test_the_settings_say_who_runs_in_a_container() -> None:
      ({**IMAGE, "die_with_parent": True}, "die_with_parent")],
 )  # fmt: skip
 def test_what_can_not_run_in_a_container_says_why(body: dict[str, Any], says: str) -> None:
-    with pytest.raises(InvalidOption, match=says):
+    with pytest.raises(InvalidOption, match=says) as refused:
         check_container(LlamaCppSettings(), options(body))
+    image = {"missing": "container.image", "fields": ["container.image"]}
+    assert refused.value.details == (image if "no image" in says else {})
 
 
 def test_settings_that_enable_it_name_an_image() -> None:
@@ -235,6 +260,32 @@ def test_auto_is_docker_if_it_answers_else_podman(
         found = exc.cause.advice
 
     assert chosen in found
+
+
+AWAY = "echo 'Cannot connect to the Docker daemon' >&2; exit 1"
+NO_IMAGES = 'test "$1" = version'
+NOT_HERE = "pull it, or set container.pull to missing"
+
+
+@pytest.mark.parametrize(
+    ("client", "container", "says"),
+    [("", Container("e"), "docker and podman are not installed"),
+     ("", Container("e", engine="podman"), "podman is not installed"),
+     (AWAY, Container("e"), "does not answer"), (NO_IMAGES, Container("e"), NOT_HERE),
+     (NO_IMAGES, Container("e", pull="missing"), ""),
+     ("exit 0", Container("e"), "")],
+)  # fmt: skip
+def test_why_a_start_would_fail_is_known_before(
+    tmp_path: Path, client: str, container: Container, says: str
+) -> None:
+    if client:
+        (tmp_path / "docker").write_text(f"#!/bin/sh\n{client}\n")
+        (tmp_path / "docker").chmod(0o755)
+    containers = Containers("local", tmp_path, {"PATH": str(tmp_path)})
+
+    found = run(containers.obstacle(container))
+
+    assert says in found if says else found == ""
 
 
 SAID = {

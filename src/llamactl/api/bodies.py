@@ -57,6 +57,7 @@ def instance_body(managed: ManagedInstance, leases: int) -> InstanceBody:
         port=replica.engine.port,
         pid=replica.pid,
         engine=replica.engine.label,
+        image=replica.image,
         command=masked(list(replica.engine.argv)),
         restarts=now.restarts,
         options=given_options(managed),

@@ -33,7 +33,7 @@ def check_container(settings: EngineSettings, options: InstanceOptions) -> None:
         raise InvalidOption(
             "the instance is to run in a container, but no image is given; set container.image, "
             "or docker.image of its backend in the settings",
-            details={"missing": "container.image"},
+            details={"missing": "container.image", "fields": ["container.image"]},
         )
     if options.die_with_parent:
         raise InvalidOption(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -29,6 +30,7 @@ class Preview:
     exists: bool
     command: Sequence[str]  # secrets masked
     problem: str  # why there is no command
+    obstacle: str  # why a start would fail now
     restarts: bool  # what runs now
     fit: Fit
 
@@ -63,9 +65,11 @@ class Previews:
         self._replicas.check(instance)
         runs = managed is not None and managed.replica.runner.now.state not in RESTING
         restarts = runs and managed is not None and managed.replica.would_restart(instance)
-        command, problem = await self._command(instance)
+        (command, problem), obstacle = await asyncio.gather(
+            self._command(instance), self._replicas.obstacle(instance)
+        )
         fit = await self.fit(instance.options)
-        return Preview(managed is not None, command, problem, restarts, fit)
+        return Preview(managed is not None, command, problem, obstacle, restarts, fit)
 
     async def fit(self, options: InstanceOptions) -> Fit:
         """What such an instance would take, and whether it fits here."""

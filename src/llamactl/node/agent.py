@@ -233,6 +233,10 @@ class NodeAgent:
             return await self._containers.command_of(launchable, command, MASK)
         return command.shown
 
+    async def obstacle(self, spec: LaunchSpec) -> str:
+        container = container_of(spec.engine, spec.options)
+        return await self._containers.obstacle(container) if container else ""
+
     async def offer(
         self, options: InstanceOptions, engine: EngineSettings, ready: ReadyInstance | None
     ) -> Offer:

@@ -16,6 +16,10 @@ class BackendBody(BaseModel):
     available: bool = Field(description="whether instances can use it")
     default: bool = Field(description="whether instances use it by default")
     serves_files: bool = Field(description="whether it serves model files that llamactl can read")
+    in_container: bool = Field(
+        False, description="whether its instances run in a container unless they say otherwise"
+    )
+    image: str = Field("", description="image of instances that name none; empty if there is none")
 
 
 class EngineBody(BaseModel):

@@ -81,6 +81,7 @@ class InstanceBody(BaseModel):
     port: int | None = Field(description="port of its engine")
     pid: int | None = Field(description="process ID of its engine; null if not running")
     engine: str = Field(description="engine that serves it, or last did")
+    image: str = Field("", description="container image that it runs in; empty if in none")
     command: list[str] = Field(description="command line of the current or last process")
     restarts: int = Field(description="restarts since it last ran stably")
     options: dict[str, Any] = Field(description="options, as for create and update, secrets masked")
@@ -114,6 +115,9 @@ class PreviewBody(BaseModel):
     exists: bool = Field(description="whether it would change an existing instance")
     command: list[str] = Field(description="command line, secrets masked")
     problem: str = Field(description="why the command can't be shown")
+    obstacle: str = Field(
+        "", description="why a start would fail now, and what to do; empty if nothing is known"
+    )
     restarts: bool = Field(
         description="whether the running instance would be restarted, after its requests"
     )

@@ -8,7 +8,7 @@ import { tell } from "../ui/tell";
 import { useWork } from "../ui/work";
 import { DefinitionForm } from "./DefinitionForm";
 import { bodyOf, type Definition, EMPTY, modelIn } from "./definition";
-import { Preview } from "./Preview";
+import { Preview, usePreview } from "./Preview";
 
 export function CreatePage() {
   const { model } = useSearch({ from: "/new" });
@@ -20,6 +20,7 @@ export function CreatePage() {
   const [definition, setDefinition] = useState<Definition>(
     model ? { ...EMPTY, backend_options: { model } } : EMPTY,
   );
+  const preview = usePreview({ name, body: bodyOf(definition), allowUnknown, isNew: true });
 
   const create = () =>
     run(async () => {
@@ -60,17 +61,16 @@ export function CreatePage() {
               definition={definition}
               change={setDefinition}
               allowUnknown={() => setAllowUnknown(true)}
+              refusal={preview.refusal}
             />
           </Stack>
         </Grid.Col>
         <Grid.Col span={{ base: 12, md: 5 }}>
           <Stack pos="sticky" top={68}>
             <Preview
-              name={name}
-              body={bodyOf(definition)}
+              preview={preview}
               allowUnknown={allowUnknown}
               setAllowUnknown={setAllowUnknown}
-              isNew
             />
             {fault && (
               <Alert color="red" title="Could not create the instance" role="alert">

@@ -15,10 +15,12 @@ import {
 import { IconClipboard, IconSearch } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { api, said } from "../api/client";
+import { type ApiError, api, said } from "../api/client";
 import { GetModel } from "../models/GetModel";
 import { bytes } from "../ui/format";
 import { NumberField } from "../ui/NumberField";
+import { ContainerFields } from "./ContainerFields";
+import { isContained } from "./container";
 import {
   type Definition,
   modelIn,
@@ -30,6 +32,7 @@ import {
 import { describe } from "./describe";
 import { firstValue, type Option, OptionField } from "./OptionField";
 import { PasteDialog } from "./PasteDialog";
+import { faultAt } from "./refusal";
 
 const QUICK = new Set(["model", "hf_repo", "hf_file", "ctx_size", "gpu_layers"]);
 const FOUND = 8;
@@ -42,9 +45,11 @@ interface Props {
   change: (next: Definition) => void;
   /** A pasted command has options that the engine does not list, and they are meant. */
   allowUnknown: () => void;
+  /** Why the server would refuse it as it is. */
+  refusal: ApiError | undefined;
 }
 
-export function DefinitionForm({ definition, change, allowUnknown }: Props) {
+export function DefinitionForm({ definition, change, allowUnknown, refusal }: Props) {
   const [pasting, setPasting] = useState(false);
   const [choosing, setChoosing] = useState(false);
   const given = definition.backend_options;
@@ -184,8 +189,19 @@ export function DefinitionForm({ definition, change, allowUnknown }: Props) {
         </Fieldset>
       )}
       <Fieldset legend="Lifecycle">
-        <Kept definition={definition} change={change} />
+        <Kept
+          definition={definition}
+          change={change}
+          refusal={refusal}
+          isBoxed={isContained(definition, backend)}
+        />
       </Fieldset>
+      <ContainerFields
+        definition={definition}
+        change={change}
+        backend={backend}
+        refusal={refusal}
+      />
       {(backend?.serves_files !== false || many) && (
         <Fieldset legend="Engine options">
           <EngineOptions options={options.data ?? []} given={given} set={set} />
@@ -328,7 +344,12 @@ function asSwitch(value: unknown): unknown {
   return value === "true" || value === "false" ? value === "true" : value;
 }
 
-function Kept({ definition, change }: Pick<Props, "definition" | "change">) {
+function Kept({
+  definition,
+  change,
+  refusal,
+  isBoxed,
+}: Omit<Props, "allowUnknown"> & { isBoxed: boolean }) {
   const { own } = definition;
   const set = (name: string, value: unknown) => change(withOwn(definition, name, value));
   const environment = (own.environment ?? {}) as Record<string, string>;
@@ -362,12 +383,14 @@ function Kept({ definition, change }: Pick<Props, "definition" | "change">) {
         {number("priority", "Priority", "Instances with a lower priority are evicted first")}
         <TextInput
           label="Group"
+          error={faultAt(refusal, "group")}
           description="The settings can limit each group"
           value={String(own.group ?? "")}
           onChange={(event) => set("group", event.currentTarget.value || undefined)}
         />
         <TagsInput
           label="Aliases"
+          error={faultAt(refusal, "aliases")}
           description="Other names that requests can use"
           value={Array.isArray(own.aliases) ? own.aliases.map(String) : []}
           onChange={(value) => set("aliases", value.length ? value : undefined)}
@@ -380,12 +403,18 @@ function Kept({ definition, change }: Pick<Props, "definition" | "change">) {
       />
       <TextInput
         label="Custom command"
-        description="A program to run instead of the installed engine"
+        error={faultAt(refusal, "command_override")}
+        description={
+          isBoxed
+            ? "A program in the image, to run instead of its own"
+            : "A program to run instead of the installed engine"
+        }
         value={String(own.command_override ?? "")}
         onChange={(event) => set("command_override", event.currentTarget.value || undefined)}
       />
       <Textarea
         label="Environment"
+        error={faultAt(refusal, "environment")}
         description="One NAME=value per line. Stored values are shown as asterisks."
         autosize
         minRows={2}

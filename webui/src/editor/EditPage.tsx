@@ -8,7 +8,7 @@ import { Page } from "../ui/Page";
 import { useWork } from "../ui/work";
 import { DefinitionForm } from "./DefinitionForm";
 import { changes, read } from "./definition";
-import { Preview } from "./Preview";
+import { Preview, usePreview } from "./Preview";
 
 export function EditPage() {
   const { name } = useParams({ from: "/instances/$name/edit" });
@@ -46,6 +46,7 @@ function Editor({ instance }: { instance: Instance }) {
   const { busy, fault, run } = useWork();
   const body = changes(before, definition);
   const changed = Object.keys(body).length > 0;
+  const preview = usePreview({ name, body, allowUnknown });
 
   const save = () =>
     run(async () => {
@@ -65,13 +66,13 @@ function Editor({ instance }: { instance: Instance }) {
           definition={definition}
           change={setDefinition}
           allowUnknown={() => setAllowUnknown(true)}
+          refusal={preview.refusal}
         />
       </Grid.Col>
       <Grid.Col span={{ base: 12, md: 5 }}>
         <Stack pos="sticky" top={68}>
           <Preview
-            name={name}
-            body={body}
+            preview={preview}
             allowUnknown={allowUnknown}
             setAllowUnknown={setAllowUnknown}
           />

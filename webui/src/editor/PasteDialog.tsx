@@ -1,9 +1,9 @@
-import { Alert, Button, Group, List, Modal, Stack, Textarea } from "@mantine/core";
+import { Alert, Button, Group, List, Modal, Stack, Switch, Textarea } from "@mantine/core";
 import { useState } from "react";
 import { api, type Schemas, said } from "../api/client";
 import { useWork } from "../ui/work";
 import { AllowUnknown } from "./AllowUnknown";
-import { type Definition, read as readDefinition } from "./definition";
+import { type Definition, read as readDefinition, withOwn } from "./definition";
 
 interface Props {
   backend: Schemas["BackendBody"];
@@ -19,6 +19,7 @@ export function PasteDialog({ backend, close, take }: Props) {
   const [text, setText] = useState("");
   const [readings, setReadings] = useState<{ known: Parsed; all: Parsed }>();
   const [passes, setPasses] = useState(false);
+  const [boxed, setBoxed] = useState(false);
   const { fault, run } = useWork();
   const found = readings && (passes ? readings.all : readings.known);
   const hasUnknown =
@@ -32,13 +33,15 @@ export function PasteDialog({ backend, close, take }: Props) {
       }),
     );
   const use = (parsed: Parsed) => {
-    take(readDefinition(parsed.options), passes);
+    const definition = readDefinition(parsed.options);
+    const image = boxed ? parsed.image : "";
+    take(image ? withOwn(definition, "container", { image, pull: "missing" }) : definition, passes);
     close();
   };
   const parse = () =>
     run(async () => {
       const known = await read(false);
-      if (known.not_understood.length === 0) use(known);
+      if (known.not_understood.length === 0 && !known.image) use(known);
       else setReadings({ known, all: await read(true) });
     });
 
@@ -71,6 +74,14 @@ export function PasteDialog({ backend, close, take }: Props) {
               ))}
             </List>
           </Alert>
+        )}
+        {found?.image && (
+          <Switch
+            label={`Run it in a container of ${found.image}`}
+            description="As the command does; otherwise the engine of this machine runs it"
+            checked={boxed}
+            onChange={(event) => setBoxed(event.currentTarget.checked)}
+          />
         )}
         {hasUnknown && <AllowUnknown allowed={passes} change={setPasses} />}
         <Group justify="flex-end">

@@ -8,11 +8,10 @@ import { Copy } from "../ui/Copy";
 import { bytes } from "../ui/format";
 import { AllowUnknown } from "./AllowUnknown";
 
-interface Props {
+interface Wanted {
   name: string;
   body: Record<string, unknown>;
   allowUnknown: boolean;
-  setAllowUnknown: (allowed: boolean) => void;
   /** What a new instance does not name yet is no mistake. */
   isNew?: boolean;
 }
@@ -20,10 +19,11 @@ interface Props {
 const NEXT: Record<string, string> = {
   model: "Choose a model to see the command and whether it fits in memory.",
   command: "Enter a command to see how it will run.",
+  "container.image": "Enter the image of the container to see its command.",
 };
 
 /** What it would be: by the server, as it is typed. */
-export function Preview({ name, body, allowUnknown, setAllowUnknown, isNew }: Props) {
+export function usePreview({ name, body, allowUnknown, isNew }: Wanted) {
   const wanted = { name: name || "new", body, allow_unknown: allowUnknown };
   const [asked] = useDebouncedValue(JSON.stringify(wanted), 300);
   const { data, error } = useQuery({
@@ -40,10 +40,21 @@ export function Preview({ name, body, allowUnknown, setAllowUnknown, isNew }: Pr
     placeholderData: keepPreviousData,
     retry: false,
   });
-  const refusal = error instanceof ApiError ? error : undefined;
+  const found = error instanceof ApiError ? error : undefined;
+  const next = isNew ? NEXT[String(found?.details.missing)] : undefined;
+  return { data, error, next, refusal: next ? undefined : found };
+}
+
+interface Props {
+  preview: ReturnType<typeof usePreview>;
+  allowUnknown: boolean;
+  setAllowUnknown: (allowed: boolean) => void;
+}
+
+export function Preview({ preview, allowUnknown, setAllowUnknown }: Props) {
+  const { data, error, next, refusal } = preview;
   const [offers, setOffers] = useState(false); // once offered it stays, to be taken back
   if (!offers && (allowUnknown || refusal?.code === "unknown_option")) setOffers(true);
-  const next = isNew ? NEXT[String(refusal?.details.missing)] : undefined;
   return (
     <>
       {next ? (
@@ -88,6 +99,11 @@ function Outcome({ data }: { data: Schemas["PreviewBody"] }) {
           color={data.fits === false ? "red" : "brand"}
           aria-label="Share of memory"
         />
+      )}
+      {data.obstacle && (
+        <Alert mt="sm" color="orange">
+          A start would fail now: {data.obstacle}.
+        </Alert>
       )}
       {data.restarts && (
         <Alert mt="sm" color="orange" title="The instance will be restarted">

@@ -11,8 +11,7 @@ export const EMPTY: Definition = { backend_options: {}, own: {} };
 
 export function read(options: Record<string, unknown>): Definition {
   const { backend_options: given, ...own } = options;
-  const isTable = typeof given === "object" && given !== null;
-  return { backend_options: isTable ? { ...(given as Record<string, unknown>) } : {}, own };
+  return { backend_options: isTable(given) ? { ...given } : {}, own };
 }
 
 export function bodyOf(definition: Definition): Schemas["InstanceDefinition"] {
@@ -28,6 +27,10 @@ export function changes(before: Definition, after: Definition): Schemas["Instanc
   return { ...own, ...(Object.keys(options).length ? { backend_options: options } : {}) } as never;
 }
 
+function isTable(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
 function difference(
   before: Record<string, unknown>,
   after: Record<string, unknown>,
@@ -35,7 +38,11 @@ function difference(
   const found: Record<string, unknown> = {};
   for (const key of Object.keys(before)) if (!(key in after)) found[key] = null;
   for (const [key, value] of Object.entries(after)) {
-    if (JSON.stringify(before[key]) !== JSON.stringify(value)) found[key] = value;
+    const was = before[key];
+    if (JSON.stringify(was) === JSON.stringify(value)) continue;
+    const isMerged = key === "container" && isTable(was) && isTable(value); // field by field
+    const now = isMerged ? difference(was, value) : value;
+    if (!isMerged || Object.keys(now as object).length) found[key] = now;
   }
   return found;
 }

@@ -6,6 +6,8 @@ import { useMemo } from "react";
 import { EventLine } from "../activity/EventLine";
 import { PlanCard } from "../activity/PlanCard";
 import { api, type Instance, said } from "../api/client";
+import { containerOf, ENGINES } from "../editor/container";
+import { read } from "../editor/definition";
 import { useConnection, useRowNamed, useView } from "../live/stream";
 import { type Row, withEvents } from "../live/view";
 import { LogView } from "../logs/LogView";
@@ -140,6 +142,7 @@ function Overview({ row }: { row: Row }) {
           <Sparkline fill values={rates.map((one) => one.first_byte_s)} />
         </Fact>
       </SimpleGrid>
+      <InContainer instance={instance} />
       <OtherNames instance={instance} />
       <PlanCard name={instance.name} />
       {command && (
@@ -159,6 +162,23 @@ function Overview({ row }: { row: Row }) {
         </Card>
       )}
     </>
+  );
+}
+
+/** The image that it runs, where it is no process of this machine. */
+function InContainer({ instance }: { instance: Instance }) {
+  if (!instance.image) return null;
+  const { engine, gpus } = containerOf(read(instance.options));
+  return (
+    <Card withBorder mb="md">
+      <Text fw={600} size="sm">
+        Container
+      </Text>
+      <Text size="sm" className="breaks">
+        Runs the image <Code>{instance.image}</Code>, by {ENGINES[engine ?? "auto"]}
+        {gpus && `, with GPUs: ${gpus}`}
+      </Text>
+    </Card>
   );
 }
 

@@ -167,7 +167,7 @@ def _definition(*, nullable: bool) -> Document:
     """From the table that bodies are checked by."""
     value = _or_null(_ENGINE_VALUE) if nullable else _ENGINE_VALUE
     properties: Document = {
-        name: {**_or_null(option.schema), "description": option.about}
+        name: {**_or_null(_with_fields_or_null(option.schema)), "description": option.about}
         if nullable
         else {**option.schema, "description": option.about}
         for name, option in OPTIONS.items()
@@ -187,6 +187,15 @@ def _definition(*, nullable: bool) -> Document:
         "properties": properties,
         "additionalProperties": value,
     }
+
+
+def _with_fields_or_null(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of an object that is merged by its fields; the fields of others are replaced together."""
+    fields: Mapping[str, Any] = schema.get("properties", {})
+    nullable = {
+        name: {**_or_null(one), "description": one["description"]} for name, one in fields.items()
+    }
+    return {**schema, "properties": nullable} if fields else schema
 
 
 def _or_null(schema: Mapping[str, Any]) -> Document:

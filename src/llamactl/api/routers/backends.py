@@ -14,6 +14,8 @@ from llamactl.api.routers.instances import AllowUnknown
 from llamactl.api.services import GUARDS, Services, ServicesDep
 from llamactl.backends import BACKENDS, BY_SECTION, DEFAULT, KINDS, Backend, Kind
 from llamactl.backends.registry import runs
+from llamactl.backends.settings import BackendSettings
+from llamactl.config import Settings
 from llamactl.core.errors import EngineMissing, InvalidRequest
 from llamactl.core.instance import InstanceOptions
 from llamactl.policy.definition.backend_rules import renamed
@@ -134,16 +136,18 @@ def _first(rows: list[str]) -> list[str]:
     return [*rows[:_MOST_ROWS], f"{more} more: shorten the command"] if more > 0 else rows
 
 
-def all_backends() -> list[BackendBody]:
+def all_backends(settings: Settings) -> list[BackendBody]:
     """Of which instances can be made."""
-    return [
-        BackendBody(
-            name=kind.section, backend_type=kind.type, title=kind.title,
-            available=True, default=kind is DEFAULT.kind,
-            serves_files=_reads_files(BACKENDS[kind.type]),
-        )
-        for kind in KINDS
-    ]  # fmt: skip
+    return [_backend_body(kind, settings.backends.of(kind)) for kind in KINDS]
+
+
+def _backend_body(kind: Kind, settings: BackendSettings) -> BackendBody:
+    return BackendBody(
+        name=kind.section, backend_type=kind.type, title=kind.title,
+        available=True, default=kind is DEFAULT.kind,
+        serves_files=_reads_files(BACKENDS[kind.type]),
+        in_container=settings.in_container, image=settings.container.image,
+    )  # fmt: skip
 
 
 def _reads_files(backend: Backend) -> bool:

@@ -26,7 +26,7 @@ async def preview(
     seen = await services.previews.of(name, body, allow_unknown=allow_unknown)
     return PreviewBody(
         exists=seen.exists, command=[*seen.command], problem=seen.problem,
-        restarts=seen.restarts, **fit_fields(seen.fit),
+        obstacle=seen.obstacle, restarts=seen.restarts, **fit_fields(seen.fit),
     )  # fmt: skip
 
 

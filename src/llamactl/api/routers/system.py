@@ -51,7 +51,7 @@ async def system(services: ServicesDep) -> SystemBody:
         system=platform.platform(terse=True), cpus=os.cpu_count() or 1, pid=os.getpid(),
         began=services.about.began, data_dir=str(settings.data), engine=services.about.engine(),
         degraded=[*services.degraded()], auth=settings.auth.require_management_auth,
-        api_docs=settings.swagger, backends=all_backends(),
+        api_docs=settings.swagger, backends=all_backends(services.about.settings.current),
     )  # fmt: skip
 
 

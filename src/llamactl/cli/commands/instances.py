@@ -24,8 +24,8 @@ Names = Annotated[list[str], typer.Argument(help="Instances.", autocompletion=in
 Given = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Options as KEY=VALUE, or container.KEY=VALUE; the value is JSON or text. "
-        "KEY= removes one."
+        help="Options as KEY=VALUE; the value is JSON or text. container.KEY=VALUE is one of its "
+        "container, such as container.image=IMAGE. KEY= removes one."
     ),
 ]
 File = Annotated[
@@ -129,6 +129,8 @@ def preview(
     typer.echo(
         f"memory: {size(seen.ram + seen.shared + sum(seen.gpus.values()))}, {fits[seen.fits]}"
     )
+    if seen.obstacle:
+        typer.echo(f"{name} can't start now: {seen.obstacle}")
     if seen.restarts:
         typer.echo(f"{name} would finish its running requests and be restarted")
 

@@ -117,6 +117,10 @@ class ReplicaContext:
         """As `Node.command_of`; a port that is not given is 0."""
         return await self.node.command_of(self.spec(instance, 0))
 
+    async def obstacle(self, instance: Instance) -> str:
+        """As `Node.obstacle`."""
+        return await self.node.obstacle(self.spec(instance, 0))
+
     def engine(self, instance: Instance) -> BackendSettings:
         """The settings of its engine."""
         return self.settings.backend_of(instance.options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from llamactl.backends import backend_of
+from llamactl.backends.containers import container_of
 from llamactl.backends.spec_hash import spec_hash
 from llamactl.control.lifecycle.context import ReplicaCallbacks, ReplicaContext
 from llamactl.control.lifecycle.engine_handle import EngineHandle
@@ -57,6 +58,12 @@ class Replica:
     def pid(self) -> int | None:
         process = self.engine.process
         return (process.record.pid or None) if process else None  # a container's may be unknown
+
+    @property
+    def image(self) -> str:
+        """Of the container that it is to run in; "" if in none."""
+        container = container_of(self._context.engine(self.instance), self.instance.options)
+        return container.image if container else ""
 
     @property
     def last_exit(self) -> ExitReport | None:

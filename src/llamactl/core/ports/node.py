@@ -187,6 +187,10 @@ class Node(Protocol):
         """
         ...
 
+    async def obstacle(self, spec: LaunchSpec) -> str:
+        """Why `prepare` would fail now, and what to do; "" where nothing is known."""
+        ...
+
     async def offer(
         self, options: InstanceOptions, engine: EngineSettings, ready: ReadyInstance | None
     ) -> Offer:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from llamactl.core.exits import FailureClass
 from llamactl.core.instance import Container, Mount
+from llamactl.node.container.failures import ContainerError
 
 _NVIDIA = "nvidia.com/gpu"  # of the Container Device Interface
 _LOG = {"docker": "local", "podman": "k8s-file"}  # what `logs --follow` can read everywhere
@@ -60,3 +62,18 @@ def _gpus(kind: str, given: str) -> Iterator[str]:
         which = [*map(str, range(int(given)))]
     for one in which:
         yield from ("--device", f"{_NVIDIA}={one}")
+
+
+def besides(environment: Mapping[str, str], hidden: Collection[str]) -> dict[str, str]:
+    """What the client itself may have in its environment."""
+    return {name: value for name, value in environment.items() if name not in hidden}
+
+
+def env_file(hidden: Mapping[str, str]) -> str:
+    """For variables that would mean something to the client itself, such as PATH."""
+    if bad := [name for name, value in hidden.items() if "\n" in value]:
+        raise ContainerError(
+            f"{bad[0]} has several lines", FailureClass.BAD_OPTION,
+            f"the variable {bad[0]} can't have several lines in a container; write it in one",
+        )  # fmt: skip
+    return "".join(f"{name}={value}\n" for name, value in hidden.items())

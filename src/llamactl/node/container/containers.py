@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llamactl.backends import backend_of
-from llamactl.core.errors import LaunchFailed
+from llamactl.core.errors import InvalidOption, LaunchFailed
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Container
 from llamactl.core.ports.node import Image, LaunchSpec, PullProgress
 from llamactl.core.secrets.masking import masked, secrets_of
-from llamactl.node.container.arguments import Create
+from llamactl.node.container.arguments import Create, besides, env_file
 from llamactl.node.container.client import Client
 from llamactl.node.container.failures import ContainerError, EngineDown, NoSuchContainer
 from llamactl.node.container.follower import LogFollower
@@ -142,12 +142,7 @@ class Containers:
         client = await self.client(container)
         self._note(client)
         await self._clear(client, f"{_REPLICA}={launchable.spec.replica_id}", ())
-        if container.gpus and not await asyncio.to_thread(gpus.totals):
-            raise ContainerError(
-                "no GPU was found", FailureClass.GPU,
-                "container.gpus asks for a GPU, but this machine shows none; install its driver, "
-                "or remove container.gpus",
-            )  # fmt: skip
+        await _check_gpus(container)
         return client
 
     async def _create(self, client: Client, launchable: Launchable, place: Place) -> EngineProcess:
@@ -158,8 +153,8 @@ class Containers:
         fd, log_start = place.log.open(headline(spec.generation, replace(command, shown=shown)))
         try:
             container = await client.create(
-                given.argv(client.kind, hidden), _besides(given.environment, hidden),
-                _env_file(hidden),
+                given.argv(client.kind, hidden), besides(given.environment, hidden),
+                env_file(hidden),
             )  # fmt: skip
             group = ContainerGroup(client, container, place.log, fd)
         except BaseException:
@@ -176,12 +171,26 @@ class Containers:
         return EngineProcess(group, backend, record, place.log, secrets=configured)
 
     async def command_of(self, launchable: Launchable, command: Command, key: str) -> list[str]:
-        """What `create` would run, secrets masked."""
+        """What `create` would run, secrets masked. Raises InvalidOption."""
         assert launchable.container is not None
         kind = "docker" if launchable.container.engine == "auto" else launchable.container.engine
         with suppress(ContainerError):
             kind = (await self.client(launchable.container)).kind
-        return [*_shown(kind, self._given(launchable, command), key)]
+        try:
+            given = self._given(launchable, command)
+        except ContainerError as exc:
+            raise InvalidOption(f"no container can be created: {exc.said}; correct it") from exc
+        return [*_shown(kind, given, key)]
+
+    async def obstacle(self, container: Container) -> str:
+        """Why a start would fail now, and what to do; "" where nothing is known."""
+        try:
+            client = await self.client(container)
+            await _check_gpus(container)
+            await missing(client, container)
+        except ContainerError as exc:
+            return exc.cause.advice
+        return ""
 
     async def adopt(
         self, record: ProcessRecord, its_log: InstanceLog | None
@@ -259,6 +268,16 @@ class Containers:
             self._used.write_text("\n".join([*used, client.kind]) + "\n")
 
 
+async def _check_gpus(container: Container) -> None:
+    """Raises ContainerError."""
+    if container.gpus and not await asyncio.to_thread(gpus.totals):
+        raise ContainerError(
+            "no GPU was found", FailureClass.GPU,
+            "container.gpus asks for a GPU, but this machine shows none; install its driver, or "
+            "remove container.gpus",
+        )  # fmt: skip
+
+
 def _launch_failed(exc: ContainerError) -> LaunchFailed:
     cause = exc.cause
     lines = tuple(masked(exc.said.splitlines()[-20:]))
@@ -277,17 +296,3 @@ def _name(spec: LaunchSpec, owner: str) -> str:
 def _shown(kind: str, given: Create, key: str) -> tuple[str, ...]:
     words = [kind, "create", *given.argv(kind)]
     return tuple(masked([word.replace(key, "********") for word in words]))
-
-
-def _besides(environment: Mapping[str, str], hidden: Collection[str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name not in hidden}
-
-
-def _env_file(hidden: Mapping[str, str]) -> str:
-    """For variables that would mean something to the client itself, such as PATH."""
-    if bad := [name for name, value in hidden.items() if "\n" in value]:
-        raise ContainerError(
-            f"{bad[0]} has several lines", FailureClass.BAD_OPTION,
-            f"the variable {bad[0]} can't have several lines in a container; write it in one",
-        )  # fmt: skip
-    return "".join(f"{name}={value}\n" for name, value in hidden.items())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from llamactl.core.errors import InvalidOption, InvalidRequest
+from llamactl.core.errors import CallerError, InvalidOption, InvalidRequest
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 MOST_TEXTS = 100
@@ -15,6 +16,16 @@ Schema = Mapping[str, Any]
 STRING: Schema = {"type": "string", "maxLength": MAX_VALUE}
 STRINGS: Schema = {"type": "array", "maxItems": MOST_TEXTS, "items": {"type": "string"}}
 VARIABLES: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
+
+
+@contextmanager
+def field_named(path: str) -> Iterator[None]:
+    """An error says in its details which field is wrong, for forms: the innermost one."""
+    try:
+        yield
+    except CallerError as exc:
+        exc.details.setdefault("fields", [path])
+        raise
 
 
 def read_object(key: str, value: object) -> Mapping[str, Any]:

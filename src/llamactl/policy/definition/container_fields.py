@@ -15,6 +15,7 @@ from llamactl.policy.definition.checks import (
     VARIABLES,
     Schema,
     environment,
+    field_named,
     read_object,
     text,
     texts,
@@ -42,10 +43,12 @@ def read_container(key: str, value: object) -> dict[str, object]:
         raise InvalidRequest(
             f"{key!r} has no field {min(unknown)!r}; its fields are {', '.join(_CHECKS)}"
         )
-    return {
-        name: None if one is None else _CHECKS[name](f"{key}.{name}", one)
-        for name, one in given.items()
-    }
+    return {name: _read_field(f"{key}.{name}", name, one) for name, one in given.items()}
+
+
+def _read_field(path: str, name: str, value: object) -> object:
+    with field_named(path):
+        return None if value is None else _CHECKS[name](path, value)
 
 
 def _word(key: str, value: object) -> str:

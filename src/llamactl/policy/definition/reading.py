@@ -16,7 +16,7 @@ from llamactl.core.errors import InvalidOption, InvalidRequest, NotAvailable
 from llamactl.core.instance import Container, InstanceOptions, OptionValue
 from llamactl.core.secrets.masking import unmasked
 from llamactl.policy.definition.backend_rules import Asked, BackendRules, renamed
-from llamactl.policy.definition.checks import check_text, read_object
+from llamactl.policy.definition.checks import check_text, field_named, read_object
 from llamactl.policy.definition.fields import OPTIONS
 from llamactl.policy.definition.near import nearest
 from llamactl.policy.definition.unknown import refuse_unknown
@@ -55,7 +55,8 @@ def read_patch(body: object, backends: BackendRules, asked: Asked) -> Patch:
         elif key == "backend_options":
             engine |= _engine_options(value)
         elif key in _NAMES:
-            options[key] = None if value is None else OPTIONS[key].check(key, value)
+            with field_named(key):
+                options[key] = None if value is None else OPTIONS[key].check(key, value)
         elif structured:
             near = nearest(key, _NAMES)
             hint = f", did you mean {near!r}?" if near else ""
