@@ -76,6 +76,7 @@ def test_one_is_run_in_docker_and_then_as_a_process(
         expect(page.get_by_text("The instance will be restarted")).to_be_visible()
         page.get_by_role("button", name="Save").click()
         expect(page.get_by_text("Runs the image")).to_have_count(0)
+        server.until_row("boxed", "boxed as a process", lambda row: "(docker)" not in row["engine"])
         server.until("boxed", "ready")
         assert stored(server, "boxed") == {}
         assert docker_daemon.engine.containers() == []
