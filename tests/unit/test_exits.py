@@ -77,3 +77,31 @@ def test_out_of_memory_by_its_own_word_and_an_error_of_its_own() -> None:
 def test_what_we_end_ourselves_is_not_its_own_doing(failure: FailureClass) -> None:
     assert not ExitReport(failure, None, 9).own_fault
     assert not ExitReport(failure, 1).own_fault
+
+
+ITS_END = "[2026-11-29 07:37:29] kill_process_tree called: parent_pid=7, include_parent=True, pid=7"
+
+
+@pytest.mark.parametrize(
+    ("log", "wanted"),
+    [
+        ([ITS_END], FailureClass.CRASHED),
+        (["ValueError: weights leave no GPU memory for the KV cache", ITS_END],
+         FailureClass.OUT_OF_MEMORY),
+        (["Not enough memory. Please try to increase --mem-fraction-static.", ITS_END, "bye"],
+         FailureClass.OUT_OF_MEMORY),
+        ([ITS_END.replace("True", "False")], FailureClass.KILLED),
+        ([ITS_END.replace("pid=7", "pid=8", 1)], FailureClass.KILLED),  # another process of its
+        ([ITS_END, *["INFO: serving"] * 9], FailureClass.KILLED),  # it lived on
+        (["MemoryError"], FailureClass.KILLED),
+    ],
+)  # fmt: skip
+def test_an_engine_that_kills_itself_was_not_killed_by_others(
+    log: list[str], wanted: FailureClass
+) -> None:
+    report = classify(BACKENDS["command"], None, 9, log)
+
+    assert report.failure is wanted and report.own_fault == (wanted is not FailureClass.KILLED)
+    assert classify(BACKENDS["command"], 137, None, log).failure is wanted
+    by_kernel = classify(BACKENDS["command"], None, 9, log, oom_killed=True)
+    assert by_kernel.failure is FailureClass.OUT_OF_MEMORY and "kernel" in by_kernel.advice

@@ -1,13 +1,18 @@
-"""Lines of common runtimes' logs that tell why a program ended."""
+"""Lines that tell why a program ended: of common runtimes' logs, and of engines that people run."""
 
 from __future__ import annotations
 
 import re
 
 from llamactl.backends.contract import FailurePattern
+from llamactl.backends.shared.hugging_face import FAILURES
 from llamactl.core.exits import FailureClass
 
 _PYTHON = "https://docs.python.org/3/library/"
+_SGLANG = "https://github.com/sgl-project/sglang/blob/main/python/sglang/srt/"
+
+# SGLang, in `utils/common.py` of it: when a part of it fails, it kills all of itself.
+KILLS_ITSELF = re.compile(r"kill_process_tree called: parent_pid=(\d+), .*=True, pid=\1\b")
 
 
 def _known(pattern: str, failure: FailureClass, advice: str, source: str) -> FailurePattern:
@@ -15,6 +20,7 @@ def _known(pattern: str, failure: FailureClass, advice: str, source: str) -> Fai
 
 
 PATTERNS = (
+    *FAILURES,
     _known(
         r"address already in use|EADDRINUSE",
         FailureClass.PORT_TAKEN,
@@ -32,5 +38,12 @@ PATTERNS = (
         FailureClass.OUT_OF_MEMORY,
         "not enough memory: use a smaller model, or run fewer instances at once",
         f"{_PYTHON}exceptions.html#MemoryError",
+    ),
+    _known(
+        r"\bnot enough memory\b|\bno GPU memory\b",
+        FailureClass.OUT_OF_MEMORY,
+        "not enough memory: use a smaller model, run fewer instances at once, or change the share "
+        "of the GPU that the program takes",
+        f"{_SGLANG}mem_cache/kv_cache_configurator.py",
     ),
 )
