@@ -146,6 +146,7 @@ def test_a_part_of_it_that_was_killed_is_a_crash_of_it(ready: Served) -> None:
     assert died.status_code in (502, 503)
     assert (failure["class"], failure["signal"]) == ("crashed", 9)
     assert "a part of it had failed" in failure["advice"]
+    assert "scheduler_0" in failure["error_line"]
 
 
 @pytest.mark.parametrize(

@@ -105,3 +105,42 @@ def test_an_engine_that_kills_itself_was_not_killed_by_others(
     assert classify(BACKENDS["command"], 137, None, log).failure is wanted
     by_kernel = classify(BACKENDS["command"], None, 9, log, oom_killed=True)
     assert by_kernel.failure is FailureClass.OUT_OF_MEMORY and "kernel" in by_kernel.advice
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("couldn't bind to server socket: hostname=127.0.0.1 port=42000", FailureClass.PORT_TAKEN),
+        ("ERROR: [Errno 98] error while attempting to bind on address: address already in use",
+         FailureClass.PORT_TAKEN),
+        ("Error: listen EADDRINUSE: address already in use", FailureClass.PORT_TAKEN),
+        ("Ports 5000 and 5001 are in use by different services.", FailureClass.PORT_TAKEN),
+        ("serve: error: unrecognized arguments: --x", FailureClass.BAD_OPTION),
+        ("\u2502 No such option: --x Did you mean --y?     \u2502", FailureClass.BAD_OPTION),
+        ("serve: unrecognized option '--x'", FailureClass.BAD_OPTION),
+        ("serve: invalid option -- 'x'", FailureClass.BAD_OPTION),
+        ("flag provided but not defined: -x", FailureClass.BAD_OPTION),
+        ("Error: unknown flag: --x", FailureClass.BAD_OPTION),
+        ("error: unexpected argument '--x' found", FailureClass.BAD_OPTION),
+        ("error: Found argument '--x' which wasn't expected, or isn't valid in this context",
+         FailureClass.BAD_OPTION),
+        ("error: unknown argument: --x", FailureClass.BAD_OPTION),
+        ("error: unknown option '--x'", FailureClass.BAD_OPTION),
+        ("OSError: Repo id must be in the form 'repo_name' or 'namespace/repo_name': '/no/model'.",
+         FailureClass.MODEL_FILE_MISSING),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_command_that_ends_says_why_in_the_words_of_its_runtime(
+    line: str, wanted: FailureClass, code: int
+) -> None:
+    report = classify(BACKENDS["command"], code, None, ["loading", line, "", "usage: serve"])
+
+    assert (report.failure, report.error_line) == (wanted, line)
+
+
+def test_a_line_that_only_says_that_it_failed_explains_nothing() -> None:
+    log = ["RuntimeError: no tokenizer", "ERROR:    Application startup failed. Exiting."]
+
+    assert classify(BACKENDS["command"], 3, None, log).error_line == log[0]
+    assert classify(BACKENDS["command"], 3, None, log[1:]).error_line == log[1]
