@@ -7,6 +7,7 @@ import pytest
 from llamactl.backends import BACKENDS
 from llamactl.backends.exits import classify
 from llamactl.core.exits import ExitReport, FailureClass
+from support import sglang_recorded
 
 LLAMA = BACKENDS["llama_cpp"]
 NO_MEMORY = ["ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate buffer of size 9"]
@@ -144,3 +145,23 @@ def test_a_line_that_only_says_that_it_failed_explains_nothing() -> None:
 
     assert classify(BACKENDS["command"], 3, None, log).error_line == log[0]
     assert classify(BACKENDS["command"], 3, None, log[1:]).error_line == log[1]
+
+
+@pytest.mark.parametrize(
+    ("log", "code", "wanted"),
+    [
+        ("port-taken", None, FailureClass.PORT_TAKEN),  # it ended itself when it was not answered
+        ("memory", None, FailureClass.OUT_OF_MEMORY),
+        ("scheduler-killed", None, FailureClass.CRASHED),
+        ("missing-path", 1, FailureClass.MODEL_FILE_MISSING),
+        ("unknown-option", 2, FailureClass.BAD_OPTION),
+    ],
+)
+def test_what_sglang_said_when_it_ended_is_understood(
+    log: str, code: int | None, wanted: FailureClass
+) -> None:
+    lines = sglang_recorded.log(log).splitlines()
+
+    report = classify(BACKENDS["command"], code, None if code else 9, lines)
+
+    assert report.failure is wanted and report.error_line
