@@ -19,8 +19,8 @@ from support.vllm_recorder import Body, ask
 FOLDER = Path(__file__).parents[1] / "recorded/sglang"
 CHAT = "/v1/chat/completions"
 _LONGEST = 100  # lines of a log
-# Where it was installed: a package's own path begins after `site-packages`.
-_PLACES = re.compile(r"/\S*?/(?=site-packages/|lib/python3\.\d+/(?!site-)|sglang/(?!\S*/sglang/))")
+# Where it was installed.
+_PLACES = re.compile(r"/\S*/(?=(?:site-packages|lib/python3\.\d+|sglang)/)")
 # Other warnings: of what is not installed, and of the machine.
 _NO_NEWS = re.compile(
     r"Ignore import error when loading|Warning: |warnings\.warn|_cuda_getDeviceCount|nanobind: "
