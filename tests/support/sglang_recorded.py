@@ -1,4 +1,8 @@
-"""What a real SGLang 0.5.23 said and answered, as `sglang_recorder.py` wrote it down."""
+"""What a real SGLang 0.5.23 said and answered, as `sglang_recorder.py` wrote it down.
+
+It ran on a CPU (SGLANG_USE_CPU_ENGINE=1, `--device cpu --attention-backend torch_native`), with an
+empty package in place of its kernels for CUDA, which nothing called. No answer was written by hand.
+"""
 
 from __future__ import annotations
 

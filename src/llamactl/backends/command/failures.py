@@ -18,11 +18,15 @@ _TABBY = "https://github.com/theroyallab/tabbyAPI/blob/main/"
 _WHISPER = "https://github.com/ggml-org/whisper.cpp/blob/master/"
 _SGLANG = "https://github.com/sgl-project/sglang/blob/main/python/sglang/srt/"
 
-# SGLang, in `utils/common.py` of it: when a part of it fails, it kills all of itself.
-KILLS_ITSELF = re.compile(r"kill_process_tree called: parent_pid=(\d+), .*=True, pid=\1\b")
+# SGLang, in `utils/common.py` of it: when a part of it fails, it kills all of itself. With
+# `--log-level warning` it only complains of that part.
+_PART_FAILED = r"It usually means (?:one|the) child failed"
+KILLS_ITSELF = re.compile(
+    rf"kill_process_tree called: parent_pid=(\d+), .*=True, pid=\1\b|{_PART_FAILED}"
+)
 
 # Of uvicorn and SGLang; the line before it says why.
-VAGUE = re.compile(r"Application startup failed|It usually means (one|the) child failed")
+VAGUE = re.compile(rf"Application startup failed|{_PART_FAILED}")
 
 
 def _known(pattern: str, failure: FailureClass, advice: str, source: str) -> FailurePattern:
