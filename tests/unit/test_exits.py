@@ -167,3 +167,14 @@ def test_what_sglang_said_when_it_ended_is_understood(
         report = classify(BACKENDS["command"], code, None if code else 9, said)
 
         assert report.failure is wanted and report.error_line
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["json.decoder.JSONDecodeError: Expecting value",
+     "FileNotFoundError: [Errno 2] No such file or directory: '/etc/serve/config.json'"],
+)  # fmt: skip
+def test_a_commands_own_files_are_not_taken_for_its_models(line: str) -> None:
+    report = classify(BACKENDS["command"], 1, None, [line])
+
+    assert (report.failure, report.error_line) == (FailureClass.UNKNOWN, line)

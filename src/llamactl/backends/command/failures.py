@@ -18,7 +18,7 @@ _TABBY = "https://github.com/theroyallab/tabbyAPI/blob/main/"
 _WHISPER = "https://github.com/ggml-org/whisper.cpp/blob/master/"
 _SGLANG = "https://github.com/sgl-project/sglang/blob/main/python/sglang/srt/"
 
-# SGLang, in `utils/common.py` of it: when a part of it fails, it kills all of itself. With
+# SGLang, in its `utils/common.py`: when a part of it fails, it kills all of itself. With
 # `--log-level warning` it only complains of that part.
 _PART_FAILED = r"It usually means (?:one|the) child failed"
 KILLS_ITSELF = re.compile(
@@ -44,7 +44,8 @@ def _bad_option(*patterns: tuple[str, str]) -> Iterator[FailurePattern]:
 
 
 PATTERNS = (
-    *FAILURES,
+    # others say of any program's files what they say of a model's
+    *(one for one in FAILURES if one.failure is FailureClass.MODEL_FILE_MISSING),
     *_port_taken(
         (r"address already in use|EADDRINUSE", f"{_PYTHON}errno.html#errno.EADDRINUSE"),
         # cpp-httplib's servers; its ports stay taken for a minute after they were closed
