@@ -15,7 +15,7 @@ NPM := $(CURDIR)/$(BIN)/python $(CURDIR)/packaging/node.py
 PAGE := $(shell find webui/src webui/plugins src/llamactl/schemas src/llamactl/api -type f -not -name schema.d.ts -not -name '*.pyc') webui/index.html webui/vite.config.ts
 
 .NOTPARALLEL:
-.PHONY: demo run ui wheel check test test-rest test-all test-engines docs unit in-process server rest coverage bench bench-engines bench-start bench-proxy bench-bodies bench-scheduling soak lock
+.PHONY: demo run ui wheel check test test-rest test-all test-engines test-gpu docs unit in-process server rest coverage bench bench-engines bench-start bench-proxy bench-bodies bench-scheduling soak lock
 
 demo: .venv/run.stamp .venv/model.stamp ui
 	$(BIN)/python examples/demo.py
@@ -65,6 +65,10 @@ rest: .venv/dev.stamp .venv/model.stamp .venv/clients.stamp .venv/clients-node.s
 # on engines that are too large for the others, with what they are installed in kept
 test-engines: .venv/dev.stamp .venv/ui.stamp .venv/vllm.stamp
 	$(BIN)/python -m pytest -q --timeout 1800 --stage=engines
+
+# on a machine with an NVIDIA GPU, and vLLM for it; fails where there is none
+test-gpu: .venv/dev.stamp .venv/gpu.stamp
+	$(BIN)/python -m pytest -q -s --timeout 400 --stage=gpu
 
 # lines of what thinks and decides, by tests without a server; the floor is in pyproject.toml
 coverage: .venv/dev.stamp .venv/ui.stamp
@@ -150,6 +154,11 @@ soak: .venv/dev.stamp
 	.venv/mlx/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/mlx.txt
 	touch $@
 
+# NVIDIA's library for what GPUs have and what processes take of it
+.venv/gpu.stamp: requirements/gpu.txt .venv/run.stamp
+	$(PIP) install --require-hashes -r requirements/gpu.txt
+	touch $@
+
 .venv/clients-node.stamp: tests/clients/package.json tests/clients/package-lock.json .venv/node.stamp
 	cd tests/clients && $(NPM) ci --silent
 	touch $@
@@ -179,6 +188,7 @@ lock:
 	$(LOCK) requirements/plots.in -c requirements/dev.txt -o requirements/plots.txt
 	$(LOCK) requirements/clients.in -o requirements/clients.txt
 	$(LOCK) requirements/mlx.in -o requirements/mlx.txt
+	$(LOCK) requirements/gpu.in -o requirements/gpu.txt
 	$(LOCK:--universal=--python-platform=linux) --overrides requirements/vllm-overrides.txt requirements/vllm.in -o requirements/vllm.txt
 	$(LOCK) requirements/engine-tools.in -o src/llamactl/maintenance/engine-tools.txt
 	$(LOCK) --no-deps requirements/engine-source.in -o src/llamactl/backends/llama_cpp/source.txt

@@ -14,7 +14,7 @@ from support import containers
 from support.containers import ContainerEngine, Daemon
 from support.engines import BOTH, BUILT_IN, Engine, use
 from support.served import Served, running, serve
-from support.stages import ENGINES, STAGES, may_hold, stage_of
+from support.stages import APART, STAGES, may_hold, stage_of
 
 SCALE = int(os.environ.get("LLAMACTL_TEST_SCALE", "1"))
 QUICK = SCALE == 1 and "LLAMACTL_CI" not in os.environ
@@ -30,9 +30,7 @@ def scale() -> int:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--stage", choices=(*STAGES, ENGINES), help="run the tests of this stage alone"
-    )
+    parser.addoption("--stage", choices=(*STAGES, *APART), help="run the tests of this stage alone")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -13,6 +13,8 @@ from support.engines import LLAMA_SERVER
 DOCS, UNIT, IN_PROCESS, SERVER, REST = STAGES = ("docs", "unit", "in-process", "server", "rest")
 EARLY, LATE = "representative", "late"
 ENGINES = "engines"  # of `make test-engines` alone: what they need is gigabytes
+GPU = "gpu"  # of `make test-gpu` alone
+APART = (ENGINES, GPU)
 OF_FOLDER = {
     "docs": DOCS,
     "property": UNIT,
@@ -23,6 +25,7 @@ OF_FOLDER = {
     "e2e": REST,
     "engines": ENGINES,
     "fault": REST,
+    "gpu": GPU,
     "integration": REST,
     "soak": REST,
 }
@@ -31,7 +34,7 @@ OF_FOLDER = {
 def may_hold(folder: str, stage: str) -> bool:
     """Need a folder be read for this stage? Reading all takes longer than some stages."""
     mine = OF_FOLDER.get(folder, stage)
-    if ENGINES in (mine, stage):
+    if mine in APART or stage in APART:
         return mine == stage
     return stage in (mine, REST) or (stage == SERVER and mine == REST)
 

@@ -251,6 +251,9 @@ class Backend(ABC):
         """As `served_model`, of the instance of this name."""
         return self.served_model(options)
 
+    # A line of its log after which it kills itself: then SIGKILL is not somebody else's doing.
+    kills_itself: ClassVar[re.Pattern[str] | None] = None
+
 
 def advice_on(backend: Backend, message: str) -> str:
     """What to do about what the engine answered; "" where nothing is known."""

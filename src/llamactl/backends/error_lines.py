@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 _COMPLAINT = re.compile(
-    r"error|exception|fail|fatal|panic|assert|abort|invalid|cannot|can't|could not|couldn't"
+    r"error|exception|fail|fatal|panic|assert|abort|crashed|invalid|cannot|can't|could not|couldn't"
     r"|unable|denied|no such|not found|(?-i:^([\d.]+ )?E )",  # a level's letter
     re.IGNORECASE,
 )

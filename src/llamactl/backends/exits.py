@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from llamactl.backends.contract import Backend, FailurePattern
-from llamactl.backends.error_lines import complaint, cut, last
+from llamactl.backends.error_lines import complaint, cut, last, said
 from llamactl.core.exits import ExitReport, FailureClass
 
 _SIGNALS: Mapping[int, tuple[FailureClass, str]] = {
@@ -44,7 +44,12 @@ _OUT_OF_MEMORY = (
     "the kernel killed it because memory ran out: use a smaller context or model, or run fewer "
     "instances at once",
 )
+_KILLED_ITSELF = (
+    FailureClass.CRASHED,
+    "the engine ended itself because a part of it had failed; see its log",
+)
 _REPORTED = 20  # lines
+_LAST_WORDS = 5  # lines
 
 
 def _signal(code: int | None, signal: int | None) -> int | None:
@@ -66,7 +71,7 @@ def classify(
 
     `oom_killed`: the kernel's OOM killer struck while it ran. The first of these counts:
     1. The kernel's word.
-    2. A signal that others send.
+    2. A signal that others send, unless it says that it sends it to itself.
     3. An exit with 0 of an engine that exits so only when it is asked to.
     4. The engine's own word, the last first.
     5. A signal of its own making.
@@ -101,6 +106,15 @@ def _known(backend: Backend, log_tail: Sequence[str]) -> FailurePattern | None:
     return lost
 
 
+def _by_signal(
+    backend: Backend, signal: int | None, log_tail: Sequence[str]
+) -> tuple[FailureClass, str]:
+    says_so = backend.kills_itself
+    if signal == _KILL and says_so and any(map(says_so.search, said(log_tail)[-_LAST_WORDS:])):
+        return _KILLED_ITSELF
+    return _SIGNALS.get(signal or 0, _CRASHED)
+
+
 def _cause(
     backend: Backend,
     code: int | None,
@@ -114,14 +128,15 @@ def _cause(
     lost = known is not None and known.lost  # it lived on, for a moment
     if oom_killed and (signal == _KILL or unseen or lost):
         return _OUT_OF_MEMORY
-    if signal is not None and _SIGNALS.get(signal, _CRASHED)[0] is FailureClass.KILLED:
-        return _SIGNALS[signal]
+    by_signal = _by_signal(backend, signal, log_tail)
+    if by_signal[0] is FailureClass.KILLED:
+        return by_signal
     if signal is None and code == 0 and backend.exits_when_asked:
         return _ASKED
     if known is not None:
         return known.failure, known.advice
     if signal is not None:
-        return _SIGNALS.get(signal, _CRASHED)
+        return by_signal
     if code == 0:
         return _ASKED
     if code in (126, 127) or any(map(_NO_PROGRAM.match, log_tail)):

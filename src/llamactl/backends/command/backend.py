@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from llamactl.backends.command import options as names
 from llamactl.backends.command.api import API
-from llamactl.backends.command.failures import PATTERNS
+from llamactl.backends.command.failures import KILLS_ITSELF, PATTERNS, VAGUE
 from llamactl.backends.command.paste import read_command
 from llamactl.backends.command.placeholders import MODEL, PORT, fill, names_port
 from llamactl.backends.contract import Backend, Fields, Launch, Options, Start
@@ -38,9 +38,11 @@ class Command(Backend):
     api = API
     fields = Fields(
         programs=frozenset({"command"}), paths=frozenset({"model"}), words=frozenset({"args"}),
-        folders=frozenset({"model"}),
+        models=frozenset({"model"}), folders=frozenset({"model"}),
     )  # fmt: skip
     failure_patterns = PATTERNS
+    vague_lines = VAGUE
+    kills_itself = KILLS_ITSELF
 
     def canonical(
         self, options: Mapping[str, OptionValue | None], known: Vocabulary = UNREAD
