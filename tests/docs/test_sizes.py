@@ -18,6 +18,8 @@ NODE = "a method for each call of a node"
 HEAD = "computed once for each distinct head, so that no request has to"
 REASONS = {
     "api/services.py:Services": WIRING,
+    "app/wiring.py": WIRING,
+    "backends/contract.py:Start": RECORD,
     "backends/contract.py:Backend": "a member for each thing in which engines differ",
     "backends/vllm/flags.py": "a table of three hundred flags",
     "client/_async/client.py:AsyncClient": CLIENT,

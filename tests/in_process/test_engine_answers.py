@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from llamactl.control import on_demand
 from support.control_path import settle
 from support.data_path import CHAT, MANAGER, Client, DataPath, Seen, data_path
+from support.waits import WITHIN_S
 
 PLAIN = "/upstream/one/x"  # passed on as it comes
 
@@ -31,6 +34,8 @@ async def begun_stream(there: DataPath) -> Client:
     client = there.connect()
     client.ask("POST", CHAT, {"model": "one", "stream": True}, key=MANAGER)
     await client.received(b": loading")
+    async with asyncio.timeout(WITHIN_S):
+        await there.control.replica("one").engine.launched.wait()
     return client
 
 

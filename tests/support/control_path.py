@@ -12,7 +12,7 @@ from llamactl.control.instances import Instances
 from llamactl.control.lifecycle import recovery
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.events.event_log import EventLog
-from llamactl.control.lifecycle.images import Images
+from llamactl.control.lifecycle.provisions.images import Images
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.lifecycle.replica import Replica
 from llamactl.control.on_demand import OnDemand

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from llamactl.core.exits import ExitReport, FailureClass, NotServing
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import NO_MODEL, Offer
+from llamactl.core.ports.contexts import ContextLimits, ContextReport, StoredContext
 from llamactl.core.ports.node import (
     LOCAL,
     EngineSettings,
@@ -61,6 +62,10 @@ class FakeNode:
         self.broken: set[str] = set()
         self.says = NO_MODEL  # an engine that is ready, of its model
         self.refuses: LlamactlError | None = None  # whatever is to be permitted
+        self.keeps_contexts = False  # whoever ends has something worth keeping
+        self.stored: dict[str, frozenset[str]] = {}  # contexts: keys by replica id
+        self.context_calls: list[tuple[str, str]] = []  # what was asked for, and of whom
+        self.saving: asyncio.Event | None = None  # a save waits for it
         self.images: dict[str, Image] = {}  # by name of the instance that needs it
         self.pulling: asyncio.Queue[PullProgress | LaunchFailed | None]
         self.pulling = asyncio.Queue()  # what comes; None: it is there
@@ -89,6 +94,36 @@ class FakeNode:
         return one
 
     # What it is told.
+
+    async def save_context(
+        self, process: ProcessId, limits: ContextLimits, keys: Collection[str]
+    ) -> ContextReport:
+        one = self._get(process)
+        if not self.keeps_contexts:
+            return ContextReport()
+        self.context_calls.append(("save", one.name))
+        if self.saving is not None:
+            await self.saving.wait()
+        self.stored[process.replica_id] = frozenset(keys)
+        return ContextReport(1, 500, 10, 0.1)
+
+    async def restore_context(self, process: ProcessId, limits: ContextLimits) -> ContextReport:
+        one = self._get(process)
+        self.context_calls.append(("restore", one.name))
+        keys = self.stored.get(process.replica_id)
+        return ContextReport() if keys is None else ContextReport(1, 500, 10, 0.1, keys=keys)
+
+    async def contexts(self) -> Sequence[StoredContext]:
+        return [StoredContext(i, 0, 500, 10, 1.0, 2.0, keys) for i, keys in self.stored.items()]
+
+    async def drop_contexts(self, *, instance_id: str = "", key: str = "") -> int:
+        gone = [
+            one.instance_id for one in await self.contexts()
+            if instance_id in ("", one.instance_id) and (not key or key in one.keys)
+        ]  # fmt: skip
+        for one in gone:
+            del self.stored[one]
+        return len(gone)
 
     async def missing_image(self, spec: LaunchSpec) -> Image | None:
         return self.images.get(spec.name)

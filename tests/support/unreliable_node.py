@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from llamactl.core.exits import ExitReport, NotServing
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
+from llamactl.core.ports.contexts import ContextLimits, ContextReport, StoredContext
 from llamactl.core.ports.engines import LogFile
 from llamactl.core.ports.node import EngineSettings, Image, LaunchSpec, Node, PullProgress
 from llamactl.core.routes import ReadyInstance
@@ -63,6 +64,20 @@ class UnreliableNode:
     async def settle(self) -> None:
         """Return when every late call has arrived."""
         await asyncio.gather(*self._late)
+
+    async def save_context(
+        self, process: ProcessId, limits: ContextLimits, keys: Collection[str]
+    ) -> ContextReport:
+        return await self._call(lambda: self._node.save_context(process, limits, keys))
+
+    async def restore_context(self, process: ProcessId, limits: ContextLimits) -> ContextReport:
+        return await self._call(lambda: self._node.restore_context(process, limits))
+
+    async def contexts(self) -> Sequence[StoredContext]:
+        return await self._call(self._node.contexts)
+
+    async def drop_contexts(self, *, instance_id: str = "", key: str = "") -> int:
+        return await self._call(lambda: self._node.drop_contexts(instance_id=instance_id, key=key))
 
     async def missing_image(self, spec: LaunchSpec) -> Image | None:
         return await self._call(lambda: self._node.missing_image(spec))

@@ -22,6 +22,7 @@ def at(state: State, **more: Any) -> Lifecycle:
 
 
 END, SPAWN = (lc.Terminate(G),), (lc.Spawn(G + 1),)
+DRAINED = (lc.Terminate(G, drained=True),)
 REST = {"desired": D.STOPPED, "after_exit": X.STAY_STOPPED}
 FRESH = {"state": S.STARTING, "generation": G + 1, "restarts": 0, "proven": False}
 
@@ -58,7 +59,7 @@ STEPS: list[tuple[Lifecycle, lc.Event, dict[str, Any], tuple[lc.Effect, ...]]] =
      {"state": S.READY, "desired": D.RUNNING, "after_exit": X.APPLY_POLICY}, ()),
     (at(S.DRAINING, after_exit=X.RESTART), START, {"epoch": E}, ()),
     (at(S.DRAINING, **REST), STOP, {"epoch": E}, ()),
-    (at(S.DRAINING, **REST), lc.Drained(E), {"state": S.STOPPING}, END),
+    (at(S.DRAINING, **REST), lc.Drained(E), {"state": S.STOPPING}, DRAINED),
     (at(S.DRAINING, **REST, evicted=True), START,
      {"state": S.READY, "desired": D.RUNNING, "after_exit": X.APPLY_POLICY, "evicted": False}, ()),
     (at(S.DRAINING, **REST, evicted=True), STOP, {"evicted": False}, ()),

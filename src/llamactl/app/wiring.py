@@ -19,7 +19,7 @@ from llamactl.control.definitions import Definitions
 from llamactl.control.instances import Instances
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.events.event_log import EventLog
-from llamactl.control.lifecycle.images import Images
+from llamactl.control.lifecycle.provisions.images import Images
 from llamactl.control.lifecycle.registry import Registry
 from llamactl.control.lifecycle.shutdown import Shutdown
 from llamactl.control.on_demand import OnDemand
@@ -107,6 +107,7 @@ def wire(
     scheduling = Scheduling.of(held, storage, files, leases, limits, gpus, publish)
     control = Control.of(held, reread, storage, node, scheduling, leases)
     credentials = Credentials.of(settings, data_dir, storage, scheduling.registry)
+    credentials.revocations.on_key = node.replicas.contexts.revoked
     proxy = ProxyServer(
         settings, access=Access.of(settings, credentials.ring, credentials.tickets), leases=leases,
         activator=control.activator, paths=_engine_paths(), busy_slots=busy_slots,

@@ -10,6 +10,7 @@ from functools import partial
 from typing import ClassVar
 
 from llamactl.backends.containers import container_of
+from llamactl.backends.contexts import ContextSlots
 from llamactl.backends.kind import Kind
 from llamactl.backends.model_rules import ModelRules
 from llamactl.backends.readiness import Readiness
@@ -93,6 +94,7 @@ class Start:
     preset: bool = False  # the definition holds one
     container: Container | None = None  # that it runs in; what is not named there, the image has
     drain_s: int = 0  # seconds that its last requests may take, once it is asked to end
+    context_folder: str = ""  # where its contexts are kept when it ends; "": they are not
 
     @classmethod
     def of(
@@ -124,6 +126,7 @@ class Backend(ABC):
     api: ClassVar[Api]
     fields: ClassVar[Fields]
     models: ClassVar[ModelRules | None] = None  # None: what it serves and takes is unknown
+    contexts: ClassVar[ContextSlots | None] = None  # None: they end with its process
     # Names in a request's body that the engine takes for one parameter.
     synonyms: ClassVar[Sequence[frozenset[str]]] = ()
     # Names the file with the options of several models; "": it has none.

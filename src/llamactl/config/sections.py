@@ -164,6 +164,22 @@ class InstancesSettings(Section):
     on_demand_start_timeout: float = live(
         120, "time that a request waits for its instance", "seconds", gt=0
     )
+    default_keep_context: Literal["auto", "off"] = live(
+        "auto", "keep what an engine's slots hold when it stops, where it can: auto, or off"
+    )
+    context_min_tokens: int = live(256, "fewer tokens in a slot are not kept", "tokens", ge=1)
+    context_save_timeout: float = live(
+        10, "time for an instance to save its contexts, and to restore them", "seconds", gt=0
+    )
+    context_disk_budget: Literal["auto"] | ByteSize = live(
+        "auto", "disk for kept contexts; `auto`: a tenth of what is free, at most 20 GiB", "bytes"
+    )
+    context_share: float = live(
+        0.5, "share of that budget that one instance may have", "fraction", gt=0, le=1
+    )
+    context_max_age: float = live(
+        30, "time after which a context that was not used is removed", "days", gt=0
+    )
     start_timeout: float = live(1800, "time for an engine to become ready", "seconds", gt=0)
     drain_timeout: float = live(
         60, "time for requests to finish before an instance stops", "seconds", ge=0
@@ -235,6 +251,7 @@ class InstancesSettings(Section):
             restart_delay=self.default_restart_delay,
             on_demand_start=self.default_on_demand_start,
             idle_timeout=self.default_idle_timeout,
+            keep_context=self.default_keep_context,
         )
 
 

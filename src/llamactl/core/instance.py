@@ -44,6 +44,7 @@ def name_key(name: str) -> str:
 
 
 CONTAINER_ENGINES = ("auto", "docker", "podman")
+KEEP_CONTEXT = ("auto", "on", "off")
 PULLS = ("never", "missing", "always")
 
 
@@ -120,6 +121,7 @@ class InstanceOptions:
     preset_ini: str = ""  # of an engine that serves several models: what its file would say
     docker_enabled: bool | None = None  # run it in the settings' image, or in none
     container: Container | None = None  # its own
+    keep_context: str = ""  # one of KEEP_CONTEXT; "": as the settings say
 
     def __post_init__(self) -> None:
         if isinstance(self.container, Mapping):  # which comes so from JSON
@@ -147,6 +149,7 @@ class OptionDefaults:
     restart_delay: float = 5.0  # seconds
     on_demand_start: bool = True
     idle_timeout: float = 30.0  # minutes, 0 = never
+    keep_context: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +171,7 @@ class Policies:
     restart_delay: float  # seconds
     on_demand_start: bool
     idle_timeout: float  # seconds, 0 = never
+    keep_context: bool  # where its engine can
 
 
 T = TypeVar("T")
@@ -184,4 +188,5 @@ def policies(options: InstanceOptions, defaults: OptionDefaults) -> Policies:
         restart_delay=_pick(options.restart_delay, defaults.restart_delay),
         on_demand_start=_pick(options.on_demand_start, defaults.on_demand_start),
         idle_timeout=_pick(options.idle_timeout, defaults.idle_timeout) * 60.0,
+        keep_context=(options.keep_context or defaults.keep_context) != "off",
     )

@@ -190,6 +190,7 @@ class Spawn:
 @dataclass(frozen=True, slots=True)
 class Terminate:
     generation: int
+    drained: bool = False  # its requests came to their end
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,7 +343,7 @@ def _decide(now: Lifecycle, event: Event) -> Step:
         case BecameReady():
             return _enter(replace(now, proven=True), S.READY), ()
         case StartGivenUp() | BecameUnhealthy() | Drained():
-            return _end(now)
+            return _end(now, drained=isinstance(event, Drained))
         case IdleElapsed():
             return _leave(replace(now, desired=Desired.STOPPED), AfterExit.STAY_STOPPED)
         case BackoffElapsed():
@@ -455,8 +456,8 @@ def _reached(now: Lifecycle, fact: NodeLost | NodeFound) -> Step:
     return after, (*adopt, *effects)
 
 
-def _end(now: Lifecycle) -> Step:
-    return _enter(now, S.STOPPING), (Terminate(now.generation),)
+def _end(now: Lifecycle, *, drained: bool = False) -> Step:
+    return _enter(now, S.STOPPING), (Terminate(now.generation, drained=drained),)
 
 
 def _spawn(now: Lifecycle) -> Step:

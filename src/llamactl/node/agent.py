@@ -6,7 +6,7 @@ import asyncio
 import resource
 import secrets
 import signal
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +19,14 @@ from llamactl.core.exits import ExitReport, FailureClass, NotServing
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
+from llamactl.core.ports.contexts import ContextLimits, ContextReport, StoredContext
 from llamactl.core.ports.node import LOCAL, EngineSettings, Image, LaunchSpec, PullProgress
 from llamactl.core.routes import ReadyInstance
 from llamactl.core.secrets.masking import MASK
 from llamactl.node.container.containers import Containers
 from llamactl.node.container.group import ContainerGroup
+from llamactl.node.contexts.files import ContextFiles
+from llamactl.node.contexts.keeper import ContextKeeper
 from llamactl.node.engine.builds import EngineBuilds
 from llamactl.node.engine.engine_process import EngineProcess, ProcessGroup, end, report_of
 from llamactl.node.engine.launch import (
@@ -31,6 +34,7 @@ from llamactl.node.engine.launch import (
     ModelAccess,
     Surroundings,
     launch_failure,
+    resolved,
     spawn,
 )
 from llamactl.node.engine.named_files import replaced
@@ -71,6 +75,7 @@ class NodeAgent:
         self._around = Surroundings(self.id, environ, limit if soft_files is None else soft_files)
         self._processes = ProcessTable(self._ledger)
         self._containers = Containers(self.id, data, environ)
+        self._contexts = ContextKeeper(ContextFiles(data / "contexts"))
 
     def __repr__(self) -> str:
         return f"<NodeAgent {self.id} with {len(self._processes)} processes>"
@@ -97,7 +102,9 @@ class NodeAgent:
         if (known := self._processes.prepared(spec.process)) is not None:
             return known
         try:
-            launchable = await Launchable.of(spec, self._models, self._builds, self._presets)
+            launchable = await self._launchable(spec)
+            if launchable.context_folder:
+                await asyncio.to_thread(self._contexts.files.make_folder, spec.instance_id)
             if (known := self._processes.prepared(spec.process)) is not None:
                 return known  # by a call that was repeated meanwhile
             if launchable.container is not None:
@@ -114,6 +121,11 @@ class NodeAgent:
         except (LlamactlError, OSError) as exc:
             raise launch_failure(exc) from exc
         return await self._enter(one)
+
+    async def _launchable(self, spec: LaunchSpec) -> Launchable:
+        one = await Launchable.of(spec, self._models, self._builds, self._presets)
+        folder = str(self._contexts.files.folder_of(spec.instance_id)) if one.keeps_context else ""
+        return replace(one, context_folder=folder)
 
     async def _prepare_container(self, launchable: Launchable) -> ProcessRecord:
         """One call at a time for each replica; others may be prepared meanwhile."""
@@ -141,6 +153,7 @@ class NodeAgent:
     async def release(self, process: ProcessId) -> ProcessRecord:
         one = self._processes.get(process)
         one.release()
+        self._contexts.begin(process, one.record.instance_id)
         if isinstance(one.group, ContainerGroup):
             await one.group.started.wait()
             one.record = replace(one.record, pid=one.group.pid, start_time=one.group.start_time)
@@ -195,6 +208,7 @@ class NodeAgent:
     async def forget(self, replica_id: str, name: str) -> None:
         self._processes.forget(replica_id)
         self._containers.forget(replica_id)
+        await asyncio.to_thread(self._contexts.files.drop_instance, replica_id)
         self.log(name).remove()
 
     async def close(self) -> None:
@@ -213,6 +227,24 @@ class NodeAgent:
     async def is_healthy(self, process: ProcessId, seconds: float) -> bool:
         return await self._processes.get(process).is_healthy(seconds)
 
+    async def save_context(
+        self, process: ProcessId, limits: ContextLimits, keys: Collection[str]
+    ) -> ContextReport:
+        one = self._processes.get(process)
+        options = await resolved(one.record.options, self._models.resolve)
+        return await self._contexts.save(one, options, limits, keys)
+
+    async def restore_context(self, process: ProcessId, limits: ContextLimits) -> ContextReport:
+        one = self._processes.get(process)
+        options = await resolved(one.record.options, self._models.resolve)
+        return await self._contexts.restore(one, options, limits)
+
+    async def contexts(self) -> Sequence[StoredContext]:
+        return await asyncio.to_thread(self._contexts.files.all)
+
+    async def drop_contexts(self, *, instance_id: str = "", key: str = "") -> int:
+        return await asyncio.to_thread(self._contexts.files.drop_all, instance_id, key)
+
     async def measure(self, process: ProcessId) -> MeasuredMemory | None:
         return await self._processes.get(process).usage()
 
@@ -227,7 +259,7 @@ class NodeAgent:
 
     async def command_of(self, spec: LaunchSpec) -> Sequence[str]:
         port = spec.ports.fixed or spec.ports.preferred or 0
-        launchable = await Launchable.of(spec, self._models, self._builds, self._presets)
+        launchable = await self._launchable(spec)
         command = launchable.command(port, MASK, {})
         if launchable.container is not None:
             return await self._containers.command_of(launchable, command, MASK)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from llamactl.backends.contract import Backend, Fields, Get, Launch, Options, Start
 from llamactl.backends.kind import BuiltIn, Kind, Questions
 from llamactl.backends.llama_cpp import options as names
-from llamactl.backends.llama_cpp import telemetry
 from llamactl.backends.llama_cpp.api import API
 from llamactl.backends.llama_cpp.checks import (
     GGUF_FILES,
@@ -27,6 +26,8 @@ from llamactl.backends.llama_cpp.failures import PATTERNS, VAGUE
 from llamactl.backends.llama_cpp.images import is_another, is_llama_cpp
 from llamactl.backends.llama_cpp.recipe import FOR_GPU, LLAMA_SERVER, UNUSED
 from llamactl.backends.llama_cpp.rules import GgufRules
+from llamactl.backends.llama_cpp.running import telemetry
+from llamactl.backends.llama_cpp.running.contexts import CONTEXTS
 from llamactl.backends.readiness import Readiness
 from llamactl.backends.shared.extra_args import EXTRA_ARGS
 from llamactl.backends.shared.secret_words import without_secrets
@@ -76,6 +77,7 @@ class LlamaCpp(Backend):
         words=frozenset({"extra_args"}),
     )  # fmt: skip
     models = GgufRules()
+    contexts = CONTEXTS
     # the most tokens of an answer: `n_predict` counts on every path, beside the path's own name
     synonyms = (
         frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens", "n_predict"}),
@@ -114,6 +116,7 @@ class LlamaCpp(Backend):
             *names.name_flags(start.name, options, theirs),
             *settings.args,
             *names.render(options, known),
+            *(CONTEXTS.words(start.context_folder, known) if start.context_folder else ()),
         ]
         words, hidden = without_secrets(given, SECRET_VARIABLES)
         hidden |= {_FORMER[name]: value for name, value in hidden.items() if name in _FORMER}

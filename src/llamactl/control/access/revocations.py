@@ -30,6 +30,7 @@ class Revocations:
         self._pending: dict[Revocation, bool] = {}  # and whether the file has it
         self._tell: Callable[[Revocation], None] | None = None
         self.on_add: Callable[[Revocation], None] | None = None
+        self.on_key: Callable[[str], None] = lambda _: None  # called with the id of a revoked one
 
     def __repr__(self) -> str:
         return f"<Revocations {len(self._pending)} pending>"
@@ -75,6 +76,7 @@ class Revocations:
         """It counts here; that it is kept is another's work."""
         if revocation.kind == "key":
             self._ring.remove(revocation.id.decode())
+            self.on_key(revocation.id.decode())
         else:
             self._ring.sessions.remove(revocation.id)
 

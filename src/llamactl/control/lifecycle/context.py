@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,12 +11,13 @@ from llamactl.backends.containers import check_container, container_of
 from llamactl.backends.contract import Start
 from llamactl.backends.settings import BackendSettings
 from llamactl.config import Settings, SettingsHolder
-from llamactl.control.lifecycle.images import Images
-from llamactl.control.lifecycle.port_book import PortBook, check_port
+from llamactl.control.lifecycle.provisions.contexts import Contexts
+from llamactl.control.lifecycle.provisions.images import Images
+from llamactl.control.lifecycle.provisions.port_book import PortBook, check_port
 from llamactl.core.errors import ForbiddenBySettings, InvalidOption
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport
-from llamactl.core.instance import Instance, InstanceOptions
+from llamactl.core.instance import Instance, InstanceOptions, Policies, policies
 from llamactl.core.lifecycle import Lifecycle
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
@@ -36,6 +37,13 @@ class Journal(Protocol):
     async def enter_process(self, record: ProcessRecord) -> None: ...
 
     async def forget_process(self, replica_id: str) -> None: ...
+
+    def note(
+        self, instance: Instance, now: Lifecycle, event: str, cause: str,
+        details: Mapping[str, object] | None = None,
+    ) -> None:  # fmt: skip
+        """What happened beside the transitions."""
+        ...
 
 
 class ReplicaCallbacks(Protocol):
@@ -61,8 +69,12 @@ class ReplicaContext:
     journal: Journal
     leases: Leases
     images: Images
+    contexts: Contexts = field(init=False)
     ports: PortBook = field(default_factory=PortBook)
     known: Known = nothing_known
+
+    def __post_init__(self) -> None:
+        self.contexts = Contexts(self.node, self.held, self.leases)
 
     @property
     def settings(self) -> Settings:
@@ -125,6 +137,9 @@ class ReplicaContext:
         """The settings of its engine."""
         return self.settings.backend_of(instance.options)
 
+    def _policies(self, instance: Instance) -> Policies:
+        return policies(instance.options, self.settings.instances.defaults)
+
     def spec(self, instance: Instance, generation: int, avoid: int | None = None) -> LaunchSpec:
         """`avoid`: a port that was found taken."""
         choice = self.ports.choice(
@@ -134,4 +149,5 @@ class ReplicaContext:
             instance.id, instance.id, instance.name, generation, instance.options,
             self.engine(instance), choice, trusted=bool(instance.source),
             drain_s=round(self.settings.instances.drain_timeout),
+            keeps_context=self._policies(instance).keep_context,
         )  # fmt: skip

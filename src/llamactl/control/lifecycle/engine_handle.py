@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -115,8 +115,8 @@ class EngineHandle:
                 return await self._spawn(generation)
             case lc.Adopt(generation=generation):
                 return await self._adopt(generation)
-            case lc.Terminate(generation=generation):
-                await self._terminate(generation)
+            case lc.Terminate(generation=generation, drained=drained):
+                await self._terminate(generation, drained=drained)
                 return None
 
     async def _spawn(self, generation: int) -> lc.Event:
@@ -228,7 +228,12 @@ class EngineHandle:
         )
         return lc.Exited(generation, verdict.retry_in, verdict.restarts, report)
 
-    async def _terminate(self, generation: int) -> None:
+    def note(self, event: str, cause: str, details: Mapping[str, object]) -> None:
+        """In the events of its instance."""
+        owner = self._owner
+        self._context.journal.note(owner.instance, owner.runner.now, event, cause, details)
+
+    async def _terminate(self, generation: int, *, drained: bool) -> None:
         """End the process; `_until_exit` reports its end."""
         process = self.process
         if self._owner.runner.now.generation != generation:
@@ -238,6 +243,8 @@ class EngineHandle:
             self._context.images.call_off(process_id)
             self._context.node.kill(process_id)
             return
+        if drained:
+            await self._context.contexts.save(process.record, self.note)
         record, grace = process.record, self._context.settings.instances.stop_timeout
         with suppress(UnknownProcess):  # it has ended by itself
             if await self._context.node.terminate(record.process, grace):

@@ -81,12 +81,19 @@ class Watches:
             except UnknownProcess:
                 return await asyncio.Future()
         if never is None:
+            await self._bring_context(process)
             process.ready_at = time.monotonic()
             return lc.BecameReady(now.epoch)
         log.warning("process_not_accepted", name=self._replica.instance.name, reason=never.why)
         failure = FailureClass.UNPROVED if process.adopted else never.failure
         process.ended_for = replace(never, failure=failure)
         return lc.StartGivenUp(now.epoch, never.why)
+
+    async def _bring_context(self, process: RunningProcess) -> None:
+        if process.adopted:
+            self._context.contexts.adopted(process.record)
+        else:
+            await self._context.contexts.restore(process.record, self._engine.note)
 
     async def _until_late(self, now: Lifecycle) -> lc.Event:
         await self._engine.fetched.wait()

@@ -35,6 +35,13 @@ class Leases(Protocol):
 
     def count(self, instance_id: str) -> int: ...
 
+    def users(self, instance_id: str) -> frozenset[str]:
+        """Ids of the keys that used it since its process serves."""
+        ...
+
+    def start_users(self, instance_id: str, keys: frozenset[str]) -> None:
+        """Of a process that serves from now on; these used what it has already."""
+
     def last_used(self, instance_id: str) -> float:
         """Monotonic seconds of the last release; 0.0 if there was none."""
 

@@ -6,7 +6,7 @@ another machine.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from llamactl.core.exits import ExitReport, NotServing
 from llamactl.core.instance import Container, InstanceOptions
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
+from llamactl.core.ports.contexts import ContextLimits, ContextReport, StoredContext
 from llamactl.core.ports.engines import LogFile
 from llamactl.core.routes import ReadyInstance
 
@@ -73,6 +74,7 @@ class LaunchSpec:
     ports: PortChoice
     trusted: bool = False  # the server's owner wrote it: the settings don't confine it
     drain_s: int = 0  # seconds that its last requests may take, once it is asked to end
+    keeps_context: bool = False  # what its slots hold outlives it, where its engine can do that
 
     @property
     def process(self) -> ProcessId:
@@ -158,6 +160,25 @@ class Node(Protocol):
 
     async def is_healthy(self, process: ProcessId, seconds: float) -> bool:
         """Does it answer within that time?"""
+        ...
+
+    async def save_context(
+        self, process: ProcessId, limits: ContextLimits, keys: Collection[str]
+    ) -> ContextReport:
+        """What its slots hold, for the next process of its instance.
+
+        `keys`: ids of those that may have written in it.
+        """
+        ...
+
+    async def restore_context(self, process: ProcessId, limits: ContextLimits) -> ContextReport:
+        """What was saved, into a process that serves nobody yet."""
+        ...
+
+    async def contexts(self) -> Sequence[StoredContext]: ...
+
+    async def drop_contexts(self, *, instance_id: str = "", key: str = "") -> int:
+        """Of an instance, of a key, or all; how many there were."""
         ...
 
     async def measure(self, process: ProcessId) -> MeasuredMemory | None:

@@ -96,6 +96,7 @@ class Launchable:
     options: InstanceOptions  # with the model's file
     known: Vocabulary
     container: Container | None = None  # that it runs in
+    context_folder: str = ""  # where what its slots hold is kept
 
     @classmethod
     async def of(
@@ -116,16 +117,27 @@ class Launchable:
         engine = engine_of(backend, spec.engine, builds, spec.options)
         return cls(spec, engine, options, await models.known(spec.options))
 
+    @property
+    def keeps_context(self) -> bool:
+        """Is it wanted, and can its engine do it?"""
+        contexts = backend_of(self.spec.options.backend_type).contexts
+        if contexts is None or not self.spec.keeps_context:
+            return False
+        return not contexts.obstacle(self._start(0, ""))
+
     def command(self, port: int, key: str, environ: Mapping[str, str]) -> Command:
+        spec, start = self.spec, self._start(port, key)
+        tied = spec.options.die_with_parent and self.container is None
+        backend = backend_of(spec.options.backend_type)
+        return command_of(backend, self.engine, start, environ, tied=tied)
+
+    def _start(self, port: int, key: str) -> Start:
         spec = self.spec
         start = Start.of(
             self.options, spec.engine,
             name=spec.name, host=LOOPBACK, port=port, key=key, known=self.known,
         )  # fmt: skip
-        start = replace(start, drain_s=spec.drain_s)
-        tied = spec.options.die_with_parent and self.container is None
-        backend = backend_of(spec.options.backend_type)
-        return command_of(backend, self.engine, start, environ, tied=tied)
+        return replace(start, drain_s=spec.drain_s, context_folder=self.context_folder)
 
 
 @dataclass(frozen=True, slots=True)

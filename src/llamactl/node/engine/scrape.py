@@ -12,7 +12,7 @@ from llamactl.core.model import ModelInfo
 from llamactl.core.routes import ReadyInstance
 
 _TIME_S = 2.0
-_MOST = 1 << 20  # bytes
+_MOST = 1 << 20  # bytes of an answer
 
 
 async def scrape(ready: ReadyInstance) -> Mapping[str, str]:
@@ -31,14 +31,27 @@ async def busy_slots(ready: ReadyInstance) -> int | None:
 
 
 def _get(ready: ReadyInstance, path: str) -> str:
-    key = {"Authorization": f"Bearer {ready.key}"} if ready.key else {}
-    connection = http.client.HTTPConnection(ready.host, ready.port, timeout=_TIME_S)
     try:
-        connection.request("GET", path, headers=key)
-        answer = connection.getresponse()
-        text = answer.read(_MOST).decode("utf-8", "replace")
-    except (OSError, http.client.HTTPException):
+        status, text = ask((ready.host, ready.port), ready.key, "GET", path, seconds=_TIME_S)
+    except OSError:
         return ""
+    return text if status == http.HTTPStatus.OK else ""
+
+
+def ask(
+    address: tuple[str, int], key: str, method: str, path: str,
+    body: bytes | None = None, *, seconds: float,
+) -> tuple[int, str]:  # fmt: skip
+    """Status and text. Raises OSError if there is no answer in time."""
+    head = {"Authorization": f"Bearer {key}"} if key else {}
+    if body is not None:
+        head["Content-Type"] = "application/json"
+    connection = http.client.HTTPConnection(*address, timeout=seconds)
+    try:
+        connection.request(method, path, body, head)
+        answer = connection.getresponse()
+        return answer.status, answer.read(_MOST).decode("utf-8", "replace")
+    except http.client.HTTPException as exc:
+        raise OSError(f"it does not speak HTTP: {type(exc).__name__}") from exc
     finally:
         connection.close()
-    return text if answer.status == http.HTTPStatus.OK else ""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import orjson
 
 from llamactl.core.errors import InvalidRequest
+from llamactl.core.instance import KEEP_CONTEXT
 from llamactl.policy.definition.checks import (
     MAX_VALUE,
     MOST_TEXTS,
@@ -103,6 +104,12 @@ def _params(key: str, value: object) -> dict[str, object]:
     return params
 
 
+def _keep(key: str, value: object) -> str:
+    if value not in ("", *KEEP_CONTEXT):
+        raise InvalidRequest(f"{key!r} must be one of {', '.join(KEEP_CONTEXT)}")
+    return str(value)
+
+
 def _stripped(key: str, value: object) -> list[str]:
     names = texts(key, value)
     if "model" in names:
@@ -164,6 +171,10 @@ OPTIONS: Mapping[str, Option] = {
     ),
     "docker_enabled": Option(
         _flag, _BOOLEAN, "run it in the container of the settings, or in none; default: as they say"
+    ),
+    "keep_context": Option(
+        _keep, {"type": "string", "enum": ["", *KEEP_CONTEXT]},
+        "keep what its slots hold when it stops: `auto` (where its engine can), `on` or `off`",
     ),
     "container": Option(read_container, CONTAINER, "container to run it in, by Docker or Podman"),
 }  # fmt: skip

@@ -183,6 +183,8 @@ class Exchange(AnswerWork):
             down.write(self._begun.frame([comment(ahead)]))
 
     def _reach(self, ready: ReadyInstance, *, fresh: bool) -> None:
+        if (key := self._request.caller.key) is not None:
+            self._relay.leases.used_by(self._route.id, key.id)
         if self._relay.suspects and (parts := self._parts()) is not None:
             try:
                 self._suspect = self._relay.casualties.check(self._route.id, parts)

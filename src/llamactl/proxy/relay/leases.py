@@ -24,6 +24,7 @@ class LeaseBook:
         self._held: dict[str, int] = defaultdict(int)
         self._used: dict[str, float] = {}
         self._waiters: _Waiters = {}  # for the end of a drain
+        self._users: dict[str, set[str]] = defaultdict(set)  # ids of keys, by instance id
         self.unanswered: dict[str, int] = {}  # requests in a row that got no byte, by instance id
         self._alarms: _Waiters = {}  # for one more request without a byte
         self.serving: Callable[[str, int], Sequence[ServedRequest]] = lambda *_: ()
@@ -54,6 +55,15 @@ class LeaseBook:
     def grant(self, instance_id: str, endpoint: ReadyInstance) -> Lease[str]:
         self.take(instance_id)
         return Lease(endpoint, instance_id, self.give_back)
+
+    def used_by(self, instance_id: str, key: str) -> None:
+        self._users[instance_id].add(key)
+
+    def users(self, instance_id: str) -> frozenset[str]:
+        return frozenset(self._users[instance_id])
+
+    def start_users(self, instance_id: str, keys: frozenset[str]) -> None:
+        self._users[instance_id] = set(keys)
 
     def count(self, instance_id: str) -> int:
         return self._held.get(instance_id, 0)
@@ -89,6 +99,7 @@ class LeaseBook:
     def forget(self, instance_id: str) -> None:
         """It was deleted."""
         self._used.pop(instance_id, None)
+        self._users.pop(instance_id, None)
         self.unanswered.pop(instance_id, None)
 
     async def drained(self, instance_id: str) -> None:

@@ -65,7 +65,7 @@ def busy_slots(get: Get) -> int | None:
 def served_models(get: Get) -> Mapping[str, ModelInfo]:
     """README, `GET /v1/models`."""
     try:
-        rows = _parsed(get("/v1/models"))["data"]
+        rows = parsed(get("/v1/models"))["data"]
         return {row["id"]: _info(row) for row in rows if isinstance(row["id"], str)}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
@@ -93,11 +93,11 @@ def _of_model(name: str) -> str:
 def _object(value: object) -> Mapping[str, Any]:
     """That was read, or is here as JSON; an empty one for anything else."""
     with suppress(ValueError):
-        value = _parsed(value) if isinstance(value, str) else value
+        value = parsed(value) if isinstance(value, str) else value
     return value if isinstance(value, Mapping) else {}
 
 
-def _parsed(text: str) -> Any:
+def parsed(text: str) -> Any:
     """What an engine answered, as JSON. Raises ValueError."""
     if sum(map(text.count, ",{[")) > _MOST_VALUES:
         raise ValueError("more values than any engine reports")
@@ -128,6 +128,6 @@ def _info(row: Mapping[str, Any]) -> ModelInfo:
 
 def _busy_of(text: str) -> int | None:
     try:
-        return sum(bool(slot["is_processing"]) for slot in _parsed(text))
+        return sum(bool(slot["is_processing"]) for slot in parsed(text))
     except (ValueError, KeyError, TypeError):
         return None

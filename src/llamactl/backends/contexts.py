@@ -1,0 +1,60 @@
+"""How an engine keeps what its slots hold when it ends, as its backend describes it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llamactl.backends.contract import Get, Options, Start
+    from llamactl.policy.definition.engine_help import Vocabulary
+
+Post = Callable[[str, bytes], tuple[int, str]]  # status and text; OSError if there is no answer
+
+
+class ContextRefused(Exception):
+    """The engine's own words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    id: int
+    tokens: int  # that it holds of requests to this process; 0: of none
+    size: int  # tokens that fit
+    is_busy: bool
+
+
+class ContextSlots(ABC):
+    @abstractmethod
+    def obstacle(self, start: Start) -> str:
+        """Why such an engine can't keep its contexts, and what to do; "" if it can."""
+
+    @abstractmethod
+    def words(self, folder: str, known: Vocabulary) -> Sequence[str]:
+        """Of the command line, for an engine without an obstacle."""
+
+    @abstractmethod
+    def depends_on(self, options: Options) -> Mapping[str, str]:
+        """What a stored context fits only with, beside files and slots, by name."""
+
+    @abstractmethod
+    def files(self, options: Options) -> Mapping[str, Sequence[str]]:
+        """Paths of the files that it fits only with, by the name of their option."""
+
+    @abstractmethod
+    def build(self, get: Get) -> str:
+        """Of the running engine, as it says."""
+
+    @abstractmethod
+    def slots(self, get: Get) -> Sequence[Slot]:
+        """Of a running engine; none if it doesn't tell."""
+
+    @abstractmethod
+    def save(self, post: Post, slot: int, file: str) -> int:
+        """To a file in the folder; the number of tokens. Raises ContextRefused or OSError."""
+
+    @abstractmethod
+    def restore(self, post: Post, slot: int, file: str) -> int:
+        """As `save`. That it will be used is not said."""

@@ -1,0 +1,97 @@
+"""What an engine's slots hold outlives its process."""
+
+from __future__ import annotations
+
+import asyncio
+
+from llamactl.core.ports.contexts import ANY_KEY
+from support.control_path import ControlPath, settle
+from support.settings import settings
+
+
+def keeping(**instances: object) -> ControlPath:
+    there = ControlPath(settings("instances", **instances))
+    there.node.keeps_contexts = True
+    return there
+
+
+async def test_a_stop_saves_and_the_next_start_restores_before_it_serves() -> None:
+    there = keeping()
+    await there.create("one")
+    await there.instances.stop("one", wait=True, force=False)
+    await there.instances.start("one", wait=True, evict=False)
+    await there.event_log.settle()
+
+    assert there.node.context_calls == [("restore", "one"), ("save", "one"), ("restore", "one")]
+    events = there.events("one")
+    assert events.index("ContextSaved") < events.index("Exited")
+    assert events.index("ContextRestored") < len(events) - events[::-1].index("BecameReady")
+
+
+async def test_a_stop_by_force_and_a_crash_save_nothing() -> None:
+    there = keeping()
+    await there.create("one")
+    await there.instances.stop("one", wait=True, force=True)
+    await there.instances.start("one", wait=True, evict=False)
+    await there.crash("one")
+
+    assert ("save", "one") not in there.node.context_calls
+
+
+async def test_a_process_that_is_killed_while_it_saves_is_over() -> None:
+    there = keeping()
+    there.node.saving = asyncio.Event()
+    await there.create("one")
+    stop = asyncio.create_task(there.instances.stop("one", wait=True, force=False))
+    await settle()
+    assert there.state("one") == "stopping"
+    there.node.crash("one")
+    await settle()
+    there.node.saving.set()
+    await stop
+
+    assert there.state("one") == "stopped" and not there.node.alive
+
+
+async def test_the_keys_that_used_it_are_named_and_follow_it_into_the_next_process() -> None:
+    there = keeping()
+    one = (await there.create("one")).instance.id
+    there.leases.used_by(one, "anna")
+    await there.instances.stop("one", wait=True, force=False)
+    assert there.node.stored == {one: frozenset({"anna"})}
+
+    await there.instances.start("one", wait=True, evict=False)
+    there.leases.used_by(one, "bert")
+    await there.instances.stop("one", wait=True, force=False)
+    assert there.node.stored == {one: frozenset({"anna", "bert"})}
+
+
+async def test_what_a_revoked_key_wrote_is_removed_and_not_saved_any_more() -> None:
+    there = keeping()
+    one = (await there.create("one")).instance.id
+    there.leases.used_by(one, "anna")
+    await there.instances.stop("one", wait=True, force=False)
+    await there.instances.start("one", wait=True, evict=False)
+
+    there.replicas.contexts.revoked("anna")
+    await settle()
+    assert there.node.stored == {}
+    await there.instances.stop("one", wait=True, force=False)
+    await there.event_log.settle()
+
+    assert there.node.stored == {}
+    [why] = [row.cause for row in there.store.event_log if row.event == "ContextNotSaved"]
+    assert "revoked" in why
+
+
+async def test_of_an_adopted_process_nobody_knows_who_used_it() -> None:
+    there = keeping()
+    one = (await there.create("one")).instance.id
+    there.leases.used_by(one, "anna")
+    later = await there.killed()
+    later.node.keeps_contexts = True
+    await later.come_back()
+    await later.until("one", "ready")
+    await later.instances.stop("one", wait=True, force=False)
+
+    assert later.node.stored == {one: frozenset({ANY_KEY})}

@@ -1,0 +1,205 @@
+"""A conversation goes on after its instance was stopped: on real engines, by what they count."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llamactl.node.contexts.files import ContextFiles
+from support.served import BASE, Served, data_folder, serve
+from support.waits import until
+
+pytestmark = pytest.mark.both_engines
+PROMPT = "one two three four " * 12
+SETTINGS = "instances: {context_min_tokens: 32}\n"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Served]:
+    with serve(data_folder(tmp_path, SETTINGS)) as server:
+        yield server
+
+
+def made(server: Served, model: Path, name: str = "one", **options: Any) -> None:
+    body = {"backend_options": {"model": str(model), "ctx_size": 512, **options}}
+    answer = server.request("POST", f"{BASE}/{name}", body)
+    assert answer.status_code == 201, answer.text
+
+
+def ask(server: Served, name: str = "one", prompt: str = PROMPT) -> tuple[str, int, int]:
+    """What it answers, tokens of the prompt, and how many of them it had."""
+    body = {"model": name, "prompt": prompt, "max_tokens": 4, "temperature": 0, "seed": 1}
+    answer = server.request("POST", "/v1/completions", body)
+    assert answer.status_code == 200, answer.text
+    said, usage = answer.json(), answer.json()["usage"]
+    cached = usage["prompt_tokens_details"]["cached_tokens"]
+    return said["choices"][0]["text"], usage["prompt_tokens"], cached
+
+
+def events(server: Served, name: str = "one") -> dict[str, str]:
+    """The cause of the last of each kind."""
+    rows = server.request("GET", f"{BASE}/{name}/events").json()
+    return {row["event"]: row["cause"] for row in rows}
+
+
+def post(server: Served, what: str, name: str = "one") -> None:
+    answer = server.request("POST", f"{BASE}/{name}/{what}?wait=true")
+    assert answer.status_code == 200, answer.text
+
+
+def folder(server: Served) -> list[str]:
+    found = (server.data_dir / "contexts").rglob("*")
+    return sorted(path.name for path in found if path.is_file())
+
+
+@pytest.mark.parametrize("how", ["stop", "restart", "update", "terminated"])
+def test_what_was_computed_is_not_computed_again(
+    tmp_path: Path, tiny_model: Path, how: str
+) -> None:
+    data = data_folder(tmp_path, SETTINGS)
+    with serve(data) as server:
+        made(server, tiny_model)
+        text, tokens, cached = ask(server)
+        assert tokens > 64 and cached < tokens - 1
+        match how:
+            case "stop":
+                post(server, "stop")
+                assert [Path(name).suffix for name in folder(server)] == [".bin", ".json"]
+                post(server, "start")
+            case "restart":
+                post(server, "restart")
+            case "update":
+                change = {"backend_options": {"model": str(tiny_model), "ctx_size": 512,
+                                              "temp": 0.5}}  # fmt: skip
+                row = server.request("PUT", f"{BASE}/one?wait=true", change)
+                assert row.status_code == 200, row.text
+                server.until_event("one", "ContextRestored")
+            case _:
+                server.process.send_signal(signal.SIGTERM)
+                server.process.wait(60)
+        if how != "terminated":
+            assert ask(server) == (text, tokens, tokens - 1)
+            assert {"ContextSaved", "ContextRestored"} <= events(server).keys()
+    if how == "terminated":
+        with serve(data) as server:
+            assert ask(server) == (text, tokens, tokens - 1)
+
+
+def test_an_instance_that_is_evicted_finds_its_conversation_again(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    settings = "instances: {context_min_tokens: 32, max_running_instances: 1}\n"
+    with serve(data_folder(tmp_path, settings)) as server:
+        for name in ("one", "two"):
+            server.request(
+                "POST", f"{BASE}/{name}?start=false",
+                {"backend_options": {"model": str(tiny_model), "ctx_size": 512}},
+            )  # fmt: skip
+        first = {name: ask(server, name, f"{name} {PROMPT}") for name in ("one", "two")}
+        for _ in range(2):
+            for name, (text, tokens, _cached) in first.items():
+                assert ask(server, name, f"{name} {PROMPT}") == (text, tokens, tokens - 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"cache_type_k": "bf16"}, "cache_type_k"), ({"ctx_size": 1024}, "another size"),
+     ({"model": "another"}, "model")],
+)  # fmt: skip
+def test_what_does_not_fit_any_longer_is_refused_and_said(
+    server: Served, tiny_model: Path, tmp_path: Path, change: dict[str, Any], named: str
+) -> None:
+    made(server, tiny_model)
+    _, tokens, _ = ask(server)
+    if "model" in change:
+        other = tmp_path / "other.gguf"
+        other.write_bytes(tiny_model.read_bytes() + b"\0")
+        change = {"model": str(other)}
+    post(server, "stop")
+    options = {"model": str(tiny_model), "ctx_size": 512, **change}
+    server.request("PUT", f"{BASE}/one", {"backend_options": options})
+    post(server, "start")
+
+    assert named in events(server)["ContextRefused"]
+    _, again, cached = ask(server)
+    assert again == tokens and cached < tokens - 1
+
+
+@pytest.mark.parametrize("harm", ["cut", "another", "foreign"])
+def test_a_damaged_file_never_reaches_the_engine(
+    server: Served, tiny_model: Path, harm: str
+) -> None:
+    made(server, tiny_model)
+    text, tokens, _ = ask(server)
+    post(server, "stop")
+    [file] = (server.data_dir / "contexts").rglob("slot-*.bin")
+    data = file.read_bytes()
+    file.write_bytes(
+        {"cut": data[:-9], "another": data[:-1] + b"!", "foreign": os.urandom(99)}[harm]
+    )
+    post(server, "start")
+
+    assert "its file" in events(server)["ContextRefused"]
+    said, _, cached = ask(server)
+    assert said == text and cached < tokens - 1
+
+
+def test_an_engine_that_refuses_a_file_starts_all_the_same(
+    server: Served, tiny_model: Path
+) -> None:
+    """One that is whole by all that we know."""
+    made(server, tiny_model)
+    text, _, _ = ask(server)
+    post(server, "stop")
+    [file] = (server.data_dir / "contexts").rglob("slot-*.bin")
+    files = ContextFiles(server.data_dir / "contexts")
+    instance = file.parent.name
+    [sidecar] = files.of(instance)
+    (file.parent / files.new_name(sidecar.slot)).write_bytes(b"\0" * 1000)
+    files.keep(instance, sidecar)
+    post(server, "start")
+
+    assert f"slot {sidecar.slot}: " in events(server)["ContextRefused"]
+    assert ask(server)[0] == text
+
+
+def test_what_keeps_a_context_from_being_kept_leaves_the_command_as_it_was(
+    server: Served, tiny_model: Path
+) -> None:
+    made(server, tiny_model, "off")
+    made(server, tiny_model, "mine", slot_save_path=str(server.data_dir))
+    change = {"keep_context": "off"}
+    assert server.request("PUT", f"{BASE}/off", change).status_code == 200
+    for name in ("off", "mine"):
+        post(server, "restart", name)
+        ask(server, name)
+        post(server, "stop", name)
+        assert "ContextSaved" not in events(server, name)
+    assert not [name for name in folder(server) if name.endswith(".bin")]
+    wrong = server.request("PUT", f"{BASE}/off", {"keep_context": "maybe"})
+    assert wrong.status_code == 400 and "auto, on, off" in wrong.text
+
+
+def test_a_deleted_instance_leaves_no_context(server: Served, tiny_model: Path) -> None:
+    made(server, tiny_model)
+    ask(server)
+    post(server, "stop")
+    assert folder(server)
+    server.request("DELETE", f"{BASE}/one")
+    assert folder(server) == []
+
+
+def test_a_revoked_key_takes_what_it_wrote_with_it(server: Served, tiny_model: Path) -> None:
+    made(server, tiny_model)
+    key = server.request("POST", "/api/v1/auth/keys", {"name": "anna"}).json()
+    body = {"model": "one", "prompt": PROMPT, "max_tokens": 1}
+    assert server.request("POST", "/v1/completions", body, key=key["key"]).status_code == 200
+    post(server, "stop")
+    assert folder(server)
+    server.request("DELETE", f"/api/v1/auth/keys/{key['id']}")
+    until("the end of its file", lambda: folder(server) == [])
