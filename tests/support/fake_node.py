@@ -15,7 +15,7 @@ from llamactl.core.exits import ExitReport, FailureClass, NotServing
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import NO_MODEL, Offer
-from llamactl.core.ports.contexts import ContextLimits, ContextReport, StoredContext
+from llamactl.core.ports.contexts import ContextLimits, ContextReport, RestoredSlot, StoredContext
 from llamactl.core.ports.node import (
     LOCAL,
     EngineSettings,
@@ -65,6 +65,7 @@ class FakeNode:
         self.keeps_contexts = False  # whoever ends has something worth keeping
         self.stored: dict[str, frozenset[str]] = {}  # contexts: keys by replica id
         self.context_calls: list[tuple[str, str]] = []  # what was asked for, and of whom
+        self.unused = 0  # restored contexts, in a row
         self.saving: asyncio.Event | None = None  # a save waits for it
         self.images: dict[str, Image] = {}  # by name of the instance that needs it
         self.pulling: asyncio.Queue[PullProgress | LaunchFailed | None]
@@ -111,7 +112,15 @@ class FakeNode:
         one = self._get(process)
         self.context_calls.append(("restore", one.name))
         keys = self.stored.get(process.replica_id)
-        return ContextReport() if keys is None else ContextReport(1, 500, 10, 0.1, keys=keys)
+        return (
+            ContextReport()
+            if keys is None
+            else ContextReport(1, 500, 10, 0.1, keys=keys, restored=(RestoredSlot(500, 100.0),))
+        )
+
+    async def context_used(self, process: ProcessId, *, used: bool) -> int:
+        self.unused = 0 if used else self.unused + 1
+        return self.unused
 
     async def contexts(self) -> Sequence[StoredContext]:
         return [StoredContext(i, 0, 500, 10, 1.0, 2.0, keys) for i, keys in self.stored.items()]

@@ -118,6 +118,7 @@ def _counters(meters: Sequence[tuple[str, Meter]]) -> Iterator[Metric]:
         ("broken_off", "responses that were cut off"),
         ("abandoned", "requests whose client disconnected early"),
         ("prompt_tokens", "as the engine reports them"),
+        ("cached_tokens", "prompt tokens that the engine had already, as it reports them"),
         ("generated_tokens", "as the engine reports them"),
     ):
         family = CounterMetricFamily(f"llamactl_{field}", said, labels=["instance"])

@@ -44,8 +44,8 @@ class Meter:
     """Of one instance."""
 
     __slots__ = (
-        "abandoned", "broken_off", "duration", "first_byte", "generated_tokens", "prompt_tokens",
-        "queue", "received", "refused", "sent", "statuses",
+        "abandoned", "broken_off", "cached_tokens", "duration", "first_byte", "generated_tokens",
+        "prompt_tokens", "queue", "received", "refused", "sent", "statuses",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -55,6 +55,7 @@ class Meter:
         self.abandoned = 0  # the client left
         self.received = self.sent = 0  # bytes of bodies
         self.prompt_tokens = self.generated_tokens = 0
+        self.cached_tokens = 0  # of the prompts: the engine had them already
         self.queue = Histogram()
         self.first_byte = Histogram()  # of an answer's content: of what the model generated
         self.duration = Histogram()

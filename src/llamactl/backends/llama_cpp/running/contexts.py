@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ _FILES = ("model", "mmproj", "lora", "lora_scaled", "control_vector", "control_v
 _WITHOUT_TEXT = ("embedding", "embeddings", "reranking")
 _SEVERAL = ("models_dir", "models_preset", "router")
 _OK = 200
+_SPEED = re.compile(r"^llamacpp:prompt_tokens_seconds ([\d.]+(?:e[+-]?\d+)?)$", re.MULTILINE)
 
 
 class LlamaCppContexts(ContextSlots):
@@ -44,6 +46,10 @@ class LlamaCppContexts(ContextSlots):
 
     def build(self, get: Get) -> str:
         return str(_answer(get("/props")).get("build_info", ""))
+
+    def prompt_speed(self, get: Get) -> float:
+        found = _SPEED.search(get("/metrics"))
+        return float(found[1]) if found else 0.0
 
     def slots(self, get: Get) -> Sequence[Slot]:
         try:
