@@ -23,11 +23,12 @@ def judge(restored: Collection[int], prompt: int, cached: int) -> Reuse:
     """Of the first request after a restore.
 
     `restored`: tokens of each slot. `prompt`, `cached`: tokens of the request, and how many of
-    them the engine says it had. A conversation goes on with a prompt that begins with all of it,
-    so a much shorter one is about something else.
+    them the engine says it had. A conversation goes on with a prompt that begins with all of it;
+    asked once more, it lacks the last answer. So a much shorter one is about something else.
     """
     if any(cached >= _SAME * min(tokens, prompt) for tokens in restored) and cached:
         return Reuse.USED
-    if any(prompt >= tokens and cached < _NONE * tokens for tokens in restored):
+    about_it = [min(tokens, prompt) for tokens in restored if prompt >= _SAME * tokens]
+    if any(cached < _NONE * tokens for tokens in about_it):
         return Reuse.MISSED
     return Reuse.UNKNOWN

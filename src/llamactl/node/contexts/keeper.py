@@ -158,7 +158,7 @@ class ContextKeeper:
             if tokens < limits.min_tokens:
                 raise ContextRefused(f"it saved {tokens} of {slot.tokens} tokens")
             at = round(time.time(), 3)
-            speed = engine.contexts.prompt_speed(engine.get)
+            speed = engine.contexts.prompt_speed(engine.get) or (before.speed if before else 0.0)
             sidecar = Sidecar(slot.id, tokens, slot.size, 0, "", at, at, fits, sorted(keys), speed)
             return self.files.keep(instance_id, sidecar)
         finally:

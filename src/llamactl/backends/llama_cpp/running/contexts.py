@@ -26,7 +26,10 @@ _FILES = ("model", "mmproj", "lora", "lora_scaled", "control_vector", "control_v
 _WITHOUT_TEXT = ("embedding", "embeddings", "reranking")
 _SEVERAL = ("models_dir", "models_preset", "router")
 _OK = 200
-_SPEED = re.compile(r"^llamacpp:prompt_tokens_seconds ([\d.]+(?:e[+-]?\d+)?)$", re.MULTILINE)
+_COUNTER = re.compile(
+    r"^llamacpp:prompt_(tokens|seconds)_total ([\d.]+(?:e[+-]?\d+)?)$", re.MULTILINE
+)
+_ENOUGH = 64  # tokens: the time of fewer says little
 
 
 class LlamaCppContexts(ContextSlots):
@@ -48,8 +51,9 @@ class LlamaCppContexts(ContextSlots):
         return str(_answer(get("/props")).get("build_info", ""))
 
     def prompt_speed(self, get: Get) -> float:
-        found = _SPEED.search(get("/metrics"))
-        return float(found[1]) if found else 0.0
+        found = dict(_COUNTER.findall(get("/metrics")))
+        tokens, seconds = float(found.get("tokens", 0)), float(found.get("seconds", 0))
+        return tokens / seconds if tokens >= _ENOUGH and seconds else 0.0
 
     def slots(self, get: Get) -> Sequence[Slot]:
         try:
