@@ -74,7 +74,7 @@ class ReplicaContext:
     known: Known = nothing_known
 
     def __post_init__(self) -> None:
-        self.contexts = Contexts(self.node, self.held, self.leases)
+        self.contexts = Contexts(self.node, self.held, self.leases.contexts)
 
     @property
     def settings(self) -> Settings:
