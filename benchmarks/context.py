@@ -67,9 +67,9 @@ def bare(argv: list[str], model: Path, folder: Path) -> Iterator[tuple[httpx.Cli
             p.terminate()
 
 
-def answers(client: httpx.Client) -> bool:
+def answers(client: httpx.Client, path: str = "/health") -> bool:
     try:
-        return client.get("/health").status_code == httpx.codes.OK
+        return client.get(path).status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
 
@@ -94,7 +94,7 @@ def served(data: Path, env: Mapping[str, str]) -> Iterator[httpx.Client]:
         head = {"Authorization": f"Bearer {key}"}
         try:
             with httpx.Client(base_url=url, headers=head, timeout=_WITHIN_S) as client:
-                until(lambda: client.get(_API).status_code == httpx.codes.OK)
+                until(lambda: answers(client, _API))
                 yield client
         finally:
             process.send_signal(signal.SIGTERM)

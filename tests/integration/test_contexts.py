@@ -54,6 +54,8 @@ def post(server: Served, what: str, name: str = "one") -> None:
 
 
 def folder(server: Served) -> list[str]:
+    """Once what was saved is among them."""
+    server.request("GET", "/api/v1/contexts")
     found = (server.data_dir / "contexts").rglob("*")
     return sorted(path.name for path in found if path.is_file())
 

@@ -10,11 +10,10 @@ from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from llamactl.backends import backend_of
 from llamactl.backends.containers import container_of
-from llamactl.core.errors import LaunchFailed, LlamactlError, UnknownProcess
+from llamactl.core.errors import LaunchFailed, LlamactlError
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass, NotServing
 from llamactl.core.instance import InstanceOptions
@@ -157,7 +156,7 @@ class NodeAgent:
     async def release(self, process: ProcessId) -> ProcessRecord:
         one = self._processes.get(process)
         one.release()
-        self._contexts.begin(process, one.record.instance_id)
+        self._contexts.begin(one.record.instance_id)
         if isinstance(one.group, ContainerGroup):
             await one.group.started.wait()
             one.record = replace(one.record, pid=one.group.pid, start_time=one.group.start_time)
@@ -212,11 +211,13 @@ class NodeAgent:
     async def forget(self, replica_id: str, name: str) -> None:
         self._processes.forget(replica_id)
         self._containers.forget(replica_id)
+        await self._contexts.settled(replica_id)
         await asyncio.to_thread(self._contexts.files.drop_instance, replica_id)
         self.log(name).remove()
 
     async def close(self) -> None:
         """Let go of everything; what runs keeps running."""
+        await self._contexts.settled()
         await self._processes.close()
         await self._containers.close()
 
@@ -226,16 +227,7 @@ class NodeAgent:
         return await self._processes.wait_exit(process)
 
     async def until_ready(self, process: ProcessId, *, prove_key: bool) -> NotServing | None:
-        one = self._processes.get(process)
-        ready = asyncio.create_task(one.until_ready(prove_key=prove_key))
-        over: list[asyncio.Future[Any]] = [ready, one.group.exited]
-        try:
-            await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
-            if not ready.done():
-                raise UnknownProcess(f"{process} ended before it was ready")
-            return ready.result()
-        finally:
-            ready.cancel()
+        return await self._processes.until_ready(process, prove_key=prove_key)
 
     async def is_healthy(self, process: ProcessId, seconds: float) -> bool:
         return await self._processes.get(process).is_healthy(seconds)
@@ -256,9 +248,11 @@ class NodeAgent:
         return await asyncio.to_thread(self._contexts.used, process, used=used)
 
     async def contexts(self) -> Sequence[StoredContext]:
+        await self._contexts.settled()
         return await asyncio.to_thread(self._contexts.files.all)
 
     async def drop_contexts(self, *, instance_id: str = "", key: str = "") -> int:
+        await self._contexts.settled(instance_id)
         return await asyncio.to_thread(self._contexts.files.drop_all, instance_id, key)
 
     async def measure(self, process: ProcessId) -> MeasuredMemory | None:

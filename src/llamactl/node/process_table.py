@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 from llamactl.core.errors import UnknownProcess
 from llamactl.core.events import ProcessId, ProcessRecord
-from llamactl.core.exits import ExitReport
+from llamactl.core.exits import ExitReport, NotServing
 from llamactl.node.engine.engine_process import EngineProcess
 from llamactl.node.ledger import Ledger
 from llamactl.node.process import cgroups
@@ -63,6 +64,19 @@ class ProcessTable:
         for former in of_replica[:-_EXITS]:
             if former not in self._running:
                 del self._ends[former]
+
+    async def until_ready(self, process: ProcessId, *, prove_key: bool) -> NotServing | None:
+        """As `Node.until_ready`. Raises UnknownProcess, also if it ends meanwhile."""
+        one = self.get(process)
+        ready = asyncio.create_task(one.until_ready(prove_key=prove_key))
+        over: list[asyncio.Future[Any]] = [ready, one.group.exited]
+        try:
+            await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
+            if not ready.done():
+                raise UnknownProcess(f"{process} ended before it was ready")
+            return ready.result()
+        finally:
+            ready.cancel()
 
     async def wait_exit(self, process: ProcessId) -> ExitReport:
         """Raises UnknownProcess."""

@@ -78,13 +78,15 @@ class ContextKeeper:
         self.files = files
         self._verdicts = verdicts
         self._unproved: dict[ProcessId, Mapping[str, str]] = {}  # what their contexts fit
-        self._checks: dict[ProcessId, asyncio.Task[Mapping[int, str]]] = {}
+        self._checks: dict[str, asyncio.Task[Mapping[int, str]]] = {}  # by instance id
+        self._finishing: dict[str, asyncio.Task[None]] = {}  # by instance id
 
     def __repr__(self) -> str:
         return f"<ContextKeeper of {self.files}>"
 
     async def make_folder(self, instance_id: str) -> bool:
         """For an engine that is about to start; without it, it starts all the same."""
+        await self.settled(instance_id)
         try:
             await asyncio.to_thread(self.files.make_folder, instance_id)
         except OSError as exc:
@@ -92,11 +94,11 @@ class ContextKeeper:
             return False
         return True
 
-    def begin(self, process: ProcessId, instance_id: str) -> None:
+    def begin(self, instance_id: str) -> None:
         """It loads: meanwhile its files are checked."""
         if self.files.of(instance_id):
             check = asyncio.to_thread(self._damages, instance_id)
-            self._checks[process] = asyncio.create_task(check)
+            self._checks[instance_id] = asyncio.create_task(check)
 
     def _damages(self, instance_id: str) -> Mapping[int, str]:
         return {one.slot: self.files.damage(instance_id, one) for one in self.files.of(instance_id)}
@@ -110,13 +112,37 @@ class ContextKeeper:
         self, one: EngineProcess, options: InstanceOptions, limits: ContextLimits,
         keys: Collection[str],
     ) -> ContextReport:  # fmt: skip
-        """Of slots at rest with enough in them."""
-        return await self._within(one, options, limits, partial(self._save, limits, keys))
+        """Of slots at rest with enough in them.
+
+        The engine may end then; its files are taken in meanwhile.
+        """
+        written = list[Sidecar]()
+        work = partial(self._save, limits, keys, written)
+        report = await self._within(one, options, limits, work)
+        if written:
+            instance_id = one.record.instance_id
+            finish = asyncio.create_task(asyncio.to_thread(self._finish, instance_id, written))
+            self._finishing[instance_id] = finish
+            finish.add_done_callback(lambda _: self._finishing.pop(instance_id, None))
+        return report
+
+    def _finish(self, instance_id: str, written: Iterable[Sidecar]) -> None:
+        for one in written:
+            try:
+                self.files.keep(instance_id, one)
+            except OSError as exc:
+                log.warning("context_lost", instance=instance_id, reason=exc.strerror)
+
+    async def settled(self, instance_id: str = "") -> None:
+        """What was saved, of one instance or all, is among the files."""
+        found = [task for of, task in self._finishing.items() if instance_id in ("", of)]
+        if found:
+            await asyncio.wait(found)
 
     async def restore(
         self, one: EngineProcess, options: InstanceOptions, limits: ContextLimits
     ) -> ContextReport:
-        check = self._checks.pop(one.record.process, None)
+        check = self._checks.pop(one.record.instance_id, None)
         if check is None:
             return ContextReport()
         return await self._within(one, options, limits, partial(self._restore, await check, limits))
@@ -136,7 +162,9 @@ class ContextKeeper:
             refused = f"it took longer than {limits.seconds:g} s"
             return ContextReport(seconds=time.monotonic() - began, refused=(refused,))
 
-    def _save(self, limits: ContextLimits, keys: Collection[str], engine: Engine) -> ContextReport:
+    def _save(
+        self, limits: ContextLimits, keys: Collection[str], written: list[Sidecar], engine: Engine
+    ) -> ContextReport:
         worth = [
             slot for slot in engine.slots().values()
             if slot.tokens >= limits.min_tokens and not slot.is_busy
@@ -149,29 +177,31 @@ class ContextKeeper:
             return ContextReport(refused=(str(exc),))
         if not limits.insists and (refusal := self._verdicts.refusal(fits)):
             return ContextReport(refused=(refusal,))
-        return _reported(
-            (slot.id, partial(self._save_one, engine, slot, limits, fits, keys)) for slot in worth
-        )
+        save = partial(self._save_one, engine, limits, fits, keys, written)
+        return _reported((slot.id, partial(save, slot)) for slot in worth)
 
     def _save_one(
-        self, engine: Engine, slot: Slot, limits: ContextLimits, fits: Mapping[str, str],
-        keys: Collection[str],
+        self, engine: Engine, limits: ContextLimits, fits: Mapping[str, str],
+        keys: Collection[str], written: list[Sidecar], slot: Slot,
     ) -> Sidecar:  # fmt: skip
         instance_id, name = engine.record.instance_id, self.files.new_name(slot.id)
+        path = self.files.folder_of(instance_id) / name
         before = {one.slot: one for one in self.files.of(instance_id)}.get(slot.id)
         size = self._size(instance_id, slot.tokens) - (before.size if before else 0)
         if not self.files.make_room(instance_id, max(0, size), limits):
             raise ContextRefused("there is no room for it on the disk, or in its share of it")
         try:
             tokens = engine.contexts.save(engine.post, slot.id, name)
-            if tokens < limits.min_tokens:
-                raise ContextRefused(f"it saved {tokens} of {slot.tokens} tokens")
+            _check_count(tokens, limits.min_tokens)
             at = round(time.time(), 3)
             speed = engine.contexts.prompt_speed(engine.get) or (before.speed if before else 0.0)
-            sidecar = Sidecar(slot.id, tokens, slot.size, 0, "", at, at, fits, sorted(keys), speed)
-            return self.files.keep(instance_id, sidecar)
-        finally:
-            (self.files.folder_of(instance_id) / name).unlink(missing_ok=True)
+            took = path.stat().st_size
+            one = Sidecar(slot.id, tokens, slot.size, took, "", at, at, fits, sorted(keys), speed)
+        except (ContextRefused, OSError):
+            path.unlink(missing_ok=True)
+            raise
+        written.append(one)
+        return one
 
     def _size(self, instance_id: str, tokens: int) -> int:
         """What so many tokens take, by those that were saved before."""
@@ -206,7 +236,7 @@ class ContextKeeper:
         try:
             _check(one, slots.get(one.slot), fits, damages.get(one.slot, "it came too late"))
             tokens = engine.contexts.restore(engine.post, one.slot, self.files.name(one.slot))
-            _check_restored(tokens)
+            _check_count(tokens, 1)
         except ContextRefused:
             self.files.drop_slot(instance_id, one.slot)
             raise
@@ -224,9 +254,10 @@ def _check(one: Sidecar, slot: Slot | None, fits: Mapping[str, str], damage: str
         raise ContextRefused(damage)
 
 
-def _check_restored(tokens: int) -> None:
-    if tokens == 0:
-        raise ContextRefused("the engine restored nothing of it")
+def _check_count(tokens: int, least: int) -> None:
+    """Some engines succeed with nothing."""
+    if tokens < least:
+        raise ContextRefused(f"the engine did so with {tokens} tokens")
 
 
 def _reported(work: Iterable[tuple[int, Callable[[], Sidecar]]]) -> ContextReport:

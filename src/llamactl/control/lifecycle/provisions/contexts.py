@@ -43,14 +43,20 @@ class Contexts:
         `insists`: whatever its engine made of earlier ones.
         """
         keys = self._uses.users(record.instance_id)
-        if self._revoked and (ANY_KEY in keys or not self._revoked.isdisjoint(keys)):
+        if self._is_revoked(keys):
             note("ContextNotSaved", "a key that may have used it was revoked", {})
             return
         try:
             report = await self._node.save_context(record.process, self._limits(insists), keys)
         except UnknownProcess:  # it has ended by itself
             return
+        if self._is_revoked(keys):  # meanwhile
+            await self._node.drop_contexts(instance_id=record.instance_id)
         _tell(note, "ContextSaved", "ContextNotSaved", report)
+
+    def _is_revoked(self, keys: frozenset[str]) -> bool:
+        """May a key that is no longer valid be among them?"""
+        return bool(self._revoked) and (ANY_KEY in keys or not self._revoked.isdisjoint(keys))
 
     async def restore(self, record: ProcessRecord, note: Note, *, insists: bool = False) -> None:
         """Into a process that is ready, and serves nobody yet."""
