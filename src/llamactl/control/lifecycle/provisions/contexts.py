@@ -11,6 +11,7 @@ from llamactl.core.events import ProcessRecord
 from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.contexts import ANY_KEY, ContextLimits, ContextReport, StoredContext
 from llamactl.core.ports.node import Node
+from llamactl.observe import ByInstance, ContextMeter
 
 _DAY_S = 86400.0
 Note = Callable[[str, str, Mapping[str, object]], None]  # an event, its cause and details
@@ -25,20 +26,23 @@ class Contexts:
         self._leases = leases
         self._revoked: set[str] = set()  # keys, since we run
         self._dropping: set[asyncio.Task[int]] = set()
+        self.meters = ByInstance(ContextMeter)
 
     def __repr__(self) -> str:
         return f"<Contexts on {self._node.id}>"
 
     async def save(self, record: ProcessRecord, note: Note) -> None:
         """Of a process that serves nobody any longer."""
-        keys = self._leases.users(record.instance_id)
+        keys, meter = self._leases.users(record.instance_id), self.meters.of(record.instance_id)
         if self._revoked and (ANY_KEY in keys or not self._revoked.isdisjoint(keys)):
+            meter.not_saved += 1
             note("ContextNotSaved", "a key that may have used it was revoked", {})
             return
         try:
             report = await self._node.save_context(record.process, self._limits, keys)
         except UnknownProcess:  # it has ended by itself
             return
+        meter.add_saved(report.slots, report.tokens, report.seconds, len(report.refused))
         _tell(note, "ContextSaved", "ContextNotSaved", report)
 
     async def restore(self, record: ProcessRecord, note: Note) -> None:
@@ -48,6 +52,8 @@ class Contexts:
         except UnknownProcess:
             return
         self._leases.start_users(record.instance_id, report.keys)
+        meter = self.meters.of(record.instance_id)
+        meter.add_restored(report.slots, report.tokens, report.seconds, len(report.refused))
         _tell(note, "ContextRestored", "ContextRefused", report)
 
     def adopted(self, record: ProcessRecord) -> None:
