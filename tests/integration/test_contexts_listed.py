@@ -157,3 +157,43 @@ def test_contexts_are_among_the_metrics(kept: Served) -> None:
     assert number(kept, f"llamactl_contexts_tokens_restored_total{label}") > 32
     assert number(kept, f"llamactl_contexts_save_seconds_total{label}") > 0
     assert number(kept, 'llamactl_contexts_saved_total{instance="never"}') == 0
+
+
+def test_what_is_in_the_way_is_said_before_and_after_and_keeps_nothing_from_starting(
+    server: Served, tiny_model: Path
+) -> None:
+    mine = {"model": str(tiny_model), "ctx_size": 512, "slot_save_path": str(server.data_dir)}
+    body = {"backend_options": mine, "keep_context": "on"}
+    why = "slot_save_path is set"
+    assert why in server.request("POST", f"{BASE}/mine/preview", body).json()["context_obstacle"]
+    made = server.request("POST", f"{BASE}/mine", body).json()
+    assert (made["state"], why in made["context_obstacle"]) == ("ready", True)
+    plan = server.request("POST", f"{BASE}/mine/plan").json()
+    assert plan["context_obstacle"] == made["context_obstacle"]
+    assert server.instance("one")["context_obstacle"] == ""
+    [found] = [row for row in server.request("GET", "/api/v1/doctor").json()
+               if row["about"] == "contexts"]  # fmt: skip
+    assert found["level"] == "warning"
+    assert "mine" in found["said"] and why in found["said"]
+
+    off = server.request("PUT", f"{BASE}/mine", {"keep_context": "off"}).json()
+    assert off["context_obstacle"] == ""
+    [found] = [row for row in server.request("GET", "/api/v1/doctor").json()
+               if row["about"] == "contexts"]  # fmt: skip
+    assert found["level"] == "ok"
+    assert server.request("DELETE", f"{BASE}/mine").status_code == 204
+
+
+def test_no_backup_and_no_export_has_a_context(kept: Served, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    words = [PYTHON, "-m", "llamactl", "backup", str(copy), "--data-dir", str(kept.data_dir)]
+    subprocess.run(words, check=True, env={**os.environ, "HOME": str(kept.data_dir)})
+    assert [path.name for path in tmp_path.iterdir()] == ["copy.db"]
+    written = [copy.read_bytes(), kept.request("GET", "/api/v1/config/instances").content]
+
+    for row in listed(kept):
+        folder = kept.data_dir / "contexts" / row["instance_id"]
+        start = (folder / f"slot-{row['slot']}.bin").read_bytes()[4096 : 4096 + 64]
+        assert any(start) and not any(start in text for text in written)
+    for text in written:
+        assert b"one two three" not in text and b"slot-0" not in text

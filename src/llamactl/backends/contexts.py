@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from llamactl.backends.contract import Get, Options, Start
+    from llamactl.backends.contract import Backend, Get, Options, Start
     from llamactl.policy.definition.engine_help import Vocabulary
 
 Post = Callable[[str, bytes], tuple[int, str]]  # status and text; OSError if there is no answer
@@ -58,3 +58,13 @@ class ContextSlots(ABC):
     @abstractmethod
     def restore(self, post: Post, slot: int, file: str) -> int:
         """As `save`. That it will be used is not said."""
+
+
+def why_not_kept(backend: Backend, start: Start, *, insists: bool) -> str:
+    """Why the contexts of such an engine are lost when it ends; "" if they are kept.
+
+    Of a kind of engine that never keeps them it is said only to who insists.
+    """
+    if backend.contexts is not None:
+        return backend.contexts.obstacle(start)
+    return f"{backend.kind.title} can't save contexts" if insists else ""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from llamactl.backends import backend_of, engine_asked
 from llamactl.backends.containers import check_container, container_of
+from llamactl.backends.contexts import why_not_kept
 from llamactl.backends.contract import Start
 from llamactl.backends.settings import BackendSettings
 from llamactl.config import Settings, SettingsHolder
@@ -24,7 +25,14 @@ from llamactl.core.model import Offer
 from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.node import LaunchSpec, Node
 from llamactl.core.routes import ReadyInstance
-from llamactl.policy.definition.engine_help import UNREAD, Known, Vocabulary, nothing_known
+from llamactl.policy.definition.engine_help import (
+    UNREAD,
+    Known,
+    Seen,
+    Vocabulary,
+    nothing_known,
+    nothing_seen,
+)
 
 
 class Journal(Protocol):
@@ -72,6 +80,7 @@ class ReplicaContext:
     contexts: Contexts = field(init=False)
     ports: PortBook = field(default_factory=PortBook)
     known: Known = nothing_known
+    seen: Seen = nothing_seen
 
     def __post_init__(self) -> None:
         self.contexts = Contexts(self.node, self.held, self.leases)
@@ -132,6 +141,20 @@ class ReplicaContext:
     async def obstacle(self, instance: Instance) -> str:
         """As `Node.obstacle`."""
         return await self.node.obstacle(self.spec(instance, 0))
+
+    def context_obstacle(self, instance: Instance) -> str:
+        """Why its contexts are lost when it stops; "" if they are kept, if that is not wanted, or
+        if its engine has not been asked for its options yet."""
+        options = instance.options
+        if not self._policies(instance).keep_context:
+            return ""
+        start = Start.of(options, self.engine(instance))
+        known = UNREAD if start.container is not None else self.seen(options)
+        if known is None:
+            return ""
+        insists = options.keep_context == "on"
+        backend = backend_of(options.backend_type)
+        return why_not_kept(backend, replace(start, known=known), insists=insists)
 
     def engine(self, instance: Instance) -> BackendSettings:
         """The settings of its engine."""

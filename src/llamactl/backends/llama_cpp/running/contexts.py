@@ -29,7 +29,8 @@ _OK = 200
 
 class LlamaCppContexts(ContextSlots):
     def obstacle(self, start: Start) -> str:
-        found = (*_of_engine(start.known), *_of_options(start), *_of_kind(start))
+        # what is in the definition first: it is known of engines that nobody has asked, too
+        found = (*_of_kind(start), *_of_options(start), *_of_engine(start.known))
         return found[0] if found else ""
 
     def words(self, folder: str, known: Vocabulary) -> Sequence[str]:

@@ -1,9 +1,16 @@
-"""What is saved, restored and refused of contexts is counted, by instance."""
+"""What is told of contexts: how many were saved, restored and refused, and why none can be kept."""
 
 from __future__ import annotations
 
+import pytest
+
 from llamactl.observe import ContextMeter
+from llamactl.policy.definition.engine_help import UNREAD, EngineOption, Vocabulary
 from support.control_path import ControlPath
+from support.settings import settings
+
+ABLE = Vocabulary([EngineOption("slot_save_path", ("--slot-save-path",), "path", (), "", "", "")])
+UNABLE = Vocabulary([EngineOption("model", ("--model",), "path", (), "", "", "")])
 
 
 async def stop(there: ControlPath) -> None:
@@ -56,3 +63,29 @@ async def test_those_of_deleted_instances_are_forgotten_once_there_are_many() ->
     meters.keep({"7"})
 
     assert (meters.of("7").saved, meters.of("8").saved) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("keep", "default", "known", "has_obstacle"),
+    [
+        ("", "auto", UNABLE, True),
+        ("", "off", UNABLE, False),
+        ("auto", "off", UNABLE, True),
+        ("on", "off", UNABLE, True),
+        ("off", "auto", UNABLE, False),
+        ("on", "auto", ABLE, False),
+        ("on", "auto", None, False),  # nobody has asked it yet
+        ("on", "auto", UNREAD, True),  # it does not answer
+    ],
+)
+async def test_an_instance_has_an_obstacle_only_where_its_contexts_are_to_be_kept(
+    keep: str, default: str, known: Vocabulary | None, *, has_obstacle: bool
+) -> None:
+    there = ControlPath(settings("instances", default_keep_context=default))
+    there.replicas.seen = lambda _: known
+    managed = await there.create("one")
+    if keep:
+        managed = await there.definitions.update("one", {"keep_context": keep}, wait=True)
+
+    assert managed.replica.runner.now.state == "ready"
+    assert bool(managed.replica.context_obstacle) is has_obstacle
