@@ -1,6 +1,6 @@
 import { Box, Code, Group, Text } from "@mantine/core";
 import type { InstanceEvent } from "../api/client";
-import { exact, when } from "../ui/format";
+import { bytes, exact, plural, seconds, when } from "../ui/format";
 import { AnchorLink } from "../ui/links";
 import { useNow } from "../ui/now";
 import { stateWord } from "../ui/StateLabel";
@@ -31,7 +31,7 @@ export function EventLine({ event, named }: { event: InstanceEvent; named: boole
         )}
       </Group>
       <Text size="sm" className="breaks">
-        {event.cause}
+        {event.cause || context(event.details)}
       </Text>
       {details && (
         <details>
@@ -47,6 +47,13 @@ export function EventLine({ event, named }: { event: InstanceEvent; named: boole
       )}
     </Box>
   );
+}
+
+/** How much of a context was saved or restored; "" for other events. */
+function context({ tokens, bytes: size, seconds: took }: Record<string, unknown>): string {
+  const known = [tokens, size, took].every((one) => typeof one === "number");
+  if (!known) return "";
+  return `${plural(tokens as number, "token")}, ${bytes(size as number)}, in ${seconds(took as number)}`;
 }
 
 /** "BecameReady" as "Became ready". */
