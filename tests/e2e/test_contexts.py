@@ -49,6 +49,9 @@ def test_a_kept_context_is_shown_and_removed(server: Served, windows: Windows) -
     page.get_by_role("tab", name="Events").click()
     saved = page.get_by_role("article", name="one: Context saved")
     expect(saved).to_contain_text(re.compile(r"\d+ tokens, .*iB, in \d+"))
+    keep(server, "one")
+    used = page.get_by_role("article", name="one: Context used")
+    expect(used).to_contain_text(re.compile(r"\d+ tokens"))
 
     page.get_by_role("tab", name="Overview").click()
     kept.get_by_role("button", name="Remove").click()

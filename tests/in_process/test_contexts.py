@@ -95,3 +95,62 @@ async def test_of_an_adopted_process_nobody_knows_who_used_it() -> None:
     await later.instances.stop("one", wait=True, force=False)
 
     assert later.node.stored == {one: frozenset({ANY_KEY})}
+
+
+async def restored(there: ControlPath, name: str = "one") -> str:
+    """An instance that has been stopped and started; its id."""
+    managed = await there.create(name)
+    await again(there, name)
+    return managed.instance.id
+
+
+async def again(there: ControlPath, name: str = "one") -> None:
+    await there.instances.stop(name, wait=True, force=False)
+    await there.instances.start(name, wait=True, evict=False)
+
+
+async def told(there: ControlPath) -> list[tuple[str, str, object]]:
+    """What is said of the use of restored contexts."""
+    await settle()
+    await there.event_log.settle()
+    return [
+        (row.event, row.cause, row.details) for row in there.store.event_log
+        if row.event in ("ContextUsed", "ContextNotUsed")
+    ]  # fmt: skip
+
+
+async def test_that_a_context_was_used_is_said_once_with_what_it_saved() -> None:
+    there = keeping()
+    one = await restored(there)
+    for prompt, cached in ((20, 3), (510, 499), (510, 509)):
+        if (proof := there.leases.proofs.get(one)) is not None:
+            proof(prompt, cached)
+
+    assert await told(there) == [("ContextUsed", "", {"tokens": 499, "seconds": 5.0})]
+    assert there.leases.proofs == {}
+
+
+async def test_what_is_not_used_twice_is_said_with_the_cure() -> None:
+    there = keeping()
+    one = await restored(there)
+    there.leases.proofs[one](510, 0)
+    await settle()
+    await again(there)
+    there.leases.proofs[one](510, 2)
+
+    [first, second] = await told(there)
+    assert (first[0], first[2]) == ("ContextNotUsed", {"misses": 1}) and "swa_full" in first[1]
+    assert second[2] == {"misses": 2} and "no longer kept" in second[1]
+
+
+async def test_nothing_is_watched_where_nothing_was_restored() -> None:
+    there = keeping()
+    await there.create("one")
+    assert there.leases.proofs == {}
+
+    await again(there)
+    assert len(there.leases.proofs) == 1
+    there.node.stored.clear()
+    await there.instances.stop("one", wait=True, force=True)
+    await there.instances.start("one", wait=True, evict=False)
+    assert there.leases.proofs == {}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from llamactl.node.contexts.files import ContextFiles
+from support.gguf_file import RECURRENT, SLIDING, Shape, write_tiny_gguf
 from support.served import BASE, Served, data_folder, serve
 from support.waits import until
 
@@ -203,3 +204,40 @@ def test_a_revoked_key_takes_what_it_wrote_with_it(server: Served, tiny_model: P
     assert folder(server)
     server.request("DELETE", f"/api/v1/auth/keys/{key['id']}")
     until("the end of its file", lambda: folder(server) == [])
+
+
+@pytest.mark.parametrize("shape", [SLIDING, RECURRENT], ids=lambda shape: shape.name)
+def test_an_engine_that_does_not_use_what_it_restored_is_found_out(
+    server: Served, tmp_path: Path, shape: Shape
+) -> None:
+    """Some builds compute it all again, others keep what they need: their own counts tell."""
+    model = tmp_path / "odd.gguf"
+    write_tiny_gguf(model, shape)
+    made(server, model)
+    text, tokens, _ = ask(server)
+    for _ in range(3):
+        post(server, "restart")
+        said, _, cached = ask(server)
+        assert said == text
+    until("a verdict", lambda: {"ContextUsed", "ContextNotUsed"} & events(server).keys())
+
+    if cached > tokens - 20:
+        assert "ContextUsed" in events(server)
+        return
+    assert cached == 0 and "no longer kept" in events(server)["ContextNotUsed"]
+    post(server, "restart")
+    assert "swa_full" in events(server)["ContextNotSaved"]
+    if shape is SLIDING:
+        cured = {"model": str(model), "ctx_size": 512, "swa_full": True}
+        server.request("PUT", f"{BASE}/one", {"backend_options": cured})
+        server.until("one", "ready")
+        ask(server)
+        post(server, "restart")
+        assert ask(server) == (text, tokens, tokens - 1)
+    else:  # whoever insists gets it all the same
+        server.request("PUT", f"{BASE}/one", {"keep_context": "on"})
+        post(server, "restart")
+        ask(server)
+        post(server, "stop")
+        assert [row["event"] for row in server.request("GET", f"{BASE}/one/events").json()
+                if "Context" in row["event"]][-1] == "ContextSaved"  # fmt: skip

@@ -15,6 +15,7 @@ import pytest
 from llamactl.client import Client
 from support.installed import PYTHON
 from support.served import BASE, Served, data_folder, serve
+from support.waits import until
 
 CONTEXTS = "/api/v1/contexts"
 PROMPT = "one two three four " * 12
@@ -149,12 +150,20 @@ def test_contexts_are_among_the_metrics(kept: Served) -> None:
     label = '{instance="one"}'
     saved = number(kept, f"llamactl_contexts_saved_total{label}")
     restored = number(kept, f"llamactl_contexts_restored_total{label}")
-    kept.request("POST", f"{BASE}/one/start?wait=true")
+    used = number(kept, f"llamactl_contexts_used_total{label}")
+    body = {"model": "one", "prompt": PROMPT, "max_tokens": 1}
+    assert kept.request("POST", "/v1/completions", body).status_code == 200
+    until(
+        "the count of its use",
+        lambda: number(kept, f"llamactl_contexts_used_total{label}") == used + 1,
+    )
     kept.request("POST", f"{BASE}/one/stop?wait=true")
 
     assert number(kept, f"llamactl_contexts_saved_total{label}") >= saved > 0
     assert number(kept, f"llamactl_contexts_restored_total{label}") == restored + 1
     assert number(kept, f"llamactl_contexts_tokens_restored_total{label}") > 32
+    assert number(kept, f"llamactl_contexts_tokens_used_total{label}") > 32
+    assert number(kept, f"llamactl_contexts_not_used_total{label}") == 0
     assert number(kept, f"llamactl_contexts_save_seconds_total{label}") > 0
     assert number(kept, 'llamactl_contexts_saved_total{instance="never"}') == 0
 

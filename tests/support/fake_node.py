@@ -15,7 +15,7 @@ from llamactl.core.exits import ExitReport, FailureClass, NotServing
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import NO_MODEL, Offer
-from llamactl.core.ports.contexts import ContextLimits, ContextReport, StoredContext
+from llamactl.core.ports.contexts import ContextLimits, ContextReport, RestoredSlot, StoredContext
 from llamactl.core.ports.node import (
     LOCAL,
     EngineSettings,
@@ -66,6 +66,7 @@ class FakeNode:
         self.stored: dict[str, frozenset[str]] = {}  # contexts: keys by replica id
         self.refusing = ""  # why no context is restored
         self.context_calls: list[tuple[str, str]] = []  # what was asked for, and of whom
+        self.unused = 0  # restored contexts, in a row
         self.saving: asyncio.Event | None = None  # a save waits for it
         self.images: dict[str, Image] = {}  # by name of the instance that needs it
         self.pulling: asyncio.Queue[PullProgress | LaunchFailed | None]
@@ -114,7 +115,15 @@ class FakeNode:
         keys = self.stored.get(process.replica_id)
         if self.refusing:
             return ContextReport(refused=(self.refusing,))
-        return ContextReport() if keys is None else ContextReport(1, 500, 10, 0.1, keys=keys)
+        return (
+            ContextReport()
+            if keys is None
+            else ContextReport(1, 500, 10, 0.1, keys=keys, restored=(RestoredSlot(500, 100.0),))
+        )
+
+    async def context_used(self, process: ProcessId, *, used: bool) -> int:
+        self.unused = 0 if used else self.unused + 1
+        return self.unused
 
     async def contexts(self) -> Sequence[StoredContext]:
         return [StoredContext(i, 0, 500, 10, 1.0, 2.0, keys) for i, keys in self.stored.items()]

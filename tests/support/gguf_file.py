@@ -30,14 +30,18 @@ class Shape:
     template: str = _TEMPLATE
     name: str = "tiny"
     infills: bool = False  # it knows tokens for what comes before and after
+    architecture: str = "llama"  # or gemma3, or mamba
 
 
 TINY = Shape()
+SLIDING = Shape(name="sliding", layers=6, architecture="gemma3")  # looks back 64 tokens
+RECURRENT = Shape(name="recurrent", architecture="mamba")  # keeps a state, and no tokens
+_WINDOW, _STATE, _CONVOLUTION, _RANK = 64, 16, 4, 4
 
 
 def write_tiny_gguf(path: Path, shape: Shape = TINY) -> None:
     rng = np.random.default_rng(0)
-    writer = gguf.GGUFWriter(str(path), "llama")
+    writer = gguf.GGUFWriter(str(path), shape.architecture)
     tokens = _tokens(shape)
     kinds = [2, 3, 3] + [6] * 256 + [1] * (len(tokens) - _BYTES)
     writer.add_name(shape.name)
@@ -49,6 +53,15 @@ def write_tiny_gguf(path: Path, shape: Shape = TINY) -> None:
     writer.add_head_count_kv(shape.kv_heads)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(shape.embedding // shape.heads)
+    if shape.architecture == "gemma3":
+        writer.add_sliding_window(_WINDOW)
+        writer.add_key_length(shape.embedding // shape.heads)
+        writer.add_value_length(shape.embedding // shape.heads)
+    elif shape.architecture == "mamba":
+        writer.add_ssm_conv_kernel(_CONVOLUTION)
+        writer.add_ssm_inner_size(2 * shape.embedding)
+        writer.add_ssm_state_size(_STATE)
+        writer.add_ssm_time_step_rank(_RANK)
     writer.add_vocab_size(len(tokens))
     writer.add_file_type(0)
     writer.add_tokenizer_model("llama")
@@ -106,12 +119,33 @@ def _tensors(shape: Shape) -> list[tuple[str, tuple[int, ...]]]:
         ("output_norm.weight", (e,)),
         ("output.weight", (shape.vocabulary, e)),
     ]
+    if shape.architecture == "mamba":
+        return shapes + _recurrent_tensors(shape)
     for layer in range(shape.layers):
         parts = [("attn_norm", (e,)), ("ffn_norm", (e,)), ("ffn_gate", (f, e))]
         parts += [("ffn_up", (f, e)), ("ffn_down", (e, f))]
         parts += [("attn_q", (e, e)), ("attn_k", (kv, e)), ("attn_v", (kv, e))]
         parts += [("attn_output", (e, e))]
+        if shape.architecture == "gemma3":
+            head = (e // shape.heads,)
+            parts += [("attn_q_norm", head), ("attn_k_norm", head)]
+            parts += [("post_attention_norm", (e,)), ("post_ffw_norm", (e,))]
         shapes += [(f"blk.{layer}.{name}.weight", sizes) for name, sizes in parts]
+    return shapes
+
+
+def _recurrent_tensors(shape: Shape) -> list[tuple[str, tuple[int, ...]]]:
+    e, inner = shape.embedding, 2 * shape.embedding
+    shapes: list[tuple[str, tuple[int, ...]]] = []
+    for layer in range(shape.layers):
+        parts: list[tuple[str, tuple[int, ...]]] = [
+            ("attn_norm.weight", (e,)), ("ssm_in.weight", (2 * inner, e)),
+            ("ssm_conv1d.weight", (inner, _CONVOLUTION)), ("ssm_conv1d.bias", (inner,)),
+            ("ssm_x.weight", (_RANK + 2 * _STATE, inner)), ("ssm_dt.weight", (inner, _RANK)),
+            ("ssm_dt.bias", (inner,)), ("ssm_a", (inner, _STATE)), ("ssm_d", (inner,)),
+            ("ssm_out.weight", (e, inner)),
+        ]  # fmt: skip
+        shapes += [(f"blk.{layer}.{name}", sizes) for name, sizes in parts]
     return shapes
 
 

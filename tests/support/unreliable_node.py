@@ -73,6 +73,9 @@ class UnreliableNode:
     async def restore_context(self, process: ProcessId, limits: ContextLimits) -> ContextReport:
         return await self._call(lambda: self._node.restore_context(process, limits))
 
+    async def context_used(self, process: ProcessId, *, used: bool) -> int:
+        return await self._call(lambda: self._node.context_used(process, used=used))
+
     async def contexts(self) -> Sequence[StoredContext]:
         return await self._call(self._node.contexts)
 

@@ -48,6 +48,10 @@ class ContextSlots(ABC):
         """Of the running engine, as it says."""
 
     @abstractmethod
+    def prompt_speed(self, get: Get) -> float:
+        """Tokens a second that the running engine computed so far; 0.0: unknown."""
+
+    @abstractmethod
     def slots(self, get: Get) -> Sequence[Slot]:
         """Of a running engine; none if it doesn't tell."""
 

@@ -27,6 +27,7 @@ from llamactl.node.container.containers import Containers
 from llamactl.node.container.group import ContainerGroup
 from llamactl.node.contexts.files import ContextFiles
 from llamactl.node.contexts.keeper import ContextKeeper
+from llamactl.node.contexts.verdicts import Verdicts
 from llamactl.node.engine.builds import EngineBuilds
 from llamactl.node.engine.engine_process import EngineProcess, ProcessGroup, end, report_of
 from llamactl.node.engine.launch import (
@@ -75,7 +76,8 @@ class NodeAgent:
         self._around = Surroundings(self.id, environ, limit if soft_files is None else soft_files)
         self._processes = ProcessTable(self._ledger)
         self._containers = Containers(self.id, data, environ)
-        self._contexts = ContextKeeper(ContextFiles(data / "contexts"))
+        kept = data / "contexts"
+        self._contexts = ContextKeeper(ContextFiles(kept), Verdicts(kept / "verdicts.json"))
 
     def __repr__(self) -> str:
         return f"<NodeAgent {self.id} with {len(self._processes)} processes>"
@@ -238,6 +240,9 @@ class NodeAgent:
         one = self._processes.get(process)
         options = await resolved(one.record.options, self._models.resolve)
         return await self._contexts.restore(one, options, limits)
+
+    async def context_used(self, process: ProcessId, *, used: bool) -> int:
+        return await asyncio.to_thread(self._contexts.used, process, used=used)
 
     async def contexts(self) -> Sequence[StoredContext]:
         return await asyncio.to_thread(self._contexts.files.all)

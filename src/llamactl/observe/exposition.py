@@ -120,6 +120,7 @@ def _counters(meters: Sequence[tuple[str, Meter]]) -> Iterator[Metric]:
         ("broken_off", "responses that were cut off"),
         ("abandoned", "requests whose client disconnected early"),
         ("prompt_tokens", "as the engine reports them"),
+        ("cached_tokens", "prompt tokens that the engine had already, as it reports them"),
         ("generated_tokens", "as the engine reports them"),
     ):
         family = CounterMetricFamily(f"llamactl_{field}", said, labels=["instance"])
@@ -141,8 +142,12 @@ def _contexts(instances: Sequence[Shown]) -> Iterator[Metric]:
         ("not_saved", "contexts that could not be saved"),
         ("restored", "contexts given to the next engine"),
         ("refused", "contexts that were not given to the next engine, or that it refused"),
+        ("used", "restored contexts that the next request used"),
+        ("not_used", "restored contexts that the engine computed again"),
         ("tokens_saved", "tokens in saved contexts"),
         ("tokens_restored", "tokens in restored contexts"),
+        ("tokens_used", "restored tokens that the next requests did not compute again"),
+        ("seconds_spared", "time that computing them would have taken"),
         ("save_seconds", "seconds spent on saving contexts"),
         ("restore_seconds", "seconds spent on restoring contexts"),
     ):

@@ -46,8 +46,8 @@ class Meter:
     """Of one instance."""
 
     __slots__ = (
-        "abandoned", "broken_off", "duration", "first_byte", "generated_tokens", "prompt_tokens",
-        "queue", "received", "refused", "sent", "statuses",
+        "abandoned", "broken_off", "cached_tokens", "duration", "first_byte", "generated_tokens",
+        "prompt_tokens", "queue", "received", "refused", "sent", "statuses",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -57,6 +57,7 @@ class Meter:
         self.abandoned = 0  # the client left
         self.received = self.sent = 0  # bytes of bodies
         self.prompt_tokens = self.generated_tokens = 0
+        self.cached_tokens = 0  # of the prompts: the engine had them already
         self.queue = Histogram()
         self.first_byte = Histogram()  # of an answer's content: of what the model generated
         self.duration = Histogram()
@@ -69,14 +70,16 @@ class ContextMeter:
     """Of the contexts that one instance keeps over its stops."""
 
     __slots__ = (
-        "not_saved", "refused", "restore_seconds", "restored", "save_seconds", "saved",
-        "tokens_restored", "tokens_saved",
+        "not_saved", "not_used", "refused", "restore_seconds", "restored", "save_seconds", "saved",
+        "seconds_spared", "tokens_restored", "tokens_saved", "tokens_used", "used",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.saved = self.not_saved = self.restored = self.refused = 0
-        self.tokens_saved = self.tokens_restored = 0
+        self.used = self.not_used = 0  # by the first request after a restore
+        self.tokens_saved = self.tokens_restored = self.tokens_used = 0
         self.save_seconds = self.restore_seconds = 0.0
+        self.seconds_spared = 0.0  # that it would have taken to compute `tokens_used`
 
     def __repr__(self) -> str:
         return f"<ContextMeter {self.saved} saved, {self.restored} restored>"
@@ -92,6 +95,11 @@ class ContextMeter:
         self.tokens_restored += tokens
         self.restore_seconds += seconds
         self.refused += refused
+
+    def add_used(self, tokens: int, seconds: float) -> None:
+        self.used += 1
+        self.tokens_used += tokens
+        self.seconds_spared += seconds
 
 
 class ByInstance(Generic[T]):

@@ -31,7 +31,7 @@ export function EventLine({ event, named }: { event: InstanceEvent; named: boole
         )}
       </Group>
       <Text size="sm" className="breaks">
-        {event.cause || context(event.details)}
+        {event.cause || context(event)}
       </Text>
       {details && (
         <details>
@@ -49,11 +49,15 @@ export function EventLine({ event, named }: { event: InstanceEvent; named: boole
   );
 }
 
-/** How much of a context was saved or restored; "" for other events. */
-function context({ tokens, bytes: size, seconds: took }: Record<string, unknown>): string {
-  const known = [tokens, size, took].every((one) => typeof one === "number");
-  if (!known) return "";
-  return `${plural(tokens as number, "token")}, ${bytes(size as number)}, in ${seconds(took as number)}`;
+/** How much of a context was saved, restored or used; "" for other events. */
+function context({ event, details }: InstanceEvent): string {
+  const { tokens, bytes: size, seconds: took } = details;
+  if (typeof tokens !== "number" || !event.startsWith("Context")) return "";
+  const parts = [plural(tokens, "token")];
+  if (typeof size === "number") parts.push(bytes(size));
+  if (typeof took === "number")
+    parts.push(`${event === "ContextUsed" ? "saving about" : "in"} ${seconds(took)}`);
+  return parts.join(", ");
 }
 
 /** "BecameReady" as "Became ready". */

@@ -93,7 +93,9 @@ class Watches:
         if process.adopted:
             self._context.contexts.adopted(process.record)
         else:
-            await self._context.contexts.restore(process.record, self._engine.note)
+            insists = process.record.options.keep_context == "on"
+            note = self._engine.note
+            await self._context.contexts.restore(process.record, note, insists=insists)
 
     async def _until_late(self, now: Lifecycle) -> lc.Event:
         await self._engine.fetched.wait()

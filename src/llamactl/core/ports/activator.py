@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from llamactl.core.exits import Aftermath, ServedRequest
@@ -38,6 +38,9 @@ class Leases(Protocol):
     def users(self, instance_id: str) -> frozenset[str]:
         """Ids of the keys that used it since its process serves."""
         ...
+
+    def prove(self, instance_id: str, proof: Callable[[int, int], None] | None) -> None:
+        """Tell of each complete answer from now on: tokens of its prompt, and those it had."""
 
     def start_users(self, instance_id: str, keys: frozenset[str]) -> None:
         """Of a process that serves from now on; these used what it has already."""

@@ -16,6 +16,7 @@ class ContextLimits:
     disk: int | None  # bytes for all; None: a share of what is free
     share: float  # of that, for one instance
     max_age: float  # seconds since it was last saved or used
+    insists: bool = False  # also where the engine did not use what was restored before
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,12 @@ class StoredContext:
 
 
 @dataclass(frozen=True, slots=True)
+class RestoredSlot:
+    tokens: int
+    speed: float  # prompt tokens a second, as the engine that saved it had measured; 0.0: unknown
+
+
+@dataclass(frozen=True, slots=True)
 class ContextReport:
     """What came of saving or restoring the contexts of one process."""
 
@@ -41,3 +48,4 @@ class ContextReport:
     seconds: float = 0.0
     refused: tuple[str, ...] = ()  # why, of those that were not
     keys: frozenset[str] = frozenset()  # of those that were restored
+    restored: tuple[RestoredSlot, ...] = ()

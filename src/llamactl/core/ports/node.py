@@ -175,6 +175,13 @@ class Node(Protocol):
         """What was saved, into a process that serves nobody yet."""
         ...
 
+    async def context_used(self, process: ProcessId, *, used: bool) -> int:
+        """By its next requests, or not; how often in a row it was not, of this model and build.
+
+        After `context_reuse.MISSES` its contexts are neither saved nor restored.
+        """
+        ...
+
     async def contexts(self) -> Sequence[StoredContext]: ...
 
     async def drop_contexts(self, *, instance_id: str = "", key: str = "") -> int:

@@ -40,6 +40,7 @@ class Sidecar:
     used_at: float
     fits: Mapping[str, str]
     keys: Sequence[str]
+    speed: float = 0.0  # prompt tokens a second
 
 
 class ContextFiles:

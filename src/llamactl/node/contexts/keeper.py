@@ -13,9 +13,10 @@ from functools import partial
 from llamactl.backends.contexts import ContextRefused, ContextSlots, Slot
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.instance import InstanceOptions
-from llamactl.core.ports.contexts import ContextLimits, ContextReport
+from llamactl.core.ports.contexts import ContextLimits, ContextReport, RestoredSlot
 from llamactl.node.contexts import fingerprint
 from llamactl.node.contexts.files import ContextFiles, Sidecar
+from llamactl.node.contexts.verdicts import Verdicts
 from llamactl.node.engine.engine_process import EngineProcess
 from llamactl.node.engine.scrape import ask
 from llamactl.node.process.ports import LOOPBACK
@@ -23,6 +24,7 @@ from llamactl.observe import logger
 
 _TOKEN = 1 << 17  # bytes of a token where nobody knows: those of a model of 8 billion parameters
 _QUICK_S = 2.0
+_UNPROVED = 1000  # processes
 _TICKS = os.sysconf("SC_CLK_TCK")  # of a process's start, a second
 log = logger("node")
 
@@ -72,8 +74,10 @@ class Engine:
 class ContextKeeper:
     """One per node."""
 
-    def __init__(self, files: ContextFiles) -> None:
+    def __init__(self, files: ContextFiles, verdicts: Verdicts) -> None:
         self.files = files
+        self._verdicts = verdicts
+        self._unproved: dict[ProcessId, Mapping[str, str]] = {}  # what their contexts fit
         self._checks: dict[ProcessId, asyncio.Task[Mapping[int, str]]] = {}
 
     def __repr__(self) -> str:
@@ -88,6 +92,11 @@ class ContextKeeper:
     def _damages(self, instance_id: str) -> Mapping[int, str]:
         return {one.slot: self.files.damage(instance_id, one) for one in self.files.of(instance_id)}
 
+    def used(self, process: ProcessId, *, used: bool) -> int:
+        """As `Node.context_used`."""
+        fits = self._unproved.pop(process, None)
+        return 0 if fits is None else self._verdicts.note(fits, used=used)
+
     async def save(
         self, one: EngineProcess, options: InstanceOptions, limits: ContextLimits,
         keys: Collection[str],
@@ -101,7 +110,7 @@ class ContextKeeper:
         check = self._checks.pop(one.record.process, None)
         if check is None:
             return ContextReport()
-        return await self._within(one, options, limits, partial(self._restore, await check))
+        return await self._within(one, options, limits, partial(self._restore, await check, limits))
 
     async def _within(
         self, one: EngineProcess, options: InstanceOptions, limits: ContextLimits,
@@ -129,6 +138,8 @@ class ContextKeeper:
             fits = engine.fits()
         except (OSError, fingerprint.FileChanged) as exc:
             return ContextReport(refused=(str(exc),))
+        if not limits.insists and (refusal := self._verdicts.refusal(fits)):
+            return ContextReport(refused=(refusal,))
         return _reported(
             (slot.id, partial(self._save_one, engine, slot, limits, fits, keys)) for slot in worth
         )
@@ -147,7 +158,8 @@ class ContextKeeper:
             if tokens < limits.min_tokens:
                 raise ContextRefused(f"it saved {tokens} of {slot.tokens} tokens")
             at = round(time.time(), 3)
-            sidecar = Sidecar(slot.id, tokens, slot.size, 0, "", at, at, fits, sorted(keys))
+            speed = engine.contexts.prompt_speed(engine.get) or (before.speed if before else 0.0)
+            sidecar = Sidecar(slot.id, tokens, slot.size, 0, "", at, at, fits, sorted(keys), speed)
             return self.files.keep(instance_id, sidecar)
         finally:
             (self.files.folder_of(instance_id) / name).unlink(missing_ok=True)
@@ -157,13 +169,21 @@ class ContextKeeper:
         known = [one.size / one.tokens for one in self.files.of(instance_id) if one.tokens]
         return int(tokens * (max(known) if known else _TOKEN))
 
-    def _restore(self, damages: Mapping[int, str], engine: Engine) -> ContextReport:
+    def _restore(
+        self, damages: Mapping[int, str], limits: ContextLimits, engine: Engine
+    ) -> ContextReport:
         instance_id = engine.record.instance_id
         stored, slots = self.files.of(instance_id), engine.slots()
         try:
             fits = engine.fits()
         except (OSError, fingerprint.FileChanged) as exc:
             return ContextReport(refused=(str(exc),))
+        if not limits.insists and (refusal := self._verdicts.refusal(fits)):
+            return ContextReport(refused=(refusal,))
+        self._unproved = {
+            **dict([*self._unproved.items()][-_UNPROVED:]),
+            engine.record.process: fits,
+        }
         return _reported(
             (one.slot, partial(self._restore_one, engine, one, slots, fits, damages))
             for one in stored
@@ -212,6 +232,7 @@ def _reported(work: Iterable[tuple[int, Callable[[], Sidecar]]]) -> ContextRepor
     return ContextReport(
         len(done), sum(one.tokens for one in done), sum(one.size for one in done),
         round(time.monotonic() - began, 3), tuple(refused), keys,
+        tuple(RestoredSlot(one.tokens, one.speed) for one in done),
     )  # fmt: skip
 
 

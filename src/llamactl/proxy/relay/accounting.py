@@ -46,7 +46,7 @@ class RequestMetrics:
             )
         )  # fmt: skip
         if self._lines:
-            prompt, generated = tokens(answer.tail)
+            counts = tokens(answer.tail)
             self._line(
                 request,
                 answer.status,
@@ -54,8 +54,9 @@ class RequestMetrics:
                 first_byte_ms=None if first is None else round(first * 1000, 1),
                 received=received,
                 sent=answer.sent,
-                prompt_tokens=prompt,
-                generated_tokens=generated,
+                prompt_tokens=counts.prompt,
+                cached_tokens=counts.cached,
+                generated_tokens=counts.generated,
                 whole=whole,
             )
         if len(self._pending) >= _BATCH:
@@ -74,9 +75,10 @@ class RequestMetrics:
             if first is not None:
                 meter.first_byte.add(first)
             meter.duration.add(duration)
-            prompt, generated = tokens(tail)
+            prompt, generated, cached = tokens(tail)
             meter.prompt_tokens += prompt
             meter.generated_tokens += generated
+            meter.cached_tokens += cached
             if not whole:
                 meter.broken_off += 1
 

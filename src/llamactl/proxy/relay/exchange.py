@@ -40,6 +40,7 @@ from llamactl.proxy.relay.loading import begun_answer, comment, commenting, want
 from llamactl.proxy.relay.rewriting.answering import Answering, extra_lines
 from llamactl.proxy.relay.rewriting.model_name import member
 from llamactl.proxy.relay.tenure import while_admitted
+from llamactl.proxy.relay.token_counts import tokens
 
 _BODILESS = (b"GET", b"HEAD", b"OPTIONS")  # some engines read no body of these
 _BROKEN = "the engine did not finish its response"
@@ -378,7 +379,15 @@ class Exchange(AnswerWork):
         if relay.leases.unanswered:
             relay.leases.answered(self._route.id)
         relay.metrics.relayed(request, self._route, answer, body.size, whole=True)
+        if relay.leases.proofs:
+            self._prove(answer)
         self._down.finished(keep=answer.keep and request.complete)
+
+    def _prove(self, answer: Response) -> None:
+        """Of what was restored before the instance served."""
+        proof, counts = self._relay.leases.proofs.get(self._route.id), tokens(answer.tail)
+        if proof is not None and counts.prompt:
+            proof(counts.prompt, counts.cached)
 
     def lost(self, reason: str) -> None:
         connection, self._upstream = self._upstream, None

@@ -14,6 +14,7 @@ from llamactl.core.routes import ReadyInstance
 from llamactl.observe import loop_clock
 
 _Waiters = dict[str, set[asyncio.Future[None]]]  # by instance id
+Proof = Callable[[int, int], None]  # tokens of a prompt, and how many the engine had
 Granting = Callable[[], Coroutine[Any, Any, Lease[Any]]]
 
 
@@ -25,6 +26,7 @@ class LeaseBook:
         self._used: dict[str, float] = {}
         self._waiters: _Waiters = {}  # for the end of a drain
         self._users: dict[str, set[str]] = defaultdict(set)  # ids of keys, by instance id
+        self.proofs: dict[str, Proof] = {}  # of restored contexts, by instance id
         self.unanswered: dict[str, int] = {}  # requests in a row that got no byte, by instance id
         self._alarms: _Waiters = {}  # for one more request without a byte
         self.serving: Callable[[str, int], Sequence[ServedRequest]] = lambda *_: ()
@@ -65,6 +67,12 @@ class LeaseBook:
     def start_users(self, instance_id: str, keys: frozenset[str]) -> None:
         self._users[instance_id] = set(keys)
 
+    def prove(self, instance_id: str, proof: Proof | None) -> None:
+        if proof is None:
+            self.proofs.pop(instance_id, None)
+        else:
+            self.proofs[instance_id] = proof
+
     def count(self, instance_id: str) -> int:
         return self._held.get(instance_id, 0)
 
@@ -100,6 +108,7 @@ class LeaseBook:
         """It was deleted."""
         self._used.pop(instance_id, None)
         self._users.pop(instance_id, None)
+        self.proofs.pop(instance_id, None)
         self.unanswered.pop(instance_id, None)
 
     async def drained(self, instance_id: str) -> None:

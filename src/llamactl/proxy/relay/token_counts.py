@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 _COUNT = re.compile(
     rb'"(?:(?:prompt_tokens|input_tokens|prompt_n)"\s*:\s*(\d{1,12})'
-    rb'|(?:completion_tokens|output_tokens|predicted_n)"\s*:\s*(\d{1,12}))'
+    rb'|(?:completion_tokens|output_tokens|predicted_n)"\s*:\s*(\d{1,12})'
+    rb'|cached_tokens"\s*:\s*(\d{1,12})|(?:cache_read_input_tokens|cache_n)"\s*:\s*(\d{1,12}))'
 )
 _FAR = 512  # bytes; both objects are smaller
 
 
-def tokens(tail: bytes) -> tuple[int, int]:
-    """Of the prompt and of the answer; 0 where nothing is said. Looks at an answer's end only.
+class Tokens(NamedTuple):
+    prompt: int = 0
+    generated: int = 0
+    cached: int = 0  # of the prompt: the engine had them already
+
+
+def tokens(tail: bytes) -> Tokens:
+    """0 where nothing is said. Looks at an answer's end only.
 
     `usage` is OpenAI's and Anthropic's, `timings` llama-server's, which it adds to streams too.
     A quote in generated text is escaped, so text can't be taken for either.
     """
-    at = tail.rfind(b'"usage"')
+    at, timings = tail.rfind(b'"usage"'), tail.rfind(b'"timings"')
+    if at < 0 and timings < 0:
+        return Tokens()
+    end = len(tail)
     if at < 0:
-        at = tail.rfind(b'"timings"')
-        if at < 0:
-            return 0, 0
-    prompt = generated = b"0"
-    for of_prompt, of_answer in _COUNT.findall(tail, at, at + _FAR):
+        at = timings
+    elif timings > at:
+        end = timings
+    prompt = generated = cached = beside = b"0"
+    for of_prompt, of_answer, of_cache, of_another in _COUNT.findall(tail, at, min(at + _FAR, end)):
         prompt, generated = of_prompt or prompt, of_answer or generated
-    return int(prompt), int(generated)
+        cached, beside = of_cache or cached, of_another or beside  # not part of the prompt's count
+    return Tokens(int(prompt) + int(beside), int(generated), int(cached) + int(beside))

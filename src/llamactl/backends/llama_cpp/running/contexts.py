@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,10 @@ _FILES = ("model", "mmproj", "lora", "lora_scaled", "control_vector", "control_v
 _WITHOUT_TEXT = ("embedding", "embeddings", "reranking")
 _SEVERAL = ("models_dir", "models_preset", "router")
 _OK = 200
+_COUNTER = re.compile(
+    r"^llamacpp:prompt_(tokens|seconds)_total ([\d.]+(?:e[+-]?\d+)?)$", re.MULTILINE
+)
+_ENOUGH = 64  # tokens: the time of fewer says little
 
 
 class LlamaCppContexts(ContextSlots):
@@ -45,6 +50,11 @@ class LlamaCppContexts(ContextSlots):
 
     def build(self, get: Get) -> str:
         return str(_answer(get("/props")).get("build_info", ""))
+
+    def prompt_speed(self, get: Get) -> float:
+        found = dict(_COUNTER.findall(get("/metrics")))
+        tokens, seconds = float(found.get("tokens", 0)), float(found.get("seconds", 0))
+        return tokens / seconds if tokens >= _ENOUGH and seconds else 0.0
 
     def slots(self, get: Get) -> Sequence[Slot]:
         try:

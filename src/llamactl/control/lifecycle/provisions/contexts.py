@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 
 from llamactl.config import SettingsHolder
 from llamactl.core.errors import UnknownProcess
 from llamactl.core.events import ProcessRecord
 from llamactl.core.ports.activator import Leases
-from llamactl.core.ports.contexts import ANY_KEY, ContextLimits, ContextReport, StoredContext
+from llamactl.core.ports.contexts import (
+    ANY_KEY,
+    ContextLimits,
+    ContextReport,
+    RestoredSlot,
+    StoredContext,
+)
 from llamactl.core.ports.node import Node
 from llamactl.observe import ByInstance, ContextMeter
+from llamactl.policy.context_reuse import MISSES, Reuse, judge
 
 _DAY_S = 86400.0
 Note = Callable[[str, str, Mapping[str, object]], None]  # an event, its cause and details
@@ -25,36 +33,62 @@ class Contexts:
         self._held = held
         self._leases = leases
         self._revoked: set[str] = set()  # keys, since we run
-        self._dropping: set[asyncio.Task[int]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self.meters = ByInstance(ContextMeter)
 
     def __repr__(self) -> str:
         return f"<Contexts on {self._node.id}>"
 
-    async def save(self, record: ProcessRecord, note: Note) -> None:
-        """Of a process that serves nobody any longer."""
-        keys, meter = self._leases.users(record.instance_id), self.meters.of(record.instance_id)
+    async def save(self, record: ProcessRecord, note: Note, *, insists: bool = False) -> None:
+        """Of a process that serves nobody any longer.
+
+        `insists`: whatever its engine made of earlier ones.
+        """
+        keys = self._leases.users(record.instance_id)
         if self._revoked and (ANY_KEY in keys or not self._revoked.isdisjoint(keys)):
-            meter.not_saved += 1
+            self.meters.of(record.instance_id).not_saved += 1
             note("ContextNotSaved", "a key that may have used it was revoked", {})
             return
         try:
-            report = await self._node.save_context(record.process, self._limits, keys)
+            report = await self._node.save_context(record.process, self._limits(insists), keys)
         except UnknownProcess:  # it has ended by itself
             return
+        meter = self.meters.of(record.instance_id)
         meter.add_saved(report.slots, report.tokens, report.seconds, len(report.refused))
         _tell(note, "ContextSaved", "ContextNotSaved", report)
 
-    async def restore(self, record: ProcessRecord, note: Note) -> None:
+    async def restore(self, record: ProcessRecord, note: Note, *, insists: bool = False) -> None:
         """Into a process that is ready, and serves nobody yet."""
         try:
-            report = await self._node.restore_context(record.process, self._limits)
+            report = await self._node.restore_context(record.process, self._limits(insists))
         except UnknownProcess:
             return
         self._leases.start_users(record.instance_id, report.keys)
         meter = self.meters.of(record.instance_id)
         meter.add_restored(report.slots, report.tokens, report.seconds, len(report.refused))
         _tell(note, "ContextRestored", "ContextRefused", report)
+        proof = _Proof(self, record, note, report.restored)
+        self._leases.prove(record.instance_id, proof.heard if report.restored else None)
+
+    def proved(self, proof: _Proof, reuse: Reuse, cached: int) -> None:
+        """The first request after a restore showed whether it was used."""
+        self._leases.prove(proof.record.instance_id, None)
+        self._run(self._judge(proof, reuse, cached))
+
+    async def _judge(self, proof: _Proof, reuse: Reuse, cached: int) -> None:
+        used = reuse is Reuse.USED
+        misses = await self._node.context_used(proof.record.process, used=used)
+        meter = self.meters.of(proof.record.instance_id)
+        if used:
+            speed = max(one.speed for one in proof.restored)
+            saved = {"seconds": round(cached / speed, 1)} if speed else {}
+            meter.add_used(cached, saved.get("seconds", 0.0))
+            proof.note("ContextUsed", "", {"tokens": cached, **saved})
+        else:
+            again = "contexts of this model are no longer kept: " if misses >= MISSES else ""
+            cause = f"{again}it computed its prompt again; sliding-window models need swa_full"
+            meter.not_used += 1
+            proof.note("ContextNotUsed", cause, {"misses": misses})
 
     def adopted(self, record: ProcessRecord) -> None:
         """Who used it before is not known here."""
@@ -63,9 +97,12 @@ class Contexts:
     def revoked(self, key: str) -> None:
         """What it may have written in is removed, and never saved again."""
         self._revoked.add(key)
-        task = asyncio.get_running_loop().create_task(self._node.drop_contexts(key=key))
-        self._dropping.add(task)
-        task.add_done_callback(self._dropping.discard)
+        self._run(self._node.drop_contexts(key=key))
+
+    def _run(self, work: Coroutine[object, object, object]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def all(self) -> list[StoredContext]:
         return [*await self._node.contexts()]
@@ -74,14 +111,29 @@ class Contexts:
         """Of one instance, or all; how many there were."""
         return await self._node.drop_contexts(instance_id=instance_id)
 
-    @property
-    def _limits(self) -> ContextLimits:
+    def _limits(self, insists: bool) -> ContextLimits:
         now = self._held.current.instances
         disk = None if now.context_disk_budget == "auto" else now.context_disk_budget
         return ContextLimits(
             now.context_min_tokens, now.context_save_timeout, disk, now.context_share,
-            now.context_max_age * _DAY_S,
+            now.context_max_age * _DAY_S, insists,
         )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """What is waited for after a restore."""
+
+    contexts: Contexts
+    record: ProcessRecord
+    note: Note
+    restored: Sequence[RestoredSlot]
+
+    def heard(self, prompt: int, cached: int) -> None:
+        """Of an answer: tokens of its prompt, and how many of them the engine had."""
+        reuse = judge([one.tokens for one in self.restored], prompt, cached)
+        if reuse is not Reuse.UNKNOWN:
+            self.contexts.proved(self, reuse, cached)
 
 
 def _tell(note: Note, done: str, refused: str, report: ContextReport) -> None:
