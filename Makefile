@@ -15,7 +15,7 @@ NPM := $(CURDIR)/$(BIN)/python $(CURDIR)/packaging/node.py
 PAGE := $(shell find webui/src webui/plugins src/llamactl/schemas src/llamactl/api -type f -not -name schema.d.ts -not -name '*.pyc') webui/index.html webui/vite.config.ts
 
 .NOTPARALLEL:
-.PHONY: demo run ui wheel check test test-rest test-all test-engines test-gpu docs unit in-process server rest coverage bench bench-engines bench-start bench-proxy bench-bodies bench-scheduling soak lock
+.PHONY: demo run ui wheel check test test-rest test-all test-engines test-gpu docs unit in-process server rest coverage bench bench-context bench-engines bench-start bench-proxy bench-bodies bench-scheduling soak lock
 
 demo: .venv/run.stamp .venv/model.stamp ui
 	$(BIN)/python examples/demo.py
@@ -84,6 +84,10 @@ bench-engines: .venv/dev.stamp .venv/model.stamp build/engines/llama-cpp
 
 build/engines/llama-cpp: src/llamactl/backends/llama_cpp/source.txt | .venv/run.stamp
 	$(BIN)/llamactl engine build --data-dir build
+
+# A conversation that comes back, with its context and without.
+bench-context: .venv/dev.stamp
+	$(BIN)/python -m benchmarks.context
 
 bench-start: .venv/dev.stamp
 	$(BIN)/python -m benchmarks.start

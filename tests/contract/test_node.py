@@ -237,6 +237,21 @@ def test_the_next_agent_adopts_what_the_ledger_names(play: Callable[[Scene], Non
     play(scene)
 
 
+def test_what_ends_before_it_is_ready_is_not_waited_for(
+    play: Callable[[Scene], None],
+) -> None:
+    async def scene(site: Site) -> None:
+        record = await site.node.prepare(site.spec())
+        waiting = asyncio.ensure_future(site.node.until_ready(record.process, prove_key=False))
+        site.node.kill(record.process)
+
+        with pytest.raises(UnknownProcess):
+            await waiting
+        await site.node.wait_exit(record.process)
+
+    play(scene)
+
+
 def test_what_is_gone_can_not_be_adopted(play: Callable[[Scene], None]) -> None:
     async def scene(site: Site) -> None:
         record = await ready(site, site.spec())

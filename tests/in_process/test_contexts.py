@@ -53,15 +53,30 @@ async def test_a_process_that_is_killed_while_it_saves_is_over() -> None:
     assert there.state("one") == "stopped" and not there.node.alive
 
 
+async def test_a_stop_by_force_does_not_wait_for_a_save() -> None:
+    there = keeping()
+    there.node.saving = asyncio.Event()  # it never ends
+    await there.create("one")
+    stop = asyncio.create_task(there.instances.stop("one", wait=True, force=False))
+    await settle()
+    assert there.state("one") == "stopping"
+
+    await there.instances.stop("one", wait=True, force=True)
+
+    assert there.state("one") == "stopped" and not there.node.alive
+    there.node.saving.set()
+    await stop
+
+
 async def test_the_keys_that_used_it_are_named_and_follow_it_into_the_next_process() -> None:
     there = keeping()
     one = (await there.create("one")).instance.id
-    there.leases.used_by(one, "anna")
+    there.leases.contexts.used_by(one, "anna")
     await there.instances.stop("one", wait=True, force=False)
     assert there.node.stored == {one: frozenset({"anna"})}
 
     await there.instances.start("one", wait=True, evict=False)
-    there.leases.used_by(one, "bert")
+    there.leases.contexts.used_by(one, "bert")
     await there.instances.stop("one", wait=True, force=False)
     assert there.node.stored == {one: frozenset({"anna", "bert"})}
 
@@ -69,7 +84,7 @@ async def test_the_keys_that_used_it_are_named_and_follow_it_into_the_next_proce
 async def test_what_a_revoked_key_wrote_is_removed_and_not_saved_any_more() -> None:
     there = keeping()
     one = (await there.create("one")).instance.id
-    there.leases.used_by(one, "anna")
+    there.leases.contexts.used_by(one, "anna")
     await there.instances.stop("one", wait=True, force=False)
     await there.instances.start("one", wait=True, evict=False)
 
@@ -87,7 +102,7 @@ async def test_what_a_revoked_key_wrote_is_removed_and_not_saved_any_more() -> N
 async def test_of_an_adopted_process_nobody_knows_who_used_it() -> None:
     there = keeping()
     one = (await there.create("one")).instance.id
-    there.leases.used_by(one, "anna")
+    there.leases.contexts.used_by(one, "anna")
     later = await there.killed()
     later.node.keeps_contexts = True
     await later.come_back()
@@ -123,20 +138,20 @@ async def test_that_a_context_was_used_is_said_once_with_what_it_saved() -> None
     there = keeping()
     one = await restored(there)
     for prompt, cached in ((20, 3), (510, 499), (510, 509)):
-        if (proof := there.leases.proofs.get(one)) is not None:
+        if (proof := there.leases.contexts.proofs.get(one)) is not None:
             proof(prompt, cached)
 
     assert await told(there) == [("ContextUsed", "", {"tokens": 499, "seconds": 5.0})]
-    assert there.leases.proofs == {}
+    assert there.leases.contexts.proofs == {}
 
 
 async def test_what_is_not_used_twice_is_said_with_the_cure() -> None:
     there = keeping()
     one = await restored(there)
-    there.leases.proofs[one](510, 0)
+    there.leases.contexts.proofs[one](510, 0)
     await settle()
     await again(there)
-    there.leases.proofs[one](510, 2)
+    there.leases.contexts.proofs[one](510, 2)
 
     [first, second] = await told(there)
     assert (first[0], first[2]) == ("ContextNotUsed", {"misses": 1}) and "swa_full" in first[1]
@@ -146,11 +161,11 @@ async def test_what_is_not_used_twice_is_said_with_the_cure() -> None:
 async def test_nothing_is_watched_where_nothing_was_restored() -> None:
     there = keeping()
     await there.create("one")
-    assert there.leases.proofs == {}
+    assert there.leases.contexts.proofs == {}
 
     await again(there)
-    assert len(there.leases.proofs) == 1
+    assert len(there.leases.contexts.proofs) == 1
     there.node.stored.clear()
     await there.instances.stop("one", wait=True, force=True)
     await there.instances.start("one", wait=True, evict=False)
-    assert there.leases.proofs == {}
+    assert there.leases.contexts.proofs == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from llamactl.core.instance import InstanceOptions
 from llamactl.observe import ContextMeter
 from llamactl.policy.definition.engine_help import UNREAD, EngineOption, Vocabulary
 from support.control_path import ControlPath
@@ -48,7 +49,7 @@ async def test_what_is_refused_or_not_saved_is_counted() -> None:
     await stop(there)
     there.node.refusing = "the model changed since it was saved"
     await start(there)
-    there.leases.used_by(one, "anna")
+    there.leases.contexts.used_by(one, "anna")
     there.replicas.contexts.revoked("anna")
     await stop(there)
 
@@ -89,3 +90,21 @@ async def test_an_instance_has_an_obstacle_only_where_its_contexts_are_to_be_kep
 
     assert managed.replica.runner.now.state == "ready"
     assert bool(managed.replica.context_obstacle) is has_obstacle
+
+
+async def test_a_plan_asks_the_engine_that_nobody_has_asked() -> None:
+    there, asked = ControlPath(), list[str]()
+
+    async def ask(options: InstanceOptions) -> Vocabulary:
+        asked.append(options.backend_type)
+        there.replicas.seen = lambda _: UNABLE
+        return UNABLE
+
+    managed = await there.create("one", start=False)
+    assert managed.replica.context_obstacle == ""
+    there.replicas.known = ask
+    for _ in range(2):
+        managed, _plan = await there.instances.plan("one", request=True, evict=False)
+
+    assert "--slot-save-path" in managed.replica.context_obstacle
+    assert len(asked) == 1

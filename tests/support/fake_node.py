@@ -75,13 +75,18 @@ class FakeNode:
         self.ended: list[ProcessRecord] = []  # by `end`
         self.forgotten: list[str] = []  # names
         self._processes: dict[ProcessId, FakeProcess] = {}  # those that ended too
+        self._loaded_before: set[str] = set()  # before they ran
         self._pids = itertools.count(1000)
 
     # What a test does.
 
     def loaded(self, name: str) -> None:
-        """Its engine answers from now on."""
-        self._of(name).serves.set()
+        """Its engine answers from now on, or as soon as it runs."""
+        alive = [one for one in self._processes.values() if one.name == name and one.is_alive]
+        for one in alive:
+            one.serves.set()
+        if not alive:
+            self._loaded_before.add(name)
 
     def crash(self, name: str, report: ExitReport = CRASH) -> None:
         self._of(name).end(report)
@@ -166,7 +171,10 @@ class FakeNode:
             engine="a fake engine", command=("engine",), options=spec.options,
             spec_hash=spec_hash(spec.engine, spec.options), log_start=0,
         )  # fmt: skip
-        self._processes[record.process] = FakeProcess(record, spec.name)
+        one = self._processes[record.process] = FakeProcess(record, spec.name)
+        if spec.name in self._loaded_before:
+            self._loaded_before.discard(spec.name)
+            one.serves.set()
         return record
 
     def _port(self, choice: PortChoice) -> int:

@@ -138,6 +138,10 @@ class Attack:
             within=self.within_s,
         )
 
+    def _sessions(self) -> set[int]:
+        """Of the engines that run; 0 is one that ended just now."""
+        return {_session(pid) for pid in left_of(self._data) if _is_engine(pid)} - {0}
+
     def end(self) -> None:
         """One group of processes for each instance, each with its true state; then none."""
         self._over.set()
@@ -145,9 +149,8 @@ class Attack:
             thread.join()
         rows = {case.name: self._server.until(case.name, "ready") for case in self.cases}
         inside = {case.name for case in self.cases if "container" in case.more}
-        assert {_session(pid) for pid in left_of(self._data) if _is_engine(pid)} == {
-            row["pid"] for name, row in rows.items() if name not in inside
-        }
+        pids = {row["pid"] for name, row in rows.items() if name not in inside}
+        until("one group each", self._sessions, lambda found: found == pids)
         assert sum(len(engine.containers()) for engine in self.engines) == len(inside)
         for case in self.cases:
             self._server.request("POST", f"{BASE}/{case.name}/stop")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,10 +24,10 @@ def vocabulary(*flags: str) -> Vocabulary:
     )
 
 
-def start(known: Vocabulary, **options: Any) -> Start:
+def start(**options: Any) -> Start:
     given = InstanceOptions(backend_options={"model": "/m.gguf", **options})
     engine: BackendSettings = Settings().backend_of(given)
-    return Start.of(given, engine, known=known)
+    return Start.of(given, engine)
 
 
 @pytest.mark.parametrize(
@@ -51,15 +52,24 @@ def start(known: Vocabulary, **options: Any) -> Start:
 def test_an_obstacle_names_what_is_in_the_way(
     flags: tuple[str, ...], options: dict[str, Any], why: str
 ) -> None:
-    found = why_not_kept(LLAMA_CPP, start(vocabulary(*flags), **options), insists=False)
+    known = vocabulary(*flags)
+    found = why_not_kept(LLAMA_CPP, start(**options), known, insists=False)
 
     assert why in found and bool(found) is bool(why)
+    assert LLAMA_CPP.contexts is not None
+    assert LLAMA_CPP.contexts.obstacle(replace(start(**options), known=known)) == found
+
+
+def test_of_an_engine_that_nobody_has_asked_only_the_definition_counts() -> None:
+    assert why_not_kept(LLAMA_CPP, start(), None, insists=True) == ""
+    found = why_not_kept(LLAMA_CPP, start(cache_prompt=False), None, insists=False)
+    assert found == "cache_prompt is off, so it reuses no prompts; turn it on"
 
 
 def test_an_engine_that_never_keeps_contexts_says_so_only_to_who_insists() -> None:
     others = [backend for backend in BACKENDS.values() if backend.contexts is None]
     assert others
     for backend in others:
-        assert why_not_kept(backend, start(UNREAD), insists=False) == ""
-        found = why_not_kept(backend, start(UNREAD), insists=True)
+        assert why_not_kept(backend, start(), UNREAD, insists=False) == ""
+        found = why_not_kept(backend, start(), UNREAD, insists=True)
         assert found == f"{backend.kind.title} can't save contexts"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -217,3 +218,54 @@ def test_what_differs_is_named() -> None:
     )
 
     assert [*fingerprint.differences(before, now)] == ["build", "cache_type_k"]
+
+
+class Killed(BaseException):
+    """As if the process ended there."""
+
+
+@pytest.mark.parametrize("step", range(6))
+@pytest.mark.parametrize("before", [False, True])
+def test_an_end_at_any_step_leaves_a_sound_context_or_none(
+    files: ContextFiles, monkeypatch: pytest.MonkeyPatch, step: int, *, before: bool
+) -> None:
+    if before:
+        stored(files, "one", size=70)
+    steps = iter(range(100))
+
+    def watched(method: str) -> None:
+        real = getattr(Path, method)
+
+        def act(self: Path, *args: object, **more: object) -> object:
+            if self.name.startswith("slot-") and next(steps) == step:
+                raise Killed
+            return real(self, *args, **more)
+
+        monkeypatch.setattr(Path, method, act)
+
+    for method in ("unlink", "replace", "chmod", "open"):
+        watched(method)
+    with suppress(Killed):
+        stored(files, "one", size=90)
+    monkeypatch.undo()
+
+    files.make_folder("one")
+    left = sorted(path.name for path in files.folder_of("one").iterdir())
+    found = files.of("one")
+    assert left == (["slot-0.bin", "slot-0.json"] if found else [])
+    assert all(files.damage("one", one) == "" for one in found)
+
+
+def test_a_sidecar_that_can_not_be_written_leaves_nothing(
+    files: ContextFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    files.make_folder("one")
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(OSError, match="No space"):
+        stored(files, "one")
+    monkeypatch.undo()
+
+    assert [*files.folder_of("one").iterdir()] == []

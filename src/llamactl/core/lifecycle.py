@@ -415,6 +415,8 @@ def _leave(now: Lifecycle, then: AfterExit, *, force: bool = False, evicts: bool
             return _enter(after, S.DRAINING), ()
         case S.DRAINING if after.evicted != now.evicted:  # another limit holds for it now
             return _enter(after, S.DRAINING), ()
+        case S.STOPPING if force:  # it may be saving what its slots hold
+            return after, (Terminate(now.generation),)
         case S.DRAINING | S.STOPPING | S.LOST:
             return after, ()
         case _:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from llamactl.backends import KINDS, backend_of
@@ -51,9 +51,8 @@ def _why_lost(settings: Settings, options: InstanceOptions, known: Known) -> str
         return ""
     backend = backend_of(options.backend_type)
     start = Start.of(options, settings.backend_of(options))
-    if backend.contexts is not None and start.container is None:
-        start = replace(start, known=known(options))
-    return why_not_kept(backend, start, insists=options.keep_context == "on")
+    asked = known(options) if backend.contexts is not None else None
+    return why_not_kept(backend, start, asked, insists=options.keep_context == "on")
 
 
 def _asking(settings: Settings) -> Known:

@@ -10,10 +10,11 @@ from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from llamactl.backends import backend_of
 from llamactl.backends.containers import container_of
-from llamactl.core.errors import LaunchFailed, LlamactlError
+from llamactl.core.errors import LaunchFailed, LlamactlError, UnknownProcess
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass, NotServing
 from llamactl.core.instance import InstanceOptions
@@ -105,8 +106,9 @@ class NodeAgent:
             return known
         try:
             launchable = await self._launchable(spec)
-            if launchable.context_folder:
-                await asyncio.to_thread(self._contexts.files.make_folder, spec.instance_id)
+            keeps = launchable.context_folder
+            if keeps and not await self._contexts.make_folder(spec.instance_id):
+                launchable = replace(launchable, context_folder="")
             if (known := self._processes.prepared(spec.process)) is not None:
                 return known  # by a call that was repeated meanwhile
             if launchable.container is not None:
@@ -224,7 +226,16 @@ class NodeAgent:
         return await self._processes.wait_exit(process)
 
     async def until_ready(self, process: ProcessId, *, prove_key: bool) -> NotServing | None:
-        return await self._processes.get(process).until_ready(prove_key=prove_key)
+        one = self._processes.get(process)
+        ready = asyncio.create_task(one.until_ready(prove_key=prove_key))
+        over: list[asyncio.Future[Any]] = [ready, one.group.exited]
+        try:
+            await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
+            if not ready.done():
+                raise UnknownProcess(f"{process} ended before it was ready")
+            return ready.result()
+        finally:
+            ready.cancel()
 
     async def is_healthy(self, process: ProcessId, seconds: float) -> bool:
         return await self._processes.get(process).is_healthy(seconds)

@@ -15,7 +15,7 @@ _SAME, _NONE = 0.5, 0.1  # share of a context
 
 class Reuse(Enum):
     USED = "used"
-    MISSED = "missed"  # it was the same conversation, as far as its length tells
+    MISSED = "missed"  # it was the same conversation, judged by its length
     UNKNOWN = "unknown"  # it was another one
 
 
@@ -23,7 +23,7 @@ def judge(restored: Collection[int], prompt: int, cached: int) -> Reuse:
     """Of the first request after a restore.
 
     `restored`: tokens of each slot. `prompt`, `cached`: tokens of the request, and how many of
-    them the engine says it had. A conversation goes on with a prompt that begins with all of it;
+    them the engine says it had. The next prompt of a conversation begins with all of it;
     asked once more, it lacks the last answer. So a much shorter one is about something else.
     """
     if any(cached >= _SAME * min(tokens, prompt) for tokens in restored) and cached:

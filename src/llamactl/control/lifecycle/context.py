@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from llamactl.backends import backend_of, engine_asked
@@ -83,7 +83,7 @@ class ReplicaContext:
     seen: Seen = nothing_seen
 
     def __post_init__(self) -> None:
-        self.contexts = Contexts(self.node, self.held, self.leases)
+        self.contexts = Contexts(self.node, self.held, self.leases.contexts)
 
     @property
     def settings(self) -> Settings:
@@ -116,7 +116,15 @@ class ReplicaContext:
 
     async def vocabulary(self, body: object, now: InstanceOptions) -> Vocabulary:
         """The options of the engine that a definition is for; empty where it can't be asked."""
-        asked = engine_asked(body, now)
+        return await self._vocabulary_of(engine_asked(body, now))
+
+    async def ask_engine(self, instance: Instance) -> None:
+        """For what `context_obstacle` says, if nobody has."""
+        options = instance.options
+        if backend_of(options.backend_type).contexts is not None and self.seen(options) is None:
+            await self._vocabulary_of(options)
+
+    async def _vocabulary_of(self, asked: InstanceOptions) -> Vocabulary:
         if container_of(self.settings.backend_of(asked), asked) is not None:
             return UNREAD  # that engine is in the image
         try:
@@ -143,18 +151,16 @@ class ReplicaContext:
         return await self.node.obstacle(self.spec(instance, 0))
 
     def context_obstacle(self, instance: Instance) -> str:
-        """Why its contexts are lost when it stops; "" if they are kept, if that is not wanted, or
-        if its engine has not been asked for its options yet."""
+        """Why its contexts are lost when it stops; "" if they are kept, or that is not wanted.
+
+        Of an engine that nobody has asked for its options yet, only what its definition says.
+        """
         options = instance.options
         if not self._policies(instance).keep_context:
             return ""
         start = Start.of(options, self.engine(instance))
-        known = UNREAD if start.container is not None else self.seen(options)
-        if known is None:
-            return ""
-        insists = options.keep_context == "on"
-        backend = backend_of(options.backend_type)
-        return why_not_kept(backend, replace(start, known=known), insists=insists)
+        insists, backend = options.keep_context == "on", backend_of(options.backend_type)
+        return why_not_kept(backend, start, self.seen(options), insists=insists)
 
     def engine(self, instance: Instance) -> BackendSettings:
         """The settings of its engine."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 
 from llamactl.core.exits import Aftermath, ServedRequest
 from llamactl.core.keys import Caller
 from llamactl.core.lease import Lease
+from llamactl.core.ports.contexts import ContextUse
 from llamactl.core.routes import ReadyInstance
 
 
@@ -33,17 +34,10 @@ class Leases(Protocol):
     def grant(self, instance_id: str, endpoint: ReadyInstance) -> Lease[str]:
         """At once, so that the instance can't be found idle in between."""
 
+    @property
+    def contexts(self) -> ContextUse: ...
+
     def count(self, instance_id: str) -> int: ...
-
-    def users(self, instance_id: str) -> frozenset[str]:
-        """Ids of the keys that used it since its process serves."""
-        ...
-
-    def prove(self, instance_id: str, proof: Callable[[int, int], None] | None) -> None:
-        """Tell of each complete answer from now on: tokens of its prompt, and those it had."""
-
-    def start_users(self, instance_id: str, keys: frozenset[str]) -> None:
-        """Of a process that serves from now on; these used what it has already."""
 
     def last_used(self, instance_id: str) -> float:
         """Monotonic seconds of the last release; 0.0 if there was none."""

@@ -1,8 +1,12 @@
-"""Contexts that outlive the process they were computed in."""
+"""Contexts that outlive the process they were computed in, and who used what a process holds."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+
+Proof = Callable[[int, int], None]  # tokens of a prompt, and how many the engine had
 
 ANY_KEY = "*"  # among the keys of a context: others may have used it, nobody knows which
 
@@ -49,3 +53,35 @@ class ContextReport:
     refused: tuple[str, ...] = ()  # why, of those that were not
     keys: frozenset[str] = frozenset()  # of those that were restored
     restored: tuple[RestoredSlot, ...] = ()
+
+
+class ContextUse:
+    """By instance id."""
+
+    def __init__(self) -> None:
+        self._users: dict[str, set[str]] = defaultdict(set)  # ids of keys
+        self.proofs: dict[str, Proof] = {}  # of what was restored; called for each complete answer
+
+    def __repr__(self) -> str:
+        return f"<ContextUse with {len(self.proofs)} to prove>"
+
+    def used_by(self, instance_id: str, key: str) -> None:
+        self._users[instance_id].add(key)
+
+    def users(self, instance_id: str) -> frozenset[str]:
+        """Ids of the keys that may have written in what it holds."""
+        return frozenset(self._users[instance_id])
+
+    def begin(self, instance_id: str, keys: Collection[str], proof: Proof | None) -> None:
+        """A process serves from now on; these keys wrote what it has already."""
+        self._users[instance_id] = {*keys}
+        self.proved(instance_id)
+        if proof is not None:
+            self.proofs[instance_id] = proof
+
+    def proved(self, instance_id: str) -> None:
+        self.proofs.pop(instance_id, None)
+
+    def forget(self, instance_id: str) -> None:
+        self._users.pop(instance_id, None)
+        self.proved(instance_id)

@@ -99,7 +99,11 @@ class ContextFiles:
         kept = replace(sidecar, size=new.stat().st_size, digest=_digest(new))
         _beside(at).unlink(missing_ok=True)  # a file without it is nobody's, whatever comes now
         new.replace(at)
-        _write(_beside(at), kept)
+        try:
+            _write(_beside(at), kept)
+        except OSError:
+            at.unlink(missing_ok=True)
+            raise
         return kept
 
     def damage(self, instance_id: str, sidecar: Sidecar) -> str:

@@ -83,6 +83,15 @@ class ContextKeeper:
     def __repr__(self) -> str:
         return f"<ContextKeeper of {self.files}>"
 
+    async def make_folder(self, instance_id: str) -> bool:
+        """For an engine that is about to start; without it, it starts all the same."""
+        try:
+            await asyncio.to_thread(self.files.make_folder, instance_id)
+        except OSError as exc:
+            log.warning("contexts_not_kept", instance=instance_id, reason=exc.strerror)
+            return False
+        return True
+
     def begin(self, process: ProcessId, instance_id: str) -> None:
         """It loads: meanwhile its files are checked."""
         if self.files.of(instance_id):

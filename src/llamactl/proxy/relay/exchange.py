@@ -185,7 +185,7 @@ class Exchange(AnswerWork):
 
     def _reach(self, ready: ReadyInstance, *, fresh: bool) -> None:
         if (key := self._request.caller.key) is not None:
-            self._relay.leases.used_by(self._route.id, key.id)
+            self._relay.leases.contexts.used_by(self._route.id, key.id)
         if self._relay.suspects and (parts := self._parts()) is not None:
             try:
                 self._suspect = self._relay.casualties.check(self._route.id, parts)
@@ -379,13 +379,14 @@ class Exchange(AnswerWork):
         if relay.leases.unanswered:
             relay.leases.answered(self._route.id)
         relay.metrics.relayed(request, self._route, answer, body.size, whole=True)
-        if relay.leases.proofs:
+        if relay.leases.contexts.proofs:
             self._prove(answer)
         self._down.finished(keep=answer.keep and request.complete)
 
     def _prove(self, answer: Response) -> None:
         """Of what was restored before the instance served."""
-        proof, counts = self._relay.leases.proofs.get(self._route.id), tokens(answer.tail)
+        proofs, counts = self._relay.leases.contexts.proofs, tokens(answer.tail)
+        proof = proofs.get(self._route.id)
         if proof is not None and counts.prompt:
             proof(counts.prompt, counts.cached)
 

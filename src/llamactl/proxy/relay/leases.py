@@ -10,11 +10,11 @@ from typing import Any
 
 from llamactl.core.exits import ServedRequest
 from llamactl.core.lease import Lease
+from llamactl.core.ports.contexts import ContextUse
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import loop_clock
 
 _Waiters = dict[str, set[asyncio.Future[None]]]  # by instance id
-Proof = Callable[[int, int], None]  # tokens of a prompt, and how many the engine had
 Granting = Callable[[], Coroutine[Any, Any, Lease[Any]]]
 
 
@@ -25,8 +25,7 @@ class LeaseBook:
         self._held: dict[str, int] = defaultdict(int)
         self._used: dict[str, float] = {}
         self._waiters: _Waiters = {}  # for the end of a drain
-        self._users: dict[str, set[str]] = defaultdict(set)  # ids of keys, by instance id
-        self.proofs: dict[str, Proof] = {}  # of restored contexts, by instance id
+        self.contexts = ContextUse()
         self.unanswered: dict[str, int] = {}  # requests in a row that got no byte, by instance id
         self._alarms: _Waiters = {}  # for one more request without a byte
         self.serving: Callable[[str, int], Sequence[ServedRequest]] = lambda *_: ()
@@ -57,21 +56,6 @@ class LeaseBook:
     def grant(self, instance_id: str, endpoint: ReadyInstance) -> Lease[str]:
         self.take(instance_id)
         return Lease(endpoint, instance_id, self.give_back)
-
-    def used_by(self, instance_id: str, key: str) -> None:
-        self._users[instance_id].add(key)
-
-    def users(self, instance_id: str) -> frozenset[str]:
-        return frozenset(self._users[instance_id])
-
-    def start_users(self, instance_id: str, keys: frozenset[str]) -> None:
-        self._users[instance_id] = set(keys)
-
-    def prove(self, instance_id: str, proof: Proof | None) -> None:
-        if proof is None:
-            self.proofs.pop(instance_id, None)
-        else:
-            self.proofs[instance_id] = proof
 
     def count(self, instance_id: str) -> int:
         return self._held.get(instance_id, 0)
@@ -107,8 +91,7 @@ class LeaseBook:
     def forget(self, instance_id: str) -> None:
         """It was deleted."""
         self._used.pop(instance_id, None)
-        self._users.pop(instance_id, None)
-        self.proofs.pop(instance_id, None)
+        self.contexts.forget(instance_id)
         self.unanswered.pop(instance_id, None)
 
     async def drained(self, instance_id: str) -> None:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from llamactl.config import SettingsHolder
 from llamactl.core.errors import UnknownProcess
 from llamactl.core.events import ProcessRecord
-from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.contexts import (
     ANY_KEY,
     ContextLimits,
     ContextReport,
+    ContextUse,
     RestoredSlot,
     StoredContext,
 )
@@ -28,10 +28,10 @@ Note = Callable[[str, str, Mapping[str, object]], None]  # an event, its cause a
 class Contexts:
     """Of one node. Nothing here keeps a process from starting or ending."""
 
-    def __init__(self, node: Node, held: SettingsHolder, leases: Leases) -> None:
+    def __init__(self, node: Node, held: SettingsHolder, uses: ContextUse) -> None:
         self._node = node
         self._held = held
-        self._leases = leases
+        self._uses = uses
         self._revoked: set[str] = set()  # keys, since we run
         self._tasks: set[asyncio.Task[object]] = set()
         self.meters = ByInstance(ContextMeter)
@@ -44,7 +44,7 @@ class Contexts:
 
         `insists`: whatever its engine made of earlier ones.
         """
-        keys = self._leases.users(record.instance_id)
+        keys = self._uses.users(record.instance_id)
         if self._revoked and (ANY_KEY in keys or not self._revoked.isdisjoint(keys)):
             self.meters.of(record.instance_id).not_saved += 1
             note("ContextNotSaved", "a key that may have used it was revoked", {})
@@ -63,16 +63,15 @@ class Contexts:
             report = await self._node.restore_context(record.process, self._limits(insists))
         except UnknownProcess:
             return
-        self._leases.start_users(record.instance_id, report.keys)
+        proof = _Proof(self, record, note, report.restored).heard if report.restored else None
+        self._uses.begin(record.instance_id, report.keys, proof)
         meter = self.meters.of(record.instance_id)
         meter.add_restored(report.slots, report.tokens, report.seconds, len(report.refused))
         _tell(note, "ContextRestored", "ContextRefused", report)
-        proof = _Proof(self, record, note, report.restored)
-        self._leases.prove(record.instance_id, proof.heard if report.restored else None)
 
     def proved(self, proof: _Proof, reuse: Reuse, cached: int) -> None:
         """The first request after a restore showed whether it was used."""
-        self._leases.prove(proof.record.instance_id, None)
+        self._uses.proved(proof.record.instance_id)
         self._run(self._judge(proof, reuse, cached))
 
     async def _judge(self, proof: _Proof, reuse: Reuse, cached: int) -> None:
@@ -92,7 +91,7 @@ class Contexts:
 
     def adopted(self, record: ProcessRecord) -> None:
         """Who used it before is not known here."""
-        self._leases.start_users(record.instance_id, frozenset({ANY_KEY}))
+        self._uses.begin(record.instance_id, {ANY_KEY}, None)
 
     def revoked(self, key: str) -> None:
         """What it may have written in is removed, and never saved again."""
