@@ -64,6 +64,7 @@ class FakeNode:
         self.refuses: LlamactlError | None = None  # whatever is to be permitted
         self.keeps_contexts = False  # whoever ends has something worth keeping
         self.stored: dict[str, frozenset[str]] = {}  # contexts: keys by replica id
+        self.refusing = ""  # why no context is restored
         self.context_calls: list[tuple[str, str]] = []  # what was asked for, and of whom
         self.unused = 0  # restored contexts, in a row
         self.saving: asyncio.Event | None = None  # a save waits for it
@@ -117,6 +118,8 @@ class FakeNode:
         one = self._get(process)
         self.context_calls.append(("restore", one.name))
         keys = self.stored.get(process.replica_id)
+        if self.refusing:
+            return ContextReport(refused=(self.refusing,))
         return (
             ContextReport()
             if keys is None

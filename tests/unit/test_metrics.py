@@ -13,8 +13,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from llamactl.api.routers.metrics import metrics
 from llamactl.api.shared_work import SharedWork
+from llamactl.config import Settings, SettingsHolder
+from llamactl.control.lifecycle.provisions.contexts import Contexts
+from llamactl.core.ports.contexts import ContextUse
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import Meters
+from support.fake_node import FakeNode
 
 NUMBERS = "# TYPE x counter\nx 1\n"
 
@@ -47,6 +51,7 @@ def test_the_numbers_of_engines_are_read_beside_the_loop(monkeypatch: pytest.Mon
         settings=SimpleNamespace(server=SimpleNamespace(metrics_open=True)),
         instances=SimpleNamespace(all=lambda: [managed]),
         numbers=numbers,
+        contexts=Contexts(FakeNode(), SettingsHolder(Settings()), ContextUse()),
     )
 
     answer = asyncio.run(metrics(cast(Any, None), cast(Any, mine)))

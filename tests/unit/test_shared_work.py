@@ -11,9 +11,13 @@ import pytest
 from llamactl.api.routers.metrics import metrics
 from llamactl.api.services import MetricsSources
 from llamactl.api.shared_work import SharedWork
+from llamactl.config import Settings, SettingsHolder
+from llamactl.control.lifecycle.provisions.contexts import Contexts
 from llamactl.core.lifecycle import Lifecycle
+from llamactl.core.ports.contexts import ContextUse
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import Meters
+from support.fake_node import FakeNode
 
 
 def test_those_who_ask_meanwhile_get_the_same_and_who_leaves_takes_nothing_away() -> None:
@@ -74,6 +78,7 @@ def test_a_flood_for_the_numbers_is_one_scrape(asking: int) -> None:
             settings=SimpleNamespace(server=SimpleNamespace(metrics_open=True)),
             instances=SimpleNamespace(all=lambda: [managed]),
             numbers=numbers,
+            contexts=Contexts(FakeNode(), SettingsHolder(Settings()), ContextUse()),
         )
         asked = [
             asyncio.ensure_future(metrics(cast(Any, None), cast(Any, mine))) for _ in range(asking)

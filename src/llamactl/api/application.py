@@ -13,6 +13,7 @@ from llamactl.api.openapi.document import DocumentedApi
 from llamactl.api.routers import (
     backends,
     config,
+    contexts,
     events,
     instances,
     keys,
@@ -50,6 +51,7 @@ def build_api(services: Services, compat_routers: Iterable[APIRouter] = ()) -> F
         plan.router,
         events.router,
         keys.router,
+        contexts.router,
         config.router,
         models.router,
         backends.router,

@@ -62,6 +62,7 @@ def instance_body(managed: ManagedInstance, leases: int) -> InstanceBody:
         restarts=now.restarts,
         options=given_options(managed),
         declared=bool(instance.source),
+        context_obstacle=replica.context_obstacle,
     )
 
 

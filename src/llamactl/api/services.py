@@ -18,6 +18,7 @@ from llamactl.control.access.sessions import Sessions
 from llamactl.control.definitions import Definitions
 from llamactl.control.instances import Instances
 from llamactl.control.lifecycle.events.event_log import EventLog
+from llamactl.control.lifecycle.provisions.contexts import Contexts
 from llamactl.control.preview import Previews
 from llamactl.control.reconciler import Reconciler
 from llamactl.control.reload import Reload
@@ -80,6 +81,7 @@ class Services:
     hub: Hub
     confinement: Confinement
     about: ServerInfo
+    contexts: Contexts
 
 
 def services(request: Request) -> Services:

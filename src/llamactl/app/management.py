@@ -56,6 +56,7 @@ def _services(parts: Parts, upgrade: Callable[[], Awaitable[int]], info: ServerI
         parts.node.engines, parts.storage.event_log, numbers, parts.degraded, control.reload,
         control.reconciler, upgrade, files.catalog, files.downloads, access.sessions,
         access.tickets, previews, parts.watch, Hub(parts.environ), files.confinement, info,
+        parts.node.replicas.contexts,
     )  # fmt: skip
 
 

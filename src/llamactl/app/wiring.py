@@ -174,11 +174,13 @@ class LocalNode:
             kind.section: CommandEngineProbe(kind, partial(section_of, held, kind), builds)
             for kind in KINDS
         }
-        known, journal = Vocabularies(engines).of, storage.event_log
-        models = ModelAccess(resolve, served, files.confinement.check, known)
+        known, journal = Vocabularies(engines), storage.event_log
+        models = ModelAccess(resolve, served, files.confinement.check, known.of)
         agent = NodeAgent(settings.data, settings.logs, environ, models, soft_files)
         images = Images(node := local_node(agent), files.downloads)
-        replicas = ReplicaContext(node, held, journal, leases, images, known=known)
+        replicas = ReplicaContext(
+            node, held, journal, leases, images, known=known.of, seen=known.seen
+        )
         return cls(agent, replicas, engines)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from llamactl.backends.contract import Get, Options, Start
+    from llamactl.backends.contract import Backend, Get, Options, Start
     from llamactl.policy.definition.engine_help import Vocabulary
 
 Post = Callable[[str, bytes], tuple[int, str]]  # status and text; OSError if there is no answer
@@ -27,9 +27,17 @@ class Slot:
 
 
 class ContextSlots(ABC):
-    @abstractmethod
     def obstacle(self, start: Start) -> str:
         """Why such an engine can't keep its contexts, and what to do; "" if it can."""
+        return self.excluded(start) or self.missing(start.known)
+
+    @abstractmethod
+    def excluded(self, start: Start) -> str:
+        """By its definition, whatever engine runs it; "" if it is not."""
+
+    @abstractmethod
+    def missing(self, known: Vocabulary) -> str:
+        """Of the engine with these options, to do it; "" if nothing is."""
 
     @abstractmethod
     def words(self, folder: str, known: Vocabulary) -> Sequence[str]:
@@ -62,3 +70,15 @@ class ContextSlots(ABC):
     @abstractmethod
     def restore(self, post: Post, slot: int, file: str) -> int:
         """As `save`. That it will be used is not said."""
+
+
+def why_not_kept(backend: Backend, start: Start, known: Vocabulary | None, *, insists: bool) -> str:
+    """Why the contexts of such an engine are lost when it ends; "" if they are kept.
+
+    `known`: its options; None if nobody has asked. Of a kind of engine that never keeps them it
+    is said only to who insists.
+    """
+    contexts = backend.contexts
+    if contexts is None:
+        return f"{backend.kind.title} can't save contexts" if insists else ""
+    return contexts.excluded(start) or ("" if known is None else contexts.missing(known))

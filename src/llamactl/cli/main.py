@@ -27,7 +27,7 @@ _COMMANDS = {
     "backup": "maintain.backup", "restore": "maintain.restore", "doctor": "maintain.doctor",
     "open": "instances.open_page",
     "models": "models.commands", "engine": "engines.commands", "keys": "keys.commands",
-    "import": "importing.commands", "config": "config.commands",
+    "contexts": "contexts.commands", "import": "importing.commands", "config": "config.commands",
 }  # fmt: skip
 
 

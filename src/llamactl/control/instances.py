@@ -122,6 +122,7 @@ class Instances:
         """What a request, or a start by hand, would do now, and why."""
         managed, settings = self._registry.get(name), self._replicas.settings
         managed.need = await self._memory.need(managed.instance)
+        await self._replicas.ask_engine(managed.instance)
         asker = MANUAL_EVICTING if evict else MANUAL
         if request:
             asker = request_asker(None, evicts=settings.instances.enable_lru_eviction)

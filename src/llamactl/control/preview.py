@@ -32,6 +32,7 @@ class Preview:
     problem: str  # why there is no command
     obstacle: str  # why a start would fail now
     restarts: bool  # what runs now
+    context_obstacle: str  # why its contexts would be lost when it stops
     fit: Fit
 
 
@@ -69,7 +70,8 @@ class Previews:
             self._command(instance), self._replicas.obstacle(instance)
         )
         fit = await self.fit(instance.options)
-        return Preview(managed is not None, command, problem, obstacle, restarts, fit)
+        lost = self._replicas.context_obstacle(instance)
+        return Preview(managed is not None, command, problem, obstacle, restarts, lost, fit)
 
     async def fit(self, options: InstanceOptions) -> Fit:
         """What such an instance would take, and whether it fits here."""

@@ -21,6 +21,7 @@ from llamactl.config import Settings, warning_of
 from llamactl.core.errors import InvalidConfig, LlamactlError
 from llamactl.core.instance import InstanceOptions
 from llamactl.maintenance.backup import check, read_only, store_file
+from llamactl.maintenance.lost_contexts import lost_contexts
 from llamactl.models import Catalog, Confinement
 from llamactl.node import (
     CommandEngineProbe,
@@ -212,13 +213,31 @@ def _definitions(settings: Settings) -> _Said:
         ).fetchall()
     refused = 0
     for name, options in rows:
-        problems = confinement.problems(InstanceOptions(**orjson.loads(options)))
+        problems = confinement.problems(_options(options))
         refused += bool(problems)
         for problem in problems:
             advice = "change the instance, or the settings; it is not started until then"
             yield Level.WARNING, f"{name} {problem}", advice
     if not refused:
         yield Level.OK, "all that are stored are allowed by the settings", ""
+
+
+def _contexts(settings: Settings) -> _Said:
+    """Of conversations, that can't be kept though that is wanted."""
+    if (file := _existing(settings)) is None:
+        return
+    with read_only(file) as store:
+        rows = store.execute("SELECT name, options, source FROM instances ORDER BY name").fetchall()
+    lost = lost_contexts(settings, [(name, _options(text), source) for name, text, source in rows])
+    for one in lost:
+        level = Level.WARNING if one.insists else Level.OK
+        yield level, f"those of {one.name} are lost when it stops: {one.why}", ""
+    if not lost:
+        yield Level.OK, "kept when their instance stops, where that is wanted", ""
+
+
+def _options(text: str) -> InstanceOptions:
+    return InstanceOptions(**orjson.loads(text))
 
 
 def _owner(settings: Settings) -> int | None:
@@ -270,6 +289,7 @@ _CHECKS: dict[str, Callable[[Settings], _Said]] = {
     "store": _store,
     "processes": _processes,
     "definitions": _definitions,
+    "contexts": _contexts,
     "clock": _clock,
     "kernel": _kernel,
 }

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from llamactl.observe.engine_numbers import Said, common
-from llamactl.observe.meters import Histogram, Meter
+from llamactl.observe.meters import ContextMeter, Histogram, Meter
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -29,6 +29,7 @@ class Shown:
     state: str
     in_flight: int
     meter: Meter
+    contexts: ContextMeter
 
 
 def exposition(
@@ -96,6 +97,7 @@ def _ours(
         leases.add_metric([shown.name], shown.in_flight)
     yield from (state, leases)
     yield from _counters([*((s.name, s.meter) for s in instances), ("", unrouted)])
+    yield from _contexts(instances)
     yield from _histograms(instances)
 
 
@@ -132,6 +134,27 @@ def _counters(meters: Sequence[tuple[str, Meter]]) -> Iterator[Metric]:
         size.add_metric([name, "received"], meter.received)
         size.add_metric([name, "sent"], meter.sent)
     yield size
+
+
+def _contexts(instances: Sequence[Shown]) -> Iterator[Metric]:
+    for field, said in (
+        ("saved", "contexts saved when their engine stopped"),
+        ("not_saved", "contexts that could not be saved"),
+        ("restored", "contexts given to the next engine"),
+        ("refused", "contexts that were not given to the next engine, or that it refused"),
+        ("used", "restored contexts that the next request used"),
+        ("not_used", "restored contexts that the engine computed again"),
+        ("tokens_saved", "tokens in saved contexts"),
+        ("tokens_restored", "tokens in restored contexts"),
+        ("tokens_used", "restored tokens that the next requests did not compute again"),
+        ("seconds_spared", "time that computing them would have taken"),
+        ("save_seconds", "seconds spent on saving contexts"),
+        ("restore_seconds", "seconds spent on restoring contexts"),
+    ):
+        family = CounterMetricFamily(f"llamactl_contexts_{field}", said, labels=["instance"])
+        for shown in instances:
+            family.add_metric([shown.name], getattr(shown.contexts, field))
+        yield family
 
 
 def _histograms(instances: Sequence[Shown]) -> Iterator[Metric]:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Container
+from collections.abc import Callable, Container
 from itertools import accumulate
+from typing import Generic, TypeVar
 
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+T = TypeVar("T")
 _MOST_FORGOTTEN = 256  # meters of deleted instances
 
 
@@ -64,20 +66,56 @@ class Meter:
         return f"<Meter {dict(self.statuses)} {dict(self.refused)}>"
 
 
-class Meters:
-    """By instance id. What is refused before its instance is known counts in `unrouted`."""
+class ContextMeter:
+    """Of the contexts that one instance keeps over its stops."""
+
+    __slots__ = (
+        "not_saved", "not_used", "refused", "restore_seconds", "restored", "save_seconds", "saved",
+        "seconds_spared", "tokens_restored", "tokens_saved", "tokens_used", "used",
+    )  # fmt: skip
 
     def __init__(self) -> None:
-        self.unrouted = Meter()
-        self._by_id: dict[str, Meter] = {}
+        self.saved = self.not_saved = self.restored = self.refused = 0
+        self.used = self.not_used = 0  # by the first request after a restore
+        self.tokens_saved = self.tokens_restored = self.tokens_used = 0
+        self.save_seconds = self.restore_seconds = 0.0
+        self.seconds_spared = 0.0  # that it would have taken to compute `tokens_used`
 
     def __repr__(self) -> str:
-        return f"<Meters of {len(self._by_id)} instances>"
+        return f"<ContextMeter {self.saved} saved, {self.restored} restored>"
 
-    def of(self, instance_id: str) -> Meter:
+    def add_saved(self, count: int, tokens: int, seconds: float, not_saved: int) -> None:
+        self.saved += count
+        self.tokens_saved += tokens
+        self.save_seconds += seconds
+        self.not_saved += not_saved
+
+    def add_restored(self, count: int, tokens: int, seconds: float, refused: int) -> None:
+        self.restored += count
+        self.tokens_restored += tokens
+        self.restore_seconds += seconds
+        self.refused += refused
+
+    def add_used(self, tokens: int, seconds: float) -> None:
+        self.used += 1
+        self.tokens_used += tokens
+        self.seconds_spared += seconds
+
+
+class ByInstance(Generic[T]):
+    """A meter for each instance, by its id."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._by_id: dict[str, T] = {}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self._by_id)} instances>"
+
+    def of(self, instance_id: str) -> T:
         meter = self._by_id.get(instance_id)
         if meter is None:
-            meter = self._by_id[instance_id] = Meter()
+            meter = self._by_id[instance_id] = self._make()
         return meter
 
     def keep(self, ids: Container[str]) -> None:
@@ -86,3 +124,11 @@ class Meters:
         if len(gone) > _MOST_FORGOTTEN:
             for instance_id in gone:
                 del self._by_id[instance_id]
+
+
+class Meters(ByInstance[Meter]):
+    """What is refused before its instance is known counts in `unrouted`."""
+
+    def __init__(self) -> None:
+        super().__init__(Meter)
+        self.unrouted = Meter()

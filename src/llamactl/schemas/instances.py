@@ -10,6 +10,11 @@ from llamactl.core.lifecycle import State
 
 Status = Literal["stopped", "running", "failed", "starting", "stopping", "restarting"]
 
+_CONTEXT_OBSTACLE = (
+    "why its contexts are lost when it stops, and what to do; empty if they are kept, if that is "
+    "not wanted, or if nothing is known yet"
+)
+
 
 class DrainBody(BaseModel):
     """Requests that an instance finishes before it stops."""
@@ -86,6 +91,7 @@ class InstanceBody(BaseModel):
     restarts: int = Field(description="restarts since it last ran stably")
     options: dict[str, Any] = Field(description="options, as for create and update, secrets masked")
     declared: bool = Field(description="whether it is declared in a file in instances.configs_dir")
+    context_obstacle: str = Field("", description=_CONTEXT_OBSTACLE)
 
 
 class VictimBody(BaseModel):
@@ -107,6 +113,7 @@ class PlanBody(BaseModel):
     wait_s: float | None = Field(description="estimated seconds until it is ready; null if unknown")
     retry_after_s: float | None = Field(description="seconds after which a request can be retried")
     memory: MemoryBody = Field(description="memory that it is expected to need")
+    context_obstacle: str = Field("", description=_CONTEXT_OBSTACLE)
 
 
 class PreviewBody(BaseModel):
@@ -128,3 +135,4 @@ class PreviewBody(BaseModel):
         description="whether it fits with nothing else running; null if unknown"
     )
     budget: int | None = Field(description="memory limit for all instances together")
+    context_obstacle: str = Field("", description=_CONTEXT_OBSTACLE)

@@ -1,6 +1,6 @@
 import { Box, Code, Group, Text } from "@mantine/core";
 import type { InstanceEvent } from "../api/client";
-import { exact, when } from "../ui/format";
+import { bytes, exact, plural, seconds, when } from "../ui/format";
 import { AnchorLink } from "../ui/links";
 import { useNow } from "../ui/now";
 import { stateWord } from "../ui/StateLabel";
@@ -31,7 +31,7 @@ export function EventLine({ event, named }: { event: InstanceEvent; named: boole
         )}
       </Group>
       <Text size="sm" className="breaks">
-        {event.cause}
+        {event.cause || context(event)}
       </Text>
       {details && (
         <details>
@@ -47,6 +47,17 @@ export function EventLine({ event, named }: { event: InstanceEvent; named: boole
       )}
     </Box>
   );
+}
+
+/** How much of a context was saved, restored or used; "" for other events. */
+function context({ event, details }: InstanceEvent): string {
+  const { tokens, bytes: size, seconds: took } = details;
+  if (typeof tokens !== "number" || !event.startsWith("Context")) return "";
+  const parts = [plural(tokens, "token")];
+  if (typeof size === "number") parts.push(bytes(size));
+  if (typeof took === "number")
+    parts.push(`${event === "ContextUsed" ? "saving about" : "in"} ${seconds(took)}`);
+  return parts.join(", ");
 }
 
 /** "BecameReady" as "Became ready". */

@@ -31,6 +31,11 @@ export function PlanCard({ name }: { name: string }) {
             {plan.wait_s !== null && `; ready in about ${span(plan.wait_s)}`}
             {plan.ahead > 0 && `; ${plan.ahead} ahead of it`}.
           </Text>
+          {plan.context_obstacle && (
+            <Text size="sm" className="breaks">
+              Its context is lost when it stops: {plan.context_obstacle}.
+            </Text>
+          )}
         </Alert>
       )}
     </>

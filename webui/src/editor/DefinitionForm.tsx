@@ -38,6 +38,12 @@ const QUICK = new Set(["model", "hf_repo", "hf_file", "ctx_size", "gpu_layers"])
 const FOUND = 8;
 /** Options that are shown all at once; more are searched. */
 const FEW = 40;
+const KEEP_CONTEXT = [
+  { value: "", label: "Default from settings" },
+  { value: "auto", label: "Where it can" },
+  { value: "on", label: "Yes; warn if it can't" },
+  { value: "off", label: "No" },
+];
 const NAME = /^[a-z][a-z0-9_.]*$/;
 
 interface Props {
@@ -381,6 +387,15 @@ function Kept({
         {flag("auto_restart", "Restart after a crash")}
         {number("idle_timeout", "Stop when idle for", "Minutes; 0 for never")}
         {number("priority", "Priority", "Instances with a lower priority are evicted first")}
+        <Select
+          label="Keep its context"
+          error={faultAt(refusal, "keep_context")}
+          description="When it stops, for its next start"
+          data={KEEP_CONTEXT}
+          value={String(own.keep_context ?? "")}
+          onChange={(value) => set("keep_context", value || undefined)}
+          allowDeselect={false}
+        />
         <TextInput
           label="Group"
           error={faultAt(refusal, "group")}

@@ -105,6 +105,11 @@ function Outcome({ data }: { data: Schemas["PreviewBody"] }) {
           A start would fail now: {data.obstacle}.
         </Alert>
       )}
+      {data.context_obstacle && (
+        <Text size="sm" c="dimmed" mt="sm" className="breaks">
+          Its context will be lost when it stops: {data.context_obstacle}.
+        </Text>
+      )}
       {data.restarts && (
         <Alert mt="sm" color="orange" title="The instance will be restarted">
           It finishes its running requests first.

@@ -19,6 +19,7 @@ import { useNow } from "../ui/now";
 import { Page } from "../ui/Page";
 import { Sparkline } from "../ui/Sparkline";
 import { StateLabel } from "../ui/StateLabel";
+import { KeptContext } from "./KeptContext";
 import { RowActions } from "./RowActions";
 import { memoryOf } from "./words";
 
@@ -143,6 +144,7 @@ function Overview({ row }: { row: Row }) {
         </Fact>
       </SimpleGrid>
       <InContainer instance={instance} />
+      <KeptContext instance={instance} />
       <OtherNames instance={instance} />
       <PlanCard name={instance.name} />
       {command && (

@@ -6,6 +6,7 @@ import { bytes, exact, release, span } from "../ui/format";
 import { useNow } from "../ui/now";
 import { Page } from "../ui/Page";
 import { Sparkline } from "../ui/Sparkline";
+import { Contexts } from "./Contexts";
 import { Settings } from "./Settings";
 
 export function SystemPage() {
@@ -19,6 +20,7 @@ export function SystemPage() {
       ))}
       <Machine />
       <Engines />
+      <Contexts />
       {system.data && <About system={system.data} />}
       <Doctor />
       <Settings />

@@ -24,6 +24,7 @@ _TAGS = {
     "instances": "Define, run and inspect instances.",
     "events": "What happened, and why.",
     "keys": "Inference keys.",
+    "contexts": "What is kept of conversations while their instances are stopped.",
     "config": "Settings and sets of instances.",
     "models": "Model files and downloads.",
     "backends": "Engines and their options.",

@@ -32,17 +32,20 @@ async def _exposition(services: Services) -> bytes:
     ready = {m.instance.name: m.replica.ready for m in all_managed if m.replica.ready is not None}
     texts = await asyncio.gather(*(services.numbers.scrape(where) for where in ready.values()))
     meters = services.numbers.meters()
-    meters.keep({m.instance.id for m in all_managed})
+    for kind in (meters, services.contexts.meters):
+        kind.keep({m.instance.id for m in all_managed})
     shown = [
         Shown(
             m.instance.name,
             m.replica.runner.now.state.value,
             services.numbers.leases(m.instance.id),
             meters.of(m.instance.id),
+            services.contexts.meters.of(m.instance.id),
         )
         for m in all_managed
     ]
-    gauges = services.numbers.gauges()
+    kept = sum(one.size for one in await services.contexts.all())
+    gauges = {**services.numbers.gauges(), "contexts_bytes": kept}
     told = dict(zip(ready, texts, strict=True))
     names = {name: backend_of(where.backend).metric_names for name, where in ready.items()}
 

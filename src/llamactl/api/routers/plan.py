@@ -26,7 +26,8 @@ async def preview(
     seen = await services.previews.of(name, body, allow_unknown=allow_unknown)
     return PreviewBody(
         exists=seen.exists, command=[*seen.command], problem=seen.problem,
-        obstacle=seen.obstacle, restarts=seen.restarts, **fit_fields(seen.fit),
+        obstacle=seen.obstacle, restarts=seen.restarts,
+        context_obstacle=seen.context_obstacle, **fit_fields(seen.fit),
     )  # fmt: skip
 
 
@@ -56,4 +57,5 @@ async def plan(
         wait_s=None if seen.wait_s is None else round(seen.wait_s, 3),
         retry_after_s=None if seen.retry_after_s is None else round(seen.retry_after_s, 3),
         memory=memory_body(managed.need),
+        context_obstacle=managed.replica.context_obstacle,
     )

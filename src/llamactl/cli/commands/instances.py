@@ -131,6 +131,8 @@ def preview(
     )
     if seen.obstacle:
         typer.echo(f"{name} can't start now: {seen.obstacle}")
+    if seen.context_obstacle:
+        typer.echo(f"its contexts would not be kept: {seen.context_obstacle}")
     if seen.restarts:
         typer.echo(f"{name} would finish its running requests and be restarted")
 
@@ -223,6 +225,8 @@ def plan(
     if seen.wait_s is not None:
         typer.echo(f"  ready in about {span(seen.wait_s)}")
     typer.echo(f"  memory: {size(seen.memory.ram + seen.memory.shared)}")
+    if seen.context_obstacle:
+        typer.echo(f"  contexts are not kept: {seen.context_obstacle}")
 
 
 @command

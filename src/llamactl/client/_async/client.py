@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from llamactl.client._async.backends import AsyncBackends
 from llamactl.client._async.config import AsyncConfig
+from llamactl.client._async.contexts import AsyncContexts
 from llamactl.client._async.instances import AsyncInstances
 from llamactl.client._async.keys import AsyncKeys
 from llamactl.client._async.models import AsyncModels
@@ -53,6 +54,7 @@ class AsyncClient:
         self.models = AsyncModels(self._transport)
         self.backends = AsyncBackends(self._transport)
         self.keys = AsyncKeys(self._transport)
+        self.contexts = AsyncContexts(self._transport)
         self.config = AsyncConfig(self._transport)
 
     def __repr__(self) -> str:

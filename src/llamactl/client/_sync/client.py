@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from llamactl.client._sync.backends import Backends
 from llamactl.client._sync.config import Config
+from llamactl.client._sync.contexts import Contexts
 from llamactl.client._sync.instances import Instances
 from llamactl.client._sync.keys import Keys
 from llamactl.client._sync.models import Models
@@ -51,6 +52,7 @@ class Client:
         self.models = Models(self._transport)
         self.backends = Backends(self._transport)
         self.keys = Keys(self._transport)
+        self.contexts = Contexts(self._transport)
         self.config = Config(self._transport)
 
     def __repr__(self) -> str:

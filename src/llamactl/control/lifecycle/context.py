@@ -8,6 +8,7 @@ from typing import Protocol
 
 from llamactl.backends import backend_of, engine_asked
 from llamactl.backends.containers import check_container, container_of
+from llamactl.backends.contexts import why_not_kept
 from llamactl.backends.contract import Start
 from llamactl.backends.settings import BackendSettings
 from llamactl.config import Settings, SettingsHolder
@@ -24,7 +25,14 @@ from llamactl.core.model import Offer
 from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.node import LaunchSpec, Node
 from llamactl.core.routes import ReadyInstance
-from llamactl.policy.definition.engine_help import UNREAD, Known, Vocabulary, nothing_known
+from llamactl.policy.definition.engine_help import (
+    UNREAD,
+    Known,
+    Seen,
+    Vocabulary,
+    nothing_known,
+    nothing_seen,
+)
 
 
 class Journal(Protocol):
@@ -72,6 +80,7 @@ class ReplicaContext:
     contexts: Contexts = field(init=False)
     ports: PortBook = field(default_factory=PortBook)
     known: Known = nothing_known
+    seen: Seen = nothing_seen
 
     def __post_init__(self) -> None:
         self.contexts = Contexts(self.node, self.held, self.leases.contexts)
@@ -107,7 +116,15 @@ class ReplicaContext:
 
     async def vocabulary(self, body: object, now: InstanceOptions) -> Vocabulary:
         """The options of the engine that a definition is for; empty where it can't be asked."""
-        asked = engine_asked(body, now)
+        return await self._vocabulary_of(engine_asked(body, now))
+
+    async def ask_engine(self, instance: Instance) -> None:
+        """For what `context_obstacle` says, if nobody has."""
+        options = instance.options
+        if backend_of(options.backend_type).contexts is not None and self.seen(options) is None:
+            await self._vocabulary_of(options)
+
+    async def _vocabulary_of(self, asked: InstanceOptions) -> Vocabulary:
         if container_of(self.settings.backend_of(asked), asked) is not None:
             return UNREAD  # that engine is in the image
         try:
@@ -132,6 +149,18 @@ class ReplicaContext:
     async def obstacle(self, instance: Instance) -> str:
         """As `Node.obstacle`."""
         return await self.node.obstacle(self.spec(instance, 0))
+
+    def context_obstacle(self, instance: Instance) -> str:
+        """Why its contexts are lost when it stops; "" if they are kept, or that is not wanted.
+
+        Of an engine that nobody has asked for its options yet, only what its definition says.
+        """
+        options = instance.options
+        if not self._policies(instance).keep_context:
+            return ""
+        start = Start.of(options, self.engine(instance))
+        insists, backend = options.keep_context == "on", backend_of(options.backend_type)
+        return why_not_kept(backend, start, self.seen(options), insists=insists)
 
     def engine(self, instance: Instance) -> BackendSettings:
         """The settings of its engine."""

@@ -66,6 +66,11 @@ class Replica:
         return container.image if container else ""
 
     @property
+    def context_obstacle(self) -> str:
+        """As `ReplicaContext.context_obstacle`."""
+        return self._context.context_obstacle(self.instance)
+
+    @property
     def last_exit(self) -> ExitReport | None:
         """How its last process ended; None if that was asked for."""
         return self.engine.last_exit

@@ -264,8 +264,13 @@ class Vocabulary(Mapping[str, EngineOption]):
 
 UNREAD = Vocabulary()  # of an engine whose help can't be read
 Known = Callable[[InstanceOptions], Awaitable[Vocabulary]]  # of the engine of such an instance
+Seen = Callable[[InstanceOptions], Vocabulary | None]  # the same, without asking
 
 
 async def nothing_known(_: InstanceOptions) -> Vocabulary:
     """Where no engine can be asked."""
     return UNREAD
+
+
+def nothing_seen(_: InstanceOptions) -> None:
+    """Where no engine was asked."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from llamactl.backends.contexts import ContextRefused, ContextSlots, Post, Slot
@@ -33,9 +34,17 @@ _ENOUGH = 64  # tokens: the time of fewer says little
 
 
 class LlamaCppContexts(ContextSlots):
-    def obstacle(self, start: Start) -> str:
-        found = (*_of_engine(start.known), *_of_options(start), *_of_kind(start))
-        return found[0] if found else ""
+    def excluded(self, start: Start) -> str:
+        return next(chain(_of_kind(start), _of_options(start)), "")
+
+    def missing(self, known: Vocabulary) -> str:
+        if not known:
+            return "the engine's help can't be read, so nobody knows whether it can save contexts"
+        if known.get(_SAVE) is None:
+            return f"this engine has no {_SAVE}; use a newer one"
+        if known.get(_DISK) is not None:
+            return f"this engine keeps contexts by itself; see its {_DISK}"
+        return ""
 
     def words(self, folder: str, known: Vocabulary) -> Sequence[str]:
         # some versions put the name of a file right behind it
@@ -72,15 +81,6 @@ class LlamaCppContexts(ContextSlots):
 
     def restore(self, post: Post, slot: int, file: str) -> int:
         return _done(post, slot, "restore", file, "n_restored")
-
-
-def _of_engine(known: Vocabulary) -> Iterator[str]:
-    if not known:
-        yield "the engine's help can't be read, so nobody knows whether it can save contexts"
-    elif known.get(_SAVE) is None:
-        yield f"this engine has no {_SAVE}; use a newer one"
-    elif known.get(_DISK) is not None:
-        yield f"this engine keeps contexts by itself; see its {_DISK}"
 
 
 def _of_options(start: Start) -> Iterator[str]:

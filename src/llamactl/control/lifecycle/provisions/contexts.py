@@ -18,6 +18,7 @@ from llamactl.core.ports.contexts import (
     StoredContext,
 )
 from llamactl.core.ports.node import Node
+from llamactl.observe import ByInstance, ContextMeter
 from llamactl.policy.context_reuse import MISSES, Reuse, judge
 
 _DAY_S = 86400.0
@@ -33,6 +34,7 @@ class Contexts:
         self._uses = uses
         self._revoked: set[str] = set()  # keys, since we run
         self._tasks: set[asyncio.Task[object]] = set()
+        self.meters = ByInstance(ContextMeter)
 
     def __repr__(self) -> str:
         return f"<Contexts on {self._node.id}>"
@@ -44,6 +46,7 @@ class Contexts:
         """
         keys = self._uses.users(record.instance_id)
         if self._is_revoked(keys):
+            self.meters.of(record.instance_id).not_saved += 1
             note("ContextNotSaved", "a key that may have used it was revoked", {})
             return
         try:
@@ -52,6 +55,8 @@ class Contexts:
             return
         if self._is_revoked(keys):  # meanwhile
             await self._node.drop_contexts(instance_id=record.instance_id)
+        meter = self.meters.of(record.instance_id)
+        meter.add_saved(report.slots, report.tokens, report.seconds, len(report.refused))
         _tell(note, "ContextSaved", "ContextNotSaved", report)
 
     def _is_revoked(self, keys: frozenset[str]) -> bool:
@@ -66,6 +71,8 @@ class Contexts:
             return
         proof = _Proof(self, record, note, report.restored).heard if report.restored else None
         self._uses.begin(record.instance_id, report.keys, proof)
+        meter = self.meters.of(record.instance_id)
+        meter.add_restored(report.slots, report.tokens, report.seconds, len(report.refused))
         _tell(note, "ContextRestored", "ContextRefused", report)
 
     def proved(self, proof: _Proof, reuse: Reuse, cached: int) -> None:
@@ -76,13 +83,16 @@ class Contexts:
     async def _judge(self, proof: _Proof, reuse: Reuse, cached: int) -> None:
         used = reuse is Reuse.USED
         misses = await self._node.context_used(proof.record.process, used=used)
+        meter = self.meters.of(proof.record.instance_id)
         if used:
             speed = max(one.speed for one in proof.restored)
             saved = {"seconds": round(cached / speed, 1)} if speed else {}
+            meter.add_used(cached, saved.get("seconds", 0.0))
             proof.note("ContextUsed", "", {"tokens": cached, **saved})
         else:
             again = "contexts of this model are no longer kept: " if misses >= MISSES else ""
             cause = f"{again}it computed its prompt again; sliding-window models need swa_full"
+            meter.not_used += 1
             proof.note("ContextNotUsed", cause, {"misses": misses})
 
     def adopted(self, record: ProcessRecord) -> None:

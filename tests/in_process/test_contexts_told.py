@@ -1,0 +1,110 @@
+"""What is told of contexts: how many were saved, restored and refused, and why none can be kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from llamactl.core.instance import InstanceOptions
+from llamactl.observe import ContextMeter
+from llamactl.policy.definition.engine_help import UNREAD, EngineOption, Vocabulary
+from support.control_path import ControlPath
+from support.settings import settings
+
+ABLE = Vocabulary([EngineOption("slot_save_path", ("--slot-save-path",), "path", (), "", "", "")])
+UNABLE = Vocabulary([EngineOption("model", ("--model",), "path", (), "", "", "")])
+
+
+async def stop(there: ControlPath) -> None:
+    await there.instances.stop("one", wait=True, force=False)
+
+
+async def start(there: ControlPath) -> None:
+    await there.instances.start("one", wait=True, evict=False)
+
+
+def counts(meter: ContextMeter) -> dict[str, float]:
+    """Those that are not 0."""
+    return {name: n for name in ContextMeter.__slots__ if (n := getattr(meter, name))}
+
+
+async def test_what_is_saved_and_restored_is_counted_with_its_tokens_and_seconds() -> None:
+    there = ControlPath()
+    there.node.keeps_contexts = True
+    one = (await there.create("one")).instance.id
+    for _ in range(2):
+        await stop(there)
+        await start(there)
+
+    assert counts(there.replicas.contexts.meters.of(one)) == {
+        "saved": 2, "tokens_saved": 1000, "save_seconds": 0.2,
+        "restored": 2, "tokens_restored": 1000, "restore_seconds": 0.2,
+    }  # fmt: skip
+    assert counts(there.replicas.contexts.meters.of("another")) == {}
+
+
+async def test_what_is_refused_or_not_saved_is_counted() -> None:
+    there = ControlPath()
+    there.node.keeps_contexts = True
+    one = (await there.create("one")).instance.id
+    await stop(there)
+    there.node.refusing = "the model changed since it was saved"
+    await start(there)
+    there.leases.contexts.used_by(one, "anna")
+    there.replicas.contexts.revoked("anna")
+    await stop(there)
+
+    meter = there.replicas.contexts.meters.of(one)
+    assert (meter.saved, meter.restored, meter.refused, meter.not_saved) == (1, 0, 1, 1)
+
+
+async def test_those_of_deleted_instances_are_forgotten_once_there_are_many() -> None:
+    meters = ControlPath().replicas.contexts.meters
+    for n in range(300):
+        meters.of(str(n)).saved = 1
+    meters.keep({"7"})
+
+    assert (meters.of("7").saved, meters.of("8").saved) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("keep", "default", "known", "has_obstacle"),
+    [
+        ("", "auto", UNABLE, True),
+        ("", "off", UNABLE, False),
+        ("auto", "off", UNABLE, True),
+        ("on", "off", UNABLE, True),
+        ("off", "auto", UNABLE, False),
+        ("on", "auto", ABLE, False),
+        ("on", "auto", None, False),  # nobody has asked it yet
+        ("on", "auto", UNREAD, True),  # it does not answer
+    ],
+)
+async def test_an_instance_has_an_obstacle_only_where_its_contexts_are_to_be_kept(
+    keep: str, default: str, known: Vocabulary | None, *, has_obstacle: bool
+) -> None:
+    there = ControlPath(settings("instances", default_keep_context=default))
+    there.replicas.seen = lambda _: known
+    managed = await there.create("one")
+    if keep:
+        managed = await there.definitions.update("one", {"keep_context": keep}, wait=True)
+
+    assert managed.replica.runner.now.state == "ready"
+    assert bool(managed.replica.context_obstacle) is has_obstacle
+
+
+async def test_a_plan_asks_the_engine_that_nobody_has_asked() -> None:
+    there, asked = ControlPath(), list[str]()
+
+    async def ask(options: InstanceOptions) -> Vocabulary:
+        asked.append(options.backend_type)
+        there.replicas.seen = lambda _: UNABLE
+        return UNABLE
+
+    managed = await there.create("one", start=False)
+    assert managed.replica.context_obstacle == ""
+    there.replicas.known = ask
+    for _ in range(2):
+        managed, _plan = await there.instances.plan("one", request=True, evict=False)
+
+    assert "--slot-save-path" in managed.replica.context_obstacle
+    assert len(asked) == 1
