@@ -7,6 +7,7 @@ import asyncio
 from llamactl.core.ports.contexts import ANY_KEY
 from support.control_path import ControlPath, settle
 from support.settings import settings
+from support.waits import WITHIN_S
 
 
 def keeping(**instances: object) -> ControlPath:
@@ -169,3 +170,21 @@ async def test_nothing_is_watched_where_nothing_was_restored() -> None:
     await there.instances.stop("one", wait=True, force=True)
     await there.instances.start("one", wait=True, evict=False)
     assert there.leases.contexts.proofs == {}
+
+
+async def test_an_idle_instance_is_saved_from_time_to_time_if_that_is_asked_for() -> None:
+    there = keeping(context_checkpoint_interval=0.01)
+    await there.create("one")
+    lease = there.lease("one")
+    await asyncio.sleep(0.05)
+    assert not there.node.saves.is_set()  # it is busy
+
+    lease.release()
+    async with asyncio.timeout(WITHIN_S):
+        await there.node.saves.wait()
+    await asyncio.sleep(0.05)
+    assert there.node.context_calls.count(("save", "one")) == 1  # nobody used it since
+
+    await there.crash("one")
+    await there.instances.start("one", wait=True, evict=False)
+    assert there.node.context_calls[-1] == ("restore", "one")

@@ -67,6 +67,7 @@ class FakeNode:
         self.refusing = ""  # why no context is restored
         self.context_calls: list[tuple[str, str]] = []  # what was asked for, and of whom
         self.unused = 0  # restored contexts, in a row
+        self.saves = asyncio.Event()  # one was asked for
         self.saving: asyncio.Event | None = None  # a save waits for it
         self.images: dict[str, Image] = {}  # by name of the instance that needs it
         self.pulling: asyncio.Queue[PullProgress | LaunchFailed | None]
@@ -109,6 +110,7 @@ class FakeNode:
         if not self.keeps_contexts:
             return ContextReport()
         self.context_calls.append(("save", one.name))
+        self.saves.set()
         if self.saving is not None:
             await self.saving.wait()
         self.stored[process.replica_id] = frozenset(keys)

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, ByteSize, Field, create_model, model_valid
 from llamactl.backends import KINDS, Kind
 from llamactl.backends.declared import fixed, live
 from llamactl.backends.settings import BackendSettings, Section, Words
+from llamactl.config.context_settings import ContextSettings
 from llamactl.core.instance import OptionDefaults
 
 
@@ -136,7 +137,7 @@ class InstanceLogging(Section):
                                        ge=0)  # fmt: skip
 
 
-class InstancesSettings(Section):
+class InstancesSettings(ContextSettings):
     """Instances: where they are, how many run, how they start and stop."""
 
     port_range: tuple[int, int] = live((8000, 9000), "first and last port for engines", "TCP ports")
@@ -163,22 +164,6 @@ class InstancesSettings(Section):
     default_on_demand_start: bool = live(True, "start an instance when a request asks for it")
     on_demand_start_timeout: float = live(
         120, "time that a request waits for its instance", "seconds", gt=0
-    )
-    default_keep_context: Literal["auto", "off"] = live(
-        "auto", "keep what an engine's slots hold when it stops, where it can: auto, or off"
-    )
-    context_min_tokens: int = live(256, "fewer tokens in a slot are not kept", "tokens", ge=1)
-    context_save_timeout: float = live(
-        10, "time for an instance to save its contexts, and to restore them", "seconds", gt=0
-    )
-    context_disk_budget: Literal["auto"] | ByteSize = live(
-        "auto", "disk for kept contexts; `auto`: a tenth of what is free, at most 20 GiB", "bytes"
-    )
-    context_share: float = live(
-        0.5, "share of that budget that one instance may have", "fraction", gt=0, le=1
-    )
-    context_max_age: float = live(
-        30, "time after which a context that was not used is removed", "days", gt=0
     )
     start_timeout: float = live(1800, "time for an engine to become ready", "seconds", gt=0)
     drain_timeout: float = live(

@@ -59,6 +59,7 @@ class Watches:
             case State.READY:
                 idle = self._replica.idle_timeout
                 watches: list[Watch] = [lambda: self._until_unhealthy(now), self._keep_measuring]
+                watches += [self._keep_saving] if self._checkpoints else []
                 return [*watches, lambda: self._until_idle(now, idle)] if idle > 0 else watches
             case State.DRAINING:
                 return [lambda: self._until_drained(now)]
@@ -137,6 +138,24 @@ class Watches:
         while self._engine.process is not None:
             await self._measure(self._engine.process)
             await asyncio.sleep(self._context.settings.instances.health_interval)
+        return await asyncio.Future()
+
+    @property
+    def _checkpoints(self) -> float:
+        """Seconds between two; 0.0: none."""
+        return self._context.settings.instances.context_checkpoint_interval
+
+    async def _keep_saving(self) -> lc.Event:
+        """What a crash would lose, each time that it is idle and was used since the last time."""
+        leases, one, saved = self._context.leases, self._replica.instance.id, 0.0
+        while (process := self._engine.process) is not None:
+            await asyncio.sleep(self._checkpoints)
+            used = leases.last_used(one)
+            if used > saved and not leases.count(one):
+                saved = used
+                insists = process.record.options.keep_context == "on"
+                note = self._engine.note
+                await self._context.contexts.save(process.record, note, insists=insists)
         return await asyncio.Future()
 
     async def _measure(self, process: RunningProcess) -> None:

@@ -18,8 +18,8 @@ _ROLES_BEFORE = ("system", "developer")  # what the one who wrote the program sa
 def conversation_key(body: Mapping[str, object]) -> bytes:
     """16 bytes; the same for each turn of a conversation, whatever parameters its requests have.
 
-    Of the model, what everybody is told (the system prompt, the tools), and the first words of
-    the one who asks. b"" for a request without a prompt. Not a secret, and not to be reversed, but
+    Of the model, what is the same for everybody (the system prompt, the tools), and the first words
+    of the one who asks. b"" for a request without a prompt. Not a secret, and not to be reversed, but
     who guesses a beginning can check it.
 
     https://platform.openai.com/docs/api-reference/chat
