@@ -19,8 +19,8 @@ def conversation_key(body: Mapping[str, object]) -> bytes:
     """16 bytes; the same for each turn of a conversation, whatever parameters its requests have.
 
     Of the model, what is the same for everybody (the system prompt, the tools), and the first words
-    of the one who asks. b"" for a request without a prompt. Not a secret, and not to be reversed, but
-    who guesses a beginning can check it.
+    of the one who asks. b"" for a request without a prompt. It can't be reversed, but who guesses a
+    beginning can check it.
 
     https://platform.openai.com/docs/api-reference/chat
     https://platform.openai.com/docs/api-reference/responses
