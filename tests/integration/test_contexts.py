@@ -27,7 +27,7 @@ def server(tmp_path: Path) -> Iterator[Served]:
 
 
 def made(server: Served, model: Path, name: str = "one", **options: Any) -> None:
-    body = {"backend_options": {"model": str(model), "ctx_size": 512, **options}}
+    body = {"backend_options": {"model": str(model), "ctx_size": 512} | options}
     answer = server.request("POST", f"{BASE}/{name}", body)
     assert answer.status_code == 201, answer.text
 
@@ -243,3 +243,17 @@ def test_an_engine_that_does_not_use_what_it_restored_is_found_out(
         post(server, "stop")
         assert [row["event"] for row in server.request("GET", f"{BASE}/one/events").json()
                 if "Context" in row["event"]][-1] == "ContextSaved"  # fmt: skip
+
+
+def test_more_conversations_than_slots_keep_their_place_in_the_engines_memory(
+    server: Served, tiny_model: Path
+) -> None:
+    """Which the flags that we add leave as it was."""
+    made(server, tiny_model, ctx_size=2048)
+    prompts = [f"{letter * 3} {PROMPT}" for letter in "abcdefgh"]
+    for prompt in prompts:
+        ask(server, prompt=prompt)
+
+    for prompt in prompts:
+        _, tokens, cached = ask(server, prompt=prompt)
+        assert cached >= tokens - 1
