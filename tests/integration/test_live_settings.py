@@ -493,6 +493,79 @@ def engines_run_in_a_container(live: Live) -> None:
         assert " an-image --" in words
 
 
+def talked(live: Live, name: str = "one") -> None:
+    """An instance of a real engine, whose slot holds some tokens."""
+    body = {"model": str(live.model), "ctx_size": 512}
+    if live.server.request("GET", f"{BASE}/{name}").status_code != 200:
+        assert live.server.request("POST", f"{BASE}/{name}", body).status_code == 201
+    asked = {"model": name, "prompt": "one two three " * 9, "max_tokens": 1}
+    assert live.server.request("POST", "/v1/completions", asked).status_code == 200
+
+
+def kept(live: Live) -> list[str]:
+    """Names of the instances with stored contexts."""
+    return [one["instance"] for one in live.server.request("GET", "/api/v1/contexts").json()]
+
+
+def stopped(live: Live, name: str = "one") -> str:
+    """Why its context was not kept; "" if it was."""
+    live.post(name, "stop", wait=True)
+    rows = live.server.request("GET", f"{BASE}/{name}/events").json()
+    said = [row for row in rows if row["event"] in ("ContextSaved", "ContextNotSaved")]
+    return said[-1]["cause"] if said else "too little"
+
+
+@proves("instances.default_keep_context")
+def contexts_are_not_kept(live: Live) -> None:
+    flag = "--slot-save-path"
+    assert flag in live.preview(model=str(live.model))["command"]
+    live.limits(default_keep_context="off")
+    assert flag not in live.preview(model=str(live.model))["command"]
+
+
+@proves("instances.context_min_tokens")
+def smaller_contexts_are_kept(live: Live) -> None:
+    talked(live)
+    assert stopped(live) == "too little"
+    live.limits(context_min_tokens=16)
+    talked(live)
+    assert (stopped(live), kept(live)) == ("", ["one"])
+
+
+@proves("instances.context_save_timeout", "instances.context_disk_budget",
+        "instances.context_share")  # fmt: skip
+def a_context_is_kept_within_its_limits(live: Live) -> None:
+    for name, value, why in (
+        ("context_save_timeout", 1e-6, "took longer"), ("context_disk_budget", 1, "no room"),
+        ("context_share", 1e-12, "no room"),
+    ):  # fmt: skip
+        live.limits(context_min_tokens=16, **{name: value})
+        talked(live)
+        assert why in stopped(live)
+        live.limits(context_min_tokens=16)
+        talked(live)
+        assert stopped(live) == ""
+
+
+@proves("instances.context_max_age")
+def old_contexts_go(live: Live) -> None:
+    live.limits(context_min_tokens=16)
+    talked(live)
+    assert (stopped(live), kept(live)) == ("", ["one"])
+    live.limits(context_min_tokens=16, context_max_age=1e-9)
+    talked(live, "two")
+    assert (stopped(live, "two"), kept(live)) == ("", ["two"])
+
+
+@proves("instances.context_checkpoint_interval")
+def an_idle_one_is_saved(live: Live) -> None:
+    live.limits(context_min_tokens=16)
+    talked(live)
+    assert kept(live) == []
+    live.limits(context_min_tokens=16, context_checkpoint_interval=0.05)
+    until(lambda: kept(live) == ["one"], "it is saved")
+
+
 @proves("allow_commands")
 def no_program_may_be_chosen(live: Live) -> None:
     body = live.create("before", start=False)["options"]

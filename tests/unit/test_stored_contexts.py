@@ -122,7 +122,7 @@ def test_the_least_recently_used_go_first_for_a_new_one(files: ContextFiles) -> 
     for age, name in enumerate(("newest", "middle", "oldest")):
         stored(files, name, size=300, at=NOW - age)
 
-    assert files.make_room("another", 300, limits())
+    assert files.make_room("another", 9, 300, limits())
     assert names(files) == [("middle", 0), ("newest", 0)]
 
 
@@ -131,16 +131,25 @@ def test_one_instance_has_its_share(files: ContextFiles) -> None:
     for slot in range(3):
         stored(files, "one", slot, size=150, at=NOW - slot)
 
-    assert files.make_room("one", 150, limits(share=0.5))
+    assert files.make_room("one", 9, 150, limits(share=0.5))
     assert names(files) == [("one", 0), ("one", 1), ("other", 0)]
-    assert not files.make_room("one", 600, limits(share=0.5))
+    assert not files.make_room("one", 9, 600, limits(share=0.5))
+
+
+def test_a_file_that_is_replaced_takes_no_room_of_its_own(files: ContextFiles) -> None:
+    stored(files, "one", size=900)
+    stored(files, "other", size=50)
+
+    assert files.make_room("one", 0, 900, limits())
+    assert names(files) == [("one", 0), ("other", 0)]
+    assert not files.make_room("one", 0, 1001, limits())
 
 
 def test_what_nobody_used_for_long_goes(files: ContextFiles) -> None:
     stored(files, "old", at=NOW - 10)
     stored(files, "new")
 
-    files.make_room("new", 1, limits(max_age=5.0 + time.time() - NOW))
+    files.make_room("new", 9, 1, limits(max_age=5.0 + time.time() - NOW))
     assert names(files) == [("new", 0)]
 
 
@@ -156,11 +165,11 @@ def test_the_disk_keeps_its_last_gibibyte(
     stored(files, "one", size=100)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(9 * GIB, 8 * GIB, GIB + 50))
 
-    assert files.make_room("two", 40, limits())
+    assert files.make_room("two", 9, 40, limits())
     assert names(files) == [("one", 0)]
-    assert files.make_room("two", 120, limits())
+    assert files.make_room("two", 9, 120, limits())
     assert names(files) == []
-    assert not files.make_room("two", 200, limits())
+    assert not files.make_room("two", 9, 200, limits())
 
 
 def test_without_a_budget_it_is_a_tenth_of_what_is_free(
@@ -170,11 +179,11 @@ def test_without_a_budget_it_is_a_tenth_of_what_is_free(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(900 * GIB, 0, 100 * GIB))
     auto = replace(limits(), disk=None)
 
-    assert files.make_room("one", 10 * GIB, auto)
-    assert not files.make_room("one", 10 * GIB + 1, auto)
+    assert files.make_room("one", 9, 10 * GIB, auto)
+    assert not files.make_room("one", 9, 10 * GIB + 1, auto)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(9000 * GIB, 0, 8000 * GIB))
-    assert files.make_room("one", 20 * GIB, auto)
-    assert not files.make_room("one", 20 * GIB + 1, auto)
+    assert files.make_room("one", 9, 20 * GIB, auto)
+    assert not files.make_room("one", 9, 20 * GIB + 1, auto)
 
 
 def test_those_of_a_key_of_an_instance_and_all_can_be_removed(files: ContextFiles) -> None:

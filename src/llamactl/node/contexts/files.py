@@ -156,10 +156,14 @@ class ContextFiles:
 
     # Their room.
 
-    def make_room(self, instance_id: str, size: int, limits: ContextLimits) -> bool:
-        """For so many bytes more; the least recently used go first. False: there is none."""
+    def make_room(self, instance_id: str, slot: int, size: int, limits: ContextLimits) -> bool:
+        """For a file of that size, in place of the slot's own one. False: there is none.
+
+        The least recently used go first.
+        """
         self.drop(lambda one: time.time() - one.used_at > limits.max_age)
-        kept = sorted(self.all(), key=lambda one: one.used_at)
+        others = (one for one in self.all() if (one.instance_id, one.slot) != (instance_id, slot))
+        kept = sorted(others, key=lambda one: one.used_at)
         free = shutil.disk_usage(self._folder).free
         there = sum(one.size for one in kept)
         disk = min(_MOST, int((free + there) * _SHARE)) if limits.disk is None else limits.disk

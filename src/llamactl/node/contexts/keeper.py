@@ -187,8 +187,8 @@ class ContextKeeper:
         instance_id, name = engine.record.instance_id, self.files.new_name(slot.id)
         path = self.files.folder_of(instance_id) / name
         before = {one.slot: one for one in self.files.of(instance_id)}.get(slot.id)
-        size = self._size(instance_id, slot.tokens) - (before.size if before else 0)
-        if not self.files.make_room(instance_id, max(0, size), limits):
+        size = self._size(instance_id, slot.tokens)
+        if not self.files.make_room(instance_id, slot.id, size, limits):
             raise ContextRefused("there is no room for it on the disk, or in its share of it")
         try:
             tokens = engine.contexts.save(engine.post, slot.id, name)
