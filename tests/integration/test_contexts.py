@@ -163,8 +163,8 @@ def test_an_engine_that_refuses_a_file_starts_all_the_same(
     files = ContextFiles(server.data_dir / "contexts")
     instance = file.parent.name
     [sidecar] = files.of(instance)
-    (file.parent / files.new_name(sidecar.slot)).write_bytes(b"\0" * 1000)
-    files.keep(instance, sidecar)
+    (file.parent / "new").write_bytes(b"\0" * 1000)
+    files.keep(instance, "new", sidecar)
     post(server, "start")
 
     assert f"slot {sidecar.slot}: " in events(server)["ContextRefused"]

@@ -33,9 +33,10 @@ def stored(
     keys: tuple[str, ...] = (),
 ) -> Sidecar:  # fmt: skip
     folder = files.make_folder(instance)
-    (folder / files.new_name(slot)).write_bytes(os.urandom(size))
+    name = files.new_name(slot)
+    (folder / name).write_bytes(os.urandom(size))
     one = Sidecar(slot, 500, 4096, 0, "", at, at, {"model": "a"}, [*keys])
-    return files.keep(instance, one)
+    return files.keep(instance, name, one)
 
 
 @pytest.fixture

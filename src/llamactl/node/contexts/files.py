@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -88,13 +89,13 @@ class ContextFiles:
     # A file comes, is used, and goes.
 
     def new_name(self, slot: int) -> str:
-        """For the engine, which writes it."""
-        return f"slot-{slot}.new"
+        """For the engine, which writes it; of its own for each time, as one may be late."""
+        return f"slot-{slot}-{secrets.token_hex(4)}.new"
 
-    def keep(self, instance_id: str, sidecar: Sidecar) -> Sidecar:
-        """Take what the engine wrote in. Raises OSError."""
+    def keep(self, instance_id: str, name: str, sidecar: Sidecar) -> Sidecar:
+        """Take the file in that the engine wrote under that name. Raises OSError."""
         folder = self.folder_of(instance_id)
-        new, at = folder / self.new_name(sidecar.slot), _path(folder, sidecar.slot)
+        new, at = folder / name, _path(folder, sidecar.slot)
         new.chmod(0o600)
         kept = replace(sidecar, size=new.stat().st_size, digest=_digest(new))
         _beside(at).unlink(missing_ok=True)  # a file without it is nobody's, whatever comes now

@@ -79,7 +79,7 @@ class ContextKeeper:
         self._verdicts = verdicts
         self._unproved: dict[ProcessId, Mapping[str, str]] = {}  # what their contexts fit
         self._checks: dict[str, asyncio.Task[Mapping[int, str]]] = {}  # by instance id
-        self._finishing: dict[str, asyncio.Task[None]] = {}  # by instance id
+        self._finishing: dict[asyncio.Task[None], str] = {}  # and of which instance
 
     def __repr__(self) -> str:
         return f"<ContextKeeper of {self.files}>"
@@ -96,9 +96,8 @@ class ContextKeeper:
 
     def begin(self, instance_id: str) -> None:
         """It loads: meanwhile its files are checked."""
-        if self.files.of(instance_id):
-            check = asyncio.to_thread(self._damages, instance_id)
-            self._checks[instance_id] = asyncio.create_task(check)
+        check = asyncio.to_thread(self._damages, instance_id)
+        self._checks[instance_id] = asyncio.create_task(check)
 
     def _damages(self, instance_id: str) -> Mapping[int, str]:
         return {one.slot: self.files.damage(instance_id, one) for one in self.files.of(instance_id)}
@@ -116,26 +115,26 @@ class ContextKeeper:
 
         The engine may end then; its files are taken in meanwhile.
         """
-        written = list[Sidecar]()
+        written = list[tuple[str, Sidecar]]()
         work = partial(self._save, limits, keys, written)
         report = await self._within(one, options, limits, work)
         if written:
             instance_id = one.record.instance_id
             finish = asyncio.create_task(asyncio.to_thread(self._finish, instance_id, written))
-            self._finishing[instance_id] = finish
-            finish.add_done_callback(lambda _: self._finishing.pop(instance_id, None))
+            self._finishing[finish] = instance_id
+            finish.add_done_callback(self._finishing.pop)
         return report
 
-    def _finish(self, instance_id: str, written: Iterable[Sidecar]) -> None:
-        for one in written:
+    def _finish(self, instance_id: str, written: Iterable[tuple[str, Sidecar]]) -> None:
+        for name, one in written:
             try:
-                self.files.keep(instance_id, one)
+                self.files.keep(instance_id, name, one)
             except OSError as exc:
                 log.warning("context_lost", instance=instance_id, reason=exc.strerror)
 
     async def settled(self, instance_id: str = "") -> None:
         """What was saved, of one instance or all, is among the files."""
-        found = [task for of, task in self._finishing.items() if instance_id in ("", of)]
+        found = [task for task, of in self._finishing.items() if instance_id in ("", of)]
         if found:
             await asyncio.wait(found)
 
@@ -145,7 +144,15 @@ class ContextKeeper:
         check = self._checks.pop(one.record.instance_id, None)
         if check is None:
             return ContextReport()
-        return await self._within(one, options, limits, partial(self._restore, await check, limits))
+        try:
+            async with asyncio.timeout(limits.seconds):
+                damages = await check
+        except TimeoutError:
+            late = f"to check its files took longer than {limits.seconds:g} s"
+            return ContextReport(seconds=limits.seconds, refused=(late,))
+        if not damages:
+            return ContextReport()
+        return await self._within(one, options, limits, partial(self._restore, damages, limits))
 
     async def _within(
         self, one: EngineProcess, options: InstanceOptions, limits: ContextLimits,
@@ -163,7 +170,11 @@ class ContextKeeper:
             return ContextReport(seconds=time.monotonic() - began, refused=(refused,))
 
     def _save(
-        self, limits: ContextLimits, keys: Collection[str], written: list[Sidecar], engine: Engine
+        self,
+        limits: ContextLimits,
+        keys: Collection[str],
+        written: list[tuple[str, Sidecar]],
+        engine: Engine,
     ) -> ContextReport:
         worth = [
             slot for slot in engine.slots().values()
@@ -182,7 +193,7 @@ class ContextKeeper:
 
     def _save_one(
         self, engine: Engine, limits: ContextLimits, fits: Mapping[str, str],
-        keys: Collection[str], written: list[Sidecar], slot: Slot,
+        keys: Collection[str], written: list[tuple[str, Sidecar]], slot: Slot,
     ) -> Sidecar:  # fmt: skip
         instance_id, name = engine.record.instance_id, self.files.new_name(slot.id)
         path = self.files.folder_of(instance_id) / name
@@ -200,7 +211,7 @@ class ContextKeeper:
         except (ContextRefused, OSError):
             path.unlink(missing_ok=True)
             raise
-        written.append(one)
+        written.append((name, one))
         return one
 
     def _size(self, instance_id: str, tokens: int) -> int:
