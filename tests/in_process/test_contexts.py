@@ -82,6 +82,16 @@ async def test_the_keys_that_used_it_are_named_and_follow_it_into_the_next_proce
     assert there.node.stored == {one: frozenset({"anna", "bert"})}
 
 
+async def test_very_many_keys_are_not_named_one_by_one() -> None:
+    there = keeping()
+    one = (await there.create("one")).instance.id
+    for n in range(1001):
+        there.leases.contexts.used_by(one, f"key{n}")
+    await there.instances.stop("one", wait=True, force=False)
+
+    assert there.node.stored == {one: frozenset({ANY_KEY})}
+
+
 async def test_what_a_revoked_key_wrote_is_removed_and_not_saved_any_more() -> None:
     there = keeping()
     one = (await there.create("one")).instance.id

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 Proof = Callable[[int, int], None]  # tokens of a prompt, and how many the engine had
 
+_MOST_KEYS = 1000  # that are named
 ANY_KEY = "*"  # among the keys of a context: others may have used it, nobody knows which
 
 
@@ -69,8 +70,9 @@ class ContextUse:
         self._users[instance_id].add(key)
 
     def users(self, instance_id: str) -> frozenset[str]:
-        """Ids of the keys that may have written in what it holds."""
-        return frozenset(self._users[instance_id])
+        """Ids of the keys that may have written in what it holds; of very many, `ANY_KEY`."""
+        found = self._users[instance_id]
+        return frozenset(found) if len(found) <= _MOST_KEYS else frozenset({ANY_KEY})
 
     def begin(self, instance_id: str, keys: Collection[str], proof: Proof | None) -> None:
         """A process serves from now on; these keys wrote what it has already."""
