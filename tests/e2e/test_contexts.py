@@ -84,8 +84,8 @@ def test_whether_to_keep_is_chosen_and_what_is_in_the_way_is_shown(
     choice.click()
     page.get_by_role("option", name="Yes").click()
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("heading", name="one", level=1)).to_be_visible()
-    assert server.instance("one")["options"]["keep_context"] == "on"
+    expect(page.get_by_role("heading", name="one", level=1, exact=True)).to_be_visible()
+    server.until_row("one", "its choice", lambda row: row["options"].get("keep_context") == "on")
 
     mine = {"backend_options": {"slot_save_path": str(server.data_dir)}}
     assert server.request("PUT", f"{BASE}/one", mine).status_code == 200
