@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from support import sglang_recorded as recorded
+from support.replayed import read_request
 
 METRICS = "--enable-metrics"
 FIRED_UP = "The server is fired up and ready to roll!"
@@ -25,16 +26,13 @@ class Handler(socketserver.StreamRequestHandler):
     server: Server
 
     def handle(self) -> None:
-        method, path, _ = self.rfile.readline().decode().split(" ")
-        fields = {}
-        while line := self.rfile.readline().strip():
-            name, _, value = line.decode().partition(":")
-            fields[name.lower()] = value.strip()
-        content = self.rfile.read(int(fields.get("content-length", 0)))
-        asked = json.loads(content or b"{}")
-        answer = recorded.answer(self._name(path, fields.get("authorization", ""), asked))
+        asked = read_request(self.rfile)
+        content = json.loads(asked.body or b"{}")
+        answer = recorded.answer(self._name(asked.path, asked.authorization, content))
         status = answer.split(b"\r\n")[0].decode().removeprefix("HTTP/1.1 ")
-        print(f'INFO:     127.0.0.1:0 - "{method} {path} HTTP/1.1" {status}', flush=True)
+        print(
+            f'INFO:     127.0.0.1:0 - "{asked.method} {asked.path} HTTP/1.1" {status}', flush=True
+        )
         self.wfile.write(answer)
 
     def _name(self, path: str, authorization: str, asked: dict[str, object]) -> str:

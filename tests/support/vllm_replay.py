@@ -14,20 +14,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from support import vllm_recorded as recorded
+from support.replayed import read_request
 
 OPEN = ("/health", "/metrics", "/tokenize")  # without its key
 
 
 class Handler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
-        method, path, _ = self.rfile.readline().decode().split(" ")
-        fields = {}
-        while line := self.rfile.readline().strip():
-            name, _, value = line.decode().partition(":")
-            fields[name.lower()] = value.strip()
-        body = self.rfile.read(int(fields.get("content-length", 0)))
-        print(f'INFO:     127.0.0.1:0 - "{method} {path} HTTP/1.1" 200 OK', flush=True)
-        self.wfile.write(self._answer(path, fields.get("authorization", ""), body))
+        asked = read_request(self.rfile)
+        print(f'INFO:     127.0.0.1:0 - "{asked.method} {asked.path} HTTP/1.1" 200 OK', flush=True)
+        self.wfile.write(self._answer(asked.path, asked.authorization, asked.body))
 
     def _answer(self, path: str, authorization: str, body: bytes) -> bytes:
         if path not in OPEN and authorization != f"Bearer {os.environ['VLLM_API_KEY']}":

@@ -211,8 +211,7 @@ class NodeAgent:
     async def forget(self, replica_id: str, name: str) -> None:
         self._processes.forget(replica_id)
         self._containers.forget(replica_id)
-        await self._contexts.settled(replica_id)
-        await asyncio.to_thread(self._contexts.files.drop_instance, replica_id)
+        await self._contexts.forget(replica_id)
         self.log(name).remove()
 
     async def close(self) -> None:

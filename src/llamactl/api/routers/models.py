@@ -177,9 +177,9 @@ def job_body(job: DownloadJob) -> JobBody:
     left = (job.total - job.done) / job.rate if job.rate and job.total else None
     return JobBody(
         id=job.id, kind=job.kind, model=job.model, state=job.state, created=job.created,
-        finished=job.finished,
-        error=job.error, warning=job.warning, name=job.name, choices=[*job.choices],
-        files=[*job.files], path=job.path, total=job.total, done=job.done, rate=job.rate,
+        finished=job.finished, error=job.error, warning=job.warning, name=job.name,
+        choices=[*job.choices], files=[*job.files], path=job.path, total=job.total,
+        done=job.done, rate=job.rate,
         left_s=None if left is None else round(max(0.0, left), 1),
     )  # fmt: skip
 

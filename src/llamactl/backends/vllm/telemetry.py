@@ -5,12 +5,12 @@ https://docs.vllm.ai/en/latest/usage/metrics/
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llamactl.backends.contract import Get
+from llamactl.backends.shared.answers import parsed
 from llamactl.core.model import ModelInfo
 
 METRIC_NAMES: Mapping[str, str] = {
@@ -21,7 +21,6 @@ METRIC_NAMES: Mapping[str, str] = {
     "vllm:generation_tokens": "generated_tokens",
     "vllm:time_to_first_token_seconds": "first_token_seconds",
 }
-_MOST_VALUES = 50_000  # in JSON; parsing them takes milliseconds, of all threads
 _FAMILY = re.compile(r"(?:# (?:HELP|TYPE) )?(vllm:\w+)")
 # when a counter began to count, as a gauge beside it
 _SINCE = "_created"
@@ -54,20 +53,10 @@ def served_models(get: Get) -> Mapping[str, ModelInfo]:
     """By its own names, the model's first and those of its adapters after it."""
     text = get("/v1/models")
     try:
-        rows = _parsed(text)["data"]
+        rows = parsed(text)["data"]
         return {row["id"]: _info(row) for row in rows if isinstance(row["id"], str)}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
-
-
-def _parsed(text: str) -> Any:
-    """Raises ValueError."""
-    if sum(map(text.count, ",{[")) > _MOST_VALUES:
-        raise ValueError("more values than any engine reports")
-    try:
-        return json.loads(text)
-    except RecursionError as exc:
-        raise ValueError("nested too deep") from exc
 
 
 def _info(row: Mapping[str, Any]) -> ModelInfo:

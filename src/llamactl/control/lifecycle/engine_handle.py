@@ -244,8 +244,7 @@ class EngineHandle:
             self._context.node.kill(process_id)
             return
         if drained:
-            insists = process.record.options.keep_context == "on"
-            await self._context.contexts.save(process.record, self.note, insists=insists)
+            await self._context.contexts.save(process.record, self.note)
         record, grace = process.record, self._context.settings.instances.stop_timeout
         with suppress(UnknownProcess):  # it has ended by itself
             if await self._context.node.terminate(record.process, grace):

@@ -94,9 +94,7 @@ class Watches:
         if process.adopted:
             self._context.contexts.adopted(process.record)
         else:
-            insists = process.record.options.keep_context == "on"
-            note = self._engine.note
-            await self._context.contexts.restore(process.record, note, insists=insists)
+            await self._context.contexts.restore(process.record, self._engine.note)
 
     async def _until_late(self, now: Lifecycle) -> lc.Event:
         await self._engine.fetched.wait()
@@ -153,9 +151,7 @@ class Watches:
             used = leases.last_used(one)
             if used > saved and not leases.count(one):
                 saved = used
-                insists = process.record.options.keep_context == "on"
-                note = self._engine.note
-                await self._context.contexts.save(process.record, note, insists=insists)
+                await self._context.contexts.save(process.record, self._engine.note)
         return await asyncio.Future()
 
     async def _measure(self, process: RunningProcess) -> None:

@@ -19,13 +19,11 @@ from pathlib import Path
 import orjson
 
 from llamactl.core.ports.contexts import ANY_KEY, ContextLimits, StoredContext
-from llamactl.observe import logger
 
 _FLOOR = 1 << 30  # bytes of the disk that stay free
 _SHARE, _MOST = 0.1, 20 << 30  # of what is free, and bytes: a budget that nobody set
 _READ = 1 << 20
 _LONGEST = 1 << 16  # bytes of a sidecar
-log = logger("node")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,72 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import http
-import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 
-from llamactl.backends.contexts import ContextRefused, ContextSlots, Slot
-from llamactl.core.events import ProcessId, ProcessRecord
+from llamactl.backends.contexts import ContextRefused, Slot
+from llamactl.core.events import ProcessId
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.ports.contexts import ContextLimits, ContextReport, RestoredSlot
 from llamactl.node.contexts import fingerprint
+from llamactl.node.contexts.engine import Engine
 from llamactl.node.contexts.files import ContextFiles, Sidecar
 from llamactl.node.contexts.verdicts import Verdicts
 from llamactl.node.engine.engine_process import EngineProcess
-from llamactl.node.engine.scrape import ask
-from llamactl.node.process.ports import LOOPBACK
 from llamactl.observe import logger
 
 _TOKEN = 1 << 17  # bytes of a token where nobody knows: those of a model of 8 billion parameters
-_QUICK_S = 2.0
-_UNPROVED = 1000  # processes
-_TICKS = os.sysconf("SC_CLK_TCK")  # of a process's start, a second
 log = logger("node")
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """One that runs, as it is asked about its contexts. Blocks."""
-
-    contexts: ContextSlots
-    record: ProcessRecord
-    key: str
-    options: InstanceOptions  # with the files of its model
-    until: float  # monotonic seconds
-
-    def get(self, path: str) -> str:
-        seconds = max(0.05, min(_QUICK_S, self.until - time.monotonic()))
-        try:
-            status, text = ask(self._address, self.key, "GET", path, seconds=seconds)
-        except OSError:
-            return ""
-        return text if status == http.HTTPStatus.OK else ""
-
-    def post(self, path: str, body: bytes) -> tuple[int, str]:
-        seconds = self.until - time.monotonic()
-        if seconds <= 0:
-            raise TimeoutError("no time is left")
-        return ask(self._address, self.key, "POST", path, body, seconds=seconds)
-
-    @property
-    def _address(self) -> tuple[str, int]:
-        return LOOPBACK, self.record.port
-
-    def slots(self) -> Mapping[int, Slot]:
-        return {slot.id: slot for slot in self.contexts.slots(self.get)}
-
-    def fits(self) -> Mapping[str, str]:
-        """What its contexts fit only with. Raises FileChanged or OSError."""
-        options, contexts = self.options.backend_options, self.contexts
-        return {
-            **fingerprint.of_files(contexts.files(options), _began(self.record)),
-            **contexts.depends_on(options),
-            "engine": fingerprint.of_program(self.record.command),
-            "build": contexts.build(self.get),
-        }
 
 
 class ContextKeeper:
@@ -77,7 +28,8 @@ class ContextKeeper:
     def __init__(self, files: ContextFiles, verdicts: Verdicts) -> None:
         self.files = files
         self._verdicts = verdicts
-        self._unproved: dict[ProcessId, Mapping[str, str]] = {}  # what their contexts fit
+        # by instance id: the process that restored, and what its contexts fit
+        self._unproved: dict[str, tuple[ProcessId, Mapping[str, str]]] = {}
         self._checks: dict[str, asyncio.Task[Mapping[int, str]]] = {}  # by instance id
         self._finishing: dict[asyncio.Task[None], str] = {}  # and of which instance
 
@@ -104,8 +56,19 @@ class ContextKeeper:
 
     def used(self, process: ProcessId, *, used: bool) -> int:
         """As `Node.context_used`."""
-        fits = self._unproved.pop(process, None)
-        return 0 if fits is None else self._verdicts.note(fits, used=used)
+        restored, fits = self._unproved.get(process.replica_id, (None, {}))
+        if restored != process:
+            return 0
+        del self._unproved[process.replica_id]
+        return self._verdicts.note(fits, used=used)
+
+    async def forget(self, instance_id: str) -> None:
+        """It was deleted."""
+        self._unproved.pop(instance_id, None)
+        if (check := self._checks.pop(instance_id, None)) is not None:
+            check.cancel()
+        await self.settled(instance_id)
+        await asyncio.to_thread(self.files.drop_instance, instance_id)
 
     async def save(
         self, one: EngineProcess, options: InstanceOptions, limits: ContextLimits,
@@ -165,6 +128,8 @@ class ContextKeeper:
         try:
             async with asyncio.timeout(limits.seconds):
                 return await asyncio.to_thread(work, engine)
+        except ContextRefused as exc:
+            return ContextReport(refused=(str(exc),))
         except TimeoutError:
             refused = f"it took longer than {limits.seconds:g} s"
             return ContextReport(seconds=time.monotonic() - began, refused=(refused,))
@@ -182,14 +147,19 @@ class ContextKeeper:
         ]  # fmt: skip
         if not worth:
             return ContextReport()
+        fits = self._trusted(engine, limits)
+        save = partial(self._save_one, engine, limits, fits, keys, written)
+        return _reported((slot.id, partial(save, slot)) for slot in worth)
+
+    def _trusted(self, engine: Engine, limits: ContextLimits) -> Mapping[str, str]:
+        """What its contexts fit only with. Raises ContextRefused where they are not kept."""
         try:
             fits = engine.fits()
         except (OSError, fingerprint.FileChanged) as exc:
-            return ContextReport(refused=(str(exc),))
+            raise ContextRefused(str(exc)) from exc
         if not limits.insists and (refusal := self._verdicts.refusal(fits)):
-            return ContextReport(refused=(refusal,))
-        save = partial(self._save_one, engine, limits, fits, keys, written)
-        return _reported((slot.id, partial(save, slot)) for slot in worth)
+            raise ContextRefused(refusal)
+        return fits
 
     def _save_one(
         self, engine: Engine, limits: ContextLimits, fits: Mapping[str, str],
@@ -197,9 +167,9 @@ class ContextKeeper:
     ) -> Sidecar:  # fmt: skip
         instance_id, name = engine.record.instance_id, self.files.new_name(slot.id)
         path = self.files.folder_of(instance_id) / name
-        before = {one.slot: one for one in self.files.of(instance_id)}.get(slot.id)
-        size = self._size(instance_id, slot.tokens)
-        if not self.files.make_room(instance_id, slot.id, size, limits):
+        stored = self.files.of(instance_id)
+        before = next((one for one in stored if one.slot == slot.id), None)
+        if not self.files.make_room(instance_id, slot.id, _size(stored, slot.tokens), limits):
             raise ContextRefused("there is no room for it on the disk, or in its share of it")
         try:
             tokens = engine.contexts.save(engine.post, slot.id, name)
@@ -214,26 +184,13 @@ class ContextKeeper:
         written.append((name, one))
         return one
 
-    def _size(self, instance_id: str, tokens: int) -> int:
-        """What so many tokens take, by those that were saved before."""
-        known = [one.size / one.tokens for one in self.files.of(instance_id) if one.tokens]
-        return int(tokens * (max(known) if known else _TOKEN))
-
     def _restore(
         self, damages: Mapping[int, str], limits: ContextLimits, engine: Engine
     ) -> ContextReport:
         instance_id = engine.record.instance_id
         stored, slots = self.files.of(instance_id), engine.slots()
-        try:
-            fits = engine.fits()
-        except (OSError, fingerprint.FileChanged) as exc:
-            return ContextReport(refused=(str(exc),))
-        if not limits.insists and (refusal := self._verdicts.refusal(fits)):
-            return ContextReport(refused=(refusal,))
-        self._unproved = {
-            **dict([*self._unproved.items()][-_UNPROVED:]),
-            engine.record.process: fits,
-        }
+        fits = self._trusted(engine, limits)
+        self._unproved[instance_id] = engine.record.process, fits
         return _reported(
             (one.slot, partial(self._restore_one, engine, one, slots, fits, damages))
             for one in stored
@@ -253,6 +210,12 @@ class ContextKeeper:
             raise
         self.files.used(instance_id, one)
         return one
+
+
+def _size(stored: Iterable[Sidecar], tokens: int) -> int:
+    """What so many tokens take, by those that were saved before."""
+    known = [one.size / one.tokens for one in stored if one.tokens]
+    return int(tokens * (max(known) if known else _TOKEN))
 
 
 def _check(one: Sidecar, slot: Slot | None, fits: Mapping[str, str], damage: str) -> None:
@@ -285,9 +248,3 @@ def _reported(work: Iterable[tuple[int, Callable[[], Sidecar]]]) -> ContextRepor
         round(time.monotonic() - began, 3), tuple(refused), keys,
         tuple(RestoredSlot(one.tokens, one.speed) for one in done),
     )  # fmt: skip
-
-
-def _began(record: ProcessRecord) -> float:
-    """Unix seconds."""
-    boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-    return boot + record.start_time / _TICKS

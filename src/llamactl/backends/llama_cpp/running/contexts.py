@@ -6,16 +6,15 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any
 
 from llamactl.backends.contexts import ContextRefused, ContextSlots, Post, Slot
 from llamactl.backends.contract import Get, Options, Start
-from llamactl.backends.llama_cpp.running.telemetry import parsed
+from llamactl.backends.shared.answers import object_of, parsed
+from llamactl.backends.shared.truths import truth_of
 from llamactl.policy.definition.engine_help import Vocabulary
 
 _SAVE, _IDLE, _DISK = "--slot-save-path", "--no-cache-idle-slots", "--cache-disk"
 _HIDDEN = frozenset({"--no-slots", "--cache-idle-slots", "--no-cache-prompt", _SAVE})
-_OFF = (False, "off", "false", "0", 0)
 # What the numbers in a file depend on. A chat template or a sampler only changes what is asked.
 _NUMBERS = (
     "cache_type_k", "cache_type_v", "flash_attn", "swa_full", "kv_unified", "lora_scaled",
@@ -57,7 +56,7 @@ class LlamaCppContexts(ContextSlots):
         return {name: _paths(options[name]) for name in _FILES if name in options}
 
     def build(self, get: Get) -> str:
-        return str(_answer(get("/props")).get("build_info", ""))
+        return str(object_of(get("/props")).get("build_info", ""))
 
     def prompt_speed(self, get: Get) -> float:
         found = dict(_COUNTER.findall(get("/metrics")))
@@ -87,11 +86,11 @@ def _of_options(start: Start) -> Iterator[str]:
     options = start.options
     if "slot_save_path" in options:
         yield "slot_save_path is set, so its slots are yours to save; remove it"
-    if options.get("slots", True) in _OFF:
+    if truth_of(options.get("slots")) is False:
         yield "slots is off, so it does not show what they hold; turn it on"
-    if options.get("cache_prompt", True) in _OFF:
+    if truth_of(options.get("cache_prompt")) is False:
         yield "cache_prompt is off, so it reuses no prompts; turn it on"
-    if options.get("cache_idle_slots", False) not in _OFF:
+    if truth_of(options.get("cache_idle_slots", False)) is not False:
         yield "cache_idle_slots is on, which empties idle slots; turn it off"
     words = {*start.settings.args, *_words(options.get("extra_args"))}
     for flag in sorted(words & _HIDDEN):
@@ -102,7 +101,7 @@ def _of_kind(start: Start) -> Iterator[str]:
     options = start.options
     if start.preset or any(name in options for name in _SEVERAL):
         yield "it serves several models, each by a process of its own"
-    if any(options.get(name, False) not in _OFF for name in _WITHOUT_TEXT):
+    if any(truth_of(options.get(name, False)) is not False for name in _WITHOUT_TEXT):
         yield "it has no conversations to keep"
     if start.container is not None:
         yield "it runs in a container, where llamactl has no folder for contexts"
@@ -111,7 +110,7 @@ def _of_kind(start: Start) -> Iterator[str]:
 def _done(post: Post, slot: int, action: str, file: str, member: str) -> int:
     body = json.dumps({"filename": file}).encode()
     status, text = post(f"/slots/{slot}?action={action}", body)
-    answer = _answer(text)
+    answer = object_of(text)
     if status != _OK:
         error = answer.get("error")
         said = error.get("message") if isinstance(error, Mapping) else None
@@ -120,14 +119,6 @@ def _done(post: Post, slot: int, action: str, file: str, member: str) -> int:
     if not isinstance(count, int):
         raise ContextRefused(f"it does not say how many tokens: {text[:200]}")
     return count
-
-
-def _answer(text: str) -> Mapping[str, Any]:
-    try:
-        found = parsed(text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, Mapping) else {}
 
 
 def _words(given: object) -> Sequence[str]:

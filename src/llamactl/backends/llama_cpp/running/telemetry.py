@@ -5,14 +5,13 @@ https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
 
 from llamactl.backends.contract import Get
+from llamactl.backends.shared.answers import object_of, parsed
 from llamactl.core.model import ModelInfo
 
 _DEVICE = re.compile(r"^\s+([A-Za-z]+\d*): (.+?)(?: \([\d.]+ MiB.*)?$", re.MULTILINE)
@@ -24,7 +23,6 @@ METRIC_NAMES: Mapping[str, str] = {
     "llamacpp:prompt_tokens": "prompt_tokens",
     "llamacpp:tokens_predicted": "generated_tokens",
 }
-_MOST_VALUES = 50_000  # in JSON; parsing them takes milliseconds, of all threads
 
 
 def metrics(get: Get) -> Mapping[str, str]:
@@ -33,7 +31,7 @@ def metrics(get: Get) -> Mapping[str, str]:
     To ask a llama-server that sleeps for its numbers would wake it; `/props` does not
     (README, "Sleeping on Idle").
     """
-    props = _object(get("/props"))
+    props = object_of(get("/props"))
     if not _routes(props):
         texts = {} if props.get("is_sleeping") is True else {"": get("/metrics")}
     else:
@@ -41,7 +39,7 @@ def metrics(get: Get) -> Mapping[str, str]:
         texts = {
             name: get(f"/metrics?{query}")
             for name, query in asked
-            if _object(get(f"/props?{query}")).get("is_sleeping") is not True
+            if object_of(get(f"/props?{query}")).get("is_sleeping") is not True
         }
     return {name: text for name, text in texts.items() if text}
 
@@ -56,7 +54,7 @@ def gpus(text: str) -> list[str]:
 def busy_slots(get: Get) -> int | None:
     """README, `GET /slots`."""
     text = get("/slots")
-    if text or not _routes(_object(get("/props"))):
+    if text or not _routes(object_of(get("/props"))):
         return _busy_of(text)
     found = [_busy_of(get(f"/slots?{_of_model(name)}")) for name in _loaded(get)]
     return sum(busy for busy in found if busy is not None)
@@ -77,34 +75,17 @@ def _routes(props: Mapping[str, Any]) -> bool:
 
 
 def _loaded(get: Get) -> list[str]:
-    rows = _object(get("/v1/models")).get("data")
+    rows = object_of(get("/v1/models")).get("data")
     return [
         row["id"]
-        for row in map(_object, rows if isinstance(rows, list) else ())
-        if _object(row.get("status")).get("value") == "loaded"
+        for row in map(object_of, rows if isinstance(rows, list) else ())
+        if object_of(row.get("status")).get("value") == "loaded"
     ]
 
 
 def _of_model(name: str) -> str:
     """The query that asks a router for one model, as long as that is loaded."""
     return urlencode({"model": name, "autoload": "false"})
-
-
-def _object(value: object) -> Mapping[str, Any]:
-    """That was read, or is here as JSON; an empty one for anything else."""
-    with suppress(ValueError):
-        value = parsed(value) if isinstance(value, str) else value
-    return value if isinstance(value, Mapping) else {}
-
-
-def parsed(text: str) -> Any:
-    """What an engine answered, as JSON. Raises ValueError."""
-    if sum(map(text.count, ",{[")) > _MOST_VALUES:
-        raise ValueError("more values than any engine reports")
-    try:
-        return json.loads(text)
-    except RecursionError as exc:
-        raise ValueError("nested too deep") from exc
 
 
 def _info(row: Mapping[str, Any]) -> ModelInfo:

@@ -39,18 +39,15 @@ class Contexts:
     def __repr__(self) -> str:
         return f"<Contexts on {self._node.id}>"
 
-    async def save(self, record: ProcessRecord, note: Note, *, insists: bool = False) -> None:
-        """Of a process that serves nobody any longer.
-
-        `insists`: whatever its engine made of earlier ones.
-        """
+    async def save(self, record: ProcessRecord, note: Note) -> None:
+        """Of a process that serves nobody now."""
         keys = self._uses.users(record.instance_id)
         if self._is_revoked(keys):
             self.meters.of(record.instance_id).not_saved += 1
             note("ContextNotSaved", "a key that may have used it was revoked", {})
             return
         try:
-            report = await self._node.save_context(record.process, self._limits(insists), keys)
+            report = await self._node.save_context(record.process, self._limits(record), keys)
         except UnknownProcess:  # it has ended by itself
             return
         if self._is_revoked(keys):  # meanwhile
@@ -63,10 +60,10 @@ class Contexts:
         """May a key that is no longer valid be among them?"""
         return bool(self._revoked) and (ANY_KEY in keys or not self._revoked.isdisjoint(keys))
 
-    async def restore(self, record: ProcessRecord, note: Note, *, insists: bool = False) -> None:
+    async def restore(self, record: ProcessRecord, note: Note) -> None:
         """Into a process that is ready, and serves nobody yet."""
         try:
-            report = await self._node.restore_context(record.process, self._limits(insists))
+            report = await self._node.restore_context(record.process, self._limits(record))
         except UnknownProcess:
             return
         proof = _Proof(self, record, note, report.restored).heard if report.restored else None
@@ -116,12 +113,12 @@ class Contexts:
         """Of one instance, or all; how many there were."""
         return await self._node.drop_contexts(instance_id=instance_id)
 
-    def _limits(self, insists: bool) -> ContextLimits:
+    def _limits(self, record: ProcessRecord) -> ContextLimits:
         now = self._held.current.instances
         disk = None if now.context_disk_budget == "auto" else now.context_disk_budget
         return ContextLimits(
             now.context_min_tokens, now.context_save_timeout, disk, now.context_share,
-            now.context_max_age * _DAY_S, insists,
+            now.context_max_age * _DAY_S, insists=record.options.keep_context == "on",
         )  # fmt: skip
 
 
