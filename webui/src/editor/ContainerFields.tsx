@@ -98,7 +98,7 @@ function Fields({ container, change, image, refusal }: FieldsProps) {
         label="Image"
         description={
           image
-            ? "Empty: that of the settings"
+            ? "Leave it empty to use the image from the settings"
             : "An image that starts the engine's server by itself, such as …/llama.cpp:server"
         }
         placeholder={image}
@@ -109,7 +109,7 @@ function Fields({ container, change, image, refusal }: FieldsProps) {
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
         <Select
           label="Download the image"
-          description="Never: the server must have it"
+          description="With Never, it must be on the server already"
           data={choices(PULLS)}
           value={container.pull ?? "never"}
           onChange={(value) => set("pull", value === "never" ? undefined : value)}
@@ -168,7 +168,7 @@ function Mounts(props: ListProps<string[]>) {
     <Rows
       {...props}
       label="More files and folders"
-      description="Those that the container needs besides what options name; read-only, by the same path, if nothing else is chosen"
+      description="What the container needs besides the files in its options; by default read-only, at the same path"
       one="mount"
       read={(value) => (value ?? []).map(mountIn)}
       write={(rows) => rows.map(mountText).filter(Boolean)}
