@@ -26,6 +26,7 @@ REASONS = {
     "client/_sync/client.py:Client": CLIENT,
     "config/sections.py:InstancesSettings": RECORD,
     "config/sections.py:ServerSettings": RECORD,
+    "control/lifecycle/registry.py:ManagedInstance": "what is known of one instance, in one place",
     "core/downloads.py:DownloadJob": RECORD,
     "core/errors.py": "all errors, in one list",
     "core/events.py:ProcessRecord": RECORD,

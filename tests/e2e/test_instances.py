@@ -277,7 +277,7 @@ def test_a_number_is_stored_as_it_is_typed(server: Served, windows: Windows) -> 
         page.get_by_role("button", name=f"Set {option}", exact=True).click()
         page.get_by_label(option, exact=True).press_sequentially(typed)
         expect(page.get_by_label(option, exact=True)).to_have_value(typed)
-    page.get_by_label("Stop when idle for").press_sequentially("0.05")
+    page.get_by_label("Idle after").press_sequentially("0.05")
     page.get_by_label("Layers on the GPU").press_sequentially("auto")
     page.get_by_label("Context size").press_sequentially("0.5")
     expect(page.get_by_text("Not a whole number")).to_be_visible()

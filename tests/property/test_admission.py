@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import hypothesis.strategies as st
 import pytest
@@ -44,6 +45,7 @@ occupants = st.lists(
         ready_at=times,
         last_used=times,
         load_s=times,
+        need_asleep=st.one_of(st.none(), needs),
     ),
     unique_by=lambda o: o.id,
     max_size=6,
@@ -79,9 +81,10 @@ def in_ram(everyone: Sequence[Occupant | Candidate]) -> int:
 def fits(new: Candidate, others: list[Occupant], limit: Limits) -> bool:
     """The test's own view of the limits: is there room for one more?"""
     everyone: list[Occupant | Candidate] = [*others, new]
-    if limit.running is not None and len(everyone) > limit.running:
+    running = [one for one in everyone if one.runs]
+    if limit.running is not None and len(running) > limit.running:
         return False
-    if new.group and sum(o.group == new.group for o in everyone) > limit.groups.get(new.group, 99):
+    if new.group and sum(o.group == new.group for o in running) > limit.groups.get(new.group, 99):
         return False
     ram, before = in_ram(everyone), in_ram(others)
     if ram > before and limit.ram is not None and ram > limit.ram:
@@ -95,12 +98,20 @@ def fits(new: Candidate, others: list[Occupant], limit: Limits) -> bool:
 def may_go(one: Occupant, new: Candidate, limit: Limits, now: float) -> bool:
     if one.pinned or one.standing in (OccupantState.STARTING, OccupantState.LEAVING):
         return False
+    if one.standing is OccupantState.ASLEEP:
+        return True
     turn_over = now >= one.ready_at + max(limit.min_residency, one.load_s)
     idle = one.standing is OccupantState.IDLE
     if not new.takes_turns:
         return idle
     back = now >= max(one.last_used, one.ready_at) + one.load_s / 4
     return turn_over or (idle and back)
+
+
+def asleep(one: Occupant) -> Occupant:
+    """As it is when it was asked to sleep."""
+    assert one.need_asleep is not None
+    return replace(one, standing=OccupantState.ASLEEP, need=one.need_asleep)
 
 
 def admit(new: Candidate, others: Sequence[Occupant], limit: Limits, now: float) -> Decision:
@@ -122,13 +133,22 @@ def test_admit(
     match decision:
         case Admit():
             assert fits(new, others, limit) and now >= new.not_before
-        case Evict(victims=victims):
+        case Evict(victims=victims, to_sleep=to_sleep):
             gone = [by_id[v] for v in victims]
+            kept = [asleep(by_id[v]) for v in to_sleep]
+            assert {*to_sleep} <= {*victims}
+            assert all(by_id[v].standing is not OccupantState.ASLEEP for v in to_sleep)
             left = [o for o in staying if o not in gone]
             assert new.may_evict and victims and not fits(new, staying, limit)
             assert all(may_go(v, new, limit, now) for v in gone)
-            assert fits(new, left, limit)
+            assert fits(new, [*left, *kept], limit)
             assert not any(fits(new, [*left, v], limit) for v in gone), "a victim was not needed"
+            could = [
+                asleep(v) for v in gone
+                if v.id not in to_sleep and v.need_asleep is not None
+                and v.standing is not OccupantState.ASLEEP
+            ]  # fmt: skip
+            assert not any(fits(new, [*left, *kept, v], limit) for v in could), "one need not stop"
         case Wait(until=until, comes_free=comes_free):
             fixed = [o for o in staying if o.pinned]
             assert now < new.not_before or not fits(new, others, limit)

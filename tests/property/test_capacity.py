@@ -17,6 +17,7 @@ MIB = 1 << 20
 class One:
     group: str
     need: Need
+    runs: bool = True
 
 
 sizes = st.integers(0, 2)

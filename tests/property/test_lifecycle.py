@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import hypothesis.strategies as st
 from hypothesis import settings
@@ -13,8 +14,15 @@ from llamactl.core.lifecycle import AfterExit, Desired, State
 
 WATCHES: dict[State, tuple[Callable[[int], lc.Event], ...]] = {
     State.STARTING: (lc.BecameReady, lc.StartGivenUp),
-    State.READY: (lc.IdleElapsed, lc.BecameUnhealthy),
+    State.READY: (
+        lc.IdleElapsed, partial(lc.IdleElapsed, sleep=True), lc.BecameUnhealthy, lc.FellAsleep,
+    ),
+    State.ASLEEP: (lc.WokeUp,),
     State.BACKOFF: (lc.BackoffElapsed, lc.RestartRefused),
+}  # fmt: skip
+DRAINS: dict[State, tuple[Callable[[int], lc.Event], ...]] = {  # what may follow a drain
+    State.DRAINING: (lc.Drained,),
+    State.FALLING_ASLEEP: (lc.FellAsleep, lc.SleepFailed),
 }
 COMMANDS = (
     lc.StartRequested(),
@@ -23,6 +31,7 @@ COMMANDS = (
     lc.StopRequested(force=True),
     lc.RestartRequested(force=True),
     lc.EvictionRequested(),
+    lc.EvictionRequested(sleep=True),
     lc.EvictionWithdrawn(),
 )
 
@@ -41,7 +50,8 @@ class World(RuleBasedStateMachine):
         self.dying: set[int] = set()
         self.leases = 0
         self.evicted = False
-        self.drain_epochs: set[int] = set()
+        self.draining: list[lc.Event] = []  # what comes once nobody holds it
+        self.told: int | None = None  # the process that was told to sleep, and not woken
         self.mail: list[lc.Event] = []
 
     def handle(self, event: lc.Event) -> tuple[lc.Effect, ...]:
@@ -59,21 +69,31 @@ class World(RuleBasedStateMachine):
                     self.alive.add(generation)
                 case lc.Terminate(generation=generation):
                     self.dying.add(generation)
-        if isinstance(event, lc.Drained) and self.now.epoch != before.epoch:
-            assert self.leases == 0, "a drain ended with requests in flight"
-        if isinstance(event, lc.IdleElapsed) and self.now.epoch != before.epoch:
-            self.wanted = False
         if self.now.epoch != before.epoch:
-            self.mail += [watch(self.now.epoch) for watch in WATCHES.get(self.now.state, ())]
-            if self.now.state is State.DRAINING:
-                self.drain_epochs.add(self.now.epoch)
-                self.notice_drained()
+            self.moved(before, event)
         return effects
+
+    def moved(self, before: lc.Lifecycle, event: lc.Event) -> None:
+        drained = isinstance(event, lc.Drained) or before.state is State.FALLING_ASLEEP
+        if drained and isinstance(event, lc.Drained | lc.FellAsleep | lc.SleepFailed):
+            assert self.leases == 0, "a drain ended with requests in flight"
+        match event:
+            case lc.IdleElapsed() | lc.FellAsleep():
+                self.wanted = self.evicted = False
+            case lc.WokeUp():
+                self.wanted, self.told = True, None
+            case lc.BecameReady():  # whoever is awake again was woken before
+                self.told = None
+        if self.now.state is State.FALLING_ASLEEP:
+            self.told = self.now.generation
+        self.mail += [watch(self.now.epoch) for watch in WATCHES.get(self.now.state, ())]
+        self.draining += [end(self.now.epoch) for end in DRAINS.get(self.now.state, ())]
+        self.notice_drained()
 
     def notice_drained(self) -> None:
         if self.leases == 0:
-            self.mail += [lc.Drained(epoch) for epoch in self.drain_epochs]
-            self.drain_epochs.clear()
+            self.mail += self.draining
+            self.draining = []
 
     def bury(self, generation: int, retry_in: float | None) -> None:
         self.alive.discard(generation)
@@ -85,11 +105,11 @@ class World(RuleBasedStateMachine):
         before = self.now.state
         match command:
             case lc.EvictionRequested():
-                self.evicted = self.evicted or before is State.READY
+                self.evicted = self.evicted or before in (State.READY, State.ASLEEP)
                 self.wanted = self.wanted and before is not State.READY
             case lc.EvictionWithdrawn():
                 """It comes back only if nobody asked for anything else since."""
-                comes_back = self.evicted and before is State.DRAINING
+                comes_back = self.evicted and before in DRAINS
                 self.wanted = self.wanted or comes_back
                 self.evicted = self.evicted and not comes_back
             case _:
@@ -129,7 +149,9 @@ class World(RuleBasedStateMachine):
         generation = self.now.generation
         alive = generation in self.alive
         ending = generation in self.dying
-        effects = self.handle(lc.NodeFound(generation, alive=alive, ending=ending))
+        asleep = self.told == generation
+        found = lc.NodeFound(generation, alive=alive, ending=ending, asleep=asleep)
+        effects = self.handle(found)
         assert (lc.Adopt(generation) in effects) == alive
 
     @invariant()
@@ -140,6 +162,11 @@ class World(RuleBasedStateMachine):
     def serves_only_what_is_wanted(self) -> None:
         assert (self.now.desired is Desired.RUNNING) == self.wanted
         assert self.now.state is not State.READY or self.wanted
+
+    @invariant()
+    def what_may_sleep_serves_nobody(self) -> None:
+        assert self.now.state is not State.READY or self.told != self.now.generation
+        assert self.now.state is not State.READY or not self.now.sleeps
 
     @invariant()
     def a_drain_says_what_follows(self) -> None:
@@ -157,7 +184,7 @@ class World(RuleBasedStateMachine):
                 self.release()
             elif self.mail:
                 self.handle(self.mail.pop(0))
-        rests = (State.READY, State.FAILED) if self.wanted else (State.STOPPED,)
+        rests = (State.READY, State.FAILED) if self.wanted else (State.STOPPED, State.ASLEEP)
         # found dead, or no place to restart in
         off = self.now.state is State.STOPPED and self.now.desired is Desired.RUNNING
         assert self.now.state in rests or off

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from llamactl.backends import backend_of
 from llamactl.backends.spec_hash import spec_hash
 from llamactl.core.errors import LaunchFailed, LlamactlError, UnknownProcess
 from llamactl.core.events import ProcessId, ProcessRecord
@@ -23,8 +25,10 @@ from llamactl.core.ports.node import (
     LaunchSpec,
     PortChoice,
     PullProgress,
+    WakeReport,
 )
 from llamactl.core.routes import ReadyInstance
+from llamactl.node.turns import Turns
 
 CRASH = ExitReport(FailureClass.CRASHED, signal=11, advice="look into its log")
 ENDED = ExitReport(FailureClass.UNKNOWN, code=0)  # as it was asked to
@@ -69,6 +73,13 @@ class FakeNode:
         self.unused = 0  # restored contexts, in a row
         self.saves = asyncio.Event()  # one was asked for
         self.saving: asyncio.Event | None = None  # a save waits for it
+        self.asleep: set[ProcessId] = set()
+        self.wont_sleep = self.wont_wake = ""  # why
+        self.falling: asyncio.Event | None = None  # what falls asleep waits for it
+        self.waking: asyncio.Event | None = None
+        self.takes: MeasuredMemory | None = None
+        self.measured = asyncio.Event()  # a process was
+        self._turns: defaultdict[ProcessId, Turns] = defaultdict(Turns)
         self.images: dict[str, Image] = {}  # by name of the instance that needs it
         self.pulling: asyncio.Queue[PullProgress | LaunchFailed | None]
         self.pulling = asyncio.Queue()  # what comes; None: it is there
@@ -102,6 +113,35 @@ class FakeNode:
         return one
 
     # What it is told.
+
+    async def sleep(self, process: ProcessId, seconds: float, turn: int) -> str:
+        self._get(process)
+
+        async def fall() -> str:
+            if self.falling is not None:
+                await self.falling.wait()
+            if not self.wont_sleep:
+                self.asleep.add(process)
+            return self.wont_sleep
+
+        return await self._turns[process].take(turn, fall, "late")
+
+    async def wake(self, process: ProcessId, seconds: float, turn: int) -> WakeReport:
+        self._get(process)
+
+        async def rise() -> WakeReport:
+            if self.waking is not None:
+                await self.waking.wait()
+            slept = process in self.asleep
+            if slept and not self.wont_wake:
+                self.asleep.discard(process)
+            return WakeReport(slept, self.wont_wake if slept else "")
+
+        return await self._turns[process].take(turn, rise, WakeReport(slept=False))
+
+    async def is_asleep(self, process: ProcessId) -> bool | None:
+        self._get(process)
+        return process in self.asleep
 
     async def save_context(
         self, process: ProcessId, limits: ContextLimits, keys: Collection[str]
@@ -170,7 +210,7 @@ class FakeNode:
         record = ProcessRecord(
             spec.replica_id, self.id, spec.instance_id, spec.generation, pid, start_time=pid,
             boot_id="this boot", port=self._port(spec.ports), key="secret",
-            engine="a fake engine", command=("engine",), options=spec.options,
+            engine="a fake engine", command=("engine", *_sleep_words(spec)), options=spec.options,
             spec_hash=spec_hash(spec.engine, spec.options), log_start=0,
         )  # fmt: skip
         one = self._processes[record.process] = FakeProcess(record, spec.name)
@@ -237,7 +277,8 @@ class FakeNode:
 
     async def measure(self, process: ProcessId) -> MeasuredMemory | None:
         self._get(process)
-        return None
+        self.measured.set()
+        return self.takes
 
     async def prepared(self) -> Sequence[ProcessRecord]:
         return [one.record for one in self._processes.values() if one.is_alive]
@@ -282,6 +323,11 @@ class FakeNode:
             if same and one.is_alive:
                 return one
         return None
+
+
+def _sleep_words(spec: LaunchSpec) -> Sequence[str]:
+    mode = backend_of(spec.options.backend_type).sleep
+    return mode.words(spec.sleep_s) if mode is not None and spec.sleep_s else ()
 
 
 class EmptyLog:

@@ -16,7 +16,14 @@ from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
 from llamactl.core.ports.contexts import ContextLimits, ContextReport, StoredContext
 from llamactl.core.ports.engines import LogFile
-from llamactl.core.ports.node import EngineSettings, Image, LaunchSpec, Node, PullProgress
+from llamactl.core.ports.node import (
+    EngineSettings,
+    Image,
+    LaunchSpec,
+    Node,
+    PullProgress,
+    WakeReport,
+)
 from llamactl.core.routes import ReadyInstance
 
 T = TypeVar("T")
@@ -64,6 +71,15 @@ class UnreliableNode:
     async def settle(self) -> None:
         """Return when every late call has arrived."""
         await asyncio.gather(*self._late)
+
+    async def sleep(self, process: ProcessId, seconds: float, turn: int) -> str:
+        return await self._call(lambda: self._node.sleep(process, seconds, turn))
+
+    async def wake(self, process: ProcessId, seconds: float, turn: int) -> WakeReport:
+        return await self._call(lambda: self._node.wake(process, seconds, turn))
+
+    async def is_asleep(self, process: ProcessId) -> bool | None:
+        return await self._call(lambda: self._node.is_asleep(process))
 
     async def save_context(
         self, process: ProcessId, limits: ContextLimits, keys: Collection[str]

@@ -60,6 +60,8 @@ class Runner:
 
 
 class LoneReplica:
+    sleeps_when_asked = False
+
     last_exit = None
 
     def __init__(self, name: str) -> None:

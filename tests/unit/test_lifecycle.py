@@ -24,6 +24,8 @@ def at(state: State, **more: Any) -> Lifecycle:
 END, SPAWN = (lc.Terminate(G),), (lc.Spawn(G + 1),)
 DRAINED = (lc.Terminate(G, drained=True),)
 REST = {"desired": D.STOPPED, "after_exit": X.STAY_STOPPED}
+SLEEPS = {**REST, "sleeps": True}
+WAKES = {"state": S.STARTING, "desired": D.RUNNING, "after_exit": X.APPLY_POLICY}
 FRESH = {"state": S.STARTING, "generation": G + 1, "restarts": 0, "proven": False}
 
 # before, event, what differs after, effects. The epoch grows wherever `epoch` is not given.
@@ -81,6 +83,37 @@ STEPS: list[tuple[Lifecycle, lc.Event, dict[str, Any], tuple[lc.Effect, ...]]] =
     (at(S.STARTING, proven=False), lc.Exited(G, 0, 1),
      {"state": S.STARTING, "generation": G + 2, "restarts": 1}, (lc.Spawn(G + 2),)),
     (UP, lc.NodeLost(G), {"state": S.LOST}, ()),
+    (UP, lc.IdleElapsed(E, sleep=True), {**SLEEPS, "state": S.FALLING_ASLEEP}, ()),
+    (UP, lc.EvictionRequested(sleep=True),
+     {**SLEEPS, "state": S.FALLING_ASLEEP, "evicted": True}, ()),
+    (UP, lc.FellAsleep(E), {**SLEEPS, "state": S.ASLEEP}, ()),
+    (at(S.FALLING_ASLEEP, **SLEEPS, evicted=True), lc.FellAsleep(E),
+     {"state": S.ASLEEP, "evicted": False}, ()),
+    (at(S.FALLING_ASLEEP, **SLEEPS), lc.SleepFailed(E), {"state": S.STOPPING}, END),
+    (at(S.FALLING_ASLEEP, **SLEEPS, evicted=True), START, {**WAKES, "evicted": False}, ()),
+    (at(S.FALLING_ASLEEP, **SLEEPS, evicted=True), lc.EvictionWithdrawn(),
+     {**WAKES, "evicted": False}, ()),
+    (at(S.FALLING_ASLEEP, **SLEEPS), lc.EvictionWithdrawn(), {"epoch": E}, ()),
+    (at(S.FALLING_ASLEEP, **SLEEPS), lc.EvictionRequested(), {"epoch": E}, ()),
+    (at(S.FALLING_ASLEEP, **SLEEPS), STOP, {"state": S.DRAINING}, ()),
+    (at(S.FALLING_ASLEEP, **SLEEPS), lc.Exited(G, 5.0, 1),
+     {"state": S.STOPPED, "generation": G + 1, "sleeps": False}, ()),
+    (at(S.ASLEEP, **SLEEPS, restarts=2), START, {**WAKES, "restarts": 0}, ()),
+    (at(S.ASLEEP, **SLEEPS), lc.WokeUp(E), {**WAKES, "state": S.READY, "sleeps": False}, ()),
+    (at(S.ASLEEP, **SLEEPS), lc.EvictionRequested(sleep=True),
+     {"state": S.DRAINING, "evicted": True}, ()),
+    (at(S.ASLEEP, **SLEEPS), RESTART,
+     {"state": S.DRAINING, "desired": D.RUNNING, "after_exit": X.RESTART}, ()),
+    (at(S.ASLEEP, **SLEEPS), lc.StopRequested(force=True), {"state": S.STOPPING}, END),
+    (at(S.ASLEEP, **SLEEPS), lc.HaltRequested(), {"state": S.DRAINING}, ()),
+    (at(S.ASLEEP, **SLEEPS), lc.Exited(G, 5.0, 1),
+     {"state": S.STOPPED, "generation": G + 1, "sleeps": False}, ()),
+    (at(S.STARTING, sleeps=True), lc.BecameReady(E), {"state": S.READY, "sleeps": False}, ()),
+    (at(S.STARTING, sleeps=True), lc.StartGivenUp(E), {"state": S.STOPPING}, END),
+    (at(S.DRAINING, **SLEEPS), START, WAKES, ()),
+    (at(S.LOST, **REST), lc.NodeFound(G, alive=True, asleep=True),
+     {"state": S.ASLEEP, "sleeps": True}, (lc.Adopt(G),)),
+    (at(S.LOST), lc.NodeFound(G, alive=True, asleep=True), {"state": S.STARTING}, (lc.Adopt(G),)),
     (at(S.LOST), lc.Exited(G, None), {"epoch": E, "generation": G + 1}, ()),
     (at(S.LOST, after_exit=X.STAY_STOPPED), lc.NodeFound(G, alive=True),
      {"state": S.STARTING, "after_exit": X.APPLY_POLICY}, (lc.Adopt(G),)),

@@ -55,6 +55,8 @@ class HeldRunner:
 
 
 class HeldReplica:
+    sleeps_when_asked = False
+
     def __init__(self) -> None:
         self.runner = HeldRunner()
         self.last_exit = None

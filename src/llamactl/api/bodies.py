@@ -63,6 +63,7 @@ def instance_body(managed: ManagedInstance, leases: int) -> InstanceBody:
         options=given_options(managed),
         declared=bool(instance.source),
         context_obstacle=replica.context_obstacle,
+        sleep_obstacle=replica.sleep_obstacle,
     )
 
 

@@ -14,6 +14,7 @@ from llamactl.backends.contexts import ContextSlots
 from llamactl.backends.kind import Kind
 from llamactl.backends.model_rules import ModelRules
 from llamactl.backends.readiness import Readiness
+from llamactl.backends.sleep import SleepMode
 from llamactl.core.exits import FailureClass
 from llamactl.core.instance import Container, InstanceOptions, OptionValue
 from llamactl.core.model import ModelInfo
@@ -95,6 +96,7 @@ class Start:
     container: Container | None = None  # that it runs in; what is not named there, the image has
     drain_s: int = 0  # seconds that its last requests may take, once it is asked to end
     context_folder: str = ""  # where its contexts are kept when it ends; "": they are not
+    sleep_s: float = 0.0  # seconds without requests until it sleeps; 0: it does not
 
     @classmethod
     def of(
@@ -127,6 +129,7 @@ class Backend(ABC):
     fields: ClassVar[Fields]
     models: ClassVar[ModelRules | None] = None  # None: what it serves and takes is unknown
     contexts: ClassVar[ContextSlots | None] = None  # None: they end with its process
+    sleep: ClassVar[SleepMode | None] = None  # None: it can't
     # Names in a request's body that the engine takes for one parameter.
     synonyms: ClassVar[Sequence[frozenset[str]]] = ()
     # Names the file with the options of several models; "": it has none.

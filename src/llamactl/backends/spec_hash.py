@@ -7,6 +7,7 @@ import hashlib
 import orjson
 
 from llamactl.backends.containers import container_of
+from llamactl.backends.registry import backend_of
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.ports.node import EngineSettings
 
@@ -23,6 +24,9 @@ def spec_hash(settings: EngineSettings, options: InstanceOptions) -> str:
     ]  # fmt: skip
     if (container := container_of(settings, options)) is not None:
         given.append(container)  # of others the hash is what it was before there were any
+    if options.idle_action == "sleep":
+        mode = backend_of(options.backend_type).sleep
+        given.append(["sleep", options.idle_timeout if mode and mode.by_itself else None])
     if options.preset_ini:
         given.append(options.preset_ini)
     digest = hashlib.sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS)).hexdigest()

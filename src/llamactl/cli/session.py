@@ -121,6 +121,11 @@ class Session:
     def print_json(self, value: object) -> None:
         typer.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False))
 
+    def say_why(self, what: str, why: str) -> None:
+        """Nothing, if there is no reason to."""
+        if why:
+            typer.echo(f"{what}: {why}")
+
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Fits the terminal; where there is none, columns are as wide as they need be."""
         cells = [[_cell(value) for value in row] for row in rows]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 _GAP = 3  # columns between two of a table
 _NOTE = 20  # of a note are shown before further columns are
 COLOURS = {"running": "green", "failed": "red", "starting": "yellow", "stopping": "yellow",
-           "restarting": "yellow", "stopped": "dim"}  # fmt: skip
+           "restarting": "yellow", "stopped": "dim", "asleep": "dim"}  # fmt: skip
 
 
 def table_of(columns: Sequence[str], cells: Sequence[Sequence[str]], room: int) -> Table:

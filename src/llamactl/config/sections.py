@@ -172,6 +172,9 @@ class InstancesSettings(ContextSettings):
     stop_timeout: float = live(
         10, "time between SIGTERM and SIGKILL for an engine", "seconds", ge=0
     )
+    sleep_timeout: float = live(
+        60, "time that an engine may take to fall asleep; then it is stopped", "seconds", gt=0
+    )
     max_queue: int = live(512, "maximum number of requests that wait for a start", "requests", ge=1)
     queue_timeout: float = live(
         0, "time that a request waits for a place; 0: no separate limit", "seconds", ge=0

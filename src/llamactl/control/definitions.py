@@ -14,7 +14,14 @@ from llamactl.control.reading import Change, change_of
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.errors import Conflict, InstanceLimit, LlamactlError, NameTaken, ShuttingDown
 from llamactl.core.instance import Instance, InstanceOptions, check_name, name_key
-from llamactl.core.lifecycle import RESTING, WITHOUT_PROCESS, Desired, Lifecycle, StartRequested
+from llamactl.core.lifecycle import (
+    DORMANT,
+    RESTING,
+    WITHOUT_PROCESS,
+    Desired,
+    Lifecycle,
+    StartRequested,
+)
 from llamactl.core.ports.engines import MemoryBook
 from llamactl.core.ports.stores import InstanceStore
 from llamactl.observe import logger
@@ -158,9 +165,10 @@ class Definitions:
         async with managed.changing:  # one after the other, or one of two changes is lost
             restart = await self._redefine(managed, change)
         now = managed.replica.runner.now  # what is off, or about to be, counts from its next start
-        if restart and now.state not in RESTING and now.desired is Desired.RUNNING:
+        runs = now.state not in RESTING and now.desired is Desired.RUNNING
+        if restart and (runs or now.state in DORMANT):
             await self._instances.restart_stale(managed, "options changed")
-            if wait:
+            if wait and runs:
                 await until_started(managed)
         return managed
 
@@ -168,7 +176,7 @@ class Definitions:
         changed = replace(managed.instance, options=change(managed.instance.options))
         await self._check(changed)
         need, offer = await self._memory.need(changed), await self.replicas.offer(changed)
-        if managed.replica.runner.now.state not in WITHOUT_PROCESS:
+        if managed.replica.runner.now.state not in WITHOUT_PROCESS | DORMANT:
             self._scheduler.check_change(changed, need)
         if not self._registry.claim(changed.name, changed.options.other_names):
             raise NameTaken(

@@ -22,6 +22,7 @@ from llamactl.core.events import InstanceEvent
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance
 from llamactl.core.lifecycle import (
+    DORMANT,
     RESTING,
     SETTLED,
     Desired,
@@ -134,7 +135,10 @@ class Instances:
         return managed, seen
 
     async def restart_stale(self, managed: ManagedInstance, cause: str) -> None:
-        """Restart it after a drain, because its command has changed."""
+        """Restart it after a drain, because its command has changed; what sleeps just stops."""
+        if managed.replica.runner.now.state in DORMANT:
+            await managed.replica.runner.ask(StopRequested(cause))
+            return
         with suppress(NoCapacity):  # it died just now, and others took its place
             await self._scheduler.place(managed, MANUAL)
             await self._scheduler.carry_out(managed, RestartRequested(cause))

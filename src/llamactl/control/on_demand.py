@@ -178,6 +178,10 @@ class OnDemand:
             elif now.state in COMING:
                 started = started or now.state is not State.LOST
                 await runner.wait(lambda n: n.state not in COMING)
+            elif now.state is State.FALLING_ASLEEP and self._scheduler.evictions.is_for_others(
+                managed
+            ):  # its place is somebody else's by now
+                await runner.wait(lambda n: n.state is not State.FALLING_ASLEEP)
             elif now.state is State.FAILED and started:
                 raise self._unavailable(managed)
             elif now.state in GOING:

@@ -33,6 +33,7 @@ class Preview:
     obstacle: str  # why a start would fail now
     restarts: bool  # what runs now
     context_obstacle: str  # why its contexts would be lost when it stops
+    sleep_obstacle: str  # why it would stop when it is idle, though it is to sleep
     fit: Fit
 
 
@@ -70,8 +71,11 @@ class Previews:
             self._command(instance), self._replicas.obstacle(instance)
         )
         fit = await self.fit(instance.options)
-        lost = self._replicas.context_obstacle(instance)
-        return Preview(managed is not None, command, problem, obstacle, restarts, lost, fit)
+        return Preview(
+            managed is not None, command, problem, obstacle, restarts,
+            self._replicas.context_obstacle(instance), self._replicas.sleep_obstacle(instance),
+            fit,
+        )  # fmt: skip
 
     async def fit(self, options: InstanceOptions) -> Fit:
         """What such an instance would take, and whether it fits here."""

@@ -9,7 +9,7 @@ from llamactl.backends.spec_hash import spec_hash, spec_matches
 from llamactl.config import Settings
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.core.instance import InstanceOptions
-from llamactl.core.lifecycle import UP, Desired
+from llamactl.core.lifecycle import DORMANT, UP, Desired
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +22,11 @@ class Running:
 
 
 def running(all_managed: Iterable[ManagedInstance]) -> Iterator[Running]:
-    """Those that run, and are wanted running."""
+    """Those that run and are wanted running, and those that sleep."""
     for managed in all_managed:
-        now, began = managed.replica.runner.now, managed.replica.spec_hash
-        if began and now.state in UP and now.desired is Desired.RUNNING:
+        now, began = managed.replica.runner.now, managed.replica.engine.spec_hash
+        runs = now.state in UP and now.desired is Desired.RUNNING
+        if began and (runs or now.state in DORMANT):
             yield Running(managed.instance.name, managed.instance.options, began)
 
 

@@ -45,6 +45,7 @@ def name_key(name: str) -> str:
 
 CONTAINER_ENGINES = ("auto", "docker", "podman")
 KEEP_CONTEXT = ("auto", "on", "off")
+IDLE_ACTIONS = ("stop", "sleep")
 PULLS = ("never", "missing", "always")
 
 
@@ -122,6 +123,7 @@ class InstanceOptions:
     docker_enabled: bool | None = None  # run it in the settings' image, or in none
     container: Container | None = None  # its own
     keep_context: str = ""  # one of KEEP_CONTEXT; "": as the settings say
+    idle_action: str = ""  # one of IDLE_ACTIONS; "": it stops
 
     def __post_init__(self) -> None:
         if isinstance(self.container, Mapping):  # which comes so from JSON
@@ -172,6 +174,7 @@ class Policies:
     on_demand_start: bool
     idle_timeout: float  # seconds, 0 = never
     keep_context: bool  # where its engine can
+    sleeps: bool  # rather than stop, where its engine can
 
 
 T = TypeVar("T")
@@ -189,4 +192,5 @@ def policies(options: InstanceOptions, defaults: OptionDefaults) -> Policies:
         on_demand_start=_pick(options.on_demand_start, defaults.on_demand_start),
         idle_timeout=_pick(options.idle_timeout, defaults.idle_timeout) * 60.0,
         keep_context=(options.keep_context or defaults.keep_context) != "off",
+        sleeps=options.idle_action == "sleep",
     )

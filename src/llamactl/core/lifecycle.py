@@ -21,6 +21,8 @@ class State(StrEnum):
     STARTING = "starting"  # process alive, readiness not yet seen
     READY = "ready"  # may be granted leases
     DRAINING = "draining"  # no new leases; in-flight requests finish
+    FALLING_ASLEEP = "falling_asleep"  # the same, and then it is asked to sleep
+    ASLEEP = "asleep"  # process alive without its model; it has to be woken before it serves
     STOPPING = "stopping"  # signalled; waiting for the exit
     BACKOFF = "backoff"  # died; a restart is due later
     FAILED = "failed"  # gave up; an operator must act
@@ -31,10 +33,11 @@ RESTING = frozenset({State.STOPPED, State.FAILED})  # nothing runs, and nothing 
 WITHOUT_PROCESS = RESTING | {State.BACKOFF}
 COMING = frozenset({State.STARTING, State.BACKOFF, State.LOST})  # it may be ready without a command
 UP = frozenset({State.STARTING, State.READY})  # its process runs, and nobody has asked it to stop
+DORMANT = frozenset({State.FALLING_ASLEEP, State.ASLEEP})  # a start wakes it
 GOING = frozenset({State.DRAINING, State.STOPPING})
 SERVING = frozenset({State.READY, State.DRAINING})  # it answers requests
 SETTLED = RESTING | {State.READY}  # a start has come to its end
-LOADED = GOING | {State.READY}  # its process was ready, or was asked to stop
+LOADED = GOING | DORMANT | {State.READY}  # its process was ready, or was asked to stop
 
 
 class Desired(StrEnum):
@@ -72,9 +75,13 @@ class RestartRequested:
 
 @dataclass(frozen=True, slots=True)
 class EvictionRequested:
-    """Leave for another instance's sake. Only what is in service is asked, and can be."""
+    """Leave for another instance's sake. Only what is in service, or asleep, is asked.
+
+    `sleep`: it is enough if it sleeps.
+    """
 
     cause: str = ""
+    sleep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +119,24 @@ class BecameUnhealthy(Watched):
     """It serves nobody and no longer says that it is well."""
 
 
-class IdleElapsed(Watched): ...
+@dataclass(frozen=True, slots=True)
+class IdleElapsed(Watched):
+    sleep: bool = False  # rather than end
+
+
+class FellAsleep(Watched):
+    """Because it was asked to, or by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class SleepFailed(Watched):
+    """What can't be trusted to be asleep is ended."""
+
+    cause: str = ""
+
+
+class WokeUp(Watched):
+    """Nobody asked for it here: it woke by a request of somebody else."""
 
 
 class Drained(Watched): ...
@@ -157,6 +181,7 @@ class NodeFound(ProcessFact):
     alive: bool
     cause: str = ""
     ending: bool = False  # it was asked to end before it was lost
+    asleep: bool = False  # it slept, or was about to
 
 
 Command = (
@@ -172,6 +197,9 @@ Fact = (
     | StartGivenUp
     | BecameUnhealthy
     | IdleElapsed
+    | FellAsleep
+    | SleepFailed
+    | WokeUp
     | Drained
     | BackoffElapsed
     | RestartRefused
@@ -214,6 +242,7 @@ class Lifecycle:
     evicted: bool = False  # it drains, or stops, for another instance's sake
     restarts: int = 0  # automatic restarts since somebody asked for a start
     proven: bool = False  # it was ready since somebody asked for a start
+    sleeps: bool = False  # it may be asleep, and is woken before it serves
 
 
 class InvalidTransition(Exception):
@@ -252,22 +281,46 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
         StartRequested: (S.READY,),
         StopRequested: (S.DRAINING, S.STOPPING),
         RestartRequested: (S.DRAINING, S.STOPPING),
-        EvictionRequested: (S.DRAINING,),
+        EvictionRequested: (S.DRAINING, S.FALLING_ASLEEP),
         EvictionWithdrawn: (S.READY,),
         HaltRequested: (S.DRAINING,),
         BecameUnhealthy: (S.STOPPING,),
-        IdleElapsed: (S.DRAINING,),
+        IdleElapsed: (S.DRAINING, S.FALLING_ASLEEP),
+        FellAsleep: (S.ASLEEP,),
         Exited: _ENDED,
         NodeLost: (S.LOST,),
     },
     S.DRAINING: {
-        StartRequested: (S.READY, S.DRAINING),
+        StartRequested: (S.READY, S.STARTING, S.DRAINING),
         StopRequested: (S.DRAINING, S.STOPPING),
         RestartRequested: (S.DRAINING, S.STOPPING),
         EvictionRequested: (S.DRAINING,),
-        EvictionWithdrawn: (S.READY, S.DRAINING),
+        EvictionWithdrawn: (S.READY, S.STARTING, S.DRAINING),
         HaltRequested: (S.DRAINING,),
         Drained: (S.STOPPING,),
+        Exited: _ENDED,
+        NodeLost: (S.LOST,),
+    },
+    S.FALLING_ASLEEP: {
+        StartRequested: (S.STARTING,),
+        StopRequested: (S.DRAINING, S.STOPPING),
+        RestartRequested: (S.DRAINING, S.STOPPING),
+        EvictionRequested: (S.FALLING_ASLEEP,),
+        EvictionWithdrawn: (S.STARTING, S.FALLING_ASLEEP),
+        HaltRequested: (S.DRAINING,),
+        FellAsleep: (S.ASLEEP,),
+        SleepFailed: (S.STOPPING,),
+        Exited: _ENDED,
+        NodeLost: (S.LOST,),
+    },
+    S.ASLEEP: {
+        StartRequested: (S.STARTING,),
+        StopRequested: (S.DRAINING, S.STOPPING),
+        RestartRequested: (S.DRAINING, S.STOPPING),
+        EvictionRequested: (S.DRAINING,),
+        EvictionWithdrawn: (S.ASLEEP,),
+        HaltRequested: (S.DRAINING,),
+        WokeUp: (S.READY,),
         Exited: _ENDED,
         NodeLost: (S.LOST,),
     },
@@ -308,7 +361,7 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
         HaltRequested: (S.LOST,),
         Exited: (S.LOST,),
         NodeLost: (S.LOST,),
-        NodeFound: (S.STARTING, S.DRAINING, S.STOPPING, S.STOPPED),
+        NodeFound: (S.STARTING, S.DRAINING, S.ASLEEP, S.STOPPING, S.STOPPED),
     },
 }
 
@@ -341,11 +394,11 @@ def _decide(now: Lifecycle, event: Event) -> Step:
         ):
             return _obey(now, event)
         case BecameReady():
-            return _enter(replace(now, proven=True), S.READY), ()
-        case StartGivenUp() | BecameUnhealthy() | Drained():
+            return _enter(replace(now, proven=True, sleeps=False), S.READY), ()
+        case StartGivenUp() | BecameUnhealthy() | Drained() | SleepFailed():
             return _end(now, drained=isinstance(event, Drained))
-        case IdleElapsed():
-            return _leave(replace(now, desired=Desired.STOPPED), AfterExit.STAY_STOPPED)
+        case IdleElapsed() | FellAsleep() | WokeUp():
+            return _unused(now, event)
         case BackoffElapsed():
             return _spawn(now)
         case RestartRefused():
@@ -371,11 +424,9 @@ def _obey(now: Lifecycle, command: Command) -> Step:
             return _leave(wanted, AfterExit.RESTART, force=force)
         case HaltRequested():
             return (now, ()) if now.state is S.FAILED else _stop(now)
-        case EvictionRequested() if now.state is S.READY:
-            return _leave(
-                replace(now, desired=Desired.STOPPED), AfterExit.STAY_STOPPED, evicts=True
-            )
-        case EvictionWithdrawn() if now.state is S.DRAINING and now.evicted:
+        case EvictionRequested(sleep=sleep) if now.state in (S.READY, S.ASLEEP):
+            return _rest(now, sleep=sleep and now.state is S.READY, evicts=True)
+        case EvictionWithdrawn() if now.state in (S.DRAINING, S.FALLING_ASLEEP) and now.evicted:
             return _start(replace(now, desired=Desired.RUNNING))
         case EvictionRequested() | EvictionWithdrawn():
             return now, ()  # it was decided by a snapshot that is out of date
@@ -384,13 +435,14 @@ def _obey(now: Lifecycle, command: Command) -> Step:
 
 
 def _start(now: Lifecycle) -> Step:
+    awake = replace(now, after_exit=AfterExit.APPLY_POLICY, evicted=False)
     match now.state:
         case S.STOPPED | S.BACKOFF | S.FAILED:
             return _spawn(replace(now, restarts=0, proven=False))
+        case S.FALLING_ASLEEP | S.ASLEEP:
+            return _enter(replace(awake, restarts=0), S.STARTING), ()
         case S.DRAINING if now.after_exit is AfterExit.STAY_STOPPED:
-            return _enter(
-                replace(now, after_exit=AfterExit.APPLY_POLICY, evicted=False), S.READY
-            ), ()
+            return _enter(awake, S.STARTING if now.sleeps else S.READY), ()
         case S.STOPPING:
             return replace(now, after_exit=AfterExit.RESTART), ()
         case _:
@@ -403,15 +455,41 @@ def _stop(now: Lifecycle, *, force: bool = False) -> Step:
     return _leave(now, AfterExit.STAY_STOPPED, force=force)
 
 
+def _unused(now: Lifecycle, fact: IdleElapsed | FellAsleep | WokeUp) -> Step:
+    match fact:
+        case IdleElapsed(sleep=sleep):
+            return _rest(now, sleep=sleep)
+        case FellAsleep():
+            return _enter(_resting(now), S.ASLEEP), ()
+        case WokeUp():
+            awake = replace(now, desired=Desired.RUNNING, after_exit=AfterExit.APPLY_POLICY)
+            return _enter(replace(awake, sleeps=False), S.READY), ()
+
+
+def _rest(now: Lifecycle, *, sleep: bool, evicts: bool = False) -> Step:
+    """Nobody needs it, or somebody needs its place: it is off until asked for."""
+    if sleep:
+        return _enter(replace(_resting(now), evicted=evicts), S.FALLING_ASLEEP), ()
+    off = replace(now, desired=Desired.STOPPED)
+    return _leave(off, AfterExit.STAY_STOPPED, evicts=evicts)
+
+
+def _resting(now: Lifecycle) -> Lifecycle:
+    """As long as it sleeps, its end needs no restart."""
+    return replace(
+        now, desired=Desired.STOPPED, after_exit=AfterExit.STAY_STOPPED, evicted=False, sleeps=True
+    )
+
+
 def _leave(now: Lifecycle, then: AfterExit, *, force: bool = False, evicts: bool = False) -> Step:
     """Set out to end the process, without a drain by force; `then` says what follows its exit."""
     after = replace(now, after_exit=then, evicted=evicts)
     match now.state:
         case S.STARTING:
             return _end(after)
-        case S.READY | S.DRAINING if force:
+        case S.READY | S.DRAINING | S.FALLING_ASLEEP | S.ASLEEP if force:
             return _end(after)
-        case S.READY:
+        case S.READY | S.FALLING_ASLEEP | S.ASLEEP:
             return _enter(after, S.DRAINING), ()
         case S.DRAINING if after.evicted != now.evicted:  # another limit holds for it now
             return _enter(after, S.DRAINING), ()
@@ -424,7 +502,7 @@ def _leave(now: Lifecycle, then: AfterExit, *, force: bool = False, evicts: bool
 
 
 def _ended(now: Lifecycle, exit_: Exited) -> Step:
-    gone = replace(now, generation=now.generation + 1)
+    gone = replace(now, generation=now.generation + 1, sleeps=False)
     if now.state is S.LOST:
         return gone, ()
     match now.after_exit:
@@ -445,11 +523,13 @@ def _reached(now: Lifecycle, fact: NodeLost | NodeFound) -> Step:
     if isinstance(fact, NodeLost):
         return _enter(now, S.LOST), ()
     if not fact.alive:  # to run it again needs a start, which goes through admission
-        return _enter(replace(now, generation=now.generation + 1), S.STOPPED), ()
+        return _enter(replace(now, generation=now.generation + 1, sleeps=False), S.STOPPED), ()
     adopt = (Adopt(now.generation),)
     wanted, restarts = now.desired is Desired.RUNNING, now.after_exit is AfterExit.RESTART
     if wanted and not restarts and not fact.ending:
         return _enter(replace(now, after_exit=AfterExit.APPLY_POLICY), S.STARTING), adopt
+    if fact.asleep and not wanted:
+        return _enter(_resting(now), S.ASLEEP), adopt
     then = AfterExit.RESTART if wanted else AfterExit.STAY_STOPPED  # running requests continue
     leaving = replace(now, after_exit=then, evicted=False)
     if now.proven and not fact.ending:
@@ -464,8 +544,9 @@ def _end(now: Lifecycle, *, drained: bool = False) -> Step:
 
 def _spawn(now: Lifecycle) -> Step:
     fresh = replace(
-        now, generation=now.generation + 1, after_exit=AfterExit.APPLY_POLICY, evicted=False
-    )
+        now, generation=now.generation + 1, after_exit=AfterExit.APPLY_POLICY, evicted=False,
+        sleeps=False,
+    )  # fmt: skip
     after = _enter(fresh, S.STARTING)
     return after, (Spawn(after.generation),)
 

@@ -48,6 +48,12 @@ def larger_by_key(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str,
     return {key: max(one.get(key, 0), other.get(key, 0)) for key in {*one, *other}}
 
 
+def beyond(one: Need, other: Need) -> Need:
+    """What one takes more than the other."""
+    gpus = {name: max(0, size - other.gpus.get(name, 0)) for name, size in one.gpus.items()}
+    return Need(max(0, one.ram - other.ram), one.shared, gpus)
+
+
 @dataclass(frozen=True, slots=True)
 class MeasuredMemory:
     """What was measured of a running instance."""

@@ -6,7 +6,7 @@ import asyncio
 import resource
 import secrets
 import signal
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +15,9 @@ from llamactl.backends import backend_of
 from llamactl.backends.containers import container_of
 from llamactl.core.errors import LaunchFailed, LlamactlError
 from llamactl.core.events import ProcessId, ProcessRecord
-from llamactl.core.exits import ExitReport, FailureClass, NotServing
+from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import InstanceOptions
-from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
-from llamactl.core.ports.contexts import ContextLimits, ContextReport, StoredContext
 from llamactl.core.ports.node import LOCAL, EngineSettings, Image, LaunchSpec, PullProgress
 from llamactl.core.routes import ReadyInstance
 from llamactl.core.secrets.masking import MASK
@@ -35,7 +33,6 @@ from llamactl.node.engine.launch import (
     ModelAccess,
     Surroundings,
     launch_failure,
-    resolved,
     spawn,
 )
 from llamactl.node.engine.named_files import replaced
@@ -48,12 +45,13 @@ from llamactl.node.process.adopted import adopt, end_left
 from llamactl.node.process.ports import LOOPBACK, owner_of
 from llamactl.node.process.process import Ended
 from llamactl.node.process_table import ProcessTable
+from llamactl.node.running import RunningEngines
 from llamactl.observe import logger
 
 log = logger("node")
 
 
-class NodeAgent:
+class NodeAgent(RunningEngines):
     """A `core.node.Node`. Knows no definitions, no store and nobody who decides."""
 
     id = LOCAL
@@ -69,15 +67,14 @@ class NodeAgent:
     ) -> None:
         self._data, self._logs = data, logs
         self._ledger = Ledger(data / "node.jsonl")
-        self._models = models
         self._builds = EngineBuilds(data)
         self._presets = Presets(data / "presets")
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._around = Surroundings(self.id, environ, limit if soft_files is None else soft_files)
-        self._processes = ProcessTable(self._ledger)
         self._containers = Containers(self.id, data, environ)
         kept = data / "contexts"
-        self._contexts = ContextKeeper(ContextFiles(kept), Verdicts(kept / "verdicts.json"))
+        contexts = ContextKeeper(ContextFiles(kept), Verdicts(kept / "verdicts.json"))
+        super().__init__(ProcessTable(self._ledger), contexts, models)
 
     def __repr__(self) -> str:
         return f"<NodeAgent {self.id} with {len(self._processes)} processes>"
@@ -221,41 +218,6 @@ class NodeAgent:
         await self._containers.close()
 
     # What it reports.
-
-    async def wait_exit(self, process: ProcessId) -> ExitReport:
-        return await self._processes.wait_exit(process)
-
-    async def until_ready(self, process: ProcessId, *, prove_key: bool) -> NotServing | None:
-        return await self._processes.until_ready(process, prove_key=prove_key)
-
-    async def is_healthy(self, process: ProcessId, seconds: float) -> bool:
-        return await self._processes.get(process).is_healthy(seconds)
-
-    async def save_context(
-        self, process: ProcessId, limits: ContextLimits, keys: Collection[str]
-    ) -> ContextReport:
-        one = self._processes.get(process)
-        options = await resolved(one.record.options, self._models.resolve)
-        return await self._contexts.save(one, options, limits, keys)
-
-    async def restore_context(self, process: ProcessId, limits: ContextLimits) -> ContextReport:
-        one = self._processes.get(process)
-        options = await resolved(one.record.options, self._models.resolve)
-        return await self._contexts.restore(one, options, limits)
-
-    async def context_used(self, process: ProcessId, *, used: bool) -> int:
-        return await asyncio.to_thread(self._contexts.used, process, used=used)
-
-    async def contexts(self) -> Sequence[StoredContext]:
-        await self._contexts.settled()
-        return await asyncio.to_thread(self._contexts.files.all)
-
-    async def drop_contexts(self, *, instance_id: str = "", key: str = "") -> int:
-        await self._contexts.settled(instance_id)
-        return await asyncio.to_thread(self._contexts.files.drop_all, instance_id, key)
-
-    async def measure(self, process: ProcessId) -> MeasuredMemory | None:
-        return await self._processes.get(process).usage()
 
     async def prepared(self) -> Sequence[ProcessRecord]:
         return self._ledger.records

@@ -8,11 +8,15 @@ from pydantic import BaseModel, Field
 
 from llamactl.core.lifecycle import State
 
-Status = Literal["stopped", "running", "failed", "starting", "stopping", "restarting"]
+Status = Literal["stopped", "running", "failed", "starting", "stopping", "restarting", "asleep"]
 
 _CONTEXT_OBSTACLE = (
     "why its contexts are lost when it stops, and what to do; empty if they are kept, if that is "
     "not wanted, or if nothing is known yet"
+)
+_SLEEP_OBSTACLE = (
+    "why it stops when it is idle, though its idle_action is sleep, and what to do; empty if it "
+    "sleeps, if that is not wanted, or if nothing is known yet"
 )
 
 
@@ -92,6 +96,7 @@ class InstanceBody(BaseModel):
     options: dict[str, Any] = Field(description="options, as for create and update, secrets masked")
     declared: bool = Field(description="whether it is declared in a file in instances.configs_dir")
     context_obstacle: str = Field("", description=_CONTEXT_OBSTACLE)
+    sleep_obstacle: str = Field("", description=_SLEEP_OBSTACLE)
 
 
 class VictimBody(BaseModel):
@@ -114,6 +119,7 @@ class PlanBody(BaseModel):
     retry_after_s: float | None = Field(description="seconds after which a request can be retried")
     memory: MemoryBody = Field(description="memory that it is expected to need")
     context_obstacle: str = Field("", description=_CONTEXT_OBSTACLE)
+    sleep_obstacle: str = Field("", description=_SLEEP_OBSTACLE)
 
 
 class PreviewBody(BaseModel):
@@ -136,3 +142,4 @@ class PreviewBody(BaseModel):
     )
     budget: int | None = Field(description="memory limit for all instances together")
     context_obstacle: str = Field("", description=_CONTEXT_OBSTACLE)
+    sleep_obstacle: str = Field("", description=_SLEEP_OBSTACLE)

@@ -36,6 +36,11 @@ export function PlanCard({ name }: { name: string }) {
               Its context is lost when it stops: {plan.context_obstacle}.
             </Text>
           )}
+          {plan.sleep_obstacle && (
+            <Text size="sm" className="breaks">
+              It stops rather than sleeps: {plan.sleep_obstacle}.
+            </Text>
+          )}
         </Alert>
       )}
     </>

@@ -44,6 +44,10 @@ const KEEP_CONTEXT = [
   { value: "on", label: "Yes; warn if it can't" },
   { value: "off", label: "No" },
 ];
+const IDLE_ACTION = [
+  { value: "", label: "Stop" },
+  { value: "sleep", label: "Sleep where it can, else stop" },
+];
 const NAME = /^[a-z][a-z0-9_.]*$/;
 
 interface Props {
@@ -385,7 +389,16 @@ function Kept({
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
         {flag("on_demand_start", "Start on demand")}
         {flag("auto_restart", "Restart after a crash")}
-        {number("idle_timeout", "Stop when idle for", "Minutes; 0 for never")}
+        {number("idle_timeout", "Idle after", "Minutes without requests; 0 for never")}
+        <Select
+          label="When idle"
+          error={faultAt(refusal, "idle_action")}
+          description="Asleep, it wakes faster than it starts"
+          data={IDLE_ACTION}
+          value={own.idle_action === "stop" ? "" : String(own.idle_action ?? "")}
+          onChange={(value) => set("idle_action", value || undefined)}
+          allowDeselect={false}
+        />
         {number("priority", "Priority", "Instances with a lower priority are evicted first")}
         <Select
           label="Keep its context"

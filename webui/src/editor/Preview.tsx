@@ -110,6 +110,11 @@ function Outcome({ data }: { data: Schemas["PreviewBody"] }) {
           Its context will be lost when it stops: {data.context_obstacle}.
         </Text>
       )}
+      {data.sleep_obstacle && (
+        <Text size="sm" c="dimmed" mt="sm" className="breaks">
+          It will stop rather than sleep: {data.sleep_obstacle}.
+        </Text>
+      )}
       {data.restarts && (
         <Alert mt="sm" color="orange" title="The instance will be restarted">
           It finishes its running requests first.

@@ -144,6 +144,11 @@ function Overview({ row }: { row: Row }) {
         </Fact>
       </SimpleGrid>
       <InContainer instance={instance} />
+      {instance.sleep_obstacle && (
+        <Text size="sm" c="dimmed" mb="md" className="breaks">
+          It stops rather than sleeps when it is idle: {instance.sleep_obstacle}.
+        </Text>
+      )}
       <KeptContext instance={instance} />
       <OtherNames instance={instance} />
       <PlanCard name={instance.name} />

@@ -27,7 +27,8 @@ async def preview(
     return PreviewBody(
         exists=seen.exists, command=[*seen.command], problem=seen.problem,
         obstacle=seen.obstacle, restarts=seen.restarts,
-        context_obstacle=seen.context_obstacle, **fit_fields(seen.fit),
+        context_obstacle=seen.context_obstacle, sleep_obstacle=seen.sleep_obstacle,
+        **fit_fields(seen.fit),
     )  # fmt: skip
 
 
@@ -58,4 +59,5 @@ async def plan(
         retry_after_s=None if seen.retry_after_s is None else round(seen.retry_after_s, 3),
         memory=memory_body(managed.need),
         context_obstacle=managed.replica.context_obstacle,
+        sleep_obstacle=managed.replica.sleep_obstacle,
     )

@@ -28,6 +28,7 @@ from llamactl.backends.llama_cpp.recipe import FOR_GPU, LLAMA_SERVER, UNUSED
 from llamactl.backends.llama_cpp.rules import GgufRules
 from llamactl.backends.llama_cpp.running import telemetry
 from llamactl.backends.llama_cpp.running.contexts import CONTEXTS
+from llamactl.backends.llama_cpp.running.sleeping import SLEEP
 from llamactl.backends.readiness import Readiness
 from llamactl.backends.shared.extra_args import EXTRA_ARGS
 from llamactl.backends.shared.secret_words import without_secrets
@@ -78,6 +79,7 @@ class LlamaCpp(Backend):
     )  # fmt: skip
     models = GgufRules()
     contexts = CONTEXTS
+    sleep = SLEEP
     # the most tokens of an answer: `n_predict` counts on every path, beside the path's own name
     synonyms = (
         frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens", "n_predict"}),
@@ -117,6 +119,7 @@ class LlamaCpp(Backend):
             *settings.args,
             *names.render(options, known),
             *(CONTEXTS.words(start.context_folder, known) if start.context_folder else ()),
+            *(SLEEP.words(start.sleep_s) if start.sleep_s else ()),
         ]
         words, hidden = without_secrets(given, SECRET_VARIABLES)
         hidden |= {_FORMER[name]: value for name, value in hidden.items() if name in _FORMER}

@@ -15,7 +15,7 @@ from llamactl.backends.kind import Kind, Questions
 from llamactl.backends.readiness import Readiness
 from llamactl.backends.shared.secret_words import without_secrets
 from llamactl.backends.vllm import options as names
-from llamactl.backends.vllm import reading, telemetry
+from llamactl.backends.vllm import reading
 from llamactl.backends.vllm.api import API
 from llamactl.backends.vllm.checks import NOT_PASTED, check_served
 from llamactl.backends.vllm.errors import ADVICE
@@ -28,6 +28,8 @@ from llamactl.backends.vllm.images import (
     with_program,
 )
 from llamactl.backends.vllm.rules import VllmRules
+from llamactl.backends.vllm.running import telemetry
+from llamactl.backends.vllm.running.sleeping import SLEEP
 from llamactl.core.instance import OptionValue
 from llamactl.core.model import ModelInfo
 from llamactl.policy.definition.command_line import Parsed, Reading, parse_pasted
@@ -64,6 +66,7 @@ class Vllm(Backend):
         folders=names.FOLDERS, words=frozenset({"extra_args"}),
     )  # fmt: skip
     models = VllmRules()
+    sleep = SLEEP
     synonyms = (frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"}),)
     failure_patterns = PATTERNS
     vague_lines = VAGUE
@@ -103,12 +106,17 @@ class Vllm(Backend):
             *([] if _SERVED in own else ["--served-model-name", start.name]),
             *([] if drains else ["--shutdown-timeout", str(start.drain_s)]),
             *names.render(options, start.known),
+            *(SLEEP.words(start.sleep_s) if start.sleep_s else ()),
         ]
         words, hidden = without_secrets(words, _SECRET_VARIABLES)
+        environment = {
+            **_UNBOUND, **(SLEEP.environment if start.sleep_s else {}), **settings.environment,
+            **start.environment, **hidden, _KEY: start.key,
+        }  # fmt: skip
         return Launch(
             [*lead, *(by_place if model else ()), *words,
              "--host", start.host, "--port", str(start.port)],
-            {**_UNBOUND, **settings.environment, **start.environment, **hidden, _KEY: start.key},
+            environment,
         )  # fmt: skip
 
     def parse_pasted(self, found: Pasted, known: Vocabulary) -> Parsed:

@@ -129,10 +129,9 @@ def preview(
     typer.echo(
         f"memory: {size(seen.ram + seen.shared + sum(seen.gpus.values()))}, {fits[seen.fits]}"
     )
-    if seen.obstacle:
-        typer.echo(f"{name} can't start now: {seen.obstacle}")
-    if seen.context_obstacle:
-        typer.echo(f"its contexts would not be kept: {seen.context_obstacle}")
+    s.say_why(f"{name} can't start now", seen.obstacle)
+    s.say_why("its contexts would not be kept", seen.context_obstacle)
+    s.say_why("it would stop rather than sleep", seen.sleep_obstacle)
     if seen.restarts:
         typer.echo(f"{name} would finish its running requests and be restarted")
 
@@ -225,8 +224,8 @@ def plan(
     if seen.wait_s is not None:
         typer.echo(f"  ready in about {span(seen.wait_s)}")
     typer.echo(f"  memory: {size(seen.memory.ram + seen.memory.shared)}")
-    if seen.context_obstacle:
-        typer.echo(f"  contexts are not kept: {seen.context_obstacle}")
+    s.say_why("  contexts are not kept", seen.context_obstacle)
+    s.say_why("  it stops rather than sleeps", seen.sleep_obstacle)
 
 
 @command

@@ -13,7 +13,7 @@ from llamactl.core.errors import LlamactlError
 from llamactl.core.exits import FailureClass
 from llamactl.core.instance import Instance
 from llamactl.core.lifecycle import Lifecycle, State
-from llamactl.core.memory import MeasuredMemory
+from llamactl.core.memory import MeasuredMemory, Need
 from llamactl.core.ports.engines import MemoryBook
 
 
@@ -63,8 +63,11 @@ class Callbacks:
             managed.offer = offer
             self._registry.refresh(managed)
 
-    async def measured(self, instance: Instance, usage: MeasuredMemory) -> None:
-        if await self._memory.learn(instance, usage):
+    async def measured(self, instance: Instance, usage: MeasuredMemory, *, asleep: bool) -> None:
+        if asleep:
+            self.managed.asleep = Need(usage.ram + usage.shared, gpus=usage.gpus)
+            self._scheduler.poke()
+        elif await self._memory.learn(instance, usage):
             managed = self.managed
             managed.launched = await self._memory.need(instance)
             managed.need = await self._memory.need(managed.instance)

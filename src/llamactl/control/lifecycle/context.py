@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from llamactl.backends import backend_of, engine_asked
@@ -11,6 +11,7 @@ from llamactl.backends.containers import check_container, container_of
 from llamactl.backends.contexts import why_not_kept
 from llamactl.backends.contract import Start
 from llamactl.backends.settings import BackendSettings
+from llamactl.backends.sleep import why_no_sleep
 from llamactl.config import Settings, SettingsHolder
 from llamactl.control.lifecycle.provisions.contexts import Contexts
 from llamactl.control.lifecycle.provisions.images import Images
@@ -59,7 +60,7 @@ class ReplicaCallbacks(Protocol):
 
     def moved(self, before: Lifecycle, after: Lifecycle) -> None: ...
 
-    async def measured(self, instance: Instance, usage: MeasuredMemory) -> None:
+    async def measured(self, instance: Instance, usage: MeasuredMemory, *, asleep: bool) -> None:
         """What a process takes of the memory now, and the definition it was started by."""
         ...
 
@@ -119,9 +120,10 @@ class ReplicaContext:
         return await self._vocabulary_of(engine_asked(body, now))
 
     async def ask_engine(self, instance: Instance) -> None:
-        """For what `context_obstacle` says, if nobody has."""
-        options = instance.options
-        if backend_of(options.backend_type).contexts is not None and self.seen(options) is None:
+        """For what `context_obstacle` and `sleep_obstacle` say, if nobody has."""
+        options, backend = instance.options, backend_of(instance.options.backend_type)
+        asks = backend.contexts is not None or self._policies(instance).sleeps
+        if asks and self.seen(options) is None:
             await self._vocabulary_of(options)
 
     async def _vocabulary_of(self, asked: InstanceOptions) -> Vocabulary:
@@ -162,6 +164,17 @@ class ReplicaContext:
         insists, backend = options.keep_context == "on", backend_of(options.backend_type)
         return why_not_kept(backend, start, self.seen(options), insists=insists)
 
+    def sleep_obstacle(self, instance: Instance) -> str:
+        """Why it stops when it is idle, though it is to sleep; "" if it sleeps, or is not to."""
+        options, wanted = instance.options, self._policies(instance)
+        if not wanted.sleeps:
+            return ""
+        if not wanted.idle_timeout:
+            return "idle_timeout is 0, so it is never idle; set it"
+        known = self.seen(options)
+        start = replace(Start.of(options, self.engine(instance)), known=known or UNREAD)
+        return why_no_sleep(backend_of(options.backend_type), start, asked=known is not None)
+
     def engine(self, instance: Instance) -> BackendSettings:
         """The settings of its engine."""
         return self.settings.backend_of(instance.options)
@@ -174,9 +187,11 @@ class ReplicaContext:
         choice = self.ports.choice(
             instance, self.settings.instances.port_range, self.settings.server.port, avoid
         )
+        wanted = self._policies(instance)
         return LaunchSpec(
             instance.id, instance.id, instance.name, generation, instance.options,
             self.engine(instance), choice, trusted=bool(instance.source),
             drain_s=round(self.settings.instances.drain_timeout),
-            keeps_context=self._policies(instance).keep_context,
+            keeps_context=wanted.keep_context,
+            sleep_s=wanted.idle_timeout if wanted.sleeps else 0.0,
         )  # fmt: skip

@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from llamactl.backends import backend_of
+from llamactl.backends.sleep import SleepMode, sleep_mode
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.runner import LifecycleRunner
 from llamactl.core import lifecycle as lc
@@ -37,6 +39,12 @@ class RunningProcess:
     handed_over: bool = False  # who had it until now, and lives, says that it serves
     ready_at: float | None = None  # monotonic seconds
     ended_for: NotServing | None = None  # why we end it
+
+    @property
+    def sleep_mode(self) -> SleepMode | None:
+        """How it sleeps; None: it does not."""
+        options = self.record.options
+        return sleep_mode(backend_of(options.backend_type), options, self.record.command)
 
     @property
     def uptime(self) -> float:
@@ -99,6 +107,16 @@ class EngineHandle:
 
     def __repr__(self) -> str:
         return f"<EngineHandle {self._owner.id} port {self.port}>"
+
+    @property
+    def handed_over(self) -> bool:
+        """Did a predecessor that lives hand its process over, in service?"""
+        return self.process is not None and self.process.handed_over
+
+    @property
+    def spec_hash(self) -> str:
+        """Of what people gave for the command of its process; "" without a process."""
+        return self.process.record.spec_hash if self.process else ""
 
     def end_of(self, generation: int) -> ExitReport | None:
         """How this process ended; None if it lives, or if that is no longer known."""

@@ -20,6 +20,7 @@ from llamactl.control.stale import running, stale
 from llamactl.core.errors import LlamactlError
 from llamactl.core.events import ProcessRecord
 from llamactl.core.lifecycle import (
+    DORMANT,
     WITHOUT_PROCESS,
     Command,
     Desired,
@@ -29,10 +30,12 @@ from llamactl.core.lifecycle import (
     RestartRequested,
     StartRequested,
     State,
+    StopRequested,
 )
 from llamactl.core.ports.stores import InstanceStore, StoredInstance
 from llamactl.observe import logger
 
+_CHANGED = "options changed while llamactl was not running"
 _LOST = "llamactl is starting; looking for running engines"
 log = logger("control")
 
@@ -113,7 +116,8 @@ async def _recover(
         if record.container:
             cause = f"container {record.container[:19]} is its own: ID and labels match"
         log.info("process_found", name=managed.instance.name, pid=record.pid)
-    await runner.ask(NodeFound(generation, found, cause, ending=state is State.STOPPING))
+    ending, asleep = state is State.STOPPING, state in DORMANT
+    await runner.ask(NodeFound(generation, found, cause, ending=ending, asleep=asleep))
     return found
 
 
@@ -122,7 +126,7 @@ async def until_known(all_managed: Sequence[ManagedInstance]) -> None:
     coming = [
         m
         for m in all_managed
-        if m.replica.handed_over and m.replica.runner.now.state is State.STARTING
+        if m.replica.engine.handed_over and m.replica.runner.now.state is State.STARTING
     ]
     await asyncio.gather(
         *(m.replica.runner.wait(lambda now: now.state is not State.STARTING) for m in coming)
@@ -136,6 +140,9 @@ async def settle(
 
     async def one(managed: ManagedInstance, command: Command) -> None:
         try:
+            if isinstance(command, StopRequested):
+                await managed.replica.runner.ask(command)
+                return
             await scheduler.place(managed, MANUAL)
             await scheduler.carry_out(managed, command)
         except LlamactlError as exc:
@@ -147,10 +154,12 @@ async def settle(
 
 def _due(managed: ManagedInstance, settings: Settings) -> Command | None:
     now = managed.replica.runner.now
+    if now.state in DORMANT:
+        return StopRequested(_CHANGED) if stale(running([managed]), settings) else None
     if now.desired is not Desired.RUNNING or now.state is State.FAILED:
         return None
     if now.state is State.STOPPED:
         return StartRequested("started with llamactl")
     if stale(running([managed]), settings):
-        return RestartRequested("options changed while llamactl was not running")
+        return RestartRequested(_CHANGED)
     return None

@@ -15,7 +15,7 @@ from llamactl.core.filters import Filters
 from llamactl.core.instance import Instance, InstanceOptions, name_key
 from llamactl.core.lease import Lease
 from llamactl.core.lifecycle import GOING, LOADED, AfterExit, Lifecycle, State
-from llamactl.core.memory import NOTHING, Need, larger
+from llamactl.core.memory import NOTHING, Need, beyond, larger
 from llamactl.core.model import NO_MODEL, Offer
 from llamactl.core.routes import Route, RouteTable
 from llamactl.policy.body.filters import filters_of
@@ -28,6 +28,8 @@ _STATUS: dict[State, Status] = {
     State.STOPPED: "stopped",
     State.STARTING: "starting",
     State.READY: "running",
+    State.FALLING_ASLEEP: "asleep",
+    State.ASLEEP: "asleep",
     State.DRAINING: "stopping",
     State.STOPPING: "stopping",
     State.BACKOFF: "restarting",
@@ -47,11 +49,12 @@ class ManagedInstance:
     replica: Replica
     need: Need = NOTHING  # of its next start
     launched: Need = NOTHING  # of the process that runs
+    asleep: Need | None = None  # of one that slept; None: nobody has seen that
     offer: Offer = NO_MODEL  # what it serves
     breaker: Breaker = CLOSED
     entered_at: float = 0.0  # its present state
     load_s: float = 0.0  # how long its last load took
-    found: bool = False  # its process was begun by an earlier llamactl
+    was_loaded: bool = False  # its process was, before this start: adopted, or asleep
     waiting: list[asyncio.Future[Lease[str]]] = field(default_factory=list)  # requests for it
     deleted: bool = False  # somebody is about it
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)  # its definition
@@ -96,8 +99,29 @@ class ManagedInstance:
     @property
     def taken(self) -> Need:
         """What it takes as long as its process lives, and what it will take after that."""
-        loaded = self.replica.runner.now.state in LOADED
-        return larger(self.need, self.launched) if loaded else self.need
+        state = self.replica.runner.now.state
+        if state is State.ASLEEP and self.asleep is not None:
+            return self.asleep
+        return self.taken_awake if state in LOADED else self.need
+
+    @property
+    def taken_awake(self) -> Need:
+        return larger(self.need, self.launched)
+
+    @property
+    def need_beyond(self) -> Need:
+        """What a start takes besides what it has: one that sleeps keeps that."""
+        asleep = self.replica.runner.now.state is State.ASLEEP
+        return beyond(self.need, self.taken) if asleep else self.need
+
+    @property
+    def need_asleep(self) -> Need | None:
+        """What it would take if it was asked to sleep; None: it can only stop."""
+        if not self.replica.sleeps_when_asked:
+            return None
+        awake = self.taken_awake
+        in_ram = Need(awake.ram + sum(awake.gpus.values()))  # at most, where nobody has seen it
+        return self.asleep or in_ram
 
     @property
     def is_excused(self) -> bool:
@@ -112,10 +136,11 @@ class ManagedInstance:
         if after.epoch == before.epoch:
             return
         if after.state is State.STARTING:
-            self.launched = self.need
-            self.found = before.state is State.LOST
+            self.was_loaded = after.generation == before.generation
+            if before.state is State.LOST or not self.was_loaded:
+                self.launched = self.need
         if after.state is State.READY and before.state is State.STARTING:
-            self.load_s = self.load_s if self.found else now - self.entered_at
+            self.load_s = self.load_s if self.was_loaded else now - self.entered_at
             self.breaker = CLOSED
         elif after.state is State.FAILED and not self.is_excused:
             self.breaker = self.breaker.failed(now)

@@ -71,6 +71,11 @@ class Replica:
         return self._context.context_obstacle(self.instance)
 
     @property
+    def sleep_obstacle(self) -> str:
+        """As `ReplicaContext.sleep_obstacle`."""
+        return self._context.sleep_obstacle(self.instance)
+
+    @property
     def last_exit(self) -> ExitReport | None:
         """How its last process ended; None if that was asked for."""
         return self.engine.last_exit
@@ -112,7 +117,7 @@ class Replica:
 
     def use_settings(self) -> None:
         """Apply the limits as they are now, also for what began under others."""
-        if self.runner.now.state in lc.UP:
+        if self.runner.now.state in lc.UP | {State.ASLEEP}:
             self.runner.rearm()
 
     @property
@@ -134,16 +139,11 @@ class Replica:
         return policies(self.instance.options, defaults).idle_timeout
 
     @property
-    def handed_over(self) -> bool:
-        """Did a predecessor that lives hand its process over, in service?"""
+    def sleeps_when_asked(self) -> bool:
+        """Its process can, and does not choose the time itself."""
         process = self.engine.process
-        return process is not None and process.handed_over
-
-    @property
-    def spec_hash(self) -> str:
-        """Of what people gave for the command of its process; "" without a process."""
-        process = self.engine.process
-        return process.record.spec_hash if process else ""
+        mode = process.sleep_mode if process is not None else None
+        return mode is not None and not mode.by_itself
 
     def _spec_of(self, instance: Instance) -> str:
         return spec_hash(self._context.engine(instance), instance.options)

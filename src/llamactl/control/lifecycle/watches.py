@@ -7,34 +7,20 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Protocol
 
 from llamactl.control.lifecycle.context import ReplicaCallbacks, ReplicaContext
 from llamactl.control.lifecycle.engine_handle import EngineHandle, RunningProcess
 from llamactl.control.lifecycle.health import HealthRules, until_unhealthy
 from llamactl.control.lifecycle.runner import Watch
+from llamactl.control.lifecycle.sleep_watches import SleepWatches, Watched
 from llamactl.core import lifecycle as lc
 from llamactl.core.errors import UnknownProcess
 from llamactl.core.exits import FailureClass, NotServing
-from llamactl.core.instance import Instance
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.observe import logger, loop_clock
 
 _MEASURE_S = 1.0  # a stop waits no longer for it
 log = logger("control")
-
-
-class Watched(Protocol):
-    """The replica, as far as its watches look at it."""
-
-    @property
-    def instance(self) -> Instance: ...
-
-    @property
-    def drain_limit(self) -> float: ...
-
-    @property
-    def idle_timeout(self) -> float: ...
 
 
 class Watches:
@@ -51,6 +37,7 @@ class Watches:
         self._engine = engine
         self._context = context
         self._callbacks = callbacks
+        self._sleep = SleepWatches(replica, engine, context)
 
     def of(self, now: Lifecycle) -> Sequence[Watch]:
         match now.state:
@@ -59,8 +46,12 @@ class Watches:
             case State.READY:
                 idle = self._replica.idle_timeout
                 watches: list[Watch] = [lambda: self._until_unhealthy(now), self._keep_measuring]
-                watches += [self._keep_saving] if self._checkpoints else []
-                return [*watches, lambda: self._until_idle(now, idle)] if idle > 0 else watches
+                watches += [self._keep_saving] if self._sleep.checkpoints else []
+                return [*watches, *self._sleep.idle_watches(now, idle)] if idle > 0 else watches
+            case State.FALLING_ASLEEP:
+                return [lambda: self._sleep.until_asleep(now)]
+            case State.ASLEEP:
+                return [lambda: self._sleep.until_awake(now), self._keep_measuring]
             case State.DRAINING:
                 return [lambda: self._until_drained(now)]
             case State.BACKOFF:
@@ -82,19 +73,14 @@ class Watches:
             except UnknownProcess:
                 return await asyncio.Future()
         if never is None:
-            await self._bring_context(process)
+            never = await self._sleep.until_serving(process, now.epoch)
+        if never is None:
             process.ready_at = time.monotonic()
             return lc.BecameReady(now.epoch)
         log.warning("process_not_accepted", name=self._replica.instance.name, reason=never.why)
         failure = FailureClass.UNPROVED if process.adopted else never.failure
         process.ended_for = replace(never, failure=failure)
         return lc.StartGivenUp(now.epoch, never.why)
-
-    async def _bring_context(self, process: RunningProcess) -> None:
-        if process.adopted:
-            self._context.contexts.adopted(process.record)
-        else:
-            await self._context.contexts.restore(process.record, self._engine.note)
 
     async def _until_late(self, now: Lifecycle) -> lc.Event:
         await self._engine.fetched.wait()
@@ -138,16 +124,11 @@ class Watches:
             await asyncio.sleep(self._context.settings.instances.health_interval)
         return await asyncio.Future()
 
-    @property
-    def _checkpoints(self) -> float:
-        """Seconds between two; 0.0: none."""
-        return self._context.settings.instances.context_checkpoint_interval
-
     async def _keep_saving(self) -> lc.Event:
         """What a crash would lose, each time that it is idle and was used since the last time."""
         leases, one, saved = self._context.leases, self._replica.instance.id, 0.0
         while (process := self._engine.process) is not None:
-            await asyncio.sleep(self._checkpoints)
+            await asyncio.sleep(self._sleep.checkpoints)
             used = leases.last_used(one)
             if used > saved and not leases.count(one):
                 saved = used
@@ -156,21 +137,13 @@ class Watches:
 
     async def _measure(self, process: RunningProcess) -> None:
         with suppress(UnknownProcess):
+            asleep = self._replica.runner.now.state is State.ASLEEP
             usage = await self._context.node.measure(process.record.process)
             if usage is not None:
-                await self._callbacks.measured(process.instance, usage)
-
-    async def _until_idle(self, now: Lifecycle, seconds: float) -> lc.Event:
-        await self._context.leases.idle_for(self._replica.instance.id, seconds)
-        return lc.IdleElapsed(now.epoch)
+                await self._callbacks.measured(process.instance, usage, asleep=asleep)
 
     async def _until_drained(self, now: Lifecycle) -> lc.Event:
-        limit = self._replica.drain_limit
-        try:
-            async with loop_clock().timeout(limit):
-                await self._context.leases.drained(self._replica.instance.id)
-        except TimeoutError:
-            log.warning("drain_timed_out", name=self._replica.instance.name, after_s=limit)
+        await self._sleep.drained()
         if self._engine.process is not None:  # its requests are done: it took what it takes
             with suppress(TimeoutError):
                 async with loop_clock().timeout(_MEASURE_S):

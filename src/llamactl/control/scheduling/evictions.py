@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from llamactl.control.lifecycle.events.event_log import EventLog
 from llamactl.control.lifecycle.registry import ManagedInstance
@@ -29,8 +29,11 @@ class Evictions:
     def __repr__(self) -> str:
         return f"<Evictions {len(self.leaving)} on their way>"
 
-    def evict(self, victims: Sequence[ManagedInstance], ticket: Ticket, reason: str) -> None:
-        """Have them make room for the ticket."""
+    def evict(
+        self, victims: Sequence[ManagedInstance], ticket: Ticket, reason: str,
+        to_sleep: Container[str],
+    ) -> None:  # fmt: skip
+        """Have them make room for the ticket. `to_sleep`: ids of those that need not stop."""
         for managed in victims:
             ticket.victims.add(managed)
             self.leaving.add(managed)
@@ -42,7 +45,8 @@ class Evictions:
             now = managed.replica.runner.now
             self._event_log.note(managed.instance, now, "Evicted", reason, details)
             log.info("instance_evicted", name=managed.instance.name, reason=reason)
-            self._post(managed, EvictionRequested(f"evicted: {reason}"))
+            sleep = managed.instance.id in to_sleep
+            self._post(managed, EvictionRequested(f"evicted: {reason}", sleep=sleep))
 
     def is_for_others(self, managed: ManagedInstance) -> bool:
         """Was it asked to leave for one that is still waited for?"""

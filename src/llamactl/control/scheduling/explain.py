@@ -40,6 +40,8 @@ def outlook(
     now, clock = managed.replica.runner.now, time.monotonic()
     if now.state is State.READY:
         return StartPlan("serve", "it is running", wait_s=0.0)
+    if now.state is State.FALLING_ASLEEP:
+        return StartPlan("start", "it is falling asleep, and is woken", wait_s=None)
     if now.state in COMING:
         left = max(0.0, managed.entered_at + (now.retry_in or managed.load_s) - clock)
         known = managed.load_s > 0 or now.state is State.BACKOFF

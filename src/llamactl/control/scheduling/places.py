@@ -28,6 +28,11 @@ class Places:
         runs = managed.replica.runner.now.state not in WITHOUT_PROCESS
         return runs or self._granted[managed.instance.id] > 0
 
+    def needs_one(self, managed: ManagedInstance) -> bool:
+        """To start: what sleeps holds memory, and no place among those that run."""
+        asleep = managed.replica.runner.now.state is State.ASLEEP
+        return not self.holds(managed) or (asleep and not self._granted[managed.instance.id])
+
     def grant(self, managed: ManagedInstance, count: int) -> None:
         """`count`: how many wait for it."""
         self._granted[managed.instance.id] += count
@@ -59,12 +64,15 @@ class Places:
 
     def _occupant(self, managed: ManagedInstance, *, is_asked_to_leave: bool) -> Occupant:
         instance = managed.instance
+        wakes = managed.replica.runner.now.state is State.ASLEEP and self._granted[instance.id] > 0
+        standing = self._standing(managed, is_asked_to_leave=is_asked_to_leave)
         return Occupant(
             instance.id,
             instance.name,
-            self._standing(managed, is_asked_to_leave=is_asked_to_leave),
+            OccupantState.STARTING if wakes else standing,
             group=instance.options.group,
-            need=managed.taken,
+            need=managed.taken_awake if wakes else managed.taken,
+            need_asleep=managed.need_asleep,
             priority=instance.options.priority,
             pinned=instance.options.pinned,
             ready_at=managed.entered_at,
@@ -76,6 +84,8 @@ class Places:
         now = managed.replica.runner.now
         if is_asked_to_leave or (now.state in GOING and now.after_exit is AfterExit.STAY_STOPPED):
             return OccupantState.LEAVING
+        if now.state is State.ASLEEP:
+            return OccupantState.ASLEEP
         if now.state is not State.READY:
             return OccupantState.STARTING
         return OccupantState.BUSY if self._leases.count(managed.instance.id) else OccupantState.IDLE

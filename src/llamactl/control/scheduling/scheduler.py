@@ -82,7 +82,7 @@ class Scheduler:
             raise ShuttingDown("llamactl is shutting down and starts no more instances")
         if managed.deleted:
             raise InstanceNotFound(f"{managed.instance.name} was deleted")
-        if self._places.holds(managed):
+        if not self._places.needs_one(managed):
             self._places.grant(managed, 1)
             return
         kept_s = self._limits().min_residency
@@ -115,7 +115,7 @@ class Scheduler:
 
     def ahead_of(self, managed: ManagedInstance, asker: StartRequester) -> int:
         """How many instances that are waited for come first."""
-        if self._places.holds(managed):
+        if not self._places.needs_one(managed):
             return 0
         kept_s = self._limits().min_residency
         return len(self._queue.ahead_of(managed, asker, kept_s, time.monotonic()))
@@ -185,9 +185,9 @@ class Scheduler:
             match decision:
                 case Admit():
                     self._places.grant(ticket.managed, self._queue.serve(ticket))
-                case Evict(victims=ids, reason=reason):
+                case Evict(victims=ids, reason=reason, to_sleep=to_sleep):
                     victims = [self._places.holding[identity] for identity in ids]
-                    self.evictions.evict(victims, ticket, reason)
+                    self.evictions.evict(victims, ticket, reason, to_sleep)
                 case Refuse():
                     refuse(ticket, self._refusal(ticket.managed, decision))
                 case Wait(until=until):

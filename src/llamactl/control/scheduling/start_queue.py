@@ -81,7 +81,7 @@ class Ticket:
             instance.id,
             instance.name,
             group=instance.options.group,
-            need=managed.need,
+            need=managed.need_beyond,
             may_evict=for_requests or any(asker.may_evict for asker in askers),
             takes_turns=for_requests or any(asker.takes_turns for asker in askers),
             not_before=managed.not_before if all(a.not_before_due for a in askers) else 0.0,

@@ -75,6 +75,7 @@ class LaunchSpec:
     trusted: bool = False  # the server's owner wrote it: the settings don't confine it
     drain_s: int = 0  # seconds that its last requests may take, once it is asked to end
     keeps_context: bool = False  # what its slots hold outlives it, where its engine can do that
+    sleep_s: float = 0.0  # seconds without requests until it is to sleep, where it can; 0: never
 
     @property
     def process(self) -> ProcessId:
@@ -96,6 +97,12 @@ class PullProgress:
 
     done: int  # bytes
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class WakeReport:
+    slept: bool  # until now, so that its slots are empty
+    failure: str = ""  # why it does not serve
 
 
 class Node(Protocol):
@@ -160,6 +167,22 @@ class Node(Protocol):
 
     async def is_healthy(self, process: ProcessId, seconds: float) -> bool:
         """Does it answer within that time?"""
+        ...
+
+    async def sleep(self, process: ProcessId, seconds: float, turn: int) -> str:
+        """Have a process that serves nobody fall asleep; why it did not, "" if it did.
+
+        Once begun, it goes to its end when the call is cancelled. `turn`: grows with each call of
+        this and of `wake`, so that one that comes late does nothing.
+        """
+        ...
+
+    async def wake(self, process: ProcessId, seconds: float, turn: int) -> WakeReport:
+        """Return when it serves again, or can't. What did not sleep is left as it is."""
+        ...
+
+    async def is_asleep(self, process: ProcessId) -> bool | None:
+        """Without waking it; None if it doesn't tell."""
         ...
 
     async def save_context(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http
 import os
 import time
 from collections.abc import Mapping
@@ -12,38 +11,15 @@ from llamactl.backends.contexts import ContextSlots, Slot
 from llamactl.core.events import ProcessRecord
 from llamactl.core.instance import InstanceOptions
 from llamactl.node.contexts import fingerprint
-from llamactl.node.engine.scrape import ask
-from llamactl.node.process.ports import LOOPBACK
+from llamactl.node.engine_client import EngineClient
 
-_QUICK_S = 2.0
 _TICKS = os.sysconf("SC_CLK_TCK")  # of a process's start, a second
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class Engine(EngineClient):
     contexts: ContextSlots
-    record: ProcessRecord
-    key: str
     options: InstanceOptions  # with the files of its model
-    until: float  # monotonic seconds
-
-    def get(self, path: str) -> str:
-        seconds = max(0.05, min(_QUICK_S, self.until - time.monotonic()))
-        try:
-            status, text = ask(self._address, self.key, "GET", path, seconds=seconds)
-        except OSError:
-            return ""
-        return text if status == http.HTTPStatus.OK else ""
-
-    def post(self, path: str, body: bytes) -> tuple[int, str]:
-        seconds = self.until - time.monotonic()
-        if seconds <= 0:
-            raise TimeoutError("no time is left")
-        return ask(self._address, self.key, "POST", path, body, seconds=seconds)
-
-    @property
-    def _address(self) -> tuple[str, int]:
-        return LOOPBACK, self.record.port
 
     def slots(self) -> Mapping[int, Slot]:
         return {slot.id: slot for slot in self.contexts.slots(self.get)}

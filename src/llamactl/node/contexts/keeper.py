@@ -124,7 +124,7 @@ class ContextKeeper:
         contexts, began = one.backend.contexts, time.monotonic()
         if contexts is None or not self.files.folder_of(one.record.instance_id).is_dir():
             return ContextReport()
-        engine = Engine(contexts, one.record, one.key, options, began + limits.seconds)
+        engine = Engine(one.record, one.key, began + limits.seconds, contexts, options)
         try:
             async with asyncio.timeout(limits.seconds):
                 return await asyncio.to_thread(work, engine)

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from llamactl.backends import Backend
 from llamactl.backends.exits import classify
+from llamactl.backends.sleep import SleepMode, sleep_mode
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass, NotServing
 from llamactl.core.instance import OptionValue
@@ -25,6 +26,7 @@ from llamactl.node.logs.log import InstanceLog
 from llamactl.node.process.oom import OomCounter
 from llamactl.node.process.ports import listens_on
 from llamactl.node.process.process import Ended
+from llamactl.node.turns import Turns
 from llamactl.observe import loop_clock
 
 _SEARCHED = 200  # lines of the log, for the cause of an exit
@@ -59,6 +61,7 @@ class EngineProcess:
     adopted: bool = False  # an earlier llamactl spawned it
     answered: bool = False  # it was ready at least once
     secrets: frozenset[str] = frozenset()  # of the settings, which its log must not tell
+    turns: Turns = field(default_factory=Turns)  # of who has it sleep or wake
     _oom: OomCounter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,6 +76,11 @@ class EngineProcess:
     def key(self) -> str:
         """ "" where the engine knows none."""
         return self.record.key if self.backend.knows_key(self._options) else ""
+
+    @property
+    def sleep_mode(self) -> SleepMode | None:
+        """How it sleeps; None: it does not."""
+        return sleep_mode(self.backend, self.record.options, self.record.command)
 
     def release(self) -> None:
         """Let it start."""

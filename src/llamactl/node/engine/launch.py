@@ -125,8 +125,15 @@ class Launchable:
             return False
         return not contexts.obstacle(self._start(0, ""))
 
+    @property
+    def sleep_s(self) -> float:
+        """Seconds without requests until it sleeps; 0: it does not."""
+        mode = backend_of(self.spec.options.backend_type).sleep
+        wanted = self.spec.sleep_s if mode is not None else 0.0
+        return wanted if mode is not None and not mode.obstacle(self._start(0, "")) else 0.0
+
     def command(self, port: int, key: str, environ: Mapping[str, str]) -> Command:
-        spec, start = self.spec, self._start(port, key)
+        spec, start = self.spec, replace(self._start(port, key), sleep_s=self.sleep_s)
         tied = spec.options.die_with_parent and self.container is None
         backend = backend_of(spec.options.backend_type)
         return command_of(backend, self.engine, start, environ, tied=tied)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
 
 from llamactl.core.errors import InvalidRequest
-from llamactl.core.instance import KEEP_CONTEXT
+from llamactl.core.instance import IDLE_ACTIONS, KEEP_CONTEXT
 from llamactl.policy.definition.checks import (
     MAX_VALUE,
     MOST_TEXTS,
@@ -104,10 +104,15 @@ def _params(key: str, value: object) -> dict[str, object]:
     return params
 
 
-def _keep(key: str, value: object) -> str:
-    if value not in ("", *KEEP_CONTEXT):
-        raise InvalidRequest(f"{key!r} must be one of {', '.join(KEEP_CONTEXT)}")
-    return str(value)
+def _one_of(words: Sequence[str]) -> Callable[[str, object], str]:
+    """Or nothing."""
+
+    def check(key: str, value: object) -> str:
+        if value not in ("", *words):
+            raise InvalidRequest(f"{key!r} must be one of {', '.join(words)}")
+        return str(value)
+
+    return check
 
 
 def _stripped(key: str, value: object) -> list[str]:
@@ -173,8 +178,12 @@ OPTIONS: Mapping[str, Option] = {
         _flag, _BOOLEAN, "run it in the container of the settings, or in none; default: as they say"
     ),
     "keep_context": Option(
-        _keep, {"type": "string", "enum": ["", *KEEP_CONTEXT]},
+        _one_of(KEEP_CONTEXT), {"type": "string", "enum": ["", *KEEP_CONTEXT]},
         "keep what its slots hold when it stops: `auto` (where its engine can), `on` or `off`",
+    ),
+    "idle_action": Option(
+        _one_of(IDLE_ACTIONS), {"type": "string", "enum": ["", *IDLE_ACTIONS]},
+        "what it does once it is idle: `stop`, or `sleep` where its engine can",
     ),
     "container": Option(read_container, CONTAINER, "container to run it in, by Docker or Podman"),
 }  # fmt: skip

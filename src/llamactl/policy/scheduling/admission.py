@@ -25,6 +25,7 @@ class OccupantState(StrEnum):
     BUSY = "busy"
     STARTING = "starting"  # or out of touch: nothing can be done about it now
     LEAVING = "leaving"  # its stop is under way; its place comes free
+    ASLEEP = "asleep"  # it holds memory, and no place among those that run
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,12 @@ class Occupant:
     ready_at: float = 0.0
     last_used: float = 0.0
     load_s: float = 0.0  # what it takes to bring it back
+    need_asleep: Need | None = None  # if it is asked to sleep; None: it can only stop
+
+    @property
+    def runs(self) -> bool:
+        """Does it count among those that run?"""
+        return self.standing is not OccupantState.ASLEEP
 
     @property
     def kept_until(self) -> float:
@@ -64,6 +71,11 @@ class Candidate:
     takes_turns: bool = False  # may ask busy ones to leave after their turn
     not_before: float = 0.0
 
+    @property
+    def runs(self) -> bool:
+        """It is to."""
+        return True
+
 
 @dataclass(frozen=True, slots=True)
 class Admit:
@@ -76,6 +88,7 @@ class Evict:
 
     victims: tuple[str, ...]  # ids
     reason: str
+    to_sleep: tuple[str, ...] = ()  # those of them that need not stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +193,13 @@ class _Room:
             return Refuse(f"{reason}; the others are pinned", for_memory=memory)
         victims = self._choose(one)
         until = None if victims else self._next_chance(one)
+        asleep = self._sleepers(victims, one)
         self._reserve(one)
         if victims:
-            return Evict(self._remove(victims), f"{reason}; {one.name} needs a place")
+            ids = self._remove(victims)
+            self._restore(asleep)
+            to_sleep = tuple(dozing.id for dozing in asleep)
+            return Evict(ids, f"{reason}; {one.name} needs a place", to_sleep)
         return Wait(f"{reason}; the others are in use", until, for_memory=memory)
 
     def _reserve(self, one: Candidate) -> None:
@@ -204,11 +221,29 @@ class _Room:
         self._movable = [m for m in self._movable if m.id not in gone]
         return tuple(victim.id for victim in victims)
 
+    def _sleepers(self, victims: Sequence[Occupant], one: Candidate) -> list[Occupant]:
+        """Those for whom it is enough to sleep, as they are then; the worthiest first."""
+        asleep = list[Occupant]()
+        for victim in victims:
+            self._staying.take(victim)
+        for victim in reversed(victims):
+            if victim.need_asleep is not None and victim.standing is not OccupantState.ASLEEP:
+                dozing = replace(victim, standing=OccupantState.ASLEEP, need=victim.need_asleep)
+                self._staying.put(dozing)
+                if self._staying.lacks(one):
+                    self._staying.take(dozing)
+                else:
+                    asleep.append(dozing)
+        for dozing in asleep:
+            self._staying.take(dozing)
+        self._restore(victims)
+        return asleep
+
     def _choose(self, one: Candidate) -> list[Occupant]:
         """The least worthy that together make room, none of them without need."""
         chosen: list[Occupant] = []
         for other in self._movable:
-            if self._free_at(other, one) > self._now:
+            if other.id == one.id or self._free_at(other, one) > self._now:
                 continue
             self._staying.take(other)
             chosen.append(other)
@@ -232,6 +267,8 @@ class _Room:
 
     def _free_at(self, other: Occupant, one: Candidate) -> float:
         """When it may be asked to leave."""
+        if other.standing is OccupantState.ASLEEP:
+            return self._now
         turn_ends = other.turn_ends(self._limits.min_residency)
         if other.standing is OccupantState.IDLE:
             return min(other.kept_until, turn_ends) if one.takes_turns else self._now

@@ -27,6 +27,11 @@ class Taker(Protocol):
     @property
     def need(self) -> Need: ...
 
+    @property
+    def runs(self) -> bool:
+        """Does it count among those that run?"""
+        ...
+
 
 class Taken:
     """How much of each limited thing is taken. Cheap to change, so that victims can be tried.
@@ -36,14 +41,14 @@ class Taken:
 
     def __init__(self, limits: Limits, occupants: Sequence[Taker] = ()) -> None:
         self._limits = limits
-        self.running = len(occupants)
+        self.running = sum(one.runs for one in occupants)
         self.ram = 0
         self.groups: dict[str, int] = {}
         self.gpus: dict[str, int] = {}
         self._files: dict[str, list[int]] = {}  # sizes that are held; they share the largest
         if limits.groups:
             for one in occupants:
-                self.groups[one.group] = self.groups.get(one.group, 0) + 1
+                self.groups[one.group] = self.groups.get(one.group, 0) + one.runs
         if limits.ram is not None:
             for one in occupants:
                 need = one.need
@@ -64,8 +69,8 @@ class Taken:
         return other
 
     def put(self, one: Taker) -> None:
-        self.running += 1
-        self.groups[one.group] = self.groups.get(one.group, 0) + 1
+        self.running += one.runs
+        self.groups[one.group] = self.groups.get(one.group, 0) + one.runs
         self.ram += one.need.ram
         for file, size in one.need.shared.items():
             self.ram += self._more(file, size)
@@ -74,8 +79,8 @@ class Taken:
             self.gpus[device] = self.gpus.get(device, 0) + size
 
     def take(self, one: Taker) -> None:
-        self.running -= 1
-        self.groups[one.group] = self.groups.get(one.group, 0) - 1
+        self.running -= one.runs
+        self.groups[one.group] = self.groups.get(one.group, 0) - one.runs
         self.ram -= one.need.ram
         for file, size in one.need.shared.items():
             if size in (held := self._files.get(file, [])):

@@ -24,7 +24,7 @@ _NUMBERS = (
 )  # fmt: skip
 _FILES = ("model", "mmproj", "lora", "lora_scaled", "control_vector", "control_vector_scaled")
 _WITHOUT_TEXT = ("embedding", "embeddings", "reranking")
-_SEVERAL = ("models_dir", "models_preset", "router")
+SEVERAL = ("models_dir", "models_preset", "router")
 _OK = 200
 _COUNTER = re.compile(
     r"^llamacpp:prompt_(tokens|seconds)_total ([\d.]+(?:e[+-]?\d+)?)$", re.MULTILINE
@@ -99,7 +99,7 @@ def _of_options(start: Start) -> Iterator[str]:
 
 def _of_kind(start: Start) -> Iterator[str]:
     options = start.options
-    if start.preset or any(name in options for name in _SEVERAL):
+    if start.preset or any(name in options for name in SEVERAL):
         yield "it serves several models, each by a process of its own"
     if any(truth_of(options.get(name, False)) is not False for name in _WITHOUT_TEXT):
         yield "it has no conversations to keep"

@@ -1,0 +1,143 @@
+"""What is waited for around an engine's sleep, and its wake."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from llamactl.backends.sleep import SleepMode
+from llamactl.control.lifecycle.context import ReplicaContext
+from llamactl.control.lifecycle.engine_handle import EngineHandle, RunningProcess
+from llamactl.control.lifecycle.runner import LifecycleRunner, Watch
+from llamactl.core import lifecycle as lc
+from llamactl.core.errors import UnknownProcess
+from llamactl.core.exits import FailureClass, NotServing
+from llamactl.core.instance import Instance
+from llamactl.core.lifecycle import Lifecycle
+from llamactl.observe import logger, loop_clock
+
+_SAVED_WITHIN_S = 60.0  # of its last use, where it sleeps by itself
+log = logger("control")
+
+
+class Watched(Protocol):
+    """The replica, as far as its watches look at it."""
+
+    @property
+    def instance(self) -> Instance: ...
+
+    @property
+    def drain_limit(self) -> float: ...
+
+    @property
+    def runner(self) -> LifecycleRunner: ...
+
+    @property
+    def idle_timeout(self) -> float: ...
+
+
+class SleepWatches:
+    """Those of a replica's watches."""
+
+    def __init__(self, replica: Watched, engine: EngineHandle, context: ReplicaContext) -> None:
+        self._replica = replica
+        self._engine = engine
+        self._context = context
+
+    @property
+    def _mode(self) -> SleepMode | None:
+        process = self._engine.process
+        return process.sleep_mode if process is not None else None
+
+    @property
+    def _sleeps_by_itself(self) -> bool:
+        return self._mode is not None and self._mode.by_itself
+
+    @property
+    def checkpoints(self) -> float:
+        """Seconds between two saves of its contexts; 0.0: none.
+
+        What falls asleep by itself is saved before, since its slots are empty then.
+        """
+        given = self._context.settings.instances.context_checkpoint_interval
+        if not self._sleeps_by_itself:
+            return given
+        return min(given or _SAVED_WITHIN_S, _SAVED_WITHIN_S, self._replica.idle_timeout / 2)
+
+    def idle_watches(self, now: Lifecycle, seconds: float) -> list[Watch]:
+        if not self._sleeps_by_itself:
+            sleep = self._mode is not None
+            return [lambda: self._until_idle(now, seconds, sleep=sleep)]
+        # something else than our requests may keep it awake: then it stops
+        late = 2 * seconds + _SAVED_WITHIN_S
+        return [lambda: self._until_it_sleeps(now), lambda: self._until_idle(now, late)]
+
+    async def _until_idle(self, now: Lifecycle, seconds: float, *, sleep: bool = False) -> lc.Event:
+        await self._context.leases.idle_for(self._replica.instance.id, seconds)
+        return lc.IdleElapsed(now.epoch, sleep=sleep)
+
+    async def _until_it_sleeps(self, now: Lifecycle) -> lc.Event:
+        """By itself, with nobody at it."""
+        leases, one = self._context.leases, self._replica.instance.id
+        while not await self._is_asleep() or leases.count(one):
+            pass
+        return lc.FellAsleep(now.epoch)
+
+    async def until_awake(self, now: Lifecycle) -> lc.Event:
+        """By the request of somebody who knows its port."""
+        while await self._is_asleep() is not False:
+            pass
+        return lc.WokeUp(now.epoch)
+
+    async def _is_asleep(self) -> bool | None:
+        """After a while, so that it can be asked again and again."""
+        await asyncio.sleep(self._context.settings.instances.health_interval)
+        process = self._engine.process
+        try:
+            return await self._context.node.is_asleep(process.record.process) if process else None
+        except UnknownProcess:  # its exit is on the way
+            return None
+
+    async def until_asleep(self, now: Lifecycle) -> lc.Event:
+        """As it is asked to, as soon as nobody holds it."""
+        process, limits = self._engine.process, self._context.settings.instances
+        if process is None:
+            return await asyncio.Future()
+        if not await self.drained():
+            return lc.SleepFailed(now.epoch, "its requests took too long")
+        try:
+            why = await self._context.node.sleep(
+                process.record.process, limits.sleep_timeout, now.epoch
+            )
+        except UnknownProcess:
+            return await asyncio.Future()
+        if not why:
+            return lc.FellAsleep(now.epoch)
+        log.warning("sleep_failed", name=self._replica.instance.name, reason=why)
+        return lc.SleepFailed(now.epoch, why)
+
+    async def until_serving(self, process: RunningProcess, turn: int) -> NotServing | None:
+        """It answers: wake it if it slept, and give it what its slots held before."""
+        is_new, slept = process.ready_at is None, False
+        if process.sleep_mode is not None and (process.adopted or not is_new):
+            limit = self._context.settings.instances.start_timeout
+            report = await self._context.node.wake(process.record.process, limit, turn)
+            if report.failure:
+                return NotServing(FailureClass.UNRESPONSIVE, report.failure)
+            slept = report.slept
+        if slept or (is_new and not process.adopted):
+            await self._context.contexts.restore(process.record, self._engine.note)
+        elif is_new:
+            self._context.contexts.adopted(process.record)
+        return None
+
+    async def drained(self) -> bool:
+        """Wait until nobody holds it; False if that takes too long."""
+        limit = self._replica.drain_limit
+        try:
+            async with loop_clock().timeout(limit):
+                await self._context.leases.drained(self._replica.instance.id)
+        except TimeoutError:
+            log.warning("drain_timed_out", name=self._replica.instance.name, after_s=limit)
+            return False
+        return True
