@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def asking(**instances: object) -> ControlPath:
     return ControlPath(settings("instances", health_interval=0.001, **instances))
 
 
-async def asleep(there: ControlPath, name: str = "one", **more: object) -> None:
+async def asleep(there: ControlPath, name: str = "one", **more: Any) -> None:
     await create(there, name, idle_timeout=AT_ONCE, **more)
     await there.until(name, "asleep")
 
@@ -76,14 +77,14 @@ async def test_a_failed_wake_ends_the_process_and_the_next_one_serves() -> None:
 
 async def test_a_start_while_it_falls_asleep_wakes_it() -> None:
     there = asking()
-    there.node.falling = asyncio.Event()
+    falls = there.node.falling = asyncio.Event()
     await create(there, "one", idle_timeout=AT_ONCE)
     await there.until("one", "falling_asleep")
     lease = asyncio.create_task(there.on_demand.lease("one", ANYBODY))
     await settle()
     assert there.state("one") == "starting"
 
-    there.node.falling.set()
+    falls.set()
 
     (await lease).release()
     assert len(there.node.alive) == 1
@@ -182,11 +183,11 @@ async def test_what_sleeps_is_found_asleep_by_the_next_llamactl_and_not_woken() 
 async def test_what_was_being_woken_is_woken_by_the_next_llamactl() -> None:
     there = asking()
     await asleep(there)
-    there.node.waking = asyncio.Event()
+    wakes = there.node.waking = asyncio.Event()
     waiting = asyncio.create_task(there.on_demand.lease("one", ANYBODY))
     await there.until("one", "starting")
     there = await there.killed()
-    there.node.waking.set()
+    wakes.set()
     await there.come_back()
     await there.until("one", "ready")
 

@@ -1,110 +1,66 @@
-"""Large bodies take turns."""
+"""Calls with a number: each is done once, and none overtakes a later one."""
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
-from llamactl.proxy.http.turns import Turns
+from llamactl.node.turns import Turns
 
 
-def test_each_job_does_one_part_in_each_turn_and_all_take_turns() -> None:
+def test_a_number_is_done_once_and_a_lower_one_not_at_all() -> None:
     done: list[str] = []
 
-    def job(name: str, parts: int) -> bool:
+    async def work(name: str) -> str:
         done.append(name)
-        left[name] = left.get(name, parts) - 1
-        return left[name] > 0
+        return name
 
-    left: dict[str, int] = {}
-
-    async def run() -> list[int]:
+    async def run() -> list[str]:
         turns = Turns()
-        turns.join(lambda: job("a", 3))
-        turns.join(lambda: job("b", 2))
-        seen = []
-        for _ in range(6):
-            await asyncio.sleep(0)
-            seen.append(len(done))
-        return seen
+        return [
+            await turns.take(number, partial(work, name), "late")
+            for number, name in ((1, "sleep"), (1, "again"), (3, "wake"), (2, "late sleep"))
+        ]
 
-    assert asyncio.run(run()) == [1, 2, 3, 4, 5, 5]
-    assert "".join(done) == "ababa"
+    assert asyncio.run(run()) == ["sleep", "sleep", "wake", "late"]
+    assert done == ["sleep", "wake"]
 
 
-def test_callers_take_turns_however_many_jobs_one_of_them_has() -> None:
-    done: list[str] = []
+def test_what_was_begun_goes_to_its_end_before_the_next_begins() -> None:
+    async def run() -> list[str]:
+        done, gate, turns = list[str](), asyncio.Event(), Turns()
 
-    def job(caller: str) -> bool:
-        done.append(caller)
-        return True
+        async def sleep() -> None:
+            await gate.wait()
+            done.append("asleep")
 
-    async def run() -> None:
-        turns = Turns()
-        for _ in range(20):
-            turns.join(lambda: job("many"), "many")
+        async def wake() -> None:
+            done.append("awake")
+
+        first = asyncio.create_task(turns.take(1, sleep, None))
         await asyncio.sleep(0)
-        turns.join(lambda: job("one"), "one")
-        for _ in range(6):
-            await asyncio.sleep(0)
-
-    asyncio.run(run())
-    begun = done.index("one")
-    assert begun <= 2
-    assert done[begun:] == (["one", "many"] * 10)[: len(done) - begun]
-
-
-def test_a_job_that_fails_costs_the_others_nothing() -> None:
-    done: list[int] = []
-
-    def fail() -> bool:
-        raise ValueError("a fault of the test")
-
-    def work() -> bool:
-        done.append(1)
-        return len(done) < 2
-
-    async def run() -> None:
-        turns = Turns()
-        turns.join(fail)
-        turns.join(work)
-        for _ in range(4):
-            await asyncio.sleep(0)
-
-    asyncio.run(run())
-    assert done == [1, 1]
-
-
-def test_what_may_be_parsed_at_once_is_bounded_in_each_turn() -> None:
-    async def run() -> tuple[list[bool], bool]:
-        turns = Turns()
-        now = [turns.may_parse(30_000) for _ in range(3)]
-        assert all(turns.may_parse(100) for _ in range(1000))
+        first.cancel()
+        second = asyncio.create_task(turns.take(2, wake, None))
         await asyncio.sleep(0)
-        return now, turns.may_parse(30_000)
+        gate.set()
+        await second
+        return done
 
-    assert asyncio.run(run()) == ([True, True, False], True)
+    assert asyncio.run(run()) == ["asleep", "awake"]
 
 
-def test_who_waits_for_a_turn_gets_one_of_their_own() -> None:
-    got: list[str] = []
-
-    async def run() -> list[int]:
+def test_what_fails_fails_for_all_who_ask_and_the_next_is_done() -> None:
+    async def run() -> list[object]:
         turns = Turns()
 
-        async def wait(name: str) -> None:
-            await turns.turn()
-            got.append(name)
+        async def fails() -> str:
+            raise OSError("broken")
 
-        tasks = [asyncio.ensure_future(wait(name)) for name in "abc"]
-        await asyncio.sleep(0)
-        tasks[1].cancel()
-        seen = []
-        for _ in range(6):
-            await asyncio.sleep(0)
-            seen.append(len(got))
-        assert repr(turns) == "<Turns 0 jobs>"
-        return seen
+        async def works() -> str:
+            return "done"
 
-    seen = asyncio.run(run())
-    assert got == ["a", "c"]
-    assert max(b - a for a, b in zip([0, *seen], seen, strict=False)) == 1
+        asked = [turns.take(1, fails, "late"), turns.take(1, fails, "late")]
+        first = await asyncio.gather(*asked, return_exceptions=True)
+        return [*map(str, first), await turns.take(2, works, "late")]
+
+    assert asyncio.run(run()) == ["broken", "broken", "done"]
