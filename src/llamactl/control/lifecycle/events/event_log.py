@@ -145,9 +145,10 @@ def row_of(
         asked = before.after_exit is not lc.AfterExit.APPLY_POLICY
         cause = "stop requested" if asked else event.report.summary
         details = {} if asked else event.report.details()
-    if after.state in lc.GOING:
+    drains = after.state in (State.DRAINING, State.FALLING_ASLEEP)
+    if drains or after.state is State.STOPPING:
         details["leases"] = leases
-    if after.state is State.DRAINING:
+    if drains:
         details["may_take_s"] = drain_limit
     if getattr(event, "force", False):
         details["force"] = True
