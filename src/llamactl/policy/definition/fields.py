@@ -176,5 +176,8 @@ OPTIONS: Mapping[str, Option] = {
         _keep, {"type": "string", "enum": ["", *KEEP_CONTEXT]},
         "keep what its slots hold when it stops: `auto` (where its engine can), `on` or `off`",
     ),
+    "preload": Option(
+        _flag, _BOOLEAN, "start it when llamactl has started, if there is room, without a request"
+    ),
     "container": Option(read_container, CONTAINER, "container to run it in, by Docker or Podman"),
 }  # fmt: skip
