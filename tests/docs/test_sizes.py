@@ -35,6 +35,7 @@ REASONS = {
     "core/ports/node.py:Node": NODE,
     "core/routes.py:Route": RECORD,
     "engine/flags.py": "a table of two hundred flags",
+    "node/agent.py": NODE,
     "node/agent.py:NodeAgent": NODE,
     "policy/body/json_scanner.py": STATES,
     "policy/body/json_scanner.py:ObjectScanner": STATES,

@@ -24,6 +24,7 @@ from llamactl.core.ports.node import (
     PortChoice,
     PullProgress,
 )
+from llamactl.core.ports.warm_up import WarmUp, WarmUpReport
 from llamactl.core.routes import ReadyInstance
 
 CRASH = ExitReport(FailureClass.CRASHED, signal=11, advice="look into its log")
@@ -69,6 +70,9 @@ class FakeNode:
         self.unused = 0  # restored contexts, in a row
         self.saves = asyncio.Event()  # one was asked for
         self.saving: asyncio.Event | None = None  # a save waits for it
+        self.warm_ups: list[WarmUp] = []  # that were sent
+        self.warming: asyncio.Event | None = None  # an answer waits for it
+        self.warmed = WarmUpReport(0.1, 200, 12, 3)
         self.images: dict[str, Image] = {}  # by name of the instance that needs it
         self.pulling: asyncio.Queue[PullProgress | LaunchFailed | None]
         self.pulling = asyncio.Queue()  # what comes; None: it is there
@@ -102,6 +106,14 @@ class FakeNode:
         return one
 
     # What it is told.
+
+    async def warm_up(self, process: ProcessId, request: WarmUp, seconds: float) -> WarmUpReport:
+        one = self._get(process)
+        self.context_calls.append(("warm up", one.name))
+        self.warm_ups.append(request)
+        if self.warming is not None:
+            await self.warming.wait()
+        return self.warmed
 
     async def save_context(
         self, process: ProcessId, limits: ContextLimits, keys: Collection[str]

@@ -17,6 +17,7 @@ from llamactl.core.model import Offer
 from llamactl.core.ports.contexts import ContextLimits, ContextReport, StoredContext
 from llamactl.core.ports.engines import LogFile
 from llamactl.core.ports.node import EngineSettings, Image, LaunchSpec, Node, PullProgress
+from llamactl.core.ports.warm_up import WarmUp, WarmUpReport
 from llamactl.core.routes import ReadyInstance
 
 T = TypeVar("T")
@@ -64,6 +65,9 @@ class UnreliableNode:
     async def settle(self) -> None:
         """Return when every late call has arrived."""
         await asyncio.gather(*self._late)
+
+    async def warm_up(self, process: ProcessId, request: WarmUp, seconds: float) -> WarmUpReport:
+        return await self._call(lambda: self._node.warm_up(process, request, seconds))
 
     async def save_context(
         self, process: ProcessId, limits: ContextLimits, keys: Collection[str]

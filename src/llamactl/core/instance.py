@@ -122,6 +122,7 @@ class InstanceOptions:
     docker_enabled: bool | None = None  # run it in the settings' image, or in none
     container: Container | None = None  # its own
     keep_context: str = ""  # one of KEEP_CONTEXT; "": as the settings say
+    warm_up: Mapping[str, Any] = field(default_factory=dict)  # `path` and `body` of a request
     preload: bool = False  # started once after a boot, where there is room
 
     def __post_init__(self) -> None:

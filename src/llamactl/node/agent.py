@@ -21,6 +21,7 @@ from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
 from llamactl.core.ports.contexts import ContextLimits, ContextReport, StoredContext
 from llamactl.core.ports.node import LOCAL, EngineSettings, Image, LaunchSpec, PullProgress
+from llamactl.core.ports.warm_up import WarmUp, WarmUpReport
 from llamactl.core.routes import ReadyInstance
 from llamactl.core.secrets.masking import MASK
 from llamactl.node.container.containers import Containers
@@ -48,6 +49,7 @@ from llamactl.node.process.adopted import adopt, end_left
 from llamactl.node.process.ports import LOOPBACK, owner_of
 from llamactl.node.process.process import Ended
 from llamactl.node.process_table import ProcessTable
+from llamactl.node.warm_ups import WarmUps
 from llamactl.observe import logger
 
 log = logger("node")
@@ -76,6 +78,7 @@ class NodeAgent:
         self._around = Surroundings(self.id, environ, limit if soft_files is None else soft_files)
         self._processes = ProcessTable(self._ledger)
         self._containers = Containers(self.id, data, environ)
+        self._warm_ups = WarmUps()
         kept = data / "contexts"
         self._contexts = ContextKeeper(ContextFiles(kept), Verdicts(kept / "verdicts.json"))
 
@@ -183,6 +186,7 @@ class NodeAgent:
 
     async def terminate(self, process: ProcessId, grace: float) -> bool:
         one = self._processes.get(process)
+        self._warm_ups.call_off(process)
         return await end(one.group, grace, _stop_signal(one.record))
 
     def kill(self, process: ProcessId) -> None:
@@ -211,11 +215,13 @@ class NodeAgent:
     async def forget(self, replica_id: str, name: str) -> None:
         self._processes.forget(replica_id)
         self._containers.forget(replica_id)
+        self._warm_ups.forget(replica_id)
         await self._contexts.forget(replica_id)
         self.log(name).remove()
 
     async def close(self) -> None:
         """Let go of everything; what runs keeps running."""
+        await self._warm_ups.close()
         await self._contexts.settled()
         await self._processes.close()
         await self._containers.close()
@@ -230,6 +236,9 @@ class NodeAgent:
 
     async def is_healthy(self, process: ProcessId, seconds: float) -> bool:
         return await self._processes.get(process).is_healthy(seconds)
+
+    async def warm_up(self, process: ProcessId, request: WarmUp, seconds: float) -> WarmUpReport:
+        return await self._warm_ups.send(self._processes.get(process), request, seconds)
 
     async def save_context(
         self, process: ProcessId, limits: ContextLimits, keys: Collection[str]

@@ -79,6 +79,9 @@ class Watches:
                 never = await self._context.node.until_ready(
                     process.record.process, prove_key=process.adopted
                 )
+                if never is None:
+                    process.answers = True
+                    await self._warm_up(process)
             except UnknownProcess:
                 return await asyncio.Future()
         if never is None:
@@ -89,6 +92,20 @@ class Watches:
         failure = FailureClass.UNPROVED if process.adopted else never.failure
         process.ended_for = replace(never, failure=failure)
         return lc.StartGivenUp(now.epoch, never.why)
+
+    async def _warm_up(self, process: RunningProcess) -> None:
+        """Before its contexts, so that it takes the place of none.
+
+        Raises UnknownProcess if it ends meanwhile.
+        """
+        context, one = self._context, process.record.process
+        given, note = process.instance.options.warm_up, self._engine.note
+        if not given or process.adopted:
+            return
+        if not await context.warm_ups.send(one, given, self._callbacks.filters, note):
+            with suppress(TimeoutError):  # it hangs, which its health checks will find
+                async with loop_clock().timeout(context.settings.instances.health_timeout):
+                    await context.node.until_ready(one, prove_key=False)
 
     async def _bring_context(self, process: RunningProcess) -> None:
         if process.adopted:
@@ -102,6 +119,8 @@ class Watches:
         served = process is not None and process.was_serving  # it needs no time to load
         name = "unhealthy_after" if served else "start_timeout"
         await loop_clock().sleep(getattr(limits, name))
+        if self._engine.process is not None and self._engine.process.answers:
+            return await asyncio.Future()  # what is left has limits of its own
         why = f"it was not ready within instances.{name}; raise that limit or see the log"
         if served:
             why = f"it did not respond to the next llamactl for {limits.unhealthy_after:g} s"
