@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
+from llamactl.api.bodies import given_options
+from llamactl.backends import read_definition
 from llamactl.core.errors import CallerError
+from llamactl.core.instance import InstanceOptions
 from llamactl.core.keys import Caller
 from llamactl.core.ports.warm_up import WarmUpReport
+from llamactl.policy.definition.reading import merge
 from support.control_path import ControlPath, settle
 from support.settings import settings
 from support.waits import WITHIN_S
@@ -121,3 +125,19 @@ async def test_a_path_that_its_backend_does_not_have_is_refused() -> None:
     with pytest.raises(CallerError, match="can't go to '/slots'") as caught:
         await there.create("one", warm_up={"path": "/slots", **WARM_UP})
     assert caught.value.details["fields"] == ["warm_up"]
+
+
+async def test_what_is_given_comes_back_as_it_was() -> None:
+    """As it is shown, exported and stored; a change does not restart it."""
+    there = ControlPath()
+    given = {"path": "/v1/completions", "body": {"prompt": "hello", "max_tokens": 1}}
+    managed = await there.create("one", preload=True)
+    pid = there.replica("one").pid
+    await there.definitions.update("one", {"warm_up": given}, wait=True)
+    shown = given_options(managed)
+    assert (shown["preload"], shown["warm_up"]) == (True, given)
+    assert merge(InstanceOptions(), read_definition(shown)) == managed.instance.options
+
+    await there.definitions.update("one", {"warm_up": None, "preload": None}, wait=True)
+    assert not {"preload", "warm_up"} & given_options(managed).keys()
+    assert there.replica("one").pid == pid and there.node.warm_ups == []

@@ -88,7 +88,8 @@ async def _send(one: EngineProcess, call: Call, request: WarmUp, seconds: float)
         thread.shutdown(wait=False)
     said = object_of(text)
     if not failed and status != http.HTTPStatus.OK:
-        known = one.secrets | secrets_of(asdict(one.record.options)) | {one.record.key}
+        given = {"options": asdict(one.record.options), "body": object_of(request.body.decode())}
+        known = one.secrets | secrets_of(given) | {one.record.key}
         failed = scrubbed(_message(said) or text or f"status {status}", known)[:_MOST_SAID]
     prompt, generated = _tokens(said)
     took = round(time.monotonic() - began, 3)
