@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.model import NO_MODEL
 from llamactl.core.ports.node import LaunchSpec, Node, PortChoice
+from llamactl.core.ports.warm_up import WarmUp
 from llamactl.core.routes import ReadyInstance
 from llamactl.node import ModelAccess, NodeAgent
 from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
@@ -301,7 +303,7 @@ def test_what_is_not_here_is_unknown(play: Callable[[Scene], None]) -> None:
         for call in (
             node.release(nobody), node.terminate(nobody, 1.0), node.wait_exit(nobody),
             node.until_ready(nobody, prove_key=False), node.is_healthy(nobody, 1.0),
-            node.measure(nobody),
+            node.measure(nobody), node.warm_up(nobody, WarmUp("/", b"{}"), 1.0),
         ):  # fmt: skip
             with pytest.raises(UnknownProcess):
                 await call
@@ -321,6 +323,78 @@ def test_two_processes_never_get_the_same_port(play: Callable[[Scene], None]) ->
         for record in records:
             site.node.kill(record.process)
             await site.node.wait_exit(record.process)
+
+    play(scene)
+
+
+def scripted(*steps: object) -> WarmUp:
+    return WarmUp("/v1/completions", json.dumps({"script": steps}).encode())
+
+
+def test_it_is_warmed_up_once_and_what_comes_of_it_is_reported(
+    play: Callable[[Scene], None],
+) -> None:
+    async def scene(site: Site) -> None:
+        record = await ready(site, site.spec())
+        usage = '{"usage": {"prompt_tokens": 7, "completion_tokens": 2}}'
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(usage)}\r\n\r\n"
+
+        report = await site.node.warm_up(record.process, scripted(["send", head + usage]), 30.0)
+        again = await site.node.warm_up(record.process, scripted(["die"]), 30.0)
+
+        assert (report.status, report.prompt_tokens, report.tokens) == (200, 7, 2)
+        assert (report.error, again) == ("", report)
+        await end(site, record)
+
+    play(scene)
+
+
+@pytest.mark.parametrize("how", ["refused", "late", "dead"])
+def test_a_warm_up_that_fails_is_said_why(play: Callable[[Scene], None], how: str) -> None:
+    async def scene(site: Site) -> None:
+        record = await ready(site, site.spec())
+        said = json.dumps({"error": {"message": f"no {record.key} " + "x" * 999}})
+        head = f"HTTP/1.1 400 No\r\nContent-Length: {len(said)}\r\n\r\n"
+        steps: dict[str, list[object]] = {
+            "refused": ["send", head + said], "late": ["until", "ever"], "dead": ["die"],
+        }  # fmt: skip
+        seconds = 0.1 if how == "late" else 30.0
+
+        report = await site.node.warm_up(record.process, scripted(steps[how]), seconds)
+
+        assert report.status == (400 if how == "refused" else 0)
+        assert report.error.startswith(
+            "no ****"
+            if how == "refused"
+            else "it did not answer"
+            if how == "late"
+            else "the engine did not answer"
+        )
+        assert len(report.error) <= 300 and record.key not in report.error
+        if how == "dead":
+            await site.node.wait_exit(record.process)
+        else:
+            await end(site, record)
+
+    play(scene)
+
+
+@pytest.mark.parametrize("how", ["ended", "left"])
+def test_a_warm_up_is_called_off(play: Callable[[Scene], None], how: str) -> None:
+    async def scene(site: Site) -> None:
+        record = await ready(site, site.spec())
+        sent = asyncio.ensure_future(
+            site.node.warm_up(record.process, scripted(["until", "ever"]), 1000.0)
+        )
+        if how == "left":
+            await asyncio.wait([sent], timeout=0.05)
+            sent.cancel()
+        await end(site, record)
+        await asyncio.wait([sent])
+
+        assert sent.cancelled() if how == "left" else True
+        if how == "ended" and (failed := sent.exception()) is not None:  # it came too late
+            assert isinstance(failed, UnknownProcess)
 
     play(scene)
 

@@ -76,6 +76,35 @@ def test_made_changed_and_deleted(server: Served, windows: Windows, tiny_model: 
     assert server.request("GET", "/api/v1/instances/first").status_code == 404
 
 
+def test_what_makes_it_ready_early_is_set_and_taken_away(
+    server: Served, windows: Windows, tmp_path: Path
+) -> None:
+    create_fake(server, tmp_path, "warm", start=False)
+    page = windows(server, path="#/instances/warm/edit")
+    field, save = page.get_by_label("Warm-up"), page.get_by_role("button", name="Save")
+    page.get_by_role("switch", name="Preload").check(force=True)
+    field.fill('{"body": {"query": "x"}}')
+    save.click()
+    expect(page.get_by_text("needs a 'path'").first).to_be_visible()
+    field.fill('{"body": {"prompt": "x"}}')
+    save.click()
+    expect(page.get_by_role("heading", name="warm", level=1, exact=True)).to_be_visible()
+    options = server.instance("warm")["options"]
+    assert (options["preload"], options["warm_up"]) == (True, {"body": {"prompt": "x"}})
+
+    server.request("POST", "/api/v1/instances/warm/start?wait=true")
+    page.get_by_role("tab", name="Events").click()
+    expect(page.get_by_text("Warmed up").first).to_be_visible()
+    go(page, "instances/warm/edit")
+    expect(field).to_have_value(re.compile('"prompt": "x"'))
+    field.fill("")
+    page.get_by_role("switch", name="Preload").uncheck(force=True)
+    save.click()
+    expect(page.get_by_role("heading", name="warm", level=1, exact=True)).to_be_visible()
+    assert not {"preload", "warm_up"} & server.instance("warm")["options"].keys()
+    server.request("DELETE", "/api/v1/instances/warm")
+
+
 def test_a_pasted_command_fills_the_form(server: Served, windows: Windows) -> None:
     page = windows(server, path="#/new")
     dialog = paste(page, "llama-server -m /models/some.gguf \\\n  -c 4096 --flash-attn on stray")

@@ -547,6 +547,19 @@ def a_context_is_kept_within_its_limits(live: Live) -> None:
         assert stopped(live) == ""
 
 
+@proves("instances.warm_up_timeout")
+def a_warm_up_is_given_up_earlier(live: Live) -> None:
+    def failed() -> bool:
+        rows = live.server.request("GET", f"{BASE}/one/events").json()
+        return any("warm_up_timeout" in row["cause"] for row in rows)
+
+    live.create("one", warm_up={"body": {"prompt": "x", "max_tokens": 1}})
+    assert not failed()
+    live.limits(warm_up_timeout=1e-6)
+    live.post("one", "restart", wait=True)
+    assert failed()
+
+
 @proves("instances.context_max_age")
 def old_contexts_go(live: Live) -> None:
     live.limits(context_min_tokens=16)

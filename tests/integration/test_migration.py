@@ -129,7 +129,7 @@ def test_llama_swaps_keys_are_all_accounted_for() -> None:
     assert set(found.instances) == {"big-model-q4", "small", "boxed", "other"}
     assert found.settings["instances"]["default_idle_timeout"] == 10
     assert found.settings["log"] == {"level": "warning"}
-    assert found.start == ["small"]
+    assert found.instances["small"]["preload"] is True and found.start == []
     why = {row.key: row.note for row in found.rows if row.outcome == "left out"}
     assert why["models.lost.cmd"] == "the macro ${nowhere} is not defined"
 

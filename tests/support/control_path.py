@@ -19,6 +19,7 @@ from llamactl.control.on_demand import OnDemand
 from llamactl.control.reconciler import Reconciler
 from llamactl.control.reload import Reload
 from llamactl.control.scheduling.limits import limits_of
+from llamactl.control.scheduling.preload import Preload
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.lease import Lease
 from llamactl.core.routes import RouteTable
@@ -55,6 +56,9 @@ class ControlPath:
         self.memory = NoMemory()
         self.instances = Instances(
             self.registry, self.scheduler, self.replicas, self.memory, self.event_log
+        )
+        self.preload = Preload(
+            self.registry, self.scheduler, self.replicas, self.memory, self.instances.tasks
         )
         held.subscribe(self.instances.heed)
         self.definitions = Definitions(
@@ -127,6 +131,12 @@ class ControlPath:
         await recovery.settle(self.scheduler, all_managed, self.settings)
         await settle()
         return all_managed
+
+    async def boot(self) -> None:
+        """As a llamactl that starts, and isn't handed over to."""
+        await self.come_back()
+        self.preload.begin()
+        await settle()
 
 
 async def settle() -> None:

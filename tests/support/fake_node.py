@@ -27,6 +27,7 @@ from llamactl.core.ports.node import (
     PullProgress,
     WakeReport,
 )
+from llamactl.core.ports.warm_up import WarmUp, WarmUpReport
 from llamactl.core.routes import ReadyInstance
 from llamactl.node.turns import Turns
 
@@ -80,6 +81,9 @@ class FakeNode:
         self.takes: MeasuredMemory | None = None
         self.measured = asyncio.Event()  # a process was
         self._turns: defaultdict[ProcessId, Turns] = defaultdict(Turns)
+        self.warm_ups: list[WarmUp] = []  # that were sent
+        self.warming: asyncio.Event | None = None  # an answer waits for it
+        self.warmed = WarmUpReport(0.1, 200, 12, 3)
         self.images: dict[str, Image] = {}  # by name of the instance that needs it
         self.pulling: asyncio.Queue[PullProgress | LaunchFailed | None]
         self.pulling = asyncio.Queue()  # what comes; None: it is there
@@ -142,6 +146,14 @@ class FakeNode:
     async def is_asleep(self, process: ProcessId) -> bool | None:
         self._get(process)
         return process in self.asleep
+
+    async def warm_up(self, process: ProcessId, request: WarmUp, seconds: float) -> WarmUpReport:
+        one = self._get(process)
+        self.context_calls.append(("warm up", one.name))
+        self.warm_ups.append(request)
+        if self.warming is not None:
+            await self.warming.wait()
+        return self.warmed
 
     async def save_context(
         self, process: ProcessId, limits: ContextLimits, keys: Collection[str]

@@ -24,6 +24,7 @@ from llamactl.core.ports.node import (
     PullProgress,
     WakeReport,
 )
+from llamactl.core.ports.warm_up import WarmUp, WarmUpReport
 from llamactl.core.routes import ReadyInstance
 
 T = TypeVar("T")
@@ -80,6 +81,9 @@ class UnreliableNode:
 
     async def is_asleep(self, process: ProcessId) -> bool | None:
         return await self._call(lambda: self._node.is_asleep(process))
+
+    async def warm_up(self, process: ProcessId, request: WarmUp, seconds: float) -> WarmUpReport:
+        return await self._call(lambda: self._node.warm_up(process, request, seconds))
 
     async def save_context(
         self, process: ProcessId, limits: ContextLimits, keys: Collection[str]

@@ -16,7 +16,7 @@ _MAY_BE_UNSAID = ("auto_restart", "max_restarts", "restart_delay", "on_demand_st
                   "idle_timeout", "docker_enabled")  # fmt: skip
 _MAY_BE_EMPTY = ("group", "pinned", "die_with_parent", "priority", "command_override", "aliases",
                  "default_params", "set_params", "strip_params", "variants",
-                 "preset_ini", "keep_context")  # fmt: skip
+                 "preset_ini", "keep_context", "preload", "warm_up")  # fmt: skip
 
 
 def memory_body(need: Need) -> MemoryBody:

@@ -59,7 +59,7 @@ class Application:
         await parts.control.reload.check()
         self._arrival = Arrival(
             parts.storage.database, parts.credentials.ring, parts.control.scheduling.registry,
-            parts.control.reload, self._first_look, self._settle,
+            parts.control.reload, self._first_look, self._boot,
         )  # fmt: skip
         await self._arrival.come()
         self._chores.begin()
@@ -101,6 +101,8 @@ class Application:
         serving = predecessor.serve(parts.control.activator, credentials.ring, parts.proxy.accept)
         self._asked.append(asyncio.create_task(serving))
         await self._settle(all_managed)
+        if not lives:
+            parts.control.preload.begin()
 
     async def _first_look(self) -> list[ManagedInstance]:
         await self.parts.credentials.revocations.load()
@@ -122,6 +124,10 @@ class Application:
             known, parts.control.instances, parts.storage.instances, parts.node.replicas,
             handed_over=handed_over,
         )  # fmt: skip
+
+    async def _boot(self, all_managed: list[ManagedInstance]) -> None:
+        await self._settle(all_managed)
+        self.parts.control.preload.begin()
 
     async def _settle(self, all_managed: list[ManagedInstance]) -> None:
         parts, control = self.parts, self.parts.control

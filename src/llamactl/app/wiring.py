@@ -28,6 +28,7 @@ from llamactl.control.reload import Reload
 from llamactl.control.sampler import Watch
 from llamactl.control.scheduling.limits import capacity_of, limits_of, room_of
 from llamactl.control.scheduling.memory_estimates import Around, Memory
+from llamactl.control.scheduling.preload import Preload
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.routes import RouteTable
 from llamactl.hot_restart import Rights
@@ -232,6 +233,7 @@ class Control:
     on_demand: OnDemand
     activator: SwitchableActivator
     shutdown: Shutdown
+    preload: Preload
 
     @classmethod
     def of(
@@ -254,7 +256,7 @@ class Control:
         return cls(
             scheduling, instances, definitions, reconciler,
             Reload(held, reread, instances, reconciler), on_demand, SwitchableActivator(on_demand),
-            shutdown,
+            shutdown, Preload(registry, scheduler, node.replicas, memory, instances.tasks),
         )  # fmt: skip
 
 

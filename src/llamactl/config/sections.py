@@ -199,6 +199,9 @@ class InstancesSettings(ContextSettings):
     failure_cool_down: float = live(
         30, "time after which requests may start a failed instance again", "seconds", ge=0
     )
+    warm_up_timeout: float = live(
+        60, "time for an engine to answer its instance's `warm_up`", "seconds", gt=0
+    )
     health_interval: float = live(10, "time between health checks of an engine", "seconds", gt=0)
     health_timeout: float = live(5, "time for an engine to answer a health check", "seconds", gt=0)
     unhealthy_after: float = live(

@@ -16,10 +16,14 @@ class ShieldedTasks:
         self._tasks: set[asyncio.Task[object]] = set()
 
     async def run(self, work: Coroutine[object, object, T]) -> T:
+        return await asyncio.shield(self.begin(work))
+
+    def begin(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
+        """That nobody waits for."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._forget)
-        return await asyncio.shield(task)
+        return task
 
     def _forget(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)

@@ -124,6 +124,8 @@ class InstanceOptions:
     container: Container | None = None  # its own
     keep_context: str = ""  # one of KEEP_CONTEXT; "": as the settings say
     idle_action: str = ""  # one of IDLE_ACTIONS; "": it stops
+    warm_up: Mapping[str, Any] = field(default_factory=dict)  # `path` and `body` of a request
+    preload: bool = False  # started once after a boot, where there is room
 
     def __post_init__(self) -> None:
         if isinstance(self.container, Mapping):  # which comes so from JSON

@@ -114,8 +114,10 @@ def _take_setting(key: str, value: Any, found: Migrated) -> None:
 
 def _take_preload(path: str, given: list[Any], names: Mapping[str, str], found: Migrated) -> None:
     wanted = [names.get(str(one), "") for one in given]
-    found.start += [name for name in dict.fromkeys(wanted) if name in found.instances]
-    found.changed(path, "start them once; llamactl restarts running instances automatically")
+    for name in wanted:
+        if name in found.instances:
+            found.instances[name]["preload"] = True
+    found.carried(path, "preload of those instances: they are started when llamactl is")
     for one, name in zip(given, wanted, strict=True):
         if name not in found.instances:
             found.left_out(path, f"{shown(one)}: no such model comes in")

@@ -180,6 +180,7 @@ class NodeAgent(RunningEngines):
 
     async def terminate(self, process: ProcessId, grace: float) -> bool:
         one = self._processes.get(process)
+        self._warm_ups.call_off(process)
         return await end(one.group, grace, _stop_signal(one.record))
 
     def kill(self, process: ProcessId) -> None:
@@ -208,11 +209,13 @@ class NodeAgent(RunningEngines):
     async def forget(self, replica_id: str, name: str) -> None:
         self._processes.forget(replica_id)
         self._containers.forget(replica_id)
+        self._warm_ups.forget(replica_id)
         await self._contexts.forget(replica_id)
         self.log(name).remove()
 
     async def close(self) -> None:
         """Let go of everything; what runs keeps running."""
+        await self._warm_ups.close()
         await self._contexts.settled()
         await self._processes.close()
         await self._containers.close()

@@ -10,10 +10,12 @@ from llamactl.core.exits import ExitReport, NotServing
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.ports.contexts import ContextLimits, ContextReport, StoredContext
 from llamactl.core.ports.node import WakeReport
+from llamactl.core.ports.warm_up import WarmUp, WarmUpReport
 from llamactl.node import sleeping
 from llamactl.node.contexts.keeper import ContextKeeper
 from llamactl.node.engine.launch import ModelAccess, resolved
 from llamactl.node.process_table import ProcessTable
+from llamactl.node.warm_ups import WarmUps
 
 
 class RunningEngines:
@@ -25,6 +27,7 @@ class RunningEngines:
         self._processes = processes
         self._contexts = contexts
         self._models = models
+        self._warm_ups = WarmUps()
 
     async def wait_exit(self, process: ProcessId) -> ExitReport:
         return await self._processes.wait_exit(process)
@@ -34,6 +37,9 @@ class RunningEngines:
 
     async def is_healthy(self, process: ProcessId, seconds: float) -> bool:
         return await self._processes.get(process).is_healthy(seconds)
+
+    async def warm_up(self, process: ProcessId, request: WarmUp, seconds: float) -> WarmUpReport:
+        return await self._warm_ups.send(self._processes.get(process), request, seconds)
 
     async def measure(self, process: ProcessId) -> MeasuredMemory | None:
         return await self._processes.get(process).usage()

@@ -31,7 +31,7 @@ export function EventLine({ event, named }: { event: InstanceEvent; named: boole
         )}
       </Group>
       <Text size="sm" className="breaks">
-        {event.cause || context(event)}
+        {event.cause || measured(event)}
       </Text>
       {details && (
         <details>
@@ -49,11 +49,13 @@ export function EventLine({ event, named }: { event: InstanceEvent; named: boole
   );
 }
 
-/** How much of a context was saved, restored or used; "" for other events. */
-function context({ event, details }: InstanceEvent): string {
-  const { tokens, bytes: size, seconds: took } = details;
-  if (typeof tokens !== "number" || !event.startsWith("Context")) return "";
-  const parts = [plural(tokens, "token")];
+/** How much of a context was saved, restored or used, or a warm-up took; "" for other events. */
+function measured({ event, details }: InstanceEvent): string {
+  const { tokens, prompt_tokens: prompt, bytes: size, seconds: took } = details;
+  const isWarmUp = event === "WarmedUp";
+  if (!isWarmUp && !(event.startsWith("Context") && typeof tokens === "number")) return "";
+  const count = Number(prompt ?? 0) + Number(tokens ?? 0);
+  const parts = count || !isWarmUp ? [plural(count, "token")] : [];
   if (typeof size === "number") parts.push(bytes(size));
   if (typeof took === "number")
     parts.push(`${event === "ContextUsed" ? "saving about" : "in"} ${seconds(took)}`);

@@ -33,6 +33,7 @@ import { describe } from "./describe";
 import { firstValue, type Option, OptionField } from "./OptionField";
 import { PasteDialog } from "./PasteDialog";
 import { faultAt } from "./refusal";
+import { WarmFields } from "./WarmFields";
 
 const QUICK = new Set(["model", "hf_repo", "hf_file", "ctx_size", "gpu_layers"]);
 const FOUND = 8;
@@ -429,6 +430,7 @@ function Kept({
         checked={own.pinned === true}
         onChange={(event) => set("pinned", event.currentTarget.checked || undefined)}
       />
+      <WarmFields definition={definition} change={change} refusal={refusal} />
       <TextInput
         label="Custom command"
         error={faultAt(refusal, "command_override")}

@@ -11,6 +11,7 @@ from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import RESTART, ROOMIER_RESTART
 from llamactl.core.errors import LlamactlError
 from llamactl.core.exits import FailureClass
+from llamactl.core.filters import Filters
 from llamactl.core.instance import Instance
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.core.memory import MeasuredMemory, Need
@@ -31,6 +32,10 @@ class Callbacks:
         self._replicas = replicas
         self._asking: asyncio.Task[None] | None = None
         self._placed = False  # it got its place for the restart that is due
+
+    @property
+    def filters(self) -> Filters | None:
+        return self.managed.filters
 
     def moved(self, before: Lifecycle, after: Lifecycle) -> None:
         self.managed.moved(before, after, time.monotonic())

@@ -9,16 +9,18 @@ from typing import Protocol
 from llamactl.backends import backend_of, engine_asked
 from llamactl.backends.containers import check_container, container_of
 from llamactl.backends.contexts import why_not_kept
-from llamactl.backends.contract import Start
+from llamactl.backends.contract import Backend, Start
 from llamactl.backends.settings import BackendSettings
 from llamactl.backends.sleep import why_no_sleep
 from llamactl.config import Settings, SettingsHolder
 from llamactl.control.lifecycle.provisions.contexts import Contexts
 from llamactl.control.lifecycle.provisions.images import Images
 from llamactl.control.lifecycle.provisions.port_book import PortBook, check_port
-from llamactl.core.errors import ForbiddenBySettings, InvalidOption
+from llamactl.control.lifecycle.provisions.warm_ups import WarmUps
+from llamactl.core.errors import ForbiddenBySettings, InvalidOption, InvalidRequest
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport
+from llamactl.core.filters import Filters
 from llamactl.core.instance import Instance, InstanceOptions, Policies, policies
 from llamactl.core.lifecycle import Lifecycle
 from llamactl.core.memory import MeasuredMemory
@@ -26,6 +28,7 @@ from llamactl.core.model import Offer
 from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.node import LaunchSpec, Node
 from llamactl.core.routes import ReadyInstance
+from llamactl.policy.definition.checks import field_named
 from llamactl.policy.definition.engine_help import (
     UNREAD,
     Known,
@@ -34,6 +37,7 @@ from llamactl.policy.definition.engine_help import (
     nothing_known,
     nothing_seen,
 )
+from llamactl.policy.definition.warm_up import warm_up_path
 
 
 class Journal(Protocol):
@@ -58,6 +62,11 @@ class Journal(Protocol):
 class ReplicaCallbacks(Protocol):
     """What a replica reports to, and asks of, those who decide about it."""
 
+    @property
+    def filters(self) -> Filters | None:
+        """What is changed in its requests before its engine sees them."""
+        ...
+
     def moved(self, before: Lifecycle, after: Lifecycle) -> None: ...
 
     async def measured(self, instance: Instance, usage: MeasuredMemory, *, asleep: bool) -> None:
@@ -79,12 +88,14 @@ class ReplicaContext:
     leases: Leases
     images: Images
     contexts: Contexts = field(init=False)
+    warm_ups: WarmUps = field(init=False)
     ports: PortBook = field(default_factory=PortBook)
     known: Known = nothing_known
     seen: Seen = nothing_seen
 
     def __post_init__(self) -> None:
         self.contexts = Contexts(self.node, self.held, self.leases.contexts)
+        self.warm_ups = WarmUps(self.node, self.held)
 
     @property
     def settings(self) -> Settings:
@@ -109,6 +120,9 @@ class ReplicaContext:
             )
         backend.check(Start.of(options, self.settings.backend_of(options)))
         check_port(options, self.settings.server.port)
+
+        if given := options.warm_up:
+            _check_warm_up(warm_up_path(given), backend)
 
     async def permit(self, instance: Instance) -> None:
         """Raise ForbiddenBySettings where the settings keep the API from such a definition."""
@@ -188,10 +202,23 @@ class ReplicaContext:
             instance, self.settings.instances.port_range, self.settings.server.port, avoid
         )
         wanted = self._policies(instance)
+        options = replace(instance.options, warm_up={})  # which may be large, and is not for this
         return LaunchSpec(
-            instance.id, instance.id, instance.name, generation, instance.options,
+            instance.id, instance.id, instance.name, generation, options,
             self.engine(instance), choice, trusted=bool(instance.source),
             drain_s=round(self.settings.instances.drain_timeout),
             keeps_context=wanted.keep_context,
             sleep_s=wanted.idle_timeout if wanted.sleeps else 0.0,
         )  # fmt: skip
+
+
+def _check_warm_up(path: str, backend: Backend) -> None:
+    """Raises InvalidRequest, with the field's name."""
+    if ("POST", path) not in backend.api.inference:
+        known = ", ".join(
+            sorted(path for method, path in backend.api.inference if method == "POST")
+        )
+        with field_named("warm_up"):
+            raise InvalidRequest(
+                f"'warm_up' can't go to {path[:80]!r} of the backend {backend.name}; it has {known}"
+            )

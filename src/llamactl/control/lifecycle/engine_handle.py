@@ -37,6 +37,7 @@ class RunningProcess:
     adopted: bool = False  # an earlier llamactl began it
     was_serving: bool = False  # before it was adopted
     handed_over: bool = False  # who had it until now, and lives, says that it serves
+    answers: bool = False  # it is ready, but for what llamactl does before it serves
     ready_at: float | None = None  # monotonic seconds
     ended_for: NotServing | None = None  # why we end it
 
@@ -261,9 +262,15 @@ class EngineHandle:
             self._context.images.call_off(process_id)
             self._context.node.kill(process_id)
             return
-        if drained:
+        if drained and not self._holds_only_its_warm_up(process):
             await self._context.contexts.save(process.record, self.note)
         record, grace = process.record, self._context.settings.instances.stop_timeout
         with suppress(UnknownProcess):  # it has ended by itself
             if await self._context.node.terminate(record.process, grace):
                 log.warning("instance_killed", name=self._owner.instance.name, pid=record.pid)
+
+    def _holds_only_its_warm_up(self, process: RunningProcess) -> bool:
+        """Beside what was restored, and is kept already."""
+        used = self._context.leases.last_used(process.instance.id)
+        is_new = not process.adopted and used < (process.ready_at or 0.0)
+        return bool(process.instance.options.warm_up) and is_new

@@ -64,16 +64,10 @@ class Watches:
         process = self._engine.process
         if process is None:  # it died at once; its exit is on the way
             return await asyncio.Future()
-        never = None
-        if not process.handed_over:  # else it may be too busy to answer, and its clients matter
-            try:
-                never = await self._context.node.until_ready(
-                    process.record.process, prove_key=process.adopted
-                )
-            except UnknownProcess:
-                return await asyncio.Future()
-        if never is None:
-            never = await self._sleep.until_serving(process, now.epoch)
+        try:
+            never = await self._until_serving(process, now.epoch)
+        except UnknownProcess:
+            return await asyncio.Future()
         if never is None:
             process.ready_at = time.monotonic()
             return lc.BecameReady(now.epoch)
@@ -82,12 +76,38 @@ class Watches:
         process.ended_for = replace(never, failure=failure)
         return lc.StartGivenUp(now.epoch, never.why)
 
+    async def _until_serving(self, process: RunningProcess, turn: int) -> NotServing | None:
+        if not process.handed_over:  # else it may be too busy to answer, and its clients matter
+            one = process.record.process
+            never = await self._context.node.until_ready(one, prove_key=process.adopted)
+            if never is not None:
+                return never
+            process.answers = True
+            await self._warm_up(process)
+        return await self._sleep.until_serving(process, turn)
+
+    async def _warm_up(self, process: RunningProcess) -> None:
+        """Before its contexts, so that it takes the place of none.
+
+        Raises UnknownProcess if it ends meanwhile.
+        """
+        context, one = self._context, process.record.process
+        given, note = process.instance.options.warm_up, self._engine.note
+        if not given or process.adopted or process.ready_at is not None:  # it only slept
+            return
+        if not await context.warm_ups.send(one, given, self._callbacks.filters, note):
+            with suppress(TimeoutError):  # it hangs, which its health checks will find
+                async with loop_clock().timeout(context.settings.instances.health_timeout):
+                    await context.node.until_ready(one, prove_key=False)
+
     async def _until_late(self, now: Lifecycle) -> lc.Event:
         await self._engine.fetched.wait()
         limits, process = self._context.settings.instances, self._engine.process
         served = process is not None and process.was_serving  # it needs no time to load
         name = "unhealthy_after" if served else "start_timeout"
         await loop_clock().sleep(getattr(limits, name))
+        if self._engine.process is not None and self._engine.process.answers:
+            return await asyncio.Future()  # what is left has limits of its own
         why = f"it was not ready within instances.{name}; raise that limit or see the log"
         if served:
             why = f"it did not respond to the next llamactl for {limits.unhealthy_after:g} s"

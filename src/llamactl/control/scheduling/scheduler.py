@@ -189,7 +189,7 @@ class Scheduler:
                     victims = [self._places.holding[identity] for identity in ids]
                     self.evictions.evict(victims, ticket, reason, to_sleep)
                 case Refuse():
-                    refuse(ticket, self._refusal(ticket.managed, decision))
+                    refuse(ticket, self._refusal(ticket, decision))
                 case Wait(until=until):
                     self._let_wait(ticket, decision, ahead)
                     chances += [] if until is None else [until]
@@ -206,15 +206,16 @@ class Scheduler:
         for waiter in ticket.waiting:
             makes_room = waiter.asker.may_evict and decision.comes_free
             if not waiter.asker.waits and not makes_room:
-                waiter.granted.set_exception(self._refusal(ticket.managed, decision))
+                waiter.granted.set_exception(self._refusal(ticket, decision))
         if ticket.waiting and not ticket.told:
             ticket.told = True
             cause, key = f"waiting: {decision.reason}", ticket.waiting[0].asker.key
             self._tell(ticket.managed, "Queued", cause, ahead=ahead, key=key)
 
-    def _refusal(self, managed: ManagedInstance, decision: Decision) -> NoCapacity:
-        reason = decision.reason
-        self._tell(managed, "Refused", reason)
+    def _refusal(self, ticket: Ticket, decision: Decision) -> NoCapacity:
+        managed, reason = ticket.managed, decision.reason
+        if any(not waiter.asker.comes_last for waiter in ticket.waiting):
+            self._tell(managed, "Refused", reason)
         for_ever = isinstance(decision, Refuse) and decision.for_ever
         advice = "make it smaller" if for_ever else "stop another instance"
         return no_room(decision)(

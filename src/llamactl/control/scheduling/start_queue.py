@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass, field
 
 from llamactl.control.lifecycle.registry import ManagedInstance
@@ -23,10 +24,12 @@ class StartRequester:
     takes_turns: bool = False  # busy ones must leave for it after their turn
     waits: bool = False
     not_before_due: bool = False  # not before the back-off is over
+    comes_last: bool = False  # after all others, whenever they came
 
 
 MANUAL = StartRequester()
 MANUAL_EVICTING = StartRequester(may_evict=True)
+PRELOAD = StartRequester(comes_last=True)
 RESTART = StartRequester(waits=True, not_before_due=True)
 # after a start without memory: others make room for what was learnt
 ROOMIER_RESTART = StartRequester(may_evict=True, waits=True, not_before_due=True)
@@ -66,7 +69,7 @@ class Ticket:
 
     @property
     def rank(self) -> float:
-        return min(stamp.rank for stamp in self.stamps.values())
+        return min((stamp.rank for stamp in self.stamps.values()), default=math.inf)
 
     @property
     def waiting(self) -> list[Waiter]:
@@ -102,7 +105,7 @@ class StartQueue:
         self, managed: ManagedInstance, asker: StartRequester, kept_s: float, now: float
     ) -> tuple[Ticket, Waiter]:
         ticket = self._tickets.setdefault(managed.instance.id, Ticket(managed))
-        if asker.key not in ticket.stamps:
+        if asker.key not in ticket.stamps and not asker.comes_last:
             cost = _cost(managed, kept_s)
             ticket.stamps[asker.key] = self._queue.stamp(asker.key, cost, asker.weight, now)
         waiter = Waiter(asker, asyncio.get_running_loop().create_future())
@@ -113,7 +116,9 @@ class StartQueue:
         """It leaves without a place. True if nobody is waiting for the instance now."""
         ticket.waiters.remove(waiter)
         if all(other.asker.key != waiter.asker.key for other in ticket.waiters):
-            self._queue.leave(ticket.stamps.pop(waiter.asker.key))
+            stamp = ticket.stamps.pop(waiter.asker.key, None)
+            if stamp is not None:  # one that comes last has none
+                self._queue.leave(stamp)
         identity = ticket.managed.instance.id
         if ticket.waiters or self._tickets.get(identity) is not ticket:
             return False

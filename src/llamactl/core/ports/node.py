@@ -17,6 +17,7 @@ from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
 from llamactl.core.ports.contexts import ContextLimits, ContextReport, StoredContext
 from llamactl.core.ports.engines import LogFile
+from llamactl.core.ports.warm_up import WarmUp, WarmUpReport
 from llamactl.core.routes import ReadyInstance
 
 LOCAL = "local"  # the id of the node on this machine
@@ -183,6 +184,10 @@ class Node(Protocol):
 
     async def is_asleep(self, process: ProcessId) -> bool | None:
         """Without waking it; None if it doesn't tell."""
+        ...
+
+    async def warm_up(self, process: ProcessId, request: WarmUp, seconds: float) -> WarmUpReport:
+        """Send it this before anybody else's request; cancelling, or its end, calls that off."""
         ...
 
     async def save_context(

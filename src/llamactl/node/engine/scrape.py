@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 
 from llamactl.backends import backend_of
@@ -43,15 +45,39 @@ def ask(
     body: bytes | None = None, *, seconds: float,
 ) -> tuple[int, str]:  # fmt: skip
     """Status and text. Raises OSError if there is no answer in time."""
-    head = {"Authorization": f"Bearer {key}"} if key else {}
-    if body is not None:
-        head["Content-Type"] = "application/json"
-    connection = http.client.HTTPConnection(*address, timeout=seconds)
-    try:
-        connection.request(method, path, body, head)
-        answer = connection.getresponse()
-        return answer.status, answer.read(_MOST).decode("utf-8", "replace")
-    except http.client.HTTPException as exc:
-        raise OSError(f"it does not speak HTTP: {type(exc).__name__}") from exc
-    finally:
-        connection.close()
+    return Call(address, seconds).ask(key, method, path, body)
+
+
+class Call:
+    """One question, which another thread can take back."""
+
+    def __init__(self, address: tuple[str, int], seconds: float) -> None:
+        self._connection = http.client.HTTPConnection(*address, timeout=seconds)
+        self._socket: socket.socket | None = None
+        self._is_over = False
+
+    def ask(self, key: str, method: str, path: str, body: bytes | None = None) -> tuple[int, str]:
+        """As `ask`."""
+        head = {"Authorization": f"Bearer {key}"} if key else {}
+        if body is not None:
+            head["Content-Type"] = "application/json"
+        connection = self._connection
+        try:
+            connection.connect()
+            self._socket = connection.sock
+            if self._is_over:
+                raise ConnectionAbortedError("it was called off")
+            connection.request(method, path, body, head)
+            answer = connection.getresponse()
+            return answer.status, answer.read(_MOST).decode("utf-8", "replace")
+        except http.client.HTTPException as exc:
+            raise OSError(f"it does not speak HTTP: {type(exc).__name__}") from exc
+        finally:
+            connection.close()
+
+    def hang_up(self) -> None:
+        """It gets no answer any longer, and an engine that notices stops working on it."""
+        self._is_over = True
+        if self._socket is not None:
+            with suppress(OSError):  # it is closed already
+                self._socket.shutdown(socket.SHUT_RDWR)

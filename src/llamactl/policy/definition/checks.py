@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import orjson
+
 from llamactl.core.errors import CallerError, InvalidOption, InvalidRequest
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -52,6 +54,16 @@ def check_text(key: str, value: str) -> None:
         value.encode()
     except UnicodeEncodeError as exc:
         raise InvalidOption(f"{key!r} is not valid Unicode") from exc
+
+
+def check_json(key: str, value: object, most: int) -> None:
+    """Refuse what is longer than so many bytes of JSON."""
+    try:
+        size = len(orjson.dumps(value))
+    except (TypeError, orjson.JSONEncodeError) as exc:
+        raise InvalidRequest(f"{key!r} is not valid: {exc}") from exc
+    if size > most:
+        raise InvalidRequest(f"{key!r} is longer than {most} bytes of JSON")
 
 
 def environment(key: str, given: object) -> dict[str, str]:

@@ -6,8 +6,6 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-import orjson
-
 from llamactl.core.errors import InvalidRequest
 from llamactl.core.instance import IDLE_ACTIONS, KEEP_CONTEXT
 from llamactl.policy.definition.checks import (
@@ -17,12 +15,14 @@ from llamactl.policy.definition.checks import (
     STRINGS,
     VARIABLES,
     Schema,
+    check_json,
     environment,
     read_object,
     text,
     texts,
 )
 from llamactl.policy.definition.container_fields import CONTAINER, read_container
+from llamactl.policy.definition.warm_up import WARM_UP, read_warm_up
 
 _MOST_RANK = 10
 _MOST_COUNT = 10**6
@@ -95,12 +95,7 @@ def _params(key: str, value: object) -> dict[str, object]:
     params = dict(read_object(key, value))
     for name in params:
         text(key, name)
-    try:
-        size = len(orjson.dumps(params))
-    except (TypeError, orjson.JSONEncodeError) as exc:
-        raise InvalidRequest(f"{key!r} is not valid: {exc}") from exc
-    if size > MAX_VALUE:
-        raise InvalidRequest(f"{key!r} is longer than {MAX_VALUE} bytes of JSON")
+    check_json(key, params, MAX_VALUE)
     return params
 
 
@@ -184,6 +179,12 @@ OPTIONS: Mapping[str, Option] = {
     "idle_action": Option(
         _one_of(IDLE_ACTIONS), {"type": "string", "enum": ["", *IDLE_ACTIONS]},
         "what it does once it is idle: `stop`, or `sleep` where its engine can",
+    ),
+    "preload": Option(
+        _flag, _BOOLEAN, "start it when llamactl has started, if there is room, without a request"
+    ),
+    "warm_up": Option(
+        read_warm_up, WARM_UP, "request that its engine gets each time it is ready, before others"
     ),
     "container": Option(read_container, CONTAINER, "container to run it in, by Docker or Podman"),
 }  # fmt: skip

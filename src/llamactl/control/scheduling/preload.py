@@ -1,0 +1,75 @@
+"""Starts, once after a boot, what is to be ready before anybody asks for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from llamactl.control.lifecycle.context import ReplicaContext
+from llamactl.control.lifecycle.registry import ManagedInstance, Registry
+from llamactl.control.scheduling.scheduler import Scheduler
+from llamactl.control.scheduling.start_queue import PRELOAD
+from llamactl.control.shielded import ShieldedTasks
+from llamactl.core.errors import ForbiddenBySettings, LlamactlError, NoCapacity, ShuttingDown
+from llamactl.core.lifecycle import RESTING, StartRequested, State
+from llamactl.core.ports.engines import MemoryBook
+from llamactl.observe import logger
+
+log = logger("control")
+
+
+class Preload:
+    """One after the other, each only where there is room; the rest is left to requests."""
+
+    def __init__(
+        self, registry: Registry, scheduler: Scheduler, replicas: ReplicaContext,
+        memory: MemoryBook, tasks: ShieldedTasks,
+    ) -> None:  # fmt: skip
+        """`tasks`: waited for at the end, when no start is granted any longer."""
+        self._registry = registry
+        self._scheduler = scheduler
+        self._replicas = replicas
+        self._memory = memory
+        self._tasks = tasks
+
+    def begin(self) -> None:
+        """Once all instances are known, and what was wanted on is started."""
+        wanted = [m for m in self._registry if m.instance.options.preload and _rests(m)]
+        wanted.sort(key=lambda m: -m.instance.options.priority)  # which they have by name
+        due = [(managed, managed.replica.runner.now.epoch) for managed in wanted]
+        if due:
+            self._tasks.begin(self._all(due)).add_done_callback(_report)
+
+    async def _all(self, due: Sequence[tuple[ManagedInstance, int]]) -> None:
+        for managed, epoch in due:
+            # what was started since, and stopped again, is as somebody wants it
+            same = managed.replica.runner.now.epoch == epoch
+            if same and managed.instance.options.preload and not managed.deleted:
+                try:
+                    await self._one(managed)
+                except ShuttingDown:
+                    return
+                except LlamactlError as exc:  # it is being deleted, for example
+                    log.warning("preload_skipped", name=managed.instance.name, reason=exc.message)
+
+    async def _one(self, managed: ManagedInstance) -> None:
+        """Return when it is ready, or is not and will not be by this start."""
+        runner = managed.replica.runner
+        try:
+            await self._replicas.permit(managed.instance)
+            managed.need = await self._memory.need(managed.instance)
+            await self._scheduler.place(managed, PRELOAD)
+        except (ForbiddenBySettings, NoCapacity) as exc:
+            self._replicas.journal.note(managed.instance, runner.now, "PreloadSkipped", exc.message)
+            return
+        await self._scheduler.carry_out(managed, StartRequested("preloaded at boot"))
+        await runner.wait(lambda now: now.state is not State.STARTING)
+
+
+def _rests(managed: ManagedInstance) -> bool:
+    return managed.replica.runner.now.state in RESTING
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (exc := task.exception()) is not None:
+        log.failure("preload_failed", exc)
