@@ -46,10 +46,10 @@ class AnswerWork:
         begun = answer.at_work
         if not begun:
             answer.all_came()
-        self._ended = answer.at_work
-        if self._ended and not begun and self._work():
+        at_work = self._ended = answer.at_work
+        if at_work and not begun and self._work():  # which may end it all
             self._relay.turns.join(self._work, self.caller)
-        return self._ended
+        return at_work
 
     def _begin_work(self) -> None:
         """In our turns. Nothing more is read of the answer until it is done."""
