@@ -11,12 +11,13 @@ from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.engine_connection import Connection
 from llamactl.proxy.http.request import Request
 from llamactl.proxy.http.response import Response
+from llamactl.proxy.http.sink import Sink
 from llamactl.proxy.relay.context import ProxyContext
 
 log = logger("proxy")
 
 
-class AnswerWork:
+class AnswerWork(Sink):
     """That side of an exchange."""
 
     _relay: ProxyContext
@@ -26,9 +27,6 @@ class AnswerWork:
     _answer: Response | None = None
     _done = False
     _ended = False  # all of the answer came, with work to be done on it
-
-    def complete(self) -> None:
-        raise NotImplementedError
 
     def fail(self, error: LlamactlError) -> None:
         raise NotImplementedError
