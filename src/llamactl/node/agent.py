@@ -27,7 +27,7 @@ from llamactl.node.container.containers import Containers
 from llamactl.node.container.group import ContainerGroup
 from llamactl.node.contexts.files import ContextFiles
 from llamactl.node.contexts.keeper import ContextKeeper
-from llamactl.node.contexts.verdicts import Verdicts
+from llamactl.node.contexts.verdicts import FOLDER, Verdicts
 from llamactl.node.engine.builds import EngineBuilds
 from llamactl.node.engine.engine_process import EngineProcess, ProcessGroup, end, report_of
 from llamactl.node.engine.launch import (
@@ -76,8 +76,7 @@ class NodeAgent:
         self._around = Surroundings(self.id, environ, limit if soft_files is None else soft_files)
         self._processes = ProcessTable(self._ledger)
         self._containers = Containers(self.id, data, environ)
-        kept = data / "contexts"
-        self._contexts = ContextKeeper(ContextFiles(kept), Verdicts(kept / "verdicts.json"))
+        self._contexts = ContextKeeper(ContextFiles(data / FOLDER), Verdicts.of(data))
 
     def __repr__(self) -> str:
         return f"<NodeAgent {self.id} with {len(self._processes)} processes>"
@@ -245,6 +244,9 @@ class NodeAgent:
 
     async def context_used(self, process: ProcessId, *, used: bool) -> int:
         return await asyncio.to_thread(self._contexts.used, process, used=used)
+
+    async def unused_contexts(self) -> frozenset[str]:
+        return await asyncio.to_thread(self._contexts.unused)
 
     async def contexts(self) -> Sequence[StoredContext]:
         await self._contexts.settled()

@@ -160,7 +160,8 @@ class ReplicaContext:
             return ""
         start = Start.of(options, self.engine(instance))
         insists, backend = options.keep_context == "on", backend_of(options.backend_type)
-        return why_not_kept(backend, start, self.seen(options), insists=insists)
+        seen, unused = self.seen(options), self.contexts.unused
+        return why_not_kept(backend, start, seen, unused, insists=insists)
 
     def engine(self, instance: Instance) -> BackendSettings:
         """The settings of its engine."""

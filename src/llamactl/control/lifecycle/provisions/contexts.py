@@ -19,7 +19,7 @@ from llamactl.core.ports.contexts import (
 )
 from llamactl.core.ports.node import Node
 from llamactl.observe import ByInstance, ContextMeter
-from llamactl.policy.context_reuse import MISSES, Reuse, judge
+from llamactl.policy.context_reuse import MISSES, UNUSED, Reuse, judge
 
 _DAY_S = 86400.0
 Note = Callable[[str, str, Mapping[str, object]], None]  # an event, its cause and details
@@ -35,6 +35,8 @@ class Contexts:
         self._revoked: set[str] = set()  # keys, since we run
         self._tasks: set[asyncio.Task[object]] = set()
         self.meters = ByInstance(ContextMeter)
+        # sorts of definitions whose engines did not use what they restored, as last seen
+        self.unused: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return f"<Contexts on {self._node.id}>"
@@ -55,6 +57,7 @@ class Contexts:
         meter = self.meters.of(record.instance_id)
         meter.add_saved(report.slots, report.tokens, report.seconds, len(report.refused))
         _tell(note, "ContextSaved", "ContextNotSaved", report)
+        self.look()
 
     def _is_revoked(self, keys: frozenset[str]) -> bool:
         """May a key that is no longer valid be among them?"""
@@ -71,6 +74,7 @@ class Contexts:
         meter = self.meters.of(record.instance_id)
         meter.add_restored(report.slots, report.tokens, report.seconds, len(report.refused))
         _tell(note, "ContextRestored", "ContextRefused", report)
+        self.look()
 
     def proved(self, proof: _Proof, reuse: Reuse, cached: int) -> None:
         """The first request after a restore showed whether it was used."""
@@ -88,9 +92,16 @@ class Contexts:
             proof.note("ContextUsed", "", {"tokens": cached, **saved})
         else:
             again = "contexts of this model are no longer kept: " if misses >= MISSES else ""
-            cause = f"{again}it computed its prompt again; sliding-window models need swa_full"
             meter.not_used += 1
-            proof.note("ContextNotUsed", cause, {"misses": misses})
+            proof.note("ContextNotUsed", f"{again}{UNUSED}", {"misses": misses})
+        await self._look()
+
+    def look(self) -> None:
+        """Ask, beside everything else, which engines do not use what they restore."""
+        self._run(self._look())
+
+    async def _look(self) -> None:
+        self.unused = await self._node.unused_contexts()
 
     def adopted(self, record: ProcessRecord) -> None:
         """Who used it before is not known here."""
