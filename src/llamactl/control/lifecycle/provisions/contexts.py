@@ -22,6 +22,7 @@ from llamactl.observe import ByInstance, ContextMeter
 from llamactl.policy.context_reuse import MISSES, UNUSED, Reuse, judge
 
 _DAY_S = 86400.0
+_REVOKED = "a key that may have used it was revoked"
 Note = Callable[[str, str, Mapping[str, object]], None]  # an event, its cause and details
 
 
@@ -46,7 +47,7 @@ class Contexts:
         keys = self._uses.users(record.instance_id)
         if self._is_revoked(keys):
             self.meters.of(record.instance_id).not_saved += 1
-            note("ContextNotSaved", "a key that may have used it was revoked", {})
+            note("ContextNotSaved", _REVOKED, {})
             return
         try:
             report = await self._node.save_context(record.process, self._limits(record), keys)
@@ -54,6 +55,8 @@ class Contexts:
             return
         if self._is_revoked(keys):  # meanwhile
             await self._node.drop_contexts(instance_id=record.instance_id)
+            if report.slots:
+                report = ContextReport(refused=(_REVOKED,))
         meter = self.meters.of(record.instance_id)
         meter.add_saved(report.slots, report.tokens, report.seconds, len(report.refused))
         _tell(note, "ContextSaved", "ContextNotSaved", report)
