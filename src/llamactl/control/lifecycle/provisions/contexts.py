@@ -35,6 +35,8 @@ class Contexts:
         self._uses = uses
         self._revoked: set[str] = set()  # keys, since we run
         self._tasks: set[asyncio.Task[object]] = set()
+        self._looking: asyncio.Task[object] | None = None
+        self._refused: dict[str, tuple[str, ...]] = {}  # by instance id: what was said last
         self.meters = ByInstance(ContextMeter)
         # sorts of definitions whose engines did not use what they restored, as last seen
         self.unused: frozenset[str] = frozenset()
@@ -47,7 +49,7 @@ class Contexts:
         keys = self._uses.users(record.instance_id)
         if self._is_revoked(keys):
             self.meters.of(record.instance_id).not_saved += 1
-            note("ContextNotSaved", _REVOKED, {})
+            self._tell_saved(record, note, ContextReport(refused=(_REVOKED,)))
             return
         try:
             report = await self._node.save_context(record.process, self._limits(record), keys)
@@ -59,8 +61,18 @@ class Contexts:
                 report = ContextReport(refused=(_REVOKED,))
         meter = self.meters.of(record.instance_id)
         meter.add_saved(report.slots, report.tokens, report.seconds, len(report.refused))
-        _tell(note, "ContextSaved", "ContextNotSaved", report)
+        self._tell_saved(record, note, report)
         self.look()
+
+    def _tell_saved(self, record: ProcessRecord, note: Note, report: ContextReport) -> None:
+        """Why nothing was, a disk that is full for example, is said once until something is."""
+        if report.refused == self._refused.get(record.instance_id) and not report.slots:
+            return
+        if report.refused:
+            self._refused[record.instance_id] = report.refused
+        elif report.slots:
+            self._refused.pop(record.instance_id, None)
+        _tell(note, "ContextSaved", "ContextNotSaved", report)
 
     def _is_revoked(self, keys: frozenset[str]) -> bool:
         """May a key that is no longer valid be among them?"""
@@ -99,9 +111,17 @@ class Contexts:
             proof.note("ContextNotUsed", f"{again}{UNUSED}", {"misses": misses})
         await self._look()
 
+    def forget(self, instance_id: str) -> None:
+        """It was deleted."""
+        self._refused.pop(instance_id, None)
+
     def look(self) -> None:
-        """Ask, beside everything else, which engines do not use what they restore."""
-        self._run(self._look())
+        """Ask, beside everything else, which engines do not use what they restore.
+
+        One question at a time: a disk that hangs must not take a thread for each.
+        """
+        if self._looking is None or self._looking.done():
+            self._looking = self._run(self._look())
 
     async def _look(self) -> None:
         self.unused = await self._node.unused_contexts()
@@ -115,10 +135,11 @@ class Contexts:
         self._revoked.add(key)
         self._run(self._node.drop_contexts(key=key))
 
-    def _run(self, work: Coroutine[object, object, object]) -> None:
+    def _run(self, work: Coroutine[object, object, object]) -> asyncio.Task[object]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def all(self) -> list[StoredContext]:
         return [*await self._node.contexts()]
