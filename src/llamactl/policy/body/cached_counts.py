@@ -64,7 +64,7 @@ class CachedCounts:
                 data, self._held = data[:cut], data[cut:]
             if b'"prompt_progress"' in data:
                 data = _PROGRESS.sub(b"", data)
-        out, rest = _without(data, ended=False)
+        out, rest = _without(data, ended=self._events and data.endswith(b"\n"))
         self._held = rest + self._held
         return out
 
