@@ -110,6 +110,26 @@ async def test_what_a_revoked_key_wrote_is_removed_and_not_saved_any_more() -> N
     assert "revoked" in why
 
 
+async def test_a_key_that_is_revoked_while_its_context_is_saved_leaves_none() -> None:
+    there = keeping()
+    one = (await there.create("one")).instance.id
+    there.leases.contexts.used_by(one, "anna")
+    there.node.saving = asyncio.Event()
+    stopping = asyncio.create_task(there.instances.stop("one", wait=True, force=False))
+    await there.node.saves.wait()
+    there.replicas.contexts.revoked("anna")
+    await settle()
+    there.node.saving.set()
+    await stopping
+    await there.event_log.settle()
+
+    assert there.node.stored == {}
+    said = [(row.event, row.cause) for row in there.store.event_log if "Saved" in row.event]
+    assert said == [("ContextNotSaved", "a key that may have used it was revoked")]
+    meter = there.replicas.contexts.meters.of(one)
+    assert (meter.saved, meter.not_saved) == (0, 1)
+
+
 async def test_of_an_adopted_process_nobody_knows_who_used_it() -> None:
     there = keeping()
     one = (await there.create("one")).instance.id

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from llamactl.backends import backend_of
+from llamactl.backends.contexts import sort_of
 from llamactl.core.instance import InstanceOptions
 from llamactl.observe import ContextMeter
+from llamactl.policy.context_reuse import UNUSED
 from llamactl.policy.definition.engine_help import UNREAD, EngineOption, Vocabulary
-from support.control_path import ControlPath
+from support.control_path import ControlPath, settle
 from support.settings import settings
 
 ABLE = Vocabulary([EngineOption("slot_save_path", ("--slot-save-path",), "path", (), "", "", "")])
@@ -108,3 +111,25 @@ async def test_a_plan_asks_the_engine_that_nobody_has_asked() -> None:
 
     assert "--slot-save-path" in managed.replica.context_obstacle
     assert len(asked) == 1
+
+
+async def test_that_contexts_are_not_used_is_an_obstacle_with_its_reason_and_cure() -> None:
+    there = ControlPath()
+    there.node.keeps_contexts = True
+    managed = await there.create("one")
+    options = managed.instance.options
+    contexts = backend_of(options.backend_type).contexts
+    assert contexts is not None
+    await stop(there)
+    await start(there)
+    there.node.unused_sorts = frozenset({sort_of(contexts, options.backend_options, "")})
+    assert managed.replica.context_obstacle == ""
+
+    there.leases.contexts.proofs[managed.instance.id](510, 0)
+    await settle()
+    assert managed.replica.context_obstacle == UNUSED
+    await there.event_log.settle()
+    assert UNUSED in [row.cause for row in there.store.event_log if row.event == "ContextNotUsed"]
+
+    managed = await there.definitions.update("one", {"keep_context": "on"}, wait=True)
+    assert managed.replica.context_obstacle == ""

@@ -403,3 +403,14 @@ async def test_a_stream_that_fails_before_its_first_token_is_an_error_of_its_cli
         answer = await client.answer()
         assert b"event: error\n" in answer.body and b"out of slots" in answer.body
         assert there.leases("one") == 0
+
+
+@pytest.mark.parametrize("name", ["one", "a-file.gguf"])
+async def test_an_answer_is_counted_once_whether_it_is_renamed_or_not(name: str) -> None:
+    async with data_path() as there:
+        client, seen = await asked(there, CHAT)
+        seen.reply({"model": name, "usage": {"prompt_tokens": 8, "completion_tokens": 3}})
+
+        assert (await client.answer()).json["model"] == "one"
+        meter = there.proxy.meters().of(there.control.registry.get("one").instance.id)
+        assert (meter.statuses[200], meter.prompt_tokens, meter.generated_tokens) == (1, 8, 3)

@@ -179,6 +179,22 @@ async def test_messages_pass_both_ways_as_they_are_under_one_lease() -> None:
         assert await engine.until_ended() == [1000]
 
 
+async def test_a_message_tells_an_inference_key_nothing_of_what_was_cached() -> None:
+    said = '{"usage":{"input_tokens":8,"input_tokens_details":{"cached_tokens":7}}}'
+    async with talking(settings=settings("auth", hide_cached_tokens=True)) as (there, _):
+        for key, shown in ((MANAGER, said), (there.add_key("anna"), said.replace("7", "0"))):
+            socket = WebSocket(there, "/upstream/one/x", key=key)
+            await socket.opened()
+            for message in (said, said.encode()):
+                socket.say(message)
+                assert await socket.hears() == (
+                    shown if isinstance(message, str) else shown.encode()
+                )
+        socket.say('{"usage":' + '{"x":' * 20_000)
+        code, reason = await socket.closed()
+        assert (code, "too long" in reason) == (1011, True)
+
+
 async def test_a_message_that_is_large_passes_whole() -> None:
     async with talking() as (there, _):
         socket = WebSocket(there)

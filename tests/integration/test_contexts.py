@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -208,6 +210,18 @@ def test_a_revoked_key_takes_what_it_wrote_with_it(server: Served, tiny_model: P
     until("the end of its file", lambda: folder(server) == [])
 
 
+def assert_is_told(server: Served) -> None:
+    """By the instance, its plan and `doctor`, in the words of the event, why nothing is kept."""
+    until("the obstacle", lambda: server.instance("one")["context_obstacle"])
+    why = server.instance("one")["context_obstacle"]
+    assert events(server)["ContextNotUsed"].endswith(why) and "swa_full" in why
+    plan = server.request("POST", f"{BASE}/one/plan").json()
+    assert plan["context_obstacle"] == why
+    command = [sys.executable, "-m", "llamactl", "doctor", "--data-dir", str(server.data_dir)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout
+    assert f"those of one are lost when it stops: {why}" in said
+
+
 @pytest.mark.parametrize("shape", [SLIDING, RECURRENT], ids=lambda shape: shape.name)
 def test_an_engine_that_does_not_use_what_it_restored_is_found_out(
     server: Served, tmp_path: Path, shape: Shape
@@ -227,6 +241,7 @@ def test_an_engine_that_does_not_use_what_it_restored_is_found_out(
         assert "ContextUsed" in events(server)
         return
     assert cached == 0 and "no longer kept" in events(server)["ContextNotUsed"]
+    assert_is_told(server)
     post(server, "restart")
     assert "swa_full" in events(server)["ContextNotSaved"]
     if shape is SLIDING:
@@ -236,6 +251,7 @@ def test_an_engine_that_does_not_use_what_it_restored_is_found_out(
         ask(server)
         post(server, "restart")
         assert ask(server) == (text, tokens, tokens - 1)
+        assert server.instance("one")["context_obstacle"] == ""
     else:  # whoever insists gets it all the same
         server.request("PUT", f"{BASE}/one", {"keep_context": "on"})
         post(server, "restart")
@@ -257,3 +273,25 @@ def test_more_conversations_than_slots_keep_their_place_in_the_engines_memory(
     for prompt in prompts:
         _, tokens, cached = ask(server, prompt=prompt)
         assert cached >= tokens - 1
+
+
+def test_that_contexts_are_not_used_is_told_wherever_it_is_looked_for(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    """A request that forbids the engine to use them stands for one that can't."""
+    data = data_folder(tmp_path, SETTINGS)
+    body = {"model": "one", "prompt": PROMPT, "max_tokens": 4}
+    with serve(data) as server:
+        made(server, tiny_model)
+        ask(server)
+        for _ in range(2):
+            assert server.instance("one")["context_obstacle"] == ""
+            post(server, "restart")
+            server.request("POST", "/v1/completions", {**body, "cache_prompt": False})
+            server.until_event("one", "ContextNotUsed")
+        assert_is_told(server)
+    with serve(data) as server:
+        assert_is_told(server)
+        changed = {"backend_options": {"model": str(tiny_model), "ctx_size": 512, "swa_full": True}}
+        server.request("PUT", f"{BASE}/one", changed)
+        assert server.instance("one")["context_obstacle"] == ""

@@ -579,6 +579,22 @@ def an_idle_one_is_saved(live: Live) -> None:
     until(lambda: kept(live) == ["one"], "it is saved")
 
 
+@proves("auth.hide_cached_tokens")
+def an_inference_key_is_not_told_what_was_cached(live: Live) -> None:
+    talked(live)
+    key = live.server.request("POST", "/api/v1/auth/keys", {"name": "anna"}).json()["key"]
+    asked = {"model": "one", "prompt": "one two three " * 9, "max_tokens": 1}
+
+    def cached() -> int:
+        with live.server.client(key) as client:
+            usage = client.post("/v1/completions", json=asked).json()["usage"]
+        return int(usage["prompt_tokens_details"]["cached_tokens"])
+
+    assert cached() > 0
+    live.set({"auth.hide_cached_tokens": True})
+    assert cached() == 0
+
+
 @proves("allow_commands")
 def no_program_may_be_chosen(live: Live) -> None:
     body = live.create("before", start=False)["options"]

@@ -72,6 +72,7 @@ class FakeNode:
         self.refusing = ""  # why no context is restored
         self.context_calls: list[tuple[str, str]] = []  # what was asked for, and of whom
         self.unused = 0  # restored contexts, in a row
+        self.unused_sorts: frozenset[str] = frozenset()  # of definitions
         self.saves = asyncio.Event()  # one was asked for
         self.saving: asyncio.Event | None = None  # a save waits for it
         self.asleep: set[ProcessId] = set()
@@ -183,6 +184,9 @@ class FakeNode:
     async def context_used(self, process: ProcessId, *, used: bool) -> int:
         self.unused = 0 if used else self.unused + 1
         return self.unused
+
+    async def unused_contexts(self) -> frozenset[str]:
+        return self.unused_sorts
 
     async def contexts(self) -> Sequence[StoredContext]:
         return [StoredContext(i, 0, 500, 10, 1.0, 2.0, keys) for i, keys in self.stored.items()]

@@ -96,6 +96,9 @@ class UnreliableNode:
     async def context_used(self, process: ProcessId, *, used: bool) -> int:
         return await self._call(lambda: self._node.context_used(process, used=used))
 
+    async def unused_contexts(self) -> frozenset[str]:
+        return await self._call(self._node.unused_contexts)
+
     async def contexts(self) -> Sequence[StoredContext]:
         return await self._call(self._node.contexts)
 

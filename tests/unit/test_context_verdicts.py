@@ -22,12 +22,14 @@ def test_two_misses_in_a_row_are_enough_for_one_model_and_build(tmp_path: Path) 
     assert Verdicts(path).refusal(OTHER) == ""
 
 
-@pytest.mark.parametrize("text", [b"", b"[]", b'{"a": "x"}', b"\xff"])
+@pytest.mark.parametrize(
+    "text", [b"", b"[]", b'{"a": "x"}', b'{"sorts": [1]}', b'{"sorts": {"a": 1}}', b"\xff"]
+)
 def test_a_damaged_file_says_nothing(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "verdicts.json"
     path.write_bytes(text)
 
-    assert Verdicts(path).refusal(ONE) == ""
+    assert (Verdicts(path).refusal(ONE), Verdicts(path).unused()) == ("", frozenset())
     assert Verdicts(path).note(ONE, used=False) == 1
 
 
@@ -42,3 +44,20 @@ def test_it_stays_small(tmp_path: Path) -> None:
 
     assert path.stat().st_size < 50_000
     assert Verdicts(path).note({"model": "1099"}, used=False) == 2
+
+
+def test_definitions_whose_contexts_are_not_used_are_known_until_another_build_runs(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "verdicts.json"
+    for _ in range(2):
+        assert Verdicts(path).unused() == frozenset()
+        Verdicts(path).note(ONE, "mine", used=False)
+    assert Verdicts(path).unused() == {"mine"}
+    assert "swa_full" in Verdicts(path).refusal(ONE, "another"), "of the same model and build"
+    assert Verdicts(path).unused() == {"mine", "another"}
+
+    assert Verdicts(path).refusal(OTHER, "mine") == ""
+    assert Verdicts(path).unused() == {"another"}
+    Verdicts(path).note(ONE, "another", used=True)
+    assert Verdicts(path).unused() == frozenset()

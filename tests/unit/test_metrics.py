@@ -49,6 +49,7 @@ def test_the_numbers_of_engines_are_read_beside_the_loop(monkeypatch: pytest.Mon
     )
     mine = SimpleNamespace(
         settings=SimpleNamespace(server=SimpleNamespace(metrics_open=True)),
+        about=SimpleNamespace(settings=SettingsHolder(Settings())),
         instances=SimpleNamespace(all=lambda: [managed]),
         numbers=numbers,
         contexts=Contexts(FakeNode(), SettingsHolder(Settings()), ContextUse()),

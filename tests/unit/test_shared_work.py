@@ -76,6 +76,7 @@ def test_a_flood_for_the_numbers_is_one_scrape(asking: int) -> None:
         managed = SimpleNamespace(instance=SimpleNamespace(name="one", id="1"), replica=replica)
         mine = SimpleNamespace(
             settings=SimpleNamespace(server=SimpleNamespace(metrics_open=True)),
+            about=SimpleNamespace(settings=SettingsHolder(Settings())),
             instances=SimpleNamespace(all=lambda: [managed]),
             numbers=numbers,
             contexts=Contexts(FakeNode(), SettingsHolder(Settings()), ContextUse()),

@@ -134,6 +134,7 @@ class Application:
         await parts.credentials.revocations.write_pending()
         await control.reload.declare()
         self._chores.begin()
+        parts.node.replicas.contexts.look()
         parts.files.downloads.go_on()
         await parts.node.agent.sweep()
         await recovery.settle(control.scheduling.scheduler, all_managed, parts.settings.current)

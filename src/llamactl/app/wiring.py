@@ -113,6 +113,7 @@ def wire(
         settings, access=Access.of(settings, credentials.ring, credentials.tickets), leases=leases,
         activator=control.activator, paths=_engine_paths(), busy_slots=busy_slots,
     )  # fmt: skip
+    held.subscribe(proxy.heed)
     watch = Watch(
         scheduling.registry, limits, proxy.meters, leases.total,
         lambda: (total_ram(), free_ram()), lambda: free_disk(settings.data),

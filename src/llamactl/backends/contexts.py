@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from llamactl.policy.context_reuse import UNUSED
 
 if TYPE_CHECKING:
     from llamactl.backends.contract import Backend, Get, Options, Start
@@ -72,13 +76,30 @@ class ContextSlots(ABC):
         """As `save`. That it will be used is not said."""
 
 
-def why_not_kept(backend: Backend, start: Start, known: Vocabulary | None, *, insists: bool) -> str:
+def sort_of(contexts: ContextSlots, options: Options, program: str) -> str:
+    """What of a definition decides whether contexts are used, as a digest.
+
+    `program`: that it names, if any.
+    """
+    decides = [program, contexts.depends_on(options), contexts.files(options)]
+    text = json.dumps(decides, sort_keys=True, default=list).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def why_not_kept(
+    backend: Backend, start: Start, known: Vocabulary | None, unused: Collection[str],
+    *, insists: bool,
+) -> str:  # fmt: skip
     """Why the contexts of such an engine are lost when it ends; "" if they are kept.
 
-    `known`: its options; None if nobody has asked. Of a kind of engine that never keeps them it
-    is said only to who insists.
+    `known`: its options; None if nobody has asked. `unused`: sorts of definitions whose engines
+    did not use what they restored. Of a kind of engine that never keeps contexts it is said only to
+    who insists.
     """
     contexts = backend.contexts
     if contexts is None:
         return f"{backend.kind.title} can't save contexts" if insists else ""
-    return contexts.excluded(start) or ("" if known is None else contexts.missing(known))
+    if why := contexts.excluded(start) or ("" if known is None else contexts.missing(known)):
+        return why
+    is_unused = not insists and sort_of(contexts, start.options, start.override) in unused
+    return UNUSED if is_unused else ""

@@ -275,6 +275,9 @@ class AuthSettings(Section):
         (), "management keys; empty: one is generated and kept in a file"
     )
     session_hours: float = fixed(168, "time that a browser stays signed in", "hours", gt=0)
+    hide_cached_tokens: bool = live(
+        False, "tell only management keys how much of a prompt an engine had cached"
+    )
 
 
 class LogSettings(Section):

@@ -14,7 +14,7 @@ from llamactl.backends.contract import Start
 from llamactl.config import Settings
 from llamactl.core.instance import InstanceOptions, policies
 from llamactl.models import Catalog, Confinement
-from llamactl.node import CommandEngineProbe, EngineBuilds, Vocabularies
+from llamactl.node import CommandEngineProbe, EngineBuilds, Vocabularies, unused_contexts
 from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 
 Known = Callable[[InstanceOptions], Vocabulary]
@@ -37,22 +37,25 @@ def lost_contexts(
     known = _asking(settings)
     resolve = Catalog(settings.model_cache(os.environ), settings.models.folders).resolve
     confinement = Confinement(lambda: settings, resolve)
+    unused = unused_contexts(settings.data)
     found: list[Lost] = []
     for name, options, source in instances:
         program = InstanceOptions(command_override=options.command_override)
         is_permitted = bool(source) or not confinement.problems(program)
-        if why := _why_lost(settings, options, known if is_permitted else lambda _: UNREAD):
+        if why := _why_lost(settings, options, known if is_permitted else lambda _: UNREAD, unused):
             found.append(Lost(name, why, options.keep_context == "on"))
     return found
 
 
-def _why_lost(settings: Settings, options: InstanceOptions, known: Known) -> str:
+def _why_lost(
+    settings: Settings, options: InstanceOptions, known: Known, unused: frozenset[str]
+) -> str:
     if not policies(options, settings.instances.defaults).keep_context:
         return ""
     backend = backend_of(options.backend_type)
     start = Start.of(options, settings.backend_of(options))
     asked = known(options) if backend.contexts is not None else None
-    return why_not_kept(backend, start, asked, insists=options.keep_context == "on")
+    return why_not_kept(backend, start, asked, unused, insists=options.keep_context == "on")
 
 
 def _asking(settings: Settings) -> Known:

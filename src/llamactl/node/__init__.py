@@ -1,6 +1,7 @@
 """What runs where engines run: spawn, signal, reap, probe, log files. Decides nothing."""
 
 from llamactl.node.agent import NodeAgent
+from llamactl.node.contexts.verdicts import unused_contexts
 from llamactl.node.engine.builds import Build, EngineBuilds
 from llamactl.node.engine.command import find_engine
 from llamactl.node.engine.engine_info import CommandEngineProbe
@@ -45,4 +46,5 @@ __all__ = [
     "scrape",
     "total_ram",
     "totals",
+    "unused_contexts",
 ]

@@ -25,7 +25,7 @@ from llamactl.node.container.containers import Containers
 from llamactl.node.container.group import ContainerGroup
 from llamactl.node.contexts.files import ContextFiles
 from llamactl.node.contexts.keeper import ContextKeeper
-from llamactl.node.contexts.verdicts import Verdicts
+from llamactl.node.contexts.verdicts import FOLDER, Verdicts
 from llamactl.node.engine.builds import EngineBuilds
 from llamactl.node.engine.engine_process import EngineProcess, ProcessGroup, end, report_of
 from llamactl.node.engine.launch import (
@@ -72,8 +72,7 @@ class NodeAgent(RunningEngines):
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._around = Surroundings(self.id, environ, limit if soft_files is None else soft_files)
         self._containers = Containers(self.id, data, environ)
-        kept = data / "contexts"
-        contexts = ContextKeeper(ContextFiles(kept), Verdicts(kept / "verdicts.json"))
+        contexts = ContextKeeper(ContextFiles(data / FOLDER), Verdicts.of(data))
         super().__init__(ProcessTable(self._ledger), contexts, models)
 
     def __repr__(self) -> str:

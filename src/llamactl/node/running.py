@@ -74,6 +74,9 @@ class RunningEngines:
     async def context_used(self, process: ProcessId, *, used: bool) -> int:
         return await asyncio.to_thread(self._contexts.used, process, used=used)
 
+    async def unused_contexts(self) -> frozenset[str]:
+        return await asyncio.to_thread(self._contexts.unused)
+
     async def contexts(self) -> Sequence[StoredContext]:
         await self._contexts.settled()
         return await asyncio.to_thread(self._contexts.files.all)

@@ -10,6 +10,10 @@ from collections.abc import Collection
 from enum import Enum
 
 MISSES = 2  # in a row, after which an engine is not trusted with contexts
+UNUSED = (
+    "the engine computed what it had restored again; for models with sliding-window attention set "
+    "swa_full, for others set keep_context to off"
+)
 _SAME, _NONE = 0.5, 0.1  # share of a context
 
 

@@ -65,6 +65,10 @@ class ProxyServer:
         app = _with_cors(management.app, self._settings)
         self._asgi.serve(EndsWithCaller(app, self.relay.keys), management.guard_of)
 
+    def heed(self, settings: Settings) -> None:
+        """Put the live ones into force."""
+        self.relay.hides_cached = settings.auth.hide_cached_tokens
+
     def meters(self) -> Meters:
         """Everything counted until now."""
         self.relay.metrics.settle()

@@ -18,9 +18,11 @@ router = APIRouter(tags=["system"])
 async def metrics(request: Request, services: ServicesDep) -> Response:
     """Get metrics in Prometheus text format.
 
-    Requires a management key unless `server.metrics_open` is set.
+    Requires a management key unless `server.metrics_open` is set. With
+    `auth.hide_cached_tokens` it always does.
     """
-    if not services.settings.server.metrics_open:
+    hides = services.about.settings.current.auth.hide_cached_tokens
+    if hides or not services.settings.server.metrics_open:
         management(request)
     body = await services.numbers.shown(lambda: _exposition(services))
     return Response(body, media_type=CONTENT_TYPE)

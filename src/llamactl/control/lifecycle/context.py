@@ -176,7 +176,8 @@ class ReplicaContext:
             return ""
         start = Start.of(options, self.engine(instance))
         insists, backend = options.keep_context == "on", backend_of(options.backend_type)
-        return why_not_kept(backend, start, self.seen(options), insists=insists)
+        seen, unused = self.seen(options), self.contexts.unused
+        return why_not_kept(backend, start, seen, unused, insists=insists)
 
     def sleep_obstacle(self, instance: Instance) -> str:
         """Why it stops when it is idle, though it is to sleep; "" if it sleeps, or is not to."""

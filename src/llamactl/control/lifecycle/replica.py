@@ -151,6 +151,7 @@ class Replica:
     async def clean(self) -> None:
         """Remove the log and what else was made for it."""
         self._context.ports.forget(self.id)
+        self._context.contexts.forget(self.instance.id)
         await self._context.node.forget(self.id, self.instance.name)
 
     async def _record(self, event: lc.Event, before: Lifecycle, after: Lifecycle) -> None:

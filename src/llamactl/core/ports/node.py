@@ -210,6 +210,10 @@ class Node(Protocol):
         """
         ...
 
+    async def unused_contexts(self) -> frozenset[str]:
+        """Sorts of definitions, as `backends.contexts.sort_of`, whose contexts are not kept."""
+        ...
+
     async def contexts(self) -> Sequence[StoredContext]: ...
 
     async def drop_contexts(self, *, instance_id: str = "", key: str = "") -> int:

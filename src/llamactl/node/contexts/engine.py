@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from llamactl.backends.contexts import ContextSlots, Slot
+from llamactl.backends.contexts import ContextSlots, Slot, sort_of
 from llamactl.core.events import ProcessRecord
 from llamactl.core.instance import InstanceOptions
 from llamactl.node.contexts import fingerprint
@@ -23,6 +23,12 @@ class Engine(EngineClient):
 
     def slots(self) -> Mapping[int, Slot]:
         return {slot.id: slot for slot in self.contexts.slots(self.get)}
+
+    @property
+    def sort(self) -> str:
+        """Of its definition, as that is written."""
+        given = self.record.options
+        return sort_of(self.contexts, given.backend_options, given.command_override)
 
     def fits(self) -> Mapping[str, str]:
         """What its contexts fit only with. Raises FileChanged or OSError."""

@@ -28,8 +28,8 @@ class ContextKeeper:
     def __init__(self, files: ContextFiles, verdicts: Verdicts) -> None:
         self.files = files
         self._verdicts = verdicts
-        # by instance id: the process that restored, and what its contexts fit
-        self._unproved: dict[str, tuple[ProcessId, Mapping[str, str]]] = {}
+        # by instance id: the process that restored, what its contexts fit, the sort of definition
+        self._unproved: dict[str, tuple[ProcessId, Mapping[str, str], str]] = {}
         self._checks: dict[str, asyncio.Task[Mapping[int, str]]] = {}  # by instance id
         self._finishing: dict[asyncio.Task[None], str] = {}  # and of which instance
 
@@ -56,11 +56,15 @@ class ContextKeeper:
 
     def used(self, process: ProcessId, *, used: bool) -> int:
         """As `Node.context_used`."""
-        restored, fits = self._unproved.get(process.replica_id, (None, {}))
+        restored, fits, sort = self._unproved.get(process.replica_id, (None, {}, ""))
         if restored != process:
             return 0
         del self._unproved[process.replica_id]
-        return self._verdicts.note(fits, used=used)
+        return self._verdicts.note(fits, sort, used=used)
+
+    def unused(self) -> frozenset[str]:
+        """As `Node.unused_contexts`. Blocks."""
+        return self._verdicts.unused()
 
     async def forget(self, instance_id: str) -> None:
         """It was deleted."""
@@ -157,7 +161,7 @@ class ContextKeeper:
             fits = engine.fits()
         except (OSError, fingerprint.FileChanged) as exc:
             raise ContextRefused(str(exc)) from exc
-        if not limits.insists and (refusal := self._verdicts.refusal(fits)):
+        if not limits.insists and (refusal := self._verdicts.refusal(fits, engine.sort)):
             raise ContextRefused(refusal)
         return fits
 
@@ -190,7 +194,7 @@ class ContextKeeper:
         instance_id = engine.record.instance_id
         stored, slots = self.files.of(instance_id), engine.slots()
         fits = self._trusted(engine, limits)
-        self._unproved[instance_id] = engine.record.process, fits
+        self._unproved[instance_id] = engine.record.process, fits, engine.sort
         return _reported(
             (one.slot, partial(self._restore_one, engine, one, slots, fits, damages))
             for one in stored

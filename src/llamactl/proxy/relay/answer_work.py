@@ -11,12 +11,13 @@ from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.engine_connection import Connection
 from llamactl.proxy.http.request import Request
 from llamactl.proxy.http.response import Response
+from llamactl.proxy.http.sink import Sink
 from llamactl.proxy.relay.context import ProxyContext
 
 log = logger("proxy")
 
 
-class AnswerWork:
+class AnswerWork(Sink):
     """That side of an exchange."""
 
     _relay: ProxyContext
@@ -26,9 +27,6 @@ class AnswerWork:
     _answer: Response | None = None
     _done = False
     _ended = False  # all of the answer came, with work to be done on it
-
-    def complete(self) -> None:
-        raise NotImplementedError
 
     def fail(self, error: LlamactlError) -> None:
         raise NotImplementedError
@@ -46,10 +44,10 @@ class AnswerWork:
         begun = answer.at_work
         if not begun:
             answer.all_came()
-        self._ended = answer.at_work
-        if self._ended and not begun and self._work():
+        at_work = self._ended = answer.at_work
+        if at_work and not begun and self._work():  # which may end it all
             self._relay.turns.join(self._work, self.caller)
-        return self._ended
+        return at_work
 
     def _begin_work(self) -> None:
         """In our turns. Nothing more is read of the answer until it is done."""

@@ -47,6 +47,7 @@ class ProxyContext:
     abandoned: AbandonedRequests
     spool: Spool
     comment_every: float = 0.0  # seconds, to clients that wait for a stream; 0: never
+    hides_cached: bool = False  # who has no management key learns nothing of an engine's cache
     advise: Callable[[str, str], str] = lambda backend, message: ""  # on an engine's error
     turns: Turns = field(default_factory=Turns)
     table: RouteTable = field(default_factory=RouteTable)
@@ -66,7 +67,8 @@ class ProxyContext:
         spool = Spool(settings.spool, SpoolLimits.of(settings))
         return cls(
             keys, leases, activator, Timeouts.of(settings), _response_lines(settings), metrics,
-            AbandonedRequests(leases, busy_slots), spool, settings.server.loading_comments, advise,
+            AbandonedRequests(leases, busy_slots), spool, settings.server.loading_comments,
+            settings.auth.hide_cached_tokens, advise,
         )  # fmt: skip
 
     def __post_init__(self) -> None:

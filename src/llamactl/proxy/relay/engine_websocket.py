@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, cast
 
 from websockets.asyncio.client import ClientConnection
 
+from llamactl.core.errors import LlamactlError
+from llamactl.policy.body.cached_counts import without_cached_counts
 from llamactl.proxy.http.paced import paced
 from llamactl.proxy.http.turns import Turns
 from llamactl.proxy.http.unread import Unread
 
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
 _AT_ONCE = 1 << 9  # bytes; a frame may be two
+_INTERNAL, _LONGEST_REASON = 1011, 120  # RFC 6455, 7.4.1 and 5.5
 
 
 class EngineWebSocket(ClientConnection):
@@ -63,3 +69,20 @@ class EngineWebSocket(ClientConnection):
 
     def close_websocket(self) -> None:
         self._engine.close()
+
+
+def uncached(send: Send) -> Send:
+    """For a client that may not learn what the engine had cached."""
+
+    async def sent(message: Message) -> None:
+        try:
+            for kind in ("text", "bytes"):
+                if kind in message:
+                    message[kind] = without_cached_counts(message[kind])
+        except LlamactlError as error:
+            reason = error.message[:_LONGEST_REASON]
+            await send({"type": "websocket.close", "code": _INTERNAL, "reason": reason})
+            raise
+        await send(message)
+
+    return sent

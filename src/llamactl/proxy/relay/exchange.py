@@ -31,6 +31,7 @@ from llamactl.proxy.http.error_formats import ApiError
 from llamactl.proxy.http.heads import ResponseHead
 from llamactl.proxy.http.request import Request, error_answer
 from llamactl.proxy.http.response import Response
+from llamactl.proxy.http.sink import Sink
 from llamactl.proxy.relay.answer_work import AnswerWork
 from llamactl.proxy.relay.body import Body
 from llamactl.proxy.relay.casualties import Dropped, served, why_not
@@ -39,6 +40,7 @@ from llamactl.proxy.relay.leases import Granting
 from llamactl.proxy.relay.loading import begun_answer, comment, commenting, wants_stream
 from llamactl.proxy.relay.rewriting.answering import Answering, extra_lines
 from llamactl.proxy.relay.rewriting.model_name import member
+from llamactl.proxy.relay.rewriting.uncached import Uncached, unencoded
 from llamactl.proxy.relay.tenure import while_admitted
 from llamactl.proxy.relay.token_counts import tokens
 
@@ -72,6 +74,7 @@ class Exchange(AnswerWork):
     _unchecked: ResponseHead | None = None  # of an answer that may give another name than was asked
     _begun: Response | None = None  # by us, before the engine's answer came
     _suspect = b""  # its hash, if engines crashed that were serving it
+    _uncached: Uncached | None = None  # its client may not learn what was cached
 
     def __init__(
         self, relay: ProxyContext, down: Downstream, request: Request, route: Route, body: Body,
@@ -226,11 +229,16 @@ class Exchange(AnswerWork):
         chunks = body.chunks
         if self._body_chunked:
             chunks = [self._framed(chunk) for chunk in chunks]
+        sink: Sink = self
+        passed = head.passed
+        if self._relay.hides_cached and not request.caller.management:
+            sink = self._uncached = Uncached(self)
+            passed = unencoded(passed)
         parts = (
-            self._line, ready.headers, head.passed, request.id, b"\r\n",
+            self._line, ready.headers, passed, request.id, b"\r\n",
             self._down.forwarded, framing, *chunks,
         )  # fmt: skip
-        connection.begin(self, b"".join(parts), head_only=head.method == b"HEAD")
+        connection.begin(sink, b"".join(parts), head_only=head.method == b"HEAD")
         if body.on_disk:
             self._pump(connection)
         else:
@@ -365,6 +373,8 @@ class Exchange(AnswerWork):
             return
         if ending := answer.end():
             self._down.write(ending)
+        if self._uncached is not None:
+            answer.tail = self._uncached.tail
         body, connection, self._upstream = self._body, self._upstream, None
         if connection is not None:
             # an engine that reads no body here would take it for the next request
@@ -421,6 +431,8 @@ class Exchange(AnswerWork):
         self._settle()
         if answer is not None:
             size, metrics = self._body.size, self._relay.metrics
+            if self._uncached is not None:
+                answer.tail = self._uncached.tail
             metrics.relayed(self._request, self._route, answer, size, whole=False)
         if answer is None or not answer.can_tell:
             self._down.cut()

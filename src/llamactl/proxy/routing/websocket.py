@@ -35,7 +35,7 @@ from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.heads import Headers, RequestHead
 from llamactl.proxy.http.request import Request, error_answer
 from llamactl.proxy.relay.context import ProxyContext
-from llamactl.proxy.relay.engine_websocket import EngineWebSocket
+from llamactl.proxy.relay.engine_websocket import EngineWebSocket, uncached
 from llamactl.proxy.relay.leases import abandon
 from llamactl.proxy.relay.tenure import FAREWELL_S, revoked, while_admitted
 from llamactl.proxy.routing.endpoints import (
@@ -124,6 +124,8 @@ class WebSocketCall:
                 ends = revoked(self._keys, request.caller)
                 path = self._target.path_and_query.decode("latin-1")
                 engine = partial(EngineWebSocket, self._relay.turns, self._caller)
+                if self._relay.hides_cached and not request.caller.management:
+                    send = uncached(send)
                 await relay_websocket(scope, receive, send, lease.endpoint, path, ends, engine)
             finally:
                 lease.release()

@@ -19,9 +19,10 @@ from llamactl.core.ports.contexts import (
 )
 from llamactl.core.ports.node import Node
 from llamactl.observe import ByInstance, ContextMeter
-from llamactl.policy.context_reuse import MISSES, Reuse, judge
+from llamactl.policy.context_reuse import MISSES, UNUSED, Reuse, judge
 
 _DAY_S = 86400.0
+_REVOKED = "a key that may have used it was revoked"
 Note = Callable[[str, str, Mapping[str, object]], None]  # an event, its cause and details
 
 
@@ -34,7 +35,11 @@ class Contexts:
         self._uses = uses
         self._revoked: set[str] = set()  # keys, since we run
         self._tasks: set[asyncio.Task[object]] = set()
+        self._looking: asyncio.Task[object] | None = None
+        self._refused: dict[str, tuple[str, ...]] = {}  # by instance id: what was said last
         self.meters = ByInstance(ContextMeter)
+        # sorts of definitions whose engines did not use what they restored, as last seen
+        self.unused: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return f"<Contexts on {self._node.id}>"
@@ -44,7 +49,7 @@ class Contexts:
         keys = self._uses.users(record.instance_id)
         if self._is_revoked(keys):
             self.meters.of(record.instance_id).not_saved += 1
-            note("ContextNotSaved", "a key that may have used it was revoked", {})
+            self._tell_saved(record, note, ContextReport(refused=(_REVOKED,)))
             return
         try:
             report = await self._node.save_context(record.process, self._limits(record), keys)
@@ -52,8 +57,21 @@ class Contexts:
             return
         if self._is_revoked(keys):  # meanwhile
             await self._node.drop_contexts(instance_id=record.instance_id)
+            if report.slots:
+                report = ContextReport(refused=(_REVOKED,))
         meter = self.meters.of(record.instance_id)
         meter.add_saved(report.slots, report.tokens, report.seconds, len(report.refused))
+        self._tell_saved(record, note, report)
+        self.look()
+
+    def _tell_saved(self, record: ProcessRecord, note: Note, report: ContextReport) -> None:
+        """Why nothing was, a disk that is full for example, is said once until something is."""
+        if report.refused == self._refused.get(record.instance_id) and not report.slots:
+            return
+        if report.refused:
+            self._refused[record.instance_id] = report.refused
+        elif report.slots:
+            self._refused.pop(record.instance_id, None)
         _tell(note, "ContextSaved", "ContextNotSaved", report)
 
     def _is_revoked(self, keys: frozenset[str]) -> bool:
@@ -71,6 +89,7 @@ class Contexts:
         meter = self.meters.of(record.instance_id)
         meter.add_restored(report.slots, report.tokens, report.seconds, len(report.refused))
         _tell(note, "ContextRestored", "ContextRefused", report)
+        self.look()
 
     def proved(self, proof: _Proof, reuse: Reuse, cached: int) -> None:
         """The first request after a restore showed whether it was used."""
@@ -88,9 +107,24 @@ class Contexts:
             proof.note("ContextUsed", "", {"tokens": cached, **saved})
         else:
             again = "contexts of this model are no longer kept: " if misses >= MISSES else ""
-            cause = f"{again}it computed its prompt again; sliding-window models need swa_full"
             meter.not_used += 1
-            proof.note("ContextNotUsed", cause, {"misses": misses})
+            proof.note("ContextNotUsed", f"{again}{UNUSED}", {"misses": misses})
+        await self._look()
+
+    def forget(self, instance_id: str) -> None:
+        """It was deleted."""
+        self._refused.pop(instance_id, None)
+
+    def look(self) -> None:
+        """Ask, beside everything else, which engines do not use what they restore.
+
+        One question at a time: a disk that hangs must not take a thread for each.
+        """
+        if self._looking is None or self._looking.done():
+            self._looking = self._run(self._look())
+
+    async def _look(self) -> None:
+        self.unused = await self._node.unused_contexts()
 
     def adopted(self, record: ProcessRecord) -> None:
         """Who used it before is not known here."""
@@ -101,10 +135,11 @@ class Contexts:
         self._revoked.add(key)
         self._run(self._node.drop_contexts(key=key))
 
-    def _run(self, work: Coroutine[object, object, object]) -> None:
+    def _run(self, work: Coroutine[object, object, object]) -> asyncio.Task[object]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def all(self) -> list[StoredContext]:
         return [*await self._node.contexts()]

@@ -138,6 +138,9 @@ class NamedStream(Response):
 
     def frame(self, pieces: list[bytes]) -> bytes:
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if self._work is not None:
+            self._behind += data
+            return b""
         if data[-1:] == b"\n" and not self._line and not self._made:  # as nearly all come
             return super().frame([self._name.put_in_events(data)])
         ready, self._made = self._made, []
