@@ -59,7 +59,12 @@ class Runner:
         self._moved = asyncio.Event()
 
 
+class NoFiles:
+    async def read_ahead(self) -> None: ...
+
+
 class LoneReplica:
+    engine = NoFiles()
     last_exit = None
 
     def __init__(self, name: str) -> None:

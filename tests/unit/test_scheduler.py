@@ -54,8 +54,13 @@ class HeldRunner:
         return await asyncio.Future()
 
 
+class NoFiles:
+    async def read_ahead(self) -> None: ...
+
+
 class HeldReplica:
     def __init__(self) -> None:
+        self.engine = NoFiles()
         self.runner = HeldRunner()
         self.last_exit = None
 

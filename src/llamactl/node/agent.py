@@ -41,6 +41,7 @@ from llamactl.node.engine.launch import (
 from llamactl.node.engine.named_files import replaced
 from llamactl.node.engine.offers import offer_of
 from llamactl.node.engine.presets import Presets
+from llamactl.node.host.read_ahead import FileReader
 from llamactl.node.ledger import Ledger
 from llamactl.node.logs.log import InstanceLog
 from llamactl.node.process import cgroups, ports
@@ -76,6 +77,7 @@ class NodeAgent:
         self._around = Surroundings(self.id, environ, limit if soft_files is None else soft_files)
         self._processes = ProcessTable(self._ledger)
         self._containers = Containers(self.id, data, environ)
+        self._reader = FileReader()
         kept = data / "contexts"
         self._contexts = ContextKeeper(ContextFiles(kept), Verdicts(kept / "verdicts.json"))
 
@@ -99,6 +101,9 @@ class NodeAgent:
 
     def pull(self, image: Image) -> AsyncGenerator[PullProgress]:
         return self._containers.pull(image)
+
+    def read_ahead(self, spec: LaunchSpec, rate: float) -> AsyncGenerator[int]:
+        return self._reader.read(lambda: self._models.files(spec), rate)
 
     async def prepare(self, spec: LaunchSpec) -> ProcessRecord:
         if (known := self._processes.prepared(spec.process)) is not None:
