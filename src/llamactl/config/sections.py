@@ -184,7 +184,7 @@ class InstancesSettings(ContextSettings):
     )
     read_ahead_rate: ByteSize = live(
         ByteSize(500_000_000), "reads a model ahead while its place is made, this fast; 0: never",
-        "bytes/second",
+        "bytes/second", ge=0,
     )  # fmt: skip
     memory_budget: Budget = live(
         "auto", "RAM for all instances; `auto`: all of it, less the margin; `off`: no limit",
