@@ -26,6 +26,7 @@ from llamactl.core.routes import ReadyInstance
 from llamactl.node import ModelAccess, NodeAgent
 from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 from support.fake_engine import ENGINE, wrapper
+from support.uncached import uncached
 from support.unreliable_node import UnreliableNode
 
 DEADLINE_S = 60.0
@@ -411,6 +412,26 @@ def test_what_it_serves_is_told_by_its_engine(play: Callable[[Scene], None]) -> 
         assert command[0].endswith("engine")
         assert not offer.several
         await end(site, record)
+
+    play(scene)
+
+
+def test_a_model_is_read_ahead_once_and_only_where_that_is_permitted(
+    play: Callable[[Scene], None],
+) -> None:
+    async def scene(site: Site) -> None:
+        spec = site.spec()
+        model = {"model": str(uncached(site.folder / "model.gguf", 20 << 20))}
+        spec = replace(spec, options=replace(spec.options, backend_options=model))
+        forbidden = replace(spec, options=replace(spec.options, group="forbidden"))
+        missing = replace(spec, options=replace(spec.options, backend_options={"model": "/none"}))
+
+        async def read(spec: LaunchSpec) -> list[int]:
+            return [size async for size in site.node.read_ahead(spec, 1e12)]
+
+        assert (await read(forbidden), await read(missing)) == ([], [])
+        assert (await read(spec))[-1] == 20 << 20
+        assert await read(spec) == []
 
     play(scene)
 

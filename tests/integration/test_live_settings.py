@@ -22,6 +22,7 @@ from llamactl.backends import BACKENDS, BY_SECTION
 from llamactl.config import Settings, fields_of
 from support.fake_engine import begin_stream, create_fake, play, raw, wrapper
 from support.served import Served, data_folder, instance_ports, is_alive, serve
+from support.uncached import forgotten, is_cached, uncached
 
 BASE = "/api/v1/instances"
 CHAT = "/v1/chat/completions"
@@ -312,6 +313,31 @@ def a_place_is_waited_for_no_longer(live: Live) -> None:
     live.create("two", start=False)
     live.limits(max_running_instances=1, queue_timeout=0.2)
     assert "within 0.2 s (queue_timeout)" in live.ask("two").text
+
+
+@proves("instances.read_ahead_rate")
+def models_are_not_read_ahead(live: Live) -> None:
+    file = uncached(live.folder / "weights", 64 << 20)  # its head may be read in any case
+    live.create("one", start=False)
+    live.create("two", model=str(file), start=False)
+    assert swapped(live, file, rate=1 << 40) == 1
+    assert swapped(live, file, rate=0) == 1
+
+
+def swapped(live: Live, file: Path, rate: int) -> int:
+    """The second, after the first was busy; how often it was read ahead so far."""
+    live.limits(max_running_instances=1, min_residency=0, read_ahead_rate=rate)
+    live.post("two", "stop", wait=True)
+    live.post("one", "start", wait=True)
+    forgotten(file)
+    asks = Thread(target=live.ask, args=("two",))
+    with live.busy("one"):
+        asks.start()
+        live.until("one", "draining")
+        until(lambda: is_cached(file) or not rate, "it is read")
+    asks.join()
+    rows = live.server.request("GET", f"{BASE}/two/events").json()
+    return sum(row["event"] == "ReadAhead" for row in rows)
 
 
 @proves("instances.drain_timeout")

@@ -89,6 +89,8 @@ class FakeNode:
         self.pulling: asyncio.Queue[PullProgress | LaunchFailed | None]
         self.pulling = asyncio.Queue()  # what comes; None: it is there
         self.pulls = self.open_pulls = 0
+        self.read_from: set[str] = set()  # names of instances whose files are being read ahead
+        self.reads = asyncio.Event()  # some were asked for
         self.ended: list[ProcessRecord] = []  # by `end`
         self.forgotten: list[str] = []  # names
         self._processes: dict[ProcessId, FakeProcess] = {}  # those that ended too
@@ -214,6 +216,15 @@ class FakeNode:
             self.images.clear()
         finally:
             self.open_pulls -= 1
+
+    async def read_ahead(self, spec: LaunchSpec, rate: float) -> AsyncGenerator[int]:
+        self.read_from.add(spec.name)
+        self.reads.set()
+        try:
+            yield int(rate)
+            await asyncio.Event().wait()  # a disk is slower than any test
+        finally:
+            self.read_from.discard(spec.name)
 
     async def prepare(self, spec: LaunchSpec) -> ProcessRecord:
         known = self._processes.get(spec.process)

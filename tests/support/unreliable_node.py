@@ -111,6 +111,9 @@ class UnreliableNode:
     def pull(self, image: Image) -> AsyncGenerator[PullProgress]:
         return self._node.pull(image)
 
+    def read_ahead(self, spec: LaunchSpec, rate: float) -> AsyncGenerator[int]:
+        return self._node.read_ahead(spec, rate)
+
     async def prepare(self, spec: LaunchSpec) -> ProcessRecord:
         return await self._call(lambda: self._node.prepare(spec))
 

@@ -59,9 +59,13 @@ class Runner:
         self._moved = asyncio.Event()
 
 
+class NoFiles:
+    async def read_ahead(self) -> None: ...
+
+
 class LoneReplica:
     sleeps_when_asked = False
-
+    engine = NoFiles()
     last_exit = None
 
     def __init__(self, name: str) -> None:

@@ -54,10 +54,15 @@ class HeldRunner:
         return await asyncio.Future()
 
 
+class NoFiles:
+    async def read_ahead(self) -> None: ...
+
+
 class HeldReplica:
     sleeps_when_asked = False
 
     def __init__(self) -> None:
+        self.engine = NoFiles()
         self.runner = HeldRunner()
         self.last_exit = None
 

@@ -185,6 +185,10 @@ class InstancesSettings(ContextSettings):
     eviction_drain_timeout: float = live(
         600, "time for an evicted instance to finish its requests", "seconds", ge=0
     )
+    read_ahead_rate: ByteSize = live(
+        ByteSize(500_000_000), "reads a model ahead while its place is made, this fast; 0: never",
+        "bytes/second", ge=0,
+    )  # fmt: skip
     memory_budget: Budget = live(
         "auto", "RAM for all instances; `auto`: all of it, less the margin; `off`: no limit",
         "bytes",

@@ -38,6 +38,7 @@ from llamactl.node.engine.launch import (
 from llamactl.node.engine.named_files import replaced
 from llamactl.node.engine.offers import offer_of
 from llamactl.node.engine.presets import Presets
+from llamactl.node.host.read_ahead import FileReader
 from llamactl.node.ledger import Ledger
 from llamactl.node.logs.log import InstanceLog
 from llamactl.node.process import cgroups, ports
@@ -72,6 +73,7 @@ class NodeAgent(RunningEngines):
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._around = Surroundings(self.id, environ, limit if soft_files is None else soft_files)
         self._containers = Containers(self.id, data, environ)
+        self._reader = FileReader()
         contexts = ContextKeeper(ContextFiles(data / FOLDER), Verdicts.of(data))
         super().__init__(ProcessTable(self._ledger), contexts, models)
 
@@ -95,6 +97,9 @@ class NodeAgent(RunningEngines):
 
     def pull(self, image: Image) -> AsyncGenerator[PullProgress]:
         return self._containers.pull(image)
+
+    def read_ahead(self, spec: LaunchSpec, rate: float) -> AsyncGenerator[int]:
+        return self._reader.read(lambda: self._models.files(spec), rate)
 
     async def prepare(self, spec: LaunchSpec) -> ProcessRecord:
         if (known := self._processes.prepared(spec.process)) is not None:

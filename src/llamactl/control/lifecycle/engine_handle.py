@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -127,6 +127,22 @@ class EngineHandle:
         """End the process group at once."""
         if (process := self.process) is not None:
             self._context.node.kill(process.record.process)
+
+    async def read_ahead(self) -> None:
+        """Its model's files, for a start that waits for its place. Cancelling ends it."""
+        rate, node = self._context.settings.instances.read_ahead_rate, self._context.node
+        if not rate:
+            return
+        began, size = time.monotonic(), 0
+        progress = node.read_ahead(self._context.spec(self._owner.instance, 0), rate)
+        try:
+            async with aclosing(progress):
+                async for so_far in progress:
+                    size = so_far
+        finally:
+            if size:
+                details = {"bytes": size, "seconds": round(time.monotonic() - began, 3)}
+                self.note("ReadAhead", "", details)
 
     async def perform(self, effect: lc.Effect) -> lc.Event | None:
         match effect:

@@ -8,6 +8,7 @@ from collections.abc import Container, Sequence
 
 from llamactl.control.lifecycle.events.event_log import EventLog
 from llamactl.control.lifecycle.registry import ManagedInstance
+from llamactl.control.scheduling.read_ahead import ReadAhead
 from llamactl.control.scheduling.start_queue import StartQueue, Ticket
 from llamactl.core.errors import LlamactlError
 from llamactl.core.lifecycle import EvictionRequested, EvictionWithdrawn
@@ -23,6 +24,7 @@ class Evictions:
         self._event_log = event_log
         self._queue = queue
         self.leaving: set[ManagedInstance] = set()  # their stop was posted but not yet seen
+        self.reading = ReadAhead()  # of the models that are waited for
         self._withdrawals: dict[str, asyncio.Handle] = {}  # about to be, by instance id
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -34,6 +36,7 @@ class Evictions:
         to_sleep: Container[str],
     ) -> None:  # fmt: skip
         """Have them make room for the ticket. `to_sleep`: ids of those that need not stop."""
+        self.reading.begin(ticket.managed)
         for managed in victims:
             ticket.victims.add(managed)
             self.leaving.add(managed)
@@ -67,10 +70,12 @@ class Evictions:
         """Nothing is called off after this."""
         for withdrawal in self._withdrawals.values():
             withdrawal.cancel()
+        self.reading.close()
 
     def _withdraw(self, ticket: Ticket) -> None:
         """Keep those that have not stopped yet."""
         self._withdrawals.pop(ticket.managed.instance.id, None)
+        self.reading.end(ticket.managed)
         for managed in ticket.victims:
             if self.is_for_others(managed):
                 continue

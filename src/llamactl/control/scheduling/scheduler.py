@@ -184,6 +184,7 @@ class Scheduler:
         for ahead, (ticket, decision) in enumerate(zip(tickets, decisions, strict=True)):
             match decision:
                 case Admit():
+                    self.evictions.reading.end(ticket.managed)
                     self._places.grant(ticket.managed, self._queue.serve(ticket))
                 case Evict(victims=ids, reason=reason, to_sleep=to_sleep):
                     victims = [self._places.holding[identity] for identity in ids]

@@ -128,6 +128,14 @@ class Node(Protocol):
         """Until it is there, or the generator is closed. Raises LaunchFailed."""
         ...
 
+    def read_ahead(self, spec: LaunchSpec, rate: float) -> AsyncGenerator[int]:
+        """Have its model's files in the page cache, by `rate` bytes a second.
+
+        Yields how many bytes were read so far. Until they are there, where memory is short or
+        the settings forbid it at once, or until the generator is closed.
+        """
+        ...
+
     async def prepare(self, spec: LaunchSpec) -> ProcessRecord:
         """Spawn a process that waits for `release`, and enter it in the node's ledger.
 

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from llamactl.core.errors import (
     EngineMissing,
     ForbiddenBySettings,
     LaunchFailed,
+    LlamactlError,
     UnknownModel,
 )
 from llamactl.core.events import ProcessRecord
@@ -29,7 +30,7 @@ from llamactl.core.secrets.masking import secrets_of
 from llamactl.node.engine.builds import EngineBuilds
 from llamactl.node.engine.command import Command, Engine, command_of, engine_of, program_of
 from llamactl.node.engine.engine_process import EngineProcess
-from llamactl.node.engine.named_files import check_model
+from llamactl.node.engine.named_files import check_model, model_files
 from llamactl.node.engine.offers import Read
 from llamactl.node.engine.presets import Presets
 from llamactl.node.logs.log import InstanceLog
@@ -85,6 +86,18 @@ class ModelAccess:
     read: Read  # what an engine with these options serves
     permit: Permit  # raises ForbiddenBySettings
     known: Known = nothing_known
+
+    async def files(self, spec: LaunchSpec) -> Iterable[str]:
+        """What its engine will read its weights from; nothing that it may not.
+
+        Looks into folders as it is iterated.
+        """
+        try:
+            if not spec.trusted:
+                await self.permit(spec.options)
+            return model_files(await resolved(spec.options, self.resolve))
+        except LlamactlError:
+            return ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,19 @@ def _changes(path: Path) -> Iterator[float]:
                 yield file.stat().st_ctime
 
 
+def model_files(options: InstanceOptions) -> Iterator[str]:
+    """Paths of what an engine reads its weights from: all parts of them, and what is in folders."""
+    backend = backend_of(options.backend_type)
+    for name, given in _named(backend, options.backend_options):
+        if name in backend.fields.models:
+            path = Path(given)
+            with suppress(OSError, ValueError):
+                if path.is_dir():
+                    yield from map(str, sorted(path.glob("*.safetensors")))
+                else:
+                    yield from (str(path.with_name(part)) for part in part_names(path.name))
+
+
 def bad_files(backend: Backend, options: Mapping[str, OptionValue]) -> Iterator[BadFile]:
     """What is wrong with them, the model's first. Reads the files' beginnings."""
     for name, path in _named(backend, options):
