@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ import pytest
 
 from llamactl.backends import BACKENDS, BY_SECTION
 from llamactl.config import Settings, fields_of
+from support import vllm_replay
 from support.fake_engine import begin_stream, create_fake, play, raw, wrapper
 from support.served import Served, data_folder, instance_ports, is_alive, serve
 from support.uncached import forgotten, is_cached, uncached
@@ -365,6 +367,22 @@ def an_engine_is_killed_sooner(live: Live) -> None:
     live.limits(stop_timeout=0.1)
     live.post("one", "stop", wait=True)
     assert live.server.instance("one")["state"] == "stopped"
+
+
+@proves("instances.sleep_timeout")
+def an_engine_that_does_not_fall_asleep_stops_sooner(live: Live) -> None:
+    program = wrapper(live.folder / "vllm", sys.executable, vllm_replay.__file__)
+    body = {
+        "backend_type": "vllm", "backend_options": {"model": "x"}, "idle_action": "sleep",
+        "command_override": str(program), "environment": {"SLEEP_FAULT": "hangs"},
+        "idle_timeout": 0.001,
+    }  # fmt: skip
+    live.limits(sleep_timeout=0.2)
+    assert live.server.request("POST", f"{BASE}/one", body).status_code == 201
+    live.until("one", "stopped")
+    events = live.server.request("GET", f"{BASE}/one/events").json()
+    [cause] = [row["cause"] for row in events if row["event"] == "SleepFailed"]
+    assert "does not fall asleep" in cause
 
 
 @proves("instances.drain_policy")

@@ -107,7 +107,7 @@ PATTERNS = (
     _known(
         r"Sleep mode is not supported",
         FailureClass.BAD_OPTION,
-        "enable_sleep_mode needs a GPU; leave it out",
+        "sleep mode needs a GPU; leave enable_sleep_mode out, and set idle_action to stop",
         "config/model.py",
     ),
     _known(
