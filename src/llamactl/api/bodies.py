@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.preview import Fit
+from llamactl.core.instance import InstanceOptions
 from llamactl.core.keys import ApiKey
 from llamactl.core.lifecycle import LOADED, State, allowed_actions
 from llamactl.core.memory import Need
 from llamactl.core.secrets.masking import masked
 from llamactl.schemas.instances import DrainBody, FailureBody, InstanceBody, MemoryBody
 
-_MAY_BE_UNSAID = ("auto_restart", "max_restarts", "restart_delay", "on_demand_start",
-                  "idle_timeout", "docker_enabled")  # fmt: skip
-_MAY_BE_EMPTY = ("group", "pinned", "die_with_parent", "priority", "command_override", "aliases",
-                 "default_params", "set_params", "strip_params", "variants",
-                 "preset_ini", "keep_context", "preload", "warm_up")  # fmt: skip
+_IN_ITS_OWN_WAY = ("backend_type", "backend_options", "environment", "container")
+_OTHERS = [one for one in fields(InstanceOptions) if one.name not in _IN_ITS_OWN_WAY]
+_MAY_BE_UNSAID = [one.name for one in _OTHERS if one.default is None]
+_MAY_BE_EMPTY = [one.name for one in _OTHERS if one.default is not None]
 
 
 def memory_body(need: Need) -> MemoryBody:
