@@ -105,6 +105,8 @@ def _params(key: str, value: object) -> dict[str, object]:
 
 
 def _keep(key: str, value: object) -> str:
+    if isinstance(value, bool):  # as YAML reads an `on` or `off` that nobody quotes
+        return "on" if value else "off"
     if value not in ("", *KEEP_CONTEXT):
         raise InvalidRequest(f"{key!r} must be one of {', '.join(KEEP_CONTEXT)}")
     return str(value)
