@@ -34,7 +34,7 @@ class Engine:
 
     @classmethod
     def given(cls, words: Sequence[str]) -> Engine:
-        return cls(words[0], tuple(words[1:])) if words else cls()
+        return cls(str(Path(words[0]).absolute()), tuple(words[1:])) if words else cls()
 
     @property
     def argv(self) -> list[str]:
