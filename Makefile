@@ -85,9 +85,11 @@ bench-engines: .venv/dev.stamp .venv/model.stamp build/engines/llama-cpp
 build/engines/llama-cpp: src/llamactl/backends/llama_cpp/source.txt | .venv/run.stamp
 	$(BIN)/llamactl engine build --data-dir build
 
-# A conversation that comes back, with its context and without.
+# A conversation that comes back, with its context and without; of the wheel's llama-server with
+# ENGINE=".venv/bin/llama-server-vulkan --no-repack"
 bench-context: .venv/dev.stamp
-	$(BIN)/python -m benchmarks.context
+	$(BIN)/python -m benchmarks.contexts "$(MODEL)" $(ENGINE)
+	$(BIN)/python -m benchmarks.contexts.alternating "$(MODEL)" $(ENGINE)
 
 bench-start: .venv/dev.stamp
 	$(BIN)/python -m benchmarks.start

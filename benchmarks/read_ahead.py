@@ -22,7 +22,8 @@ from typing import Any
 
 import httpx
 
-from benchmarks.context import packaged, served, until
+from benchmarks.contexts.asking import until
+from benchmarks.contexts.serving import packaged, served
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 DRAINS_S = tuple(map(float, os.environ.get("DRAINS", "0.3 1 3").split()))
@@ -98,7 +99,8 @@ def main(model: Path, engine: str) -> None:
         data.mkdir()
         settings = data / "llamactl.yaml"
         settings.write_text(_settings(0))
-        with served(data, env | {"LLAMACTL_CONFIG_PATH": str(settings)}) as client:
+        with served(data, env | {"LLAMACTL_CONFIG_PATH": str(settings)}) as server:
+            client = server.client
             for name, path, tokens in (("old", packaged(), 4096), ("new", model, 512)):
                 options = {"model": str(path), "ctx_size": tokens, "warmup": False}
                 body = {"backend_options": options, "idle_timeout": 0}

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from benchmarks.scheduling.conversations import Conversations, Costs, Slots
 from benchmarks.scheduling.traces import Ask, Trace
 from llamactl.policy.scheduling.admission import (
     Admit,
@@ -35,14 +36,17 @@ class Place:
     leases: int = 0
     loading: bool = True
     leaving: bool = False
+    slots: Slots = field(default_factory=Slots)
 
 
 @dataclass(slots=True)
 class Outcome:
-    waits: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # by key
+    # to the first token, by key
+    waits: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     ahead: list[tuple[float, int]] = field(default_factory=list)  # wait, and instances ahead of it
     swaps: int = 0
     loading_s: float = 0.0
+    prompts_s: float = 0.0  # in which prompts were computed
     ends_at: float = 0.0
 
 
@@ -57,8 +61,14 @@ class Policy(Protocol):
 
 
 class Machine:
-    def __init__(self, trace: Trace, policy: Callable[[Machine], Policy]) -> None:
+    def __init__(
+        self, trace: Trace, policy: Callable[[Machine], Policy], costs: Costs | None = None
+    ) -> None:
+        """`costs`: of prompts; without, they cost nothing."""
         self.trace = trace
+        self._costs = costs or Costs()
+        self._conversations = Conversations()
+        self._kept: dict[str, Slots] = {}  # by model
         self.now = 0.0
         self.places: dict[str, Place] = {}
         self.outcome = Outcome()
@@ -86,10 +96,12 @@ class Machine:
 
     def load(self, model: str) -> None:
         assert model not in self.places and len(self.places) < self.trace.places
-        self.places[model] = Place(model)
+        slots = Slots(self._kept[model].held if model in self._kept else None)
+        self.places[model] = Place(model, slots=slots)
         self.outcome.swaps += 1
-        self.outcome.loading_s += self.trace.load_s
-        self.at(self.now + self.trace.load_s, lambda: self._loaded(model))
+        takes = self.trace.load_s + slots.tokens * self._costs.restore_s
+        self.outcome.loading_s += takes
+        self.at(self.now + takes, lambda: self._loaded(model))
 
     def evict(self, model: str) -> None:
         self.places[model].leaving = True
@@ -107,8 +119,11 @@ class Machine:
 
     def _serve(self, ask: Ask, place: Place) -> None:
         place.leases += 1
-        self.outcome.waits[ask.key].append(self.now - ask.at)
-        self.at(self.now + ask.lasts, lambda: self._answered(ask, place))
+        computed = place.slots.compute(ask.key, self._conversations.prompt(ask))
+        prompt_s = computed * self._costs.prompt_s
+        self.outcome.prompts_s += prompt_s
+        self.outcome.waits[ask.key].append(self.now - ask.at + prompt_s)
+        self.at(self.now + prompt_s + ask.lasts, lambda: self._answered(ask, place))
 
     def _answered(self, ask: Ask, place: Place) -> None:
         place.leases -= 1
@@ -120,8 +135,12 @@ class Machine:
             self._left(place.model)
 
     def _left(self, model: str) -> None:
-        if self.places[model].leases == 0:
-            self.at(self.now + STOP_S, lambda: self._gone(model))
+        place = self.places[model]
+        if place.leases == 0:
+            if self._costs.keeps:
+                self._kept[model] = place.slots
+            saving = place.slots.tokens * self._costs.save_s
+            self.at(self.now + STOP_S + saving, lambda: self._gone(model))
 
     def _gone(self, model: str) -> None:
         del self.places[model]

@@ -72,3 +72,67 @@ async def test_what_is_asked_for_waits_until_all_saves_are_taken_in(
     goes_on.set()
     await asyncio.wait_for(waiting, WITHIN_S)
     await asyncio.wait_for(one.settled(), WITHIN_S)
+
+
+async def test_a_start_does_not_wait_for_what_is_being_taken_in_but_its_check_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, goes_on = keeper(tmp_path / "contexts"), threading.Event()
+    stored(one.files)
+    folder = one.files.folder_of("one")
+    newer = Sidecar(0, 700, 512, 0, "", 2.0, 2.0, {}, [])
+    (folder / "slot-0-newer.new").write_bytes(os.urandom(200))
+    (folder / "slot-0-older.new").write_bytes(b"left by a crash")
+    keep = one.files.keep
+
+    def slowly(*given: Any) -> Sidecar:
+        goes_on.wait(WITHIN_S)
+        return keep(*given)
+
+    async def written(*given: Any) -> Any:
+        given[-1].args[-1].append(("slot-0-newer.new", newer))
+
+    monkeypatch.setattr(one.files, "keep", slowly)
+    monkeypatch.setattr(one, "_within", written)
+    await one.save(ONE, InstanceOptions(), SOON, ())
+    assert await asyncio.wait_for(one.make_folder("one"), WITHIN_S)
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "slot-0-newer.new", "slot-0.bin", "slot-0.json",
+    ]  # fmt: skip
+
+    check = asyncio.create_task(one._check("one"))
+    await asyncio.sleep(0.01)
+    assert not check.done()
+    goes_on.set()
+    assert await asyncio.wait_for(check, WITHIN_S) == {0: ""}
+    assert [found.tokens for found in one.files.of("one")] == [700]
+
+
+async def test_of_two_saves_the_later_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although the earlier one takes longer to be taken in."""
+    one, goes_on = keeper(tmp_path / "contexts"), threading.Event()
+    folder = one.files.make_folder("one")
+    saves = [Sidecar(0, tokens, 512, 0, "", 1.0, 1.0, {}, []) for tokens in (300, 400)]
+    keep = one.files.keep
+
+    def slowly(instance_id: str, name: str, sidecar: Sidecar) -> Sidecar:
+        if sidecar.tokens == 300:
+            goes_on.wait(WITHIN_S)
+        return keep(instance_id, name, sidecar)
+
+    async def written(*given: Any) -> Any:
+        sidecar = saves.pop(0)
+        (folder / f"{sidecar.tokens}.new").write_bytes(os.urandom(sidecar.tokens))
+        given[-1].args[-1].append((f"{sidecar.tokens}.new", sidecar))
+
+    monkeypatch.setattr(one.files, "keep", slowly)
+    monkeypatch.setattr(one, "_within", written)
+    for _ in range(2):
+        await one.save(ONE, InstanceOptions(), SOON, ())
+    await asyncio.sleep(0.01)  # in which the later one would get ahead
+    goes_on.set()
+    await asyncio.wait_for(one.settled("one"), WITHIN_S)
+
+    assert [(found.tokens, found.size) for found in one.files.of("one")] == [(400, 400)]

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable
 
 import pytest
+from benchmarks.scheduling.conversations import KEEPS, LOSES, SLOTS, Slots
 from benchmarks.scheduling.simulation import STOP_S, Fair, LruFifo, Machine, Outcome, quantile
 from benchmarks.scheduling.traces import TRACES, Trace, agents, hog
 
@@ -46,3 +47,23 @@ def test_two_programs_that_ask_again_at_once_do_not_only_swap() -> None:
     theirs, ours = Machine(agents(), LruFifo).run(), Machine(agents(), Fair).run()
 
     assert ours.swaps < 0.6 * theirs.swaps
+
+
+def test_contexts_that_are_kept_spare_programs_most_of_what_they_wait_and_swap() -> None:
+    lost, kept = Machine(agents(), Fair, LOSES).run(), Machine(agents(), Fair, KEEPS).run()
+
+    assert kept.prompts_s < 0.4 * lost.prompts_s
+    assert kept.swaps < 0.6 * lost.swaps
+    assert sum(map(sum, kept.waits.values())) < 0.5 * sum(map(sum, lost.waits.values()))
+
+
+def test_a_slot_computes_only_what_is_new_until_it_is_given_to_another() -> None:
+    slots = Slots()
+    slots.compute("a", 2_000)
+
+    assert slots.compute("a", 2_300) == 300
+    assert slots.compute("a", 2_000) == 2_000  # another conversation
+    for n in range(SLOTS):
+        slots.compute(f"b{n}", 10)
+    assert Slots(slots.held).compute("a", 2_300) == 2_300
+    assert Slots(slots.held).compute("b1", 15) == 5

@@ -81,6 +81,16 @@ def test_variables_beat_the_file_which_beats_dotenv_and_flags_beat_all(tmp_path:
     assert flagged.server.port == 4
 
 
+def test_off_needs_no_quotes(tmp_path: Path) -> None:
+    """YAML 1.1 reads it as a truth: as a budget, that would be one of 0 bytes."""
+    names = "memory_budget", "gpu_memory_budget", "default_keep_context"
+    write(tmp_path, f"instances: {{{', '.join(f'{name}: off' for name in names)}}}")
+
+    instances = load({"HOME": str(tmp_path)}, cwd=tmp_path).settings.instances
+
+    assert {getattr(instances, name) for name in names} == {"off"}
+
+
 def test_references_are_expanded(tmp_path: Path) -> None:
     path = write(tmp_path, "data_dir: ${BASE}/x\nlocal_node: ${NODE:-here}\n")
 

@@ -27,6 +27,11 @@ def test_both_forms_of_a_body_define_the_same() -> None:
     assert options(flat).backend_options == {"model": "/m.gguf", "ctx_size": 512}
 
 
+@pytest.mark.parametrize(("value", "kept"), [(False, "off"), (True, "on"), ("off", "off")])
+def test_on_and_off_need_no_quotes_in_yaml(value: object, kept: str) -> None:
+    assert options({"keep_context": value}).keep_context == kept
+
+
 @pytest.mark.parametrize("value", [None, False, "", []])
 @pytest.mark.parametrize("name", sorted(NOT_BUILT))
 def test_what_is_not_built_may_be_left_empty(name: str, value: object) -> None:

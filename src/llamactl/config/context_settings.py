@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ByteSize
+from pydantic import BeforeValidator, ByteSize
 
 from llamactl.backends.declared import live
-from llamactl.backends.settings import Section
+from llamactl.backends.settings import Section, no_truth
 
 
 class ContextSettings(Section):
-    default_keep_context: Literal["auto", "off"] = live(
+    default_keep_context: Annotated[Literal["auto", "off"], BeforeValidator(no_truth)] = live(
         "auto", "keep what an engine's slots hold when it stops, where it can: auto, or off"
     )
     context_min_tokens: int = live(256, "fewer tokens in a slot are not kept", "tokens", ge=1)

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, ByteSize, Field, create_model, model_valid
 
 from llamactl.backends import KINDS, Kind
 from llamactl.backends.declared import fixed, live
-from llamactl.backends.settings import BackendSettings, Section, Words
+from llamactl.backends.settings import BackendSettings, Section, Words, no_truth
 from llamactl.config.context_settings import ContextSettings
 from llamactl.core.instance import OptionDefaults
 
@@ -24,7 +24,7 @@ def _folders(value: Any) -> Any:
     return [p for part in parts if (p := part.strip())] if isinstance(value, str) else parts
 
 
-Budget = Literal["auto", "off"] | ByteSize
+Budget = Annotated[Literal["auto", "off"] | ByteSize, BeforeValidator(no_truth)]
 Folders = Annotated[tuple[Path, ...], BeforeValidator(_folders)]
 
 

@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -54,13 +54,15 @@ class ContextFiles:
     def folder_of(self, instance_id: str) -> Path:
         return self._folder / instance_id
 
-    def make_folder(self, instance_id: str) -> Path:
-        """Without what was left half-written. Raises OSError."""
+    def make_folder(self, instance_id: str, spared: Collection[str] = ()) -> Path:
+        """Without what was left half-written, but for the files so named. Raises OSError."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         folder = self.folder_of(instance_id)
         folder.mkdir(mode=0o700, exist_ok=True)
         known = {f"slot-{one.slot}" for one in self.of(instance_id)}
         for file in folder.iterdir():
+            if file.name in spared:
+                continue
             if file.suffix not in (".bin", ".json") or file.stem not in known:
                 file.unlink(missing_ok=True)
         return folder
@@ -90,6 +92,11 @@ class ContextFiles:
         """For the engine, which writes it; of its own for each time, as one may be late."""
         return f"slot-{slot}-{secrets.token_hex(4)}.new"
 
+    def touched(self, name: str, slot: int) -> Sequence[str]:
+        """The files that `keep` touches."""
+        beside = _beside(_path(Path(), slot))
+        return name, self.name(slot), beside.name, _new(beside).name
+
     def keep(self, instance_id: str, name: str, sidecar: Sidecar) -> Sidecar:
         """Take the file in that the engine wrote under that name. Raises OSError."""
         folder = self.folder_of(instance_id)
@@ -104,6 +111,10 @@ class ContextFiles:
             at.unlink(missing_ok=True)
             raise
         return kept
+
+    def damages(self, instance_id: str) -> Mapping[int, str]:
+        """By slot, as `damage`."""
+        return {one.slot: self.damage(instance_id, one) for one in self.of(instance_id)}
 
     def damage(self, instance_id: str, sidecar: Sidecar) -> str:
         """Why the engine must not get its file; "" if it may. Reads all of it."""
@@ -185,6 +196,10 @@ def _beside(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
+def _new(beside: Path) -> Path:
+    return beside.with_suffix(".json-new")
+
+
 def _read(path: Path) -> Sidecar | None:
     """None for one that is damaged; its file is removed before the next start."""
     try:
@@ -205,7 +220,7 @@ def _read(path: Path) -> Sidecar | None:
 
 
 def _write(path: Path, sidecar: Sidecar) -> None:
-    new = path.with_suffix(".json-new")
+    new = _new(path)
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(fd, "wb") as file:
         file.write(orjson.dumps(asdict(sidecar)))

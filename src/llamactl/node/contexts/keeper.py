@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 from llamactl.backends.contexts import ContextRefused, Slot
@@ -31,16 +31,22 @@ class ContextKeeper:
         # by instance id: the process that restored, what its contexts fit, the sort of definition
         self._unproved: dict[str, tuple[ProcessId, Mapping[str, str], str]] = {}
         self._checks: dict[str, asyncio.Task[Mapping[int, str]]] = {}  # by instance id
-        self._finishing: dict[asyncio.Task[None], str] = {}  # and of which instance
+        # takes files in that were written, and of which instance they are
+        self._finishing: dict[asyncio.Task[None], tuple[str, Sequence[tuple[str, Sidecar]]]] = {}
 
     def __repr__(self) -> str:
         return f"<ContextKeeper of {self.files}>"
 
     async def make_folder(self, instance_id: str) -> bool:
-        """For an engine that is about to start; without it, it starts all the same."""
-        await self.settled(instance_id)
+        """For an engine that is about to start; without it, it starts all the same.
+
+        What is being taken in is left, and not waited for: that is due when it has loaded.
+        """
+        busy = [one for of, written in self._finishing.values() if of == instance_id
+                for one in written]  # fmt: skip
+        spared = {file for name, one in busy for file in self.files.touched(name, one.slot)}
         try:
-            await asyncio.to_thread(self.files.make_folder, instance_id)
+            await asyncio.to_thread(self.files.make_folder, instance_id, spared)
         except OSError as exc:
             log.warning("contexts_not_kept", instance=instance_id, reason=exc.strerror)
             return False
@@ -48,11 +54,11 @@ class ContextKeeper:
 
     def begin(self, instance_id: str) -> None:
         """It loads: meanwhile its files are checked."""
-        check = asyncio.to_thread(self._damages, instance_id)
-        self._checks[instance_id] = asyncio.create_task(check)
+        self._checks[instance_id] = asyncio.create_task(self._check(instance_id))
 
-    def _damages(self, instance_id: str) -> Mapping[int, str]:
-        return {one.slot: self.files.damage(instance_id, one) for one in self.files.of(instance_id)}
+    async def _check(self, instance_id: str) -> Mapping[int, str]:
+        await self.settled(instance_id)
+        return await asyncio.to_thread(self.files.damages, instance_id)
 
     def used(self, process: ProcessId, *, used: bool) -> int:
         """As `Node.context_used`."""
@@ -87,10 +93,19 @@ class ContextKeeper:
         report = await self._within(one, options, limits, work)
         if written:
             instance_id = one.record.instance_id
-            finish = asyncio.create_task(asyncio.to_thread(self._finish, instance_id, written))
-            self._finishing[finish] = instance_id
+            earlier = self._unfinished(instance_id)
+            finish = asyncio.create_task(self._take_in(earlier, instance_id, written))
+            self._finishing[finish] = instance_id, written
             finish.add_done_callback(self._finishing.pop)
         return report
+
+    async def _take_in(
+        self, earlier: Collection[asyncio.Task[None]], instance_id: str,
+        written: Sequence[tuple[str, Sidecar]],
+    ) -> None:  # fmt: skip
+        if earlier:
+            await asyncio.wait(earlier)  # the newest is to stay
+        await asyncio.to_thread(self._finish, instance_id, written)
 
     def _finish(self, instance_id: str, written: Iterable[tuple[str, Sidecar]]) -> None:
         for name, one in written:
@@ -101,9 +116,11 @@ class ContextKeeper:
 
     async def settled(self, instance_id: str = "") -> None:
         """What was saved, of one instance or all, is among the files."""
-        found = [task for task, of in self._finishing.items() if instance_id in ("", of)]
-        if found:
+        if found := self._unfinished(instance_id):
             await asyncio.wait(found)
+
+    def _unfinished(self, instance_id: str) -> Collection[asyncio.Task[None]]:
+        return [task for task, (of, _) in self._finishing.items() if instance_id in ("", of)]
 
     async def restore(
         self, one: EngineProcess, options: InstanceOptions, limits: ContextLimits

@@ -17,7 +17,7 @@ _LONGEST_S = 0.25
 _ANSWER_S = 5.0
 _OK, _NOT_FOUND, _REFUSED = 200, 404, (401, 403)
 _UNKNOWN_S = 10.0  # an engine that is loading may not know its paths yet, for a moment
-_SHARE = 0.05  # a pause is at most this share of the time already waited
+_SHARE = 0.02  # a pause is at most this share of the time already waited
 
 
 async def until_ready(

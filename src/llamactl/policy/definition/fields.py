@@ -103,6 +103,8 @@ def _one_of(words: Sequence[str]) -> Callable[[str, object], str]:
     """Or nothing."""
 
     def check(key: str, value: object) -> str:
+        if isinstance(value, bool) and "off" in words:  # as YAML reads what nobody quotes
+            value = "on" if value else "off"
         if value not in ("", *words):
             raise InvalidRequest(f"{key!r} must be one of {', '.join(words)}")
         return str(value)
