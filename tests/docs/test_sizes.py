@@ -37,6 +37,7 @@ REASONS = {
     "core/routes.py:Route": RECORD,
     "engine/flags.py": "a table of two hundred flags",
     "node/agent.py:NodeAgent": NODE,
+    "observe/meters.py:ContextMeter": RECORD,
     "policy/body/json_scanner.py": STATES,
     "policy/body/json_scanner.py:ObjectScanner": STATES,
     "policy/pasted/shell.py": "a shell's quotes and expansions hold each other",

@@ -54,6 +54,7 @@ def test_a_kept_context_is_shown_and_removed(server: Served, windows: Windows) -
     expect(used).to_contain_text(re.compile(r"\d+ tokens"))
 
     page.get_by_role("tab", name="Overview").click()
+    expect(kept).to_contain_text(re.compile(r"Last used (just now|.* ago)"))
     kept.get_by_role("button", name="Remove").click()
     expect(page.get_by_role("dialog")).to_contain_text("computes its prompts again")
     confirm(page)

@@ -82,6 +82,7 @@ def test_each_kept_context_is_listed_with_its_instance_and_size(kept: Served) ->
     for row in rows:
         assert row["tokens"] > 32
         assert row["saved_at"] <= row["used_at"] <= time.time()
+        assert (row["reused_at"], row["spared_s"]) == (None, 0), "nobody asked again"
     assert "one two three" not in json.dumps(rows)
 
     assert listed(kept, "?instance=eins") == rows[:1]
@@ -130,7 +131,7 @@ def test_a_context_without_an_instance_is_listed_and_removed(kept: Served) -> No
 
 def test_contexts_are_listed_and_removed_on_the_command_line(kept: Served) -> None:
     first, *rows = [line.split() for line in llamactl(kept, "ls").stdout.splitlines()]
-    assert first == ["INSTANCE", "SLOT", "TOKENS", "SIZE", "SAVED", "USED"]
+    assert first == ["INSTANCE", "SLOT", "TOKENS", "SIZE", "SAVED", "USED", "SPARED"]
     assert [row[0] for row in rows] == ["one", "two"]
     assert json.loads(llamactl(kept, "ls", "two", "--json").stdout) == listed(kept)[1:]
 

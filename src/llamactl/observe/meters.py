@@ -5,6 +5,7 @@ Not prometheus_client's own counters: those take a lock and a look-up of labels 
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Container
@@ -72,6 +73,7 @@ class ContextMeter:
     __slots__ = (
         "not_saved", "not_used", "refused", "restore_seconds", "restored", "save_seconds", "saved",
         "seconds_spared", "tokens_restored", "tokens_saved", "tokens_used", "used",
+        "used_at",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -80,6 +82,7 @@ class ContextMeter:
         self.tokens_saved = self.tokens_restored = self.tokens_used = 0
         self.save_seconds = self.restore_seconds = 0.0
         self.seconds_spared = 0.0  # that it would have taken to compute `tokens_used`
+        self.used_at = 0.0  # Unix seconds; 0.0: not since llamactl started
 
     def __repr__(self) -> str:
         return f"<ContextMeter {self.saved} saved, {self.restored} restored>"
@@ -100,6 +103,7 @@ class ContextMeter:
         self.used += 1
         self.tokens_used += tokens
         self.seconds_spared += seconds
+        self.used_at = time.time()
 
 
 class ByInstance(Generic[T]):

@@ -15,6 +15,14 @@ class ContextBody(BaseModel):
     size: int = Field(description="bytes on disk")
     saved_at: float = Field(description="Unix seconds when it was saved")
     used_at: float = Field(description="Unix seconds when it was last saved or restored")
+    reused_at: float | None = Field(
+        None, description="Unix seconds when a request last used what this instance kept; null if "
+        "none did since llamactl started",
+    )  # fmt: skip
+    spared_s: float = Field(
+        0, description="about how many seconds of computing that spared this instance since "
+        "llamactl started",
+    )  # fmt: skip
 
 
 class RemovedContextsBody(BaseModel):

@@ -2,7 +2,7 @@ import { Button, Card, Group, Text } from "@mantine/core";
 import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
 import { api, type Instance, said } from "../api/client";
 import { useQuestion } from "../ui/Ask";
-import { ago, bytes, plural } from "../ui/format";
+import { ago, bytes, plural, span } from "../ui/format";
 import { useNow } from "../ui/now";
 import { attempt } from "../ui/tell";
 
@@ -28,6 +28,8 @@ export function KeptContext({ instance }: { instance: Instance }) {
   const tokens = rows.reduce((sum, one) => sum + one.tokens, 0);
   const size = rows.reduce((sum, one) => sum + one.size, 0);
   const saved = Math.max(...rows.map((one) => one.saved_at));
+  const reused = rows[0]?.reused_at ?? null;
+  const spared = rows[0]?.spared_s ?? 0;
   const slots = rows.length > 1 ? ` in ${rows.length} slots` : "";
   return (
     <Card withBorder mb="md" component="section" aria-label="Kept context">
@@ -41,6 +43,12 @@ export function KeptContext({ instance }: { instance: Instance }) {
             <Text size="sm">
               {plural(tokens, "token")}
               {slots}, {bytes(size)}, saved {ago(saved, now)}
+            </Text>
+          )}
+          {reused !== null && (
+            <Text size="sm">
+              Last used {ago(reused, now)}
+              {spared >= 1 && `; about ${span(spared)} of computing spared so far`}
             </Text>
           )}
           {obstacle && (

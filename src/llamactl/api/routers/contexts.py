@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from llamactl.api.errors import answers
 from llamactl.api.services import GUARDS, Services, ServicesDep
 from llamactl.core.ports.contexts import StoredContext
+from llamactl.observe import ContextMeter
 from llamactl.schemas.contexts import ContextBody, RemovedContextsBody
 
 router = APIRouter(prefix="/api/v1/contexts", dependencies=GUARDS, tags=["contexts"])
@@ -23,7 +24,7 @@ async def list_contexts(services: ServicesDep, name: Of = None) -> list[ContextB
     only = _id_of(services, name)
     names = {managed.instance.id: managed.instance.name for managed in services.instances.listed()}
     kept = [
-        _body(one, names.get(one.instance_id, ""))
+        _body(one, names.get(one.instance_id, ""), services.contexts.meters.of(one.instance_id))
         for one in await services.contexts.all()
         if only in ("", one.instance_id)
     ]
@@ -45,8 +46,9 @@ def _id_of(services: Services, name: str | None) -> str:
     return "" if name is None else services.instances.get(name).instance.id
 
 
-def _body(one: StoredContext, name: str) -> ContextBody:
+def _body(one: StoredContext, name: str, uses: ContextMeter) -> ContextBody:
     return ContextBody(
         instance=name, instance_id=one.instance_id, slot=one.slot, tokens=one.tokens,
         size=one.size, saved_at=one.saved_at, used_at=one.used_at,
+        reused_at=uses.used_at or None, spared_s=round(uses.seconds_spared, 3),
     )  # fmt: skip

@@ -30,10 +30,11 @@ def list_(s: Session, instance: Of = None) -> None:
         return
     now = time.time()
     s.table(
-        ("INSTANCE", "SLOT", "TOKENS", "SIZE", "SAVED", "USED"),
+        ("INSTANCE", "SLOT", "TOKENS", "SIZE", "SAVED", "USED", "SPARED"),
         [
             (row.instance or row.instance_id, row.slot, row.tokens, size(row.size),
-             f"{span(now - row.saved_at)} ago", f"{span(now - row.used_at)} ago")
+             f"{span(now - row.saved_at)} ago", f"{span(now - row.used_at)} ago",
+             span(row.spared_s) if row.spared_s else "")
             for row in rows
         ],
     )  # fmt: skip
