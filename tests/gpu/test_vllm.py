@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,9 @@ from support.waits import until
 
 LONGEST_S = 360.0  # of all steps together
 CHAT = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 4}
-ENVIRONMENT = {  # the last one opens /sleep and /wake_up
+SLEEPS = {"idle_action": "sleep", "idle_timeout": 60}
+ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "0", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_SERVER_DEV_MODE": "1",
 }  # fmt: skip
 
 
@@ -64,10 +64,11 @@ class Scene:
         with self.server.client() as client:
             return client.request(method, url, json=body, timeout=self.left())
 
-    def start(self, name: str, **options: object) -> Any:
-        """The instance as it is then, or the failure of its start."""
+    def start(self, name: str, more: Mapping[str, object] | None = None, **options: object) -> Any:
+        """The instance as it is then, or the failure of its start. `more`: of its definition."""
         given = {"model": str(self._model), "max_model_len": 512, "enforce_eager": True, **options}
-        body = {"backend_type": "vllm", "backend_options": given, "auto_restart": False}
+        body = {"backend_type": "vllm", "backend_options": given, "auto_restart": False,
+                **(more or {})}  # fmt: skip
         answer = self.ask("POST", f"{BASE}/{name}?wait=true", body)
         row = self.server.instance(name)
         return row if answer.status_code == 201 else row["failure"]
@@ -109,7 +110,7 @@ def scene(
 
 
 def test_01_two_share_a_card(scene: Scene) -> None:
-    rows = [scene.start("one", gpu_memory_utilization=0.2, enable_sleep_mode=True),
+    rows = [scene.start("one", SLEEPS, gpu_memory_utilization=0.2),
             scene.start("two", gpu_memory_utilization=0.2)]  # fmt: skip
 
     assert [row.get("state") for row in rows] == ["ready", "ready"], rows
@@ -128,22 +129,25 @@ def test_02_llamactls_numbers_are_those_of_nvidia_smi(scene: Scene) -> None:
 
 
 def test_03_it_gives_memory_back_while_it_sleeps(scene: Scene) -> None:
-    url = f"http://127.0.0.1:{scene.server.instance('one')['port']}"
-    awake = scene.taken("one")
+    awake, pid = scene.taken("one"), scene.server.instance("one")["pid"]
 
-    assert scene.ask("POST", f"{url}/sleep?level=1").is_success
-    until("sleep", lambda: scene.taken("one"), lambda now: now < awake / 2, within=scene.left())
-    print(f"awake {awake}, asleep {scene.taken('one')}")
-    assert scene.server.instance("one")["state"] == "ready"
-    assert scene.ask("POST", f"{url}/wake_up").is_success
+    assert scene.ask("PUT", f"{BASE}/one", {"idle_timeout": 0.02}).is_success
+    scene.until_row("one", lambda row: row["state"] == "asleep")
+    asleep = scene.taken("one")
+    assert scene.ask("PUT", f"{BASE}/one", {"idle_timeout": 60}).is_success
+    began = time.monotonic()
     assert scene.chats("one")
+    print(f"awake {awake}, asleep {asleep}, woken and answered in {time.monotonic() - began:.2f} s")
+    assert asleep < awake / 2
+    assert scene.server.instance("one")["pid"] == pid
 
 
 @pytest.mark.parametrize(
     ("option", "value"), [("gpu_memory_utilization", 0.99), ("kv_cache_memory_bytes", "4T")]
 )
 def test_04_a_start_without_memory_says_so(scene: Scene, option: str, value: object) -> None:
-    failure = scene.start("three", **{option: value})
+    given: dict[str, Any] = {option: value}
+    failure = scene.start("three", **given)
 
     print(failure["class"], failure["error_line"], sep=": ")
     assert failure["class"] == "out_of_memory", failure["log_tail"]
