@@ -195,6 +195,18 @@ async def test_what_was_being_woken_is_woken_by_the_next_llamactl() -> None:
     waiting.cancel()
 
 
+@pytest.mark.parametrize("handed_over", [False, True])
+async def test_what_serves_is_not_woken_when_it_is_handed_over(handed_over: bool) -> None:
+    """It may be too busy to say how it is, and requests wait for that."""
+    there = asking()
+    await create(there, "one")
+    there = await there.killed()
+    await there.come_back(handed_over=handed_over)
+    await there.until("one", "ready")
+
+    assert there.node.wakes == (0 if handed_over else 1)
+
+
 async def test_a_changed_command_ends_what_sleeps() -> None:
     there = asking()
     await asleep(there)

@@ -76,6 +76,7 @@ class FakeNode:
         self.saves = asyncio.Event()  # one was asked for
         self.saving: asyncio.Event | None = None  # a save waits for it
         self.asleep: set[ProcessId] = set()
+        self.wakes = 0  # that were asked for
         self.wont_sleep = self.wont_wake = ""  # why
         self.falling: asyncio.Event | None = None  # what falls asleep waits for it
         self.waking: asyncio.Event | None = None
@@ -135,6 +136,8 @@ class FakeNode:
 
     async def wake(self, process: ProcessId, seconds: float, turn: int) -> WakeReport:
         self._get(process)
+
+        self.wakes += 1
 
         async def rise() -> WakeReport:
             if self.waking is not None:
