@@ -124,10 +124,12 @@ class ControlPath:
             await managed.replica.runner.close()
         return ControlPath(settings or self.settings, self.store, self.node)
 
-    async def come_back(self) -> list[ManagedInstance]:
+    async def come_back(self, *, handed_over: bool = False) -> list[ManagedInstance]:
         """As a llamactl that starts over what its store knows."""
         known = await recovery.read(self.store)
-        all_managed = await recovery.take_in(known, self.instances, self.store, self.replicas)
+        all_managed = await recovery.take_in(
+            known, self.instances, self.store, self.replicas, handed_over=handed_over
+        )
         await recovery.settle(self.scheduler, all_managed, self.settings)
         await settle()
         return all_managed

@@ -119,7 +119,8 @@ class SleepWatches:
     async def until_serving(self, process: RunningProcess, turn: int) -> NotServing | None:
         """It answers: wake it if it slept, and give it what its slots held before."""
         is_new, slept = process.ready_at is None, False
-        if process.sleep_mode is not None and (process.adopted or not is_new):
+        may_sleep = not is_new or (process.adopted and not process.handed_over)
+        if process.sleep_mode is not None and may_sleep:
             limit = self._context.settings.instances.start_timeout
             report = await self._context.node.wake(process.record.process, limit, turn)
             if report.failure:
