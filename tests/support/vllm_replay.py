@@ -3,7 +3,7 @@
 A prompt `die` ends it as vLLM ends when a process of its engine was killed: with code 0.
 With `--enable-sleep-mode` in its development mode it sleeps and wakes; what it says then follows
 vLLM's documentation, as nothing that sleeps could be recorded without a GPU. `SLEEP_FAULT` has it
-fail: `ignored`, `refused`, `dies`, or `stays asleep`.
+fail: `ignored`, `refused`, `dies`, `stays asleep`, or `hangs` when it is woken.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import signal
 import socketserver
 import sys
+import threading
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -52,6 +53,8 @@ def told(path: str) -> bytes:
         return REFUSED
     if FAULT == "dies":
         die()
+    if path == "/wake_up" and FAULT == "hangs":
+        threading.Event().wait()
     if path == "/wake_up":
         Sleep.now = FAULT == "stays asleep"
     elif FAULT != "ignored":
