@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from llamactl.core.ports.contexts import ANY_KEY
 from support.control_path import ControlPath, settle
 from support.settings import settings
 from support.waits import WITHIN_S
+
+ASKED = b'{"prompt": "a"}'
 
 
 def keeping(**instances: object) -> ControlPath:
@@ -170,7 +174,7 @@ async def test_that_a_context_was_used_is_said_once_with_what_it_saved() -> None
     one = await restored(there)
     for prompt, cached in ((20, 3), (510, 499), (510, 509)):
         if (proof := there.leases.contexts.proofs.get(one)) is not None:
-            proof(prompt, cached)
+            proof(prompt, cached, ASKED)
 
     assert await told(there) == [("ContextUsed", "", {"tokens": 499, "seconds": 5.0})]
     assert there.leases.contexts.proofs == {}
@@ -179,14 +183,28 @@ async def test_that_a_context_was_used_is_said_once_with_what_it_saved() -> None
 async def test_what_is_not_used_twice_is_said_with_the_cure() -> None:
     there = keeping()
     one = await restored(there)
-    there.leases.contexts.proofs[one](510, 0)
+    there.leases.contexts.proofs[one](510, 0, ASKED)
     await settle()
     await again(there)
-    there.leases.contexts.proofs[one](510, 2)
+    there.leases.contexts.proofs[one](510, 2, ASKED)
 
     [first, second] = await told(there)
     assert (first[0], first[2]) == ("ContextNotUsed", {"misses": 1}) and "swa_full" in first[1]
     assert second[2] == {"misses": 2} and "no longer kept" in second[1]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [b'{"cache_prompt": false}', b'{"id_slot": 1}', b'{"lora": [{"id": 0}]}', b"[", None],
+)
+async def test_who_does_not_want_what_was_restored_proves_nothing(request_: bytes | None) -> None:
+    there = keeping()
+    one = await restored(there)
+    there.leases.contexts.proofs[one](510, 0, request_)
+    assert await told(there) == []
+
+    there.leases.contexts.proofs[one](510, 500, request_)
+    assert [event for event, _, _ in await told(there)] == ["ContextUsed"]
 
 
 async def test_nothing_is_watched_where_nothing_was_restored() -> None:
@@ -218,3 +236,27 @@ async def test_an_idle_instance_is_saved_from_time_to_time_if_that_is_asked_for(
     await there.crash("one")
     await there.instances.start("one", wait=True, evict=False)
     assert there.node.context_calls[-1] == ("restore", "one")
+
+
+async def test_a_key_that_comes_while_an_idle_instance_is_saved_is_named_or_nothing_is_kept() -> (
+    None
+):
+    there = keeping(context_checkpoint_interval=0.01)
+    one = (await there.create("one")).instance.id
+    there.node.saving = asyncio.Event()
+    there.leases.contexts.used_by(one, "anna")
+    there.lease("one").release()
+    async with asyncio.timeout(WITHIN_S):
+        await there.node.saves.wait()
+    lease = there.lease("one")
+    there.leases.contexts.used_by(one, "bert")
+    there.node.saving.set()
+    await settle()
+    assert there.node.stored == {}
+
+    there.node.saves.clear()
+    lease.release()
+    async with asyncio.timeout(WITHIN_S):
+        await there.node.saves.wait()
+    await settle()
+    assert there.node.stored == {one: frozenset({"anna", "bert"})}

@@ -125,7 +125,7 @@ async def test_that_contexts_are_not_used_is_an_obstacle_with_its_reason_and_cur
     there.node.unused_sorts = frozenset({sort_of(contexts, options.backend_options, "")})
     assert managed.replica.context_obstacle == ""
 
-    there.leases.contexts.proofs[managed.instance.id](510, 0)
+    there.leases.contexts.proofs[managed.instance.id](510, 0, b"{}")
     await settle()
     assert managed.replica.context_obstacle == UNUSED
     await there.event_log.settle()

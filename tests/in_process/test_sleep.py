@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from llamactl.core.errors import NoCapacity
 from llamactl.core.keys import Caller
 from llamactl.core.lifecycle import FellAsleep, WokeUp
 from llamactl.core.memory import MeasuredMemory, Need
@@ -150,6 +151,49 @@ async def test_a_request_for_what_was_evicted_waits_until_it_sleeps_and_queues()
     there.node.falling.set()
     (await two).release()
     (await one).release()
+
+
+def starts(there: ControlPath, name: str, *, by_hand: bool) -> asyncio.Task[Any]:
+    """By a request, or by somebody who has others make room."""
+    if by_hand:
+        return asyncio.create_task(there.instances.start(name, wait=False, evict=True))
+    return asyncio.create_task(there.on_demand.lease(name, ANYBODY))
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+async def test_the_place_of_what_falls_asleep_is_waited_for(by_hand: bool) -> None:
+    there = asking(max_running_instances=2)
+    there.node.falling = asyncio.Event()
+    for name in ("one", "two", "three"):
+        await create(there, name, start=name != "three")
+    three = starts(there, "three", by_hand=by_hand)
+    await there.until("one", "falling_asleep")
+    await settle()
+    there.lease("two").release()  # so that it is decided again
+    await settle()
+    assert there.state("two") == "ready", "one place is enough"
+
+    there.node.falling.set()
+    await three
+    assert (there.state("one"), there.state("two")) == ("asleep", "ready")
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+async def test_who_is_stopped_asleep_has_no_place_to_take_back(by_hand: bool) -> None:
+    there = asking(max_running_instances=1, drain_policy="call_off")
+    await asleep(there)
+    await there.create("two", idle_timeout=0, pinned=True)
+    there.node.measures = asyncio.Event()
+    stopping = asyncio.create_task(there.instances.stop("one", wait=True, force=False))
+    await there.until("one", "draining")
+    one = starts(there, "one", by_hand=by_hand)
+    await settle()
+    assert there.state("one") == "draining" and there.node.asleep, "nobody has woken it"
+
+    there.node.measures.set()
+    await stopping
+    with pytest.raises(NoCapacity):
+        await one
 
 
 async def test_what_it_takes_asleep_is_what_was_measured() -> None:

@@ -278,16 +278,17 @@ def test_more_conversations_than_slots_keep_their_place_in_the_engines_memory(
 def test_that_contexts_are_not_used_is_told_wherever_it_is_looked_for(
     tmp_path: Path, tiny_model: Path
 ) -> None:
-    """A request that forbids the engine to use them stands for one that can't."""
+    """A conversation of the same length stands for one that the engine computes again."""
     data = data_folder(tmp_path, SETTINGS)
     body = {"model": "one", "prompt": PROMPT, "max_tokens": 4}
     with serve(data) as server:
         made(server, tiny_model)
         ask(server)
-        for _ in range(2):
+        for other in ("five six seven eight ", "nine ten eleven twelve "):
             assert server.instance("one")["context_obstacle"] == ""
             post(server, "restart")
             server.request("POST", "/v1/completions", {**body, "cache_prompt": False})
+            server.request("POST", "/v1/completions", {**body, "prompt": other * 12})
             server.until_event("one", "ContextNotUsed")
         assert_is_told(server)
     with serve(data) as server:

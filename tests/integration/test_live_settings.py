@@ -374,7 +374,7 @@ def an_engine_that_does_not_fall_asleep_stops_sooner(live: Live) -> None:
     program = wrapper(live.folder / "vllm", sys.executable, vllm_replay.__file__)
     body = {
         "backend_type": "vllm", "backend_options": {"model": "x"}, "idle_action": "sleep",
-        "command_override": str(program), "environment": {"SLEEP_FAULT": "hangs"},
+        "command_override": str(program), "environment": {"SLEEP_FAULT": "never sleeps"},
         "idle_timeout": 0.001,
     }  # fmt: skip
     live.limits(sleep_timeout=0.2)

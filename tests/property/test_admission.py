@@ -46,6 +46,7 @@ occupants = st.lists(
         last_used=times,
         load_s=times,
         need_asleep=st.one_of(st.none(), needs),
+        falls_asleep=st.booleans(),
     ),
     unique_by=lambda o: o.id,
     max_size=6,
@@ -114,6 +115,13 @@ def asleep(one: Occupant) -> Occupant:
     return replace(one, standing=OccupantState.ASLEEP, need=one.need_asleep)
 
 
+def after_all_left(others: Sequence[Occupant]) -> list[Occupant]:
+    """Those that fall asleep keep memory."""
+    leaving = [o for o in others if o.standing is OccupantState.LEAVING]
+    dozing = [asleep(o) for o in leaving if o.falls_asleep and o.need_asleep is not None]
+    return [*(o for o in others if o not in leaving), *dozing]
+
+
 def admit(new: Candidate, others: Sequence[Occupant], limit: Limits, now: float) -> Decision:
     """The decision for one that waits alone."""
     return schedule((new,), others, limit, now)[0]
@@ -125,7 +133,7 @@ def test_admit(
 ) -> None:
     decision = admit(new, others, limit, now)
     by_id = {o.id: o for o in others}
-    staying = [o for o in others if o.standing is not OccupantState.LEAVING]
+    staying = after_all_left(others)
 
     shuffled = data.draw(st.permutations(others))
     again = admit(new, shuffled, limit, now)
@@ -157,7 +165,7 @@ def test_admit(
                 assert new.may_evict and fits(new, fixed, limit)
             assert comes_free == (now >= new.not_before and fits(new, staying, limit))
             if now >= new.not_before and not comes_free:
-                movable = [o for o in staying if may_go(o, new, limit, now)]
+                movable = [o for o in staying if o in others and may_go(o, new, limit, now)]
                 rest = [o for o in staying if o not in movable]
                 assert not fits(new, rest, limit), "it waits though some could go"
         case Refuse(for_ever=for_ever):

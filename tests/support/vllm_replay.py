@@ -3,7 +3,7 @@
 A prompt `die` ends it as vLLM ends when a process of its engine was killed: with code 0.
 With `--enable-sleep-mode` in its development mode it sleeps and wakes; what it says then follows
 vLLM's documentation, as nothing that sleeps could be recorded without a GPU. `SLEEP_FAULT` has it
-fail: `ignored`, `refused`, `dies`, `hangs`, or `stays asleep`.
+fail: `ignored`, `refused`, `dies`, `never sleeps`, `stays asleep`, or `hangs` when it is woken.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def told(path: str) -> bytes:
         return REFUSED
     if FAULT == "dies":
         die()
-    if FAULT == "hangs":
+    if (path, FAULT) in (("/wake_up", "hangs"), ("/sleep?level=1", "never sleeps")):
         threading.Event().wait()
     if path == "/wake_up":
         Sleep.now = FAULT == "stays asleep"

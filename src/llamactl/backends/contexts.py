@@ -60,6 +60,10 @@ class ContextSlots(ABC):
         """Of the running engine, as it says."""
 
     @abstractmethod
+    def does_without(self, request: Mapping[str, object]) -> bool:
+        """Does its body ask for an answer that does not use what the engine has?"""
+
+    @abstractmethod
     def prompt_speed(self, get: Get) -> float:
         """Tokens a second that the running engine computed so far; 0.0: unknown."""
 

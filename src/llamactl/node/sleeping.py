@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
 from llamactl.backends.sleep import SleepMode
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.ports.node import WakeReport
 from llamactl.node.engine.engine_process import EngineProcess
 from llamactl.node.engine_client import EngineClient
+from llamactl.node.own_thread import in_own_thread
 
 _ASKED_S = 2.0
 _EVERY_S = 0.1  # it is asked again whether it did so
@@ -42,7 +44,7 @@ async def wake(one: EngineProcess, seconds: float, turn: int) -> WakeReport:
 async def _sleep(one: EngineProcess, mode: SleepMode, seconds: float) -> str:
     before, client = await one.usage(), _client(one, seconds)
     try:
-        await asyncio.to_thread(mode.fall_asleep, client.post)
+        await in_own_thread(partial(mode.fall_asleep, client.post))
     except OSError as exc:
         return f"it does not fall asleep: {exc}"
     if not await _becomes(mode, client, asleep=True):
@@ -66,7 +68,7 @@ async def _wake(one: EngineProcess, mode: SleepMode, seconds: float) -> WakeRepo
     if slept is False:
         return WakeReport(slept=False)
     try:
-        await asyncio.to_thread(mode.wake, client.get_slowly, client.post)
+        await in_own_thread(partial(mode.wake, client.get_slowly, client.post))
     except OSError as exc:
         return WakeReport(slept is True, f"it does not wake: {exc}")
     if not await _becomes(mode, client, asleep=False):

@@ -52,6 +52,11 @@ class RunningProcess:
         """Seconds in service."""
         return 0.0 if self.ready_at is None else time.monotonic() - self.ready_at
 
+    def serves(self) -> None:
+        """From now on. What was known of it before counts no longer when it wakes."""
+        self.ready_at = time.monotonic()
+        self.answers = self.was_serving = self.handed_over = False
+
     def explained(self, report: ExitReport, leases: Leases) -> ExitReport:
         """How it ended, and why: we ended it, or it crashed by what it served."""
         return self._excused(self._ended_by_us(report), leases)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -69,7 +68,7 @@ class Watches:
         except UnknownProcess:
             return await asyncio.Future()
         if never is None:
-            process.ready_at = time.monotonic()
+            process.serves()
             return lc.BecameReady(now.epoch)
         log.warning("process_not_accepted", name=self._replica.instance.name, reason=never.why)
         failure = FailureClass.UNPROVED if process.adopted else never.failure
@@ -112,7 +111,8 @@ class Watches:
         if served:
             why = f"it did not respond to the next llamactl for {limits.unhealthy_after:g} s"
         if self._engine.process is not None:
-            failure = FailureClass.UNRESPONSIVE if served else FailureClass.START_TIMED_OUT
+            was_up = served or self._engine.process.ready_at is not None
+            failure = FailureClass.UNRESPONSIVE if was_up else FailureClass.START_TIMED_OUT
             self._engine.process.ended_for = NotServing(failure, why)
         return lc.StartGivenUp(now.epoch, why)
 

@@ -26,12 +26,14 @@ class Places:
 
     def holds(self, managed: ManagedInstance) -> bool:
         runs = managed.replica.runner.now.state not in WITHOUT_PROCESS
-        return runs or self._granted[managed.instance.id] > 0
+        return runs or self._is_granted(managed)
 
     def needs_one(self, managed: ManagedInstance) -> bool:
         """To start: what sleeps holds memory, and no place among those that run."""
-        asleep = managed.replica.runner.now.state is State.ASLEEP
-        return not self.holds(managed) or (asleep and not self._granted[managed.instance.id])
+        return not self.holds(managed) or (_sleeps(managed) and not self._is_granted(managed))
+
+    def _is_granted(self, managed: ManagedInstance) -> bool:
+        return self._granted[managed.instance.id] > 0
 
     def grant(self, managed: ManagedInstance, count: int) -> None:
         """`count`: how many wait for it."""
@@ -64,7 +66,7 @@ class Places:
 
     def _occupant(self, managed: ManagedInstance, *, is_asked_to_leave: bool) -> Occupant:
         instance = managed.instance
-        wakes = managed.replica.runner.now.state is State.ASLEEP and self._granted[instance.id] > 0
+        wakes = _sleeps(managed) and self._is_granted(managed)
         standing = self._standing(managed, is_asked_to_leave=is_asked_to_leave)
         return Occupant(
             instance.id,
@@ -78,14 +80,22 @@ class Places:
             ready_at=managed.entered_at,
             last_used=self._leases.last_used(instance.id),
             load_s=managed.load_s,
+            falls_asleep=managed.replica.runner.now.state is State.FALLING_ASLEEP,
         )
 
     def _standing(self, managed: ManagedInstance, *, is_asked_to_leave: bool) -> OccupantState:
         now = managed.replica.runner.now
-        if is_asked_to_leave or (now.state in GOING and now.after_exit is AfterExit.STAY_STOPPED):
+        goes = now.state in GOING and now.after_exit is AfterExit.STAY_STOPPED
+        if is_asked_to_leave or goes or now.state is State.FALLING_ASLEEP:
             return OccupantState.LEAVING
         if now.state is State.ASLEEP:
             return OccupantState.ASLEEP
         if now.state is not State.READY:
             return OccupantState.STARTING
         return OccupantState.BUSY if self._leases.count(managed.instance.id) else OccupantState.IDLE
+
+
+def _sleeps(managed: ManagedInstance) -> bool:
+    """Also when it is about to stop, which a start would call off."""
+    now = managed.replica.runner.now
+    return now.state is State.ASLEEP or (now.state is State.DRAINING and now.sleeps)

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-Proof = Callable[[int, int], None]  # tokens of a prompt, and how many the engine had
+# tokens of a prompt, how many the engine had, and the request as far as it is known (None: not)
+Proof = Callable[[int, int, bytes | None], None]
 
 _MOST_KEYS = 1000  # that are named
 ANY_KEY = "*"  # among the keys of a context: others may have used it, nobody knows which

@@ -43,11 +43,25 @@ class Occupant:
     last_used: float = 0.0
     load_s: float = 0.0  # what it takes to bring it back
     need_asleep: Need | None = None  # if it is asked to sleep; None: it can only stop
+    falls_asleep: bool = False  # it leaves its place among those that run, and keeps that memory
 
     @property
     def runs(self) -> bool:
         """Does it count among those that run?"""
         return self.standing is not OccupantState.ASLEEP
+
+    @property
+    def asleep(self) -> Occupant | None:
+        """As it will be; None if it can't sleep."""
+        need = self.need_asleep
+        return None if need is None else replace(self, standing=OccupantState.ASLEEP, need=need)
+
+    @property
+    def left(self) -> Occupant | None:
+        """What is there of it when all that leave have left."""
+        if self.standing is not OccupantState.LEAVING:
+            return self
+        return self.asleep if self.falls_asleep else None
 
     @property
     def kept_until(self) -> float:
@@ -137,8 +151,7 @@ class _Room:
         """Without those that are leaving."""
         if not self._names:
             return self._all.copy()
-        leaving = OccupantState.LEAVING
-        usage = Taken(self._limits, [o for o in self._occupants if o.standing is not leaving])
+        usage = Taken(self._limits, [left for o in self._occupants if (left := o.left)])
         for one in self._reserved:
             usage.put(one)
         return usage
@@ -151,8 +164,7 @@ class _Room:
     @cached_property
     def _fixed(self) -> Taken:
         """Those that never go."""
-        leaving = OccupantState.LEAVING
-        pinned = [o for o in self._occupants if o.pinned and o.standing is not leaving]
+        pinned = [left for o in self._occupants if o.pinned and (left := o.left)]
         return Taken(self._limits, pinned)
 
     @cached_property
@@ -227,8 +239,8 @@ class _Room:
         for victim in victims:
             self._staying.take(victim)
         for victim in reversed(victims):
-            if victim.need_asleep is not None and victim.standing is not OccupantState.ASLEEP:
-                dozing = replace(victim, standing=OccupantState.ASLEEP, need=victim.need_asleep)
+            dozing = victim.asleep
+            if dozing is not None and victim.standing is not OccupantState.ASLEEP:
                 self._staying.put(dozing)
                 if self._staying.lacks(one):
                     self._staying.take(dozing)

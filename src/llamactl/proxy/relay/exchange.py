@@ -74,6 +74,7 @@ class Exchange(AnswerWork):
     _unchecked: ResponseHead | None = None  # of an answer that may give another name than was asked
     _begun: Response | None = None  # by us, before the engine's answer came
     _suspect = b""  # its hash, if engines crashed that were serving it
+    _proving: bytes | None = None  # the request, while it is waited for what its answer proves
     _uncached: Uncached | None = None  # its client may not learn what was cached
 
     def __init__(
@@ -325,6 +326,8 @@ class Exchange(AnswerWork):
 
     def answered(self, head: ResponseHead, length: int) -> None:
         body, request, relay = self._body, self._request, self._relay
+        if relay.leases.contexts.proofs and (parts := self._parts()) is not None:
+            self._proving = b"".join(parts[1:])
         if body.size > _KEPT and not body.on_disk:
             body.forget()
         special = request.model and (head.refuses or request.head.method == b"GET")
@@ -398,7 +401,7 @@ class Exchange(AnswerWork):
         proofs, counts = self._relay.leases.contexts.proofs, tokens(answer.tail)
         proof = proofs.get(self._route.id)
         if proof is not None and counts.prompt:
-            proof(counts.prompt, counts.cached)
+            proof(counts.prompt, counts.cached, self._proving)
 
     def lost(self, reason: str) -> None:
         connection, self._upstream = self._upstream, None

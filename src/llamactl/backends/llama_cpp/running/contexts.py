@@ -58,6 +58,12 @@ class LlamaCppContexts(ContextSlots):
     def build(self, get: Get) -> str:
         return str(object_of(get("/props")).get("build_info", ""))
 
+    def does_without(self, request: Mapping[str, object]) -> bool:
+        """Beside a plain no: by another slot than the one that fits, or with its own adapters."""
+        slot = request.get("id_slot", -1)
+        chosen = isinstance(slot, int) and slot >= 0
+        return request.get("cache_prompt") is False or chosen or bool(request.get("lora"))
+
     def prompt_speed(self, get: Get) -> float:
         found = dict(_COUNTER.findall(get("/metrics")))
         tokens, seconds = float(found.get("tokens", 0)), float(found.get("seconds", 0))

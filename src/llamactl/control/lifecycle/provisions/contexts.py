@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 
+import orjson
+
+from llamactl.backends import backend_of
 from llamactl.config import SettingsHolder
 from llamactl.core.errors import UnknownProcess
 from llamactl.core.events import ProcessRecord
@@ -23,6 +26,7 @@ from llamactl.policy.context_reuse import MISSES, UNUSED, Reuse, judge
 
 _DAY_S = 86400.0
 _REVOKED = "a key that may have used it was revoked"
+_OTHERS_CAME = "another key used it while it was saved, and may be in it"
 Note = Callable[[str, str, Mapping[str, object]], None]  # an event, its cause and details
 
 
@@ -55,10 +59,10 @@ class Contexts:
             report = await self._node.save_context(record.process, self._limits(record), keys)
         except UnknownProcess:  # it has ended by itself
             return
-        if self._is_revoked(keys):  # meanwhile
+        if why := self._spoiled(record.instance_id, keys):
             await self._node.drop_contexts(instance_id=record.instance_id)
             if report.slots:
-                report = ContextReport(refused=(_REVOKED,))
+                report = ContextReport(refused=(why,))
         meter = self.meters.of(record.instance_id)
         meter.add_saved(report.slots, report.tokens, report.seconds, len(report.refused))
         self._tell_saved(record, note, report)
@@ -73,6 +77,12 @@ class Contexts:
         elif report.slots:
             self._refused.pop(record.instance_id, None)
         _tell(note, "ContextSaved", "ContextNotSaved", report)
+
+    def _spoiled(self, instance_id: str, keys: frozenset[str]) -> str:
+        """Why what was saved may not be kept, by what happened meanwhile; "" if it may."""
+        if self._is_revoked(keys):
+            return _REVOKED
+        return "" if self._uses.users(instance_id) <= keys else _OTHERS_CAME
 
     def _is_revoked(self, keys: frozenset[str]) -> bool:
         """May a key that is no longer valid be among them?"""
@@ -166,11 +176,22 @@ class _Proof:
     note: Note
     restored: Sequence[RestoredSlot]
 
-    def heard(self, prompt: int, cached: int) -> None:
+    def heard(self, prompt: int, cached: int, request: bytes | None) -> None:
         """Of an answer: tokens of its prompt, and how many of them the engine had."""
         reuse = judge([one.tokens for one in self.restored], prompt, cached)
+        if reuse is Reuse.MISSED and self._does_without(request):
+            return
         if reuse is not Reuse.UNKNOWN:
             self.contexts.proved(self, reuse, cached)
+
+    def _does_without(self, request: bytes | None) -> bool:
+        """Anybody may ask for that, which says nothing of the engine."""
+        slots = backend_of(self.record.options.backend_type).contexts
+        try:
+            body = orjson.loads(request or b"")
+        except orjson.JSONDecodeError:
+            return True
+        return slots is None or not isinstance(body, dict) or slots.does_without(body)
 
 
 def _tell(note: Note, done: str, refused: str, report: ContextReport) -> None:
