@@ -431,7 +431,9 @@ def test_a_model_is_read_ahead_once_and_only_where_that_is_permitted(
 
         assert (await read(forbidden), await read(missing)) == ([], [])
         assert (await read(spec))[-1] == 20 << 20
-        Path(model["model"]).read_bytes()  # of the last piece, no more than a byte was waited for
+        await asyncio.to_thread(
+            Path(model["model"]).read_bytes
+        )  # of the last piece, no more than a byte was waited for
         assert await read(spec) == []
 
     play(scene)

@@ -73,3 +73,18 @@ async def test_who_serves_is_handed_over_without_being_woken() -> None:
     await there.come_back(handed_over=True)
 
     assert there.state("one") == "ready"
+
+
+async def test_what_was_asked_to_sleep_is_asked_again_by_the_next_llamactl() -> None:
+    """Its sleep may come late, so that it says until then that it is awake."""
+    there = asking()
+    falls = there.node.falling = asyncio.Event()
+    await create(there)
+    await there.until("one", "falling_asleep")
+    there = await there.killed()
+    await there.come_back()
+    assert there.state("one") == "falling_asleep"
+
+    falls.set()
+    await there.until("one", "asleep")
+    assert there.node.asleep

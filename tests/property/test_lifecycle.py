@@ -144,13 +144,16 @@ class World(RuleBasedStateMachine):
         self.mail.append(lc.NodeLost(self.now.generation))
 
     @precondition(lambda self: self.now.state is State.LOST)
-    @rule()
-    def node_found(self) -> None:
+    @rule(falls=st.booleans())
+    def node_found(self, falls: bool) -> None:
         generation = self.now.generation
         alive = generation in self.alive
         ending = generation in self.dying
         asleep = self.told == generation
-        found = lc.NodeFound(generation, alive=alive, ending=ending, asleep=asleep)
+        found = lc.NodeFound(
+            generation, alive=alive, ending=ending, asleep=asleep and not falls,
+            falls_asleep=asleep and falls,
+        )  # fmt: skip
         effects = self.handle(found)
         assert (lc.Adopt(generation) in effects) == alive
 
@@ -177,7 +180,7 @@ class World(RuleBasedStateMachine):
         """Left alone, the world comes to rest where it is wanted."""
         for _ in range(2000):
             if self.now.state is State.LOST:
-                self.node_found()
+                self.node_found(falls=False)
             elif self.dying & self.alive:
                 self.bury(max(self.dying & self.alive), None)
             elif self.leases:

@@ -113,6 +113,8 @@ STEPS: list[tuple[Lifecycle, lc.Event, dict[str, Any], tuple[lc.Effect, ...]]] =
     (at(S.DRAINING, **SLEEPS), START, WAKES, ()),
     (at(S.LOST, **REST), lc.NodeFound(G, alive=True, asleep=True),
      {"state": S.ASLEEP, "sleeps": True}, (lc.Adopt(G),)),
+    (at(S.LOST, **REST), lc.NodeFound(G, alive=True, falls_asleep=True),
+     {"state": S.FALLING_ASLEEP, "sleeps": True}, (lc.Adopt(G),)),
     (at(S.LOST), lc.NodeFound(G, alive=True, asleep=True), {"state": S.STARTING}, (lc.Adopt(G),)),
     (at(S.LOST), lc.Exited(G, None), {"epoch": E, "generation": G + 1}, ()),
     (at(S.LOST, after_exit=X.STAY_STOPPED), lc.NodeFound(G, alive=True),

@@ -181,7 +181,8 @@ class NodeFound(ProcessFact):
     alive: bool
     cause: str = ""
     ending: bool = False  # it was asked to end before it was lost
-    asleep: bool = False  # it slept, or was about to
+    asleep: bool = False  # it slept
+    falls_asleep: bool = False  # it was about to: it may have been asked, and sleep any moment
 
 
 Command = (
@@ -254,6 +255,7 @@ class InvalidTransition(Exception):
 
 S = State
 _ENDED = (S.STOPPED, S.STARTING, S.BACKOFF, S.FAILED)
+_FOUND = (S.STARTING, S.DRAINING, S.FALLING_ASLEEP, S.ASLEEP, S.STOPPING, S.STOPPED)
 
 # state -> event -> every state it may lead to. An absent pair is illegal.
 TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
@@ -361,7 +363,7 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
         HaltRequested: (S.LOST,),
         Exited: (S.LOST,),
         NodeLost: (S.LOST,),
-        NodeFound: (S.STARTING, S.DRAINING, S.ASLEEP, S.STOPPING, S.STOPPED),
+        NodeFound: _FOUND,
     },
 }
 
@@ -530,6 +532,8 @@ def _reached(now: Lifecycle, fact: NodeLost | NodeFound) -> Step:
         return _enter(replace(now, after_exit=AfterExit.APPLY_POLICY), S.STARTING), adopt
     if fact.asleep and not wanted:
         return _enter(_resting(now), S.ASLEEP), adopt
+    if fact.falls_asleep and not wanted:
+        return _enter(_resting(now), S.FALLING_ASLEEP), adopt
     then = AfterExit.RESTART if wanted else AfterExit.STAY_STOPPED  # running requests continue
     leaving = replace(now, after_exit=then, evicted=False)
     if now.proven and not fact.ending:

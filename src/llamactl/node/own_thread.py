@@ -16,12 +16,12 @@ T = TypeVar("T")
 
 
 async def in_own_thread(work: Callable[[], T]) -> T:
-    """A caller that leaves does not end it; nor does it keep us from ending."""
+    """Its caller may leave it; it does not keep us from ending."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
     def tell(result: T | None, failure: Exception | None) -> None:
-        if done.done():  # whoever waited has left
+        if done.done():  # its caller has left
             return
         if failure is not None:
             done.set_exception(failure)

@@ -65,13 +65,16 @@ def _keeps(before: MeasuredMemory | None, after: MeasuredMemory | None) -> bool:
 async def _wake(one: EngineProcess, mode: SleepMode, seconds: float) -> WakeReport:
     client = _client(one, seconds)
     slept = await asyncio.to_thread(mode.is_asleep, client.get)
-    if slept is False:
+    # an earlier llamactl may have asked it to sleep, and it is about to
+    may_doze = one.adopted and not mode.by_itself
+    if slept is False and not may_doze:
         return WakeReport(slept=False)
     try:
         await in_own_thread(partial(mode.wake, client.get_slowly, client.post))
     except OSError as exc:
         return WakeReport(slept is True, f"it does not wake: {exc}")
-    if not await _becomes(mode, client, asleep=False):
+    # what sleeps by itself may do so again before its first request
+    if not mode.by_itself and not await _becomes(mode, client, asleep=False):
         return WakeReport(slept is True, "it was woken, and its own numbers say that it sleeps")
     return WakeReport(slept is True)
 

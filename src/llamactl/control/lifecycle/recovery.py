@@ -116,8 +116,11 @@ async def _recover(
         if record.container:
             cause = f"container {record.container[:19]} is its own: ID and labels match"
         log.info("process_found", name=managed.instance.name, pid=record.pid)
-    ending, asleep = state is State.STOPPING, state in DORMANT
-    await runner.ask(NodeFound(generation, found, cause, ending=ending, asleep=asleep))
+    was = NodeFound(
+        generation, found, cause, ending=state is State.STOPPING, asleep=state is State.ASLEEP,
+        falls_asleep=state is State.FALLING_ASLEEP,
+    )  # fmt: skip
+    await runner.ask(was)
     return found
 
 
