@@ -19,7 +19,12 @@ def data(folder: Path, **instances: object) -> Path:
     program = wrapper(folder / "vllm", sys.executable, vllm_replay.__file__)
     settings = {
         "backends": {"vllm": {"command": str(program)}},
-        "instances": {"max_running_instances": POOL + 2, "health_interval": 0.2, **instances},
+        "instances": {
+            "max_running_instances": POOL + 2,
+            "health_interval": 0.2,
+            "memory_budget": "off",
+            **instances,
+        },
     }
     return data_folder(folder, json.dumps(settings))
 
@@ -32,7 +37,8 @@ def hang(server: Served, *names: str) -> None:
             "idle_action": "sleep", "idle_timeout": 1 / 600,
             "environment": {"SLEEP_FAULT": "hangs"},
         }  # fmt: skip
-        assert server.request("POST", f"{BASE}/{name}", body).status_code == 201
+        answer = server.request("POST", f"{BASE}/{name}", body)
+        assert answer.status_code == 201, answer.text
     for name in names:
         server.until(name, "asleep")
         server.request("POST", f"{BASE}/{name}/start?wait=false")

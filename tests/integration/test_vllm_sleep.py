@@ -22,7 +22,8 @@ def server(tmp_path: Path) -> Iterator[Served]:
     program = wrapper(tmp_path / "vllm", sys.executable, vllm_replay.__file__)
     settings = {
         "backends": {"vllm": {"command": str(program)}},
-        "instances": {"max_running_instances": 1, "health_interval": 0.2},
+        # each would take all of the RAM until it was measured
+        "instances": {"max_running_instances": 1, "health_interval": 0.2, "memory_budget": "off"},
     }
     with serve(data_folder(tmp_path, json.dumps(settings))) as server:
         yield server
