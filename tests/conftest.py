@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from support import containers
 from support.containers import ContainerEngine, Daemon
 from support.engines import BOTH, BUILT_IN, Engine, use
 from support.served import Served, running, serve
+from support.shared import Servers
 from support.stages import APART, STAGES, may_hold, stage_of
 
 SCALE = int(os.environ.get("LLAMACTL_TEST_SCALE", "1"))
@@ -80,6 +82,13 @@ def served(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator
     """A real `llamactl serve` with default settings, for a module's tests."""
     with serve(tmp_path_factory.mktemp("data")) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[Servers]:
+    """Real servers that the module's tests share."""
+    with ExitStack() as stack:
+        yield Servers(stack, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
