@@ -258,18 +258,17 @@ def test_what_a_dead_leader_left_is_ended(tmp_path: Path) -> None:
         until_gone(child)
 
 
-@pytest.mark.parametrize(
-    "garbage", [{"command": "{bad"}, {"options": '{"nope": 1}'}, {"options": "[]"}]
-)
-def test_an_entry_that_cannot_be_read_costs_no_other(
-    tmp_path: Path, garbage: dict[str, object]
-) -> None:
+def test_entries_that_cannot_be_read_cost_no_other(tmp_path: Path) -> None:
     data = data_folder(tmp_path, "")
+    garbage = {"a": {"command": "{bad"}, "b": {"options": '{"nope": 1}'}, "c": {"options": "[]"}}
     with serve(data) as server:
-        made = create_fake(server, tmp_path, "one")
+        made = {name: create_fake(server, tmp_path, name) for name in [*garbage, "other"]}
         server.kill()
-    change(data, **garbage)
+    for name, values in garbage.items():
+        change(data, made[name]["pid"], **values)
     with serve(data) as server:
-        server.until_replaced("one", made["pid"])
-        server.until("one", "ready")
-        assert not is_alive(made["pid"])
+        for name in garbage:
+            server.until_replaced(name, made[name]["pid"])
+            server.until(name, "ready")
+            assert not is_alive(made[name]["pid"])
+        assert server.until("other", "ready")["pid"] == made["other"]["pid"]
