@@ -16,7 +16,7 @@ from support.containers import ContainerEngine, Daemon
 from support.engines import BOTH, BUILT_IN, Engine, use
 from support.served import Served, running, serve
 from support.shared import Servers
-from support.stages import APART, STAGES, may_hold, stage_of
+from support.stages import APART, STAGES, in_order, may_hold, stage_of
 
 SCALE = int(os.environ.get("LLAMACTL_TEST_SCALE", "1"))
 QUICK = SCALE == 1 and "LLAMACTL_CI" not in os.environ
@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     stages = [(item, stage_of(item)) for item in items]
     if (wanted := config.getoption("--stage")) is not None:
         config.hook.pytest_deselected(items=[item for item, stage in stages if stage != wanted])
-        items[:] = [item for item, stage in stages if stage == wanted]
+        items[:] = in_order([item for item, stage in stages if stage == wanted])
 
 
 def pytest_collection_finish() -> None:
