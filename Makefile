@@ -7,8 +7,8 @@ export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest -q -n 2
-# tests of servers wait about half of their time
-PYTEST_SERVERS := $(BIN)/python -m pytest -q -n 3 --dist loadfile
+# tests of servers wait about half of their time; tests/support/stages.py knows which take longest
+PYTEST_SERVERS := $(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 INSTALLED := $(BIN)/python packaging/installed.py
 NPM := $(CURDIR)/$(BIN)/python $(CURDIR)/packaging/node.py
 # what the page is made of: its own sources, and the API that its types come from

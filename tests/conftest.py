@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from support import containers
 from support.containers import ContainerEngine, Daemon
 from support.engines import BOTH, BUILT_IN, Engine, use
 from support.served import Served, running, serve
-from support.stages import APART, STAGES, may_hold, stage_of
+from support.shared import Servers
+from support.stages import APART, STAGES, in_order, may_hold, stage_of
 
 SCALE = int(os.environ.get("LLAMACTL_TEST_SCALE", "1"))
 QUICK = SCALE == 1 and "LLAMACTL_CI" not in os.environ
@@ -44,7 +46,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     stages = [(item, stage_of(item)) for item in items]
     if (wanted := config.getoption("--stage")) is not None:
         config.hook.pytest_deselected(items=[item for item, stage in stages if stage != wanted])
-        items[:] = [item for item, stage in stages if stage == wanted]
+        items[:] = in_order([item for item, stage in stages if stage == wanted])
 
 
 def pytest_collection_finish() -> None:
@@ -80,6 +82,13 @@ def served(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator
     """A real `llamactl serve` with default settings, for a module's tests."""
     with serve(tmp_path_factory.mktemp("data")) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[Servers]:
+    """Real servers that the module's tests share."""
+    with ExitStack() as stack:
+        yield Servers(stack, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -70,50 +70,57 @@ def read_only(folder: Path) -> Callable[[], object]:
     return lambda: remount(folder, "rw")
 
 
-@contextmanager
-def served(tmp_path: Path, model: Path) -> Iterator[tuple[Served, Path]]:
-    data = data_folder(tmp_path, SETTINGS)
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Path]]:
+    data = data_folder(tmp_path_factory.mktemp("shared"), SETTINGS)
     with small_disk(data / "contexts", "2g,nr_inodes=16") as disk, serve(data) as server:
-        body = {"backend_options": {"model": str(model), "ctx_size": 512}}
-        assert server.request("POST", f"{BASE}/one", body).status_code == 201
         yield server, disk
+
+
+@pytest.fixture
+def served(shared: tuple[Served, Path], tiny_model: Path) -> Iterator[tuple[Served, Path]]:
+    """With an instance that runs, and nothing kept."""
+    server, disk = shared
+    body = {"backend_options": {"model": str(tiny_model), "ctx_size": 512}}
+    assert server.request("POST", f"{BASE}/one", body).status_code == 201
+    yield shared
+    server.clear()
+    assert files(disk) == []
 
 
 @pytest.mark.parametrize(
     ("harm", "why"), [(no_bytes, "no room"), (no_files, "slot 0: "), (read_only, "slot 0: ")]
 )
 def test_stops_and_starts_go_on_and_it_is_said_once(
-    tmp_path: Path, tiny_model: Path, harm: Harm, why: str
+    served: tuple[Served, Path], harm: Harm, why: str
 ) -> None:
-    with served(tmp_path, tiny_model) as (server, disk):
-        text, _ = ask(server)
-        heal = harm(disk)
-        for _ in range(3):
-            stop_and_start(server)
-            assert ask(server)[0] == text
-        [(event, cause)] = told(server)
-        assert (event, why in cause, files(disk)) == ("ContextNotSaved", True, [])
-
-        heal()
+    server, disk = served
+    text, _ = ask(server)
+    heal = harm(disk)
+    for _ in range(3):
         stop_and_start(server)
-        assert ask(server)[1] > 0, "it is kept again"
-        assert [event for event, _ in told(server)] == ["ContextNotSaved", "ContextSaved"]
-        until("its files", lambda: files(disk) == ["slot-0.bin", "slot-0.json"])
+        assert ask(server)[0] == text
+    [(event, cause)] = told(server)
+    assert (event, why in cause, files(disk)) == ("ContextNotSaved", True, [])
+
+    heal()
+    stop_and_start(server)
+    assert ask(server)[1] > 0, "it is kept again"
+    assert [event for event, _ in told(server)] == ["ContextNotSaved", "ContextSaved"]
+    until("its files", lambda: files(disk) == ["slot-0.bin", "slot-0.json"])
 
 
 @pytest.mark.parametrize("harm", [no_bytes, no_files, read_only])
-def test_what_was_kept_before_is_used_all_the_same(
-    tmp_path: Path, tiny_model: Path, harm: Harm
-) -> None:
-    with served(tmp_path, tiny_model) as (server, disk):
-        text, _ = ask(server)
-        server.request("POST", f"{BASE}/one/stop?wait=true")
-        until("its files", lambda: files(disk) == ["slot-0.bin", "slot-0.json"])
-        heal = harm(disk)
-        server.request("POST", f"{BASE}/one/start?wait=true")
-        again, cached = ask(server)
-        assert again == text and cached > 0
-        heal()
+def test_what_was_kept_before_is_used_all_the_same(served: tuple[Served, Path], harm: Harm) -> None:
+    server, disk = served
+    text, _ = ask(server)
+    server.request("POST", f"{BASE}/one/stop?wait=true")
+    until("its files", lambda: files(disk) == ["slot-0.bin", "slot-0.json"])
+    heal = harm(disk)
+    server.request("POST", f"{BASE}/one/start?wait=true")
+    again, cached = ask(server)
+    assert again == text and cached > 0
+    heal()
 
 
 def test_an_instance_that_finds_its_folder_read_only_runs_without(

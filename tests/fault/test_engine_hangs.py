@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell, to_end
-from support.served import Served, data_folder, is_alive, serve
+from support.served import Served, is_alive
+from support.shared import Servers
 
 BASE = "/api/v1/instances"
 CHAT = "/v1/chat/completions"
@@ -27,9 +28,9 @@ def restarted(server: Served, name: str, pid: int) -> dict[str, Any]:
 
 @pytest.mark.both_engines
 def test_an_engine_that_hangs_is_restarted_and_the_cause_is_told(
-    tmp_path: Path, tiny_model: Path
+    servers: Servers, tiny_model: Path
 ) -> None:
-    with serve(data_folder(tmp_path, f"instances: {{{QUICK}}}\n")) as server:
+    with servers(f"instances: {{{QUICK}}}\n") as server:
         body = {"model": str(tiny_model), "ctx_size": 256, "restart_delay": 0.01}
         pid = server.request("POST", f"{BASE}/hung", body).json()["pid"]
         os.kill(pid, signal.SIGSTOP)
@@ -45,10 +46,11 @@ def test_an_engine_that_hangs_is_restarted_and_the_cause_is_told(
 
 
 def test_an_engine_that_answers_nothing_else_while_it_works_is_left_alone(
+    servers: Servers,
     tmp_path: Path,
 ) -> None:
     """Stopped in the middle of a stream, so that health goes unanswered, for many looks."""
-    with serve(data_folder(tmp_path, f"instances: {{{QUICK}}}\n")) as server:
+    with servers(f"instances: {{{QUICK}}}\n") as server:
         made = create_fake(server, tmp_path, "busy")
         body = play("busy", ["send", CHUNKED], ["event", "data: 1\n\n"], ["until", "go"],
                     ["event", "data: 2\n\n"], ["send", "0\r\n\r\n"])  # fmt: skip
@@ -64,12 +66,12 @@ def test_an_engine_that_answers_nothing_else_while_it_works_is_left_alone(
             assert b"data: 2" in to_end(client)
 
 
-def test_requests_that_wait_in_vain_are_evidence(tmp_path: Path) -> None:
+def test_requests_that_wait_in_vain_are_evidence(servers: Servers, tmp_path: Path) -> None:
     settings = (
         "server: {first_byte_timeout: 0.3}\n"
         "instances: {health_interval: 3600, unhealthy_after: 7200, stop_timeout: 0.2}\n"
     )
-    with serve(data_folder(tmp_path, settings)) as server:
+    with servers(settings) as server:
         made = create_fake(server, tmp_path, "mute", restart_delay=0.01)
         silent = play("mute", ["until", "never"])
         assert server.request("POST", CHAT, silent).status_code == 504
@@ -85,12 +87,14 @@ def test_requests_that_wait_in_vain_are_evidence(tmp_path: Path) -> None:
         assert "in a row got no byte" in exit_["details"]["advice"]
 
 
-def test_a_new_process_is_not_blamed_for_the_silence_of_the_last(tmp_path: Path) -> None:
+def test_a_new_process_is_not_blamed_for_the_silence_of_the_last(
+    servers: Servers, tmp_path: Path
+) -> None:
     settings = (
         "server: {first_byte_timeout: 0.3}\n"
         "instances: {health_interval: 0.05, unhealthy_after: 7200, stop_timeout: 0.2}\n"
     )
-    with serve(data_folder(tmp_path, settings)) as server:
+    with servers(settings) as server:
         made = create_fake(server, tmp_path, "mute", restart_delay=0.01)
         for _ in range(2):
             assert server.request("POST", CHAT, play("mute", ["until", "no"])).status_code == 504
@@ -100,13 +104,15 @@ def test_a_new_process_is_not_blamed_for_the_silence_of_the_last(tmp_path: Path)
             assert server.request("GET", f"{BASE}/mute").json()["pid"] == again["pid"]
 
 
-def test_an_engine_that_answers_others_is_not_taken_for_hung(tmp_path: Path) -> None:
+def test_an_engine_that_answers_others_is_not_taken_for_hung(
+    servers: Servers, tmp_path: Path
+) -> None:
     """Requests that wait inside a busy engine get no byte in time; its stream goes on."""
     settings = (
         "server: {first_byte_timeout: 0.3}\n"
         "instances: {health_interval: 0.05, unhealthy_after: 7200}\n"
     )
-    with serve(data_folder(tmp_path, settings)) as server:
+    with servers(settings) as server:
         made = create_fake(server, tmp_path, "busy")
         steps = [
             step for n in range(3) for step in (["event", f"data: {n}\n\n"], ["until", f"s{n}"])

@@ -42,7 +42,6 @@ def steal(thief: socket.socket, port: int) -> None:
     thief.listen()
 
 
-@pytest.mark.both_engines
 @pytest.mark.parametrize("fault", ["pid", "boot"])
 def test_a_number_that_somebody_else_has_now(
     tmp_path: Path, tiny_model: Path, stranger: subprocess.Popen[bytes], fault: str
@@ -62,7 +61,6 @@ def test_a_number_that_somebody_else_has_now(
         assert again["pid"] not in (made["pid"], stranger.pid)
 
 
-@pytest.mark.both_engines
 def test_a_port_that_somebody_else_has_now(tmp_path: Path, tiny_model: Path) -> None:
     data = data_folder(tmp_path, "")
     with serve(data) as server:
@@ -109,7 +107,6 @@ def test_an_engine_whose_port_somebody_else_holds_is_not_adopted(
     assert told == b""
 
 
-@pytest.mark.both_engines
 def test_an_entry_of_another_generation_is_ended(tmp_path: Path, tiny_model: Path) -> None:
     """Its story was lost, as the store failed; the process is provably ours."""
     data = data_folder(tmp_path, "")

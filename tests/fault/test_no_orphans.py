@@ -12,6 +12,7 @@ from llamactl.node.process.cgroups import _home
 from support.fake_engine import begin_stream, create_fake, raw, tell, to_end
 from support.ledger import entries
 from support.served import Served, data_folder, is_alive, serve, until_gone
+from support.shared import Servers
 from support.waits import until
 
 BASE = "/api/v1/instances"
@@ -32,8 +33,8 @@ def forking(server: Served, folder: Path, first: str) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("how", ["stop", "crash"])
-def test_what_an_engine_forked_goes_with_it(tmp_path: Path, how: str) -> None:
-    with serve(data_folder(tmp_path, "")) as server:
+def test_what_an_engine_forked_goes_with_it(servers: Servers, tmp_path: Path, how: str) -> None:
+    with servers() as server:
         pid, child = forking(server, tmp_path, f"sleep 1000 & echo $! > {tmp_path}/child")
         if how == "stop":
             server.request("POST", f"{BASE}/parent/stop?wait=true")
@@ -43,8 +44,8 @@ def test_what_an_engine_forked_goes_with_it(tmp_path: Path, how: str) -> None:
 
 
 @pytest.mark.skipif(_home() is None, reason="needs a control group (v2) that may be divided")
-def test_a_control_group_holds_what_leaves_its_session(tmp_path: Path) -> None:
-    with serve(data_folder(tmp_path, "")) as server:
+def test_a_control_group_holds_what_leaves_its_session(servers: Servers, tmp_path: Path) -> None:
+    with servers() as server:
         first = f"setsid -f sh -c 'echo $$ > {tmp_path}/child; exec sleep 1000'"
         pid, child = forking(server, tmp_path, first)
         server.request("POST", f"{BASE}/parent/stop?wait=true")

@@ -15,6 +15,7 @@ import pytest
 from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell, to_end
 from support.faults import BASE, CHAT, create, until_running
 from support.served import Served, data_folder, serve
+from support.shared import Servers
 from support.waits import until
 
 pytestmark = pytest.mark.representative
@@ -70,9 +71,10 @@ def test_a_request_whose_engine_is_killed_from_outside_is_sent_once_more(
 
 
 def test_a_crash_after_the_engine_ran_out_of_memory_is_its_own_fault(
+    servers: Servers,
     tmp_path: Path,
 ) -> None:
-    with serve(data_folder(tmp_path, "")) as server:
+    with servers() as server:
         words = {"LOGS": "failed to allocate buffer for kv cache"}
         create_fake(server, tmp_path, "full", environment=words, restart_delay=0.01)
 
@@ -84,9 +86,9 @@ def test_a_crash_after_the_engine_ran_out_of_memory_is_its_own_fault(
 
 @pytest.mark.parametrize("auto_restart", [True, False])
 def test_crashes_by_requests_do_not_take_the_instance_away_from_others(
-    tmp_path: Path, auto_restart: bool
+    servers: Servers, tmp_path: Path, auto_restart: bool
 ) -> None:
-    with serve(data_folder(tmp_path, "")) as server:
+    with servers() as server:
         create_fake(
             server, tmp_path, "fake",
             restart_delay=0.01, max_restarts=1, auto_restart=auto_restart,
@@ -101,8 +103,8 @@ def test_crashes_by_requests_do_not_take_the_instance_away_from_others(
         assert server.instance("fake")["restarts"] == 0
 
 
-def test_crashes_that_no_request_is_to_blame_for_count(tmp_path: Path) -> None:
-    with serve(data_folder(tmp_path, "")) as server:
+def test_crashes_that_no_request_is_to_blame_for_count(servers: Servers, tmp_path: Path) -> None:
+    with servers() as server:
         made = create_fake(server, tmp_path, "fake", restart_delay=0.01, max_restarts=1)
         os.kill(int(made["pid"]), signal.SIGSEGV)
         again = until_exits(server, 1)
@@ -136,9 +138,9 @@ def test_log_event_and_failure_name_the_request_and_its_key(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("path", [CHAT, "/upstream/fake/v1/chat/completions"])
 def test_a_request_that_killed_two_engines_is_refused_for_a_while(
-    tmp_path: Path, path: str
+    servers: Servers, tmp_path: Path, path: str
 ) -> None:
-    with serve(data_folder(tmp_path, "")) as server:
+    with servers() as server:
         create_fake(server, tmp_path, "fake", restart_delay=0.01)
         body = play("fake", ["die", "SIGSEGV"])
         for _ in range(2):
@@ -154,8 +156,10 @@ def test_a_request_that_killed_two_engines_is_refused_for_a_while(
         assert len(exits(server)) == 2
 
 
-def test_a_stream_that_kills_its_engine_in_the_middle_is_refused_as_well(tmp_path: Path) -> None:
-    with serve(data_folder(tmp_path, "")) as server:
+def test_a_stream_that_kills_its_engine_in_the_middle_is_refused_as_well(
+    servers: Servers, tmp_path: Path
+) -> None:
+    with servers() as server:
         create_fake(server, tmp_path, "fake", restart_delay=0.01)
         body = play("fake", ["send", CHUNKED], ["event", "data: 1\n\n"], ["die", "SIGABRT"])
         for count in (1, 2):
@@ -168,10 +172,10 @@ def test_a_stream_that_kills_its_engine_in_the_middle_is_refused_as_well(tmp_pat
         assert (refused.status_code, refused.json()["code"]) == (422, "poisonous_request")
 
 
-def test_who_was_only_there_is_acquitted_by_an_answer(tmp_path: Path) -> None:
+def test_who_was_only_there_is_acquitted_by_an_answer(servers: Servers, tmp_path: Path) -> None:
     """Innocent at the first crash, answered, innocent at the second: never refused."""
     innocent = play("fake", ["until", "go"], ["send", OK])
-    with serve(data_folder(tmp_path, "")) as server, ExitStack() as stack:
+    with servers() as server, ExitStack() as stack:
         create_fake(server, tmp_path, "fake", restart_delay=0.01)
 
         def ask() -> Any:
@@ -241,10 +245,11 @@ def test_an_upload_whose_engine_dies_is_never_sent_again_in_part(server: Served)
 
 
 def test_a_request_that_kills_its_engine_after_its_client_left_is_known_again(
+    servers: Servers,
     tmp_path: Path,
 ) -> None:
     """The engine goes on with it, as with any answer that is sent whole."""
-    with serve(data_folder(tmp_path, "")) as server:
+    with servers() as server:
         create_fake(server, tmp_path, "fake", restart_delay=0.01)
         body = play("fake", ["until", "go"], ["die", "SIGSEGV"])
         for count in (1, 2):

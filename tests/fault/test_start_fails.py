@@ -14,6 +14,7 @@ import pytest
 
 from support.engines import Engine, used
 from support.served import Served, data_folder, serve
+from support.shared import Servers
 from support.waits import until
 
 pytestmark = [pytest.mark.representative, pytest.mark.both_engines]
@@ -255,14 +256,14 @@ def test_requests_to_a_failed_instance_are_told_at_once_when_to_try_again(
 
 @pytest.mark.parametrize("name", ["m.gguf", "later.gguf"])
 def test_a_file_that_was_replaced_is_tried_at_once(
-    tmp_path: Path, tiny_model: Path, name: str
+    servers: Servers, tmp_path: Path, tiny_model: Path, name: str
 ) -> None:
     (tmp_path / "m.gguf").write_text("hello")
     old = tmp_path / "old"
     shutil.copyfile(tiny_model, old)
     os.utime(old, (1, 1))  # by its date it was there before
     body = {"model": str(tmp_path / name)}
-    with serve(data_folder(tmp_path, "instances: {failure_cool_down: 600}\n")) as server:
+    with servers("instances: {failure_cool_down: 600}\n") as server:
 
         def ask() -> int:
             return server.request("POST", CHAT, {"model": "m", "prompt": "a"}).status_code
@@ -312,12 +313,12 @@ def test_a_start_without_memory_is_tried_once_more_with_more_room(
 
 @pytest.mark.parametrize("signal", ["KILL", "TERM"])
 def test_a_start_that_is_killed_from_outside_is_tried_once_more_for_those_who_wait(
-    tmp_path: Path, tiny_model: Path, signal: str
+    servers: Servers, tmp_path: Path, tiny_model: Path, signal: str
 ) -> None:
     once = f"test -e {tmp_path}/tried || {{ touch {tmp_path}/tried; kill -{signal} $$; }}"
     command = engine(tmp_path, "struck", once, used().shell)
     body = {"model": str(tiny_model), "ctx_size": 256, "command_override": command}
-    with serve(data_folder(tmp_path, "")) as server:
+    with servers() as server:
         server.request("POST", f"{BASE}/struck?start=false", body)
 
         answer = server.request("POST", CHAT, {"model": "struck", "prompt": "a", "max_tokens": 1})
@@ -340,10 +341,10 @@ def test_a_signal_from_outside_is_named_whatever_the_engine_exits_with(
     assert "something other than llamactl" in row["message"]
 
 
-def test_a_start_that_is_killed_twice_opens_the_breaker(tmp_path: Path) -> None:
+def test_a_start_that_is_killed_twice_opens_the_breaker(servers: Servers, tmp_path: Path) -> None:
     command = engine(tmp_path, "dying", f"echo x >> {tmp_path}/starts", "kill -KILL $$")
     body = {"model": "m", "command_override": command}
-    with serve(data_folder(tmp_path, "")) as server:
+    with servers() as server:
         server.request("POST", f"{BASE}/dying?start=false", body)
 
         for _ in range(2):

@@ -13,19 +13,27 @@ from typing import Any
 import pytest
 
 from llamactl.node.contexts.files import ContextFiles
+from support.engines import Engine
 from support.gguf_file import RECURRENT, SLIDING, Shape, write_tiny_gguf
 from support.served import BASE, Served, data_folder, serve
 from support.waits import until
 
-pytestmark = pytest.mark.both_engines
 PROMPT = "one two three four " * 12
 SETTINGS = "instances: {context_min_tokens: 32}\n"
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Served]:
-    with serve(data_folder(tmp_path, SETTINGS)) as server:
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[Served]:
+    with serve(data_folder(tmp_path_factory.mktemp("shared"), SETTINGS)) as server:
         yield server
+
+
+@pytest.fixture
+def server(shared: Served) -> Iterator[Served]:
+    """Without an instance, and so without a context."""
+    yield shared
+    shared.clear()
+    assert set(folder(shared)) <= {"verdicts.json"}
 
 
 def made(server: Served, model: Path, name: str = "one", **options: Any) -> None:
@@ -50,6 +58,15 @@ def events(server: Served, name: str = "one") -> dict[str, str]:
     return {row["event"]: row["cause"] for row in rows}
 
 
+def count(server: Served, event: str) -> int:
+    rows = server.request("GET", f"{BASE}/one/events").json()
+    return [row["event"] for row in rows].count(event)
+
+
+def until_restored(server: Served, times: int) -> None:
+    until(f"{times} times", lambda: count(server, "ContextRestored"), lambda n: n == times)
+
+
 def post(server: Served, what: str, name: str = "one") -> None:
     answer = server.request("POST", f"{BASE}/{name}/{what}?wait=true")
     assert answer.status_code == 200, answer.text
@@ -62,37 +79,41 @@ def folder(server: Served) -> list[str]:
     return sorted(path.name for path in found if path.is_file())
 
 
-@pytest.mark.parametrize("how", ["stop", "restart", "update", "terminated"])
-def test_what_was_computed_is_not_computed_again(
-    tmp_path: Path, tiny_model: Path, how: str
-) -> None:
+def reload(server: Served, model: Path, how: str) -> None:
+    match how:
+        case "stop":
+            post(server, "stop")
+            assert [Path(name).suffix for name in folder(server)] == [".bin", ".json"]
+            post(server, "start")
+        case "restart":
+            post(server, "restart")
+        case _:
+            change = {"backend_options": {"model": str(model), "ctx_size": 512, "temp": 0.5}}
+            row = server.request("PUT", f"{BASE}/one?wait=true", change)
+            assert row.status_code == 200, row.text
+
+
+@pytest.mark.both_engines
+def test_what_was_computed_is_not_computed_again(server: Served, tiny_model: Path) -> None:
+    made(server, tiny_model)
+    text, tokens, cached = ask(server)
+    assert tokens > 64 and cached < tokens - 1
+    for times, how in enumerate(("stop", "restart", "update"), 1):
+        reload(server, tiny_model, how)
+        until_restored(server, times)
+        assert ask(server) == (text, tokens, tokens - 1), how
+        assert count(server, "ContextSaved") == times, how
+
+
+def test_what_was_computed_outlives_llamactl(tmp_path: Path, tiny_model: Path) -> None:
     data = data_folder(tmp_path, SETTINGS)
     with serve(data) as server:
         made(server, tiny_model)
-        text, tokens, cached = ask(server)
-        assert tokens > 64 and cached < tokens - 1
-        match how:
-            case "stop":
-                post(server, "stop")
-                assert [Path(name).suffix for name in folder(server)] == [".bin", ".json"]
-                post(server, "start")
-            case "restart":
-                post(server, "restart")
-            case "update":
-                change = {"backend_options": {"model": str(tiny_model), "ctx_size": 512,
-                                              "temp": 0.5}}  # fmt: skip
-                row = server.request("PUT", f"{BASE}/one?wait=true", change)
-                assert row.status_code == 200, row.text
-                server.until_event("one", "ContextRestored")
-            case _:
-                server.process.send_signal(signal.SIGTERM)
-                server.process.wait(60)
-        if how != "terminated":
-            assert ask(server) == (text, tokens, tokens - 1)
-            assert {"ContextSaved", "ContextRestored"} <= events(server).keys()
-    if how == "terminated":
-        with serve(data) as server:
-            assert ask(server) == (text, tokens, tokens - 1)
+        text, tokens, _ = ask(server)
+        server.process.send_signal(signal.SIGTERM)
+        server.process.wait(60)
+    with serve(data) as server:
+        assert ask(server) == (text, tokens, tokens - 1)
 
 
 def test_an_instance_that_is_evicted_finds_its_conversation_again(
@@ -154,6 +175,7 @@ def test_a_damaged_file_never_reaches_the_engine(
     assert said == text and cached < tokens - 1
 
 
+@pytest.mark.both_engines
 def test_an_engine_that_refuses_a_file_starts_all_the_same(
     server: Served, tiny_model: Path
 ) -> None:
@@ -222,6 +244,7 @@ def assert_is_told(server: Served) -> None:
     assert f"those of one are lost when it stops: {why}" in said
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("shape", [SLIDING, RECURRENT], ids=lambda shape: shape.name)
 def test_an_engine_that_does_not_use_what_it_restored_is_found_out(
     server: Served, tmp_path: Path, shape: Shape
@@ -261,6 +284,7 @@ def test_an_engine_that_does_not_use_what_it_restored_is_found_out(
                 if "Context" in row["event"]][-1] == "ContextSaved"  # fmt: skip
 
 
+@pytest.mark.both_engines
 def test_more_conversations_than_slots_keep_their_place_in_the_engines_memory(
     server: Served, tiny_model: Path
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from support.fake_engine import begin_stream, create_fake, post, raw, tell, to_end
 from support.served import Served, data_folder, serve
+from support.shared import Servers
 
 BASE = "/api/v1/instances"
 CHAT = "/v1/chat/completions"
@@ -23,8 +24,10 @@ def stream(server: Served, name: str) -> Iterator[socket.socket]:
         yield client
 
 
-def test_a_drain_shows_in_the_status_and_lets_requests_finish(tmp_path: Path) -> None:
-    with serve(data_folder(tmp_path, "{}")) as server:
+def test_a_drain_shows_in_the_status_and_lets_requests_finish(
+    servers: Servers, tmp_path: Path
+) -> None:
+    with servers("{}") as server:
         made = create_fake(server, tmp_path, "busy")
         with stream(server, "busy") as client:
             server.request("POST", f"{BASE}/busy/stop")
@@ -38,8 +41,8 @@ def test_a_drain_shows_in_the_status_and_lets_requests_finish(tmp_path: Path) ->
         server.until("busy", "stopped")
 
 
-def test_force_cuts_what_a_drain_waits_for(tmp_path: Path) -> None:
-    with serve(data_folder(tmp_path, "{}")) as server:
+def test_force_cuts_what_a_drain_waits_for(servers: Servers, tmp_path: Path) -> None:
+    with servers("{}") as server:
         create_fake(server, tmp_path, "busy")
         for path in ("stop", "restart"):
             server.request("POST", f"{BASE}/busy/start?wait=true")
@@ -53,8 +56,8 @@ def test_force_cuts_what_a_drain_waits_for(tmp_path: Path) -> None:
             assert b"upstream_died" in to_end(client)
 
 
-def test_a_start_calls_a_drain_off(tmp_path: Path) -> None:
-    with serve(data_folder(tmp_path, "{}")) as server:
+def test_a_start_calls_a_drain_off(servers: Servers, tmp_path: Path) -> None:
+    with servers("{}") as server:
         made = create_fake(server, tmp_path, "busy")
         with stream(server, "busy") as client:
             server.request("POST", f"{BASE}/busy/stop")
@@ -93,8 +96,10 @@ TURNS = (
 )
 
 
-def test_a_busy_instance_leaves_after_its_turn_once_its_requests_are_done(tmp_path: Path) -> None:
-    with serve(data_folder(tmp_path, TURNS % 600)) as server:
+def test_a_busy_instance_leaves_after_its_turn_once_its_requests_are_done(
+    servers: Servers, tmp_path: Path
+) -> None:
+    with servers(TURNS % 600) as server:
         hog = create_fake(server, tmp_path, "hog")
         create_fake(server, tmp_path, "small", start=False)
         with stream(server, "hog") as client, ThreadPoolExecutor(2) as pool:
@@ -125,8 +130,8 @@ def test_a_busy_victim_is_cut_when_its_time_is_over(tmp_path: Path) -> None:
             assert b"upstream_died" in to_end(client)
 
 
-def test_a_drain_ends_when_whoever_it_was_for_has_left(tmp_path: Path) -> None:
-    with serve(data_folder(tmp_path, TURNS % 600)) as server:
+def test_a_drain_ends_when_whoever_it_was_for_has_left(servers: Servers, tmp_path: Path) -> None:
+    with servers(TURNS % 600) as server:
         hog = create_fake(server, tmp_path, "hog")
         create_fake(server, tmp_path, "small", start=False)
         with stream(server, "hog") as client:

@@ -12,6 +12,7 @@ import pytest
 from support.engines import Engine
 from support.fake_engine import arrived, create_fake
 from support.served import Served, data_folder, serve
+from support.shared import Servers
 
 BASE = "/api/v1/instances"
 
@@ -26,8 +27,8 @@ def seen(server: Served, body: dict[str, Any] | bytes) -> bytes:
     return arrived(answer.json())[1]
 
 
-def test_an_alias_is_a_name_for_requests(tmp_path: Path) -> None:
-    with serve(data_folder(tmp_path, "")) as server:
+def test_an_alias_is_a_name_for_requests(servers: Servers, tmp_path: Path) -> None:
+    with servers() as server:
         create_fake(server, tmp_path, "one", aliases=["gpt-4o", "org/Model:tag"])
         for model in ("one", "GPT-4o", "org/model:tag"):
             assert json.loads(seen(server, {"model": model})) == {"model": model}
@@ -49,8 +50,8 @@ def test_an_alias_is_a_name_for_requests(tmp_path: Path) -> None:
         assert server.request("POST", "/v1/completions", {"model": "uno"}).status_code == 404
 
 
-def test_by_an_alias_it_is_managed_as_by_its_name(tmp_path: Path) -> None:
-    with serve(data_folder(tmp_path, "")) as server:
+def test_by_an_alias_it_is_managed_as_by_its_name(servers: Servers, tmp_path: Path) -> None:
+    with servers() as server:
         create_fake(server, tmp_path, "one", aliases=["uno"])
         assert server.instance("UNO")["name"] == "one"
         assert server.request("GET", "/v1/models/uno").json()["id"] == "one"
@@ -68,8 +69,8 @@ def test_by_an_alias_it_is_managed_as_by_its_name(tmp_path: Path) -> None:
         create_fake(server, tmp_path, "uno")  # name and alias are free again
 
 
-def test_of_many_who_want_an_alias_at_once_one_gets_it(tmp_path: Path) -> None:
-    with serve(data_folder(tmp_path, "")) as server, ThreadPoolExecutor(8) as pool:
+def test_of_many_who_want_an_alias_at_once_one_gets_it(servers: Servers) -> None:
+    with servers() as server, ThreadPoolExecutor(8) as pool:
         body = {"model": "x", "aliases": ["wanted"]}
 
         def create(n: int) -> int:
@@ -92,10 +93,10 @@ def test_of_many_who_want_an_alias_at_once_one_gets_it(tmp_path: Path) -> None:
         assert create(9) == 201  # it is free again
 
 
-def test_parameters_are_put_in_and_taken_out(tmp_path: Path) -> None:
+def test_parameters_are_put_in_and_taken_out(servers: Servers, tmp_path: Path) -> None:
     changes: Any = {"default_params": {"top_k": 5}, "set_params": {"temperature": 0.5},
                "strip_params": ["seed"]}  # fmt: skip
-    with serve(data_folder(tmp_path, "")) as server:
+    with servers() as server:
         create_fake(server, tmp_path, "one", **changes)
         given = {"model": "one", "temperature": 9, "seed": 1, "messages": [{"content": "é"}]}
         small = json.loads(seen(server, given))
@@ -109,12 +110,12 @@ def test_parameters_are_put_in_and_taken_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("padding", [0, 200_000, 3 << 20])
-def test_what_is_set_holds_on_every_way_in(tmp_path: Path, padding: int) -> None:
+def test_what_is_set_holds_on_every_way_in(servers: Servers, tmp_path: Path, padding: int) -> None:
     """Also where the path names the instance, and whatever content type it comes with."""
     changes: Any = {"set_params": {"max_tokens": 7}, "strip_params": ["seed"]}
     body = {"model": "one", "max_tokens": 9, "n_predict": 8, "max_completion_tokens": 6, "seed": 1,
             "stop": ["x" * padding]}  # fmt: skip
-    with serve(data_folder(tmp_path, "")) as server:
+    with servers() as server:
         create_fake(server, tmp_path, "one", aliases=["uno"], **changes)
         for path in ("/v1/chat/completions", "/v1/completions", "/v1/new", "/chat/completions",
                      "/upstream/one/v1/chat/completions", "/llama-cpp/UNO/completion",
@@ -130,17 +131,19 @@ def test_what_is_set_holds_on_every_way_in(tmp_path: Path, padding: int) -> None
                     assert got == {"model": "one", "stop": body["stop"], "max_tokens": 7}, path
 
 
-def test_a_default_counts_only_where_no_name_of_the_parameter_is_there(tmp_path: Path) -> None:
-    with serve(data_folder(tmp_path, "")) as server:
+def test_a_default_counts_only_where_no_name_of_the_parameter_is_there(
+    servers: Servers, tmp_path: Path
+) -> None:
+    with servers() as server:
         create_fake(server, tmp_path, "one", default_params={"max_tokens": 7})
         assert json.loads(seen(server, {"model": "one"}))["max_tokens"] == 7
         for name in ("n_predict", "max_completion_tokens"):
             assert json.loads(seen(server, {"model": "one", name: 3})) == {"model": "one", name: 3}
 
 
-def test_a_filter_can_not_be_passed_by(tmp_path: Path) -> None:
+def test_a_filter_can_not_be_passed_by(servers: Servers, tmp_path: Path) -> None:
     """By an escaped name, a second one, a second model, or compression."""
-    with serve(data_folder(tmp_path, "")) as server:
+    with servers() as server:
         create_fake(server, tmp_path, "one", set_params={"seed": 1}, strip_params=["stop"])
         for size in (0, 200_000):
             pad = b'"pad":"' + b"x" * size + b'",'
@@ -155,15 +158,15 @@ def test_a_filter_can_not_be_passed_by(tmp_path: Path) -> None:
                     assert said.status_code == 415, said.text
 
 
-def test_without_filters_not_a_byte_is_changed(tmp_path: Path) -> None:
+def test_without_filters_not_a_byte_is_changed(servers: Servers, tmp_path: Path) -> None:
     body = b'{ "model" : "one",\n "seed":1.0e0, "b":"\\u00e9" }'
-    with serve(data_folder(tmp_path, "")) as server:
+    with servers() as server:
         create_fake(server, tmp_path, "one", aliases=["uno"])
         assert seen(server, body) == body
 
 
-def test_what_is_no_filter_is_refused(tmp_path: Path) -> None:
-    with serve(data_folder(tmp_path, "")) as server:
+def test_what_is_no_filter_is_refused(servers: Servers) -> None:
+    with servers() as server:
         for bad in ({"aliases": "x"}, {"aliases": ["a b"]}, {"aliases": ["a", "A"]},
                     {"strip_params": ["model"]}, {"set_params": [1]},
                     {"default_params": {"x": "y" * 70_000}}):  # fmt: skip

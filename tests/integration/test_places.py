@@ -12,6 +12,7 @@ from server import model_path
 
 from support.fake_engine import begin_stream, create_fake, post, raw, tell
 from support.served import Served, data_folder, is_alive, serve
+from support.shared import Servers
 from support.waits import until
 
 BASE = "/api/v1/instances"
@@ -19,8 +20,12 @@ CHAT = "/v1/chat/completions"
 ONE = "max_running_instances: 1, min_residency: 0.05, memory_budget: 'off'"
 
 
-def folder(tmp_path: Path, settings: str) -> Path:
-    return data_folder(tmp_path, f"instances: {{{settings}}}\n")
+def limits(given: str) -> str:
+    return f"instances: {{{given}}}\n"
+
+
+def folder(tmp_path: Path, given: str) -> Path:
+    return data_folder(tmp_path, limits(given))
 
 
 def events(server: Served, name: str) -> list[str]:
@@ -41,8 +46,10 @@ def test_a_shutdown_ends_though_somebody_waits_for_a_busy_victim(tmp_path: Path)
             assert server.process.wait(20) == 0
 
 
-def test_a_stop_by_hand_holds_when_whoever_evicted_it_leaves(tmp_path: Path) -> None:
-    with serve(folder(tmp_path, ONE)) as server:
+def test_a_stop_by_hand_holds_when_whoever_evicted_it_leaves(
+    servers: Servers, tmp_path: Path
+) -> None:
+    with servers(limits(ONE)) as server:
         hog = create_fake(server, tmp_path, "hog")
         create_fake(server, tmp_path, "small", start=False)
         with raw(server) as client:
@@ -59,8 +66,8 @@ def test_a_stop_by_hand_holds_when_whoever_evicted_it_leaves(tmp_path: Path) -> 
         assert evicted["drain"]["ends_by"] > stopped["drain"]["ends_by"] + 300
 
 
-def test_who_waits_for_what_is_deleted_is_told(tmp_path: Path) -> None:
-    with serve(folder(tmp_path, ONE)) as server, ThreadPoolExecutor(1) as pool:
+def test_who_waits_for_what_is_deleted_is_told(servers: Servers, tmp_path: Path) -> None:
+    with servers(limits(ONE)) as server, ThreadPoolExecutor(1) as pool:
         hog = create_fake(server, tmp_path, "hog")
         create_fake(server, tmp_path, "small", start=False)
         with raw(server) as client:
@@ -74,8 +81,8 @@ def test_who_waits_for_what_is_deleted_is_told(tmp_path: Path) -> None:
         assert (answer.status_code, answer.json()["code"]) == (404, "model_not_found")
 
 
-def test_an_instance_in_back_off_can_be_started_by_hand(tmp_path: Path, tiny_model: Path) -> None:
-    with serve(folder(tmp_path, ONE)) as server:
+def test_an_instance_in_back_off_can_be_started_by_hand(servers: Servers, tiny_model: Path) -> None:
+    with servers(limits(ONE)) as server:
         body = {"model": str(tiny_model), "ctx_size": 256, "restart_delay": 300}
         made = server.request("POST", f"{BASE}/dead", body).json()
         os.kill(made["pid"], signal.SIGKILL)
@@ -87,9 +94,9 @@ def test_an_instance_in_back_off_can_be_started_by_hand(tmp_path: Path, tiny_mod
         assert started.json()["status"] == "running", started.text
 
 
-def test_a_place_is_free_while_its_instance_backs_off(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_place_is_free_while_its_instance_backs_off(servers: Servers, tiny_model: Path) -> None:
     """And where others have taken it, the restart is given up, and says so."""
-    with serve(folder(tmp_path, ONE)) as server:
+    with servers(limits(ONE)) as server:
         body = {"model": str(tiny_model), "ctx_size": 256, "restart_delay": 1}
         made = server.request("POST", f"{BASE}/dead", body).json()
         os.kill(made["pid"], signal.SIGKILL)
@@ -132,8 +139,8 @@ def test_a_change_that_would_not_fit_is_refused_and_changes_nothing(tmp_path: Pa
         assert (row["pid"], row["options"]["backend_options"]["ctx_size"]) == (made["pid"], 512)
 
 
-def test_a_start_that_evicts_waits_for_what_is_leaving(tmp_path: Path) -> None:
-    with serve(folder(tmp_path, ONE)) as server, ThreadPoolExecutor(1) as pool:
+def test_a_start_that_evicts_waits_for_what_is_leaving(servers: Servers, tmp_path: Path) -> None:
+    with servers(limits(ONE)) as server, ThreadPoolExecutor(1) as pool:
         hog = create_fake(server, tmp_path, "hog")
         create_fake(server, tmp_path, "small", start=False)
         with raw(server) as client:
@@ -164,8 +171,8 @@ def test_the_wait_for_a_place_has_its_own_limit(tmp_path: Path) -> None:
         assert server.request("POST", CHAT, {"model": "small"}).status_code == 200
 
 
-def test_plans_say_what_would_happen_and_do_nothing(tmp_path: Path) -> None:
-    with serve(folder(tmp_path, ONE)) as server:
+def test_plans_say_what_would_happen_and_do_nothing(servers: Servers, tmp_path: Path) -> None:
+    with servers(limits(ONE)) as server:
         create_fake(server, tmp_path, "one")
         create_fake(server, tmp_path, "two", start=False, on_demand_start=True)
         create_fake(server, tmp_path, "off", start=False, on_demand_start=False)
@@ -201,8 +208,10 @@ def test_changes_at_once_are_all_kept(served: Served, tmp_path: Path) -> None:
     assert set(options) <= set(served.instance("changed")["options"]["backend_options"])
 
 
-def test_whoever_waits_for_an_end_that_does_not_come_is_answered(tmp_path: Path) -> None:
-    with serve(folder(tmp_path, "")) as server, ThreadPoolExecutor(2) as pool:
+def test_whoever_waits_for_an_end_that_does_not_come_is_answered(
+    servers: Servers, tmp_path: Path
+) -> None:
+    with servers(limits("")) as server, ThreadPoolExecutor(2) as pool:
         made = create_fake(server, tmp_path, "busy")
         create_fake(server, tmp_path, "slow", start=False)
         with raw(server) as client:
@@ -248,8 +257,8 @@ def test_a_shutdown_ends_a_create_that_waits_and_drains_the_others(tmp_path: Pat
         assert not is_alive(hog["pid"])
 
 
-def test_a_change_does_not_turn_on_what_is_being_stopped(tmp_path: Path) -> None:
-    with serve(folder(tmp_path, "")) as server:
+def test_a_change_does_not_turn_on_what_is_being_stopped(servers: Servers, tmp_path: Path) -> None:
+    with servers(limits("")) as server:
         made = create_fake(server, tmp_path, "busy")
         with raw(server) as client:
             begin_stream(server, client, "busy")

@@ -14,6 +14,7 @@ import yaml
 
 from support.fake_engine import ENGINE, create_fake, wrapper
 from support.served import Served, data_folder, instance_ports, serve
+from support.shared import Servers
 
 BASE = "/api/v1/instances"
 PLAIN = {"image_min_tokens": 64, "image_max_tokens": 512, "cache_type_k": "q8_0", "keep": 4}
@@ -165,8 +166,8 @@ def test_what_a_failed_engine_wrote_tells_no_secret(tmp_path: Path) -> None:
     [{"hf_token": "-zq-secret"}, {"extra_args": ["--api-key=zq-secret"]},
      {"model": "m", "command_override": "/nowhere --token zq-secret"}],
 )  # fmt: skip
-def test_a_refusal_tells_no_secret(tmp_path: Path, body: dict[str, Any]) -> None:
-    with serve(data_folder(tmp_path, "")) as server:
+def test_a_refusal_tells_no_secret(servers: Servers, body: dict[str, Any]) -> None:
+    with servers() as server:
         refused = server.request("POST", f"{BASE}/one", body)
         later = server.request("GET", BASE).text
 
@@ -186,8 +187,10 @@ def test_a_settings_file_that_cannot_be_read_is_not_quoted(tmp_path: Path) -> No
     assert "line " in done.stderr and "zq-secret" not in done.stdout + done.stderr
 
 
-def test_the_command_of_a_missing_engine_is_for_management_keys_alone(tmp_path: Path) -> None:
-    with serve(data_folder(tmp_path, "")) as server:
+def test_the_command_of_a_missing_engine_is_for_management_keys_alone(
+    servers: Servers, tmp_path: Path
+) -> None:
+    with servers() as server:
         body = {"model": "m", "command_override": "/nowhere/engine"}
         create_fake(server, tmp_path, "other", start=False)
         server.request("POST", f"{BASE}/one", body)
@@ -203,8 +206,8 @@ def test_the_command_of_a_missing_engine_is_for_management_keys_alone(tmp_path: 
 WAYS = ("/v1/chat/completions", "/completion", "/v1/embeddings")
 
 
-def test_what_a_key_may_not_use_is_not_named_to_it(tmp_path: Path) -> None:
-    with serve(data_folder(tmp_path, "")) as server:
+def test_what_a_key_may_not_use_is_not_named_to_it(servers: Servers, tmp_path: Path) -> None:
+    with servers() as server:
         create_fake(server, tmp_path, "Mine", start=False)
         create_fake(server, tmp_path, "Hidden-Name", start=False, aliases=["Other-Alias"])
         wanted = {"name": "k", "permission_mode": "per_instance", "instances": ["Mine"]}

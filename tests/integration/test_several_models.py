@@ -12,7 +12,8 @@ import pytest
 from support import engines
 from support.faults import events
 from support.gguf_file import Shape, write_tiny_gguf
-from support.served import Served, children_of, data_folder, is_alive, serve
+from support.served import Served, children_of, is_alive, serve
+from support.shared import Servers
 
 pytestmark = pytest.mark.representative
 
@@ -56,11 +57,11 @@ def running(server: Served, key: str) -> Served:
     return server
 
 
-def test_a_definition_can_hold_the_preset(tmp_path: Path, folder: Path) -> None:
+def test_a_definition_can_hold_the_preset(servers: Servers, folder: Path) -> None:
     """Its models are listed before it runs, and are others once it is changed."""
     preset = f"[*]\nctx-size = 512\n[one]\nmodel = {folder}/alpha.gguf\n"
     body = {"backend_options": {"parallel": 1}, "preset_ini": preset}
-    with engines.use(engines.LLAMA_SERVER), serve(data_folder(tmp_path, "")) as server:
+    with engines.use(engines.LLAMA_SERVER), servers() as server:
         made = server.request("POST", f"{BASE}/r?start=false", body)
         listed = [row["id"] for row in server.request("GET", "/v1/models").json()["data"]]
         answer = server.request("POST", CHAT, {"model": "r/one", **SHORT})
@@ -86,8 +87,8 @@ def test_a_definition_can_hold_the_preset(tmp_path: Path, folder: Path) -> None:
     assert "no meaning for the backend command" in unknown.json()["error"]
 
 
-def test_its_models_are_listed_before_it_runs(tmp_path: Path, folder: Path) -> None:
-    with engines.use(engines.LLAMA_SERVER), serve(data_folder(tmp_path, "")) as server:
+def test_its_models_are_listed_before_it_runs(servers: Servers, folder: Path) -> None:
+    with engines.use(engines.LLAMA_SERVER), servers() as server:
         body = {"models_dir": str(folder), "ctx_size": 1024}
         server.request("POST", f"{BASE}/r?start=false", body)
 
@@ -223,8 +224,8 @@ def test_its_numbers_are_told_by_model(running: Served) -> None:
         assert f'llamacpp:prompt_tokens_total{{instance="r",model="{model}"}}' in numbers
 
 
-def test_filters_of_the_instance_hold(tmp_path: Path, folder: Path) -> None:
-    with engines.use(engines.LLAMA_SERVER), serve(data_folder(tmp_path, "")) as server:
+def test_filters_of_the_instance_hold(servers: Servers, folder: Path) -> None:
+    with engines.use(engines.LLAMA_SERVER), servers() as server:
         options = {"models_dir": str(folder)}
         body = {"backend_options": options, "set_params": {"max_tokens": 2}}
         server.request("POST", f"{BASE}/r", body).raise_for_status()
@@ -234,8 +235,10 @@ def test_filters_of_the_instance_hold(tmp_path: Path, folder: Path) -> None:
         assert answer.json()["usage"]["completion_tokens"] == 2
 
 
-def test_looking_loads_none_and_all_its_processes_end_with_it(tmp_path: Path, folder: Path) -> None:
-    with engines.use(engines.LLAMA_SERVER), serve(data_folder(tmp_path, "")) as server:
+def test_looking_loads_none_and_all_its_processes_end_with_it(
+    servers: Servers, folder: Path
+) -> None:
+    with engines.use(engines.LLAMA_SERVER), servers() as server:
         server.request("POST", f"{BASE}/r", {"models_dir": str(folder)}).raise_for_status()
         looked = server.request("GET", "/slots?model=r/alpha")
         assert looked.status_code == 400

@@ -13,19 +13,26 @@ from typing import Any
 import httpx
 import pytest
 
+from support.engines import Engine
 from support.served import BASE, Served, data_folder, serve, until_gone
 
-pytestmark = pytest.mark.both_engines
 PROMPT = "one two three four " * 12
 SETTINGS = "instances: {context_min_tokens: 32, health_interval: 0.2%s}\n"
 SECOND = 1 / 60  # minutes
 WOKEN = "exiting sleeping state"
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Served]:
-    with serve(data_folder(tmp_path, SETTINGS % "")) as server:
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[Served]:
+    with serve(data_folder(tmp_path_factory.mktemp("shared"), SETTINGS % "")) as server:
         yield server
+
+
+@pytest.fixture
+def server(shared: Served) -> Iterator[Served]:
+    """Without an instance."""
+    yield shared
+    shared.clear()
 
 
 def made(server: Served, model: Path, name: str = "one", query: str = "", **more: Any) -> None:
@@ -51,6 +58,7 @@ def log_of(server: Served, name: str = "one") -> str:
     return str(server.request("GET", f"{BASE}/{name}/logs").text)
 
 
+@pytest.mark.both_engines
 def test_it_sleeps_when_it_is_idle_and_its_conversation_outlives_that(
     server: Served, tiny_model: Path
 ) -> None:
@@ -69,6 +77,7 @@ def test_it_sleeps_when_it_is_idle_and_its_conversation_outlives_that(
     assert {"FellAsleep", "ContextSaved", "ContextRestored", "ContextUsed"} <= {*events}
 
 
+@pytest.mark.both_engines
 def test_nothing_of_ours_wakes_it(server: Served, tiny_model: Path) -> None:
     made(server, tiny_model)
     ask(server)
@@ -122,7 +131,9 @@ def test_what_sleeps_takes_no_place(tmp_path: Path, tiny_model: Path) -> None:
         assert server.instance("two")["state"] == "stopped", "to wake needs a place"
 
 
-def test_it_is_found_asleep_by_the_next_llamactl(tmp_path: Path, tiny_model: Path) -> None:
+def test_it_sleeps_on_through_a_kill_of_llamactl_and_an_upgrade(
+    tmp_path: Path, tiny_model: Path
+) -> None:
     data = data_folder(tmp_path, SETTINGS % "")
     with serve(data) as server:
         made(server, tiny_model)
@@ -132,22 +143,13 @@ def test_it_is_found_asleep_by_the_next_llamactl(tmp_path: Path, tiny_model: Pat
     with serve(data) as server:
         row = server.until("one", "asleep")
         assert row["pid"] == pid and WOKEN not in log_of(server)
+        server.upgrade()
+        until_gone(server.process.pid)
 
+        row = server.until("one", "asleep")
+        assert row["pid"] == pid and WOKEN not in log_of(server)
         ask(server)
         assert server.instance("one")["pid"] == pid
-
-
-def test_it_sleeps_on_through_an_upgrade(server: Served, tiny_model: Path) -> None:
-    made(server, tiny_model)
-    ask(server)
-    row = server.until("one", "asleep")
-    server.upgrade()
-    until_gone(server.process.pid)
-
-    again = server.until("one", "asleep")
-    assert again["pid"] == row["pid"] and WOKEN not in log_of(server)
-    ask(server)
-    assert server.instance("one")["pid"] == row["pid"]
 
 
 def test_what_dies_asleep_is_started_by_the_next_request(server: Served, tiny_model: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,16 +16,24 @@ SOON = 1 / 600  # minutes
 HI = {"prompt": "hi", "max_tokens": 4}
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Served]:
-    program = wrapper(tmp_path / "vllm", sys.executable, vllm_replay.__file__)
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("shared")
+    program = wrapper(folder / "vllm", sys.executable, vllm_replay.__file__)
     settings = {
         "backends": {"vllm": {"command": str(program)}},
         # each would take all of the RAM until it was measured
         "instances": {"max_running_instances": 1, "health_interval": 0.2, "memory_budget": "off"},
     }
-    with serve(data_folder(tmp_path, json.dumps(settings))) as server:
+    with serve(data_folder(folder, json.dumps(settings))) as server:
         yield server
+
+
+@pytest.fixture
+def server(shared: Served) -> Iterator[Served]:
+    """Without an instance."""
+    yield shared
+    shared.clear()
 
 
 def made(server: Served, name: str = "v", query: str = "", **more: object) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from support.engines import Engine
 from support.fake_engine import create_fake, until_told
 from support.served import BASE, Served, data_folder, serve
 from support.waits import until
@@ -17,10 +18,17 @@ WARM = {"prompt": "seven eight nine", "max_tokens": 2}
 SETTINGS = "instances: {context_min_tokens: 32}\n"
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Served]:
-    with serve(data_folder(tmp_path, SETTINGS)) as server:
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[Served]:
+    with serve(data_folder(tmp_path_factory.mktemp("shared"), SETTINGS)) as server:
         yield server
+
+
+@pytest.fixture
+def server(shared: Served) -> Iterator[Served]:
+    """Without an instance."""
+    yield shared
+    shared.clear()
 
 
 def made(server: Served, model: Path, **more: Any) -> None:

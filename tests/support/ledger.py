@@ -21,8 +21,9 @@ def entries(data_dir: Path) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute("SELECT * FROM processes")]
 
 
-def change(data_dir: Path, **values: object) -> None:
-    """In all entries."""
+def change(data_dir: Path, of: int | None = None, /, **values: object) -> None:
+    """In the entry of this process, or in all."""
+    where = "" if of is None else f" WHERE pid = {of}"
     with store(data_dir) as connection:
         for name, value in values.items():
-            connection.execute(f"UPDATE processes SET {name} = ?", [value])
+            connection.execute(f"UPDATE processes SET {name} = ?{where}", [value])

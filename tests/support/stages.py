@@ -6,6 +6,8 @@ early; what is marked `late`, or is run again on another engine, never does.
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from support.engines import LLAMA_SERVER
@@ -50,3 +52,12 @@ def stage_of(item: pytest.Item) -> str:
         return REST
     early = item.get_closest_marker(EARLY) is not None
     return SERVER if early and OF_FOLDER[folder] == REST else OF_FOLDER[folder]
+
+
+def in_order(items: list[pytest.Item]) -> list[pytest.Item]:
+    """What takes longest first, so that at the end of a stage nobody waits for a file of it.
+
+    A test of `soak` takes as long as a file of others; of those, a file with more tests does.
+    """
+    tests = Counter(item.path for item in items)
+    return sorted(items, key=lambda item: (item.path.parent.name != "soak", -tests[item.path]))

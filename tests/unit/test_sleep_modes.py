@@ -81,6 +81,13 @@ def test_the_command_has_the_flag_only_where_it_is_to_sleep(backend: str) -> Non
     assert sleep_mode(one, InstanceOptions(), sleepy.words) is None
 
 
+def test_llama_cpp_that_was_told_never_to_sleep_does_not() -> None:
+    one = backend_of("llama_cpp")
+    for seconds, mode in ((5, one.sleep), (-1, None)):
+        command = one.launch(start("llama_cpp", {"model": "m", "sleep_idle_seconds": seconds}))
+        assert sleep_mode(one, SLEEPS, tuple(command.words)) is mode
+
+
 def test_seconds_are_whole_and_at_least_one() -> None:
     mode = backend_of("llama_cpp").sleep
     assert mode is not None

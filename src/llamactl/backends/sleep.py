@@ -36,6 +36,10 @@ class SleepMode(ABC):
     def words(self, idle_s: float) -> Sequence[str]:
         """Of the command line. `idle_s`: seconds without requests until it is to sleep."""
 
+    def is_on(self, command: Sequence[str]) -> bool:
+        """Can a process sleep that was begun so?"""
+        return self.flag in command
+
     @abstractmethod
     def is_asleep(self, get: Get) -> bool | None:
         """Does the running engine sleep? None if it doesn't tell. Wakes nothing."""
@@ -54,7 +58,7 @@ def sleep_mode(
 ) -> SleepMode | None:
     """Of a process that was begun so; None if it stops instead."""
     mode = backend.sleep
-    if mode is None or options.idle_action != "sleep" or mode.flag not in command:
+    if mode is None or options.idle_action != "sleep" or not mode.is_on(command):
         return None
     return mode
 

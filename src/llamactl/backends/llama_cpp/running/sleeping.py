@@ -29,6 +29,13 @@ class LlamaCppSleep(SleepMode):
     def words(self, idle_s: float) -> Sequence[str]:
         return [self.flag, str(max(IDLE_SECONDS, math.ceil(idle_s)))]
 
+    def is_on(self, command: Sequence[str]) -> bool:
+        """With -1, which people may set, it never sleeps."""
+        if self.flag not in command:
+            return False
+        after = command.index(self.flag) + 1
+        return "-1" not in command[after : after + 1]
+
     def is_asleep(self, get: Get) -> bool | None:
         said = object_of(get("/props")).get("is_sleeping")
         return said if isinstance(said, bool) else None
