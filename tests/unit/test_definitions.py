@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from llamactl.backends import read_definition
+from llamactl.backends import backend_of, read_definition
 from llamactl.core.errors import InvalidOption, InvalidRequest, LlamactlError, NotAvailable
 from llamactl.core.instance import InstanceOptions
+from llamactl.engine.help import usage
 from llamactl.policy.definition.reading import NOT_BUILT, merge
+from support import vllm_recorded
 
 
 def options(body: object) -> InstanceOptions:
@@ -32,6 +34,19 @@ def test_on_and_off_need_no_quotes_in_yaml(value: object, kept: str) -> None:
     assert options({"keep_context": value}).keep_context == kept
 
 
+@pytest.mark.parametrize("backend", ["llama_cpp", "vllm"])
+def test_no_option_of_an_engine_is_taken_for_a_field_that_is_misspelt(backend: str) -> None:
+    """Such as `warmup`, beside `warm_up`; also of an engine that can't be asked."""
+    text = usage() if backend == "llama_cpp" else vllm_recorded.help_text()
+    refused = dict[str, str]()
+    for option in backend_of(backend).read_help(text):
+        try:
+            read_definition({option.name: True})
+        except LlamactlError as exc:  # one that llamactl sets itself, for example
+            refused[option.name] = exc.message
+    assert {name: why for name, why in refused.items() if "unknown field" in why} == {}
+
+
 @pytest.mark.parametrize("value", [None, False, "", []])
 @pytest.mark.parametrize("name", sorted(NOT_BUILT))
 def test_what_is_not_built_may_be_left_empty(name: str, value: object) -> None:
@@ -48,6 +63,7 @@ def test_what_is_not_built_is_refused_by_its_name(name: str) -> None:
     ("body", "says"),
     [({"idle_timout": 5}, "did you mean 'idle_timeout'"),
      ({"backend_options": {}, "idel_timeout": 5}, "did you mean 'idle_timeout'"),
+     ({"warmup": {"body": {}}}, "did you mean 'warm_up'"),
      ({"backend_options": {}, "model": "/m"}, "unknown field 'model'"),
      ({"backend_options": {"environment": {"A": "b"}}}, "move it out of 'backend_options'"),
      ({"temp": math.inf}, "finite"), ({"temp": math.nan}, "finite"), ({"seed": 2**70}, "range"),

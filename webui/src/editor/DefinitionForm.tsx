@@ -394,7 +394,7 @@ function Kept({
         <Select
           label="When idle"
           error={faultAt(refusal, "idle_action")}
-          description="Asleep, it wakes faster than it starts"
+          description="Asleep, it keeps its process without its model"
           data={IDLE_ACTION}
           value={own.idle_action === "stop" ? "" : String(own.idle_action ?? "")}
           onChange={(value) => set("idle_action", value || undefined)}

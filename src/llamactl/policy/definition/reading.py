@@ -61,7 +61,7 @@ def read_patch(body: object, backends: BackendRules, asked: Asked) -> Patch:
             near = nearest(key, _NAMES)
             hint = f", did you mean {near!r}?" if near else ""
             raise InvalidOption(f"unknown field {key!r}{hint}; known fields: {', '.join(_NAMES)}")
-        elif near := nearest(key, _NAMES, _ALMOST_SURE):
+        elif near := _meant(key, value, asked):
             raise InvalidOption(f"unknown field {key!r}: did you mean {near!r}?")
         else:
             engine[key] = value
@@ -72,6 +72,15 @@ def read_patch(body: object, backends: BackendRules, asked: Asked) -> Patch:
     if not asked.allow_unknown:
         refuse_unknown(given, asked.known, asked.had, () if structured else _NAMES)
     return Patch(options, given, partial(renamed, canonical, asked.known))
+
+
+def _meant(key: str, value: object, asked: Asked) -> str:
+    """The field of an instance that was surely meant; "": it is an option of the engine."""
+    near = nearest(key, _NAMES, _ALMOST_SURE)
+    if not near or asked.known.named(key):
+        return ""
+    takes_object = near in OPTIONS and OPTIONS[near].schema.get("type") == "object"
+    return near if isinstance(value, Mapping) or not takes_object else ""
 
 
 def merge(
