@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from llamactl.node.contexts.files import ContextFiles
+from support.completions import PROMPT, ask
 from support.engines import Engine
 from support.gguf_file import RECURRENT, SLIDING, Shape, write_tiny_gguf
 from support.served import BASE, Served, data_folder, serve
 from support.waits import until
 
-PROMPT = "one two three four " * 12
 SETTINGS = "instances: {context_min_tokens: 32}\n"
 
 
@@ -40,16 +40,6 @@ def made(server: Served, model: Path, name: str = "one", **options: Any) -> None
     body = {"backend_options": {"model": str(model), "ctx_size": 512} | options}
     answer = server.request("POST", f"{BASE}/{name}", body)
     assert answer.status_code == 201, answer.text
-
-
-def ask(server: Served, name: str = "one", prompt: str = PROMPT) -> tuple[str, int, int]:
-    """What it answers, tokens of the prompt, and how many of them it had."""
-    body = {"model": name, "prompt": prompt, "max_tokens": 4, "temperature": 0, "seed": 1}
-    answer = server.request("POST", "/v1/completions", body)
-    assert answer.status_code == 200, answer.text
-    said, usage = answer.json(), answer.json()["usage"]
-    cached = usage["prompt_tokens_details"]["cached_tokens"]
-    return said["choices"][0]["text"], usage["prompt_tokens"], cached
 
 
 def events(server: Served, name: str = "one") -> dict[str, str]:

@@ -13,10 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
+from support.completions import ask
 from support.engines import Engine
 from support.served import BASE, Served, data_folder, serve, until_gone
 
-PROMPT = "one two three four " * 12
 SETTINGS = "instances: {context_min_tokens: 32, health_interval: 0.2%s}\n"
 SECOND = 1 / 60  # minutes
 WOKEN = "exiting sleeping state"
@@ -42,16 +42,6 @@ def made(server: Served, model: Path, name: str = "one", query: str = "", **more
     }  # fmt: skip
     answer = server.request("POST", f"{BASE}/{name}{query}", body)
     assert answer.status_code == 201, answer.text
-
-
-def ask(server: Served, name: str = "one") -> tuple[str, int, int]:
-    """What it answers, tokens of the prompt, and how many of them it had."""
-    body = {"model": name, "prompt": PROMPT, "max_tokens": 4, "temperature": 0, "seed": 1}
-    answer = server.request("POST", "/v1/completions", body)
-    assert answer.status_code == 200, answer.text
-    said, usage = answer.json(), answer.json()["usage"]
-    cached = usage["prompt_tokens_details"]["cached_tokens"]
-    return said["choices"][0]["text"], usage["prompt_tokens"], cached
 
 
 def log_of(server: Served, name: str = "one") -> str:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from support.completions import PROMPT, ask
 from support.engines import Engine
 from support.fake_engine import create_fake, until_told
 from support.served import BASE, Served, data_folder, serve
 from support.waits import until
 
-PROMPT = "one two three four " * 12
 WARM = {"prompt": "seven eight nine", "max_tokens": 2}
 SETTINGS = "instances: {context_min_tokens: 32}\n"
 
@@ -35,16 +35,6 @@ def made(server: Served, model: Path, **more: Any) -> None:
     options = {"model": str(model), "ctx_size": 512}
     answer = server.request("POST", f"{BASE}/one?start=false", {"backend_options": options, **more})
     assert answer.status_code == 201, answer.text
-
-
-def ask(server: Served) -> tuple[str, int, int]:
-    """What it answers, tokens of the prompt, and how many of them it had."""
-    body = {"model": "one", "prompt": PROMPT, "max_tokens": 4, "temperature": 0, "seed": 1}
-    answer = server.request("POST", "/v1/completions", body)
-    assert answer.status_code == 200, answer.text
-    said, usage = answer.json(), answer.json()["usage"]
-    cached = usage["prompt_tokens_details"]["cached_tokens"]
-    return said["choices"][0]["text"], usage["prompt_tokens"], cached
 
 
 def events(server: Served) -> list[dict[str, Any]]:

@@ -19,11 +19,6 @@ def no_null(value: Any) -> Any:
     return {} if value is None else value
 
 
-def no_truth(value: Any) -> Any:
-    """YAML reads the words `on` and `off` as truths, where nobody quotes them."""
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
-
-
 def _words(value: Any) -> Any:
     return (
         [word for word in value.replace(",", " ").split() if word]

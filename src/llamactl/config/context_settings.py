@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, ByteSize
 
 from llamactl.backends.declared import live
-from llamactl.backends.settings import Section, no_truth
+from llamactl.backends.settings import Section
+from llamactl.core.bounded_yaml import no_truth
 
 
 class ContextSettings(Section):

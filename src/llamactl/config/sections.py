@@ -13,8 +13,9 @@ from pydantic import BeforeValidator, ByteSize, Field, create_model, model_valid
 
 from llamactl.backends import KINDS, Kind
 from llamactl.backends.declared import fixed, live
-from llamactl.backends.settings import BackendSettings, Section, Words, no_truth
+from llamactl.backends.settings import BackendSettings, Section, Words
 from llamactl.config.context_settings import ContextSettings
+from llamactl.core.bounded_yaml import no_truth
 from llamactl.core.instance import OptionDefaults
 
 

@@ -20,6 +20,11 @@ class Unfit(yaml.MarkedYAMLError):
     """It is YAML, but would be too large, or one of two values would be lost."""
 
 
+def no_truth(value: Any) -> Any:
+    """YAML reads the words `on` and `off` as truths, where nobody quotes them."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
 def read_bounded(text: str, *, scalars_as_text: bool = False) -> Any:
     """Also refuses a key that is there twice, where only one would count.
 

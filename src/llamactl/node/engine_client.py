@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import http
 import time
 from dataclasses import dataclass
 
 from llamactl.core.events import ProcessRecord
-from llamactl.node.engine.scrape import ask
+from llamactl.node.engine.scrape import ask, text_at
 from llamactl.node.process.ports import LOOPBACK
 
 _QUICK_S = 2.0
@@ -21,18 +20,14 @@ class EngineClient:
 
     def get(self, path: str) -> str:
         """What is there at once; "" for nothing or an error."""
-        return self._get(path, max(0.05, min(_QUICK_S, self._left)))
+        return self._get(path, min(_QUICK_S, self._left))
 
     def get_slowly(self, path: str) -> str:
         """The same, however long it takes."""
-        return self._get(path, max(0.05, self._left))
+        return self._get(path, self._left)
 
     def _get(self, path: str, seconds: float) -> str:
-        try:
-            status, text = ask(self._address, self.key, "GET", path, seconds=seconds)
-        except OSError:
-            return ""
-        return text if status == http.HTTPStatus.OK else ""
+        return text_at(self._address, self.key, path, seconds=max(0.05, seconds))
 
     def post(self, path: str, body: bytes) -> tuple[int, str]:
         """Status and text. Raises OSError if there is no answer in time."""

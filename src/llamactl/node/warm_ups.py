@@ -6,8 +6,8 @@ import asyncio
 import http
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from llamactl.backends.shared.answers import object_of
 from llamactl.core.events import ProcessId
@@ -15,6 +15,7 @@ from llamactl.core.ports.warm_up import WarmUp, WarmUpReport
 from llamactl.core.secrets.masking import scrubbed, secrets_of
 from llamactl.node.engine.engine_process import EngineProcess
 from llamactl.node.engine.scrape import Call
+from llamactl.node.own_thread import in_own_thread
 from llamactl.node.process.ports import LOOPBACK
 
 _MOST_SAID = 300  # characters of what an engine answers
@@ -71,13 +72,12 @@ class WarmUps:
 
 
 async def _send(one: EngineProcess, call: Call, request: WarmUp, seconds: float) -> WarmUpReport:
-    began, loop = time.monotonic(), asyncio.get_running_loop()
-    thread = ThreadPoolExecutor(1, "warm-up")
+    began = time.monotonic()
     status, text, failed = 0, "", ""
     try:
         async with asyncio.timeout(seconds):
-            status, text = await loop.run_in_executor(
-                thread, call.ask, one.key, "POST", request.path, request.body
+            status, text = await in_own_thread(
+                partial(call.ask, one.key, "POST", request.path, request.body)
             )
     except TimeoutError:
         failed = f"it did not answer within {seconds:g} s (instances.warm_up_timeout)"
@@ -85,7 +85,6 @@ async def _send(one: EngineProcess, call: Call, request: WarmUp, seconds: float)
         failed = f"the engine did not answer: {exc.strerror or exc}"
     finally:
         call.hang_up()
-        thread.shutdown(wait=False)
     said = object_of(text)
     if not failed and status != http.HTTPStatus.OK:
         given = {"options": asdict(one.record.options), "body": object_of(request.body.decode())}

@@ -39,6 +39,12 @@ const QUICK = new Set(["model", "hf_repo", "hf_file", "ctx_size", "gpu_layers"])
 const FOUND = 8;
 /** Options that are shown all at once; more are searched. */
 const FEW = 40;
+
+interface Choice {
+  value: string;
+  label: string;
+}
+
 const KEEP_CONTEXT = [
   { value: "", label: "Default from settings" },
   { value: "auto", label: "Where it can" },
@@ -385,31 +391,36 @@ function Kept({
       change={(value) => set(name, value)}
     />
   );
+  const choice = (name: string, label: string, description: string, data: Choice[]) => (
+    <Select
+      label={label}
+      error={faultAt(refusal, name)}
+      description={description}
+      data={data}
+      value={data.some(({ value }) => value === own[name]) ? String(own[name]) : ""}
+      onChange={(value) => set(name, value || undefined)}
+      allowDeselect={false}
+    />
+  );
   return (
     <Stack gap="sm">
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
         {flag("on_demand_start", "Start on demand")}
         {flag("auto_restart", "Restart after a crash")}
         {number("idle_timeout", "Idle after", "Minutes without requests; 0 for never")}
-        <Select
-          label="When idle"
-          error={faultAt(refusal, "idle_action")}
-          description="Asleep, it keeps its process without its model"
-          data={IDLE_ACTION}
-          value={own.idle_action === "stop" ? "" : String(own.idle_action ?? "")}
-          onChange={(value) => set("idle_action", value || undefined)}
-          allowDeselect={false}
-        />
+        {choice(
+          "idle_action",
+          "When idle",
+          "Asleep, it keeps its process without its model",
+          IDLE_ACTION,
+        )}
         {number("priority", "Priority", "Instances with a lower priority are evicted first")}
-        <Select
-          label="Keep its context"
-          error={faultAt(refusal, "keep_context")}
-          description="When it stops, for its next start"
-          data={KEEP_CONTEXT}
-          value={String(own.keep_context ?? "")}
-          onChange={(value) => set("keep_context", value || undefined)}
-          allowDeselect={false}
-        />
+        {choice(
+          "keep_context",
+          "Keep its context",
+          "When it stops, for its next start",
+          KEEP_CONTEXT,
+        )}
         <TextInput
           label="Group"
           error={faultAt(refusal, "group")}

@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
 
 from llamactl.backends.sleep import SleepMode
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.engine_handle import EngineHandle, RunningProcess
-from llamactl.control.lifecycle.runner import LifecycleRunner, Watch
+from llamactl.control.lifecycle.runner import Watch
+from llamactl.control.lifecycle.watched import Watched, drained
 from llamactl.core import lifecycle as lc
 from llamactl.core.errors import UnknownProcess
 from llamactl.core.exits import FailureClass, NotServing
-from llamactl.core.instance import Instance
 from llamactl.core.lifecycle import Lifecycle
-from llamactl.observe import logger, loop_clock
+from llamactl.observe import logger
 
 _SAVED_WITHIN_S = 60.0  # of its last use, where it sleeps by itself
 log = logger("control")
-
-
-class Watched(Protocol):
-    """The replica, as far as its watches look at it."""
-
-    @property
-    def instance(self) -> Instance: ...
-
-    @property
-    def drain_limit(self) -> float: ...
-
-    @property
-    def runner(self) -> LifecycleRunner: ...
-
-    @property
-    def idle_timeout(self) -> float: ...
 
 
 class SleepWatches:
@@ -103,7 +86,7 @@ class SleepWatches:
         process, limits = self._engine.process, self._context.settings.instances
         if process is None:
             return await asyncio.Future()
-        if not await self.drained():
+        if not await drained(self._replica, self._context.leases):
             return lc.SleepFailed(now.epoch, "its requests took too long")
         try:
             why = await self._context.node.sleep(
@@ -132,14 +115,3 @@ class SleepWatches:
         elif is_new:
             self._context.contexts.adopted(process.record)
         return None
-
-    async def drained(self) -> bool:
-        """Wait until nobody holds it; False if that takes too long."""
-        limit = self._replica.drain_limit
-        try:
-            async with loop_clock().timeout(limit):
-                await self._context.leases.drained(self._replica.instance.id)
-        except TimeoutError:
-            log.warning("drain_timed_out", name=self._replica.instance.name, after_s=limit)
-            return False
-        return True

@@ -11,7 +11,8 @@ from llamactl.control.lifecycle.context import ReplicaCallbacks, ReplicaContext
 from llamactl.control.lifecycle.engine_handle import EngineHandle, RunningProcess
 from llamactl.control.lifecycle.health import HealthRules, until_unhealthy
 from llamactl.control.lifecycle.runner import Watch
-from llamactl.control.lifecycle.sleep_watches import SleepWatches, Watched
+from llamactl.control.lifecycle.sleep_watches import SleepWatches
+from llamactl.control.lifecycle.watched import Watched, drained
 from llamactl.core import lifecycle as lc
 from llamactl.core.errors import UnknownProcess
 from llamactl.core.exits import FailureClass, NotServing
@@ -163,7 +164,7 @@ class Watches:
                 await self._callbacks.measured(process.instance, usage, asleep=asleep)
 
     async def _until_drained(self, now: Lifecycle) -> lc.Event:
-        await self._sleep.drained()
+        await drained(self._replica, self._context.leases)
         if self._engine.process is not None:  # its requests are done: it took what it takes
             with suppress(TimeoutError):
                 async with loop_clock().timeout(_MEASURE_S):

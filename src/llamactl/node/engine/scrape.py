@@ -33,8 +33,13 @@ async def busy_slots(ready: ReadyInstance) -> int | None:
 
 
 def _get(ready: ReadyInstance, path: str) -> str:
+    return text_at((ready.host, ready.port), ready.key, path, seconds=_TIME_S)
+
+
+def text_at(address: tuple[str, int], key: str, path: str, *, seconds: float) -> str:
+    """ "" for nothing in time, or an error."""
     try:
-        status, text = ask((ready.host, ready.port), ready.key, "GET", path, seconds=_TIME_S)
+        status, text = ask(address, key, "GET", path, seconds=seconds)
     except OSError:
         return ""
     return text if status == http.HTTPStatus.OK else ""

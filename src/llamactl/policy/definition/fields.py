@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from llamactl.core.bounded_yaml import no_truth
 from llamactl.core.errors import InvalidRequest
 from llamactl.core.instance import IDLE_ACTIONS, KEEP_CONTEXT
 from llamactl.policy.definition.checks import (
@@ -103,8 +104,7 @@ def _one_of(words: Sequence[str]) -> Callable[[str, object], str]:
     """Or nothing."""
 
     def check(key: str, value: object) -> str:
-        if isinstance(value, bool) and "off" in words:  # as YAML reads what nobody quotes
-            value = "on" if value else "off"
+        value = no_truth(value)
         if value not in ("", *words):
             raise InvalidRequest(f"{key!r} must be one of {', '.join(words)}")
         return str(value)

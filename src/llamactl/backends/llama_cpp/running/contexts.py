@@ -24,7 +24,7 @@ _NUMBERS = (
 )  # fmt: skip
 _FILES = ("model", "mmproj", "lora", "lora_scaled", "control_vector", "control_vector_scaled")
 _WITHOUT_TEXT = ("embedding", "embeddings", "reranking")
-SEVERAL = ("models_dir", "models_preset", "router")
+_SEVERAL = ("models_dir", "models_preset", "router")
 _OK = 200
 _COUNTER = re.compile(
     r"^llamacpp:prompt_(tokens|seconds)_total ([\d.]+(?:e[+-]?\d+)?)$", re.MULTILINE
@@ -34,7 +34,7 @@ _ENOUGH = 64  # tokens: the time of fewer says little
 
 class LlamaCppContexts(ContextSlots):
     def excluded(self, start: Start) -> str:
-        return next(chain(_of_kind(start), _of_options(start)), "")
+        return next(filter(None, chain(_of_kind(start), _of_options(start))), "")
 
     def missing(self, known: Vocabulary) -> str:
         if not known:
@@ -103,10 +103,15 @@ def _of_options(start: Start) -> Iterator[str]:
         yield f"{flag} is given; remove it"
 
 
+def serves_several(start: Start) -> str:
+    """That it does, if it does: then none of its processes is the engine of one model."""
+    found = start.preset or any(name in start.options for name in _SEVERAL)
+    return "it serves several models, each by a process of its own" if found else ""
+
+
 def _of_kind(start: Start) -> Iterator[str]:
     options = start.options
-    if start.preset or any(name in options for name in SEVERAL):
-        yield "it serves several models, each by a process of its own"
+    yield serves_several(start)
     if any(truth_of(options.get(name, False)) is not False for name in _WITHOUT_TEXT):
         yield "it has no conversations to keep"
     if start.container is not None:

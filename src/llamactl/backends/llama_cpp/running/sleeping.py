@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from llamactl.backends.contexts import Post
 from llamactl.backends.contract import Get, Start
-from llamactl.backends.llama_cpp.running.contexts import SEVERAL
+from llamactl.backends.llama_cpp.running.contexts import serves_several
 from llamactl.backends.shared.answers import object_of
 from llamactl.backends.sleep import IDLE_SECONDS, SleepMode
 
@@ -20,11 +20,9 @@ class LlamaCppSleep(SleepMode):
     by_itself = True
 
     def excluded(self, start: Start) -> str:
-        if start.preset or any(name in start.options for name in SEVERAL):
-            return "it serves several models, each by a process of its own"
         if "sleep_idle_seconds" in start.options:
             return "sleep_idle_seconds is set, so it sleeps by your clock; remove it"
-        return ""
+        return serves_several(start)
 
     def words(self, idle_s: float) -> Sequence[str]:
         return [self.flag, str(max(IDLE_SECONDS, math.ceil(idle_s)))]

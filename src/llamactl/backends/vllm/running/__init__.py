@@ -1,1 +1,1 @@
-"""What a running llama-server says of itself, and does for others."""
+"""What a running vLLM says of itself, and does for others."""
