@@ -98,9 +98,10 @@ def test_who_waits_for_a_load_waits_on_and_is_served(tmp_path: Path) -> None:
 
 def test_what_the_old_one_streams_is_not_idle_for_the_new_one(tmp_path: Path) -> None:
     with serve(data_folder(tmp_path, "instances: {max_running_instances: 1}")) as server:
-        made = create_fake(server, tmp_path, "busy", idle_timeout=0.001)
+        made = create_fake(server, tmp_path, "busy")
         with raw(server) as client:
             begin_stream(server, client, "busy")
+            server.request("PUT", f"{BASE}/busy", {"idle_timeout": 0.001})
             server.upgrade()
             assert server.until("busy", "ready")["pid"] == made["pid"]
             create_fake(server, tmp_path, "other", start=False)

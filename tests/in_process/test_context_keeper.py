@@ -12,9 +12,9 @@ from typing import Any, cast
 import pytest
 
 from llamactl.core.instance import InstanceOptions
-from llamactl.core.ports.contexts import ContextLimits
+from llamactl.core.ports.contexts import ContextLimits, ContextReport
 from llamactl.node.contexts.files import ContextFiles, Sidecar
-from llamactl.node.contexts.keeper import ContextKeeper
+from llamactl.node.contexts.keeper import ContextKeeper, _asked
 from llamactl.node.contexts.verdicts import Verdicts
 from support.waits import WITHIN_S
 
@@ -60,10 +60,11 @@ async def test_what_is_asked_for_waits_until_all_saves_are_taken_in(
 
     async def written(*given: Any) -> Any:
         given[-1].args[-1].append(("name", None))
+        return ContextReport()
 
     monkeypatch.setattr(one, "_within", written)
     for _ in range(2):  # a second one comes before the first is through
-        await one.save(ONE, InstanceOptions(), SOON, ())
+        await one.save(ONE, InstanceOptions(), SOON, (), "")
     waiting = asyncio.create_task(one.settled("one"))
     await asyncio.sleep(0.01)
     assert not waiting.done()
@@ -91,10 +92,11 @@ async def test_a_start_does_not_wait_for_what_is_being_taken_in_but_its_check_do
 
     async def written(*given: Any) -> Any:
         given[-1].args[-1].append(("slot-0-newer.new", newer))
+        return ContextReport()
 
     monkeypatch.setattr(one.files, "keep", slowly)
     monkeypatch.setattr(one, "_within", written)
-    await one.save(ONE, InstanceOptions(), SOON, ())
+    await one.save(ONE, InstanceOptions(), SOON, (), "")
     assert await asyncio.wait_for(one.make_folder("one"), WITHIN_S)
     assert sorted(file.name for file in folder.iterdir()) == [
         "slot-0-newer.new", "slot-0.bin", "slot-0.json",
@@ -126,13 +128,36 @@ async def test_of_two_saves_the_later_one_stays(
         sidecar = saves.pop(0)
         (folder / f"{sidecar.tokens}.new").write_bytes(os.urandom(sidecar.tokens))
         given[-1].args[-1].append((f"{sidecar.tokens}.new", sidecar))
+        return ContextReport()
 
     monkeypatch.setattr(one.files, "keep", slowly)
     monkeypatch.setattr(one, "_within", written)
     for _ in range(2):
-        await one.save(ONE, InstanceOptions(), SOON, ())
+        await one.save(ONE, InstanceOptions(), SOON, (), "")
     await asyncio.sleep(0.01)  # in which the later one would get ahead
     goes_on.set()
     await asyncio.wait_for(one.settled("one"), WITHIN_S)
 
     assert [(found.tokens, found.size) for found in one.files.of("one")] == [(400, 400)]
+
+
+def of_slot(slot: int, saved_at: float, asked: str, among: int) -> Sidecar:
+    return Sidecar(slot, 500, 512, 0, "", saved_at, 1.0, {}, [], 0.0, asked, among)
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked"),
+    [
+        ([of_slot(0, 1.0, "a", 1)], "a"),
+        ([of_slot(0, 1.0, "a", 2), of_slot(1, 1.1, "a", 2)], "a"),
+        ([of_slot(0, 1.0, "a", 1), of_slot(1, 2.0, "b", 1)], "b"),
+        ([of_slot(0, 3.0, "a", 1), of_slot(1, 2.0, "a", 2)], "a"),
+        ([of_slot(0, 1.0, "a", 2)], ""),  # the other one may have had it
+        ([of_slot(0, 1.0, "", 1)], ""),
+        ([of_slot(0, 1.0, "a", 1), of_slot(1, 2.0, "", 0)], ""),
+    ],
+)  # fmt: skip
+async def test_which_request_is_surely_among_what_is_stored(
+    stored: list[Sidecar], asked: str
+) -> None:
+    assert _asked(stored) == asked

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
+from dataclasses import replace
 
 import pytest
 
-from llamactl.core.ports.contexts import ANY_KEY
+from llamactl.core.ports.contexts import ANY_KEY, SentRequest
 from support.control_path import ControlPath, settle
 from support.settings import settings
 from support.waits import WITHIN_S
 
 ASKED = b'{"prompt": "a"}'
+ANSWER = b'"usage":{"prompt_tokens":500,"prompt_tokens_details":{"cached_tokens":0}}'
+OTHERS = b'{"prompt": "b"}'  # who talk of something else
 
 
 def keeping(**instances: object) -> ControlPath:
@@ -150,8 +155,27 @@ async def test_of_an_adopted_process_nobody_knows_who_used_it() -> None:
 async def restored(there: ControlPath, name: str = "one") -> str:
     """An instance that has been stopped and started; its id."""
     managed = await there.create(name)
+    sent(there, managed.instance.id)
     await again(there, name)
     return managed.instance.id
+
+
+def sent(
+    there: ControlPath, instance_id: str, body: bytes = ASKED, answer: bytes = ANSWER,
+    at: float | None = None,
+) -> SentRequest:  # fmt: skip
+    """A request, which is answered."""
+    request = SentRequest(time.time() if at is None else at, [body], answer)
+    there.leases.contexts.sent(instance_id, request)
+    return request
+
+
+def hear(there: ControlPath, instance_id: str, prompt: int, cached: int, body: bytes) -> None:
+    """A request is sent and answered."""
+    proof = there.leases.contexts.proofs.get(instance_id)
+    request = sent(there, instance_id, body)
+    if proof is not None:
+        proof.heard(prompt, cached, request)
 
 
 async def again(there: ControlPath, name: str = "one") -> None:
@@ -173,8 +197,7 @@ async def test_that_a_context_was_used_is_said_once_with_what_it_saved() -> None
     there = keeping()
     one = await restored(there)
     for prompt, cached in ((20, 3), (510, 499), (510, 509)):
-        if (proof := there.leases.contexts.proofs.get(one)) is not None:
-            proof(prompt, cached, ASKED)
+        hear(there, one, prompt, cached, ASKED)
 
     assert await told(there) == [("ContextUsed", "", {"tokens": 499, "seconds": 5.0})]
     assert there.leases.contexts.proofs == {}
@@ -183,10 +206,10 @@ async def test_that_a_context_was_used_is_said_once_with_what_it_saved() -> None
 async def test_what_is_not_used_twice_is_said_with_the_cure() -> None:
     there = keeping()
     one = await restored(there)
-    there.leases.contexts.proofs[one](510, 0, ASKED)
+    hear(there, one, 510, 0, ASKED)
     await settle()
     await again(there)
-    there.leases.contexts.proofs[one](510, 2, ASKED)
+    hear(there, one, 510, 2, b'{"prompt": "a and more"}')
 
     [first, second] = await told(there)
     assert (first[0], first[2]) == ("ContextNotUsed", {"misses": 1}) and "swa_full" in first[1]
@@ -194,17 +217,88 @@ async def test_what_is_not_used_twice_is_said_with_the_cure() -> None:
 
 
 @pytest.mark.parametrize(
-    "request_",
-    [b'{"cache_prompt": false}', b'{"id_slot": 1}', b'{"lora": [{"id": 0}]}', b"[", None],
+    "more", [{"cache_prompt": False}, {"id_slot": 1}, {"lora": [{"id": 0}]}], ids=str
 )
-async def test_who_does_not_want_what_was_restored_proves_nothing(request_: bytes | None) -> None:
+async def test_who_does_not_want_what_was_restored_proves_nothing(more: dict[str, object]) -> None:
     there = keeping()
-    one = await restored(there)
-    there.leases.contexts.proofs[one](510, 0, request_)
+    body = json.dumps({"prompt": "a", **more}).encode()
+    one = (await there.create("one")).instance.id
+    sent(there, one, body)
+    await again(there)
+    hear(there, one, 510, 0, body)
     assert await told(there) == []
 
-    there.leases.contexts.proofs[one](510, 500, request_)
+    hear(there, one, 510, 500, body)
     assert [event for event, _, _ in await told(there)] == ["ContextUsed"]
+
+
+@pytest.mark.parametrize("other", [OTHERS, b"[", b"{}", b""])
+async def test_others_who_ask_right_after_a_restore_prove_nothing(other: bytes) -> None:
+    """Nor the one who comes after them: what was restored may be gone by then."""
+    there = keeping()
+    one = await restored(there)
+    for _ in range(3):
+        hear(there, one, 510, 0, other)
+        hear(there, one, 510, 0, ASKED)
+        await settle()
+        await again(there)
+
+    assert await told(there) == []
+
+
+async def test_who_asks_at_the_same_time_as_others_proves_nothing() -> None:
+    """They may have got the slot first."""
+    there = keeping()
+    one = await restored(there)
+    proof = there.leases.contexts.proofs[one]
+    request = sent(there, one)
+    sent(there, one, OTHERS)
+    proof.heard(510, 0, replace(request, body=[ASKED]))
+
+    assert await told(there) == []
+
+
+@pytest.mark.parametrize("last", [OTHERS, b""], ids=["others", "unknown"])
+async def test_whose_context_another_one_took_before_the_save_proves_nothing(last: bytes) -> None:
+    there = keeping()
+    one = (await there.create("one")).instance.id
+    sent(there, one)
+    sent(there, one, last)
+    await again(there)
+    hear(there, one, 510, 0, ASKED)
+
+    assert await told(there) == []
+
+
+@pytest.mark.parametrize("answer", [b"", b'"usage":{"prompt_tokens":500}'], ids=["cut", "other"])
+async def test_what_was_broken_off_or_computes_no_context_proves_nothing(answer: bytes) -> None:
+    there = keeping()
+    one = (await there.create("one")).instance.id
+    sent(there, one, answer=answer)
+    await again(there)
+    hear(there, one, 510, 0, ASKED)
+
+    assert await told(there) == []
+
+
+async def test_nothing_is_shown_by_what_was_asked_on_another_day() -> None:
+    """Its template may begin with the day."""
+    there = keeping()
+    one = (await there.create("one")).instance.id
+    sent(there, one, at=time.time() - 24 * 3600)
+    await again(there)
+    hear(there, one, 510, 0, ASKED)
+
+    assert await told(there) == []
+
+
+async def test_that_nothing_is_shown_is_not_watched_for_ever() -> None:
+    there = keeping()
+    one = await restored(there)
+    for _ in range(100):
+        hear(there, one, 10, 0, OTHERS)
+
+    assert there.leases.contexts.proofs == {}
 
 
 async def test_nothing_is_watched_where_nothing_was_restored() -> None:

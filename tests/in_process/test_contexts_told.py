@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from llamactl.backends import backend_of
 from llamactl.backends.contexts import sort_of
 from llamactl.core.instance import InstanceOptions
+from llamactl.core.ports.contexts import SentRequest
 from llamactl.observe import ContextMeter
 from llamactl.policy.context_reuse import UNUSED
 from llamactl.policy.definition.engine_help import UNREAD, EngineOption, Vocabulary
@@ -117,6 +120,10 @@ async def test_that_contexts_are_not_used_is_an_obstacle_with_its_reason_and_cur
     there = ControlPath()
     there.node.keeps_contexts = True
     managed = await there.create("one")
+    one = managed.instance.id
+    answer = b'"timings":{"prompt_n":500,"cache_n":0}'
+    request = SentRequest(time.time(), [b'{"prompt": "a"}'], answer)
+    there.leases.contexts.sent(one, request)
     options = managed.instance.options
     contexts = backend_of(options.backend_type).contexts
     assert contexts is not None
@@ -125,7 +132,8 @@ async def test_that_contexts_are_not_used_is_an_obstacle_with_its_reason_and_cur
     there.node.unused_sorts = frozenset({sort_of(contexts, options.backend_options, "")})
     assert managed.replica.context_obstacle == ""
 
-    there.leases.contexts.proofs[managed.instance.id](510, 0, b"{}")
+    there.leases.contexts.proofs[one].sent()
+    there.leases.contexts.proofs[one].heard(510, 0, request)
     await settle()
     assert managed.replica.context_obstacle == UNUSED
     await there.event_log.settle()

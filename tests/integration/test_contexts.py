@@ -14,7 +14,7 @@ import pytest
 
 from llamactl.node.contexts.files import ContextFiles
 from support.completions import PROMPT, ask
-from support.engines import Engine
+from support.engines import LLAMA_SERVER, Engine
 from support.gguf_file import RECURRENT, SLIDING, Shape, write_tiny_gguf
 from support.served import BASE, Served, data_folder, serve
 from support.waits import until
@@ -222,6 +222,26 @@ def test_a_revoked_key_takes_what_it_wrote_with_it(server: Served, tiny_model: P
     until("the end of its file", lambda: folder(server) == [])
 
 
+@pytest.mark.both_engines
+def test_others_who_come_first_after_a_restore_switch_nothing_off(
+    server: Served, tiny_model: Path
+) -> None:
+    """With something as long, each time: the engine is as it should be."""
+    made(server, tiny_model)
+    for others in ("five six seven eight ", "nine ten eleven twelve ", "red green blue grey "):
+        text, tokens, _ = ask(server)
+        post(server, "restart")
+        assert ask(server, prompt=others * 12)[2] < 10
+    seen = events(server)
+    assert "ContextRestored" in seen and "ContextNotUsed" not in seen
+    assert server.instance("one")["context_obstacle"] == ""
+
+    ask(server)
+    post(server, "restart")
+    assert ask(server) == (text, tokens, tokens - 1)
+    until("its proof", lambda: "ContextUsed" in events(server))
+
+
 def assert_is_told(server: Served) -> None:
     """By the instance, its plan and `doctor`, in the words of the event, why nothing is kept."""
     until("the obstacle", lambda: server.instance("one")["context_obstacle"])
@@ -289,24 +309,22 @@ def test_more_conversations_than_slots_keep_their_place_in_the_engines_memory(
         assert cached >= tokens - 1
 
 
-def test_that_contexts_are_not_used_is_told_wherever_it_is_looked_for(
-    tmp_path: Path, tiny_model: Path
-) -> None:
-    """A conversation of the same length stands for one that the engine computes again."""
-    data = data_folder(tmp_path, SETTINGS)
-    body = {"model": "one", "prompt": PROMPT, "max_tokens": 4}
+@pytest.mark.parametrize("engine", [LLAMA_SERVER], indirect=True, scope="module")
+def test_that_contexts_are_not_used_is_told_wherever_it_is_looked_for(tmp_path: Path) -> None:
+    """That build computes a recurrent model's context again."""
+    data, model = data_folder(tmp_path, SETTINGS), tmp_path / "odd.gguf"
+    write_tiny_gguf(model, RECURRENT)
     with serve(data) as server:
-        made(server, tiny_model)
+        made(server, model)
         ask(server)
-        for other in ("five six seven eight ", "nine ten eleven twelve "):
+        for _ in range(2):
             assert server.instance("one")["context_obstacle"] == ""
             post(server, "restart")
-            server.request("POST", "/v1/completions", {**body, "cache_prompt": False})
-            server.request("POST", "/v1/completions", {**body, "prompt": other * 12})
+            assert ask(server)[2] == 0
             server.until_event("one", "ContextNotUsed")
         assert_is_told(server)
     with serve(data) as server:
         assert_is_told(server)
-        changed = {"backend_options": {"model": str(tiny_model), "ctx_size": 512, "swa_full": True}}
+        changed = {"backend_options": {"model": str(model), "ctx_size": 512, "swa_full": True}}
         server.request("PUT", f"{BASE}/one", changed)
         assert server.instance("one")["context_obstacle"] == ""

@@ -69,6 +69,7 @@ class FakeNode:
         self.refuses: LlamactlError | None = None  # whatever is to be permitted
         self.keeps_contexts = False  # whoever ends has something worth keeping
         self.stored: dict[str, frozenset[str]] = {}  # contexts: keys by replica id
+        self.asked = ""  # by the last request before the last save
         self.refusing = ""  # why no context is restored
         self.context_calls: list[tuple[str, str]] = []  # what was asked for, and of whom
         self.unused = 0  # restored contexts, in a row
@@ -163,7 +164,7 @@ class FakeNode:
         return self.warmed
 
     async def save_context(
-        self, process: ProcessId, limits: ContextLimits, keys: Collection[str]
+        self, process: ProcessId, limits: ContextLimits, keys: Collection[str], asked: str
     ) -> ContextReport:
         one = self._get(process)
         if not self.keeps_contexts:
@@ -173,6 +174,7 @@ class FakeNode:
         if self.saving is not None:
             await self.saving.wait()
         self.stored[process.replica_id] = frozenset(keys)
+        self.asked = asked
         return ContextReport(1, 500, 10, 0.1)
 
     async def restore_context(self, process: ProcessId, limits: ContextLimits) -> ContextReport:
@@ -181,11 +183,10 @@ class FakeNode:
         keys = self.stored.get(process.replica_id)
         if self.refusing:
             return ContextReport(refused=(self.refusing,))
-        return (
-            ContextReport()
-            if keys is None
-            else ContextReport(1, 500, 10, 0.1, keys=keys, restored=(RestoredSlot(500, 100.0),))
-        )
+        if keys is None:
+            return ContextReport()
+        restored = (RestoredSlot(500, 100.0),)
+        return ContextReport(1, 500, 10, 0.1, keys=keys, restored=restored, asked=self.asked)
 
     async def context_used(self, process: ProcessId, *, used: bool) -> int:
         self.unused = 0 if used else self.unused + 1

@@ -151,6 +151,7 @@ class _Life:
         server.request("PUT", f"{BASE}/{_NAME}", {"idle_timeout": 0.001})
         self._chat(server)
         server.until(_NAME, "stopped")
+        server.request("PUT", f"{BASE}/{_NAME}", {"idle_timeout": 0})  # else it is gone again soon
         self.steps.append("idle stop")
 
     def is_deleted(self, server: Served) -> None:

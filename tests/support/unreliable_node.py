@@ -86,9 +86,9 @@ class UnreliableNode:
         return await self._call(lambda: self._node.warm_up(process, request, seconds))
 
     async def save_context(
-        self, process: ProcessId, limits: ContextLimits, keys: Collection[str]
+        self, process: ProcessId, limits: ContextLimits, keys: Collection[str], asked: str
     ) -> ContextReport:
-        return await self._call(lambda: self._node.save_context(process, limits, keys))
+        return await self._call(lambda: self._node.save_context(process, limits, keys, asked))
 
     async def restore_context(self, process: ProcessId, limits: ContextLimits) -> ContextReport:
         return await self._call(lambda: self._node.restore_context(process, limits))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from llamactl.policy.body.token_counts import Tokens, tokens
 from llamactl.policy.context_reuse import Reuse, judge
-from llamactl.proxy.relay.token_counts import Tokens, tokens
 
 
 @pytest.mark.parametrize(
@@ -48,4 +48,4 @@ def test_every_api_says_how_much_of_the_prompt_was_there(tail: bytes) -> None:
 
 @pytest.mark.parametrize("tail", [b"", b"{}", b'{"text":"\\"usage\\":{\\"prompt_tokens\\":9}"}'])
 def test_an_answer_that_says_nothing_counts_nothing(tail: bytes) -> None:
-    assert tokens(tail) == Tokens()
+    assert tokens(tail) == Tokens(cached=None)

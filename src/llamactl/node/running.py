@@ -58,13 +58,13 @@ class RunningEngines:
         return await sleeping.is_asleep(self._processes.get(process))
 
     async def save_context(
-        self, process: ProcessId, limits: ContextLimits, keys: Collection[str]
+        self, process: ProcessId, limits: ContextLimits, keys: Collection[str], asked: str
     ) -> ContextReport:
         one = self._processes.get(process)
         if await sleeping.is_asleep(one):  # it holds nothing, and would wake
             return ContextReport()
         options = await resolved(one.record.options, self._models.resolve)
-        return await self._contexts.save(one, options, limits, keys)
+        return await self._contexts.save(one, options, limits, keys, asked)
 
     async def restore_context(self, process: ProcessId, limits: ContextLimits) -> ContextReport:
         one = self._processes.get(process)

@@ -19,8 +19,8 @@ _SAME, _NONE = 0.5, 0.1  # share of a context
 
 class Reuse(Enum):
     USED = "used"
-    MISSED = "missed"  # it was the same conversation, judged by its length
-    UNKNOWN = "unknown"  # it was another one
+    MISSED = "missed"  # if it was the same conversation
+    UNKNOWN = "unknown"  # it can't be: its length
 
 
 def judge(restored: Collection[int], prompt: int, cached: int) -> Reuse:
@@ -28,7 +28,8 @@ def judge(restored: Collection[int], prompt: int, cached: int) -> Reuse:
 
     `restored`: tokens of each slot. `prompt`, `cached`: tokens of the request, and how many of
     them the engine says it had. The next prompt of a conversation begins with all of it;
-    asked once more, it lacks the last answer. So a much shorter one is about something else.
+    asked once more, it lacks the last answer. So a much shorter one is about something else;
+    whether one that is long enough is the same, its words must tell (`policy.body.continuation`).
     """
     if any(cached >= _SAME * min(tokens, prompt) for tokens in restored) and cached:
         return Reuse.USED

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-
-# tokens of a prompt, how many the engine had, and the request as far as it is known (None: not)
-Proof = Callable[[int, int, bytes | None], None]
+from typing import Protocol
 
 _MOST_KEYS = 1000  # that are named
 ANY_KEY = "*"  # among the keys of a context: others may have used it, nobody knows which
@@ -55,6 +53,26 @@ class ContextReport:
     refused: tuple[str, ...] = ()  # why, of those that were not
     keys: frozenset[str] = frozenset()  # of those that were restored
     restored: tuple[RestoredSlot, ...] = ()
+    asked: str = ""  # by a request whose context is surely among them (`policy.body.continuation`)
+
+
+@dataclass(slots=True)
+class SentRequest:
+    """To an engine."""
+
+    at: float  # Unix seconds
+    body: Sequence[bytes]  # in pieces; none if it is not known
+    answer: bytes = b""  # the end of a complete one
+
+
+class Proof(Protocol):
+    """That what was restored is used, or not: hears of each request until it knows."""
+
+    def sent(self) -> None:
+        """A request is on its way to the engine."""
+
+    def heard(self, prompt: int, cached: int, request: SentRequest) -> None:
+        """Of a complete answer: tokens of its prompt, and how many of them the engine had."""
 
 
 class ContextUse:
@@ -62,7 +80,8 @@ class ContextUse:
 
     def __init__(self) -> None:
         self._users: dict[str, set[str]] = defaultdict(set)  # ids of keys
-        self.proofs: dict[str, Proof] = {}  # of what was restored; called for each complete answer
+        self._last: dict[str, SentRequest] = {}  # to its process
+        self.proofs: dict[str, Proof] = {}  # of what was restored
 
     def __repr__(self) -> str:
         return f"<ContextUse with {len(self.proofs)} to prove>"
@@ -75,9 +94,26 @@ class ContextUse:
         found = self._users[instance_id]
         return frozenset(found) if len(found) <= _MOST_KEYS else frozenset({ANY_KEY})
 
+    def sent(self, instance_id: str, request: SentRequest) -> None:
+        """An engine may compute a context of it.
+
+        The newest one's is surely in a slot when all have been answered. So only of that one the
+        body is remembered.
+        """
+        if (before := self._last.get(instance_id)) is not None:
+            before.body = ()
+        self._last[instance_id] = request
+        if self.proofs and (proof := self.proofs.get(instance_id)) is not None:
+            proof.sent()
+
+    def last_sent(self, instance_id: str) -> SentRequest | None:
+        """Since `begin`."""
+        return self._last.get(instance_id)
+
     def begin(self, instance_id: str, keys: Collection[str], proof: Proof | None) -> None:
         """A process serves from now on; these keys wrote what it has already."""
         self._users[instance_id] = {*keys}
+        self._last.pop(instance_id, None)
         self.proved(instance_id)
         if proof is not None:
             self.proofs[instance_id] = proof
@@ -87,4 +123,5 @@ class ContextUse:
 
     def forget(self, instance_id: str) -> None:
         self._users.pop(instance_id, None)
+        self._last.pop(instance_id, None)
         self.proved(instance_id)

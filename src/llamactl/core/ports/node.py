@@ -199,11 +199,11 @@ class Node(Protocol):
         ...
 
     async def save_context(
-        self, process: ProcessId, limits: ContextLimits, keys: Collection[str]
+        self, process: ProcessId, limits: ContextLimits, keys: Collection[str], asked: str
     ) -> ContextReport:
         """What its slots hold, for the next process of its instance.
 
-        `keys`: ids of those that may have written in it.
+        `keys`: ids of those that may have written in it. `asked`: by the last request to it.
         """
         ...
 

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import orjson
+from pydantic import TypeAdapter
 
 from llamactl.core.ports.contexts import ANY_KEY, ContextLimits, StoredContext
 
@@ -40,6 +41,11 @@ class Sidecar:
     fits: Mapping[str, str]
     keys: Sequence[str]
     speed: float = 0.0  # prompt tokens a second
+    asked: str = ""  # by a request whose context one of the slots has that were saved at once
+    among: int = 0  # so many
+
+
+_SIDECAR = TypeAdapter(Sidecar)
 
 
 class ContextFiles:
@@ -204,19 +210,10 @@ def _read(path: Path) -> Sidecar | None:
     """None for one that is damaged; its file is removed before the next start."""
     try:
         with path.open("rb") as file:
-            given = orjson.loads(file.read(_LONGEST))
-        sidecar = Sidecar(**given)
-    except (OSError, ValueError, TypeError):
+            sidecar = _SIDECAR.validate_json(file.read(_LONGEST), strict=True)
+    except (OSError, ValueError):
         return None
-    is_sound = (
-        all(isinstance(n, int) for n in (sidecar.slot, sidecar.tokens, sidecar.room, sidecar.size))
-        and all(isinstance(at, int | float) for at in (sidecar.saved_at, sidecar.used_at))
-        and isinstance(sidecar.fits, dict)
-        and isinstance(sidecar.keys, list)
-        and all(isinstance(key, str) for key in sidecar.keys)
-        and path.stem == f"slot-{sidecar.slot}"
-    )
-    return sidecar if is_sound else None
+    return sidecar if path.stem == f"slot-{sidecar.slot}" else None
 
 
 def _write(path: Path, sidecar: Sidecar) -> None:

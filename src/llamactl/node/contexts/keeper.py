@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from llamactl.backends.contexts import ContextRefused, Slot
@@ -82,15 +83,20 @@ class ContextKeeper:
 
     async def save(
         self, one: EngineProcess, options: InstanceOptions, limits: ContextLimits,
-        keys: Collection[str],
+        keys: Collection[str], asked: str,
     ) -> ContextReport:  # fmt: skip
         """Of slots at rest with enough in them.
 
         The engine may end then; its files are taken in meanwhile.
         """
         written = list[tuple[str, Sidecar]]()
-        work = partial(self._save, limits, keys, written)
+        work = partial(self._save, limits, keys, asked, written)
         report = await self._within(one, options, limits, work)
+        if report.asked:  # which of them it is, nobody knows
+            written = [
+                (name, replace(sidecar, asked=report.asked, among=len(written)))
+                for name, sidecar in written
+            ]
         if written:
             instance_id = one.record.instance_id
             earlier = self._unfinished(instance_id)
@@ -159,18 +165,18 @@ class ContextKeeper:
         self,
         limits: ContextLimits,
         keys: Collection[str],
+        asked: str,
         written: list[tuple[str, Sidecar]],
         engine: Engine,
     ) -> ContextReport:
-        worth = [
-            slot for slot in engine.slots().values()
-            if slot.tokens >= limits.min_tokens and not slot.is_busy
-        ]  # fmt: skip
+        holding = [slot for slot in engine.slots().values() if slot.tokens]
+        worth = [slot for slot in holding if slot.tokens >= limits.min_tokens and not slot.is_busy]
         if not worth:
             return ContextReport()
         fits = self._trusted(engine, limits)
         save = partial(self._save_one, engine, limits, fits, keys, written)
-        return _reported((slot.id, partial(save, slot)) for slot in worth)
+        report = _reported((slot.id, partial(save, slot)) for slot in worth)
+        return replace(report, asked=asked if report.slots == len(holding) else "")
 
     def _trusted(self, engine: Engine, limits: ContextLimits) -> Mapping[str, str]:
         """What its contexts fit only with. Raises ContextRefused where they are not kept."""
@@ -212,10 +218,11 @@ class ContextKeeper:
         stored, slots = self.files.of(instance_id), engine.slots()
         fits = self._trusted(engine, limits)
         self._unproved[instance_id] = engine.record.process, fits, engine.sort
-        return _reported(
+        report = _reported(
             (one.slot, partial(self._restore_one, engine, one, slots, fits, damages))
             for one in stored
         )
+        return replace(report, asked=_asked(stored) if report.slots == len(stored) > 0 else "")
 
     def _restore_one(
         self, engine: Engine, one: Sidecar, slots: Mapping[int, Slot], fits: Mapping[str, str],
@@ -237,6 +244,13 @@ def _size(stored: Iterable[Sidecar], tokens: int) -> int:
     """What so many tokens take, by those that were saved before."""
     known = [one.size / one.tokens for one in stored if one.tokens]
     return int(tokens * (max(known) if known else _TOKEN))
+
+
+def _asked(stored: Sequence[Sidecar]) -> str:
+    """As `ContextReport.asked`: what was saved last must still be complete."""
+    last = max(stored, key=lambda one: one.saved_at)
+    with_it = [one for one in stored if (one.asked, one.among) == (last.asked, last.among)]
+    return last.asked if len(with_it) == last.among else ""
 
 
 def _check(one: Sidecar, slot: Slot | None, fits: Mapping[str, str], damage: str) -> None:

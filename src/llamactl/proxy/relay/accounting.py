@@ -7,9 +7,9 @@ from collections.abc import Callable
 from llamactl.core.errors import LlamactlError
 from llamactl.core.routes import Route
 from llamactl.observe import Meters, logger
+from llamactl.policy.body.token_counts import tokens
 from llamactl.proxy.http.request import Request
 from llamactl.proxy.http.response import Response
-from llamactl.proxy.relay.token_counts import tokens
 
 Relayed = tuple[str, int, int, int, bytes, float | None, float, bool]
 _BATCH = 32
@@ -55,7 +55,7 @@ class RequestMetrics:
                 received=received,
                 sent=answer.sent,
                 prompt_tokens=counts.prompt,
-                cached_tokens=counts.cached,
+                cached_tokens=counts.cached or 0,
                 generated_tokens=counts.generated,
                 whole=whole,
             )
@@ -78,7 +78,7 @@ class RequestMetrics:
             prompt, generated, cached = tokens(tail)
             meter.prompt_tokens += prompt
             meter.generated_tokens += generated
-            meter.cached_tokens += cached
+            meter.cached_tokens += cached or 0
             if not whole:
                 meter.broken_off += 1
 

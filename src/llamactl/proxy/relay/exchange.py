@@ -23,8 +23,10 @@ from llamactl.core.errors import (
 )
 from llamactl.core.exits import Aftermath, ServedRequest
 from llamactl.core.lease import Lease
+from llamactl.core.ports.contexts import SentRequest
 from llamactl.core.routes import ReadyInstance, Route
 from llamactl.observe import logger
+from llamactl.policy.body.token_counts import tokens
 from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.engine_connection import Connection
 from llamactl.proxy.http.error_formats import ApiError
@@ -42,10 +44,10 @@ from llamactl.proxy.relay.rewriting.answering import Answering, extra_lines
 from llamactl.proxy.relay.rewriting.model_name import member
 from llamactl.proxy.relay.rewriting.uncached import Uncached, unencoded
 from llamactl.proxy.relay.tenure import while_admitted
-from llamactl.proxy.relay.token_counts import tokens
 
 _BODILESS = (b"GET", b"HEAD", b"OPTIONS")  # some engines read no body of these
 _BROKEN = "the engine did not finish its response"
+_OK = 200
 _MOST_SENDS = 2  # a request that kills engines must not kill in a loop
 _KEPT = 1 << 18  # bytes of a body that are kept until its response is complete, to recognise it
 log = logger("proxy")
@@ -74,7 +76,7 @@ class Exchange(AnswerWork):
     _unchecked: ResponseHead | None = None  # of an answer that may give another name than was asked
     _begun: Response | None = None  # by us, before the engine's answer came
     _suspect = b""  # its hash, if engines crashed that were serving it
-    _proving: bytes | None = None  # the request, while it is waited for what its answer proves
+    _sent_one: SentRequest | None = None  # of which a context may be computed
     _uncached: Uncached | None = None  # its client may not learn what was cached
 
     def __init__(
@@ -188,8 +190,7 @@ class Exchange(AnswerWork):
             down.write(self._begun.frame([comment(ahead)]))
 
     def _reach(self, ready: ReadyInstance, *, fresh: bool) -> None:
-        if (key := self._request.caller.key) is not None:
-            self._relay.leases.contexts.used_by(self._route.id, key.id)
+        self._tell_contexts()
         if self._relay.suspects and (parts := self._parts()) is not None:
             try:
                 self._suspect = self._relay.casualties.check(self._route.id, parts)
@@ -204,6 +205,15 @@ class Exchange(AnswerWork):
             self._send(connection, ready)
         else:
             self._run(self._dial(ready))
+
+    def _tell_contexts(self) -> None:
+        contexts, request = self._relay.leases.contexts, self._request
+        if (key := request.caller.key) is not None:
+            contexts.used_by(self._route.id, key.id)
+        if request.head.method not in _BODILESS:
+            known = request.complete and self._body.can_be_sent_again
+            self._sent_one = SentRequest(time.time(), (*self._body.chunks,) if known else ())
+            contexts.sent(self._route.id, self._sent_one)
 
     async def _dial(self, ready: ReadyInstance) -> None:
         try:
@@ -326,8 +336,6 @@ class Exchange(AnswerWork):
 
     def answered(self, head: ResponseHead, length: int) -> None:
         body, request, relay = self._body, self._request, self._relay
-        if relay.leases.contexts.proofs and (parts := self._parts()) is not None:
-            self._proving = b"".join(parts[1:])
         if body.size > _KEPT and not body.on_disk:
             body.forget()
         special = request.model and (head.refuses or request.head.method == b"GET")
@@ -392,16 +400,18 @@ class Exchange(AnswerWork):
         if relay.leases.unanswered:
             relay.leases.answered(self._route.id)
         relay.metrics.relayed(request, self._route, answer, body.size, whole=True)
-        if relay.leases.contexts.proofs:
-            self._prove(answer)
+        if self._sent_one is not None:
+            self._computed(self._sent_one, answer)
         self._down.finished(keep=answer.keep and request.complete)
 
-    def _prove(self, answer: Response) -> None:
-        """Of what was restored before the instance served."""
-        proofs, counts = self._relay.leases.contexts.proofs, tokens(answer.tail)
-        proof = proofs.get(self._route.id)
-        if proof is not None and counts.prompt:
-            proof(counts.prompt, counts.cached, self._proving)
+    def _computed(self, request: SentRequest, answer: Response) -> None:
+        if answer.status != _OK:
+            return
+        request.answer = answer.tail
+        if (proof := self._relay.leases.contexts.proofs.get(self._route.id)) is not None:
+            counts = tokens(answer.tail)
+            if counts.prompt and counts.cached is not None:
+                proof.heard(counts.prompt, counts.cached, request)
 
     def lost(self, reason: str) -> None:
         connection, self._upstream = self._upstream, None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import time
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -17,14 +18,18 @@ from llamactl.core.ports.contexts import (
     ContextLimits,
     ContextReport,
     ContextUse,
-    RestoredSlot,
+    Proof,
+    SentRequest,
     StoredContext,
 )
 from llamactl.core.ports.node import Node
 from llamactl.observe import ByInstance, ContextMeter
+from llamactl.policy.body.continuation import continues, name_of
+from llamactl.policy.body.token_counts import tokens
 from llamactl.policy.context_reuse import MISSES, UNUSED, Reuse, judge
 
 _DAY_S = 86400.0
+_WATCHED = 32  # requests, of which one may show that what was restored is used
 _REVOKED = "a key that may have used it was revoked"
 _OTHERS_CAME = "another key used it while it was saved, and may be in it"
 Note = Callable[[str, str, Mapping[str, object]], None]  # an event, its cause and details
@@ -56,7 +61,10 @@ class Contexts:
             self._tell_saved(record, note, ContextReport(refused=(_REVOKED,)))
             return
         try:
-            report = await self._node.save_context(record.process, self._limits(record), keys)
+            last = self._uses.last_sent(record.instance_id)
+            asked = await asyncio.to_thread(_name_of, last) if last is not None else ""
+            limits = self._limits(record)
+            report = await self._node.save_context(record.process, limits, keys, asked)
         except UnknownProcess:  # it has ended by itself
             return
         if why := self._spoiled(record.instance_id, keys):
@@ -94,12 +102,16 @@ class Contexts:
             report = await self._node.restore_context(record.process, self._limits(record))
         except UnknownProcess:
             return
-        proof = _Proof(self, record, note, report.restored).heard if report.restored else None
+        proof = _Proof(self, record, note, report) if report.restored else None
         self._uses.begin(record.instance_id, report.keys, proof)
         meter = self.meters.of(record.instance_id)
         meter.add_restored(report.slots, report.tokens, report.seconds, len(report.refused))
         _tell(note, "ContextRestored", "ContextRefused", report)
         self.look()
+
+    def unproved(self, proof: _Proof) -> None:
+        """Nothing was shown by the requests that were watched."""
+        self._uses.proved(proof.record.instance_id)
 
     def proved(self, proof: _Proof, reuse: Reuse, cached: int) -> None:
         """The first request after a restore showed whether it was used."""
@@ -111,7 +123,7 @@ class Contexts:
         misses = await self._node.context_used(proof.record.process, used=used)
         meter = self.meters.of(proof.record.instance_id)
         if used:
-            speed = max(one.speed for one in proof.restored)
+            speed = max(one.speed for one in proof.report.restored)
             saved = {"seconds": round(cached / speed, 1)} if speed else {}
             meter.add_used(cached, saved.get("seconds", 0.0))
             proof.note("ContextUsed", "", {"tokens": cached, **saved})
@@ -167,31 +179,62 @@ class Contexts:
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class _Proof:
-    """What is waited for after a restore."""
+@dataclass(slots=True)
+class _Proof(Proof):
+    """What is waited for after a restore.
+
+    An engine that works as it should is never blamed for what its clients ask. So that a context
+    was not used counts only of the first request, and only if it begins with all that was restored.
+    """
 
     contexts: Contexts
     record: ProcessRecord
     note: Note
-    restored: Sequence[RestoredSlot]
+    report: ContextReport
+    requests: int = 0  # since the restore
 
-    def heard(self, prompt: int, cached: int, request: bytes | None) -> None:
-        """Of an answer: tokens of its prompt, and how many of them the engine had."""
-        reuse = judge([one.tokens for one in self.restored], prompt, cached)
-        if reuse is Reuse.MISSED and self._does_without(request):
-            return
-        if reuse is not Reuse.UNKNOWN:
+    def sent(self) -> None:
+        self.requests += 1
+        if self.requests > _WATCHED:
+            self.contexts.unproved(self)
+
+    def heard(self, prompt: int, cached: int, request: SentRequest) -> None:
+        reuse = judge([one.tokens for one in self.report.restored], prompt, cached)
+        is_known = reuse is Reuse.USED or (reuse is Reuse.MISSED and self._should_use(request))
+        if is_known:
             self.contexts.proved(self, reuse, cached)
 
-    def _does_without(self, request: bytes | None) -> bool:
-        """Anybody may ask for that, which says nothing of the engine."""
+    def _should_use(self, request: SentRequest) -> bool:
+        """Would any engine have used what was restored for this?"""
         slots = backend_of(self.record.options.backend_type).contexts
-        try:
-            body = orjson.loads(request or b"")
-        except orjson.JSONDecodeError:
-            return True
-        return slots is None or not isinstance(body, dict) or slots.does_without(body)
+        body = _body(request)
+        return (
+            self.requests == 1
+            and slots is not None
+            and not slots.does_without(body)
+            and continues(body, self.report.asked, _day(request.at))
+        )
+
+
+def _name_of(request: SentRequest) -> str:
+    """Of one that was computed. Blocks, for milliseconds."""
+    if tokens(request.answer).cached is None:
+        return ""
+    return name_of(_body(request), _day(request.at))
+
+
+def _day(at: float) -> str:
+    """As any engine's clock may be set."""
+    return " ".join(time.strftime("%F", clock(at)) for clock in (time.gmtime, time.localtime))
+
+
+def _body(request: SentRequest) -> Mapping[str, object]:
+    """Empty if it is not known, or no object."""
+    try:
+        found = orjson.loads(b"".join(request.body))
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _tell(note: Note, done: str, refused: str, report: ContextReport) -> None:

@@ -16,11 +16,11 @@ _FAR = 512  # bytes; both objects are smaller
 class Tokens(NamedTuple):
     prompt: int = 0
     generated: int = 0
-    cached: int = 0  # of the prompt: the engine had them already
+    cached: int | None = None  # of the prompt: the engine had them already; None: it does not say
 
 
 def tokens(tail: bytes) -> Tokens:
-    """0 where nothing is said. Looks at an answer's end only.
+    """Looks at an answer's end only.
 
     `usage` is OpenAI's and Anthropic's, `timings` llama-server's, which it adds to streams too.
     A quote in generated text is escaped, so text can't be taken for either.
@@ -33,8 +33,9 @@ def tokens(tail: bytes) -> Tokens:
         at = timings
     elif timings > at:
         end = timings
-    prompt = generated = cached = beside = b"0"
+    prompt = generated = cached = beside = b""
     for of_prompt, of_answer, of_cache, of_another in _COUNT.findall(tail, at, min(at + _FAR, end)):
         prompt, generated = of_prompt or prompt, of_answer or generated
         cached, beside = of_cache or cached, of_another or beside  # not part of the prompt's count
-    return Tokens(int(prompt) + int(beside), int(generated), int(cached) + int(beside))
+    known = int(cached or 0) + int(beside or 0) if cached or beside else None
+    return Tokens(int(prompt or 0) + int(beside or 0), int(generated or 0), known)
