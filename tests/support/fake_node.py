@@ -83,7 +83,6 @@ class FakeNode:
         self.waking: asyncio.Event | None = None
         self.takes: MeasuredMemory | None = None
         self.measured = asyncio.Event()  # a process was
-        self.measures: asyncio.Event | None = None  # to measure waits for it
         self._turns: defaultdict[ProcessId, Turns] = defaultdict(Turns)
         self.warm_ups: list[WarmUp] = []  # that were sent
         self.warming: asyncio.Event | None = None  # an answer waits for it
@@ -310,8 +309,6 @@ class FakeNode:
     async def measure(self, process: ProcessId) -> MeasuredMemory | None:
         self._get(process)
         self.measured.set()
-        if self.measures is not None:
-            await self.measures.wait()
         return self.takes
 
     async def prepared(self) -> Sequence[ProcessRecord]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from llamactl.control.lifecycle.health import HealthRules, until_unhealthy
+from llamactl.control.lifecycle.watches.health import HealthRules, until_unhealthy
 from llamactl.node.engine.engine_process import end
 from llamactl.node.engine.probe import is_healthy
 from llamactl.node.process.process import Ended

@@ -18,7 +18,7 @@ from llamactl.node.contexts.files import ContextFiles, Sidecar
 
 NOW = time.time()
 WHOLE = (
-    b'{"slot": %b, "tokens": 1, "room": 1, "size": 1, "digest": "", "saved_at": 1, "used_at": 1,'
+    b'{"slot": %b, "tokens": 1, "room": 1, "size": 1, "checksum": "", "saved_at": 1, "used_at": 1,'
     b' "fits": %b, "keys": %b}'
 )
 GIB = 1 << 30

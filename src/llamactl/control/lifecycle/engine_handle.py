@@ -5,82 +5,26 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
-from llamactl.backends import backend_of
-from llamactl.backends.sleep import SleepMode, sleep_mode
-from llamactl.control.lifecycle.context import ReplicaContext
+from llamactl.control.lifecycle.context import ReplicaCallbacks, ReplicaContext
 from llamactl.control.lifecycle.runner import LifecycleRunner
+from llamactl.control.lifecycle.running_process import RunningProcess
 from llamactl.core import lifecycle as lc
 from llamactl.core.errors import LaunchFailed, LlamactlError, UnknownProcess
 from llamactl.core.events import ProcessId, ProcessRecord
-from llamactl.core.exits import ExitReport, FailureClass, NotServing
+from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Instance, policies
 from llamactl.core.lifecycle import State
-from llamactl.core.ports.activator import Leases
-from llamactl.observe import logger
+from llamactl.observe import logger, loop_clock
 from llamactl.policy.scheduling.restart import RestartRules, after_exit
 
+_MEASURE_S = 1.0  # a stop waits no longer for it
 _ENDS = 4  # are remembered, for requests that the process dropped
 log = logger("control")
-
-
-@dataclass(slots=True, eq=False)
-class RunningProcess:
-    """As those who decide see it."""
-
-    instance: Instance  # as it was defined when this began
-    record: ProcessRecord
-    adopted: bool = False  # an earlier llamactl began it
-    was_serving: bool = False  # before it was adopted
-    handed_over: bool = False  # who had it until now, and lives, says that it serves
-    answers: bool = False  # it is ready, but for what llamactl does before it serves
-    ready_at: float | None = None  # monotonic seconds
-    ended_for: NotServing | None = None  # why we end it
-
-    @property
-    def sleep_mode(self) -> SleepMode | None:
-        """How it sleeps; None: it does not."""
-        options = self.record.options
-        return sleep_mode(backend_of(options.backend_type), options, self.record.command)
-
-    @property
-    def uptime(self) -> float:
-        """Seconds in service."""
-        return 0.0 if self.ready_at is None else time.monotonic() - self.ready_at
-
-    def serves(self) -> None:
-        """From now on. What was known of it before counts no longer when it wakes."""
-        self.ready_at = time.monotonic()
-        self.answers = self.was_serving = self.handed_over = False
-
-    def explained(self, report: ExitReport, leases: Leases) -> ExitReport:
-        """How it ended, and why: we ended it, or it crashed by what it served."""
-        return self._excused(self._ended_by_us(report), leases)
-
-    def _ended_by_us(self, report: ExitReport) -> ExitReport:
-        if self.ended_for is None:
-            return report
-        cause = self.ended_for
-        if cause.failure is FailureClass.START_TIMED_OUT and self.ready_at is not None:
-            return report
-        line = cause.line or report.error_line
-        return replace(report, failure=cause.failure, advice=cause.why, error_line=line)
-
-    def _excused(self, report: ExitReport, leases: Leases) -> ExitReport:
-        """A crash while it served is put on the account of what it served."""
-        one = self.instance
-        if not report.own_fault or self.ready_at is None:
-            return report
-        requests = tuple(leases.in_flight(one.id, self.record.generation))
-        if not requests and not leases.count(one.id):
-            return report
-        named = " ".join(f"{r.id} (key {r.key} {r.key_name})" for r in requests)
-        log.warning("engine_crashed_serving", name=one.name, cause=report.failure, requests=named)
-        return replace(report, excused=True, requests=requests)
 
 
 class Owner(Protocol):
@@ -95,11 +39,13 @@ class EngineHandle:
     """Performs the effects of a replica's lifecycle, and knows what came of them."""
 
     def __init__(
-        self, owner: Owner, context: ReplicaContext, port: int | None, last_exit: ExitReport | None
-    ) -> None:
+        self, owner: Owner, context: ReplicaContext, callbacks: ReplicaCallbacks,
+        port: int | None, last_exit: ExitReport | None,
+    ) -> None:  # fmt: skip
         """`port`, `last_exit`: of its last process."""
         self._owner = owner
         self._context = context
+        self._callbacks = callbacks
         self.process: RunningProcess | None = None
         self.launched = asyncio.Event()  # its process is there, or was
         self.fetched = asyncio.Event()  # nothing that it needs has to be downloaded first
@@ -132,6 +78,17 @@ class EngineHandle:
         """End the process group at once."""
         if (process := self.process) is not None:
             self._context.node.kill(process.record.process)
+
+    async def measure(self, *, within: float | None = None) -> None:
+        """What it takes of the memory now; given up after so many seconds."""
+        process, asleep = self.process, self._owner.runner.now.state is State.ASLEEP
+        if process is None:
+            return
+        with suppress(UnknownProcess, TimeoutError):
+            async with loop_clock().timeout(within):
+                usage = await self._context.node.measure(process.record.process)
+                if usage is not None:
+                    await self._callbacks.measured(process.instance, usage, asleep=asleep)
 
     async def read_ahead(self) -> None:
         """Its model's files, for a start that waits for its place. Cancelling ends it."""
@@ -283,15 +240,12 @@ class EngineHandle:
             self._context.images.call_off(process_id)
             self._context.node.kill(process_id)
             return
-        if drained and not self._holds_only_its_warm_up(process):
-            await self._context.contexts.save(process.record, self.note)
+        if drained:
+            last: list[Awaitable[None]] = [self.measure(within=_MEASURE_S)]
+            if not process.holds_only_its_warm_up(self._context.leases):
+                last.append(self._context.contexts.save(process.record, self.note))
+            await asyncio.gather(*last)
         record, grace = process.record, self._context.settings.instances.stop_timeout
         with suppress(UnknownProcess):  # it has ended by itself
             if await self._context.node.terminate(record.process, grace):
                 log.warning("instance_killed", name=self._owner.instance.name, pid=record.pid)
-
-    def _holds_only_its_warm_up(self, process: RunningProcess) -> bool:
-        """Beside what was restored, and is kept already."""
-        used = self._context.leases.last_used(process.instance.id)
-        is_new = not process.adopted and used < (process.ready_at or 0.0)
-        return bool(process.instance.options.warm_up) and is_new

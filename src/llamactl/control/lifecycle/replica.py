@@ -11,7 +11,7 @@ from llamactl.control.lifecycle.context import ReplicaCallbacks, ReplicaContext
 from llamactl.control.lifecycle.engine_handle import EngineHandle
 from llamactl.control.lifecycle.events.event_log import row_of
 from llamactl.control.lifecycle.runner import LifecycleRunner
-from llamactl.control.lifecycle.watches import Watches
+from llamactl.control.lifecycle.watches.watches import Watches
 from llamactl.core import lifecycle as lc
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance, policies
@@ -44,7 +44,7 @@ class Replica:
         if instance.port is not None:
             context.ports.keep(self.id, instance.port)
         context.ports.reserve(instance)
-        self.engine = EngineHandle(self, context, instance.port, last_exit)
+        self.engine = EngineHandle(self, context, callbacks, instance.port, last_exit)
         watches = Watches(self, self.engine, context, callbacks)
         self.runner = LifecycleRunner(
             lifecycle, self.engine.perform, watches.of, self._record, self._moved

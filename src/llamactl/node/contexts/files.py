@@ -6,12 +6,12 @@ fits and how to know that it is complete (`slot-0.json`); a file without one is 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -35,7 +35,7 @@ class Sidecar:
     tokens: int
     room: int  # tokens that fit in the slot
     size: int
-    digest: str
+    checksum: str
     saved_at: float
     used_at: float
     fits: Mapping[str, str]
@@ -108,8 +108,9 @@ class ContextFiles:
         folder = self.folder_of(instance_id)
         new, at = folder / name, _path(folder, sidecar.slot)
         new.chmod(0o600)
-        kept = replace(sidecar, size=new.stat().st_size, digest=_digest(new))
+        kept = replace(sidecar, size=new.stat().st_size, checksum=_checksum(new))
         _beside(at).unlink(missing_ok=True)  # a file without it is nobody's, whatever comes now
+        at.unlink(missing_ok=True)  # else ext4 writes the new one out first, its folder locked
         new.replace(at)
         try:
             _write(_beside(at), kept)
@@ -129,7 +130,7 @@ class ContextFiles:
             found = path.lstat()
             if path.is_symlink() or found.st_size != sidecar.size:
                 return "its file has another size than it was saved with"
-            if _digest(path) != sidecar.digest:
+            if _checksum(path) != sidecar.checksum:
                 return "its file is not what was saved"
         except OSError as exc:
             return f"its file can't be read: {exc.strerror}"
@@ -224,14 +225,13 @@ def _write(path: Path, sidecar: Sidecar) -> None:
     new.replace(path)
 
 
-def _digest(path: Path) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for piece in _pieces(path):
-        digest.update(piece)
-    return digest.hexdigest()
+def _checksum(path: Path) -> str:
+    """Finds accidents. Who can write the file can write its sidecar too, so a digest finds no more.
 
-
-def _pieces(path: Path) -> Iterator[bytes]:
+    It takes a fifth of the time of one, of a processor that an engine loads with meanwhile.
+    """
+    so_far = 0
     with path.open("rb") as file:
         while piece := file.read(_READ):
-            yield piece
+            so_far = zlib.crc32(piece, so_far)
+    return f"crc32:{so_far:08x}"

@@ -34,7 +34,6 @@ from llamactl.node.engine.named_files import check_model, model_files
 from llamactl.node.engine.offers import Read
 from llamactl.node.engine.presets import Presets
 from llamactl.node.logs.log import InstanceLog
-from llamactl.node.process import cgroups
 from llamactl.node.process.ports import LOOPBACK
 from llamactl.node.process.process import Process, boot_id
 from llamactl.policy.definition.engine_help import UNREAD, Known, Vocabulary, nothing_known
@@ -181,7 +180,6 @@ def spawn(
         group = Process.spawn_held(given.argv, given.environment, fd, around.soft_files)
     finally:
         os.close(fd)
-    cgroups.enclose(group.pid, group.start_time)
     record = record_of(launchable, given, port, key, around.node_id)
     record = replace(record, pid=group.pid, start_time=group.start_time, log_start=log_start)
     configured = secrets_of(spec.engine.model_dump())

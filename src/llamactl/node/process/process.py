@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llamactl.core.exits import FailureClass
+from llamactl.node.process import cgroups
 from llamactl.node.process.ports import members
 
 _DEAD = ("Z", "X")
@@ -56,6 +57,10 @@ class Process:
         self.start_time = start_time(popen.pid)
         self.exited: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
         self._tidying: asyncio.Task[None] | None = None
+        # the kernel takes ten milliseconds for it, in which others need the loop
+        self._enclosing = asyncio.get_running_loop().run_in_executor(
+            None, cgroups.enclose, self.pid, self.start_time
+        )
         self._watch()
 
     @classmethod
@@ -75,7 +80,10 @@ class Process:
         return cls(popen)
 
     def release(self) -> None:
-        """Let the engine start."""
+        """Let the engine start, once it is in a control group of its own."""
+        self._enclosing.add_done_callback(lambda _: self._let_go())
+
+    def _let_go(self) -> None:
         pipe = self._popen.stdin
         assert pipe is not None
         try:

@@ -8,18 +8,18 @@ from contextlib import suppress
 from dataclasses import replace
 
 from llamactl.control.lifecycle.context import ReplicaCallbacks, ReplicaContext
-from llamactl.control.lifecycle.engine_handle import EngineHandle, RunningProcess
-from llamactl.control.lifecycle.health import HealthRules, until_unhealthy
+from llamactl.control.lifecycle.engine_handle import EngineHandle
 from llamactl.control.lifecycle.runner import Watch
-from llamactl.control.lifecycle.sleep_watches import SleepWatches
-from llamactl.control.lifecycle.watched import Watched, drained
+from llamactl.control.lifecycle.running_process import RunningProcess
+from llamactl.control.lifecycle.watches.health import HealthRules, until_unhealthy
+from llamactl.control.lifecycle.watches.sleep import SleepWatches
+from llamactl.control.lifecycle.watches.watched import Watched, drained
 from llamactl.core import lifecycle as lc
 from llamactl.core.errors import UnknownProcess
 from llamactl.core.exits import FailureClass, NotServing
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.observe import logger, loop_clock
 
-_MEASURE_S = 1.0  # a stop waits no longer for it
 log = logger("control")
 
 
@@ -141,7 +141,7 @@ class Watches:
     async def _keep_measuring(self) -> lc.Event:
         """Its own watch, since reading a process's memory may take long, or hang with it."""
         while self._engine.process is not None:
-            await self._measure(self._engine.process)
+            await self._engine.measure()
             await asyncio.sleep(self._context.settings.instances.health_interval)
         return await asyncio.Future()
 
@@ -156,19 +156,8 @@ class Watches:
                 await self._context.contexts.save(process.record, self._engine.note)
         return await asyncio.Future()
 
-    async def _measure(self, process: RunningProcess) -> None:
-        with suppress(UnknownProcess):
-            asleep = self._replica.runner.now.state is State.ASLEEP
-            usage = await self._context.node.measure(process.record.process)
-            if usage is not None:
-                await self._callbacks.measured(process.instance, usage, asleep=asleep)
-
     async def _until_drained(self, now: Lifecycle) -> lc.Event:
         await drained(self._replica, self._context.leases)
-        if self._engine.process is not None:  # its requests are done: it took what it takes
-            with suppress(TimeoutError):
-                async with loop_clock().timeout(_MEASURE_S):
-                    await self._measure(self._engine.process)
         return lc.Drained(now.epoch)
 
     async def _until_due(self, now: Lifecycle) -> lc.Event:

@@ -6,9 +6,10 @@ import asyncio
 
 from llamactl.backends.sleep import SleepMode
 from llamactl.control.lifecycle.context import ReplicaContext
-from llamactl.control.lifecycle.engine_handle import EngineHandle, RunningProcess
+from llamactl.control.lifecycle.engine_handle import EngineHandle
 from llamactl.control.lifecycle.runner import Watch
-from llamactl.control.lifecycle.watched import Watched, drained
+from llamactl.control.lifecycle.running_process import RunningProcess
+from llamactl.control.lifecycle.watches.watched import Watched, drained
 from llamactl.core import lifecycle as lc
 from llamactl.core.errors import UnknownProcess
 from llamactl.core.exits import FailureClass, NotServing
