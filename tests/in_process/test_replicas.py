@@ -26,6 +26,7 @@ from llamactl.policy.scheduling.restart import _ONCE_MORE
 from support.control_path import ControlPath, settle
 from support.fake_node import FakeNode
 from support.settings import settings
+from support.waits import WITHIN_S
 
 GONE = ExitReport(FailureClass.MODEL_FILE_MISSING, advice="there is no such file")
 TAKEN = ExitReport(FailureClass.PORT_TAKEN, code=1)
@@ -42,7 +43,6 @@ class OddNode(FakeNode):
         self.not_proved: NotServing | None = None
         self.never_ready: NotServing | None = None
         self.healthy = True
-        self.usage: MeasuredMemory | None = None
         self.asked_for: list[LaunchSpec] = []
 
     async def prepare(self, spec: LaunchSpec) -> ProcessRecord:
@@ -62,10 +62,6 @@ class OddNode(FakeNode):
     async def is_healthy(self, process: ProcessId, seconds: float) -> bool:
         self._get(process)
         return self.healthy
-
-    async def measure(self, process: ProcessId) -> MeasuredMemory | None:
-        self._get(process)
-        return self.usage
 
 
 def control(**instances: object) -> tuple[ControlPath, OddNode]:
@@ -272,8 +268,9 @@ async def test_a_drain_lasts_no_longer_than_it_may() -> None:
 
 async def test_what_is_measured_is_learnt_of_what_ran() -> None:
     there, node = control()
-    node.usage = MeasuredMemory(7, 8)
+    node.takes = MeasuredMemory(7, 8)
     await there.create("one")
+    await asyncio.wait_for(node.measured.wait(), WITHIN_S)
     await settle()
 
     assert there.memory.learnt == [("one", MeasuredMemory(7, 8))]

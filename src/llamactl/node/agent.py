@@ -104,6 +104,7 @@ class NodeAgent(RunningEngines):
     async def prepare(self, spec: LaunchSpec) -> ProcessRecord:
         if (known := self._processes.prepared(spec.process)) is not None:
             return known
+        asyncio.get_running_loop().run_in_executor(None, cgroups.announce)  # while the rest is done
         try:
             launchable = await self._launchable(spec)
             keeps = launchable.context_folder

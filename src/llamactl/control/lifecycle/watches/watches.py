@@ -20,6 +20,7 @@ from llamactl.core.exits import FailureClass, NotServing
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.observe import logger, loop_clock
 
+_FIRST_S = 0.1
 log = logger("control")
 
 
@@ -139,7 +140,11 @@ class Watches:
         return lc.BecameUnhealthy(now.epoch)
 
     async def _keep_measuring(self) -> lc.Event:
-        """Its own watch, since reading a process's memory may take long, or hang with it."""
+        """Its own watch, since reading a process's memory may take long, or hang with it.
+
+        It holds the process up too, which has its first request just now.
+        """
+        await asyncio.sleep(_FIRST_S)
         while self._engine.process is not None:
             await self._engine.measure()
             await asyncio.sleep(self._context.settings.instances.health_interval)
