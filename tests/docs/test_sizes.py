@@ -47,6 +47,7 @@ REASONS = {
     "proxy/http/engine_connection.py:Connection": STATES,
     "proxy/http/heads.py:RequestHead": HEAD,
     "proxy/http/heads.py:ResponseHead": HEAD,
+    "proxy/http/request.py:Request": "what is known of a request, by all who learn something of it",
     "proxy/relay/context.py:ProxyContext": WIRING,
     "proxy/relay/exchange.py": STATES,
     "proxy/relay/exchange.py:Exchange": STATES,

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
+from llamactl.proxy import server
+from llamactl.proxy.http.heads import KEPT
+from llamactl.proxy.routing.entry import Entry
 from support.data_path import CHAT, MANAGER, data_path, request
 from support.settings import settings
 
@@ -77,6 +81,37 @@ async def test_a_head_is_judged_anew_once_its_key_is_revoked_or_over() -> None:
             if len(there.engine.seen) == 2:
                 there.ring.remove("known")
         assert (await there.chat("one", key=soon)).status == 401
+
+
+async def test_what_one_server_decided_for_a_head_is_not_asked_of_another_one() -> None:
+    """Of one process: their heads are the same, their settings are not."""
+    lax = settings("auth", require_inference_auth=False)
+    async with data_path() as strict, data_path(lax) as other:
+        for _ in range(2):
+            assert (await other.ask("GET", "/v1/models", key="")).status == 200
+            assert (await strict.ask("GET", "/v1/models", key="")).status == 401
+
+
+async def test_what_was_decided_for_many_heads_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = list[Entry]()
+
+    def make(*given: Any) -> Entry:
+        made.append(Entry(*given))
+        return made[-1]
+
+    monkeypatch.setattr(server, "Entry", make)
+    async with data_path() as there:
+        client, decisions = there.connect(), made[0]._decisions
+        for number in range(KEPT + 2):
+            client.ask("GET", f"/v1/models?{number}", key=MANAGER)
+            assert (await client.answer()).status == 200
+            assert len(decisions) <= KEPT
+        client.ask("GET", "/v1/models?" + "x" * 5000, key=MANAGER)
+        assert (await client.answer()).status == 200
+
+    assert len(decisions) == 2, "a long head is not kept"
 
 
 async def test_two_requests_that_come_together_are_answered_in_turn() -> None:

@@ -36,7 +36,7 @@ _NOT_SENT = _HOP | {b"host", b"authorization", b"x-api-key", b"content-length", 
 _NOT_ANSWERED = _HOP | {b"content-length", b"set-cookie", b"x-request-id"}
 _LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: (\d{1,15})\r\n")
 _LONGEST_KEPT = 4096  # bytes of a head
-_KEPT = 512  # heads of each kind
+KEPT = 512  # heads of each kind
 _REQUEST_ID = re.compile(rb"[!-~]{1,128}\Z")
 _KEEP_ALIVE = re.compile(rb"timeout=(\d+)")
 _IDLE_S = 4.0  # engines close idle connections after 5 s (cpp-httplib's default)
@@ -101,8 +101,7 @@ class RequestHead:
         self.path = unquote(raw.decode("latin-1")) if b"%" in raw else raw.decode("latin-1")
         self.request_id = _request_id(fields.get(b"x-request-id", b""))
         self.passed = self._passed()
-        self.decision: Any = None  # of `Entry`, for all requests with this head
-        self.error_format: Any = None  # of `Entry`, too
+        self.is_kept = False  # and found again for the next request with the same head
 
     def __repr__(self) -> str:
         return f"<RequestHead {self.method.decode()} {self.path}>"
@@ -214,8 +213,14 @@ def answer_head(head: bytes) -> tuple[ResponseHead, int]:
     return said, said.length if length is None else length
 
 
-_request_head = lru_cache(_KEPT)(RequestHead)
-_answer_head = lru_cache(_KEPT)(ResponseHead)
+@lru_cache(KEPT)
+def _request_head(head: bytes) -> RequestHead:
+    said = RequestHead(head)
+    said.is_kept = True
+    return said
+
+
+_answer_head = lru_cache(KEPT)(ResponseHead)
 
 
 def _without_length(head: bytes) -> tuple[bytes, int | None]:

@@ -18,8 +18,8 @@ class Request:
     """A head, what of the body came with it, and what is known of the request by now."""
 
     __slots__ = (
-        "added", "began", "body", "caller", "comment_every", "complete", "head", "id", "in_turns",
-        "length", "model", "served_path",
+        "added", "began", "body", "caller", "comment_every", "complete", "error_format", "head",
+        "id", "in_turns", "length", "model", "served_path",
     )  # fmt: skip
 
     def __init__(self, head: RequestHead, length: int, body: bytes, *, complete: bool) -> None:
@@ -29,6 +29,7 @@ class Request:
         self.body = body
         self.complete = complete  # the body has arrived completely
         self.caller = GUEST
+        self.error_format: ErrorFormat = DEFAULT  # of our own answers to it
         self.began = 0.0  # by the loop's clock
         self.id = b""
         self.model = ""  # as it was asked for; "": its answer goes as the engine gives it
@@ -44,11 +45,6 @@ class Request:
     def name(self) -> str:
         """Its id, for the log."""
         return self.id.decode("latin-1")
-
-    @property
-    def error_format(self) -> ErrorFormat:
-        form: ErrorFormat | None = self.head.error_format
-        return form or DEFAULT
 
     @property
     def extra(self) -> Headers:

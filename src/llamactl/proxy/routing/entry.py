@@ -1,7 +1,7 @@
 """Every request comes in here. Who sends it, from where, and which endpoint serves it?
 
 Host and Origin are checked first; a valid key in a header makes up for a foreign Host, since a
-page that rebinds DNS has none. What was decided is kept with the head that it was decided for: the
+page that rebinds DNS has none. What was decided is remembered by the head it was decided for: the
 next request with the same head costs a look at whether the keys have changed.
 """
 
@@ -26,8 +26,8 @@ from llamactl.observe import logger
 from llamactl.policy.access.rules import identify, token_of
 from llamactl.policy.access.wrong_keys import WrongKeys
 from llamactl.proxy.http.client_connection import Downstream
-from llamactl.proxy.http.error_formats import V1Errors, error_format
-from llamactl.proxy.http.heads import Headers, RequestHead
+from llamactl.proxy.http.error_formats import ErrorFormat, V1Errors, error_format
+from llamactl.proxy.http.heads import KEPT, Headers, RequestHead
 from llamactl.proxy.http.request import Request, error_answer
 from llamactl.proxy.routing.access import Access
 from llamactl.proxy.routing.browsers import check_hosts, check_origin
@@ -72,9 +72,9 @@ _BY_ACCEPT: Headers = [(b"vary", b"Accept")]
 class Decision:
     """What holds for all requests with one head, until the keys change or this one expires."""
 
-    owner: Entry
     endpoint: Endpoint
     caller: Caller
+    error_format: ErrorFormat
     added: Headers  # to each answer
     version: int  # of the keys
     until: float  # Unix seconds
@@ -98,6 +98,7 @@ class Entry:
         self._before_path = re.compile(rf"/({words})/[^/]+(?=/)")
         self._management = ManagementEndpoints(access, context, self.open)
         self._wrong_keys = WrongKeys()
+        self._decisions: dict[RequestHead, Decision] = {}
         self._id_prefix = secrets.token_hex(6).encode()
         self._ids = itertools.count(1)
 
@@ -108,20 +109,14 @@ class Entry:
         request.began = relay.now()
         try:
             now = time.time()
-            decision: Decision | None = head.decision
-            if (
-                decision is None
-                or decision.version != self.keys.version
-                or now >= decision.until
-                or decision.owner is not self
-            ):
-                head.error_format = error_format(head, self._before_path, self._v1_errors)
-                decision = head.decision = self._decide(down, request)
-                caller = decision.caller
+            decision = self._decisions.get(head)
+            if decision is None or decision.version != self.keys.version or now >= decision.until:
+                decision = self._decide(down, request)
+                if head.is_kept:
+                    self._remember(head, decision)
             else:
-                caller = decision.caller
-                request.added = decision.added
-            request.caller = caller
+                request.added, request.error_format = decision.added, decision.error_format
+            request.caller = caller = decision.caller
             if (who := decision.who) is not down.who:
                 down.meet(known=who is not None, reserve=decision.reserve, who=who or "")
             if (key := caller.key) is not None:
@@ -138,9 +133,15 @@ class Entry:
         if tries := self._wrong_keys.add(down.origin, time.monotonic()):
             log.warning("wrong_key", address=down.origin or "local", tries=tries)
 
+    def _remember(self, head: RequestHead, decision: Decision) -> None:
+        if len(self._decisions) >= KEPT:  # most are of heads that are no longer kept
+            self._decisions.clear()
+        self._decisions[head] = decision
+
     def _decide(self, down: Downstream, request: Request) -> Decision:
         """Raises what forbids it."""
         version, head = self.keys.version, request.head
+        request.error_format = error_format(head, self._before_path, self._v1_errors)
         shown = self._access.holder(head)
         try:
             if head.has_path_key:
@@ -166,7 +167,9 @@ class Entry:
         if by_session or PAGE.match(head.raw_path) or is_early:
             until = _NEVER  # a session, a ticket, or the wait for the API, ends by itself
         who = (caller.key.id if caller.key else "") if known else None
-        return Decision(self, endpoint, caller, request.added, version, until, who, reserve)
+        return Decision(
+            endpoint, caller, request.error_format, request.added, version, until, who, reserve
+        )
 
     def _endpoint(self, request: Request) -> tuple[Endpoint, Caller]:
         head = request.head
