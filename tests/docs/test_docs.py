@@ -7,13 +7,16 @@ import runpy
 from pathlib import Path
 
 from llamactl.config.variables import VARIABLES
-from llamactl.core.lifecycle import to_mermaid
+from llamactl.core import lifecycle
+from llamactl.proxy.relay import stages
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_lifecycle_diagram_is_current() -> None:
-    assert to_mermaid() in (ROOT / "docs/architecture.md").read_text()
+def test_the_diagrams_are_current() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+
+    assert lifecycle.to_mermaid() in text and stages.to_mermaid() in text
 
 
 def test_the_map_names_every_package_and_every_path_it_names_exists() -> None:

@@ -42,6 +42,8 @@ class Wire:
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         self.written = bytearray()
+        self.late = bytearray()  # written after llamactl had ended it
+        self.left = False  # by the other end, which is not known here at once
         self.news = asyncio.Event()
         self.closed = False
         self.reading = True
@@ -63,7 +65,8 @@ class Wire:
         return False
 
     def write(self, data: bytes) -> None:
-        self.written += data
+        if not self.left:
+            (self.late if self.closed else self.written).extend(data)
         self.news.set()
 
     def writelines(self, parts: list[bytes]) -> None:
@@ -140,6 +143,7 @@ class Client:
                 await self.wire.news.wait()
 
     def leave(self) -> None:
+        self.wire.left = True
         self.wire.abort()
 
     # The parser's side.

@@ -13,6 +13,7 @@ from llamactl.proxy.http.request import Request
 from llamactl.proxy.http.response import Response
 from llamactl.proxy.http.sink import Sink
 from llamactl.proxy.relay.context import ProxyContext
+from llamactl.proxy.relay.stages import TABLE, ImpossibleStep, Stage, Step
 
 log = logger("proxy")
 
@@ -25,8 +26,13 @@ class AnswerWork(Sink):
     _request: Request
     _upstream: Connection | None = None
     _answer: Response | None = None
-    _done = False
-    _ended = False  # all of the answer came, with work to be done on it
+    _stage = Stage.OPENING
+
+    def _move(self, step: Step) -> None:
+        try:
+            self._stage = TABLE[self._stage][step]
+        except KeyError:
+            raise ImpossibleStep(f"{step.name} while {self._stage.value}") from None
 
     def fail(self, error: LlamactlError) -> None:
         raise NotImplementedError
@@ -44,10 +50,13 @@ class AnswerWork(Sink):
         begun = answer.at_work
         if not begun:
             answer.all_came()
-        at_work = self._ended = answer.at_work
-        if at_work and not begun and self._work():  # which may end it all
+        if not answer.at_work:
+            return False
+        if self._stage is not Stage.WORKING:
+            self._move(Step.ALL_CAME)
+        if not begun and self._work():  # which may end it all
             self._relay.turns.join(self._work, self.caller)
-        return at_work
+        return True
 
     def _begin_work(self) -> None:
         """In our turns. Nothing more is read of the answer until it is done."""
@@ -58,11 +67,11 @@ class AnswerWork(Sink):
     def _work(self) -> bool:
         """Do a part of the work on an answer; True if there is more."""
         answer, more = self._answer, False
-        if self._done or answer is None:
+        if self._stage is Stage.OVER or answer is None:
             return False
         with self._failing("answer_failed"):
             more = answer.prepare()
-            if not more and self._ended:
+            if not more and self._stage is Stage.WORKING:
                 self.complete()
             elif not more:
                 self._go_on(answer)

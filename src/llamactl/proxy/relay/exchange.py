@@ -43,6 +43,7 @@ from llamactl.proxy.relay.loading import begun_answer, comment, commenting, want
 from llamactl.proxy.relay.rewriting.answering import Answering, extra_lines
 from llamactl.proxy.relay.rewriting.model_name import member
 from llamactl.proxy.relay.rewriting.uncached import Uncached, unencoded
+from llamactl.proxy.relay.stages import Stage, Step
 from llamactl.proxy.relay.tenure import while_admitted
 
 _BODILESS = (b"GET", b"HEAD", b"OPTIONS")  # some engines read no body of these
@@ -94,15 +95,14 @@ class Exchange(AnswerWork):
         self._body = body
         self._line = line
         self._may_start = may_start
-        down.handler = self
 
     def __repr__(self) -> str:
-        return f"<Exchange {self._request} with {self._route.name}>"
+        return f"<Exchange {self._request} with {self._route.name}, {self._stage.value}>"
 
     # The rest of the request's body.
 
     def body(self, data: bytes) -> None:
-        if self._done:
+        if self._stage is Stage.OVER:
             return
         try:
             if self.watcher is not None:
@@ -118,7 +118,7 @@ class Exchange(AnswerWork):
         self._upstream.write(self._framed(data))
 
     def body_end(self) -> None:
-        if self._done:
+        if self._stage is Stage.OVER:
             return
         try:
             if self.watcher is not None:
@@ -136,6 +136,7 @@ class Exchange(AnswerWork):
 
     def begin(self) -> None:
         """Relay at once if the instance is ready; called right after its route was looked up."""
+        self._down.handler = self
         endpoint = self._route.ready
         if endpoint is not None:
             self._lease = self._relay.leases.grant(self._route.id, endpoint)
@@ -152,6 +153,7 @@ class Exchange(AnswerWork):
             self._lease = self._relay.leases.grant(route.id, now.ready)
             self._reach(now.ready, fresh=self._retried)
         elif self._may_start:
+            self._move(Step.WAITS)
             self._run(self._wait())
         else:
             self.refuse(NotRunning(f"{route.name} is not running; start it first"))
@@ -204,6 +206,7 @@ class Exchange(AnswerWork):
         if connection is not None:
             self._send(connection, ready)
         else:
+            self._move(Step.CONNECTS)
             self._run(self._dial(ready))
 
     def _tell_contexts(self) -> None:
@@ -225,6 +228,7 @@ class Exchange(AnswerWork):
 
     def _send(self, connection: Connection, ready: ReadyInstance) -> None:
         request, body = self._request, self._body
+        self._move(Step.ASKS)
         self._upstream = connection
         self._sends += 1
         self._body_chunked = False
@@ -290,6 +294,7 @@ class Exchange(AnswerWork):
             # the engine closed an idle connection at the moment we used it
             self._reach(ready, fresh=True)
             return
+        self._move(Step.LOST)
         log.warning("upstream_died", id=self._request.name, name=ready.name, reason=reason)
         again = again and self._may_start and self._request.complete and not self._retried
         dropped = self._dropped(ready)
@@ -336,6 +341,7 @@ class Exchange(AnswerWork):
 
     def answered(self, head: ResponseHead, length: int) -> None:
         body, request, relay = self._body, self._request, self._relay
+        self._move(Step.ANSWERS)
         if body.size > _KEPT and not body.on_disk:
             body.forget()
         special = request.model and (head.refuses or request.head.method == b"GET")
@@ -354,7 +360,7 @@ class Exchange(AnswerWork):
 
     def data(self, pieces: list[bytes]) -> None:
         answer, down, relay = self._answer, self._down, self._relay
-        if answer is None or self._done:
+        if answer is None or self._stage is Stage.OVER:
             return
         now = relay.now()
         if relay.leases.unanswered:
@@ -376,7 +382,7 @@ class Exchange(AnswerWork):
 
     def complete(self) -> None:
         answer = self._answer
-        if self._done:  # broken off already, with more of it in the same read
+        if self._stage is Stage.OVER:  # broken off already, with more of it in the same read
             return
         request, relay = self._request, self._relay
         assert answer is not None
@@ -394,7 +400,7 @@ class Exchange(AnswerWork):
                 relay.pool.release(connection)
             else:
                 connection.close()  # it answered early, and waits for a body that we drop
-        self._settle()
+        self._settle(Step.ENDED)
         if self._suspect:
             relay.casualties.suspects.clear(self._suspect)
         if relay.leases.unanswered:
@@ -421,6 +427,7 @@ class Exchange(AnswerWork):
             return
         dropped = self._dropped(self._ready) if self._ready is not None else None
         if dropped is not None and self._answer.can_tell:
+            self._move(Step.LOST)
             self._run(self._tell_why(dropped, reason))
         else:
             self._break_off(UpstreamDied(f"{_BROKEN}: {reason}"))
@@ -441,7 +448,7 @@ class Exchange(AnswerWork):
         if answer is not None and answer.unsent:
             self.refuse(error)
             return
-        self._settle()
+        self._settle(Step.BROKEN_OFF)
         if answer is not None:
             size, metrics = self._body.size, self._relay.metrics
             if self._uncached is not None:
@@ -479,20 +486,20 @@ class Exchange(AnswerWork):
             self._upstream.resume_reading()
 
     def gone(self) -> None:
-        if self._done:
+        if self._stage is Stage.OVER:
             return
         asked = self._upstream is not None and self._request.complete
         if asked and self._answer is None and self._lease is not None:
             lease, self._lease = self._lease, None  # the engine may continue with it
             dropped = Dropped(self.served, self._parts())
             self._relay.abandoned.hold(self._route.id, lease, dropped)
-        self._settle()
+        self._settle(Step.GONE)
         self._relay.metrics.abandoned(self._request, self._route)
 
     def fail(self, error: LlamactlError) -> None:
         if self._answer is None:
             self.refuse(error)
-        else:
+        elif self._stage is not Stage.OVER:
             self._break_off(error)
 
     def expired(self) -> None:
@@ -511,13 +518,13 @@ class Exchange(AnswerWork):
 
     def refuse(self, error: LlamactlError) -> None:
         """Answer with an error of ours; only before the engine's answer began."""
-        if self._done:
+        if self._stage is Stage.OVER:
             return
         if self._begun is not None:
             self._answer = self._begun
             self._break_off(error)
             return
-        self._settle()
+        self._settle(Step.REFUSED)
         self._relay.metrics.refused(self._request, error, self._route)
         self._down.answer(error_answer(error, self._request))
 
@@ -536,9 +543,9 @@ class Exchange(AnswerWork):
         with self._failing("exchange_failed"):
             await work
 
-    def _settle(self) -> None:
+    def _settle(self, step: Step) -> None:
         """Nothing more is expected: cancel the engine, give back the lease."""
-        self._done = True
+        self._move(step)
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
         if self._upstream is not None:
