@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llamactl.config.variables import VARIABLES
 from llamactl.core import lifecycle
-from llamactl.proxy.relay import stages
+from llamactl.proxy.stages import client, exchange
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[2]
 def test_the_diagrams_are_current() -> None:
     text = (ROOT / "docs/architecture.md").read_text()
 
-    assert lifecycle.to_mermaid() in text and stages.to_mermaid() in text
+    for part in (lifecycle, exchange, client):
+        assert part.to_mermaid() in text, part.__name__
 
 
 def test_the_map_names_every_package_and_every_path_it_names_exists() -> None:

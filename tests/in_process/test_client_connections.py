@@ -11,6 +11,7 @@ import pytest
 from llamactl.control import on_demand
 from llamactl.core.routes import ReadyInstance
 from llamactl.proxy.relay import abandoned
+from llamactl.proxy.stages.client import Stage
 from support.control_path import settle
 from support.data_path import CHAT, MANAGER, Client, DataPath, Seen, Wire, data_path, request
 from support.settings import settings
@@ -281,7 +282,7 @@ async def test_a_body_longer_than_its_length_is_the_next_request() -> None:
 
         assert (await client.answer()).status == 200
         assert (await client.answer()).status == 400
-        assert client.wire.closed or client._down._ending
+        assert client.wire.closed or client._down._stage is Stage.ENDING
 
 
 # It is slow, or says nothing.

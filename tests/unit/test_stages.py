@@ -1,44 +1,75 @@
-"""The table of an exchange's stages."""
+"""The tables of what a request goes through."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
 import pytest
 
+from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.relay.exchange import Exchange
-from llamactl.proxy.relay.stages import TABLE, ImpossibleStep, Stage, Step
+from llamactl.proxy.stages import client, exchange
+from llamactl.proxy.stages.table import ImpossibleStep
+
+Table = Mapping[Any, Mapping[Any, Any]]
+FIRST_AND_LAST = [
+    (client, client.Stage.IDLE, client.Stage.ENDING),
+    (exchange, exchange.Stage.OPENING, exchange.Stage.OVER),
+]
 
 
-def reached_from(stage: Stage) -> set[Stage]:
+def reached_from(table: Table, stage: object) -> set[object]:
     found, new = {stage}, [stage]
     while new:
-        more = {*TABLE[new.pop()].values()} - found
+        more = {*table[new.pop()].values()} - found
         found |= more
         new += more
     return found
 
 
-def test_every_stage_is_reached_and_ends() -> None:
-    assert reached_from(Stage.OPENING) == {*Stage} == TABLE.keys()
-    assert all(Stage.OVER in reached_from(stage) for stage in Stage)
+@pytest.mark.parametrize(("part", "first", "last"), FIRST_AND_LAST)
+def test_every_stage_is_reached_and_ends(part: ModuleType, first: object, last: object) -> None:
+    table: Table = part.TABLE
+
+    assert reached_from(table, first) == {*part.Stage} == table.keys()
+    assert all(last in reached_from(table, stage) for stage in part.Stage)
+    assert reached_from(table, last) == {last}, "what is over stays so"
+    assert {step for row in table.values() for step in row} == {*part.Step}
 
 
-def test_what_is_over_stays_so() -> None:
-    assert TABLE[Stage.OVER] == {}
+@pytest.mark.parametrize("stage", [*exchange.Stage])
+def test_an_error_of_ours_and_the_end_of_the_client_end_it_once(stage: exchange.Stage) -> None:
+    for step in (exchange.Step.REFUSED, exchange.Step.BROKEN_OFF, exchange.Step.GONE):
+        is_over = stage is exchange.Stage.OVER
+        assert exchange.TABLE[stage].get(step) is (None if is_over else exchange.Stage.OVER)
 
 
-@pytest.mark.parametrize("stage", [one for one in Stage if one is not Stage.OVER])
-def test_an_error_of_ours_and_the_end_of_the_client_end_it_at_any_time(stage: Stage) -> None:
-    for step in (Step.REFUSED, Step.BROKEN_OFF, Step.GONE):
-        assert TABLE[stage][step] is Stage.OVER
+@pytest.mark.parametrize("stage", [*client.Stage])
+def test_a_connection_may_end_at_any_time(stage: client.Stage) -> None:
+    assert client.TABLE[stage][client.Step.ENDED] is client.Stage.ENDING
 
 
 def test_an_answer_comes_only_to_who_asked() -> None:
-    assert [one for one, row in TABLE.items() if Step.ANSWERS in row] == [Stage.ASKING]
+    answered = [one for one, row in exchange.TABLE.items() if exchange.Step.ANSWERS in row]
+    given = [one for one, row in client.TABLE.items() if client.Step.ANSWERED in row]
+
+    assert answered == [exchange.Stage.ASKING]
+    assert given == [client.Stage.BODY, client.Stage.SERVED]
 
 
-def test_a_step_that_is_not_in_the_table_raises_and_changes_nothing() -> None:
-    one = object.__new__(Exchange)
-    with pytest.raises(ImpossibleStep, match="ANSWERS while opening"):
-        one._move(Step.ANSWERS)
+@pytest.mark.parametrize(
+    ("kind", "stage", "step", "said"),
+    [(Exchange, exchange.Stage.OPENING, exchange.Step.ANSWERS, "answers while opening"),
+     (Downstream, client.Stage.IDLE, client.Step.ANSWERED, "answered while idle")],
+)  # fmt: skip
+def test_a_step_that_is_not_in_the_table_raises_and_changes_nothing(
+    kind: Any, stage: object, step: object, said: str
+) -> None:
+    one = object.__new__(kind)
+    one._stage = stage
+    with pytest.raises(ImpossibleStep, match=said):
+        one._move(step)
 
-    assert one._stage is Stage.OPENING
+    assert one._stage is stage

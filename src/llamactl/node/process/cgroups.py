@@ -19,9 +19,10 @@ def announce() -> None:
     Moves nobody: we stay where we are. Lasts for about ten milliseconds, as moves share a lock
     whose readers the kernel waits for: https://docs.kernel.org/locking/percpu-rw-semaphore.html
     """
-    if (home := _home()) is not None:
+    here = None if _home() is None else folder("self")  # as of now: we may have been moved
+    if here is not None:
         with suppress(OSError):
-            (home / "cgroup.procs").write_text(str(os.getpid()))
+            (here / "cgroup.procs").write_text(str(os.getpid()))
 
 
 def enclose(pid: int, start_time: int) -> bool:

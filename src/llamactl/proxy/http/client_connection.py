@@ -27,6 +27,8 @@ from llamactl.proxy.http.paced import paced
 from llamactl.proxy.http.request import Handler, Request, error_answer
 from llamactl.proxy.http.turns import FREE
 from llamactl.proxy.http.unread import Unread
+from llamactl.proxy.stages.client import TABLE, Stage, Step
+from llamactl.proxy.stages.table import ImpossibleStep
 
 _MOST_LINES, _LONGEST_LINE = 128, 8000  # of a WebSocket's first request: `websockets` stops there
 _LINGER_S = 2.0  # how long what is still sent after a refusal is read and dropped
@@ -54,9 +56,8 @@ class Downstream(asyncio.Protocol):
         self._chunks: ChunkedBody | None = None  # of the present request
         self._unread = Unread(self, clients.turns)
         self._reading = True  # as far as others have it
-        self._ending = False
+        self._stage = Stage.IDLE
         self._full = False  # reading pauses because of what was sent ahead
-        self._turning = False  # a request that was sent ahead is next
         self._websocket: WebSocketProtocol | None = None  # has taken over
         self._message = 0  # bytes of an incomplete WebSocket message
         self.request: Request | None = None
@@ -75,7 +76,13 @@ class Downstream(asyncio.Protocol):
         self.deadline = 0.0
 
     def __repr__(self) -> str:
-        return f"<Downstream {self.peer} {self.request}>"
+        return f"<Downstream {self.peer} {self._stage.value} {self.request}>"
+
+    def _move(self, step: Step) -> None:
+        try:
+            self._stage = TABLE[self._stage][step]
+        except KeyError:
+            raise ImpossibleStep(self._stage, step) from None
 
     # asyncio's side.
 
@@ -90,7 +97,7 @@ class Downstream(asyncio.Protocol):
         self.deadline = self._loop.time() + self._limits.header_timeout
         try:
             if not self._clients.admit(self):
-                self._ending = True
+                self._move(Step.ENDED)
                 self.transport.abort()
             elif self._ahead:
                 self._clients.memory.hold(self, len(self._ahead))
@@ -108,10 +115,10 @@ class Downstream(asyncio.Protocol):
                 else:
                     self._hear_websocket(self._websocket, data)
             elif request is None:
-                if self._ending:
+                if self._stage is Stage.ENDING:
                     self.transport.pause_reading()
                     self._loop.call_later(_DROP_S, self._drop_more)
-                elif self._turning or not self.writable:
+                elif self._stage is Stage.AHEAD or not self.writable:
                     self._wait_ahead(data)
                 else:
                     self._begin(self._ahead + data if self._ahead else data)
@@ -134,7 +141,7 @@ class Downstream(asyncio.Protocol):
         return None  # closes: a client that half-closes does not wait for a response
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._ending = True
+        self._move(Step.ENDED)
         self._clients.left(self)
         self._ahead = b""
         self._unread.drop()
@@ -183,7 +190,7 @@ class Downstream(asyncio.Protocol):
 
     @property
     def reads(self) -> bool:
-        return self._reading and not self._ending
+        return self._reading and self._stage is not Stage.ENDING
 
     @property
     def in_body(self) -> bool:
@@ -250,12 +257,13 @@ class Downstream(asyncio.Protocol):
             body = body[:length]
         self._make_room()
         self.request = request = Request(head, length, body, complete=complete)
+        self._move(Step.COMPLETE if complete else Step.BEGINS)
         if complete:
             self.deadline = inf
         else:
             self._await_body()
         self._clients.open(self, request)
-        if ahead and not self._ending:
+        if ahead and self._stage is not Stage.ENDING:
             self._put_off(ahead)
 
     def _begin_chunks(self, data: bytes) -> tuple[bytes, bool, bytes]:
@@ -277,6 +285,7 @@ class Downstream(asyncio.Protocol):
         if data and not self._ahead:
             self.deadline = self._loop.time() + self._limits.header_timeout
             self.meet(known=False, reserve=True)  # who sends this one is to be seen
+            self._move(Step.PART)
         self._keep(data)
         self._make_room()
 
@@ -289,6 +298,8 @@ class Downstream(asyncio.Protocol):
             piece, rest = data[: self._left], data[self._left :]
             self._left -= len(piece)
             request.complete = self._left == 0
+        if request.complete:
+            self._move(Step.COMPLETE)
         if rest:
             self._keep(rest)
         if piece and self.handler is not None:
@@ -349,16 +360,17 @@ class Downstream(asyncio.Protocol):
         if self.held:  # what the request held is free
             waits = len(self._ahead) + len(self._unread) + self._unsent
             self._clients.memory.release(self, self.held - waits)
-        if self._ending:
+        if self._stage is Stage.ENDING:
             return
         if not keep or self._clients.closing:
             self._end(linger=request is not None and not request.complete)
             return
+        self._move(Step.ANSWERED)
         self.deadline = self._loop.time() + self._limits.keep_alive
         if self._clients.give is not None and self._clients.offer(self):
             return
         if self._ahead:
-            self._turning = True
+            self._move(Step.WAITS)
             self._loop.call_soon(self.go_on)
         elif not self._reading:
             self._full = False
@@ -366,6 +378,7 @@ class Downstream(asyncio.Protocol):
 
     def become_websocket(self, websocket: WebSocketProtocol, opening: bytes) -> None:
         """Hand over all that comes from now on, and the request that began it."""
+        self._move(Step.UPGRADED)
         self._websocket, self.request = websocket, None
         self.deadline = self._loop.time() + self._limits.header_timeout
         websocket.connection_made(paced(self))
@@ -378,7 +391,7 @@ class Downstream(asyncio.Protocol):
 
     def give_way(self) -> None:
         """End at once: others need the room. What it held is free before this returns."""
-        self._ending = True
+        self._move(Step.ENDED)
         self._clients.left(self, gave_way=True)
         self.transport.abort()
 
@@ -387,13 +400,13 @@ class Downstream(asyncio.Protocol):
         self.transport.abort()
 
     def pause_reading(self) -> None:
-        if self._reading and not self._ending:
+        if self.reads:
             self._reading = False
             if not self._unread:
                 self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        if not self._reading and not self._ending:
+        if not self._reading and self._stage is not Stage.ENDING:
             self._reading = True
             self._unread.go_on()
             self._read_on()
@@ -405,7 +418,7 @@ class Downstream(asyncio.Protocol):
             self.deadline = self._loop.time() + self._limits.keep_alive
         elif self._websocket is not None:
             self._expire_websocket(self._websocket)
-        elif self._ending or (self.handler is None and not self._ahead):
+        elif self._stage is Stage.ENDING or (self.handler is None and not self._ahead):
             self.transport.abort()
         elif self._unread and self._reading:
             self.deadline = inf  # it waits for its turn, not for the client
@@ -424,24 +437,31 @@ class Downstream(asyncio.Protocol):
         waits = self.transport.get_write_buffer_size()
         busy = self.handler is not None or self.request is not None or self._websocket is not None
         busy = busy or bool(self._unread)
-        if busy or waits or self._ending or len(self._ahead) > _MOST_AHEAD:
+        if busy or waits or self._stage is Stage.ENDING or len(self._ahead) > _MOST_AHEAD:
             return None
         fd = os.dup(self.transport.get_extra_info("socket").fileno())
-        ahead, self._ahead, self._ending = self._ahead, b"", True
+        self._move(Step.ENDED)
+        ahead, self._ahead = self._ahead, b""
         self.transport.abort()  # no end of the connection, as long as the duplicate is open
         return fd, ahead
 
     def close_when_idle(self) -> None:
-        if self.handler is None and self._websocket is None and not self._ending:
+        idle = self.handler is None and self._websocket is None
+        if idle and self._stage is not Stage.ENDING:
             self._end(linger=False)
 
     # Inside.
 
     def go_on(self) -> None:
         """To a request that was sent ahead; not before its client takes the answers it has."""
-        self._turning = not self.writable
-        if self._turning or self.request is not None or not self._ahead:
+        if self.request is not None or not self._ahead:
             return
+        if not self.writable:
+            if self._stage is not Stage.AHEAD:
+                self._move(Step.WAITS)
+            return
+        if self._stage is Stage.AHEAD:
+            self._move(Step.READ)
         ahead = self._ahead
         self._keep(b"")
         self.data_received(ahead)
@@ -460,7 +480,7 @@ class Downstream(asyncio.Protocol):
 
     def _fail(self, error: LlamactlError) -> None:
         """Respond to what is not a request, and close."""
-        if self._ending:
+        if self._stage is Stage.ENDING:
             return
         log.info("request_refused", code=error.code, reason=error.message)
         head, body = error_answer(error, None)
@@ -469,7 +489,7 @@ class Downstream(asyncio.Protocol):
 
     def _end(self, *, linger: bool) -> None:
         """Close. Lingering lets the client read our answer before it hears of the close."""
-        self._ending = True
+        self._move(Step.ENDED)
         self._keep(b"")
         if not linger or self.transport.is_closing():
             # what is not written yet is, as long as the client takes it

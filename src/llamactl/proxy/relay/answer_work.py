@@ -13,7 +13,8 @@ from llamactl.proxy.http.request import Request
 from llamactl.proxy.http.response import Response
 from llamactl.proxy.http.sink import Sink
 from llamactl.proxy.relay.context import ProxyContext
-from llamactl.proxy.relay.stages import TABLE, ImpossibleStep, Stage, Step
+from llamactl.proxy.stages.exchange import TABLE, Stage, Step
+from llamactl.proxy.stages.table import ImpossibleStep
 
 log = logger("proxy")
 
@@ -32,7 +33,7 @@ class AnswerWork(Sink):
         try:
             self._stage = TABLE[self._stage][step]
         except KeyError:
-            raise ImpossibleStep(f"{step.name} while {self._stage.value}") from None
+            raise ImpossibleStep(self._stage, step) from None
 
     def fail(self, error: LlamactlError) -> None:
         raise NotImplementedError

@@ -43,8 +43,8 @@ from llamactl.proxy.relay.loading import begun_answer, comment, commenting, want
 from llamactl.proxy.relay.rewriting.answering import Answering, extra_lines
 from llamactl.proxy.relay.rewriting.model_name import member
 from llamactl.proxy.relay.rewriting.uncached import Uncached, unencoded
-from llamactl.proxy.relay.stages import Stage, Step
 from llamactl.proxy.relay.tenure import while_admitted
+from llamactl.proxy.stages.exchange import Stage, Step
 
 _BODILESS = (b"GET", b"HEAD", b"OPTIONS")  # some engines read no body of these
 _BROKEN = "the engine did not finish its response"

@@ -1,15 +1,13 @@
-"""Where an exchange is, from a known instance to the last byte of its answer, and what comes next.
-
-A table, which `docs/architecture.md` draws: what it does not have cannot happen.
-"""
+"""Where an exchange is, from a known instance to the last byte of its answer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum, auto
+
+from llamactl.proxy.stages.table import Name, drawn
 
 
-class Stage(Enum):
+class Stage(Name):
     OPENING = "opening"  # nothing was done for it yet
     WAITING = "waiting"  # for its instance
     CONNECTING = "connecting"  # to the engine
@@ -20,26 +18,18 @@ class Stage(Enum):
     CUT_SHORT = "cut_short"  # in its answer: why is being found out
     OVER = "over"
 
-    __hash__ = object.__hash__  # that of Enum takes ten times as long
 
-
-class Step(Enum):
-    WAITS = auto()
-    CONNECTS = auto()
-    ASKS = auto()
-    LOST = auto()  # the engine, or the way to it
-    ANSWERS = auto()
-    ALL_CAME = auto()
-    ENDED = auto()  # with a complete answer
-    REFUSED = auto()  # with an error of ours
-    BROKEN_OFF = auto()  # after its answer had begun
-    GONE = auto()  # the client
-
-    __hash__ = object.__hash__
-
-
-class ImpossibleStep(Exception):
-    """Our own error."""
+class Step(Name):
+    WAITS = "waits"
+    CONNECTS = "connects"
+    ASKS = "asks"
+    LOST = "lost"  # the engine, or the way to it
+    ANSWERS = "answers"
+    ALL_CAME = "all came"
+    ENDED = "ended"  # with a complete answer
+    REFUSED = "refused"  # with an error of ours
+    BROKEN_OFF = "broken off"  # after its answer had begun
+    GONE = "gone"  # the client
 
 
 _ENDS = {step: Stage.OVER for step in (Step.REFUSED, Step.BROKEN_OFF, Step.GONE)}
@@ -72,15 +62,5 @@ TABLE: Mapping[Stage, Mapping[Step, Stage]] = {
 
 
 def to_mermaid() -> str:
-    """Draw TABLE for docs/architecture.md; what ends it at any time, once."""
-    always = set.intersection(*(set(row) for stage, row in TABLE.items() if row))
-    steps = sorted(
-        f"    {stage.value} --> {to.value}: {step.name.lower()}"
-        for stage, row in TABLE.items()
-        for step, to in row.items()
-        if step not in always
-    )
-    ends = ", ".join(sorted(step.name.lower() for step in always))
-    note = f"    note right of over: from anywhere by {ends}"
-    first = f"    [*] --> {Stage.OPENING.value}"
-    return "\n".join(["stateDiagram-v2", first, *steps, note])
+    """Draw TABLE for docs/architecture.md."""
+    return drawn(TABLE, Stage.OVER)
