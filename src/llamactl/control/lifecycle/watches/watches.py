@@ -20,7 +20,7 @@ from llamactl.core.exits import FailureClass, NotServing
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.observe import logger, loop_clock
 
-_FIRST_S = 0.1
+_FIRST_S = 0.1  # until it has probably begun to answer
 log = logger("control")
 
 
@@ -142,9 +142,10 @@ class Watches:
     async def _keep_measuring(self) -> lc.Event:
         """Its own watch, since reading a process's memory may take long, or hang with it.
 
-        It holds the process up too, which has its first request just now.
+        It holds the process up too: one that was waited for is to answer first.
         """
-        await asyncio.sleep(_FIRST_S)
+        if self._context.leases.count(self._replica.instance.id):
+            await asyncio.sleep(_FIRST_S)
         while self._engine.process is not None:
             await self._engine.measure()
             await asyncio.sleep(self._context.settings.instances.health_interval)
