@@ -68,6 +68,12 @@ class Place:
         made.meet(known=True)
         return made, transport
 
+    def asking(self) -> tuple[Downstream, FakeTransport]:
+        """With a request that nobody has answered yet."""
+        made, transport = self.known()
+        made.data_received(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        return made, transport
+
 
 @pytest.fixture(autouse=True)
 def loop() -> Iterator[asyncio.AbstractEventLoop]:
@@ -187,7 +193,7 @@ def test_half_a_head_makes_a_stranger_of_whoever_was_known() -> None:
 
 def test_what_a_request_holds_is_free_with_its_answer() -> None:
     place = Place(Limits(memory=1000))
-    connection, _ = place.known()
+    connection, _ = place.asking()
     connection.hold(600)
     with pytest.raises(ClientMemoryFull, match="your requests"):
         place.known()[0].hold(200)
@@ -310,7 +316,7 @@ class FakeWebSocket:
 
 def test_a_websockets_message_that_is_not_whole_is_counted() -> None:
     place = Place(Limits(memory=1336))
-    connection, transport = place.known()
+    connection, transport = place.asking()
     websocket = FakeWebSocket()
     connection.become_websocket(websocket, b"")
     connection.data_received(b"a" * 90)
@@ -339,7 +345,7 @@ def test_frames_of_a_websocket_that_came_together_are_read_in_turns(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
     place = Place(Limits())
-    connection, transport = place.known()
+    connection, transport = place.asking()
     websocket = FakeWebSocket()
     connection.become_websocket(websocket, b"")
     sent = bytes(range(256)) * 400
@@ -413,7 +419,7 @@ def test_a_small_body_that_follows_its_head_waits_for_no_turn(
 def test_a_websocket_that_pauses_gets_nothing_of_what_waits(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
-    connection, transport = Place(Limits()).known()
+    connection, transport = Place(Limits()).asking()
     websocket = FakeWebSocket()
     connection.become_websocket(websocket, b"")
     websocket.pauses = True
