@@ -28,7 +28,7 @@ from llamactl.proxy.http.request import Handler, Request, error_answer
 from llamactl.proxy.http.turns import FREE
 from llamactl.proxy.http.unread import Unread
 from llamactl.proxy.stages.client import TABLE, Stage, Step
-from llamactl.proxy.stages.table import ImpossibleStep
+from llamactl.proxy.stages.table import ImpossibleStep, Name
 
 _MOST_LINES, _LONGEST_LINE = 128, 8000  # of a WebSocket's first request: `websockets` stops there
 _LINGER_S = 2.0  # how long what is still sent after a refusal is read and dropped
@@ -78,7 +78,7 @@ class Downstream(asyncio.Protocol):
     def __repr__(self) -> str:
         return f"<Downstream {self.peer} {self._stage.value} {self.request}>"
 
-    def _move(self, step: Step) -> None:
+    def _move(self, step: Name) -> None:
         try:
             self._stage = TABLE[self._stage][step]
         except KeyError:

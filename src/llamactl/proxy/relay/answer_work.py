@@ -14,7 +14,7 @@ from llamactl.proxy.http.response import Response
 from llamactl.proxy.http.sink import Sink
 from llamactl.proxy.relay.context import ProxyContext
 from llamactl.proxy.stages.exchange import TABLE, Stage, Step
-from llamactl.proxy.stages.table import ImpossibleStep
+from llamactl.proxy.stages.table import ImpossibleStep, Name
 
 log = logger("proxy")
 
@@ -29,7 +29,7 @@ class AnswerWork(Sink):
     _answer: Response | None = None
     _stage = Stage.OPENING
 
-    def _move(self, step: Step) -> None:
+    def _move(self, step: Name) -> None:
         try:
             self._stage = TABLE[self._stage][step]
         except KeyError:

@@ -45,6 +45,7 @@ from llamactl.proxy.relay.rewriting.model_name import member
 from llamactl.proxy.relay.rewriting.uncached import Uncached, unencoded
 from llamactl.proxy.relay.tenure import while_admitted
 from llamactl.proxy.stages.exchange import Stage, Step
+from llamactl.proxy.stages.table import Name
 
 _BODILESS = (b"GET", b"HEAD", b"OPTIONS")  # some engines read no body of these
 _BROKEN = "the engine did not finish its response"
@@ -543,7 +544,7 @@ class Exchange(AnswerWork):
         with self._failing("exchange_failed"):
             await work
 
-    def _settle(self, step: Step) -> None:
+    def _settle(self, step: Name) -> None:
         """Nothing more is expected: cancel the engine, give back the lease."""
         self._move(step)
         if self._task is not None and self._task is not asyncio.current_task():

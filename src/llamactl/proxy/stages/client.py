@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from llamactl.proxy.stages.table import Name, drawn
+from llamactl.proxy.stages.table import Name, Table, drawn
 
 
-class Stage(Name):
-    IDLE = "idle"  # between two requests
-    HEAD = "head"  # of the next request, a part of it came
-    AHEAD = "ahead"  # what was sent ahead waits for its turn, or for its client to read
-    BODY = "body"  # of a request, whose handler has it already
-    SERVED = "served"  # a request that came completely
-    WEBSOCKET = "websocket"
-    ENDING = "ending"  # what still comes is dropped
+class Stage:
+    IDLE = Name("idle")  # between two requests
+    HEAD = Name("head")  # of the next request, a part of it came
+    AHEAD = Name("ahead")  # what was sent ahead waits for its turn, or for its client to read
+    BODY = Name("body")  # of a request, whose handler has it already
+    SERVED = Name("served")  # a request that came completely
+    WEBSOCKET = Name("websocket")
+    ENDING = Name("ending")  # what still comes is dropped
 
 
-class Step(Name):
-    PART = "part"  # of a head
-    BEGINS = "begins"  # its head came, and its body follows
-    COMPLETE = "complete"  # the request
-    ANSWERED = "answered"  # and the connection stays
-    WAITS = "waits"
-    READ = "read"  # what waited
-    UPGRADED = "upgraded"
-    ENDED = "ended"  # by the client or by us
+class Step:
+    PART = Name("part")  # of a head
+    BEGINS = Name("begins")  # its head came, and its body follows
+    COMPLETE = Name("complete")  # the request
+    ANSWERED = Name("answered")  # and the connection stays
+    WAITS = Name("waits")
+    READ = Name("read")  # what waited
+    UPGRADED = Name("upgraded")
+    ENDED = Name("ended")  # by the client or by us
 
 
 _ENDS = {Step.ENDED: Stage.ENDING}
@@ -34,7 +32,7 @@ _NEXT = {
     Step.BEGINS: Stage.BODY,
     Step.COMPLETE: Stage.SERVED,
 }
-TABLE: Mapping[Stage, Mapping[Step, Stage]] = {
+TABLE: Table = {
     Stage.IDLE: {**_NEXT, Step.WAITS: Stage.AHEAD, **_ENDS},
     Stage.HEAD: {**_NEXT, Step.WAITS: Stage.AHEAD, **_ENDS},
     Stage.AHEAD: {Step.READ: Stage.IDLE, **_ENDS},

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from llamactl.proxy.stages.table import Name, drawn
+from llamactl.proxy.stages.table import Name, Table, drawn
 
 
-class Stage(Name):
-    OPENING = "opening"  # nothing was done for it yet
-    WAITING = "waiting"  # for its instance
-    CONNECTING = "connecting"  # to the engine
-    ASKING = "asking"  # the engine has the request, or gets it
-    DROPPED = "dropped"  # by an engine that did not answer: why is being found out
-    ANSWERING = "answering"  # the answer comes
-    WORKING = "working"  # on an answer that came completely
-    CUT_SHORT = "cut_short"  # in its answer: why is being found out
-    OVER = "over"
+class Stage:
+    OPENING = Name("opening")  # nothing was done for it yet
+    WAITING = Name("waiting")  # for its instance
+    CONNECTING = Name("connecting")  # to the engine
+    ASKING = Name("asking")  # the engine has the request, or gets it
+    DROPPED = Name("dropped")  # by an engine that did not answer: why is being found out
+    ANSWERING = Name("answering")  # the answer comes
+    WORKING = Name("working")  # on an answer that came completely
+    CUT_SHORT = Name("cut_short")  # in its answer: why is being found out
+    OVER = Name("over")
 
 
-class Step(Name):
-    WAITS = "waits"
-    CONNECTS = "connects"
-    ASKS = "asks"
-    LOST = "lost"  # the engine, or the way to it
-    ANSWERS = "answers"
-    ALL_CAME = "all came"
-    ENDED = "ended"  # with a complete answer
-    REFUSED = "refused"  # with an error of ours
-    BROKEN_OFF = "broken off"  # after its answer had begun
-    GONE = "gone"  # the client
+class Step:
+    WAITS = Name("waits")
+    CONNECTS = Name("connects")
+    ASKS = Name("asks")
+    LOST = Name("lost")  # the engine, or the way to it
+    ANSWERS = Name("answers")
+    ALL_CAME = Name("all came")
+    ENDED = Name("ended")  # with a complete answer
+    REFUSED = Name("refused")  # with an error of ours
+    BROKEN_OFF = Name("broken off")  # after its answer had begun
+    GONE = Name("gone")  # the client
 
 
 _ENDS = {step: Stage.OVER for step in (Step.REFUSED, Step.BROKEN_OFF, Step.GONE)}
@@ -38,7 +36,7 @@ _BEGINS = {
     Step.CONNECTS: Stage.CONNECTING,
     Step.ASKS: Stage.ASKING,
 }
-TABLE: Mapping[Stage, Mapping[Step, Stage]] = {
+TABLE: Table = {
     Stage.OPENING: _BEGINS | _ENDS,
     # a client that waits for a stream may have its beginning from us
     Stage.WAITING: {
