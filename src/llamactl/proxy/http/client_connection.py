@@ -28,7 +28,7 @@ from llamactl.proxy.http.request import Handler, Request, error_answer
 from llamactl.proxy.http.turns import FREE
 from llamactl.proxy.http.unread import Unread
 from llamactl.proxy.stages.client import TABLE, Stage, Step
-from llamactl.proxy.stages.table import ImpossibleStep, Name
+from llamactl.proxy.stages.table import Staged
 
 _MOST_LINES, _LONGEST_LINE = 128, 8000  # of a WebSocket's first request: `websockets` stops there
 _LINGER_S = 2.0  # how long what is still sent after a refusal is read and dropped
@@ -41,8 +41,11 @@ _NO_LINE = re.compile(rb"(?<!\r)\n|\r[^\n]")
 log = logger("proxy")
 
 
-class Downstream(asyncio.Protocol):
+class Downstream(Staged, asyncio.Protocol):
     """`request` and `handler` are those of the present request; None between requests."""
+
+    _table = TABLE
+    _stage = Stage.IDLE
 
     def __init__(self, clients: ConnectionRegistry, held: bytes = b"") -> None:
         """`held`: what the client has sent already; `go_on` takes it up."""
@@ -56,7 +59,6 @@ class Downstream(asyncio.Protocol):
         self._chunks: ChunkedBody | None = None  # of the present request
         self._unread = Unread(self, clients.turns)
         self._reading = True  # as far as others have it
-        self._stage = Stage.IDLE
         self._full = False  # reading pauses because of what was sent ahead
         self._websocket: WebSocketProtocol | None = None  # has taken over
         self._message = 0  # bytes of an incomplete WebSocket message
@@ -77,12 +79,6 @@ class Downstream(asyncio.Protocol):
 
     def __repr__(self) -> str:
         return f"<Downstream {self.peer} {self._stage.value} {self.request}>"
-
-    def _move(self, step: Name) -> None:
-        try:
-            self._stage = TABLE[self._stage][step]
-        except KeyError:
-            raise ImpossibleStep(self._stage, step) from None
 
     # asyncio's side.
 

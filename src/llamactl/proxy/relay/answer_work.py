@@ -14,12 +14,12 @@ from llamactl.proxy.http.response import Response
 from llamactl.proxy.http.sink import Sink
 from llamactl.proxy.relay.context import ProxyContext
 from llamactl.proxy.stages.exchange import TABLE, Stage, Step
-from llamactl.proxy.stages.table import ImpossibleStep, Name
+from llamactl.proxy.stages.table import Staged
 
 log = logger("proxy")
 
 
-class AnswerWork(Sink):
+class AnswerWork(Staged, Sink):
     """That side of an exchange."""
 
     _relay: ProxyContext
@@ -27,13 +27,8 @@ class AnswerWork(Sink):
     _request: Request
     _upstream: Connection | None = None
     _answer: Response | None = None
+    _table = TABLE
     _stage = Stage.OPENING
-
-    def _move(self, step: Name) -> None:
-        try:
-            self._stage = TABLE[self._stage][step]
-        except KeyError:
-            raise ImpossibleStep(self._stage, step) from None
 
     def fail(self, error: LlamactlError) -> None:
         raise NotImplementedError

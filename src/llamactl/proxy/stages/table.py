@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 
 class Name:
@@ -25,6 +26,20 @@ class ImpossibleStep(Exception):
 
     def __init__(self, stage: Name, step: Name) -> None:
         super().__init__(f"{step.value} while {stage.value}")
+
+
+class Staged:
+    """What goes through the stages of a table."""
+
+    _table: ClassVar[Table]
+    _stage: Name
+
+    def _move(self, step: Name) -> None:
+        """Raises ImpossibleStep, and stays where it is."""
+        try:
+            self._stage = self._table[self._stage][step]
+        except KeyError:
+            raise ImpossibleStep(self._stage, step) from None
 
 
 def drawn(table: Table, last: Name) -> str:
