@@ -138,6 +138,19 @@ def test_what_is_released_serves_until_it_is_ended(play: Callable[[Scene], None]
     play(scene)
 
 
+def test_an_end_that_was_asked_for_is_not_explained(play: Callable[[Scene], None]) -> None:
+    async def scene(site: Site) -> None:
+        record = await ready(site, site.spec())
+
+        await site.node.terminate(record.process, GRACE_S, explain=False)
+
+        report = await site.node.wait_exit(record.process)
+        assert (report.code, report.signal) in {(0, None), (None, signal.SIGTERM)}
+        assert (report.log_tail, report.error_line) == ((), "")
+
+    play(scene)
+
+
 def test_what_does_not_heed_a_request_to_end_is_killed(play: Callable[[Scene], None]) -> None:
     async def scene(site: Site) -> None:
         file = site.folder / "deaf"

@@ -14,6 +14,7 @@ from support.engines import BUILT_IN, Engine
 from support.fake_engine import begin_stream, create_fake, raw, until_told
 from support.ledger import change, entries
 from support.served import Served, data_folder, is_alive, serve, until_gone
+from support.waits import until
 
 BASE = "/api/v1/instances"
 SAME = ("pid", "port", "generation", "restarts")
@@ -211,7 +212,7 @@ def slow_to_end(folder: Path) -> Path:
     command, engine = folder / "slow-to-end", Path(__file__).parents[1] / "fake_engine"
     wait = f"while [ ! -e {folder}/end ]; do :; done; kill -9 $child; exit 0"
     command.write_text(
-        f"#!/bin/sh\ntrap '{wait}' TERM\n"
+        f"#!/bin/sh\ntrap 'touch {folder}/asked; {wait}' TERM\n"
         f'{sys.executable} {engine} "$@" &\nchild=$!\nwait $child\nwait $child\n'
     )
     command.chmod(0o755)
@@ -229,7 +230,7 @@ def test_a_shutdown_that_was_cut_short_is_no_crash_of_its_engines(tmp_path: Path
     with serve(data) as server:
         made = create_fake(server, tmp_path, "one", command_override=command, auto_restart=False)
         server.process.send_signal(signal.SIGTERM)
-        server.until("one", "stopping")
+        until("the engine is asked to end", (tmp_path / "asked").exists)
         server.kill()
     with serve(data) as server:
         (tmp_path / "end").touch()

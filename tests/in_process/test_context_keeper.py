@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from llamactl.core.events import ProcessId
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.ports.contexts import ContextLimits, ContextReport
 from llamactl.node.contexts.files import ContextFiles, Sidecar
@@ -139,6 +140,27 @@ async def test_of_two_saves_the_later_one_stays(
     await asyncio.wait_for(one.settled("one"), WITHIN_S)
 
     assert [(found.tokens, found.size) for found in one.files.of("one")] == [(400, 400)]
+
+
+async def test_what_contexts_fit_is_read_once_for_each_process(tmp_path: Path) -> None:
+    one, read = keeper(tmp_path / "contexts"), list[int]()
+
+    class Engine:
+        sort = ""
+
+        def __init__(self, generation: int) -> None:
+            process = ProcessId("one", generation)
+            self.record = SimpleNamespace(instance_id="one", process=process)
+
+        def fits(self) -> dict[str, str]:
+            read.append(self.record.process.generation)
+            return {"model": str(self.record.process.generation)}
+
+    for generation in (1, 1, 2, 2):
+        fits = one._trusted(cast(Any, Engine(generation)), SOON)
+        assert fits == {"model": str(generation)}
+
+    assert read == [1, 2]
 
 
 def of_slot(slot: int, saved_at: float, asked: str, among: int) -> Sidecar:

@@ -271,7 +271,7 @@ class FakeNode:
         one = self._found(record)
         return None if one is not None and one.record.process == record.process else UNSEEN
 
-    async def terminate(self, process: ProcessId, grace: float) -> bool:
+    async def terminate(self, process: ProcessId, grace: float, *, explain: bool = True) -> bool:
         self._get(process).end(ENDED)
         return False
 

@@ -123,9 +123,9 @@ class UnreliableNode:
     async def adopt(self, record: ProcessRecord, name: str) -> ExitReport | None:
         return await self._call(lambda: self._node.adopt(record, name))
 
-    async def terminate(self, process: ProcessId, grace: float) -> bool:
+    async def terminate(self, process: ProcessId, grace: float, *, explain: bool = True) -> bool:
         try:
-            return await self._call(lambda: self._node.terminate(process, grace))
+            return await self._call(lambda: self._node.terminate(process, grace, explain=explain))
         except UnknownProcess:
             return False  # its answer was lost, and by now it is gone
 

@@ -25,9 +25,13 @@ class BrokenWorld:
         raise ZeroDivisionError("a fault of ours")
 
 
-async def _scene() -> None:
-    async def record(event: Event, before: Lifecycle, after: Lifecycle) -> None: ...
+def record(event: Event, before: Lifecycle, after: Lifecycle) -> asyncio.Future[None]:
+    written = asyncio.get_running_loop().create_future()
+    written.set_result(None)
+    return written
 
+
+async def _scene() -> None:
     world = BrokenWorld()
     runner = LifecycleRunner(
         Lifecycle(), world.perform, world.watches, record, lambda before, after: None
@@ -81,8 +85,6 @@ class Patient:
 
 def test_what_waits_heeds_a_limit_that_is_changed() -> None:
     async def run() -> list[str]:
-        async def record(event: Event, before: Lifecycle, after: Lifecycle) -> None: ...
-
         world = Patient()
         runner = LifecycleRunner(
             Lifecycle(), world.perform, world.watches, record, lambda before, after: None
@@ -97,3 +99,37 @@ def test_what_waits_heeds_a_limit_that_is_changed() -> None:
         return world.armed
 
     assert asyncio.run(run())[:2] == ["long", "short"]
+
+
+class Eager:
+    """Says when it is told to do something."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    def watches(self, now: Lifecycle) -> Sequence[Watch]:
+        return ()
+
+    async def perform(self, effect: Effect) -> Event | None:
+        self.asked.set()
+        return None
+
+
+def test_a_slow_store_delays_the_answer_but_not_what_is_done() -> None:
+    async def run() -> None:
+        world, written = Eager(), asyncio.get_running_loop().create_future()
+        runner = LifecycleRunner(
+            Lifecycle(), world.perform, world.watches, lambda *_: written, lambda *_: None
+        )
+        runner.start()
+        answer = asyncio.create_task(runner.ask(StartRequested("test")))
+        async with asyncio.timeout(10):
+            await world.asked.wait()
+        assert runner.now.state is State.STARTING
+        assert not answer.done()  # a crash now could undo it
+        written.set_result(None)
+        async with asyncio.timeout(10):
+            assert (await answer).state is State.STARTING
+        await runner.close()
+
+    asyncio.run(run())

@@ -183,9 +183,10 @@ class NodeAgent(RunningEngines):
             report_of, backend, record, found, its_log, answered=True
         )
 
-    async def terminate(self, process: ProcessId, grace: float) -> bool:
+    async def terminate(self, process: ProcessId, grace: float, *, explain: bool = True) -> bool:
         one = self._processes.get(process)
         self._warm_ups.call_off(process)
+        one.explained = explain
         return await end(one.group, grace, _stop_signal(one.record))
 
     def kill(self, process: ProcessId) -> None:

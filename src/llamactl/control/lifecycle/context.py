@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -41,15 +42,21 @@ from llamactl.policy.definition.warm_up import warm_up_path
 
 
 class Journal(Protocol):
-    """Where what happens is written down before it is acted on."""
+    """Where what happens is written down, in its order."""
 
-    async def record(
+    def record(
         self, event: InstanceEvent, now: Lifecycle, last_exit: ExitReport | None
-    ) -> None: ...
+    ) -> asyncio.Task[None]:
+        """Done when a transition is written down, or kept for a store that is away."""
+        ...
 
     async def enter_process(self, record: ProcessRecord) -> None: ...
 
-    async def forget_process(self, replica_id: str) -> None: ...
+    def forget_process(self, replica_id: str) -> None: ...
+
+    async def settle(self, *, within: float | None = None) -> None:
+        """Return when all that was given until now is written down, or after so many seconds."""
+        ...
 
     def note(
         self, instance: Instance, now: Lifecycle, event: str, cause: str,

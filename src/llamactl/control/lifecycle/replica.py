@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from llamactl.backends import backend_of
@@ -154,10 +155,10 @@ class Replica:
         self._context.contexts.forget(self.instance.id)
         await self._context.node.forget(self.id, self.instance.name)
 
-    async def _record(self, event: lc.Event, before: Lifecycle, after: Lifecycle) -> None:
+    def _record(self, event: lc.Event, before: Lifecycle, after: Lifecycle) -> asyncio.Task[None]:
         leases, limit = self._context.leases.count(self.instance.id), self._drain_limit(after)
         row = row_of(self.instance, event, before, after, leases=leases, drain_limit=limit)
-        await self._context.journal.record(row, after, self.engine.last_exit)
+        return self._context.journal.record(row, after, self.engine.last_exit)
 
     def _moved(self, before: Lifecycle, after: Lifecycle) -> None:
         if after.state is not before.state:

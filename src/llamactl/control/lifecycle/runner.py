@@ -29,7 +29,7 @@ from llamactl.core.lifecycle import (
 from llamactl.observe import logger
 
 Watch = Callable[[], Awaitable[Event]]
-Record = Callable[[Event, Lifecycle, Lifecycle], Awaitable[None]]
+Record = Callable[[Event, Lifecycle, Lifecycle], asyncio.Future[None]]
 _DIED = "an internal error stopped the control of this instance; see the log, and restart llamactl"
 log = logger("control")
 
@@ -45,7 +45,7 @@ class LifecycleRunner:
         record: Record,
         listener: Callable[[Lifecycle, Lifecycle], None],
     ) -> None:
-        """`watches`: what is waited for in a state."""
+        """`watches`: what is waited for in a state. `record`: begins to write a transition down."""
         self._now = now
         self.since = time.time()
         self._perform = perform
@@ -161,19 +161,12 @@ class LifecycleRunner:
             if not reply.done():
                 reply.set_exception(exc)
             return
-        if after != before:
-            await self._write_down(event, before, after)  # first write it down, then act
+        written = self._record(event, before, after) if after != before else None
         self._enter(before, after)
         for effect in effects:
             tasks.create_task(self._hear(partial(self._perform, effect)))
-        if reply is not None and not reply.done():
-            reply.set_result(after)
-
-    async def _write_down(self, event: Event, before: Lifecycle, after: Lifecycle) -> None:
-        try:
-            await self._record(event, before, after)
-        except Exception as exc:
-            log.failure("event_lost", exc, what=type(event).__name__)
+        if reply is not None:
+            _answer(reply, after, written)
 
     def _enter(self, before: Lifecycle, after: Lifecycle) -> None:
         self._now = after
@@ -192,3 +185,16 @@ class LifecycleRunner:
         event = await work()
         if event is not None:
             self._mail.put_nowait((event, None))
+
+
+def _answer(reply: Waiter, after: Lifecycle, written: asyncio.Future[None] | None) -> None:
+    """Those who asked hear the result once it is written down, so that no crash undoes it."""
+
+    def answer(_: object) -> None:
+        if not reply.done():
+            reply.set_result(after)
+
+    if written is None:
+        answer(None)
+    else:
+        written.add_done_callback(answer)

@@ -155,8 +155,11 @@ class Node(Protocol):
         """
         ...
 
-    async def terminate(self, process: ProcessId, grace: float) -> bool:
-        """Ask a process to end; kill it after `grace` seconds, and return True."""
+    async def terminate(self, process: ProcessId, grace: float, *, explain: bool = True) -> bool:
+        """Ask a process to end; kill it after `grace` seconds, and return True.
+
+        `explain`: its report is to say what its log says of the reason.
+        """
         ...
 
     def kill(self, process: ProcessId) -> None:

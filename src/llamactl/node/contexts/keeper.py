@@ -31,6 +31,8 @@ class ContextKeeper:
         self._verdicts = verdicts
         # by instance id: the process that restored, what its contexts fit, the sort of definition
         self._unproved: dict[str, tuple[ProcessId, Mapping[str, str], str]] = {}
+        # by instance id: a process, and what its contexts fit, which stays so while it runs
+        self._fits: dict[str, tuple[ProcessId, Mapping[str, str]]] = {}
         self._checks: dict[str, asyncio.Task[Mapping[int, str]]] = {}  # by instance id
         # takes files in that were written, and of which instance they are
         self._finishing: dict[asyncio.Task[None], tuple[str, Sequence[tuple[str, Sidecar]]]] = {}
@@ -76,6 +78,7 @@ class ContextKeeper:
     async def forget(self, instance_id: str) -> None:
         """It was deleted."""
         self._unproved.pop(instance_id, None)
+        self._fits.pop(instance_id, None)
         if (check := self._checks.pop(instance_id, None)) is not None:
             check.cancel()
         await self.settled(instance_id)
@@ -180,10 +183,14 @@ class ContextKeeper:
 
     def _trusted(self, engine: Engine, limits: ContextLimits) -> Mapping[str, str]:
         """What its contexts fit only with. Raises ContextRefused where they are not kept."""
-        try:
-            fits = engine.fits()
-        except (OSError, fingerprint.FileChanged) as exc:
-            raise ContextRefused(str(exc)) from exc
+        process = engine.record.process
+        of, fits = self._fits.get(engine.record.instance_id, (None, {}))
+        if of != process:
+            try:
+                fits = engine.fits()
+            except (OSError, fingerprint.FileChanged) as exc:
+                raise ContextRefused(str(exc)) from exc
+            self._fits[engine.record.instance_id] = process, fits
         if not limits.insists and (refusal := self._verdicts.refusal(fits, engine.sort)):
             raise ContextRefused(refusal)
         return fits

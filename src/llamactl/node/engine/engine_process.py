@@ -29,6 +29,7 @@ from llamactl.node.process.process import Ended
 from llamactl.node.turns import Turns
 from llamactl.observe import loop_clock
 
+_ASKED = "it was asked to exit"
 _SEARCHED = 200  # lines of the log, for the cause of an exit
 
 
@@ -60,6 +61,7 @@ class EngineProcess:
     log: InstanceLog
     adopted: bool = False  # an earlier llamactl spawned it
     answered: bool = False  # it was ready at least once
+    explained: bool = True  # its end is, from its log
     secrets: frozenset[str] = frozenset()  # of the settings, which its log must not tell
     turns: Turns = field(default_factory=Turns)  # of who has it sleep or wake
     _oom: OomCounter = field(init=False)
@@ -135,6 +137,8 @@ class EngineProcess:
         if ended.oom_killed is None:
             ended = replace(ended, oom_killed=self._oom.struck())
         await self.log.settled()
+        if not self.explained and not ended.oom_killed and ended.cause is None:
+            return ExitReport(FailureClass.KILLED, ended.code, ended.signal, advice=_ASKED)
         return await asyncio.to_thread(
             report_of, self.backend, self.record, ended, self.log,
             answered=self.answered, secrets=self.secrets,

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from llamactl.control.lifecycle.events.write_buffer import WriteBuffer
+from llamactl.control.lifecycle.events.write_buffer import Write, WriteBuffer
 from llamactl.core import lifecycle as lc
+from llamactl.core.errors import LlamactlError
 from llamactl.core.events import InstanceEvent, ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.core.ports.stores import InstanceStore
+from llamactl.observe import logger
 
 _BATCH = 500  # rows read at once for somebody who comes back
 _BEHIND = 2000  # rows that a follower may lag; then it is cut off, and comes back
+log = logger("control")
 
 
 class EventLog:
@@ -27,30 +30,42 @@ class EventLog:
         self._store = store
         self._followers: set[asyncio.Queue[InstanceEvent | None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Lock()  # so that rows keep their order, also where one fails
         self._backlog = WriteBuffer()
         self._closed = False
 
     def __repr__(self) -> str:
         return f"<EventLog {len(self._followers)} followers>"
 
-    async def record(
+    def record(
         self, event: InstanceEvent, now: Lifecycle, last_exit: ExitReport | None
-    ) -> None:
+    ) -> asyncio.Task[None]:
         """Write a transition down, and the state it led to; then tell it.
 
-        Both wait while the store is away; what a runner does next does not.
+        The task is done when that is written, or kept for a store that is away. Nobody has to
+        wait for it, and cancelling it is not allowed.
         """
 
         async def write() -> None:
             self._tell(replace(event, id=await self._store.record(event, now, last_exit)))
 
-        await self._backlog.write(write)
+        return self._begin(self._write(event.event, write))
 
     async def enter_process(self, record: ProcessRecord) -> None:
-        await self._store.enter_process(record)
+        """After all that was recorded before."""
+        async with self._turn:
+            await self._store.enter_process(record)
 
-    async def forget_process(self, replica_id: str) -> None:
-        await self._store.forget_process(replica_id)
+    def forget_process(self, replica_id: str) -> None:
+        """As its process has ended. In its turn; nobody has to wait for it."""
+        self._begin(self._forget(replica_id))
+
+    async def _forget(self, replica_id: str) -> None:
+        try:
+            async with self._turn:
+                await self._store.forget_process(replica_id)
+        except LlamactlError as exc:  # the next start's entry replaces it
+            log.warning("process_not_forgotten", replica=replica_id, reason=exc.message)
 
     def note(
         self, instance: Instance, now: Lifecycle, event: str, cause: str,
@@ -58,15 +73,24 @@ class EventLog:
     ) -> None:  # fmt: skip
         """Record an event that is not a transition: queueing, an eviction's reason, a refusal."""
         row = _row(instance, event, now, now, cause, details or {})
-        task = asyncio.get_running_loop().create_task(self._add(row))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
-    async def _add(self, row: InstanceEvent) -> None:
         async def write() -> None:
             self._tell(replace(row, id=await self._store.add_event(row)))
 
-        await self._backlog.write(write)
+        self._begin(self._write(event, write))
+
+    async def _write(self, event: str, row: Write) -> None:
+        try:
+            async with self._turn:
+                await self._backlog.write(row)
+        except Exception as exc:
+            log.failure("event_lost", exc, what=event)
+
+    def _begin(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def of(
         self, instance_id: str | None, limit: int, before: int | None = None
@@ -105,10 +129,10 @@ class EventLog:
         for follower in self._followers:
             _push(follower, None)
 
-    async def settle(self) -> None:
-        """Return when all that was noted is written."""
+    async def settle(self, *, within: float | None = None) -> None:
+        """Return when all that was given until now is written down, or after so many seconds."""
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            await asyncio.wait(self._tasks, timeout=within)
 
     async def written(self) -> None:
         """Return when all that was noted is in the store, also what waits for it."""
