@@ -217,8 +217,8 @@ class OnDemand:
             managed.breaker = CLOSED
         if self._store_is_away():  # repeated requests must not spawn processes for nothing
             raise store_away(managed)
-        await self._check(managed)
-        managed.need = await self._memory.need(managed.instance)
+        need = self._memory.need(managed.instance)
+        _, managed.need = await asyncio.gather(self._check(managed), need)
         async with self._queue_time(managed):
             await self._scheduler.place(managed, self._asker(caller))
         # The place is shared by all who waited: the first of them starts, for the others the
