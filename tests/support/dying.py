@@ -20,7 +20,7 @@ from llamactl.cli.main import main
 from llamactl.control.lifecycle import recovery
 from llamactl.core.errors import StoreUnavailable
 from llamactl.hot_restart import Predecessor
-from llamactl.hot_restart.channel import FDS_VARIABLE
+from llamactl.hot_restart.handover_state import FDS_VARIABLE
 from llamactl.hot_restart.successor import Successor
 
 

@@ -15,7 +15,8 @@ from llamactl.control.lifecycle import recovery
 from llamactl.control.lifecycle.arrival import Arrival
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.core.errors import LlamactlError
-from llamactl.hot_restart import Channel, HandoverState, Predecessor, Upgrade
+from llamactl.hot_restart import HandoverState, Predecessor, Upgrade
+from llamactl.link import Channel
 from llamactl.observe import logger
 
 log = logger("app")

@@ -16,6 +16,7 @@ from llamactl.core.errors import Conflict, StoreUnavailable, UpgradeFailed
 from llamactl.hot_restart.activator import SwitchableActivator
 from llamactl.hot_restart.rights import Rights
 from llamactl.hot_restart.successor import LISTENING_S, PREPARED_S, SERVING_S, Successor
+from llamactl.link import LeaseNews
 from llamactl.observe import logger
 from llamactl.proxy import LeaseBook, ProxyServer
 from llamactl.store import Database
@@ -123,11 +124,12 @@ class Upgrade:
 
     def _switch(self, successor: Successor) -> None:
         """In one moment, so that no request falls between the two."""
-        self._activator.switch(successor)
+        link = successor.link
+        self._activator.switch(link)
         self._proxy.forget_ready()
-        self._leases.on_change = LeaseNews(self._leases, successor).note
-        successor.on_right = self._rights.heed
-        successor.go(self._leases.counts(), self._rights.hand_over(successor.tell_right))
+        self._leases.on_change = LeaseNews(self._leases.count, link.tell_leases).note
+        link.on_right = self._rights.heed
+        successor.go(self._leases.counts(), self._rights.hand_over(link.tell_right))
 
     async def relay_to_the_end(self, seconds: float, before: asyncio.Event | None) -> None:
         """Once replaced: give the clients away, return when what was begun is done.
@@ -137,7 +139,7 @@ class Upgrade:
         """
         assert self._successor is not None
         ends = asyncio.get_running_loop().time() + seconds
-        await self._proxy.give_away(self._successor.give_client, seconds)
+        await self._proxy.give_away(self._successor.link.give_client, seconds)
         if before is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(ends):
@@ -146,21 +148,3 @@ class Upgrade:
             await self._successor.until("listening", LISTENING_S, "; start llamactl again")
         finally:
             await self._successor.close()
-
-
-class LeaseNews:
-    """Reports to a successor which leases changed, once in each turn of the event loop."""
-
-    def __init__(self, leases: LeaseBook, successor: Successor) -> None:
-        self._leases = leases
-        self._successor = successor
-        self._changed: set[str] = set()  # instances that it has not heard of
-
-    def note(self, instance_id: str) -> None:
-        if not self._changed:
-            asyncio.get_running_loop().call_soon(self._tell)
-        self._changed.add(instance_id)
-
-    def _tell(self) -> None:
-        self._successor.tell_leases({i: self._leases.count(i) for i in self._changed})
-        self._changed.clear()

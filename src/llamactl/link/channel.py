@@ -1,27 +1,18 @@
-"""Messages with file descriptors between two llamactl processes: in order, and atomic."""
+"""Carries messages and file descriptors between two llamactl processes: in order, each at once."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import socket
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import orjson
+from llamactl.link.messages import Message, encode
 
-from llamactl.core.errors import UpgradeFailed
-
-FDS_VARIABLE = "LLAMACTL_TAKEOVER_FDS"
-STORE_VARIABLE = "LLAMACTL_TAKEOVER_STORE"
 _LARGEST = 1 << 18  # bytes of a message
 _MOST_FDS = 4
-Message = dict[str, Any]
 
 
 class Channel:
@@ -34,7 +25,7 @@ class Channel:
         end.setblocking(False)
         self._end = end
         self._loop = asyncio.get_running_loop()
-        self._come: asyncio.Queue[tuple[Message, list[int]] | None] = asyncio.Queue()
+        self._come: asyncio.Queue[tuple[bytes, list[int]] | None] = asyncio.Queue()
         self._going: deque[tuple[bytes, list[int]]] = deque()
         self._closed = False
         self._sent = asyncio.Event()
@@ -51,17 +42,21 @@ class Channel:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LARGEST << 1)
         return one, other
 
-    def send(self, what: str, fds: Iterable[int] = (), **values: Any) -> None:
+    def send(self, message: Message, fds: Iterable[int] = ()) -> None:
         """The descriptors are given away: they are closed here once they are there."""
+        self.post(encode(message), fds)
+
+    def post(self, data: bytes, fds: Iterable[int] = ()) -> None:
+        """A message as it is on the way."""
         if self._closed:
             _close(fds)
             return
-        self._going.append((orjson.dumps({"what": what, **values}), list(fds)))
+        self._going.append((data, list(fds)))
         self._sent.clear()
         if len(self._going) == 1:
             self._write()
 
-    async def receive(self) -> tuple[Message, list[int]]:
+    async def receive(self) -> tuple[bytes, list[int]]:
         """The next message and its descriptors. Raises ConnectionError when the other is gone."""
         got = await self._come.get()
         if got is None:
@@ -100,7 +95,7 @@ class Channel:
                 break
             for fd in fds:
                 os.set_inheritable(fd, False)
-            self._come.put_nowait((orjson.loads(data), fds))
+            self._come.put_nowait((data, fds))
         self.close()
 
     def _write(self) -> None:
@@ -118,48 +113,6 @@ class Channel:
             self._going.popleft()
         self._sent.set()
         self._loop.remove_writer(self._end.fileno())
-
-
-@dataclass(frozen=True, slots=True)
-class HandoverState:
-    """What the old process lets the new one have from its start: to be used when it says so."""
-
-    channel: socket.socket
-    listener: socket.socket
-    lock: int
-    store: str  # digest of its URL
-
-    @classmethod
-    def of_environment(cls) -> HandoverState | None:
-        """None where nobody is to be taken over from. It is there once."""
-        fds = os.environ.pop(FDS_VARIABLE, "")
-        if not fds:
-            return None
-        channel, listener, lock = map(int, fds.split(","))
-        for fd in (channel, listener, lock):
-            os.set_inheritable(fd, False)
-        store = os.environ.pop(STORE_VARIABLE, "")
-        return cls(socket.socket(fileno=channel), socket.socket(fileno=listener), lock, store)
-
-    def check(self, lock_file: Path, store: str) -> None:
-        """Raises UpgradeFailed if the settings name another place by now."""
-        there = lock_file.stat() if lock_file.exists() else None
-        here = os.fstat(self.lock)
-        same = there is not None and (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
-        if not same or digest(store) != self.store:
-            raise UpgradeFailed(
-                "data_dir or database has changed in the settings; restart llamactl instead"
-            )
-
-    def failed(self, reason: str) -> None:
-        """Say why it does not come to a takeover."""
-        with contextlib.suppress(OSError):
-            self.channel.send(orjson.dumps({"what": "failed", "reason": reason}))
-
-
-def digest(store: str) -> str:
-    """It may hold a password, which has no place in an environment."""
-    return hashlib.sha256(store.encode()).hexdigest()
 
 
 def _close(fds: Iterable[int]) -> None:

@@ -1,0 +1,201 @@
+"""The end of the process that decides: it grants leases, and counts those of the other."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+import socket
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from llamactl.core.errors import LlamactlError, NotFound
+from llamactl.core.keys import GUEST, ApiKey, Caller
+from llamactl.core.lease import Lease
+from llamactl.core.ports.activator import Activator
+from llamactl.link.channel import Channel
+from llamactl.link.messages import (
+    AftermathAsked,
+    AftermathKnown,
+    ClientGiven,
+    Go,
+    Granted,
+    LeaseAsked,
+    LeasesChanged,
+    Left,
+    Refused,
+    Released,
+    Right,
+    RightChanged,
+    ToControl,
+    Unknown,
+    Yours,
+    heard_by_control,
+)
+from llamactl.observe import logger
+
+Accept = Callable[[socket.socket, bytes], Awaitable[None]]
+log = logger("link")
+
+
+class LeaseCounts(Protocol):
+    def take(self, instance_id: str) -> None: ...
+
+    def give_back(self, instance_id: str) -> None: ...
+
+
+class Keys(Protocol):
+    def get(self, key_id: str) -> ApiKey | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Deciding:
+    """What the other process may ask of this one."""
+
+    activator: Activator
+    keys: Keys
+    accept: Accept  # serve a client, who has sent this already
+    take: Callable[[Right], None]  # a change of a right
+
+
+class ControlEnd:
+    """Leases of the other process count here as ours do, until it is gone."""
+
+    def __init__(self, channel: Channel, leases: LeaseCounts) -> None:
+        self.channel = channel
+        self._leases = leases
+        self._held: Counter[str] = Counter()  # by the other one itself
+        self._turns: dict[str, int] = {}  # the newest that was heard, by instance id
+        self._grants = itertools.count(1)
+        self._granted: dict[int, Lease[Any]] = {}  # that it has not released
+        self._asks: dict[int, asyncio.Task[None]] = {}
+
+    def __repr__(self) -> str:
+        return f"<ControlEnd, {self._held.total()} held and {len(self._granted)} granted>"
+
+    async def receive(self) -> tuple[ToControl | Unknown, list[int]]:
+        """The next message, and its descriptors. Raises ConnectionError."""
+        data, fds = await self.channel.receive()
+        return heard_by_control(data), fds
+
+    def count(self, counts: Mapping[str, int], turn: int = 0) -> None:
+        """It holds so many of these instances."""
+        for identity, now in counts.items():
+            if turn and turn < self._turns.get(identity, 0):
+                continue
+            self._turns[identity] = turn
+            change = now - self._held[identity]
+            for _ in range(change):
+                self._leases.take(identity)
+            for _ in range(-change):
+                self._leases.give_back(identity)
+            if now:
+                self._held[identity] = now
+            else:
+                del self._held[identity]
+
+    def count_all(self, counts: Mapping[str, int]) -> None:
+        """It holds these, and no others."""
+        self.count({**dict.fromkeys(self._held, 0), **counts})
+
+    async def serve(self, deciding: Deciding) -> None:
+        """Answer what it asks, take its clients, until it is gone; then it holds nothing."""
+        try:
+            while True:
+                said, fds = await self.receive()
+                match said:
+                    case LeasesChanged() | Released() | Left():
+                        self._hear_less_or_more(said)
+                    case LeaseAsked():
+                        self._answer(said.id, self._grant(said, deciding))
+                    case AftermathAsked():
+                        self._answer(said.id, _aftermath(said, deciding.activator))
+                    case ClientGiven():
+                        await _accept(said, fds, deciding.accept)
+                    case RightChanged():
+                        deciding.take(said.right)
+                    case Unknown():
+                        self._refuse(said)
+                    case Yours() | Go():
+                        log.warning("message_not_due", what=said.what)
+        except ConnectionError:
+            pass
+        finally:
+            self._let_go()
+
+    def _hear_less_or_more(self, said: LeasesChanged | Released | Left) -> None:
+        match said:
+            case LeasesChanged():
+                self.count(said.counts, said.turn)
+            case Released():
+                if lease := self._granted.pop(said.grant, None):
+                    lease.release()
+            case Left():
+                if asked := self._asks.get(said.id):
+                    asked.cancel()
+
+    def _let_go(self) -> None:
+        for task in self._asks.values():
+            task.cancel()
+        for lease in self._granted.values():
+            lease.release()
+        self._granted.clear()
+        self._turns.clear()
+        self.count_all({})
+
+    def _refuse(self, said: Unknown) -> None:
+        log.warning("message_not_understood", what=said.what, reason=said.why)
+        if said.id is not None:
+            why = NotFound("this version of llamactl does not know what it was asked")
+            self.channel.send(_refusal(said.id, why))
+
+    def _answer(self, number: int, work: Coroutine[Any, Any, Granted | AftermathKnown]) -> None:
+        if number in self._asks:  # it was said before
+            work.close()
+            return
+
+        async def answer() -> None:
+            try:
+                said: Granted | AftermathKnown | Refused = await work
+            except LlamactlError as exc:
+                said = _refusal(number, exc)
+            self.channel.send(said)
+
+        task = self._asks[number] = asyncio.create_task(answer())
+        task.add_done_callback(lambda _: self._asks.pop(number))
+
+    async def _grant(self, said: LeaseAsked, deciding: Deciding) -> Granted:
+        lease = await deciding.activator.lease(said.name, _caller(said, deciding.keys))
+        grant, endpoint = next(self._grants), lease.endpoint
+        self._granted[grant] = lease
+        return Granted(
+            id=said.id, grant=grant, name=endpoint.name, host=endpoint.host, port=endpoint.port,
+            key=endpoint.key, generation=endpoint.generation, backend=endpoint.backend,
+        )  # fmt: skip
+
+
+async def _aftermath(said: AftermathAsked, activator: Activator) -> AftermathKnown:
+    end = await activator.aftermath(said.name, said.generation)
+    return AftermathKnown(id=said.id, so=end.wanted, crashed=end.crashed, why=end.summary)
+
+
+async def _accept(said: ClientGiven, fds: Sequence[int], accept: Accept) -> None:
+    try:
+        await accept(socket.socket(fileno=fds[0]), base64.b64decode(said.held))
+    except (IndexError, OSError, ValueError) as exc:  # one client, not the others
+        log.warning("client_lost", reason=str(exc))
+
+
+def _caller(said: LeaseAsked, keys: Keys) -> Caller:
+    known = keys.get(said.key) if said.key else None
+    caller = GUEST if said.key and not known else Caller(said.management, known)
+    return replace(caller, address=said.address)
+
+
+def _refusal(number: int, exc: LlamactlError) -> Refused:
+    return Refused(
+        id=number, error=exc.message, code=exc.code, status=exc.status,
+        retry_after=exc.retry_after, details=exc.details,
+    )  # fmt: skip

@@ -1,0 +1,239 @@
+"""All that the two ends of a link say. Each message is JSON, with its name as `what`.
+
+Two versions of llamactl talk to each other while one replaces the other. So a version may add
+messages, and fields with a default, but takes nothing away; and each end ignores messages and
+fields that it does not know. A request that it does not know is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import Field, TypeAdapter, ValidationError
+
+VERSION = 1
+Count = Annotated[int, Field(ge=0, le=1 << 20)]
+Counts = Mapping[str, Count]  # leases, by instance id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokedRight:
+    """Of a key or a session."""
+
+    revoked: Literal["key", "session"]
+    id: str  # hexadecimal, as all bytes here
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedIn:
+    """A session that the store does not have yet."""
+
+    digest: str
+    key_id: str
+    key_digest: str
+    expires_at: int  # Unix seconds
+
+
+Right = RevokedRight | SignedIn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RightChanged:
+    """Sent by either end."""
+
+    what: Literal["right"] = "right"
+    right: Right
+
+
+# From the end that relays.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseAsked:
+    """Answered by Granted or Refused, after the instance was started if that is allowed."""
+
+    what: Literal["lease"] = "lease"
+    id: int
+    name: str
+    management: bool  # by a management key
+    key: str | None  # id of the inference key
+    address: str = ""  # of the client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """The client of a request that was not answered yet is gone."""
+
+    what: Literal["leave"] = "leave"
+    id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    what: Literal["release"] = "release"
+    grant: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeasesChanged:
+    """How many it holds by itself, of the instances that are named; not those of Granted."""
+
+    what: Literal["leases"] = "leases"
+    counts: Counts
+    turn: int = 0  # what has a lower one is older; 0: they come in order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientGiven:
+    """With the descriptor of a client's connection."""
+
+    what: Literal["client"] = "client"
+    held: str  # Base64 of what it has sent and nobody read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AftermathAsked:
+    """What became of an engine that dropped a connection? Answered by AftermathKnown."""
+
+    what: Literal["outlived"] = "outlived"
+    id: int
+    name: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Yours:
+    """At rest: the other end may get ready to decide, and say `Serving` before it does."""
+
+    what: Literal["yours"] = "yours"
+    leases: Counts
+    version: int = 0  # before there were versions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Go:
+    """From now on the other end decides, and this one does not."""
+
+    what: Literal["go"] = "go"
+    leases: Counts
+    rights: Sequence[Right] = ()  # that the store does not have
+
+
+# From the end that decides.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    what: Literal["ready"] = "ready"
+    id: int
+    grant: int  # to be released by this number
+    name: str
+    host: str
+    port: int
+    key: str  # of the engine
+    generation: int
+    backend: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    what: Literal["refused"] = "refused"
+    id: int
+    error: str
+    code: str
+    status: int
+    retry_after: float | None = None
+    details: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AftermathKnown:
+    what: Literal["outlived"] = "outlived"
+    id: int
+    so: bool  # the instance runs on, or is being restarted
+    crashed: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """All is ready to take over."""
+
+    what: Literal["prepared"] = "prepared"
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """It has the store, and acts as soon as it hears `Go`."""
+
+    what: Literal["serving"] = "serving"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """Clients are accepted."""
+
+    what: Literal["listening"] = "listening"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """It does not take over."""
+
+    what: Literal["failed"] = "failed"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Of another version, or malformed."""
+
+    what: str
+    why: str = field(compare=False)
+    id: int | None = None  # of a request, which waits for an answer
+
+
+ToControl = (
+    LeaseAsked | Left | Released | LeasesChanged | ClientGiven | AftermathAsked | RightChanged
+    | Yours | Go
+)  # fmt: skip
+Step = Prepared | Serving | Listening | Failed
+ToProxy = Granted | Refused | AftermathKnown | RightChanged | Step
+Message = ToControl | ToProxy
+_to_control: TypeAdapter[ToControl] = TypeAdapter(Annotated[ToControl, Field(discriminator="what")])
+_to_proxy: TypeAdapter[ToProxy] = TypeAdapter(Annotated[ToProxy, Field(discriminator="what")])
+
+
+def encode(message: Message) -> bytes:
+    return orjson.dumps(message)
+
+
+def heard_by_control(data: bytes) -> ToControl | Unknown:
+    try:
+        return _to_control.validate_json(data)
+    except ValidationError as exc:
+        return _unknown(data, exc)
+
+
+def heard_by_proxy(data: bytes) -> ToProxy | Unknown:
+    try:
+        return _to_proxy.validate_json(data)
+    except ValidationError as exc:
+        return _unknown(data, exc)
+
+
+def _unknown(data: bytes, exc: ValidationError) -> Unknown:
+    first = exc.errors(include_url=False, include_input=False)[0]  # secrets may be in the input
+    why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    try:
+        found = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return Unknown("", why)
+    if not isinstance(found, dict):
+        return Unknown("", why)
+    number = found.get("id")
+    return Unknown(str(found.get("what", "")), why, number if isinstance(number, int) else None)
