@@ -94,8 +94,9 @@ bench-context: .venv/dev.stamp
 bench-start: .venv/dev.stamp
 	$(BIN)/python -m benchmarks.start
 
-bench-proxy: .venv/dev.stamp
-	$(BIN)/python -m benchmarks.proxy
+# beside nginx and LiteLLM's proxy; needs nginx and wrk; writes docs/performance.md
+bench-proxy: .venv/plots.stamp .venv/litellm.stamp
+	$(BIN)/python -m benchmarks.proxy --page
 
 # what reading JSON costs by content, beside orjson
 bench-bodies: .venv/dev.stamp
@@ -178,6 +179,12 @@ soak: .venv/dev.stamp
 	.venv/vllm/bin/python -m compileall -q -j 2 -x py312 .venv/vllm/lib
 	touch $@
 
+.venv/litellm.stamp: requirements/litellm.txt | .venv/bin/python
+	@echo "installing LiteLLM's proxy (0.8 GB)"
+	$(PYTHON) -m venv .venv/litellm
+	.venv/litellm/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --require-hashes -r requirements/litellm.txt
+	touch $@
+
 .venv/plots.stamp: requirements/plots.txt .venv/dev.stamp
 	@echo "installing what draws plots"
 	$(PIP) install --require-hashes -r requirements/plots.txt
@@ -195,6 +202,7 @@ lock:
 	$(LOCK) requirements/clients.in -o requirements/clients.txt
 	$(LOCK) requirements/mlx.in -o requirements/mlx.txt
 	$(LOCK) requirements/gpu.in -o requirements/gpu.txt
+	$(LOCK) requirements/litellm.in -o requirements/litellm.txt
 	$(LOCK:--universal=--python-platform=linux) --overrides requirements/vllm-overrides.txt requirements/vllm.in -o requirements/vllm.txt
 	$(LOCK) requirements/engine-tools.in -o src/llamactl/maintenance/engine-tools.txt
 	$(LOCK) --no-deps requirements/engine-source.in -o src/llamactl/backends/llama_cpp/source.txt

@@ -17,8 +17,8 @@ sys.path[:0] = [str(Path(__file__).parents[1] / part) for part in ("tests", "exa
 from server import model_path
 
 from benchmarks.leaving import connections_closed, slots_freed
-from benchmarks.load import rss_mb
-from benchmarks.nginx import free_port
+from benchmarks.ports import free_port
+from benchmarks.process import rss_mb
 from benchmarks.start import compare
 from support.gguf_file import write_tiny_gguf
 from support.served import Served, serve

@@ -25,7 +25,7 @@ sys.path[:0] = [str(Path(__file__).parents[1] / part) for part in ("tests", "exa
 
 from server import model_path
 
-from benchmarks.nginx import free_port
+from benchmarks.ports import free_port
 
 PROMPT, GENERATED, TIMES = 2000, 128, 5
 _WORDS = ("the", "river", "stone", "walks", "under", "a", "bright", "moon", "and", "sings")

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
-import time
 from pathlib import Path
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from benchmarks.ports import free_port, until_listening
 
 
 class Nginx:
@@ -36,13 +30,8 @@ class Nginx:
         self.pid = self._process.pid
 
     def __enter__(self) -> Nginx:
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
-            except OSError:
-                time.sleep(0.01)
-            else:
-                return self
+        until_listening(self.port)
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()

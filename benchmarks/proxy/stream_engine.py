@@ -16,12 +16,13 @@ import uvloop
 CHUNKS = 200
 GAP_S = 0.01
 _EVENT = (
-    b'data: {"choices":[{"finish_reason":null,"index":0,"delta":{"content":" on"}}],'
+    b'data: {"choices":[{"finish_reason":null,"index":0,"delta":{"content":" %b"}}],'
     b'"created":1795358643,"id":"chatcmpl-cwOWLIaSY3smEaQToEvkqCAJzbyTqZos","model":"%b",'
     b'"object":"chat.completion.chunk"}\n\n'
 )
-_NAMED = _EVENT % sys.argv[sys.argv.index("--alias") + 1].encode()
-_CHUNK = b"%x\r\n%b\r\n" % (len(_NAMED), _NAMED)
+_NAME = sys.argv[sys.argv.index("--alias") + 1].encode()
+_EVENTS = [_EVENT % (word, _NAME) for word in (b"on", b"in")]  # some clients refuse repetitions
+_TWO_CHUNKS = [b"%x\r\n%b\r\n" % (len(event), event) for event in _EVENTS]
 _STREAM = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
@@ -58,7 +59,7 @@ class Engine(asyncio.Protocol):
             self._transport.write(b"0\r\n\r\n")
             return
         self._left -= 1
-        self._transport.write(_CHUNK)
+        self._transport.write(_TWO_CHUNKS[self._left % 2])
         asyncio.get_running_loop().call_later(GAP_S, self._tick)
 
 
