@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
+
+_SCHEDULED = 2  # CPUCLOCK_SCHED
 
 
 def cpu_s(pid: int) -> float:
-    """CPU seconds of all threads that a process has now; nanoseconds are counted."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+    """CPU seconds of all its threads, also of those that ended, to the nanosecond.
+
+    The clock's number is MAKE_PROCESS_CPUCLOCK of the kernel's posix-timers.h.
+    """
+    return time.clock_gettime((~pid << 3) | _SCHEDULED)
 
 
 def rss_mb(pid: int) -> float:

@@ -21,6 +21,7 @@ class Row:
     what: str
     unit: str
     runs: Mapping[str, Sequence[float]]
+    compared: bool = True  # a ratio says something
 
     def median(self, system: str) -> float | None:
         values = self.runs.get(system)
@@ -30,8 +31,9 @@ class Row:
     def ratio(self) -> str:
         """Ours to nginx's."""
         ours, nginx = self.median(OURS), self.median(NGINX)
-        known = ours is not None and nginx is not None and abs(nginx) >= 0.01
-        return f"{ours / nginx:.2f}" if known and ours is not None and nginx is not None else ""
+        if not self.compared or ours is None or nginx is None or nginx < 0.01:
+            return ""
+        return f"{ours / nginx:.2f}"
 
     def shown(self, system: str) -> str:
         value = self.median(system)

@@ -107,7 +107,7 @@ class ControlEnd:
                 said, fds = await self.receive()
                 match said:
                     case LeasesChanged() | Released() | Left():
-                        self._hear_less_or_more(said)
+                        self._hear_leases(said)
                     case LeaseAsked():
                         self._answer(said.id, self._grant(said, deciding))
                     case AftermathAsked():
@@ -125,7 +125,7 @@ class ControlEnd:
         finally:
             self._let_go()
 
-    def _hear_less_or_more(self, said: LeasesChanged | Released | Left) -> None:
+    def _hear_leases(self, said: LeasesChanged | Released | Left) -> None:
         match said:
             case LeasesChanged():
                 self.count(said.counts, said.turn)
