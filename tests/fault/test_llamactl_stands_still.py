@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell, to_end
+from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell, to_end, until_told
 from support.faults import BASE
 from support.served import Served, data_folder, serve
 from support.waits import let_pass, until
@@ -84,7 +84,7 @@ def test_engines_and_requests_outlive_it(
 
         assert to_end(waits).endswith(b"here")
         assert b"data: 2" in to_end(streams)
-        tell(loads, "loaded")
+        until_told(loads, "loaded")
         assert to_end(starts).endswith(b"here")
         for name, before in made.items():
             now = server.instance(name)

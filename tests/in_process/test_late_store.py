@@ -74,6 +74,7 @@ async def test_a_store_that_is_ours_is_read_and_settled_at_once() -> None:
     await there.arrival.come()
 
     assert there.settled.is_set() and there.ring.complete
+    await settle()
     assert (there.control.state("one"), there.control.state("died")) == ("ready", "ready")
     assert not there.control.reload.waits_for_store
 

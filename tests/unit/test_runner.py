@@ -11,7 +11,7 @@ import pytest
 
 from llamactl.control.lifecycle.runner import LifecycleRunner, Watch
 from llamactl.core.errors import LlamactlError
-from llamactl.core.lifecycle import Effect, Event, Lifecycle, StartRequested, State
+from llamactl.core.lifecycle import Effect, Event, Lifecycle, StartRequested, State, StopRequested
 from llamactl.node.process.process import Ended, Process
 
 
@@ -101,32 +101,36 @@ def test_what_waits_heeds_a_limit_that_is_changed() -> None:
     assert asyncio.run(run())[:2] == ["long", "short"]
 
 
-class Eager:
-    """Says when it is told to do something."""
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-
-    def watches(self, now: Lifecycle) -> Sequence[Watch]:
-        return ()
-
-    async def perform(self, effect: Effect) -> Event | None:
-        self.asked.set()
-        return None
+def slow_store(now: Lifecycle) -> tuple[LifecycleRunner, asyncio.Future[None]]:
+    """With what it waits for."""
+    world, written = BrokenWorld(), asyncio.get_running_loop().create_future()
+    runner = LifecycleRunner(now, world.perform, world.watches, lambda *_: written, lambda *_: None)
+    runner.start()
+    return runner, written
 
 
-def test_a_slow_store_delays_the_answer_but_not_what_is_done() -> None:
+def test_a_drain_begins_before_it_is_written_and_is_answered_after() -> None:
     async def run() -> None:
-        world, written = Eager(), asyncio.get_running_loop().create_future()
-        runner = LifecycleRunner(
-            Lifecycle(), world.perform, world.watches, lambda *_: written, lambda *_: None
-        )
-        runner.start()
-        answer = asyncio.create_task(runner.ask(StartRequested("test")))
+        runner, written = slow_store(Lifecycle(State.READY, generation=1, epoch=1))
+        answer = asyncio.create_task(runner.ask(StopRequested("test")))
         async with asyncio.timeout(10):
-            await world.asked.wait()
-        assert runner.now.state is State.STARTING
-        assert not answer.done()  # a crash now could undo it
+            await runner.wait(lambda now: now.state is State.DRAINING)
+        assert not answer.done()  # a crash now would undo it
+        written.set_result(None)
+        async with asyncio.timeout(10):
+            assert (await answer).state is State.DRAINING
+        await runner.close()
+
+    asyncio.run(run())
+
+
+def test_a_start_is_written_before_it_is_shown() -> None:
+    async def run() -> None:
+        runner, written = slow_store(Lifecycle())
+        answer = asyncio.create_task(runner.ask(StartRequested("test")))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert runner.now.state is State.STOPPED
         written.set_result(None)
         async with asyncio.timeout(10):
             assert (await answer).state is State.STARTING

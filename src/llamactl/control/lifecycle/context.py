@@ -54,10 +54,6 @@ class Journal(Protocol):
 
     def forget_process(self, replica_id: str) -> None: ...
 
-    async def settle(self, *, within: float | None = None) -> None:
-        """Return when all that was given until now is written down, or after so many seconds."""
-        ...
-
     def note(
         self, instance: Instance, now: Lifecycle, event: str, cause: str,
         details: Mapping[str, object] | None = None,

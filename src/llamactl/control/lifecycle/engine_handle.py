@@ -23,7 +23,6 @@ from llamactl.observe import logger, loop_clock
 from llamactl.policy.scheduling.restart import RestartRules, after_exit
 
 _MEASURE_S = 1.0  # a stop waits no longer for it
-_WRITTEN_S = 1.0  # nor for the store
 _ENDS = 4  # are remembered, for requests that the process dropped
 log = logger("control")
 
@@ -238,13 +237,11 @@ class EngineHandle:
             self._context.images.call_off(process_id)
             self._context.node.kill(process_id)
             return
-        # a crash between must not have its end look like one of its own
-        last: list[Awaitable[None]] = [self._context.journal.settle(within=_WRITTEN_S)]
         if drained:
-            last.append(self.measure(within=_MEASURE_S))
+            last: list[Awaitable[None]] = [self.measure(within=_MEASURE_S)]
             if not process.holds_only_its_warm_up(self._context.leases):
                 last.append(self._context.contexts.save(process.record, self.note))
-        await asyncio.gather(*last)
+            await asyncio.gather(*last)
         record, grace = process.record, self._context.settings.instances.stop_timeout
         with suppress(UnknownProcess):  # it has ended by itself
             explain = self._owner.runner.now.after_exit is lc.AfterExit.APPLY_POLICY

@@ -23,11 +23,15 @@ from llamactl.core.lifecycle import (
     Lifecycle,
     RestartRequested,
     StartRequested,
+    State,
     StopRequested,
     step,
 )
 from llamactl.observe import logger
 
+# A start that finds the state before these does what is right: what drained is taken in as it
+# runs, and what was about to stop has no process.
+_BEFORE_THE_STORE = (State.DRAINING, State.STOPPED)
 Watch = Callable[[], Awaitable[Event]]
 Record = Callable[[Event, Lifecycle, Lifecycle], asyncio.Future[None]]
 _DIED = "an internal error stopped the control of this instance; see the log, and restart llamactl"
@@ -162,6 +166,8 @@ class LifecycleRunner:
                 reply.set_exception(exc)
             return
         written = self._record(event, before, after) if after != before else None
+        if written is not None and after.state not in _BEFORE_THE_STORE:
+            await asyncio.wait([written])  # first write it down, then show it and act
         self._enter(before, after)
         for effect in effects:
             tasks.create_task(self._hear(partial(self._perform, effect)))

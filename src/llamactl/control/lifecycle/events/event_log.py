@@ -129,10 +129,10 @@ class EventLog:
         for follower in self._followers:
             _push(follower, None)
 
-    async def settle(self, *, within: float | None = None) -> None:
-        """Return when all that was given until now is written down, or after so many seconds."""
+    async def settle(self) -> None:
+        """Return when all that was given until now is written down."""
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=within)
+            await asyncio.wait(self._tasks)
 
     async def written(self) -> None:
         """Return when all that was noted is in the store, also what waits for it."""
