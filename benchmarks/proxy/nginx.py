@@ -5,15 +5,15 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from benchmarks.ports import free_port, until_listening
+from benchmarks.ports import free_port
+from benchmarks.proxy.peer import Peer
 
 
-class Nginx:
-    """One process, so that its CPU time is all in one place. Knows no keys and reads no body."""
+class Nginx(Peer):
+    """Knows no keys and reads no body."""
 
     def __init__(self, upstream: int, folder: Path) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        port = free_port()
         conf = folder / "nginx.conf"
         conf.write_text(
             f"daemon off; master_process off; pid {folder}/pid; error_log /dev/null;\n"
@@ -22,17 +22,8 @@ class Nginx:
             f" proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;"
             f" uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s; client_max_body_size 0;\n"
             f"upstream up {{ server 127.0.0.1:{upstream}; keepalive 64; }}\n"
-            f"server {{ listen 127.0.0.1:{self.port} backlog=2048; location / {{"
+            f"server {{ listen 127.0.0.1:{port} backlog=2048; location / {{"
             " proxy_buffering off; proxy_request_buffering off; proxy_pass http://up;"
             ' proxy_http_version 1.1; proxy_set_header Connection ""; } } }\n'
         )
-        self._process = subprocess.Popen(["nginx", "-c", str(conf)])
-        self.pid = self._process.pid
-
-    def __enter__(self) -> Nginx:
-        until_listening(self.port)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait()
+        super().__init__(subprocess.Popen(["nginx", "-c", str(conf)]), port)

@@ -11,7 +11,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 
-from benchmarks.proxy.measures import RUNS, SECONDS
+from benchmarks.proxy.measures import RUNS
 from benchmarks.proxy.rows import SYSTEMS, Row
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -27,7 +27,7 @@ def write(rows: Sequence[Row], keys: int, instances: int) -> None:
         f"| {row.what} | {' | '.join(map(row.shown, SYSTEMS))} | {row.ratio} |" for row in rows
     ]
     text = _TEXT.read_text().format(
-        keys=keys, instances=instances, runs=RUNS, seconds=SECONDS, table="\n".join(lines),
+        keys=keys, instances=instances, runs=RUNS, table="\n".join(lines),
         machine=_machine(), commit=_commit(), date=datetime.datetime.now(datetime.UTC).date(),
     )  # fmt: skip
     (DOCS / "performance.md").write_text(text)
