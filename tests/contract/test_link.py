@@ -284,6 +284,18 @@ def test_a_request_of_a_later_version_is_refused_and_not_left_waiting() -> None:
     with_control(talk)
 
 
+def test_descriptors_of_a_message_that_is_not_understood_are_closed() -> None:
+    async def talk(mine: Channel, other: Other) -> None:
+        one, kept = socket.socketpair()
+        mine.post(b'{"what":"sing"}', [one.detach()])
+        await ask(mine, 1)
+        kept.settimeout(WITHIN_S)
+        assert kept.recv(1) == b"", "somebody still has the other end"
+        kept.close()
+
+    with_control(talk)
+
+
 def test_a_secret_that_is_not_understood_is_not_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -137,3 +137,24 @@ def test_a_start_is_written_before_it_is_shown() -> None:
         await runner.close()
 
     asyncio.run(run())
+
+
+def test_a_row_that_cannot_be_made_is_told_and_stops_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object) -> asyncio.Future[None]:
+        raise ZeroDivisionError("a fault of ours")
+
+    async def run() -> State:
+        world = Patient()
+        runner = LifecycleRunner(
+            Lifecycle(), world.perform, world.watches, fail, lambda before, after: None
+        )
+        runner.start()
+        async with asyncio.timeout(10):
+            state = (await runner.ask(StartRequested("test"))).state
+        await runner.close()
+        return state
+
+    assert asyncio.run(run()) is State.STARTING
+    assert "event_lost" in caplog.text

@@ -133,7 +133,7 @@ def test_a_process_is_entered_after_what_was_recorded_before() -> None:
         await asyncio.sleep(0)
         store.let_go.set()
         await entering
-        event_log.forget_process("i")
+        event_log.forget_process("i", "i")
         event_log.record(event("ended"), Lifecycle(), None)
         await event_log.written()
         return store.done
@@ -148,7 +148,7 @@ def test_a_process_that_cannot_be_entered_is_an_error_at_once() -> None:
         event_log = EventLog(cast(Any, store))
         with pytest.raises(StoreUnavailable):
             await event_log.enter_process(cast(Any, None))
-        event_log.forget_process("i")  # is in the log only
+        event_log.forget_process("i", "i")  # is in the log only
         await event_log.written()
 
     asyncio.run(run())

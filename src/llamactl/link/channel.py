@@ -49,7 +49,7 @@ class Channel:
     def post(self, data: bytes, fds: Iterable[int] = ()) -> None:
         """A message as it is on the way."""
         if self._closed:
-            _close(fds)
+            close_all(fds)
             return
         self._going.append((data, list(fds)))
         self._sent.clear()
@@ -76,7 +76,7 @@ class Channel:
         self._loop.remove_writer(self._end.fileno())
         self._end.close()
         for _, fds in self._going:
-            _close(fds)
+            close_all(fds)
         self._going.clear()
         self._sent.set()
         self._come.put_nowait(None)
@@ -109,13 +109,13 @@ class Channel:
             except OSError:
                 self.close()
                 return
-            _close(fds)
+            close_all(fds)
             self._going.popleft()
         self._sent.set()
         self._loop.remove_writer(self._end.fileno())
 
 
-def _close(fds: Iterable[int]) -> None:
+def close_all(fds: Iterable[int]) -> None:
     for fd in fds:
         with contextlib.suppress(OSError):
             os.close(fd)

@@ -15,7 +15,7 @@ from llamactl.core.errors import LlamactlError, NotFound
 from llamactl.core.keys import GUEST, ApiKey, Caller
 from llamactl.core.lease import Lease
 from llamactl.core.ports.activator import Activator
-from llamactl.link.channel import Channel
+from llamactl.link.channel import Channel, close_all
 from llamactl.link.messages import (
     AftermathAsked,
     AftermathKnown,
@@ -117,6 +117,7 @@ class ControlEnd:
                     case RightChanged():
                         deciding.take(said.right)
                     case Unknown():
+                        close_all(fds)
                         self._refuse(said)
                     case Yours() | Go():
                         log.warning("message_not_due", what=said.what)

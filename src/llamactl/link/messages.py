@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -204,8 +205,6 @@ ToControl = (
 Step = Prepared | Serving | Listening | Failed
 ToProxy = Granted | Refused | AftermathKnown | RightChanged | Step
 Message = ToControl | ToProxy
-_to_control: TypeAdapter[ToControl] = TypeAdapter(Annotated[ToControl, Field(discriminator="what")])
-_to_proxy: TypeAdapter[ToProxy] = TypeAdapter(Annotated[ToProxy, Field(discriminator="what")])
 
 
 def encode(message: Message) -> bytes:
@@ -213,17 +212,27 @@ def encode(message: Message) -> bytes:
 
 
 def heard_by_control(data: bytes) -> ToControl | Unknown:
-    try:
-        return _to_control.validate_json(data)
-    except ValidationError as exc:
-        return _unknown(data, exc)
+    heard: ToControl | Unknown = _heard(ToControl, data)
+    return heard
 
 
 def heard_by_proxy(data: bytes) -> ToProxy | Unknown:
+    heard: ToProxy | Unknown = _heard(ToProxy, data)
+    return heard
+
+
+def _heard(known: Any, data: bytes) -> Any:
+    """One of a union of messages."""
     try:
-        return _to_proxy.validate_json(data)
+        return _reader(known).validate_json(data)
     except ValidationError as exc:
         return _unknown(data, exc)
+
+
+@cache
+def _reader(known: Any) -> TypeAdapter[Any]:
+    """Made when it is first needed: no start should take the milliseconds that it takes."""
+    return TypeAdapter(Annotated[known, Field(discriminator="what")])
 
 
 def _unknown(data: bytes, exc: ValidationError) -> Unknown:

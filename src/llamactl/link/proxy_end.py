@@ -13,7 +13,7 @@ from llamactl.core.exits import Aftermath
 from llamactl.core.keys import Caller
 from llamactl.core.lease import Lease
 from llamactl.core.routes import ReadyInstance
-from llamactl.link.channel import Channel
+from llamactl.link.channel import Channel, close_all
 from llamactl.link.messages import (
     AftermathAsked,
     AftermathKnown,
@@ -121,7 +121,7 @@ class ProxyEnd:
     async def _hear(self) -> None:
         with suppress(ConnectionError):
             while True:
-                data, _ = await self.channel.receive()
+                data, fds = await self.channel.receive()
                 match heard_by_proxy(data):
                     case Granted() | Refused() | AftermathKnown() as said:
                         self._hear_answer(said)
@@ -129,6 +129,7 @@ class ProxyEnd:
                         if self.on_right is not None:
                             self.on_right(right)
                     case Unknown() as said:
+                        close_all(fds)
                         log.warning("message_not_understood", what=said.what, reason=said.why)
                     case step:
                         self.steps.put_nowait(step)

@@ -205,7 +205,7 @@ class EngineHandle:
         self.process = None
         asked = self._owner.runner.now.after_exit is not lc.AfterExit.APPLY_POLICY
         self.last_exit = None if asked else report
-        self._context.journal.forget_process(self._owner.id)
+        self._context.journal.forget_process(self._owner.id, self._owner.instance.name)
         return self._exited(generation, report, process.uptime)
 
     def _exited(self, generation: int, report: ExitReport, uptime: float) -> lc.Event:

@@ -29,8 +29,8 @@ from llamactl.core.lifecycle import (
 )
 from llamactl.observe import logger
 
-# A start that finds the state before these does what is right: what drained is taken in as it
-# runs, and what was about to stop has no process.
+# Shown while they are written. After a crash, llamactl finds the state before, and does the right
+# thing: an engine that was draining still runs and is adopted, one that has stopped is gone.
 _BEFORE_THE_STORE = (State.DRAINING, State.STOPPED)
 Watch = Callable[[], Awaitable[Event]]
 Record = Callable[[Event, Lifecycle, Lifecycle], asyncio.Future[None]]
@@ -165,7 +165,7 @@ class LifecycleRunner:
             if not reply.done():
                 reply.set_exception(exc)
             return
-        written = self._record(event, before, after) if after != before else None
+        written = self._write_down(event, before, after) if after != before else None
         if written is not None and after.state not in _BEFORE_THE_STORE:
             await asyncio.wait([written])  # first write it down, then show it and act
         self._enter(before, after)
@@ -173,6 +173,15 @@ class LifecycleRunner:
             tasks.create_task(self._hear(partial(self._perform, effect)))
         if reply is not None:
             _answer(reply, after, written)
+
+    def _write_down(
+        self, event: Event, before: Lifecycle, after: Lifecycle
+    ) -> asyncio.Future[None] | None:
+        try:
+            return self._record(event, before, after)
+        except Exception as exc:
+            log.failure("event_lost", exc, what=type(event).__name__)
+            return None
 
     def _enter(self, before: Lifecycle, after: Lifecycle) -> None:
         self._now = after

@@ -138,7 +138,9 @@ class EngineProcess:
             ended = replace(ended, oom_killed=self._oom.struck())
         await self.log.settled()
         if not self.explained and not ended.oom_killed and ended.cause is None:
-            return ExitReport(FailureClass.KILLED, ended.code, ended.signal, advice=_ASKED)
+            return ExitReport(
+                FailureClass.KILLED, ended.code, ended.signal, _ASKED, unseen=ended.unseen
+            )
         return await asyncio.to_thread(
             report_of, self.backend, self.record, ended, self.log,
             answered=self.answered, secrets=self.secrets,
@@ -169,7 +171,6 @@ def report_of(
     If it never answered, from what can be seen outside, too. Reads files.
     """
     tail = log.lines_since(record.log_start, _SEARCHED)
-    unseen = (ended.code, ended.signal, ended.cause) == (None, None, None)
     report = classify(backend, ended.code, ended.signal, tail, oom_killed=bool(ended.oom_killed))
     if ended.cause is not None:
         report = replace(report, failure=ended.cause.failure, advice=ended.cause.advice)
@@ -177,5 +178,5 @@ def report_of(
     lines = [scrubbed(line, known) for line in tail]
     shown = tuple(lines[len(lines) - len(report.log_tail) :])
     line = scrubbed(report.error_line, known)
-    report = replace(report, unseen=unseen, log_tail=shown, error_line=line)
+    report = replace(report, unseen=ended.unseen, log_tail=shown, error_line=line)
     return report if answered or ended.cause else with_cause(report, backend, record, lines)

@@ -41,6 +41,11 @@ class Ended:
     oom_killed: bool | None = None  # by the kernel; None: not said
     cause: Cause | None = None
 
+    @property
+    def unseen(self) -> bool:
+        """Nobody who could tell saw how."""
+        return (self.code, self.signal, self.cause) == (None, None, None)
+
     @classmethod
     def of(cls, status: int) -> Ended:
         """From a status as returned by `wait`."""

@@ -56,16 +56,16 @@ class EventLog:
         async with self._turn:
             await self._store.enter_process(record)
 
-    def forget_process(self, replica_id: str) -> None:
-        """As its process has ended. In its turn; nobody has to wait for it."""
-        self._begin(self._forget(replica_id))
+    def forget_process(self, replica_id: str, name: str) -> None:
+        """Its process has ended. Nobody has to wait for this. `name`: of its instance."""
+        self._begin(self._forget(replica_id, name))
 
-    async def _forget(self, replica_id: str) -> None:
+    async def _forget(self, replica_id: str, name: str) -> None:
         try:
             async with self._turn:
                 await self._store.forget_process(replica_id)
         except LlamactlError as exc:  # the next start's entry replaces it
-            log.warning("process_not_forgotten", replica=replica_id, reason=exc.message)
+            log.warning("process_not_forgotten", name=name, reason=exc.message)
 
     def note(
         self, instance: Instance, now: Lifecycle, event: str, cause: str,
