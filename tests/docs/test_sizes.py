@@ -25,7 +25,7 @@ REASONS = {
     "client/_async/client.py:AsyncClient": CLIENT,
     "client/_sync/client.py:Client": CLIENT,
     "config/sections.py:InstancesSettings": RECORD,
-    "config/sections.py:ServerSettings": RECORD,
+    "config/server_settings.py:ServerSettings": RECORD,
     "control/lifecycle/registry.py:ManagedInstance": "what is known of one instance, in one place",
     "core/downloads.py:DownloadJob": RECORD,
     "core/errors.py": "all errors, in one list",

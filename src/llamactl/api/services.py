@@ -43,6 +43,7 @@ class MetricsSources:
     scrape: Callable[[ReadyInstance], Awaitable[Mapping[str, str]]]
     leases: Callable[[str], int]  # by instance id
     gauges: Callable[[], Mapping[str, float]]  # of the server itself
+    gather: Callable[[], Awaitable[None]]  # `meters` are complete when it returns
     shown: SharedWork[bytes] = field(default_factory=SharedWork)
 
 

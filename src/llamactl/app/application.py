@@ -23,7 +23,7 @@ log = logger("app")
 
 
 class Application:
-    """`start`, let `parts.proxy` listen, then `manage`; or `take_over`. `stop` afterwards."""
+    """`start`, let `parts.processes` listen, then `manage`; or `take_over`. `stop` afterwards."""
 
     def __init__(
         self,
@@ -58,6 +58,7 @@ class Application:
         """
         parts = self.parts
         await parts.control.reload.check()
+        await parts.processes.adopt()
         self._arrival = Arrival(
             parts.storage.database, parts.credentials.ring, parts.control.scheduling.registry,
             parts.control.reload, self._first_look, self._boot,
@@ -94,12 +95,14 @@ class Application:
         parts.data_dir.own(inherited.lock)
         await credentials.revocations.load()  # those that came while it was still in charge
         await credentials.rights.take(predecessor.rights)
+        await parts.processes.adopt()
         all_managed = await self._take_in(known, handed_over=lives)
         await recovery.until_known(all_managed)  # what is still streamed is drained, not just ended
-        await parts.proxy.listen(inherited.listener)  # who came since then waits in its queue
+        # who came since then waits in its queue, or is served by the processes of the other one
+        await parts.processes.listen(inherited.listener)
         predecessor.listens()
         self._predecessor_gone = predecessor.gone
-        serving = predecessor.serve(parts.control.activator, credentials.ring, parts.proxy.accept)
+        serving = predecessor.serve(parts.control.activator, credentials.ring, parts.processes.give)
         self._asked.append(asyncio.create_task(serving))
         await self._settle(all_managed)
         if not lives:
@@ -178,9 +181,15 @@ class Application:
         await credentials.revocations.close()
         await credentials.sessions.close()
         drain_s = parts.settings.current.instances.drain_timeout
-        await parts.proxy.close(drain_s if keep else None)
+        limit = drain_s if keep else None
+        await asyncio.gather(parts.proxy.close(limit), parts.processes.close(limit))
         await parts.storage.database.close()
         parts.data_dir.close()
+
+    def cut(self) -> None:
+        """End all connections at once."""
+        self.parts.processes.cut()
+        self.parts.proxy.cut()
 
     def kill(self) -> None:
         """End every engine at once."""

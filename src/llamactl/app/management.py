@@ -46,7 +46,11 @@ def _services(parts: Parts, upgrade: Callable[[], Awaitable[int]], info: ServerI
     held, control, files, access = parts.settings, parts.control, parts.files, parts.credentials
     scheduling = control.scheduling
     numbers = MetricsSources(
-        parts.proxy.meters, scrape, parts.leases.count, partial(_gauges, parts)
+        parts.proxy.meters,
+        scrape,
+        parts.leases.count,
+        partial(_gauges, parts),
+        parts.processes.peers.count,
     )
     previews = Previews(
         scheduling.registry, scheduling.limits, parts.node.replicas, scheduling.memory
@@ -62,7 +66,7 @@ def _services(parts: Parts, upgrade: Callable[[], Awaitable[int]], info: ServerI
 
 def _gauges(parts: Parts) -> dict[str, float]:
     return {
-        "client_connections": parts.proxy.connections,
+        "client_connections": parts.processes.connections,
         "requests_waiting_for_a_start": parts.control.on_demand.waiting,
         "api_keys": len(parts.credentials.ring),
         "tasks": len(asyncio.all_tasks()),

@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from llamactl.backends import BACKENDS, KINDS, Kind, advice
+from llamactl.backends import KINDS, Kind
 from llamactl.backends.settings import BackendSettings
 from llamactl.cluster.local import local_node
-from llamactl.compat.ollama.paths import INFERENCE, WITH_KEY
 from llamactl.config import Loaded, Settings, SettingsHolder
 from llamactl.control.access.keys import Keys
 from llamactl.control.access.revocations import Revocations
@@ -30,6 +29,7 @@ from llamactl.control.scheduling.limits import capacity_of, limits_of, room_of
 from llamactl.control.scheduling.memory_estimates import Around, Memory
 from llamactl.control.scheduling.preload import Preload
 from llamactl.control.scheduling.scheduler import Scheduler
+from llamactl.core.ports.activator import Activator
 from llamactl.core.routes import RouteTable
 from llamactl.hot_restart import Rights
 from llamactl.hot_restart.activator import SwitchableActivator
@@ -52,7 +52,8 @@ from llamactl.node import (
 from llamactl.policy.access.page_tickets import PageTickets
 from llamactl.policy.access.rules import KeyRing
 from llamactl.policy.scheduling.capacity import Limits
-from llamactl.proxy import Access, EnginePaths, LeaseBook, ProxyServer
+from llamactl.proxy import Access, LeaseBook, ProxyServer
+from llamactl.proxy_process import MeetingPlace, Supervisor, engine_paths
 from llamactl.store import (
     Database,
     SqlInstanceStore,
@@ -77,6 +78,7 @@ class Parts:
     control: Control
     credentials: Credentials
     proxy: ProxyServer
+    processes: Supervisor  # that relay beside this one
     watch: Watch
 
     def degraded(self) -> list[str]:
@@ -100,7 +102,8 @@ def wire(
     limits = held.derived(lambda now: limits_of(now, total_ram(), gpus))
 
     def publish(table: RouteTable) -> None:
-        proxy.publish(table)  # which is built after what draws the routes
+        proxy.publish(table)  # which is built after what draws the routes, as the processes are
+        processes.publish(table)
 
     storage = Storage.of(settings)
     files = ModelFiles.of(held, environ, storage, limits)
@@ -109,17 +112,24 @@ def wire(
     control = Control.of(held, reread, storage, node, scheduling, leases)
     credentials = Credentials.of(settings, data_dir, storage, scheduling.registry)
     credentials.revocations.on_key = node.replicas.contexts.revoked
-    proxy = ProxyServer(
-        settings, access=Access.of(settings, credentials.ring, credentials.tickets), leases=leases,
-        activator=control.activator, paths=_engine_paths(), busy_slots=busy_slots,
-    )  # fmt: skip
-    held.subscribe(proxy.heed)
+    proxy, processes = _data_path(held, environ, credentials, leases, control.activator)
     watch = Watch(
         scheduling.registry, limits, proxy.meters, leases.total,
         lambda: (total_ram(), free_ram()), lambda: free_disk(settings.data),
     )  # fmt: skip
     return Parts(
-        environ, held, data_dir, leases, storage, files, node, control, credentials, proxy, watch
+        environ,
+        held,
+        data_dir,
+        leases,
+        storage,
+        files,
+        node,
+        control,
+        credentials,
+        proxy,
+        processes,
+        watch,
     )
 
 
@@ -288,19 +298,24 @@ class Credentials:
         )  # fmt: skip
 
 
+def _data_path(
+    held: SettingsHolder, environ: Mapping[str, str], credentials: Credentials, leases: LeaseBook,
+    activator: Activator,
+) -> tuple[ProxyServer, Supervisor]:  # fmt: skip
+    """That of this process, and the processes beside it."""
+    settings, ring = held.current, credentials.ring
+    access = Access.of(settings, ring, credentials.tickets)
+    proxy = ProxyServer(
+        settings, access=access, leases=leases, activator=activator, paths=engine_paths(),
+        busy_slots=busy_slots,
+    )  # fmt: skip
+    place = MeetingPlace.of(settings)
+    processes = Supervisor(held, environ, place, ring, leases, proxy, activator)
+    held.subscribe(proxy.heed)
+    held.subscribe(processes.heed)
+    return proxy, processes
+
+
 def section_of(settings: SettingsHolder, kind: Kind) -> BackendSettings:
     """What is in force of it."""
     return settings.current.backends.of(kind)
-
-
-def _engine_paths() -> EnginePaths:
-    apis = {name: backend.api for name, backend in BACKENDS.items()}
-    inference = {
-        name: frozenset((method.encode(), path) for method, path in api.inference)
-        for name, api in apis.items()
-    }
-    by_model = frozenset[str]().union(*(api.by_model for api in apis.values()))
-    guarded = {name: api.guarded for name, api in apis.items()}
-    prefixes = {api.prefix: name for name, api in apis.items() if api.prefix}
-    closed = {name: api.closed for name, api in apis.items()}
-    return EnginePaths(inference, guarded, by_model, prefixes, INFERENCE, WITH_KEY, advice, closed)

@@ -45,7 +45,7 @@ def run(config: Path | None, flags: dict[str, Any], *, verbose: bool) -> None:
         level = "debug" if verbose else loaded.settings.log.level
         configure(json=loaded.settings.log.format == "json", level=level)
         if inherited is None:
-            listener = _listen(loaded.settings.server.host, loaded.settings.server.port)
+            listener = _left_behind(loaded.settings) or _listen(loaded.settings)
         else:
             listener = inherited.listener
         uvloop.run(_run(loaded, read, listener, inherited))
@@ -56,8 +56,16 @@ def run(config: Path | None, flags: dict[str, Any], *, verbose: bool) -> None:
         raise typer.Exit(1) from exc
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _left_behind(settings: Settings) -> socket.socket | None:
+    """The socket on which processes of a llamactl that was killed still serve."""
+    from llamactl.proxy_process import MeetingPlace
+
+    return MeetingPlace.of(settings).listener(settings.server.host, settings.server.port)
+
+
+def _listen(settings: Settings) -> socket.socket:
     """Bind first: a busy port must end us before anything is started."""
+    host, port = settings.server.host, settings.server.port
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -106,7 +114,11 @@ async def _run(
     told = _hear_signals(app)
     if inherited is None:
         await app.start()
-        await app.parts.proxy.listen(listener)
+        try:
+            await app.parts.processes.listen(listener)
+        except LlamactlError:
+            await app.stop(keep=True)
+            raise
     else:
         await app.take_over(inherited)
     _announce(app, loaded, urls_of(listener, loaded.settings.server.allowed_hosts))
@@ -192,7 +204,7 @@ def _hear_signals(app: Application) -> _Told:
 
     def hear(number: int) -> None:
         if told.is_set():
-            app.parts.proxy.cut()
+            app.cut()
             on_exit = app.parts.settings.current.instances.on_exit
             ends_them = number == signal.SIGINT or on_exit == "stop"
             if ends_them and not app.upgrade.replaced.is_set():

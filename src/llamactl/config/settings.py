@@ -20,8 +20,8 @@ from llamactl.config.sections import (
     LogSettings,
     ModelsSettings,
     NodeSettings,
-    ServerSettings,
 )
+from llamactl.config.server_settings import ServerSettings
 from llamactl.core.instance import InstanceOptions
 
 

@@ -54,6 +54,7 @@ VARIABLES: Mapping[str, tuple[Path, Callable[[str], Any]]] = {
     "LLAMACTL_PORT": (("server", "port"), _text),
     "LLAMACTL_ALLOWED_ORIGINS": (("server", "allowed_origins"), _text),
     "LLAMACTL_ALLOWED_HOSTS": (("server", "allowed_hosts"), _text),
+    "LLAMACTL_PROXY_PROCESSES": (("server", "proxy_processes"), _text),
     "LLAMACTL_ENABLE_SWAGGER": (("server", "enable_swagger"), _text),
     **{name: row for kind in KINDS for name, row in _backend(kind).items()},
     "LLAMACTL_DATA_DIRECTORY": (("data_dir",), _text),

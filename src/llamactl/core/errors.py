@@ -228,6 +228,10 @@ class ShuttingDown(CapacityError):
     code = "shutting_down"
 
 
+class ControlGone(ShuttingDown):
+    """The process that decides about instances has ended; another one may come."""
+
+
 class UpgradeFailed(LlamactlError):
     """The new process did not come up; the old one serves on."""
 

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 
 from llamactl.link.messages import Message, encode
 
-_LARGEST = 1 << 18  # bytes of a message
+_LARGEST = 1 << 18  # bytes of a message that goes through the socket; a larger one is in a file
 _MOST_FDS = 4
+_IN_A_FILE = b"\0"  # instead of a message: it is in the last descriptor's file
 
 
 class Channel:
@@ -23,6 +24,7 @@ class Channel:
 
     def __init__(self, end: socket.socket) -> None:
         end.setblocking(False)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LARGEST << 1)
         self._end = end
         self._loop = asyncio.get_running_loop()
         self._come: asyncio.Queue[tuple[bytes, list[int]] | None] = asyncio.Queue()
@@ -38,8 +40,6 @@ class Channel:
     @classmethod
     def pair(cls) -> tuple[socket.socket, socket.socket]:
         one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        for end in (one, other):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LARGEST << 1)
         return one, other
 
     def send(self, message: Message, fds: Iterable[int] = ()) -> None:
@@ -51,7 +51,16 @@ class Channel:
         if self._closed:
             close_all(fds)
             return
-        self._going.append((data, list(fds)))
+        fds = [*fds]
+        if len(data) > _LARGEST:
+            try:
+                fds.append(_file_of(data))
+            except OSError:  # no descriptor is to be had: it can't be said, and not be left out
+                close_all(fds)
+                self.close()
+                return
+            data = _IN_A_FILE
+        self._going.append((data, fds))
         self._sent.clear()
         if len(self._going) == 1:
             self._write()
@@ -95,6 +104,9 @@ class Channel:
                 break
             for fd in fds:
                 os.set_inheritable(fd, False)
+            if data == _IN_A_FILE and fds:
+                with os.fdopen(fds.pop(), "rb") as file:
+                    data = file.read()
             self._come.put_nowait((data, fds))
         self.close()
 
@@ -113,6 +125,19 @@ class Channel:
             self._going.popleft()
         self._sent.set()
         self._loop.remove_writer(self._end.fileno())
+
+
+def _file_of(data: bytes) -> int:
+    """In memory, to be read from its beginning."""
+    fd = os.memfd_create("llamactl-message")
+    try:
+        with os.fdopen(fd, "wb", closefd=False) as file:
+            file.write(data)
+        os.lseek(fd, 0, os.SEEK_SET)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
 
 
 def close_all(fds: Iterable[int]) -> None:

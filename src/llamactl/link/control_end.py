@@ -34,10 +34,12 @@ from llamactl.link.messages import (
     Yours,
     heard_by_control,
 )
+from llamactl.link.news import Behind, NewsOfProxy
 from llamactl.observe import logger
 
 Accept = Callable[[socket.socket, bytes], Awaitable[None]]
 log = logger("link")
+_LOOK_S = 0.5  # at the queue, for those who wait
 
 
 class LeaseCounts(Protocol):
@@ -58,6 +60,8 @@ class Deciding:
     keys: Keys
     accept: Accept  # serve a client, who has sent this already
     take: Callable[[Right], None]  # a change of a right
+    hear: Callable[[NewsOfProxy, Sequence[int]], None] | None = None  # with its descriptors
+    give_on: Accept | None = None  # a client to another proxy process; None: `accept` it
 
 
 class ControlEnd:
@@ -74,6 +78,11 @@ class ControlEnd:
 
     def __repr__(self) -> str:
         return f"<ControlEnd, {self._held.total()} held and {len(self._granted)} granted>"
+
+    @property
+    def held(self) -> Mapping[str, int]:
+        """Leases of the other one, but for those that were granted here."""
+        return self._held
 
     async def receive(self) -> tuple[ToControl | Unknown, list[int]]:
         """The next message, and its descriptors. Raises ConnectionError."""
@@ -113,7 +122,8 @@ class ControlEnd:
                     case AftermathAsked():
                         self._answer(said.id, _aftermath(said, deciding.activator))
                     case ClientGiven():
-                        await _accept(said, fds, deciding.accept)
+                        to = deciding.accept if said.for_control else deciding.give_on
+                        await _accept(said, fds, to or deciding.accept)
                     case RightChanged():
                         deciding.take(said.right)
                     case Unknown():
@@ -121,6 +131,8 @@ class ControlEnd:
                         self._refuse(said)
                     case Yours() | Go():
                         log.warning("message_not_due", what=said.what)
+                    case news:
+                        _hear_news(news, fds, deciding)
         except ConnectionError:
             pass
         finally:
@@ -168,13 +180,37 @@ class ControlEnd:
         task.add_done_callback(lambda _: self._asks.pop(number))
 
     async def _grant(self, said: LeaseAsked, deciding: Deciding) -> Granted:
-        lease = await deciding.activator.lease(said.name, _caller(said, deciding.keys))
+        caller, telling = _caller(said, deciding.keys), None
+        if deciding.hear is not None:  # an earlier version would not understand it
+            telling = asyncio.create_task(self._tell_ahead(said.name, caller, deciding.activator))
+        try:
+            lease = await deciding.activator.lease(said.name, caller)
+        finally:
+            if telling is not None:
+                telling.cancel()
         grant, endpoint = next(self._grants), lease.endpoint
         self._granted[grant] = lease
         return Granted(
             id=said.id, grant=grant, name=endpoint.name, host=endpoint.host, port=endpoint.port,
             key=endpoint.key, generation=endpoint.generation, backend=endpoint.backend,
         )  # fmt: skip
+
+    async def _tell_ahead(self, name: str, caller: Caller, activator: Activator) -> None:
+        """Until cancelled, how many come before it."""
+        known = 0
+        while True:
+            if (ahead := activator.ahead(name, caller)) != known:
+                self.channel.send(Behind(name=name, ahead=ahead))
+                known = ahead
+            await asyncio.sleep(_LOOK_S)
+
+
+def _hear_news(news: NewsOfProxy, fds: Sequence[int], deciding: Deciding) -> None:
+    if deciding.hear is None:
+        close_all(fds)
+        log.warning("message_not_due", what=news.what)
+    else:
+        deciding.hear(news, fds)
 
 
 async def _aftermath(said: AftermathAsked, activator: Activator) -> AftermathKnown:

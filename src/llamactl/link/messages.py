@@ -7,13 +7,16 @@ fields that it does not know. A request that it does not know is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import Field, TypeAdapter, ValidationError
+
+from llamactl.core.exits import ServedRequest
+from llamactl.link.news import NewsOfControl, NewsOfProxy
 
 VERSION = 1
 Count = Annotated[int, Field(ge=0, le=1 << 20)]
@@ -89,10 +92,11 @@ class LeasesChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientGiven:
-    """With the descriptor of a client's connection."""
+    """With the descriptor of a client's connection. Sent by either end."""
 
     what: Literal["client"] = "client"
     held: str  # Base64 of what it has sent and nobody read
+    for_control: bool = False  # its next request is not one that a proxy process serves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +107,7 @@ class AftermathAsked:
     id: int
     name: str
     generation: int
+    requests: tuple[ServedRequest, ...] = ()  # some that were dropped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,15 +205,24 @@ class Unknown:
 
 ToControl = (
     LeaseAsked | Left | Released | LeasesChanged | ClientGiven | AftermathAsked | RightChanged
-    | Yours | Go
+    | Yours | Go | NewsOfProxy
 )  # fmt: skip
 Step = Prepared | Serving | Listening | Failed
-ToProxy = Granted | Refused | AftermathKnown | RightChanged | Step
+ToProxy = Granted | Refused | AftermathKnown | RightChanged | ClientGiven | Step | NewsOfControl
 Message = ToControl | ToProxy
 
 
 def encode(message: Message) -> bytes:
-    return orjson.dumps(message)
+    return orjson.dumps(message, _plain, orjson.OPT_NON_STR_KEYS)
+
+
+def _plain(value: object) -> object:
+    """What JSON lacks, as a reader takes it: by the types of the messages."""
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, Set):
+        return [*value]
+    raise TypeError(f"{type(value).__name__} can't be in a message")
 
 
 def heard_by_control(data: bytes) -> ToControl | Unknown:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from llamactl.core.errors import LlamactlError, ShuttingDown
-from llamactl.core.exits import Aftermath
+from llamactl.core.errors import ControlGone, LlamactlError
+from llamactl.core.exits import Aftermath, ServedRequest
 from llamactl.core.keys import Caller
 from llamactl.core.lease import Lease
 from llamactl.core.routes import ReadyInstance
@@ -18,18 +18,23 @@ from llamactl.link.messages import (
     AftermathAsked,
     AftermathKnown,
     ClientGiven,
+    Failed,
     Granted,
     LeaseAsked,
     LeasesChanged,
     Left,
+    Listening,
+    Prepared,
     Refused,
     Released,
     Right,
     RightChanged,
+    Serving,
     Step,
     Unknown,
     heard_by_proxy,
 )
+from llamactl.link.news import NewsOfControl
 from llamactl.observe import logger
 
 _Answer = Granted | Refused | AftermathKnown
@@ -43,11 +48,12 @@ class ProxyEnd:
         self.channel = channel
         self.steps: asyncio.Queue[Step | None] = asyncio.Queue()  # None: the other one is gone
         self.on_right: Callable[[Right], None] | None = None
+        self.on_news: Callable[[NewsOfControl | ClientGiven, list[int]], None] | None = None
         self._asks: dict[int, asyncio.Future[_Answer]] = {}
         self._ids = itertools.count()
         self._turns = itertools.count(1)
         self._held: set[int] = set()  # grants that were not released
-        self._gone = False
+        self.gone = False
         self._hearing = asyncio.create_task(self._hear())
 
     def __repr__(self) -> str:
@@ -56,7 +62,7 @@ class ProxyEnd:
     async def lease(self, name: str, caller: Caller) -> Lease[int]:
         """It counts there, until it is released here or this process ends.
 
-        Raises what the other one does, or ShuttingDown if that is gone. Cancelling leaves.
+        Raises what the other one does, or ControlGone. Cancelling leaves.
         """
         number, key = next(self._ids), caller.key.id if caller.key else None
         ask = LeaseAsked(
@@ -73,9 +79,12 @@ class ProxyEnd:
         """That is not known here."""
         return 0
 
-    async def aftermath(self, name: str, generation: int) -> Aftermath:
+    async def aftermath(
+        self, name: str, generation: int, requests: Sequence[ServedRequest] = ()
+    ) -> Aftermath:
+        """`requests`: some that were dropped."""
         number = next(self._ids)
-        ask = AftermathAsked(id=number, name=name, generation=generation)
+        ask = AftermathAsked(id=number, name=name, generation=generation, requests=(*requests,))
         said = await self._ask(number, ask)
         assert isinstance(said, AftermathKnown), said
         return Aftermath(said.so, said.crashed, said.why)
@@ -87,11 +96,13 @@ class ProxyEnd:
     def tell_right(self, right: Right) -> None:
         self.channel.send(RightChanged(right=right))
 
-    def give_client(self, fd: int, held: bytes) -> None:
-        self.channel.send(ClientGiven(held=base64.b64encode(held).decode()), [fd])
+    def give_client(self, fd: int, held: bytes, *, for_control: bool = False) -> None:
+        """`for_control`: what it asks for next is not served by proxy processes."""
+        given = ClientGiven(held=base64.b64encode(held).decode(), for_control=for_control)
+        self.channel.send(given, [fd])
 
     async def _ask(self, number: int, ask: LeaseAsked | AftermathAsked) -> _Answer:
-        if self._gone:
+        if self.gone:
             raise _nobody()
         answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
         self._asks[number] = answer
@@ -131,13 +142,22 @@ class ProxyEnd:
                     case Unknown() as said:
                         close_all(fds)
                         log.warning("message_not_understood", what=said.what, reason=said.why)
-                    case step:
+                    case Prepared() | Serving() | Listening() | Failed() as step:
                         self.steps.put_nowait(step)
-        self._gone = True
+                    case news:
+                        self._hear_news(news, fds)
+        self.gone = True
         self.steps.put_nowait(None)
         for answer in self._asks.values():
             if not answer.done():
                 answer.set_exception(_nobody())
+
+    def _hear_news(self, news: NewsOfControl | ClientGiven, fds: list[int]) -> None:
+        if self.on_news is not None:
+            self.on_news(news, fds)
+        else:
+            close_all(fds)
+            log.warning("message_not_due", what=news.what)
 
     def _hear_answer(self, said: _Answer) -> None:
         if isinstance(said, Granted) and said.grant in self._held:
@@ -151,8 +171,8 @@ class ProxyEnd:
         answer.set_result(said)
 
 
-def _nobody() -> ShuttingDown:
-    return ShuttingDown("llamactl was replaced, and the new process is gone")
+def _nobody() -> ControlGone:
+    return ControlGone("the process of llamactl that decides about instances is gone; retry")
 
 
 def _error(said: Refused) -> LlamactlError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from itertools import accumulate
 from typing import Generic, TypeVar
 
@@ -37,10 +37,27 @@ class Histogram:
     def count(self) -> int:
         return sum(self._counts)
 
+    def counts(self) -> list[int]:
+        """By bucket; the last one has no bound."""
+        return [*self._counts]
+
+    def merge(self, counts: Sequence[int], total: float) -> None:
+        """What another one counted, by the same buckets."""
+        for bucket, count in enumerate(counts[: len(self._counts)]):
+            self._counts[bucket] += count
+        self.total += total
+
     def buckets(self) -> list[tuple[str, float]]:
         """Upper bound and how many are not above it, as Prometheus has them."""
         bounds = [*map(str, map(float, BUCKETS_S)), "+Inf"]
         return list(zip(bounds, accumulate(self._counts), strict=True))
+
+
+NUMBERS = (
+    "broken_off", "abandoned", "received", "sent", "prompt_tokens", "generated_tokens",
+    "cached_tokens",
+)  # fmt: skip
+HISTOGRAMS = ("queue", "first_byte", "duration")
 
 
 class Meter:
@@ -121,6 +138,11 @@ class ByInstance(Generic[T]):
         if meter is None:
             meter = self._by_id[instance_id] = self._make()
         return meter
+
+    def take(self) -> dict[str, T]:
+        """All, by id; from now on it counts from zero."""
+        taken, self._by_id = self._by_id, {}
+        return taken
 
     def keep(self, ids: Container[str]) -> None:
         """Forget deleted instances, once there are many of them."""

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from typing import Protocol
 
 from llamactl.config import Settings
 from llamactl.core.exits import ServedRequest
@@ -14,7 +15,8 @@ from llamactl.core.ports.activator import Activator
 from llamactl.core.routes import RouteTable
 from llamactl.observe import Meters, logger, loop_clock
 from llamactl.proxy.http.client_connection import Downstream
-from llamactl.proxy.http.connections import ConnectionRegistry, Limits
+from llamactl.proxy.http.connections import ConnectionRegistry, Elsewhere, Limits
+from llamactl.proxy.http.heads import RequestHead
 from llamactl.proxy.relay.abandoned import BusySlots
 from llamactl.proxy.relay.casualties import MOST_NAMED
 from llamactl.proxy.relay.context import ProxyContext
@@ -29,6 +31,12 @@ from llamactl.proxy.routing.websocket import serve_websocket
 
 _OFFER_AGAIN_S = 1.0
 log = logger("proxy")
+
+
+class Accepting(Protocol):
+    """Of clients' connections, until it is closed."""
+
+    def close(self) -> None: ...
 
 
 class ProxyServer:
@@ -51,12 +59,14 @@ class ProxyServer:
         )
         leases.serving = self._serving
         self._replaced = False  # another process decides: our table says nothing of where
+        self.on_replaced: Callable[[], None] = lambda: None
         self._asgi = Asgi()
         self._asgi.serve_websockets(serve_websocket)
         context = EndpointContext.of(settings, self.relay, self._asgi, paths)
         entry = Entry(access, context, settings.server.v1_errors)
+        self._entry = entry
         self._clients = ConnectionRegistry(entry.open, Limits.of(settings), self.relay.turns)
-        self._server: asyncio.Server | None = None
+        self._server: Accepting | None = None
         self.listener: socket.socket | None = None
         self._expiring: asyncio.Task[None] | None = None
 
@@ -68,6 +78,14 @@ class ProxyServer:
     def heed(self, settings: Settings) -> None:
         """Put the live ones into force."""
         self.relay.hides_cached = settings.auth.hide_cached_tokens
+
+    def share(self, elsewhere: Elsewhere, on_fewer: Callable[[int], None]) -> None:
+        """Some requests are another process's. `on_fewer`: called with the number that is left."""
+        self._clients.elsewhere, self._clients.on_fewer = elsewhere, on_fewer
+
+    def relays(self, head: RequestHead) -> bool:
+        """Is it a request that goes to an engine, or asks which models there are?"""
+        return self._entry.is_relayed(head)
 
     def meters(self) -> Meters:
         """Everything counted until now."""
@@ -96,6 +114,7 @@ class ProxyServer:
         """Ask for each instance again: another process now says where they answer."""
         table = self.relay.table
         self._replaced = True
+        self.on_replaced()
         routes = {name: replace(route, ready=None) for name, route in table.routes.items()}
         self.relay.table = replace(table, routes=routes)
 
@@ -107,11 +126,11 @@ class ProxyServer:
         """For one more client, who has sent this much already."""
         return Downstream(self._clients, held)
 
-    async def listen(self, listener: socket.socket) -> None:
-        """Serve clients from now on."""
+    async def listen(self, listener: socket.socket, *, accepting: Accepting | None = None) -> None:
+        """Serve clients from now on. `accepting`: what accepts them; None: this does."""
         loop = asyncio.get_running_loop()
         self.listener = listener
-        self._server = await loop.create_server(self.connection, sock=listener)
+        self._server = accepting or await loop.create_server(self.connection, sock=listener)
         self._expiring = asyncio.create_task(_each_second(self._clients.expire))
 
     async def accept(self, client: socket.socket, held: bytes) -> None:

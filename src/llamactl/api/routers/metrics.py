@@ -33,6 +33,7 @@ async def _exposition(services: Services) -> bytes:
     all_managed = services.instances.all()
     ready = {m.instance.name: m.replica.ready for m in all_managed if m.replica.ready is not None}
     texts = await asyncio.gather(*(services.numbers.scrape(where) for where in ready.values()))
+    await services.numbers.gather()
     meters = services.numbers.meters()
     for kind in (meters, services.contexts.meters):
         kind.keep({m.instance.id for m in all_managed})

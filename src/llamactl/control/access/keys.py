@@ -102,8 +102,7 @@ class Keys:
             return
         batch, self._ring.used = self._ring.used, {}
         for key_id, at in batch.items():
-            if (key := self._ring.get(key_id)) is not None:
-                self._ring.add(replace(key, last_used_at=at))
+            self._ring.touch(key_id, at)
         try:
             await self._store.touch(batch)
         except StoreUnavailable as exc:

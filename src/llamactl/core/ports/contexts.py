@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -82,6 +82,8 @@ class ContextUse:
         self._users: dict[str, set[str]] = defaultdict(set)  # ids of keys
         self._last: dict[str, SentRequest] = {}  # to its process
         self.proofs: dict[str, Proof] = {}  # of what was restored
+        # called with an instance's id: whether its requests are watched has changed
+        self.on_proof: Callable[[str], None] | None = None
 
     def __repr__(self) -> str:
         return f"<ContextUse with {len(self.proofs)} to prove>"
@@ -117,9 +119,12 @@ class ContextUse:
         self.proved(instance_id)
         if proof is not None:
             self.proofs[instance_id] = proof
+            if self.on_proof is not None:
+                self.on_proof(instance_id)
 
     def proved(self, instance_id: str) -> None:
-        self.proofs.pop(instance_id, None)
+        if self.proofs.pop(instance_id, None) is not None and self.on_proof is not None:
+            self.on_proof(instance_id)
 
     def forget(self, instance_id: str) -> None:
         self._users.pop(instance_id, None)

@@ -37,6 +37,7 @@ class KeyRing:
         self.complete = True  # False while the store, which knows keys and sessions, was not read
         self.version = 0
         self.used: dict[str, int] = {}  # key id -> Unix seconds, since somebody last wrote it down
+        self.on_key: Callable[[str], None] | None = None  # called with the id of one that changed
 
     def stranger(self, message: str) -> LlamactlError:
         """The error for who shows what we do not know."""
@@ -49,13 +50,33 @@ class KeyRing:
     def __len__(self) -> int:
         return len(self._keys)
 
+    @property
+    def management(self) -> frozenset[bytes]:
+        """The digests of the management keys."""
+        return frozenset(self._management)
+
+    def replace(self, management: Iterable[bytes], keys: Iterable[ApiKey]) -> None:
+        """These are all. `management`: digests."""
+        self._management = {*management}
+        self._keys = {key.id: key for key in keys}
+        self._removed()
+
+    def touch(self, key_id: str, at: int) -> None:
+        """It was used; nothing that was decided by it changes."""
+        if (key := self._keys.get(key_id)) is not None:
+            self._keys[key_id] = replace(key, last_used_at=at)
+
     def add(self, key: ApiKey) -> None:
         self._keys[key.id] = key
         self.version += 1
+        if self.on_key is not None:
+            self.on_key(key.id)
 
     def remove(self, key_id: str) -> ApiKey | None:
         removed = self._keys.pop(key_id, None)
         self._removed()
+        if self.on_key is not None:
+            self.on_key(key_id)
         return removed
 
     def get(self, key_id: str) -> ApiKey | None:

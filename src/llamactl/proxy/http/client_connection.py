@@ -21,7 +21,12 @@ from llamactl.core.errors import (
 from llamactl.observe import logger
 from llamactl.policy.scheduling.shares import origin
 from llamactl.proxy.http.chunks import ChunkedBody
-from llamactl.proxy.http.connections import ConnectionRegistry, WebSocketProtocol, counted_address
+from llamactl.proxy.http.connections import (
+    ConnectionRegistry,
+    Elsewhere,
+    WebSocketProtocol,
+    counted_address,
+)
 from llamactl.proxy.http.heads import RequestHead, request_head
 from llamactl.proxy.http.paced import paced
 from llamactl.proxy.http.request import Handler, Request, error_answer
@@ -33,6 +38,7 @@ from llamactl.proxy.stages.table import Staged
 _MOST_LINES, _LONGEST_LINE = 128, 8000  # of a WebSocket's first request: `websockets` stops there
 _LINGER_S = 2.0  # how long what is still sent after a refusal is read and dropped
 _DROP_S = 0.01  # between two reads: a client that keeps sending must not keep us busy
+_TAKEN_S = 0.01  # between two looks at whether a client has taken its answers
 _MOST_AHEAD = 1 << 16  # bytes that may wait before reading pauses
 _MOST_FRAMES = 1 << 13  # bytes of a WebSocket that are read at once: a frame may be six
 # found before the head is complete
@@ -76,6 +82,8 @@ class Downstream(Staged, asyncio.Protocol):
         self.forwarded = b""  # headers for the engine that say who asked
         self.writable = True
         self.deadline = 0.0
+        if held:
+            self._move(Step.WAITS)
 
     def __repr__(self) -> str:
         return f"<Downstream {self.peer} {self._stage.value} {self.request}>"
@@ -239,6 +247,13 @@ class Downstream(Staged, asyncio.Protocol):
             return
         self._check_size(end)
         head, length = request_head(data[:end])
+        if (elsewhere := self._clients.elsewhere) is not None and elsewhere.serves(head):
+            self._pass_on(elsewhere, data)
+        else:
+            self._open(head, length, data, end)
+
+    def _open(self, head: RequestHead, length: int, data: bytes, end: int) -> None:
+        """`end`: where the head in these bytes ends. Raises LlamactlError."""
         if head.websocket:
             _check_upgrade(head, data)
         if self._ahead:
@@ -261,6 +276,17 @@ class Downstream(Staged, asyncio.Protocol):
         self._clients.open(self, request)
         if ahead and self._stage is not Stage.ENDING:
             self._put_off(ahead)
+
+    def _pass_on(self, elsewhere: Elsewhere, request: bytes) -> None:
+        """The connection, once the client has all its answers. Raises ShuttingDown."""
+        elsewhere.check()
+        if self.transport.get_write_buffer_size():
+            self._keep(request)
+            self._move(Step.WAITS)
+            self._loop.call_later(_TAKEN_S, self.go_on)
+            return
+        self._ahead = b""
+        elsewhere.give(self._leave(), request)
 
     def _begin_chunks(self, data: bytes) -> tuple[bytes, bool, bytes]:
         """Of the body what is read at once, whether that is all of it, and what waits its turn."""
@@ -435,11 +461,15 @@ class Downstream(Staged, asyncio.Protocol):
         busy = busy or bool(self._unread)
         if busy or waits or self._stage is Stage.ENDING or len(self._ahead) > _MOST_AHEAD:
             return None
+        ahead, self._ahead = self._ahead, b""
+        return self._leave(), ahead
+
+    def _leave(self) -> int:
+        """To another process, which gets this descriptor."""
         fd = os.dup(self.transport.get_extra_info("socket").fileno())
         self._move(Step.ENDED)
-        ahead, self._ahead = self._ahead, b""
         self.transport.abort()  # no end of the connection, as long as the duplicate is open
-        return fd, ahead
+        return fd
 
     def close_when_idle(self) -> None:
         idle = self.handler is None and self._websocket is None

@@ -23,6 +23,7 @@ from llamactl.proxy.http.turns import Turns
 
 if TYPE_CHECKING:
     from llamactl.proxy.http.client_connection import Downstream
+    from llamactl.proxy.http.heads import RequestHead
 
 
 _RESERVE = 32  # connections for management and health beyond the limit
@@ -53,6 +54,20 @@ class WebSocketProtocol(Protocol):
     def pause_writing(self) -> None: ...
 
     def resume_writing(self) -> None: ...
+
+
+class Elsewhere(Protocol):
+    """Requests that another process serves."""
+
+    def serves(self, head: RequestHead) -> bool: ...
+
+    def check(self) -> None:
+        """Raises ShuttingDown if that process is gone."""
+        ...
+
+    def give(self, fd: int, request: bytes) -> None:
+        """A client's connection, and what was read of its request."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +106,8 @@ class ConnectionRegistry:
     connections: dict[Downstream, None] = field(default_factory=dict)
     closing: bool = False
     give: Callable[[int, bytes], None] | None = None  # to the process that has taken over
+    elsewhere: Elsewhere | None = None
+    on_fewer: Callable[[int], None] | None = None  # called with how many are open
     memory: ClientMemory = field(init=False)
     _strangers: dict[Downstream, None] = field(default_factory=dict)  # the oldest first
     _refused: dict[Downstream, None] = field(default_factory=dict)  # and still being answered
@@ -234,6 +251,8 @@ class ConnectionRegistry:
             del self.connections[connection]
             _less_one(self._of_address, connection.address)
             _less_one(self._of_owner, connection.owner)
+            if self.on_fewer is not None:
+                self.on_fewer(len(self.connections))
         if (self.closing or self.give is not None) and not self.connections:
             self._gone.set()
 

@@ -51,6 +51,9 @@ class Casualties:
         self._now = now
         self._deaths: dict[tuple[str, int], _Death] = {}  # by instance id and generation
         self.suspects = Suspects()
+        # called with the hash of a request, and the instance and generation that it is blamed for
+        self.on_blame: Callable[[bytes, tuple[str, int]], None] | None = None
+        self.on_clear: Callable[[bytes], None] | None = None
 
     def __repr__(self) -> str:
         return f"<Casualties {self.suspects}>"
@@ -104,7 +107,20 @@ class Casualties:
 
     def _blame(self, key: tuple[str, int], dropped: Dropped) -> None:
         if dropped.parts is not None:
-            self.suspects.blame(print_of(key[0], dropped.parts), key, self._now())
+            request = print_of(key[0], dropped.parts)
+            self.blame(request, key)
+            if self.on_blame is not None:
+                self.on_blame(request, key)
+
+    def blame(self, request: bytes, key: tuple[str, int]) -> None:
+        """It was being served when this process crashed; another process may have seen that."""
+        self.suspects.blame(request, key, self._now())
+
+    def clear(self, request: bytes) -> None:
+        """It was answered, and its engine lives."""
+        self.suspects.clear(request)
+        if self.on_clear is not None:
+            self.on_clear(request)
 
     def check(self, instance_id: str, parts: Iterable[bytes]) -> bytes:
         """The hash of a request that is suspect, or b"". Raises PoisonousRequest."""

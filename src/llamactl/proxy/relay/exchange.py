@@ -403,7 +403,7 @@ class Exchange(AnswerWork):
                 connection.close()  # it answered early, and waits for a body that we drop
         self._settle(Step.ENDED)
         if self._suspect:
-            relay.casualties.suspects.clear(self._suspect)
+            relay.casualties.clear(self._suspect)
         if relay.leases.unanswered:
             relay.leases.answered(self._route.id)
         relay.metrics.relayed(request, self._route, answer, body.size, whole=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from llamactl.core.exits import ServedRequest
@@ -31,6 +31,9 @@ class LeaseBook:
         self.serving: Callable[[str, int], Sequence[ServedRequest]] = lambda *_: ()
         self.on_free: Callable[[], None] = lambda: None  # called when an instance falls idle
         self.on_change: Callable[[str], None] | None = None  # called with the id
+        self.on_silence: Callable[[str], None] | None = None  # the same, of `unanswered`
+        # returns once other processes have said what they hold by the routes as they are now
+        self.agreed: Callable[[], Awaitable[None]] | None = None
 
     def __repr__(self) -> str:
         return f"<LeaseBook {sum(self._held.values())} held>"
@@ -74,12 +77,23 @@ class LeaseBook:
 
     def record_timeout(self, instance_id: str) -> None:
         """A request got no byte from the engine."""
-        self.unanswered[instance_id] = self.unanswered.get(instance_id, 0) + 1
-        _wake(self._alarms, instance_id)
+        self.know_unanswered(instance_id, self.unanswered.get(instance_id, 0) + 1)
+        if self.on_silence is not None:
+            self.on_silence(instance_id)
+
+    def know_unanswered(self, instance_id: str, count: int) -> None:
+        """So many requests in a row got no byte; another process may have seen that."""
+        if count:
+            self.unanswered[instance_id] = count
+            _wake(self._alarms, instance_id)
+        else:
+            self.unanswered.pop(instance_id, None)
 
     def answered(self, instance_id: str) -> None:
         """It is not silent."""
-        self.unanswered.pop(instance_id, None)
+        known = self.unanswered.pop(instance_id, None)
+        if known is not None and self.on_silence is not None:
+            self.on_silence(instance_id)
 
     def consecutive_timeouts(self, instance_id: str) -> int:
         return self.unanswered.get(instance_id, 0)
@@ -95,6 +109,8 @@ class LeaseBook:
         self.unanswered.pop(instance_id, None)
 
     async def drained(self, instance_id: str) -> None:
+        if self.agreed is not None:
+            await self.agreed()
         while self.count(instance_id):
             await _woken(self._waiters, instance_id)
 
@@ -105,7 +121,8 @@ class LeaseBook:
         """
         began = time.monotonic()
         while True:
-            await self.drained(instance_id)
+            while self.count(instance_id):
+                await _woken(self._waiters, instance_id)
             quiet = time.monotonic() - max(began, self.last_used(instance_id))
             if quiet >= seconds:
                 return

@@ -233,6 +233,12 @@ class Entry:
         path = head.path
         return path.startswith("/v1/") or path in self.context.paths.by_model or is_list(head)
 
+    def is_relayed(self, head: RequestHead) -> bool:
+        """To an engine, by a key and not by a browser's session or ticket; or asks for models."""
+        if PAGE.match(head.raw_path) or head.path in (_CHAT, _CHAT_MODELS):
+            return False
+        return self._is_for_engine(head) and not self._is_preflight(head)
+
     def _is_for_engine(self, head: RequestHead) -> bool:
         raw = head.raw_path
         return self._names_model(head) or bool(_RAW.match(raw) or self._by_name.match(raw))

@@ -1,0 +1,1 @@
+"""Inside the process that decides: how it sees its proxy processes."""

@@ -1,0 +1,100 @@
+"""What proxy processes say beside leases: it counts here, and what concerns others goes to them."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Sequence
+
+from llamactl.core.ports.contexts import SentRequest
+from llamactl.link.channel import close_all
+from llamactl.link.news import (
+    Accepts,
+    Agreed,
+    Blamed,
+    Cleared,
+    Counted,
+    KeyUsed,
+    NewsOfProxy,
+    ProofHeard,
+    ProofSent,
+    Unanswered,
+)
+from llamactl.observe import logger
+from llamactl.policy.access.rules import KeyRing
+from llamactl.proxy import LeaseBook, ProxyServer
+from llamactl.proxy_process.counts import merge
+from llamactl.proxy_process.deciding.peer import Peer
+from llamactl.proxy_process.deciding.peers import Peers
+
+log = logger("proxy")
+
+
+class Hearing:
+    def __init__(self, peers: Peers, ring: KeyRing, leases: LeaseBook, proxy: ProxyServer) -> None:
+        """`proxy`: of this process, whose own requests show the same."""
+        self._peers = peers
+        self._ring = ring
+        self._leases = leases
+        self._proxy = proxy
+        casualties = proxy.relay.casualties
+        casualties.on_blame, casualties.on_clear = self._blamed, self._cleared
+        leases.on_silence = self._silent
+
+    def __repr__(self) -> str:
+        return f"<Hearing of {self._peers}>"
+
+    def hear(self, peer: Peer, news: NewsOfProxy, fds: Sequence[int]) -> None:
+        close_all(fds)
+        match news:
+            case Accepts():
+                peer.accepts.set()
+            case Agreed():
+                peer.answered(news.turn)
+            case Counted():
+                merge(self._proxy.meters(), news.meters)
+                self._ring.used.update(news.used)
+                peer.answered(news.id)
+            case KeyUsed() | ProofSent() | ProofHeard():
+                self._hear_use(news)
+            case Unanswered() | Blamed() | Cleared():
+                self._learn(news)
+                self._peers.send(news, beside=peer)
+            case other:
+                log.warning("message_not_due", what=other.what)
+
+    def _hear_use(self, news: KeyUsed | ProofSent | ProofHeard) -> None:
+        contexts = self._leases.contexts
+        if isinstance(news, KeyUsed):
+            contexts.used_by(news.instance, news.key)
+        elif (proof := contexts.proofs.get(news.instance)) is None:
+            return
+        elif isinstance(news, ProofSent):
+            proof.sent()
+        else:
+            request = SentRequest(news.at, [b64decode(news.body)], b64decode(news.answer))
+            proof.heard(news.prompt, news.cached, request)
+
+    def _learn(self, news: Unanswered | Blamed | Cleared) -> None:
+        casualties = self._proxy.relay.casualties
+        match news:
+            case Unanswered():
+                self._leases.know_unanswered(news.instance, news.count)
+            case Blamed():
+                process = news.instance, news.generation
+                casualties.blame(bytes.fromhex(news.request), process)
+            case Cleared():
+                casualties.suspects.clear(bytes.fromhex(news.request))
+
+    # Of this process's own requests.
+
+    def _blamed(self, request: bytes, process: tuple[str, int]) -> None:
+        instance_id, generation = process
+        said = Blamed(request=request.hex(), instance=instance_id, generation=generation)
+        self._peers.send(said)
+
+    def _cleared(self, request: bytes) -> None:
+        self._peers.send(Cleared(request=request.hex()))
+
+    def _silent(self, instance_id: str) -> None:
+        count = self._leases.consecutive_timeouts(instance_id)
+        self._peers.send(Unanswered(instance=instance_id, count=count))

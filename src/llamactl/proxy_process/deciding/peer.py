@@ -1,0 +1,109 @@
+"""One proxy process, as the process that decides sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+import os
+import signal
+import socket
+from contextlib import suppress
+
+from llamactl.link import Channel, ControlEnd
+from llamactl.link.channel import close_all
+from llamactl.link.control_end import LeaseCounts
+from llamactl.link.messages import VERSION, ClientGiven, Message
+from llamactl.link.news import Adopted, AgreementAsked, Close, CountsAsked, Hello, Retire
+from llamactl.observe import logger
+
+_HELLO_S = 60.0  # a first one imports what it needs
+_COUNTED_S = 1.0
+log = logger("proxy")
+
+
+class Peer:
+    def __init__(
+        self, name: str, slot: int | None, end: socket.socket, leases: LeaseCounts
+    ) -> None:
+        """`name`: at the meeting place. `slot`: of `OpenCounts`; None: an earlier llamactl's."""
+        self.name = name
+        self.slot = slot
+        self.channel = Channel(end)
+        self.link = ControlEnd(self.channel, leases)
+        self.pid = 0
+        self.is_informed = False  # of all that it needs to know; changes follow
+        self.accepts = asyncio.Event()
+        self.is_leaving = False  # as it was asked to
+        self._turns = itertools.count(1)
+        self._asked: dict[int, asyncio.Future[None]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Peer pid {self.pid} in {self.slot}>"
+
+    async def adopt(self) -> None:
+        """Decide for it from now on: its leases count. Raises ConnectionError or TimeoutError."""
+        self.channel.send(Adopted(version=VERSION))
+        async with asyncio.timeout(_HELLO_S):
+            while True:
+                said, fds = await self.link.receive()
+                close_all(fds)
+                if isinstance(said, Hello):
+                    break
+                log.warning("message_not_due", what=said.what)
+        self.pid = said.pid
+        self.link.count_all(said.leases)
+
+    def send(self, message: Message) -> None:
+        """Nothing, before it knows all."""
+        if self.is_informed:
+            self.channel.send(message)
+
+    async def agree(self) -> None:
+        """Return when all that was sent is in force there, and its leases are counted here."""
+        turn = next(self._turns)
+        await self._answer_to(turn, AgreementAsked(turn=turn))
+
+    async def count(self) -> None:
+        """Return when it has said what it counted, or takes too long."""
+        turn = next(self._turns)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_COUNTED_S):
+                await self._answer_to(turn, CountsAsked(id=turn))
+
+    async def _answer_to(self, turn: int, asked: Message) -> None:
+        answer = self._asked[turn] = asyncio.get_running_loop().create_future()
+        try:
+            self.channel.send(asked)
+            await answer
+        finally:
+            del self._asked[turn]
+
+    def answered(self, turn: int | None) -> None:
+        answer = self._asked.get(turn) if turn is not None else None
+        if answer is not None and not answer.done():
+            answer.set_result(None)
+
+    def ended(self) -> None:
+        """Nothing more comes from it."""
+        self.channel.close()
+        for answer in self._asked.values():
+            if not answer.done():
+                answer.set_result(None)
+
+    def give(self, client: socket.socket, held: bytes) -> None:
+        said = ClientGiven(held=base64.b64encode(held).decode())
+        self.channel.send(said, [client.detach()])
+
+    def retire(self, seconds: float) -> None:
+        self.is_leaving = True
+        self.channel.send(Retire(seconds=seconds))
+
+    def close(self, seconds: float | None) -> None:
+        self.is_leaving = True
+        self.channel.send(Close(seconds=seconds))
+
+    def kill(self) -> None:
+        if self.pid:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)

@@ -1,0 +1,62 @@
+"""All proxy processes that this process decides for."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+
+from llamactl.link.messages import Message
+from llamactl.proxy_process.deciding.peer import Peer
+from llamactl.proxy_process.open_counts import OpenCounts
+
+
+class Peers:
+    def __init__(self) -> None:
+        self._all: dict[Peer, None] = {}
+        self.counts: OpenCounts | None = None  # of those that accept clients
+
+    def __repr__(self) -> str:
+        return f"<Peers {list(self._all)}>"
+
+    def __iter__(self) -> Iterator[Peer]:
+        return iter([*self._all])
+
+    def add(self, peer: Peer) -> None:
+        self._all[peer] = None
+
+    def remove(self, peer: Peer) -> None:
+        del self._all[peer]
+        if self.counts is not None and peer.slot is not None:
+            self.counts.clear(peer.slot)
+
+    @property
+    def connections(self) -> int:
+        """Of their clients, at this moment."""
+        return self.counts.total() if self.counts is not None else 0
+
+    def send(self, message: Message, beside: Peer | None = None) -> None:
+        """To all of them, but for one."""
+        for peer in self._all:
+            if peer is not beside:
+                peer.send(message)
+
+    async def agree(self) -> None:
+        """Return when all that was sent is in force, and all leases are counted here."""
+        await asyncio.gather(*(peer.agree() for peer in self._all))
+
+    async def count(self) -> None:
+        """Return when all that they counted until now is among the numbers of this process."""
+        await asyncio.gather(*(peer.count() for peer in self._all))
+
+    def give(self, client: socket.socket, held: bytes) -> bool:
+        """A client to the process with the fewest. False if none accepts clients."""
+        counts = self.counts.all() if self.counts is not None else []
+        ready = [
+            (counts[peer.slot], peer.slot, peer)
+            for peer in self._all
+            if peer.slot is not None and peer.accepts.is_set() and not peer.is_leaving
+        ]
+        if ready:
+            min(ready)[2].give(client, held)
+        return bool(ready)

@@ -1,0 +1,70 @@
+"""What a proxy process reports to the one that decides, without being asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from llamactl.link import LeaseNews
+from llamactl.link.news import Blamed, Cleared, Counted, Unanswered
+from llamactl.policy.access.rules import KeyRing
+from llamactl.proxy import LeaseBook, ProxyServer
+from llamactl.proxy_process.counts import take
+from llamactl.proxy_process.relaying.controls import Controls
+
+_EVERY_S = 0.5  # what was counted
+# between two reports of leases: who needs to know them exactly asks for an agreement
+_PAUSE_S = 0.02
+
+
+class Reports:
+    """Leases soon, silent engines and suspects at once, what was counted twice a second."""
+
+    def __init__(
+        self, controls: Controls, proxy: ProxyServer, leases: LeaseBook, ring: KeyRing
+    ) -> None:
+        self._controls = controls
+        self._proxy = proxy
+        self._leases = leases
+        self._ring = ring
+        self._changed = LeaseNews(leases.count, self._tell_leases, _PAUSE_S)
+        leases.on_change, leases.on_silence = self._changed.note, self._silence
+        casualties = proxy.relay.casualties
+        casualties.on_blame, casualties.on_clear = self._blame, self._clear
+
+    def __repr__(self) -> str:
+        return f"<Reports, {self._changed}>"
+
+    def leases(self) -> None:
+        """Those that have changed in this turn of the loop, now."""
+        self._changed.send()
+
+    async def keep_counting(self) -> None:
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            self.counted()
+
+    def counted(self, number: int | None = None) -> None:
+        """`number`: of who asked for it."""
+        if not self._controls.is_there():
+            return  # the next one hears of all
+        meters = take(self._proxy.meters())
+        used, self._ring.used = self._ring.used, {}
+        if meters or used or number is not None:
+            self._controls.tell(Counted(meters=meters, used=used, id=number))
+
+    def _tell_leases(self, counts: Mapping[str, int]) -> None:
+        if self._controls.is_there():
+            self._controls.now.tell_leases(counts)
+
+    def _silence(self, instance_id: str) -> None:
+        count = self._leases.consecutive_timeouts(instance_id)
+        self._controls.tell(Unanswered(instance=instance_id, count=count))
+
+    def _blame(self, request: bytes, process: tuple[str, int]) -> None:
+        instance_id, generation = process
+        said = Blamed(request=request.hex(), instance=instance_id, generation=generation)
+        self._controls.tell(said)
+
+    def _clear(self, request: bytes) -> None:
+        self._controls.tell(Cleared(request=request.hex()))
