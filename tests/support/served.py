@@ -15,8 +15,8 @@ from typing import Any
 
 import httpx
 
+from llamactl.link.control_news import Adopted, Close
 from llamactl.link.messages import encode
-from llamactl.link.news import Adopted, Close
 from llamactl.proxy_process import MeetingPlace
 from support import engines
 from support.installed import PYTHON

@@ -98,12 +98,12 @@ class Application:
         await parts.processes.adopt()
         all_managed = await self._take_in(known, handed_over=lives)
         await recovery.until_known(all_managed)  # what is still streamed is drained, not just ended
-        # who came since then waits in its queue, or is served by the processes of the other one
-        await parts.processes.listen(inherited.listener)
-        predecessor.listens()
         self._predecessor_gone = predecessor.gone
         serving = predecessor.serve(parts.control.activator, credentials.ring, parts.processes.give)
         self._asked.append(asyncio.create_task(serving))
+        # who came since then waits in its queue, or is served by the processes of the other one
+        await parts.processes.listen(inherited.listener)
+        predecessor.listens()
         await self._settle(all_managed)
         if not lives:
             parts.control.preload.begin()

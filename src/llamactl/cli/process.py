@@ -114,11 +114,7 @@ async def _run(
     told = _hear_signals(app)
     if inherited is None:
         await app.start()
-        try:
-            await app.parts.processes.listen(listener)
-        except LlamactlError:
-            await app.stop(keep=True)
-            raise
+        await app.parts.processes.listen(listener)
     else:
         await app.take_over(inherited)
     _announce(app, loaded, urls_of(listener, loaded.settings.server.allowed_hosts))

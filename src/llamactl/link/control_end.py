@@ -16,6 +16,7 @@ from llamactl.core.keys import GUEST, ApiKey, Caller
 from llamactl.core.lease import Lease
 from llamactl.core.ports.activator import Activator
 from llamactl.link.channel import Channel, close_all
+from llamactl.link.control_news import Behind
 from llamactl.link.messages import (
     AftermathAsked,
     AftermathKnown,
@@ -34,7 +35,7 @@ from llamactl.link.messages import (
     Yours,
     heard_by_control,
 )
-from llamactl.link.news import Behind, NewsOfProxy
+from llamactl.link.proxy_news import NewsOfProxy
 from llamactl.observe import logger
 
 Accept = Callable[[socket.socket, bytes], Awaitable[None]]

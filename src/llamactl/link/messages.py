@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
-from llamactl.core.exits import ServedRequest
-from llamactl.link.news import NewsOfControl, NewsOfProxy
+from llamactl.link.control_news import NewsOfControl
+from llamactl.link.proxy_news import NewsOfProxy
 
 VERSION = 1
 Count = Annotated[int, Field(ge=0, le=1 << 20)]
@@ -107,7 +107,6 @@ class AftermathAsked:
     id: int
     name: str
     generation: int
-    requests: tuple[ServedRequest, ...] = ()  # some that were dropped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

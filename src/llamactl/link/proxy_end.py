@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from llamactl.core.errors import ControlGone, LlamactlError
-from llamactl.core.exits import Aftermath, ServedRequest
+from llamactl.core.exits import Aftermath
 from llamactl.core.keys import Caller
 from llamactl.core.lease import Lease
 from llamactl.core.routes import ReadyInstance
 from llamactl.link.channel import Channel, close_all
+from llamactl.link.control_news import NewsOfControl
 from llamactl.link.messages import (
     AftermathAsked,
     AftermathKnown,
@@ -34,7 +35,6 @@ from llamactl.link.messages import (
     Unknown,
     heard_by_proxy,
 )
-from llamactl.link.news import NewsOfControl
 from llamactl.observe import logger
 
 _Answer = Granted | Refused | AftermathKnown
@@ -79,12 +79,9 @@ class ProxyEnd:
         """That is not known here."""
         return 0
 
-    async def aftermath(
-        self, name: str, generation: int, requests: Sequence[ServedRequest] = ()
-    ) -> Aftermath:
-        """`requests`: some that were dropped."""
+    async def aftermath(self, name: str, generation: int) -> Aftermath:
         number = next(self._ids)
-        ask = AftermathAsked(id=number, name=name, generation=generation, requests=(*requests,))
+        ask = AftermathAsked(id=number, name=name, generation=generation)
         said = await self._ask(number, ask)
         assert isinstance(said, AftermathKnown), said
         return Aftermath(said.so, said.crashed, said.why)

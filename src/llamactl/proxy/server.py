@@ -131,7 +131,7 @@ class ProxyServer:
         loop = asyncio.get_running_loop()
         self.listener = listener
         self._server = accepting or await loop.create_server(self.connection, sock=listener)
-        self._expiring = asyncio.create_task(_each_second(self._clients.expire))
+        self._expiring = self._expiring or asyncio.create_task(_each_second(self._clients.expire))
 
     async def accept(self, client: socket.socket, held: bytes) -> None:
         """Serve a client of a predecessor, who has sent this much of a request already."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llamactl.link.news import HistogramCounts, MeterCounts
+from llamactl.link.proxy_news import HistogramCounts, MeterCounts
 from llamactl.observe import HISTOGRAMS, NUMBERS, Meter, Meters
 
 _UNROUTED = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llamactl.core.keys import ApiKey
-from llamactl.link.news import KnownKey
+from llamactl.link.control_news import KnownKey
 
 
 def message_of(key: ApiKey) -> KnownKey:

@@ -13,8 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from llamactl.config import Settings
+from llamactl.link.control_news import ListenerAsked
 from llamactl.link.messages import encode, heard_by_control
-from llamactl.link.news import ListenerAsked, ListenerGiven
+from llamactl.link.proxy_news import ListenerGiven
 
 _ANSWER_S = 2.0
 _LARGEST = 1 << 16
@@ -43,7 +44,8 @@ class MeetingPlace:
         return place
 
     def remove(self, name: str) -> None:
-        (self.folder / name).unlink(missing_ok=True)
+        with suppress(OSError):  # of a file system that is read-only by now, say
+            (self.folder / name).unlink(missing_ok=True)
 
     def find(self) -> Iterator[tuple[str, socket.socket]]:
         """Connections to all that live, by name; the sockets of others are removed."""

@@ -199,7 +199,7 @@ class EngineHandle:
 
     async def _until_exit(self, generation: int, process: RunningProcess) -> lc.Event:
         report = await self._context.node.wait_exit(process.record.process)
-        report = process.explained(report, self._context.leases)
+        report = await process.explained(report, self._context.leases)
         self._ends = {**dict([*self._ends.items()][-_ENDS:]), generation: report}
         self._avoid_port = self.port if report.failure is FailureClass.PORT_TAKEN else None
         self.process = None

@@ -48,9 +48,9 @@ class RunningProcess:
         is_new = not self.adopted and leases.last_used(self.instance.id) < (self.ready_at or 0.0)
         return bool(self.instance.options.warm_up) and is_new
 
-    def explained(self, report: ExitReport, leases: Leases) -> ExitReport:
+    async def explained(self, report: ExitReport, leases: Leases) -> ExitReport:
         """How it ended, and why: we ended it, or it crashed by what it served."""
-        return self._excused(self._ended_by_us(report), leases)
+        return await self._excused(self._ended_by_us(report), leases)
 
     def _ended_by_us(self, report: ExitReport) -> ExitReport:
         if self.ended_for is None:
@@ -61,12 +61,12 @@ class RunningProcess:
         line = cause.line or report.error_line
         return replace(report, failure=cause.failure, advice=cause.why, error_line=line)
 
-    def _excused(self, report: ExitReport, leases: Leases) -> ExitReport:
+    async def _excused(self, report: ExitReport, leases: Leases) -> ExitReport:
         """A crash while it served is put on the account of what it served."""
         one = self.instance
         if not report.own_fault or self.ready_at is None:
             return report
-        requests = tuple(leases.in_flight(one.id, self.record.generation))
+        requests = tuple(await leases.in_flight(one.id, self.record.generation))
         if not requests and not leases.count(one.id):
             return report
         named = " ".join(f"{r.id} (key {r.key} {r.key_name})" for r in requests)

@@ -51,8 +51,9 @@ class Leases(Protocol):
     async def silent(self, instance_id: str, seen: int) -> None:
         """Return as soon as there are more timeouts than `seen`."""
 
-    def in_flight(self, instance_id: str, generation: int) -> Sequence[ServedRequest]:
+    async def in_flight(self, instance_id: str, generation: int) -> Sequence[ServedRequest]:
         """Some of the requests that a process serves, or dropped just now."""
+        ...
 
     def forget(self, instance_id: str) -> None:
         """It was deleted."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -84,6 +84,7 @@ class ContextUse:
         self.proofs: dict[str, Proof] = {}  # of what was restored
         # called with an instance's id: whether its requests are watched has changed
         self.on_proof: Callable[[str], None] | None = None
+        self.gather: Callable[[str], Awaitable[None]] | None = None  # see `gathered`
 
     def __repr__(self) -> str:
         return f"<ContextUse with {len(self.proofs)} to prove>"
@@ -111,6 +112,18 @@ class ContextUse:
     def last_sent(self, instance_id: str) -> SentRequest | None:
         """Since `begin`."""
         return self._last.get(instance_id)
+
+    async def gathered(self, instance_id: str) -> SentRequest | None:
+        """As `last_sent`, of all processes that relay."""
+        if self.gather is not None:
+            await self.gather(instance_id)
+        return self.last_sent(instance_id)
+
+    def learn_last(self, instance_id: str, request: SentRequest) -> None:
+        """Another process sent this one."""
+        before = self._last.get(instance_id)
+        if before is None or before.at < request.at:
+            self._last[instance_id] = request
 
     def begin(self, instance_id: str, keys: Collection[str], proof: Proof | None) -> None:
         """A process serves from now on; these keys wrote what it has already."""

@@ -29,6 +29,7 @@ class LeaseBook:
         self.unanswered: dict[str, int] = {}  # requests in a row that got no byte, by instance id
         self._alarms: _Waiters = {}  # for one more request without a byte
         self.serving: Callable[[str, int], Sequence[ServedRequest]] = lambda *_: ()
+        self.others: Callable[[str, int], Awaitable[Sequence[ServedRequest]]] | None = None
         self.on_free: Callable[[], None] = lambda: None  # called when an instance falls idle
         self.on_change: Callable[[str], None] | None = None  # called with the id
         self.on_silence: Callable[[str], None] | None = None  # the same, of `unanswered`
@@ -66,8 +67,9 @@ class LeaseBook:
     def counts(self) -> dict[str, int]:
         return {instance_id: n for instance_id, n in self._held.items() if n}
 
-    def in_flight(self, instance_id: str, generation: int) -> Sequence[ServedRequest]:
-        return self.serving(instance_id, generation)
+    async def in_flight(self, instance_id: str, generation: int) -> Sequence[ServedRequest]:
+        others = await self.others(instance_id, generation) if self.others is not None else ()
+        return [*self.serving(instance_id, generation), *others]
 
     def total(self) -> int:
         return sum(self._held.values())

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 
 from llamactl.core.ports.contexts import SentRequest
 from llamactl.link.channel import close_all
-from llamactl.link.news import (
+from llamactl.link.proxy_news import (
     Accepts,
     Agreed,
-    Blamed,
-    Cleared,
     Counted,
     KeyUsed,
+    LastSent,
     NewsOfProxy,
     ProofHeard,
     ProofSent,
-    Unanswered,
+    Served,
 )
+from llamactl.link.shared_news import Blamed, Cleared, Unanswered
 from llamactl.observe import logger
 from llamactl.policy.access.rules import KeyRing
 from llamactl.proxy import LeaseBook, ProxyServer
@@ -39,6 +39,8 @@ class Hearing:
         casualties = proxy.relay.casualties
         casualties.on_blame, casualties.on_clear = self._blamed, self._cleared
         leases.on_silence = self._silent
+        leases.others = peers.served
+        leases.contexts.gather = self._gather
 
     def __repr__(self) -> str:
         return f"<Hearing of {self._peers}>"
@@ -49,11 +51,13 @@ class Hearing:
             case Accepts():
                 peer.accepts.set()
             case Agreed():
-                peer.answered(news.turn)
+                peer.answered(news.turn, news)
+            case Served() | LastSent():
+                peer.answered(news.id, news)
             case Counted():
                 merge(self._proxy.meters(), news.meters)
                 self._ring.used.update(news.used)
-                peer.answered(news.id)
+                peer.answered(news.id, news)
             case KeyUsed() | ProofSent() | ProofHeard():
                 self._hear_use(news)
             case Unanswered() | Blamed() | Cleared():
@@ -73,6 +77,10 @@ class Hearing:
         else:
             request = SentRequest(news.at, [b64decode(news.body)], b64decode(news.answer))
             proof.heard(news.prompt, news.cached, request)
+
+    async def _gather(self, instance_id: str) -> None:
+        for request in await self._peers.last_sent(instance_id):
+            self._leases.contexts.learn_last(instance_id, request)
 
     def _learn(self, news: Unanswered | Blamed | Cleared) -> None:
         casualties = self._proxy.relay.casualties

@@ -7,8 +7,7 @@ from typing import TypeVar
 
 from llamactl.core.ports.contexts import ContextUse
 from llamactl.core.routes import Route, RouteTable
-from llamactl.link.messages import Message, RevokedRight, RightChanged
-from llamactl.link.news import (
+from llamactl.link.control_news import (
     AllKnown,
     KeyAdded,
     KeysKnown,
@@ -19,6 +18,7 @@ from llamactl.link.news import (
     RouteGone,
     RoutesKnown,
 )
+from llamactl.link.messages import Message, RevokedRight, RightChanged
 from llamactl.policy.access.rules import KeyRing
 from llamactl.proxy_process.known_keys import message_of
 

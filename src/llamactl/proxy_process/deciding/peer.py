@@ -8,17 +8,29 @@ import itertools
 import os
 import signal
 import socket
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from llamactl.core.exits import ServedRequest
+from llamactl.core.ports.contexts import SentRequest
 from llamactl.link import Channel, ControlEnd
 from llamactl.link.channel import close_all
 from llamactl.link.control_end import LeaseCounts
+from llamactl.link.control_news import (
+    Adopted,
+    AgreementAsked,
+    Close,
+    CountsAsked,
+    LastAsked,
+    Retire,
+    ServedAsked,
+)
 from llamactl.link.messages import VERSION, ClientGiven, Message
-from llamactl.link.news import Adopted, AgreementAsked, Close, CountsAsked, Hello, Retire
+from llamactl.link.proxy_news import Answers, Hello, LastSent, Served
 from llamactl.observe import logger
 
 _HELLO_S = 60.0  # a first one imports what it needs
-_COUNTED_S = 1.0
+_ANSWER_S = 1.0
 log = logger("proxy")
 
 
@@ -36,7 +48,7 @@ class Peer:
         self.accepts = asyncio.Event()
         self.is_leaving = False  # as it was asked to
         self._turns = itertools.count(1)
-        self._asked: dict[int, asyncio.Future[None]] = {}
+        self._asked: dict[int, asyncio.Future[Answers | None]] = {}
 
     def __repr__(self) -> str:
         return f"<Peer pid {self.pid} in {self.slot}>"
@@ -66,23 +78,43 @@ class Peer:
 
     async def count(self) -> None:
         """Return when it has said what it counted, or takes too long."""
+        await self._soon(lambda turn: CountsAsked(id=turn))
+
+    async def served(self, instance_id: str, generation: int) -> Sequence[ServedRequest]:
+        """Some of its requests that a process serves, or dropped; none if it takes too long."""
+        said = await self._soon(
+            lambda turn: ServedAsked(id=turn, instance=instance_id, generation=generation)
+        )
+        return said.requests if isinstance(said, Served) else ()
+
+    async def last_sent(self, instance_id: str) -> SentRequest | None:
+        said = await self._soon(lambda turn: LastAsked(id=turn, instance=instance_id))
+        if not isinstance(said, LastSent) or not said.at:
+            return None
+        body = [base64.b64decode(said.body)] if said.body else []
+        return SentRequest(said.at, body, base64.b64decode(said.answer))
+
+    async def _soon(self, ask: Callable[[int], Message]) -> Answers | None:
+        """None if it takes too long: others wait for nothing that it may not say."""
         turn = next(self._turns)
         with suppress(TimeoutError):
-            async with asyncio.timeout(_COUNTED_S):
-                await self._answer_to(turn, CountsAsked(id=turn))
+            async with asyncio.timeout(_ANSWER_S):
+                return await self._answer_to(turn, ask(turn))
+        return None
 
-    async def _answer_to(self, turn: int, asked: Message) -> None:
+    async def _answer_to(self, turn: int, asked: Message) -> Answers | None:
+        answer: asyncio.Future[Answers | None]
         answer = self._asked[turn] = asyncio.get_running_loop().create_future()
         try:
             self.channel.send(asked)
-            await answer
+            return await answer
         finally:
             del self._asked[turn]
 
-    def answered(self, turn: int | None) -> None:
+    def answered(self, turn: int | None, said: Answers) -> None:
         answer = self._asked.get(turn) if turn is not None else None
         if answer is not None and not answer.done():
-            answer.set_result(None)
+            answer.set_result(said)
 
     def ended(self) -> None:
         """Nothing more comes from it."""

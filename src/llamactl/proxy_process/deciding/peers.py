@@ -6,6 +6,8 @@ import asyncio
 import socket
 from collections.abc import Iterator
 
+from llamactl.core.exits import ServedRequest
+from llamactl.core.ports.contexts import SentRequest
 from llamactl.link.messages import Message
 from llamactl.proxy_process.deciding.peer import Peer
 from llamactl.proxy_process.open_counts import OpenCounts
@@ -48,6 +50,16 @@ class Peers:
     async def count(self) -> None:
         """Return when all that they counted until now is among the numbers of this process."""
         await asyncio.gather(*(peer.count() for peer in self._all))
+
+    async def served(self, instance_id: str, generation: int) -> list[ServedRequest]:
+        """Some of their requests that a process of an instance serves, or dropped just now."""
+        asked = (peer.served(instance_id, generation) for peer in self._all)
+        return [request for found in await asyncio.gather(*asked) for request in found]
+
+    async def last_sent(self, instance_id: str) -> list[SentRequest]:
+        """The last request of each that may have left something in an instance's slots."""
+        found = await asyncio.gather(*(peer.last_sent(instance_id) for peer in self._all))
+        return [request for request in found if request is not None]
 
     def give(self, client: socket.socket, held: bytes) -> bool:
         """A client to the process with the fewest. False if none accepts clients."""

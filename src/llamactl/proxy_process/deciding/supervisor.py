@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 
 from llamactl.config import Settings, SettingsHolder
-from llamactl.core.errors import LlamactlError
 from llamactl.core.ports.activator import Activator
 from llamactl.core.routes import RouteTable
 from llamactl.link.control_end import Deciding
@@ -57,7 +57,8 @@ class Supervisor:
         )  # fmt: skip
         self._tasks: set[asyncio.Task[None]] = set()  # one for each of them
         self._former: list[Peer] = []
-        self._ended = False
+        self._over = asyncio.Event()  # no more are started
+        self._is_let_go = False  # they are another process's
         proxy.on_replaced = self._let_go
 
     def __repr__(self) -> str:
@@ -99,29 +100,33 @@ class Supervisor:
     async def listen(self, listener: socket.socket) -> None:
         """Have clients served on it. Those that were adopted leave as soon as others serve.
 
-        Raises LlamactlError if the processes do not begin to.
+        If they do not begin to, this process serves clients itself.
         """
         self._leases.agreed = self.peers.agree
         for peer in self._former:
             self._serve(peer)
         if self.wanted:
             await self._proxy.listen(listener, accepting=_Others())
-            await self._begin(listener)
-        else:
+        if not self.wanted or not await self._begin(listener):
             await self._proxy.listen(listener)
         seconds = self._settings.current.server.upgrade_timeout
         for peer in self._former:
             peer.retire(seconds)
         self._former.clear()
 
-    async def _begin(self, listener: socket.socket) -> None:
+    async def _begin(self, listener: socket.socket) -> bool:
         try:
             self.peers.counts = self._spawner.prepare(self._settings.current, listener, self.wanted)
             async with asyncio.timeout(_BEGIN_S):
                 peers = await asyncio.gather(*map(self._start, range(self.wanted)))
                 await asyncio.gather(*(peer.accepts.wait() for peer in peers))
         except (OSError, TimeoutError) as exc:
-            raise LlamactlError(f"the proxy processes did not start: {exc}; see the log") from exc
+            log.warning("proxy_processes_not_started", reason=str(exc))
+            self._over.set()
+            for peer in self.peers:
+                if peer.slot is not None:
+                    peer.close(0.0)
+        return not self._over.is_set()
 
     async def _start(self, slot: int) -> Peer:
         name, end = self._spawner.spawn(slot)
@@ -148,7 +153,7 @@ class Supervisor:
         await peer.link.serve(deciding)
         peer.ended()
         self.peers.remove(peer)
-        if self._ended and not peer.is_leaving:  # it is another's by now
+        if self._is_let_go:
             return
         self._spawner.place.remove(peer.name)
         if peer.slot is not None and not peer.is_leaving:
@@ -157,8 +162,12 @@ class Supervisor:
 
     async def _replace(self, slot: int, *, died_at_once: bool) -> None:
         tries = 1 if died_at_once else 0
-        while not self._ended:
-            await asyncio.sleep(_AGAIN_S[min(tries, len(_AGAIN_S) - 1)])
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_AGAIN_S[min(tries, len(_AGAIN_S) - 1)]):
+                    await self._over.wait()
+            if self._over.is_set():
+                return
             tries += 1
             try:
                 await self._start(slot)
@@ -169,7 +178,7 @@ class Supervisor:
 
     async def close(self, seconds: float | None) -> None:
         """As `ProxyServer.close`, of all."""
-        self._ended = True
+        self._over.set()
         self._spawner.close()
         for peer in self.peers:
             peer.close(seconds)
@@ -181,7 +190,8 @@ class Supervisor:
 
     def _let_go(self) -> None:
         """They are another process's from now on."""
-        self._ended = True
+        self._is_let_go = True
+        self._over.set()
         self._spawner.close()
 
     def cut(self) -> None:

@@ -66,9 +66,7 @@ class Bridge:
         """Raises ShuttingDown if nobody decides."""
         if self._end is None:
             raise ShuttingDown("nobody knows: llamactl is starting again")
-        identity = self._identity(name)
-        requests = self._leases.in_flight(identity, generation) if identity else ()
-        return await self._end.aftermath(name, generation, requests)
+        return await self._end.aftermath(name, generation)
 
     async def _ask(self, ask: Callable[[ProxyEnd], Coroutine[Any, Any, T]]) -> T:
         """The one that decides, and the next one if it ends meanwhile. Raises ShuttingDown."""

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from llamactl.core.ports.contexts import ContextUse, Proof, SentRequest
 from llamactl.core.routes import Route
-from llamactl.link.news import KeyUsed, ProofHeard, ProofOver, ProofSent, ProofWanted
+from llamactl.link.control_news import ProofOver, ProofWanted
+from llamactl.link.proxy_news import KeyUsed, ProofHeard, ProofSent
 
 Said = KeyUsed | ProofSent | ProofHeard
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from llamactl.core.errors import ShuttingDown
 from llamactl.link import Channel, ProxyEnd
 from llamactl.link.channel import close_all
+from llamactl.link.control_news import Adopted, ListenerAsked, NewsOfControl
 from llamactl.link.messages import ClientGiven, Message, RevokedRight, Right
-from llamactl.link.news import Adopted, ListenerAsked, ListenerGiven, NewsOfControl
+from llamactl.link.proxy_news import ListenerGiven
 from llamactl.observe import logger
 
 log = logger("proxy")

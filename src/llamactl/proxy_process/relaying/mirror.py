@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from llamactl.core.keys import ApiKey
 from llamactl.core.routes import Route, RouteTable
+from llamactl.link.control_news import AllKnown, KeyAdded, KeysKnown, RouteChanged, RouteGone
+from llamactl.link.control_news import RoutesKnown as Routes
 from llamactl.link.messages import RevokedRight
-from llamactl.link.news import AllKnown, KeyAdded, KeysKnown, RouteChanged, RouteGone
-from llamactl.link.news import RoutesKnown as Routes
 from llamactl.policy.access.rules import KeyRing
 from llamactl.proxy_process.known_keys import key_of
 

@@ -13,20 +13,15 @@ from typing import Any
 from llamactl.core.errors import ShuttingDown
 from llamactl.core.instance import name_key
 from llamactl.link import ProxyEnd
-from llamactl.link.messages import VERSION, ClientGiven, RevokedRight
-from llamactl.link.news import (
-    Accepts,
-    Agreed,
+from llamactl.link.control_news import (
     AgreementAsked,
     AllKnown,
     Behind,
-    Blamed,
-    Cleared,
     Close,
     CountsAsked,
-    Hello,
     KeyAdded,
     KeysKnown,
+    LastAsked,
     LiveSettings,
     NewsOfControl,
     ProofOver,
@@ -35,8 +30,11 @@ from llamactl.link.news import (
     RouteChanged,
     RouteGone,
     RoutesKnown,
-    Unanswered,
+    ServedAsked,
 )
+from llamactl.link.messages import VERSION, ClientGiven, RevokedRight
+from llamactl.link.proxy_news import Accepts, Hello
+from llamactl.link.shared_news import Blamed, Cleared, Unanswered
 from llamactl.node import busy_slots
 from llamactl.observe import logger
 from llamactl.policy.access.page_tickets import PageTickets
@@ -122,8 +120,8 @@ class ProxyProcess:
             case RouteChanged():
                 self._contexts.follow(news.route)
                 self._mirror.hear(news)
-            case AgreementAsked() | CountsAsked():
-                self._report(news)
+            case AgreementAsked() | CountsAsked() | ServedAsked() | LastAsked():
+                self._reports.answer(news)
             case Behind():
                 self._bridge.know_ahead(news.name, news.ahead)
             case ProofWanted() | ProofOver():
@@ -134,13 +132,6 @@ class ProxyProcess:
                 self._learn(news)
             case other:
                 log.warning("message_not_due", what=other.what)
-
-    def _report(self, asked: AgreementAsked | CountsAsked) -> None:
-        if isinstance(asked, CountsAsked):
-            self._reports.counted(asked.id)
-        else:
-            self._reports.leases()
-            self._controls.tell(Agreed(turn=asked.turn))
 
     def _learn(self, news: LiveSettings | Unanswered | Blamed | Cleared) -> None:
         """What concerns how requests are relayed."""

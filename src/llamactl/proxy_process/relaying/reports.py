@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Mapping
 
 from llamactl.link import LeaseNews
-from llamactl.link.news import Blamed, Cleared, Counted, Unanswered
+from llamactl.link.control_news import AgreementAsked, CountsAsked, LastAsked, ServedAsked
+from llamactl.link.proxy_news import Agreed, Counted, LastSent, Served
+from llamactl.link.shared_news import Blamed, Cleared, Unanswered
 from llamactl.policy.access.rules import KeyRing
 from llamactl.proxy import LeaseBook, ProxyServer
 from llamactl.proxy_process.counts import take
@@ -43,6 +46,26 @@ class Reports:
         while True:
             await asyncio.sleep(_EVERY_S)
             self.counted()
+
+    def answer(self, asked: AgreementAsked | CountsAsked | ServedAsked | LastAsked) -> None:
+        match asked:
+            case AgreementAsked():
+                self.leases()
+                self._controls.tell(Agreed(turn=asked.turn))
+            case CountsAsked():
+                self.counted(asked.id)
+            case ServedAsked():
+                requests = self._leases.serving(asked.instance, asked.generation)
+                self._controls.tell(Served(id=asked.id, requests=requests))
+            case LastAsked():
+                self._controls.tell(self._last_sent(asked))
+
+    def _last_sent(self, asked: LastAsked) -> LastSent:
+        last = self._leases.contexts.last_sent(asked.instance)
+        if last is None:
+            return LastSent(id=asked.id, at=0.0)
+        body, answer = b64encode(b"".join(last.body)), b64encode(last.answer)
+        return LastSent(id=asked.id, at=last.at, body=body.decode(), answer=answer.decode())
 
     def counted(self, number: int | None = None) -> None:
         """`number`: of who asked for it."""

@@ -61,7 +61,7 @@ class Contexts:
             self._tell_saved(record, note, ContextReport(refused=(_REVOKED,)))
             return
         try:
-            last = self._uses.last_sent(record.instance_id)
+            last = await self._uses.gathered(record.instance_id)
             asked = await asyncio.to_thread(_name_of, last) if last is not None else ""
             limits = self._limits(record)
             report = await self._node.save_context(record.process, limits, keys, asked)

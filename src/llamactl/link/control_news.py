@@ -1,18 +1,17 @@
-"""What a proxy process and the process that decides say to each other beside leases.
+"""What the process that decides says to a proxy process, beside leases.
 
 Each is JSON, as the messages in `messages.py`, where the rules for versions are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from llamactl.core.keys import PermissionMode
 from llamactl.core.routes import Route
-
-# From the end that decides.
+from llamactl.link.shared_news import Blamed, Cleared, Unanswered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +115,25 @@ class CountsAsked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServedAsked:
+    """Answered by Served."""
+
+    what: Literal["serves?"] = "serves?"
+    id: int
+    instance: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastAsked:
+    """Answered by LastSent."""
+
+    what: Literal["last?"] = "last?"
+    id: int
+    instance: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProofWanted:
     """Tell of an instance's requests, by ProofSent and ProofHeard, until `ProofOver`."""
 
@@ -145,118 +163,6 @@ class Close:
     seconds: float | None = None  # how long that may last; None: as long as it does
 
 
-# From the end that relays.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hello:
-    """The answer to `Adopted`."""
-
-    what: Literal["hello"] = "hello"
-    pid: int
-    leases: Mapping[str, int]
-    version: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepts:
-    """Clients are accepted."""
-
-    what: Literal["accepts"] = "accepts"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Agreed:
-    what: Literal["agreed"] = "agreed"
-    turn: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistogramCounts:
-    counts: Sequence[int]  # by bucket
-    total: float  # seconds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeterCounts:
-    """As `observe.Meter` has them."""
-
-    statuses: Mapping[int, int]
-    refused: Mapping[str, int]
-    numbers: Mapping[str, int]
-    histograms: Mapping[str, HistogramCounts]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
-    """What has been counted since the last time."""
-
-    what: Literal["counted"] = "counted"
-    meters: Mapping[str, MeterCounts]  # by instance id; "": before the instance was known
-    used: Mapping[str, int]  # keys, by id: Unix seconds
-    id: int | None = None  # of CountsAsked
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyUsed:
-    """This key may have written in what an instance's process holds."""
-
-    what: Literal["used"] = "used"
-    instance: str
-    key: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProofSent:
-    """A request is on its way to an engine whose restored contexts are to be proved."""
-
-    what: Literal["sent"] = "sent"
-    instance: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProofHeard:
-    """Its answer is complete."""
-
-    what: Literal["heard"] = "heard"
-    instance: str
-    prompt: int  # tokens
-    cached: int  # of them, the engine had these
-    at: float  # Unix seconds, when it was sent
-    body: str  # Base64; "" if it is not known
-    answer: str  # Base64: the end of it
-
-
-# From either end.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unanswered:
-    """So many requests in a row got no byte from the engine."""
-
-    what: Literal["silent"] = "silent"
-    instance: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blamed:
-    """A process crashed while it served this request."""
-
-    what: Literal["blamed"] = "blamed"
-    request: str  # its hash, hexadecimal
-    instance: str
-    generation: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cleared:
-    """It was answered, and its engine lives."""
-
-    what: Literal["cleared"] = "cleared"
-    request: str  # its hash, hexadecimal
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenerAsked:
     """Of a proxy process whose control is gone, by who starts as the next one."""
@@ -264,20 +170,8 @@ class ListenerAsked:
     what: Literal["listener?"] = "listener?"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListenerGiven:
-    """With the descriptor."""
-
-    what: Literal["listener"] = "listener"
-
-
-Suspicions = Blamed | Cleared
 NewsOfControl = (
     Adopted | KeysKnown | KeyAdded | RoutesKnown | AllKnown | RouteChanged | RouteGone
-    | AgreementAsked | LiveSettings | Behind | CountsAsked | ProofWanted | ProofOver | Retire
-    | Close | ListenerAsked | Unanswered | Blamed | Cleared
-)  # fmt: skip
-NewsOfProxy = (
-    Hello | Accepts | Agreed | Counted | KeyUsed | ProofSent | ProofHeard | ListenerGiven
-    | Unanswered | Blamed | Cleared
+    | AgreementAsked | LiveSettings | Behind | CountsAsked | ServedAsked | LastAsked
+    | ProofWanted | ProofOver | Retire | Close | ListenerAsked | Unanswered | Blamed | Cleared
 )  # fmt: skip
