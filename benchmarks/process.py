@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 _SCHEDULED = 2  # CPUCLOCK_SCHED
@@ -19,6 +20,13 @@ def cpu_s(pid: int) -> float:
 
 def rss_mb(pid: int) -> float:
     return _status_mb(pid, "VmRSS")
+
+
+def memory_mb(pids: Iterable[int]) -> float:
+    """Resident memory of several processes; what they share counts once."""
+    found = [re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)
+             for pid in pids]  # fmt: skip
+    return sum(int(one[1]) / 1024 for one in found if one)
 
 
 def reset_peak(pid: int) -> None:

@@ -10,8 +10,9 @@ import os
 import shutil
 import sys
 import tempfile
-from contextlib import ExitStack
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[2] / "tests")]
@@ -20,7 +21,8 @@ from benchmarks.proxy import measures
 from benchmarks.proxy.litellm import KEY, PROGRAM, LiteLLM
 from benchmarks.proxy.load import Server
 from benchmarks.proxy.nginx import Nginx
-from benchmarks.proxy.rows import LITELLM, NGINX, OURS, Row, show
+from benchmarks.proxy.rows import LITELLM, NGINX, OURS, TWO, Row, show
+from support.proxies import proxies_of
 from support.served import Served, serve
 
 HERE = Path(__file__).parent.absolute()
@@ -30,39 +32,55 @@ INSTANCES = 1_000
 ALIAS = "-by-another-name"
 
 
-def measure(server: Served, folder: Path) -> list[Row]:
-    engines = {
-        "fixed": _engine(server, folder, "fixed", f"exec {HERE}/fixed_engine.sh"),
-        "stream": _engine(
-            server, folder, "stream", f"exec {sys.executable} {HERE}/stream_engine.py"
-        ),
-    }
-    key = _fill(server)
-    ours = Server(int(server.url.rpartition(":")[2]), server.process.pid, key)
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """A server of ours, and its engines by name."""
+
+    server: Server
+    engines: Mapping[str, Server]
+
+    @classmethod
+    def of(cls, served: Served, folder: Path) -> Ours:
+        engines = {
+            "fixed": _engine(served, folder, "fixed", f"exec {HERE}/fixed_engine.sh"),
+            "stream": _engine(
+                served, folder, "stream", f"exec {sys.executable} {HERE}/stream_engine.py"
+            ),
+        }
+        key, pid = _fill(served), served.process.pid
+        port = int(served.url.rpartition(":")[2])
+        return cls(Server(port, pid, key, tuple(proxies_of(pid))), engines)
+
+
+def measure(one: Ours, two: Ours, folder: Path) -> list[Row]:
+    """`two`: with as many proxy processes."""
     folders = [folder / name for name in ("fixed-nginx", "stream-nginx", "litellm")]
     for place in folders:
         place.mkdir()
-    ports = {name: engine.port for name, engine in engines.items()}
+    ports = {name: engine.port for name, engine in one.engines.items()}
+    key = one.server.key
     with ExitStack() as stack:
         fixed, streaming = [
             stack.enter_context(Nginx(port, place))
             for port, place in zip(ports.values(), folders, strict=False)
         ]
         litellm = stack.enter_context(LiteLLM(ports, folders[2]))
+        ours = {OURS: one.server, TWO: two.server}
         others = {LITELLM: Server(litellm.port, litellm.pid, KEY)}
-        by_fixed = {OURS: ours, NGINX: Server(fixed.port, fixed.pid, key), **others}
-        by_stream = {OURS: ours, NGINX: Server(streaming.port, streaming.pid, key), **others}
-        two = measures.only(by_stream)
+        by_fixed = {**ours, NGINX: Server(fixed.port, fixed.pid, key), **others}
+        by_stream = {**ours, NGINX: Server(streaming.port, streaming.pid, key), **others}
+        pair = measures.only(by_stream)
+        alone = {name: server for name, server in by_fixed.items() if name != TWO}
         return [
             measures.resident(by_fixed),
-            measures.upload(two),
+            measures.upload(pair),
             measures.idle_connections(by_fixed),
-            measures.streaming_connections(two),
+            measures.streaming_connections(measures.only(by_stream, OURS, TWO, NGINX)),
             *measures.json_requests(by_fixed, folder, f"fixed{ALIAS}"),
-            *measures.steady_requests(by_fixed, engines["fixed"]),
+            *measures.steady_requests(alone, one.engines["fixed"]),
             *measures.streams(by_stream, 64),
             *measures.streams(measures.only(by_stream, OURS), 64, f"stream{ALIAS}"),
-            *measures.streams(two, 512),
+            *measures.streams(measures.only(by_stream, OURS, TWO, NGINX), 512),
         ]
 
 
@@ -88,6 +106,21 @@ def _fill(server: Served) -> str:
     return str(made.json()["key"])
 
 
+@contextmanager
+def _ours(folder: Path, processes: int) -> Iterator[Ours]:
+    """With ports of its own for its engines."""
+    place = folder / f"of-{processes}"
+    data = place / "data"
+    data.mkdir(parents=True)
+    first = 8000 + 100 * processes
+    settings = {
+        "LLAMACTL_PROXY_PROCESSES": str(processes),
+        "LLAMACTL_INSTANCE_PORT_RANGE": f"{first}-{first + 99}",
+    }
+    with serve(data, settings) as served:
+        yield Ours.of(served, place)
+
+
 def main() -> None:
     missing = [name for name in ("nginx", "wrk", "taskset") if shutil.which(name) is None]
     if missing:
@@ -96,10 +129,9 @@ def main() -> None:
         sys.exit(f"needs {PROGRAM}: make .venv/litellm.stamp")
     with tempfile.TemporaryDirectory(prefix="llamactl-bench-") as name:
         folder = Path(name)
-        data = folder / "data"
-        data.mkdir()
-        with serve(data) as server:
-            rows = measure(server, folder)
+        with ExitStack() as stack:
+            one, two = [stack.enter_context(_ours(folder, count)) for count in (1, 2)]
+            rows = measure(one, two, folder)
     show(rows)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False))

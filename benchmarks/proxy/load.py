@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.process import cpu_s
+from benchmarks.process import cpu_s, memory_mb
 
 BODY = (
     '{"model":"%s","messages":[{"role":"user","content":"Tell me about the weather in Paris."}],'
@@ -31,6 +31,16 @@ class Server:
     port: int
     pid: int
     key: str
+    others: tuple[int, ...] = ()  # pids of processes that relay beside it
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds of all its processes until now."""
+        return sum(cpu_s(pid) for pid in (self.pid, *self.others))
+
+    @property
+    def memory_mb(self) -> float:
+        return memory_mb([self.pid, *self.others])
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +54,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    cpu_us: float  # of the server's process, for each request
+    cpu_us: float  # of the server's processes, for each request
     per_second: float
     latency: Latency
 
@@ -62,11 +72,11 @@ def load(server: Server, folder: Path, seconds: int, model: str = "fixed") -> Co
     url = f"http://127.0.0.1:{server.port}{_PATH}"
     command = ["wrk", "-t1", "-c32", "--timeout", "30s", "-s", str(script), url]
     subprocess.run([*command, "-d1s"], check=True, capture_output=True)
-    before = cpu_s(server.pid)
+    before = server.cpu_s
     said = subprocess.run(
         [*command, f"-d{seconds}s"], check=True, capture_output=True, text=True
     ).stdout
-    spent = cpu_s(server.pid) - before
+    spent = server.cpu_s - before
     found = re.search(r"said (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)", said)
     if found is None or int(found[6]) or not int(found[1]):
         raise RuntimeError(f"requests failed: {said}")

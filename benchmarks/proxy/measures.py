@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from benchmarks.process import cpu_s, peak_mb, reset_peak, rss_mb
+from benchmarks.process import peak_mb, reset_peak
 from benchmarks.proxy.load import BODY, Cost, Latency, Server, load, steady
 from benchmarks.proxy.rows import LITELLM, NGINX, OURS, Row
 from benchmarks.proxy.streams import stream
@@ -106,11 +106,11 @@ def streams(servers: Servers, count: int, model: str = "stream") -> Iterator[Row
     for run in range(RUNS):
         for name in _of_run(servers, run):
             server = servers[name]
-            before = cpu_s(server.pid)
+            before = server.cpu_s
             done = stream(server.port, server.key, count, model=model)
             if done.complete != count:
                 raise RuntimeError(f"{count - done.complete} of {count} streams of {name} broke")
-            cpu[name].append((cpu_s(server.pid) - before) * 1e6 / done.chunks)
+            cpu[name].append((server.cpu_s - before) * 1e6 / done.chunks)
             first[name].append(done.first_ms)
     by = "" if model == "stream" else " by an alias, renamed"
     yield Row(f"SSE chunk, {count} streams{by}: CPU", "µs", cpu)
@@ -119,19 +119,19 @@ def streams(servers: Servers, count: int, model: str = "stream") -> Iterator[Row
 
 
 def resident(servers: Servers) -> Row:
-    runs = {name: [rss_mb(server.pid)] for name, server in servers.items()}
+    runs = {name: [server.memory_mb] for name, server in servers.items()}
     return Row("memory, idle", "MB", runs)
 
 
 def idle_connections(servers: Servers) -> Row:
     grown = {}
     for name, server in servers.items():
-        before = rss_mb(server.pid)
+        before = server.memory_mb
         opened = [http.client.HTTPConnection("127.0.0.1", server.port) for _ in range(CONNECTIONS)]
         for connection in opened:
             connection.request("POST", "/v1/chat/completions", BODY % "fixed", _headers(server))
             connection.getresponse().read()
-        grown[name] = [rss_mb(server.pid) - before]
+        grown[name] = [server.memory_mb - before]
         for connection in opened:
             connection.close()
     return Row(f"memory of {CONNECTIONS:,} idle connections", "MB", grown)
@@ -140,10 +140,10 @@ def idle_connections(servers: Servers) -> Row:
 def streaming_connections(servers: Servers) -> Row:
     grown: dict[str, list[float]] = {}
     for name, server in servers.items():
-        before = rss_mb(server.pid)
+        before = server.memory_mb
 
-        async def look(name: str = name, pid: int = server.pid, before: float = before) -> None:
-            grown[name] = [rss_mb(pid) - before]
+        async def look(name: str = name, of: Server = server, before: float = before) -> None:
+            grown[name] = [of.memory_mb - before]
 
         done = stream(server.port, server.key, CONNECTIONS, look)
         if done.complete != CONNECTIONS:

@@ -15,14 +15,22 @@ from benchmarks.proxy.measures import RUNS
 from benchmarks.proxy.rows import SYSTEMS, Row
 
 DOCS = Path(__file__).parents[2] / "docs"
-_COLOURS = {"llamactl": "#1a6fb0", "nginx": "#2a8a3a", "LiteLLM": "#b0601a"}
+_COLOURS = {
+    "llamactl": "#1a6fb0",
+    "llamactl, 2 processes": "#74a9d8",
+    "nginx": "#2a8a3a",
+    "LiteLLM": "#b0601a",
+}
 _CHARTED = ("JSON request, 32 connections: CPU", "SSE chunk, 64 streams: CPU")
 _TEXT = Path(__file__).parent / "page.md"
 
 
 def write(rows: Sequence[Row], keys: int, instances: int) -> None:
     _draw(DOCS / "performance" / "cpu.svg", [row for row in rows if row.what in _CHARTED])
-    lines = [f"| | {' | '.join(SYSTEMS)} | llamactl : nginx |", "|---|" + "---|" * 4]
+    lines = [
+        f"| | {' | '.join(SYSTEMS)} | llamactl : nginx |",
+        "|---|" + "---|" * (len(SYSTEMS) + 1),
+    ]
     lines += [
         f"| {row.what} | {' | '.join(map(row.shown, SYSTEMS))} | {row.ratio} |" for row in rows
     ]
@@ -35,15 +43,15 @@ def write(rows: Sequence[Row], keys: int, instances: int) -> None:
 
 def _draw(path: Path, rows: Sequence[Row]) -> None:
     mpl.rcParams["svg.hashsalt"] = "llamactl"  # the same picture from the same numbers
-    figure, axes = plt.subplots(figsize=(7, 2.2))
+    figure, axes = plt.subplots(figsize=(7, 2.6))
     for place, row in enumerate(reversed(rows)):
         for offset, system in enumerate(reversed(SYSTEMS)):
             value = row.median(system)
             if value is None:
                 continue
-            height = place + (offset - 1) * 0.27
+            height = place + (offset - 1.5) * 0.21
             label = system if place == 0 else None
-            axes.barh(height, value, 0.25, color=_COLOURS[system], label=label)
+            axes.barh(height, value, 0.19, color=_COLOURS[system], label=label)
             axes.text(value * 1.05, height, row.shown(system), va="center", fontsize=7)
     axes.set(xscale="log", xlabel="µs of CPU, logarithmic", xlim=(1, 1e5))
     axes.set_yticks(range(len(rows)), [row.what.rpartition(":")[0] for row in reversed(rows)])

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-OURS, NGINX, LITELLM = "llamactl", "nginx", "LiteLLM"
-SYSTEMS = (OURS, NGINX, LITELLM)
+OURS, TWO, NGINX, LITELLM = "llamactl", "llamactl, 2 processes", "nginx", "LiteLLM"
+SYSTEMS = (OURS, TWO, NGINX, LITELLM)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
+import signal
+import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from support.fake_engine import CHUNKED, address, create_fake, play, post
-from support.served import Served, serve
+from support.proxies import proxies_of, until_proxies
+from support.served import Served, data_folder, serve
 from support.waits import until
 
 REQUESTS, WORKERS = 20_000, 24
@@ -41,7 +46,7 @@ class Client:
         head = await self.reader.readuntil(b"\r\n\r\n")
         fields = dict(line.split(b": ", 1) for line in head.lower().split(b"\r\n")[1:-2])
         if fields.get(b"transfer-encoding") == b"chunked":
-            while size := int(await self.reader.readline(), 16):
+            while size := int(await self.reader.readuntil(b"\n"), 16):
                 await self.reader.readexactly(size + 2)
             await self.reader.readexactly(2)
         else:
@@ -106,30 +111,44 @@ FAULTS: list[Fault] = [
 ]  # fmt: skip
 
 
-async def work(client: Client, number: int, dice: random.Random, seen: Counter[str]) -> None:
-    stream = play("fake", ["send", CHUNKED], EVENT, EVENT, ["send", "0\r\n\r\n"])
+async def work(
+    client: Client, number: int, dice: random.Random, seen: Counter[str], *, may_cut: bool
+) -> None:
     for _ in range(number):
-        if dice.random() < 0.05:
-            # each costs a second: whether the engine died with it has to be waited for
-            rare = dice.random() < 0.02
-            fault = engine_breaks_before_its_answer if rare else dice.choice(FAULTS)
-            seen[fault.__name__] += 1
-            await fault(client)
-        else:
-            seen["answered"] += 1
-            body = stream if dice.random() < 0.3 else {"model": "fake", "n": dice.random()}
-            assert await client.ask(body) == 200
+        try:
+            await step(client, dice, seen)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            assert may_cut
+            seen["cut"] += 1
+            client.leave()
 
 
-def rounds(server: Served, number: int, seed: int) -> Counter[str]:
+async def step(client: Client, dice: random.Random, seen: Counter[str]) -> None:
+    stream = play("fake", ["send", CHUNKED], EVENT, EVENT, ["send", "0\r\n\r\n"])
+    if dice.random() < 0.05:
+        # each costs a second: whether the engine died with it has to be waited for
+        rare = dice.random() < 0.02
+        fault = engine_breaks_before_its_answer if rare else dice.choice(FAULTS)
+        seen[fault.__name__] += 1
+        await fault(client)
+    else:
+        seen["answered"] += 1
+        body = stream if dice.random() < 0.3 else {"model": "fake", "n": dice.random()}
+        assert await client.ask(body) == 200
+
+
+def rounds(server: Served, number: int, seed: int, *, may_cut: bool = False) -> Counter[str]:
+    """`may_cut`: processes that relay are killed meanwhile."""
     seen: Counter[str] = Counter()
 
     async def main() -> None:
         clients = [Client(server) for _ in range(WORKERS)]
         jobs = [
-            work(client, number // WORKERS, random.Random(seed * WORKERS + n), seen)
+            work(
+                client, number // WORKERS, random.Random(seed * WORKERS + n), seen, may_cut=may_cut
+            )
             for n, client in enumerate(clients)
-        ]
+        ]  # fmt: skip
         await asyncio.gather(*jobs)
         for client in clients:
             client.leave()
@@ -170,4 +189,47 @@ def test_nothing_is_left_over(tmp_path: Path, scale: int) -> None:
         assert abs(server.open_files() - files) <= 32
         grown = after["process_resident_memory_bytes"] - before["process_resident_memory_bytes"]
         assert grown < 20 << 20
+        assert (tmp_path / "data.err").read_text() == ""
+
+
+@contextmanager
+def killing_one_a_second(server: Served) -> Iterator[list[int]]:
+    """Proxy processes at random; the pids of those that were killed."""
+    dice, over, killed = random.Random(5), threading.Event(), list[int]()
+
+    def run() -> None:
+        while not over.wait(1.0):
+            if found := proxies_of(server.process.pid):
+                killed.append(dice.choice(found))
+                with suppress(ProcessLookupError):
+                    os.kill(killed[-1], signal.SIGKILL)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_nothing_is_left_over_of_processes_that_are_killed(tmp_path: Path, scale: int) -> None:
+    settings = {"LLAMACTL_LOG_LEVEL": "error", "LLAMACTL_PROXY_PROCESSES": "2"}
+    with serve(data_folder(tmp_path, ""), settings) as server:
+        create_fake(server, tmp_path, "fake")
+        rounds(server, REQUESTS // 10, seed=1)
+        before, files = settled(server), server.open_files()
+
+        with killing_one_a_second(server) as killed:
+            seen = rounds(server, REQUESTS * scale, seed=2, may_cut=True)
+        pids = until_proxies(server.process.pid)
+
+        after = settled(server)
+        assert len(killed) > 3
+        assert seen["cut"] <= len(killed) * WORKERS
+        assert after["llamactl_tasks"] <= before["llamactl_tasks"]
+        assert abs(server.open_files() - files) <= 32
+        grown = after["process_resident_memory_bytes"] - before["process_resident_memory_bytes"]
+        assert grown < 20 << 20
+        assert len([*(server.data_dir / "proxies").iterdir()]) == len(pids) == 2
         assert (tmp_path / "data.err").read_text() == ""

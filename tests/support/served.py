@@ -17,7 +17,7 @@ import httpx
 
 from llamactl.link.control_news import Adopted, Close
 from llamactl.link.messages import encode
-from llamactl.proxy_process import MeetingPlace
+from llamactl.proxy_process.meeting_place import MeetingPlace
 from support import engines
 from support.installed import PYTHON
 from support.story import check_story

@@ -50,7 +50,7 @@ def _services(parts: Parts, upgrade: Callable[[], Awaitable[int]], info: ServerI
         scrape,
         parts.leases.count,
         partial(_gauges, parts),
-        parts.processes.peers.count,
+        parts.processes.count,
     )
     previews = Previews(
         scheduling.registry, scheduling.limits, parts.node.replicas, scheduling.memory

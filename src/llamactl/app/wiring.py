@@ -53,7 +53,9 @@ from llamactl.policy.access.page_tickets import PageTickets
 from llamactl.policy.access.rules import KeyRing
 from llamactl.policy.scheduling.capacity import Limits
 from llamactl.proxy import Access, LeaseBook, ProxyServer
-from llamactl.proxy_process import MeetingPlace, Supervisor, engine_paths
+from llamactl.proxy_process.engine_paths import engine_paths
+from llamactl.proxy_process.meeting_place import MeetingPlace
+from llamactl.proxy_process.no_processes import NoProcesses, Processes
 from llamactl.store import (
     Database,
     SqlInstanceStore,
@@ -78,7 +80,7 @@ class Parts:
     control: Control
     credentials: Credentials
     proxy: ProxyServer
-    processes: Supervisor  # that relay beside this one
+    processes: Processes  # that relay beside this one
     watch: Watch
 
     def degraded(self) -> list[str]:
@@ -301,7 +303,7 @@ class Credentials:
 def _data_path(
     held: SettingsHolder, environ: Mapping[str, str], credentials: Credentials, leases: LeaseBook,
     activator: Activator,
-) -> tuple[ProxyServer, Supervisor]:  # fmt: skip
+) -> tuple[ProxyServer, Processes]:  # fmt: skip
     """That of this process, and the processes beside it."""
     settings, ring = held.current, credentials.ring
     access = Access.of(settings, ring, credentials.tickets)
@@ -309,9 +311,13 @@ def _data_path(
         settings, access=access, leases=leases, activator=activator, paths=engine_paths(),
         busy_slots=busy_slots,
     )  # fmt: skip
-    place = MeetingPlace.of(settings)
-    processes = Supervisor(held, environ, place, ring, leases, proxy, activator)
     held.subscribe(proxy.heed)
+    place = MeetingPlace.of(settings)
+    if settings.server.proxy_processes == 1 and not place.is_used:
+        return proxy, NoProcesses(proxy)
+    from llamactl.proxy_process.deciding.supervisor import Supervisor
+
+    processes = Supervisor(held, environ, place, ring, leases, proxy, activator)
     held.subscribe(processes.heed)
     return proxy, processes
 

@@ -58,7 +58,7 @@ def run(config: Path | None, flags: dict[str, Any], *, verbose: bool) -> None:
 
 def _left_behind(settings: Settings) -> socket.socket | None:
     """The socket on which processes of a llamactl that was killed still serve."""
-    from llamactl.proxy_process import MeetingPlace
+    from llamactl.proxy_process.meeting_place import MeetingPlace
 
     return MeetingPlace.of(settings).listener(settings.server.host, settings.server.port)
 

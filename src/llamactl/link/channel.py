@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 from collections import deque
@@ -13,6 +14,7 @@ from llamactl.link.messages import Message, encode
 
 _LARGEST = 1 << 18  # bytes of a message that goes through the socket; a larger one is in a file
 _MOST_FDS = 4
+_AGAIN_S = 0.01
 _IN_A_FILE = b"\0"  # instead of a message: it is in the last descriptor's file
 
 
@@ -33,6 +35,11 @@ class Channel:
         self._sent = asyncio.Event()
         self._sent.set()
         self._loop.add_reader(end.fileno(), self._read)
+
+    @property
+    def waiting(self) -> int:
+        """Messages that the other side does not take yet."""
+        return len(self._going)
 
     def __repr__(self) -> str:
         return f"<Channel {len(self._going)} to send>"
@@ -111,6 +118,8 @@ class Channel:
         self.close()
 
     def _write(self) -> None:
+        if self._closed:
+            return
         while self._going:
             data, fds = self._going[0]
             try:
@@ -118,8 +127,11 @@ class Channel:
             except BlockingIOError:
                 self._loop.add_writer(self._end.fileno(), self._write)
                 return
-            except OSError:
-                self.close()
+            except OSError as exc:
+                if exc.errno == errno.ETOOMANYREFS:  # the other side is to take some first
+                    self._loop.call_later(_AGAIN_S, self._write)
+                else:
+                    self.close()
                 return
             close_all(fds)
             self._going.popleft()

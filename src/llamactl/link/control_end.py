@@ -9,14 +9,13 @@ import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from llamactl.core.errors import LlamactlError, NotFound
 from llamactl.core.keys import GUEST, ApiKey, Caller
 from llamactl.core.lease import Lease
 from llamactl.core.ports.activator import Activator
 from llamactl.link.channel import Channel, close_all
-from llamactl.link.control_news import Behind
 from llamactl.link.messages import (
     AftermathAsked,
     AftermathKnown,
@@ -35,8 +34,10 @@ from llamactl.link.messages import (
     Yours,
     heard_by_control,
 )
-from llamactl.link.proxy_news import NewsOfProxy
 from llamactl.observe import logger
+
+if TYPE_CHECKING:
+    from llamactl.link.proxy_news import NewsOfProxy
 
 Accept = Callable[[socket.socket, bytes], Awaitable[None]]
 log = logger("link")
@@ -198,6 +199,8 @@ class ControlEnd:
 
     async def _tell_ahead(self, name: str, caller: Caller, activator: Activator) -> None:
         """Until cancelled, how many come before it."""
+        from llamactl.link.control_news import Behind
+
         known = 0
         while True:
             if (ahead := activator.ahead(name, caller)) != known:

@@ -7,16 +7,17 @@ fields that it does not know. A request that it does not know is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
-from llamactl.link.control_news import NewsOfControl
-from llamactl.link.proxy_news import NewsOfProxy
+if TYPE_CHECKING:
+    from llamactl.link.control_news import NewsOfControl
+    from llamactl.link.proxy_news import NewsOfProxy
 
 VERSION = 1
 Count = Annotated[int, Field(ge=0, le=1 << 20)]
@@ -202,13 +203,15 @@ class Unknown:
     id: int | None = None  # of a request, which waits for an answer
 
 
-ToControl = (
+_ToControl = (
     LeaseAsked | Left | Released | LeasesChanged | ClientGiven | AftermathAsked | RightChanged
-    | Yours | Go | NewsOfProxy
+    | Yours | Go
 )  # fmt: skip
 Step = Prepared | Serving | Listening | Failed
-ToProxy = Granted | Refused | AftermathKnown | RightChanged | ClientGiven | Step | NewsOfControl
-Message = ToControl | ToProxy
+_ToProxy = Granted | Refused | AftermathKnown | RightChanged | ClientGiven | Step
+ToControl: TypeAlias = "_ToControl | NewsOfProxy"
+ToProxy: TypeAlias = "_ToProxy | NewsOfControl"
+Message: TypeAlias = "ToControl | ToProxy"
 
 
 def encode(message: Message) -> bytes:
@@ -225,26 +228,41 @@ def _plain(value: object) -> object:
 
 
 def heard_by_control(data: bytes) -> ToControl | Unknown:
-    heard: ToControl | Unknown = _heard(ToControl, data)
+    heard: ToControl | Unknown = _heard(_by_control, data)
     return heard
 
 
 def heard_by_proxy(data: bytes) -> ToProxy | Unknown:
-    heard: ToProxy | Unknown = _heard(ToProxy, data)
+    heard: ToProxy | Unknown = _heard(_by_proxy, data)
     return heard
 
 
-def _heard(known: Any, data: bytes) -> Any:
+def _heard(reader: Callable[[], TypeAdapter[Any]], data: bytes) -> Any:
     """One of a union of messages."""
     try:
-        return _reader(known).validate_json(data)
+        return reader().validate_json(data)
     except ValidationError as exc:
         return _unknown(data, exc)
 
 
+# Made when they are first needed: no start should take the milliseconds that it takes.
+
+
 @cache
+def _by_control() -> TypeAdapter[Any]:
+    from llamactl.link.proxy_news import NewsOfProxy
+
+    return _reader(_ToControl | NewsOfProxy)
+
+
+@cache
+def _by_proxy() -> TypeAdapter[Any]:
+    from llamactl.link.control_news import NewsOfControl
+
+    return _reader(_ToProxy | NewsOfControl)
+
+
 def _reader(known: Any) -> TypeAdapter[Any]:
-    """Made when it is first needed: no start should take the milliseconds that it takes."""
     return TypeAdapter(Annotated[known, Field(discriminator="what")])
 
 

@@ -7,6 +7,7 @@ import base64
 import itertools
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from llamactl.core.errors import ControlGone, LlamactlError
 from llamactl.core.exits import Aftermath
@@ -14,7 +15,6 @@ from llamactl.core.keys import Caller
 from llamactl.core.lease import Lease
 from llamactl.core.routes import ReadyInstance
 from llamactl.link.channel import Channel, close_all
-from llamactl.link.control_news import NewsOfControl
 from llamactl.link.messages import (
     AftermathAsked,
     AftermathKnown,
@@ -36,6 +36,9 @@ from llamactl.link.messages import (
     heard_by_proxy,
 )
 from llamactl.observe import logger
+
+if TYPE_CHECKING:
+    from llamactl.link.control_news import NewsOfControl
 
 _Answer = Granted | Refused | AftermathKnown
 log = logger("link")

@@ -13,9 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from llamactl.config import Settings
-from llamactl.link.control_news import ListenerAsked
-from llamactl.link.messages import encode, heard_by_control
-from llamactl.link.proxy_news import ListenerGiven
 
 _ANSWER_S = 2.0
 _LARGEST = 1 << 16
@@ -33,6 +30,11 @@ class MeetingPlace:
 
     def __repr__(self) -> str:
         return f"<MeetingPlace {self.folder}>"
+
+    @property
+    def is_used(self) -> bool:
+        """By processes that run, or ended without a farewell."""
+        return self.folder.is_dir() and any(self.folder.iterdir())
 
     def open(self, name: str) -> socket.socket:
         """A listening socket. Raises OSError."""
@@ -70,6 +72,12 @@ class MeetingPlace:
 
     def listener(self, host: str, port: int) -> socket.socket | None:
         """The one that is left at this address, if any. Blocks, not long."""
+        if not self.is_used:
+            return None
+        from llamactl.link.control_news import ListenerAsked
+        from llamactl.link.messages import encode, heard_by_control
+        from llamactl.link.proxy_news import ListenerGiven
+
         for _, end in self.find():
             with end, suppress(OSError):
                 end.settimeout(_ANSWER_S)

@@ -41,6 +41,7 @@ class Template:
                 env={**self._environ, FD_VARIABLE: str(fd)},
                 pass_fds=[fd],
                 stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # they outlive this process, whose reader may wait
                 start_new_session=True,  # Ctrl-C is for the process that decides
             )
         self._asking = mine

@@ -31,6 +31,7 @@ from llamactl.observe import logger
 
 _HELLO_S = 60.0  # a first one imports what it needs
 _ANSWER_S = 1.0
+_MOST_WAITING = 20_000  # messages to one that takes none
 log = logger("proxy")
 
 
@@ -68,7 +69,10 @@ class Peer:
 
     def send(self, message: Message) -> None:
         """Nothing, before it knows all."""
-        if self.is_informed:
+        if self.channel.waiting > _MOST_WAITING:
+            log.warning("proxy_process_hangs", pid=self.pid)
+            self.kill()
+        elif self.is_informed:
             self.channel.send(message)
 
     async def agree(self) -> None:

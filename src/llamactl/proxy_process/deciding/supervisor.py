@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from llamactl.config import Settings, SettingsHolder
@@ -45,10 +46,9 @@ class Supervisor:
     ) -> None:  # fmt: skip
         self._settings = settings
         self._spawner = Spawner(environ, place)
-        self._ring = ring
         self._leases = leases
         self._proxy = proxy
-        self._activator = activator
+        self._deciding = Deciding(activator, ring, proxy.accept, _ignore, give_on=self.give)
         self.peers = Peers()
         self._hearing = Hearing(self.peers, ring, leases, proxy)
         self._knowledge = Knowledge(
@@ -74,6 +74,9 @@ class Supervisor:
     def connections(self) -> int:
         """Of clients, at this moment, of all."""
         return self._proxy.connections + self.peers.connections
+
+    async def count(self) -> None:
+        await self.peers.count()
 
     def publish(self, table: RouteTable) -> None:
         self._knowledge.publish(table)
@@ -136,10 +139,7 @@ class Supervisor:
         return peer
 
     def _serve(self, peer: Peer) -> None:
-        deciding = Deciding(
-            self._activator, self._ring, self._proxy.accept, _ignore,
-            hear=partial(self._hearing.hear, peer), give_on=self.give,
-        )  # fmt: skip
+        deciding = replace(self._deciding, hear=partial(self._hearing.hear, peer))
         self._inform(peer)
         self.peers.add(peer)
         task = asyncio.create_task(self._keep(peer, deciding))

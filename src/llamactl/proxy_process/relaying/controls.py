@@ -15,6 +15,7 @@ from llamactl.link.messages import ClientGiven, Message, RevokedRight, Right
 from llamactl.link.proxy_news import ListenerGiven
 from llamactl.observe import logger
 
+_MOST_WAITING = 1000  # messages to one that takes none
 log = logger("proxy")
 
 
@@ -53,6 +54,11 @@ class Controls:
             error.retry_after = 1.0
             raise error
         return self._end
+
+    def check(self) -> None:
+        """Raises ShuttingDown if no client can be given to it."""
+        if self.now.channel.waiting > _MOST_WAITING:
+            raise ShuttingDown("llamactl is busy with other requests; retry later")
 
     def is_there(self) -> bool:
         return self._end is not None
