@@ -9,13 +9,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest -q -n 2
 # tests of servers wait about half of their time; tests/support/stages.py knows which take longest
 PYTEST_SERVERS := $(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
+ON_TWO := tests/integration/test_http.py tests/integration/test_drain.py $(patsubst %,tests/fault/test_%.py, \
+	half_a_head hostile_clients odd_answers poisonous_request right_ends_while_streaming right_ends_while_waiting \
+	slow_clients slow_readers stream_breaks strangers_flood upgrade waiting)
 INSTALLED := $(BIN)/python packaging/installed.py
 NPM := $(CURDIR)/$(BIN)/python $(CURDIR)/packaging/node.py
 # what the page is made of: its own sources, and the API that its types come from
 PAGE := $(shell find webui/src webui/plugins src/llamactl/schemas src/llamactl/api -type f -not -name schema.d.ts -not -name '*.pyc') webui/index.html webui/vite.config.ts
 
 .NOTPARALLEL:
-.PHONY: demo run ui wheel check test test-rest test-all test-engines test-gpu docs unit in-process server rest coverage bench bench-context bench-engines bench-start bench-proxy bench-bodies bench-scheduling soak lock
+.PHONY: demo run ui wheel check test test-rest test-all test-engines test-gpu docs unit in-process server two-processes rest coverage bench bench-context bench-engines bench-start bench-proxy bench-bodies bench-scheduling soak lock
 
 demo: .venv/run.stamp .venv/model.stamp ui
 	$(BIN)/python examples/demo.py
@@ -39,11 +42,11 @@ check: .venv/dev.stamp .venv/ui.stamp
 # in stages, and none after one that fails
 test: check docs unit in-process server
 
-test-rest: rest
+test-rest: two-processes rest
 
 # both, on one installation of the wheel
 test-all: check wheel
-	$(INSTALLED) $(MAKE) --no-print-directory docs unit in-process server rest
+	$(INSTALLED) $(MAKE) --no-print-directory docs unit in-process server two-processes rest
 
 # what is written, and how the tree looks
 docs: .venv/dev.stamp .venv/ui.stamp
@@ -61,6 +64,10 @@ server: .venv/dev.stamp .venv/model.stamp .venv/clients.stamp .venv/clients-node
 
 rest: .venv/dev.stamp .venv/model.stamp .venv/clients.stamp .venv/clients-node.stamp .venv/mlx.stamp wheel
 	$(INSTALLED) $(PYTEST_SERVERS) --stage=rest
+
+# what clients may do, and what may happen to them, with two processes that relay
+two-processes: .venv/dev.stamp .venv/model.stamp wheel
+	LLAMACTL_TEST_PROXY_PROCESSES=2 $(INSTALLED) $(PYTEST_SERVERS) $(ON_TWO)
 
 # on engines that are too large for the others, with what they are installed in kept
 test-engines: .venv/dev.stamp .venv/ui.stamp .venv/vllm.stamp

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
 import orjson
@@ -305,3 +305,55 @@ def test_a_secret_that_is_not_understood_is_not_in_the_log(
 
     with_control(talk)
     assert "message_not_understood" in caplog.text and "s3cret" not in caplog.text
+
+
+def test_a_message_that_is_larger_than_a_socket_takes_arrives_with_its_descriptors() -> None:
+    async def run() -> None:
+        mine, theirs = map(Channel, Channel.pair())
+        read, write = os.pipe()
+        held = "a" * (3 << 20)
+        mine.send(ClientGiven(held=held), [read])
+        mine.send(Released(grant=1))
+        async with asyncio.timeout(WITHIN_S):
+            data, fds = await theirs.receive()
+            following = await theirs.receive()
+        os.write(write, b"x")
+
+        assert heard_by_control(data) == ClientGiven(held=held)
+        assert [os.read(fd, 1) for fd in fds] == [b"x"]
+        assert heard_by_control(following[0]) == Released(grant=1)
+        for end in (mine, theirs):
+            end.close()
+        for fd in (*fds, write):
+            os.close(fd)
+
+    asyncio.run(run())
+
+
+def test_leases_are_reported_at_most_so_often_but_never_left_out() -> None:
+    async def run() -> None:
+        book, said = LeaseBook(), list[dict[str, int]]()
+        told = asyncio.Event()
+
+        def tell(counts: Mapping[str, int]) -> None:
+            said.append(dict(counts))
+            told.set()
+
+        news = LeaseNews(book.count, tell, 0.05)
+        book.on_change = news.note
+        leases = [book.grant("a", READY) for _ in range(3)]
+        await told.wait()
+        told.clear()
+        for lease in leases[:2]:
+            lease.release()
+            await asyncio.sleep(0)
+        assert said == [{"a": 3}]  # the next one is not due yet
+        async with asyncio.timeout(WITHIN_S):
+            await told.wait()
+        assert said == [{"a": 3}, {"a": 1}]
+
+        leases[2].release()
+        news.send()
+        assert said[-1] == {"a": 0}
+
+    asyncio.run(run())

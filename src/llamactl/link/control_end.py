@@ -213,8 +213,11 @@ def _hear_news(news: NewsOfProxy, fds: Sequence[int], deciding: Deciding) -> Non
     if deciding.hear is None:
         close_all(fds)
         log.warning("message_not_due", what=news.what)
-    else:
+        return
+    try:
         deciding.hear(news, fds)
+    except Exception as exc:  # the link is needed for all else
+        log.failure("message_failed", exc, what=news.what)
 
 
 async def _aftermath(said: AftermathAsked, activator: Activator) -> AftermathKnown:

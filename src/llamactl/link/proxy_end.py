@@ -154,7 +154,10 @@ class ProxyEnd:
 
     def _hear_news(self, news: NewsOfControl | ClientGiven, fds: list[int]) -> None:
         if self.on_news is not None:
-            self.on_news(news, fds)
+            try:
+                self.on_news(news, fds)
+            except Exception as exc:  # the link is needed for all else
+                log.failure("message_failed", exc, what=news.what)
         else:
             close_all(fds)
             log.warning("message_not_due", what=news.what)

@@ -38,7 +38,7 @@ class _Others:
 
 
 class Supervisor:
-    """None of its processes runs where `server.proxy_processes` is 1: then this one relays."""
+    """Where `server.proxy_processes` is 1, it only has those leave that were left behind."""
 
     def __init__(
         self, settings: SettingsHolder, environ: Mapping[str, str], place: MeetingPlace,
@@ -134,7 +134,12 @@ class Supervisor:
     async def _start(self, slot: int) -> Peer:
         name, end = self._spawner.spawn(slot)
         peer = Peer(name, slot, end, self._leases)
-        await peer.adopt()
+        try:
+            await peer.adopt()
+        except BaseException:
+            peer.ended()
+            self._spawner.place.remove(name)
+            raise
         self._serve(peer)
         return peer
 

@@ -39,6 +39,7 @@ class Acceptor:
         self._coming: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
+        self._is_closed = False
         self.noted(connections())
         self._loop.add_reader(listener.fileno(), self._come)
 
@@ -47,9 +48,11 @@ class Acceptor:
 
     def noted(self, connections: int) -> None:
         """So many are open."""
-        self._counts.set(self._slot, connections + len(self._coming))
+        if not self._is_closed:
+            self._counts.set(self._slot, connections + len(self._coming))
 
     def close(self) -> None:
+        self._is_closed = True
         if self._pause is not None:
             self._pause.cancel()
         self._loop.remove_reader(self._listener.fileno())

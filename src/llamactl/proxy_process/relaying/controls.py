@@ -95,7 +95,7 @@ class Controls:
 
     def _hear(self, end: ProxyEnd, news: NewsOfControl | ClientGiven, fds: Sequence[int]) -> None:
         if isinstance(news, ListenerAsked):
-            end.channel.send(ListenerGiven(), [os.dup(self._listener.fileno())])
+            self._give_listener(end)
         elif isinstance(news, Adopted):
             before, self._end = self._end, end
             self._on_adopted(end)
@@ -107,6 +107,12 @@ class Controls:
             self._on_news(news)
         elif fds:
             self._on_client(news, fds[0])
+
+    def _give_listener(self, end: ProxyEnd) -> None:
+        if self._listener.fileno() >= 0:
+            end.channel.send(ListenerGiven(), [os.dup(self._listener.fileno())])
+        else:  # others accept by now
+            end.channel.close()
 
     def _hear_right(self, end: ProxyEnd, right: Right) -> None:
         if end is self._end and isinstance(right, RevokedRight):
