@@ -33,8 +33,9 @@ def test_streams_go_on_and_what_is_ready_is_served_until_the_next_one_comes(
         assert (refused.status_code, refused.json()["code"]) == (503, "shutting_down")
         assert refused.headers["retry-after"] == "1"
 
+        (data / "llamactl.yaml").write_text(f"{TWO[:-1]}, host: localhost}}")
         with serve(data, port=address(server)[1]) as following:
-            assert following.url == server.url
+            assert address(following) == address(server)
             following.until_leased("one", 8)
             assert following.instance("one")["pid"] == made["pid"]
             asked(kept, following, answered("one"))

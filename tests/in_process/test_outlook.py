@@ -225,7 +225,7 @@ async def test_a_sample_counts_what_runs_and_what_it_takes() -> None:
     managed.need = managed.launched = Need(ram=30, shared={"f": 20}, gpus={"CUDA0": 5})
     lease = control.lease("runs")
     watch = watching(control)
-    watch.sample(disk_free=None)
+    watch.sample(disk_free=None, ram=(1000, 400))
     lease.release()
     [seen] = watch.machine
 

@@ -44,10 +44,7 @@ def run(config: Path | None, flags: dict[str, Any], *, verbose: bool) -> None:
         loaded = read()
         level = "debug" if verbose else loaded.settings.log.level
         configure(json=loaded.settings.log.format == "json", level=level)
-        if inherited is None:
-            listener = _left_behind(loaded.settings) or _listen(loaded.settings)
-        else:
-            listener = inherited.listener
+        listener = _listen(loaded.settings) if inherited is None else inherited.listener
         uvloop.run(_run(loaded, read, listener, inherited))
     except LlamactlError as exc:
         if inherited is not None:
@@ -56,20 +53,20 @@ def run(config: Path | None, flags: dict[str, Any], *, verbose: bool) -> None:
         raise typer.Exit(1) from exc
 
 
-def _left_behind(settings: Settings) -> socket.socket | None:
-    """The socket on which processes of a llamactl that was killed still serve."""
+def _listen(settings: Settings) -> socket.socket:
+    """Bind first: a busy port must end us before anything is started.
+
+    Processes of a llamactl that was killed may still serve there: then it is their socket.
+    """
     from llamactl.proxy_process.meeting_place import MeetingPlace
 
-    return MeetingPlace.of(settings).listener(settings.server.host, settings.server.port)
-
-
-def _listen(settings: Settings) -> socket.socket:
-    """Bind first: a busy port must end us before anything is started."""
     host, port = settings.server.host, settings.server.port
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
+        if (left := MeetingPlace.of(settings).listener(address[:2])) is not None:
+            return left
         listener = socket.socket(family, kind, proto)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)

@@ -65,10 +65,12 @@ class Watch:
     async def keep(self) -> None:
         """Sample until cancelled."""
         while True:
-            self.sample(await self._disk_free.result(_DISK_S))
+            ram = await asyncio.to_thread(self._ram)  # it takes milliseconds, which requests lack
+            self.sample(await self._disk_free.result(_DISK_S), ram)
             await asyncio.sleep(_EVERY_S)
 
-    def sample(self, disk_free: int | None) -> None:
+    def sample(self, disk_free: int | None, ram: tuple[int | None, int | None]) -> None:
+        """`ram`: total and free bytes."""
         now = time.time()
         all_managed = list(self._registry)
         running = {m.instance.id: _is_alive(m) for m in all_managed}
@@ -77,7 +79,7 @@ class Watch:
         alive = [m for m in all_managed if running[m.instance.id]]
         every = Limits(ram=_ALL, gpus={d: _ALL for m in alive for d in m.taken.gpus})
         taken = Taken(every, [Candidate("", "", need=m.taken) for m in alive])
-        total, free = self._ram()
+        total, free = ram
         self.machine.append(
             MachineSample(
                 now, total, free, disk_free, taken.ram, limits.ram, taken.gpus, dict(limits.gpus),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -70,8 +70,8 @@ class MeetingPlace:
             raise
         return end
 
-    def listener(self, host: str, port: int) -> socket.socket | None:
-        """The one that is left at this address, if any. Blocks, not long."""
+    def listener(self, address: Sequence[str | int | bytes]) -> socket.socket | None:
+        """The one that is left at this IP address and port, if any. Blocks, not long."""
         if not self.is_used:
             return None
         from llamactl.link.control_news import ListenerAsked
@@ -85,7 +85,7 @@ class MeetingPlace:
                 data, fds, _, _ = socket.recv_fds(end, _LARGEST, 1)
                 if fds and isinstance(heard_by_control(data), ListenerGiven):
                     found = socket.socket(fileno=fds[0])
-                    if found.getsockname()[:2] == (host, port):
+                    if found.getsockname()[:2] == tuple(address):
                         return found
                     found.close()
         return None
