@@ -241,5 +241,5 @@ def _caller(said: LeaseAsked, keys: Keys) -> Caller:
 def _refusal(number: int, exc: LlamactlError) -> Refused:
     return Refused(
         id=number, error=exc.message, code=exc.code, status=exc.status,
-        retry_after=exc.retry_after, details=exc.details,
+        retry_after=exc.retry_after, details=exc.details, private=exc.private,
     )  # fmt: skip

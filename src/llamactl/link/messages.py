@@ -153,6 +153,7 @@ class Refused:
     status: int
     retry_after: float | None = None
     details: Mapping[str, Any] | None = None
+    private: Mapping[str, Any] | None = None  # for management keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -179,6 +179,6 @@ def _nobody() -> ControlGone:
 
 
 def _error(said: Refused) -> LlamactlError:
-    error = LlamactlError(said.error, details=said.details)
+    error = LlamactlError(said.error, details=said.details, private=said.private)
     error.code, error.status, error.retry_after = said.code, said.status, said.retry_after
     return error
