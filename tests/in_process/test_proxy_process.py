@@ -283,6 +283,8 @@ async def test_nonsense_does_not_end_the_link(tmp_path: Path) -> None:
         peer.channel.post(b'{"what": "cleared", "request": "no hexadecimal"}')
         peer.channel.post(b'{"what": "of a later version", "id": 1}')
         peer.channel.send(ClientGiven(held=""))  # without its descriptor
+        control.ring.add(MINE)
 
         await control.peers.agree()
+        assert there.process._mirror.ring.get(MINE.id) == MINE
         await control.end()
