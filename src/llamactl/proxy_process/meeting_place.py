@@ -13,9 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from llamactl.config import Settings
+from llamactl.observe import logger
 
 _ANSWER_S = 2.0
 _LARGEST = 1 << 16
+log = logger("proxy")
 
 
 class MeetingPlace:
@@ -56,12 +58,15 @@ class MeetingPlace:
         for name in sorted(found.name for found in self.folder.iterdir()):
             try:
                 yield name, self.connect(name)
-            except OSError:
+            except ConnectionRefusedError:
                 self.remove(name)
+            except OSError as exc:  # it lives, and does not come to it
+                log.warning("proxy_process_not_reached", name=name, reason=str(exc))
 
     def connect(self, name: str) -> socket.socket:
         """Raises OSError if nobody is there."""
         end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        end.settimeout(_ANSWER_S)
         try:
             with self._there() as there:
                 end.connect(f"{there}/{name}")
@@ -80,7 +85,6 @@ class MeetingPlace:
 
         for _, end in self.find():
             with end, suppress(OSError):
-                end.settimeout(_ANSWER_S)
                 end.send(encode(ListenerAsked()))
                 data, fds, _, _ = socket.recv_fds(end, _LARGEST, 1)
                 if fds and isinstance(heard_by_control(data), ListenerGiven):

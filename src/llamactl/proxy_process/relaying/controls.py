@@ -20,7 +20,7 @@ log = logger("proxy")
 
 
 class Controls:
-    """The one that came last counts; what others say does not count."""
+    """The one that came last counts; what others say changes nothing."""
 
     def __init__(
         self, meeting: socket.socket, listener: socket.socket,
