@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest -q -n 2
 PYTEST_SERVERS := $(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 ON_TWO := tests/integration/test_http.py tests/integration/test_drain.py $(patsubst %,tests/fault/test_%.py, \
 	half_a_head hostile_clients odd_answers poisonous_request right_ends_while_streaming right_ends_while_waiting \
-	slow_clients slow_readers stream_breaks strangers_flood upgrade waiting)
+	slow_clients slow_readers stream_breaks waiting)
 INSTALLED := $(BIN)/python packaging/installed.py
 NPM := $(CURDIR)/$(BIN)/python $(CURDIR)/packaging/node.py
 # what the page is made of: its own sources, and the API that its types come from

@@ -67,6 +67,8 @@ def shared(clients: int, blocked: bool) -> list[int]:
                 one.close()
             for one_socket in (*taken[0], *taken[1], *listeners):
                 one_socket.close()
+            for one in acceptors:  # asked to retire twice, say
+                one.close()
         assert counts.all() == ([-1, 0] if blocked else [-1, -1])
         return [len(part) for part in taken]
 

@@ -155,7 +155,10 @@ class Supervisor:
         """Until it is gone; then there is another one, if it was not asked to leave."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        await peer.link.serve(deciding)
+        try:
+            await peer.link.serve(deciding)
+        except Exception as exc:  # nobody may wait for one that is not heard any longer
+            log.failure("link_failed", exc, pid=peer.pid)
         peer.ended()
         self.peers.remove(peer)
         if self._is_let_go:

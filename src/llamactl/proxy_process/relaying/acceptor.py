@@ -52,6 +52,9 @@ class Acceptor:
             self._counts.set(self._slot, connections + len(self._coming))
 
     def close(self) -> None:
+        """It may be called again, also when the socket is closed by then."""
+        if self._is_closed:
+            return
         self._is_closed = True
         if self._pause is not None:
             self._pause.cancel()
