@@ -104,7 +104,7 @@ class Site:
         )
         self.given = given
         self.process = ProxyProcess(given)
-        self.leases = self.process._leases
+        self.leases = self.process._proxy.relay.leases
         self.running = asyncio.create_task(self.process.run())
 
     async def end(self) -> None:

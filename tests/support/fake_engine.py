@@ -81,11 +81,16 @@ def post(server: Served, body: bytes, *headers: str, path: str = "/v1/chat/compl
     return "\r\n".join([*lines, *headers, "", ""]).encode() + body
 
 
-def begin_stream(server: Served, client: socket.socket, name: str) -> None:
-    """Ask for a stream that ends with the signal `go`; returns when it has begun."""
+def stream_request(server: Served, name: str) -> bytes:
+    """For a stream that ends with the signal `go`, on a connection of its own."""
     body = play(name, ["send", CHUNKED], ["event", "data: 1\n\n"], ["until", "go"],
                 ["event", "data: [DONE]\n\n"], ["send", "0\r\n\r\n"])  # fmt: skip
-    client.sendall(post(server, json.dumps(body).encode(), "Connection: close"))
+    return post(server, json.dumps(body).encode(), "Connection: close")
+
+
+def begin_stream(server: Served, client: socket.socket, name: str) -> None:
+    """Ask for such a stream; returns when it has begun."""
+    client.sendall(stream_request(server, name))
     client.recv(1)
 
 

@@ -7,20 +7,13 @@ import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection
-from pathlib import Path
 
-from support.fake_engine import address, play, post
-from support.served import Served, children_of
+from support.fake_engine import address, play, stream_request
+from support.served import Served, children_of, is_proxy
 from support.waits import until
 
 TWO = "server: {proxy_processes: 2}"
 ANSWER = b'{"ok": true}'
-
-
-def is_proxy(pid: int) -> bool:
-    with suppress(OSError):
-        return b"llamactl.proxy_process" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    return False
 
 
 def proxies_of(pid: int) -> list[int]:
@@ -65,12 +58,7 @@ def process_of(request_id: str) -> str:
 
 def stream(server: Served, client: socket.socket, name: str) -> str:
     """Begin a stream that ends with the signal `go`; which process relays it."""
-    head = (
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: text/event-stream\r\n\r\n"
-    )
-    body = play(name, ["send", head], ["event", "data: 1\n\n"], ["until", "go"],
-                ["event", "data: [DONE]\n\n"], ["send", "0\r\n\r\n"])  # fmt: skip
-    client.sendall(post(server, json.dumps(body).encode(), "Connection: close"))
+    client.sendall(stream_request(server, name))
     seen = b""
     while b"\r\n\r\n" not in seen:
         seen += client.recv(1 << 16)

@@ -117,7 +117,7 @@ class Served:
 
     def children(self) -> list[int]:
         """Pids of the engines that run below this server."""
-        return [pid for pid in children_of(self.process.pid) if not _copies_itself(pid)]
+        return [pid for pid in children_of(self.process.pid) if not is_proxy(pid)]
 
     def memory(self) -> int:
         """Resident bytes."""
@@ -145,8 +145,8 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-def _copies_itself(pid: int) -> bool:
-    """Is it what becomes proxy processes?"""
+def is_proxy(pid: int) -> bool:
+    """Is it a proxy process, or what is copied for them?"""
     with suppress(OSError):
         return b"llamactl.proxy_process" in Path(f"/proc/{pid}/cmdline").read_bytes()
     return False

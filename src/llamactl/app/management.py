@@ -46,12 +46,9 @@ def _services(parts: Parts, upgrade: Callable[[], Awaitable[int]], info: ServerI
     held, control, files, access = parts.settings, parts.control, parts.files, parts.credentials
     scheduling = control.scheduling
     numbers = MetricsSources(
-        parts.proxy.meters,
-        scrape,
-        parts.leases.count,
-        partial(_gauges, parts),
+        parts.proxy.meters, scrape, parts.leases.count, partial(_gauges, parts),
         parts.processes.count,
-    )
+    )  # fmt: skip
     previews = Previews(
         scheduling.registry, scheduling.limits, parts.node.replicas, scheduling.memory
     )

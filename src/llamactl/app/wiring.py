@@ -120,19 +120,9 @@ def wire(
         lambda: (total_ram(), free_ram()), lambda: free_disk(settings.data),
     )  # fmt: skip
     return Parts(
-        environ,
-        held,
-        data_dir,
-        leases,
-        storage,
-        files,
-        node,
-        control,
-        credentials,
-        proxy,
-        processes,
-        watch,
-    )
+        environ, held, data_dir, leases, storage, files, node, control, credentials, proxy,
+        processes, watch,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,11 @@ class RouteTable:
         """Each once, by name. Raises StoreUnavailable as `get` does."""
         if not self.complete:
             raise StoreUnavailable("the store has not been read yet; retry later")
-        return sorted((r for k, r in self.routes.items() if name_key(r.name) == k), key=_by_name)
+        return sorted(self.known(), key=_by_name)
+
+    def known(self) -> list[Route]:
+        """Each once, also while there may be others."""
+        return [r for k, r in self.routes.items() if name_key(r.name) == k]
 
     def with_route(self, route: Route) -> RouteTable:
         before = self.routes.get(name_key(route.name))

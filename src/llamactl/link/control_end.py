@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import itertools
 import socket
 from collections import Counter
@@ -227,7 +226,7 @@ async def _aftermath(said: AftermathAsked, activator: Activator) -> AftermathKno
 
 async def _accept(said: ClientGiven, fds: Sequence[int], accept: Accept) -> None:
     try:
-        await accept(socket.socket(fileno=fds[0]), base64.b64decode(said.held))
+        await accept(socket.socket(fileno=fds[0]), said.sent)
     except (IndexError, OSError, ValueError) as exc:  # one client, not the others
         log.warning("client_lost", reason=str(exc))
 

@@ -7,6 +7,7 @@ fields that it does not know. A request that it does not know is refused.
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
@@ -98,6 +99,15 @@ class ClientGiven:
     what: Literal["client"] = "client"
     held: str  # Base64 of what it has sent and nobody read
     for_control: bool = False  # its next request is not one that a proxy process serves
+
+    @classmethod
+    def holding(cls, sent: bytes, *, for_control: bool = False) -> ClientGiven:
+        return cls(held=b64encode(sent).decode(), for_control=for_control)
+
+    @property
+    def sent(self) -> bytes:
+        """What is held. Raises ValueError."""
+        return b64decode(self.held)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import itertools
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -56,7 +55,7 @@ class ProxyEnd:
         self._ids = itertools.count()
         self._turns = itertools.count(1)
         self._held: set[int] = set()  # grants that were not released
-        self.gone = False
+        self._gone = False
         self._hearing = asyncio.create_task(self._hear())
 
     def __repr__(self) -> str:
@@ -98,11 +97,10 @@ class ProxyEnd:
 
     def give_client(self, fd: int, held: bytes, *, for_control: bool = False) -> None:
         """`for_control`: what it asks for next is not served by proxy processes."""
-        given = ClientGiven(held=base64.b64encode(held).decode(), for_control=for_control)
-        self.channel.send(given, [fd])
+        self.channel.send(ClientGiven.holding(held, for_control=for_control), [fd])
 
     async def _ask(self, number: int, ask: LeaseAsked | AftermathAsked) -> _Answer:
-        if self.gone:
+        if self._gone:
             raise _nobody()
         answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
         self._asks[number] = answer
@@ -146,7 +144,7 @@ class ProxyEnd:
                         self.steps.put_nowait(step)
                     case news:
                         self._hear_news(news, fds)
-        self.gone = True
+        self._gone = True
         self.steps.put_nowait(None)
         for answer in self._asks.values():
             if not answer.done():

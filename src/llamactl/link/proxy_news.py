@@ -72,14 +72,21 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KnownRequest:
+    """As it was sent to an engine."""
+
+    at: float  # Unix seconds
+    body: str  # Base64; "" if it is not known
+    answer: str  # Base64: the end of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LastSent:
     """The last request that may have left something in an instance's slots."""
 
     what: Literal["last"] = "last"
     id: int
-    at: float  # Unix seconds; 0.0: there was none
-    body: str = ""  # Base64; "" if it is not known
-    answer: str = ""  # Base64: the end of it
+    request: KnownRequest | None  # None: there was none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +114,7 @@ class ProofHeard:
     instance: str
     prompt: int  # tokens
     cached: int  # of them, the engine had these
-    at: float  # Unix seconds, when it was sent
-    body: str  # Base64; "" if it is not known
-    answer: str  # Base64: the end of it
+    request: KnownRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

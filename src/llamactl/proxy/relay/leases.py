@@ -113,6 +113,9 @@ class LeaseBook:
     async def drained(self, instance_id: str) -> None:
         if self.agreed is not None:
             await self.agreed()
+        await self._free(instance_id)
+
+    async def _free(self, instance_id: str) -> None:
         while self.count(instance_id):
             await _woken(self._waiters, instance_id)
 
@@ -123,8 +126,7 @@ class LeaseBook:
         """
         began = time.monotonic()
         while True:
-            while self.count(instance_id):
-                await _woken(self._waiters, instance_id)
+            await self._free(instance_id)
             quiet = time.monotonic() - max(began, self.last_used(instance_id))
             if quiet >= seconds:
                 return

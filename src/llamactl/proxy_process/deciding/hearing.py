@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import Sequence
 
-from llamactl.core.ports.contexts import SentRequest
 from llamactl.link.channel import close_all
 from llamactl.link.proxy_news import (
     Accepts,
@@ -25,6 +23,8 @@ from llamactl.proxy import LeaseBook, ProxyServer
 from llamactl.proxy_process.counts import merge
 from llamactl.proxy_process.deciding.peer import Peer
 from llamactl.proxy_process.deciding.peers import Peers
+from llamactl.proxy_process.known_requests import request_of
+from llamactl.proxy_process.sightings import Sightings
 
 log = logger("proxy")
 
@@ -36,9 +36,7 @@ class Hearing:
         self._ring = ring
         self._leases = leases
         self._proxy = proxy
-        casualties = proxy.relay.casualties
-        casualties.on_blame, casualties.on_clear = self._blamed, self._cleared
-        leases.on_silence = self._silent
+        self._sightings = Sightings(leases, proxy.relay.casualties, peers.send)
         leases.others = peers.served
         leases.contexts.gather = self._gather
 
@@ -61,7 +59,7 @@ class Hearing:
             case KeyUsed() | ProofSent() | ProofHeard():
                 self._hear_use(news)
             case Unanswered() | Blamed() | Cleared():
-                self._learn(news)
+                self._sightings.learn(news)
                 self._peers.send(news, beside=peer)
             case other:
                 log.warning("message_not_due", what=other.what)
@@ -75,34 +73,8 @@ class Hearing:
         elif isinstance(news, ProofSent):
             proof.sent()
         else:
-            request = SentRequest(news.at, [b64decode(news.body)], b64decode(news.answer))
-            proof.heard(news.prompt, news.cached, request)
+            proof.heard(news.prompt, news.cached, request_of(news.request))
 
     async def _gather(self, instance_id: str) -> None:
         for request in await self._peers.last_sent(instance_id):
             self._leases.contexts.learn_last(instance_id, request)
-
-    def _learn(self, news: Unanswered | Blamed | Cleared) -> None:
-        casualties = self._proxy.relay.casualties
-        match news:
-            case Unanswered():
-                self._leases.know_unanswered(news.instance, news.count)
-            case Blamed():
-                process = news.instance, news.generation
-                casualties.blame(bytes.fromhex(news.request), process)
-            case Cleared():
-                casualties.suspects.clear(bytes.fromhex(news.request))
-
-    # Of this process's own requests.
-
-    def _blamed(self, request: bytes, process: tuple[str, int]) -> None:
-        instance_id, generation = process
-        said = Blamed(request=request.hex(), instance=instance_id, generation=generation)
-        self._peers.send(said)
-
-    def _cleared(self, request: bytes) -> None:
-        self._peers.send(Cleared(request=request.hex()))
-
-    def _silent(self, instance_id: str) -> None:
-        count = self._leases.consecutive_timeouts(instance_id)
-        self._peers.send(Unanswered(instance=instance_id, count=count))

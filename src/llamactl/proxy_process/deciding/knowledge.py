@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+from llamactl.core.instance import name_key
 from llamactl.core.ports.contexts import ContextUse
-from llamactl.core.routes import Route, RouteTable
+from llamactl.core.routes import RouteTable
 from llamactl.link.control_news import (
     AllKnown,
     KeyAdded,
@@ -51,7 +52,7 @@ class Knowledge:
         keys = self._ring.all()
         for part in _parts(keys, _KEYS) or [[]]:
             yield KeysKnown(management=management, keys=[*map(message_of, part)])
-        for routes in _parts(_routes(self._table), _ROUTES):
+        for routes in _parts(self._table.known(), _ROUTES):
             yield RoutesKnown(routes=routes)
         yield AllKnown(complete=self._ring.complete and self._table.complete)
         yield LiveSettings(hide_cached_tokens=self._hides_cached)
@@ -63,11 +64,11 @@ class Knowledge:
         if before.complete is not table.complete:
             self._inform_all()
             return
-        for key, route in table.routes.items():
-            if before.routes.get(key) is not route and key == route.name.lower():
+        for route in table.known():
+            if before.routes.get(name_key(route.name)) is not route:
                 self._send(RouteChanged(route=route))
-        for key, route in before.routes.items():
-            if key not in table.routes and key == route.name.lower():
+        for route in before.known():
+            if name_key(route.name) not in table.routes:
                 self._send(RouteGone(name=route.name))
 
     def hide_cached(self, *, hide: bool) -> None:
@@ -86,10 +87,6 @@ class Knowledge:
         wanted = instance_id in self._contexts.proofs
         said = ProofWanted(instance=instance_id) if wanted else ProofOver(instance=instance_id)
         self._send(said)
-
-
-def _routes(table: RouteTable) -> list[Route]:
-    return [route for key, route in table.routes.items() if key == route.name.lower()]
 
 
 def _parts(values: Sequence[T], size: int) -> list[Sequence[T]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import itertools
 import os
 import signal
@@ -28,6 +27,7 @@ from llamactl.link.control_news import (
 from llamactl.link.messages import VERSION, ClientGiven, Message
 from llamactl.link.proxy_news import Answers, Hello, LastSent, Served
 from llamactl.observe import logger
+from llamactl.proxy_process.known_requests import request_of
 
 _HELLO_S = 60.0  # a first one imports what it needs
 _ANSWER_S = 1.0
@@ -93,10 +93,8 @@ class Peer:
 
     async def last_sent(self, instance_id: str) -> SentRequest | None:
         said = await self._soon(lambda turn: LastAsked(id=turn, instance=instance_id))
-        if not isinstance(said, LastSent) or not said.at:
-            return None
-        body = [base64.b64decode(said.body)] if said.body else []
-        return SentRequest(said.at, body, base64.b64decode(said.answer))
+        found = said.request if isinstance(said, LastSent) else None
+        return None if found is None else request_of(found)
 
     async def _soon(self, ask: Callable[[int], Message]) -> Answers | None:
         """None if it takes too long: others wait for nothing that it may not say."""
@@ -128,8 +126,7 @@ class Peer:
                 answer.set_result(None)
 
     def give(self, client: socket.socket, held: bytes) -> None:
-        said = ClientGiven(held=base64.b64encode(held).decode())
-        self.channel.send(said, [client.detach()])
+        self.channel.send(ClientGiven.holding(held), [client.detach()])
 
     def retire(self, seconds: float) -> None:
         self.is_leaving = True

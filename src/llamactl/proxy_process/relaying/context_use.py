@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 
 from llamactl.core.ports.contexts import ContextUse, Proof, SentRequest
 from llamactl.core.routes import Route
 from llamactl.link.control_news import ProofOver, ProofWanted
 from llamactl.link.proxy_news import KeyUsed, ProofHeard, ProofSent
+from llamactl.proxy_process.known_requests import message_of
 
 Said = KeyUsed | ProofSent | ProofHeard
 
@@ -57,8 +57,6 @@ class RemoteProof(Proof):
                 instance=self._instance_id,
                 prompt=prompt,
                 cached=cached,
-                at=request.at,
-                body=base64.b64encode(b"".join(request.body)).decode(),
-                answer=base64.b64encode(request.answer).decode(),
+                request=message_of(request),
             )
         )

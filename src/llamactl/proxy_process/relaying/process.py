@@ -6,7 +6,6 @@ import asyncio
 import os
 import secrets
 import socket
-from base64 import b64decode
 from collections.abc import Coroutine
 from typing import Any
 
@@ -50,6 +49,7 @@ from llamactl.proxy_process.relaying.controls import Controls
 from llamactl.proxy_process.relaying.elsewhere import ManagementElsewhere
 from llamactl.proxy_process.relaying.mirror import Mirror
 from llamactl.proxy_process.relaying.reports import Reports
+from llamactl.proxy_process.sightings import Sightings
 
 _ORPHAN_S = 600.0  # without anybody who decides
 log = logger("proxy")
@@ -65,7 +65,6 @@ class ProxyProcess:
             self._revoke,
         )  # fmt: skip
         settings, ring, leases = shared(given.settings, given.slots), KeyRing(()), LeaseBook()
-        self._leases = leases
         leases.contexts = self._contexts = RemoteContextUse(self._controls.tell)
         self._bridge = Bridge(leases, self._identity, self._report_leases)
         tickets = PageTickets(lambda: secrets.token_hex(8))  # engines' pages are served elsewhere
@@ -74,6 +73,8 @@ class ProxyProcess:
             activator=self._bridge, paths=engine_paths(), busy_slots=busy_slots,
         )  # fmt: skip
         self._mirror = Mirror(ring, self._proxy.publish)
+        casualties = self._proxy.relay.casualties
+        self._sightings = Sightings(leases, casualties, self._controls.tell)
         self._reports = Reports(self._controls, self._proxy, leases, ring)
         self._acceptor: Acceptor | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -103,7 +104,9 @@ class ProxyProcess:
             self._orphaned = loop.call_later(_ORPHAN_S, self._end_as_orphan)
         else:
             self._reports.leases()
-            end.channel.send(Hello(pid=os.getpid(), leases=self._leases.counts(), version=VERSION))
+            end.channel.send(
+                Hello(pid=os.getpid(), leases=self._proxy.relay.leases.counts(), version=VERSION)
+            )
         self._bridge.use(end)
 
     def _end_as_orphan(self) -> None:
@@ -128,24 +131,12 @@ class ProxyProcess:
                 self._contexts.hear(news)
             case Retire() | Close():
                 self._run(self._leave(news))
-            case LiveSettings() | Unanswered() | Blamed() | Cleared():
-                self._learn(news)
+            case LiveSettings():
+                self._proxy.relay.hides_cached = news.hide_cached_tokens
+            case Unanswered() | Blamed() | Cleared():
+                self._sightings.learn(news)
             case other:
                 log.warning("message_not_due", what=other.what)
-
-    def _learn(self, news: LiveSettings | Unanswered | Blamed | Cleared) -> None:
-        """What concerns how requests are relayed."""
-        relay = self._proxy.relay
-        match news:
-            case LiveSettings():
-                relay.hides_cached = news.hide_cached_tokens
-            case Unanswered():
-                self._leases.know_unanswered(news.instance, news.count)
-            case Blamed():
-                process = news.instance, news.generation
-                relay.casualties.blame(bytes.fromhex(news.request), process)
-            case Cleared():
-                relay.casualties.suspects.clear(bytes.fromhex(news.request))
 
     def _revoke(self, right: RevokedRight) -> None:
         self._mirror.revoke(right)
@@ -171,7 +162,7 @@ class ProxyProcess:
         self._controls.tell(Accepts())
 
     def _take_client(self, given: ClientGiven, fd: int) -> None:
-        self._run(self._proxy.accept(socket.socket(fileno=fd), b64decode(given.held)))
+        self._run(self._proxy.accept(socket.socket(fileno=fd), given.sent))
 
     async def _leave(self, asked: Retire | Close) -> None:
         if isinstance(asked, Close):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from base64 import b64encode
 from collections.abc import Mapping
 
 from llamactl.link import LeaseNews
 from llamactl.link.control_news import AgreementAsked, CountsAsked, LastAsked, ServedAsked
 from llamactl.link.proxy_news import Agreed, Counted, LastSent, Served
-from llamactl.link.shared_news import Blamed, Cleared, Unanswered
 from llamactl.policy.access.rules import KeyRing
 from llamactl.proxy import LeaseBook, ProxyServer
 from llamactl.proxy_process.counts import take
+from llamactl.proxy_process.known_requests import message_of
 from llamactl.proxy_process.relaying.controls import Controls
 
 _EVERY_S = 0.5  # what was counted
@@ -21,7 +20,7 @@ _PAUSE_S = 0.02
 
 
 class Reports:
-    """Leases soon, silent engines and suspects at once, what was counted twice a second."""
+    """Leases soon; what was counted, twice a second."""
 
     def __init__(
         self, controls: Controls, proxy: ProxyServer, leases: LeaseBook, ring: KeyRing
@@ -31,9 +30,7 @@ class Reports:
         self._leases = leases
         self._ring = ring
         self._changed = LeaseNews(leases.count, self._tell_leases, _PAUSE_S)
-        leases.on_change, leases.on_silence = self._changed.note, self._silence
-        casualties = proxy.relay.casualties
-        casualties.on_blame, casualties.on_clear = self._blame, self._clear
+        leases.on_change = self._changed.note
 
     def __repr__(self) -> str:
         return f"<Reports, {self._changed}>"
@@ -62,10 +59,7 @@ class Reports:
 
     def _last_sent(self, asked: LastAsked) -> LastSent:
         last = self._leases.contexts.last_sent(asked.instance)
-        if last is None:
-            return LastSent(id=asked.id, at=0.0)
-        body, answer = b64encode(b"".join(last.body)), b64encode(last.answer)
-        return LastSent(id=asked.id, at=last.at, body=body.decode(), answer=answer.decode())
+        return LastSent(id=asked.id, request=None if last is None else message_of(last))
 
     def counted(self, number: int | None = None) -> None:
         """`number`: of who asked for it."""
@@ -79,15 +73,3 @@ class Reports:
     def _tell_leases(self, counts: Mapping[str, int]) -> None:
         if self._controls.is_there():
             self._controls.now.tell_leases(counts)
-
-    def _silence(self, instance_id: str) -> None:
-        count = self._leases.consecutive_timeouts(instance_id)
-        self._controls.tell(Unanswered(instance=instance_id, count=count))
-
-    def _blame(self, request: bytes, process: tuple[str, int]) -> None:
-        instance_id, generation = process
-        said = Blamed(request=request.hex(), instance=instance_id, generation=generation)
-        self._controls.tell(said)
-
-    def _clear(self, request: bytes) -> None:
-        self._controls.tell(Cleared(request=request.hex()))
