@@ -214,8 +214,8 @@ async def test_a_client_that_takes_nothing_of_such_an_answer_is_cut() -> None:
         client = there.connect()
         client.ask("GET", "/api/v1/x", key=MANAGER)
         await client.received(b"begun")
-        client._down.pause_writing()
-        client._down.deadline = 0.0
+        client.connection.pause_writing()
+        client.connection.deadline = 0.0
         there.proxy._clients.expire()
         async with asyncio.timeout(WITHIN_S):
             await api.gone.wait()

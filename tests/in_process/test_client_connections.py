@@ -11,7 +11,9 @@ import pytest
 from llamactl.control import on_demand
 from llamactl.core.routes import ReadyInstance
 from llamactl.proxy.relay import abandoned
-from llamactl.proxy.stages.client import Stage
+from llamactl.proxy.stages import exchange
+from llamactl.proxy.stages.client import Stage, Step
+from llamactl.proxy.stages.table import ImpossibleStep, Staged
 from support.control_path import settle
 from support.data_path import CHAT, MANAGER, Client, DataPath, Seen, Wire, data_path, request
 from support.settings import settings
@@ -240,7 +242,7 @@ async def test_what_comes_after_a_refusal_is_dropped_and_its_answer_can_be_read(
         assert not client.wire.closed, "it still sends"
         client.send(b"x" * 5000)
         assert not client.wire.reading, "not as fast as it comes"
-        client._down.expire()
+        client.connection.expire()
         assert client.wire.closed
 
 
@@ -282,7 +284,7 @@ async def test_a_body_longer_than_its_length_is_the_next_request() -> None:
 
         assert (await client.answer()).status == 200
         assert (await client.answer()).status == 400
-        assert client.wire.closed or client._down._stage is Stage.ENDING
+        assert client.wire.closed or client.connection._stage is Stage.ENDING
 
 
 # It is slow, or says nothing.
@@ -290,8 +292,8 @@ async def test_a_body_longer_than_its_length_is_the_next_request() -> None:
 
 def overdue(there: DataPath, client: Client) -> None:
     """Its time is over."""
-    assert client._down.deadline < math.inf, "nothing limits this wait"
-    client._down.deadline = 0.0
+    assert client.connection.deadline < math.inf, "nothing limits this wait"
+    client.connection.deadline = 0.0
     there.proxy._clients.expire()
 
 
@@ -358,7 +360,7 @@ async def test_a_stream_that_stands_still_is_ended_with_an_event() -> None:
 async def test_a_client_that_takes_nothing_of_its_answer_is_cut() -> None:
     async with data_path() as there:
         client, seen = await begun(there, PLAIN)
-        client._down.pause_writing()
+        client.connection.pause_writing()
         seen.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")
         assert not seen_wire(seen).reading, "nothing more is read from its engine meanwhile"
         overdue(there, client)
@@ -371,9 +373,9 @@ async def test_a_slow_client_slows_its_engine_and_gets_all() -> None:
     async with data_path() as there:
         client, seen = await begun(there, PLAIN)
         seen.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc")
-        client._down.pause_writing()
+        client.connection.pause_writing()
         assert not seen_wire(seen).reading
-        client._down.resume_writing()
+        client.connection.resume_writing()
         assert seen_wire(seen).reading
         seen.send(b"def")
 
@@ -384,12 +386,12 @@ async def test_a_slow_client_does_not_get_the_next_answer_before_it_took_this_on
     async with data_path() as there:
         client, seen = await begun(there)
         client.ask("POST", CHAT, {"model": "one"}, key=MANAGER)
-        client._down.pause_writing()
+        client.connection.pause_writing()
         seen.reply({})
         for _ in range(3):
             await settle()
         assert len(there.engine.seen) == 1
-        client._down.resume_writing()
+        client.connection.resume_writing()
         (await there.engine.request(1)).reply({})
 
         assert [(await client.answer()).status for _ in range(2)] == [200, 200]
@@ -437,3 +439,22 @@ async def test_an_engine_that_reads_nothing_in_time_is_told() -> None:
 
 def seen_wire(seen: Seen) -> Wire:
     return cast(Wire, seen.connection._transport)
+
+
+# Our own errors.
+
+
+async def test_a_step_that_is_not_in_its_table_raises_and_changes_nothing() -> None:
+    async with data_path() as there:
+        await there.control.create("one")
+        client, _ = await begun(there)
+        for one, step, said in (
+            (client.connection, Step.READ, "read while served"),
+            (client.connection.handler, exchange.Step.ALL_CAME, "all came while asking"),
+        ):
+            assert isinstance(one, Staged)
+            stage = one._stage
+            with pytest.raises(ImpossibleStep, match=said):
+                one._move(step)
+
+            assert one._stage is stage

@@ -74,7 +74,7 @@ class World:
         self._client(which).leave()
 
     async def take_nothing_or_more(self, which: int, flag: bool) -> None:
-        down = self._client(which)._down
+        down = self._client(which).connection
         if flag and down.writable:
             down.pause_writing()
         elif not flag and not down.writable:
@@ -82,7 +82,7 @@ class World:
 
     async def expire(self, which: int, _flag: bool) -> None:
         """The clock: what may take no longer."""
-        down = self._client(which)._down
+        down = self._client(which).connection
         if down.deadline != inf:
             down.expire()
 

@@ -103,9 +103,9 @@ class Client:
 
     def __init__(self, proxy: ProxyServer, host: str) -> None:
         self.wire = Wire(host)
-        self._down = proxy.connection()
-        self.wire.on_closed = lambda: self._down.connection_lost(None)
-        self._down.connection_made(cast(asyncio.Transport, self.wire))
+        self.connection = proxy.connection()
+        self.wire.on_closed = lambda: self.connection.connection_lost(None)
+        self.connection.connection_made(cast(asyncio.Transport, self.wire))
         self._read = 0
         self._parser = httptools.HttpResponseParser(self)
         self._answers: list[Response] = []
@@ -113,7 +113,7 @@ class Client:
         self._body = b""
 
     def send(self, data: bytes) -> None:
-        self._down.data_received(data)
+        self.connection.data_received(data)
 
     def ask(self, method: str, path: str, body: object = None, **more: Any) -> None:
         self.send(request(method, path, body, **more))

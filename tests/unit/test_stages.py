@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
 
 import pytest
 
-from llamactl.proxy.http.client_connection import Downstream
-from llamactl.proxy.relay.exchange import Exchange
 from llamactl.proxy.stages import client, exchange
-from llamactl.proxy.stages.table import ImpossibleStep, Name
+from llamactl.proxy.stages.table import Name
 
 Table = Mapping[Name, Mapping[Name, Name]]
 FIRST_AND_LAST = [
@@ -61,19 +58,3 @@ def test_an_answer_comes_only_to_who_asked() -> None:
 
     assert answered == [exchange.Stage.ASKING]
     assert given == [client.Stage.BODY, client.Stage.SERVED]
-
-
-@pytest.mark.parametrize(
-    ("kind", "stage", "step", "said"),
-    [(Exchange, exchange.Stage.OPENING, exchange.Step.ANSWERS, "answers while opening"),
-     (Downstream, client.Stage.IDLE, client.Step.ANSWERED, "answered while idle")],
-)  # fmt: skip
-def test_a_step_that_is_not_in_the_table_raises_and_changes_nothing(
-    kind: Any, stage: object, step: object, said: str
-) -> None:
-    one = object.__new__(kind)
-    one._stage = stage
-    with pytest.raises(ImpossibleStep, match=said):
-        one._move(step)
-
-    assert one._stage is stage

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, cast
 
 from llamactl.config import Settings
 from llamactl.core.exits import ServedRequest
@@ -130,7 +130,9 @@ class ProxyServer:
         """Serve clients from now on. `accepting`: what accepts them; None: this does."""
         loop = asyncio.get_running_loop()
         self.listener = listener
-        self._server = accepting or await loop.create_server(self.connection, sock=listener)
+        self._server = accepting or await loop.create_server(
+            lambda: _protocol(self.connection()), sock=listener
+        )
         self._expiring = self._expiring or asyncio.create_task(_each_second(self._clients.expire))
 
     async def accept(self, client: socket.socket, held: bytes) -> None:
@@ -140,7 +142,7 @@ class ProxyServer:
             return
         loop = asyncio.get_running_loop()
         connection = self.connection(held)  # before what is read from now on
-        await loop.connect_accepted_socket(lambda: connection, client)
+        await loop.connect_accepted_socket(lambda: _protocol(connection), client)
         connection.go_on()
 
     async def give_away(self, give: Callable[[int, bytes], None], seconds: float) -> None:
@@ -200,6 +202,10 @@ def _with_cors(app: AsgiApp, settings: Settings) -> AsgiApp:
         allow_methods=["GET", "POST", "PUT", "DELETE", "OPTIONS"],
         allow_headers=server.allowed_headers,
     )
+
+
+def _protocol(connection: Downstream) -> asyncio.Protocol:
+    return cast(asyncio.Protocol, connection)
 
 
 async def _each_second(work: Callable[[], None]) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import os
 import re
 from math import inf
-from typing import cast
+from typing import ClassVar, cast
 
 from llamactl.core.errors import (
     HeaderTooLarge,
@@ -47,14 +47,17 @@ _NO_LINE = re.compile(rb"(?<!\r)\n|\r[^\n]")
 log = logger("proxy")
 
 
-class Downstream(Staged, asyncio.Protocol):
-    """`request` and `handler` are those of the present request; None between requests."""
+class Downstream(Staged):
+    """`request` and `handler` are those of the present request; None between requests.
 
-    _table = TABLE
-    _stage = Stage.IDLE
+    An `asyncio.Protocol` in all but name: what is compiled can't be derived from what is not.
+    """
+
+    _table: ClassVar = TABLE
 
     def __init__(self, clients: ConnectionRegistry, held: bytes = b"") -> None:
         """`held`: what the client has sent already; `go_on` takes it up."""
+        self._stage = Stage.IDLE
         self._clients = clients
         self._limits = clients.limits
         self._loop = asyncio.get_running_loop()

@@ -25,7 +25,7 @@ _FIRST_FINAL, _SWITCHING = 200, 101  # statuses
 log = logger("proxy")
 
 
-class Connection(asyncio.Protocol):
+class Connection:
     """Serves one sink at a time, from `begin` to its `complete` or `lost`."""
 
     in_body = True  # all that waits for its turn is

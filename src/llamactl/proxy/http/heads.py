@@ -86,7 +86,8 @@ class RequestHead:
         self.websocket = parsed.upgrade and fields.get(b"upgrade", b"").lower() == b"websocket"
         _check_single(parsed.headers)
         raw, _, self.query = parsed.target.partition(b"?")
-        self.hosts = (fields[b"host"],) if b"host" in fields else ()  # every name given to us
+        # every name given to us
+        self.hosts: tuple[bytes, ...] = (fields[b"host"],) if b"host" in fields else ()
         if raw[:1] != b"/" or b"#" in parsed.target:
             authority, raw, self.query = of_absolute_form(parsed.target)
             if authority:
@@ -191,6 +192,7 @@ class ResponseHead:
             lines.append(b"x-accel-buffering: no\r\n")
         first = STATUS_LINES.get(self.status) or b"HTTP/1.1 %d \r\n" % self.status
         self.passed = b"".join([first, *lines])
+        self.raw = head
 
     def __repr__(self) -> str:
         return f"<ResponseHead {self.status}>"
@@ -239,13 +241,13 @@ class _Parsed:
         self.target = b""
         self.headers: Headers = []
         self._heads = 0
-        self._parser = kind(self)
+        self._parser: Any = kind(self)
         try:
             self._parser.feed_data(head)
         except httptools.HttpParserUpgrade:
             pass  # another protocol may follow; whether it does is not decided here
         finally:
-            del self._parser
+            self._parser = None  # each has the other: this ends the circle
         if self._heads != 1:
             raise httptools.HttpParserError("the head has no end")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 from llamactl.core.errors import LlamactlError
 from llamactl.observe import logger
@@ -27,8 +28,10 @@ class AnswerWork(Staged, Sink):
     _request: Request
     _upstream: Connection | None = None
     _answer: Response | None = None
-    _table = TABLE
-    _stage = Stage.OPENING
+    _table: ClassVar = TABLE
+
+    def __init__(self) -> None:
+        self._stage = Stage.OPENING
 
     def fail(self, error: LlamactlError) -> None:
         raise NotImplementedError

@@ -67,7 +67,6 @@ class Exchange(AnswerWork):
     """From a known instance to the last byte of its answer; holds at most one lease."""
 
     # what most exchanges never change is set here once, not for each
-    watcher: Watcher | None = None  # sees the rest of the body; raises if that is malformed
     _task: asyncio.Task[None] | None = None
     _lease: Lease[Any] | None = None
     _ready: ReadyInstance | None = None  # where it was sent, or will be
@@ -89,6 +88,9 @@ class Exchange(AnswerWork):
 
         `may_start`: the instance may be started for this.
         """
+        super().__init__()
+        # sees the rest of the body; raises if that is malformed
+        self.watcher: Watcher | None = None
         self._relay = relay
         self._down = down
         self._request = request

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 from llamactl.core.errors import UpstreamUnreachable
 from llamactl.proxy.http.engine_connection import Address, Connection
@@ -38,10 +39,10 @@ class Pool:
 
     async def connect(self, address: Address) -> Connection:
         """A new connection. Raises UpstreamUnreachable."""
+        made = Connection(address, self._turns)
+        protocol = cast(asyncio.Protocol, made)  # in all but name: see Downstream
         try:
-            _, made = await asyncio.get_running_loop().create_connection(
-                lambda: Connection(address, self._turns), *address
-            )
+            await asyncio.get_running_loop().create_connection(lambda: protocol, *address)
         except OSError as exc:
             raise UpstreamUnreachable(f"the engine does not accept connections: {exc}") from exc
         return made

@@ -77,8 +77,9 @@ class JsonModel:
     engine dies.
     """
 
-    patience = IN_MEMORY
-    _scanner: ModelScanner | None = None
+    def __init__(self) -> None:
+        self.patience = IN_MEMORY
+        self._scanner: ModelScanner | None = None
 
     def feed(self, data: bytes) -> str | None:
         if self._scanner is None:

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from llamactl.proxy.stages.table import Name, Table, drawn
 
 
 class Stage:
-    IDLE = Name("idle")  # between two requests
-    HEAD = Name("head")  # of the next request, a part of it came
-    AHEAD = Name("ahead")  # what was sent ahead waits for its turn, or for its client to read
-    BODY = Name("body")  # of a request, whose handler has it already
-    SERVED = Name("served")  # a request that came completely
-    WEBSOCKET = Name("websocket")
-    ENDING = Name("ending")  # what still comes is dropped
+    IDLE: Final = Name("idle")  # between two requests
+    HEAD: Final = Name("head")  # of the next request, a part of it came
+    AHEAD: Final = Name(
+        "ahead"
+    )  # what was sent ahead waits for its turn, or for its client to read
+    BODY: Final = Name("body")  # of a request, whose handler has it already
+    SERVED: Final = Name("served")  # a request that came completely
+    WEBSOCKET: Final = Name("websocket")
+    ENDING: Final = Name("ending")  # what still comes is dropped
 
 
 class Step:
-    PART = Name("part")  # of a head
-    BEGINS = Name("begins")  # its head came, and its body follows
-    COMPLETE = Name("complete")  # the request
-    ANSWERED = Name("answered")  # and the connection stays
-    WAITS = Name("waits")
-    READ = Name("read")  # what waited
-    UPGRADED = Name("upgraded")
-    ENDED = Name("ended")  # by the client or by us
+    PART: Final = Name("part")  # of a head
+    BEGINS: Final = Name("begins")  # its head came, and its body follows
+    COMPLETE: Final = Name("complete")  # the request
+    ANSWERED: Final = Name("answered")  # and the connection stays
+    WAITS: Final = Name("waits")
+    READ: Final = Name("read")  # what waited
+    UPGRADED: Final = Name("upgraded")
+    ENDED: Final = Name("ended")  # by the client or by us
 
 
 _ENDS = {Step.ENDED: Stage.ENDING}

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from llamactl.proxy.stages.table import Name, Table, drawn
 
 
 class Stage:
-    OPENING = Name("opening")  # nothing was done for it yet
-    WAITING = Name("waiting")  # for its instance
-    CONNECTING = Name("connecting")  # to the engine
-    ASKING = Name("asking")  # the engine has the request, or gets it
-    DROPPED = Name("dropped")  # by an engine that did not answer: why is being found out
-    ANSWERING = Name("answering")  # the answer comes
-    WORKING = Name("working")  # on an answer that came completely
-    CUT_SHORT = Name("cut_short")  # in its answer: why is being found out
-    OVER = Name("over")
+    OPENING: Final = Name("opening")  # nothing was done for it yet
+    WAITING: Final = Name("waiting")  # for its instance
+    CONNECTING: Final = Name("connecting")  # to the engine
+    ASKING: Final = Name("asking")  # the engine has the request, or gets it
+    DROPPED: Final = Name("dropped")  # by an engine that did not answer: why is being found out
+    ANSWERING: Final = Name("answering")  # the answer comes
+    WORKING: Final = Name("working")  # on an answer that came completely
+    CUT_SHORT: Final = Name("cut_short")  # in its answer: why is being found out
+    OVER: Final = Name("over")
 
 
 class Step:
-    WAITS = Name("waits")
-    CONNECTS = Name("connects")
-    ASKS = Name("asks")
-    LOST = Name("lost")  # the engine, or the way to it
-    ANSWERS = Name("answers")
-    ALL_CAME = Name("all came")
-    ENDED = Name("ended")  # with a complete answer
-    REFUSED = Name("refused")  # with an error of ours
-    BROKEN_OFF = Name("broken off")  # after its answer had begun
-    GONE = Name("gone")  # the client
+    WAITS: Final = Name("waits")
+    CONNECTS: Final = Name("connects")
+    ASKS: Final = Name("asks")
+    LOST: Final = Name("lost")  # the engine, or the way to it
+    ANSWERS: Final = Name("answers")
+    ALL_CAME: Final = Name("all came")
+    ENDED: Final = Name("ended")  # with a complete answer
+    REFUSED: Final = Name("refused")  # with an error of ours
+    BROKEN_OFF: Final = Name("broken off")  # after its answer had begun
+    GONE: Final = Name("gone")  # the client
 
 
 _ENDS = {step: Stage.OVER for step in (Step.REFUSED, Step.BROKEN_OFF, Step.GONE)}

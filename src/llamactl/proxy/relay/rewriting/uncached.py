@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from copy import copy
 
 from llamactl.core.errors import BackendError, LlamactlError
 from llamactl.policy.body.cached_counts import CachedCounts
@@ -44,7 +43,7 @@ class Uncached(Sink):
             return
         self._counts = CachedCounts(events=head.event_stream)
         if head.sized and length:
-            head = copy(head)  # others share it
+            head = ResponseHead(head.raw)  # others share the one that came
             head.sized, head.length, length = False, 0, 0
         self._exchange.answered(head, length)
 
