@@ -18,7 +18,7 @@ NPM := $(CURDIR)/$(BIN)/python $(CURDIR)/packaging/node.py
 PAGE := $(shell find webui/src webui/plugins src/llamactl/schemas src/llamactl/api -type f -not -name schema.d.ts -not -name '*.pyc') webui/index.html webui/vite.config.ts
 
 .NOTPARALLEL:
-.PHONY: demo run ui wheel check test test-rest test-all test-engines test-gpu docs unit in-process server two-processes rest coverage bench bench-context bench-engines bench-start bench-proxy bench-bodies bench-scheduling soak lock
+.PHONY: demo run ui wheel check test test-rest test-all test-engines test-gpu docs unit in-process compiled server two-processes rest coverage bench bench-context bench-engines bench-start bench-proxy bench-bodies bench-scheduling soak lock
 
 demo: .venv/run.stamp .venv/model.stamp ui
 	$(BIN)/python examples/demo.py
@@ -29,7 +29,7 @@ run: .venv/run.stamp .venv/model.stamp ui
 # the web page, into the package
 ui: .venv/ui.stamp
 
-wheel: ui
+wheel: ui .venv/dev.stamp
 	$(BIN)/python packaging/build_backend.py dist
 
 check: .venv/dev.stamp .venv/ui.stamp
@@ -42,11 +42,11 @@ check: .venv/dev.stamp .venv/ui.stamp
 # in stages, and none after one that fails
 test: check docs unit in-process server
 
-test-rest: two-processes rest
+test-rest: compiled two-processes rest
 
 # both, on one installation of the wheel
 test-all: check wheel
-	$(INSTALLED) $(MAKE) --no-print-directory docs unit in-process server two-processes rest
+	$(INSTALLED) $(MAKE) --no-print-directory docs unit in-process compiled server two-processes rest
 
 # what is written, and how the tree looks
 docs: .venv/dev.stamp .venv/ui.stamp
@@ -65,9 +65,13 @@ server: .venv/dev.stamp .venv/model.stamp .venv/clients.stamp .venv/clients-node
 rest: .venv/dev.stamp .venv/model.stamp .venv/clients.stamp .venv/clients-node.stamp .venv/mlx.stamp wheel
 	$(INSTALLED) $(PYTEST_SERVERS) --stage=rest
 
-# what clients may do, and what may happen to them, with two processes that relay
-two-processes: .venv/dev.stamp .venv/model.stamp wheel
-	LLAMACTL_TEST_PROXY_PROCESSES=2 $(INSTALLED) $(PYTEST_SERVERS) $(ON_TWO)
+# the same tests on the wheel's data path, which is compiled
+compiled: .venv/dev.stamp wheel
+	$(INSTALLED) --imported $(PYTEST) -p no:cacheprovider --dist worksteal tests/unit tests/in_process tests/property
+
+# what clients may do, and what may happen to them, with two processes that relay, in plain Python
+two-processes: .venv/dev.stamp .venv/model.stamp
+	env -u LLAMACTL_TEST_PYTHON LLAMACTL_TEST_PROXY_PROCESSES=2 $(PYTEST_SERVERS) $(ON_TWO)
 
 # on engines that are too large for the others, with what they are installed in kept
 test-engines: .venv/dev.stamp .venv/ui.stamp .venv/vllm.stamp

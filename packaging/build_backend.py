@@ -1,10 +1,18 @@
-"""Builds as flit does, and writes into what it builds of which commit that is, and when."""
+"""Builds as flit does, and writes into what it builds of which commit that is, and when.
+
+A wheel has the data path compiled where a C compiler and Python's headers are, and is plain Python
+elsewhere. LLAMACTL_BUILD=plain never compiles, LLAMACTL_BUILD=compiled fails rather than not.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import sys
+import sysconfig
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,7 +23,6 @@ from flit_core.buildapi import (
     build_editable,
     get_requires_for_build_editable,
     get_requires_for_build_sdist,
-    get_requires_for_build_wheel,
     prepare_metadata_for_build_editable,
     prepare_metadata_for_build_wheel,
 )
@@ -31,6 +38,7 @@ __all__ = [
     "prepare_metadata_for_build_wheel",
 ]
 ROOT = Path(__file__).parents[1]
+COMPILER = ["mypy[mypyc]>=1.19", "wheel>=0.45"]
 STAMP = ROOT / "src/llamactl/build.json"  # read by llamactl.api.build
 
 
@@ -40,7 +48,58 @@ def build_wheel(
     metadata_directory: str | None = None,
 ) -> str:
     with _stamped():
-        return str(buildapi.build_wheel(wheel_directory, config_settings, metadata_directory))
+        built = str(buildapi.build_wheel(wheel_directory, config_settings, metadata_directory))
+    return _with_compiled(Path(wheel_directory) / built) if _compiles() else built
+
+
+def get_requires_for_build_wheel(config_settings: dict[str, object] | None = None) -> list[str]:
+    found: list[str] = buildapi.get_requires_for_build_wheel(config_settings)
+    return [*found, *COMPILER] if _compiles() else found
+
+
+def _compiles() -> bool:
+    """Is there what it takes, and is it wanted?"""
+    wanted = os.environ.get("LLAMACTL_BUILD", "")
+    headers = Path(sysconfig.get_path("include")) / "Python.h"
+    compiler = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
+    there = shutil.which(compiler.split()[0]) is not None and headers.exists()
+    if wanted == "compiled" and not there:
+        raise SystemExit(f"LLAMACTL_BUILD=compiled: no C compiler ({compiler}), or no {headers}")
+    return there and wanted != "plain" and sys.implementation.name == "cpython"
+
+
+def _with_compiled(wheel: Path) -> str:
+    """The name of the wheel that takes its place; its own where the compiler fails."""
+    with tempfile.TemporaryDirectory(prefix="llamactl-wheel-") as name:
+        place = Path(name)
+        compiled = place / "compiled"
+        compiling = [sys.executable, str(ROOT / "packaging/compiled.py"), str(compiled)]
+        if subprocess.run(compiling, check=False).returncode:
+            if os.environ.get("LLAMACTL_BUILD") == "compiled":
+                raise SystemExit("the data path could not be compiled; see above")
+            print("the data path could not be compiled: this wheel is plain Python", flush=True)
+            return wheel.name
+        _wheel("unpack", "--dest", str(place / "wheel"), str(wheel))
+        (unpacked,) = (place / "wheel").iterdir()
+        shutil.copytree(compiled, unpacked, dirs_exist_ok=True)
+        (said,) = unpacked.glob("*.dist-info/WHEEL")
+        lines = said.read_text().replace("Root-Is-Purelib: true", "Root-Is-Purelib: false")
+        said.write_text(lines.replace("Tag: py3-none-any", f"Tag: {_tag()}"))
+        _wheel("pack", "--dest-dir", str(wheel.parent), str(unpacked))
+    wheel.unlink()
+    return wheel.name.replace("py3-none-any", _tag())
+
+
+def _tag() -> str:
+    """https://packaging.python.org/specifications/platform-compatibility-tags/"""
+    abi = "cp" + str(sysconfig.get_config_var("SOABI")).split("-")[1]
+    platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    return f"cp{sys.version_info.major}{sys.version_info.minor}-{abi}-{platform}"
+
+
+def _wheel(*arguments: str) -> None:
+    command = [sys.executable, "-m", "wheel", *arguments]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def build_sdist(sdist_directory: str, config_settings: dict[str, object] | None = None) -> str:
@@ -74,8 +133,6 @@ def _commit() -> str:
 
 
 if __name__ == "__main__":
-    import sys
-
     target = Path(sys.argv[1])
     target.mkdir(exist_ok=True)
     print(target / build_wheel(str(target)))

@@ -1,9 +1,10 @@
 """Runs a command beside the newest wheel, installed into an environment of its own.
 
-    python packaging/installed.py COMMAND...
+    python packaging/installed.py [--imported] COMMAND...
 
 The environment lies outside the tree, so nothing of the tree can stand in for what the wheel lacks.
-The command finds its Python in LLAMACTL_TEST_PYTHON.
+The command finds its Python in LLAMACTL_TEST_PYTHON. With --imported the command's own Python
+imports llamactl from there, too.
 """
 
 from __future__ import annotations
@@ -30,15 +31,25 @@ def install(folder: Path) -> Path:
     return python
 
 
-def run(command: list[str]) -> int:
+def run(command: list[str], *, imported: bool) -> int:
     """On the installation that there is, within a command of ours; else on a new one."""
-    if "LLAMACTL_TEST_PYTHON" in os.environ:
-        return subprocess.run(command, check=False).returncode
+    if there := os.environ.get("LLAMACTL_TEST_PYTHON"):
+        return _run(command, there, imported=imported)
     with tempfile.TemporaryDirectory(prefix="llamactl-installed-") as place:
         print("installing the wheel into an environment of its own", flush=True)
-        environment = {**os.environ, "LLAMACTL_TEST_PYTHON": str(install(Path(place)))}
-        return subprocess.run(command, env=environment, check=False).returncode
+        return _run(command, str(install(Path(place))), imported=imported)
+
+
+def _run(command: list[str], python: str, *, imported: bool) -> int:
+    environment = {**os.environ, "LLAMACTL_TEST_PYTHON": python}
+    if imported:
+        ask = [python, "-c", "import sysconfig; print(sysconfig.get_path('platlib'))"]
+        said = subprocess.run(ask, capture_output=True, text=True, check=True)
+        environment["PYTHONPATH"] = said.stdout.strip()
+    return subprocess.run(command, env=environment, check=False).returncode
 
 
 if __name__ == "__main__":
-    sys.exit(run(sys.argv[1:]))
+    given = sys.argv[1:]
+    wanted = given[:1] == ["--imported"]
+    sys.exit(run(given[1:] if wanted else given, imported=wanted))

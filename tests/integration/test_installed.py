@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -17,12 +18,18 @@ from support.served import Served
 ROOT = Path(__file__).parents[2]
 
 
+def build(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "packaging/build_backend.py"), str(folder)]
+    env = {**os.environ, **environment}
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, str(ROOT / "packaging/build_backend.py"), str(folder)]
-    subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+    assert build(folder, LLAMACTL_BUILD="plain").returncode == 0
     (path,) = folder.iterdir()
+    assert path.name.endswith("-py3-none-any.whl")
     return zipfile.ZipFile(path)
 
 
@@ -46,6 +53,41 @@ def installed() -> str:
             pytest.fail("the wheel is not installed beside the tree (make test)")
         pytest.skip("needs the installed wheel (packaging/installed.py)")
     return PYTHON
+
+
+@pytest.mark.parametrize("compiler", ["/nowhere/cc", "false"])
+def test_a_wheel_is_plain_python_where_nothing_can_be_compiled(
+    tmp_path: Path, compiler: str
+) -> None:
+    done = build(tmp_path, CC=compiler, LLAMACTL_BUILD="")
+    (path,) = tmp_path.iterdir()
+
+    assert done.returncode == 0, done.stderr
+    assert path.name.endswith("-py3-none-any.whl")
+    assert ("could not be compiled" in done.stdout) == (compiler == "false")
+
+
+def test_a_wheel_that_has_to_be_compiled_is_or_is_not_built(tmp_path: Path) -> None:
+    done = build(tmp_path, CC="/nowhere/cc", LLAMACTL_BUILD="compiled")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("LLAMACTL_BUILD=compiled: no C compiler (/nowhere/cc)")
+
+
+def test_a_compiled_wheel_says_for_what_it_is() -> None:
+    installed()
+    path = max((ROOT / "dist").glob("*.whl"), key=lambda path: path.stat().st_mtime)
+    with zipfile.ZipFile(path) as held:
+        (said,) = [name for name in held.namelist() if name.endswith(".dist-info/WHEEL")]
+        lines = held.read(said).decode().splitlines()
+        compiled = [name for name in held.namelist() if name.endswith(".so")]
+        plain = {name for name in held.namelist() if name.endswith(".py")}
+
+    assert bool(compiled) == ("Root-Is-Purelib: false" in lines)
+    assert f"Tag: {'-'.join(path.stem.split('-')[-3:])}" in lines
+    assert all(f"{name.split('.')[0]}.py" in plain for name in compiled if "/" in name)
+    if os.environ.get("LLAMACTL_CI"):
+        assert compiled, "CI has a compiler"
 
 
 def test_what_is_tried_is_the_wheel_and_not_the_tree(tmp_path: Path) -> None:
@@ -82,5 +124,7 @@ def test_its_command_runs_anywhere(tmp_path: Path, words: list[str]) -> None:
         assert done.stdout.startswith("llamactl ")
     if words == ["doctor"]:
         assert "built-in llama.cpp" in done.stdout
+        form = "compiled" if os.environ.get("LLAMACTL_CI") else "plain Python|compiled"
+        assert re.search(rf"data path: ({form})", done.stdout)
     else:
         assert done.returncode == 0

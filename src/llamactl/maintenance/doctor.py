@@ -21,6 +21,7 @@ from llamactl.config import Settings, warning_of
 from llamactl.core.errors import InvalidConfig, LlamactlError
 from llamactl.core.instance import InstanceOptions
 from llamactl.maintenance.backup import check, read_only, store_file
+from llamactl.maintenance.data_path import form
 from llamactl.maintenance.lost_contexts import lost_contexts
 from llamactl.models import Catalog, Confinement
 from llamactl.node import (
@@ -284,6 +285,7 @@ _CHECKS: dict[str, Callable[[Settings], _Said]] = {
     "management keys": _keys,
     "disk": _disk,
     "engine": _engine,
+    "data path": lambda _: iter([(Level.OK, form(), "")]),
     "gpu": _gpu,
     "ports": _ports,
     "store": _store,
