@@ -106,8 +106,8 @@ bench-start: .venv/dev.stamp
 	$(BIN)/python -m benchmarks.start
 
 # beside nginx and LiteLLM's proxy; needs nginx and wrk; writes docs/performance.md
-bench-proxy: .venv/plots.stamp .venv/litellm.stamp
-	$(BIN)/python -m benchmarks.proxy --page
+bench-proxy: .venv/plots.stamp .venv/litellm.stamp wheel
+	$(INSTALLED) $(BIN)/python -m benchmarks.proxy --page
 
 # what reading JSON costs by content, beside orjson
 bench-bodies: .venv/dev.stamp
