@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from llamactl.config import Settings
+from llamactl.config import Settings, SettingsHolder
 from llamactl.core.exits import Aftermath
 from llamactl.core.keys import ANYONE, ApiKey, Caller, PermissionMode
 from llamactl.core.lease import Lease
@@ -27,11 +27,13 @@ from llamactl.proxy_process.deciding.hearing import Hearing
 from llamactl.proxy_process.deciding.knowledge import Knowledge
 from llamactl.proxy_process.deciding.peer import Peer
 from llamactl.proxy_process.deciding.peers import Peers
+from llamactl.proxy_process.deciding.supervisor import Supervisor
 from llamactl.proxy_process.engine_paths import engine_paths
 from llamactl.proxy_process.given import Given
 from llamactl.proxy_process.meeting_place import MeetingPlace
 from llamactl.proxy_process.open_counts import OpenCounts
 from llamactl.proxy_process.relaying.process import ProxyProcess
+from support.control_path import settle
 from support.waits import WITHIN_S
 
 READY = ReadyInstance("one", "127.0.0.1", 9, "engine-key", 1, "llama_cpp")
@@ -126,6 +128,29 @@ async def site(folder: Path) -> AsyncIterator[Site]:
             yield there
     finally:
         await there.end()
+
+
+async def test_a_drain_before_clients_are_served_asks_those_that_were_left(tmp_path: Path) -> None:
+    async with site(tmp_path) as there:
+        control = Control()
+        supervisor = Supervisor(
+            SettingsHolder(Settings()), {}, there.place, control.ring, control.leases,
+            control.proxy, cast(Any, control),
+        )  # fmt: skip
+        await supervisor.adopt()
+        lease = there.leases.grant("id-1", READY)  # after it said which ones it has
+        draining = asyncio.create_task(control.leases.drained("id-1"))
+        await settle()
+        assert not draining.done()
+
+        await supervisor.listen(there.listener.dup())
+        await supervisor.peers.agree()
+        await settle()
+        assert not draining.done(), "its lease is still held"
+        lease.release()
+        await draining
+        await supervisor.close(0.0)
+        await control.proxy.close(0.0)
 
 
 async def test_a_drain_sees_a_lease_that_was_not_reported_yet(tmp_path: Path) -> None:
