@@ -42,7 +42,7 @@ WITHIN_S = 10
 
 
 class Grants:
-    """An activator that grants whatever is asked for, except "full"."""
+    """An activator that grants whatever is asked for, except "full" and "odd"."""
 
     def __init__(self, leases: LeaseBook) -> None:
         self._leases = leases
@@ -52,7 +52,12 @@ class Grants:
             error = NoCapacity("no room", details={"limit": 1}, private={"line": "x"})
             error.retry_after = 2.5
             raise error
+        if name == "odd":
+            raise ValueError("a fault of ours")
         return self._leases.grant(name, READY)
+
+    def ahead(self, name: str, caller: Caller) -> int:
+        return 2
 
     async def aftermath(self, name: str, generation: int) -> Aftermath:
         return Aftermath(wanted=True, crashed=generation == 1, summary=name)
@@ -124,7 +129,7 @@ def test_what_is_asked_and_told_arrives_as_it_was() -> None:
     async def talk(mine: Channel, other: Other) -> None:
         end = ProxyEnd(mine)
         lease = await end.lease("a", ANYONE)
-        assert lease.endpoint == READY
+        assert (lease.endpoint, lease.ahead) == (READY, 2)
         assert other.leases.count("a") == 1
         assert await end.aftermath("a", 1) == Aftermath(wanted=True, crashed=True, summary="a")
         with pytest.raises(LlamactlError) as refused:
@@ -134,6 +139,8 @@ def test_what_is_asked_and_told_arrives_as_it_was() -> None:
             "no room", NoCapacity.code, NoCapacity.status, 2.5
         )  # fmt: skip
         assert (error.details, error.private) == ({"limit": 1}, {"line": "x"})
+        with pytest.raises(LlamactlError, match="internal error in llamactl"):
+            await end.lease("odd", ANYONE)
         rights: list[Right] = [
             RevokedRight(revoked="key", id="6b"),
             SignedIn(digest="aa", key_id="k", key_digest="bb", expires_at=5),

@@ -149,7 +149,9 @@ async def test_a_drain_before_clients_are_served_asks_those_that_were_left(tmp_p
         assert not draining.done(), "its lease is still held"
         lease.release()
         await draining
-        await supervisor.close(0.0)
+        for peer in supervisor.peers:
+            peer.ended()
+        await asyncio.gather(*supervisor._tasks)
         await control.proxy.close(0.0)
 
 
@@ -200,6 +202,27 @@ async def test_who_waits_for_an_instance_is_asked_for_again_of_the_next_one(tmp_
         lease.release()
         await second.leases.drained("id-1")
         await second.end()
+
+
+async def test_who_waited_hears_how_many_came_first(tmp_path: Path) -> None:
+    async with site(tmp_path) as there:
+        control = Control()
+        control.knowledge.publish(RouteTable().with_route(GONE))
+        await control.decide(there.place)
+        await control.peers.agree()
+        reader, writer = await asyncio.open_connection(*there.listener.getsockname())
+        head = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer management"
+        body = '{"model": "one"}'
+        sized = f"Content-Type: application/json\r\nContent-Length: {len(body)}"
+        writer.write(f"{head}\r\n{sized}\r\n\r\n{body}".encode())
+        while not control.asked:
+            await control.peers.agree()
+        control.grants.set()
+        answer = await reader.readuntil(b"\r\n\r\n")  # of ours: no engine listens there
+        writer.close()
+        await control.end()
+
+        assert b"\r\nx-queue-position: 3\r\n" in answer
 
 
 async def test_what_is_held_counts_with_the_one_that_came_last(tmp_path: Path) -> None:

@@ -16,11 +16,12 @@ class Lease(Generic[T]):
     A plain class with slots: one is made for each request.
     """
 
-    __slots__ = ("_give_back", "_of", "endpoint")
+    __slots__ = ("_give_back", "_of", "ahead", "endpoint")
 
     def __init__(self, endpoint: ReadyInstance, of: T, give_back: Callable[[T], None]) -> None:
         """`give_back` is called with `of`, once."""
         self.endpoint = endpoint
+        self.ahead = 0  # instances that came first, where only another process could know that
         self._of = of
         self._give_back: Callable[[T], None] | None = give_back
 

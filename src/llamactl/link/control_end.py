@@ -175,6 +175,9 @@ class ControlEnd:
                 said: Granted | AftermathKnown | Refused = await work
             except LlamactlError as exc:
                 said = _refusal(number, exc)
+            except Exception as exc:  # who asked may not wait for ever
+                log.failure("answer_failed", exc)
+                said = _refusal(number, LlamactlError("internal error in llamactl; see its log"))
             self.channel.send(said)
 
         task = self._asks[number] = asyncio.create_task(answer())
@@ -182,6 +185,7 @@ class ControlEnd:
 
     async def _grant(self, said: LeaseAsked, deciding: Deciding) -> Granted:
         caller, telling = _caller(said, deciding.keys), None
+        ahead = deciding.activator.ahead(said.name, caller)
         if deciding.hear is not None:  # an earlier version would not understand it
             telling = asyncio.create_task(self._tell_ahead(said.name, caller, deciding.activator))
         try:
@@ -194,6 +198,7 @@ class ControlEnd:
         return Granted(
             id=said.id, grant=grant, name=endpoint.name, host=endpoint.host, port=endpoint.port,
             key=endpoint.key, generation=endpoint.generation, backend=endpoint.backend,
+            ahead=ahead,
         )  # fmt: skip
 
     async def _tell_ahead(self, name: str, caller: Caller, activator: Activator) -> None:

@@ -152,6 +152,7 @@ class Granted:
     key: str  # of the engine
     generation: int
     backend: str = ""
+    ahead: int = 0  # instances that came first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,7 +75,9 @@ class ProxyEnd:
         endpoint = ReadyInstance(
             said.name, said.host, said.port, said.key, said.generation, said.backend
         )
-        return Lease(endpoint, said.grant, self._release)
+        lease = Lease(endpoint, said.grant, self._release)
+        lease.ahead = said.ahead
+        return lease
 
     def ahead(self, name: str, caller: Caller) -> int:
         """That is not known here."""

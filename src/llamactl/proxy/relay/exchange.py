@@ -176,6 +176,8 @@ class Exchange(AnswerWork):
             self._lease = granted = await while_admitted(granting, self._relay.keys, caller)
         finally:
             self._relay.metrics.waited(route.id, self._relay.now() - began)
+        if granted.ahead:
+            self._request.waits_behind(granted.ahead)
         await self._take_turn()
         self._reach(granted.endpoint, fresh=self._retried)
 

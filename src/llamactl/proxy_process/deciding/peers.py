@@ -17,6 +17,8 @@ class Peers:
     def __init__(self) -> None:
         self._all: dict[Peer, None] = {}
         self.counts: OpenCounts | None = None  # of those that accept clients
+        self.heard = asyncio.Event()  # also those that were adopted
+        self.heard.set()
 
     def __repr__(self) -> str:
         return f"<Peers {list(self._all)}>"
@@ -45,6 +47,7 @@ class Peers:
 
     async def agree(self) -> None:
         """Return when all that was sent is in force, and all leases are counted here."""
+        await self.heard.wait()
         await asyncio.gather(*(peer.agree() for peer in self._all))
 
     async def count(self) -> None:

@@ -57,7 +57,6 @@ class Supervisor:
         )  # fmt: skip
         self._tasks: set[asyncio.Task[None]] = set()  # one for each of them
         self._former: list[Peer] = []
-        self._hears = asyncio.Event()  # those that were left behind, too
         self._over = asyncio.Event()  # no more are started
         self._is_let_go = False  # they are another process's
         proxy.on_replaced = self._let_go
@@ -90,7 +89,8 @@ class Supervisor:
 
     async def adopt(self) -> None:
         """Decide for those that an earlier llamactl left: from now on their leases count here."""
-        self._leases.agreed = self._agree
+        self._leases.agreed = self.peers.agree
+        self.peers.heard.clear()
         for name, end in self._spawner.place.find():
             peer = Peer(name, None, end, self._leases)
             try:
@@ -109,7 +109,7 @@ class Supervisor:
         """
         for peer in self._former:
             self._serve(peer)
-        self._hears.set()
+        self.peers.heard.set()
         if self.wanted:
             await self._proxy.listen(listener, accepting=_Others())
         if not self.wanted or not await self._begin(listener):
@@ -118,11 +118,6 @@ class Supervisor:
         for peer in self._former:
             peer.retire(seconds)
         self._former.clear()
-
-    async def _agree(self) -> None:
-        """As `Peers.agree`; a drain that begins before `listen` waits until they are heard."""
-        await self._hears.wait()
-        await self.peers.agree()
 
     async def _begin(self, listener: socket.socket) -> bool:
         try:

@@ -54,6 +54,7 @@ class Bridge:
             granted.release()
             raise UnknownModel(f"{name} was deleted")
         lease = self._leases.grant(identity, granted.endpoint)
+        lease.ahead = granted.ahead
         self._report()  # before the other one counts the grant no more
         granted.release()
         return lease
