@@ -66,7 +66,7 @@ rest: .venv/dev.stamp .venv/model.stamp .venv/clients.stamp .venv/clients-node.s
 	$(INSTALLED) $(PYTEST_SERVERS) --stage=rest
 
 # the same tests on the wheel's data path, which is compiled
-compiled: .venv/dev.stamp wheel
+compiled: .venv/dev.stamp .venv/model.stamp wheel
 	$(INSTALLED) --imported $(PYTEST) -p no:cacheprovider --dist worksteal tests/unit tests/in_process tests/property
 
 # what clients may do, and what may happen to them, with two processes that relay, in plain Python

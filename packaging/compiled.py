@@ -14,7 +14,9 @@ import os
 import shutil
 import sys
 import tempfile
+from contextlib import redirect_stdout
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 
 SOURCES = Path(__file__).parents[1] / "src"
@@ -85,10 +87,13 @@ def _compile(folder: Path) -> None:
         config = place / "mypy.ini"
         config.write_text(_MYPY.format(cache=place / "cache"))
         os.chdir(SOURCES)
-        extensions = mypycify(
-            ["--config-file", str(config), *MODULES], target_dir=str(place / "c"),
-            group_name="llamactl", opt_level="3", debug_level="0",
-        )  # fmt: skip
+        with redirect_stdout(StringIO()) as said:
+            extensions = mypycify(
+                ["--config-file", str(config), *MODULES], target_dir=str(place / "c"),
+                group_name="llamactl", opt_level="3", debug_level="0",
+            )  # fmt: skip
+        if warnings := said.getvalue():  # of what would not do what it does as plain Python
+            raise SystemExit(warnings)
         setup(
             name="llamactl", packages=[], ext_modules=extensions,
             script_args=["--quiet", "build_ext", "--build-lib", str(folder),

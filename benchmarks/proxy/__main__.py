@@ -18,10 +18,11 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parents[2] / "tests")]
 
 from benchmarks.proxy import measures
+from benchmarks.proxy.bare_relay import BareRelay
 from benchmarks.proxy.litellm import KEY, PROGRAM, LiteLLM
 from benchmarks.proxy.load import Server
 from benchmarks.proxy.nginx import Nginx
-from benchmarks.proxy.rows import LITELLM, NGINX, OURS, TWO, Row, show
+from benchmarks.proxy.rows import BARE, LITELLM, NGINX, OURS, TWO, Row, show
 from support.proxies import proxies_of
 from support.served import Served, serve
 
@@ -64,11 +65,18 @@ def measure(one: Ours, two: Ours, folder: Path) -> list[Row]:
             stack.enter_context(Nginx(port, place))
             for port, place in zip(ports.values(), folders, strict=False)
         ]
+        bare, bare_streaming = [stack.enter_context(BareRelay(port)) for port in ports.values()]
         litellm = stack.enter_context(LiteLLM(ports, folders[2]))
         ours = {OURS: one.server, TWO: two.server}
         others = {LITELLM: Server(litellm.port, litellm.pid, KEY)}
-        by_fixed = {**ours, NGINX: Server(fixed.port, fixed.pid, key), **others}
-        by_stream = {**ours, NGINX: Server(streaming.port, streaming.pid, key), **others}
+        by_fixed = {
+            **ours, BARE: Server(bare.port, bare.pid, key),
+            NGINX: Server(fixed.port, fixed.pid, key), **others,
+        }  # fmt: skip
+        by_stream = {
+            **ours, BARE: Server(bare_streaming.port, bare_streaming.pid, key),
+            NGINX: Server(streaming.port, streaming.pid, key), **others,
+        }  # fmt: skip
         pair = measures.only(by_stream)
         alone = {name: server for name, server in by_fixed.items() if name != TWO}
         return [
@@ -80,7 +88,7 @@ def measure(one: Ours, two: Ours, folder: Path) -> list[Row]:
             *measures.steady_requests(alone, one.engines["fixed"]),
             *measures.streams(by_stream, 64),
             *measures.streams(measures.only(by_stream, OURS), 64, f"stream{ALIAS}"),
-            *measures.streams(measures.only(by_stream, OURS, TWO, NGINX), 512),
+            *measures.streams(measures.only(by_stream, OURS, TWO, BARE, NGINX), 512),
         ]
 
 

@@ -18,6 +18,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 _COLOURS = {
     "llamactl": "#1a6fb0",
     "llamactl, 2 processes": "#74a9d8",
+    "bare relay": "#8a8a8a",
     "nginx": "#2a8a3a",
     "LiteLLM": "#b0601a",
 }
@@ -43,15 +44,15 @@ def write(rows: Sequence[Row], keys: int, instances: int) -> None:
 
 def _draw(path: Path, rows: Sequence[Row]) -> None:
     mpl.rcParams["svg.hashsalt"] = "llamactl"  # the same picture from the same numbers
-    figure, axes = plt.subplots(figsize=(7, 2.6))
+    figure, axes = plt.subplots(figsize=(7, 3.1))
     for place, row in enumerate(reversed(rows)):
         for offset, system in enumerate(reversed(SYSTEMS)):
             value = row.median(system)
             if value is None:
                 continue
-            height = place + (offset - 1.5) * 0.21
+            height = place + (offset - 2) * 0.17
             label = system if place == 0 else None
-            axes.barh(height, value, 0.19, color=_COLOURS[system], label=label)
+            axes.barh(height, value, 0.155, color=_COLOURS[system], label=label)
             axes.text(value * 1.05, height, row.shown(system), va="center", fontsize=7)
     axes.set(xscale="log", xlabel="µs of CPU, logarithmic", xlim=(1, 1e5))
     axes.set_yticks(range(len(rows)), [row.what.rpartition(":")[0] for row in reversed(rows)])

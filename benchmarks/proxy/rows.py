@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-OURS, TWO, NGINX, LITELLM = "llamactl", "llamactl, 2 processes", "nginx", "LiteLLM"
-SYSTEMS = (OURS, TWO, NGINX, LITELLM)
+OURS, TWO, BARE = "llamactl", "llamactl, 2 processes", "bare relay"
+NGINX, LITELLM = "nginx", "LiteLLM"
+SYSTEMS = (OURS, TWO, BARE, NGINX, LITELLM)
 
 
 @dataclass(frozen=True, slots=True)
