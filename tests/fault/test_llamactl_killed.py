@@ -203,7 +203,11 @@ def test_the_ledger_holds_just_what_runs(tmp_path: Path, tiny_model: Path) -> No
         create(server, "two", tiny_model)
         server.request("POST", f"{BASE}/two/stop?wait=true")
 
-        assert [entry["pid"] for entry in entries(data)] == [made["pid"]]
+        def pids() -> list[int]:
+            return [entry["pid"] for entry in entries(data)]
+
+        until("an end, which waits for no write, is written", lambda: len(pids()) == 1)
+        assert pids() == [made["pid"]]
     assert entries(data) == []
 
 
