@@ -11,6 +11,7 @@ import pytest
 
 from support.ledger import entries
 from support.served import Served, is_alive, serve
+from support.waits import until
 
 BASE = "/api/v1/instances"
 SHARES = 8  # of the points: `make test-rest` tries one of each, `make soak` all
@@ -93,7 +94,10 @@ def check_after(server: Served, told: Told, model: Path) -> None:
         assert row["options"]["backend_options"]["seed"] in told.seeds[name]
     pids = {row["pid"] for row in rows.values() if row["pid"]}
     assert engines_of(model) == pids, "an engine that nobody owns, or two of one instance"
-    assert {entry["pid"] for entry in entries(server.data_dir)} == pids
+    until(
+        "an end, which waits for no write, is written",
+        lambda: {entry["pid"] for entry in entries(server.data_dir)} == pids,
+    )
     for name, row in rows.items():
         if row["state"] == "ready":
             body = {"model": name, "prompt": "a", "max_tokens": 1}
