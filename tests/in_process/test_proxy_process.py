@@ -48,6 +48,7 @@ class Control:
     def __init__(self) -> None:
         self.leases, self.ring, self.peers = LeaseBook(), KeyRing(["management"]), Peers()
         self.asked: list[str] = []
+        self.wanted = True
         self.grants = asyncio.Event()
         self.clients: list[bytes] = []
         access = Access.of(Settings(), self.ring, PageTickets(lambda: "ticket"))
@@ -71,7 +72,7 @@ class Control:
         return 3
 
     async def aftermath(self, name: str, generation: int) -> Aftermath:
-        return Aftermath(wanted=True)
+        return Aftermath(wanted=self.wanted)
 
     async def accept(self, client: socket.socket, held: bytes) -> None:
         client.close()
@@ -207,6 +208,7 @@ async def test_who_waits_for_an_instance_is_asked_for_again_of_the_next_one(tmp_
 async def test_who_waited_hears_how_many_came_first(tmp_path: Path) -> None:
     async with site(tmp_path) as there:
         control = Control()
+        control.wanted = False  # it waits once
         control.knowledge.publish(RouteTable().with_route(GONE))
         await control.decide(there.place)
         await control.peers.agree()
@@ -220,8 +222,10 @@ async def test_who_waited_hears_how_many_came_first(tmp_path: Path) -> None:
         control.grants.set()
         answer = await reader.readuntil(b"\r\n\r\n")  # of ours: no engine listens there
         writer.close()
+        await writer.wait_closed()
         await control.end()
 
+        assert control.asked == ["one"]
         assert b"\r\nx-queue-position: 3\r\n" in answer
 
 
