@@ -38,7 +38,7 @@ __all__ = [
     "prepare_metadata_for_build_wheel",
 ]
 ROOT = Path(__file__).parents[1]
-COMPILER = ["mypy[mypyc]>=1.19", "wheel>=0.45"]
+FOR_COMPILING = ["mypy[mypyc]>=1.19", "wheel>=0.45"]
 STAMP = ROOT / "src/llamactl/build.json"  # read by llamactl.api.build
 
 
@@ -54,7 +54,7 @@ def build_wheel(
 
 def get_requires_for_build_wheel(config_settings: dict[str, object] | None = None) -> list[str]:
     found: list[str] = buildapi.get_requires_for_build_wheel(config_settings)
-    return [*found, *COMPILER] if _compiles() else found
+    return [*found, *FOR_COMPILING] if _compiles() else found
 
 
 def _compiles() -> bool:

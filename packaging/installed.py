@@ -45,7 +45,7 @@ def _run(command: list[str], python: str, *, imported: bool) -> int:
     if imported:
         ask = [python, "-c", "import sysconfig; print(sysconfig.get_path('platlib'))"]
         said = subprocess.run(ask, capture_output=True, text=True, check=True)
-        environment["PYTHONPATH"] = said.stdout.strip()
+        environment["PYTHONPATH"] = environment["LLAMACTL_TEST_IMPORTED"] = said.stdout.strip()
     return subprocess.run(command, env=environment, check=False).returncode
 
 

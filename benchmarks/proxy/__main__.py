@@ -69,14 +69,13 @@ def measure(one: Ours, two: Ours, folder: Path) -> list[Row]:
         litellm = stack.enter_context(LiteLLM(ports, folders[2]))
         ours = {OURS: one.server, TWO: two.server}
         others = {LITELLM: Server(litellm.port, litellm.pid, KEY)}
-        by_fixed = {
-            **ours, BARE: Server(bare.port, bare.pid, key),
-            NGINX: Server(fixed.port, fixed.pid, key), **others,
-        }  # fmt: skip
-        by_stream = {
-            **ours, BARE: Server(bare_streaming.port, bare_streaming.pid, key),
-            NGINX: Server(streaming.port, streaming.pid, key), **others,
-        }  # fmt: skip
+        by_fixed, by_stream = [
+            {**ours, **{name: Server(peer.port, peer.pid, key) for name, peer in peers}, **others}
+            for peers in (
+                ((BARE, bare), (NGINX, fixed)),
+                ((BARE, bare_streaming), (NGINX, streaming)),
+            )
+        ]
         pair = measures.only(by_stream)
         alone = {name: server for name, server in by_fixed.items() if name != TWO}
         return [

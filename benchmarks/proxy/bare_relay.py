@@ -28,7 +28,7 @@ class BareRelay(Peer):
 
 
 class End(asyncio.Protocol):
-    """What comes here leaves at the other end; what comes before there is one, then."""
+    """What comes in here goes out at the other end, as soon as there is one."""
 
     def __init__(self, other: End | None = None) -> None:
         self._other = other

@@ -205,6 +205,7 @@ def _with_cors(app: AsgiApp, settings: Settings) -> AsgiApp:
 
 
 def _protocol(connection: Downstream) -> asyncio.Protocol:
+    """It is one in all but name."""
     return cast(asyncio.Protocol, connection)
 
 

@@ -10,9 +10,7 @@ from llamactl.proxy.stages.table import Name, Table, drawn
 class Stage:
     IDLE: Final = Name("idle")  # between two requests
     HEAD: Final = Name("head")  # of the next request, a part of it came
-    AHEAD: Final = Name(
-        "ahead"
-    )  # what was sent ahead waits for its turn, or for its client to read
+    AHEAD: Final = Name("ahead")  # what was sent ahead waits for its turn, or for its client
     BODY: Final = Name("body")  # of a request, whose handler has it already
     SERVED: Final = Name("served")  # a request that came completely
     WEBSOCKET: Final = Name("websocket")
