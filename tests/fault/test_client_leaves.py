@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell
-from support.faults import BASE, RAW, create, leases, number, seen, until_number
+from support.faults import (
+    BASE,
+    ENDLESS,
+    ENDLESS_OPTIONS,
+    RAW,
+    create,
+    leases,
+    number,
+    seen,
+    until_number,
+)
 from support.served import Served, serve
 from support.waits import until
 
@@ -18,12 +28,10 @@ from support.waits import until
 @pytest.mark.both_engines
 def test_a_client_that_leaves_cancels_the_engine(data: Path, tiny_model: Path) -> None:
     with serve(data) as server:
-        create(server, "talker", tiny_model, ctx_size=2048)
-        body = {"model": "talker", "prompt": "a", "max_tokens": 100_000, "stream": True,
-                "ignore_eos": True}  # fmt: skip
+        create(server, "talker", tiny_model, **ENDLESS_OPTIONS)
         with (
             server.client() as client,
-            client.stream("POST", "/v1/completions", json=body) as stream,
+            client.stream("POST", "/v1/completions", json={**ENDLESS, "model": "talker"}) as stream,
         ):
             next(stream.iter_lines())
         slots = f"{BASE}/talker/proxy/slots"

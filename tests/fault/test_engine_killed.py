@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.faults import BASE, create, until
+from support.faults import BASE, ENDLESS, ENDLESS_OPTIONS, create, until
 from support.served import serve
 
 pytestmark = pytest.mark.both_engines
@@ -70,12 +70,10 @@ def test_an_engine_that_dies_in_a_stream_ends_it_with_an_error_event(
     data: Path, tiny_model: Path
 ) -> None:
     with serve(data) as server:
-        made = create(server, "talker", tiny_model, ctx_size=2048)
-        body = {"model": "talker", "prompt": "a", "max_tokens": 100_000, "stream": True,
-                "ignore_eos": True}  # fmt: skip
+        made = create(server, "talker", tiny_model, **ENDLESS_OPTIONS)
         with (
             server.client() as client,
-            client.stream("POST", "/v1/completions", json=body) as stream,
+            client.stream("POST", "/v1/completions", json={**ENDLESS, "model": "talker"}) as stream,
         ):
             lines = stream.iter_lines()
             next(lines)

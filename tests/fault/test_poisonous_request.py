@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell, to_end
-from support.faults import BASE, CHAT, create, until_running
+from support.faults import BASE, CHAT, ENDLESS, ENDLESS_OPTIONS, create, until_running
 from support.served import Served, data_folder, serve
 from support.shared import Servers
 from support.waits import until
@@ -198,16 +198,16 @@ def test_who_was_only_there_is_acquitted_by_an_answer(servers: Servers, tmp_path
 def test_a_real_engine_that_crashes_is_no_failed_start(data: Path, tiny_model: Path) -> None:
     """Its request is long under way; three crashes are more than `max_restarts`."""
     with serve(data) as server:
-        create(server, "real", tiny_model, ctx_size=2048, restart_delay=0.01, max_restarts=1)
+        create(server, "real", tiny_model, restart_delay=0.01, max_restarts=1, **ENDLESS_OPTIONS)
         for number in range(3):
-            body = {"model": "real", "prompt": "a" * (number + 1), "max_tokens": 100_000,
-                    "stream": True, "ignore_eos": True}  # fmt: skip
+            pid = int(server.until("real", "ready")["pid"])
+            body = {**ENDLESS, "model": "real", "prompt": "a" * (number + 1)}
             with (
                 server.client() as client,
                 client.stream("POST", "/v1/completions", json=body) as stream,
             ):
                 next(lines := stream.iter_lines())
-                os.kill(int(server.instance("real")["pid"]), signal.SIGSEGV)
+                os.kill(pid, signal.SIGSEGV)
                 assert [line for line in lines if "upstream_died" in line]
             until_exits(server, number + 1, "real")
 

@@ -13,6 +13,10 @@ BASE = "/api/v1/instances"
 CHAT = "/v1/chat/completions"
 RAW = "/api/v1/instances/fake/proxy/x"
 
+# Options of llama.cpp, and a request: it goes on past the context's end until somebody ends it.
+ENDLESS_OPTIONS = {"context_shift": True, "n_predict": -1}
+ENDLESS = {"prompt": "a", "max_tokens": -1, "stream": True, "ignore_eos": True}
+
 
 def create(server: Served, name: str, model: Path, **more: object) -> dict[str, object]:
     body = {"model": str(model), "ctx_size": 256, **more}

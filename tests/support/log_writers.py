@@ -8,6 +8,16 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
+from support.waits import until
+
+
+def pair(data: Path) -> list[int]:
+    """Both processes of the only log, as soon as both run.
+
+    One that is just starting has no command line for a moment, so it is not found.
+    """
+    return until("both writers", lambda: log_writers(data), lambda found: len(found) == 2)
+
 
 def log_writers(data: Path) -> list[int]:
     """Their pids: of each log the one that replaces the other, then that one."""

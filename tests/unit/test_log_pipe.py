@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llamactl.node.logs.log import InstanceLog
 from llamactl.node.logs.log_pipe import LogPipe
-from support.log_writers import kill, log_writers, until_none
+from support.log_writers import kill, log_writers, pair, until_none
 
 
 def log_of(data: Path) -> InstanceLog:
@@ -42,16 +42,14 @@ def test_an_engine_that_closed_its_output_needs_no_writer(tmp_path: Path) -> Non
 def test_what_nobody_reads_gets_a_writer_and_only_one(tmp_path: Path) -> None:
     log = log_of(tmp_path)
     fd, _ = log.open("--- start")
-    writers = log_writers(tmp_path)
-    assert writers
-    kill(*writers)
-    kill(*log_writers(tmp_path))  # the second, if it was made meanwhile
+    kill(*pair(tmp_path))
     os.write(fd, b"one\n")
     for _ in range(3):
         log.tend()
 
-    running = log_writers(tmp_path)
-    assert 1 <= len(running) <= 2
+    running = pair(tmp_path)
+    log.tend()
+    assert log_writers(tmp_path) == running
     os.close(fd)
     until_none(tmp_path)
     assert log.path.read_text().endswith("one\n")
