@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -38,7 +39,8 @@ COMMANDS = (
 
 def may_cut(event: lc.Event) -> bool:
     """May a process be signalled for this while requests hold it?"""
-    return getattr(event, "force", False) or isinstance(event, lc.BecameUnhealthy)
+    is_unhealthy = isinstance(event, lc.BecameUnhealthy | lc.StartGivenUp)
+    return is_unhealthy or getattr(event, "force", False)
 
 
 class World(RuleBasedStateMachine):
@@ -217,6 +219,19 @@ def test_force_ends_at_once_what_a_drain_would_wait_for() -> None:
         after, effects = lc.step(now, lc.StopRequested(force=True))
         assert (after.state, after.after_exit) == (State.STOPPING, AfterExit.STAY_STOPPED)
         assert effects == (lc.Terminate(1),)
+
+
+@pytest.mark.parametrize("command", [lc.StopRequested(), lc.RestartRequested(), lc.HaltRequested()])
+def test_what_is_woken_before_it_slept_serves_to_the_end_what_it_has(command: lc.Command) -> None:
+    """A request came while its idle time ended, and another one before it was asleep."""
+    ready = lc.Lifecycle(State.READY, Desired.RUNNING, generation=1, epoch=2)
+    falling, _ = lc.step(ready, lc.IdleElapsed(2, sleep=True))
+    waking, _ = lc.step(falling, lc.StartRequested())
+
+    leaving, effects = lc.step(waking, command)
+
+    assert (waking.state, leaving.state, effects) == (State.STARTING, State.DRAINING, ())
+    assert lc.step(leaving, lc.Drained(leaving.epoch))[1] == (lc.Terminate(1, drained=True),)
 
 
 def test_an_unhealthy_instance_is_judged_by_the_restart_policy() -> None:

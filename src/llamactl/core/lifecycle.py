@@ -269,11 +269,11 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
     },
     S.STARTING: {
         StartRequested: (S.STARTING,),
-        StopRequested: (S.STOPPING,),
-        RestartRequested: (S.STOPPING,),
+        StopRequested: (S.DRAINING, S.STOPPING),
+        RestartRequested: (S.DRAINING, S.STOPPING),
         EvictionRequested: (S.STARTING,),
         EvictionWithdrawn: (S.STARTING,),
-        HaltRequested: (S.STOPPING,),
+        HaltRequested: (S.DRAINING, S.STOPPING),
         BecameReady: (S.READY,),
         StartGivenUp: (S.STOPPING,),
         Exited: _ENDED,
@@ -487,11 +487,11 @@ def _leave(now: Lifecycle, then: AfterExit, *, force: bool = False, evicts: bool
     """Set out to end the process, without a drain by force; `then` says what follows its exit."""
     after = replace(now, after_exit=then, evicted=evicts)
     match now.state:
-        case S.STARTING:
+        case S.STARTING if not now.sleeps:
             return _end(after)
-        case S.READY | S.DRAINING | S.FALLING_ASLEEP | S.ASLEEP if force:
+        case S.STARTING | S.READY | S.DRAINING | S.FALLING_ASLEEP | S.ASLEEP if force:
             return _end(after)
-        case S.READY | S.FALLING_ASLEEP | S.ASLEEP:
+        case S.STARTING | S.READY | S.FALLING_ASLEEP | S.ASLEEP:  # what wakes up may still serve
             return _enter(after, S.DRAINING), ()
         case S.DRAINING if after.evicted != now.evicted:  # another limit holds for it now
             return _enter(after, S.DRAINING), ()
