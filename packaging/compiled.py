@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 import tempfile
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
@@ -22,22 +22,30 @@ from pathlib import Path
 SOURCES = Path(__file__).parents[1] / "src"
 KEPT = Path(__file__).parents[1] / "build/compiled"
 MODULES = (
+    "llamactl/core/keys.py",
     "llamactl/core/lease.py",
+    "llamactl/core/ports/contexts.py",
+    "llamactl/observe/meters.py",
     "llamactl/policy/body/model.py",
     "llamactl/policy/body/stream_ending.py",
     "llamactl/policy/body/token_counts.py",
     "llamactl/proxy/http/chunks.py",
     "llamactl/proxy/http/client_connection.py",
     "llamactl/proxy/http/client_memory.py",
+    "llamactl/proxy/http/connections.py",
     "llamactl/proxy/http/engine_connection.py",
     "llamactl/proxy/http/heads.py",
     "llamactl/proxy/http/request.py",
     "llamactl/proxy/http/response.py",
+    "llamactl/proxy/http/turns.py",
     "llamactl/proxy/http/unread.py",
     "llamactl/proxy/relay/accounting.py",
     "llamactl/proxy/relay/answer_work.py",
     "llamactl/proxy/relay/body.py",
+    "llamactl/proxy/relay/context.py",
     "llamactl/proxy/relay/exchange.py",
+    "llamactl/proxy/relay/leases.py",
+    "llamactl/proxy/relay/pool.py",
     "llamactl/proxy/relay/rewriting/answering.py",
     "llamactl/proxy/relay/rewriting/model_name.py",
     "llamactl/proxy/relay/rewriting/rewritten.py",
@@ -48,6 +56,7 @@ MODULES = (
     "llamactl/proxy/stages/client.py",
     "llamactl/proxy/stages/exchange.py",
     "llamactl/proxy/stages/table.py",
+    "llamactl/proxy_process/relaying/context_use.py",
 )
 # What is not installed where this is built counts as untyped, which costs some speed and no more.
 _MYPY = """
@@ -87,13 +96,14 @@ def _compile(folder: Path) -> None:
         config = place / "mypy.ini"
         config.write_text(_MYPY.format(cache=place / "cache"))
         os.chdir(SOURCES)
-        with redirect_stdout(StringIO()) as said:
+        said = StringIO()
+        with suppress(SystemExit), redirect_stdout(said):  # which says no more than this
             extensions = mypycify(
                 ["--config-file", str(config), *MODULES], target_dir=str(place / "c"),
                 group_name="llamactl", opt_level="3", debug_level="0",
             )  # fmt: skip
-        if warnings := said.getvalue():  # of what would not do what it does as plain Python
-            raise SystemExit(warnings)
+        if problems := said.getvalue():  # errors, and what would not do what plain Python does
+            raise SystemExit(problems)
         setup(
             name="llamactl", packages=[], ext_modules=extensions,
             script_args=["--quiet", "build_ext", "--build-lib", str(folder),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from dataclasses import replace
 
 import pytest
 
@@ -253,7 +252,7 @@ async def test_who_asks_at_the_same_time_as_others_proves_nothing() -> None:
     proof = there.leases.contexts.proofs[one]
     request = sent(there, one)
     sent(there, one, OTHERS)
-    proof.heard(510, 0, replace(request, body=[ASKED]))
+    proof.heard(510, 0, SentRequest(request.at, [ASKED], request.answer))
 
     assert await told(there) == []
 

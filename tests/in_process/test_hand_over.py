@@ -6,11 +6,11 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import pytest
 
 from llamactl.proxy import server
-from llamactl.proxy.http.client_connection import Downstream
 from support.control_path import settle
 from support.data_path import CHAT, MANAGER, DataPath, Seen, data_path, request
 from support.waits import WITHIN_S
@@ -40,6 +40,21 @@ async def until_read(there: DataPath) -> None:
             return
         await settle()
     raise AssertionError("nothing of what was sent ahead has come")
+
+
+class Slow:
+    """A transport whose client has taken all of its answer only after so many looks."""
+
+    def __init__(self, transport: asyncio.Transport, looks: int) -> None:
+        self._transport = transport
+        self.looks = looks
+
+    def get_write_buffer_size(self) -> int:
+        left, self.looks = self.looks, max(0, self.looks - 1)
+        return left
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 class Site:
@@ -175,17 +190,13 @@ async def test_clients_whose_answer_is_not_taken_yet_are_offered_again(
         stream = await site.connect()
         stream[1].write(ASKED)
         await answer_of(stream)
-        offered, take = list[Downstream](), Downstream.hand_over
-
-        def hand_over(connection: Downstream) -> tuple[int, bytes] | None:
-            offered.append(connection)
-            return take(connection) if len(offered) > 3 else None
-
-        monkeypatch.setattr(Downstream, "hand_over", hand_over)
+        (connection,) = site.old.proxy._clients.connections
+        slow = Slow(connection.transport, looks=3)
+        connection.transport = cast(asyncio.Transport, slow)
         async with asyncio.timeout(WITHIN_S):
             await site.old.proxy.give_away(site.give, 1000)
 
-        assert (len(offered), len(site.given)) == (4, 1)
+        assert (slow.looks, len(site.given)) == (0, 1)
 
 
 # In memory, without another one.

@@ -179,19 +179,12 @@ async def test_the_place_of_what_falls_asleep_is_waited_for(by_hand: bool) -> No
 
 
 @pytest.mark.parametrize("by_hand", [False, True])
-async def test_who_is_stopped_asleep_has_no_place_to_take_back(
-    by_hand: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_who_is_stopped_asleep_has_no_place_to_take_back(by_hand: bool) -> None:
     there = asking(max_running_instances=1, drain_policy="call_off")
     await asleep(there)
     await there.create("two", idle_timeout=0, pinned=True)
-    drained, over = there.leases.drained, asyncio.Event()
-
-    async def late(instance_id: str) -> None:
-        await over.wait()
-        await drained(instance_id)
-
-    monkeypatch.setattr(there.leases, "drained", late)
+    over = asyncio.Event()
+    there.leases.agreed = over.wait
     stopping = asyncio.create_task(there.instances.stop("one", wait=True, force=False))
     await there.until("one", "draining")
     one = starts(there, "one", by_hand=by_hand)

@@ -13,7 +13,6 @@ from typing import Any, cast
 import httptools
 
 from llamactl.config import Settings
-from llamactl.core.errors import UpstreamUnreachable
 from llamactl.core.instance import name_key
 from llamactl.core.keys import ApiKey, PermissionMode
 from llamactl.core.paths import PathGuard
@@ -22,7 +21,6 @@ from llamactl.policy.access.page_tickets import PageTickets
 from llamactl.policy.access.rules import KeyRing, digest
 from llamactl.proxy import Access, EnginePaths, ManagementApi, ProxyServer
 from llamactl.proxy.http.engine_connection import Address, Connection
-from llamactl.proxy.http.turns import Turns
 from llamactl.proxy.relay.pool import Pool
 from support.control_path import ControlPath
 from support.waits import WITHIN_S
@@ -185,6 +183,11 @@ class Engine:
         self.by_hand = False
         self.refuses = False  # connections
 
+    async def dial(self, connection: Connection, address: Address) -> None:
+        if self.refuses:
+            raise ConnectionRefusedError("Connection refused")
+        connection.connection_made(cast(asyncio.Transport, EngineWire(self, connection)))
+
     async def request(self, number: int) -> Seen:
         """The one of this number, whole, as soon as it is there."""
         async with asyncio.timeout(WITHIN_S):
@@ -271,21 +274,6 @@ class EngineWire(Wire):
             asyncio.get_running_loop().call_soon(now.reply, {"served": now.line})
 
 
-class MemoryPool(Pool):
-    """Connects to engines of ours; keeps connections as it does those of the network."""
-
-    def __init__(self, turns: Turns, engine: Engine) -> None:
-        super().__init__(turns)
-        self._engine, self._their_turns = engine, turns
-
-    async def connect(self, address: Address) -> Connection:
-        if self._engine.refuses:
-            raise UpstreamUnreachable("the engine does not accept connections")
-        made = Connection(address, self._their_turns)
-        made.connection_made(cast(asyncio.Transport, EngineWire(self._engine, made)))
-        return made
-
-
 class DataPath:
     """llamactl over use cases, node, store and engines in memory. Needs a running loop."""
 
@@ -308,7 +296,7 @@ class DataPath:
         )
         if managed:
             self.manage()
-        self.proxy.relay.pool = MemoryPool(self.proxy.relay.turns, self.engine)
+        self.proxy.relay.pool = Pool(self.proxy.relay.turns, self.engine.dial)
         self.proxy.publish(self.control.registry._table)
 
     def manage(self) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,11 +29,13 @@ class Nobody:
     def release(self, size: int) -> None: ...
 
 
-def asked(content: bytes, turns: Turns, tmp_path: Path) -> bool:
+def asked(
+    content: bytes, tmp_path: Path, turn: Callable[[], Coroutine[Any, Any, None]] | None = None
+) -> bool:
     body = Body(Spool(tmp_path, SpoolLimits()), 1 << 20, Nobody())
     body.keep(content)
     request = Request(RequestHead(HEAD), len(content), content, complete=True)
-    return asyncio.run(wants_stream(request, body, turns.turn))
+    return asyncio.run(wants_stream(request, body, turn or Turns().turn))
 
 
 @pytest.mark.parametrize(
@@ -46,14 +50,14 @@ def asked(content: bytes, turns: Turns, tmp_path: Path) -> bool:
     ],
 )
 def test_it_is_what_the_body_says(content: bytes, wants: bool, tmp_path: Path) -> None:
-    assert asked(content, Turns(), tmp_path) == wants
+    assert asked(content, tmp_path) == wants
 
 
 def test_a_large_body_is_read_in_parts_one_a_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     turns, sizes, taken = Turns(), list[int](), list[int]()
-    feed, turn = ObjectScanner.feed, turns.turn
+    feed = ObjectScanner.feed
 
     def fed(scanner: ObjectScanner, data: bytes) -> None:
         sizes.append(len(data))
@@ -61,15 +65,14 @@ def test_a_large_body_is_read_in_parts_one_a_turn(
 
     async def counted() -> None:
         taken.append(len(sizes))
-        await turn()
+        await turns.turn()
 
     monkeypatch.setattr(ObjectScanner, "feed", fed)
-    monkeypatch.setattr(turns, "turn", counted)
-    assert asked(b'{"a": [' + b"{}," * 200_000 + b'1], "stream": true}', turns, tmp_path)
+    assert asked(b'{"a": [' + b"{}," * 200_000 + b'1], "stream": true}', tmp_path, counted)
 
     assert max(sizes) <= SLICE
     assert taken == list(range(len(sizes)))
 
 
 def test_of_many_members_of_that_name_the_first_two_tell(tmp_path: Path) -> None:
-    assert not asked(b'{"a": 1' + b', "\\u0073tream": true' * 40_000 + b"}", Turns(), tmp_path)
+    assert not asked(b'{"a": 1' + b', "\\u0073tream": true' * 40_000 + b"}", tmp_path)

@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvloop
@@ -16,11 +16,13 @@ from llamactl.control.lifecycle.watches.health import HealthRules, until_unhealt
 from llamactl.node.engine.engine_process import end
 from llamactl.node.engine.probe import is_healthy
 from llamactl.node.process.process import Ended
-from llamactl.observe import LoopClock, loop_clock
-from llamactl.observe.loop_clock import TICK_S
+from llamactl.observe import LoopClock
+from llamactl.observe.loop_clock import TICK_S, loop_clock
 from llamactl.proxy import LeaseBook
+from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.connections import ConnectionRegistry, Limits
 from llamactl.proxy.http.turns import Turns
+from support.data_path import Wire
 
 STALL_S = 0.35  # longer than every limit here
 RUNNERS = [asyncio.run, uvloop.run]
@@ -188,27 +190,24 @@ def test_an_engine_that_ended_while_nobody_could_see_it_is_not_killed(run: Run) 
     run(test())
 
 
-class Connection:
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
-        self.expired = False
-
-    def expire(self) -> None:
-        self.expired = True
+def connected(clients: ConnectionRegistry, deadline: float) -> Wire:
+    wire, connection = Wire(), Downstream(clients)
+    connection.connection_made(cast(asyncio.Transport, wire))
+    connection.deadline = deadline
+    return wire
 
 
 def test_all_connections_get_the_time_of_a_stall_back() -> None:
     async def test() -> None:
         clients = ConnectionRegistry(lambda *_: None, Limits(), Turns())
         now = asyncio.get_running_loop().time()
-        soon, never = Connection(now + 0.3), Connection(float("inf"))
-        clients.connections |= {soon: None, never: None}  # type: ignore[dict-item]
+        soon, never = connected(clients, now + 0.3), connected(clients, float("inf"))
         stall()
         clients.expire()
-        assert not soon.expired and not never.expired
+        assert not soon.closed and not never.closed
         await loop_clock().sleep(0.4)
         clients.expire()
-        assert soon.expired and not never.expired
+        assert soon.closed and not never.closed
 
     asyncio.run(test())
 

@@ -39,7 +39,7 @@ from llamactl.core.lifecycle import (
 )
 from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.engines import MemoryBook
-from llamactl.observe import loop_clock
+from llamactl.observe.loop_clock import loop_clock
 from llamactl.policy.scheduling.breaker import CLOSED
 from llamactl.policy.scheduling.shares import has_room, origin
 

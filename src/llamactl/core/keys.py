@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 
 class PermissionMode(StrEnum):
@@ -68,5 +68,5 @@ class Caller:
         return instance_id in self.key.instance_ids
 
 
-GUEST = Caller(management=False)  # without a key, where inference asks for none
-ANYONE = Caller(management=True)  # where nothing asks for a key
+GUEST: Final = Caller(management=False)  # without a key, where inference asks for none
+ANYONE: Final = Caller(management=True)  # where nothing asks for a key

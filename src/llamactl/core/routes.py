@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from llamactl.core.errors import StoreUnavailable
 from llamactl.core.filters import Filters
@@ -74,7 +75,7 @@ class Route:
         return replace(self, variant=variant, filters=filters, offer=offer, aliases=(), variants={})
 
 
-_LONGEST_NAME = 512  # characters; no file or repository has a longer one
+_LONGEST_NAME: Final = 512  # characters; no file or repository has a longer one
 
 
 @dataclass(frozen=True, slots=True)

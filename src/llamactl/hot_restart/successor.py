@@ -12,7 +12,7 @@ from llamactl.core.errors import UpgradeFailed
 from llamactl.hot_restart.handover_state import FDS_VARIABLE, STORE_VARIABLE, digest
 from llamactl.link import Channel, ProxyEnd
 from llamactl.link.messages import VERSION, Failed, Go, Right, Yours
-from llamactl.observe import loop_clock
+from llamactl.observe.loop_clock import loop_clock
 
 PREPARED_S, SERVING_S, LISTENING_S = 120.0, 60.0, 60.0
 _GOES_ON = "; this one keeps running"

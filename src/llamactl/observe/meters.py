@@ -10,11 +10,11 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Container, Sequence
 from itertools import accumulate
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
-BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 T = TypeVar("T")
-_MOST_FORGOTTEN = 256  # meters of deleted instances
+_MOST_FORGOTTEN: Final = 256  # meters of deleted instances
 
 
 class Histogram:
@@ -53,11 +53,11 @@ class Histogram:
         return list(zip(bounds, accumulate(self._counts), strict=True))
 
 
-NUMBERS = (
+NUMBERS: Final = (
     "broken_off", "abandoned", "received", "sent", "prompt_tokens", "generated_tokens",
     "cached_tokens",
 )  # fmt: skip
-HISTOGRAMS = ("queue", "first_byte", "duration")
+HISTOGRAMS: Final = ("queue", "first_byte", "duration")
 
 
 class Meter:

@@ -13,7 +13,8 @@ from llamactl.config import Settings
 from llamactl.core.exits import ServedRequest
 from llamactl.core.ports.activator import Activator
 from llamactl.core.routes import RouteTable
-from llamactl.observe import Meters, logger, loop_clock
+from llamactl.observe import Meters, logger
+from llamactl.observe.loop_clock import loop_clock
 from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.connections import ConnectionRegistry, Elsewhere, Limits
 from llamactl.proxy.http.heads import RequestHead

@@ -19,7 +19,8 @@ from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Instance, policies
 from llamactl.core.lifecycle import State
-from llamactl.observe import logger, loop_clock
+from llamactl.observe import logger
+from llamactl.observe.loop_clock import loop_clock
 from llamactl.policy.scheduling.restart import RestartRules, after_exit
 
 _MEASURE_S = 1.0  # a stop waits no longer for it

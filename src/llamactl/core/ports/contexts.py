@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
-_MOST_KEYS = 1000  # that are named
-ANY_KEY = "*"  # among the keys of a context: others may have used it, nobody knows which
+_MOST_KEYS: Final = 1000  # that are named
+ANY_KEY: Final = "*"  # among the keys of a context: others may have used it, nobody knows which
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,18 @@ class ContextReport:
     asked: str = ""  # by a request whose context is surely among them (`policy.body.continuation`)
 
 
-@dataclass(slots=True)
 class SentRequest:
-    """To an engine."""
+    """To an engine. A plain class with slots: one is made for each request."""
 
-    at: float  # Unix seconds
-    body: Sequence[bytes]  # in pieces; none if it is not known
-    answer: bytes = b""  # the end of a complete one
+    __slots__ = ("answer", "at", "body")
+
+    def __init__(self, at: float, body: Sequence[bytes], answer: bytes = b"") -> None:
+        self.at = at  # Unix seconds
+        self.body = body  # in pieces; none if it is not known
+        self.answer = answer  # the end of a complete one
+
+    def __repr__(self) -> str:
+        return f"<SentRequest at {self.at}>"
 
 
 class Proof(Protocol):

@@ -15,7 +15,7 @@ import orjson
 
 from llamactl.node.container.failures import ContainerError, EngineDown, failure_of
 from llamactl.node.engine.command import tied_to_us
-from llamactl.observe import loop_clock
+from llamactl.observe.loop_clock import loop_clock
 
 _QUICK_S, _SLOW_S = 10.0, 120.0  # `create`, `start` and `rm` copy and remove files
 _NEVER_S = 30 * 86400.0

@@ -22,7 +22,8 @@ from llamactl.node.logs.log import InstanceLog
 from llamactl.node.process import kernel_log
 from llamactl.node.process.ports import descendants
 from llamactl.node.process.process import Cause, Ended, hears, start_time, until_gone
-from llamactl.observe import logger, loop_clock
+from llamactl.observe import logger
+from llamactl.observe.loop_clock import loop_clock
 
 _FIRST_S, _LONGEST_S = 0.05, 1.0
 _PATIENCE_S = 3.0  # with an engine that is away, once the first process is gone

@@ -19,7 +19,8 @@ from llamactl.node.container.client import Client
 from llamactl.node.container.failures import ContainerError, failure_of
 from llamactl.node.container.pull_output import PullOutput
 from llamactl.node.engine.command import tied_to_us
-from llamactl.observe import logger, loop_clock
+from llamactl.observe import logger
+from llamactl.observe.loop_clock import loop_clock
 
 _STALLED_S = 600.0  # without a word
 _OFTEN_S = 0.25

@@ -27,7 +27,7 @@ from llamactl.node.process.oom import OomCounter
 from llamactl.node.process.ports import listens_on
 from llamactl.node.process.process import Ended
 from llamactl.node.turns import Turns
-from llamactl.observe import loop_clock
+from llamactl.observe.loop_clock import loop_clock
 
 _ASKED = "it was asked to exit"
 _SEARCHED = 200  # lines of the log, for the cause of an exit

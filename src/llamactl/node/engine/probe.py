@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from llamactl.backends.readiness import ProbeRequest, Readiness
-from llamactl.observe import loop_clock
+from llamactl.observe.loop_clock import loop_clock
 
 _FIRST_S = 0.002
 _LONGEST_S = 0.25

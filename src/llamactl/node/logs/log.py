@@ -12,7 +12,7 @@ from llamactl.node.logs import times as log_times
 from llamactl.node.logs.cursor import LogCursor, end_of, start_of_last
 from llamactl.node.logs.log_pipe import LogPipe
 from llamactl.node.logs.search import lines_with, matching
-from llamactl.observe import loop_clock
+from llamactl.observe.loop_clock import loop_clock
 
 _BLOCK = 1 << 16
 _LOOK_AGAIN_S = 0.1

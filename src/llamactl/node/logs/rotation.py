@@ -19,7 +19,7 @@ from llamactl.node.logs import archives
 from llamactl.node.logs.log_pipe import rules_file
 from llamactl.observe import logger
 
-_LOOK_S = 0.5
+_LOOK_S = 2.0
 _TIDY_S = 600.0
 log = logger("runtime")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 import orjson
 
@@ -10,11 +11,12 @@ from llamactl.core.errors import MalformedBody, ModelNotNamed
 from llamactl.policy.body.json_names import Names
 from llamactl.policy.body.json_scanner import Member, ObjectScanner
 
-SMALL = 1 << 16  # bytes; parsed at once, which takes less than a millisecond
-_ROOM = 64  # bytes for each bracket; parsing one with more of them takes several times as long
-_LETTER = re.compile(rb"\\u00[46][0-9a-fA-F]")  # one that needed no escape
-MODEL_TWICE = '"model" appears more than once in the request; send it once'
-_MODEL = Names(["model"])
+SMALL: Final = 1 << 16  # bytes; parsed at once, which takes less than a millisecond
+# bytes for each bracket; parsing a body with more of them takes several times as long
+_ROOM: Final = 64
+_LETTER: Final = re.compile(rb"\\u00[46][0-9a-fA-F]")  # one that needed no escape
+MODEL_TWICE: Final = '"model" appears more than once in the request; send it once'
+_MODEL: Final = Names(["model"])
 
 
 def model_of_json(body: bytes) -> str:
@@ -26,8 +28,8 @@ def model_of_json(body: bytes) -> str:
     if size > SMALL or (size > SMALL >> 2 and _is_dense(body)):
         return _scanned(body)
     value = parsed_object(body)
-    # a second one can't hide but in escapes
-    if body.count(b'"model"') > 1 or (b"\\u00" in body and _LETTER.search(body)):
+    # a second one can't hide but in escapes; `find`, as `in` takes bytes for a number first
+    if body.count(b'"model"') > 1 or (body.find(b"\\u00") >= 0 and _LETTER.search(body)):
         return _scanned(body)
     model = value.get("model")
     return model if isinstance(model, str) and model else checked_model(model)

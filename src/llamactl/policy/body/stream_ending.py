@@ -9,15 +9,16 @@ https://docs.anthropic.com/en/docs/build-with-claude/streaming
 from __future__ import annotations
 
 import re
+from typing import Final
 
 # A quote within a JSON string is escaped, a line end too: generated text can't look like these.
-_BEGUN = re.compile(rb'"choices"\s*:|\nevent: ?(?:message_start|response\.created)')
-_ENDED = re.compile(
+_BEGUN: Final = re.compile(rb'"choices"\s*:|\nevent: ?(?:message_start|response\.created)')
+_ENDED: Final = re.compile(
     rb'\ndata: ?(?:\[DONE\]|\{"error"|\{"type": ?"error")|\nevent: ?error|\nerror:'
     rb'|"finish_reason"\s*:\s*"'
     rb"|\nevent: ?(?:message_stop|response\.(?:completed|incomplete|failed))"
 )
-_OVERLAP = 40  # bytes; no mark is longer, if it is written as usual
+_OVERLAP: Final = 40  # bytes; no mark is longer, if it is written as usual
 
 
 class StreamEnding:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-_COUNT = re.compile(
+_COUNT: Final = re.compile(
     rb'"(?:(?:prompt_tokens|input_tokens|prompt_n)"\s*:\s*(\d{1,12})'
     rb'|(?:completion_tokens|output_tokens|predicted_n)"\s*:\s*(\d{1,12})'
     rb'|cached_tokens"\s*:\s*(\d{1,12})|(?:cache_read_input_tokens|cache_n)"\s*:\s*(\d{1,12}))'
 )
-_FAR = 512  # bytes; both objects are smaller
+_FAR: Final = 512  # bytes; both objects are smaller
 
 
 class Tokens(NamedTuple):

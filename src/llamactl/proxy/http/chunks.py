@@ -6,15 +6,16 @@ import re
 import sys
 from enum import Enum, auto
 from functools import lru_cache
+from typing import Final
 
 from llamactl.core.errors import MalformedBody
 
-_SIZE_LINE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n\x00]*)?\Z")
-_TRAILER = re.compile(rb"[^\r\n\x00:]+:[^\r\n\x00]*\Z")
-_LONGEST_LINE = 4096  # bytes
-_LONGEST_KEPT = 64  # bytes of a size line
-_MOST_TRAILERS = 64
-_CRLF = b"\r\n"
+_SIZE_LINE: Final = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n\x00]*)?\Z")
+_TRAILER: Final = re.compile(rb"[^\r\n\x00:]+:[^\r\n\x00]*\Z")
+_LONGEST_LINE: Final = 4096  # bytes
+_LONGEST_KEPT: Final = 64  # bytes of a size line
+_MOST_TRAILERS: Final = 64
+_CRLF: Final = b"\r\n"
 
 
 class _At(Enum):

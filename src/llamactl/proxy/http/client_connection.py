@@ -10,7 +10,7 @@ import asyncio
 import os
 import re
 from math import inf
-from typing import ClassVar, cast
+from typing import Final, cast
 
 from llamactl.core.errors import (
     HeaderTooLarge,
@@ -32,18 +32,18 @@ from llamactl.proxy.http.paced import paced
 from llamactl.proxy.http.request import Handler, Request, error_answer
 from llamactl.proxy.http.turns import FREE
 from llamactl.proxy.http.unread import Unread
-from llamactl.proxy.stages.client import TABLE, Stage, Step
+from llamactl.proxy.stages.client import Stage, Step
 from llamactl.proxy.stages.table import Staged
 
 _MOST_LINES, _LONGEST_LINE = 128, 8000  # of a WebSocket's first request: `websockets` stops there
-_LINGER_S = 2.0  # how long what is still sent after a refusal is read and dropped
-_DROP_S = 0.01  # between two reads: a client that keeps sending must not keep us busy
-_TAKEN_S = 0.01  # between two looks at whether a client has taken its answers
-_MOST_AHEAD = 1 << 16  # bytes that may wait before reading pauses
-_MOST_FRAMES = 1 << 13  # bytes of a WebSocket that are read at once: a frame may be six
+_LINGER_S: Final = 2.0  # how long what is still sent after a refusal is read and dropped
+_DROP_S: Final = 0.01  # between two reads: a client that keeps sending must not keep us busy
+_TAKEN_S: Final = 0.01  # between two looks at whether a client has taken its answers
+_MOST_AHEAD: Final = 1 << 16  # bytes that may wait before reading pauses
+_MOST_FRAMES: Final = 1 << 13  # bytes of a WebSocket that are read at once: a frame may be six
 # found before the head is complete
-_NO_METHOD = re.compile(rb"[^A-Z]")
-_NO_LINE = re.compile(rb"(?<!\r)\n|\r[^\n]")
+_NO_METHOD: Final = re.compile(rb"[^A-Z]")
+_NO_LINE: Final = re.compile(rb"(?<!\r)\n|\r[^\n]")
 log = logger("proxy")
 
 
@@ -52,8 +52,6 @@ class Downstream(Staged):
 
     An `asyncio.Protocol` in all but name: what is compiled can't be derived from what is not.
     """
-
-    _table: ClassVar = TABLE
 
     def __init__(self, clients: ConnectionRegistry, held: bytes = b"") -> None:
         """`held`: what the client has sent already; `go_on` takes it up."""
@@ -240,7 +238,7 @@ class Downstream(Staged):
 
     def _begin(self, data: bytes) -> None:
         """The beginning of a request, or of the rest of its head. Raises LlamactlError."""
-        if data[:1] in b"\r\n":
+        if data.startswith((b"\r", b"\n")):
             data = data.lstrip(b"\r\n")  # RFC 9112, 2.2
         # what was looked at is not looked at again, however small the pieces are
         seen = max(0, len(self._ahead) - 3) if self._ahead else 0

@@ -11,11 +11,12 @@ import ipaddress
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from llamactl.config import Settings
 from llamactl.core.errors import TooManyConnections
-from llamactl.observe import logger, loop_clock
+from llamactl.observe import logger
+from llamactl.observe.loop_clock import loop_clock
 from llamactl.policy.scheduling.shares import has_room
 from llamactl.proxy.http.client_memory import ClientMemory
 from llamactl.proxy.http.request import Request
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
     from llamactl.proxy.http.heads import RequestHead
 
 
-_RESERVE = 32  # connections for management and health beyond the limit
-_MOST_REFUSED = 64  # connections that get a reason for their refusal at a time
-_EACH = "\0"  # no key: the next request may be from another client
-_IPV6_NETWORK = 64  # bits: what one customer of a provider has
+_RESERVE: Final = 32  # connections for management and health beyond the limit
+_MOST_REFUSED: Final = 64  # connections that get a reason for their refusal at a time
+_EACH: Final = "\0"  # no key: the next request may be from another client
+_IPV6_NETWORK: Final = 64  # bits: what one customer of a provider has
 log = logger("proxy")
-_LATE_S = 0.05  # what is not worth a look at all connections
+_LATE_S: Final = 0.05  # what is not worth a look at all connections
 
 
 class WebSocketProtocol(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+from typing import Final, cast
 
 import httptools
 
@@ -17,11 +17,12 @@ from llamactl.proxy.http.turns import Turns
 from llamactl.proxy.http.unread import LARGEST_BITE, Unread
 
 Address = tuple[str, int]
-_LARGEST_HEAD = 1 << 18  # bytes
-_MOST_INTERIMS = 64  # heads before that of the answer itself; a few are usual
-_MUCH = 1 << 16  # bytes of chunks that came at once: others go first before more is read
-_MOST_CHUNKS = 512  # among what came at once; more of them are read in turns
-_FIRST_FINAL, _SWITCHING = 200, 101  # statuses
+_LARGEST_HEAD: Final = 1 << 18  # bytes
+_MOST_INTERIMS: Final = 64  # heads before that of the answer itself; a few are usual
+_MUCH: Final = 1 << 16  # bytes of chunks that came at once: others go first before more is read
+_MOST_CHUNKS: Final = 512  # among what came at once; more of them are read in turns
+_FIRST_FINAL: Final = 200  # a status
+_SWITCHING: Final = 101
 log = logger("proxy")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote, unquote_to_bytes
 
 import httptools
@@ -19,31 +19,31 @@ from llamactl.core.errors import HeaderTooLarge, InvalidRequest
 from llamactl.proxy.http.request_target import check_lengths, of_absolute_form
 
 Headers = list[tuple[bytes, bytes]]
-STATUS_LINES = {
+STATUS_LINES: Final = {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode())
     for status in HTTPStatus
 }
 # RFC 9110, 7.6.1, and what must not reach the engine or come back from it.
-_HOP = frozenset(
+_HOP: Final = frozenset(
     {
         b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization",
         b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade",
     }
 )  # fmt: skip
-_NOT_SENT = _HOP | {b"host", b"authorization", b"x-api-key", b"content-length", b"expect",
+_NOT_SENT: Final = _HOP | {b"host", b"authorization", b"x-api-key", b"content-length", b"expect",
                     b"cookie", b"origin", b"x-forwarded-for", b"x-forwarded-host",
                     b"x-forwarded-proto", b"x-request-id"}  # fmt: skip
-_NOT_ANSWERED = _HOP | {b"content-length", b"set-cookie", b"x-request-id"}
-_LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: (\d{1,15})\r\n")
-_LONGEST_KEPT = 4096  # bytes of a head
-KEPT = 512  # heads of each kind
-_REQUEST_ID = re.compile(rb"[!-~]{1,128}\Z")
-_KEEP_ALIVE = re.compile(rb"timeout=(\d+)")
-_IDLE_S = 4.0  # engines close idle connections after 5 s (cpp-httplib's default)
-_BAD = 400  # status, and above
-_BODILESS = (204, 304)  # RFC 9110, 15.3.5 and 15.4.5
+_NOT_ANSWERED: Final = _HOP | {b"content-length", b"set-cookie", b"x-request-id"}
+_LENGTH: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: (\d{1,15})\r\n")
+_LONGEST_KEPT: Final = 4096  # bytes of a head
+KEPT: Final = 512  # heads of each kind
+_REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}\Z")
+_KEEP_ALIVE: Final = re.compile(rb"timeout=(\d+)")
+_IDLE_S: Final = 4.0  # engines close idle connections after 5 s (cpp-httplib's default)
+_BAD: Final = 400  # status, and above
+_BODILESS: Final = (204, 304)  # RFC 9110, 15.3.5 and 15.4.5
 # who asks, from where, and in which form: two of these could be read in two ways
-_SINGLE = frozenset(
+_SINGLE: Final = frozenset(
     {
         b"host", b"authorization", b"x-api-key", b"origin", b"content-type",
         b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest",
@@ -51,12 +51,12 @@ _SINGLE = frozenset(
     }
 )  # fmt: skip
 # RFC 3986, 3.2.2 and 3.2.3
-_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::\d*)?\Z")
-_MOST_LINES = 256
+_HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::\d*)?\Z")
+_MOST_LINES: Final = 256
 _LONGEST_HOST, _LONGEST_CONNECTION = 300, 1024  # bytes
 # an inference key before the path, for programs that can send no header
-_PATH_KEY = re.compile(rb"/+(?:k|%6[bB])/+([^/]*)(/.*|)\Z", re.DOTALL)
-_CREDENTIALS = (b"authorization", b"x-api-key", b"cookie")
+_PATH_KEY: Final = re.compile(rb"/+(?:k|%6[bB])/+([^/]*)(/.*|)\Z", re.DOTALL)
+_CREDENTIALS: Final = (b"authorization", b"x-api-key", b"cookie")
 
 
 class RequestHead:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import orjson
 
@@ -11,7 +11,7 @@ from llamactl.core.keys import GUEST
 from llamactl.proxy.http.error_formats import DEFAULT, ApiError, ErrorFormat
 from llamactl.proxy.http.heads import STATUS_LINES, Headers, RequestHead
 
-_QUEUE_POSITION = b"x-queue-position"
+_QUEUE_POSITION: Final = b"x-queue-position"
 
 
 class Request:

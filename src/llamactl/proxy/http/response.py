@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import Self
+from typing import Final, Self
 
 from llamactl.proxy.http.heads import ResponseHead
 from llamactl.proxy.http.request import Request
 
-_TAIL = 1024  # bytes of a body's end that are kept for counting
-_NO_CONTENT = 204  # has no length (RFC 9110, 8.6)
-_ENDING = 16  # bytes: "data: [DONE]" and the like
-_GOOD = range(200, 300)  # statuses
+_TAIL: Final = 1024  # bytes of a body's end that are kept for counting
+_NO_CONTENT: Final = 204  # has no length (RFC 9110, 8.6)
+_ENDING: Final = 16  # bytes: "data: [DONE]" and the like
+_GOOD: Final = range(200, 300)  # statuses
 # What a model generates, as the APIs name it in their events: text that is not empty, a call of a
 # tool. The first events of a stream contain only the role, or that it was created.
 # https://platform.openai.com/docs/api-reference/chat-streaming
 # https://platform.openai.com/docs/api-reference/responses-streaming
 # https://docs.anthropic.com/en/docs/build-with-claude/streaming
-_CONTENT = re.compile(
+_CONTENT: Final = re.compile(
     rb'"(?:content|reasoning_content|reasoning|refusal|text|delta|thinking|partial_json|arguments)"'
     rb'\s*:\s*"[^"]|"(?:tool_calls|reasoning_details)"\s*:\s*\[\s*\{'
     rb'|"type"\s*:\s*"(?:tool_use|function_call)"'

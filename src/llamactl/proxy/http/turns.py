@@ -10,12 +10,13 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from llamactl.observe import logger
 
-SLICE = 1 << 15  # bytes of a part; at the worst, a millisecond
-FREE = 1 << 12  # bytes of a body that need no turn
-_AT_ONCE = 1 << 16  # bytes of bodies that are parsed within one turn
+SLICE: Final = 1 << 15  # bytes of a part; at the worst, a millisecond
+FREE: Final = 1 << 12  # bytes of a body that need no turn
+_AT_ONCE: Final = 1 << 16  # bytes of bodies that are parsed within one turn
 Job = Callable[[], bool]  # does one part; True if more is left
 log = logger("proxy")
 

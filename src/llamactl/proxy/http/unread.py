@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import Final, Protocol
 
 from llamactl.proxy.http.turns import SLICE, Turns
 
 # bytes of a body, or of frames, that are read between two looks at the clock
-_LEAST, LARGEST_BITE = 1 << 9, 1 << 13
-_TURN_S = 0.0005  # no turn takes another bite after this; a bite that takes this long was large
+_LEAST: Final = 1 << 9
+LARGEST_BITE: Final = 1 << 13
+# no turn takes another bite after this; a bite that takes this long was large
+_TURN_S: Final = 0.0005
 
 
 class Reader(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from llamactl.core.errors import LlamactlError
 from llamactl.core.routes import Route
@@ -12,9 +13,9 @@ from llamactl.proxy.http.request import Request
 from llamactl.proxy.http.response import Response
 
 Relayed = tuple[str, int, int, int, bytes, float | None, float, bool]
-_BATCH = 32
-_OURS = 500  # and above: not the client's fault
-_CLIENT_LEFT = 499  # as nginx has it
+_BATCH: Final = 32
+_OURS: Final = 500  # and above: not the client's fault
+_CLIENT_LEFT: Final = 499  # as nginx has it
 log = logger("requests")
 
 

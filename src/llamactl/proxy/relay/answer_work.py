@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar
 
 from llamactl.core.errors import LlamactlError
 from llamactl.observe import logger
@@ -14,7 +13,7 @@ from llamactl.proxy.http.request import Request
 from llamactl.proxy.http.response import Response
 from llamactl.proxy.http.sink import Sink
 from llamactl.proxy.relay.context import ProxyContext
-from llamactl.proxy.stages.exchange import TABLE, Stage, Step
+from llamactl.proxy.stages.exchange import Stage, Step
 from llamactl.proxy.stages.table import Staged
 
 log = logger("proxy")
@@ -28,7 +27,6 @@ class AnswerWork(Staged, Sink):
     _request: Request
     _upstream: Connection | None = None
     _answer: Response | None = None
-    _table: ClassVar = TABLE
 
     def __init__(self) -> None:
         self._stage = Stage.OPENING

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from llamactl.core.errors import BodyTooLarge
 from llamactl.policy.body.filters import Edit, Splicer
 from llamactl.proxy.relay.spool import Spool, SpooledPart
 
-IN_MEMORY = 1 << 20  # bytes; a body of no more can be sent again when its engine died
+IN_MEMORY: Final = 1 << 20  # bytes; a body of no more can be sent again when its engine died
 
 
 class Client(Protocol):

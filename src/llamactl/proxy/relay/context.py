@@ -80,9 +80,10 @@ class ProxyContext:
 
 def _response_lines(settings: Settings) -> dict[str, bytes]:
     return {
-        name: b"".join(
-            f"{header.lower()}: {value}\r\n".encode()
-            for header, value in settings.backends.of(backend.kind).response_headers.items()
-        )
+        name: _lines(settings.backends.of(backend.kind).response_headers)
         for name, backend in BACKENDS.items()
     }
+
+
+def _lines(headers: Mapping[str, str]) -> bytes:
+    return "".join([f"{name.lower()}: {value}\r\n" for name, value in headers.items()]).encode()

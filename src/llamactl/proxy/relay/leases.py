@@ -12,7 +12,7 @@ from llamactl.core.exits import ServedRequest
 from llamactl.core.lease import Lease
 from llamactl.core.ports.contexts import ContextUse
 from llamactl.core.routes import ReadyInstance
-from llamactl.observe import loop_clock
+from llamactl.observe.loop_clock import loop_clock
 
 _Waiters = dict[str, set[asyncio.Future[None]]]  # by instance id
 Granting = Callable[[], Coroutine[Any, Any, Lease[Any]]]
@@ -34,7 +34,7 @@ class LeaseBook:
         self.on_change: Callable[[str], None] | None = None  # called with the id
         self.on_silence: Callable[[str], None] | None = None  # the same, of `unanswered`
         # returns once other processes have said what they hold by the routes as they are now
-        self.agreed: Callable[[], Awaitable[None]] | None = None
+        self.agreed: Callable[[], Awaitable[object]] | None = None
 
     def __repr__(self) -> str:
         return f"<LeaseBook {sum(self._held.values())} held>"

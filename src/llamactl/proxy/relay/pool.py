@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+from collections.abc import Awaitable, Callable
+from typing import Final, cast
 
 from llamactl.core.errors import UpstreamUnreachable
 from llamactl.proxy.http.engine_connection import Address, Connection
@@ -12,14 +13,24 @@ from llamactl.proxy.http.turns import Turns
 # llama-server gives each open connection a thread of a small pool, idle ones too, and lets the
 # others wait until it closes them: keep far fewer than the threads that we ask it for, or a burst
 # waits for five seconds.
-_MOST_IDLE = 32
+_MOST_IDLE: Final = 32
+
+
+Dial = Callable[[Connection, Address], Awaitable[object]]  # raises OSError
+
+
+async def dial(connection: Connection, address: Address) -> None:
+    """Over the network."""
+    protocol = cast(asyncio.Protocol, connection)  # in all but name: see Downstream
+    await asyncio.get_running_loop().create_connection(lambda: protocol, *address)
 
 
 class Pool:
     """Idle connections by address. Owned by the application; closed with it."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: Turns, dial: Dial = dial) -> None:
         self._turns = turns
+        self._dial = dial
         self._idle: dict[Address, list[Connection]] = {}
 
     def __repr__(self) -> str:
@@ -40,9 +51,8 @@ class Pool:
     async def connect(self, address: Address) -> Connection:
         """A new connection. Raises UpstreamUnreachable."""
         made = Connection(address, self._turns)
-        protocol = cast(asyncio.Protocol, made)  # in all but name: see Downstream
         try:
-            await asyncio.get_running_loop().create_connection(lambda: protocol, *address)
+            await self._dial(made, address)
         except OSError as exc:
             raise UpstreamUnreachable(f"the engine does not accept connections: {exc}") from exc
         return made

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn, Protocol
+from typing import Final, NoReturn, Protocol
 from urllib.parse import unquote_to_bytes
 
 from llamactl.config import Settings
@@ -44,8 +44,8 @@ from llamactl.proxy.routing.model import (
 from llamactl.proxy.routing.search import ModelResolver
 from llamactl.proxy.routing.whole_body import JsonEditor, WholeBody
 
-_CHAT_COMMENTS_S = 1.0
-_RAW = (b"api", b"page")  # first words of paths whose answers go as engines give them
+_CHAT_COMMENTS_S: Final = 1.0
+_RAW: Final = (b"api", b"page")  # first words of paths whose answers go as engines give them
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ next request with the same head costs a look at whether the keys have changed.
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 import secrets
 import time
 from dataclasses import dataclass
+from typing import Final
 
 from llamactl.core.errors import (
     Forbidden,
@@ -61,9 +61,9 @@ from llamactl.proxy.routing.path_key import check_path_key
 from llamactl.proxy.routing.websocket import WebSocketEndpoint
 
 # matched before decoding, so that an encoded slash stays a part of a name or path
-_RAW = re.compile(rb"/(api)/v1/instances/([^/]+)/proxy(/.*)?\Z", re.DOTALL)
+_RAW: Final = re.compile(rb"/(api)/v1/instances/([^/]+)/proxy(/.*)?\Z", re.DOTALL)
 _CHAT, _CHAT_MODELS = "/api/v1/chat/completions", "/api/v1/chat/models"  # our own page's
-_NEVER = 0.0
+_NEVER: Final = 0.0
 log = logger("proxy")
 _BY_ACCEPT: Headers = [(b"vary", b"Accept")]
 
@@ -100,12 +100,13 @@ class Entry:
         self._wrong_keys = WrongKeys()
         self._decisions: dict[RequestHead, Decision] = {}
         self._id_prefix = secrets.token_hex(6).encode()
-        self._ids = itertools.count(1)
+        self._count = 0  # of requests
 
     def open(self, down: Downstream, request: Request) -> None:
         """Decide who serves a request; what is wrong with its head is answered at once."""
         head, relay = request.head, self.context.relay
-        request.id = head.request_id or b"%b-%x" % (self._id_prefix, next(self._ids))
+        self._count += 1
+        request.id = head.request_id or b"%b-%x" % (self._id_prefix, self._count)
         request.began = relay.now()
         try:
             now = time.time()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 from urllib.parse import parse_qs, quote, unquote_plus
 
 from python_multipart import MultipartParser
@@ -17,9 +17,9 @@ from llamactl.policy.body.model import ModelScanner, checked_model, model_of_jso
 from llamactl.proxy.http.heads import RequestHead
 from llamactl.proxy.relay.body import IN_MEMORY
 
-_LONGEST_MODEL = 4096
-_LONGEST_BOUNDARY = 70  # RFC 2046, 5.1.1
-_MOST_PARTS = 1000  # before the model
+_LONGEST_MODEL: Final = 4096
+_LONGEST_BOUNDARY: Final = 70  # RFC 2046, 5.1.1
+_MOST_PARTS: Final = 1000  # before the model
 
 
 class ModelExtractor(Protocol):

@@ -29,7 +29,8 @@ from llamactl.core.errors import (
 )
 from llamactl.core.lease import Lease
 from llamactl.core.routes import ReadyInstance
-from llamactl.observe import logger, loop_clock
+from llamactl.observe import logger
+from llamactl.observe.loop_clock import loop_clock
 from llamactl.policy.access.rules import KeyRing
 from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.heads import Headers, RequestHead

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from llamactl.proxy.stages.table import Name, Table, drawn
+from llamactl.proxy.stages.table import Name, Table, drawn, follow
 
 
 class Stage:
@@ -43,6 +43,7 @@ TABLE: Table = {
     Stage.WEBSOCKET: _ENDS,
     Stage.ENDING: _ENDS,
 }
+follow(TABLE)
 
 
 def to_mermaid() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from llamactl.proxy.stages.table import Name, Table, drawn
+from llamactl.proxy.stages.table import Name, Table, drawn, follow
 
 
 class Stage:
@@ -59,6 +59,7 @@ TABLE: Table = {
     Stage.CUT_SHORT: _ENDS,
     Stage.OVER: {},
 }  # fmt: skip
+follow(TABLE)
 
 
 def to_mermaid() -> str:

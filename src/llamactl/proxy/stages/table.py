@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 
 class Name:
     """Of a stage or a step. A member of an Enum takes ten times as long to look up."""
 
-    __slots__ = ("value",)
+    __slots__ = ("row", "value")
 
     def __init__(self, value: str) -> None:
         self.value = value
+        self.row: dict[Name, Name] = {}  # of a stage, in its table: the next stage by step
 
     def __repr__(self) -> str:
         return f"<Name {self.value}>"
 
 
-Table = Mapping[Name, Mapping[Name, Name]]  # by stage and step: the next stage
+Table = Mapping[Name, dict[Name, Name]]  # by stage and step: the next stage
+
+
+def follow(table: Table) -> None:
+    """From now on its stages know where each step leads."""
+    for stage, row in table.items():
+        stage.row = row
 
 
 class ImpossibleStep(Exception):
@@ -31,13 +37,12 @@ class ImpossibleStep(Exception):
 class Staged:
     """What goes through the stages of a table."""
 
-    _table: ClassVar[Table]
     _stage: Name
 
     def _move(self, step: Name) -> None:
         """Raises ImpossibleStep, and stays where it is."""
         try:
-            self._stage = self._table[self._stage][step]
+            self._stage = self._stage.row[step]
         except KeyError:
             raise ImpossibleStep(self._stage, step) from None
 

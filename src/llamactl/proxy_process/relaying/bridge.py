@@ -11,7 +11,7 @@ from llamactl.core.exits import Aftermath
 from llamactl.core.keys import Caller
 from llamactl.core.lease import Lease
 from llamactl.link import ProxyEnd
-from llamactl.observe import loop_clock
+from llamactl.observe.loop_clock import loop_clock
 from llamactl.proxy import LeaseBook
 
 _AWAY_S = 30.0  # how long a request waits for somebody who decides

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from llamactl.core.ports.contexts import ContextUse, Proof, SentRequest
+from llamactl.core.ports.contexts import ContextUse, SentRequest
 from llamactl.core.routes import Route
 from llamactl.link.control_news import ProofOver, ProofWanted
 from llamactl.link.proxy_news import KeyUsed, ProofHeard, ProofSent
@@ -43,7 +43,7 @@ class RemoteContextUse(ContextUse):
             self.proved(said.instance)
 
 
-class RemoteProof(Proof):
+class RemoteProof:
     def __init__(self, instance_id: str, say: Callable[[Said], None]) -> None:
         self._instance_id = instance_id
         self._say = say

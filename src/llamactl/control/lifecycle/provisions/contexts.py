@@ -18,7 +18,6 @@ from llamactl.core.ports.contexts import (
     ContextLimits,
     ContextReport,
     ContextUse,
-    Proof,
     SentRequest,
     StoredContext,
 )
@@ -180,7 +179,7 @@ class Contexts:
 
 
 @dataclass(slots=True)
-class _Proof(Proof):
+class _Proof:
     """What is waited for after a restore.
 
     An engine that works as it should is never blamed for what its clients ask. So that a context

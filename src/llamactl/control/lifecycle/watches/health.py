@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from llamactl.core.ports.activator import Leases
-from llamactl.observe import loop_clock
+from llamactl.observe.loop_clock import loop_clock
 
 _ENOUGH = 2  # requests in a row without a byte, whatever the health endpoint says
 

@@ -7,7 +7,8 @@ from typing import Protocol
 from llamactl.control.lifecycle.runner import LifecycleRunner
 from llamactl.core.instance import Instance
 from llamactl.core.ports.activator import Leases
-from llamactl.observe import logger, loop_clock
+from llamactl.observe import logger
+from llamactl.observe.loop_clock import loop_clock
 
 log = logger("control")
 

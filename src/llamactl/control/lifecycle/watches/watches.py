@@ -18,7 +18,8 @@ from llamactl.core import lifecycle as lc
 from llamactl.core.errors import UnknownProcess
 from llamactl.core.exits import FailureClass, NotServing
 from llamactl.core.lifecycle import Lifecycle, State
-from llamactl.observe import logger, loop_clock
+from llamactl.observe import logger
+from llamactl.observe.loop_clock import loop_clock
 
 _FIRST_S = 0.1  # until it has probably begun to answer
 log = logger("control")

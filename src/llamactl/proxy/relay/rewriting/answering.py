@@ -7,6 +7,7 @@ that its client reads, and who may not see paths sees none.
 from __future__ import annotations
 
 from functools import partial
+from typing import Final
 
 import orjson
 
@@ -31,9 +32,9 @@ from llamactl.proxy.relay.rewriting.rewritten import (
     in_one,
 )
 
-_BAD = 400  # status, and above
-_BROKEN = 500  # status of an error in a stream
-_FAILS = (
+_BAD: Final = 400  # status, and above
+_BROKEN: Final = 500  # status of an error in a stream
+_FAILS: Final = (
     b'data: {"error":',
     b"error: {",
 )  # llama-server's stream that fails before its first token

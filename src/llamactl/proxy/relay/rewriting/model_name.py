@@ -12,6 +12,7 @@ import re
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from functools import lru_cache
+from typing import Final
 
 import orjson
 
@@ -20,21 +21,23 @@ from llamactl.policy.body.filters import Edit, Splicer
 from llamactl.policy.body.json_names import Names
 from llamactl.policy.body.json_scanner import Member, ObjectScanner
 
-_KEY = b'"model"'
-_MODEL = re.compile(rb'"model"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")', re.DOTALL)
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_TOKEN = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"\s*:|"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
-_HOLDERS = (b"response", b"message")
+_KEY: Final = b'"model"'
+_MODEL: Final = re.compile(rb'"model"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")', re.DOTALL)
+_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_TOKEN: Final = re.compile(
+    rb'"([^"\\]*(?:\\.[^"\\]*)*)"\s*:|"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL
+)
+_HOLDERS: Final = (b"response", b"message")
 _OWN_NAMES, _ITEMS_NAMES = Names(["model", "response", "message"]), Names(["model"])
-SMALL = 1 << 12  # bytes of a document, or an event, that is looked at in one go
-_PART = 1 << 15  # bytes of a larger one
-_MOST_AGAIN = 4  # members of one name, of a larger one; finding each costs as much as a part
-_MOST_ITEMS = 256  # of an array of answers
-_LABEL = re.compile(rb"[^{\[]*+")  # of a line: `data: `
+SMALL: Final = 1 << 12  # bytes of a document, or an event, that is looked at in one go
+_PART: Final = 1 << 15  # bytes of a larger one
+_MOST_AGAIN: Final = 4  # members of one name, of a larger one; finding each costs as much as a part
+_MOST_ITEMS: Final = 256  # of an array of answers
+_LABEL: Final = re.compile(rb"[^{\[]*+")  # of a line: `data: `
 _SPACE, _NEXT = re.compile(rb"\s*+"), re.compile(rb"\s*+,\s*+(?={)")
 _OWN, _HELD = 1, 2  # how deep the two places are
-_LEAD = 96  # bytes
-_TELLING = 24  # bytes of a lead that no other place begins with
+_LEAD: Final = 96  # bytes
+_TELLING: Final = 24  # bytes of a lead that no other place begins with
 
 
 @lru_cache(1024)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator
+from typing import Final
 
 from llamactl.proxy.http.heads import ResponseHead
 from llamactl.proxy.http.request import Request
 from llamactl.proxy.http.response import Response
 from llamactl.proxy.relay.rewriting.model_name import SMALL, ModelName
 
-LARGEST = 16 << 20  # bytes of a body that is changed at once
-LARGEST_ERROR = 1 << 16  # bytes; of one that is larger the beginning is looked at
-_LONGEST_LINE = 4 << 20  # bytes of an event
+LARGEST: Final = 16 << 20  # bytes of a body that is changed at once
+LARGEST_ERROR: Final = 1 << 16  # bytes; of one that is larger the beginning is looked at
+_LONGEST_LINE: Final = 4 << 20  # bytes of an event
 Work = Generator[None, None, bytes]  # in parts that take a millisecond or so
 Change = Callable[[bytes], bytes]
 Steps = Callable[[bytes], Work]
@@ -194,7 +195,7 @@ class NamedStream(Response):
         self._work, self._behind = self._name.steps_in_event(line), behind
 
 
-_LINE = re.compile(rb"[^\r\n]*+[\r\n]")
+_LINE: Final = re.compile(rb"[^\r\n]*+[\r\n]")
 
 
 def _end_of_line(data: bytes) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from llamactl.core.errors import BackendError, LlamactlError
 from llamactl.policy.body.cached_counts import CachedCounts
@@ -10,10 +11,12 @@ from llamactl.proxy.http.heads import ResponseHead
 from llamactl.proxy.http.sink import Sink
 from llamactl.proxy.relay.answer_work import AnswerWork
 
-_TAIL = 1024  # bytes of a body's end that are kept for counting
-_ENCODINGS = re.compile(rb"(?<=\n)accept-encoding: [^\r\n]*\r\n|\Aaccept-encoding: [^\r\n]*\r\n")
-_ENCODED = "the engine compressed its response, so its cached tokens can't be hidden; "
-_CURE = "configure it not to compress, or set auth.hide_cached_tokens to false"
+_TAIL: Final = 1024  # bytes of a body's end that are kept for counting
+_ENCODINGS: Final = re.compile(
+    rb"(?<=\n)accept-encoding: [^\r\n]*\r\n|\Aaccept-encoding: [^\r\n]*\r\n"
+)
+_ENCODED: Final = "the engine compressed its response, so its cached tokens can't be hidden; "
+_CURE: Final = "configure it not to compress, or set auth.hide_cached_tokens to false"
 
 
 def unencoded(lines: bytes) -> bytes:
