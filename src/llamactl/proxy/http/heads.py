@@ -25,16 +25,16 @@ STATUS_LINES: Final = {
 }
 # RFC 9110, 7.6.1, and what must not reach the engine or come back from it.
 _HOP: Final = frozenset(
-    {
-        b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization",
-        b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade",
-    }
-)  # fmt: skip
+    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer "
+    b"transfer-encoding upgrade".split()
+)
 _NOT_SENT: Final = _HOP | {b"host", b"authorization", b"x-api-key", b"content-length", b"expect",
                     b"cookie", b"origin", b"x-forwarded-for", b"x-forwarded-host",
                     b"x-forwarded-proto", b"x-request-id"}  # fmt: skip
 _NOT_ANSWERED: Final = _HOP | {b"content-length", b"set-cookie", b"x-request-id"}
-_LENGTH: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: (\d{1,15})\r\n")
+_LENGTH: Final = b"\r\nContent-Length: "
+_LOWER_LENGTH: Final = b"\r\ncontent-length: "
+_MOST_DIGITS: Final = 15
 _LONGEST_KEPT: Final = 4096  # bytes of a head
 KEPT: Final = 512  # heads of each kind
 _REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}\Z")
@@ -44,12 +44,9 @@ _BAD: Final = 400  # status, and above
 _BODILESS: Final = (204, 304)  # RFC 9110, 15.3.5 and 15.4.5
 # who asks, from where, and in which form: two of these could be read in two ways
 _SINGLE: Final = frozenset(
-    {
-        b"host", b"authorization", b"x-api-key", b"origin", b"content-type",
-        b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest",
-        b"sec-websocket-key", b"sec-websocket-version",
-    }
-)  # fmt: skip
+    b"host authorization x-api-key origin content-type sec-fetch-site sec-fetch-mode "
+    b"sec-fetch-dest sec-websocket-key sec-websocket-version".split()
+)
 # RFC 3986, 3.2.2 and 3.2.3
 _HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::\d*)?\Z")
 _MOST_LINES: Final = 256
@@ -226,12 +223,16 @@ _answer_head = lru_cache(KEPT)(ResponseHead)
 
 
 def _without_length(head: bytes) -> tuple[bytes, int | None]:
-    """The head with a length of 0, and the previous length, if any."""
-    found = _LENGTH.search(head)
-    if found is None:
+    """The head with a length of 0, and the previous length, if it is spelled as usual."""
+    at = head.find(_LENGTH)
+    if at < 0:
+        at = head.find(_LOWER_LENGTH)
+    begin = at + len(_LENGTH)
+    end = head.find(b"\r\n", begin)
+    digits = head[begin:end]
+    if at < 0 or len(digits) > _MOST_DIGITS or not digits.isdigit():
         return head, None
-    begin, end = found.span(1)
-    return head[:begin] + b"0" + head[end:], int(found[1])
+    return head[:begin] + b"0" + head[end:], int(digits)
 
 
 class _Parsed:
