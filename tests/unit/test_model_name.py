@@ -53,6 +53,12 @@ def test_what_is_content_stays(answer: Any) -> None:
     assert at_once(ModelName("mine").steps(whole)) == whole
 
 
+@pytest.mark.parametrize("answer", [b'"model": "x"', b"[", b"", b'{"a": "\\"model": "x"}'])
+def test_what_is_no_document_stays(answer: bytes) -> None:
+    assert at_once(ModelName("mine").steps(answer)) == answer
+    assert ModelName("mine").put_in_events(answer) == answer
+
+
 def test_events_are_changed_one_by_one_and_keep_their_other_bytes() -> None:
     name = ModelName("mine")
     role = {**CHUNK, "choices": [{"delta": {"role": "assistant"}}]}

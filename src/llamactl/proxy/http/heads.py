@@ -228,9 +228,8 @@ def _without_length(head: bytes) -> tuple[bytes, int | None]:
     if at < 0:
         at = head.find(_LOWER_LENGTH)
     begin = at + len(_LENGTH)
-    end = head.find(b"\r\n", begin)
-    digits = head[begin:end]
-    if at < 0 or len(digits) > _MOST_DIGITS or not digits.isdigit():
+    end = head.find(b"\r\n", begin) if at >= 0 else -1
+    if not begin < end <= begin + _MOST_DIGITS or not (digits := head[begin:end]).isdigit():
         return head, None
     return head[:begin] + b"0" + head[end:], int(digits)
 

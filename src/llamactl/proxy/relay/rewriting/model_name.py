@@ -121,7 +121,7 @@ def _names(data: bytes) -> Iterator[tuple[int, int, int]]:
     at = data.find(_KEY)
     while at >= 0:
         found = _MODEL.match(data, at)
-        if found is not None and data[at - 1 : at] != b"\\":
+        if found is not None and not data.endswith(b"\\", 0, at):
             yield at, *found.span(1)
         at = data.find(_KEY, at + len(_KEY))
 
