@@ -97,7 +97,7 @@ def _compile(folder: Path) -> None:
         config.write_text(_MYPY.format(cache=place / "cache"))
         os.chdir(SOURCES)
         said = StringIO()
-        with suppress(SystemExit), redirect_stdout(said):  # which says no more than this
+        with suppress(SystemExit), redirect_stdout(said):  # why it exits is printed
             extensions = mypycify(
                 ["--config-file", str(config), *MODULES], target_dir=str(place / "c"),
                 group_name="llamactl", opt_level="3", debug_level="0",

@@ -12,7 +12,7 @@ import pytest
 
 from support.engines import BUILT_IN, Engine
 from support.fake_engine import begin_stream, create_fake, raw, until_told
-from support.ledger import change, entries
+from support.ledger import change, entries, until_pids
 from support.served import Served, data_folder, is_alive, serve, until_gone
 from support.waits import until
 
@@ -203,11 +203,7 @@ def test_the_ledger_holds_just_what_runs(tmp_path: Path, tiny_model: Path) -> No
         create(server, "two", tiny_model)
         server.request("POST", f"{BASE}/two/stop?wait=true")
 
-        def pids() -> list[int]:
-            return [entry["pid"] for entry in entries(data)]
-
-        until("an end, which waits for no write, is written", lambda: len(pids()) == 1)
-        assert pids() == [made["pid"]]
+        until_pids(data, [int(str(made["pid"]))])
     assert entries(data) == []
 
 

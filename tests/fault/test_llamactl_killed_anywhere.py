@@ -9,9 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from support.ledger import entries
+from support.ledger import until_pids
 from support.served import Served, is_alive, serve
-from support.waits import until
 
 BASE = "/api/v1/instances"
 SHARES = 8  # of the points: `make test-rest` tries one of each, `make soak` all
@@ -94,10 +93,7 @@ def check_after(server: Served, told: Told, model: Path) -> None:
         assert row["options"]["backend_options"]["seed"] in told.seeds[name]
     pids = {row["pid"] for row in rows.values() if row["pid"]}
     assert engines_of(model) == pids, "an engine that nobody owns, or two of one instance"
-    until(
-        "an end, which waits for no write, is written",
-        lambda: {entry["pid"] for entry in entries(server.data_dir)} == pids,
-    )
+    until_pids(server.data_dir, list(pids))
     for name, row in rows.items():
         if row["state"] == "ready":
             body = {"model": name, "prompt": "a", "max_tokens": 1}

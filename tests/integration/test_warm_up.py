@@ -11,6 +11,7 @@ import pytest
 from support.completions import PROMPT, ask
 from support.engines import Engine
 from support.fake_engine import create_fake, until_told
+from support.faults import ENDLESS_OPTIONS
 from support.served import BASE, Served, data_folder, serve
 from support.waits import until
 
@@ -114,7 +115,7 @@ def test_a_stop_ends_a_long_one_at_once(tmp_path: Path, tiny_model: Path) -> Non
 def stop_while_it_warms_up(server: Served, tiny_model: Path) -> None:
     endless = {"prompt": "one", "max_tokens": 10**6, "ignore_eos": True}
     made(server, tiny_model, warm_up={"body": endless})
-    options = {"model": str(tiny_model), "ctx_size": 0, "context_shift": True, "n_predict": -1}
+    options = {"model": str(tiny_model), "ctx_size": 0, **ENDLESS_OPTIONS}
     server.request("PUT", f"{BASE}/one", {"backend_options": options})
     server.request("POST", f"{BASE}/one/start?wait=false")
     until("work on its prompt", lambda: "processing task" in log(server))

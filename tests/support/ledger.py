@@ -8,6 +8,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from support.waits import until
+
 
 @contextmanager
 def store(data_dir: Path) -> Iterator[sqlite3.Connection]:
@@ -19,6 +21,15 @@ def store(data_dir: Path) -> Iterator[sqlite3.Connection]:
 def entries(data_dir: Path) -> list[dict[str, Any]]:
     with store(data_dir) as connection:
         return [dict(row) for row in connection.execute("SELECT * FROM processes")]
+
+
+def until_pids(data_dir: Path, pids: list[int]) -> None:
+    """Until just these are in it: an end does not wait until it is written."""
+    until(
+        f"{sorted(pids)} in the ledger",
+        lambda: sorted(entry["pid"] for entry in entries(data_dir)),
+        lambda found: found == sorted(pids),
+    )
 
 
 def change(data_dir: Path, of: int | None = None, /, **values: object) -> None:
