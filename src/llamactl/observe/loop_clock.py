@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 from llamactl.observe.log import logger
 
-TICK_S = 0.1
+TICK_S = 0.25  # a shorter one wakes a machine that has nothing to do
 _TURNS = 10  # of the loop: pending data is read, and its readers continue
 _TOLD_S = 1.0  # a stall that is worth a line in the log
 log = logger("loop")
