@@ -13,14 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from llamactl.backends.settings import BackendSettings
 from llamactl.cluster.local import local_node
 from llamactl.core.errors import ForbiddenBySettings, LaunchFailed, UnknownProcess
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.model import NO_MODEL
-from llamactl.core.ports.node import LaunchSpec, Node, PortChoice
+from llamactl.core.ports.node import EngineSettings, LaunchSpec, Node, PortChoice
 from llamactl.core.ports.warm_up import WarmUp
 from llamactl.core.routes import ReadyInstance
 from llamactl.node import ModelAccess, NodeAgent
@@ -47,7 +46,7 @@ class Site:
         command = wrapper(self.folder / "engine", sys.executable, ENGINE)
         options = InstanceOptions(backend_options={"model": "any"}, command_override=str(command))
         return LaunchSpec(
-            "r", "i", "one", generation, options, BackendSettings(), PortChoice(*PORTS)
+            "r", "i", "one", generation, options, EngineSettings(), PortChoice(*PORTS)
         )
 
     def log_text(self) -> str:
@@ -443,7 +442,8 @@ def test_a_model_is_read_ahead_once_and_only_where_that_is_permitted(
             return [size async for size in site.node.read_ahead(spec, 1e12)]
 
         assert (await read(forbidden), await read(missing)) == ([], [])
-        assert (await read(spec))[-1] == 20 << 20
+        read_of_it = (await read(spec))[-1]
+        assert read_of_it in (16 << 20, 20 << 20)  # the kernel may have read the last piece itself
         await asyncio.to_thread(
             Path(model["model"]).read_bytes
         )  # of the last piece, no more than a byte was waited for

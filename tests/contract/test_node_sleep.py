@@ -43,7 +43,7 @@ def spec_in(folder: Path, fault: str, *, sleep_s: float = 60.0) -> LaunchSpec:
         environment={"SLEEP_FAULT": fault}, idle_action="sleep",
     )  # fmt: skip
     ports = PortChoice(_FIRST, _FIRST + 499)
-    return LaunchSpec("r", "i", "one", 1, options, VllmSettings(), ports, sleep_s=sleep_s)
+    return LaunchSpec("r", "i", "one", 1, options, VllmSettings().engine, ports, sleep_s=sleep_s)
 
 
 @pytest.fixture(params=["local", *(f"unreliable {seed}" for seed in range(3))])

@@ -27,7 +27,7 @@ ANSWERS = "int main() { return 0; }"
 def serving(data: Path) -> tuple[str, str]:
     """The label of the engine that would serve, and its advice."""
     kind = DEFAULT.kind
-    found = find_engine(kind, Settings().backends.of(kind), EngineBuilds(data))
+    found = find_engine(kind, Settings().backends.engine(kind), EngineBuilds(data))
     return found.label, found.advice
 
 
@@ -241,11 +241,10 @@ def test_a_command_that_was_asked_for_is_not_replaced_by_a_build(
 ) -> None:
     installed = shutil.copy("/bin/true", tmp_path / "llama-server")
     monkeypatch.setenv("PATH", str(tmp_path))
-    settings = (
-        LlamaCppSettings(command="llama-server") if asked_for == "settings" else LlamaCppSettings()
-    )
+    named = {"command": "llama-server"} if asked_for == "settings" else {}
+    settings = LlamaCppSettings.model_validate(named).engine
     options = InstanceOptions(command_override="llama-server" if asked_for == "instance" else "")
 
     assert engine_of(LLAMA_CPP, settings, EngineBuilds(built), options).label == str(installed)
-    plain = engine_of(LLAMA_CPP, LlamaCppSettings(), EngineBuilds(built), InstanceOptions())
+    plain = engine_of(LLAMA_CPP, LlamaCppSettings().engine, EngineBuilds(built), InstanceOptions())
     assert plain.label.startswith(f"{built}/engines/llama-cpp/llama-server (built")

@@ -25,7 +25,7 @@ def program(folder: Path, script: str) -> str:
 
 
 def probe() -> CommandEngineProbe:
-    settings = Settings().backends.of(KIND)
+    settings = Settings().backends.engine(KIND)
     return CommandEngineProbe(KIND, lambda: settings, EngineBuilds(Path("/nonexistent")))
 
 
@@ -49,7 +49,7 @@ async def test_an_answer_is_kept_until_the_file_is_another(tmp_path: Path) -> No
 async def test_what_a_slow_engine_says_is_kept_over_restarts(tmp_path: Path) -> None:
     engine, data = program(tmp_path, f"echo x >> {tmp_path}/runs; echo its help"), tmp_path / "data"
     slow = replace(KIND, questions=replace(KIND.questions, limit_s=120.0))
-    settings = Settings().backends.of(KIND)
+    settings = Settings().backends.engine(KIND)
 
     def after_a_restart() -> CommandEngineProbe:
         return CommandEngineProbe(slow, lambda: settings, EngineBuilds(data))

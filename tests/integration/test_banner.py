@@ -44,7 +44,7 @@ def test_the_banner_says_which_engine_serves_and_what_a_better_one_would_gain(
 ) -> None:
     data = data_folder(tmp_path, "")
     kind = DEFAULT.kind
-    engine = find_engine(kind, Settings().backends.of(kind), EngineBuilds(data))
+    engine = find_engine(kind, Settings().backends.engine(kind), EngineBuilds(data))
     with serve(data) as server:
         assert server.process.stdout is not None
         while not (line := server.process.stdout.readline()).startswith("  engine"):

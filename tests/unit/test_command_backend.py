@@ -23,7 +23,7 @@ SETTINGS = COMMAND.kind.settings
 def start(environment: dict[str, str] | None = None, **options: Any) -> Start:
     given = {"command": "serve", "args": ["--port", "${PORT}"], **options}
     known = {k: v for k, v in COMMAND.canonical(given).items() if v is not None}
-    return Start("one", known, SETTINGS, "127.0.0.1", 8123, "the-key", environment or {})
+    return Start("one", known, SETTINGS.engine, "127.0.0.1", 8123, "the-key", environment or {})
 
 
 def refusal(environment: dict[str, str] | None = None, **options: Any) -> str:
@@ -50,7 +50,7 @@ def test_the_settings_arguments_and_environment_come_first() -> None:
         update={"args": ("--quiet",), "environment": {"A": "${PORT}", "B": "0"}}
     )
 
-    launch = COMMAND.launch(replace(start({"B": "1"}), settings=settings))
+    launch = COMMAND.launch(replace(start({"B": "1"}), settings=settings.engine))
 
     assert launch.words == ["--quiet", "--port", "8123"]
     assert launch.environment == {"A": "8123", "B": "1"}

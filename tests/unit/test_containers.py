@@ -143,16 +143,17 @@ def test_the_settings_say_who_runs_in_a_container() -> None:
     off = LlamaCppSettings(docker=DockerSettings(image="theirs"))
     of_all = Container("theirs", args=("-v", "/c:/d"), gpus="all", env={"A": "1", "B": "1"})
 
-    assert container_of(DOCKED, options({})) == of_all
-    assert container_of(DOCKED, options({"docker_enabled": False})) is None
-    assert container_of(off, options({})) is None
-    assert container_of(off, options({"docker_enabled": True})) == Container("theirs")
-    assert container_of(LlamaCppSettings(), options(IMAGE)) == Container("engine:1")
+    assert container_of(DOCKED.engine, options({})) == of_all
+    assert container_of(DOCKED.engine, options({"docker_enabled": False})) is None
+    assert container_of(off.engine, options({})) is None
+    assert container_of(off.engine, options({"docker_enabled": True})) == Container("theirs")
+    assert container_of(LlamaCppSettings().engine, options(IMAGE)) == Container("engine:1")
     own = options({"container": {"env": {"A": "2"}}})
-    assert container_of(DOCKED, own) == Container(
+    assert container_of(DOCKED.engine, own) == Container(
         "theirs", args=("-v", "/c:/d"), gpus="all", env={"A": "2", "B": "1"}
     )
-    assert container_of(DOCKED, options(IMAGE)) == Container("engine:1")  # theirs is for theirs
+    theirs = container_of(DOCKED.engine, options(IMAGE))
+    assert theirs == Container("engine:1")  # what the settings say is for their image
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,7 @@ def test_the_settings_say_who_runs_in_a_container() -> None:
 )  # fmt: skip
 def test_what_can_not_run_in_a_container_says_why(body: dict[str, Any], says: str) -> None:
     with pytest.raises(InvalidOption, match=says) as refused:
-        check_container(LlamaCppSettings(), options(body))
+        check_container(LlamaCppSettings().engine, options(body))
     image = {"missing": "container.image", "fields": ["container.image"]}
     assert refused.value.details == (image if "no image" in says else {})
 
@@ -174,14 +175,14 @@ def test_settings_that_enable_it_name_an_image() -> None:
 
 
 def test_only_a_change_of_its_container_needs_another_one() -> None:
-    plain, settings = options({"model": "/m"}), LlamaCppSettings()
+    plain, settings = options({"model": "/m"}), LlamaCppSettings().engine
     boxed = options({"model": "/m", **IMAGE})
 
     # as before there were containers: an update of llamactl restarts nothing
     assert spec_hash(settings, plain)[:14] == "1:49441b93e9d6"
     assert spec_hash(settings, boxed) != spec_hash(settings, plain)
-    assert spec_hash(DOCKED, plain) != spec_hash(settings, plain)
-    assert spec_hash(DOCKED, options({"model": "/m", "docker_enabled": False})) == spec_hash(
+    assert spec_hash(DOCKED.engine, plain) != spec_hash(settings, plain)
+    assert spec_hash(DOCKED.engine, options({"model": "/m", "docker_enabled": False})) == spec_hash(
         settings, plain
     )
 
@@ -203,7 +204,8 @@ def test_no_value_of_a_variable_is_among_the_words() -> None:
 
 
 def test_the_key_of_an_engine_is_not_among_them() -> None:
-    start = Start.of(options({"model": "/m", **IMAGE}), LlamaCppSettings(), port=1, key="secret")
+    given = options({"model": "/m", **IMAGE})
+    start = Start.of(given, LlamaCppSettings().engine, port=1, key="secret")
     launch = LLAMA_CPP.launch(start)
 
     assert "secret" not in " ".join(launch.words) and "secret" in launch.environment.values()

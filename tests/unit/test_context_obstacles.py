@@ -10,9 +10,9 @@ import pytest
 from llamactl.backends import BACKENDS, LLAMA_CPP
 from llamactl.backends.contexts import sort_of, why_not_kept
 from llamactl.backends.contract import Start
-from llamactl.backends.settings import BackendSettings
 from llamactl.config import Settings
 from llamactl.core.instance import InstanceOptions
+from llamactl.core.ports.node import EngineSettings
 from llamactl.policy.context_reuse import UNUSED
 from llamactl.policy.definition.engine_help import UNREAD, EngineOption, Vocabulary
 
@@ -27,7 +27,7 @@ def vocabulary(*flags: str) -> Vocabulary:
 
 def start(**options: Any) -> Start:
     given = InstanceOptions(backend_options={"model": "/m.gguf", **options})
-    engine: BackendSettings = Settings().backend_of(given)
+    engine: EngineSettings = Settings().engine_of(given)
     return Start.of(given, engine)
 
 

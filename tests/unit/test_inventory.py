@@ -9,8 +9,8 @@ import pytest
 
 from llamactl.backends.llama_cpp import LLAMA_CPP
 from llamactl.backends.mlx import MLX
-from llamactl.backends.settings import BackendSettings
 from llamactl.core.ports.engines import Installed
+from llamactl.core.ports.node import EngineSettings
 from llamactl.node import CommandEngineProbe, EngineBuilds, installed
 from llamactl.node.host import graphics
 
@@ -35,7 +35,7 @@ def program(folder: Path, devices: str) -> str:
 
 
 def look(folder: Path, command: str) -> Installed:
-    settings, builds = BackendSettings(command=command), EngineBuilds(folder)
+    settings, builds = EngineSettings(command, command_given=True), EngineBuilds(folder)
     probe = CommandEngineProbe(LLAMA_CPP.kind, lambda: settings, builds)
     return asyncio.run(installed(LLAMA_CPP.kind, settings, builds, probe))
 
@@ -124,7 +124,7 @@ def test_a_python_engine_s_version_is_read_and_it_is_not_run(tmp_path: Path) -> 
     command = tmp_path / "bin/mlx_lm.server"
     command.write_text("#!/bin/sh\nexit 1\n")
     command.chmod(0o755)
-    settings, builds = BackendSettings(command=str(command)), EngineBuilds(tmp_path)
+    settings, builds = EngineSettings(str(command), command_given=True), EngineBuilds(tmp_path)
     probe = CommandEngineProbe(MLX.kind, lambda: settings, builds)
     found = asyncio.run(installed(MLX.kind, settings, builds, probe))
 

@@ -54,7 +54,7 @@ SETTINGS = MLX.kind.settings
 def start(environment: dict[str, str] | None = None, **options: Any) -> Start:
     given = InstanceOptions(backend_options=options, environment=environment or {})
     return Start.of(
-        given, SETTINGS, name="one", host="127.0.0.1", port=8123, key="the-key", known=KNOWN
+        given, SETTINGS.engine, name="one", host="127.0.0.1", port=8123, key="the-key", known=KNOWN
     )
 
 

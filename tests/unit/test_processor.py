@@ -50,7 +50,7 @@ def test_what_a_better_engine_would_gain_is_said(
     has: set[str], said: str,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(command, "instruction_sets", lambda: frozenset(has))
-    settings = Settings().backends.of(DEFAULT.kind)
+    settings = Settings().backends.engine(DEFAULT.kind)
 
     found = find_engine(DEFAULT.kind, settings, EngineBuilds(tmp_path_factory.getbasetemp()))
 

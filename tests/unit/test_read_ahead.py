@@ -11,11 +11,10 @@ from threading import Event, Lock
 
 import pytest
 
-from llamactl.backends.settings import BackendSettings
 from llamactl.core.errors import ForbiddenBySettings
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.model import NO_MODEL
-from llamactl.core.ports.node import LaunchSpec, PortChoice
+from llamactl.core.ports.node import EngineSettings, LaunchSpec, PortChoice
 from llamactl.node import ModelAccess
 from llamactl.node.engine.named_files import model_files
 from llamactl.node.host.memory import cache_room, total_ram
@@ -192,7 +191,7 @@ def test_what_the_settings_forbid_is_not_read(*, trusted: bool) -> None:
     access = ModelAccess(lambda given: given, lambda *_: NO_MODEL, forbid)
     options = InstanceOptions(backend_options={"model": "/m.gguf"})
     spec = LaunchSpec(
-        "r", "i", "one", 1, options, BackendSettings(), PortChoice(1, 2), trusted=trusted
+        "r", "i", "one", 1, options, EngineSettings(), PortChoice(1, 2), trusted=trusted
     )
 
     assert [*asyncio.run(access.files(spec))] == (["/m.gguf"] if trusted else [])

@@ -15,7 +15,7 @@ from llamactl.core.instance import InstanceOptions
 
 def refusal(options: dict[str, Any], environment: dict[str, str], args: list[str]) -> str:
     """ "" if it is accepted."""
-    settings = LLAMA_CPP.kind.settings.model_copy(update={"args": args})
+    settings = LLAMA_CPP.kind.settings.model_copy(update={"args": args}).engine
     given = InstanceOptions(backend_options=options, environment=environment)
     try:
         LLAMA_CPP.check(Start.of(given, settings))
@@ -70,13 +70,13 @@ def test_a_model_can_be_named_in_every_way(
 def test_another_program_may_name_the_model_itself() -> None:
     given = InstanceOptions(command_override="/usr/local/bin/serve-gemma")
 
-    LLAMA_CPP.check(Start.of(given, LLAMA_CPP.kind.settings))
+    LLAMA_CPP.check(Start.of(given, LLAMA_CPP.kind.settings.engine))
     assert given.backend_options == {}
 
 
 def test_an_engine_does_not_see_that_it_is_meant_to_be_a_router() -> None:
     given = InstanceOptions(backend_options={"router": True})
-    launch = LLAMA_CPP.launch(Start.of(given, LLAMA_CPP.kind.settings, name="r", key="k"))
+    launch = LLAMA_CPP.launch(Start.of(given, LLAMA_CPP.kind.settings.engine, name="r", key="k"))
 
     assert not [word for word in launch.words if "router" in word]
     assert LLAMA_CPP.models.is_router({"router": True})

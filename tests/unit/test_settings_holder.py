@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from llamactl.backends import LLAMA_CPP
-from llamactl.backends.settings import BackendSettings
 from llamactl.backends.spec_hash import spec_hash
 from llamactl.config import Settings, SettingsHolder
 from llamactl.control.stale import Running, stale
 from llamactl.core.instance import InstanceOptions
+from llamactl.core.ports.node import EngineSettings
 from support.settings import settings
 
 
@@ -44,19 +44,19 @@ def test_an_instance_is_stale_if_its_command_would_be_another() -> None:
     def engine(**given: object) -> Settings:
         return Settings.model_validate({"backends": {"llama-cpp": given}})
 
-    def began(given: BackendSettings, **options: object) -> Running:
+    def began(given: EngineSettings, **options: object) -> Running:
         own = InstanceOptions(**options)  # type: ignore[arg-type]
         return Running("one", own, spec_hash(given, own))
 
     before = engine(args="--seed 7", environment={"A": "1"})
-    one = began(before.backends.of(LLAMA_CPP.kind))
+    one = began(before.backends.engine(LLAMA_CPP.kind))
 
     assert stale([one], before) == ()
     assert stale([one], engine(args="--seed 8", environment={"A": "1"})) == ("one",)
     assert stale([one], engine(args="--seed 7", environment={"A": "2"})) == ("one",)
     assert stale([one], engine(args="--seed 7", environment={"A": "1"},
                                response_headers={"X": "1"})) == ()  # fmt: skip
-    own = began(before.backends.of(LLAMA_CPP.kind), command_override="/engine")
+    own = began(before.backends.engine(LLAMA_CPP.kind), command_override="/engine")
     other = engine(command="other", args="--seed 7", environment={"A": "1"})
     assert stale([own, one], other) == ("one",)
     changed = Running("one", InstanceOptions(backend_options={"ctx_size": 1}), one.spec_hash)

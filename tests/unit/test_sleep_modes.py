@@ -23,7 +23,7 @@ AWAKE, ASLEEP = f"{_STATE}1.0", f"{_STATE}0.0"
 
 def start(backend: str, options: Mapping[str, object] | None = None, **more: object) -> Start:
     given = InstanceOptions(backend_type=backend, backend_options=dict(options or {}))  # type: ignore[arg-type]
-    made = Start.of(given, settings("instances").backend_of(given), name="one")
+    made = Start.of(given, settings("instances").engine_of(given), name="one")
     return replace(made, **more)  # type: ignore[arg-type]
 
 
@@ -128,7 +128,7 @@ def test_an_engine_without_the_option_stops_and_one_in_a_container_is_believed()
 
 
 def test_another_process_is_due_only_where_the_command_says_the_time() -> None:
-    engine = settings("instances").backend_of(InstanceOptions())
+    engine = settings("instances").engine_of(InstanceOptions())
 
     def of(backend: str, **more: object) -> str:
         return spec_hash(engine, InstanceOptions(backend_type=backend, **more))  # type: ignore[arg-type]

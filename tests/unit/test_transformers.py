@@ -43,7 +43,7 @@ KNOWN = Vocabulary(TRANSFORMERS.read_help(HELP))
 
 
 def start(**options: Any) -> Start:
-    given, settings = InstanceOptions(backend_options=options), TRANSFORMERS.kind.settings
+    given, settings = InstanceOptions(backend_options=options), TRANSFORMERS.kind.settings.engine
     return Start.of(given, settings, name="one", host="127.0.0.1", port=8123, key="k", known=KNOWN)
 
 

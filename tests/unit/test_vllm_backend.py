@@ -22,13 +22,14 @@ from support import vllm_recorded as recorded
 
 VLLM = BACKENDS["vllm"]
 SETTINGS = VLLM.kind.settings
+GIVEN = SETTINGS.engine
 KNOWN = Vocabulary(VLLM.read_help(recorded.help_text()))
 
 
 def start(known: Vocabulary = KNOWN, **options: Any) -> Start:
     given = {"model": "/m/one", **options}
     named = {k: v for k, v in VLLM.canonical(given, known).items() if v is not None}
-    return Start("one", named, SETTINGS, "127.0.0.1", 8123, "the-key", known=known, drain_s=60)
+    return Start("one", named, GIVEN, "127.0.0.1", 8123, "the-key", known=known, drain_s=60)
 
 
 def words(known: Vocabulary = KNOWN, **options: Any) -> str:
@@ -71,7 +72,7 @@ def test_its_model_comes_by_place_and_before_what_takes_several_words(known: Voc
 def test_the_settings_arguments_come_first_but_for_the_model() -> None:
     settings = SETTINGS.model_copy(update={"args": ("serve", "--allowed-media-domains", "x")})
 
-    launch = VLLM.launch(replace(start(), settings=settings))
+    launch = VLLM.launch(replace(start(), settings=settings.engine))
 
     assert [*launch.words][:4] == ["serve", "/m/one", "--allowed-media-domains", "x"]
 
@@ -79,7 +80,7 @@ def test_the_settings_arguments_come_first_but_for_the_model() -> None:
 def test_without_the_subcommand_its_model_has_a_flag() -> None:
     settings = SETTINGS.model_copy(update={"args": ()})
 
-    launch = VLLM.launch(replace(start(), settings=settings))
+    launch = VLLM.launch(replace(start(), settings=settings.engine))
 
     assert [*launch.words][:2] == ["--model", "/m/one"]
 
@@ -94,7 +95,7 @@ def test_its_image_serves_by_itself_and_a_program_in_it_is_told_to() -> None:
 def test_what_the_settings_say_of_its_end_counts() -> None:
     settings = SETTINGS.model_copy(update={"args": ("serve", "--shutdown-timeout", "7")})
 
-    words = [*VLLM.launch(replace(start(), settings=settings)).words]
+    words = [*VLLM.launch(replace(start(), settings=settings.engine)).words]
 
     assert words.count("--shutdown-timeout") == 1 and "7" in words
 
@@ -155,7 +156,7 @@ def test_a_key_in_the_settings_arguments_is_refused() -> None:
     settings = SETTINGS.model_copy(update={"args": ("serve", "--api-key", "x")})
 
     with pytest.raises(InvalidOption, match=r"backends.vllm.args can't contain '--api-key'"):
-        VLLM.check(replace(start(), settings=settings))
+        VLLM.check(replace(start(), settings=settings.engine))
 
 
 def test_switches_have_a_form_that_turns_them_off() -> None:

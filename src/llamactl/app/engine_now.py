@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llamactl.app.wiring import section_of
+from llamactl.app.wiring import engine_settings
 from llamactl.backends import DEFAULT, Kind
 from llamactl.config import SettingsHolder
 from llamactl.core.errors import EngineMissing
@@ -16,7 +16,7 @@ def engine_now(settings: SettingsHolder) -> tuple[str, str]:
     """Its label, or why there is none; and how to have a better one."""
     builds = EngineBuilds(settings.current.data)
     try:
-        engine = find_engine(DEFAULT.kind, section_of(settings, DEFAULT.kind), builds)
+        engine = find_engine(DEFAULT.kind, engine_settings(settings, DEFAULT.kind), builds)
     except EngineMissing as exc:
         return f"none: {exc.message}", ""
     return engine.label, engine.advice
@@ -27,4 +27,4 @@ async def installed_now(
 ) -> Installed:
     """`engines`: by the backend's section of the settings."""
     builds = EngineBuilds(settings.current.data)
-    return await installed(kind, section_of(settings, kind), builds, engines[kind.section])
+    return await installed(kind, engine_settings(settings, kind), builds, engines[kind.section])

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llamactl.app.engine_now import engine_now, installed_now
-from llamactl.app.wiring import Parts, section_of
+from llamactl.app.wiring import Parts, engine_settings
 from llamactl.control.preview import Previews
 from llamactl.models import Hub
 from llamactl.node import scrape
@@ -33,7 +33,7 @@ def build_management(
     compat_routers = (ollama_router(settings), llama_swap_router(settings))
     info = ServerInfo(
         began, lambda: engine_now(parts.settings)[0],
-        lambda kind: section_of(parts.settings, kind).command,
+        lambda kind: engine_settings(parts.settings, kind).command,
         partial(installed_now, parts.settings, parts.node.engines), parts.settings, examine,
     )  # fmt: skip
     api = build_api(_services(parts, upgrade, info), compat_routers)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from llamactl.backends import KINDS, Kind
-from llamactl.backends.settings import BackendSettings
 from llamactl.cluster.local import local_node
 from llamactl.config import Loaded, Settings, SettingsHolder
 from llamactl.control.access.keys import Keys
@@ -30,6 +29,7 @@ from llamactl.control.scheduling.memory_estimates import Around, Memory
 from llamactl.control.scheduling.preload import Preload
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.ports.activator import Activator
+from llamactl.core.ports.node import EngineSettings
 from llamactl.core.routes import RouteTable
 from llamactl.hot_restart import Rights
 from llamactl.hot_restart.activator import SwitchableActivator
@@ -175,7 +175,7 @@ class LocalNode:
         settings, resolve = held.current, files.catalog.resolve
         served, builds = ServedModels(files.reader, resolve), EngineBuilds(settings.data)
         engines = {
-            kind.section: CommandEngineProbe(kind, partial(section_of, held, kind), builds)
+            kind.section: CommandEngineProbe(kind, partial(engine_settings, held, kind), builds)
             for kind in KINDS
         }
         known, journal = Vocabularies(engines), storage.event_log
@@ -312,6 +312,6 @@ def _data_path(
     return proxy, processes
 
 
-def section_of(settings: SettingsHolder, kind: Kind) -> BackendSettings:
-    """What is in force of it."""
-    return settings.current.backends.of(kind)
+def engine_settings(settings: SettingsHolder, kind: Kind) -> EngineSettings:
+    """Those in force."""
+    return settings.current.backends.engine(kind)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from llamactl.backends.declared import fixed, live
 from llamactl.core.instance import Container
+from llamactl.core.ports.node import EngineSettings
 
 
 class Section(BaseModel):
@@ -50,6 +51,13 @@ class BackendSettings(Section):
     @property
     def container(self) -> Container:
         return Container()
+
+    @property
+    def engine(self) -> EngineSettings:
+        return EngineSettings(
+            self.command, self.args, self.environment, self.container, self.in_container,
+            command_given="command" in self.model_fields_set,
+        )  # fmt: skip
 
 
 class DockerSettings(Section):

@@ -17,6 +17,7 @@ from llamactl.backends.settings import BackendSettings, Section, Words
 from llamactl.config.context_settings import ContextSettings
 from llamactl.core.bounded_yaml import no_truth
 from llamactl.core.instance import OptionDefaults
+from llamactl.core.ports.node import EngineSettings
 
 
 def _folders(value: Any) -> Any:
@@ -35,6 +36,9 @@ class BackendSections(Section):
     def of(self, kind: Kind) -> BackendSettings:
         found: BackendSettings = getattr(self, kind.type)
         return found
+
+    def engine(self, kind: Kind) -> EngineSettings:
+        return self.of(kind).engine
 
     def commands(self) -> dict[str, list[str]]:
         """By backend type, with their arguments."""

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, model_validator
 
 from llamactl.backends import backend_of
 from llamactl.backends.declared import fixed, live
-from llamactl.backends.settings import BackendSettings, Section, no_null
+from llamactl.backends.settings import Section, no_null
 from llamactl.config.sections import (
     AuthSettings,
     Backends,
@@ -23,6 +23,7 @@ from llamactl.config.sections import (
 )
 from llamactl.config.server_settings import ServerSettings
 from llamactl.core.instance import InstanceOptions
+from llamactl.core.ports.node import EngineSettings
 
 
 class Settings(Section):
@@ -59,9 +60,9 @@ class Settings(Section):
             raise ValueError(f"server.host {host} is reachable from other machines: keep auth on")
         return self
 
-    def backend_of(self, options: InstanceOptions) -> BackendSettings:
-        """Of the engine that an instance with these options runs on."""
-        return self.backends.of(backend_of(options.backend_type).kind)
+    def engine_of(self, options: InstanceOptions) -> EngineSettings:
+        """That an instance with these options runs on."""
+        return self.backends.engine(backend_of(options.backend_type).kind)
 
     @property
     def data(self) -> Path:

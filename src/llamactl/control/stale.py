@@ -36,5 +36,5 @@ def stale(instances: Iterable[Running], settings: Settings) -> tuple[str, ...]:
 
 
 def _is_current(one: Running, settings: Settings) -> bool:
-    now = spec_hash(settings.backend_of(one.options), one.options)
+    now = spec_hash(settings.engine_of(one.options), one.options)
     return spec_matches(one.spec_hash, now)

@@ -121,18 +121,18 @@ def _there(path: Path) -> Path:
 
 def _engine(settings: Settings) -> _Said:
     kind = DEFAULT.kind
-    section, builds = settings.backends.of(kind), EngineBuilds(settings.data)
-    engine = find_engine(kind, section, builds)
-    asyncio.run(CommandEngineProbe(kind, lambda: section, builds).ask(kind.questions.version))
+    given, builds = settings.backends.engine(kind), EngineBuilds(settings.data)
+    engine = find_engine(kind, given, builds)
+    asyncio.run(CommandEngineProbe(kind, lambda: given, builds).ask(kind.questions.version))
     yield Level.OK, engine.label, engine.advice
 
 
 def _gpu(settings: Settings) -> _Said:
     """Can the default engine use the one that is there?"""
     kind = DEFAULT.kind
-    section, builds = settings.backends.of(kind), EngineBuilds(settings.data)
-    probe = CommandEngineProbe(kind, lambda: section, builds)
-    found = asyncio.run(installed(kind, section, builds, probe))
+    given, builds = settings.backends.engine(kind), EngineBuilds(settings.data)
+    probe = CommandEngineProbe(kind, lambda: given, builds)
+    found = asyncio.run(installed(kind, given, builds, probe))
     blind = found.devices is not None and not found.devices and bool(makers())
     yield Level.WARNING if blind else Level.OK, found.gpu, found.advice if blind else ""
 

@@ -53,14 +53,14 @@ def _why_lost(
     if not policies(options, settings.instances.defaults).keep_context:
         return ""
     backend = backend_of(options.backend_type)
-    start = Start.of(options, settings.backend_of(options))
+    start = Start.of(options, settings.engine_of(options))
     asked = known(options) if backend.contexts is not None else None
     return why_not_kept(backend, start, asked, unused, insists=options.keep_context == "on")
 
 
 def _asking(settings: Settings) -> Known:
-    builds = EngineBuilds(settings.data)
-    probes = {kind.section: CommandEngineProbe(kind, partial(settings.backends.of, kind), builds)
+    builds, given = EngineBuilds(settings.data), settings.backends.engine
+    probes = {kind.section: CommandEngineProbe(kind, partial(given, kind), builds)
               for kind in KINDS}  # fmt: skip
     vocabularies = Vocabularies(probes)
     return lambda options: asyncio.run(vocabularies.of(options))

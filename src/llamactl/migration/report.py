@@ -80,7 +80,7 @@ def refusal(definition: Mapping[str, Any], known: Vocabulary = UNREAD) -> str:
     try:
         if "backend_type" in definition:  # all of an instance, not one of its options
             port = options.backend_options.get("port", 0)
-            settings = backend.kind.settings
+            settings = backend.kind.settings.engine
             backend.check(Start.of(options, settings, port=port if isinstance(port, int) else 0))
     except LlamactlError as exc:
         return exc.message

@@ -83,10 +83,7 @@ class Confinement:
                     "allow_commands is off, so the API may not choose what is run; leave it out, "
                     "or set it in the server's settings",
                 )  # fmt: skip
-            if (
-                options.docker_enabled is False
-                and self._settings().backend_of(options).in_container
-            ):
+            if options.docker_enabled is False and self._settings().engine_of(options).in_container:
                 yield Problem(
                     "docker_enabled", "allow_commands",
                     "allow_commands is off, so the API may not take an engine out of the container "

@@ -11,7 +11,6 @@ from llamactl.backends import backend_of, engine_asked
 from llamactl.backends.containers import check_container, container_of
 from llamactl.backends.contexts import why_not_kept
 from llamactl.backends.contract import Backend, Start
-from llamactl.backends.settings import BackendSettings
 from llamactl.backends.sleep import why_no_sleep
 from llamactl.config import Settings, SettingsHolder
 from llamactl.control.lifecycle.provisions.contexts import Contexts
@@ -27,7 +26,7 @@ from llamactl.core.lifecycle import Lifecycle
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
 from llamactl.core.ports.activator import Leases
-from llamactl.core.ports.node import LaunchSpec, Node
+from llamactl.core.ports.node import EngineSettings, LaunchSpec, Node
 from llamactl.core.routes import ReadyInstance
 from llamactl.policy.definition.checks import field_named
 from llamactl.policy.definition.engine_help import (
@@ -116,12 +115,12 @@ class ReplicaContext:
     def check_options(self, options: InstanceOptions) -> None:
         """The same, without regard to other instances."""
         backend = backend_of(options.backend_type)
-        check_container(self.settings.backend_of(options), options)
+        check_container(self.settings.engine_of(options), options)
         if options.preset_ini and not backend.preset_option:
             raise InvalidOption(
                 f"'preset_ini' has no meaning for the backend {backend.name}; leave it out"
             )
-        backend.check(Start.of(options, self.settings.backend_of(options)))
+        backend.check(Start.of(options, self.settings.engine_of(options)))
         check_port(options, self.settings.server.port)
 
         if given := options.warm_up:
@@ -144,7 +143,7 @@ class ReplicaContext:
             await self._vocabulary_of(options)
 
     async def _vocabulary_of(self, asked: InstanceOptions) -> Vocabulary:
-        if container_of(self.settings.backend_of(asked), asked) is not None:
+        if container_of(self.settings.engine_of(asked), asked) is not None:
             return UNREAD  # that engine is in the image
         try:
             if asked.command_override:  # it is run to be asked
@@ -193,9 +192,9 @@ class ReplicaContext:
         start = replace(Start.of(options, self.engine(instance)), known=known or UNREAD)
         return why_no_sleep(backend_of(options.backend_type), start, asked=known is not None)
 
-    def engine(self, instance: Instance) -> BackendSettings:
+    def engine(self, instance: Instance) -> EngineSettings:
         """The settings of its engine."""
-        return self.settings.backend_of(instance.options)
+        return self.settings.engine_of(instance.options)
 
     def _policies(self, instance: Instance) -> Policies:
         return policies(instance.options, self.settings.instances.defaults)

@@ -7,8 +7,8 @@ another machine.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, NotServing
@@ -23,32 +23,16 @@ from llamactl.core.routes import ReadyInstance
 LOCAL = "local"  # the id of the node on this machine
 
 
-class EngineSettings(Protocol):
-    """What the settings say of an engine."""
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What the settings of a backend say of its engine."""
 
-    @property
-    def command(self) -> str: ...
-
-    @property
-    def args(self) -> Sequence[str]: ...
-
-    @property
-    def environment(self) -> Mapping[str, str]: ...
-
-    @property
-    def in_container(self) -> bool:
-        """Do its instances run in `container`, unless they say otherwise?"""
-        ...
-
-    @property
-    def container(self) -> Container: ...
-
-    @property
-    def model_fields_set(self) -> set[str]:
-        """The names of those that people gave."""
-        ...
-
-    def model_dump(self) -> dict[str, Any]: ...
+    command: str = ""
+    args: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    container: Container = field(default_factory=Container)
+    in_container: bool = False  # do its instances run in one, unless they say otherwise?
+    command_given: bool = False  # by people, and not a default
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import re
 import secrets
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Set
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from llamactl.backends import backend_of
@@ -166,7 +166,7 @@ class Containers:
             record, command=shown, container=f"{client.kind}:{container}", log_start=log_start,
             engine=f"{given.container.image} ({client.kind})",
         )  # fmt: skip
-        configured = secrets_of(spec.engine.model_dump())
+        configured = secrets_of(asdict(spec.engine))
         backend = backend_of(spec.options.backend_type)
         return EngineProcess(group, backend, record, place.log, secrets=configured)
 

@@ -57,7 +57,7 @@ def find_engine(
     """
     built_in = kind.built_in
     command = program or settings.command
-    asked_for = program is not None or "command" in settings.model_fields_set
+    asked_for = program is not None or settings.command_given
     if not asked_for and isinstance(build := builds.serving(kind), Build):
         return Engine((str(build.program),), build.label)
     found = shutil.which(command)

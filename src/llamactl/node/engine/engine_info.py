@@ -12,8 +12,8 @@ from itertools import takewhile
 from typing import Any
 
 from llamactl.backends import Kind
-from llamactl.backends.settings import BackendSettings
 from llamactl.core.errors import EngineMissing
+from llamactl.core.ports.node import EngineSettings
 from llamactl.node.engine.builds import EngineBuilds
 from llamactl.node.engine.command import Engine, find_engine, surroundings
 from llamactl.node.host.kept_answers import KeptAnswers
@@ -28,7 +28,7 @@ class CommandEngineProbe:
     """Runs the engine with one flag, with a time limit; the answer is kept as long as its file."""
 
     def __init__(
-        self, kind: Kind, settings: Callable[[], BackendSettings], builds: EngineBuilds
+        self, kind: Kind, settings: Callable[[], EngineSettings], builds: EngineBuilds
     ) -> None:
         """`settings`: those in force."""
         self._kind = kind
@@ -43,7 +43,7 @@ class CommandEngineProbe:
         self._asking: dict[tuple[str, ...], _Asking] = {}
 
     @property
-    def _settings(self) -> BackendSettings:
+    def _settings(self) -> EngineSettings:
         return self._in_force()
 
     async def ask(self, flag: str, program: str = "", *, within: float | None = None) -> str:

@@ -7,7 +7,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from llamactl.backends import backend_of
@@ -182,7 +182,7 @@ def spawn(
         os.close(fd)
     record = record_of(launchable, given, port, key, around.node_id)
     record = replace(record, pid=group.pid, start_time=group.start_time, log_start=log_start)
-    configured = secrets_of(spec.engine.model_dump())
+    configured = secrets_of(asdict(spec.engine))
     return EngineProcess(group, backend, record, log, secrets=configured)
 
 
