@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from llamactl.cluster.local import local_node
 from llamactl.core.errors import ForbiddenBySettings, LaunchFailed, UnknownProcess
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
@@ -25,8 +24,8 @@ from llamactl.core.routes import ReadyInstance
 from llamactl.node import ModelAccess, NodeAgent
 from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 from support.fake_engine import ENGINE, wrapper
+from support.remote import reached
 from support.uncached import uncached
-from support.unreliable_node import UnreliableNode
 
 DEADLINE_S = 60.0
 _FIRST = 18_000 + 500 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
@@ -67,19 +66,15 @@ def agent(folder: Path) -> NodeAgent:
     return NodeAgent(folder, folder, environ, MODELS)
 
 
-@pytest.fixture(params=["local", *(f"unreliable {seed}" for seed in range(3))])
+@pytest.fixture(params=["local", *(f"remote {seed}" for seed in range(3))])
 def play(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Scene], None]:
     """Runs a scene on a node, within the deadline; nothing may be left running."""
 
     async def run(scene: Scene) -> None:
         one = agent(tmp_path)
-        kind, _, seed = str(request.param).partition(" ")
-        unreliable = UnreliableNode(local_node(one), int(seed or 0))
-        site = Site(tmp_path, unreliable if kind == "unreliable" else local_node(one), one)
         try:
-            async with asyncio.timeout(DEADLINE_S):
-                await scene(site)
-                await unreliable.settle()
+            async with asyncio.timeout(DEADLINE_S), reached(one, str(request.param)) as node:
+                await scene(Site(tmp_path, node, one))
         finally:
             left = await one.prepared()
             for record in left:
@@ -478,7 +473,7 @@ def test_starts_that_are_prepared_at_once_have_ports_of_their_own(tmp_path: Path
 
         one = agent(tmp_path)
         one._models = replace(MODELS, known=known)
-        spec = Site(tmp_path, local_node(one), one).spec()
+        spec = Site(tmp_path, one, one).spec()
         other = replace(spec, replica_id="r2", instance_id="i2", name="two")
         records: list[ProcessRecord] = []
         try:

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from llamactl.backends.vllm.settings import VllmSettings
-from llamactl.cluster.local import local_node
 from llamactl.core.errors import UnknownProcess
 from llamactl.core.events import ProcessId
 from llamactl.core.instance import InstanceOptions
@@ -22,7 +21,7 @@ from llamactl.node import ModelAccess, NodeAgent
 from llamactl.policy.definition.engine_help import Vocabulary, read_help
 from support import vllm_replay
 from support.fake_engine import wrapper
-from support.unreliable_node import UnreliableNode
+from support.remote import reached
 
 DEADLINE_S = 60.0
 _FIRST = 18_000 + 500 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
@@ -46,7 +45,7 @@ def spec_in(folder: Path, fault: str, *, sleep_s: float = 60.0) -> LaunchSpec:
     return LaunchSpec("r", "i", "one", 1, options, VllmSettings().engine, ports, sleep_s=sleep_s)
 
 
-@pytest.fixture(params=["local", *(f"unreliable {seed}" for seed in range(3))])
+@pytest.fixture(params=["local", *(f"remote {seed}" for seed in range(3))])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -58,16 +57,12 @@ async def play(
     """On a node with a vLLM that is ready; nothing may be left running."""
     models = ModelAccess(lambda given: given, lambda *_: NO_MODEL, permit, known)
     agent = NodeAgent(folder, folder, {"PATH": os.environ["PATH"]}, models)
-    name, _, seed = kind.partition(" ")
-    unreliable = UnreliableNode(local_node(agent), int(seed or 0))
-    node = unreliable if name == "unreliable" else local_node(agent)
     try:
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(DEADLINE_S), reached(agent, kind) as node:
             record = await node.prepare(spec_in(folder, fault, sleep_s=sleep_s))
             await node.release(record.process)
             assert await node.until_ready(record.process, prove_key=False) is None
             await scene(node, record.process)
-            await unreliable.settle()
     finally:
         for record in await agent.prepared():
             agent.kill(record.process)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -163,7 +163,7 @@ class FakeNode:
         return self.warmed
 
     async def save_context(
-        self, process: ProcessId, limits: ContextLimits, keys: Collection[str], asked: str
+        self, process: ProcessId, limits: ContextLimits, keys: Set[str], asked: str
     ) -> ContextReport:
         one = self._get(process)
         if not self.keeps_contexts:

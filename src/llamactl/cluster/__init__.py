@@ -1,1 +1,1 @@
-"""How those who decide reach a node."""
+"""How those who decide reach a node: by a call, or by messages on a line."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence, Set
 
 from llamactl.core.events import ProcessId
 from llamactl.core.exits import ExitReport, NotServing
@@ -58,7 +58,7 @@ class RunningEngines:
         return await sleeping.is_asleep(self._processes.get(process))
 
     async def save_context(
-        self, process: ProcessId, limits: ContextLimits, keys: Collection[str], asked: str
+        self, process: ProcessId, limits: ContextLimits, keys: Set[str], asked: str
     ) -> ContextReport:
         one = self._processes.get(process)
         if await sleeping.is_asleep(one):  # it holds nothing, and would wake

@@ -6,7 +6,7 @@ another machine.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -186,7 +186,7 @@ class Node(Protocol):
         ...
 
     async def save_context(
-        self, process: ProcessId, limits: ContextLimits, keys: Collection[str], asked: str
+        self, process: ProcessId, limits: ContextLimits, keys: Set[str], asked: str
     ) -> ContextReport:
         """What its slots hold, for the next process of its instance.
 

@@ -1,0 +1,149 @@
+"""The end of a line that calls: each call is repeated until an answer comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
+from typing import Any, Concatenate, ParamSpec, TypeVar
+from uuid import uuid4
+
+from llamactl.cluster import calls
+from llamactl.cluster.calls import (
+    Answered,
+    Call,
+    CalledOff,
+    Ended,
+    Next,
+    Operation,
+    Refused,
+    Waiting,
+)
+from llamactl.cluster.line import Line, LineDown
+from llamactl.cluster.refusals import error_of
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Calling:
+    """One per node."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._posted: set[asyncio.Task[Any]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Calling {len(self._posted)} posted>"
+
+    async def close(self) -> None:
+        """What was posted and did not arrive is given up."""
+        for task in (posted := [*self._posted]):
+            task.cancel()
+        await asyncio.gather(*posted, return_exceptions=True)
+
+    async def settle(self) -> None:
+        """Return when all that was posted has arrived."""
+        await asyncio.gather(*self._posted, return_exceptions=True)
+
+    async def ask(self, call: Call, operation: Operation[..., R]) -> R:
+        """Raises what the node raises. Cancelling calls it off there."""
+        try:
+            said = await self._answer(call)
+        except asyncio.CancelledError:
+            self.post(CalledOff(id=call.id))
+            raise
+        return operation.value(said)
+
+    async def stream(self, call: Call, operation: Operation[..., R]) -> AsyncGenerator[R]:
+        """Closing it calls it off."""
+        at, over = 0, False
+        try:
+            await self._answer(call)
+            while True:
+                said = await self._said(Next(id=call.id, at=at))
+                if isinstance(said, Ended):
+                    over = True
+                    return
+                yield operation.value(said)
+                at += 1
+        finally:
+            if not over:
+                self.post(CalledOff(id=call.id))
+
+    def post(self, message: Call | CalledOff) -> None:
+        """Have it arrive, without waiting for that; what it raises is lost."""
+        task = asyncio.get_running_loop().create_task(self._said(message))
+        self._posted.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._posted.discard(task)
+        if not task.cancelled():
+            task.exception()
+
+    async def _answer(self, call: Call) -> Answered:
+        said = await self._said(call)
+        if isinstance(said, Ended):  # called off by somebody else
+            raise asyncio.CancelledError
+        return said
+
+    async def _said(self, message: calls.Asked) -> Answered | Ended:
+        data = calls.encode(message)
+        while True:
+            try:
+                said = calls.answer(await self._line.ask(data))
+            except LineDown:
+                await self._line.reachable()
+                continue
+            if isinstance(said, Refused):
+                raise error_of(said)
+            if not isinstance(said, Waiting):
+                return said
+
+
+class Caller:
+    """What has operations at the other end of a line."""
+
+    def __init__(self, calling: Calling, log: str = "") -> None:
+        """`log`: as that of a Call."""
+        self.calling = calling
+        self._log = log
+
+    def call(self, operation: Operation[..., Any], *args: Any, **kwargs: Any) -> Call:
+        given: Mapping[str, Any] = operation.given(*args, **kwargs)
+        return Call(id=uuid4().hex, operation=operation.name, given=given, log=self._log)
+
+
+def remote(
+    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[Caller, P], Coroutine[Any, Any, R]]:
+    """The same method of one at the other end."""
+    operation: Operation[P, R] = Operation(method)
+
+    async def ask(self: Caller, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await self.calling.ask(self.call(operation, *args, **kwargs), operation)
+
+    return ask
+
+
+def remote_stream(
+    method: Callable[Concatenate[Any, P], AsyncIterator[R]],
+) -> Callable[Concatenate[Caller, P], AsyncGenerator[R]]:
+    operation: Operation[P, R] = Operation(method)
+
+    def stream(self: Caller, /, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[R]:
+        return self.calling.stream(self.call(operation, *args, **kwargs), operation)
+
+    return stream
+
+
+def posted(
+    method: Callable[Concatenate[Any, P], None],
+) -> Callable[Concatenate[Caller, P], None]:
+    """Of one that returns at once, and raises nothing."""
+    operation: Operation[P, None] = Operation(method)
+
+    def post(self: Caller, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        self.calling.post(self.call(operation, *args, **kwargs))
+
+    return post

@@ -1,0 +1,21 @@
+"""What carries calls to a node and answers back, whatever it is made of."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class LineDown(Exception):
+    """No answer comes. Whether the node heard the call is not known."""
+
+
+class Line(Protocol):
+    """Calls may be late, come twice, and overtake each other."""
+
+    async def ask(self, call: bytes) -> bytes:
+        """The answer of the node's service. Raises LineDown."""
+        ...
+
+    async def reachable(self) -> None:
+        """Return when it is worth another try."""
+        ...

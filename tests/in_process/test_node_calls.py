@@ -1,0 +1,254 @@
+"""A node's calls as messages: what crosses, what is refused, and what is kept of it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from typing import Any, cast
+
+import orjson
+import pytest
+
+from llamactl.cluster import calls
+from llamactl.cluster.calls import (
+    Answered,
+    Call,
+    CalledOff,
+    Ended,
+    Next,
+    Operation,
+    Refused,
+    Waiting,
+)
+from llamactl.cluster.node_service import NodeService
+from llamactl.cluster.refusals import error_of, refused
+from llamactl.cluster.remote_node import RemoteLog, RemoteNode
+from llamactl.core import errors
+from llamactl.core.errors import (
+    EngineMissing,
+    ForbiddenBySettings,
+    LaunchFailed,
+    LlamactlError,
+    UnknownProcess,
+)
+from llamactl.core.exits import ExitReport, FailureClass
+from llamactl.core.instance import Container, InstanceOptions
+from llamactl.core.ports.engines import LogFile
+from llamactl.core.ports.node import (
+    EngineSettings,
+    Image,
+    LaunchSpec,
+    Node,
+    PortChoice,
+    PullProgress,
+)
+
+OPTIONS = InstanceOptions(
+    backend_type="vllm",
+    backend_options={"a": 1, "b": 1.0, "c": True, "d": "1", "e": ["x", 2, 0.5, False]},
+    environment={"HF_TOKEN": "secret"},
+    container=Container("image", args=("--a", "b"), mounts=("/x",)),
+    default_params={"deep": {"list": [1, 2.5, None]}, "large": 2**70},
+)
+SPEC = LaunchSpec(
+    "r", "i", "one", 3, OPTIONS, EngineSettings("vllm", ("serve",), {"A": "1"}, command_given=True),
+    PortChoice(1, 2, taken=frozenset({1})), sleep_s=0.5,
+)  # fmt: skip
+
+
+class Pulls:
+    """A node that only pulls, one step at a time, and forgets nothing."""
+
+    def __init__(self) -> None:
+        self.steps = asyncio.Queue[int | Exception]()
+        self.forgotten: list[str] = []
+        self.closed = asyncio.Event()
+        self.waits = asyncio.Event()
+
+    async def pull(self, image: Image) -> AsyncGenerator[PullProgress]:
+        try:
+            while True:
+                step = await self.steps.get()
+                if isinstance(step, Exception):
+                    raise step
+                yield PullProgress(step, 100)
+        finally:
+            self.closed.set()
+
+    async def forget(self, replica_id: str, name: str) -> None:
+        self.forgotten.append(name)
+        await self.waits.wait()
+
+
+def service(node: Pulls, **limits: float) -> NodeService:
+    return NodeService(cast(Node, node), **limits)
+
+
+async def said(to: NodeService, message: calls.Asked) -> calls.Answer:
+    return calls.answer(await to.answer(calls.encode(message)))
+
+
+def of(operation: str, one: str = "1", **given: Any) -> Call:
+    return Call(id=one, operation=operation, given=given)
+
+
+PULL = of("pull", image={"engine": "docker", "reference": "x"})
+FORGET = of("forget", replica_id="r", name="one")
+
+
+def operations(protocol: type) -> list[Any]:
+    return [m for n, m in vars(protocol).items() if inspect.isfunction(m) and n[0] != "_"]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "remote"), [(Node, RemoteNode), (LogFile, RemoteLog)], ids=["node", "log"]
+)
+def test_every_call_of_a_node_is_one_of_values(protocol: type, remote: type) -> None:
+    for method in operations(protocol):
+        if method.__name__ != "log":
+            assert Operation[Any, Any](method)._types
+        assert hasattr(remote, method.__name__)
+
+
+def test_values_arrive_as_what_they_were() -> None:
+    operation = Operation[Any, Any](Node.prepare)
+    sent = calls.encode(Call(id="1", operation="prepare", given=operation.given(SPEC)))
+    call = calls.asked(sent)
+
+    assert isinstance(call, Call)
+    spec = operation.arguments(call.given)["spec"]
+    given = spec.options.backend_options
+    assert replace(spec, options=OPTIONS) == replace(SPEC, engine=spec.engine)
+    assert [type(value) for value in given.values()] == [int, float, bool, str, list]
+    assert [*given["e"]] == ["x", 2, 0.5, False]
+    assert spec.options.default_params == OPTIONS.default_params
+    assert [*spec.engine.args] == ["serve"]
+    assert replace(spec.engine, args=("serve",)) == SPEC.engine
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnknownProcess("it is gone"),
+        LaunchFailed(ExitReport(FailureClass.PORT_TAKEN, 1, advice="b", log_tail=("x", "y"))),
+        ForbiddenBySettings("not here", ["group"]),
+        EngineMissing("none", details={"tried": ["a"]}, private={"path": "/x"}),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_arrives_as_what_it_was(error: LlamactlError) -> None:
+    answer = calls.answer(calls.encode(refused(error)))
+
+    assert isinstance(answer, Refused)
+    arrived = error_of(answer)
+    assert type(arrived) is type(error)
+    assert arrived.message == error.message
+    assert (arrived.details, arrived.private) == (error.details, error.private)
+    for name in ("report", "fields"):
+        assert getattr(arrived, name, None) == getattr(error, name, None)
+
+
+@pytest.mark.parametrize("name", ["FromALaterVersion", "Mapping", "annotations", "LaunchFailed"])
+def test_an_error_of_another_version_keeps_its_code(name: str) -> None:
+    assert name == "FromALaterVersion" or hasattr(errors, name)
+    arrived = error_of(Refused(error=name, message="m", code="later", status=418))
+
+    assert (arrived.message, arrived.code, arrived.status) == ("m", "later", 418)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"", b"{", b"[]", b"null", b'{"what": "call"}', b'{"what": "next", "id": "1", "at": "x"}',
+        b'{"what": "other", "id": "1"}', b'{"what":"call","id":"1","operation":"nothing"}',
+        b'{"what":"call","id":"1","operation":"__init__"}',
+        b'{"what":"call","id":"1","operation":"log"}',
+        b'{"what":"call","id":"1","operation":"forget","given":{"replica_id":7}}',
+        b'{"what":"call","id":"1","operation":"forget"}', b"\xff", b"[" * 100_000,
+    ],
+)  # fmt: skip
+async def test_what_is_no_call_is_refused_and_nothing_is_done(sent: bytes) -> None:
+    node = Pulls()
+
+    answer = calls.answer(await service(node).answer(sent))
+
+    assert isinstance(answer, Refused)
+    assert node.forgotten == []
+
+
+async def test_what_a_later_version_adds_is_ignored() -> None:
+    node = Pulls()
+    node.waits.set()
+    sent = {**orjson.loads(calls.encode(FORGET)), "urgent": True}
+    sent["given"] = {**sent["given"], "softly": True}
+
+    assert calls.answer(await service(node).answer(orjson.dumps(sent))) == Answered()
+    assert node.forgotten == ["one"]
+
+
+async def test_a_call_that_comes_again_is_done_once() -> None:
+    node = Pulls()
+    there = service(node, patience_s=0.01)
+
+    assert [await said(there, FORGET) for _ in range(2)] == [Waiting(), Waiting()]
+    node.waits.set()
+    while await said(there, FORGET) == Waiting():
+        pass
+
+    assert await said(there, FORGET) == Answered()
+    assert node.forgotten == ["one"]
+    assert await said(there, replace(FORGET, id="2")) == Answered()
+    assert node.forgotten == ["one", "one"]
+
+
+async def test_what_is_called_off_ends_and_does_not_begin() -> None:
+    node = Pulls()
+    there = service(node, patience_s=0.01)
+    await said(there, FORGET)
+
+    assert await said(there, CalledOff(id="1")) == Ended()
+    assert await said(there, FORGET) == Ended()
+    assert await said(there, CalledOff(id="2")) == Ended()
+    assert await said(there, replace(FORGET, id="2")) == Ended()
+    assert node.forgotten == ["one"]
+
+
+async def test_an_item_may_be_asked_for_again_until_the_next_one_is() -> None:
+    node = Pulls()
+    there = service(node)
+    assert await said(there, PULL) == Answered()
+    for step in (10, 20):
+        node.steps.put_nowait(step)
+
+    first = await said(there, Next(id="1", at=0))
+
+    assert isinstance(first, Answered)
+    assert first.value == {"done": 10, "total": 100}
+    assert await said(there, Next(id="1", at=0)) == first
+    assert await said(there, PULL) == Answered()
+    second = await said(there, Next(id="1", at=1))
+    assert second == Answered(value={"done": 20, "total": 100})
+    node.steps.put_nowait(UnknownProcess("gone"))
+    failed = await said(there, Next(id="1", at=2))
+    assert isinstance(failed, Refused) and failed.error == "UnknownProcess"
+    await there.close()
+
+
+@pytest.mark.parametrize("how", ["nobody asks", "called off", "closed"])
+async def test_a_stream_that_nobody_wants_is_closed(how: str) -> None:
+    node = Pulls()
+    there = service(node, patience_s=0.01, silent_s=0.05 if how == "nobody asks" else 60.0)
+    await said(there, PULL)
+    assert await said(there, Next(id="1", at=0)) == Waiting()  # it has begun
+
+    if how == "called off":
+        await said(there, CalledOff(id="1"))
+    elif how == "closed":
+        await there.close()
+
+    async with asyncio.timeout(10.0):
+        await node.closed.wait()
+    gone = await said(there, Next(id="1", at=0))
+    assert isinstance(gone, Refused) and "restarted" in gone.message
