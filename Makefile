@@ -190,6 +190,12 @@ soak: .venv/dev.stamp
 	.venv/vllm/bin/python -m compileall -q -j 2 -x py312 .venv/vllm/lib
 	touch $@
 
+# what reaches nodes on other machines
+.venv/ray.stamp: requirements/ray.txt .venv/dev.stamp
+	@echo "installing Ray (0.3 GB)"
+	$(PIP) install --require-hashes -r requirements/ray.txt
+	touch $@
+
 .venv/litellm.stamp: requirements/litellm.txt | .venv/bin/python
 	@echo "installing LiteLLM's proxy (0.8 GB)"
 	$(PYTHON) -m venv .venv/litellm
@@ -207,6 +213,7 @@ lock:
 	$(LOCK) pyproject.toml --extra build -o requirements/run.txt
 	$(LOCK) pyproject.toml --extra build --extra dev -c requirements/run.txt -o requirements/dev.txt
 	$(LOCK) pyproject.toml --extra postgres -c requirements/dev.txt -o requirements/postgres.txt
+	$(LOCK) pyproject.toml --extra ray -c requirements/dev.txt -o requirements/ray.txt
 	$(LOCK) --no-deps requirements/model.in -o requirements/model.txt
 	$(LOCK) requirements/node.in -o requirements/node.txt
 	$(LOCK) requirements/plots.in -c requirements/dev.txt -o requirements/plots.txt

@@ -66,7 +66,7 @@ def agent(folder: Path) -> NodeAgent:
     return NodeAgent(folder, folder, environ, MODELS)
 
 
-@pytest.fixture(params=["local", *(f"remote {seed}" for seed in range(3))])
+@pytest.fixture(params=["local", "socket", *(f"remote {seed}" for seed in range(3))])
 def play(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Scene], None]:
     """Runs a scene on a node, within the deadline; nothing may be left running."""
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from llamactl.cluster.line import LineDown
+from llamactl.cluster.line import Line, LineDown
 from llamactl.cluster.local import local_node
 from llamactl.cluster.node_service import NodeService
 from llamactl.cluster.remote_node import RemoteNode
+from llamactl.cluster.socket_line import SocketLine, answering
 from llamactl.core.ports.node import Node
 from llamactl.node import NodeAgent
 
@@ -55,19 +58,24 @@ class UnreliableLine:
 
 @asynccontextmanager
 async def reached(agent: NodeAgent, how: str) -> AsyncGenerator[Node]:
-    """`how`: `local`, or `remote` and a seed. At the end all that was sent has arrived."""
+    """`how`: `local`, `socket`, or `remote` and a seed. At the end all that was sent has come."""
     node = local_node(agent)
     kind, _, seed = how.partition(" ")
     if kind == "local":
         yield node
         return
-    service = NodeService(node, patience_s=0.05, silent_s=60.0)
-    line = UnreliableLine(service, int(seed))
-    remote = RemoteNode(node.id, node.address, line)
-    try:
+    service = NodeService(node, patience_s=0.05 if kind == "remote" else 20.0)
+    async with AsyncExitStack() as open_:
+        open_.push_async_callback(service.close)
+        bad = UnreliableLine(service, int(seed or 0))
+        line: Line = bad
+        if kind == "socket":
+            path = Path(open_.enter_context(TemporaryDirectory())) / "node.sock"
+            await open_.enter_async_context(answering(path, service.answer))
+            line = SocketLine(path)
+            open_.push_async_callback(line.close)
+        remote = RemoteNode(node.id, node.address, line)
+        open_.push_async_callback(remote.calling.close)
         yield remote
         await remote.calling.settle()
-        await line.settle()
-    finally:
-        await remote.calling.close()
-        await service.close()
+        await bad.settle()

@@ -1,0 +1,95 @@
+"""The process that speaks with Ray, so that no other of ours has to import it.
+
+    python -m llamactl.cluster.ray.driver ADDRESS
+
+Ray ends its driver as it likes. Standard input is a socket: each question on it is for a node,
+by name. It ends with the other end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from llamactl.cluster.frames import Frames
+from llamactl.cluster.line import LineDown
+from llamactl.cluster.ray.mailbox import Mailbox
+from llamactl.cluster.ray.members import Member, encode
+from llamactl.cluster.ray.names import LABEL, MEMBERS, NAMESPACE
+
+_CALL_S = 60.0  # more than a node's service takes for an answer
+_AT_ONCE = 1000  # calls to a node
+
+
+class Nodes:
+    """Their mailboxes, made when they are first asked for."""
+
+    def __init__(self) -> None:
+        self._boxes: dict[str, Any] = {}
+
+    async def answer(self, question: bytes) -> bytes:
+        name, _, call = question.partition(b"\0")
+        if name == MEMBERS:
+            return encode(await asyncio.to_thread(_members))
+        return await self._ask(name.decode(), call)
+
+    async def _ask(self, name: str, call: bytes) -> bytes:
+        try:
+            async with asyncio.timeout(_CALL_S):
+                if name not in self._boxes:
+                    self._boxes[name] = await asyncio.to_thread(_box, name)
+                answer: bytes | None = await self._boxes[name].answer.remote(call)
+        except (RayError, TimeoutError, ValueError) as exc:
+            self._boxes.pop(name, None)
+            raise LineDown from exc
+        if answer is None:
+            raise LineDown
+        return answer
+
+
+def _box(name: str) -> Any:
+    """Pinned by a label: where the node is away it waits, and is made again when it is back."""
+    made = ray.remote(Mailbox).options(
+        name=f"node {name}", lifetime="detached", get_if_exists=True,
+        num_cpus=0, max_restarts=-1, max_concurrency=_AT_ONCE, label_selector={LABEL: name},
+    )  # fmt: skip
+    return made.remote()
+
+
+def _members() -> list[Member]:
+    return [
+        Member(node["Labels"][LABEL], node["NodeManagerAddress"], there=node["Alive"])
+        for node in ray.nodes()
+        if LABEL in node.get("Labels", {})
+    ]
+
+
+async def _serve(end: socket.socket) -> None:
+    reader, writer = await asyncio.open_connection(sock=end)
+    await Frames(reader, writer, Nodes().answer).run()
+
+
+def main() -> None:
+    end = socket.socket(fileno=os.dup(0))
+    os.close(0)
+    address, own = sys.argv[1:]
+    ray.init(
+        address=address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False,
+        _node_ip_address=own,
+    )  # fmt: skip
+    try:
+        asyncio.run(_serve(end))
+    finally:
+        with contextlib.suppress(Exception):
+            ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Lines to all nodes of a Ray cluster, through a process that is started again when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+
+from llamactl.cluster.frames import Frames
+from llamactl.cluster.line import LineDown
+from llamactl.cluster.ray.members import Member, decode
+from llamactl.cluster.ray.names import MEMBERS
+from llamactl.cluster.ray.start import Machine
+from llamactl.observe import logger
+
+_FIRST_S, _LONGEST_S = 0.2, 10.0  # between a driver's end and the next one's start
+_LIVED_S = 30.0  # after which a driver's end is not one of a row
+_AGAIN_S = 0.2  # before a node that did not answer is asked again
+_END_S = 5.0  # in which a driver ends by itself
+log = logger("cluster")
+
+
+class Lines:
+    """One per cluster."""
+
+    def __init__(
+        self, machine: Machine, environ: Mapping[str, str], *, inside: Sequence[str] = ()
+    ) -> None:
+        """`machine`: this one. `inside`: a command that runs another one where Ray is."""
+        self._command = (
+            *inside, sys.executable, "-m", "llamactl.cluster.ray.driver",
+            machine.head, machine.address,
+        )  # fmt: skip
+        self._environ = machine.environment(environ)
+        self._frames: Frames | None = None
+        self._up = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Lines {'up' if self._up.is_set() else 'down'}>"
+
+    def line(self, node: str) -> NodeLine:
+        return NodeLine(self, node)
+
+    async def members(self) -> Sequence[Member]:
+        """Raises LineDown."""
+        try:
+            return decode(await self.ask(MEMBERS, b""))
+        except ValueError as exc:
+            raise LineDown from exc
+
+    async def ask(self, node: bytes, call: bytes) -> bytes:
+        if self._frames is None:
+            raise LineDown
+        return await self._frames.ask(node + b"\0" + call)
+
+    async def reachable(self) -> None:
+        await asyncio.sleep(_AGAIN_S)
+        await self._up.wait()
+
+    async def keep(self) -> None:
+        """Until cancelled."""
+        loop, pause = asyncio.get_running_loop(), _FIRST_S
+        while True:
+            began = loop.time()
+            await self._run()
+            pause = _FIRST_S if loop.time() - began > _LIVED_S else min(2 * pause, _LONGEST_S)
+            log.warning("cluster_driver_ended", again_in=round(pause, 1))
+            await asyncio.sleep(pause)
+
+    async def _run(self) -> None:
+        """One driver, to its end."""
+        ours, its = socket.socketpair()
+        with its:
+            driver = await asyncio.create_subprocess_exec(
+                *self._command, stdin=its.fileno(), env=dict(self._environ), start_new_session=True
+            )
+        try:
+            reader, writer = await asyncio.open_connection(sock=ours)
+            self._frames = Frames(reader, writer)
+            self._up.set()
+            await self._frames.run()
+        finally:
+            self._up.clear()
+            self._frames = None
+            await asyncio.shield(_end(driver))
+
+
+class NodeLine:
+    def __init__(self, lines: Lines, node: str) -> None:
+        self._lines = lines
+        self._node = node.encode()
+
+    def __repr__(self) -> str:
+        return f"<NodeLine {self._node.decode()}>"
+
+    async def ask(self, call: bytes) -> bytes:
+        return await self._lines.ask(self._node, call)
+
+    async def reachable(self) -> None:
+        await self._lines.reachable()
+
+
+async def _end(driver: asyncio.subprocess.Process) -> None:
+    """It ends with its socket; if not, it is killed."""
+    try:
+        async with asyncio.timeout(_END_S):
+            await driver.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            driver.kill()
+        await driver.wait()

@@ -1,0 +1,26 @@
+"""The actor on each node: passes calls to the node's own process, and holds nothing.
+
+Ray may end it at any time, with all that it started. So it starts nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from llamactl.cluster.line import LineDown
+from llamactl.cluster.socket_line import SocketLine
+
+SOCKET = "LLAMACTL_NODE_SOCKET"  # variable of `ray start`: where the node's process listens
+
+
+class Mailbox:
+    def __init__(self) -> None:
+        self._line = SocketLine(Path(os.environ[SOCKET]))
+
+    async def answer(self, call: bytes) -> bytes | None:
+        """None: the node's process is not there."""
+        try:
+            return await self._line.ask(call)
+        except LineDown:
+            return None
