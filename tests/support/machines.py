@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 _INIT = "ip link set lo up && echo up && while :; do sleep 3600 & wait $!; done"
@@ -20,6 +20,7 @@ class Machine:
 
     address: str
     first: int  # its pid, as seen from outside
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def inside(self) -> Sequence[str]:
@@ -36,15 +37,16 @@ class Machine:
     def start(self, command: Sequence[str], env: Mapping[str, str], log: Path) -> None:
         """In the background, until the machine goes."""
         with log.open("ab") as out:
-            subprocess.Popen(
+            process = subprocess.Popen(
                 [*self.inside, *command], env=dict(env), stdin=subprocess.DEVNULL,
                 stdout=out, stderr=out, start_new_session=True,
             )  # fmt: skip
+        self.started.append(process)
 
     def pids(self, *words: str) -> list[int]:
         """As seen there, of those processes whose command line has all these words."""
         found = []
-        for line in self.run("ps", "-eo", "pid=,args=").splitlines():
+        for line in self.run("ps", "-ww", "-eo", "pid=,args=").splitlines():
             pid, _, command = line.strip().partition(" ")
             if all(word in command for word in words):
                 found.append(int(pid))
@@ -73,10 +75,13 @@ def network(machines: int) -> Generator[list[Machine]]:
 def _machine(address: str) -> Generator[Machine]:
     apart = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
     with subprocess.Popen([*apart, "sh", "-c", _INIT], stdout=subprocess.PIPE, text=True) as outer:
+        assert outer.stdout is not None
+        assert outer.stdout.readline() == "up\n"
+        children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children")
+        made = Machine(address, int(children.read_text(encoding="ascii")))
         try:
-            assert outer.stdout is not None
-            assert outer.stdout.readline() == "up\n"
-            children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children")
-            yield Machine(address, int(children.read_text(encoding="ascii")))
+            yield made
         finally:
             outer.kill()
+            for process in made.started:
+                process.wait(timeout=60)

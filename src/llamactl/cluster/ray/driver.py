@@ -36,21 +36,22 @@ class Nodes:
 
     async def answer(self, question: bytes) -> bytes:
         name, _, call = question.partition(b"\0")
-        if name == MEMBERS:
-            return encode(await asyncio.to_thread(_members))
-        return await self._ask(name.decode(), call)
-
-    async def _ask(self, name: str, call: bytes) -> bytes:
         try:
             async with asyncio.timeout(_CALL_S):
-                if name not in self._boxes:
-                    self._boxes[name] = await asyncio.to_thread(_box, name)
-                answer: bytes | None = await self._boxes[name].answer.remote(call)
+                if name == MEMBERS:
+                    return encode(await asyncio.to_thread(_members))
+                answer = await self._ask(name.decode(), call)
         except (RayError, TimeoutError, ValueError) as exc:
-            self._boxes.pop(name, None)
+            self._boxes.pop(name.decode(), None)
             raise LineDown from exc
         if answer is None:
             raise LineDown
+        return answer
+
+    async def _ask(self, name: str, call: bytes) -> bytes | None:
+        if name not in self._boxes:
+            self._boxes[name] = await asyncio.to_thread(_box, name)
+        answer: bytes | None = await self._boxes[name].answer.remote(call)
         return answer
 
 
@@ -64,11 +65,13 @@ def _box(name: str) -> Any:
 
 
 def _members() -> list[Member]:
-    return [
-        Member(node["Labels"][LABEL], node["NodeManagerAddress"], there=node["Alive"])
-        for node in ray.nodes()
-        if LABEL in node.get("Labels", {})
-    ]
+    """A machine that was started again is listed as it was before, too: as one that is dead."""
+    found = dict[str, Member]()
+    for machine in ray.nodes():
+        name = machine.get("Labels", {}).get(LABEL)
+        if name and (machine["Alive"] or name not in found):
+            found[name] = Member(name, machine["NodeManagerAddress"], there=machine["Alive"])
+    return [*found.values()]
 
 
 async def _serve(end: socket.socket) -> None:

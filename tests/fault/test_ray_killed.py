@@ -1,0 +1,170 @@
+"""Each part of Ray is killed, and started again by whoever keeps it. Engines notice nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from llamactl.cluster.line import LineDown
+from llamactl.cluster.node_service import NodeService
+from llamactl.cluster.ray.lines import Lines
+from llamactl.cluster.remote_node import RemoteNode
+from llamactl.cluster.socket_line import answering
+from llamactl.core.events import ProcessRecord
+from llamactl.core.exits import ExitReport
+from llamactl.core.instance import InstanceOptions
+from llamactl.core.model import NO_MODEL
+from llamactl.core.ports.node import EngineSettings, LaunchSpec, PortChoice
+from llamactl.node import ModelAccess, NodeAgent
+from support.fake_engine import ENGINE, wrapper
+from support.ray_cluster import RayNode, ray_cluster
+
+DEADLINE_S = 120.0
+SOURCES = Path(__file__).parents[2] / "src"
+_FIRST = 19_000 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+
+
+@dataclass
+class There:
+    """A head, and a node `two` on another machine, with an engine that serves."""
+
+    head: RayNode
+    two: RayNode
+    lines: Lines
+    node: RemoteNode
+    record: ProcessRecord
+    agent: NodeAgent
+    service: AsyncExitStack  # closing it closes the node's socket
+
+    async def members(self) -> dict[str, bool]:
+        while True:
+            try:
+                return {one.node: one.there for one in await self.lines.members()}
+            except LineDown:
+                await self.lines.reachable()
+
+    async def until_members(self, **there: bool) -> None:
+        while (now := await self.members()) != there:
+            assert set(now) <= set(there), now
+
+
+async def permit(_: InstanceOptions) -> None:
+    pass
+
+
+def spec(folder: Path) -> LaunchSpec:
+    command = wrapper(folder / "engine", sys.executable, ENGINE)
+    options = InstanceOptions(backend_options={"model": "any"}, command_override=str(command))
+    ports = PortChoice(_FIRST, _FIRST + 99)
+    return LaunchSpec("r", "i", "one", 1, options, EngineSettings(), ports)
+
+
+@asynccontextmanager
+async def there() -> AsyncGenerator[There]:
+    models = ModelAccess(lambda given: given, lambda *_: NO_MODEL, permit)
+    async with AsyncExitStack() as ends:
+        ends.enter_context(folder := TemporaryDirectory(dir="/tmp"))
+        here = Path(folder.name)
+        head, two = ends.enter_context(ray_cluster(here, "one", "two"))
+        agent = NodeAgent(here, here, {"PATH": os.environ["PATH"]}, models)
+        ends.push_async_callback(agent.close)
+        service = await ends.enter_async_context(AsyncExitStack())
+        await service.enter_async_context(answering(two.ray.socket, NodeService(agent).answer))
+        lines = Lines(
+            head.ray, {**os.environ, "PYTHONPATH": str(SOURCES)}, inside=head.machine.inside
+        )
+        kept = asyncio.create_task(lines.keep())
+        node = RemoteNode("two", two.ray.address, lines.line("two"))
+        try:
+            record = await node.prepare(spec(here))
+            await node.release(record.process)
+            assert await node.until_ready(record.process, prove_key=False) is None
+            yield There(head, two, lines, node, record, agent, service)
+        finally:
+            for left in await agent.prepared():
+                agent.kill(left.process)
+                await agent.wait_exit(left.process)
+            await node.calling.close()
+            kept.cancel()
+            await asyncio.gather(kept, return_exceptions=True)
+
+
+def kill(node: RayNode, *words: str) -> None:
+    pids = node.machine.pids(*words)
+    assert pids, f"nothing runs there with {words} in its command"
+    node.machine.run("kill", "-9", *map(str, pids))
+
+
+async def kill_driver(now: There) -> None:
+    kill(now.head, "ray.driver")
+
+
+async def kill_mailbox(now: There) -> None:
+    kill(now.two, "ray::Mailbox")
+
+
+async def kill_raylet(now: There) -> None:
+    """The actor ends with it; a service manager starts it again."""
+    kill(now.two, "raylet/raylet")
+    await now.until_members(one=True, two=False)
+    now.two.start()
+    await now.until_members(one=True, two=True)
+
+
+async def kill_head(now: There) -> None:
+    """All of Ray on the head; what it wrote down is read by the next one."""
+    kill(now.head, "gcs_server")
+    kill(now.head, "raylet/raylet")
+    now.head.start()
+
+
+async def restart_the_nodes_process(now: There) -> None:
+    """Its socket is gone for a moment, and who comes knows nothing of the calls before."""
+    await now.service.aclose()
+    with pytest.raises(LineDown):
+        await now.lines.line("two").ask(b"")
+    service = NodeService(now.agent)
+    await now.service.enter_async_context(answering(now.two.ray.socket, service.answer))
+
+
+async def cut_off(now: There) -> None:
+    """Ray ends itself on a machine that was away: a service manager starts it again."""
+    now.two.machine.run("ip", "link", "set", "eth0", "down")
+    await now.until_members(one=True, two=False)
+    now.two.machine.run("ip", "link", "set", "eth0", "up")
+    await asyncio.to_thread(now.two.machine.started[-1].wait, DEADLINE_S)
+    now.two.start()
+    await now.until_members(one=True, two=True)
+
+
+FAULTS: dict[str, Callable[[There], Awaitable[None]]] = {
+    "driver": kill_driver, "mailbox": kill_mailbox, "raylet": kill_raylet, "head": kill_head,
+    "the node's process": restart_the_nodes_process, "network": cut_off,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=[*FAULTS])
+def test_an_engine_lives_on_and_is_answered_for(fault: Callable[[There], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with asyncio.timeout(DEADLINE_S), there() as now:
+            exited = asyncio.create_task(now.node.wait_exit(now.record.process))
+
+            await fault(now)
+
+            assert [one.process for one in await now.node.prepared()] == [now.record.process]
+            assert await now.node.is_healthy(now.record.process, 30.0)
+            assert not exited.done()
+            now.node.kill(now.record.process)
+            report: ExitReport = await exited
+            assert report.signal == 9
+            assert await now.members() == {"one": True, "two": True}
+
+    asyncio.run(run())
