@@ -62,7 +62,7 @@ in-process: .venv/dev.stamp
 server: .venv/dev.stamp .venv/model.stamp .venv/clients.stamp .venv/clients-node.stamp wheel
 	$(INSTALLED) $(PYTEST_SERVERS) --stage=server
 
-rest: .venv/dev.stamp .venv/model.stamp .venv/clients.stamp .venv/clients-node.stamp .venv/mlx.stamp wheel
+rest: .venv/dev.stamp .venv/model.stamp .venv/clients.stamp .venv/clients-node.stamp .venv/mlx.stamp .venv/ray.stamp wheel
 	$(INSTALLED) $(PYTEST_SERVERS) --stage=rest
 
 # the same tests on the wheel's data path, which is compiled

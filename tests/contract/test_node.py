@@ -7,9 +7,10 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -24,6 +25,7 @@ from llamactl.core.routes import ReadyInstance
 from llamactl.node import ModelAccess, NodeAgent
 from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 from support.fake_engine import ENGINE, wrapper
+from support.ray_cluster import through_ray
 from support.remote import reached
 from support.uncached import uncached
 
@@ -66,14 +68,22 @@ def agent(folder: Path) -> NodeAgent:
     return NodeAgent(folder, folder, environ, MODELS)
 
 
-@pytest.fixture(params=["local", "socket", *(f"remote {seed}" for seed in range(3))])
+@pytest.fixture(scope="session")
+def ray(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Path, Path]]:
+    with TemporaryDirectory(dir="/tmp") as folder, through_ray(Path(folder)) as sockets:
+        yield sockets
+
+
+@pytest.fixture(params=["local", "socket", "ray", *(f"remote {seed}" for seed in range(3))])
 def play(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Scene], None]:
     """Runs a scene on a node, within the deadline; nothing may be left running."""
+    how = str(request.param)
+    ray = request.getfixturevalue("ray") if how == "ray" else None
 
     async def run(scene: Scene) -> None:
         one = agent(tmp_path)
         try:
-            async with asyncio.timeout(DEADLINE_S), reached(one, str(request.param)) as node:
+            async with asyncio.timeout(DEADLINE_S), reached(one, how, ray) as node:
                 await scene(Site(tmp_path, node, one))
         finally:
             left = await one.prepared()

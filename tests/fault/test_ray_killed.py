@@ -25,10 +25,9 @@ from llamactl.core.model import NO_MODEL
 from llamactl.core.ports.node import EngineSettings, LaunchSpec, PortChoice
 from llamactl.node import ModelAccess, NodeAgent
 from support.fake_engine import ENGINE, wrapper
-from support.ray_cluster import RayNode, ray_cluster
+from support.ray_cluster import SOURCES, RayNode, ray_cluster
 
 DEADLINE_S = 120.0
-SOURCES = Path(__file__).parents[2] / "src"
 _FIRST = 19_000 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import sys
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from llamactl.cluster.ray.lines import Lines
 from llamactl.cluster.ray.start import Machine as RayMachine
+from llamactl.cluster.socket_line import answering
 from support.containers import need
 from support.machines import Machine, network
 
 _RAY = Path(sys.executable).parent / "ray"
 _PORT = 6399
+SOURCES = Path(__file__).parents[2] / "src"
 
 
 @dataclass
@@ -32,7 +37,7 @@ class RayNode:
 @contextmanager
 def ray_cluster(folder: Path, *nodes: str) -> Generator[list[RayNode]]:
     """The first one is the head. `folder`: its path must be short, since sockets are in it."""
-    need("netns", "unshare", "nsenter", "ip")
+    need("netns", "unshare", "nsenter", "ip", "ps", str(_RAY))
     need("pidns", "unshare")
     token = folder / "token"
     token.write_text(secrets.token_hex(32), encoding="ascii")
@@ -51,3 +56,35 @@ def ray_cluster(folder: Path, *nodes: str) -> Generator[list[RayNode]]:
         for node in made:
             node.start()
         yield made
+
+
+@contextmanager
+def through_ray(folder: Path) -> Generator[tuple[Path, Path]]:
+    """Two sockets: what is asked at the first one is answered at the second one.
+
+    In between are a driver, Ray's head on one machine, and a mailbox on another one.
+    """
+    asked = folder / "asked.sock"
+    with ray_cluster(folder, "one", "two") as (head, two):
+        environ = {**os.environ, "PYTHONPATH": str(SOURCES)}
+        up, over = threading.Event(), asyncio.Event()
+        loop = asyncio.new_event_loop()
+
+        async def carry() -> None:
+            lines = Lines(head.ray, environ, inside=head.machine.inside)
+            kept = asyncio.create_task(lines.keep())
+            async with answering(asked, lines.line("two").ask):
+                up.set()
+                await over.wait()
+            kept.cancel()
+            await asyncio.gather(kept, return_exceptions=True)
+
+        thread = threading.Thread(target=loop.run_until_complete, args=(carry(),))
+        thread.start()
+        try:
+            assert up.wait(60)
+            yield asked, two.ray.socket
+        finally:
+            loop.call_soon_threadsafe(over.set)
+            thread.join()
+            loop.close()

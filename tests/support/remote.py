@@ -57,8 +57,13 @@ class UnreliableLine:
 
 
 @asynccontextmanager
-async def reached(agent: NodeAgent, how: str) -> AsyncGenerator[Node]:
-    """`how`: `local`, `socket`, or `remote` and a seed. At the end all that was sent has come."""
+async def reached(
+    agent: NodeAgent, how: str, ray: tuple[Path, Path] | None = None
+) -> AsyncGenerator[Node]:
+    """At the end all that was sent has come.
+
+    `how`: `local`, `socket`, `ray`, or `remote` and a seed. `ray`: as of `through_ray`.
+    """
     node = local_node(agent)
     kind, _, seed = how.partition(" ")
     if kind == "local":
@@ -69,10 +74,11 @@ async def reached(agent: NodeAgent, how: str) -> AsyncGenerator[Node]:
         open_.push_async_callback(service.close)
         bad = UnreliableLine(service, int(seed or 0))
         line: Line = bad
-        if kind == "socket":
+        if kind in ("socket", "ray"):
             path = Path(open_.enter_context(TemporaryDirectory())) / "node.sock"
-            await open_.enter_async_context(answering(path, service.answer))
-            line = SocketLine(path)
+            asked, answered = ray or (path, path)
+            await open_.enter_async_context(answering(answered, service.answer))
+            line = SocketLine(asked)
             open_.push_async_callback(line.close)
         remote = RemoteNode(node.id, node.address, line)
         open_.push_async_callback(remote.calling.close)

@@ -65,7 +65,7 @@ class Frames:
             del self._asked[number]
 
     async def run(self) -> None:
-        """Until the other end is gone, or sends what is no frame."""
+        """Until the other end is gone, or sends something that is not a frame."""
         try:
             while True:
                 size, number, kind = _head(await self._reader.readexactly(_HEAD.size))
