@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ import pytest
 from llamactl.cluster.line import LineDown
 from llamactl.cluster.node_service import NodeService
 from llamactl.cluster.ray.lines import Lines
+from llamactl.cluster.ray.members import Member
 from llamactl.cluster.remote_node import RemoteNode
 from llamactl.cluster.socket_line import answering
 from llamactl.core.events import ProcessRecord
@@ -43,16 +44,15 @@ class There:
     agent: NodeAgent
     service: AsyncExitStack  # closing it closes the node's socket
 
-    async def members(self) -> dict[str, bool]:
-        while True:
+    async def until_members(self, **there: bool) -> None:
+        """As Ray says; nobody else may come."""
+        now: Sequence[Member] = ()
+        while {one.node: one.there for one in now} != there:
             try:
-                return {one.node: one.there for one in await self.lines.members()}
+                now = await self.lines.members(now)
             except LineDown:
                 await self.lines.reachable()
-
-    async def until_members(self, **there: bool) -> None:
-        while (now := await self.members()) != there:
-            assert set(now) <= set(there), now
+            assert {one.node for one in now} <= set(there)
 
 
 async def permit(_: InstanceOptions) -> None:
@@ -164,6 +164,6 @@ def test_an_engine_lives_on_and_is_answered_for(fault: Callable[[There], Awaitab
             now.node.kill(now.record.process)
             report: ExitReport = await exited
             assert report.signal == 9
-            assert await now.members() == {"one": True, "two": True}
+            await now.until_members(one=True, two=True)
 
     asyncio.run(run())

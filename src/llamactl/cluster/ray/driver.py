@@ -26,6 +26,8 @@ from llamactl.cluster.ray.names import LABEL, MEMBERS, NAMESPACE
 
 _CALL_S = 60.0  # more than a node's service takes for an answer
 _AT_ONCE = 1000  # calls to a node
+_LOOK_S = 0.5
+_PATIENCE_S = 20.0  # of one who waits for others to come or go
 
 
 class Nodes:
@@ -33,13 +35,15 @@ class Nodes:
 
     def __init__(self) -> None:
         self._boxes: dict[str, Any] = {}
+        self._members = b""  # as they were last seen
+        self._changed = asyncio.Condition()
 
     async def answer(self, question: bytes) -> bytes:
         name, _, call = question.partition(b"\0")
+        if name == MEMBERS:
+            return await self._other_members(call)
         try:
             async with asyncio.timeout(_CALL_S):
-                if name == MEMBERS:
-                    return encode(await asyncio.to_thread(_members))
                 answer = await self._ask(name.decode(), call)
         except (RayError, TimeoutError, ValueError) as exc:
             self._boxes.pop(name.decode(), None)
@@ -47,6 +51,24 @@ class Nodes:
         if answer is None:
             raise LineDown
         return answer
+
+    async def keep_looking(self) -> None:
+        """Who is there? Until cancelled."""
+        while True:
+            with contextlib.suppress(RayError, ValueError):  # Ray's head is away: nobody knows
+                seen = encode(await asyncio.to_thread(_members))
+                if seen != self._members:
+                    self._members = seen
+                    async with self._changed:
+                        self._changed.notify_all()
+            await asyncio.sleep(_LOOK_S)
+
+    async def _other_members(self, than: bytes) -> bytes:
+        """As soon as there are some; or the same, after a while."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_S), self._changed:
+                await self._changed.wait_for(lambda: self._members not in (b"", than))
+        return self._members or encode(())
 
     async def _ask(self, name: str, call: bytes) -> bytes | None:
         if name not in self._boxes:
@@ -71,12 +93,15 @@ def _members() -> list[Member]:
         name = machine.get("Labels", {}).get(LABEL)
         if name and (machine["Alive"] or name not in found):
             found[name] = Member(name, machine["NodeManagerAddress"], there=machine["Alive"])
-    return [*found.values()]
+    return sorted(found.values(), key=lambda member: member.node)
 
 
 async def _serve(end: socket.socket) -> None:
     reader, writer = await asyncio.open_connection(sock=end)
-    await Frames(reader, writer, Nodes().answer).run()
+    nodes = Nodes()
+    looking = asyncio.create_task(nodes.keep_looking())
+    await Frames(reader, writer, nodes.answer).run()
+    looking.cancel()
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from llamactl.cluster.frames import Frames
 from llamactl.cluster.line import LineDown
-from llamactl.cluster.ray.members import Member, decode
+from llamactl.cluster.ray.members import Member, decode, encode
 from llamactl.cluster.ray.names import MEMBERS
 from llamactl.cluster.ray.start import Machine
 from llamactl.observe import logger
@@ -43,10 +43,13 @@ class Lines:
     def line(self, node: str) -> NodeLine:
         return NodeLine(self, node)
 
-    async def members(self) -> Sequence[Member]:
-        """Raises LineDown."""
+    async def members(self, than: Sequence[Member] = ()) -> Sequence[Member]:
+        """Others than these, as soon as there are some, or the same after a while.
+
+        By name. Raises LineDown.
+        """
         try:
-            return decode(await self.ask(MEMBERS, b""))
+            return decode(await self.ask(MEMBERS, encode(than) if than else b""))
         except ValueError as exc:
             raise LineDown from exc
 
