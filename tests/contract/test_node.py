@@ -6,14 +6,17 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
+from llamactl.cluster.certificates import Authority, Files
 from llamactl.core.errors import ForbiddenBySettings, LaunchFailed, UnknownProcess
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
@@ -23,6 +26,7 @@ from llamactl.core.ports.node import EngineSettings, LaunchSpec, Node, PortChoic
 from llamactl.core.ports.warm_up import WarmUp
 from llamactl.core.routes import ReadyInstance
 from llamactl.node import ModelAccess, NodeAgent
+from llamactl.node.gate import Gate
 from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
 from support.fake_engine import ENGINE, wrapper
 from support.ray_cluster import through_ray
@@ -63,9 +67,9 @@ MODELS = ModelAccess(lambda given: given, lambda *_: NO_MODEL, permit)
 Scene = Callable[[Site], Awaitable[None]]
 
 
-def agent(folder: Path) -> NodeAgent:
+def agent(folder: Path, gate: Gate | None = None) -> NodeAgent:
     environ = {"PATH": os.environ["PATH"]}
-    return NodeAgent(folder, folder, environ, MODELS)
+    return NodeAgent(folder, folder, environ, MODELS, gate=gate)
 
 
 @pytest.fixture(scope="session")
@@ -495,5 +499,52 @@ def test_starts_that_are_prepared_at_once_have_ports_of_their_own(tmp_path: Path
                 one.kill(record.process)
                 await one.wait_exit(record.process)
             await one.close()
+
+    asyncio.run(run())
+
+
+def test_other_machines_reach_an_engine_as_long_as_it_runs(tmp_path: Path) -> None:
+    """Also one that was adopted; a port that another program has there is not chosen."""
+    address, authority = "127.0.0.2", Authority(tmp_path / "authority")
+    files = Files(tmp_path / "node")
+    signed = authority.sign(files.request(), "gpu1", address, datetime.now(UTC))
+    files.keep(signed, authority.certificate)
+
+    async def ask(port: int) -> bytes:
+        reader, writer = await asyncio.open_connection(address, port, ssl=files.client())
+        writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        try:
+            return await reader.readline()
+        finally:
+            writer.close()
+
+    async def run() -> None:
+        gate = Gate(address, files.server())
+        first = agent(tmp_path, gate)
+        assert first.address == address
+        site = Site(tmp_path, first, first)
+        record = await ready(site, site.spec())
+        assert b" 200 " in await ask(record.port)
+        await first.close()
+        await gate.close_all()
+        with pytest.raises(ConnectionRefusedError):
+            await ask(record.port)
+
+        gate = Gate(address, files.server())
+        again = agent(tmp_path, gate)
+        assert await again.adopt(record, "one") is None
+        assert b" 200 " in await ask(record.port)
+        await end(Site(tmp_path, again, again), record)
+        with pytest.raises(ConnectionRefusedError):
+            await ask(record.port)
+
+        with socket.create_server((address, record.port)):
+            taken = replace(site.spec(2), ports=PortChoice(*PORTS, fixed=record.port))
+            with pytest.raises(LaunchFailed) as failed:
+                await again.prepare(taken)
+        assert failed.value.report.failure is FailureClass.PORT_TAKEN
+        assert await again.prepared() == []
+        await again.close()
+        await gate.close_all()
 
     asyncio.run(run())

@@ -1,4 +1,4 @@
-"""Tests here may be coroutines: each has an event loop of its own."""
+"""Tests here may be coroutines: each has an event loop of its own, by `RUN` of its module."""
 
 from __future__ import annotations
 
@@ -13,5 +13,6 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     wanted = inspect.signature(pyfuncitem.obj).parameters
-    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted}))
+    run = getattr(pyfuncitem.module, "RUN", asyncio.run)
+    run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted}))
     return True

@@ -38,6 +38,7 @@ from llamactl.node.engine.launch import (
 from llamactl.node.engine.named_files import replaced
 from llamactl.node.engine.offers import offer_of
 from llamactl.node.engine.presets import Presets
+from llamactl.node.gate import Gate
 from llamactl.node.host.read_ahead import FileReader
 from llamactl.node.ledger import Ledger
 from llamactl.node.logs.log import InstanceLog
@@ -56,7 +57,6 @@ class NodeAgent(RunningEngines):
     """A `core.node.Node`. Knows no definitions, no store and nobody who decides."""
 
     id = LOCAL
-    address = LOOPBACK
 
     def __init__(
         self,
@@ -65,7 +65,10 @@ class NodeAgent(RunningEngines):
         environ: Mapping[str, str],
         models: ModelAccess,
         soft_files: int | None = None,
+        gate: Gate | None = None,
     ) -> None:
+        """`gate`: lets other machines to the engines."""
+        self._gate = gate
         self._data, self._logs = data, logs
         self._ledger = Ledger(data / "node.jsonl")
         self._builds = EngineBuilds(data)
@@ -79,6 +82,10 @@ class NodeAgent(RunningEngines):
 
     def __repr__(self) -> str:
         return f"<NodeAgent {self.id} with {len(self._processes)} processes>"
+
+    @property
+    def address(self) -> str:
+        return self._gate.address if self._gate is not None else LOOPBACK
 
     # What it is asked to do.
 
@@ -145,15 +152,24 @@ class NodeAgent(RunningEngines):
 
     async def _enter(self, one: EngineProcess) -> ProcessRecord:
         try:
-            self._ledger.prepared(one.record)
+            self._let_in(one)
         except OSError as exc:
-            one.group.signal(signal.SIGKILL)  # what the ledger does not know must not run
-            await one.group.exited
+            advice = f"port {one.record.port} can't be had at {self.address}: {exc.strerror}"
+            raise await _called_off(one, FailureClass.PORT_TAKEN, advice) from exc
+        try:
+            self._ledger.prepared(one.record)
+        except OSError as exc:  # what the ledger does not know must not run
             advice = f"the node's ledger can't be written: {exc.strerror}; see its data directory"
-            raise LaunchFailed(ExitReport(FailureClass.STORE, advice=advice)) from exc
+            raise await _called_off(one, FailureClass.STORE, advice) from exc
         self._processes.watch(one)
         self._presets.keep(record.options for record in self._ledger.records)
         return one.record
+
+    def _let_in(self, one: EngineProcess) -> None:
+        """Others may connect, until it ends. Raises OSError."""
+        if (gate := self._gate) is not None:
+            gate.open(port := one.record.port)
+            one.group.exited.add_done_callback(lambda _: gate.close(port))
 
     async def release(self, process: ProcessId) -> ProcessRecord:
         one = self._processes.get(process)
@@ -173,7 +189,10 @@ class NodeAgent(RunningEngines):
         backend, its_log = backend_of(record.options.backend_type), self.log(name)
         found = await self._found(record, its_log)
         if not isinstance(found, Ended):
-            self._processes.watch(EngineProcess(found, backend, record, its_log, adopted=True))
+            one = EngineProcess(found, backend, record, its_log, adopted=True)
+            self._processes.watch(one)
+            with suppress(OSError):  # its port is another's by now: nobody reaches it
+                self._let_in(one)
             return None
         cgroups.end(record.pid, record.start_time)  # what its engine forked, if anything
         end_left(record)
@@ -262,3 +281,9 @@ class NodeAgent(RunningEngines):
 def _stop_signal(record: ProcessRecord) -> int:
     options = record.options
     return backend_of(options.backend_type).stop_signal(options.backend_options)
+
+
+async def _called_off(one: EngineProcess, failure: FailureClass, advice: str) -> LaunchFailed:
+    one.group.signal(signal.SIGKILL)
+    await one.group.exited
+    return LaunchFailed(ExitReport(failure, advice=advice))

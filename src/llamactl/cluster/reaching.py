@@ -1,0 +1,30 @@
+"""How requests reach engines: here directly, elsewhere through their node's gate, encrypted."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+
+from llamactl.node.process.ports import LOOPBACK
+
+_HANDSHAKE_S = 10.0
+Dial = Callable[[asyncio.Protocol, tuple[str, int]], Awaitable[object]]
+
+
+def dial_through(tls: ssl.SSLContext) -> Dial:
+    """`tls`: proves that we belong to the cluster. What it makes raises OSError."""
+
+    async def dial(protocol: asyncio.Protocol, address: tuple[str, int]) -> None:
+        loop = asyncio.get_running_loop()
+        if address[0] == LOOPBACK:
+            await loop.create_connection(lambda: protocol, *address)
+            return
+        try:
+            await loop.create_connection(
+                lambda: protocol, *address, ssl=tls, ssl_handshake_timeout=_HANDSHAKE_S
+            )
+        except ssl.SSLError as exc:
+            raise ConnectionRefusedError(f"{address[0]} is none of the cluster: {exc}") from exc
+
+    return dial
