@@ -17,6 +17,9 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from llamactl.cluster.certificates import Authority, Files
+from llamactl.cluster.node_service import NodeService
+from llamactl.cluster.remote_node import RemoteNode
+from llamactl.cluster.socket_line import SocketLine, answering
 from llamactl.core.errors import ForbiddenBySettings, LaunchFailed, UnknownProcess
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
@@ -548,3 +551,38 @@ def test_other_machines_reach_an_engine_as_long_as_it_runs(tmp_path: Path) -> No
         await gate.close_all()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("lives", [True, False], ids=["it lives", "it died meanwhile"])
+def test_a_node_that_was_started_again_adopts_what_it_is_asked_about(
+    tmp_path: Path, *, lives: bool
+) -> None:
+    async def run(folder: Path) -> None:
+        line = SocketLine(folder / "node.sock")
+        node = RemoteNode("gpu1", "127.0.0.1", line)
+        first = agent(tmp_path)
+        async with answering(folder / "node.sock", NodeService(first).answer):
+            site = Site(tmp_path, node, first)
+            record = await ready(site, site.spec())
+            waiting = asyncio.create_task(node.wait_exit(record.process))
+            await node.is_healthy(record.process, 10.0)
+        await first.close()
+        if not lives:
+            os.killpg(record.pid, signal.SIGKILL)
+
+        again = agent(tmp_path)
+        async with answering(folder / "node.sock", NodeService(again).answer):
+            if lives:
+                assert await node.is_healthy(record.process, 10.0)
+                assert not waiting.done()
+                node.kill(record.process)
+            report = await waiting
+            assert report.signal == signal.SIGKILL or report.unseen
+            with pytest.raises(UnknownProcess):
+                await node.is_healthy(record.process, 10.0)
+        await node.calling.close()
+        await line.close()
+        await again.close()
+
+    with TemporaryDirectory() as folder:
+        asyncio.run(asyncio.wait_for(run(Path(folder)), DEADLINE_S))

@@ -46,9 +46,9 @@ class Machine:
     def pids(self, *words: str) -> list[int]:
         """As seen there, of those processes whose command line has all these words."""
         found = []
-        for line in self.run("ps", "-ww", "-eo", "pid=,args=").splitlines():
-            pid, _, command = line.strip().partition(" ")
-            if all(word in command for word in words):
+        for line in self.run("ps", "-ww", "-eo", "pid=,stat=,args=").splitlines():
+            pid, state, command = line.split(maxsplit=2)
+            if state[0] != "Z" and all(word in command for word in words):
                 found.append(int(pid))
         return found
 

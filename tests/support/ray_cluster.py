@@ -35,8 +35,11 @@ class RayNode:
 
 
 @contextmanager
-def ray_cluster(folder: Path, *nodes: str) -> Generator[list[RayNode]]:
-    """The first one is the head. `folder`: its path must be short, since sockets are in it."""
+def ray_cluster(folder: Path, *nodes: str, start: bool = True) -> Generator[list[RayNode]]:
+    """The first one is the head. `folder`: its path must be short, since sockets are in it.
+
+    `start`: Ray. Else there are only machines for it.
+    """
     need("netns", "unshare", "nsenter", "ip", "ps", str(_RAY))
     need("pidns", "unshare")
     token = folder / "token"
@@ -53,7 +56,7 @@ def ray_cluster(folder: Path, *nodes: str) -> Generator[list[RayNode]]:
                 is_head=machine is machines[0],
             )  # fmt: skip
             made.append(RayNode(machine, ray))
-        for node in made:
+        for node in made if start else ():
             node.start()
         yield made
 

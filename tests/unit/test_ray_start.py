@@ -40,5 +40,6 @@ def test_all_of_them_ask_for_the_token_and_leave_our_processes_alone() -> None:
         assert environ["RAY_AUTH_MODE"] == "token"
         assert environ["RAY_AUTH_TOKEN_PATH"] == "/data/token"
         assert environ["RAY_kill_child_processes_on_worker_exit"] == "0"
+        assert environ["RAY_ROTATION_MAX_BYTES"] == "10485760"
         assert environ["RAY_gcs_rpc_server_reconnect_timeout_s"] == "86400"
         assert environ["LLAMACTL_NODE_SOCKET"] == "/data/node.sock"

@@ -20,6 +20,7 @@ from llamactl.cluster.calls import (
 )
 from llamactl.cluster.line import Line, LineDown
 from llamactl.cluster.refusals import error_of
+from llamactl.core.errors import LlamactlError, UnknownProcess
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,12 +32,14 @@ class Calling:
     def __init__(self, line: Line) -> None:
         self._line = line
         self._posted: set[asyncio.Task[Any]] = set()
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"<Calling {len(self._posted)} posted>"
 
     async def close(self) -> None:
         """What was posted and did not arrive is given up."""
+        self._closed = True
         for task in (posted := [*self._posted]):
             task.cancel()
         await asyncio.gather(*posted, return_exceptions=True)
@@ -52,7 +55,7 @@ class Calling:
         except asyncio.CancelledError:
             self.post(CalledOff(id=call.id))
             raise
-        return operation.value(said)
+        return _value(operation, said)
 
     async def stream(self, call: Call, operation: Operation[..., R]) -> AsyncGenerator[R]:
         """Closing it calls it off."""
@@ -64,7 +67,7 @@ class Calling:
                 if isinstance(said, Ended):
                     over = True
                     return
-                yield operation.value(said)
+                yield _value(operation, said)
                 at += 1
         finally:
             if not over:
@@ -72,7 +75,14 @@ class Calling:
 
     def post(self, message: Call | CalledOff) -> None:
         """Have it arrive, without waiting for that; what it raises is lost."""
-        task = asyncio.get_running_loop().create_task(self._said(message))
+        self.run(self._said(message))
+
+    def run(self, work: Coroutine[Any, Any, object]) -> None:
+        """The same, of more than a message."""
+        if self._closed:
+            work.close()
+            return
+        task = asyncio.get_running_loop().create_task(work)
         self._posted.add(task)
         task.add_done_callback(self._done)
 
@@ -95,10 +105,23 @@ class Calling:
             except LineDown:
                 await self._line.reachable()
                 continue
+            except ValueError as exc:
+                raise _misunderstood(exc) from exc
             if isinstance(said, Refused):
                 raise error_of(said)
             if not isinstance(said, Waiting):
                 return said
+
+
+def _value(operation: Operation[..., R], said: Answered) -> R:
+    try:
+        return operation.value(said)
+    except ValueError as exc:
+        raise _misunderstood(exc) from exc
+
+
+def _misunderstood(why: ValueError) -> LlamactlError:
+    return LlamactlError(f"a node's answer was not understood; is it of another version? {why}")
 
 
 class Caller:
@@ -108,6 +131,13 @@ class Caller:
         """`log`: as that of a Call."""
         self.calling = calling
         self._log = log
+
+    async def found_again(self, about: object) -> bool:
+        """Was what the other end did not know unknown only since it was started again?
+
+        `about`: the first argument of a call.
+        """
+        return False
 
     def call(self, operation: Operation[..., Any], *args: Any, **kwargs: Any) -> Call:
         given: Mapping[str, Any] = operation.given(*args, **kwargs)
@@ -121,6 +151,11 @@ def remote(
     operation: Operation[P, R] = Operation(method)
 
     async def ask(self: Caller, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await self.calling.ask(self.call(operation, *args, **kwargs), operation)
+        except UnknownProcess:
+            if not args or not await self.found_again(args[0]):
+                raise
         return await self.calling.ask(self.call(operation, *args, **kwargs), operation)
 
     return ask

@@ -119,7 +119,8 @@ class Frames:
             self._send(_Kind.DOWN, number, b"")
         else:
             self._send(_Kind.ANSWER, number, said)
-            await self._writer.drain()
+            with contextlib.suppress(OSError):  # nobody is there to take it
+                await self._writer.drain()
 
     def _send(self, kind: _Kind, number: int, data: bytes) -> None:
         if not self.closed and not self._writer.is_closing():

@@ -6,30 +6,90 @@ from pathlib import Path
 
 from llamactl.cluster.calling import Caller, Calling, posted, remote, remote_stream
 from llamactl.cluster.line import Line
+from llamactl.core.errors import UnknownProcess
+from llamactl.core.events import ProcessId, ProcessRecord
+from llamactl.core.exits import ExitReport
 from llamactl.core.ports.engines import LogFile
-from llamactl.core.ports.node import Node
+from llamactl.core.ports.node import LaunchSpec, Node
 
 
 class RemoteNode(Caller):
-    """A `core.ports.node.Node`: what it is asked becomes messages."""
+    """A `core.ports.node.Node`: what it is asked becomes messages.
+
+    A node's process that was started again knows nothing of the engines there. It adopts each as
+    soon as it is asked about it.
+    """
 
     def __init__(self, node_id: str, address: str, line: Line) -> None:
         super().__init__(Calling(line))
         self.id = node_id
         self.address = address
+        self._seen: dict[ProcessId, tuple[ProcessRecord, str]] = {}  # with their instances' names
+        self._ends: dict[ProcessId, ExitReport] = {}  # of those that did not live to be adopted
 
     def __repr__(self) -> str:
         return f"<RemoteNode {self.id} at {self.address}>"
 
+    async def prepare(self, spec: LaunchSpec) -> ProcessRecord:
+        record = await self._prepare(spec)
+        self._seen[record.process] = record, spec.name
+        return record
+
+    async def release(self, process: ProcessId) -> ProcessRecord:
+        record = await self._release(process)
+        if (seen := self._seen.get(process)) is not None:
+            self._seen[process] = record, seen[1]
+        return record
+
+    async def adopt(self, record: ProcessRecord, name: str) -> ExitReport | None:
+        if (report := await self._adopt(record, name)) is None:
+            self._seen[record.process] = record, name
+        return report
+
+    async def wait_exit(self, process: ProcessId) -> ExitReport:
+        try:
+            report = await self._wait_exit(process)
+        except UnknownProcess:
+            if (report := self._ends.get(process)) is None:
+                raise
+        self._seen.pop(process, None)
+        return report
+
+    def kill(self, process: ProcessId) -> None:
+        if (seen := self._seen.get(process)) is None:
+            self._kill(process)
+        else:
+            self.calling.run(self._find_and_kill(process, *seen))
+
+    async def _find_and_kill(self, process: ProcessId, record: ProcessRecord, name: str) -> None:
+        """A node that does not know it can't kill it."""
+        if await self._adopt(record, name) is None:
+            self._kill(process)
+
+    async def forget(self, replica_id: str, name: str) -> None:
+        await self._forget(replica_id, name)
+        for known in (self._seen, self._ends):
+            for process in [p for p in known if p.replica_id == replica_id]:
+                del known[process]
+
+    async def found_again(self, about: object) -> bool:
+        if not isinstance(about, ProcessId) or (seen := self._seen.get(about)) is None:
+            return False
+        if (report := await self._adopt(*seen)) is None:
+            return True
+        self._ends[about] = report
+        return False
+
+    _prepare = remote(Node.prepare)
+    _release = remote(Node.release)
+    _adopt = remote(Node.adopt)
+    _wait_exit = remote(Node.wait_exit)
+    _forget = remote(Node.forget)
+    _kill = posted(Node.kill)
     missing_image = remote(Node.missing_image)
     pull = remote_stream(Node.pull)
     read_ahead = remote_stream(Node.read_ahead)
-    prepare = remote(Node.prepare)
-    release = remote(Node.release)
-    adopt = remote(Node.adopt)
     terminate = remote(Node.terminate)
-    kill = posted(Node.kill)
-    wait_exit = remote(Node.wait_exit)
     until_ready = remote(Node.until_ready)
     is_healthy = remote(Node.is_healthy)
     sleep = remote(Node.sleep)
@@ -50,7 +110,6 @@ class RemoteNode(Caller):
     command_of = remote(Node.command_of)
     obstacle = remote(Node.obstacle)
     offer = remote(Node.offer)
-    forget = remote(Node.forget)
 
     def log(self, name: str) -> LogFile:
         return RemoteLog(self.calling, name)

@@ -102,6 +102,7 @@ async def _serve(end: socket.socket) -> None:
     looking = asyncio.create_task(nodes.keep_looking())
     await Frames(reader, writer, nodes.answer).run()
     looking.cancel()
+    os._exit(0)  # calls into Ray may wait for ever for a head that is gone
 
 
 def main() -> None:
@@ -112,11 +113,7 @@ def main() -> None:
         address=address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False,
         _node_ip_address=own,
     )  # fmt: skip
-    try:
-        asyncio.run(_serve(end))
-    finally:
-        with contextlib.suppress(Exception):
-            ray.shutdown()
+    asyncio.run(_serve(end))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from llamactl.cluster.frames import Frames
 from llamactl.cluster.line import LineDown
+from llamactl.cluster.ray.mailbox import SOCKET
 from llamactl.cluster.ray.members import Member, decode, encode
 from llamactl.cluster.ray.names import MEMBERS
 from llamactl.cluster.ray.start import Machine
@@ -34,6 +35,8 @@ class Lines:
             machine.head, machine.address,
         )  # fmt: skip
         self._environ = machine.environment(environ)
+        del self._environ[SOCKET]  # by which what belongs to the machine's own Ray is known
+        self._said = machine.folder / "driver.log"  # by the last one
         self._frames: Frames | None = None
         self._up = asyncio.Event()
 
@@ -69,16 +72,17 @@ class Lines:
             began = loop.time()
             await self._run()
             pause = _FIRST_S if loop.time() - began > _LIVED_S else min(2 * pause, _LONGEST_S)
-            log.warning("cluster_driver_ended", again_in=round(pause, 1))
+            log.warning("cluster_driver_ended", again_in=round(pause, 1), log=str(self._said))
             await asyncio.sleep(pause)
 
     async def _run(self) -> None:
         """One driver, to its end."""
         ours, its = socket.socketpair()
-        with its:
+        with its, self._said.open("wb") as said:
             driver = await asyncio.create_subprocess_exec(
-                *self._command, stdin=its.fileno(), env=dict(self._environ), start_new_session=True
-            )
+                *self._command, stdin=its.fileno(), stdout=said, stderr=said,
+                env=self._environ, start_new_session=True,
+            )  # fmt: skip
         try:
             reader, writer = await asyncio.open_connection(sock=ours)
             self._frames = Frames(reader, writer)

@@ -29,6 +29,8 @@ _SETTINGS = {
     "RAY_health_check_timeout_ms": f"{_BEAT_MS}",
     "RAY_health_check_failure_threshold": "3",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ROTATION_MAX_BYTES": f"{10 << 20}",  # of each of its logs; 512 MB otherwise, six times
+    "RAY_ROTATION_BACKUP_COUNT": "1",
 }
 
 

@@ -1,0 +1,87 @@
+"""Keeps Ray running on this machine: it ends by itself, after a network was away for example."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from llamactl.cluster.ray.mailbox import SOCKET
+from llamactl.cluster.ray.start import Machine
+from llamactl.node.process.process import until_gone
+from llamactl.observe import logger
+
+_FIRST_S, _LONGEST_S = 0.5, 30.0  # between an end and the next start
+_LIVED_S = 60.0  # after which an end is not one of a row
+_END_S = 10.0  # in which Ray ends when it is asked to
+log = logger("cluster")
+
+
+class RayKeeper:
+    """One per machine."""
+
+    def __init__(
+        self, machine: Machine, environ: Mapping[str, str], *, inside: Sequence[str] = ()
+    ) -> None:
+        """`inside`: as of `Lines`."""
+        self._machine = machine
+        self._command = (*inside, str(Path(sys.executable).with_name("ray")), *machine.arguments)
+        self._environ = machine.environment(environ)
+        self._said = machine.folder / "ray.log"  # by the last one
+
+    def __repr__(self) -> str:
+        return f"<RayKeeper {self._machine.node}>"
+
+    async def keep(self) -> None:
+        """Until cancelled; Ray ends then."""
+        loop, pause = asyncio.get_running_loop(), _FIRST_S
+        while True:
+            await self._end_leftovers()
+            began = loop.time()
+            code = await self._run()
+            pause = _FIRST_S if loop.time() - began > _LIVED_S else min(2 * pause, _LONGEST_S)
+            log.warning("ray_ended", code=code, again_in=round(pause, 1), log=str(self._said))
+            await asyncio.sleep(pause)
+
+    async def _run(self) -> int:
+        """Once, to its end."""
+        with self._said.open("wb") as said:
+            ray = await asyncio.create_subprocess_exec(
+                *self._command, env=self._environ, cwd="/", start_new_session=True,
+                stdin=asyncio.subprocess.DEVNULL, stdout=said, stderr=said,
+            )  # fmt: skip
+        try:
+            return await ray.wait()
+        except asyncio.CancelledError:
+            with suppress(ProcessLookupError):
+                ray.terminate()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_END_S):
+                    await ray.wait()
+            await self._end_leftovers()
+            await ray.wait()
+            raise
+
+    async def _end_leftovers(self) -> None:
+        """Of one that was killed: two of them on one machine know nothing of each other."""
+        mark = f"{SOCKET}={self._machine.socket}\0".encode()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_END_S):
+                for pid in await asyncio.to_thread(_processes_with, mark):
+                    with suppress(OSError):
+                        os.kill(pid, signal.SIGKILL)
+                        await until_gone(pid)
+
+
+def _processes_with(variable: bytes) -> list[int]:
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal() and int(folder.name) != os.getpid():
+            with suppress(OSError):
+                if variable in (folder / "environ").read_bytes():
+                    found.append(int(folder.name))
+    return found
