@@ -27,7 +27,6 @@ from llamactl.core.instance import InstanceOptions
 from llamactl.core.model import NO_MODEL
 from llamactl.core.ports.node import EngineSettings, LaunchSpec, Node, PortChoice
 from llamactl.core.ports.warm_up import WarmUp
-from llamactl.core.routes import ReadyInstance
 from llamactl.node import ModelAccess, NodeAgent
 from llamactl.node.gate import Gate
 from llamactl.policy.definition.engine_help import UNREAD, Vocabulary
@@ -428,14 +427,16 @@ def test_what_it_serves_is_told_by_its_engine(play: Callable[[Scene], None]) -> 
     async def scene(site: Site) -> None:
         spec = site.spec()
         record = await ready(site, spec)
-        endpoint = ReadyInstance("one", site.node.address, record.port, record.key, 1)
 
         command = await site.node.command_of(spec)
-        offer = await site.node.offer(spec.options, spec.engine, endpoint)
+        offer = await site.node.offer(spec.options, spec.engine, record.process)
 
         assert command[0].endswith("engine")
         assert not offer.several
+        assert [*await site.node.numbers(record.process)] == [""]  # of its only model
         await end(site, record)
+        with pytest.raises(UnknownProcess):
+            await site.node.numbers(record.process)
 
     play(scene)
 
@@ -506,15 +507,22 @@ def test_starts_that_are_prepared_at_once_have_ports_of_their_own(tmp_path: Path
     asyncio.run(run())
 
 
-def test_other_machines_reach_an_engine_as_long_as_it_runs(tmp_path: Path) -> None:
-    """Also one that was adopted; a port that another program has there is not chosen."""
-    address, authority = "127.0.0.2", Authority(tmp_path / "authority")
-    files = Files(tmp_path / "node")
-    signed = authority.sign(files.request(), "gpu1", address, datetime.now(UTC))
+ELSEWHERE = "127.0.0.2"  # the node's address, as other machines reach it
+
+
+def papers(folder: Path) -> Files:
+    authority, files = Authority(folder / "authority"), Files(folder / "machine")
+    signed = authority.sign(files.request(), "gpu1", ELSEWHERE, datetime.now(UTC))
     files.keep(signed, authority.certificate)
+    return files
+
+
+def test_other_machines_reach_an_engine_as_long_as_it_runs(tmp_path: Path) -> None:
+    """Also one that was adopted."""
+    files = papers(tmp_path)
 
     async def ask(port: int) -> bytes:
-        reader, writer = await asyncio.open_connection(address, port, ssl=files.client())
+        reader, writer = await asyncio.open_connection(ELSEWHERE, port, ssl=files.client())
         writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         try:
             return await reader.readline()
@@ -522,9 +530,9 @@ def test_other_machines_reach_an_engine_as_long_as_it_runs(tmp_path: Path) -> No
             writer.close()
 
     async def run() -> None:
-        gate = Gate(address, files.server())
+        gate = Gate(ELSEWHERE, files.server())
         first = agent(tmp_path, gate)
-        assert first.address == address
+        assert first.address == ELSEWHERE
         site = Site(tmp_path, first, first)
         record = await ready(site, site.spec())
         assert b" 200 " in await ask(record.port)
@@ -533,21 +541,37 @@ def test_other_machines_reach_an_engine_as_long_as_it_runs(tmp_path: Path) -> No
         with pytest.raises(ConnectionRefusedError):
             await ask(record.port)
 
-        gate = Gate(address, files.server())
+        gate = Gate(ELSEWHERE, files.server())
         again = agent(tmp_path, gate)
         assert await again.adopt(record, "one") is None
         assert b" 200 " in await ask(record.port)
         await end(Site(tmp_path, again, again), record)
         with pytest.raises(ConnectionRefusedError):
             await ask(record.port)
-
-        with socket.create_server((address, record.port)):
-            taken = replace(site.spec(2), ports=PortChoice(*PORTS, fixed=record.port))
-            with pytest.raises(LaunchFailed) as failed:
-                await again.prepare(taken)
-        assert failed.value.report.failure is FailureClass.PORT_TAKEN
-        assert await again.prepared() == []
         await again.close()
+        await gate.close_all()
+
+    asyncio.run(run())
+
+
+def test_a_port_that_is_taken_at_the_node_s_address_is_not_chosen(tmp_path: Path) -> None:
+    files = papers(tmp_path)
+
+    async def run() -> None:
+        gate = Gate(ELSEWHERE, files.server())
+        one = agent(tmp_path, gate)
+        site = Site(tmp_path, one, one)
+        with socket.create_server((ELSEWHERE, PORTS[0])):
+            record = await one.prepare(site.spec())
+            assert record.port > PORTS[0]
+            one.kill(record.process)
+            await one.wait_exit(record.process)
+            fixed = replace(site.spec(2), ports=PortChoice(*PORTS, fixed=PORTS[0]))
+            with pytest.raises(LaunchFailed) as failed:
+                await one.prepare(fixed)
+        assert failed.value.report.failure is FailureClass.PORT_TAKEN
+        assert await one.prepared() == []
+        await one.close()
         await gate.close_all()
 
     asyncio.run(run())

@@ -21,7 +21,7 @@ DEADLINE_S = 120.0
 RAYLET, START = "raylet/raylet", "bin/ray start"
 
 
-async def until_there(lines: Lines) -> None:
+async def joined(lines: Lines) -> None:
     now: Sequence[Member] = ()
     while not any(one.there for one in now):
         try:
@@ -30,7 +30,7 @@ async def until_there(lines: Lines) -> None:
             await lines.reachable()
 
 
-def until_another(node: RayNode, words: str, before: list[int]) -> None:
+def replaced(node: RayNode, words: str, before: list[int]) -> None:
     until(
         f"another {words}", lambda: node.machine.pids(words),
         lambda now: now and not {*now} & {*before},
@@ -45,14 +45,14 @@ def test_ray_is_started_again_when_a_part_of_it_was_killed(part: str) -> None:
         environ = {**os.environ, "PYTHONPATH": str(SOURCES)}
         lines = Lines(node.ray, environ, inside=inside)
         kept = [asyncio.create_task(one.keep()) for one in (keeper, lines)]
-        await until_there(lines)
+        await joined(lines)
         raylets, killed = node.machine.pids(RAYLET), node.machine.pids(part)
 
         node.machine.run("kill", "-9", *map(str, killed))
 
-        await asyncio.to_thread(until_another, node, part, killed)
-        await asyncio.to_thread(until_another, node, RAYLET, raylets)
-        await until_there(lines)
+        await asyncio.to_thread(replaced, node, part, killed)
+        await asyncio.to_thread(replaced, node, RAYLET, raylets)
+        await joined(lines)
         assert len(node.machine.pids(RAYLET)) == 1
         for one in kept:
             one.cancel()

@@ -22,6 +22,7 @@ from llamactl.cluster.calls import (
     Refused,
     Waiting,
 )
+from llamactl.cluster.line import LineDown
 from llamactl.cluster.node_service import NodeService
 from llamactl.cluster.refusals import error_of, refused
 from llamactl.cluster.remote_node import RemoteLog, RemoteNode
@@ -65,11 +66,14 @@ class Pulls:
         self.steps = asyncio.Queue[int | Exception]()
         self.forgotten: list[str] = []
         self.closed = asyncio.Event()
+        self.asked = asyncio.Event()  # for a step
         self.waits = asyncio.Event()
+        self.left = asyncio.Event()
 
     async def pull(self, image: Image) -> AsyncGenerator[PullProgress]:
         try:
             while True:
+                self.asked.set()
                 step = await self.steps.get()
                 if isinstance(step, Exception):
                     raise step
@@ -79,7 +83,10 @@ class Pulls:
 
     async def forget(self, replica_id: str, name: str) -> None:
         self.forgotten.append(name)
-        await self.waits.wait()
+        try:
+            await self.waits.wait()
+        finally:
+            self.left.set()
 
 
 def service(node: Pulls, **limits: float) -> NodeService:
@@ -239,9 +246,9 @@ async def test_an_item_may_be_asked_for_again_until_the_next_one_is() -> None:
 @pytest.mark.parametrize("how", ["nobody asks", "called off", "closed"])
 async def test_a_stream_that_nobody_wants_is_closed(how: str) -> None:
     node = Pulls()
-    there = service(node, patience_s=0.01, silent_s=0.05 if how == "nobody asks" else 60.0)
+    there = service(node, patience_s=0.01, silent_s=0.2 if how == "nobody asks" else 60.0)
     await said(there, PULL)
-    assert await said(there, Next(id="1", at=0)) == Waiting()  # it has begun
+    await said(there, Next(id="1", at=0))  # it has begun
 
     if how == "called off":
         await said(there, CalledOff(id="1"))
@@ -252,3 +259,45 @@ async def test_a_stream_that_nobody_wants_is_closed(how: str) -> None:
         await node.closed.wait()
     gone = await said(there, Next(id="1", at=0))
     assert isinstance(gone, Refused) and "restarted" in gone.message
+
+
+async def test_a_call_that_nobody_asks_about_is_given_up() -> None:
+    """The head was killed, and its next one asks anew."""
+    node = Pulls()
+    there = service(node, patience_s=0.01, silent_s=0.2)
+    await said(there, FORGET)
+    async with asyncio.timeout(10.0):
+        await node.left.wait()
+
+    assert await said(there, replace(FORGET, id="2")) == Waiting()
+    await there.close()
+    assert node.forgotten == ["one", "one"]
+
+
+async def test_a_node_that_closes_answers_nothing_rather_than_something_wrong() -> None:
+    """Another one may come: neither the end of a stream, nor that it was called off."""
+    node = Pulls()
+    there = service(node, patience_s=10.0)
+    await said(there, PULL)
+    asked = [asyncio.create_task(said(there, one)) for one in
+             (Next(id="1", at=0), replace(FORGET, id="2"))]  # fmt: skip
+    async with asyncio.timeout(10.0):
+        await node.asked.wait()
+
+    await there.close()
+
+    for one in asked:
+        with pytest.raises(LineDown):
+            await one
+
+
+async def test_an_answer_that_can_not_be_sent_is_refused() -> None:
+    node = Pulls()
+    there = service(node)
+    await said(there, PULL)
+    node.steps.put_nowait(UnknownProcess("gone", details={"why": object()}))
+
+    failed = await said(there, Next(id="1", at=0))
+
+    assert isinstance(failed, Refused) and "internal error" in failed.message
+    await there.close()

@@ -107,7 +107,7 @@ def test_a_place_is_free_while_its_instance_backs_off(servers: Servers, tiny_mod
         row = server.until("dead", "stopped")
 
         assert row["desired"] == "running"
-        assert "RestartRefused" in events(server, "dead")
+        until("its event", lambda: "RestartRefused" in events(server, "dead"))
         refused = server.request("POST", CHAT, {"model": "dead"})
         assert refused.status_code == 409 and "pinned" in refused.json()["error"]
 

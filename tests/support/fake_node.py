@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence, Set
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +28,6 @@ from llamactl.core.ports.node import (
     WakeReport,
 )
 from llamactl.core.ports.warm_up import WarmUp, WarmUpReport
-from llamactl.core.routes import ReadyInstance
 from llamactl.node.turns import Turns
 
 CRASH = ExitReport(FailureClass.CRASHED, signal=11, advice="look into its log")
@@ -328,9 +327,12 @@ class FakeNode:
         return ""
 
     async def offer(
-        self, options: InstanceOptions, engine: EngineSettings, ready: ReadyInstance | None
+        self, options: InstanceOptions, engine: EngineSettings, process: ProcessId | None
     ) -> Offer:
-        return NO_MODEL if ready is None else self.says
+        return NO_MODEL if process is None else self.says
+
+    async def numbers(self, process: ProcessId) -> Mapping[str, str]:
+        return {}
 
     def log(self, name: str) -> EmptyLog:
         return EmptyLog()

@@ -23,7 +23,7 @@ from support.fake_node import FakeNode
 NUMBERS = "# TYPE x counter\nx 1\n"
 
 
-async def scrape(ready: ReadyInstance) -> Mapping[str, str]:
+async def scrape(_: object) -> Mapping[str, str]:
     return {"": NUMBERS}
 
 

@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from llamactl.core.routes import ReadyInstance
-from llamactl.node import busy_slots, scrape
-from llamactl.node.engine.scrape import served_models
+from llamactl.node import busy_slots
+from llamactl.node.engine.scrape import scrape, served_models
 
 NUMBERS = "# TYPE x counter\nx 1\n"
 

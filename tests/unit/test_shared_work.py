@@ -63,7 +63,7 @@ def test_a_flood_for_the_numbers_is_one_scrape(asking: int) -> None:
     async def run() -> int:
         scraped, go = [0], asyncio.Event()
 
-        async def scrape(_: ReadyInstance) -> dict[str, str]:
+        async def scrape(_: object) -> dict[str, str]:
             scraped[0] += 1
             await go.wait()
             return {"": "# TYPE x counter\nx_total 1\n"}

@@ -19,6 +19,7 @@ from llamactl.control.definitions import Definitions
 from llamactl.control.instances import Instances
 from llamactl.control.lifecycle.events.event_log import EventLog
 from llamactl.control.lifecycle.provisions.contexts import Contexts
+from llamactl.control.lifecycle.replica import Replica
 from llamactl.control.preview import Previews
 from llamactl.control.reconciler import Reconciler
 from llamactl.control.reload import Reload
@@ -26,7 +27,6 @@ from llamactl.control.sampler import Watch
 from llamactl.core.errors import Forbidden, UnsupportedMediaType
 from llamactl.core.keys import ANYONE, Caller
 from llamactl.core.ports.engines import EngineProbe, Installed
-from llamactl.core.routes import ReadyInstance
 from llamactl.models import Catalog, Confinement, Downloads, Hub
 from llamactl.observe import Meters
 from llamactl.policy.access.page_tickets import PageTickets
@@ -40,7 +40,7 @@ class MetricsSources:
 
     meters: Callable[[], Meters]
     # a running engine's own numbers, by model
-    scrape: Callable[[ReadyInstance], Awaitable[Mapping[str, str]]]
+    scrape: Callable[[Replica], Awaitable[Mapping[str, str]]]
     leases: Callable[[str], int]  # by instance id
     gauges: Callable[[], Mapping[str, float]]  # of the server itself
     gather: Callable[[], Awaitable[None]]  # `meters` are complete when it returns

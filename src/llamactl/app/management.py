@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from llamactl.app.engine_now import engine_now, installed_now
 from llamactl.app.wiring import Parts, engine_settings
+from llamactl.control.engine_numbers import engine_numbers
 from llamactl.control.preview import Previews
 from llamactl.models import Hub
-from llamactl.node import scrape
 from llamactl.proxy import ManagementApi
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def _services(parts: Parts, upgrade: Callable[[], Awaitable[int]], info: ServerI
     held, control, files, access = parts.settings, parts.control, parts.files, parts.credentials
     scheduling = control.scheduling
     numbers = MetricsSources(
-        parts.proxy.meters, scrape, parts.leases.count, partial(_gauges, parts),
-        parts.processes.count,
+        parts.proxy.meters, partial(engine_numbers, parts.node.replicas.node),
+        parts.leases.count, partial(_gauges, parts), parts.processes.count,
     )  # fmt: skip
     previews = Previews(
         scheduling.registry, scheduling.limits, parts.node.replicas, scheduling.memory

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import uuid4
 
@@ -20,10 +21,12 @@ from llamactl.cluster.calls import (
 )
 from llamactl.cluster.line import Line, LineDown
 from llamactl.cluster.refusals import error_of
-from llamactl.core.errors import LlamactlError, UnknownProcess
+from llamactl.core.errors import InvalidRequest, LlamactlError, UnknownProcess
+from llamactl.observe import logger
 
 P = ParamSpec("P")
 R = TypeVar("R")
+log = logger("cluster")
 
 
 class Calling:
@@ -46,14 +49,15 @@ class Calling:
 
     async def settle(self) -> None:
         """Return when all that was posted has arrived."""
-        await asyncio.gather(*self._posted, return_exceptions=True)
+        while self._posted:
+            await asyncio.gather(*self._posted, return_exceptions=True)
 
     async def ask(self, call: Call, operation: Operation[..., R]) -> R:
         """Raises what the node raises. Cancelling calls it off there."""
         try:
             said = await self._answer(call)
         except asyncio.CancelledError:
-            self.post(CalledOff(id=call.id))
+            self._call_off(call)
             raise
         return _value(operation, said)
 
@@ -71,11 +75,19 @@ class Calling:
                 at += 1
         finally:
             if not over:
-                self.post(CalledOff(id=call.id))
+                self._call_off(call)
 
-    def post(self, message: Call | CalledOff) -> None:
-        """Have it arrive, without waiting for that; what it raises is lost."""
-        self.run(self._said(message))
+    def post(self, call: Call) -> None:
+        """Have it arrive, without waiting for that."""
+        self.run(self._said(call))
+
+    def _call_off(self, call: Call) -> None:
+        """A node that does not hear of it gives the call up by itself, after a while."""
+        self.run(self._say_once(CalledOff(id=call.id)))
+
+    async def _say_once(self, message: CalledOff) -> None:
+        with suppress(LineDown):
+            await self._line.ask(calls.encode(message))
 
     def run(self, work: Coroutine[Any, Any, object]) -> None:
         """The same, of more than a message."""
@@ -88,17 +100,19 @@ class Calling:
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._posted.discard(task)
-        if not task.cancelled():
-            task.exception()
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            log.warning("posted_call_failed", reason=str(exc))
 
     async def _answer(self, call: Call) -> Answered:
         said = await self._said(call)
-        if isinstance(said, Ended):  # called off by somebody else
-            raise asyncio.CancelledError
+        if isinstance(said, Ended):
+            raise LlamactlError("the node says that this call was called off, which it was not")
         return said
 
-    async def _said(self, message: calls.Asked) -> Answered | Ended:
+    async def _said(self, message: Call | Next) -> Answered | Ended:
         data = calls.encode(message)
+        if len(data) > calls.LARGEST:
+            raise InvalidRequest(f"a call of {len(data)} bytes is too large for a node")
         while True:
             try:
                 said = calls.answer(await self._line.ask(data))

@@ -20,6 +20,7 @@ from llamactl.core.exits import ExitReport
 
 P = ParamSpec("P")
 R = TypeVar("R")
+LARGEST = 32 << 20  # bytes of a message
 _BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
 

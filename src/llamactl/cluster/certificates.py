@@ -22,7 +22,7 @@ _AUTHORITY_LASTS: Final = timedelta(days=3650)
 _LASTS: Final = timedelta(days=90)
 _RENEWED: Final = timedelta(days=30)  # before its end
 _SKEW: Final = timedelta(hours=1)  # between the machines' clocks
-_HANDSHAKES: Final = ssl.TLSVersion.TLSv1_3
+_OLDEST: Final = ssl.TLSVersion.TLSv1_3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Files:
         return self._loaded(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
     def _loaded(self, made: ssl.SSLContext) -> ssl.SSLContext:
-        made.minimum_version = _HANDSHAKES
+        made.minimum_version = _OLDEST
         made.load_cert_chain(self.certificate, self.key)
         made.load_verify_locations(self.authority)
         return made
@@ -121,7 +121,8 @@ def _self_signed(key: ec.EllipticCurvePrivateKey) -> bytes:
 def _builder(
     name: str, issuer: x509.Name, key: object, now: datetime, lasts: timedelta
 ) -> x509.CertificateBuilder:
-    assert isinstance(key, ec.EllipticCurvePublicKey)
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise ValueError("its key is not one of an elliptic curve")  # noqa: TRY004
     return (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))

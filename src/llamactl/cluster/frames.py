@@ -49,8 +49,10 @@ class Frames:
         return f"<Frames {len(self._asked)} asked, {len(self._answering)} being answered>"
 
     async def ask(self, question: bytes) -> bytes:
-        """Raises LineDown."""
-        if self.closed or len(question) > _LARGEST:
+        """Raises LineDown, and ValueError for one that is too large."""
+        if len(question) > _LARGEST:
+            raise ValueError(f"a question of {len(question)} bytes")
+        if self.closed:
             raise LineDown
         number = next(self._numbers)
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -85,9 +87,7 @@ class Frames:
         for task in (left := [*self._answering.values()]):
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        self._writer.close()
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
+        self._writer.transport.abort()  # what was not taken is asked for again
 
     def _heard(self, kind: _Kind, number: int, data: bytes) -> None:
         if kind is _Kind.QUESTION:
@@ -118,6 +118,7 @@ class Frames:
             log.failure("question_failed", exc)
             self._send(_Kind.DOWN, number, b"")
         else:
+            assert len(said) <= _LARGEST, f"an answer of {len(said)} bytes"
             self._send(_Kind.ANSWER, number, said)
             with contextlib.suppress(OSError):  # nobody is there to take it
                 await self._writer.drain()

@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class LineDown(Exception):
-    """No answer comes. Whether the node heard the call is not known."""
+    """No answer comes. Whether the node heard the call is unknown."""
 
 
 class Line(Protocol):

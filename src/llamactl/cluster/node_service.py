@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from llamactl.cluster import calls
 from llamactl.cluster.calls import (
@@ -21,15 +21,17 @@ from llamactl.cluster.calls import (
     Operation,
     Waiting,
 )
+from llamactl.cluster.line import LineDown
 from llamactl.cluster.refusals import refused
 from llamactl.core.errors import InvalidRequest, LlamactlError
 from llamactl.core.ports.engines import LogFile
 from llamactl.core.ports.node import Node
 from llamactl.observe import logger
 
-_KEPT = 1000  # answers that may be asked for again, and calls that were called off
+_KEPT, _LARGEST_KEPT = 4000, 1 << 14  # answers that may be asked for again; bytes of one
 _PATIENCE_S = 20.0  # of a line with one answer
-_SILENT_S = 60.0  # in which nobody asked for the next item of a stream
+_SILENT_S = 300.0  # in which nobody asked for what is going on: well above a line's patience
+T = TypeVar("T")
 log = logger("node")
 
 
@@ -41,80 +43,69 @@ class NodeService:
     ) -> None:
         self._node = node
         self._patience_s, self._silent_s = patience_s, silent_s
-        self._running: dict[str, asyncio.Task[Answer]] = {}
-        self._answers: OrderedDict[str, Answer] = OrderedDict()
-        self._streams: dict[str, _Stream] = {}
+        self._works: dict[str, _Work] = {}  # by the call's id
+        self._answers: OrderedDict[str, bytes] = OrderedDict()
+        self._called_off: OrderedDict[str, None] = OrderedDict()
+        self._closing: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
-        return f"<NodeService {len(self._running)} calls, {len(self._streams)} streams>"
+        return f"<NodeService {len(self._works)} calls>"
 
     async def answer(self, data: bytes) -> bytes:
-        """Cancelling it leaves the call running, for when it comes again."""
+        """Cancelling it leaves the call running, for when it comes again.
+
+        Raises LineDown where this node gives up what it was asked: another one may answer.
+        """
         try:
             asked = calls.asked(data)
         except ValueError as exc:
             return calls.encode(_misunderstood(exc))
-        return calls.encode(await self._answer(asked))
+        if isinstance(asked, Call) and (known := self._answers.get(asked.id)) is not None:
+            return known
+        answer = _encoded(await self._answer(asked))
+        if isinstance(asked, Call) and asked.id not in self._works and len(answer) <= _LARGEST_KEPT:
+            _keep(self._answers, asked.id, answer)
+        return answer
 
     async def close(self) -> None:
-        """Call all off."""
-        left = [*self._running.values()]
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        for one in [*self._streams]:
-            await self._streams.pop(one).close()
+        """Give all up."""
+        for one in [*self._works]:
+            self._end(one)
+        while self._closing:
+            await asyncio.gather(*self._closing, return_exceptions=True)
 
     async def _answer(self, asked: Asked) -> Answer:
         match asked:
             case Call():
-                return await self._call(asked)
+                if asked.id in self._called_off:  # before it came
+                    return Ended()
+                work = self._works.get(asked.id) or self._begin(asked)
+                return await work.first(self._patience_s)
             case Next(id=one, at=at):
-                stream = self._streams.get(one)
-                if stream is None:
-                    return refused(LlamactlError("this node was restarted meanwhile"))
-                return await self._in_time(stream.item(at))
+                if (streaming := self._works.get(one)) is None:
+                    why = "the node gave it up, since nobody asked for more, or was restarted"
+                    return refused(LlamactlError(why))
+                return await streaming.item(at, self._patience_s)
             case CalledOff(id=one):
-                await self._call_off(one)
+                _keep(self._called_off, one, None)
+                self._end(one)
         return Ended()
 
-    async def _call(self, call: Call) -> Answer:
-        known = self._answers.get(call.id)
-        if known is not None:
-            return known
-        running = self._running.get(call.id)
-        if running is None:
-            running = asyncio.get_running_loop().create_task(self._do(call))
-            self._running[call.id] = running
-            running.add_done_callback(lambda task: self._done(call.id, task))
-        return await self._in_time(running)
+    def _begin(self, call: Call) -> _Work:
+        work = self._works[call.id] = _Work(
+            self._do(call), self._silent_s, lambda: self._end(call.id)
+        )
+        work.on_answer = lambda: self._works.pop(call.id, None)
+        return work
 
-    async def _in_time(self, coming: asyncio.Task[Answer]) -> Answer:
-        done, _ = await asyncio.wait({coming}, timeout=self._patience_s)
-        if not done:
-            return Waiting()
-        return Ended() if coming.cancelled() else coming.result()
+    def _end(self, one: str) -> None:
+        """What it began to clean up is cleaned up, also if nobody waits for that."""
+        if (work := self._works.pop(one, None)) is not None:
+            closing = asyncio.get_running_loop().create_task(work.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
-    def _done(self, one: str, task: asyncio.Task[Answer]) -> None:
-        del self._running[one]
-        self._keep(one, Ended() if task.cancelled() else task.result())
-
-    def _keep(self, one: str, said: Answer) -> None:
-        self._answers[one] = said
-        if len(self._answers) > _KEPT:
-            self._answers.popitem(last=False)
-
-    async def _call_off(self, one: str) -> None:
-        """Also if it comes before the call."""
-        running, stream = self._running.get(one), self._streams.pop(one, None)
-        if running is not None:
-            running.cancel()
-        elif stream is not None:
-            await stream.close()
-        else:
-            self._keep(one, Ended())
-
-    async def _do(self, call: Call) -> Answer:
+    async def _do(self, call: Call) -> Answer | _Stream:
         operation = (_OF_LOGS if call.log else _OF_NODES).get(call.operation)
         if operation is None:
             return _misunderstood(f"there is no operation {call.operation[:80]!r}")
@@ -122,76 +113,142 @@ class NodeService:
             given = operation.arguments(call.given)
         except ValueError as exc:
             return _misunderstood(exc)
-        try:
+
+        async def work() -> Answer | _Stream:
             target: object = self._node.log(call.log) if call.log else self._node
             found = getattr(target, operation.name)(**given)
-            if inspect.isawaitable(found):
-                return operation.answered(await found)
             if isinstance(found, AsyncIterator):
-                forget = lambda: self._streams.pop(call.id, None)  # noqa: E731
-                self._streams[call.id] = _Stream(found, operation, self._silent_s, forget)
-        except LlamactlError as exc:
-            return refused(exc)
-        except Exception as exc:
-            log.failure("call_failed", exc, operation=operation.name)
-            return refused(LlamactlError("internal error of the node; see its log"))
-        return Answered()
+                return _Stream(found, operation)
+            return operation.answered(await found if inspect.isawaitable(found) else found)
+
+        return await _or_why_not(operation, work)
 
 
 class _Stream:
-    """What a call brings one after another. It is closed if nobody asks for it for a while."""
+    """What a call brings one after another. Each may be asked for until the next one is."""
 
-    def __init__(
-        self,
-        items: AsyncIterator[Any],
-        operation: Operation[..., Any],
-        silent_s: float,
-        forget: Callable[[], object],
-    ) -> None:
+    def __init__(self, items: AsyncIterator[Any], operation: Operation[..., Any]) -> None:
         self._items = items
         self._operation = operation
-        self._silent_s = silent_s
-        self._forget = forget
         self._at = -1
         self._coming: asyncio.Task[Answer] | None = None
-        self._wait()
 
     def item(self, at: int) -> asyncio.Task[Answer]:
-        """Each of them may be asked for until the next one is."""
-        self._silence.cancel()
-        self._wait()
         if self._coming is None or at == self._at + 1:
             self._at = at
             self._coming = asyncio.get_running_loop().create_task(self._next())
         return self._coming
 
-    def _wait(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._silence = loop.call_later(self._silent_s, self._fall_silent)
-
-    def _fall_silent(self) -> None:
-        self._forget()
-        self._closing = asyncio.get_running_loop().create_task(self.close())
-
     async def _next(self) -> Answer:
-        try:
-            return self._operation.answered(await anext(self._items))
-        except StopAsyncIteration:
-            return Ended()
-        except LlamactlError as exc:
-            return refused(exc)
-        except Exception as exc:
-            log.failure("call_failed", exc, operation=self._operation.name)
-            return refused(LlamactlError("internal error of the node; see its log"))
+        async def work() -> Answer:
+            try:
+                return self._operation.answered(await anext(self._items))
+            except StopAsyncIteration:
+                return Ended()
+
+        return await _or_why_not(self._operation, work)
 
     async def close(self) -> None:
-        self._silence.cancel()
         if self._coming is not None and not self._coming.done():
             self._coming.cancel()
             await asyncio.wait({self._coming})
         with suppress(Exception):  # nobody waits for it
             if (end := getattr(self._items, "aclose", None)) is not None:
                 await end()
+
+
+class _Work:
+    """A call that is being answered, or whose stream is open."""
+
+    def __init__(
+        self,
+        work: Coroutine[Any, Any, Answer | _Stream],
+        silent_s: float,
+        on_silence: Callable[[], None],
+    ) -> None:
+        """`on_silence`: called when nobody has asked for it for so long."""
+        self._task: asyncio.Task[Answer | _Stream] = asyncio.get_running_loop().create_task(work)
+        self._silent_s = silent_s
+        self._on_silence = on_silence
+        self._asking = 0
+        self._silence: asyncio.TimerHandle | None = None
+        self.on_answer: Callable[[], object] = lambda: None  # it is no longer needed
+
+    async def first(self, patience_s: float) -> Answer:
+        """To the call itself; of a stream, that it is open."""
+        found = await self._in_time(self._task, patience_s)
+        if isinstance(found, _Stream):
+            return Answered()
+        if not isinstance(found, Waiting):
+            self._hush()
+            self.on_answer()
+        return found
+
+    async def item(self, at: int, patience_s: float) -> Answer:
+        stream = self._task.result() if self._task.done() and not self._task.cancelled() else None
+        if not isinstance(stream, _Stream):
+            return _misunderstood("it brings nothing one after another, or not yet")
+        found = await self._in_time(stream.item(at), patience_s)
+        assert not isinstance(found, _Stream)
+        return found
+
+    async def close(self) -> None:
+        self._hush()
+        self._task.cancel()
+        await asyncio.wait({self._task})
+        if not self._task.cancelled() and isinstance(stream := self._task.result(), _Stream):
+            await stream.close()
+
+    async def _in_time(
+        self, coming: asyncio.Task[Answer] | asyncio.Task[Answer | _Stream], patience_s: float
+    ) -> Answer | _Stream:
+        self._hush()
+        self._asking += 1
+        try:
+            done, _ = await asyncio.wait({coming}, timeout=patience_s)
+        finally:
+            self._asking -= 1
+            if not self._asking:
+                loop = asyncio.get_running_loop()
+                self._silence = loop.call_later(self._silent_s, self._on_silence)
+        if not done:
+            return Waiting()
+        if coming.cancelled():
+            raise LineDown
+        return coming.result()
+
+    def _hush(self) -> None:
+        if self._silence is not None:
+            self._silence.cancel()
+
+
+async def _or_why_not(
+    operation: Operation[..., Any], work: Callable[[], Awaitable[T]]
+) -> T | Answer:
+    try:
+        return await work()
+    except LlamactlError as exc:
+        return refused(exc)
+    except Exception as exc:
+        log.failure("call_failed", exc, operation=operation.name)
+        return refused(LlamactlError("internal error of the node; see its log"))
+
+
+def _encoded(answer: Answer) -> bytes:
+    try:
+        data = calls.encode(answer)
+    except TypeError as exc:
+        log.failure("answer_not_sent", exc)
+        return calls.encode(refused(LlamactlError("internal error of the node; see its log")))
+    if len(data) > calls.LARGEST:
+        return calls.encode(refused(LlamactlError(f"its answer has {len(data)} bytes")))
+    return data
+
+
+def _keep(kept: OrderedDict[str, Any], one: str, value: object) -> None:
+    kept[one] = value
+    if len(kept) > _KEPT:
+        kept.popitem(last=False)
 
 
 def _operations(protocol: type) -> dict[str, Operation[..., Any]]:

@@ -6,9 +6,9 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 
-from llamactl.node.process.ports import LOOPBACK
+from llamactl.node.process.ports import LOOPBACK, keep_alive
 
-_HANDSHAKE_S = 10.0
+_CONNECT_S = 10.0
 Dial = Callable[[asyncio.Protocol, tuple[str, int]], Awaitable[object]]
 
 
@@ -21,10 +21,11 @@ def dial_through(tls: ssl.SSLContext) -> Dial:
             await loop.create_connection(lambda: protocol, *address)
             return
         try:
-            await loop.create_connection(
-                lambda: protocol, *address, ssl=tls, ssl_handshake_timeout=_HANDSHAKE_S
-            )
+            async with asyncio.timeout(_CONNECT_S):
+                transport, _ = await loop.create_connection(lambda: protocol, *address, ssl=tls)
         except ssl.SSLError as exc:
-            raise ConnectionRefusedError(f"{address[0]} is none of the cluster: {exc}") from exc
+            why = f"the TLS handshake with {address[0]} failed: {exc}"
+            raise ConnectionRefusedError(why) from exc
+        keep_alive(transport.get_extra_info("socket"))
 
     return dial

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from llamactl.cluster.calling import Caller, Calling, posted, remote, remote_stream
@@ -11,6 +12,8 @@ from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.ports.engines import LogFile
 from llamactl.core.ports.node import LaunchSpec, Node
+
+_ENDS = 100  # of processes, that are remembered
 
 
 class RemoteNode(Caller):
@@ -26,6 +29,7 @@ class RemoteNode(Caller):
         self.address = address
         self._seen: dict[ProcessId, tuple[ProcessRecord, str]] = {}  # with their instances' names
         self._ends: dict[ProcessId, ExitReport] = {}  # of those that did not live to be adopted
+        self._adopting: dict[ProcessId, asyncio.Task[ExitReport | None]] = {}
 
     def __repr__(self) -> str:
         return f"<RemoteNode {self.id} at {self.address}>"
@@ -50,8 +54,9 @@ class RemoteNode(Caller):
         try:
             report = await self._wait_exit(process)
         except UnknownProcess:
-            if (report := self._ends.get(process)) is None:
+            if process not in self._ends:
                 raise
+            report = self._ends[process]
         self._seen.pop(process, None)
         return report
 
@@ -63,7 +68,7 @@ class RemoteNode(Caller):
 
     async def _find_and_kill(self, process: ProcessId, record: ProcessRecord, name: str) -> None:
         """A node that does not know it can't kill it."""
-        if await self._adopt(record, name) is None:
+        if await self._adopt_once(record, name) is None:
             self._kill(process)
 
     async def forget(self, replica_id: str, name: str) -> None:
@@ -75,10 +80,21 @@ class RemoteNode(Caller):
     async def found_again(self, about: object) -> bool:
         if not isinstance(about, ProcessId) or (seen := self._seen.get(about)) is None:
             return False
-        if (report := await self._adopt(*seen)) is None:
+        if (report := await self._adopt_once(*seen)) is None:
             return True
         self._ends[about] = report
+        if len(self._ends) > _ENDS:
+            del self._ends[next(iter(self._ends))]
         return False
+
+    async def _adopt_once(self, record: ProcessRecord, name: str) -> ExitReport | None:
+        """However many ask for it at the same time."""
+        adopting = self._adopting.get(record.process)
+        if adopting is None:
+            adopting = asyncio.get_running_loop().create_task(self._adopt(record, name))
+            self._adopting[record.process] = adopting
+            adopting.add_done_callback(lambda _: self._adopting.pop(record.process, None))
+        return await asyncio.shield(adopting)
 
     _prepare = remote(Node.prepare)
     _release = remote(Node.release)
@@ -103,6 +119,7 @@ class RemoteNode(Caller):
     contexts = remote(Node.contexts)
     drop_contexts = remote(Node.drop_contexts)
     measure = remote(Node.measure)
+    numbers = remote(Node.numbers)
     prepared = remote(Node.prepared)
     end = remote(Node.end)
     permit = remote(Node.permit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
@@ -58,7 +59,10 @@ class SocketLine:
 
 @asynccontextmanager
 async def answering(path: Path, answer: Answering) -> AsyncGenerator[None]:
-    """At a socket that only our user may connect to. Raises OSError."""
+    """At a socket that only our user may connect to.
+
+    Raises OSError, also if another process answers there.
+    """
     lines = set[asyncio.Task[None]]()
 
     def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -78,8 +82,18 @@ async def answering(path: Path, answer: Answering) -> AsyncGenerator[None]:
 
 def _bound(path: Path) -> socket.socket:
     """Nobody can connect before it listens."""
-    path.unlink(missing_ok=True)
     made = socket.socket(socket.AF_UNIX)
-    made.bind(str(path))
-    path.chmod(0o600)
+    try:
+        with (
+            suppress(FileNotFoundError, ConnectionRefusedError),
+            socket.socket(socket.AF_UNIX) as other,
+        ):
+            other.connect(str(path))
+            raise FileExistsError(errno.EADDRINUSE, "another process answers there", str(path))
+        path.unlink(missing_ok=True)
+        made.bind(str(path))
+        path.chmod(0o600)
+    except OSError:
+        made.close()
+        raise
     return made

@@ -7,7 +7,7 @@ from llamactl.node.engine.command import find_engine
 from llamactl.node.engine.engine_info import CommandEngineProbe
 from llamactl.node.engine.inventory import installed
 from llamactl.node.engine.launch import ModelAccess
-from llamactl.node.engine.scrape import busy_slots, scrape
+from llamactl.node.engine.scrape import busy_slots
 from llamactl.node.engine.vocabularies import Vocabularies
 from llamactl.node.host.data_dir import DataDir
 from llamactl.node.host.gpus import has_unmeasured, totals
@@ -43,7 +43,6 @@ __all__ = [
     "keep_reaping",
     "makers",
     "owner_of",
-    "scrape",
     "total_ram",
     "totals",
     "unused_contexts",

@@ -19,7 +19,6 @@ from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.model import Offer
 from llamactl.core.ports.node import LOCAL, EngineSettings, Image, LaunchSpec, PullProgress
-from llamactl.core.routes import ReadyInstance
 from llamactl.core.secrets.masking import MASK
 from llamactl.node.container.containers import Containers
 from llamactl.node.container.group import ContainerGroup
@@ -67,7 +66,7 @@ class NodeAgent(RunningEngines):
         soft_files: int | None = None,
         gate: Gate | None = None,
     ) -> None:
-        """`gate`: lets other machines to the engines."""
+        """`gate`: lets other machines reach the engines."""
         self._gate = gate
         self._data, self._logs = data, logs
         self._ledger = Ledger(data / "node.jsonl")
@@ -122,7 +121,9 @@ class NodeAgent(RunningEngines):
             if launchable.container is not None:
                 return await self._prepare_container(launchable)
             # from here on nothing is waited for: no other start may choose the same port
-            port = ports.choose(spec.ports, self._processes.ports | self._containers.ports)
+            port = ports.choose(
+                spec.ports, self._processes.ports | self._containers.ports, self.address
+            )
             key = secrets.token_urlsafe(32)
             command = launchable.command(port, key, self._around.environ)
             if command.warning:
@@ -146,13 +147,14 @@ class NodeAgent(RunningEngines):
             if (known := self._processes.prepared(spec.process)) is not None:
                 return known
             one = await self._containers.prepare(
-                launchable, self.log(spec.name), lambda: self._processes.ports
+                launchable, self.log(spec.name), lambda: self._processes.ports, self.address
             )
             return await self._enter(one)
 
     async def _enter(self, one: EngineProcess) -> ProcessRecord:
         try:
-            self._let_in(one)
+            if self._gate is not None:
+                self._gate.admit(one.record.port, one.group.exited)
         except OSError as exc:
             advice = f"port {one.record.port} can't be had at {self.address}: {exc.strerror}"
             raise await _called_off(one, FailureClass.PORT_TAKEN, advice) from exc
@@ -164,12 +166,6 @@ class NodeAgent(RunningEngines):
         self._processes.watch(one)
         self._presets.keep(record.options for record in self._ledger.records)
         return one.record
-
-    def _let_in(self, one: EngineProcess) -> None:
-        """Others may connect, until it ends. Raises OSError."""
-        if (gate := self._gate) is not None:
-            gate.open(port := one.record.port)
-            one.group.exited.add_done_callback(lambda _: gate.close(port))
 
     async def release(self, process: ProcessId) -> ProcessRecord:
         one = self._processes.get(process)
@@ -188,11 +184,13 @@ class NodeAgent(RunningEngines):
             return None
         backend, its_log = backend_of(record.options.backend_type), self.log(name)
         found = await self._found(record, its_log)
+        if self._processes.find(record.process) is not None:
+            return None  # by a call that was repeated meanwhile
         if not isinstance(found, Ended):
             one = EngineProcess(found, backend, record, its_log, adopted=True)
             self._processes.watch(one)
-            with suppress(OSError):  # its port is another's by now: nobody reaches it
-                self._let_in(one)
+            if self._gate is not None:
+                self._gate.admit_soon(record.port, found.exited)
             return None
         cgroups.end(record.pid, record.start_time)  # what its engine forked, if anything
         end_left(record)
@@ -269,10 +267,11 @@ class NodeAgent(RunningEngines):
         return await self._containers.obstacle(container) if container else ""
 
     async def offer(
-        self, options: InstanceOptions, engine: EngineSettings, ready: ReadyInstance | None
+        self, options: InstanceOptions, engine: EngineSettings, process: ProcessId | None
     ) -> Offer:
         options = await asyncio.to_thread(self._presets.applied, options)
-        return await offer_of(self._models.read, options, engine, ready)
+        one = self._processes.find(process) if process is not None else None
+        return await offer_of(self._models.read, options, engine, one.endpoint if one else None)
 
     def log(self, name: str) -> InstanceLog:
         return InstanceLog(self._logs / f"{name}.log", self._data)

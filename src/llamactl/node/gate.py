@@ -1,4 +1,4 @@
-"""Lets other machines of the cluster to the engines here, which listen at loopback only.
+"""Lets other machines of the cluster reach the engines here, which listen at loopback only.
 
 Behind the gate's address each engine has the port that it has here. Bytes pass as they come.
 """
@@ -8,14 +8,19 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from typing import cast
+import struct
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Any, cast
 
-from llamactl.node.process.ports import LOOPBACK
+from llamactl.node.process.ports import LOOPBACK, keep_alive
 from llamactl.observe import logger
 
 _HANDSHAKE_S = 10.0
+_AGAIN_S = 5.0  # between two tries to open a port
+_LEAVE_S = 600.0  # in which what an engine said last is read
 _BACKLOG = 2048
-_MOST_HELD = 1 << 16  # bytes that one end does not take yet, before no more is read from the other
+_MOST_HELD = 1 << 16  # bytes waiting at one end before reading stops at the other
 log = logger("node")
 
 
@@ -28,6 +33,7 @@ class Gate:
         self._tls = tls
         self._opening: dict[int, asyncio.Task[asyncio.Server]] = {}  # by port
         self._passing: set[_End] = set()
+        self._trying: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         return f"<Gate {self.address}: {len(self._opening)} open, {len(self._passing)} ends>"
@@ -37,13 +43,36 @@ class Gate:
         if port in self._opening:
             return
         listener = socket.create_server((self.address, port), backlog=_BACKLOG)
+        keep_alive(listener)  # which those it accepts inherit
         loop = asyncio.get_running_loop()
         self._opening[port] = loop.create_task(self._serve(port, listener))
 
+    def admit(self, port: int, ended: asyncio.Future[Any]) -> None:
+        """Open it until the engine there has ended. Raises OSError."""
+        self.open(port)
+        ended.add_done_callback(lambda _: self.close(port))
+
+    def admit_soon(self, port: int, ended: asyncio.Future[Any]) -> None:
+        """The same for one that runs: the network may not be up yet."""
+        try:
+            self.admit(port, ended)
+        except OSError as exc:
+            log.warning("gate_not_opened", port=port, reason=str(exc))
+            task = asyncio.get_running_loop().create_task(self._admit_later(port, ended))
+            self._trying.add(task)
+            task.add_done_callback(self._trying.discard)
+
+    async def _admit_later(self, port: int, ended: asyncio.Future[Any]) -> None:
+        while not (await asyncio.wait({ended}, timeout=_AGAIN_S))[0]:
+            with suppress(OSError):
+                self.admit(port, ended)
+                return
+
     async def _serve(self, port: int, listener: socket.socket) -> asyncio.Server:
         return await asyncio.get_running_loop().create_server(
-            lambda: _Outer(port, self._passing),
-            sock=listener, ssl=self._tls, ssl_handshake_timeout=_HANDSHAKE_S, backlog=_BACKLOG,
+            lambda: _Outer(port, self._passing, self._opening),
+            sock=listener, ssl=self._tls, backlog=_BACKLOG,
+            ssl_handshake_timeout=_HANDSHAKE_S, ssl_shutdown_timeout=_LEAVE_S,
         )  # fmt: skip
 
     def close(self, port: int) -> None:
@@ -57,6 +86,8 @@ class Gate:
 
     async def close_all(self) -> None:
         """And cut what passes."""
+        for task in self._trying:
+            task.cancel()
         opening = [*self._opening.values()]
         for port in [*self._opening]:
             self.close(port)
@@ -89,7 +120,9 @@ class _End(asyncio.Protocol):
         self._passing.discard(self)
         self.gone.set_result(None)
         other, self.other = self.other, None
-        if other is not None:
+        if other is not None and exc is not None:
+            other.cut()  # a clean end would make what came look complete
+        elif other is not None:
             other.end()
 
     def pause_writing(self) -> None:
@@ -119,24 +152,33 @@ class _End(asyncio.Protocol):
             self._transport.close()
 
     def cut(self) -> None:
+        """By a reset: a mere end without TLS's own farewell passes for one in Python."""
         if self._transport is not None:
+            if not self._transport.is_closing():
+                own = self._transport.get_extra_info("socket")
+                own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
 
 
 class _Outer(_End):
     """The one on the network. Nothing is read until the engine has accepted."""
 
-    def __init__(self, port: int, passing: set[_End]) -> None:
+    def __init__(self, port: int, passing: set[_End], opened: Collection[int]) -> None:
         super().__init__(passing)
-        self._port = port
+        self._port, self._opened = port, opened
+        self._connecting: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        if self._port not in self._opened:  # any longer: its handshake took a while
+            self.cut()
+            return
         self.pause()
         self._connecting = asyncio.get_running_loop().create_task(self._connect())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._connecting.cancel()
+        if self._connecting is not None:
+            self._connecting.cancel()
         super().connection_lost(exc)
 
     async def _connect(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 
 from llamactl.core.events import ProcessId
 from llamactl.core.exits import ExitReport, NotServing
@@ -14,6 +14,7 @@ from llamactl.core.ports.warm_up import WarmUp, WarmUpReport
 from llamactl.node import sleeping
 from llamactl.node.contexts.keeper import ContextKeeper
 from llamactl.node.engine.launch import ModelAccess, resolved
+from llamactl.node.engine.scrape import scrape
 from llamactl.node.process_table import ProcessTable
 from llamactl.node.warm_ups import WarmUps
 
@@ -40,6 +41,9 @@ class RunningEngines:
 
     async def warm_up(self, process: ProcessId, request: WarmUp, seconds: float) -> WarmUpReport:
         return await self._warm_ups.send(self._processes.get(process), request, seconds)
+
+    async def numbers(self, process: ProcessId) -> Mapping[str, str]:
+        return await scrape(self._processes.get(process).endpoint)
 
     async def measure(self, process: ProcessId) -> MeasuredMemory | None:
         return await self._processes.get(process).usage()

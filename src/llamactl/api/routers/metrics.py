@@ -32,7 +32,8 @@ async def _exposition(services: Services) -> bytes:
     """Scrapes all engines, so simultaneous requests share the result."""
     all_managed = services.instances.all()
     ready = {m.instance.name: m.replica.ready for m in all_managed if m.replica.ready is not None}
-    texts = await asyncio.gather(*(services.numbers.scrape(where) for where in ready.values()))
+    serving = [m.replica for m in all_managed if m.instance.name in ready]
+    texts = await asyncio.gather(*map(services.numbers.scrape, serving))
     await services.numbers.gather()
     meters = services.numbers.meters()
     for kind in (meters, services.contexts.meters):

@@ -13,6 +13,7 @@ import contextlib
 import os
 import socket
 import sys
+import traceback
 from typing import Any
 
 import ray
@@ -34,7 +35,8 @@ class Nodes:
     """Their mailboxes, made when they are first asked for."""
 
     def __init__(self) -> None:
-        self._boxes: dict[str, Any] = {}
+        self._boxes: dict[str, asyncio.Task[Any]] = {}
+        self._away: frozenset[str] = frozenset()  # what is asked of them would wait in Ray
         self._members = b""  # as they were last seen
         self._changed = asyncio.Condition()
 
@@ -42,6 +44,8 @@ class Nodes:
         name, _, call = question.partition(b"\0")
         if name == MEMBERS:
             return await self._other_members(call)
+        if name.decode() in self._away:
+            raise LineDown
         try:
             async with asyncio.timeout(_CALL_S):
                 answer = await self._ask(name.decode(), call)
@@ -56,7 +60,9 @@ class Nodes:
         """Who is there? Until cancelled."""
         while True:
             with contextlib.suppress(RayError, ValueError):  # Ray's head is away: nobody knows
-                seen = encode(await asyncio.to_thread(_members))
+                members = await asyncio.to_thread(_members)
+                self._away = frozenset(one.node for one in members if not one.there)
+                seen = encode(members)
                 if seen != self._members:
                     self._members = seen
                     async with self._changed:
@@ -64,7 +70,7 @@ class Nodes:
             await asyncio.sleep(_LOOK_S)
 
     async def _other_members(self, than: bytes) -> bytes:
-        """As soon as there are some; or the same, after a while."""
+        """Returns once they differ from `than`, or after a while all the same."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_S), self._changed:
                 await self._changed.wait_for(lambda: self._members not in (b"", than))
@@ -72,8 +78,10 @@ class Nodes:
 
     async def _ask(self, name: str, call: bytes) -> bytes | None:
         if name not in self._boxes:
-            self._boxes[name] = await asyncio.to_thread(_box, name)
-        answer: bytes | None = await self._boxes[name].answer.remote(call)
+            making = asyncio.to_thread(_box, name)  # once, however many ask
+            self._boxes[name] = asyncio.get_running_loop().create_task(making)
+        box = await asyncio.shield(self._boxes[name])
+        answer: bytes | None = await box.answer.remote(call)
         return answer
 
 
@@ -81,7 +89,8 @@ def _box(name: str) -> Any:
     """Pinned by a label: where the node is away it waits, and is made again when it is back."""
     made = ray.remote(Mailbox).options(
         name=f"node {name}", lifetime="detached", get_if_exists=True,
-        num_cpus=0, max_restarts=-1, max_concurrency=_AT_ONCE, label_selector={LABEL: name},
+        num_cpus=0, max_restarts=-1, label_selector={LABEL: name},
+        max_concurrency=_AT_ONCE, max_pending_calls=2 * _AT_ONCE,
     )  # fmt: skip
     return made.remote()
 
@@ -90,7 +99,7 @@ def _members() -> list[Member]:
     """A machine that was started again is listed as it was before, too: as one that is dead."""
     found = dict[str, Member]()
     for machine in ray.nodes():
-        name = machine.get("Labels", {}).get(LABEL)
+        name = (machine.get("Labels") or {}).get(LABEL)
         if name and (machine["Alive"] or name not in found):
             found[name] = Member(name, machine["NodeManagerAddress"], there=machine["Alive"])
     return sorted(found.values(), key=lambda member: member.node)
@@ -100,8 +109,11 @@ async def _serve(end: socket.socket) -> None:
     reader, writer = await asyncio.open_connection(sock=end)
     nodes = Nodes()
     looking = asyncio.create_task(nodes.keep_looking())
-    await Frames(reader, writer, nodes.answer).run()
-    looking.cancel()
+    serving = asyncio.create_task(Frames(reader, writer, nodes.answer).run())
+    await asyncio.wait({looking, serving}, return_when=asyncio.FIRST_COMPLETED)
+    if looking.done():
+        traceback.print_exception(looking.exception())
+        sys.stderr.flush()
     os._exit(0)  # calls into Ray may wait for ever for a head that is gone
 
 

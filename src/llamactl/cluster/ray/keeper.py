@@ -1,4 +1,4 @@
-"""Keeps Ray running on this machine: it ends by itself, after a network was away for example."""
+"""Keeps Ray running here, since it ends by itself, for example after the network was away."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from llamactl.cluster.ray.backoff import Backoff
 from llamactl.cluster.ray.mailbox import SOCKET
 from llamactl.cluster.ray.start import Machine
 from llamactl.node.process.process import until_gone
 from llamactl.observe import logger
 
 _FIRST_S, _LONGEST_S = 0.5, 30.0  # between an end and the next start
-_LIVED_S = 60.0  # after which an end is not one of a row
 _END_S = 10.0  # in which Ray ends when it is asked to
 log = logger("cluster")
 
@@ -31,25 +31,28 @@ class RayKeeper:
         self._machine = machine
         self._command = (*inside, str(Path(sys.executable).with_name("ray")), *machine.arguments)
         self._environ = machine.environment(environ)
-        self._said = machine.folder / "ray.log"  # by the last one
+        self._log = machine.folder / "ray.log"  # by the last one
 
     def __repr__(self) -> str:
         return f"<RayKeeper {self._machine.node}>"
 
     async def keep(self) -> None:
         """Until cancelled; Ray ends then."""
-        loop, pause = asyncio.get_running_loop(), _FIRST_S
+        backoff = Backoff(_FIRST_S, _LONGEST_S)
         while True:
             await self._end_leftovers()
-            began = loop.time()
-            code = await self._run()
-            pause = _FIRST_S if loop.time() - began > _LIVED_S else min(2 * pause, _LONGEST_S)
-            log.warning("ray_ended", code=code, again_in=round(pause, 1), log=str(self._said))
+            backoff.begins()
+            try:
+                why = f"exit code {await self._run()}"
+            except OSError as exc:
+                why = str(exc)
+            pause = backoff.ended()
+            log.warning("ray_ended", reason=why, again_in=pause, log=str(self._log))
             await asyncio.sleep(pause)
 
     async def _run(self) -> int:
         """Once, to its end."""
-        with self._said.open("wb") as said:
+        with self._log.open("wb") as said:
             ray = await asyncio.create_subprocess_exec(
                 *self._command, env=self._environ, cwd="/", start_new_session=True,
                 stdin=asyncio.subprocess.DEVNULL, stdout=said, stderr=said,
@@ -71,10 +74,11 @@ class RayKeeper:
         mark = f"{SOCKET}={self._machine.socket}\0".encode()
         with suppress(TimeoutError):
             async with asyncio.timeout(_END_S):
-                for pid in await asyncio.to_thread(_processes_with, mark):
-                    with suppress(OSError):
-                        os.kill(pid, signal.SIGKILL)
-                        await until_gone(pid)
+                while left := await asyncio.to_thread(_processes_with, mark):
+                    for pid in left:
+                        with suppress(OSError):
+                            os.kill(pid, signal.SIGKILL)
+                    await asyncio.gather(*map(until_gone, left), return_exceptions=True)
 
 
 def _processes_with(variable: bytes) -> list[int]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from llamactl.cluster.frames import Frames
 from llamactl.cluster.line import LineDown
+from llamactl.cluster.ray.backoff import Backoff
 from llamactl.cluster.ray.mailbox import SOCKET
 from llamactl.cluster.ray.members import Member, decode, encode
 from llamactl.cluster.ray.names import MEMBERS
@@ -17,7 +18,6 @@ from llamactl.cluster.ray.start import Machine
 from llamactl.observe import logger
 
 _FIRST_S, _LONGEST_S = 0.2, 10.0  # between a driver's end and the next one's start
-_LIVED_S = 30.0  # after which a driver's end is not one of a row
 _AGAIN_S = 0.2  # before a node that did not answer is asked again
 _END_S = 5.0  # in which a driver ends by itself
 log = logger("cluster")
@@ -36,7 +36,7 @@ class Lines:
         )  # fmt: skip
         self._environ = machine.environment(environ)
         del self._environ[SOCKET]  # by which what belongs to the machine's own Ray is known
-        self._said = machine.folder / "driver.log"  # by the last one
+        self._log = machine.folder / "driver.log"  # by the last one
         self._frames: Frames | None = None
         self._up = asyncio.Event()
 
@@ -46,13 +46,13 @@ class Lines:
     def line(self, node: str) -> NodeLine:
         return NodeLine(self, node)
 
-    async def members(self, than: Sequence[Member] = ()) -> Sequence[Member]:
-        """Others than these, as soon as there are some, or the same after a while.
+    async def members(self, than: Sequence[Member] | None = None) -> Sequence[Member]:
+        """Returns once they differ from `than`, or after a while all the same.
 
         By name. Raises LineDown.
         """
         try:
-            return decode(await self.ask(MEMBERS, encode(than) if than else b""))
+            return decode(await self.ask(MEMBERS, b"" if than is None else encode(than)))
         except ValueError as exc:
             raise LineDown from exc
 
@@ -67,31 +67,36 @@ class Lines:
 
     async def keep(self) -> None:
         """Until cancelled."""
-        loop, pause = asyncio.get_running_loop(), _FIRST_S
+        backoff, why = Backoff(_FIRST_S, _LONGEST_S), ""
         while True:
-            began = loop.time()
-            await self._run()
-            pause = _FIRST_S if loop.time() - began > _LIVED_S else min(2 * pause, _LONGEST_S)
-            log.warning("cluster_driver_ended", again_in=round(pause, 1), log=str(self._said))
+            backoff.begins()
+            try:
+                await self._run()
+            except OSError as exc:
+                why = str(exc)
+            pause = backoff.ended()
+            log.warning("cluster_driver_ended", reason=why, again_in=pause, log=str(self._log))
             await asyncio.sleep(pause)
 
     async def _run(self) -> None:
         """One driver, to its end."""
         ours, its = socket.socketpair()
-        with its, self._said.open("wb") as said:
-            driver = await asyncio.create_subprocess_exec(
-                *self._command, stdin=its.fileno(), stdout=said, stderr=said,
-                env=self._environ, start_new_session=True,
-            )  # fmt: skip
-        try:
-            reader, writer = await asyncio.open_connection(sock=ours)
-            self._frames = Frames(reader, writer)
-            self._up.set()
-            await self._frames.run()
-        finally:
-            self._up.clear()
-            self._frames = None
-            await asyncio.shield(_end(driver))
+        with ours:
+            with its, self._log.open("wb") as said:
+                driver = await asyncio.create_subprocess_exec(
+                    *self._command, stdin=its.fileno(), stdout=said, stderr=said,
+                    env=self._environ, start_new_session=True,
+                )  # fmt: skip
+            try:
+                reader, writer = await asyncio.open_connection(sock=ours.dup())
+                self._frames = Frames(reader, writer)
+                self._up.set()
+                await self._frames.run()
+            finally:
+                self._up.clear()
+                self._frames = None
+                ours.close()  # by which it knows
+                await asyncio.shield(_end(driver))
 
 
 class NodeLine:

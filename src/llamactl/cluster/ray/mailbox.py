@@ -5,12 +5,14 @@ Ray may end it at any time, with all that it started. So it starts nothing.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
 from llamactl.cluster.line import LineDown
 from llamactl.cluster.socket_line import SocketLine
 
+_ANSWER_S = 40.0  # more than a node's service takes, and less than the driver waits
 SOCKET = "LLAMACTL_NODE_SOCKET"  # variable of `ray start`: where the node's process listens
 
 
@@ -21,6 +23,7 @@ class Mailbox:
     async def answer(self, call: bytes) -> bytes | None:
         """None: the node's process is not there."""
         try:
-            return await self._line.ask(call)
-        except LineDown:
+            async with asyncio.timeout(_ANSWER_S):
+                return await self._line.ask(call)
+        except (LineDown, TimeoutError):
             return None

@@ -12,7 +12,7 @@ from pathlib import Path
 from llamactl.cluster.ray.mailbox import SOCKET
 from llamactl.cluster.ray.names import LABEL
 
-_LEAST_STORE = 80_000_000  # bytes: Ray takes no less; nothing of ours is in it
+_LEAST_STORE = 80_000_000  # bytes: Ray takes no less; large calls pass through it
 _BEAT_MS = 1000  # a machine is dead after three of these
 _DAY_S = 86400
 # What Ray does by itself otherwise: it ends all processes of a machine that does not reach its

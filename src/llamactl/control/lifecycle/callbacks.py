@@ -60,10 +60,10 @@ class Callbacks:
     async def _ask(self) -> None:
         """What the engine that is ready now says of its models."""
         managed, ready = self.managed, self.managed.replica.ready
-        instance = managed.instance
-        if ready is None:
+        instance, process = managed.instance, managed.replica.engine.process
+        if ready is None or process is None:
             return
-        offer = await self._replicas.offer(instance, ready)
+        offer = await self._replicas.offer(instance, process.record.process)
         if managed.replica.ready == ready and managed.instance is instance:
             managed.offer = offer
             self._registry.refresh(managed)

@@ -18,7 +18,7 @@ from llamactl.control.lifecycle.provisions.images import Images
 from llamactl.control.lifecycle.provisions.port_book import PortBook, check_port
 from llamactl.control.lifecycle.provisions.warm_ups import WarmUps
 from llamactl.core.errors import ForbiddenBySettings, InvalidOption, InvalidRequest
-from llamactl.core.events import InstanceEvent, ProcessRecord
+from llamactl.core.events import InstanceEvent, ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.filters import Filters
 from llamactl.core.instance import Instance, InstanceOptions, Policies, policies
@@ -27,7 +27,6 @@ from llamactl.core.memory import MeasuredMemory
 from llamactl.core.model import Offer
 from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.node import EngineSettings, LaunchSpec, Node
-from llamactl.core.routes import ReadyInstance
 from llamactl.policy.definition.checks import field_named
 from llamactl.policy.definition.engine_help import (
     UNREAD,
@@ -156,9 +155,9 @@ class ReplicaContext:
         """As `Node.replaced`."""
         return await self.node.replaced(instance.options, seconds)
 
-    async def offer(self, instance: Instance, ready: ReadyInstance | None = None) -> Offer:
+    async def offer(self, instance: Instance, process: ProcessId | None = None) -> Offer:
         """As `Node.offer`."""
-        return await self.node.offer(instance.options, self.engine(instance), ready)
+        return await self.node.offer(instance.options, self.engine(instance), process)
 
     async def command_of(self, instance: Instance) -> Sequence[str]:
         """As `Node.command_of`; a port that is not given is 0."""

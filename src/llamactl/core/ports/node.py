@@ -18,7 +18,6 @@ from llamactl.core.model import Offer
 from llamactl.core.ports.contexts import ContextLimits, ContextReport, StoredContext
 from llamactl.core.ports.engines import LogFile
 from llamactl.core.ports.warm_up import WarmUp, WarmUpReport
-from llamactl.core.routes import ReadyInstance
 
 LOCAL = "local"  # the id of the node on this machine
 
@@ -247,9 +246,13 @@ class Node(Protocol):
         ...
 
     async def offer(
-        self, options: InstanceOptions, engine: EngineSettings, ready: ReadyInstance | None
+        self, options: InstanceOptions, engine: EngineSettings, process: ProcessId | None
     ) -> Offer:
-        """What such an engine serves, by its files; `ready`: and by what it says of itself."""
+        """What such an engine serves, by its files; `process`: and by what that one says."""
+        ...
+
+    async def numbers(self, process: ProcessId) -> Mapping[str, str]:
+        """What its engine counts, in Prometheus's form, by model; "": it has only one."""
         ...
 
     def log(self, name: str) -> LogFile:

@@ -117,16 +117,17 @@ class Containers:
             raise _launch_failed(exc) from exc
 
     async def prepare(
-        self, launchable: Launchable, its_log: InstanceLog, taken: Callable[[], Set[int]]
-    ) -> EngineProcess:
-        """A container that waits for its release. `taken`: ports.
+        self, launchable: Launchable, its_log: InstanceLog, taken: Callable[[], Set[int]],
+        address: str,
+    ) -> EngineProcess:  # fmt: skip
+        """A container that waits for its release. `taken`: ports. `address`: of this node.
 
         Raises LaunchFailed, LlamactlError or OSError.
         """
         port = 0
         try:
             client = await self._ready(launchable)
-            port = ports.choose(launchable.spec.ports, taken() | self.ports)
+            port = ports.choose(launchable.spec.ports, taken() | self.ports, address)
             self._creating.add(port)
             place = Place(port, secrets.token_urlsafe(32), its_log)
             return await self._create(client, launchable, place)

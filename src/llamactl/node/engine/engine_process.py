@@ -16,6 +16,7 @@ from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass, NotServing
 from llamactl.core.instance import OptionValue
 from llamactl.core.memory import MeasuredMemory
+from llamactl.core.routes import ReadyInstance
 from llamactl.core.secrets.masking import scrubbed, secrets_of
 from llamactl.node.engine.lingering import first_of, until_logged
 from llamactl.node.engine.named_files import bad_files
@@ -24,7 +25,7 @@ from llamactl.node.engine.silent_exit import with_cause
 from llamactl.node.host.memory import usage
 from llamactl.node.logs.log import InstanceLog
 from llamactl.node.process.oom import OomCounter
-from llamactl.node.process.ports import listens_on
+from llamactl.node.process.ports import LOOPBACK, listens_on
 from llamactl.node.process.process import Ended
 from llamactl.node.turns import Turns
 from llamactl.observe.loop_clock import loop_clock
@@ -78,6 +79,14 @@ class EngineProcess:
     def key(self) -> str:
         """ "" where the engine knows none."""
         return self.record.key if self.backend.knows_key(self._options) else ""
+
+    @property
+    def endpoint(self) -> ReadyInstance:
+        """Where it is reached from here."""
+        record = self.record
+        return ReadyInstance(
+            "", LOOPBACK, record.port, self.key, record.generation, self.backend.name
+        )
 
     @property
     def sleep_mode(self) -> SleepMode | None:

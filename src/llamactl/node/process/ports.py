@@ -15,34 +15,49 @@ LOOPBACK = "127.0.0.1"
 _LISTEN = "0A"
 
 
-def is_free(port: int) -> bool:
-    """Would a server get this port now? Ports in TIME_WAIT count as free."""
+def is_free(port: int, address: str = LOOPBACK) -> bool:
+    """Would a server get this port now, there and at loopback? TIME_WAIT counts as free."""
+    return all(_is_free_at(one, port) for one in {LOOPBACK, address})
+
+
+def _is_free_at(address: str, port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOOPBACK, port))
+            probe.bind((address, port))
             probe.listen(1)
         except OSError:
             return False
     return True
 
 
-def pick(low: int, high: int, taken: Collection[int]) -> int:
+def keep_alive(one: socket.socket) -> None:
+    """Notice within a minute that the other machine is gone, without a word."""
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if (option := getattr(socket, name, None)) is not None:
+            one.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def pick(low: int, high: int, taken: Collection[int], address: str = LOOPBACK) -> int:
     """The first free port of the range. Raises Conflict when there is none."""
     for port in range(low, high + 1):
-        if port not in taken and is_free(port):
+        if port not in taken and is_free(port, address):
             return port
     raise Conflict(f"no port is free in instances.port_range [{low}, {high}]; widen the range")
 
 
-def choose(choice: PortChoice, taken: Set[int]) -> int:
-    """`taken`: by processes of this node. Raises Conflict when no port is free."""
+def choose(choice: PortChoice, taken: Set[int], address: str = LOOPBACK) -> int:
+    """`taken`: by processes of this node. `address`: where it is to be free besides loopback.
+
+    Raises Conflict when no port is free.
+    """
     if choice.fixed is not None:
         return choice.fixed
     taken = choice.taken | taken
-    if (own := choice.preferred) is not None and own not in taken and is_free(own):
+    if (own := choice.preferred) is not None and own not in taken and is_free(own, address):
         return own
-    return pick(choice.low, choice.high, taken)
+    return pick(choice.low, choice.high, taken, address)
 
 
 def listens_on(port: int, pids: Iterable[int] | None) -> bool:
