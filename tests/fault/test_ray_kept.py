@@ -57,9 +57,8 @@ def test_ray_is_started_again_when_a_part_of_it_was_killed(part: str) -> None:
         for one in kept:
             one.cancel()
         await asyncio.gather(*kept, return_exceptions=True)
-        assert node.machine.pids("ray") == [], node.machine.run(
-            "ps", "-ww", "-eo", "pid,ppid,stat,args"
-        )
+        # Ray's agents see by themselves that their daemon is gone
+        await asyncio.to_thread(until, "the end of all", lambda: node.machine.pids("ray") == [])
 
     with (
         TemporaryDirectory(dir="/tmp") as folder,

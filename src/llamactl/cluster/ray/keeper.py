@@ -70,7 +70,10 @@ class RayKeeper:
             raise
 
     async def _end_leftovers(self) -> None:
-        """Of one that was killed: two of them on one machine know nothing of each other."""
+        """Of one that was killed: two of them on one machine know nothing of each other.
+
+        Those of Ray's processes that hide their variables end with the daemon that they serve.
+        """
         mark = f"{SOCKET}={self._machine.socket}\0".encode()
         with suppress(TimeoutError):
             async with asyncio.timeout(_END_S):
