@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell
+from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell, until_working
 from support.faults import (
     BASE,
     ENDLESS,
@@ -74,7 +74,7 @@ def test_work_whose_client_left_still_counts_as_busy(server: Served) -> None:
     idle, name = seen(server)["connections"], uuid.uuid4().hex
     with raw(server) as connection:
         connection.sendall(post(server, json.dumps(play("fake", ["until", name])).encode()))
-        server.until_leased("fake")
+        until_working(server.until_leased("fake"))
     until("the client gone", lambda: seen(server)["connections"], lambda now: now <= idle + 1)
     assert leases(server) == 1
     stop = threading.Thread(

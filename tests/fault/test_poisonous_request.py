@@ -12,7 +12,16 @@ from typing import Any
 import httpx
 import pytest
 
-from support.fake_engine import CHUNKED, create_fake, play, post, raw, tell, to_end
+from support.fake_engine import (
+    CHUNKED,
+    create_fake,
+    play,
+    post,
+    raw,
+    tell,
+    to_end,
+    until_working,
+)
 from support.faults import BASE, CHAT, ENDLESS, ENDLESS_OPTIONS, create, until_running
 from support.served import Served, data_folder, serve
 from support.shared import Servers
@@ -256,6 +265,7 @@ def test_a_request_that_kills_its_engine_after_its_client_left_is_known_again(
             with raw(server) as client:
                 client.sendall(post(server, compact(body), "X-Request-Id: left"))
                 row = server.until_leased("fake")
+                until_working(row)
             tell(row, "go")
             ended = until_exits(server, count)[-1]["details"]
             assert [one["id"] for one in ended["requests"]] == ["left"]

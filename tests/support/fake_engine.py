@@ -41,10 +41,26 @@ def create_fake(
 
 def tell(made: dict[str, Any], name: str) -> None:
     """A signal to the scripted engine itself, past llamactl."""
+    _ask(made, f"/signal/{name}")
+
+
+def until_working(made: dict[str, Any], requests: int = 1) -> None:
+    """Until the engine has so many: what holds a lease may not have been sent yet."""
+    until(
+        f"{requests} requests in the engine",
+        lambda: sum(slot["is_processing"] for slot in json.loads(_ask(made, "/slots"))),
+        lambda now: now >= requests,
+    )
+
+
+def _ask(made: dict[str, Any], path: str) -> bytes:
     connection = http.client.HTTPConnection("127.0.0.1", int(made["port"]))
-    connection.request("GET", f"/signal/{name}")
-    assert connection.getresponse().status == 200
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    assert answer.status == 200
+    said = answer.read()
     connection.close()
+    return said
 
 
 def until_told(made: dict[str, Any], name: str) -> None:
