@@ -185,6 +185,21 @@ async def test_what_is_no_call_is_refused_and_nothing_is_done(sent: bytes) -> No
     assert node.forgotten == []
 
 
+@pytest.mark.parametrize(
+    "given", [{"spec": {"options": {"environment": {"A": "hf_secret", "B": [1]}}}}, "hf_secret"]
+)
+async def test_a_refusal_repeats_nothing_of_the_call(given: object) -> None:
+    """There are secrets in definitions, and refusals are logged."""
+    sent = {"what": "call", "id": "1", "operation": "prepare", "given": given}
+
+    answer = calls.answer(await service(Pulls()).answer(orjson.dumps(sent)))
+
+    assert isinstance(answer, Refused) and "secret" not in answer.message
+    with pytest.raises(ValueError, match="message") as unread:
+        calls.answer(b'{"what": "refused", "error": "x", "private": {"a": "hf_secret"}}')
+    assert "secret" not in str(unread.value)
+
+
 async def test_what_a_later_version_adds_is_ignored() -> None:
     node = Pulls()
     node.waits.set()

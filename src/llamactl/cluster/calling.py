@@ -106,7 +106,7 @@ class Calling:
     async def _answer(self, call: Call) -> Answered:
         said = await self._said(call)
         if isinstance(said, Ended):
-            raise LlamactlError("the node says that this call was called off, which it was not")
+            raise LlamactlError("the node says that this call was called off, but it was not")
         return said
 
     async def _said(self, message: Call | Next) -> Answered | Ended:
@@ -135,7 +135,9 @@ def _value(operation: Operation[..., R], said: Answered) -> R:
 
 
 def _misunderstood(why: ValueError) -> LlamactlError:
-    return LlamactlError(f"a node's answer was not understood; is it of another version? {why}")
+    return LlamactlError(
+        f"a node's answer could not be read; does it run another version of llamactl? {why}"
+    )
 
 
 class Caller:

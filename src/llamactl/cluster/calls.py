@@ -17,6 +17,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from llamactl.core.exits import ExitReport
+from llamactl.link.typed_json import fault_of, reader_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -95,22 +96,24 @@ def encode(message: Asked | Answer) -> bytes:
 
 def asked(data: bytes) -> Asked:
     """Raises ValueError for what is none."""
-    return _asked().validate_json(data)
+    found: Asked = _read(_asked(), data)
+    return found
 
 
 def answer(data: bytes) -> Answer:
     """Raises ValueError for what is none."""
-    return _answer().validate_json(data)
+    found: Answer = _read(_answer(), data)
+    return found
 
 
 @cache
-def _asked() -> TypeAdapter[Asked]:
-    return TypeAdapter(Asked)
+def _asked() -> TypeAdapter[Any]:
+    return reader_of(Asked)
 
 
 @cache
-def _answer() -> TypeAdapter[Answer]:
-    return TypeAdapter(Answer)
+def _answer() -> TypeAdapter[Any]:
+    return reader_of(Answer)
 
 
 class Operation(Generic[P, R]):
@@ -162,7 +165,11 @@ def _json(adapter: TypeAdapter[Any], value: Any) -> Any:
 
 
 def _value(adapter: TypeAdapter[Any], sent: Any) -> Any:
+    return _read(adapter, to_json(sent))
+
+
+def _read(adapter: TypeAdapter[Any], data: bytes) -> Any:
     try:
-        return adapter.validate_json(to_json(sent))
+        return adapter.validate_json(data)
     except ValidationError as exc:
-        raise ValueError(str(exc)) from exc
+        raise ValueError(fault_of(exc)) from None  # whose words repeat the input

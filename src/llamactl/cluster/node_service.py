@@ -31,6 +31,7 @@ from llamactl.observe import logger
 _KEPT, _LARGEST_KEPT = 4000, 1 << 14  # answers that may be asked for again; bytes of one
 _PATIENCE_S = 20.0  # of a line with one answer
 _SILENT_S = 300.0  # in which nobody asked for what is going on: well above a line's patience
+_INTERNAL = "internal error of the node; see its log"
 T = TypeVar("T")
 log = logger("node")
 
@@ -80,7 +81,11 @@ class NodeService:
                 if asked.id in self._called_off:  # before it came
                     return Ended()
                 work = self._works.get(asked.id) or self._begin(asked)
-                return await work.first(self._patience_s)
+                answer = await work.first(self._patience_s)
+                if work.is_over:
+                    work.hush()
+                    self._works.pop(asked.id, None)
+                return answer
             case Next(id=one, at=at):
                 if (streaming := self._works.get(one)) is None:
                     why = "the node gave it up, since nobody asked for more, or was restarted"
@@ -92,10 +97,8 @@ class NodeService:
         return Ended()
 
     def _begin(self, call: Call) -> _Work:
-        work = self._works[call.id] = _Work(
-            self._do(call), self._silent_s, lambda: self._end(call.id)
-        )
-        work.on_answer = lambda: self._works.pop(call.id, None)
+        work = _Work(self._do(call), self._silent_s, lambda: self._end(call.id))
+        self._works[call.id] = work
         return work
 
     def _end(self, one: str) -> None:
@@ -172,17 +175,17 @@ class _Work:
         self._on_silence = on_silence
         self._asking = 0
         self._silence: asyncio.TimerHandle | None = None
-        self.on_answer: Callable[[], object] = lambda: None  # it is no longer needed
+
+    @property
+    def is_over(self) -> bool:
+        """It was answered, and nothing of it is open."""
+        task = self._task
+        return task.done() and not task.cancelled() and not isinstance(task.result(), _Stream)
 
     async def first(self, patience_s: float) -> Answer:
         """To the call itself; of a stream, that it is open."""
         found = await self._in_time(self._task, patience_s)
-        if isinstance(found, _Stream):
-            return Answered()
-        if not isinstance(found, Waiting):
-            self._hush()
-            self.on_answer()
-        return found
+        return Answered() if isinstance(found, _Stream) else found
 
     async def item(self, at: int, patience_s: float) -> Answer:
         stream = self._task.result() if self._task.done() and not self._task.cancelled() else None
@@ -193,7 +196,7 @@ class _Work:
         return found
 
     async def close(self) -> None:
-        self._hush()
+        self.hush()
         self._task.cancel()
         await asyncio.wait({self._task})
         if not self._task.cancelled() and isinstance(stream := self._task.result(), _Stream):
@@ -202,7 +205,7 @@ class _Work:
     async def _in_time(
         self, coming: asyncio.Task[Answer] | asyncio.Task[Answer | _Stream], patience_s: float
     ) -> Answer | _Stream:
-        self._hush()
+        self.hush()
         self._asking += 1
         try:
             done, _ = await asyncio.wait({coming}, timeout=patience_s)
@@ -217,7 +220,7 @@ class _Work:
             raise LineDown
         return coming.result()
 
-    def _hush(self) -> None:
+    def hush(self) -> None:
         if self._silence is not None:
             self._silence.cancel()
 
@@ -231,7 +234,7 @@ async def _or_why_not(
         return refused(exc)
     except Exception as exc:
         log.failure("call_failed", exc, operation=operation.name)
-        return refused(LlamactlError("internal error of the node; see its log"))
+        return refused(LlamactlError(_INTERNAL))
 
 
 def _encoded(answer: Answer) -> bytes:
@@ -239,9 +242,10 @@ def _encoded(answer: Answer) -> bytes:
         data = calls.encode(answer)
     except TypeError as exc:
         log.failure("answer_not_sent", exc)
-        return calls.encode(refused(LlamactlError("internal error of the node; see its log")))
+        return calls.encode(refused(LlamactlError(_INTERNAL)))
     if len(data) > calls.LARGEST:
-        return calls.encode(refused(LlamactlError(f"its answer has {len(data)} bytes")))
+        why = f"the node's answer is too large: {len(data)} bytes"
+        return calls.encode(refused(LlamactlError(why)))
     return data
 
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
+from llamactl.link.typed_json import fault_of, reader_of
+
 if TYPE_CHECKING:
     from llamactl.link.control_news import NewsOfControl
     from llamactl.link.proxy_news import NewsOfProxy
@@ -264,23 +266,18 @@ def _heard(reader: Callable[[], TypeAdapter[Any]], data: bytes) -> Any:
 def _by_control() -> TypeAdapter[Any]:
     from llamactl.link.proxy_news import NewsOfProxy
 
-    return _reader(_ToControl | NewsOfProxy)
+    return reader_of(_ToControl | NewsOfProxy)
 
 
 @cache
 def _by_proxy() -> TypeAdapter[Any]:
     from llamactl.link.control_news import NewsOfControl
 
-    return _reader(_ToProxy | NewsOfControl)
-
-
-def _reader(known: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(Annotated[known, Field(discriminator="what")])
+    return reader_of(_ToProxy | NewsOfControl)
 
 
 def _unknown(data: bytes, exc: ValidationError) -> Unknown:
-    first = exc.errors(include_url=False, include_input=False)[0]  # secrets may be in the input
-    why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    why = fault_of(exc)
     try:
         found = orjson.loads(data)
     except orjson.JSONDecodeError:

@@ -156,7 +156,7 @@ class NodeAgent(RunningEngines):
             if self._gate is not None:
                 self._gate.admit(one.record.port, one.group.exited)
         except OSError as exc:
-            advice = f"port {one.record.port} can't be had at {self.address}: {exc.strerror}"
+            advice = f"port {one.record.port} is not available at {self.address}: {exc.strerror}"
             raise await _called_off(one, FailureClass.PORT_TAKEN, advice) from exc
         try:
             self._ledger.prepared(one.record)

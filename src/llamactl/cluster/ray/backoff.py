@@ -1,10 +1,16 @@
-"""How long to wait before what ended is started again."""
+"""Starts again what has ended, after a pause that grows."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import NoReturn
+
+from llamactl.observe import logger
 
 _LIVED_S = 30.0  # after which an end is not one of a row
+log = logger("cluster")
 
 
 class Backoff:
@@ -25,3 +31,20 @@ class Backoff:
             self._pause_s = self._first_s
         pause, self._pause_s = self._pause_s, min(2 * self._pause_s, self._longest_s)
         return pause
+
+    async def keep(
+        self, run: Callable[[], Awaitable[str]], event: str, its_log: Path
+    ) -> NoReturn:  # fmt: skip
+        """Run it again and again, until cancelled.
+
+        `run` returns why it ended, or raises OSError. `event`: for our log, each time.
+        """
+        while True:
+            self.begins()
+            try:
+                why = await run()
+            except OSError as exc:
+                why = str(exc)
+            pause = self.ended()
+            log.warning(event, reason=why, again_in=pause, log=str(its_log))
+            await asyncio.sleep(pause)

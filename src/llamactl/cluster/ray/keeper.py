@@ -14,11 +14,9 @@ from llamactl.cluster.ray.backoff import Backoff
 from llamactl.cluster.ray.mailbox import SOCKET
 from llamactl.cluster.ray.start import Machine
 from llamactl.node.process.process import until_gone
-from llamactl.observe import logger
 
 _FIRST_S, _LONGEST_S = 0.5, 30.0  # between an end and the next start
 _END_S = 10.0  # in which Ray ends when it is asked to
-log = logger("cluster")
 
 
 class RayKeeper:
@@ -38,27 +36,18 @@ class RayKeeper:
 
     async def keep(self) -> None:
         """Until cancelled; Ray ends then."""
-        backoff = Backoff(_FIRST_S, _LONGEST_S)
-        while True:
-            await self._end_leftovers()
-            backoff.begins()
-            try:
-                why = f"exit code {await self._run()}"
-            except OSError as exc:
-                why = str(exc)
-            pause = backoff.ended()
-            log.warning("ray_ended", reason=why, again_in=pause, log=str(self._log))
-            await asyncio.sleep(pause)
+        await Backoff(_FIRST_S, _LONGEST_S).keep(self._run, "ray_ended", self._log)
 
-    async def _run(self) -> int:
+    async def _run(self) -> str:
         """Once, to its end."""
+        await self._end_leftovers()
         with self._log.open("wb") as said:
             ray = await asyncio.create_subprocess_exec(
                 *self._command, env=self._environ, cwd="/", start_new_session=True,
                 stdin=asyncio.subprocess.DEVNULL, stdout=said, stderr=said,
             )  # fmt: skip
         try:
-            return await ray.wait()
+            return f"exit code {await ray.wait()}"
         except asyncio.CancelledError:
             with suppress(ProcessLookupError):
                 ray.terminate()

@@ -15,12 +15,10 @@ from llamactl.cluster.ray.mailbox import SOCKET
 from llamactl.cluster.ray.members import Member, decode, encode
 from llamactl.cluster.ray.names import MEMBERS
 from llamactl.cluster.ray.start import Machine
-from llamactl.observe import logger
 
 _FIRST_S, _LONGEST_S = 0.2, 10.0  # between a driver's end and the next one's start
 _AGAIN_S = 0.2  # before a node that did not answer is asked again
 _END_S = 5.0  # in which a driver ends by itself
-log = logger("cluster")
 
 
 class Lines:
@@ -67,18 +65,9 @@ class Lines:
 
     async def keep(self) -> None:
         """Until cancelled."""
-        backoff, why = Backoff(_FIRST_S, _LONGEST_S), ""
-        while True:
-            backoff.begins()
-            try:
-                await self._run()
-            except OSError as exc:
-                why = str(exc)
-            pause = backoff.ended()
-            log.warning("cluster_driver_ended", reason=why, again_in=pause, log=str(self._log))
-            await asyncio.sleep(pause)
+        await Backoff(_FIRST_S, _LONGEST_S).keep(self._run, "cluster_driver_ended", self._log)
 
-    async def _run(self) -> None:
+    async def _run(self) -> str:
         """One driver, to its end."""
         ours, its = socket.socketpair()
         with ours:
@@ -97,6 +86,7 @@ class Lines:
                 self._frames = None
                 ours.close()  # by which it knows
                 await asyncio.shield(_end(driver))
+        return f"exit code {driver.returncode}"
 
 
 class NodeLine:

@@ -12,6 +12,7 @@ import orjson
 
 from llamactl.config import Settings, warning_of
 from llamactl.core.errors import DataDirUnusable
+from llamactl.node.host.private_file import write_private
 
 
 class DataDir:
@@ -108,14 +109,7 @@ class DataDir:
                     self.weak_key = warning_of(kept, str(self.key_file))
                     return kept
             made = f"llamactl-management-{secrets.token_urlsafe(32)}"
-            part = self.path / "management_key.part"
-            part.unlink(missing_ok=True)
-            fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(fd, "w") as file:
-                file.write(f"{made}\n")
-                file.flush()
-                os.fsync(fd)
-            part.replace(self.key_file)
+            write_private(self.key_file, f"{made}\n".encode(), synced=True)
         except OSError as exc:
             raise DataDirUnusable(
                 f"cannot write the management key to {self.key_file}: {exc.strerror or exc}; free "
@@ -125,7 +119,4 @@ class DataDir:
 
     def say_where(self, url: str) -> None:
         """Tell those who look for us on this machine."""
-        part = self.path / "server.json.part"
-        part.write_bytes(orjson.dumps({"url": url, "pid": os.getpid()}))
-        part.chmod(0o600)
-        part.replace(self.path / "server.json")
+        write_private(self.path / "server.json", orjson.dumps({"url": url, "pid": os.getpid()}))
