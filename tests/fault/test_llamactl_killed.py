@@ -80,7 +80,9 @@ def test_a_load_that_was_under_way_goes_on(tmp_path: Path) -> None:
     with serve(data) as server:
         create_fake(server, tmp_path, "slow", start=False, model="slow")
         server.request("POST", f"{BASE}/slow/start")
-        pid = server.until_row("slow", "its process", lambda row: row["pid"])["pid"]
+        made = server.until_row("slow", "its process", lambda row: row["pid"])
+        pid = made["pid"]
+        until_told(made, "here")  # what is still held back goes with the server
         server.kill()
     with serve(data) as server:
         made = server.until("slow", "starting")
