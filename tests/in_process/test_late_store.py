@@ -45,7 +45,7 @@ class Coming:
             raise StoreUnavailable("gone again")
         control = self.control
         known = await recovery.read(control.store)
-        return await recovery.take_in(known, control.instances, control.store, control.replicas)
+        return await recovery.take_in(known, control.instances, control.store, control.nodes)
 
     async def _settle(self, all_managed: list[ManagedInstance]) -> None:
         await recovery.settle(self.control.scheduler, all_managed, self.control.settings)

@@ -135,7 +135,7 @@ class Needs:
 
 def previews(control: ControlPath, need: Need = NOTHING) -> Previews:
     memory: Any = Needs(need)
-    return Previews(control.registry, control.limits, control.replicas, memory)
+    return Previews(control.registry, control.limits, control.nodes, memory)
 
 
 async def test_a_preview_says_the_command_and_defines_nothing() -> None:

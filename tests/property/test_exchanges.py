@@ -12,7 +12,7 @@ from math import inf
 from typing import Any
 
 import hypothesis.strategies as st
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from llamactl.core.errors import LlamactlError
 from support.control_path import settle
@@ -203,7 +203,15 @@ async def play(moves: Sequence[tuple[Callable[..., Any], int, bool, bool]]) -> N
         await world.end()
 
 
+STUCK = [  # it is cut, and before that is seen its stream ends
+    (World.ask, 0, False, True), (World.take_nothing_or_more, 0, True, False),
+    (World.stream, 0, False, False), (World.expire, 0, False, False),
+    (World.send_more, 0, False, False),
+]  # fmt: skip
+
+
 @settings(max_examples=60, deadline=None)
+@example(moves=STUCK)
 @given(moves=st.lists(move, min_size=20, max_size=60))
 def test_whatever_happens_each_request_has_one_answer_and_no_lease_is_left(
     moves: Sequence[tuple[Callable[..., Any], int, bool, bool]],

@@ -12,6 +12,7 @@ from llamactl.control.instances import Instances
 from llamactl.control.lifecycle import recovery
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.events.event_log import EventLog
+from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.provisions.images import Images
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.lifecycle.replica import Replica
@@ -44,6 +45,7 @@ class ControlPath:
         self.downloads = Downloads(MemoryJobs(), Path(), {}, most=1, room=lambda: None)
         images = Images(self.node, self.downloads)
         self.replicas = ReplicaContext(self.node, held, self.event_log, self.leases, images)
+        self.nodes = Nodes(self.replicas)
         self.registry = Registry(publish)
         self.limits = held.derived(lambda now: limits_of(now, None, {}))
         self.scheduler = Scheduler(
@@ -55,19 +57,19 @@ class ControlPath:
         self.leases.on_free = self.scheduler.poke
         self.memory = NoMemory()
         self.instances = Instances(
-            self.registry, self.scheduler, self.replicas, self.memory, self.event_log
+            self.registry, self.scheduler, self.nodes, self.memory, self.event_log
         )
         self.preload = Preload(
-            self.registry, self.scheduler, self.replicas, self.memory, self.instances.tasks
+            self.registry, self.scheduler, self.nodes, self.memory, self.instances.tasks
         )
         held.subscribe(self.instances.heed)
         self.definitions = Definitions(
-            self.instances, self.registry, self.scheduler, self.store, self.replicas,
+            self.instances, self.registry, self.scheduler, self.store, self.nodes,
             self.memory, self.event_log,
         )  # fmt: skip
         self.on_demand = OnDemand(
             self.registry, self.scheduler, self.memory, self.leases, held,
-            lambda: self.store.away, self.replicas,
+            lambda: self.store.away, self.nodes,
         )  # fmt: skip
         self.reconciler = Reconciler(self.registry, self.definitions)
         self.on_file = self.settings  # what a reload reads
@@ -128,7 +130,7 @@ class ControlPath:
         """As a llamactl that starts over what its store knows, or takes over from another."""
         known = await recovery.read(self.store)
         all_managed = await recovery.take_in(
-            known, self.instances, self.store, self.replicas, handed_over=handed_over
+            known, self.instances, self.store, self.nodes, handed_over=handed_over
         )
         await recovery.settle(self.scheduler, all_managed, self.settings)
         await settle()

@@ -63,7 +63,12 @@ class NoFiles:
     async def read_ahead(self) -> None: ...
 
 
+async def no_offer(*_: object) -> Offer:
+    return NO_MODEL
+
+
 class LoneReplica:
+    context = SimpleNamespace(offer=no_offer)
     sleeps_when_asked = False
     engine = NoFiles()
     last_exit = None
@@ -87,10 +92,6 @@ class NoMemory:
         return NOTHING
 
 
-async def no_offer(*_: object) -> Offer:
-    return NO_MODEL
-
-
 class Room:
     """`a` starts, `b` is stopped, and there is room for one."""
 
@@ -112,8 +113,7 @@ class Room:
             registry.add(managed)
             self.scheduler.moved(managed)
         memory = cast(Any, NoMemory())
-        replicas = cast(Any, SimpleNamespace(leases=self.leases, offer=no_offer))
-        self._callbacks = Callbacks(registry, self.scheduler, memory, replicas)
+        self._callbacks = Callbacks(registry, self.scheduler, memory, self.leases)
         self._callbacks.managed = self.a
         self.activator = OnDemand(
             registry, self.scheduler, memory, self.leases, SettingsHolder(Settings())

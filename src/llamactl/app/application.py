@@ -125,7 +125,7 @@ class Application:
     ) -> list[ManagedInstance]:
         parts = self.parts
         return await recovery.take_in(
-            known, parts.control.instances, parts.storage.instances, parts.node.replicas,
+            known, parts.control.instances, parts.storage.instances, parts.node.nodes,
             handed_over=handed_over,
         )  # fmt: skip
 
@@ -138,7 +138,7 @@ class Application:
         await parts.credentials.revocations.write_pending()
         await control.reload.declare()
         self._chores.begin()
-        parts.node.replicas.contexts.look()
+        parts.node.nodes.local.contexts.look()
         parts.files.downloads.go_on()
         await parts.node.agent.sweep()
         await recovery.settle(control.scheduling.scheduler, all_managed, parts.settings.current)

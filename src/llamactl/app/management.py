@@ -46,18 +46,16 @@ def _services(parts: Parts, upgrade: Callable[[], Awaitable[int]], info: ServerI
     held, control, files, access = parts.settings, parts.control, parts.files, parts.credentials
     scheduling = control.scheduling
     numbers = MetricsSources(
-        parts.proxy.meters, partial(engine_numbers, parts.node.replicas.node),
+        parts.proxy.meters, partial(engine_numbers, parts.node.nodes.local.node),
         parts.leases.count, partial(_gauges, parts), parts.processes.count,
     )  # fmt: skip
-    previews = Previews(
-        scheduling.registry, scheduling.limits, parts.node.replicas, scheduling.memory
-    )
+    previews = Previews(scheduling.registry, scheduling.limits, parts.node.nodes, scheduling.memory)
     return Services(
         held.current, control.instances, control.definitions, access.keys, access.ring,
         parts.node.engines, parts.storage.event_log, numbers, parts.degraded, control.reload,
         control.reconciler, upgrade, files.catalog, files.downloads, access.sessions,
         access.tickets, previews, parts.watch, Hub(parts.environ), files.confinement, info,
-        parts.node.replicas.contexts,
+        parts.node.nodes.local.contexts,
     )  # fmt: skip
 
 

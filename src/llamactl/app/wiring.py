@@ -17,6 +17,7 @@ from llamactl.control.definitions import Definitions
 from llamactl.control.instances import Instances
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.events.event_log import EventLog
+from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.provisions.images import Images
 from llamactl.control.lifecycle.registry import Registry
 from llamactl.control.lifecycle.shutdown import Shutdown
@@ -113,7 +114,7 @@ def wire(
     scheduling = Scheduling.of(held, storage, files, leases, limits, gpus, publish)
     control = Control.of(held, reread, storage, node, scheduling, leases)
     credentials = Credentials.of(settings, data_dir, storage, scheduling.registry)
-    credentials.revocations.on_key = node.replicas.contexts.revoked
+    credentials.revocations.on_key = node.nodes.local.contexts.revoked
     proxy, processes = _data_path(held, environ, credentials, leases, control.activator)
     watch = Watch(
         scheduling.registry, limits, proxy.meters, leases.total,
@@ -164,7 +165,7 @@ class ModelFiles:
 @dataclass(frozen=True, slots=True)
 class LocalNode:
     agent: NodeAgent
-    replicas: ReplicaContext
+    nodes: Nodes
     engines: Mapping[str, CommandEngineProbe]  # by section of the settings
 
     @classmethod
@@ -182,10 +183,8 @@ class LocalNode:
         models = ModelAccess(resolve, served, files.confinement.check, known.of)
         agent = NodeAgent(settings.data, settings.logs, environ, models, soft_files)
         images = Images(node := local_node(agent), files.downloads)
-        replicas = ReplicaContext(
-            node, held, journal, leases, images, known=known.of, seen=known.seen
-        )
-        return cls(agent, replicas, engines)
+        here = ReplicaContext(node, held, journal, leases, images, known=known.of, seen=known.seen)
+        return cls(agent, Nodes(here), engines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,21 +244,21 @@ class Control:
     ) -> Control:  # fmt: skip
         registry, memory, scheduler = scheduling.registry, scheduling.memory, scheduling.scheduler
         event_log = storage.event_log
-        instances = Instances(registry, scheduler, node.replicas, memory, event_log)
+        instances = Instances(registry, scheduler, node.nodes, memory, event_log)
         held.subscribe(instances.heed)
         definitions = Definitions(
-            instances, registry, scheduler, storage.instances, node.replicas, memory, event_log
+            instances, registry, scheduler, storage.instances, node.nodes, memory, event_log
         )
         reconciler = Reconciler(registry, definitions)
         on_demand = OnDemand(
             registry, scheduler, memory, leases, held,
-            lambda: bool(storage.database.fault), node.replicas,
+            lambda: bool(storage.database.fault), node.nodes,
         )  # fmt: skip
         shutdown = Shutdown(registry, instances.tasks, scheduler, event_log)
         return cls(
             scheduling, instances, definitions, reconciler,
             Reload(held, reread, instances, reconciler), on_demand, SwitchableActivator(on_demand),
-            shutdown, Preload(registry, scheduler, node.replicas, memory, instances.tasks),
+            shutdown, Preload(registry, scheduler, node.nodes, memory, instances.tasks),
         )  # fmt: skip
 
 

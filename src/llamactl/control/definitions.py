@@ -7,8 +7,8 @@ import time
 from dataclasses import replace
 
 from llamactl.control.instances import Instances, until_started
-from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.events.event_log import EventLog
+from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.reading import Change, change_of
 from llamactl.control.scheduling.scheduler import Scheduler
@@ -35,13 +35,13 @@ class Definitions:
 
     def __init__(
         self, instances: Instances, registry: Registry, scheduler: Scheduler,
-        store: InstanceStore, replicas: ReplicaContext, memory: MemoryBook, event_log: EventLog,
+        store: InstanceStore, nodes: Nodes, memory: MemoryBook, event_log: EventLog,
     ) -> None:  # fmt: skip
         self._instances = instances
         self._registry = registry
         self._scheduler = scheduler
         self._store = store
-        self.replicas = replicas
+        self.nodes = nodes
         self._memory = memory
         self._event_log = event_log
         self._tasks = instances.tasks
@@ -57,7 +57,7 @@ class Definitions:
         """
         check_name(name)
         blank = InstanceOptions()
-        change = await change_of(self.replicas, body, blank, allow_unknown=allow_unknown)
+        change = await change_of(self.nodes, body, blank, allow_unknown=allow_unknown)
         instance = Instance(secrets.token_hex(8), name, int(time.time()), change(blank))
         await self._check(instance)
         return await self._new(instance, start=start, wait=wait, evict=evict)
@@ -71,18 +71,20 @@ class Definitions:
 
     async def check(self, options: InstanceOptions, *, source: str) -> None:
         """By themselves: not against other instances. Raises LlamactlError."""
-        await self.replicas.permit(Instance("", "", 0, options, source=source))
-        self.replicas.check_options(options)
+        node = self.nodes.of(options)
+        await node.permit(Instance("", "", 0, options, source=source))
+        node.check_options(options)
 
     async def _check(self, instance: Instance) -> None:
         _check_variants(instance)
-        await self.replicas.permit(instance)
-        self.replicas.check(instance)
+        node = self.nodes.of(instance.options)
+        await node.permit(instance)
+        node.check(instance)
 
     async def _new(
         self, instance: Instance, *, start: bool, wait: bool, evict: bool
     ) -> ManagedInstance:
-        name, limit = instance.name, self.replicas.settings.instances.max_instances
+        name, limit = instance.name, self.nodes.settings.instances.max_instances
         if not self._registry.reserve(name, instance.options.other_names):
             raise NameTaken(
                 f"an instance with the name {name!r}, or one of its aliases or variants, already "
@@ -135,7 +137,7 @@ class Definitions:
         """
         managed = self._of_source(name, "")
         now = managed.instance.options
-        change = await change_of(self.replicas, body, now, allow_unknown=allow_unknown)
+        change = await change_of(self.nodes, body, now, allow_unknown=allow_unknown)
         change(now)  # refused before it waits
         return await self._tasks.run(self._update(managed, change, wait=wait))
 
@@ -175,7 +177,8 @@ class Definitions:
     async def _redefine(self, managed: ManagedInstance, change: Change) -> bool:
         changed = replace(managed.instance, options=change(managed.instance.options))
         await self._check(changed)
-        need, offer = await self._memory.need(changed), await self.replicas.offer(changed)
+        need = await self._memory.need(changed)
+        offer = await self.nodes.of(changed.options).offer(changed)
         if managed.replica.runner.now.state not in WITHOUT_PROCESS | DORMANT:
             self._scheduler.check_change(changed, need)
         if not self._registry.claim(changed.name, changed.options.other_names):

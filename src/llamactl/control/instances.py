@@ -8,8 +8,8 @@ from contextlib import suppress
 
 from llamactl.config import Settings
 from llamactl.control.lifecycle.callbacks import Callbacks
-from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.events.event_log import EventLog
+from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.lifecycle.replica import Replica
 from llamactl.control.scheduling.explain import StartPlan, outlook
@@ -40,12 +40,12 @@ class Instances:
     """The use cases; `Definitions` has those that change what is wanted."""
 
     def __init__(
-        self, registry: Registry, scheduler: Scheduler, replicas: ReplicaContext,
+        self, registry: Registry, scheduler: Scheduler, nodes: Nodes,
         memory: MemoryBook, event_log: EventLog,
     ) -> None:  # fmt: skip
         self._registry = registry
         self._scheduler = scheduler
-        self._replicas = replicas
+        self._nodes = nodes
         self._memory = memory
         self._event_log = event_log
         self.tasks = ShieldedTasks()  # slow work continues when its caller leaves
@@ -71,9 +71,9 @@ class Instances:
     ) -> ManagedInstance:
         """Take an instance of the store, or a new one, into the registry."""
         need = await self._memory.need(instance)
-        offer = await self._replicas.offer(instance)
-        callbacks = Callbacks(self._registry, self._scheduler, self._memory, self._replicas)
-        replica = Replica(self._replicas, instance, now, last_exit, callbacks)
+        offer = await self._nodes.of(instance.options).offer(instance)
+        callbacks = Callbacks(self._registry, self._scheduler, self._memory, self._nodes.leases)
+        replica = Replica(self._nodes, instance, now, last_exit, callbacks)
         managed = callbacks.managed = ManagedInstance(instance, replica, need, offer=offer)
         if now.state is State.FAILED and not managed.is_excused:
             managed.breaker = managed.breaker.failed(time.monotonic())
@@ -112,7 +112,7 @@ class Instances:
 
     async def place(self, managed: ManagedInstance, *, evict: bool) -> None:
         """For a start by hand. Raises NoCapacity, or ForbiddenBySettings."""
-        await self._replicas.permit(managed.instance)
+        await self._nodes.of(managed.instance.options).permit(managed.instance)
         managed.need = await self._memory.need(managed.instance)
         await self._scheduler.place(managed, MANUAL_EVICTING if evict else MANUAL)
         managed.breaker = CLOSED  # a manual start means that the cause was dealt with
@@ -121,15 +121,15 @@ class Instances:
         self, name: str, *, request: bool, evict: bool
     ) -> tuple[ManagedInstance, StartPlan]:
         """What a request, or a start by hand, would do now, and why."""
-        managed, settings = self._registry.get(name), self._replicas.settings
+        managed, settings = self._registry.get(name), self._nodes.settings
         managed.need = await self._memory.need(managed.instance)
-        await self._replicas.ask_engine(managed.instance)
+        await self._nodes.of(managed.instance.options).ask_engine(managed.instance)
         asker = MANUAL_EVICTING if evict else MANUAL
         if request:
             asker = request_asker(None, evicts=settings.instances.enable_lru_eviction)
         seen = outlook(managed, asker, self._scheduler, settings, request=request)
         try:
-            await self._replicas.permit(managed.instance)
+            await self._nodes.of(managed.instance.options).permit(managed.instance)
         except ForbiddenBySettings as exc:
             return managed, seen if seen.action == "serve" else StartPlan("refuse", exc.message)
         return managed, seen

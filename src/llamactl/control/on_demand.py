@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
 from llamactl.config import InstancesSettings, SettingsHolder
-from llamactl.control.lifecycle.context import ReplicaContext
+from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import StartRequester, request_asker
@@ -52,17 +52,17 @@ class OnDemand:
     def __init__(
         self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, leases: Leases,
         settings: SettingsHolder, store_is_away: Callable[[], bool] = lambda: False,
-        replicas: ReplicaContext | None = None,
+        nodes: Nodes | None = None,
     ) -> None:  # fmt: skip
         """`store_is_away`: what would be started could not be written down, as far as is known.
 
-        `replicas` are asked what the settings permit, and whether files were replaced.
+        `nodes` are asked what the settings permit, and whether files were replaced.
         """
         self._registry = registry
         self._scheduler = scheduler
         self._memory = memory
         self._leases = leases
-        self._replicas = replicas
+        self._nodes = nodes
         self._looking: set[str] = set()  # at whose files, as they may be on a dead mount
         self._store_is_away = store_is_away
         self._settings = settings
@@ -229,19 +229,20 @@ class OnDemand:
     async def _was_replaced(self, managed: ManagedInstance) -> bool:
         """Since it failed, a file of it: so the cause may be gone."""
         instance = managed.instance
-        if self._replicas is None or instance.id in self._looking:
+        if self._nodes is None or instance.id in self._looking:
             return False
         self._looking.add(instance.id)
         try:
-            return await self._replicas.replaced(instance, time.monotonic() - managed.breaker.since)
+            node = self._nodes.of(instance.options)
+            return await node.replaced(instance, time.monotonic() - managed.breaker.since)
         finally:
             self._looking.discard(instance.id)
 
     async def _check(self, managed: ManagedInstance) -> None:
         """Before anybody has to go for a start that the settings refuse. Raises StartFailed."""
         try:
-            if self._replicas is not None:
-                await self._replicas.permit(managed.instance)
+            if self._nodes is not None:
+                await self._nodes.of(managed.instance.options).permit(managed.instance)
         except ForbiddenBySettings as exc:
             raise start_forbidden(managed, exc) from exc
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from llamactl.control.lifecycle.context import ReplicaContext
+from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import Registry
 from llamactl.control.reading import change_of
 from llamactl.core.errors import InstanceNotFound, LlamactlError
@@ -42,12 +42,12 @@ class Previews:
         self,
         registry: Registry,
         limits: Callable[[], Limits],
-        replicas: ReplicaContext,
+        nodes: Nodes,
         memory: MemoryBook,
     ) -> None:
         self._registry = registry
         self._limits = limits
-        self._replicas = replicas
+        self._nodes = nodes
         self._memory = memory
 
     async def of(self, name: str, body: object, *, allow_unknown: bool = False) -> Preview:
@@ -57,23 +57,24 @@ class Previews:
         except InstanceNotFound:
             managed = None
         now = managed.instance.options if managed else InstanceOptions()
-        change = await change_of(self._replicas, body, now, allow_unknown=allow_unknown)
+        change = await change_of(self._nodes, body, now, allow_unknown=allow_unknown)
         options = change(now)
         if managed is None:
             instance = Instance("", check_name(name), 0, options)
         else:
             instance = replace(managed.instance, options=options)
-        await self._replicas.permit(instance)
-        self._replicas.check(instance)
+        node = self._nodes.of(options)
+        await node.permit(instance)
+        node.check(instance)
         runs = managed is not None and managed.replica.runner.now.state not in RESTING
         restarts = runs and managed is not None and managed.replica.would_restart(instance)
         (command, problem), obstacle = await asyncio.gather(
-            self._command(instance), self._replicas.obstacle(instance)
+            self._command(instance), node.obstacle(instance)
         )
         fit = await self.fit(instance.options)
         return Preview(
             managed is not None, command, problem, obstacle, restarts,
-            self._replicas.context_obstacle(instance), self._replicas.sleep_obstacle(instance),
+            node.context_obstacle(instance), node.sleep_obstacle(instance),
             fit,
         )  # fmt: skip
 
@@ -88,6 +89,6 @@ class Previews:
 
     async def _command(self, instance: Instance) -> tuple[Sequence[str], str]:
         try:
-            return await self._replicas.command_of(instance), ""
+            return await self._nodes.of(instance.options).command_of(instance), ""
         except LlamactlError as exc:  # no engine, or its model is not here: it can be defined
             return (), exc.message

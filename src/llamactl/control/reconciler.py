@@ -63,7 +63,7 @@ class Reconciler:
         was = managed.instance.options if managed else InstanceOptions()
         now = InstanceOptions(backend_options=was.backend_options)
         read = await reader(
-            self._definitions.replicas, body, now, source=source, allow_unknown=allow_unknown
+            self._definitions.nodes, body, now, source=source, allow_unknown=allow_unknown
         )
         return merge(InstanceOptions(), read("", was.backend_options), was=was)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 
-from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import RESTART, ROOMIER_RESTART
@@ -15,6 +14,7 @@ from llamactl.core.filters import Filters
 from llamactl.core.instance import Instance
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.core.memory import MeasuredMemory, Need
+from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.engines import MemoryBook
 
 
@@ -24,12 +24,12 @@ class Callbacks:
     managed: ManagedInstance
 
     def __init__(
-        self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, replicas: ReplicaContext
+        self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, leases: Leases
     ) -> None:
         self._registry = registry
         self._scheduler = scheduler
         self._memory = memory
-        self._replicas = replicas
+        self._leases = leases
         self._asking: asyncio.Task[None] | None = None
         self._placed = False  # it got its place for the restart that is due
 
@@ -55,7 +55,7 @@ class Callbacks:
         if ready is not None:
             waiting, self.managed.waiting = self.managed.waiting, []
             for granted in waiting:
-                granted.set_result(self._replicas.leases.grant(self.managed.instance.id, ready))
+                granted.set_result(self._leases.grant(self.managed.instance.id, ready))
 
     async def _ask(self) -> None:
         """What the engine that is ready now says of its models."""
@@ -63,7 +63,7 @@ class Callbacks:
         instance, process = managed.instance, managed.replica.engine.process
         if ready is None or process is None:
             return
-        offer = await self._replicas.offer(instance, process.record.process)
+        offer = await managed.replica.context.offer(instance, process.record.process)
         if managed.replica.ready == ready and managed.instance is instance:
             managed.offer = offer
             self._registry.refresh(managed)

@@ -33,6 +33,7 @@ class Owner(Protocol):
 
     id: str
     instance: Instance
+    context: ReplicaContext  # of its node
     runner: LifecycleRunner
 
 
@@ -40,12 +41,11 @@ class EngineHandle:
     """Performs the effects of a replica's lifecycle, and knows what came of them."""
 
     def __init__(
-        self, owner: Owner, context: ReplicaContext, callbacks: ReplicaCallbacks,
-        port: int | None, last_exit: ExitReport | None,
+        self, owner: Owner, callbacks: ReplicaCallbacks, port: int | None,
+        last_exit: ExitReport | None,
     ) -> None:  # fmt: skip
         """`port`, `last_exit`: of its last process."""
         self._owner = owner
-        self._context = context
         self._callbacks = callbacks
         self.process: RunningProcess | None = None
         self.launched = asyncio.Event()  # its process is there, or was
@@ -78,7 +78,7 @@ class EngineHandle:
     def kill(self) -> None:
         """End the process group at once."""
         if (process := self.process) is not None:
-            self._context.node.kill(process.record.process)
+            self._owner.context.node.kill(process.record.process)
 
     async def measure(self, *, within: float | None = None) -> None:
         """What it takes of the memory now; given up after so many seconds."""
@@ -87,17 +87,18 @@ class EngineHandle:
             return
         with suppress(UnknownProcess, TimeoutError):
             async with loop_clock().timeout(within):
-                usage = await self._context.node.measure(process.record.process)
+                usage = await self._owner.context.node.measure(process.record.process)
                 if usage is not None:
                     await self._callbacks.measured(process.instance, usage, asleep=asleep)
 
     async def read_ahead(self) -> None:
         """Its model's files, for a start that waits for its place. Cancelling ends it."""
-        rate, node = self._context.settings.instances.read_ahead_rate, self._context.node
+        context = self._owner.context
+        rate, node = context.settings.instances.read_ahead_rate, context.node
         if not rate:
             return
         began, size = time.monotonic(), 0
-        progress = node.read_ahead(self._context.spec(self._owner.instance, 0), rate)
+        progress = node.read_ahead(context.spec(self._owner.instance, 0), rate)
         try:
             async with aclosing(progress):
                 async for so_far in progress:
@@ -118,7 +119,7 @@ class EngineHandle:
                 return None
 
     async def _spawn(self, generation: int) -> lc.Event:
-        context, instance = self._context, self._owner.instance
+        context, instance = self._owner.context, self._owner.instance
         self.launched.clear()
         self.fetched.clear()
         spec = context.spec(instance, generation, self._avoid_port)
@@ -149,17 +150,17 @@ class EngineHandle:
 
     async def _release(self, record: ProcessRecord) -> ProcessRecord:
         try:
-            released = await self._context.node.release(record.process)
+            released = await self._owner.context.node.release(record.process)
         except UnknownProcess:  # it was killed just now
             return record
         if released != record:
             with suppress(LlamactlError):  # the ledger knows its container, which is enough
-                await self._context.journal.enter_process(released)
+                await self._owner.context.journal.enter_process(released)
         return released
 
     async def _discard(self, record: ProcessRecord) -> None:
-        self._context.node.kill(record.process)
-        await self._context.node.wait_exit(record.process)
+        self._owner.context.node.kill(record.process)
+        await self._owner.context.node.wait_exit(record.process)
 
     def _launch_failed(self, generation: int, report: ExitReport) -> lc.Event:
         self.last_exit = report
@@ -178,8 +179,8 @@ class EngineHandle:
         `before`: the state in which the instance was lost; `handed_over`: the process that had it
         until now lives, so that need not be proved. It is watched once its lifecycle adopted it.
         """
-        self._context.ports.keep(self._owner.id, record.port)
-        ended = await self._context.node.adopt(record, self._owner.instance.name)
+        self._owner.context.ports.keep(self._owner.id, record.port)
+        ended = await self._owner.context.node.adopt(record, self._owner.instance.name)
         if ended is not None:
             self.last_exit = ended
             return False
@@ -199,19 +200,20 @@ class EngineHandle:
         return await self._until_exit(generation, process)
 
     async def _until_exit(self, generation: int, process: RunningProcess) -> lc.Event:
-        report = await self._context.node.wait_exit(process.record.process)
-        report = await process.explained(report, self._context.leases)
+        report = await self._owner.context.node.wait_exit(process.record.process)
+        report = await process.explained(report, self._owner.context.leases)
         self._ends = {**dict([*self._ends.items()][-_ENDS:]), generation: report}
         self._avoid_port = self.port if report.failure is FailureClass.PORT_TAKEN else None
         self.process = None
         asked = self._owner.runner.now.after_exit is not lc.AfterExit.APPLY_POLICY
         self.last_exit = None if asked else report
-        self._context.journal.forget_process(self._owner.id, self._owner.instance.name)
+        self._owner.context.journal.forget_process(self._owner.id, self._owner.instance.name)
         return self._exited(generation, report, process.uptime)
 
     def _exited(self, generation: int, report: ExitReport, uptime: float) -> lc.Event:
         now = self._owner.runner.now
-        wanted = policies(self._owner.instance.options, self._context.settings.instances.defaults)
+        defaults = self._owner.context.settings.instances.defaults
+        wanted = policies(self._owner.instance.options, defaults)
         verdict = after_exit(
             report.failure,
             RestartRules(wanted.auto_restart, wanted.max_restarts, wanted.restart_delay),
@@ -226,7 +228,7 @@ class EngineHandle:
     def note(self, event: str, cause: str, details: Mapping[str, object]) -> None:
         """In the events of its instance."""
         owner = self._owner
-        self._context.journal.note(owner.instance, owner.runner.now, event, cause, details)
+        self._owner.context.journal.note(owner.instance, owner.runner.now, event, cause, details)
 
     async def _terminate(self, generation: int, *, drained: bool) -> None:
         """End the process; `_until_exit` reports its end."""
@@ -235,16 +237,16 @@ class EngineHandle:
             return
         if process is None:  # it is being prepared, which may take long
             process_id = ProcessId(self._owner.id, generation)
-            self._context.images.call_off(process_id)
-            self._context.node.kill(process_id)
+            self._owner.context.images.call_off(process_id)
+            self._owner.context.node.kill(process_id)
             return
         if drained:
             last: list[Awaitable[None]] = [self.measure(within=_MEASURE_S)]
-            if not process.holds_only_its_warm_up(self._context.leases):
-                last.append(self._context.contexts.save(process.record, self.note))
+            if not process.holds_only_its_warm_up(self._owner.context.leases):
+                last.append(self._owner.context.contexts.save(process.record, self.note))
             await asyncio.gather(*last)
-        record, grace = process.record, self._context.settings.instances.stop_timeout
+        record, grace = process.record, self._owner.context.settings.instances.stop_timeout
         with suppress(UnknownProcess):  # it has ended by itself
             explain = self._owner.runner.now.after_exit is lc.AfterExit.APPLY_POLICY
-            if await self._context.node.terminate(record.process, grace, explain=explain):
+            if await self._owner.context.node.terminate(record.process, grace, explain=explain):
                 log.warning("instance_killed", name=self._owner.instance.name, pid=record.pid)

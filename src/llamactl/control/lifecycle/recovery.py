@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from llamactl.config import Settings
 from llamactl.control.instances import Instances
-from llamactl.control.lifecycle.context import ReplicaContext
+from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import MANUAL
@@ -58,7 +58,7 @@ async def take_in(
     known: Known,
     instances: Instances,
     store: InstanceStore,
-    replicas: ReplicaContext,
+    nodes: Nodes,
     *,
     handed_over: bool = False,
 ) -> list[ManagedInstance]:
@@ -73,7 +73,7 @@ async def take_in(
         record = known.records.get(row.instance.id)
         theirs = record if record is not None and _belongs(record, row) else None
         if record is not None and theirs is None:
-            await _end(record, replicas)
+            await _end(record, nodes)
         found = await _recover(managed, theirs, handed_over=handed_over)
         if record is not None and not found:
             try:
@@ -89,9 +89,9 @@ def _belongs(record: ProcessRecord, row: StoredInstance) -> bool:
     return record.generation == now.generation and now.state not in WITHOUT_PROCESS
 
 
-async def _end(record: ProcessRecord, replicas: ReplicaContext) -> None:
-    grace = replicas.settings.instances.stop_timeout
-    for ended in await replicas.node.end([record], grace):
+async def _end(record: ProcessRecord, nodes: Nodes) -> None:
+    grace = nodes.settings.instances.stop_timeout
+    for ended in await nodes.local.node.end([record], grace):
         log.warning("process_ended", pid=ended.pid, reason="it is no longer wanted")
 
 

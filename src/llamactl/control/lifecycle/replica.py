@@ -8,9 +8,10 @@ import time
 from llamactl.backends import backend_of
 from llamactl.backends.containers import container_of
 from llamactl.backends.spec_hash import spec_hash
-from llamactl.control.lifecycle.context import ReplicaCallbacks, ReplicaContext
+from llamactl.control.lifecycle.context import ReplicaCallbacks
 from llamactl.control.lifecycle.engine_handle import EngineHandle
 from llamactl.control.lifecycle.events.event_log import row_of
+from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.runner import LifecycleRunner
 from llamactl.control.lifecycle.watches.watches import Watches
 from llamactl.core import lifecycle as lc
@@ -28,25 +29,25 @@ class Replica:
 
     def __init__(
         self,
-        context: ReplicaContext,
+        nodes: Nodes,
         instance: Instance,
         lifecycle: Lifecycle,
         last_exit: ExitReport | None,
         callbacks: ReplicaCallbacks,
     ) -> None:
-        self._context = context
+        self._nodes = nodes
+        self.context = context = nodes.of(instance.options)
         self.instance = instance
         self._callbacks = callbacks
         self.id = self.instance_id = instance.id
-        self.node_id = context.node.id
         self.log = context.node.log(instance.name)
         if lifecycle.generation == 0:
             self.log.forget_archives()
         if instance.port is not None:
             context.ports.keep(self.id, instance.port)
         context.ports.reserve(instance)
-        self.engine = EngineHandle(self, context, callbacks, instance.port, last_exit)
-        watches = Watches(self, self.engine, context, callbacks)
+        self.engine = EngineHandle(self, callbacks, instance.port, last_exit)
+        watches = Watches(self, self.engine, callbacks)
         self.runner = LifecycleRunner(
             lifecycle, self.engine.perform, watches.of, self._record, self._moved
         )
@@ -63,18 +64,18 @@ class Replica:
     @property
     def image(self) -> str:
         """Of the container that it is to run in; "" if in none."""
-        container = container_of(self._context.engine(self.instance), self.instance.options)
+        container = container_of(self.context.engine(self.instance), self.instance.options)
         return container.image if container else ""
 
     @property
     def context_obstacle(self) -> str:
         """As `ReplicaContext.context_obstacle`."""
-        return self._context.context_obstacle(self.instance)
+        return self.context.context_obstacle(self.instance)
 
     @property
     def sleep_obstacle(self) -> str:
         """As `ReplicaContext.sleep_obstacle`."""
-        return self._context.sleep_obstacle(self.instance)
+        return self.context.sleep_obstacle(self.instance)
 
     @property
     def last_exit(self) -> ExitReport | None:
@@ -87,7 +88,7 @@ class Replica:
         return self._drain_limit(self.runner.now)
 
     def _drain_limit(self, now: Lifecycle) -> float:
-        limits = self._context.settings.instances
+        limits = self.context.settings.instances
         return limits.eviction_drain_timeout if now.evicted else limits.drain_timeout
 
     @property
@@ -95,7 +96,7 @@ class Replica:
         process, now = self.engine.process, self.runner.now
         if now.state is not State.READY or process is None:
             return None
-        record, address = process.record, self._context.node.address
+        record, address = process.record, self.context.node.address
         backend = backend_of(record.options.backend_type)
         knows_key = backend.knows_key(record.options.backend_options)
         return ReadyInstance(
@@ -105,7 +106,7 @@ class Replica:
 
     def redefine(self, instance: Instance) -> bool:
         """Use this definition from the next start on; True if the command would change."""
-        self._context.ports.reserve(instance)
+        self.context.ports.reserve(instance)
         restart, idle = self.would_restart(instance), self.idle_timeout
         self.instance = instance
         if self.idle_timeout != idle:
@@ -127,7 +128,7 @@ class Replica:
         process, timeout = self.engine.process, self.idle_timeout
         if self.runner.now.state is not State.READY or process is None or not timeout:
             return None
-        leases = self._context.leases
+        leases = self.context.leases
         if leases.count(self.instance.id):
             return timeout
         since = max(process.ready_at or 0.0, leases.last_used(self.instance.id))
@@ -136,7 +137,7 @@ class Replica:
     @property
     def idle_timeout(self) -> float:
         """Seconds; 0.0: it is not stopped as idle."""
-        defaults = self._context.settings.instances.defaults
+        defaults = self.context.settings.instances.defaults
         return policies(self.instance.options, defaults).idle_timeout
 
     @property
@@ -147,18 +148,18 @@ class Replica:
         return mode is not None and not mode.by_itself
 
     def _spec_of(self, instance: Instance) -> str:
-        return spec_hash(self._context.engine(instance), instance.options)
+        return spec_hash(self.context.engine(instance), instance.options)
 
     async def clean(self) -> None:
         """Remove the log and what else was made for it."""
-        self._context.ports.forget(self.id)
-        self._context.contexts.forget(self.instance.id)
-        await self._context.node.forget(self.id, self.instance.name)
+        self.context.ports.forget(self.id)
+        self.context.contexts.forget(self.instance.id)
+        await self.context.node.forget(self.id, self.instance.name)
 
     def _record(self, event: lc.Event, before: Lifecycle, after: Lifecycle) -> asyncio.Task[None]:
-        leases, limit = self._context.leases.count(self.instance.id), self._drain_limit(after)
+        leases, limit = self.context.leases.count(self.instance.id), self._drain_limit(after)
         row = row_of(self.instance, event, before, after, leases=leases, drain_limit=limit)
-        return self._context.journal.record(row, after, self.engine.last_exit)
+        return self.context.journal.record(row, after, self.engine.last_exit)
 
     def _moved(self, before: Lifecycle, after: Lifecycle) -> None:
         if after.state is not before.state:

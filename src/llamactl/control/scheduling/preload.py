@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from llamactl.control.lifecycle.context import ReplicaContext
+from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import PRELOAD
@@ -22,13 +22,13 @@ class Preload:
     """One after the other, each only where there is room; the rest is left to requests."""
 
     def __init__(
-        self, registry: Registry, scheduler: Scheduler, replicas: ReplicaContext,
+        self, registry: Registry, scheduler: Scheduler, nodes: Nodes,
         memory: MemoryBook, tasks: ShieldedTasks,
     ) -> None:  # fmt: skip
         """`tasks`: waited for at the end, when no start is granted any longer."""
         self._registry = registry
         self._scheduler = scheduler
-        self._replicas = replicas
+        self._nodes = nodes
         self._memory = memory
         self._tasks = tasks
 
@@ -56,11 +56,11 @@ class Preload:
         """Return when it is ready, or is not and will not be by this start."""
         runner = managed.replica.runner
         try:
-            await self._replicas.permit(managed.instance)
+            await self._nodes.of(managed.instance.options).permit(managed.instance)
             managed.need = await self._memory.need(managed.instance)
             await self._scheduler.place(managed, PRELOAD)
         except (ForbiddenBySettings, NoCapacity) as exc:
-            self._replicas.journal.note(managed.instance, runner.now, "PreloadSkipped", exc.message)
+            self._nodes.journal.note(managed.instance, runner.now, "PreloadSkipped", exc.message)
             return
         await self._scheduler.carry_out(managed, StartRequested("preloaded at boot"))
         await runner.wait(lambda now: now.state is not State.STARTING)

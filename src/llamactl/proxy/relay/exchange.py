@@ -514,6 +514,7 @@ class Exchange(AnswerWork):
             error = UpstreamTimeout(f"the engine read nothing for {seconds.stream_idle:g} s")
         elif self._answer is not None and not self._down.writable:
             log.warning("client_stuck", id=self._request.name, seconds=seconds.stream_idle)
+            self.gone()  # now: what the engine says before we hear of the end is not for it
             self._down.cut()
             return
         else:

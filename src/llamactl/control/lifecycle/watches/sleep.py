@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from llamactl.backends.sleep import SleepMode
-from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.engine_handle import EngineHandle
 from llamactl.control.lifecycle.runner import Watch
 from llamactl.control.lifecycle.running_process import RunningProcess
@@ -23,10 +22,9 @@ log = logger("control")
 class SleepWatches:
     """Those of a replica's watches."""
 
-    def __init__(self, replica: Watched, engine: EngineHandle, context: ReplicaContext) -> None:
+    def __init__(self, replica: Watched, engine: EngineHandle) -> None:
         self._replica = replica
         self._engine = engine
-        self._context = context
 
     @property
     def _mode(self) -> SleepMode | None:
@@ -43,7 +41,7 @@ class SleepWatches:
 
         What falls asleep by itself is saved before, since its slots are empty then.
         """
-        given = self._context.settings.instances.context_checkpoint_interval
+        given = self._replica.context.settings.instances.context_checkpoint_interval
         if not self._sleeps_by_itself:
             return given
         return min(given or _SAVED_WITHIN_S, _SAVED_WITHIN_S, self._replica.idle_timeout / 2)
@@ -57,12 +55,12 @@ class SleepWatches:
         return [lambda: self._until_it_sleeps(now), lambda: self._until_idle(now, late)]
 
     async def _until_idle(self, now: Lifecycle, seconds: float, *, sleep: bool = False) -> lc.Event:
-        await self._context.leases.idle_for(self._replica.instance.id, seconds)
+        await self._replica.context.leases.idle_for(self._replica.instance.id, seconds)
         return lc.IdleElapsed(now.epoch, sleep=sleep)
 
     async def _until_it_sleeps(self, now: Lifecycle) -> lc.Event:
         """By itself, with nobody at it."""
-        leases, one = self._context.leases, self._replica.instance.id
+        leases, one = self._replica.context.leases, self._replica.instance.id
         while not await self._is_asleep() or leases.count(one):
             pass
         return lc.FellAsleep(now.epoch)
@@ -75,22 +73,22 @@ class SleepWatches:
 
     async def _is_asleep(self) -> bool | None:
         """After a while, so that it can be asked again and again."""
-        await asyncio.sleep(self._context.settings.instances.health_interval)
-        process = self._engine.process
+        await asyncio.sleep(self._replica.context.settings.instances.health_interval)
+        process, node = self._engine.process, self._replica.context.node
         try:
-            return await self._context.node.is_asleep(process.record.process) if process else None
+            return await node.is_asleep(process.record.process) if process else None
         except UnknownProcess:  # its exit is on the way
             return None
 
     async def until_asleep(self, now: Lifecycle) -> lc.Event:
         """As it is asked to, as soon as nobody holds it."""
-        process, limits = self._engine.process, self._context.settings.instances
+        process, limits = self._engine.process, self._replica.context.settings.instances
         if process is None:
             return await asyncio.Future()
-        if not await drained(self._replica, self._context.leases):
+        if not await drained(self._replica, self._replica.context.leases):
             return lc.SleepFailed(now.epoch, "its requests took too long")
         try:
-            why = await self._context.node.sleep(
+            why = await self._replica.context.node.sleep(
                 process.record.process, limits.sleep_timeout, now.epoch
             )
         except UnknownProcess:
@@ -106,13 +104,13 @@ class SleepWatches:
         # what was handed over serves, and may be too busy to say so
         may_sleep = not is_new or (process.adopted and not process.handed_over)
         if process.sleep_mode is not None and may_sleep:
-            limit = self._context.settings.instances.start_timeout
-            report = await self._context.node.wake(process.record.process, limit, turn)
+            limit = self._replica.context.settings.instances.start_timeout
+            report = await self._replica.context.node.wake(process.record.process, limit, turn)
             if report.failure:
                 return NotServing(FailureClass.UNRESPONSIVE, report.failure)
             slept = report.slept
         if slept or (is_new and not process.adopted):
-            await self._context.contexts.restore(process.record, self._engine.note)
+            await self._replica.context.contexts.restore(process.record, self._engine.note)
         elif is_new:
-            self._context.contexts.adopted(process.record)
+            self._replica.context.contexts.adopted(process.record)
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.runner import LifecycleRunner
 from llamactl.core.instance import Instance
 from llamactl.core.ports.activator import Leases
@@ -14,6 +15,11 @@ log = logger("control")
 
 
 class Watched(Protocol):
+    @property
+    def context(self) -> ReplicaContext:
+        """Of its node."""
+        ...
+
     @property
     def instance(self) -> Instance: ...
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from llamactl.control.lifecycle.context import ReplicaCallbacks, ReplicaContext
+from llamactl.control.lifecycle.context import ReplicaCallbacks
 from llamactl.control.lifecycle.engine_handle import EngineHandle
 from llamactl.control.lifecycle.runner import Watch
 from llamactl.control.lifecycle.running_process import RunningProcess
@@ -32,14 +32,12 @@ class Watches:
         self,
         replica: Watched,
         engine: EngineHandle,
-        context: ReplicaContext,
         callbacks: ReplicaCallbacks,
     ) -> None:
         self._replica = replica
         self._engine = engine
-        self._context = context
         self._callbacks = callbacks
-        self._sleep = SleepWatches(replica, engine, context)
+        self._sleep = SleepWatches(replica, engine)
 
     def of(self, now: Lifecycle) -> Sequence[Watch]:
         match now.state:
@@ -81,7 +79,7 @@ class Watches:
     async def _until_serving(self, process: RunningProcess, turn: int) -> NotServing | None:
         if not process.handed_over:  # else it may be too busy to answer, and its clients matter
             one = process.record.process
-            never = await self._context.node.until_ready(one, prove_key=process.adopted)
+            never = await self._replica.context.node.until_ready(one, prove_key=process.adopted)
             if never is not None:
                 return never
             process.answers = True
@@ -93,7 +91,7 @@ class Watches:
 
         Raises UnknownProcess if it ends meanwhile.
         """
-        context, one = self._context, process.record.process
+        context, one = self._replica.context, process.record.process
         given, note = process.instance.options.warm_up, self._engine.note
         if not given or process.adopted or process.ready_at is not None:  # it only slept
             return
@@ -104,7 +102,7 @@ class Watches:
 
     async def _until_late(self, now: Lifecycle) -> lc.Event:
         await self._engine.fetched.wait()
-        limits, process = self._context.settings.instances, self._engine.process
+        limits, process = self._replica.context.settings.instances, self._engine.process
         served = process is not None and process.was_serving  # it needs no time to load
         name = "unhealthy_after" if served else "start_timeout"
         await loop_clock().sleep(getattr(limits, name))
@@ -120,7 +118,7 @@ class Watches:
         return lc.StartGivenUp(now.epoch, why)
 
     async def _until_unhealthy(self, now: Lifecycle) -> lc.Event:
-        context, process = self._context, self._engine.process
+        context, process = self._replica.context, self._engine.process
         if process is None:  # of an earlier run; it is lost in a moment
             return await asyncio.Future()
         limits = context.settings.instances
@@ -145,26 +143,26 @@ class Watches:
 
         It holds the process up too: one that was waited for is to answer first.
         """
-        if self._context.leases.count(self._replica.instance.id):
+        if self._replica.context.leases.count(self._replica.instance.id):
             await asyncio.sleep(_FIRST_S)
         while self._engine.process is not None:
             await self._engine.measure()
-            await asyncio.sleep(self._context.settings.instances.health_interval)
+            await asyncio.sleep(self._replica.context.settings.instances.health_interval)
         return await asyncio.Future()
 
     async def _keep_saving(self) -> lc.Event:
         """What a crash would lose, each time that it is idle and was used since the last time."""
-        leases, one, saved = self._context.leases, self._replica.instance.id, 0.0
+        leases, one, saved = self._replica.context.leases, self._replica.instance.id, 0.0
         while (process := self._engine.process) is not None:
             await asyncio.sleep(self._sleep.checkpoints)
             used = leases.last_used(one)
             if used > saved and not leases.count(one):
                 saved = used
-                await self._context.contexts.save(process.record, self._engine.note)
+                await self._replica.context.contexts.save(process.record, self._engine.note)
         return await asyncio.Future()
 
     async def _until_drained(self, now: Lifecycle) -> lc.Event:
-        await drained(self._replica, self._context.leases)
+        await drained(self._replica, self._replica.context.leases)
         return lc.Drained(now.epoch)
 
     async def _until_due(self, now: Lifecycle) -> lc.Event:
