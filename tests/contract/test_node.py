@@ -16,10 +16,10 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from llamactl.cluster.calls.service import NodeService
+from llamactl.cluster.calls.socket_line import SocketLine, answering
 from llamactl.cluster.certificates import Authority, Files
-from llamactl.cluster.node_service import NodeService
 from llamactl.cluster.remote_node import RemoteNode
-from llamactl.cluster.socket_line import SocketLine, answering
 from llamactl.core.errors import ForbiddenBySettings, LaunchFailed, UnknownProcess
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass

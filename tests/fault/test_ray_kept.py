@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from llamactl.cluster.line import LineDown
+from llamactl.cluster.calls.line import LineDown
 from llamactl.cluster.ray.keeper import RayKeeper
 from llamactl.cluster.ray.lines import Lines
 from llamactl.cluster.ray.members import Member

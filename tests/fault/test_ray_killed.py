@@ -13,12 +13,12 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from llamactl.cluster.line import LineDown
-from llamactl.cluster.node_service import NodeService
+from llamactl.cluster.calls.line import LineDown
+from llamactl.cluster.calls.service import NodeService
+from llamactl.cluster.calls.socket_line import answering
 from llamactl.cluster.ray.lines import Lines
 from llamactl.cluster.ray.members import Member
 from llamactl.cluster.remote_node import RemoteNode
-from llamactl.cluster.socket_line import answering
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import InstanceOptions

@@ -11,8 +11,9 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from llamactl.cluster import calls
-from llamactl.cluster.calls import (
+from llamactl.cluster.calls import messages
+from llamactl.cluster.calls.line import LineDown
+from llamactl.cluster.calls.messages import (
     Answered,
     Call,
     CalledOff,
@@ -22,9 +23,8 @@ from llamactl.cluster.calls import (
     Refused,
     Waiting,
 )
-from llamactl.cluster.line import LineDown
-from llamactl.cluster.node_service import NodeService
-from llamactl.cluster.refusals import error_of, refused
+from llamactl.cluster.calls.refusals import error_of, refused
+from llamactl.cluster.calls.service import NodeService
 from llamactl.cluster.remote_node import RemoteLog, RemoteNode
 from llamactl.core import errors
 from llamactl.core.errors import (
@@ -90,11 +90,11 @@ class Pulls:
 
 
 def service(node: Pulls, **limits: float) -> NodeService:
-    return NodeService(cast(Node, node), **limits)
+    return NodeService(cast(Node, node), None, **limits)
 
 
-async def said(to: NodeService, message: calls.Asked) -> calls.Answer:
-    return calls.answer(await to.answer(calls.encode(message)))
+async def said(to: NodeService, message: messages.Asked) -> messages.Answer:
+    return messages.answer(await to.answer(messages.encode(message)))
 
 
 def of(operation: str, one: str = "1", **given: Any) -> Call:
@@ -121,8 +121,8 @@ def test_every_call_of_a_node_is_one_of_values(protocol: type, remote: type) -> 
 
 def test_values_arrive_as_what_they_were() -> None:
     operation = Operation[Any, Any](Node.prepare)
-    sent = calls.encode(Call(id="1", operation="prepare", given=operation.given(SPEC)))
-    call = calls.asked(sent)
+    sent = messages.encode(Call(id="1", operation="prepare", given=operation.given(SPEC)))
+    call = messages.asked(sent)
 
     assert isinstance(call, Call)
     spec = operation.arguments(call.given)["spec"]
@@ -146,7 +146,7 @@ def test_values_arrive_as_what_they_were() -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_an_error_arrives_as_what_it_was(error: LlamactlError) -> None:
-    answer = calls.answer(calls.encode(refused(error)))
+    answer = messages.answer(messages.encode(refused(error)))
 
     assert isinstance(answer, Refused)
     arrived = error_of(answer)
@@ -179,7 +179,7 @@ def test_an_error_of_another_version_keeps_its_code(name: str) -> None:
 async def test_what_is_no_call_is_refused_and_nothing_is_done(sent: bytes) -> None:
     node = Pulls()
 
-    answer = calls.answer(await service(node).answer(sent))
+    answer = messages.answer(await service(node).answer(sent))
 
     assert isinstance(answer, Refused)
     assert node.forgotten == []
@@ -192,21 +192,21 @@ async def test_a_refusal_repeats_nothing_of_the_call(given: object) -> None:
     """There are secrets in definitions, and refusals are logged."""
     sent = {"what": "call", "id": "1", "operation": "prepare", "given": given}
 
-    answer = calls.answer(await service(Pulls()).answer(orjson.dumps(sent)))
+    answer = messages.answer(await service(Pulls()).answer(orjson.dumps(sent)))
 
     assert isinstance(answer, Refused) and "secret" not in answer.message
     with pytest.raises(ValueError, match="message") as unread:
-        calls.answer(b'{"what": "refused", "error": "x", "private": {"a": "hf_secret"}}')
+        messages.answer(b'{"what": "refused", "error": "x", "private": {"a": "hf_secret"}}')
     assert "secret" not in str(unread.value)
 
 
 async def test_what_a_later_version_adds_is_ignored() -> None:
     node = Pulls()
     node.waits.set()
-    sent = {**orjson.loads(calls.encode(FORGET)), "urgent": True}
+    sent = {**orjson.loads(messages.encode(FORGET)), "urgent": True}
     sent["given"] = {**sent["given"], "softly": True}
 
-    assert calls.answer(await service(node).answer(orjson.dumps(sent))) == Answered()
+    assert messages.answer(await service(node).answer(orjson.dumps(sent))) == Answered()
     assert node.forgotten == ["one"]
 
 

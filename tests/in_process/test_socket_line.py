@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from llamactl.cluster.line import LineDown
-from llamactl.cluster.socket_line import SocketLine, answering
+from llamactl.cluster.calls.line import LineDown
+from llamactl.cluster.calls.socket_line import SocketLine, answering
 
 Answer = Callable[[bytes], Awaitable[bytes]]
 

@@ -45,7 +45,7 @@ class ControlPath:
         self.downloads = Downloads(MemoryJobs(), Path(), {}, most=1, room=lambda: None)
         images = Images(self.node, self.downloads)
         self.replicas = ReplicaContext(self.node, held, self.event_log, self.leases, images)
-        self.nodes = Nodes(self.replicas)
+        self.nodes = Nodes(self.replicas, own=["main"])
         self.registry = Registry(publish)
         self.limits = held.derived(lambda now: limits_of(now, None, {}))
         self.scheduler = Scheduler(

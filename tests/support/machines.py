@@ -5,12 +5,15 @@ Nothing outside reaches them, and they reach nothing outside. A Unix socket is s
 
 from __future__ import annotations
 
+import ctypes
+import os
 import subprocess
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+CLONE_NEWNET = 0x40000000
 _INIT = "ip link set lo up && echo up && while :; do sleep 3600 & wait $!; done"
 
 
@@ -33,6 +36,21 @@ class Machine:
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    @contextmanager
+    def network(self) -> Generator[None]:
+        """What this thread connects to meanwhile, it reaches as from there."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        with Path("/proc/thread-self/ns/net").open() as own, self._namespace.open() as its:
+            assert libc.setns(its.fileno(), CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+            try:
+                yield
+            finally:
+                assert libc.setns(own.fileno(), CLONE_NEWNET) == 0
+
+    @property
+    def _namespace(self) -> Path:
+        return Path(f"/proc/{self.first}/ns/net")
 
     def start(self, command: Sequence[str], env: Mapping[str, str], log: Path) -> None:
         """In the background, until the machine goes."""

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from llamactl.cluster.calls.socket_line import answering
 from llamactl.cluster.ray.lines import Lines
 from llamactl.cluster.ray.start import Machine as RayMachine
-from llamactl.cluster.socket_line import answering
 from support.containers import need
 from support.machines import Machine, network
 

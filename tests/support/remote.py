@@ -9,11 +9,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from llamactl.cluster.line import Line, LineDown
+from llamactl.cluster.calls.line import Line, LineDown
+from llamactl.cluster.calls.service import NodeService
+from llamactl.cluster.calls.socket_line import SocketLine, answering
 from llamactl.cluster.local import local_node
-from llamactl.cluster.node_service import NodeService
 from llamactl.cluster.remote_node import RemoteNode
-from llamactl.cluster.socket_line import SocketLine, answering
 from llamactl.core.ports.node import Node
 from llamactl.node import NodeAgent
 

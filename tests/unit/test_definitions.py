@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from llamactl.backends import backend_of, read_definition
-from llamactl.core.errors import InvalidOption, InvalidRequest, LlamactlError, NotAvailable
+from llamactl.core.errors import InvalidOption, InvalidRequest, LlamactlError
 from llamactl.core.instance import InstanceOptions
 from llamactl.engine.help import usage
-from llamactl.policy.definition.reading import NOT_BUILT, merge
+from llamactl.policy.definition.reading import merge
 from support import vllm_recorded
 
 
@@ -48,15 +48,18 @@ def test_no_option_of_an_engine_is_taken_for_a_field_that_is_misspelt(backend: s
 
 
 @pytest.mark.parametrize("value", [None, False, "", []])
-@pytest.mark.parametrize("name", sorted(NOT_BUILT))
-def test_what_is_not_built_may_be_left_empty(name: str, value: object) -> None:
-    assert options({name: value}) == options({})
+def test_no_node_may_be_named_in_any_way(value: object) -> None:
+    assert options({"nodes": value}) == options({})
 
 
-@pytest.mark.parametrize("name", sorted(NOT_BUILT))
-def test_what_is_not_built_is_refused_by_its_name(name: str) -> None:
-    with pytest.raises(NotAvailable, match=name):
-        options({name: "x"})
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [(["a", "b"], "one node only"), (["a/b"], "node name"), (["-"], "node name"),
+     (["x" * 64], "63"), ("x", "nodes"), ([1], "nodes")],
+)  # fmt: skip
+def test_what_can_not_be_a_node_is_refused(value: object, says: str) -> None:
+    with pytest.raises(InvalidRequest, match=says):
+        options({"nodes": value})
 
 
 @pytest.mark.parametrize(

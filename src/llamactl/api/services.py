@@ -27,6 +27,7 @@ from llamactl.control.sampler import Watch
 from llamactl.core.errors import Forbidden, UnsupportedMediaType
 from llamactl.core.keys import ANYONE, Caller
 from llamactl.core.ports.engines import EngineProbe, Installed
+from llamactl.core.ports.node import NodeInfo
 from llamactl.models import Catalog, Confinement, Downloads, Hub
 from llamactl.observe import Meters
 from llamactl.policy.access.page_tickets import PageTickets
@@ -83,6 +84,7 @@ class Services:
     confinement: Confinement
     about: ServerInfo
     contexts: Contexts
+    nodes: Callable[[], Sequence[NodeInfo]]  # as they are now
 
 
 def services(request: Request) -> Services:

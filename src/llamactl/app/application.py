@@ -135,6 +135,7 @@ class Application:
 
     async def _settle(self, all_managed: list[ManagedInstance]) -> None:
         parts, control = self.parts, self.parts.control
+        control.lost_nodes.begin()
         await parts.credentials.revocations.write_pending()
         await control.reload.declare()
         self._chores.begin()
@@ -176,6 +177,9 @@ class Application:
         parts.proxy.relay.abandoned.close()
         await (shutdown.leave() if keep else shutdown.halt())
         await self._chores.end()
+        await parts.control.lost_nodes.close()
+        if parts.node.head is not None:
+            await parts.node.head.close()
         await parts.node.agent.close()
         await credentials.keys.flush()
         await credentials.revocations.close()

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from llamactl.app.wiring import Parts
 from llamactl.backends import KINDS
+from llamactl.control.lifecycle.replica import Replica
 from llamactl.core.errors import EngineMissing
 from llamactl.core.ports.engines import LogFile
 from llamactl.node import Rotation, RotationRules, keep_reaping
@@ -38,6 +39,8 @@ class Chores:
             parts.watch.keep(),
             self._ask_slow_engines(),
         ]
+        if (head := parts.node.head) is not None:
+            chores.append(head.keep())
         if os.getpid() == 1:
             chores.append(keep_reaping())
         self._tasks = [asyncio.create_task(chore) for chore in chores]
@@ -60,8 +63,12 @@ class Chores:
 
     def _written_logs(self) -> list[LogFile]:
         """Those that somebody writes to."""
-        registry = self._parts.control.scheduling.registry
-        return [managed.replica.log for managed in registry if managed.replica.engine.process]
+        return [replica.log for replica in self._replicas() if replica.engine.process]
 
     def _all_logs(self) -> list[LogFile]:
-        return [managed.replica.log for managed in self._parts.control.scheduling.registry]
+        return [replica.log for replica in self._replicas()]
+
+    def _replicas(self) -> list[Replica]:
+        """Those here: another node tends its own."""
+        found = [managed.replica for managed in self._parts.control.scheduling.registry]
+        return [replica for replica in found if replica.context.is_local]

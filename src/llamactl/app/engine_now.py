@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llamactl.app.wiring import engine_settings
+from llamactl.app.machine import engine_settings
 from llamactl.backends import DEFAULT, Kind
 from llamactl.config import SettingsHolder
 from llamactl.core.errors import EngineMissing

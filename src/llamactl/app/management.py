@@ -8,7 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llamactl.app.engine_now import engine_now, installed_now
-from llamactl.app.wiring import Parts, engine_settings
+from llamactl.app.machine import engine_settings
+from llamactl.app.nodes_now import nodes_now
+from llamactl.app.wiring import Parts
 from llamactl.control.engine_numbers import engine_numbers
 from llamactl.control.preview import Previews
 from llamactl.models import Hub
@@ -46,16 +48,16 @@ def _services(parts: Parts, upgrade: Callable[[], Awaitable[int]], info: ServerI
     held, control, files, access = parts.settings, parts.control, parts.files, parts.credentials
     scheduling = control.scheduling
     numbers = MetricsSources(
-        parts.proxy.meters, partial(engine_numbers, parts.node.nodes.local.node),
+        parts.proxy.meters, engine_numbers,
         parts.leases.count, partial(_gauges, parts), parts.processes.count,
     )  # fmt: skip
     previews = Previews(scheduling.registry, scheduling.limits, parts.node.nodes, scheduling.memory)
     return Services(
         held.current, control.instances, control.definitions, access.keys, access.ring,
         parts.node.engines, parts.storage.event_log, numbers, parts.degraded, control.reload,
-        control.reconciler, upgrade, files.catalog, files.downloads, access.sessions,
-        access.tickets, previews, parts.watch, Hub(parts.environ), files.confinement, info,
-        parts.node.nodes.local.contexts,
+        control.reconciler, upgrade, files.here.catalog, files.downloads, access.sessions,
+        access.tickets, previews, parts.watch, Hub(parts.environ), files.here.confinement, info,
+        parts.node.nodes.local.contexts, partial(nodes_now, parts),
     )  # fmt: skip
 
 

@@ -6,9 +6,12 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
-from llamactl.backends import KINDS, Kind
+from llamactl.app.machine import MachineEngines, MachineModels
+from llamactl.cluster.folder import ClusterFolder
 from llamactl.cluster.local import local_node
+from llamactl.cluster.reaching import dial_of
 from llamactl.config import Loaded, Settings, SettingsHolder
 from llamactl.control.access.keys import Keys
 from llamactl.control.access.revocations import Revocations
@@ -17,7 +20,8 @@ from llamactl.control.definitions import Definitions
 from llamactl.control.instances import Instances
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.events.event_log import EventLog
-from llamactl.control.lifecycle.nodes import Nodes
+from llamactl.control.lifecycle.lost_nodes import LostNodes
+from llamactl.control.lifecycle.nodes import Nodes, elsewhere
 from llamactl.control.lifecycle.provisions.images import Images
 from llamactl.control.lifecycle.registry import Registry
 from llamactl.control.lifecycle.shutdown import Shutdown
@@ -29,20 +33,17 @@ from llamactl.control.scheduling.limits import capacity_of, limits_of, room_of
 from llamactl.control.scheduling.memory_estimates import Around, Memory
 from llamactl.control.scheduling.preload import Preload
 from llamactl.control.scheduling.scheduler import Scheduler
+from llamactl.core.errors import DataDirUnusable
 from llamactl.core.ports.activator import Activator
-from llamactl.core.ports.node import EngineSettings
 from llamactl.core.routes import RouteTable
 from llamactl.hot_restart import Rights
 from llamactl.hot_restart.activator import SwitchableActivator
-from llamactl.models import Catalog, Confinement, Downloads, ModelReader, ServedModels
+from llamactl.models import Downloads
 from llamactl.node import (
     CommandEngineProbe,
     DataDir,
-    EngineBuilds,
-    ModelAccess,
     NodeAgent,
     SlotFile,
-    Vocabularies,
     busy_slots,
     free_disk,
     free_ram,
@@ -65,6 +66,9 @@ from llamactl.store import (
     SqlMemoryStore,
     SqlSessionStore,
 )
+
+if TYPE_CHECKING:
+    from llamactl.cluster.head import Head
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,7 @@ def wire(
     scheduling = Scheduling.of(held, storage, files, leases, limits, gpus, publish)
     control = Control.of(held, reread, storage, node, scheduling, leases)
     credentials = Credentials.of(settings, data_dir, storage, scheduling.registry)
-    credentials.revocations.on_key = node.nodes.local.contexts.revoked
+    credentials.revocations.on_key = node.nodes.revoked
     proxy, processes = _data_path(held, environ, credentials, leases, control.activator)
     watch = Watch(
         scheduling.registry, limits, proxy.meters, leases.total,
@@ -141,9 +145,7 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    reader: ModelReader
-    catalog: Catalog
-    confinement: Confinement
+    here: MachineModels
     downloads: Downloads
 
     @classmethod
@@ -152,20 +154,18 @@ class ModelFiles:
         limits: Callable[[], Limits],
     ) -> ModelFiles:  # fmt: skip
         settings = held.current
-        cache = settings.model_cache(environ)
-        catalog = Catalog(cache, settings.models.folders)
         downloads = Downloads(
-            SqlJobStore(storage.database), cache, environ,
+            SqlJobStore(storage.database), settings.model_cache(environ), environ,
             most=settings.models.max_downloads, room=lambda: room_of(limits()),
         )  # fmt: skip
-        confinement = Confinement(lambda: held.current, catalog.resolve)
-        return cls(ModelReader(), catalog, confinement, downloads)
+        return cls(MachineModels.of(held, environ), downloads)
 
 
 @dataclass(frozen=True, slots=True)
 class LocalNode:
     agent: NodeAgent
     nodes: Nodes
+    head: Head | None  # of a cluster
     engines: Mapping[str, CommandEngineProbe]  # by section of the settings
 
     @classmethod
@@ -173,18 +173,16 @@ class LocalNode:
         cls, held: SettingsHolder, environ: Mapping[str, str], files: ModelFiles,
         storage: Storage, leases: LeaseBook, soft_files: int | None,
     ) -> LocalNode:  # fmt: skip
-        settings, resolve = held.current, files.catalog.resolve
-        served, builds = ServedModels(files.reader, resolve), EngineBuilds(settings.data)
-        engines = {
-            kind.section: CommandEngineProbe(kind, partial(engine_settings, held, kind), builds)
-            for kind in KINDS
-        }
-        known, journal = Vocabularies(engines), storage.event_log
-        models = ModelAccess(resolve, served, files.confinement.check, known.of)
+        settings, journal = held.current, storage.event_log
+        engines = MachineEngines.of(held)
+        known, models = engines.known, engines.access(files.here)
         agent = NodeAgent(settings.data, settings.logs, environ, models, soft_files)
         images = Images(node := local_node(agent), files.downloads)
         here = ReplicaContext(node, held, journal, leases, images, known=known.of, seen=known.seen)
-        return cls(agent, Nodes(here), engines)
+        head = _head(settings, environ)
+        own = [settings.local_node, *([head.place.node] if head else [])]
+        nodes = Nodes(here, partial(_elsewhere, here, head) if head else None, own=own)
+        return cls(agent, nodes, head, engines.probes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +202,12 @@ class Scheduling:
     ) -> Scheduling:  # fmt: skip
         other_gpus = has_unmeasured()
         memory = Memory(
-            files.reader,
+            files.here.reader,
             SqlMemoryStore(storage.database),
             engines=held.derived(lambda now: now.backends.commands()),
             budget=lambda: limits().ram,
             devices=[*gpus],
-            resolve=files.catalog.resolve,
+            resolve=files.here.catalog.resolve,
             around=lambda: Around(
                 held.current.backends.environments(),
                 capacity_of(held.current, limits(), total_ram(), gpus, other_gpus=other_gpus),
@@ -236,6 +234,7 @@ class Control:
     activator: SwitchableActivator
     shutdown: Shutdown
     preload: Preload
+    lost_nodes: LostNodes
 
     @classmethod
     def of(
@@ -255,10 +254,12 @@ class Control:
             lambda: bool(storage.database.fault), node.nodes,
         )  # fmt: skip
         shutdown = Shutdown(registry, instances.tasks, scheduler, event_log)
+        lost_nodes = LostNodes(node.nodes, registry, scheduler)
         return cls(
             scheduling, instances, definitions, reconciler,
             Reload(held, reread, instances, reconciler), on_demand, SwitchableActivator(on_demand),
             shutdown, Preload(registry, scheduler, node.nodes, memory, instances.tasks),
+            lost_nodes,
         )  # fmt: skip
 
 
@@ -289,6 +290,29 @@ class Credentials:
         )  # fmt: skip
 
 
+def _head(settings: Settings, environ: Mapping[str, str]) -> Head | None:
+    """Raises DataDirUnusable."""
+    folder = ClusterFolder(settings.data)
+    if (place := folder.place) is None:
+        return None
+    if not place.is_head:
+        raise DataDirUnusable(
+            f"data_dir {settings.data} is that of node {place.node!r} of the cluster at "
+            f"{place.head}; choose another data_dir, or leave with `llamactl node leave`"
+        )
+    from llamactl.cluster.head import Head  # which rests on what only clusters have
+
+    try:
+        return Head(folder, place, environ)
+    except OSError as exc:
+        raise DataDirUnusable(f"cannot use {folder.path}: {exc}") from exc
+
+
+def _elsewhere(here: ReplicaContext, head: Head, name: str) -> ReplicaContext:
+    machine = head.machine(name)
+    return elsewhere(here, machine.node, machine.reach)
+
+
 def _data_path(
     held: SettingsHolder, environ: Mapping[str, str], credentials: Credentials, leases: LeaseBook,
     activator: Activator,
@@ -298,7 +322,7 @@ def _data_path(
     access = Access.of(settings, ring, credentials.tickets)
     proxy = ProxyServer(
         settings, access=access, leases=leases, activator=activator, paths=engine_paths(),
-        busy_slots=busy_slots,
+        busy_slots=busy_slots, dial=dial_of(settings.data),
     )  # fmt: skip
     held.subscribe(proxy.heed)
     place = MeetingPlace.of(settings)
@@ -309,8 +333,3 @@ def _data_path(
     processes = Supervisor(held, environ, place, ring, leases, proxy, activator)
     held.subscribe(processes.heed)
     return proxy, processes
-
-
-def engine_settings(settings: SettingsHolder, kind: Kind) -> EngineSettings:
-    """Those in force."""
-    return settings.current.backends.engine(kind)

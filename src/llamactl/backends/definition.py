@@ -24,7 +24,7 @@ def read_definition(
     """What a body says of an instance; `now`: the backend that it has, "" if it is new.
 
     `had`: the engine options that it has; `known`: those of its engine, by that engine's help.
-    Raises InvalidRequest, InvalidOption or NotAvailable.
+    Raises InvalidRequest or InvalidOption.
     """
     return read_patch(body, _RULES, Asked(now, had or {}, known, allow_unknown))
 

@@ -27,7 +27,8 @@ _COMMANDS = {
     "backup": "maintain.backup", "restore": "maintain.restore", "doctor": "maintain.doctor",
     "open": "instances.open_page",
     "models": "models.commands", "engine": "engines.commands", "keys": "keys.commands",
-    "contexts": "contexts.commands", "import": "importing.commands", "config": "config.commands",
+    "contexts": "contexts.commands", "node": "nodes.nodes", "cluster": "nodes.clusters",
+    "import": "importing.commands", "config": "config.commands",
 }  # fmt: skip
 
 

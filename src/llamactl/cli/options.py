@@ -10,14 +10,13 @@ import typer
 from llamactl.backends import BY_SECTION
 from llamactl.core.errors import LlamactlError
 from llamactl.policy.definition.fields import OPTIONS
-from llamactl.policy.definition.reading import NOT_BUILT
 
 AllowUnknown = Annotated[
     bool,
     typer.Option("--allow-unknown", help="Pass unknown options to the engine as they are."),
 ]
 _WITH_FIELDS = ("container",)
-_OWN = {*OPTIONS, *NOT_BUILT, "backend_options"}  # fields of an instance
+_OWN = {*OPTIONS, "backend_options"}  # fields of an instance
 
 
 def options_of(given: list[str] | None, file: TextIO | None = None) -> dict[str, Any]:

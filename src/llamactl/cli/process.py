@@ -9,7 +9,7 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
@@ -94,6 +94,7 @@ async def _run(
     inherited: HandoverState | None,
 ) -> None:
     from llamactl.app import Application
+    from llamactl.app.first import first
     from llamactl.cli.addresses import urls_of
     from llamactl.observe import notify
 
@@ -120,9 +121,9 @@ async def _run(
         await app.manage()
     gc.freeze()  # nor will it be looked through again while requests wait
     gc.enable()
-    await _first(told.wait(), app.upgrade.replaced.wait())
+    await first(told.wait(), app.upgrade.replaced.wait())
     if app.upgrade.replaced.is_set():
-        await _first(told.wait(), app.relay_to_the_end())
+        await first(told.wait(), app.relay_to_the_end())
         return
     keep = told.by == signal.SIGTERM and app.parts.settings.current.instances.on_exit == "keep"
     notify("STOPPING=1")
@@ -221,14 +222,3 @@ async def _reload(app: Application) -> None:
         await app.parts.control.reload.run()
     finally:
         notify("READY=1")
-
-
-async def _first(*waits: Coroutine[object, object, object]) -> None:
-    """Return when one of them is over; the others are cancelled."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in rest:
-        task.cancel()
-    await asyncio.gather(*rest, return_exceptions=True)
-    for task in done:
-        task.result()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from llamactl.cluster.calling import Caller, Calling, posted, remote, remote_stream
-from llamactl.cluster.line import Line
+from llamactl.cluster.calls.calling import Caller, Calling, posted, remote, remote_stream
+from llamactl.cluster.calls.line import Line
 from llamactl.core.errors import UnknownProcess
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport

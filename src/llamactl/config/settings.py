@@ -41,16 +41,16 @@ class Settings(Section):
     model_roots: Folders = live(
         (), "folders that paths given through the API must be in; empty: no limit"
     )
-    local_node: str = fixed("main", "name of this machine; has no effect in this version")
+    local_node: str = fixed("main", "name of this machine as a node")
     nodes: Annotated[
         dict[str, Annotated[NodeSettings, BeforeValidator(no_null)]], BeforeValidator(no_null)
-    ] = fixed({}, "other machines; not available in this version")
+    ] = fixed({}, "other machines; they join by `llamactl node join` instead")
 
     @model_validator(mode="after")
     def _check(self) -> Settings:
         remote = [name for name, node in self.nodes.items() if node.address]
         if remote:
-            raise ValueError(f"nodes: remote nodes are not available in this version: {remote}")
+            raise ValueError(f"nodes: machines join by `llamactl node join` instead: {remote}")
         if any(s.in_container and not s.container.image for s in self.backends.all()):
             raise ValueError("backends.*.docker.enabled: no image is given; set docker.image")
         auth, host = self.auth, self.server.host

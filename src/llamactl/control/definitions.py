@@ -71,12 +71,14 @@ class Definitions:
 
     async def check(self, options: InstanceOptions, *, source: str) -> None:
         """By themselves: not against other instances. Raises LlamactlError."""
+        self.nodes.check(options)
         node = self.nodes.of(options)
         await node.permit(Instance("", "", 0, options, source=source))
         node.check_options(options)
 
     async def _check(self, instance: Instance) -> None:
         _check_variants(instance)
+        self.nodes.check(instance.options)
         node = self.nodes.of(instance.options)
         await node.permit(instance)
         node.check(instance)
@@ -176,6 +178,9 @@ class Definitions:
 
     async def _redefine(self, managed: ManagedInstance, change: Change) -> bool:
         changed = replace(managed.instance, options=change(managed.instance.options))
+        moves = changed.options.nodes != managed.instance.options.nodes
+        if moves and managed.replica.runner.now.state not in WITHOUT_PROCESS:
+            raise Conflict(f"{changed.name} can't move to another node now; stop it first")
         await self._check(changed)
         need = await self._memory.need(changed)
         offer = await self.nodes.of(changed.options).offer(changed)

@@ -63,6 +63,7 @@ class Previews:
             instance = Instance("", check_name(name), 0, options)
         else:
             instance = replace(managed.instance, options=options)
+        self._nodes.check(options)
         node = self._nodes.of(options)
         await node.permit(instance)
         node.check(instance)

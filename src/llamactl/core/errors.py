@@ -220,6 +220,12 @@ class QueueWaitOver(CapacityError):
     code = "queue_timeout"
 
 
+class NodeAway(CapacityError):
+    """The machine that an instance is to run on can't be reached."""
+
+    code = "node_away"
+
+
 class StartTimeout(CapacityError):
     code = "start_timeout"
 

@@ -16,6 +16,7 @@ Resolve = Callable[[Mapping[str, OptionValue]], Mapping[str, OptionValue]]
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 _ROOM = 120  # of the 128 characters of a name
+_NODE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?\Z", re.ASCII)  # a label of Ray
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z", re.ASCII)
 
 
@@ -28,6 +29,16 @@ def check_name(name: str) -> str:
         raise InvalidRequest(
             f"invalid instance name {name[:140]!r}: start with a letter or digit, "
             "then use letters, digits, '.', '_' or '-', at most 128 characters"
+        )
+    return name
+
+
+def check_node(name: str) -> str:
+    """As `check_name`, of a node."""
+    if not _NODE.match(name):
+        raise InvalidRequest(
+            f"invalid node name {name[:140]!r}: start with a letter or digit, then use letters, "
+            "digits, '.' or '-', at most 63 characters"
         )
     return name
 
@@ -126,11 +137,12 @@ class InstanceOptions:
     idle_action: str = ""  # one of IDLE_ACTIONS; "": it stops
     warm_up: Mapping[str, Any] = field(default_factory=dict)  # `path` and `body` of a request
     preload: bool = False  # started once after a boot, where there is room
+    nodes: Sequence[str] = ()  # names of the machines that it may run on; none: on the server's
 
     def __post_init__(self) -> None:
         if isinstance(self.container, Mapping):  # which comes so from JSON
             object.__setattr__(self, "container", Container(**self.container))
-        for name in ("aliases", "strip_params"):  # which come as lists from JSON
+        for name in ("aliases", "strip_params", "nodes"):  # which come as lists from JSON
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
     @property

@@ -55,8 +55,6 @@ log = logger("node")
 class NodeAgent(RunningEngines):
     """A `core.node.Node`. Knows no definitions, no store and nobody who decides."""
 
-    id = LOCAL
-
     def __init__(
         self,
         data: Path,
@@ -65,8 +63,10 @@ class NodeAgent(RunningEngines):
         models: ModelAccess,
         soft_files: int | None = None,
         gate: Gate | None = None,
+        node_id: str = LOCAL,
     ) -> None:
         """`gate`: lets other machines reach the engines."""
+        self.id = node_id
         self._gate = gate
         self._data, self._logs = data, logs
         self._ledger = Ledger(data / "node.jsonl")
@@ -272,6 +272,11 @@ class NodeAgent(RunningEngines):
         options = await asyncio.to_thread(self._presets.applied, options)
         one = self._processes.find(process) if process is not None else None
         return await offer_of(self._models.read, options, engine, one.endpoint if one else None)
+
+    @property
+    def written_logs(self) -> Sequence[InstanceLog]:
+        """Those that engines write to."""
+        return self._processes.logs
 
     def log(self, name: str) -> InstanceLog:
         return InstanceLog(self._logs / f"{name}.log", self._data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -11,6 +12,7 @@ from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, NotServing
 from llamactl.node.engine.engine_process import EngineProcess
 from llamactl.node.ledger import Ledger
+from llamactl.node.logs.log import InstanceLog
 from llamactl.node.process import cgroups
 from llamactl.node.process.adopted import end_left
 
@@ -35,6 +37,10 @@ class ProcessTable:
     @property
     def containers(self) -> frozenset[str]:
         return frozenset(one.record.container for one in self._running.values())
+
+    @property
+    def logs(self) -> Sequence[InstanceLog]:
+        return [one.log for one in self._running.values()]
 
     def find(self, process: ProcessId) -> EngineProcess | None:
         return self._running.get(process)

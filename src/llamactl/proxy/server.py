@@ -23,6 +23,7 @@ from llamactl.proxy.relay.casualties import MOST_NAMED
 from llamactl.proxy.relay.context import ProxyContext
 from llamactl.proxy.relay.exchange import Exchange
 from llamactl.proxy.relay.leases import LeaseBook
+from llamactl.proxy.relay.pool import Dial
 from llamactl.proxy.relay.tenure import EndsWithCaller
 from llamactl.proxy.routing.access import Access
 from llamactl.proxy.routing.endpoints import EndpointContext, EnginePaths
@@ -52,12 +53,16 @@ class ProxyServer:
         activator: Activator,
         paths: EnginePaths,
         busy_slots: BusySlots,
+        dial: Dial | None = None,
     ) -> None:
+        """`dial`: to engines; by default straight over the network."""
         self._settings = settings
         self._meters = Meters()
         self.relay = ProxyContext.of(
             settings, access.keys, leases, activator, self._meters, busy_slots, paths.advise
         )
+        if dial is not None:
+            self.relay.pool.dial = dial
         leases.serving = self._serving
         self._replaced = False  # another process decides: our table says nothing of where
         self.on_replaced: Callable[[], None] = lambda: None

@@ -11,7 +11,6 @@ from fastapi.openapi.utils import get_openapi
 from llamactl.api.openapi.data_path import SCHEMAS, data_path
 from llamactl.backends import BACKENDS, DEFAULT
 from llamactl.policy.definition.fields import OPTIONS
-from llamactl.policy.definition.reading import NOT_BUILT
 
 Document = dict[str, Any]
 
@@ -24,6 +23,7 @@ _TAGS = {
     "instances": "Define, run and inspect instances.",
     "events": "What happened, and why.",
     "keys": "Inference keys.",
+    "nodes": "The machines that run instances.",
     "contexts": "What is kept of conversations while their instances are stopped.",
     "config": "Settings and sets of instances.",
     "models": "Model files and downloads.",
@@ -179,8 +179,6 @@ def _definition(*, nullable: bool) -> Document:
            if nullable else {"type": "object", "additionalProperties": value}),
         "description": _ENGINE_OPTIONS,
     }  # fmt: skip
-    for name, schema in NOT_BUILT.items():
-        properties[name] = {**schema, "description": "not available in this version"}
     return {
         "type": "object",
         "description": "Options of an instance. Without `backend_type` and `backend_options`, "

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from llamactl.cli.background import ensure_server
-from llamactl.cli.commands.complete import instance_names
+from llamactl.cli.complete import instance_names
 from llamactl.cli.conversation import Conversation, Read
 from llamactl.cli.loading import Loading
 from llamactl.cli.options import AllowUnknown

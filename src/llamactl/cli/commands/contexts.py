@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from llamactl.cli.commands.complete import instance_names
+from llamactl.cli.complete import instance_names
 from llamactl.cli.session import Session, command, size, span
 from llamactl.core.errors import LlamactlError
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llamactl.backends import BY_SECTION
-from llamactl.cli.commands.complete import instance_names
+from llamactl.cli.complete import instance_names
 from llamactl.cli.options import AllowUnknown, backend_name, of_backend, options_of
 from llamactl.cli.session import Session, command, inert, size, span
 from llamactl.core.errors import LlamactlError

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from llamactl.cli.commands.complete import instance_names
+from llamactl.cli.complete import instance_names
 from llamactl.cli.session import Session, command, span
 
 commands = typer.Typer(help="Manage inference keys.", no_args_is_help=True, rich_markup_mode=None)

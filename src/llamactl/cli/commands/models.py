@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llamactl.cli.commands.complete import model_names
+from llamactl.cli.complete import model_names
 from llamactl.cli.session import Session, command, size, span
 from llamactl.core.errors import LlamactlError
 

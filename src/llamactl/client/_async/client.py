@@ -24,6 +24,7 @@ from llamactl.client.calls import (
 from llamactl.client.errors import ServerUnreachable, error_in
 from llamactl.schemas.events import EventBody
 from llamactl.schemas.live import LiveBody
+from llamactl.schemas.nodes import NodeBody
 from llamactl.schemas.session import SessionBody
 from llamactl.schemas.system import FindingBody, HealthBody, SystemBody, UpgradeBody
 
@@ -97,6 +98,10 @@ class AsyncClient:
     async def system(self) -> SystemBody:
         """Versions, where the server is, how it is."""
         return await self._transport.read(SystemBody, Call("GET", f"{API}/system"))
+
+    async def nodes(self) -> Sequence[NodeBody]:
+        """The machines that run instances: the server's own, then those that joined it."""
+        return await self._transport.read(list[NodeBody], Call("GET", f"{API}/nodes"))
 
     async def doctor(self) -> Sequence[FindingBody]:
         """What there is to say of the installation."""

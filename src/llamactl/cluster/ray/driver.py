@@ -19,8 +19,8 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from llamactl.cluster.frames import Frames
-from llamactl.cluster.line import LineDown
+from llamactl.cluster.calls.frames import Frames
+from llamactl.cluster.calls.line import LineDown, NodeGone
 from llamactl.cluster.ray.mailbox import Mailbox
 from llamactl.cluster.ray.members import Member, encode
 from llamactl.cluster.ray.names import LABEL, MEMBERS, NAMESPACE
@@ -53,6 +53,8 @@ class Nodes:
             self._boxes.pop(name.decode(), None)
             raise LineDown from exc
         if answer is None:
+            raise NodeGone
+        if not answer:
             raise LineDown
         return answer
 

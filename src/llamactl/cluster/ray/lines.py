@@ -8,8 +8,8 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 
-from llamactl.cluster.frames import Frames
-from llamactl.cluster.line import LineDown
+from llamactl.cluster.calls.frames import Frames
+from llamactl.cluster.calls.line import LineDown
 from llamactl.cluster.ray.backoff import Backoff
 from llamactl.cluster.ray.mailbox import SOCKET
 from llamactl.cluster.ray.members import Member, decode, encode

@@ -9,8 +9,8 @@ import asyncio
 import os
 from pathlib import Path
 
-from llamactl.cluster.line import LineDown
-from llamactl.cluster.socket_line import SocketLine
+from llamactl.cluster.calls.line import LineDown
+from llamactl.cluster.calls.socket_line import SocketLine
 
 _ANSWER_S = 40.0  # more than a node's service takes, and less than the driver waits
 SOCKET = "LLAMACTL_NODE_SOCKET"  # variable of `ray start`: where the node's process listens
@@ -21,9 +21,11 @@ class Mailbox:
         self._line = SocketLine(Path(os.environ[SOCKET]))
 
     async def answer(self, call: bytes) -> bytes | None:
-        """None: the node's process is not there."""
+        """None: the node's process is not there; empty: it did not answer."""
         try:
             async with asyncio.timeout(_ANSWER_S):
                 return await self._line.ask(call)
-        except (LineDown, TimeoutError):
+        except TimeoutError:
+            return b""
+        except LineDown:
             return None

@@ -41,10 +41,11 @@ class Machine:
     node: str  # the name of the node here
     address: str  # of this machine, as the others reach it
     head: str  # address and port of the head
-    folder: Path  # for Ray's own files; a short path, since its sockets are in it
+    folder: Path  # for Ray's own files
     token: Path  # a file
     socket: Path  # where the node's process listens
     is_head: bool = False
+    sockets: Path | None = None  # a folder with a short path, if `folder` has a long one
 
     @property
     def arguments(self) -> Sequence[str]:
@@ -58,7 +59,7 @@ class Machine:
             "start", *where, "--block", f"--node-ip-address={self.address}",
             f"--labels={LABEL}={self.node}", "--num-cpus=0", "--num-gpus=0",
             f"--object-store-memory={_LEAST_STORE}", "--disable-usage-stats",
-            f"--temp-dir={self.folder}",
+            f"--temp-dir={self.sockets or self.folder}",
         ]  # fmt: skip
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:

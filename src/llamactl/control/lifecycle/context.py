@@ -12,21 +12,22 @@ from llamactl.backends.containers import check_container, container_of
 from llamactl.backends.contexts import why_not_kept
 from llamactl.backends.contract import Backend, Start
 from llamactl.backends.sleep import why_no_sleep
+from llamactl.cluster.reach import Reach
 from llamactl.config import Settings, SettingsHolder
 from llamactl.control.lifecycle.provisions.contexts import Contexts
 from llamactl.control.lifecycle.provisions.images import Images
 from llamactl.control.lifecycle.provisions.port_book import PortBook, check_port
 from llamactl.control.lifecycle.provisions.warm_ups import WarmUps
-from llamactl.core.errors import ForbiddenBySettings, InvalidOption, InvalidRequest
+from llamactl.core.errors import ForbiddenBySettings, InvalidOption, InvalidRequest, NodeAway
 from llamactl.core.events import InstanceEvent, ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.filters import Filters
 from llamactl.core.instance import Instance, InstanceOptions, Policies, policies
 from llamactl.core.lifecycle import Lifecycle
 from llamactl.core.memory import MeasuredMemory
-from llamactl.core.model import Offer
+from llamactl.core.model import NO_MODEL, Offer
 from llamactl.core.ports.activator import Leases
-from llamactl.core.ports.node import EngineSettings, LaunchSpec, Node
+from llamactl.core.ports.node import LOCAL, EngineSettings, LaunchSpec, Node
 from llamactl.policy.definition.checks import field_named
 from llamactl.policy.definition.engine_help import (
     UNREAD,
@@ -93,10 +94,16 @@ class ReplicaContext:
     ports: PortBook = field(default_factory=PortBook)
     known: Known = nothing_known
     seen: Seen = nothing_seen
+    reach: Reach = field(default_factory=Reach)
 
     def __post_init__(self) -> None:
         self.contexts = Contexts(self.node, self.held, self.leases.contexts)
         self.warm_ups = WarmUps(self.node, self.held)
+
+    @property
+    def is_local(self) -> bool:
+        """Is it this machine's?"""
+        return self.node.id == LOCAL
 
     @property
     def settings(self) -> Settings:
@@ -126,7 +133,12 @@ class ReplicaContext:
             _check_warm_up(warm_up_path(given), backend)
 
     async def permit(self, instance: Instance) -> None:
-        """Raise ForbiddenBySettings where the settings keep the API from such a definition."""
+        """Raise ForbiddenBySettings where the settings keep the API from such a definition.
+
+        NodeAway where nobody can say.
+        """
+        if not self.reach.is_up:
+            raise _away(self.node)
         if not instance.source:  # what is declared in a file is its owner's own
             await self.node.permit(instance.options)
 
@@ -153,18 +165,24 @@ class ReplicaContext:
 
     async def replaced(self, instance: Instance, seconds: float) -> bool:
         """As `Node.replaced`."""
-        return await self.node.replaced(instance.options, seconds)
+        return self.reach.is_up and await self.node.replaced(instance.options, seconds)
 
     async def offer(self, instance: Instance, process: ProcessId | None = None) -> Offer:
-        """As `Node.offer`."""
+        """As `Node.offer`; nothing while the node is away."""
+        if not self.reach.is_up:
+            return NO_MODEL
         return await self.node.offer(instance.options, self.engine(instance), process)
 
     async def command_of(self, instance: Instance) -> Sequence[str]:
-        """As `Node.command_of`; a port that is not given is 0."""
+        """As `Node.command_of`; a port that is not given is 0. Raises NodeAway, too."""
+        if not self.reach.is_up:
+            raise _away(self.node)
         return await self.node.command_of(self.spec(instance, 0))
 
     async def obstacle(self, instance: Instance) -> str:
         """As `Node.obstacle`."""
+        if not self.reach.is_up:
+            return _away(self.node).message
         return await self.node.obstacle(self.spec(instance, 0))
 
     def context_obstacle(self, instance: Instance) -> str:
@@ -212,6 +230,10 @@ class ReplicaContext:
             keeps_context=wanted.keep_context,
             sleep_s=wanted.idle_timeout if wanted.sleeps else 0.0,
         )  # fmt: skip
+
+
+def _away(node: Node) -> NodeAway:
+    return NodeAway(f"node {node.id!r} is not there; see `llamactl node ls`")
 
 
 def _check_warm_up(path: str, backend: Backend) -> None:

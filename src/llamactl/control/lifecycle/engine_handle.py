@@ -195,11 +195,12 @@ class EngineHandle:
 
     async def _adopt(self, generation: int) -> lc.Event | None:
         process = self.process
-        if process is None or not process.adopted:
+        if process is None or process.followed:
             return None
         return await self._until_exit(generation, process)
 
     async def _until_exit(self, generation: int, process: RunningProcess) -> lc.Event:
+        process.followed = True
         report = await self._owner.context.node.wait_exit(process.record.process)
         report = await process.explained(report, self._owner.context.leases)
         self._ends = {**dict([*self._ends.items()][-_ENDS:]), generation: report}

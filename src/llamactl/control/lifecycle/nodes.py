@@ -1,25 +1,75 @@
-"""Where instances run: on this machine, as far as their definitions say nothing else."""
+"""Where instances run: on this machine, or on the one that their definition names."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from llamactl.cluster.calls.line import NoLine
+from llamactl.cluster.reach import Reach
+from llamactl.cluster.remote_node import RemoteNode
 from llamactl.config import Settings
 from llamactl.control.lifecycle.context import Journal, ReplicaContext
+from llamactl.core.errors import NotAvailable
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.ports.activator import Leases
+from llamactl.core.ports.node import LOCAL, Node
+
+Made = Callable[[str], ReplicaContext]
 
 
 class Nodes:
     """What the replicas on each node share."""
 
-    def __init__(self, local: ReplicaContext) -> None:
+    def __init__(
+        self, local: ReplicaContext, others: Made | None = None, *, own: Iterable[str] = ()
+    ) -> None:
+        """`others`: makes that of another node, by its name. `own`: names of this one."""
         self.local = local
+        self._own = frozenset({LOCAL, *own})
+        self._make = others
+        self._others: dict[str, ReplicaContext] = {}
+        self.on_new: Callable[[ReplicaContext], None] = lambda _: None
 
     def __repr__(self) -> str:
-        return f"<Nodes {self.local.node.id}>"
+        return f"<Nodes {self.local.node.id} and {len(self._others)} others>"
+
+    def __iter__(self) -> Iterator[ReplicaContext]:
+        return iter((self.local, *self._others.values()))
+
+    @property
+    def others(self) -> Mapping[str, ReplicaContext]:
+        """By name; those that were asked for."""
+        return self._others
 
     def of(self, options: InstanceOptions) -> ReplicaContext:
         """For an instance with these."""
-        return self.local
+        return self.named(options.nodes[0]) if options.nodes else self.local
+
+    def check(self, options: InstanceOptions) -> None:
+        """Raises NotAvailable where there can be no such node."""
+        if self._make is None and (strange := sorted({*options.nodes} - self._own)):
+            raise NotAvailable(
+                f"there is no node {strange[0]!r}: this server has no cluster (see "
+                "docs/cluster.md); leave 'nodes' out"
+            )
+
+    def named(self, node: str) -> ReplicaContext:
+        """Also one that is not there."""
+        if node in self._own:
+            return self.local
+        if (known := self._others.get(node)) is None:
+            known = self._others[node] = (self._make or self._nowhere)(node)
+            self.on_new(known)
+        return known
+
+    def _nowhere(self, node: str) -> ReplicaContext:
+        """Of a cluster that this machine belongs to no longer."""
+        return elsewhere(self.local, RemoteNode(node, "", NoLine()), Reach(up=False))
+
+    def revoked(self, key: str) -> None:
+        """No contexts that this key may have written in may be used any longer."""
+        for one in self:
+            one.contexts.revoked(key)
 
     @property
     def settings(self) -> Settings:
@@ -33,3 +83,9 @@ class Nodes:
     @property
     def leases(self) -> Leases:
         return self.local.leases
+
+
+def elsewhere(here: ReplicaContext, node: Node, reach: Reach) -> ReplicaContext:
+    """The same for another node. What engines there understand nobody has asked."""
+    images = here.images.elsewhere(node)
+    return ReplicaContext(node, here.held, here.journal, here.leases, images, reach=reach)

@@ -32,6 +32,7 @@ from llamactl.core.lifecycle import (
     State,
     StopRequested,
 )
+from llamactl.core.ports.node import LOCAL
 from llamactl.core.ports.stores import InstanceStore, StoredInstance
 from llamactl.observe import logger
 
@@ -72,7 +73,7 @@ async def take_in(
         all_managed.append(managed)
         record = known.records.get(row.instance.id)
         theirs = record if record is not None and _belongs(record, row) else None
-        if record is not None and theirs is None:
+        if record is not None and theirs is None and record.node_id == LOCAL:
             await _end(record, nodes)
         found = await _recover(managed, theirs, handed_over=handed_over)
         if record is not None and not found:
@@ -107,6 +108,9 @@ async def _recover(
         return False
     if state is not State.LOST:
         await runner.ask(NodeLost(generation, _LOST))
+    if not managed.replica.context.is_local:
+        managed.replica.lost = record  # until its node is seen
+        return record is not None
     found = record is not None and await managed.replica.engine.adopt(
         record, state, handed_over=handed_over
     )
@@ -157,6 +161,8 @@ async def settle(
 
 def _due(managed: ManagedInstance, settings: Settings) -> Command | None:
     now = managed.replica.runner.now
+    if now.state is State.LOST:  # with its node
+        return None
     if now.state in DORMANT:
         return StopRequested(_CHANGED) if stale(running([managed]), settings) else None
     if now.desired is not Desired.RUNNING or now.state is State.FAILED:

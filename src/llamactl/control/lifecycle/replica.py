@@ -15,6 +15,7 @@ from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.runner import LifecycleRunner
 from llamactl.control.lifecycle.watches.watches import Watches
 from llamactl.core import lifecycle as lc
+from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance, policies
 from llamactl.core.lifecycle import Lifecycle, State
@@ -40,6 +41,8 @@ class Replica:
         self.instance = instance
         self._callbacks = callbacks
         self.id = self.instance_id = instance.id
+        self.lost_in = lifecycle.state  # when it was lost with its node
+        self.lost: ProcessRecord | None = None  # of what nobody has seen since llamactl started
         self.log = context.node.log(instance.name)
         if lifecycle.generation == 0:
             self.log.forget_archives()
@@ -162,6 +165,8 @@ class Replica:
         return self.context.journal.record(row, after, self.engine.last_exit)
 
     def _moved(self, before: Lifecycle, after: Lifecycle) -> None:
+        if after.state is State.LOST and before.state is not State.LOST:
+            self.lost_in = before.state
         if after.state is not before.state:
             log.info(f"instance_{after.state}", name=self.instance.name, port=self.engine.port)
         self._callbacks.moved(before, after)

@@ -23,6 +23,7 @@ class RunningProcess:
     adopted: bool = False  # an earlier llamactl began it
     was_serving: bool = False  # before it was adopted
     handed_over: bool = False  # who had it until now, and lives, says that it serves
+    followed: bool = False  # somebody waits for its end
     answers: bool = False  # it is ready, but for what llamactl does before it serves
     ready_at: float | None = None  # monotonic seconds
     ended_for: NotServing | None = None  # why we end it

@@ -11,8 +11,9 @@ from llamactl.control.lifecycle.runner import LifecycleRunner
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.shielded import ShieldedTasks
 from llamactl.core.errors import LlamactlError, ShuttingDown, StoreUnavailable
-from llamactl.core.lifecycle import RESTING, HaltRequested
+from llamactl.core.lifecycle import RESTING, HaltRequested, State
 
+_OVER = RESTING | {State.LOST}  # whose node is away runs on there
 _WRITTEN_S = 10.0  # a store that is away so long when we are replaced calls that off
 
 
@@ -35,7 +36,7 @@ class Shutdown:
         async def one(runner: LifecycleRunner) -> None:
             with suppress(LlamactlError):  # it is being deleted, or its runner is gone
                 await runner.ask(HaltRequested("llamactl is shutting down"))
-                await runner.wait(lambda now: now.state in RESTING)
+                await runner.wait(lambda now: now.state in _OVER)
 
         await asyncio.gather(*(one(runner) for runner in runners))
         self._close_logs()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, NotServing
@@ -20,6 +20,19 @@ from llamactl.core.ports.engines import LogFile
 from llamactl.core.ports.warm_up import WarmUp, WarmUpReport
 
 LOCAL = "local"  # the id of the node on this machine
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInfo:
+    """For people."""
+
+    id: str
+    name: str
+    state: Literal["here", "up", "away"]
+    address: str = ""
+    version: str = ""  # of llamactl
+    ram: int | None = None  # bytes
+    gpus: Mapping[str, int] = field(default_factory=dict)  # bytes
 
 
 @dataclass(frozen=True, slots=True)

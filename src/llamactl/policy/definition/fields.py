@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from llamactl.core.bounded_yaml import no_truth
 from llamactl.core.errors import InvalidRequest
-from llamactl.core.instance import IDLE_ACTIONS, KEEP_CONTEXT
+from llamactl.core.instance import IDLE_ACTIONS, KEEP_CONTEXT, check_node
 from llamactl.policy.definition.checks import (
     MAX_VALUE,
     MOST_TEXTS,
@@ -25,6 +25,7 @@ from llamactl.policy.definition.checks import (
 from llamactl.policy.definition.container_fields import CONTAINER, read_container
 from llamactl.policy.definition.warm_up import WARM_UP, read_warm_up
 
+_MOST_NODES = 1
 _MOST_RANK = 10
 _MOST_COUNT = 10**6
 _MOST_SPAN = 10**7
@@ -112,6 +113,15 @@ def _one_of(words: Sequence[str]) -> Callable[[str, object], str]:
     return check
 
 
+def _nodes(key: str, value: object) -> list[str]:
+    names = texts(key, value or [])
+    if len(names) > _MOST_NODES:
+        raise InvalidRequest(f"{key!r} may name one node only, in this version")
+    for name in names:
+        check_node(name)
+    return names
+
+
 def _stripped(key: str, value: object) -> list[str]:
     names = texts(key, value)
     if "model" in names:
@@ -187,6 +197,10 @@ OPTIONS: Mapping[str, Option] = {
     ),
     "warm_up": Option(
         read_warm_up, WARM_UP, "request that its engine gets each time it is ready, before others"
+    ),
+    "nodes": Option(
+        _nodes, {**STRINGS, "maxItems": _MOST_NODES},
+        "name of the machine of the cluster that it runs on; default: the server's own",
     ),
     "container": Option(read_container, CONTAINER, "container to run it in, by Docker or Podman"),
 }  # fmt: skip

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
-from llamactl.core.errors import InvalidOption, InvalidRequest, NotAvailable
+from llamactl.core.errors import InvalidOption, InvalidRequest
 from llamactl.core.instance import Container, InstanceOptions, OptionValue
 from llamactl.core.secrets.masking import unmasked
 from llamactl.policy.definition.backend_rules import Asked, BackendRules, renamed
@@ -21,11 +21,8 @@ from llamactl.policy.definition.fields import OPTIONS
 from llamactl.policy.definition.near import nearest
 from llamactl.policy.definition.unknown import refuse_unknown
 
-# Fields of the API reference; left out or empty, they are understood.
-NOT_BUILT: Mapping[str, Mapping[str, Any]] = {
-    "nodes": {"type": "array", "maxItems": 0, "items": {"type": "string"}},
-}
 _NAMES = tuple(f.name for f in fields(InstanceOptions))
+_ENGINES_OWN = ("nnodes",)  # near to one of those, and an option of vLLM
 _ALMOST_SURE = 0.85  # that an option of the engine is one of those, misspelt
 
 
@@ -42,7 +39,7 @@ class Patch:
 def read_patch(body: object, backends: BackendRules, asked: Asked) -> Patch:
     """Check a body and split it.
 
-    Raises InvalidRequest, InvalidOption or NotAvailable.
+    Raises InvalidRequest or InvalidOption.
     """
     if not isinstance(body, Mapping):
         raise InvalidRequest("the request body must be a JSON object")
@@ -50,9 +47,7 @@ def read_patch(body: object, backends: BackendRules, asked: Asked) -> Patch:
     options: dict[str, Any] = {}
     engine: dict[str, Any] = {}
     for key, value in body.items():
-        if key in NOT_BUILT:
-            _refuse_unbuilt(key, value)
-        elif key == "backend_options":
+        if key == "backend_options":
             engine |= _engine_options(value)
         elif key in _NAMES:
             with field_named(key):
@@ -76,7 +71,7 @@ def read_patch(body: object, backends: BackendRules, asked: Asked) -> Patch:
 
 def _meant(key: str, value: object, asked: Asked) -> str:
     """The field of an instance that was surely meant; "": it is an option of the engine."""
-    near = nearest(key, _NAMES, _ALMOST_SURE)
+    near = "" if key in _ENGINES_OWN else nearest(key, _NAMES, _ALMOST_SURE)
     if not near or asked.known.named(key):
         return ""
     takes_object = near in OPTIONS and OPTIONS[near].schema.get("type") == "object"
@@ -115,14 +110,6 @@ def _merged(now: Container | None, given: Mapping[str, Any]) -> Container:
 def _as_body(options: InstanceOptions) -> dict[str, Any]:
     body = {name: getattr(options, name) for name in _NAMES}
     return body | {"container": options.container.given if options.container else None}
-
-
-def _refuse_unbuilt(key: str, value: object) -> None:
-    if value not in (None, False, "", []):
-        raise NotAvailable(
-            f"{key!r} is not available in this version: it runs instances on its own machine only "
-            "(see docs/architecture.md); leave it out"
-        )
 
 
 def _engine_options(value: object) -> Mapping[str, Any]:

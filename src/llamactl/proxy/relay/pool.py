@@ -30,7 +30,7 @@ class Pool:
 
     def __init__(self, turns: Turns, dial: Dial = dial) -> None:
         self._turns = turns
-        self._dial = dial
+        self.dial = dial
         self._idle: dict[Address, list[Connection]] = {}
 
     def __repr__(self) -> str:
@@ -52,7 +52,7 @@ class Pool:
         """A new connection. Raises UpstreamUnreachable."""
         made = Connection(address, self._turns)
         try:
-            await self._dial(made, address)
+            await self.dial(made, address)
         except OSError as exc:
             raise UpstreamUnreachable(f"the engine does not accept connections: {exc}") from exc
         return made

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Coroutine
 from typing import Any
 
+from llamactl.cluster.reaching import dial_of
 from llamactl.core.errors import ShuttingDown
 from llamactl.core.instance import name_key
 from llamactl.link import ProxyEnd
@@ -71,6 +72,7 @@ class ProxyProcess:
         self._proxy = ProxyServer(
             settings, access=Access.of(settings, ring, tickets), leases=leases,
             activator=self._bridge, paths=engine_paths(), busy_slots=busy_slots,
+            dial=dial_of(settings.data),
         )  # fmt: skip
         self._mirror = Mirror(ring, self._proxy.publish)
         casualties = self._proxy.relay.casualties

@@ -40,6 +40,10 @@ class Images:
     def __repr__(self) -> str:
         return f"<Images {len(self._pulls)} under way>"
 
+    def elsewhere(self, node: Node) -> Images:
+        """Those of another node."""
+        return Images(node, self._jobs)
+
     async def until_there(self, spec: LaunchSpec) -> None:
         """Until the image is there, or `call_off`. Raises LaunchFailed."""
         if (image := await self._node.missing_image(spec)) is None:

@@ -1,4 +1,4 @@
-"""The end of a line that answers, with a node."""
+"""The end of a line that answers: of a machine, and of its node."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from llamactl.cluster import calls
-from llamactl.cluster.calls import (
+from llamactl.cluster.calls import messages
+from llamactl.cluster.calls.line import LineDown
+from llamactl.cluster.calls.messages import (
     Answer,
     Answered,
     Asked,
@@ -21,8 +22,8 @@ from llamactl.cluster.calls import (
     Operation,
     Waiting,
 )
-from llamactl.cluster.line import LineDown
-from llamactl.cluster.refusals import refused
+from llamactl.cluster.calls.refusals import refused
+from llamactl.cluster.membership import Membership
 from llamactl.core.errors import InvalidRequest, LlamactlError
 from llamactl.core.ports.engines import LogFile
 from llamactl.core.ports.node import Node
@@ -40,9 +41,12 @@ class NodeService:
     """One per node."""
 
     def __init__(
-        self, node: Node, *, patience_s: float = _PATIENCE_S, silent_s: float = _SILENT_S
-    ) -> None:
-        self._node = node
+        self, node: Node | None = None, member: Membership | None = None, *,
+        patience_s: float = _PATIENCE_S, silent_s: float = _SILENT_S,
+    ) -> None:  # fmt: skip
+        """Without a node, what it is asked is as good as lost."""
+        self.node = node
+        self._member = member
         self._patience_s, self._silent_s = patience_s, silent_s
         self._works: dict[str, _Work] = {}  # by the call's id
         self._answers: OrderedDict[str, bytes] = OrderedDict()
@@ -58,9 +62,9 @@ class NodeService:
         Raises LineDown where this node gives up what it was asked: another one may answer.
         """
         try:
-            asked = calls.asked(data)
+            asked = messages.asked(data)
         except ValueError as exc:
-            return calls.encode(_misunderstood(exc))
+            return messages.encode(_misunderstood(exc))
         if isinstance(asked, Call) and (known := self._answers.get(asked.id)) is not None:
             return known
         answer = _encoded(await self._answer(asked))
@@ -97,7 +101,8 @@ class NodeService:
         return Ended()
 
     def _begin(self, call: Call) -> _Work:
-        work = _Work(self._do(call), self._silent_s, lambda: self._end(call.id))
+        doing = self._do(call, self._target(call))
+        work = _Work(doing, self._silent_s, lambda: self._end(call.id))
         self._works[call.id] = work
         return work
 
@@ -108,9 +113,15 @@ class NodeService:
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 
-    async def _do(self, call: Call) -> Answer | _Stream:
-        operation = (_OF_LOGS if call.log else _OF_NODES).get(call.operation)
-        if operation is None:
+    def _target(self, call: Call) -> object:
+        """Raises LineDown where that is not there yet."""
+        target: object = self._member if call.operation in _OF_MEMBERS else self.node
+        if target is None:
+            raise LineDown
+        return self.node.log(call.log) if self.node is not None and call.log else target
+
+    async def _do(self, call: Call, target: object) -> Answer | _Stream:
+        if (operation := (_OF_LOGS if call.log else _OF_ALL).get(call.operation)) is None:
             return _misunderstood(f"there is no operation {call.operation[:80]!r}")
         try:
             given = operation.arguments(call.given)
@@ -118,7 +129,6 @@ class NodeService:
             return _misunderstood(exc)
 
         async def work() -> Answer | _Stream:
-            target: object = self._node.log(call.log) if call.log else self._node
             found = getattr(target, operation.name)(**given)
             if isinstance(found, AsyncIterator):
                 return _Stream(found, operation)
@@ -239,13 +249,13 @@ async def _or_why_not(
 
 def _encoded(answer: Answer) -> bytes:
     try:
-        data = calls.encode(answer)
+        data = messages.encode(answer)
     except TypeError as exc:
         log.failure("answer_not_sent", exc)
-        return calls.encode(refused(LlamactlError(_INTERNAL)))
-    if len(data) > calls.LARGEST:
+        return messages.encode(refused(LlamactlError(_INTERNAL)))
+    if len(data) > messages.LARGEST:
         why = f"the node's answer is too large: {len(data)} bytes"
-        return calls.encode(refused(LlamactlError(why)))
+        return messages.encode(refused(LlamactlError(why)))
     return data
 
 
@@ -264,7 +274,8 @@ def _operations(protocol: type) -> dict[str, Operation[..., Any]]:
     }
 
 
-_OF_NODES = _operations(Node)
+_OF_MEMBERS = _operations(Membership)
+_OF_ALL = {**_operations(Node), **_OF_MEMBERS}
 _OF_LOGS = _operations(LogFile)
 
 

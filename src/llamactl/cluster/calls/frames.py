@@ -12,7 +12,7 @@ import struct
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
 
-from llamactl.cluster.line import LineDown
+from llamactl.cluster.calls.line import LineDown, NodeGone
 from llamactl.observe import logger
 
 _HEAD = struct.Struct("!IQB")
@@ -28,6 +28,7 @@ class _Kind(IntEnum):
     ANSWER = 1
     DOWN = 2  # there is no answer
     LEFT = 3  # nobody waits for the answer
+    GONE = 4  # as DOWN, and it is known why: NodeGone
 
 
 class Frames:
@@ -99,7 +100,7 @@ class Frames:
             if kind is _Kind.ANSWER:
                 answer.set_result(data)
             else:
-                answer.set_exception(LineDown())
+                answer.set_exception(NodeGone() if kind is _Kind.GONE else LineDown())
 
     def _begin(self, number: int, question: bytes) -> None:
         if self._answer is None or len(self._answering) >= _AT_ONCE or number in self._answering:
@@ -112,8 +113,9 @@ class Frames:
     async def _reply(self, answer: Answering, number: int, question: bytes) -> None:
         try:
             said = await answer(question)
-        except LineDown:
-            self._send(_Kind.DOWN, number, b"")
+        except LineDown as exc:
+            kind = _Kind.GONE if isinstance(exc, NodeGone) else _Kind.DOWN
+            self._send(kind, number, b"")
         except Exception as exc:
             log.failure("question_failed", exc)
             self._send(_Kind.DOWN, number, b"")

@@ -8,8 +8,9 @@ from contextlib import suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import uuid4
 
-from llamactl.cluster import calls
-from llamactl.cluster.calls import (
+from llamactl.cluster.calls import messages
+from llamactl.cluster.calls.line import Line, LineDown
+from llamactl.cluster.calls.messages import (
     Answered,
     Call,
     CalledOff,
@@ -19,8 +20,7 @@ from llamactl.cluster.calls import (
     Refused,
     Waiting,
 )
-from llamactl.cluster.line import Line, LineDown
-from llamactl.cluster.refusals import error_of
+from llamactl.cluster.calls.refusals import error_of
 from llamactl.core.errors import InvalidRequest, LlamactlError, UnknownProcess
 from llamactl.observe import logger
 
@@ -87,7 +87,7 @@ class Calling:
 
     async def _say_once(self, message: CalledOff) -> None:
         with suppress(LineDown):
-            await self._line.ask(calls.encode(message))
+            await self._line.ask(messages.encode(message))
 
     def run(self, work: Coroutine[Any, Any, object]) -> None:
         """The same, of more than a message."""
@@ -110,12 +110,12 @@ class Calling:
         return said
 
     async def _said(self, message: Call | Next) -> Answered | Ended:
-        data = calls.encode(message)
-        if len(data) > calls.LARGEST:
+        data = messages.encode(message)
+        if len(data) > messages.LARGEST:
             raise InvalidRequest(f"a call of {len(data)} bytes is too large for a node")
         while True:
             try:
-                said = calls.answer(await self._line.ask(data))
+                said = messages.answer(await self._line.ask(data))
             except LineDown:
                 await self._line.reachable()
                 continue

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 
 class LineDown(Exception):
     """No answer comes. Whether the node heard the call is unknown."""
+
+
+class NodeGone(LineDown):
+    """What carries calls works; the node's process does not run."""
+
+
+class NoLine:
+    """To a node of a cluster that this machine does not belong to."""
+
+    async def ask(self, call: bytes) -> bytes:
+        raise LineDown
+
+    async def reachable(self) -> None:
+        await asyncio.Future()
 
 
 class Line(Protocol):

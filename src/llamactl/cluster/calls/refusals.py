@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llamactl.cluster.calls import Refused
+from llamactl.cluster.calls.messages import Refused
 from llamactl.core import errors
 from llamactl.core.errors import ForbiddenBySettings, LaunchFailed, LlamactlError
 

@@ -9,8 +9,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from llamactl.cluster.frames import Answering, Frames
-from llamactl.cluster.line import LineDown
+from llamactl.cluster.calls.frames import Answering, Frames
+from llamactl.cluster.calls.line import LineDown
 
 _FIRST_S, _LONGEST_S = 0.01, 1.0  # between two tries
 

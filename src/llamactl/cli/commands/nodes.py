@@ -1,0 +1,99 @@
+"""`llamactl cluster` and `llamactl node`: several machines behind one server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llamactl.cli.session import Config, DataDir, Session, command, settings_of, size
+
+nodes = typer.Typer(
+    help="Run instances on other machines.", no_args_is_help=True, rich_markup_mode=None
+)
+clusters = typer.Typer(
+    help="Put several machines behind one server.", no_args_is_help=True, rich_markup_mode=None
+)
+Name = Annotated[str, typer.Option("--name", help="Name of this node.", show_default=False)]
+Address = Annotated[
+    str,
+    typer.Option(
+        "--address", help="This machine's address, as others reach it.", show_default=False
+    ),
+]
+
+
+@nodes.command("ls")
+@command
+def list_(s: Session) -> None:
+    """List the server's own machine, and those that joined it."""
+    rows = s.client.nodes()
+    if s.as_json:
+        s.print_json(rows)
+        return
+    s.table(
+        ("NODE", "STATE", "ADDRESS", "VERSION", "RAM", "GPUS", "INSTANCES"),
+        [
+            (row.name, row.state, row.address, row.version,
+             "" if row.ram is None else size(row.ram),
+             ", ".join(f"{gpu} {size(most)}" for gpu, most in row.gpus.items()),
+             ", ".join(row.instances))
+            for row in rows
+        ],
+    )  # fmt: skip
+
+
+@nodes.command()
+def join(
+    head: Annotated[str, typer.Argument(help="Address and port of the cluster's head.")],
+    token_file: Annotated[Path, typer.Option(help="File with the cluster's token.")],
+    name: Name = "",
+    address: Address = "",
+    config: Config = None,
+    data_dir: DataDir = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages.")] = False,
+) -> None:
+    """Run engines here for the cluster, until Ctrl-C. What runs then keeps running."""
+    from llamactl.cli.node_process import run
+
+    run(head, token_file, name, address, config, data_dir, verbose=verbose)
+
+
+@nodes.command()
+def leave(config: Config = None, data_dir: DataDir = None) -> None:
+    """Forget the cluster that this machine has joined, once `node join` has ended here."""
+    from llamactl.maintenance.membership import leave
+
+    was = leave(settings_of(config, data_dir))
+    typer.echo(f"{was.node} has left the cluster at {was.head}; what runs there runs on")
+
+
+@clusters.callback()
+def _() -> None:
+    """With one command, it would not be named."""
+
+
+@clusters.command()
+def init(
+    address: Annotated[
+        str, typer.Option("--address", help="This machine's address, as others reach it.")
+    ],
+    port: Annotated[int, typer.Option(help="Port for the other machines.")] = 6379,
+    name: Name = "",
+    config: Config = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Make this machine's server the head of a new cluster."""
+    from llamactl.cluster.folder import ClusterFolder
+    from llamactl.maintenance.membership import begin_cluster
+
+    settings = settings_of(config, data_dir)
+    place = begin_cluster(settings, address, port, name)
+    typer.echo(
+        f"{place.node} is the head of a new cluster. Start its server, or restart it:\n"
+        "  llamactl serve\n"
+        "Copy the token to each other machine, where nobody else may read it, and run there:\n"
+        f"  llamactl node join {place.head} --token-file TOKEN\n"
+        f"The token is in {ClusterFolder(settings.data).token}"
+    )

@@ -1,0 +1,42 @@
+"""The process of a node: from its settings to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from llamactl.cluster.folder import Place
+    from llamactl.config import Loaded
+
+
+def run(
+    head: str, token_file: Path, name: str, address: str, config: Path | None,
+    data_dir: Path | None, *, verbose: bool,
+) -> None:  # fmt: skip
+    """Until a signal. Raises LlamactlError where it can't begin."""
+    from llamactl.config import load
+    from llamactl.maintenance.membership import join
+    from llamactl.observe import configure
+
+    flags: dict[str, Any] = {} if data_dir is None else {"data_dir": str(data_dir)}
+    loaded = load(os.environ, path=config, flags=flags)
+    settings = loaded.settings
+    configure(json=settings.log.format == "json", level="debug" if verbose else settings.log.level)
+    place = join(settings, head, token_file, name, address)
+    asyncio.run(_run(loaded, place))
+
+
+async def _run(loaded: Loaded, place: Place) -> None:
+    from llamactl.app.node_application import NodeApplication
+
+    told, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, told.set)
+    typer.echo(f"node {place.node} at {place.address} joins the cluster at {place.head}")
+    await NodeApplication(loaded, os.environ).run(place, told.wait())

@@ -1,0 +1,1 @@
+"""Messages between those who decide and a machine: each call is answered once, on any line."""

@@ -1,0 +1,159 @@
+"""The head of a cluster: keeps Ray running here, admits machines, and has a node for each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import NoReturn
+
+from llamactl.cluster.calls.line import Line, LineDown, NodeGone
+from llamactl.cluster.certificates import Authority, Files
+from llamactl.cluster.folder import ClusterFolder, Place
+from llamactl.cluster.membership import MachineFacts, RemoteMember
+from llamactl.cluster.ray.keeper import RayKeeper
+from llamactl.cluster.ray.lines import Lines
+from llamactl.cluster.ray.members import Member
+from llamactl.cluster.reach import Reach
+from llamactl.cluster.remote_node import RemoteNode
+from llamactl.core.errors import LlamactlError
+from llamactl.observe import logger
+
+_AGAIN_S = 30.0  # after a machine was not admitted
+log = logger("cluster")
+
+
+@dataclass(slots=True)
+class Machine:
+    """Another one, as far as it is known."""
+
+    node: RemoteNode
+    reach: Reach = field(default_factory=lambda: Reach(up=False))
+    facts: MachineFacts | None = None  # since it was admitted first
+    admitting: asyncio.Task[None] | None = None  # as long as Ray says that it is there
+
+
+class WatchedLine:
+    """Notices that the node's process has ended."""
+
+    def __init__(self, line: Line, on_gone: Callable[[], None]) -> None:
+        self._line = line
+        self._on_gone = on_gone
+
+    async def ask(self, call: bytes) -> bytes:
+        try:
+            return await self._line.ask(call)
+        except NodeGone:
+            self._on_gone()
+            raise
+
+    async def reachable(self) -> None:
+        await self._line.reachable()
+
+
+class Head:
+    """Without a network it changes nothing: what is not there is asked again when it is."""
+
+    def __init__(self, folder: ClusterFolder, place: Place, environ: Mapping[str, str]) -> None:
+        """Raises OSError."""
+        machine = folder.machine(place)
+        self.place = place
+        self._files = Files(folder.path)
+        self._authority = Authority(folder.authority)
+        certify(self._files, self._authority, place)
+        self._keeper = RayKeeper(machine, environ)
+        self._lines = Lines(machine, environ)
+        self._machines: dict[str, Machine] = {}
+
+    def __repr__(self) -> str:
+        return f"<Head {self.place.node} of {len(self._machines)} others>"
+
+    @property
+    def machines(self) -> Mapping[str, Machine]:
+        """By the names of their nodes."""
+        return self._machines
+
+    def machine(self, node: str) -> Machine:
+        """Also one that was never seen."""
+        if (known := self._machines.get(node)) is None:
+            line = WatchedLine(self._lines.line(node), partial(self._gone, node))
+            known = self._machines[node] = Machine(RemoteNode(node, "", line))
+        return known
+
+    async def keep(self) -> None:
+        """Until cancelled."""
+        chores = (self._keeper.keep(), self._lines.keep(), self._follow())
+        await asyncio.gather(*chores)
+
+    async def close(self) -> None:
+        """Give up what is asked of other machines."""
+        admitting = [one.admitting for one in self._machines.values() if one.admitting]
+        for task in admitting:
+            task.cancel()
+        await asyncio.gather(*admitting, return_exceptions=True)
+        await asyncio.gather(*(one.node.calling.close() for one in self._machines.values()))
+
+    async def _follow(self) -> NoReturn:
+        members: Sequence[Member] | None = None
+        while True:
+            try:
+                members = await self._lines.members(members)
+            except LineDown:
+                await self._lines.reachable()
+                continue
+            for member in members:
+                if member.node != self.place.node:
+                    self._see(member)
+
+    def _see(self, member: Member) -> None:
+        machine = self.machine(member.node)
+        if member.there and machine.admitting is None:
+            machine.node.address = member.address
+            machine.admitting = asyncio.create_task(self._keep_admitted(member, machine))
+        elif machine.admitting is not None and not member.there:
+            log.warning("machine_away", node=member.node, address=member.address)
+            machine.admitting.cancel()
+            machine.admitting = None
+            machine.reach.set(up=False)
+
+    def _gone(self, node: str) -> None:
+        """Its machine is there, and its process is not: the next one is admitted again."""
+        machine = self._machines[node]
+        if machine.reach.is_up and machine.admitting is not None:
+            log.warning("node_gone", node=node, address=machine.node.address)
+            machine.reach.set(up=False)
+            machine.admitting.cancel()
+            member = Member(node, machine.node.address, there=True)
+            machine.admitting = asyncio.create_task(self._keep_admitted(member, machine))
+
+    async def _keep_admitted(self, member: Member, machine: Machine) -> None:
+        """As long as it is there. Something is asked of it all the time, so its end is noticed."""
+        asked = RemoteMember(machine.node.calling)
+        while True:
+            try:
+                await self._admit(member, machine, asked)
+                await asked.until_due()
+            except (LlamactlError, ValueError) as exc:
+                log.warning("machine_not_admitted", node=member.node, reason=str(exc))
+                await asyncio.sleep(_AGAIN_S)
+
+    async def _admit(self, member: Member, machine: Machine, asked: RemoteMember) -> None:
+        facts, request = await asked.facts(), await asked.certificate_request()
+        if request:
+            now, authority = datetime.now(UTC), self._authority
+            signed = authority.sign(request.encode(), member.node, member.address, now)
+            await asked.admit(signed.decode(), authority.certificate.decode())
+        machine.facts = facts
+        if not machine.reach.is_up:
+            log.info("machine_there", node=member.node, address=member.address)
+            machine.reach.set(up=True)
+
+
+def certify(files: Files, authority: Authority, place: Place) -> None:
+    """The machine at this place, which is the head itself, if that is due. Raises OSError."""
+    now = datetime.now(UTC)
+    if files.is_due(now):
+        signed = authority.sign(files.request(), place.node, place.address, now)
+        files.keep(signed, authority.certificate)

@@ -1,0 +1,21 @@
+"""The machines that run instances."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class NodeBody(BaseModel):
+    """A machine of the cluster."""
+
+    name: str = Field(description="name of the node")
+    state: Literal["here", "up", "away"] = Field(
+        description="`here`: the server's own machine; `away`: it can't be reached"
+    )
+    address: str = Field(description="address of the machine; empty if it was not seen yet")
+    version: str = Field(description="version of llamactl there; empty if unknown")
+    ram: int | None = Field(description="bytes of memory; null if unknown")
+    gpus: dict[str, int] = Field(description="bytes of memory of each GPU")
+    instances: list[str] = Field(description="names of the instances that are to run there")

@@ -1,0 +1,152 @@
+"""Several machines behind one server, by the commands of docs/cluster.md, on real Ray."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from support.clusters import ClusterMachine, cluster, join
+from support.fake_engine import ENGINE, wrapper
+from support.installed import PYTHON
+from support.waits import until
+
+BASE, CHAT = "/api/v1/instances", "/v1/chat/completions"
+_HELLO = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 8}
+
+
+@pytest.fixture
+def machines() -> Generator[Sequence[ClusterMachine]]:
+    with TemporaryDirectory(dir="/tmp") as folder, cluster(Path(folder), "one", "two") as there:
+        there[0].until_nodes(one="here", two="up")
+        yield there
+
+
+def create(head: ClusterMachine, name: str, body: dict[str, Any]) -> dict[str, Any]:
+    answer = head.request("POST", f"{BASE}/{name}?wait=true", {"nodes": ["two"], **body})
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+def fake(head: ClusterMachine, folder: Path, name: str, **more: object) -> dict[str, Any]:
+    command = wrapper(folder / "engine", PYTHON, ENGINE)
+    return create(head, name, {"model": "any", "command_override": str(command), **more})
+
+
+def row(head: ClusterMachine, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = head.request("GET", f"{BASE}/{name}").json()
+    return found
+
+
+def until_state(head: ClusterMachine, name: str, state: str) -> Any:
+    return head.until_answer(f"{BASE}/{name}", f"{name} {state}", lambda now: now["state"] == state)
+
+
+def test_a_model_on_another_machine_answers(
+    machines: Sequence[ClusterMachine], tiny_model: Path
+) -> None:
+    head, two = machines
+
+    create(head, "far", {"model": str(tiny_model), "ctx_size": 512})
+    answer = head.request("POST", CHAT, {"model": "far", **_HELLO})
+    names = head.llamactl("node", "ls").splitlines()
+    stopped = head.request("POST", f"{BASE}/far/stop?wait=true").json()
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["usage"]["completion_tokens"] > 0
+    assert [line.split()[:3] for line in names[1:]] == [
+        ["one", "here", head.machine.address], ["two", "up", two.machine.address],
+    ]  # fmt: skip
+    assert names[2].split()[-1] == "far"
+    assert "start 1: " in head.llamactl("logs", "far"), "its log is read from there"
+    assert stopped["state"] == "stopped"
+    assert two.machine.pids("llamactl.engine") == []
+
+
+def test_requests_outlive_what_they_wait_for(
+    machines: Sequence[ClusterMachine], tmp_path: Path
+) -> None:
+    """The network, the server, the node's process: each goes and comes back."""
+    head, two = machines
+    made = fake(head, tmp_path, "far")
+    head.request("POST", CHAT, {"model": "far", **_HELLO}).raise_for_status()
+
+    two.machine.run("ip", "link", "set", "eth0", "down")
+    until_state(head, "far", "lost")
+    said: list[int] = []
+
+    def ask() -> None:
+        said.append(head.request("POST", CHAT, {"model": "far", **_HELLO}).status_code)
+
+    waits = threading.Thread(target=ask)
+    waits.start()
+    head.until_answer(f"{BASE}/far", "who waits", lambda now: now["waiting"] == 1)
+    two.machine.run("ip", "link", "set", "eth0", "up")
+    waits.join(120)
+    assert said == [200]
+    assert row(head, "far")["pid"] == made["pid"]
+
+    head.kill("llamactl serve")
+    head.serve()
+    assert until_state(head, "far", "ready")["pid"] == made["pid"]
+    assert head.request("POST", CHAT, {"model": "far", **_HELLO}).status_code == 200
+
+    two.kill("node join")
+    join(two, head)
+    assert head.request("POST", CHAT, {"model": "far", **_HELLO}).status_code == 200
+    assert row(head, "far")["pid"] == made["pid"]
+
+    two.machine.run("kill", "-9", str(made["pid"]))
+    again = head.until_answer(
+        f"{BASE}/far", "another one",
+        lambda now: now["state"] == "ready" and now["pid"] != made["pid"],
+    )  # fmt: skip
+    events = [one["event"] for one in head.request("GET", f"{BASE}/far/events").json()]
+    assert {"NodeLost", "NodeFound"} <= {*events}
+    assert two.machine.pids(str(ENGINE)) == [again["pid"]]
+
+
+def test_what_ended_while_its_machine_was_away_starts_again(
+    machines: Sequence[ClusterMachine], tmp_path: Path
+) -> None:
+    head, two = machines
+    made = fake(head, tmp_path, "far")
+
+    two.machine.run("ip", "link", "set", "eth0", "down")
+    until_state(head, "far", "lost")
+    two.machine.run("kill", "-9", str(made["pid"]))
+    until("its end", lambda: two.machine.pids(str(ENGINE)), lambda pids: pids == [])
+    refused = head.request("POST", f"{BASE}/other", {"model": "any", "nodes": ["two"]})
+    moved = head.request("PUT", f"{BASE}/far", {"nodes": []})
+    two.machine.run("ip", "link", "set", "eth0", "up")
+
+    assert until_state(head, "far", "ready")["pid"] != made["pid"]
+    assert (refused.status_code, refused.json()["code"]) == (503, "node_away")
+    assert moved.status_code == 409, moved.text
+
+
+def test_mistakes_are_said(machines: Sequence[ClusterMachine], tmp_path: Path) -> None:
+    head, two = machines
+    elsewhere, token = tmp_path / "data", tmp_path / "token"
+    token.write_text("")
+
+    for words, why in (
+        (["node", "join", "10.20.30.9:1", f"--token-file={token}"], "there is no token in"),
+        (["node", "join", "10.20.30.2:1", f"--token-file={head.token}"], "no cluster answers at"),
+        (["cluster", "init", "--address=me"], "not an IP address"),
+        (["node", "leave"], "belongs to no cluster"),
+        (
+            ["cluster", "init", "--address=10.20.30.1", f"--data-dir={head.data}"],
+            "belongs to the cluster",
+        ),
+    ):
+        assert why in two.refused(*words, data=elsewhere), words
+    assert json.loads(head.llamactl("node", "ls", "--json"))[1]["state"] == "up"
+    two.kill("node join")
+    assert "is that of node 'two'" in two.refused("serve", f"--data-dir={two.data}", data=elsewhere)

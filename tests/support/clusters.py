@@ -1,0 +1,135 @@
+"""A cluster as people make it, on machines of a network: `cluster init`, `serve`, `node join`."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from support.containers import need
+from support.machines import Machine, network
+from support.served import instance_ports
+from support.waits import until
+
+_PORT, _CLUSTER_PORT = 8080, 6399
+_JOINS_S = 120.0  # Ray takes its time
+LLAMACTL = [sys.executable, "-m", "llamactl"]
+
+
+@dataclass
+class ClusterMachine:
+    name: str
+    machine: Machine
+    data: Path
+
+    @property
+    def log(self) -> Path:
+        return self.data.with_suffix(".log")
+
+    @property
+    def token(self) -> Path:
+        """Of the cluster whose head this is."""
+        return self.data / "cluster/token"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        own = {k: v for k, v in os.environ.items() if not k.startswith("LLAMACTL_")}
+        return {**own, **instance_ports(), "HOME": str(self.data)}
+
+    def llamactl(self, *words: str) -> str:
+        """What this command prints there."""
+        env = [f"{name}={value}" for name, value in self.environ.items()]
+        return self.machine.run("env", "-i", *env, *LLAMACTL, *words, "--data-dir", str(self.data))
+
+    def begin(self, *words: str) -> None:
+        """This command, in the background."""
+        command = [*LLAMACTL, *words, "--data-dir", str(self.data)]
+        self.machine.start(command, self.environ, self.log)
+
+    def serve(self) -> None:
+        """Returns when the server here answers."""
+        self.begin("serve", f"--port={_PORT}")
+        self.until_answer("/api/v1/nodes", "a server", lambda rows: isinstance(rows, list))
+
+    def kill(self, *words: str) -> None:
+        """The process whose command line has all these words."""
+        (pid,) = self.machine.pids(*words)
+        self.machine.run("kill", "-9", str(pid))
+
+    def refused(self, *words: str, data: Path) -> str:
+        """What this command says, which fails, with another data directory."""
+        command = [*self.machine.inside, *LLAMACTL, *words]
+        if not any(word.startswith("--data-dir") for word in words):
+            command.append(f"--data-dir={data}")
+        done = subprocess.run(
+            command, env=self.environ, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode != 0, done.stdout
+        return done.stderr
+
+    def request(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        """To the server there, with its management key."""
+        key = (self.data / "management_key").read_text().strip()
+        with self.machine.network(), httpx.Client(timeout=120) as client:
+            url, headers = f"http://127.0.0.1:{_PORT}{path}", {"Authorization": f"Bearer {key}"}
+            return client.request(method, url, json=body, headers=headers)
+
+    def until_answer(self, path: str, awaited: str, holds: Any) -> Any:
+        return until(
+            awaited, lambda: self.request("GET", path).json(), holds,
+            but=(httpx.HTTPError, OSError), within=_JOINS_S,
+        )  # fmt: skip
+
+    def until_open(self, port: int) -> None:
+        """Until somebody listens at this port of the machine's address."""
+
+        def listens() -> bool:
+            with self.machine.network(), socket.create_connection((self.machine.address, port)):
+                return True
+
+        until(f"port {port}", listens, within=_JOINS_S, but=(OSError,))
+
+    def until_nodes(self, **states: str) -> Any:
+        """As the server here has them."""
+        return self.until_answer(
+            "/api/v1/nodes", f"nodes {states}",
+            lambda rows: {row["name"]: row["state"] for row in rows} == states,
+        )  # fmt: skip
+
+
+@contextmanager
+def cluster(folder: Path, *nodes: str, settings: str = "") -> Generator[Sequence[ClusterMachine]]:
+    """The first one is the head. `folder`: its path must be short. `settings`: of all servers."""
+    need("netns", "unshare", "nsenter", "ip", "ps")
+    need("pidns", "unshare")
+    with network(len(nodes)) as machines:
+        there = []
+        for name, machine in zip(nodes, machines, strict=True):
+            data = folder / name
+            data.mkdir()
+            (data / "llamactl.yaml").write_text(settings)
+            there.append(ClusterMachine(name, machine, data))
+        head, *others = there
+        head.llamactl(
+            "cluster", "init", f"--address={head.machine.address}", f"--name={head.name}",
+            f"--port={_CLUSTER_PORT}",
+        )  # fmt: skip
+        head.serve()
+        head.until_open(_CLUSTER_PORT)
+        for one in others:
+            join(one, head)
+        yield there
+
+
+def join(one: ClusterMachine, head: ClusterMachine) -> None:
+    """Returns at once."""
+    address = f"{head.machine.address}:{_CLUSTER_PORT}"
+    one.begin("node", "join", address, f"--token-file={head.token}", f"--name={one.name}")
