@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from llamactl.backends import backend_of
-from llamactl.control.scheduling.memory_estimates import Memory
+from llamactl.control.scheduling.memory_estimates import Around, Memory
 from llamactl.core.errors import StoreUnavailable
 from llamactl.core.instance import Instance, InstanceOptions, OptionValue
 from llamactl.core.memory import NOTHING, MeasuredMemory, Need
@@ -55,7 +55,7 @@ class Site:
     def begin(self) -> None:
         self.memory = Memory(
             self.shapes, self.store, engines=lambda: self.engines,
-            budget=lambda: self.budget, devices=self._devices,
+            around=lambda: Around(devices=self._devices, budget=self.budget),
         )  # fmt: skip
 
 

@@ -101,6 +101,9 @@ class NoMemory:
         self.learnt.append((instance.name, usage))
         return True
 
+    def asleep(self, instance: Instance, usage: MeasuredMemory) -> Need:
+        return Need(usage.ram + usage.shared, gpus=usage.gpus)
+
     async def raise_after_oom(self, instance: Instance, free: Need) -> None:
         self.raised.append(instance.name)
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.preview import Fit
+from llamactl.control.scheduling.memory_by_node import of_node
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.keys import ApiKey
 from llamactl.core.lifecycle import LOADED, State, allowed_actions
-from llamactl.core.memory import Need
 from llamactl.core.secrets.masking import masked
 from llamactl.schemas.instances import DrainBody, FailureBody, InstanceBody, MemoryBody
 
@@ -20,7 +20,8 @@ _MAY_BE_UNSAID = [one.name for one in _OTHERS if one.default is None]
 _MAY_BE_EMPTY = [one.name for one in _OTHERS if one.default is not None]
 
 
-def memory_body(need: Need) -> MemoryBody:
+def memory_body(managed: ManagedInstance) -> MemoryBody:
+    need = of_node(managed.need, managed.replica.context.node.id)
     return MemoryBody(ram=need.ram, shared=sum(need.shared.values()), gpus=dict(need.gpus))
 
 
@@ -53,7 +54,7 @@ def instance_body(managed: ManagedInstance, leases: int) -> InstanceBody:
         waiting=len(managed.waiting),
         idle_left_s=None if replica.idle_left is None else round(replica.idle_left, 1),
         drain=DrainBody(leases=leases, ends_by=ends_by) if drains else None,
-        memory=memory_body(managed.need),
+        memory=memory_body(managed),
         generation=now.generation,
         port=replica.engine.port,
         pid=replica.pid,

@@ -114,7 +114,7 @@ class Application:
 
     async def _read(self) -> recovery.Known:
         parts = self.parts
-        await parts.control.scheduling.memory.load()
+        await parts.control.scheduling.memories.measured.load()
         await parts.credentials.keys.load()
         await parts.credentials.sessions.load()
         await parts.files.downloads.jobs.load()

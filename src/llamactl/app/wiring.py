@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from llamactl.app.machine import MachineEngines, MachineModels
+from llamactl.app.memories import Memories
 from llamactl.cluster.folder import ClusterFolder
 from llamactl.cluster.local import local_node
 from llamactl.cluster.reaching import dial_of
@@ -29,12 +30,12 @@ from llamactl.control.on_demand import OnDemand
 from llamactl.control.reconciler import Reconciler
 from llamactl.control.reload import Reload
 from llamactl.control.sampler import Watch
-from llamactl.control.scheduling.limits import capacity_of, limits_of, room_of
-from llamactl.control.scheduling.memory_estimates import Around, Memory
+from llamactl.control.scheduling.limits import limits_of, room_of
 from llamactl.control.scheduling.preload import Preload
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.errors import DataDirUnusable
 from llamactl.core.ports.activator import Activator
+from llamactl.core.ports.engines import MemoryBook
 from llamactl.core.routes import RouteTable
 from llamactl.hot_restart import Rights
 from llamactl.hot_restart.activator import SwitchableActivator
@@ -47,7 +48,6 @@ from llamactl.node import (
     busy_slots,
     free_disk,
     free_ram,
-    has_unmeasured,
     total_ram,
     totals,
 )
@@ -115,13 +115,16 @@ def wire(
     storage = Storage.of(settings)
     files = ModelFiles.of(held, environ, storage, limits)
     node = LocalNode.of(held, environ, files, storage, leases, soft_files)
-    scheduling = Scheduling.of(held, storage, files, leases, limits, gpus, publish)
+    memories = Memories.of(
+        held, limits, gpus, files.here, SqlMemoryStore(storage.database), node.nodes, node.head
+    )
+    scheduling = Scheduling.of(held, storage, leases, memories, publish)
     control = Control.of(held, reread, storage, node, scheduling, leases)
     credentials = Credentials.of(settings, data_dir, storage, scheduling.registry)
     credentials.revocations.on_key = node.nodes.revoked
     proxy, processes = _data_path(held, environ, credentials, leases, control.activator)
     watch = Watch(
-        scheduling.registry, limits, proxy.meters, leases.total,
+        scheduling.registry, scheduling.limits, proxy.meters, leases.total,
         lambda: (total_ram(), free_ram()), lambda: free_disk(settings.data),
     )  # fmt: skip
     return Parts(
@@ -190,35 +193,29 @@ class Scheduling:
     """All instances, and which of them may run."""
 
     registry: Registry
-    memory: Memory
+    memories: Memories
     scheduler: Scheduler
-    limits: Callable[[], Limits]  # as they are now
 
     @classmethod
     def of(
-        cls, held: SettingsHolder, storage: Storage, files: ModelFiles, leases: LeaseBook,
-        limits: Callable[[], Limits], gpus: Mapping[str, int],
+        cls, held: SettingsHolder, storage: Storage, leases: LeaseBook, memories: Memories,
         publish: Callable[[RouteTable], None],
     ) -> Scheduling:  # fmt: skip
-        other_gpus = has_unmeasured()
-        memory = Memory(
-            files.here.reader,
-            SqlMemoryStore(storage.database),
-            engines=held.derived(lambda now: now.backends.commands()),
-            budget=lambda: limits().ram,
-            devices=[*gpus],
-            resolve=files.here.catalog.resolve,
-            around=lambda: Around(
-                held.current.backends.environments(),
-                capacity_of(held.current, limits(), total_ram(), gpus, other_gpus=other_gpus),
-            ),
-        )
         scheduler = Scheduler(
-            leases, storage.event_log, limits,
+            leases, storage.event_log, memories.limits,
             evicts_for_requests=lambda: held.current.instances.enable_lru_eviction,
         )  # fmt: skip
         leases.on_free = scheduler.poke
-        return cls(Registry(publish), memory, scheduler, limits)
+        return cls(Registry(publish), memories, scheduler)
+
+    @property
+    def memory(self) -> MemoryBook:
+        return self.memories.book
+
+    @property
+    def limits(self) -> Callable[[], Limits]:
+        """As they are now."""
+        return self.memories.limits
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from llamactl.core.exits import FailureClass
 from llamactl.core.filters import Filters
 from llamactl.core.instance import Instance
 from llamactl.core.lifecycle import Lifecycle, State
-from llamactl.core.memory import MeasuredMemory, Need
+from llamactl.core.memory import MeasuredMemory
 from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.engines import MemoryBook
 
@@ -70,7 +70,7 @@ class Callbacks:
 
     async def measured(self, instance: Instance, usage: MeasuredMemory, *, asleep: bool) -> None:
         if asleep:
-            self.managed.asleep = Need(usage.ram + usage.shared, gpus=usage.gpus)
+            self.managed.asleep = self._memory.asleep(instance, usage)
             self._scheduler.poke()
         elif await self._memory.learn(instance, usage):
             managed = self.managed

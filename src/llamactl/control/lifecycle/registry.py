@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from llamactl.backends import backend_of
 from llamactl.control.lifecycle.replica import Replica
+from llamactl.control.scheduling.memory_by_node import at_node, of_node
 from llamactl.core.errors import InstanceNotFound
 from llamactl.core.exits import FailureClass
 from llamactl.core.filters import Filters
@@ -119,9 +120,10 @@ class ManagedInstance:
         """What it would take if it was asked to sleep; None: it can only stop."""
         if not self.replica.sleeps_when_asked:
             return None
-        awake = self.taken_awake
+        node = self.replica.context.node.id
+        awake = of_node(self.taken_awake, node)
         in_ram = Need(awake.ram + sum(awake.gpus.values()))  # at most, where nobody has seen it
-        return self.asleep or in_ram
+        return self.asleep or at_node(in_ram, node)
 
     @property
     def is_excused(self) -> bool:

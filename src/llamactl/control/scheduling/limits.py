@@ -27,6 +27,18 @@ def limits_of(settings: Settings, ram: int | None, gpus: Mapping[str, int]) -> L
     )
 
 
+def limits_elsewhere(settings: Settings, ram: int | None, gpus: Mapping[str, int]) -> Limits:
+    """Of another machine's memory. A budget in bytes is that of the server's own."""
+    given = settings.instances
+    auto = {
+        name: "auto"
+        for name in ("memory_budget", "gpu_memory_budget")
+        if not isinstance(getattr(given, name), str)
+    }
+    others = given.model_copy(update=auto) if auto else given
+    return limits_of(settings.model_copy(update={"instances": others}), ram, gpus)
+
+
 def _budget(given: int | str, total: int | None, left: float) -> int | None:
     if given == "off" or (given == "auto" and total is None):
         return None

@@ -46,6 +46,8 @@ class Around:
 
     environments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by backend
     capacity: Capacity = UNKNOWN
+    devices: Sequence[str] = ()  # GPUs that engines would use
+    budget: int | None = None  # bytes of RAM
 
 
 class Memory:
@@ -57,30 +59,37 @@ class Memory:
         store: MemoryStore,
         *,
         engines: Callable[[], Mapping[str, Sequence[str]]],
-        budget: Callable[[], int | None],
-        devices: Sequence[str],
         resolve: Resolve = lambda options: options,
         around: Callable[[], Around] = Around,
     ) -> None:
-        """`engines`: by backend, command and arguments in the settings. `budget`: bytes of RAM.
-        Both, and `around`, as they are now. `devices`: GPUs that engines would use.
+        """`engines`: by backend, command and arguments in the settings.
+
+        They, and `around`, are as they are now.
         """
         self._around = around
         self._engines = engines
         self._reader = reader
         self._store = store
-        self._budget_now = budget
-        self._devices = devices
         self._resolve = resolve
         self._measured: dict[str, MeasuredMemory] = {}
         self._raised: dict[str, Need] = {}  # where a start found too little, until it is measured
 
     @property
     def _budget(self) -> int | None:
-        return self._budget_now()
+        return self._around().budget
 
     async def load(self) -> None:
-        self._measured = {key: _usage(row) for key, row in (await self._store.load()).items()}
+        rows = await self._store.load()
+        self._measured.clear()  # which those of other machines share
+        self._measured.update({key: _usage(row) for key, row in rows.items()})
+
+    def elsewhere(self, around: Callable[[], Around]) -> Memory:
+        """That of another machine: what was measured on one counts for all."""
+        made = Memory(
+            self._reader, self._store, engines=self._engines, resolve=self._resolve, around=around
+        )
+        made._measured = self._measured
+        return made
 
     async def need(self, instance: Instance) -> Need:
         key, estimate = await self._estimated(instance)
@@ -108,6 +117,9 @@ class Memory:
         except StoreUnavailable as exc:
             log.warning("memory_not_kept", reason=exc.message)
         return True
+
+    def asleep(self, instance: Instance, usage: MeasuredMemory) -> Need:
+        return Need(usage.ram + usage.shared, gpus=usage.gpus)
 
     async def raise_after_oom(self, instance: Instance, free: Need) -> None:
         """Expect more of it at once than was thought to be left, so that somebody makes room.
@@ -165,8 +177,8 @@ class Memory:
         if backend.models is None:
             return NOTHING
         given = self._given(backend, own, options)
-        capacity = self._around().capacity
-        return backend.models.reserved(given, devices=self._devices, capacity=capacity)
+        around = self._around()
+        return backend.models.reserved(given, devices=around.devices, capacity=around.capacity)
 
     def _by_files(
         self, backend: Backend, own: InstanceOptions, options: Mapping[str, OptionValue]
@@ -180,9 +192,10 @@ class Memory:
         files = [file.identity for shape in (model, draft) if shape for file in shape.files]
         if model is None:
             return (files, projector), self._reserved(backend, own, options)
+        around = self._around()
         need = backend.models.estimate(
             model, given, draft=draft, projector=projector,
-            devices=self._devices, capacity=self._around().capacity,
+            devices=around.devices, capacity=around.capacity,
         )  # fmt: skip
         return (files, projector), need
 

@@ -79,6 +79,10 @@ class MemoryBook(Protocol):
         """Keep what was measured; True if it was news."""
         ...
 
+    def asleep(self, instance: Instance, usage: MeasuredMemory) -> Need:
+        """What one takes that was measured while it slept."""
+        ...
+
     async def raise_after_oom(self, instance: Instance, free: Need) -> None:
         """It found too little memory where this much was thought to be left."""
         ...

@@ -13,6 +13,12 @@ from llamactl.core.ports.node import PortChoice
 
 LOOPBACK = "127.0.0.1"
 _LISTEN = "0A"
+# As the kernel writes addresses: https://man7.org/linux/man-pages/man5/proc_net.5.html
+_AT_LOOPBACK = {
+    "0100007F", "00000000",  # 127.0.0.1, 0.0.0.0
+    f"{'0' * 24}01000000", "0" * 32,  # ::1, ::
+    f"{'0' * 16}FFFF00000100007F", f"{'0' * 16}FFFF0000{'0' * 8}",  # those of IPv4
+}  # fmt: skip
 
 
 def is_free(port: int, address: str = LOOPBACK) -> bool:
@@ -85,6 +91,7 @@ def owner_of(port: int) -> int | None:
 
 
 def _listener(port: int) -> str | None:
+    """The inode of the socket at loopback. The same port elsewhere may be a gate's."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
             rows = Path(table).read_text(encoding="ascii").splitlines()[1:]
@@ -92,7 +99,8 @@ def _listener(port: int) -> str | None:
             continue
         for row in rows:
             fields = row.split()
-            if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+            address, _, its_port = fields[1].partition(":")
+            if fields[3] == _LISTEN and address in _AT_LOOPBACK and int(its_port, 16) == port:
                 return fields[9]
     return None
 

@@ -1,0 +1,104 @@
+"""The memory of each machine: what there is of it, and what may be taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from llamactl.app.machine import MachineModels
+from llamactl.cluster.membership import MachineFacts
+from llamactl.config import Settings, SettingsHolder
+from llamactl.control.lifecycle.nodes import Nodes
+from llamactl.control.scheduling.limits import capacity_of, limits_elsewhere
+from llamactl.control.scheduling.memory_by_node import MemoryByNode, with_nodes
+from llamactl.control.scheduling.memory_estimates import Around, Memory
+from llamactl.core.ports.engines import MemoryBook
+from llamactl.core.ports.stores import MemoryStore
+from llamactl.node import has_unmeasured, total_ram
+from llamactl.policy.scheduling.capacity import Limits
+
+_NOTHING_KNOWN = MachineFacts("")
+
+
+class Machine(Protocol):
+    @property
+    def facts(self) -> MachineFacts | None: ...
+
+
+class Head(Protocol):
+    @property
+    def machines(self) -> Mapping[str, Machine]:
+        """By node."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Memories:
+    """What instances take of it, and may take, on all machines."""
+
+    measured: Memory  # and estimated: on this machine
+    book: MemoryBook
+    limits: Callable[[], Limits]  # as they are now
+
+    @classmethod
+    def of(
+        cls, held: SettingsHolder, limits: Callable[[], Limits], gpus: Mapping[str, int],
+        models: MachineModels, store: MemoryStore, nodes: Nodes, head: Head | None,
+    ) -> Memories:  # fmt: skip
+        """`limits`, `gpus`: of this machine."""
+        other_gpus = has_unmeasured()
+        local = Memory(
+            models.reader, store,
+            engines=held.derived(lambda now: now.backends.commands()),
+            resolve=models.catalog.resolve,
+            around=lambda: _around(
+                held.current, limits(), total_ram(), gpus, other_gpus=other_gpus
+            ),
+        )  # fmt: skip
+        if head is None:
+            return cls(local, local, limits)
+        others = Elsewhere(held, head.machines, local)
+        book = MemoryByNode(local, others.of, lambda options: nodes.of(options).node.id)
+        return cls(local, book, lambda: with_nodes(limits(), others.limits()))
+
+
+class Elsewhere:
+    """The memories of other machines, as far as they were seen."""
+
+    def __init__(
+        self, held: SettingsHolder, machines: Mapping[str, Machine], local: Memory
+    ) -> None:
+        self._held = held
+        self._machines = machines
+        self._local = local
+        self._made: dict[str, Memory] = {}
+
+    def of(self, node: str) -> Memory:
+        if node not in self._made:
+            self._made[node] = self._local.elsewhere(lambda: self._around(node))
+        return self._made[node]
+
+    def limits(self) -> Mapping[str, Limits]:
+        """By node."""
+        return {
+            node: limits_elsewhere(self._held.current, machine.facts.ram, machine.facts.gpus)
+            for node, machine in self._machines.items()
+            if machine.facts is not None
+        }
+
+    def _around(self, node: str) -> Around:
+        settings, facts = self._held.current, _NOTHING_KNOWN
+        if (machine := self._machines.get(node)) is not None:
+            facts = machine.facts or _NOTHING_KNOWN
+        limits = limits_elsewhere(settings, facts.ram, facts.gpus)
+        return _around(settings, limits, facts.ram, facts.gpus)
+
+
+def _around(
+    settings: Settings, limits: Limits, ram: int | None, gpus: Mapping[str, int], *,
+    other_gpus: bool = False,
+) -> Around:  # fmt: skip
+    """On a machine with these; `other_gpus`: and some that can't be measured."""
+    capacity = capacity_of(settings, limits, ram, gpus, other_gpus=other_gpus)
+    return Around(settings.backends.environments(), capacity, [*gpus], limits.ram)
