@@ -62,6 +62,7 @@ REACHED: dict[str, tuple[Callable[[Client], object], str]] = {
     "DELETE /api/v1/auth/keys/{key_id}": (lambda c: c.keys.revoke(_), "keys revoke"),
     "GET /api/v1/auth/keys/{key_id}/permissions": (lambda c: c.keys.permissions(_), "keys show"),
     "GET /api/v1/nodes": (lambda c: c.nodes(), "node ls"),
+    "DELETE /api/v1/nodes/{name}": (lambda c: c.remove_node(_), "node rm"),
     "GET /api/v1/contexts": (lambda c: c.contexts.list(), "contexts ls"),
     "DELETE /api/v1/contexts": (lambda c: c.contexts.remove(), "contexts rm"),
     "POST /api/v1/config/reload": (lambda c: c.config.reload(), "reload"),

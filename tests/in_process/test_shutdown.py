@@ -7,14 +7,8 @@ import asyncio
 import pytest
 
 from llamactl.control.lifecycle import shutdown
-from llamactl.control.lifecycle.shutdown import Shutdown
 from llamactl.core.errors import InstanceNotFound, ShuttingDown, StoreUnavailable
 from support.control_path import ControlPath, settle
-
-
-def shutdown_of(control: ControlPath) -> Shutdown:
-    registry, tasks = control.registry, control.instances.tasks
-    return Shutdown(registry, tasks, control.scheduler, control.event_log)
 
 
 async def test_a_halt_stops_every_process_and_what_was_wanted_comes_back() -> None:
@@ -23,7 +17,7 @@ async def test_a_halt_stops_every_process_and_what_was_wanted_comes_back() -> No
     await before.create("off", start=False)
     await before.create("failed")
     await before.crash("failed")
-    await shutdown_of(before).halt()
+    await before.shutdown.halt()
 
     assert before.node.alive == set()
     assert (before.state("runs"), before.state("off")) == ("stopped", "stopped")
@@ -41,7 +35,7 @@ async def test_a_halt_ends_an_engine_that_is_still_loading_and_tells_who_waits_f
     creating = asyncio.create_task(control.create("one"))
     await settle()
     assert control.state("one") == "starting"
-    await shutdown_of(control).halt()
+    await control.shutdown.halt()
 
     with pytest.raises(Exception, match="one"):
         await creating
@@ -52,7 +46,7 @@ async def test_a_halt_waits_for_the_requests_that_are_served() -> None:
     control = ControlPath()
     await control.create("one")
     lease = control.lease("one")
-    halting = asyncio.create_task(shutdown_of(control).halt())
+    halting = asyncio.create_task(control.shutdown.halt())
     await settle()
 
     assert (control.state("one"), halting.done()) == ("draining", False)
@@ -64,7 +58,7 @@ async def test_a_halt_waits_for_the_requests_that_are_served() -> None:
 async def test_nothing_starts_once_a_halt_began() -> None:
     control = ControlPath()
     await control.create("one", start=False)
-    await shutdown_of(control).halt()
+    await control.shutdown.halt()
     with pytest.raises(ShuttingDown):
         await control.instances.start("one", wait=True, evict=False)
     assert control.node.alive == set()
@@ -76,7 +70,7 @@ async def test_a_halt_takes_a_deletion_that_is_under_way_to_its_end() -> None:
     lease = control.lease("one")
     deleting = asyncio.create_task(control.definitions.delete("one", force=False))
     await settle()
-    halting = asyncio.create_task(shutdown_of(control).halt())
+    halting = asyncio.create_task(control.shutdown.halt())
     await settle()
     lease.release()
     await halting
@@ -93,7 +87,7 @@ async def test_who_is_left_behind_serves_on_and_is_found_by_the_next_one() -> No
     await before.create("loads", start=False)
     starting = asyncio.create_task(before.instances.start("loads", wait=True, evict=False))
     await settle()
-    await shutdown_of(before).leave()
+    await before.shutdown.leave()
 
     with pytest.raises(ShuttingDown) as told:
         await starting
@@ -109,7 +103,7 @@ async def test_who_is_left_behind_serves_on_and_is_found_by_the_next_one() -> No
 async def test_while_all_is_paused_nothing_changes_and_afterwards_it_does() -> None:
     control = ControlPath()
     await control.create("one", start=False)
-    going = shutdown_of(control)
+    going = control.shutdown
     await going.pause()
     starting = asyncio.create_task(control.instances.start("one", wait=True, evict=False))
     await settle()
@@ -132,7 +126,7 @@ async def test_a_store_that_takes_nothing_calls_the_replacement_off(
     control.store.away = True
     control.node.crash("one")
     await control.until("one", "failed")
-    going = shutdown_of(control)
+    going = control.shutdown
     with pytest.raises(StoreUnavailable):
         await going.pause()
     going.resume()
@@ -155,7 +149,7 @@ async def test_followers_hear_the_end() -> None:
     await settle()
     await control.instances.start("one", wait=True, evict=False)
     await settle()
-    await shutdown_of(control).leave()
+    await control.shutdown.leave()
     async with asyncio.timeout(20):
         await following
 

@@ -56,6 +56,7 @@ def test_a_model_on_another_machine_answers(
     create(head, "far", {"model": str(tiny_model), "ctx_size": 512})
     answer = head.request("POST", CHAT, {"model": "far", **_HELLO})
     names = head.llamactl("node", "ls").splitlines()
+    shown = row(head, "far")
     stopped = head.request("POST", f"{BASE}/far/stop?wait=true").json()
 
     assert answer.status_code == 200, answer.text
@@ -64,6 +65,8 @@ def test_a_model_on_another_machine_answers(
         ["one", "here", head.machine.address], ["two", "up", two.machine.address],
     ]  # fmt: skip
     assert names[2].split()[-1] == "far"
+    assert shown["memory"]["ram"] > 0
+    assert (shown["node"], shown["memory"]["gpus"]) == ("two", {})
     assert "start 1: " in head.llamactl("logs", "far"), "its log is read from there"
     assert stopped["state"] == "stopped"
     assert two.machine.pids("llamactl.engine") == []
@@ -129,6 +132,32 @@ def test_what_ended_while_its_machine_was_away_starts_again(
     assert until_state(head, "far", "ready")["pid"] != made["pid"]
     assert (refused.status_code, refused.json()["code"]) == (503, "node_away")
     assert moved.status_code == 409, moved.text
+
+
+def test_a_machine_that_is_given_up_has_no_instances_when_it_is_back(
+    machines: Sequence[ClusterMachine], tmp_path: Path
+) -> None:
+    head, two = machines
+    fake(head, tmp_path, "far")
+    too_early = head.request("DELETE", "/api/v1/nodes/two")
+
+    two.machine.run("ip", "link", "set", "eth0", "down")
+    until_state(head, "far", "lost")
+    said = head.llamactl("node", "rm", "two")
+    stopped = row(head, "far")
+    head.request("PUT", f"{BASE}/far", {"nodes": []}).raise_for_status()
+    here = head.request("POST", f"{BASE}/far/start?wait=true").json()
+    two.machine.run("ip", "link", "set", "eth0", "up")
+    head.until_nodes(one="here", two="up")
+
+    until("the end of what ran there", lambda: two.machine.pids(str(ENGINE)), lambda now: not now)
+    assert too_early.status_code == 409, too_early.text
+    assert said == "two was given up\n"
+    assert (stopped["state"], stopped["node"], stopped["pid"]) == ("stopped", "two", None)
+    assert (here["state"], here["node"]) == ("ready", "one")
+    assert row(head, "far")["pid"] == here["pid"]
+    assert head.request("DELETE", f"{BASE}/far").status_code == 204
+    assert head.request("DELETE", "/api/v1/nodes/three").json()["code"] == "node_not_found"
 
 
 def test_mistakes_are_said(machines: Sequence[ClusterMachine], tmp_path: Path) -> None:

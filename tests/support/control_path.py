@@ -16,6 +16,7 @@ from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.provisions.images import Images
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.lifecycle.replica import Replica
+from llamactl.control.lifecycle.shutdown import Shutdown
 from llamactl.control.on_demand import OnDemand
 from llamactl.control.reconciler import Reconciler
 from llamactl.control.reload import Reload
@@ -35,8 +36,9 @@ class ControlPath:
     def __init__(
         self, settings: Settings | None = None, store: MemoryStore | None = None,
         node: FakeNode | None = None, publish: Callable[[RouteTable], None] = lambda _: None,
+        others: Callable[[str], ReplicaContext] | None = None,
     ) -> None:  # fmt: skip
-        """`publish`: who is handed each new table of routes."""
+        """`publish`: who is handed each new table of routes. `others`: as of `Nodes`."""
         held = self.held = SettingsHolder(settings or Settings())
         self.store = store or MemoryStore()
         self.node = node or FakeNode()
@@ -45,7 +47,7 @@ class ControlPath:
         self.downloads = Downloads(MemoryJobs(), Path(), {}, most=1, room=lambda: None)
         images = Images(self.node, self.downloads)
         self.replicas = ReplicaContext(self.node, held, self.event_log, self.leases, images)
-        self.nodes = Nodes(self.replicas, own=["main"])
+        self.nodes = Nodes(self.replicas, others, own=["main"])
         self.registry = Registry(publish)
         self.limits = held.derived(lambda now: limits_of(now, None, {}))
         self.scheduler = Scheduler(
@@ -71,6 +73,9 @@ class ControlPath:
             self.registry, self.scheduler, self.memory, self.leases, held,
             lambda: self.store.away, self.nodes,
         )  # fmt: skip
+        self.shutdown = Shutdown(
+            self.registry, self.instances.tasks, self.scheduler, self.event_log
+        )
         self.reconciler = Reconciler(self.registry, self.definitions)
         self.on_file = self.settings  # what a reload reads
         self.reload = Reload(held, self._reread, self.instances, self.reconciler)

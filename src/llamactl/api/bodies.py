@@ -59,6 +59,7 @@ def instance_body(managed: ManagedInstance, leases: int) -> InstanceBody:
         port=replica.engine.port,
         pid=replica.pid,
         engine=replica.engine.label,
+        node=replica.context.name,
         image=replica.image,
         command=masked(list(replica.engine.argv)),
         restarts=now.restarts,

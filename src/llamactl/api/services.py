@@ -85,6 +85,7 @@ class Services:
     about: ServerInfo
     contexts: Contexts
     nodes: Callable[[], Sequence[NodeInfo]]  # as they are now
+    remove_node: Callable[[str], Awaitable[None]]
 
 
 def services(request: Request) -> Services:

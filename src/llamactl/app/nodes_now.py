@@ -1,4 +1,4 @@
-"""The machines that run instances, as they are known now."""
+"""The machines that run instances: as they are known now, and one fewer."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from llamactl import __version__
 from llamactl.app.wiring import Parts
+from llamactl.core.errors import Conflict, NodeNotFound
 from llamactl.core.ports.node import LOCAL, NodeInfo
 from llamactl.node import total_ram, totals
 
@@ -23,3 +24,17 @@ def nodes_now(parts: Parts) -> Sequence[NodeInfo]:
             info = replace(info, version=facts.version, ram=facts.ram, gpus=facts.gpus)
         found.append(info)
     return found
+
+
+async def remove_node(parts: Parts, name: str) -> None:
+    """Give up a machine that is away. Raises NodeNotFound, or Conflict for one that is not."""
+    head, nodes = parts.node.head, parts.node.nodes
+    known = {one.name: one for one in nodes_now(parts)}
+    if name not in known:
+        raise NodeNotFound(f"there is no node {name[:80]!r}")
+    if head is None or known[name].state != "away":
+        raise Conflict(f"node {name} is not away; only what is away can be given up")
+    await parts.control.lost_nodes.give_up(nodes.named(name))
+    if not any(name in managed.instance.options.nodes for managed in parts.control.instances.all()):
+        nodes.forget(name)
+        head.forget(name)

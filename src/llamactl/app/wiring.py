@@ -181,10 +181,13 @@ class LocalNode:
         known, models = engines.known, engines.access(files.here)
         agent = NodeAgent(settings.data, settings.logs, environ, models, soft_files)
         images = Images(node := local_node(agent), files.downloads)
-        here = ReplicaContext(node, held, journal, leases, images, known=known.of, seen=known.seen)
         head = _head(settings, environ)
-        own = [settings.local_node, *([head.place.node] if head else [])]
-        nodes = Nodes(here, partial(_elsewhere, here, head) if head else None, own=own)
+        name = head.place.node if head else settings.local_node
+        here = ReplicaContext(
+            node, held, journal, leases, images, known=known.of, seen=known.seen, name=name
+        )
+        others = partial(_elsewhere, here, head) if head else None
+        nodes = Nodes(here, others, own=[settings.local_node, name])
         return cls(agent, nodes, head, engines.probes)
 
 

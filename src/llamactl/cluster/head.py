@@ -82,6 +82,10 @@ class Head:
             known = self._machines[node] = Machine(RemoteNode(node, "", line))
         return known
 
+    def forget(self, node: str) -> None:
+        """One that is away; it may join again."""
+        del self._machines[node]
+
     async def keep(self) -> None:
         """Until cancelled."""
         chores = (self._keeper.keep(), self._lines.keep(), self._follow())

@@ -117,6 +117,10 @@ class JobNotFound(NotFound):
     code = "job_not_found"
 
 
+class NodeNotFound(NotFound):
+    code = "node_not_found"
+
+
 class MethodNotAllowed(CallerError):
     code = "method_not_allowed"
     status = 405

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Path
 
 from llamactl.api.errors import answers
 from llamactl.api.services import GUARDS, ServicesDep
@@ -24,3 +26,14 @@ async def list_nodes(services: ServicesDep) -> list[NodeBody]:
         )
         for one in services.nodes()
     ]  # fmt: skip
+
+
+@router.delete("/{name}", status_code=204, responses=answers(404, 409))
+async def remove_node(
+    name: Annotated[str, Path(description="name of the node")], services: ServicesDep
+) -> None:
+    """Give up a machine that is away: its instances count as ended, and can run again.
+
+    What still runs there is ended if the machine comes back.
+    """
+    await services.remove_node(name)

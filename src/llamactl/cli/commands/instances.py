@@ -60,10 +60,10 @@ def ps(
     else:
         now = time.time()
         s.table(
-            ("NAME", "STATUS", "SINCE", "BUSY", "MEMORY", "PORT", "PID", "NOTE"),
+            ("NAME", "STATUS", "SINCE", "BUSY", "MEMORY", "NODE", "PORT", "PID", "NOTE"),
             [
                 (row.name, row.status, span(now - row.since), row.leases or None,
-                 size(row.memory.ram + row.memory.shared), row.port, row.pid, row.message)
+                 size(row.memory.ram + row.memory.shared), row.node, row.port, row.pid, row.message)
                 for row in rows
             ],
         )  # fmt: skip

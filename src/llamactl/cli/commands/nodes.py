@@ -45,6 +45,15 @@ def list_(s: Session) -> None:
 
 
 @nodes.command()
+@command
+def rm(s: Session, name: Annotated[str, typer.Argument(help="Name of the node.")]) -> None:
+    """Give up a machine that will not be back: its instances can be moved and deleted."""
+    s.client.remove_node(name)
+    if not s.as_json:
+        typer.echo(f"{name} was given up")
+
+
+@nodes.command()
 def join(
     head: Annotated[str, typer.Argument(help="Address and port of the cluster's head.")],
     token_file: Annotated[Path, typer.Option(help="File with the cluster's token.")],

@@ -20,6 +20,7 @@ from llamactl.client.calls import (
     Call,
     base_url,
     headers_of,
+    path,
 )
 from llamactl.client.errors import ServerUnreachable, error_in
 from llamactl.schemas.events import EventBody
@@ -102,6 +103,10 @@ class AsyncClient:
     async def nodes(self) -> Sequence[NodeBody]:
         """The machines that run instances: the server's own, then those that joined it."""
         return await self._transport.read(list[NodeBody], Call("GET", f"{API}/nodes"))
+
+    async def remove_node(self, name: str) -> None:
+        """Give up a machine that is away."""
+        await self._transport.send(Call("DELETE", f"{API}/nodes{path(name)}"))
 
     async def doctor(self) -> Sequence[FindingBody]:
         """What there is to say of the installation."""

@@ -95,6 +95,7 @@ class ReplicaContext:
     known: Known = nothing_known
     seen: Seen = nothing_seen
     reach: Reach = field(default_factory=Reach)
+    name: str = LOCAL  # of the node, for people
 
     def __post_init__(self) -> None:
         self.contexts = Contexts(self.node, self.held, self.leases.contexts)

@@ -203,6 +203,8 @@ class EngineHandle:
         process.followed = True
         report = await self._owner.context.node.wait_exit(process.record.process)
         report = await process.explained(report, self._owner.context.leases)
+        if self.process is not process:  # it was given up with its node
+            return self._exited(generation, report, process.uptime)
         self._ends = {**dict([*self._ends.items()][-_ENDS:]), generation: report}
         self._avoid_port = self.port if report.failure is FailureClass.PORT_TAKEN else None
         self.process = None

@@ -53,6 +53,18 @@ class LostNodes:
             watch.cancel()
         await asyncio.gather(*self._watches, return_exceptions=True)
 
+    async def give_up(self, one: ReplicaContext) -> None:
+        """Take what ran there for ended, since its machine will not be back."""
+        await self._each(one, self._give_up)
+
+    async def _give_up(self, managed: ManagedInstance) -> None:
+        replica = managed.replica
+        runner, cause = replica.runner, f"node {replica.context.node.id} was given up"
+        replica.engine.process = replica.lost = None
+        while runner.now.state is State.LOST:
+            await runner.ask(NodeFound(runner.now.generation, alive=False, cause=cause))
+        replica.context.journal.forget_process(replica.id, managed.instance.name)
+
     async def _keep(self, one: ReplicaContext) -> NoReturn:
         while True:
             await one.reach.until_up()

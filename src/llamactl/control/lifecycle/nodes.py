@@ -66,6 +66,10 @@ class Nodes:
         """Of a cluster that this machine belongs to no longer."""
         return elsewhere(self.local, RemoteNode(node, "", NoLine()), Reach(up=False))
 
+    def forget(self, node: str) -> None:
+        """It has no instances."""
+        self._others.pop(node, None)
+
     def revoked(self, key: str) -> None:
         """No contexts that this key may have written in may be used any longer."""
         for one in self:
@@ -88,4 +92,6 @@ class Nodes:
 def elsewhere(here: ReplicaContext, node: Node, reach: Reach) -> ReplicaContext:
     """The same for another node. What engines there understand nobody has asked."""
     images = here.images.elsewhere(node)
-    return ReplicaContext(node, here.held, here.journal, here.leases, images, reach=reach)
+    return ReplicaContext(
+        node, here.held, here.journal, here.leases, images, reach=reach, name=node.id
+    )

@@ -108,8 +108,15 @@ class Replica:
         )  # fmt: skip
 
     def redefine(self, instance: Instance) -> bool:
-        """Use this definition from the next start on; True if the command would change."""
-        self.context.ports.reserve(instance)
+        """Use this definition from the next start on; True if the command would change.
+
+        It has no process if it moves to another node.
+        """
+        context = self._nodes.of(instance.options)
+        if context is not self.context:
+            self.context.ports.forget(self.id)
+            self.context, self.log = context, context.node.log(instance.name)
+        context.ports.reserve(instance)
         restart, idle = self.would_restart(instance), self.idle_timeout
         self.instance = instance
         if self.idle_timeout != idle:
@@ -157,7 +164,8 @@ class Replica:
         """Remove the log and what else was made for it."""
         self.context.ports.forget(self.id)
         self.context.contexts.forget(self.instance.id)
-        await self.context.node.forget(self.id, self.instance.name)
+        if self.context.reach.is_up:
+            await self.context.node.forget(self.id, self.instance.name)
 
     def _record(self, event: lc.Event, before: Lifecycle, after: Lifecycle) -> asyncio.Task[None]:
         leases, limit = self.context.leases.count(self.instance.id), self._drain_limit(after)
