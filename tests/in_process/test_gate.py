@@ -130,7 +130,7 @@ async def test_nobody_else_is_let_in(who: str) -> None:
             else:
                 other = now.folder / "other"
                 authority = now.authority if who == "expired" else Authority(other)
-                then = NOW - timedelta(days=200) if who == "expired" else NOW
+                then = NOW - timedelta(days=4000) if who == "expired" else NOW
                 files = member(other, authority, "head", "127.0.0.1", then)
                 files.keep(files.certificate.read_bytes(), now.authority.certificate)
                 tls = files.client()
@@ -264,14 +264,15 @@ async def test_a_closed_port_takes_nobody_new_and_leaves_what_passes() -> None:
             one.close()
 
 
-def test_a_certificate_is_asked_for_before_it_ends(tmp_path: Path) -> None:
+def test_a_certificate_is_replaced_before_it_ends_and_at_another_address(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     files = member(tmp_path, authority, "gpu1", NODE)
     held = Files(tmp_path / "other")
 
-    assert held.is_due(NOW)
-    assert not files.is_due(NOW + timedelta(days=59))
-    assert files.is_due(NOW + timedelta(days=61))
+    assert held.is_due(NOW, NODE)
+    assert not files.is_due(NOW + timedelta(days=3600), NODE)
+    assert files.is_due(NOW + timedelta(days=3640), NODE)
+    assert files.is_due(NOW, "10.0.0.9")
     assert files.key.stat().st_mode & 0o777 == 0o600
     assert Authority(tmp_path).certificate == authority.certificate
     key = files.key.read_bytes()

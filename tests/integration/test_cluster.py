@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -11,6 +12,10 @@ from typing import Any
 
 import pytest
 
+from llamactl.cluster.certificates import Files
+from llamactl.cluster.folder import ClusterFolder
+from llamactl.config import Settings
+from llamactl.maintenance.membership import begin_cluster
 from support.clusters import ClusterMachine, cluster, join
 from support.fake_engine import ENGINE, wrapper
 from support.installed import PYTHON
@@ -160,12 +165,38 @@ def test_a_machine_that_is_given_up_has_no_instances_when_it_is_back(
     assert head.request("DELETE", "/api/v1/nodes/three").json()["code"] == "node_not_found"
 
 
+def test_machines_speak_to_nobody_else(machines: Sequence[ClusterMachine]) -> None:
+    """What Ray says is encrypted, by the certificates of the cluster."""
+    head, two = machines
+    where = (head.machine.address, head.cluster_port)
+    tls = Files(two.data / "cluster").client()
+    tls.set_alpn_protocols(["h2"])
+
+    with two.machine.network():
+        with socket.create_connection(where, 10) as plain:
+            plain.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            answer = plain.recv(100)
+        with (
+            socket.create_connection(where, 10) as connection,
+            tls.wrap_socket(connection, server_hostname=where[0]) as encrypted,
+        ):
+            version = encrypted.version()
+
+    assert answer[:1] in (b"", b"\x15"), "nothing, or TLS's alert"
+    assert version == "TLSv1.3"
+
+
 def test_mistakes_are_said(machines: Sequence[ClusterMachine], tmp_path: Path) -> None:
     head, two = machines
-    elsewhere, token = tmp_path / "data", tmp_path / "token"
+    elsewhere, token, other = tmp_path / "data", tmp_path / "token", tmp_path / "other"
     token.write_text("")
+    begin_cluster(Settings(data_dir=tmp_path / "c"), "10.20.30.1", 6399, "x")
+    ClusterFolder(tmp_path / "c").token.rename(other)
+    port = f"{head.machine.address}:{head.cluster_port}"
 
     for words, why in (
+        (["node", "join", port, f"--token-file={other}"], "not that of the cluster at"),
+        (["node", "join", port, f"--token-file={Path(__file__)}"], "is not the token of"),
         (["node", "join", "10.20.30.9:1", f"--token-file={token}"], "there is no token in"),
         (["node", "join", "10.20.30.2:1", f"--token-file={head.token}"], "no cluster answers at"),
         (["cluster", "init", "--address=me"], "not an IP address"),

@@ -30,6 +30,8 @@ class ClusterMachine:
     machine: Machine
     data: Path
 
+    cluster_port = _CLUSTER_PORT
+
     @property
     def log(self) -> Path:
         return self.data.with_suffix(".log")

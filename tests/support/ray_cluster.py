@@ -10,9 +10,11 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from llamactl.cluster.calls.socket_line import answering
+from llamactl.cluster.certificates import Authority, Files
 from llamactl.cluster.ray.lines import Lines
 from llamactl.cluster.ray.start import Machine as RayMachine
 from support.containers import need
@@ -45,15 +47,18 @@ def ray_cluster(folder: Path, *nodes: str, start: bool = True) -> Generator[list
     token = folder / "token"
     token.write_text(secrets.token_hex(32), encoding="ascii")
     token.chmod(0o600)
+    authority = Authority(folder / "authority")
     with network(len(nodes)) as machines:
         made = []
         for name, machine in zip(nodes, machines, strict=True):
             own = folder / name
-            own.mkdir()
+            files = Files(own / "tls")
+            signed = authority.sign(files.request(), name, machine.address, datetime.now(UTC))
+            files.keep(signed, authority.certificate)
             head = f"{machines[0].address}:{_PORT}"
             ray = RayMachine(
                 name, machine.address, head, own, token, folder / f"{name}.sock",
-                is_head=machine is machines[0],
+                is_head=machine is machines[0], tls=files.folder,
             )  # fmt: skip
             made.append(RayNode(machine, ray))
         for node in made if start else ():

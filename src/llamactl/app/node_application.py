@@ -13,8 +13,7 @@ from llamactl.cluster.calls.service import NodeService
 from llamactl.cluster.calls.socket_line import answering
 from llamactl.cluster.certificates import Files
 from llamactl.cluster.folder import ClusterFolder, Place
-from llamactl.cluster.joining import Joining
-from llamactl.cluster.membership import MachineFacts
+from llamactl.cluster.membership import MachineFacts, Member
 from llamactl.cluster.ray.keeper import RayKeeper
 from llamactl.config import Loaded, SettingsHolder
 from llamactl.core.errors import LlamactlError
@@ -39,7 +38,6 @@ class NodeApplication:
     def __init__(
         self, loaded: Loaded, environ: Mapping[str, str], soft_files: int | None = None
     ) -> None:
-        """Raises InvalidConfig, or NotAMember."""
         self._held = SettingsHolder(loaded.settings, loaded.sources)
         self._environ = environ
         self._soft_files = soft_files
@@ -49,41 +47,37 @@ class NodeApplication:
 
     async def run(self, place: Place, over: Awaitable[object]) -> None:
         """Until `over` is; engines run on. Raises DataDirUnusable or LlamactlError."""
+        settings = self._held.current
         self._data_dir.open()
-        facts = MachineFacts(__version__, total_ram(), totals())
-        joining = Joining(self._files, facts)
-        service = NodeService(None, joining)
         async with AsyncExitStack() as ends:
             ends.callback(self._data_dir.close)
-            ends.push_async_callback(service.close)
             try:
+                self._folder.certify(place)
                 machine = self._folder.machine(place)
+                gate = Gate(place.address, self._files.server())
+                agent = self._agent(place, gate)
+                ends.push_async_callback(gate.close_all)
+                ends.push_async_callback(agent.close)
+                facts = MachineFacts(__version__, total_ram(), totals())
+                service = NodeService(agent, Member(facts))
+                ends.push_async_callback(service.close)
                 await ends.enter_async_context(answering(self._folder.socket, service.answer))
             except OSError as exc:
                 raise LlamactlError(f"cannot use {self._folder.path}: {exc}") from exc
+            await agent.sweep()
+            log.info("node_serves", node=place.node, address=place.address)
+            rotation = Rotation(settings.data, lambda: RotationRules.of(settings.instances.logging))
             chores = [
                 RayKeeper(machine, self._environ).keep(),
-                self._serve(place, joining, service, ends),
+                rotation.keep(lambda: agent.written_logs, lambda: agent.written_logs),
             ]
             if os.getpid() == 1:
                 chores.append(keep_reaping())
             await first(over, *chores)
 
-    async def _serve(
-        self, place: Place, joining: Joining, service: NodeService, ends: AsyncExitStack
-    ) -> None:
-        """Once it is admitted."""
-        await joining.admitted.wait()
+    def _agent(self, place: Place, gate: Gate) -> NodeAgent:
         settings = self._held.current
-        gate = Gate(place.address, self._files.server())
-        ends.push_async_callback(gate.close_all)
         models = MachineEngines.of(self._held).access(MachineModels.of(self._held, self._environ))
-        agent = NodeAgent(
+        return NodeAgent(
             settings.data, settings.logs, self._environ, models, self._soft_files, gate, place.node
         )
-        ends.push_async_callback(agent.close)
-        await agent.sweep()
-        service.node = agent
-        log.info("node_serves", node=place.node, address=place.address)
-        rotation = Rotation(settings.data, lambda: RotationRules.of(settings.instances.logging))
-        await rotation.keep(lambda: agent.written_logs, lambda: agent.written_logs)

@@ -1,6 +1,7 @@
 """Who belongs to a cluster: certificates by an authority of its own, for nobody else.
 
-A key never leaves the machine that it was made on: the head signs what another one asks for.
+All machines of a cluster know its authority, as they know its token; each certifies itself. A
+machine's own key never leaves it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from llamactl.node.host.private_file import write_private
 
 _AUTHORITY_LASTS: Final = timedelta(days=3650)
-_LASTS: Final = timedelta(days=90)
+_LASTS: Final = timedelta(days=3649)  # what Ray has read it does not read again
 _RENEWED: Final = timedelta(days=30)  # before its end
 _SKEW: Final = timedelta(hours=1)  # between the machines' clocks
 _OLDEST: Final = ssl.TLSVersion.TLSv1_3
@@ -60,12 +61,14 @@ class Files:
         made.load_verify_locations(self.authority)
         return made
 
-    def is_due(self, now: datetime) -> bool:
-        """Is a new certificate to be asked for?"""
+    def is_due(self, now: datetime, address: str) -> bool:
+        """Does the machine need a new certificate, at this address?"""
         if not self.certificate.exists():
             return True
         held = x509.load_pem_x509_certificate(self.certificate.read_bytes())
-        return now > held.not_valid_after_utc - _RENEWED
+        names = held.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        its = names.get_values_for_type(x509.IPAddress)
+        return now > held.not_valid_after_utc - _RENEWED or its != [ipaddress.ip_address(address)]
 
     def request(self) -> bytes:
         """To be signed by the authority. Makes a key if there is none."""
@@ -82,7 +85,7 @@ class Files:
 
 
 class Authority:
-    """Of one cluster, on its head."""
+    """Of one cluster."""
 
     def __init__(self, folder: Path) -> None:
         """Reads it, or makes a new one. Raises OSError."""
@@ -93,6 +96,22 @@ class Authority:
             _write(key, _pem(made))  # last: with it there are both
         self._key = _key(key.read_bytes())
         self.certificate = certificate.read_bytes()
+
+    @property
+    def pem(self) -> str:
+        """All of it. Who has this can be any machine of the cluster."""
+        return self.certificate.decode() + _pem(self._key).decode()
+
+    @staticmethod
+    def keep(folder: Path, pem: str) -> None:
+        """What `pem` of another machine gave. Raises OSError, or ValueError for anything else."""
+        data = pem.encode()
+        key = serialization.load_pem_private_key(data, None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise ValueError("its key is not one of an elliptic curve")  # noqa: TRY004
+        certificate = x509.load_pem_x509_certificate(data)
+        _write(folder / "authority.pem", certificate.public_bytes(serialization.Encoding.PEM))
+        _write(folder / "authority.key", _pem(key))
 
     def sign(self, request: bytes, node: str, address: str, now: datetime) -> bytes:
         """For the machine at this address. Raises ValueError for anything but a request."""

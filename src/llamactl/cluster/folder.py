@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import stat
 import tempfile
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
@@ -36,12 +38,13 @@ class ClusterFolder:
 
     @property
     def token(self) -> Path:
-        """What all machines of the cluster know, and nobody else."""
+        """What all machines of the cluster know, and nobody else: Ray's token, and by whom
+        their certificates are."""
         return self.path / "token"
 
     @property
     def authority(self) -> Path:
-        """A folder; on the head only."""
+        """A folder."""
         return self.path / "authority"
 
     @property
@@ -59,19 +62,40 @@ class ClusterFolder:
         except (OSError, ValueError, TypeError) as exc:
             raise InvalidConfig(f"cannot read {self._file}: {exc}; join the cluster again") from exc
 
+    def begin(self, place: Place) -> None:
+        """Make a cluster. Raises OSError."""
+        from llamactl.cluster.certificates import Authority
+
+        made = Authority(self.authority)
+        self.keep(place, secrets.token_hex(32) + "\n" + made.pem)
+
     def keep(self, place: Place, token: str) -> None:
-        """Raises OSError."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """`token`: what the file of another machine has. Raises OSError, or ValueError for none."""
+        from llamactl.cluster.certificates import Authority
+
+        ours, _, authority = token.partition("\n")
+        Authority.keep(self.authority, authority)
+        write_private(self.path / "ray.token", ours.encode(), synced=True)
         write_private(self.token, token.encode(), synced=True)
         write_private(self._file, orjson.dumps(asdict(place)), synced=True)
+
+    def certify(self, place: Place) -> None:
+        """This machine, if that is due. Raises OSError."""
+        from llamactl.cluster.certificates import Authority, Files
+
+        files, now = Files(self.path), datetime.now(UTC)
+        if files.is_due(now, place.address):
+            authority = Authority(self.authority)
+            signed = authority.sign(files.request(), place.node, place.address, now)
+            files.keep(signed, authority.certificate)
 
     def machine(self, place: Place) -> Machine:
         """For Ray. Its sockets are in a folder with a short path. Raises OSError."""
         ray = self.path / "ray"
         ray.mkdir(mode=0o700, exist_ok=True)
         return Machine(
-            place.node, place.address, place.head, ray, self.token, self.socket,
-            is_head=place.is_head, sockets=_short(self.path),
+            place.node, place.address, place.head, ray, self.path / "ray.token", self.socket,
+            is_head=place.is_head, sockets=_short(self.path), tls=self.path,
         )  # fmt: skip
 
     @property

@@ -1,16 +1,14 @@
-"""The head of a cluster: keeps Ray running here, admits machines, and has a node for each."""
+"""The head of a cluster: keeps Ray running here, and has a node for each machine."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from typing import NoReturn
 
 from llamactl.cluster.calls.line import Line, LineDown, NodeGone
-from llamactl.cluster.certificates import Authority, Files
 from llamactl.cluster.folder import ClusterFolder, Place
 from llamactl.cluster.membership import MachineFacts, RemoteMember
 from llamactl.cluster.ray.keeper import RayKeeper
@@ -21,7 +19,7 @@ from llamactl.cluster.remote_node import RemoteNode
 from llamactl.core.errors import LlamactlError
 from llamactl.observe import logger
 
-_AGAIN_S = 30.0  # after a machine was not admitted
+_AGAIN_S = 30.0  # after a machine was not understood
 log = logger("cluster")
 
 
@@ -31,8 +29,8 @@ class Machine:
 
     node: RemoteNode
     reach: Reach = field(default_factory=lambda: Reach(up=False))
-    facts: MachineFacts | None = None  # since it was admitted first
-    admitting: asyncio.Task[None] | None = None  # as long as Ray says that it is there
+    facts: MachineFacts | None = None  # since it was seen first
+    asking: asyncio.Task[None] | None = None  # as long as Ray says that it is there
 
 
 class WatchedLine:
@@ -60,9 +58,7 @@ class Head:
         """Raises OSError."""
         machine = folder.machine(place)
         self.place = place
-        self._files = Files(folder.path)
-        self._authority = Authority(folder.authority)
-        certify(self._files, self._authority, place)
+        folder.certify(place)
         self._keeper = RayKeeper(machine, environ)
         self._lines = Lines(machine, environ)
         self._machines: dict[str, Machine] = {}
@@ -93,10 +89,10 @@ class Head:
 
     async def close(self) -> None:
         """Give up what is asked of other machines."""
-        admitting = [one.admitting for one in self._machines.values() if one.admitting]
-        for task in admitting:
+        asking = [one.asking for one in self._machines.values() if one.asking]
+        for task in asking:
             task.cancel()
-        await asyncio.gather(*admitting, return_exceptions=True)
+        await asyncio.gather(*asking, return_exceptions=True)
         await asyncio.gather(*(one.node.calling.close() for one in self._machines.values()))
 
     async def _follow(self) -> NoReturn:
@@ -113,51 +109,34 @@ class Head:
 
     def _see(self, member: Member) -> None:
         machine = self.machine(member.node)
-        if member.there and machine.admitting is None:
+        if member.there and machine.asking is None:
             machine.node.address = member.address
-            machine.admitting = asyncio.create_task(self._keep_admitted(member, machine))
-        elif machine.admitting is not None and not member.there:
+            machine.asking = asyncio.create_task(self._keep_asking(member, machine))
+        elif machine.asking is not None and not member.there:
             log.warning("machine_away", node=member.node, address=member.address)
-            machine.admitting.cancel()
-            machine.admitting = None
+            machine.asking.cancel()
+            machine.asking = None
             machine.reach.set(up=False)
 
     def _gone(self, node: str) -> None:
-        """Its machine is there, and its process is not: the next one is admitted again."""
+        """Its machine is there, and its process is not: the next one is asked again."""
         machine = self._machines[node]
-        if machine.reach.is_up and machine.admitting is not None:
+        if machine.reach.is_up and machine.asking is not None:
             log.warning("node_gone", node=node, address=machine.node.address)
             machine.reach.set(up=False)
-            machine.admitting.cancel()
+            machine.asking.cancel()
             member = Member(node, machine.node.address, there=True)
-            machine.admitting = asyncio.create_task(self._keep_admitted(member, machine))
+            machine.asking = asyncio.create_task(self._keep_asking(member, machine))
 
-    async def _keep_admitted(self, member: Member, machine: Machine) -> None:
+    async def _keep_asking(self, member: Member, machine: Machine) -> None:
         """As long as it is there. Something is asked of it all the time, so its end is noticed."""
         asked = RemoteMember(machine.node.calling)
         while True:
             try:
-                await self._admit(member, machine, asked)
-                await asked.until_due()
-            except (LlamactlError, ValueError) as exc:
-                log.warning("machine_not_admitted", node=member.node, reason=str(exc))
+                machine.facts = await asked.facts()
+                log.info("machine_there", node=member.node, address=member.address)
+                machine.reach.set(up=True)
+                await asked.attend()
+            except LlamactlError as exc:
+                log.warning("machine_not_understood", node=member.node, reason=str(exc))
                 await asyncio.sleep(_AGAIN_S)
-
-    async def _admit(self, member: Member, machine: Machine, asked: RemoteMember) -> None:
-        facts, request = await asked.facts(), await asked.certificate_request()
-        if request:
-            now, authority = datetime.now(UTC), self._authority
-            signed = authority.sign(request.encode(), member.node, member.address, now)
-            await asked.admit(signed.decode(), authority.certificate.decode())
-        machine.facts = facts
-        if not machine.reach.is_up:
-            log.info("machine_there", node=member.node, address=member.address)
-            machine.reach.set(up=True)
-
-
-def certify(files: Files, authority: Authority, place: Place) -> None:
-    """The machine at this place, which is the head itself, if that is due. Raises OSError."""
-    now = datetime.now(UTC)
-    if files.is_due(now):
-        signed = authority.sign(files.request(), place.node, place.address, now)
-        files.keep(signed, authority.certificate)

@@ -1,7 +1,8 @@
-"""What a machine is asked besides its node's work, by the head that admits it."""
+"""What a machine is asked besides its node's work."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -21,23 +22,26 @@ class Membership(Protocol):
 
     async def facts(self) -> MachineFacts: ...
 
-    async def certificate_request(self) -> str:
-        """In PEM, for the authority of the cluster to sign; "" while it needs none."""
+    async def attend(self) -> None:
+        """Does not return: who asks notices when the machine's process ends."""
         ...
 
-    async def until_due(self) -> None:
-        """Return when another certificate has to be asked for."""
-        ...
 
-    async def admit(self, certificate: str, authority: str) -> None:
-        """What was signed, and by whom. From the first time on its node can be asked."""
-        ...
+class Member:
+    """A `Membership`."""
+
+    def __init__(self, facts: MachineFacts) -> None:
+        self._facts = facts
+
+    async def facts(self) -> MachineFacts:
+        return self._facts
+
+    async def attend(self) -> None:
+        await asyncio.Future()
 
 
 class RemoteMember(Caller):
     """A `Membership` at the other end of a line."""
 
     facts = remote(Membership.facts)
-    certificate_request = remote(Membership.certificate_request)
-    until_due = remote(Membership.until_due)
-    admit = remote(Membership.admit)
+    attend = remote(Membership.attend)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 import socket
+import ssl
 from dataclasses import replace
 from importlib.util import find_spec
 from ipaddress import ip_address
@@ -25,16 +25,12 @@ def begin_cluster(settings: Settings, address: str, port: int, name: str) -> Pla
     Raises LlamactlError.
     """
     _expect_extra()
-    from llamactl.cluster.certificates import Authority, Files
-    from llamactl.cluster.head import certify
-
     folder = _outside(settings)
     where = _ip(address)
     node = check_node(name or settings.local_node)
     place = Place(node, where, f"{where}:{port}", is_head=True)
-    _keep(folder, place, secrets.token_hex(32))
     try:
-        certify(Files(folder.path), Authority(folder.authority), place)
+        folder.begin(place)
     except OSError as exc:
         raise _unusable(folder, exc) from exc
     return place
@@ -52,11 +48,47 @@ def join(settings: Settings, head: str, token_file: Path, name: str, address: st
     known = folder.place
     if known is not None and (known.node, known.head) == (node, head):
         place = known if not address else replace(known, address=_ip(address))
-    else:  # from then on the head may be away for a while
-        on_the_way = _reach(head)
-        place, folder = Place(node, _ip(address or on_the_way), head), _outside(settings)
-    _keep(folder, place, token)
+        _enter(folder, place, token, token_file)
+        return place  # the head may be away for a while
+    on_the_way, folder = _reach(head), _outside(settings)
+    place = Place(node, _ip(address or on_the_way), head)
+    _enter(folder, place, token, token_file)
+    try:
+        _prove(folder, head)
+    except LlamactlError:
+        shutil.rmtree(folder.path)
+        raise
     return place
+
+
+def _enter(folder: ClusterFolder, place: Place, token: str, token_file: Path) -> None:
+    try:
+        folder.keep(place, token)
+        folder.certify(place)
+    except ValueError as exc:
+        raise LlamactlError(f"{token_file} is not the token of a cluster: {exc}") from exc
+    except OSError as exc:
+        raise _unusable(folder, exc) from exc
+
+
+def _prove(folder: ClusterFolder, head: str) -> None:
+    """That the machine there is of the same cluster. Raises LlamactlError."""
+    from llamactl.cluster.certificates import Files
+
+    tls, (host, _, port) = Files(folder.path).client(), head.rpartition(":")
+    tls.set_alpn_protocols(["h2"])
+    try:
+        with (
+            socket.create_connection((host, int(port)), _ANSWER_S) as connection,
+            tls.wrap_socket(connection, server_hostname=host),
+        ):
+            pass
+    except ssl.SSLError as exc:
+        raise LlamactlError(
+            f"the token is not that of the cluster at {head}, or their clocks differ: {exc}"
+        ) from exc
+    except OSError as exc:
+        raise LlamactlError(f"the cluster at {head} does not answer: {exc}") from exc
 
 
 def leave(settings: Settings) -> Place:
@@ -119,13 +151,6 @@ def _token(file: Path) -> str:
     if not token:
         raise LlamactlError(f"there is no token in {file}")
     return token
-
-
-def _keep(folder: ClusterFolder, place: Place, token: str) -> None:
-    try:
-        folder.keep(place, token)
-    except OSError as exc:
-        raise _unusable(folder, exc) from exc
 
 
 def _unusable(folder: ClusterFolder, exc: OSError) -> LlamactlError:

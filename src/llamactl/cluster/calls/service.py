@@ -41,11 +41,10 @@ class NodeService:
     """One per node."""
 
     def __init__(
-        self, node: Node | None = None, member: Membership | None = None, *,
+        self, node: Node, member: Membership | None = None, *,
         patience_s: float = _PATIENCE_S, silent_s: float = _SILENT_S,
     ) -> None:  # fmt: skip
-        """Without a node, what it is asked is as good as lost."""
-        self.node = node
+        self._node = node
         self._member = member
         self._patience_s, self._silent_s = patience_s, silent_s
         self._works: dict[str, _Work] = {}  # by the call's id
@@ -101,8 +100,7 @@ class NodeService:
         return Ended()
 
     def _begin(self, call: Call) -> _Work:
-        doing = self._do(call, self._target(call))
-        work = _Work(doing, self._silent_s, lambda: self._end(call.id))
+        work = _Work(self._do(call), self._silent_s, lambda: self._end(call.id))
         self._works[call.id] = work
         return work
 
@@ -113,14 +111,7 @@ class NodeService:
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 
-    def _target(self, call: Call) -> object:
-        """Raises LineDown where that is not there yet."""
-        target: object = self._member if call.operation in _OF_MEMBERS else self.node
-        if target is None:
-            raise LineDown
-        return self.node.log(call.log) if self.node is not None and call.log else target
-
-    async def _do(self, call: Call, target: object) -> Answer | _Stream:
+    async def _do(self, call: Call) -> Answer | _Stream:
         if (operation := (_OF_LOGS if call.log else _OF_ALL).get(call.operation)) is None:
             return _misunderstood(f"there is no operation {call.operation[:80]!r}")
         try:
@@ -129,6 +120,9 @@ class NodeService:
             return _misunderstood(exc)
 
         async def work() -> Answer | _Stream:
+            target: object = self._member if call.operation in _OF_MEMBERS else self._node
+            if call.log:
+                target = self._node.log(call.log)
             found = getattr(target, operation.name)(**given)
             if isinstance(found, AsyncIterator):
                 return _Stream(found, operation)

@@ -46,6 +46,7 @@ class Machine:
     socket: Path  # where the node's process listens
     is_head: bool = False
     sockets: Path | None = None  # a folder with a short path, if `folder` has a long one
+    tls: Path | None = None  # a folder with certificates for all that Ray says
 
     @property
     def arguments(self) -> Sequence[str]:
@@ -70,5 +71,16 @@ class Machine:
         }  # fmt: skip
         return {
             **own, **_SETTINGS, **(kept if self.is_head else {}),
-            "RAY_AUTH_TOKEN_PATH": str(self.token), SOCKET: str(self.socket),
+            "RAY_AUTH_TOKEN_PATH": str(self.token), SOCKET: str(self.socket), **self._tls,
+        }  # fmt: skip
+
+    @property
+    def _tls(self) -> Mapping[str, str]:
+        """https://docs.ray.io/en/latest/ray-core/configure.html#tls-authentication"""
+        if self.tls is None:
+            return {}
+        return {
+            "RAY_USE_TLS": "1", "RAY_TLS_SERVER_CERT": str(self.tls / "machine.pem"),
+            "RAY_TLS_SERVER_KEY": str(self.tls / "machine.key"),
+            "RAY_TLS_CA_CERT": str(self.tls / "authority.pem"),
         }  # fmt: skip
