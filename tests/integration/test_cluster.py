@@ -149,6 +149,7 @@ def test_a_machine_that_is_given_up_has_no_instances_when_it_is_back(
     two.machine.run("ip", "link", "set", "eth0", "down")
     until_state(head, "far", "lost")
     said = head.llamactl("node", "rm", "two")
+    head.until_nodes(one="here")
     stopped = row(head, "far")
     head.request("PUT", f"{BASE}/far", {"nodes": []}).raise_for_status()
     here = head.request("POST", f"{BASE}/far/start?wait=true").json()
@@ -162,6 +163,7 @@ def test_a_machine_that_is_given_up_has_no_instances_when_it_is_back(
     assert (here["state"], here["node"]) == ("ready", "one")
     assert row(head, "far")["pid"] == here["pid"]
     assert head.request("DELETE", f"{BASE}/far").status_code == 204
+    head.until_nodes(one="here", two="up")
     assert head.request("DELETE", "/api/v1/nodes/three").json()["code"] == "node_not_found"
 
 
@@ -195,6 +197,7 @@ def test_mistakes_are_said(machines: Sequence[ClusterMachine], tmp_path: Path) -
     port = f"{head.machine.address}:{head.cluster_port}"
 
     for words, why in (
+        (["node", "join", port, f"--token-file={head.token}", f"--data-dir={head.data}"], "in use"),
         (["node", "join", port, f"--token-file={other}"], "not that of the cluster at"),
         (["node", "join", port, f"--token-file={Path(__file__)}"], "is not the token of"),
         (["node", "join", "10.20.30.9:1", f"--token-file={token}"], "there is no token in"),

@@ -13,7 +13,7 @@ from llamactl.cluster.calls.service import NodeService
 from llamactl.cluster.calls.socket_line import answering
 from llamactl.cluster.certificates import Files
 from llamactl.cluster.folder import ClusterFolder, Place
-from llamactl.cluster.membership import MachineFacts, Member
+from llamactl.cluster.membership import LocalMember, MachineFacts
 from llamactl.cluster.ray.keeper import RayKeeper
 from llamactl.config import Loaded, SettingsHolder
 from llamactl.core.errors import LlamactlError
@@ -38,6 +38,7 @@ class NodeApplication:
     def __init__(
         self, loaded: Loaded, environ: Mapping[str, str], soft_files: int | None = None
     ) -> None:
+        """`soft_files`: the soft limit of open files for engines."""
         self._held = SettingsHolder(loaded.settings, loaded.sources)
         self._environ = environ
         self._soft_files = soft_files
@@ -59,7 +60,7 @@ class NodeApplication:
                 ends.push_async_callback(gate.close_all)
                 ends.push_async_callback(agent.close)
                 facts = MachineFacts(__version__, total_ram(), totals())
-                service = NodeService(agent, Member(facts))
+                service = NodeService(agent, LocalMember(facts))
                 ends.push_async_callback(service.close)
                 await ends.enter_async_context(answering(self._folder.socket, service.answer))
             except OSError as exc:

@@ -19,6 +19,8 @@ def nodes_now(parts: Parts) -> Sequence[NodeInfo]:
     address = head.place.address if head is not None else ""
     found = [NodeInfo(LOCAL, name, "here", address, __version__, total_ram(), totals())]
     for node, machine in sorted(head.machines.items() if head is not None else ()):
+        if machine.given_up:
+            continue
         info = NodeInfo(node, node, "up" if machine.reach.is_up else "away", machine.node.address)
         if (facts := machine.facts) is not None:
             info = replace(info, version=facts.version, ram=facts.ram, gpus=facts.gpus)
@@ -35,6 +37,4 @@ async def remove_node(parts: Parts, name: str) -> None:
     if head is None or known[name].state != "away":
         raise Conflict(f"node {name} is not away; only what is away can be given up")
     await parts.control.lost_nodes.give_up(nodes.named(name))
-    if not any(name in managed.instance.options.nodes for managed in parts.control.instances.all()):
-        nodes.forget(name)
-        head.forget(name)
+    head.machine(name).given_up = True

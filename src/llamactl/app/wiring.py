@@ -188,6 +188,8 @@ class LocalNode:
         )
         others = partial(_elsewhere, here, head) if head else None
         nodes = Nodes(here, others, own=[settings.local_node, name])
+        if head is not None:
+            head.on_seen = nodes.named  # from then on it is tidied whenever it comes back
         return cls(agent, nodes, head, engines.probes)
 
 
@@ -300,10 +302,13 @@ def _head(settings: Settings, environ: Mapping[str, str]) -> Head | None:
             f"data_dir {settings.data} is that of node {place.node!r} of the cluster at "
             f"{place.head}; choose another data_dir, or leave with `llamactl node leave`"
         )
-    from llamactl.cluster.head import Head  # which rests on what only clusters have
+    from llamactl.cluster.head import Head
 
     try:
         return Head(folder, place, environ)
+    except ImportError as exc:
+        why = "install llamactl with its extra 'ray', or remove that folder to leave the cluster"
+        raise DataDirUnusable(f"{folder.path} is that of a cluster: {why}") from exc
     except OSError as exc:
         raise DataDirUnusable(f"cannot use {folder.path}: {exc}") from exc
 

@@ -34,9 +34,10 @@ def run(
 
 async def _run(loaded: Loaded, place: Place) -> None:
     from llamactl.app.node_application import NodeApplication
+    from llamactl.cli.process import raise_file_limit
 
     told, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told.set)
     typer.echo(f"node {place.node} at {place.address} joins the cluster at {place.head}")
-    await NodeApplication(loaded, os.environ).run(place, told.wait())
+    await NodeApplication(loaded, os.environ, raise_file_limit()).run(place, told.wait())

@@ -79,7 +79,7 @@ def _listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def _raise_file_limit() -> int:
+def raise_file_limit() -> int:
     """Use as many files as we may; engines get the former soft limit, which is returned."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
@@ -106,7 +106,7 @@ async def _run(
         return new if new.settings.server.port != given else _with_port(new, port)
 
     app = Application(
-        _with_port(loaded, port), os.environ, reread, _raise_file_limit(),
+        _with_port(loaded, port), os.environ, reread, raise_file_limit(),
         takes_over=inherited is not None, examine=lambda: _examine(app.parts.settings.current),
     )  # fmt: skip
     told = _hear_signals(app)

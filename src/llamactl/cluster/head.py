@@ -31,6 +31,7 @@ class Machine:
     reach: Reach = field(default_factory=lambda: Reach(up=False))
     facts: MachineFacts | None = None  # since it was seen first
     asking: asyncio.Task[None] | None = None  # as long as Ray says that it is there
+    given_up: bool = False  # until it is seen again
 
 
 class WatchedLine:
@@ -62,6 +63,7 @@ class Head:
         self._keeper = RayKeeper(machine, environ)
         self._lines = Lines(machine, environ)
         self._machines: dict[str, Machine] = {}
+        self.on_seen: Callable[[str], object] = lambda _: None  # a node
 
     def __repr__(self) -> str:
         return f"<Head {self.place.node} of {len(self._machines)} others>"
@@ -77,10 +79,6 @@ class Head:
             line = WatchedLine(self._lines.line(node), partial(self._gone, node))
             known = self._machines[node] = Machine(RemoteNode(node, "", line))
         return known
-
-    def forget(self, node: str) -> None:
-        """One that is away; it may join again."""
-        del self._machines[node]
 
     async def keep(self) -> None:
         """Until cancelled."""
@@ -110,7 +108,8 @@ class Head:
     def _see(self, member: Member) -> None:
         machine = self.machine(member.node)
         if member.there and machine.asking is None:
-            machine.node.address = member.address
+            machine.node.address, machine.given_up = member.address, False
+            self.on_seen(member.node)
             machine.asking = asyncio.create_task(self._keep_asking(member, machine))
         elif machine.asking is not None and not member.there:
             log.warning("machine_away", node=member.node, address=member.address)

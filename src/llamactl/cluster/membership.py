@@ -27,7 +27,7 @@ class Membership(Protocol):
         ...
 
 
-class Member:
+class LocalMember:
     """A `Membership`."""
 
     def __init__(self, facts: MachineFacts) -> None:

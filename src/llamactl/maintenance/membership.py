@@ -46,10 +46,15 @@ def join(settings: Settings, head: str, token_file: Path, name: str, address: st
     node = check_node(name or socket.gethostname().partition(".")[0].lower())
     token, folder = _token(token_file), ClusterFolder(settings.data)
     known = folder.place
+    owned = DataDir(settings)
+    owned.open()  # raises while somebody uses it
+    owned.close()
     if known is not None and (known.node, known.head) == (node, head):
         place = known if not address else replace(known, address=_ip(address))
         _enter(folder, place, token, token_file)
         return place  # the head may be away for a while
+    if (settings.data / "llamactl.db").exists():
+        raise LlamactlError(f"{settings.data} is that of a server; choose another data_dir")
     on_the_way, folder = _reach(head), _outside(settings)
     place = Place(node, _ip(address or on_the_way), head)
     _enter(folder, place, token, token_file)

@@ -66,10 +66,6 @@ class Nodes:
         """Of a cluster that this machine belongs to no longer."""
         return elsewhere(self.local, RemoteNode(node, "", NoLine()), Reach(up=False))
 
-    def forget(self, node: str) -> None:
-        """It has no instances."""
-        self._others.pop(node, None)
-
     def revoked(self, key: str) -> None:
         """No contexts that this key may have written in may be used any longer."""
         for one in self:
