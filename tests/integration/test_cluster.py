@@ -110,6 +110,11 @@ def test_requests_outlive_what_they_wait_for(
     assert head.request("POST", CHAT, {"model": "far", **_HELLO}).status_code == 200
     assert row(head, "far")["pid"] == made["pid"]
 
+    two.stop("node join")
+    join(two, head)
+    assert head.request("POST", CHAT, {"model": "far", **_HELLO}).status_code == 200
+    assert row(head, "far")["pid"] == made["pid"]
+
     two.machine.run("kill", "-9", str(made["pid"]))
     again = head.until_answer(
         f"{BASE}/far", "another one",

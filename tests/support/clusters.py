@@ -66,6 +66,12 @@ class ClusterMachine:
         (pid,) = self.machine.pids(*words)
         self.machine.run("kill", "-9", str(pid))
 
+    def stop(self, *words: str) -> None:
+        """The same, when it is asked to; returns when it has ended."""
+        (pid,) = self.machine.pids(*words)
+        self.machine.run("kill", "-TERM", str(pid))
+        until(f"the end of {words}", lambda: self.machine.pids(*words), lambda left: left == [])
+
     def refused(self, *words: str, data: Path) -> str:
         """What this command says, which fails, with another data directory."""
         command = [*self.machine.inside, *LLAMACTL, *words]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Mapping
 from contextlib import AsyncExitStack
@@ -47,8 +48,11 @@ class NodeApplication:
         self._files = Files(self._folder.path)
 
     async def run(self, place: Place, over: Awaitable[object]) -> None:
-        """Until `over` is; engines run on. Raises DataDirUnusable or LlamactlError."""
-        settings = self._held.current
+        """Until `over` is; engines run on. Raises DataDirUnusable or LlamactlError.
+
+        At its end nobody asks it any more, then nobody reaches its engines, then Ray ends: so the
+        head knows before a request fails.
+        """
         self._data_dir.open()
         async with AsyncExitStack() as ends:
             ends.callback(self._data_dir.close)
@@ -56,25 +60,33 @@ class NodeApplication:
                 self._folder.certify(place)
                 machine = self._folder.machine(place)
                 gate = Gate(place.address, self._files.server())
-                agent = self._agent(place, gate)
-                ends.push_async_callback(gate.close_all)
-                ends.push_async_callback(agent.close)
-                facts = MachineFacts(__version__, total_ram(), totals())
-                service = NodeService(agent, LocalMember(facts))
-                ends.push_async_callback(service.close)
+            except OSError as exc:
+                raise self._unusable(exc) from exc
+            ray = asyncio.create_task(RayKeeper(machine, self._environ).keep())
+            ends.push_async_callback(_cancel, ray)
+            ends.push_async_callback(gate.close_all)
+            agent = self._agent(place, gate)
+            ends.push_async_callback(agent.close)
+            service = NodeService(agent, LocalMember(_facts()))
+            ends.push_async_callback(service.close)
+            try:
                 await ends.enter_async_context(answering(self._folder.socket, service.answer))
             except OSError as exc:
-                raise LlamactlError(f"cannot use {self._folder.path}: {exc}") from exc
+                raise self._unusable(exc) from exc
             await agent.sweep()
             log.info("node_serves", node=place.node, address=place.address)
-            rotation = Rotation(settings.data, lambda: RotationRules.of(settings.instances.logging))
-            chores = [
-                RayKeeper(machine, self._environ).keep(),
-                rotation.keep(lambda: agent.written_logs, lambda: agent.written_logs),
-            ]
+            chores = [self._keep_rotating(agent), asyncio.shield(ray)]
             if os.getpid() == 1:
                 chores.append(keep_reaping())
             await first(over, *chores)
+
+    def _unusable(self, exc: OSError) -> LlamactlError:
+        return LlamactlError(f"cannot use {self._folder.path}: {exc}")
+
+    async def _keep_rotating(self, agent: NodeAgent) -> None:
+        settings = self._held.current
+        rotation = Rotation(settings.data, lambda: RotationRules.of(settings.instances.logging))
+        await rotation.keep(lambda: agent.written_logs, lambda: agent.written_logs)
 
     def _agent(self, place: Place, gate: Gate) -> NodeAgent:
         settings = self._held.current
@@ -82,3 +94,12 @@ class NodeApplication:
         return NodeAgent(
             settings.data, settings.logs, self._environ, models, self._soft_files, gate, place.node
         )
+
+
+def _facts() -> MachineFacts:
+    return MachineFacts(__version__, total_ram(), totals())
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
