@@ -34,6 +34,7 @@ from llamactl.core.errors import (
     LlamactlError,
     UnknownProcess,
 )
+from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Container, InstanceOptions
 from llamactl.core.ports.engines import LogFile
@@ -316,3 +317,35 @@ async def test_an_answer_that_can_not_be_sent_is_refused() -> None:
 
     assert isinstance(failed, Refused) and "internal error" in failed.message
     await there.close()
+
+
+class Forgetful:
+    """A line to a node whose process is started again after each answer, so often."""
+
+    def __init__(self, times: int) -> None:
+        self._times = times
+        self.asked: list[str] = []
+
+    async def ask(self, call: bytes) -> bytes:
+        asked = messages.asked(call)
+        assert isinstance(asked, Call)
+        self.asked.append(asked.operation)
+        if asked.operation == "adopt":
+            return messages.encode(Answered())
+        if self.asked.count("is_healthy") <= self._times:
+            return messages.encode(refused(UnknownProcess("it does not run here")))
+        return messages.encode(Answered(value=True))
+
+    async def reachable(self) -> None: ...
+
+
+async def test_a_process_is_adopted_as_often_as_its_node_is_started_again() -> None:
+    line = Forgetful(3)
+    node = RemoteNode("two", "10.0.0.2", line)
+    record = ProcessRecord(
+        "r", "two", "i", 1, 7, 7, "boot", 8000, "key", "engine", ("engine",), OPTIONS, "hash", 0
+    )
+    await node.adopt(record, "one")
+
+    assert await node.is_healthy(record.process, 1.0)
+    assert line.asked == ["adopt", *3 * ["is_healthy", "adopt"], "is_healthy"]

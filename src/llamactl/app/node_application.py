@@ -50,7 +50,7 @@ class NodeApplication:
     async def run(self, place: Place, over: Awaitable[object]) -> None:
         """Until `over` is; engines run on. Raises DataDirUnusable or LlamactlError.
 
-        At its end nobody asks it any more, then nobody reaches its engines, then Ray ends: so the
+        At its end, first nobody asks it, then nobody reaches its engines, then Ray ends: so the
         head knows before a request fails.
         """
         self._data_dir.open()

@@ -167,12 +167,12 @@ def remote(
     operation: Operation[P, R] = Operation(method)
 
     async def ask(self: Caller, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return await self.calling.ask(self.call(operation, *args, **kwargs), operation)
-        except UnknownProcess:
-            if not args or not await self.found_again(args[0]):
-                raise
-        return await self.calling.ask(self.call(operation, *args, **kwargs), operation)
+        while True:  # the other end may be started again more than once
+            try:
+                return await self.calling.ask(self.call(operation, *args, **kwargs), operation)
+            except UnknownProcess:
+                if not args or not await self.found_again(args[0]):
+                    raise
 
     return ask
 
