@@ -269,10 +269,11 @@ def test_a_certificate_is_replaced_before_it_ends_and_at_another_address(tmp_pat
     files = member(tmp_path, authority, "gpu1", NODE)
     held = Files(tmp_path / "other")
 
-    assert held.is_due(NOW, NODE)
-    assert not files.is_due(NOW + timedelta(days=3600), NODE)
-    assert files.is_due(NOW + timedelta(days=3640), NODE)
-    assert files.is_due(NOW, "10.0.0.9")
+    assert held.is_due(NOW, NODE, authority.certificate)
+    assert not files.is_due(NOW + timedelta(days=3600), NODE, authority.certificate)
+    assert files.is_due(NOW + timedelta(days=3640), NODE, authority.certificate)
+    assert files.is_due(NOW, "10.0.0.9", authority.certificate)
+    assert files.is_due(NOW, NODE, Authority(tmp_path / "new").certificate)
     assert files.key.stat().st_mode & 0o777 == 0o600
     assert Authority(tmp_path).certificate == authority.certificate
     key = files.key.read_bytes()

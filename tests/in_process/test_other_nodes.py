@@ -7,11 +7,14 @@ import asyncio
 import pytest
 
 from llamactl.cluster.reach import Reach
+from llamactl.control.lifecycle import lost_nodes
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.lost_nodes import LostNodes
-from llamactl.control.lifecycle.nodes import elsewhere
-from llamactl.core.errors import Conflict, NodeAway, NotAvailable
+from llamactl.control.lifecycle.nodes import Nodes, elsewhere
+from llamactl.core.errors import Conflict, InvalidOption, NodeAway, NotAvailable, ShuttingDown
+from llamactl.core.instance import InstanceOptions
 from llamactl.core.lifecycle import Desired
+from llamactl.core.ports.node import Image
 from support.control_path import ControlPath, settle
 from support.fake_node import FakeNode
 
@@ -26,14 +29,16 @@ class Cluster:
         """`before`: whose store and nodes these are."""
         self.two = FakeNode() if before is None else before.two
         self.two.id = "two"
-        self.reach = Reach()
+        self.reach = Reach("two")
         store = None if before is None else before.there.store
         node = None if before is None else before.there.node
-        self.there = ControlPath(store=store, node=node, others=self._make)
-        self.lost = LostNodes(self.there.nodes, self.there.registry, self.there.scheduler)
+        self.there = ControlPath(store=store, node=node, others=self.make)
+        self.lost = LostNodes(
+            self.there.nodes, self.there.registry, self.there.scheduler, self.there.memory
+        )
         self.lost.begin()
 
-    def _make(self, node: str) -> ReplicaContext:
+    def make(self, node: str) -> ReplicaContext:
         assert node == "two"
         return elsewhere(self.there.replicas, self.two, self.reach)
 
@@ -165,3 +170,103 @@ async def test_a_server_that_stops_does_not_wait_for_a_node_that_is_away() -> No
         await one.there.shutdown.halt()
 
     assert len(one.two.alive) == 1
+
+
+async def test_a_declared_instance_waits_for_its_node_and_keeps_nobody_from_starting() -> None:
+    one = Cluster()
+    one.reach.set(up=False)
+    options = InstanceOptions(backend_options={"model": "/m.gguf"}, nodes=("two",))
+    await one.there.definitions.check(options, source="a file")
+    await one.there.definitions.define("far", options, source="a file")
+    with pytest.raises(NodeAway):
+        await one.there.instances.start("far", wait=False, evict=False)
+    await one.comes()
+    await one.there.instances.start("far", wait=True, evict=False)
+
+    assert one.two.alive == {one.there.replica("far").pid}
+
+
+async def test_a_start_whose_node_goes_away_is_begun_again_once() -> None:
+    """What was asked of the node before arrives all the same, when it is back."""
+    one = Cluster()
+    one.two.images["far"] = Image("docker", "image")  # which is long in coming
+    await one.there.create("far", start=False, nodes=["two"])
+    await one.there.instances.start("far", wait=False, evict=False)
+    await one.goes()
+    one.two.pulling.put_nowait(None)
+    await one.comes()
+    await one.there.until("far", "ready")
+    await settle()
+
+    assert one.two.alive == {one.there.replica("far").pid}
+    assert one.there.events("far").count("NodeLost") == 1
+
+
+@pytest.mark.parametrize("state", ["starting", "ready"])
+async def test_whatever_is_on_a_node_that_is_given_up_counts_as_stopped(state: str) -> None:
+    one = Cluster()
+    one.two.loads = state == "starting"
+    await one.there.create("far", start=False, nodes=["two"])
+    await one.there.instances.start("far", wait=False, evict=False)
+    await one.there.until("far", state)
+    one.reach.set(up=False)
+    await one.lost.give_up(one.there.nodes.named("two"))
+
+    assert one.there.state("far") == "stopped"
+    await settle()
+    assert one.there.state("far") == "stopped", "its loss was known already"
+
+
+async def test_a_halt_ends_although_somebody_waits_for_what_is_lost() -> None:
+    one = Cluster()
+    await one.there.create("far", nodes=["two"])
+    await one.goes()
+    waits = asyncio.create_task(one.there.instances.stop("far", wait=True, force=False))
+    await settle()
+    async with asyncio.timeout(10):
+        await one.there.shutdown.halt()
+
+    with pytest.raises(ShuttingDown):
+        await waits
+
+
+async def test_what_could_not_be_adopted_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lost_nodes, "_AGAIN_S", 0.01)
+    before = Cluster()
+    await before.there.create("far", nodes=["two"])
+    pid = before.there.replica("far").pid
+    await before.there.killed()
+    after = Cluster(before)
+    after.reach.set(up=False)
+    await after.there.come_back()
+    after.two.fails = 1
+    await after.comes()
+    await after.there.until("far", "ready")
+
+    assert after.there.replica("far").pid == pid
+    assert after.two.alive == {pid}
+
+
+async def test_a_node_that_nobody_has_seen_is_a_mistake() -> None:
+    one = Cluster()
+    one.there.nodes = Nodes(
+        one.there.replicas, one.make, own=["main"], seen=lambda name: name == "two"
+    )
+    one.there.nodes.check(InstanceOptions(nodes=("two",)))
+    one.there.nodes.check(InstanceOptions(nodes=("three",)), later=True)
+    with pytest.raises(InvalidOption, match="no node 'three'"):
+        one.there.nodes.check(InstanceOptions(nodes=("three",)))
+
+    assert not one.there.nodes.others
+
+
+async def test_nobody_waits_for_a_node_that_goes_away() -> None:
+    reach = Reach("two")
+    never = asyncio.create_task(reach.while_up(asyncio.Event().wait()))
+    await settle()
+    reach.set(up=False)
+
+    with pytest.raises(NodeAway):
+        await never
+    reach.set(up=True)
+    assert await reach.while_up(asyncio.sleep(0, "said")) == "said"

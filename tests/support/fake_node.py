@@ -63,6 +63,7 @@ class FakeNode:
 
     def __init__(self) -> None:
         self.loads = False  # until a test calls `loaded`
+        self.fails = 0  # how many adoptions do, at first
         self.broken: set[str] = set()
         self.says = NO_MODEL  # an engine that is ready, of its model
         self.refuses: LlamactlError | None = None  # whatever is to be permitted
@@ -267,6 +268,9 @@ class FakeNode:
         return one.record
 
     async def adopt(self, record: ProcessRecord, name: str) -> ExitReport | None:
+        if self.fails:
+            self.fails -= 1
+            raise LlamactlError("internal error of the node")
         one = self._found(record)
         return None if one is not None and one.record.process == record.process else UNSEEN
 

@@ -48,7 +48,7 @@ class NodeApplication:
         self._files = Files(self._folder.path)
 
     async def run(self, place: Place, over: Awaitable[object]) -> None:
-        """Until `over` is; engines run on. Raises DataDirUnusable or LlamactlError.
+        """Until `over` is; engines keep running. Raises DataDirUnusable or LlamactlError.
 
         At its end, first nobody asks it, then nobody reaches its engines, then Ray ends: so the
         head knows before a request fails.
@@ -60,7 +60,7 @@ class NodeApplication:
                 self._folder.certify(place)
                 machine = self._folder.machine(place)
                 gate = Gate(place.address, self._files.server())
-            except OSError as exc:
+            except (OSError, ValueError) as exc:
                 raise self._unusable(exc) from exc
             ray = asyncio.create_task(RayKeeper(machine, self._environ).keep())
             ends.push_async_callback(_cancel, ray)
@@ -80,7 +80,7 @@ class NodeApplication:
                 chores.append(keep_reaping())
             await first(over, *chores)
 
-    def _unusable(self, exc: OSError) -> LlamactlError:
+    def _unusable(self, exc: Exception) -> LlamactlError:
         return LlamactlError(f"cannot use {self._folder.path}: {exc}")
 
     async def _keep_rotating(self, agent: NodeAgent) -> None:

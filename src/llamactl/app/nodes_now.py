@@ -36,5 +36,5 @@ async def remove_node(parts: Parts, name: str) -> None:
         raise NodeNotFound(f"there is no node {name[:80]!r}")
     if head is None or known[name].state != "away":
         raise Conflict(f"node {name} is not away; only what is away can be given up")
+    head.machine(name).given_up = True  # until it is seen again, from now on
     await parts.control.lost_nodes.give_up(nodes.named(name))
-    head.machine(name).given_up = True

@@ -187,7 +187,8 @@ class LocalNode:
             node, held, journal, leases, images, known=known.of, seen=known.seen, name=name
         )
         others = partial(_elsewhere, here, head) if head else None
-        nodes = Nodes(here, others, own=[settings.local_node, name])
+        seen = head.has_seen if head else _never
+        nodes = Nodes(here, others, own=[settings.local_node, name], seen=seen)
         if head is not None:
             head.on_seen = nodes.named  # from then on it is tidied whenever it comes back
         return cls(agent, nodes, head, engines.probes)
@@ -256,7 +257,7 @@ class Control:
             lambda: bool(storage.database.fault), node.nodes,
         )  # fmt: skip
         shutdown = Shutdown(registry, instances.tasks, scheduler, event_log)
-        lost_nodes = LostNodes(node.nodes, registry, scheduler)
+        lost_nodes = LostNodes(node.nodes, registry, scheduler, memory)
         return cls(
             scheduling, instances, definitions, reconciler,
             Reload(held, reread, instances, reconciler), on_demand, SwitchableActivator(on_demand),
@@ -309,8 +310,12 @@ def _head(settings: Settings, environ: Mapping[str, str]) -> Head | None:
     except ImportError as exc:
         why = "install llamactl with its extra 'ray', or remove that folder to leave the cluster"
         raise DataDirUnusable(f"{folder.path} is that of a cluster: {why}") from exc
-    except OSError as exc:
+    except (OSError, ValueError) as exc:
         raise DataDirUnusable(f"cannot use {folder.path}: {exc}") from exc
+
+
+def _never(_: str) -> bool:
+    return False
 
 
 def _elsewhere(here: ReplicaContext, head: Head, name: str) -> ReplicaContext:

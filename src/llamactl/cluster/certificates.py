@@ -61,9 +61,9 @@ class Files:
         made.load_verify_locations(self.authority)
         return made
 
-    def is_due(self, now: datetime, address: str) -> bool:
-        """Does the machine need a new certificate, at this address?"""
-        if not self.certificate.exists():
+    def is_due(self, now: datetime, address: str, authority: bytes) -> bool:
+        """Does the machine need a new certificate, at this address, by this authority?"""
+        if not self.certificate.exists() or self.authority.read_bytes() != authority:
             return True
         held = x509.load_pem_x509_certificate(self.certificate.read_bytes())
         names = held.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -15,7 +15,10 @@ import orjson
 
 from llamactl.cluster.ray.start import Machine
 from llamactl.core.errors import InvalidConfig
+from llamactl.core.ports.node import LOCAL
 from llamactl.node.host.private_file import write_private
+
+RESERVED = frozenset({LOCAL})  # names that no machine may have
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class ClusterFolder:
 
         made = Authority(self.authority)
         self.keep(place, secrets.token_hex(32) + "\n" + made.pem)
+        self.certify(place)
 
     def keep(self, place: Place, token: str) -> None:
         """`token`: what the file of another machine has. Raises OSError, or ValueError for none."""
@@ -80,12 +84,11 @@ class ClusterFolder:
         write_private(self._file, orjson.dumps(asdict(place)), synced=True)
 
     def certify(self, place: Place) -> None:
-        """This machine, if that is due. Raises OSError."""
+        """This machine, if that is due. Raises OSError, or ValueError for damaged files."""
         from llamactl.cluster.certificates import Authority, Files
 
-        files, now = Files(self.path), datetime.now(UTC)
-        if files.is_due(now, place.address):
-            authority = Authority(self.authority)
+        files, now, authority = Files(self.path), datetime.now(UTC), Authority(self.authority)
+        if files.is_due(now, place.address, authority.certificate):
             signed = authority.sign(files.request(), place.node, place.address, now)
             files.keep(signed, authority.certificate)
 

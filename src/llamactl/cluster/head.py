@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import NoReturn
 
 from llamactl.cluster.calls.line import Line, LineDown, NodeGone
-from llamactl.cluster.folder import ClusterFolder, Place
+from llamactl.cluster.folder import RESERVED, ClusterFolder, Place
 from llamactl.cluster.membership import MachineFacts, RemoteMember
 from llamactl.cluster.ray.keeper import RayKeeper
 from llamactl.cluster.ray.lines import Lines
@@ -28,7 +28,7 @@ class Machine:
     """Another one, as far as it is known."""
 
     node: RemoteNode
-    reach: Reach = field(default_factory=lambda: Reach(up=False))
+    reach: Reach
     facts: MachineFacts | None = None  # since it was seen first
     asking: asyncio.Task[None] | None = None  # as long as Ray says that it is there
     given_up: bool = False  # until it is seen again
@@ -77,13 +77,19 @@ class Head:
         """Also one that was never seen."""
         if (known := self._machines.get(node)) is None:
             line = WatchedLine(self._lines.line(node), partial(self._gone, node))
-            known = self._machines[node] = Machine(RemoteNode(node, "", line))
+            reach = Reach(node, up=False)
+            known = self._machines[node] = Machine(RemoteNode(node, "", line), reach)
         return known
+
+    def has_seen(self, node: str) -> bool:
+        """Since we run."""
+        return node in self._machines and self._machines[node].node.address != ""
 
     async def keep(self) -> None:
         """Until cancelled."""
-        chores = (self._keeper.keep(), self._lines.keep(), self._follow())
-        await asyncio.gather(*chores)
+        async with asyncio.TaskGroup() as chores:
+            for one in (self._keeper.keep(), self._lines.keep(), self._follow()):
+                chores.create_task(one)
 
     async def close(self) -> None:
         """Give up what is asked of other machines."""
@@ -102,11 +108,15 @@ class Head:
                 await self._lines.reachable()
                 continue
             for member in members:
-                if member.node != self.place.node:
+                if member.node != self.place.node and member.node not in RESERVED:
                     self._see(member)
+                elif member.address != self.place.address:
+                    log.warning("node_name_taken", node=member.node, address=member.address)
 
     def _see(self, member: Member) -> None:
         machine = self.machine(member.node)
+        if member.twice:
+            log.warning("two_machines_of_one_name", node=member.node, address=member.address)
         if member.there and machine.asking is None:
             machine.node.address, machine.given_up = member.address, False
             self.on_seen(member.node)

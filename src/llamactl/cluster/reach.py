@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from llamactl.core.errors import NodeAway
+
+T = TypeVar("T")
 
 
 class Reach:
     """Changed by who sees it; waited for by those who ask."""
 
-    def __init__(self, *, up: bool = True) -> None:
+    def __init__(self, node: str = "", *, up: bool = True) -> None:
+        """`node`: its name; "": this machine, which is always there."""
+        self._node = node
         self._up, self._down = asyncio.Event(), asyncio.Event()
         self.set(up=up)
 
     def __repr__(self) -> str:
-        return f"<Reach {'up' if self.is_up else 'down'}>"
+        return f"<Reach {self._node} {'up' if self.is_up else 'down'}>"
 
     @property
     def is_up(self) -> bool:
@@ -29,3 +37,23 @@ class Reach:
 
     async def until_down(self) -> None:
         await self._down.wait()
+
+    def expect_up(self) -> None:
+        """Raises NodeAway."""
+        if not self.is_up:
+            raise NodeAway(f"node {self._node!r} is not there; see `llamactl node ls`")
+
+    async def while_up(self, work: Coroutine[Any, Any, T]) -> T:
+        """What it returns. Raises NodeAway when the node is away first; `work` is cancelled."""
+        if not self._node:
+            return await work
+        working, down = asyncio.ensure_future(work), asyncio.ensure_future(self._down.wait())
+        try:
+            await asyncio.wait({working, down}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                self.expect_up()
+            return await working
+        finally:
+            for one in (working, down):
+                one.cancel()
+            await asyncio.gather(working, down, return_exceptions=True)

@@ -71,14 +71,14 @@ class Definitions:
 
     async def check(self, options: InstanceOptions, *, source: str) -> None:
         """By themselves: not against other instances. Raises LlamactlError."""
-        self.nodes.check(options)
+        self.nodes.check(options, later=bool(source))
         node = self.nodes.of(options)
         await node.permit(Instance("", "", 0, options, source=source))
         node.check_options(options)
 
     async def _check(self, instance: Instance) -> None:
         _check_variants(instance)
-        self.nodes.check(instance.options)
+        self.nodes.check(instance.options, later=bool(instance.source))
         node = self.nodes.of(instance.options)
         await node.permit(instance)
         node.check(instance)
@@ -178,9 +178,20 @@ class Definitions:
 
     async def _redefine(self, managed: ManagedInstance, change: Change) -> bool:
         changed = replace(managed.instance, options=change(managed.instance.options))
-        moves = changed.options.nodes != managed.instance.options.nodes
-        if moves and managed.replica.runner.now.state not in WITHOUT_PROCESS:
-            raise Conflict(f"{changed.name} can't move to another node now; stop it first")
+        self.nodes.check(changed.options, later=bool(changed.source))
+        if self.nodes.of(changed.options) is managed.replica.context:
+            return await self._put(managed, changed)
+        runner = managed.replica.runner
+        await runner.pause()  # or it might be started meanwhile, where it is now
+        try:
+            if runner.now.state not in WITHOUT_PROCESS:
+                raise Conflict(f"{changed.name} can't move to another node now; stop it first")
+            return await self._put(managed, changed)
+        finally:
+            runner.resume()
+
+    async def _put(self, managed: ManagedInstance, changed: Instance) -> bool:
+        """In place of its definition; True if its command changes."""
         await self._check(changed)
         need = await self._memory.need(changed)
         offer = await self.nodes.of(changed.options).offer(changed)

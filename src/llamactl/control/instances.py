@@ -17,7 +17,7 @@ from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import MANUAL, MANUAL_EVICTING, request_asker
 from llamactl.control.shielded import ShieldedTasks
 from llamactl.control.start_failure import start_failed
-from llamactl.core.errors import ForbiddenBySettings, NoCapacity, Superseded
+from llamactl.core.errors import ForbiddenBySettings, NoCapacity, NodeAway, Superseded
 from llamactl.core.events import InstanceEvent
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance
@@ -111,8 +111,8 @@ class Instances:
         return managed
 
     async def place(self, managed: ManagedInstance, *, evict: bool) -> None:
-        """For a start by hand. Raises NoCapacity, or ForbiddenBySettings."""
-        await self._nodes.of(managed.instance.options).permit(managed.instance)
+        """For a start by hand. Raises NoCapacity, ForbiddenBySettings or NodeAway."""
+        await managed.replica.context.permit(managed.instance, starts=True)
         managed.need = await self._memory.need(managed.instance)
         await self._scheduler.place(managed, MANUAL_EVICTING if evict else MANUAL)
         managed.breaker = CLOSED  # a manual start means that the cause was dealt with
@@ -129,8 +129,8 @@ class Instances:
             asker = request_asker(None, evicts=settings.instances.enable_lru_eviction)
         seen = outlook(managed, asker, self._scheduler, settings, request=request)
         try:
-            await self._nodes.of(managed.instance.options).permit(managed.instance)
-        except ForbiddenBySettings as exc:
+            await managed.replica.context.permit(managed.instance, starts=True)
+        except (ForbiddenBySettings, NodeAway) as exc:
             return managed, seen if seen.action == "serve" else StartPlan("refuse", exc.message)
         return managed, seen
 

@@ -242,7 +242,7 @@ class OnDemand:
         """Before anybody has to go for a start that the settings refuse. Raises StartFailed."""
         try:
             if self._nodes is not None:
-                await self._nodes.of(managed.instance.options).permit(managed.instance)
+                await managed.replica.context.permit(managed.instance, starts=True)
         except ForbiddenBySettings as exc:
             raise start_forbidden(managed, exc) from exc
 

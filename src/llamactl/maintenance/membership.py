@@ -10,13 +10,14 @@ from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 
-from llamactl.cluster.folder import ClusterFolder, Place
+from llamactl.cluster.folder import RESERVED, ClusterFolder, Place
 from llamactl.config import Settings
 from llamactl.core.errors import LlamactlError
 from llamactl.core.instance import check_node
 from llamactl.node import DataDir
 
 _ANSWER_S = 10.0
+_HIGHEST = 65535
 
 
 def begin_cluster(settings: Settings, address: str, port: int, name: str) -> Place:
@@ -26,12 +27,15 @@ def begin_cluster(settings: Settings, address: str, port: int, name: str) -> Pla
     """
     _expect_extra()
     folder = _outside(settings)
+    DataDir(settings).open(locked=False)  # its server may run
+    if not 1 <= port <= _HIGHEST:
+        raise LlamactlError(f"port must be a number from 1 to {_HIGHEST}, not {port}")
     where = _ip(address)
     node = check_node(name or settings.local_node)
     place = Place(node, where, f"{where}:{port}", is_head=True)
     try:
         folder.begin(place)
-    except OSError as exc:
+    except (OSError, ValueError) as exc:
         raise _unusable(folder, exc) from exc
     return place
 
@@ -44,13 +48,20 @@ def join(settings: Settings, head: str, token_file: Path, name: str, address: st
     """
     _expect_extra()
     node = check_node(name or socket.gethostname().partition(".")[0].lower())
+    if node in RESERVED:
+        raise LlamactlError(f"a node can't be called {node!r}; give another name with --name")
+    _ip(head.rpartition(":")[0])
     token, folder = _token(token_file), ClusterFolder(settings.data)
     known = folder.place
     owned = DataDir(settings)
     owned.open()  # raises while somebody uses it
     owned.close()
     if known is not None and (known.node, known.head) == (node, head):
-        place = known if not address else replace(known, address=_ip(address))
+        if folder.token.read_text(encoding="ascii").strip() != token:
+            raise LlamactlError(
+                f"{settings.data} has joined with another token; run `llamactl node leave` first"
+            )
+        place = replace(known, address=_ip(address) if address else _own_address(head, known))
         _enter(folder, place, token, token_file)
         return place  # the head may be away for a while
     if (settings.data / "llamactl.db").exists():
@@ -97,17 +108,27 @@ def _prove(folder: ClusterFolder, head: str) -> None:
 
 
 def leave(settings: Settings) -> Place:
-    """Where this machine was. Raises LlamactlError, also while its node's process runs."""
+    """Where this machine was. Raises LlamactlError, also while it is used."""
     folder = ClusterFolder(settings.data)
     if (known := folder.place) is None:
         raise LlamactlError(f"{settings.data} belongs to no cluster")
-    if known.is_head:
-        raise LlamactlError(f"{settings.data} is that of the cluster's head; nothing was done")
     owned = DataDir(settings)
     owned.open()
-    shutil.rmtree(folder.path)
-    owned.close()
+    try:
+        shutil.rmtree(folder.path)
+    except OSError as exc:
+        raise _unusable(folder, exc) from exc
+    finally:
+        owned.close()
     return known
+
+
+def _own_address(head: str, known: Place) -> str:
+    """As it is by now, as far as that can be seen."""
+    try:
+        return _reach(head)
+    except LlamactlError:
+        return known.address
 
 
 def _outside(settings: Settings) -> ClusterFolder:
@@ -158,5 +179,5 @@ def _token(file: Path) -> str:
     return token
 
 
-def _unusable(folder: ClusterFolder, exc: OSError) -> LlamactlError:
+def _unusable(folder: ClusterFolder, exc: Exception) -> LlamactlError:
     return LlamactlError(f"cannot use {folder.path}: {exc}")

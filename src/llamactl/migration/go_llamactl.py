@@ -41,8 +41,8 @@ _WITHOUT_EFFECT = {
     "auth.inference_keys": "create keys with `llamactl keys create`",
     "auth.oidc": "sign-in with OpenID Connect is not available in this version; create keys",
     "database.path": "its tables are the Go llamactl's; llamactl keeps a file of its own",
-    "nodes": "remote nodes are not available in this version",
-    "local_node": "remote nodes are not available in this version",
+    "nodes": "other machines join by `llamactl node join`",
+    "local_node": "a cluster is made by `llamactl cluster init`",
     "instances.configs_dir": "here it is for declared instances; the database is sufficient",
 }
 
@@ -166,7 +166,7 @@ def _definition(
         elif key == "nodes" and not value:
             found.carried(f"{at}.{key}", "not given")
         elif key == "nodes":
-            found.left_out(f"{at}.{key}", "there is one node only")
+            found.left_out(f"{at}.{key}", "give it again once that machine has joined")
         elif "backend_type" not in given:  # the first versions knew one engine
             _take_options({key: value}, at, options, found, known)
         elif key != "backend_type":
@@ -202,7 +202,7 @@ def _no_instance(row: Mapping[str, Any], name: str, node: str) -> str:
         return f"backend_type {kind} is not available in this version"
     if isinstance(nodes, list) and nodes and node not in nodes:
         where = ", ".join(map(str, nodes))
-        return f"it runs on {where}, and remote nodes are not available in this version"
+        return f"it runs on {where}: make it again once that machine has joined"
     try:
         check_name(name)
     except LlamactlError as exc:

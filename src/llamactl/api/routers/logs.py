@@ -42,13 +42,16 @@ async def get_logs(
 
     Offsets always count from the first byte ever logged, even if it was rotated away.
     """
-    log, most, text = (
-        services.instances.get(name).replica.log,
+    replica, most, text = (
+        services.instances.get(name).replica,
         _line_count(asked.lines),
         asked.search,
     )
+    log, reach = replica.log, replica.context.reach
+    reach.expect_up()
     since = _time(asked.since)
-    start, end = await log.span(None if text else most, since=since, before=asked.before)
+    span = log.span(None if text else most, since=since, before=asked.before)
+    start, end = await reach.while_up(span)
     start = max(start, asked.after or 0)
     chunks: AsyncIterator[bytes] = (
         log.follow(start, search=text, lines=most)

@@ -71,11 +71,11 @@ def join(
 
 @nodes.command()
 def leave(config: Config = None, data_dir: DataDir = None) -> None:
-    """Forget the cluster that this machine has joined, once `node join` has ended here."""
+    """Forget the cluster of this machine, once its node or server has ended."""
     from llamactl.maintenance.membership import leave
 
     was = leave(settings_of(config, data_dir))
-    typer.echo(f"{was.node} has left the cluster at {was.head}; what runs there runs on")
+    typer.echo(f"{was.node} has left the cluster at {was.head}; its engines keep running")
 
 
 @clusters.callback()

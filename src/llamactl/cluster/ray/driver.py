@@ -103,7 +103,10 @@ def _members() -> list[Member]:
     for machine in ray.nodes():
         name = (machine.get("Labels") or {}).get(LABEL)
         if name and (machine["Alive"] or name not in found):
-            found[name] = Member(name, machine["NodeManagerAddress"], there=machine["Alive"])
+            address, alive = machine["NodeManagerAddress"], machine["Alive"]
+            known = found.get(name)
+            twice = alive and known is not None and (known.there or known.twice)
+            found[name] = Member(name, address, there=alive and not twice, twice=twice)
     return sorted(found.values(), key=lambda member: member.node)
 
 

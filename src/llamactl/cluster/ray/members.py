@@ -14,6 +14,7 @@ class Member:
     node: str  # its name
     address: str
     there: bool
+    twice: bool = False  # so are others of this name, and none of them can be used
 
 
 def encode(members: Sequence[Member]) -> bytes:

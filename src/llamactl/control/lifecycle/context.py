@@ -133,15 +133,16 @@ class ReplicaContext:
         if given := options.warm_up:
             _check_warm_up(warm_up_path(given), backend)
 
-    async def permit(self, instance: Instance) -> None:
+    async def permit(self, instance: Instance, *, starts: bool = False) -> None:
         """Raise ForbiddenBySettings where the settings keep the API from such a definition.
 
-        NodeAway where nobody can say.
+        NodeAway where nobody can say. `starts`: it is to be started, too.
         """
-        if not self.reach.is_up:
-            raise _away(self.node)
+        if starts:
+            self.reach.expect_up()
         if not instance.source:  # what is declared in a file is its owner's own
-            await self.node.permit(instance.options)
+            self.reach.expect_up()
+            await self.reach.while_up(self.node.permit(instance.options))
 
     async def vocabulary(self, body: object, now: InstanceOptions) -> Vocabulary:
         """The options of the engine that a definition is for; empty where it can't be asked."""
@@ -166,25 +167,32 @@ class ReplicaContext:
 
     async def replaced(self, instance: Instance, seconds: float) -> bool:
         """As `Node.replaced`."""
-        return self.reach.is_up and await self.node.replaced(instance.options, seconds)
+        if not self.reach.is_up:
+            return False
+        return await self.reach.while_up(self.node.replaced(instance.options, seconds))
 
     async def offer(self, instance: Instance, process: ProcessId | None = None) -> Offer:
         """As `Node.offer`; nothing while the node is away."""
         if not self.reach.is_up:
             return NO_MODEL
-        return await self.node.offer(instance.options, self.engine(instance), process)
+        offered = self.node.offer(instance.options, self.engine(instance), process)
+        try:
+            return await self.reach.while_up(offered)
+        except NodeAway:
+            return NO_MODEL
 
     async def command_of(self, instance: Instance) -> Sequence[str]:
         """As `Node.command_of`; a port that is not given is 0. Raises NodeAway, too."""
-        if not self.reach.is_up:
-            raise _away(self.node)
-        return await self.node.command_of(self.spec(instance, 0))
+        self.reach.expect_up()
+        return await self.reach.while_up(self.node.command_of(self.spec(instance, 0)))
 
     async def obstacle(self, instance: Instance) -> str:
         """As `Node.obstacle`."""
-        if not self.reach.is_up:
-            return _away(self.node).message
-        return await self.node.obstacle(self.spec(instance, 0))
+        try:
+            self.reach.expect_up()
+            return await self.reach.while_up(self.node.obstacle(self.spec(instance, 0)))
+        except NodeAway as exc:
+            return exc.message
 
     def context_obstacle(self, instance: Instance) -> str:
         """Why its contexts are lost when it stops; "" if they are kept, or that is not wanted.
@@ -231,10 +239,6 @@ class ReplicaContext:
             keeps_context=wanted.keep_context,
             sleep_s=wanted.idle_timeout if wanted.sleeps else 0.0,
         )  # fmt: skip
-
-
-def _away(node: Node) -> NodeAway:
-    return NodeAway(f"node {node.id!r} is not there; see `llamactl node ls`")
 
 
 def _check_warm_up(path: str, backend: Backend) -> None:

@@ -24,6 +24,7 @@ from llamactl.observe.loop_clock import loop_clock
 from llamactl.policy.scheduling.restart import RestartRules, after_exit
 
 _MEASURE_S = 1.0  # a stop waits no longer for it
+_GIVEN_UP = ExitReport(FailureClass.KILLED, advice="its node was given up")
 _ENDS = 4  # are remembered, for requests that the process dropped
 log = logger("control")
 
@@ -129,14 +130,19 @@ class EngineHandle:
             record = await context.node.prepare(spec)
         except LaunchFailed as exc:
             return self._launch_failed(generation, exc.report)
+        except UnknownProcess:  # another one was begun since then
+            return self._exited(generation, _GIVEN_UP, uptime=0.0)
         finally:
             self.fetched.set()
+        if self._owner.runner.now.generation != generation:  # it was given up with its node
+            await self._discard(context, record)
+            return self._exited(generation, _GIVEN_UP, uptime=0.0)
         context.ports.keep(self._owner.id, record.port)
         self.port = record.port
         try:
             await context.journal.enter_process(record)
         except BaseException as exc:
-            await self._discard(record)  # what the store does not know must not run
+            await self._discard(context, record)  # what the store does not know must not run
             if isinstance(exc, LlamactlError):
                 unwritten = ExitReport(FailureClass.STORE, advice=exc.message)
                 return self._launch_failed(generation, unwritten)
@@ -158,9 +164,10 @@ class EngineHandle:
                 await self._owner.context.journal.enter_process(released)
         return released
 
-    async def _discard(self, record: ProcessRecord) -> None:
-        self._owner.context.node.kill(record.process)
-        await self._owner.context.node.wait_exit(record.process)
+    async def _discard(self, context: ReplicaContext, record: ProcessRecord) -> None:
+        context.node.kill(record.process)
+        with suppress(UnknownProcess):
+            await context.node.wait_exit(record.process)
 
     def _launch_failed(self, generation: int, report: ExitReport) -> lc.Event:
         self.last_exit = report

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import NoReturn
 
 from llamactl.control.lifecycle.context import ReplicaContext
@@ -12,7 +13,7 @@ from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.lifecycle.replica import Replica
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import MANUAL
-from llamactl.core.errors import LlamactlError
+from llamactl.core.errors import LlamactlError, NodeAway
 from llamactl.core.events import ProcessRecord
 from llamactl.core.lifecycle import (
     WITHOUT_PROCESS,
@@ -22,18 +23,23 @@ from llamactl.core.lifecycle import (
     StartRequested,
     State,
 )
+from llamactl.core.ports.engines import MemoryBook
 from llamactl.observe import logger
 
+_AGAIN_S, _LONGEST_S = 1.0, 60.0  # between two looks at a node that failed
 log = logger("control")
 
 
 class LostNodes:
     """One watch for each node of another machine."""
 
-    def __init__(self, nodes: Nodes, registry: Registry, scheduler: Scheduler) -> None:
+    def __init__(
+        self, nodes: Nodes, registry: Registry, scheduler: Scheduler, memory: MemoryBook
+    ) -> None:
         self._nodes = nodes
         self._registry = registry
         self._scheduler = scheduler
+        self._memory = memory
         self._watches: set[asyncio.Task[NoReturn]] = set()
 
     def __repr__(self) -> str:
@@ -46,7 +52,9 @@ class LostNodes:
             self._watch(one)
 
     def _watch(self, one: ReplicaContext) -> None:
-        self._watches.add(asyncio.get_running_loop().create_task(self._keep(one)))
+        watch = asyncio.get_running_loop().create_task(self._keep(one))
+        self._watches.add(watch)
+        watch.add_done_callback(_report)
 
     async def close(self) -> None:
         for watch in self._watches:
@@ -61,39 +69,54 @@ class LostNodes:
         replica = managed.replica
         runner, cause = replica.runner, f"node {replica.context.node.id} was given up"
         replica.engine.process = replica.lost = None
-        while runner.now.state is State.LOST:
+        while runner.now.state not in WITHOUT_PROCESS:
+            await runner.ask(NodeLost(runner.now.generation, cause))
             await runner.ask(NodeFound(runner.now.generation, alive=False, cause=cause))
         replica.context.journal.forget_process(replica.id, managed.instance.name)
 
     async def _keep(self, one: ReplicaContext) -> NoReturn:
         while True:
             await one.reach.until_up()
-            await self._each(one, self._find)
-            await self._end_unknown(one)
+            with suppress(NodeAway):  # again, before all of it was looked at
+                await one.reach.while_up(self._take_in(one))
             await one.reach.until_down()
             await self._each(one, self._lose)
 
+    async def _take_in(self, one: ReplicaContext) -> None:
+        """Find what was lost, end what is unknown, and start what is wanted on."""
+        pause = _AGAIN_S
+        while not (await self._each(one, self._find) and await self._end_unknown(one)):
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_S)
+        await self._each(one, self._start)
+
     async def _each(
         self, one: ReplicaContext, do: Callable[[ManagedInstance], Awaitable[None]]
-    ) -> None:
-        async def attempt(managed: ManagedInstance) -> None:
+    ) -> bool:
+        """Did it succeed for all?"""
+
+        async def attempt(managed: ManagedInstance) -> bool:
             try:
                 await do(managed)
             except LlamactlError as exc:  # it is being deleted, say
                 log.warning("replica_not_reached", name=managed.instance.name, reason=exc.message)
+                return False
+            return True
 
         there = [m for m in self._registry.present() if m.replica.context is one]
-        await asyncio.gather(*map(attempt, there))
+        return all(await asyncio.gather(*map(attempt, there)))
 
-    async def _end_unknown(self, one: ReplicaContext) -> None:
-        """What was given up while its node was away, and lives there."""
+    async def _end_unknown(self, one: ReplicaContext) -> bool:
+        """What was given up while its node was away, and lives there. Could it be seen?"""
         try:
             there = await one.node.prepared()
             left = [record for record in there if self._is_past(record)]
             for ended in await one.node.end(left, one.settings.instances.stop_timeout):
-                log.warning("process_ended", pid=ended.pid, reason="it is no longer wanted")
+                log.warning("process_ended", pid=ended.pid, reason="nobody wants it")
         except LlamactlError as exc:
             log.warning("node_not_tidied", node=one.node.id, reason=exc.message)
+            return False
+        return True
 
     def _is_past(self, record: ProcessRecord) -> bool:
         """One that is being prepared has the present generation."""
@@ -104,26 +127,32 @@ class LostNodes:
 
     async def _lose(self, managed: ManagedInstance) -> None:
         runner = managed.replica.runner
-        if runner.now.state not in WITHOUT_PROCESS and managed.replica.engine.process is not None:
+        if runner.now.state not in WITHOUT_PROCESS:
             cause = f"node {managed.replica.context.node.id} is away"
             await runner.ask(NodeLost(runner.now.generation, cause))
 
     async def _find(self, managed: ManagedInstance) -> None:
         replica = managed.replica
-        runner, before, ended = replica.runner, replica.lost_in, ""
+        runner, before = replica.runner, replica.lost_in
+        if runner.now.state is State.LOST:  # what its machine has was not known before
+            managed.need = await self._memory.need(managed.instance)
         while runner.now.state is State.LOST:  # its end may be heard of meanwhile
             alive = await _is_alive(replica)
             where = f"on node {replica.context.node.id}"
-            ended = "" if alive else f"it ended {where} while that was away"
+            cause = f"it is alive {where}" if alive else f"it does not run {where}"
             found = NodeFound(
-                runner.now.generation, alive, ended or f"it is alive {where}",
-                ending=before is State.STOPPING, asleep=before is State.ASLEEP,
-                falls_asleep=before is State.FALLING_ASLEEP,
+                runner.now.generation, alive, cause, ending=before is State.STOPPING,
+                asleep=before is State.ASLEEP, falls_asleep=before is State.FALLING_ASLEEP,
             )  # fmt: skip
             await runner.ask(found)
-        if ended and runner.now.state is State.STOPPED and runner.now.desired is Desired.RUNNING:
+
+    async def _start(self, managed: ManagedInstance) -> None:
+        """What ended while nobody could see it, or was wanted on before the node was there."""
+        now = managed.replica.runner.now
+        if now.state is State.STOPPED and now.desired is Desired.RUNNING:
+            cause = f"node {managed.replica.context.node.id} is there"
             await self._scheduler.place(managed, MANUAL)
-            await self._scheduler.carry_out(managed, StartRequested(ended))
+            await self._scheduler.carry_out(managed, StartRequested(cause))
 
 
 async def _is_alive(replica: Replica) -> bool:
@@ -132,5 +161,13 @@ async def _is_alive(replica: Replica) -> bool:
     if engine.process is not None:
         found = await replica.context.node.adopt(engine.process.record, replica.instance.name)
         return found is None
+    if record is None:
+        return False
+    alive = await engine.adopt(record, replica.lost_in, handed_over=False)
     replica.lost = None
-    return record is not None and await engine.adopt(record, replica.lost_in, handed_over=False)
+    return alive
+
+
+def _report(watch: asyncio.Task[NoReturn]) -> None:
+    if not watch.cancelled() and (exc := watch.exception()) is not None:
+        log.failure("node_watch_failed", exc)

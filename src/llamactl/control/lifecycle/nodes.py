@@ -9,7 +9,7 @@ from llamactl.cluster.reach import Reach
 from llamactl.cluster.remote_node import RemoteNode
 from llamactl.config import Settings
 from llamactl.control.lifecycle.context import Journal, ReplicaContext
-from llamactl.core.errors import NotAvailable
+from llamactl.core.errors import InvalidOption, NotAvailable
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.node import LOCAL, Node
@@ -21,9 +21,14 @@ class Nodes:
     """What the replicas on each node share."""
 
     def __init__(
-        self, local: ReplicaContext, others: Made | None = None, *, own: Iterable[str] = ()
-    ) -> None:
-        """`others`: makes that of another node, by its name. `own`: names of this one."""
+        self, local: ReplicaContext, others: Made | None = None, *, own: Iterable[str] = (),
+        seen: Callable[[str], bool] = lambda _: True,
+    ) -> None:  # fmt: skip
+        """`others`: makes that of another node, by its name. `own`: names of this one.
+
+        `seen`: is there, or was there, such a machine?
+        """
+        self._seen = seen
         self.local = local
         self._own = frozenset({LOCAL, *own})
         self._make = others
@@ -45,13 +50,19 @@ class Nodes:
         """For an instance with these."""
         return self.named(options.nodes[0]) if options.nodes else self.local
 
-    def check(self, options: InstanceOptions) -> None:
-        """Raises NotAvailable where there can be no such node."""
-        if self._make is None and (strange := sorted({*options.nodes} - self._own)):
-            raise NotAvailable(
-                f"there is no node {strange[0]!r}: this server has no cluster (see "
-                "docs/cluster.md); leave 'nodes' out"
-            )
+    def check(self, options: InstanceOptions, *, later: bool = False) -> None:
+        """Raises NotAvailable or InvalidOption where there is no such node.
+
+        `later`: it may still come.
+        """
+        for name in options.nodes:
+            if name not in self._own and self._make is None:
+                raise NotAvailable(
+                    f"there is no node {name!r}: this server has no cluster (see docs/cluster.md); "
+                    "leave 'nodes' out"
+                )
+            if not later and name not in {*self._own, *self._others} and not self._seen(name):
+                raise InvalidOption(f"there is no node {name!r}; see `llamactl node ls`")
 
     def named(self, node: str) -> ReplicaContext:
         """Also one that is not there."""
@@ -64,7 +75,7 @@ class Nodes:
 
     def _nowhere(self, node: str) -> ReplicaContext:
         """Of a cluster that this machine belongs to no longer."""
-        return elsewhere(self.local, RemoteNode(node, "", NoLine()), Reach(up=False))
+        return elsewhere(self.local, RemoteNode(node, "", NoLine()), Reach(node, up=False))
 
     def revoked(self, key: str) -> None:
         """No contexts that this key may have written in may be used any longer."""

@@ -161,8 +161,8 @@ async def settle(
 
 def _due(managed: ManagedInstance, settings: Settings) -> Command | None:
     now = managed.replica.runner.now
-    if now.state is State.LOST:  # with its node
-        return None
+    if now.state is State.LOST or not managed.replica.context.reach.is_up:
+        return None  # it is found, or started, when its node is there
     if now.state in DORMANT:
         return StopRequested(_CHANGED) if stale(running([managed]), settings) else None
     if now.desired is not Desired.RUNNING or now.state is State.FAILED:

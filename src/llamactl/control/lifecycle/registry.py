@@ -1,4 +1,4 @@
-"""All instances of this machine, by name and id, and the routes drawn from them."""
+"""All instances that are managed, by name and id, and the routes drawn from them."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 
 from llamactl.backends import backend_of
 from llamactl.backends.containers import container_of
@@ -15,6 +16,7 @@ from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.runner import LifecycleRunner
 from llamactl.control.lifecycle.watches.watches import Watches
 from llamactl.core import lifecycle as lc
+from llamactl.core.errors import NodeAway
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance, policies
@@ -164,8 +166,9 @@ class Replica:
         """Remove the log and what else was made for it."""
         self.context.ports.forget(self.id)
         self.context.contexts.forget(self.instance.id)
-        if self.context.reach.is_up:
-            await self.context.node.forget(self.id, self.instance.name)
+        forgotten = self.context.node.forget(self.id, self.instance.name)
+        with suppress(NodeAway):  # its log stays there
+            await self.context.reach.while_up(forgotten)
 
     def _record(self, event: lc.Event, before: Lifecycle, after: Lifecycle) -> asyncio.Task[None]:
         leases, limit = self.context.leases.count(self.instance.id), self._drain_limit(after)

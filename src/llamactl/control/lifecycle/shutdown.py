@@ -13,7 +13,7 @@ from llamactl.control.shielded import ShieldedTasks
 from llamactl.core.errors import LlamactlError, ShuttingDown, StoreUnavailable
 from llamactl.core.lifecycle import RESTING, HaltRequested, State
 
-_OVER = RESTING | {State.LOST}  # whose node is away runs on there
+_OVER = RESTING | {State.LOST}  # what is on a node that is away is left to it
 _WRITTEN_S = 10.0  # a store that is away so long when we are replaced calls that off
 
 
@@ -37,6 +37,8 @@ class Shutdown:
             with suppress(LlamactlError):  # it is being deleted, or its runner is gone
                 await runner.ask(HaltRequested("llamactl is shutting down"))
                 await runner.wait(lambda now: now.state in _OVER)
+            if runner.now.state is State.LOST:  # who waits for it waits for the next llamactl
+                await runner.close(_replaced())
 
         await asyncio.gather(*(one(runner) for runner in runners))
         self._close_logs()
@@ -67,8 +69,7 @@ class Shutdown:
 
     async def leave(self) -> None:
         """Let go of every process, as llamactl goes and they stay."""
-        error = ShuttingDown("llamactl was stopped or replaced; the operation continues; retry")
-        error.retry_after = 1.0
+        error = _replaced()
         self._close()
         self._close_logs()
         runners = [managed.replica.runner for managed in self._registry.present()]
@@ -83,3 +84,9 @@ class Shutdown:
     def _close_logs(self) -> None:
         for managed in self._registry:
             managed.replica.log.close()
+
+
+def _replaced() -> ShuttingDown:
+    error = ShuttingDown("llamactl was stopped or replaced; the operation continues; retry")
+    error.retry_after = 1.0
+    return error

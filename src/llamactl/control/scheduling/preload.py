@@ -10,7 +10,13 @@ from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import PRELOAD
 from llamactl.control.shielded import ShieldedTasks
-from llamactl.core.errors import ForbiddenBySettings, LlamactlError, NoCapacity, ShuttingDown
+from llamactl.core.errors import (
+    ForbiddenBySettings,
+    LlamactlError,
+    NoCapacity,
+    NodeAway,
+    ShuttingDown,
+)
 from llamactl.core.lifecycle import RESTING, StartRequested, State
 from llamactl.core.ports.engines import MemoryBook
 from llamactl.observe import logger
@@ -56,10 +62,10 @@ class Preload:
         """Return when it is ready, or is not and will not be by this start."""
         runner = managed.replica.runner
         try:
-            await self._nodes.of(managed.instance.options).permit(managed.instance)
+            await managed.replica.context.permit(managed.instance, starts=True)
             managed.need = await self._memory.need(managed.instance)
             await self._scheduler.place(managed, PRELOAD)
-        except (ForbiddenBySettings, NoCapacity) as exc:
+        except (ForbiddenBySettings, NoCapacity, NodeAway) as exc:
             self._nodes.journal.note(managed.instance, runner.now, "PreloadSkipped", exc.message)
             return
         await self._scheduler.carry_out(managed, StartRequested("preloaded at boot"))
