@@ -110,7 +110,7 @@ def test_references_are_expanded(tmp_path: Path) -> None:
         ("instances:\n  port_range: [9, 1]\n", ["port_range"]),
         ("server: {port: 1}\nserver: {port: 2}\n", ["line 2", "twice"]),
         ("server: {host: 0.0.0.0}\nauth: {require_inference_auth: false}\n", ["keep auth on"]),
-        ("nodes: {far: {address: 'http://x'}}\n", ["node join"]),
+        ("nodes: {far: {address: 'http://x'}}\n", ["remote nodes"]),
     ],
 )
 def test_faults_name_the_place(tmp_path: Path, text: str, words: list[str]) -> None:

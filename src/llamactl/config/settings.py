@@ -50,7 +50,7 @@ class Settings(Section):
     def _check(self) -> Settings:
         remote = [name for name, node in self.nodes.items() if node.address]
         if remote:
-            raise ValueError(f"nodes: machines join by `llamactl node join` instead: {remote}")
+            raise ValueError(f"nodes: remote nodes join by `llamactl node join` instead: {remote}")
         if any(s.in_container and not s.container.image for s in self.backends.all()):
             raise ValueError("backends.*.docker.enabled: no image is given; set docker.image")
         auth, host = self.auth, self.server.host

@@ -41,7 +41,7 @@ _WITHOUT_EFFECT = {
     "auth.inference_keys": "create keys with `llamactl keys create`",
     "auth.oidc": "sign-in with OpenID Connect is not available in this version; create keys",
     "database.path": "its tables are the Go llamactl's; llamactl keeps a file of its own",
-    "nodes": "other machines join by `llamactl node join`",
+    "nodes": "remote nodes join by `llamactl node join`",
     "local_node": "a cluster is made by `llamactl cluster init`",
     "instances.configs_dir": "here it is for declared instances; the database is sufficient",
 }
@@ -202,7 +202,7 @@ def _no_instance(row: Mapping[str, Any], name: str, node: str) -> str:
         return f"backend_type {kind} is not available in this version"
     if isinstance(nodes, list) and nodes and node not in nodes:
         where = ", ".join(map(str, nodes))
-        return f"it runs on {where}: make it again once that machine has joined"
+        return f"it runs on {where}, and remote nodes are not imported: make it again there"
     try:
         check_name(name)
     except LlamactlError as exc:
