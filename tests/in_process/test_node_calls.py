@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncGenerator
-from dataclasses import replace
-from typing import Any, cast
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, cast, get_args, get_type_hints
 
 import orjson
 import pytest
@@ -37,6 +37,7 @@ from llamactl.core.errors import (
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Container, InstanceOptions
+from llamactl.core.ports.contexts import ContextLimits
 from llamactl.core.ports.engines import LogFile
 from llamactl.core.ports.node import (
     EngineSettings,
@@ -349,3 +350,27 @@ async def test_a_process_is_adopted_as_often_as_its_node_is_started_again() -> N
 
     assert await node.is_healthy(record.process, 1.0)
     assert line.asked == ["adopt", *3 * ["is_healthy", "adopt"], "is_healthy"]
+
+
+def values(kind: object, seen: set[type]) -> None:
+    """The dataclasses in it, into `seen`."""
+    if isinstance(kind, type) and is_dataclass(kind) and kind not in seen:
+        seen.add(kind)
+        for hint in get_type_hints(kind).values():
+            values(hint, seen)
+    for part in get_args(kind):
+        values(part, seen)
+
+
+async def test_what_crosses_keeps_the_types_of_its_fields_where_it_is_compiled() -> None:
+    """A compiled class knows only plain ones: of all others it says `type`."""
+    seen: set[type] = set()
+    for protocol in (Node, LogFile):
+        for method in vars(protocol).values():
+            if inspect.isfunction(method) and not method.__name__.startswith("_"):
+                for hint in get_type_hints(method).values():
+                    values(hint, seen)
+
+    assert ContextLimits in seen
+    lost = [f"{one.__name__}.{f.name}" for one in seen for f in fields(one) if f.type is type]
+    assert lost == []

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 _MOST_KEYS: Final = 1000  # that are named
 ANY_KEY: Final = "*"  # among the keys of a context: others may have used it, nobody knows which
+A_SHARE: Final = -1  # of what is free
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class ContextLimits:
 
     min_tokens: int  # fewer are not worth it
     seconds: float  # for all slots of an instance
-    disk: int | None  # bytes for all; None: a share of what is free
+    disk: int  # bytes for all, or A_SHARE; a plain type, which is all that a compiled class keeps
     share: float  # of that, for one instance
     max_age: float  # seconds since it was last saved or used
     insists: bool = False  # also where the engine did not use what was restored before

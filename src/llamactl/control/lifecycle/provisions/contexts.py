@@ -14,6 +14,7 @@ from llamactl.config import SettingsHolder
 from llamactl.core.errors import UnknownProcess
 from llamactl.core.events import ProcessRecord
 from llamactl.core.ports.contexts import (
+    A_SHARE,
     ANY_KEY,
     ContextLimits,
     ContextReport,
@@ -171,7 +172,8 @@ class Contexts:
 
     def _limits(self, record: ProcessRecord) -> ContextLimits:
         now = self._held.current.instances
-        disk = None if now.context_disk_budget == "auto" else now.context_disk_budget
+        given = now.context_disk_budget
+        disk = given if isinstance(given, int) else A_SHARE
         return ContextLimits(
             now.context_min_tokens, now.context_save_timeout, disk, now.context_share,
             now.context_max_age * _DAY_S, insists=record.options.keep_context == "on",
