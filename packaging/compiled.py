@@ -24,7 +24,7 @@ KEPT = Path(__file__).parents[1] / "build/compiled"
 MODULES = (
     "llamactl/core/keys.py",
     "llamactl/core/lease.py",
-    "llamactl/core/ports/contexts.py",
+    "llamactl/core/ports/context_use.py",
     "llamactl/observe/meters.py",
     "llamactl/policy/body/model.py",
     "llamactl/policy/body/stream_ending.py",

@@ -13,14 +13,14 @@ import pytest
 
 from llamactl.core.events import ProcessId
 from llamactl.core.instance import InstanceOptions
-from llamactl.core.ports.contexts import A_SHARE, ContextLimits, ContextReport
+from llamactl.core.ports.contexts import ContextLimits, ContextReport
 from llamactl.node.contexts.files import ContextFiles, Sidecar
 from llamactl.node.contexts.keeper import ContextKeeper, _asked
 from llamactl.node.contexts.verdicts import Verdicts
 from support.waits import WITHIN_S
 
 ONE = cast(Any, SimpleNamespace(record=SimpleNamespace(instance_id="one")))
-SOON = ContextLimits(256, 0.05, A_SHARE, 1.0, 100.0)
+SOON = ContextLimits(256, 0.05, None, 1.0, 100.0)
 
 
 def keeper(folder: Path) -> ContextKeeper:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from llamactl.core.ports.contexts import ANY_KEY, SentRequest
+from llamactl.core.ports.context_use import ANY_KEY, SentRequest
 from support.control_path import ControlPath, settle
 from support.settings import settings
 from support.waits import WITHIN_S

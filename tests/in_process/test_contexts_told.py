@@ -9,7 +9,7 @@ import pytest
 from llamactl.backends import backend_of
 from llamactl.backends.contexts import sort_of
 from llamactl.core.instance import InstanceOptions
-from llamactl.core.ports.contexts import SentRequest
+from llamactl.core.ports.context_use import SentRequest
 from llamactl.observe import ContextMeter
 from llamactl.policy.context_reuse import UNUSED
 from llamactl.policy.definition.engine_help import UNREAD, EngineOption, Vocabulary

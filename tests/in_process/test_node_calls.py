@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncGenerator
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import is_dataclass, replace
+from pathlib import Path
 from typing import Any, cast, get_args, get_type_hints
 
 import orjson
@@ -25,6 +26,7 @@ from llamactl.cluster.calls.messages import (
 )
 from llamactl.cluster.calls.refusals import error_of, refused
 from llamactl.cluster.calls.service import NodeService
+from llamactl.cluster.membership import Membership
 from llamactl.cluster.remote_node import RemoteLog, RemoteNode
 from llamactl.core import errors
 from llamactl.core.errors import (
@@ -37,7 +39,6 @@ from llamactl.core.errors import (
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Container, InstanceOptions
-from llamactl.core.ports.contexts import ContextLimits
 from llamactl.core.ports.engines import LogFile
 from llamactl.core.ports.node import (
     EngineSettings,
@@ -48,6 +49,7 @@ from llamactl.core.ports.node import (
     PullProgress,
 )
 
+ROOT = Path(__file__).parents[2]
 OPTIONS = InstanceOptions(
     backend_type="vllm",
     backend_options={"a": 1, "b": 1.0, "c": True, "d": "1", "e": ["x", 2, 0.5, False]},
@@ -308,6 +310,23 @@ async def test_a_node_that_closes_answers_nothing_rather_than_something_wrong() 
             await one
 
 
+async def test_a_fault_of_ours_in_reading_a_call_is_answered_like_any_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without an answer it would be repeated for ever."""
+
+    def fails(*_: object) -> Any:
+        raise AttributeError("on purpose")
+
+    monkeypatch.setattr(Operation, "arguments", fails)
+    there = service(Pulls())
+
+    failed = await said(there, FORGET)
+
+    assert isinstance(failed, Refused) and "internal error" in failed.message
+    await there.close()
+
+
 async def test_an_answer_that_can_not_be_sent_is_refused() -> None:
     node = Pulls()
     there = service(node)
@@ -362,15 +381,17 @@ def values(kind: object, seen: set[type]) -> None:
         values(part, seen)
 
 
-async def test_what_crosses_keeps_the_types_of_its_fields_where_it_is_compiled() -> None:
-    """A compiled class knows only plain ones: of all others it says `type`."""
+async def test_nothing_that_crosses_is_compiled() -> None:
+    """A compiled class can't be made from JSON: it has no `__dict__`, and forgets its types."""
     seen: set[type] = set()
-    for protocol in (Node, LogFile):
+    for protocol in (Node, LogFile, Membership):
         for method in vars(protocol).values():
             if inspect.isfunction(method) and not method.__name__.startswith("_"):
                 for hint in get_type_hints(method).values():
                     values(hint, seen)
+    modules = {one.__module__.replace(".", "/") + ".py" for one in seen}
+    compiled = (ROOT / "packaging/compiled.py").read_text(encoding="utf-8")
 
-    assert ContextLimits in seen
-    lost = [f"{one.__name__}.{f.name}" for one in seen for f in fields(one) if f.type is type]
-    assert lost == []
+    assert "llamactl/core/ports/contexts.py" in modules
+    assert "llamactl/proxy/relay/exchange.py" in compiled
+    assert [module for module in sorted(modules) if module in compiled] == []

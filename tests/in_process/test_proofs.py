@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from llamactl.core.ports.contexts import SentRequest
+from llamactl.core.ports.context_use import SentRequest
 from llamactl.policy.body.token_counts import tokens
 from llamactl.proxy.relay.exchange import _KEPT
 from support.control_path import settle

@@ -16,7 +16,7 @@ from llamactl.config import Settings, SettingsHolder
 from llamactl.core.exits import Aftermath
 from llamactl.core.keys import ANYONE, ApiKey, Caller, PermissionMode
 from llamactl.core.lease import Lease
-from llamactl.core.ports.contexts import SentRequest
+from llamactl.core.ports.context_use import SentRequest
 from llamactl.core.routes import ReadyInstance, Route, RouteTable
 from llamactl.link.control_end import Deciding
 from llamactl.link.messages import ClientGiven

@@ -13,6 +13,7 @@ import pytest
 
 from llamactl.cluster.calls.line import LineDown
 from llamactl.cluster.calls.socket_line import SocketLine, answering
+from llamactl.cluster.ray.mailbox import SOCKET, Mailbox
 
 Answer = Callable[[bytes], Awaitable[bytes]]
 
@@ -110,6 +111,32 @@ async def test_nobody_there_is_known_at_once_and_so_is_who_comes_back() -> None:
             assert await line.ask(b"?") == b"?"
             assert path.stat().st_mode & 0o777 == 0o600
         await line.close()
+
+
+async def test_a_process_that_has_ended_is_told_from_one_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The mailbox says None of the first, for which its machine's engines are lost."""
+    began = asyncio.Event()
+
+    async def answer(question: bytes) -> bytes:
+        began.set()
+        if question == b"waits":
+            await asyncio.Event().wait()
+        raise LineDown
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "there.sock"
+        monkeypatch.setenv(SOCKET, str(path))
+        mailbox = Mailbox()
+        async with asyncio.timeout(30.0):
+            assert await mailbox.answer(b"?") is None
+            async with answering(path, answer):
+                assert await mailbox.answer(b"?") == b""
+                began.clear()
+                asked = asyncio.create_task(mailbox.answer(b"waits"))
+                await began.wait()
+            assert await asked is None
 
 
 FRAMES = {

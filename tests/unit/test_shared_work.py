@@ -14,7 +14,7 @@ from llamactl.api.shared_work import SharedWork
 from llamactl.config import Settings, SettingsHolder
 from llamactl.control.lifecycle.provisions.contexts import Contexts
 from llamactl.core.lifecycle import Lifecycle
-from llamactl.core.ports.contexts import ContextUse
+from llamactl.core.ports.context_use import ContextUse
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import Meters
 from support.fake_node import FakeNode

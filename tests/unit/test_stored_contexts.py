@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
-from llamactl.core.ports.contexts import A_SHARE, ANY_KEY, ContextLimits
+from llamactl.core.ports.context_use import ANY_KEY
+from llamactl.core.ports.contexts import ContextLimits
 from llamactl.node.contexts import fingerprint
 from llamactl.node.contexts.files import ContextFiles, Sidecar
 
@@ -178,7 +179,7 @@ def test_without_a_budget_it_is_a_tenth_of_what_is_free(
 ) -> None:
     files.make_folder("one")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(900 * GIB, 0, 100 * GIB))
-    auto = replace(limits(), disk=A_SHARE)
+    auto = replace(limits(), disk=None)
 
     assert files.make_room("one", 9, 10 * GIB, auto)
     assert not files.make_room("one", 9, 10 * GIB + 1, auto)

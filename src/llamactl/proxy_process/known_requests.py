@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 
-from llamactl.core.ports.contexts import SentRequest
+from llamactl.core.ports.context_use import SentRequest
 from llamactl.link.proxy_news import KnownRequest
 
 

@@ -114,12 +114,12 @@ class NodeService:
     async def _do(self, call: Call) -> Answer | _Stream:
         if (operation := (_OF_LOGS if call.log else _OF_ALL).get(call.operation)) is None:
             return _misunderstood(f"there is no operation {call.operation[:80]!r}")
-        try:
-            given = operation.arguments(call.given)
-        except ValueError as exc:
-            return _misunderstood(exc)
 
         async def work() -> Answer | _Stream:
+            try:
+                given = operation.arguments(call.given)
+            except ValueError as exc:
+                return _misunderstood(exc)
             target: object = self._member if call.operation in _OF_MEMBERS else self._node
             if call.log:
                 target = self._node.log(call.log)

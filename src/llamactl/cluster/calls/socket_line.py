@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from llamactl.cluster.calls.frames import Answering, Frames
-from llamactl.cluster.calls.line import LineDown
+from llamactl.cluster.calls.line import LineDown, NodeGone
 
 _FIRST_S, _LONGEST_S = 0.01, 1.0  # between two tries
 
@@ -29,7 +29,14 @@ class SocketLine:
         return f"<SocketLine {self._path}>"
 
     async def ask(self, call: bytes) -> bytes:
-        return await (await self._connected()).ask(call)
+        """Raises NodeGone where no process answers there, or it has ended."""
+        frames = await self._connected()
+        try:
+            return await frames.ask(call)
+        except LineDown as exc:
+            if frames.closed:
+                raise NodeGone from exc
+            raise
 
     async def reachable(self) -> None:
         while True:
@@ -50,7 +57,7 @@ class SocketLine:
                 try:
                     reader, writer = await asyncio.open_unix_connection(self._path)
                 except OSError as exc:
-                    raise LineDown from exc
+                    raise NodeGone from exc
                 self._frames = Frames(reader, writer)
                 self._running = asyncio.get_running_loop().create_task(self._frames.run())
                 self._pause_s = _FIRST_S

@@ -9,7 +9,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from llamactl.cluster.calls.line import LineDown
+from llamactl.cluster.calls.line import LineDown, NodeGone
 from llamactl.cluster.calls.socket_line import SocketLine
 
 _ANSWER_S = 40.0  # more than a node's service takes, and less than the driver waits
@@ -25,7 +25,7 @@ class Mailbox:
         try:
             async with asyncio.timeout(_ANSWER_S):
                 return await self._line.ask(call)
-        except TimeoutError:
-            return b""
-        except LineDown:
+        except NodeGone:
             return None
+        except (LineDown, TimeoutError):
+            return b""

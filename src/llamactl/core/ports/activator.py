@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from llamactl.core.exits import Aftermath, ServedRequest
 from llamactl.core.keys import Caller
 from llamactl.core.lease import Lease
-from llamactl.core.ports.contexts import ContextUse
+from llamactl.core.ports.context_use import ContextUse
 from llamactl.core.routes import ReadyInstance
 
 

@@ -19,7 +19,8 @@ from pathlib import Path
 import orjson
 from pydantic import TypeAdapter
 
-from llamactl.core.ports.contexts import A_SHARE, ANY_KEY, ContextLimits, StoredContext
+from llamactl.core.ports.context_use import ANY_KEY
+from llamactl.core.ports.contexts import ContextLimits, StoredContext
 
 _FLOOR = 1 << 30  # bytes of the disk that stay free
 _SHARE, _MOST = 0.1, 20 << 30  # of what is free, and bytes: a budget that nobody set
@@ -183,7 +184,7 @@ class ContextFiles:
         kept = sorted(others, key=lambda one: one.used_at)
         free = shutil.disk_usage(self._folder).free
         there = sum(one.size for one in kept)
-        disk = min(_MOST, int((free + there) * _SHARE)) if limits.disk == A_SHARE else limits.disk
+        disk = min(_MOST, int((free + there) * _SHARE)) if limits.disk is None else limits.disk
         own = sum(one.size for one in kept if one.instance_id == instance_id)
         most_own = int(disk * limits.share)
         for one in kept:

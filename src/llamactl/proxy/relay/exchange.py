@@ -23,7 +23,7 @@ from llamactl.core.errors import (
 )
 from llamactl.core.exits import Aftermath, ServedRequest
 from llamactl.core.lease import Lease
-from llamactl.core.ports.contexts import SentRequest
+from llamactl.core.ports.context_use import SentRequest
 from llamactl.core.routes import ReadyInstance, Route
 from llamactl.observe import logger
 from llamactl.policy.body.token_counts import tokens

@@ -10,7 +10,7 @@ from typing import Any
 
 from llamactl.core.exits import ServedRequest
 from llamactl.core.lease import Lease
-from llamactl.core.ports.contexts import ContextUse
+from llamactl.core.ports.context_use import ContextUse
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe.loop_clock import loop_clock
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from llamactl.core.instance import name_key
-from llamactl.core.ports.contexts import ContextUse
+from llamactl.core.ports.context_use import ContextUse
 from llamactl.core.routes import RouteTable
 from llamactl.link.control_news import (
     AllKnown,

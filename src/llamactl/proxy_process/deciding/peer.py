@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from llamactl.core.exits import ServedRequest
-from llamactl.core.ports.contexts import SentRequest
+from llamactl.core.ports.context_use import SentRequest
 from llamactl.link import Channel, ControlEnd
 from llamactl.link.channel import close_all
 from llamactl.link.control_end import LeaseCounts

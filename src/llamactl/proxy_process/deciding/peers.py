@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator
 
 from llamactl.core.exits import ServedRequest
-from llamactl.core.ports.contexts import SentRequest
+from llamactl.core.ports.context_use import SentRequest
 from llamactl.link.messages import Message
 from llamactl.proxy_process.deciding.peer import Peer
 from llamactl.proxy_process.open_counts import OpenCounts

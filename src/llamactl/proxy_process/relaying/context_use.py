@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from llamactl.core.ports.contexts import ContextUse, SentRequest
+from llamactl.core.ports.context_use import ContextUse, SentRequest
 from llamactl.core.routes import Route
 from llamactl.link.control_news import ProofOver, ProofWanted
 from llamactl.link.proxy_news import KeyUsed, ProofHeard, ProofSent

@@ -13,15 +13,8 @@ from llamactl.backends import backend_of
 from llamactl.config import SettingsHolder
 from llamactl.core.errors import UnknownProcess
 from llamactl.core.events import ProcessRecord
-from llamactl.core.ports.contexts import (
-    A_SHARE,
-    ANY_KEY,
-    ContextLimits,
-    ContextReport,
-    ContextUse,
-    SentRequest,
-    StoredContext,
-)
+from llamactl.core.ports.context_use import ANY_KEY, ContextUse, SentRequest
+from llamactl.core.ports.contexts import ContextLimits, ContextReport, StoredContext
 from llamactl.core.ports.node import Node
 from llamactl.observe import ByInstance, ContextMeter
 from llamactl.policy.body.continuation import continues, name_of
@@ -172,8 +165,7 @@ class Contexts:
 
     def _limits(self, record: ProcessRecord) -> ContextLimits:
         now = self._held.current.instances
-        given = now.context_disk_budget
-        disk = given if isinstance(given, int) else A_SHARE
+        disk = None if now.context_disk_budget == "auto" else now.context_disk_budget
         return ContextLimits(
             now.context_min_tokens, now.context_save_timeout, disk, now.context_share,
             now.context_max_age * _DAY_S, insists=record.options.keep_context == "on",
