@@ -46,7 +46,7 @@ test-rest: compiled two-processes rest
 
 # both, on one installation of the wheel
 test-all: check wheel
-	$(INSTALLED) $(MAKE) --no-print-directory docs unit in-process compiled server two-processes rest
+	$(INSTALLED) --ray $(MAKE) --no-print-directory docs unit in-process compiled server two-processes rest
 
 # what is written, and how the tree looks
 docs: .venv/dev.stamp .venv/ui.stamp
@@ -63,7 +63,7 @@ server: .venv/dev.stamp .venv/model.stamp .venv/clients.stamp .venv/clients-node
 	$(INSTALLED) $(PYTEST_SERVERS) --stage=server
 
 rest: .venv/dev.stamp .venv/model.stamp .venv/clients.stamp .venv/clients-node.stamp .venv/mlx.stamp .venv/ray.stamp wheel
-	$(INSTALLED) $(PYTEST_SERVERS) --stage=rest
+	$(INSTALLED) --ray $(PYTEST_SERVERS) --stage=rest
 
 # the same tests on the wheel's data path, which is compiled
 compiled: .venv/dev.stamp .venv/model.stamp wheel

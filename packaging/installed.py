@@ -1,10 +1,10 @@
 """Runs a command beside the newest wheel, installed into an environment of its own.
 
-    python packaging/installed.py [--imported] COMMAND...
+    python packaging/installed.py [--imported] [--ray] COMMAND...
 
 The environment lies outside the tree, so nothing of the tree can stand in for what the wheel lacks.
 The command finds its Python in LLAMACTL_TEST_PYTHON. With --imported the command's own Python
-imports llamactl from there, too.
+imports llamactl from there, too. With --ray the environment has what the extra `ray` needs.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ ROOT = Path(__file__).parents[1]
 PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet", "install")
 
 
-def install(folder: Path) -> Path:
-    """The Python of a new environment: the wheel, what it needs by its hashes, and psycopg."""
+def install(folder: Path, *extras: str) -> Path:
+    """The Python of a new environment: the wheel, and what it needs with these extras."""
     wheel = max((ROOT / "dist").glob("llamactl-*.whl"), key=lambda path: path.stat().st_mtime)
     venv.create(folder, with_pip=True)
     python = folder / "bin/python"
-    needs = ("--require-hashes", "-r", str(ROOT / "requirements/postgres.txt"))
-    subprocess.run([python, *PIP, *needs], check=True)
+    needs = [f"--requirement={ROOT}/requirements/{extra}.txt" for extra in extras]
+    subprocess.run([python, *PIP, "--require-hashes", *needs], check=True)
     subprocess.run([python, *PIP, "--no-deps", "--no-index", str(wheel)], check=True)
     return python
 
 
-def run(command: list[str], *, imported: bool) -> int:
+def run(command: list[str], *, imported: bool, extras: tuple[str, ...]) -> int:
     """On the installation that there is, within a command of ours; else on a new one."""
     if there := os.environ.get("LLAMACTL_TEST_PYTHON"):
         return _run(command, there, imported=imported)
     with tempfile.TemporaryDirectory(prefix="llamactl-installed-") as place:
         print("installing the wheel into an environment of its own", flush=True)
-        return _run(command, str(install(Path(place))), imported=imported)
+        return _run(command, str(install(Path(place), *extras)), imported=imported)
 
 
 def _run(command: list[str], python: str, *, imported: bool) -> int:
@@ -51,5 +51,8 @@ def _run(command: list[str], python: str, *, imported: bool) -> int:
 
 if __name__ == "__main__":
     given = sys.argv[1:]
-    wanted = given[:1] == ["--imported"]
-    sys.exit(run(given[1:] if wanted else given, imported=wanted))
+    wanted = set[str]()
+    while given and given[0] in ("--imported", "--ray"):
+        wanted.add(given.pop(0))
+    extras = ("postgres", "ray") if "--ray" in wanted else ("postgres",)
+    sys.exit(run(given, imported="--imported" in wanted, extras=extras))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,13 +14,14 @@ from typing import Any
 import httpx
 
 from support.containers import need
+from support.installed import PYTHON
 from support.machines import Machine, network
 from support.served import instance_ports
 from support.waits import until
 
 _PORT, _CLUSTER_PORT = 8080, 6399
 _JOINS_S = 120.0  # Ray takes its time
-LLAMACTL = [sys.executable, "-m", "llamactl"]
+LLAMACTL = [PYTHON, "-m", "llamactl"]
 
 
 @dataclass
