@@ -55,7 +55,7 @@ class Site:
     def begin(self) -> None:
         self.memory = Memory(
             self.shapes, self.store, engines=lambda: self.engines,
-            around=lambda: Around(devices=self._devices, budget=self.budget),
+            budget=lambda: self.budget, around=lambda: Around(devices=self._devices),
         )  # fmt: skip
 
 

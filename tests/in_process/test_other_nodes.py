@@ -51,6 +51,17 @@ class Cluster:
         await settle()
 
 
+async def next_server() -> tuple[Cluster, object]:
+    """After one that was killed, whose `far` runs on `two`: not reached yet. And its pid."""
+    before = Cluster()
+    await before.there.create("far", nodes=["two"])
+    pid = before.there.replica("far").pid
+    await before.there.killed()
+    after = Cluster(before)
+    after.reach.set(up=False)
+    return after, pid
+
+
 async def test_an_instance_runs_on_the_node_that_it_names() -> None:
     one = Cluster()
     await one.there.create("far", nodes=["two"])
@@ -145,12 +156,7 @@ async def test_what_is_given_up_can_run_elsewhere_and_never_runs_twice() -> None
 
 
 async def test_the_next_server_finds_what_runs_as_soon_as_its_node_is_there() -> None:
-    before = Cluster()
-    await before.there.create("far", nodes=["two"])
-    pid = before.there.replica("far").pid
-    await before.there.killed()
-    after = Cluster(before)
-    after.reach.set(up=False)
+    after, pid = await next_server()
     async with asyncio.timeout(10):
         await after.there.come_back()
     assert after.there.state("far") == "lost"
@@ -232,12 +238,7 @@ async def test_a_halt_ends_although_somebody_waits_for_what_is_lost() -> None:
 
 async def test_what_could_not_be_adopted_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lost_nodes, "_AGAIN_S", 0.01)
-    before = Cluster()
-    await before.there.create("far", nodes=["two"])
-    pid = before.there.replica("far").pid
-    await before.there.killed()
-    after = Cluster(before)
-    after.reach.set(up=False)
+    after, pid = await next_server()
     await after.there.come_back()
     after.two.fails = 1
     await after.comes()

@@ -26,13 +26,6 @@ class Machine(Protocol):
     def facts(self) -> MachineFacts | None: ...
 
 
-class Head(Protocol):
-    @property
-    def machines(self) -> Mapping[str, Machine]:
-        """By node."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Memories:
     """What instances take of it, and may take, on all machines."""
@@ -44,21 +37,23 @@ class Memories:
     @classmethod
     def of(
         cls, held: SettingsHolder, limits: Callable[[], Limits], gpus: Mapping[str, int],
-        models: MachineModels, store: MemoryStore, nodes: Nodes, head: Head | None,
+        models: MachineModels, store: MemoryStore, nodes: Nodes,
+        machines: Mapping[str, Machine] | None,
     ) -> Memories:  # fmt: skip
-        """`limits`, `gpus`: of this machine."""
+        """`limits`, `gpus`: of this machine. `machines`: of a cluster, by node, as they come."""
         other_gpus = has_unmeasured()
         local = Memory(
             models.reader, store,
             engines=held.derived(lambda now: now.backends.commands()),
+            budget=lambda: limits().ram,
             resolve=models.catalog.resolve,
             around=lambda: _around(
                 held.current, limits(), total_ram(), gpus, other_gpus=other_gpus
             ),
         )  # fmt: skip
-        if head is None:
+        if machines is None:
             return cls(local, local, limits)
-        others = Elsewhere(held, head.machines, local)
+        others = Elsewhere(held, machines, local)
         book = MemoryByNode(local, others.of, lambda options: nodes.of(options).node.id)
         return cls(local, book, lambda: with_nodes(limits(), others.limits()))
 
@@ -76,23 +71,26 @@ class Elsewhere:
 
     def of(self, node: str) -> Memory:
         if node not in self._made:
-            self._made[node] = self._local.elsewhere(lambda: self._around(node))
+            self._made[node] = self._local.elsewhere(
+                lambda: self._around(node), lambda: self._limits(node).ram
+            )
         return self._made[node]
 
     def limits(self) -> Mapping[str, Limits]:
         """By node."""
-        return {
-            node: limits_elsewhere(self._held.current, machine.facts.ram, machine.facts.gpus)
-            for node, machine in self._machines.items()
-            if machine.facts is not None
-        }
+        return {node: self._limits(node) for node in self._machines}
+
+    def _limits(self, node: str) -> Limits:
+        facts = self._facts(node)
+        return limits_elsewhere(self._held.current, facts.ram, facts.gpus)
 
     def _around(self, node: str) -> Around:
-        settings, facts = self._held.current, _NOTHING_KNOWN
-        if (machine := self._machines.get(node)) is not None:
-            facts = machine.facts or _NOTHING_KNOWN
-        limits = limits_elsewhere(settings, facts.ram, facts.gpus)
-        return _around(settings, limits, facts.ram, facts.gpus)
+        facts = self._facts(node)
+        return _around(self._held.current, self._limits(node), facts.ram, facts.gpus)
+
+    def _facts(self, node: str) -> MachineFacts:
+        machine = self._machines.get(node)
+        return (machine.facts if machine is not None else None) or _NOTHING_KNOWN
 
 
 def _around(
@@ -101,4 +99,4 @@ def _around(
 ) -> Around:  # fmt: skip
     """On a machine with these; `other_gpus`: and some that can't be measured."""
     capacity = capacity_of(settings, limits, ram, gpus, other_gpus=other_gpus)
-    return Around(settings.backends.environments(), capacity, [*gpus], limits.ram)
+    return Around(settings.backends.environments(), capacity, [*gpus])

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Mapping
 from contextlib import AsyncExitStack
 
 from llamactl import __version__
-from llamactl.app.first import first
 from llamactl.app.machine import MachineEngines, MachineModels
 from llamactl.cluster.calls.service import NodeService
 from llamactl.cluster.calls.socket_line import answering
@@ -29,6 +28,7 @@ from llamactl.node import (
 )
 from llamactl.node.gate import Gate
 from llamactl.observe import logger
+from llamactl.observe.first_of import first_of
 
 log = logger("node")
 
@@ -78,7 +78,7 @@ class NodeApplication:
             chores = [self._keep_rotating(agent), asyncio.shield(ray)]
             if os.getpid() == 1:
                 chores.append(keep_reaping())
-            await first(over, *chores)
+            await first_of((over, *chores))
 
     def _unusable(self, exc: Exception) -> LlamactlError:
         return LlamactlError(f"cannot use {self._folder.path}: {exc}")

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from llamactl import __version__
 from llamactl.app.wiring import Parts
 from llamactl.core.errors import Conflict, NodeNotFound
 from llamactl.core.ports.node import LOCAL, NodeInfo
-from llamactl.node import total_ram, totals
 
 
 def nodes_now(parts: Parts) -> Sequence[NodeInfo]:
     """This one, then the others by name."""
-    head = parts.node.head
-    name = head.place.node if head is not None else parts.settings.current.local_node
+    head, name = parts.node.head, parts.node.nodes.local.name
     address = head.place.address if head is not None else ""
-    found = [NodeInfo(LOCAL, name, "here", address, __version__, total_ram(), totals())]
+    here = parts.node.facts
+    found = [NodeInfo(LOCAL, name, "here", address, here.version, here.ram, here.gpus)]
     for node, machine in sorted(head.machines.items() if head is not None else ()):
         if machine.given_up:
             continue

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from llamactl import __version__
 from llamactl.app.machine import MachineEngines, MachineModels
 from llamactl.app.memories import Memories
 from llamactl.cluster.folder import ClusterFolder
 from llamactl.cluster.local import local_node
+from llamactl.cluster.membership import MachineFacts
 from llamactl.cluster.reaching import dial_of
 from llamactl.config import Loaded, Settings, SettingsHolder
 from llamactl.control.access.keys import Keys
@@ -114,9 +116,15 @@ def wire(
 
     storage = Storage.of(settings)
     files = ModelFiles.of(held, environ, storage, limits)
-    node = LocalNode.of(held, environ, files, storage, leases, soft_files)
+    node = LocalNode.of(held, environ, files, storage, leases, gpus, soft_files)
     memories = Memories.of(
-        held, limits, gpus, files.here, SqlMemoryStore(storage.database), node.nodes, node.head
+        held,
+        limits,
+        gpus,
+        files.here,
+        SqlMemoryStore(storage.database),
+        node.nodes,
+        node.head.machines if node.head else None,
     )
     scheduling = Scheduling.of(held, storage, leases, memories, publish)
     control = Control.of(held, reread, storage, node, scheduling, leases)
@@ -167,6 +175,7 @@ class ModelFiles:
 @dataclass(frozen=True, slots=True)
 class LocalNode:
     agent: NodeAgent
+    facts: MachineFacts  # as they were when llamactl started
     nodes: Nodes
     head: Head | None  # of a cluster
     engines: Mapping[str, CommandEngineProbe]  # by section of the settings
@@ -174,7 +183,7 @@ class LocalNode:
     @classmethod
     def of(
         cls, held: SettingsHolder, environ: Mapping[str, str], files: ModelFiles,
-        storage: Storage, leases: LeaseBook, soft_files: int | None,
+        storage: Storage, leases: LeaseBook, gpus: Mapping[str, int], soft_files: int | None,
     ) -> LocalNode:  # fmt: skip
         settings, journal = held.current, storage.event_log
         engines = MachineEngines.of(held)
@@ -186,12 +195,12 @@ class LocalNode:
         here = ReplicaContext(
             node, held, journal, leases, images, known=known.of, seen=known.seen, name=name
         )
-        others = partial(_elsewhere, here, head) if head else None
-        seen = head.has_seen if head else _never
-        nodes = Nodes(here, others, own=[settings.local_node, name], seen=seen)
-        if head is not None:
-            head.on_seen = nodes.named  # from then on it is tidied whenever it comes back
-        return cls(agent, nodes, head, engines.probes)
+        facts, own = MachineFacts(__version__, total_ram(), gpus), (settings.local_node, name)
+        if head is None:
+            return cls(agent, facts, Nodes(here, own=own), head, engines.probes)
+        nodes = Nodes(here, partial(_elsewhere, here, head), own=own, seen=head.has_seen)
+        head.on_seen = nodes.named  # from then on it is tidied whenever it comes back
+        return cls(agent, facts, nodes, head, engines.probes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,10 +321,6 @@ def _head(settings: Settings, environ: Mapping[str, str]) -> Head | None:
         raise DataDirUnusable(f"{folder.path} is that of a cluster: {why}") from exc
     except (OSError, ValueError) as exc:
         raise DataDirUnusable(f"cannot use {folder.path}: {exc}") from exc
-
-
-def _never(_: str) -> bool:
-    return False
 
 
 def _elsewhere(here: ReplicaContext, head: Head, name: str) -> ReplicaContext:

@@ -6,9 +6,11 @@ import asyncio
 import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
+
+from llamactl.cli.session import loaded_of
 
 if TYPE_CHECKING:
     from llamactl.cluster.folder import Place
@@ -20,12 +22,10 @@ def run(
     data_dir: Path | None, *, verbose: bool,
 ) -> None:  # fmt: skip
     """Until a signal. Raises LlamactlError where it can't begin."""
-    from llamactl.config import load
     from llamactl.maintenance.membership import join
     from llamactl.observe import configure
 
-    flags: dict[str, Any] = {} if data_dir is None else {"data_dir": str(data_dir)}
-    loaded = load(os.environ, path=config, flags=flags)
+    loaded = loaded_of(config, data_dir)
     settings = loaded.settings
     configure(json=settings.log.format == "json", level="debug" if verbose else settings.log.level)
     place = join(settings, head, token_file, name, address)

@@ -94,9 +94,9 @@ async def _run(
     inherited: HandoverState | None,
 ) -> None:
     from llamactl.app import Application
-    from llamactl.app.first import first
     from llamactl.cli.addresses import urls_of
     from llamactl.observe import notify
+    from llamactl.observe.first_of import first_of
 
     port = listener.getsockname()[1]
     given = loaded.settings.server.port  # 0 where one was picked
@@ -121,9 +121,9 @@ async def _run(
         await app.manage()
     gc.freeze()  # nor will it be looked through again while requests wait
     gc.enable()
-    await first(told.wait(), app.upgrade.replaced.wait())
+    await first_of((told.wait(), app.upgrade.replaced.wait()))
     if app.upgrade.replaced.is_set():
-        await first(told.wait(), app.relay_to_the_end())
+        await first_of((told.wait(), app.relay_to_the_end()))
         return
     keep = told.by == signal.SIGTERM and app.parts.settings.current.instances.on_exit == "keep"
     notify("STOPPING=1")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from llamactl.client import Client
-    from llamactl.config import Settings
+    from llamactl.config import Loaded, Settings
 
 Url = Annotated[
     str | None, typer.Option("--url", help="The server's address.", envvar="LLAMACTL_URL")
@@ -35,10 +35,15 @@ _COMMON = {"url": Url, "key_file": KeyFile, "data_dir": DataDir, "as_json": AsJs
 
 def settings_of(config: Path | None, data_dir: Path | None) -> Settings:
     """For commands that work without a server. Raises InvalidConfig."""
+    return loaded_of(config, data_dir).settings
+
+
+def loaded_of(config: Path | None, data_dir: Path | None) -> Loaded:
+    """The same, with where each is from."""
     from llamactl.config import load
 
     flags: dict[str, Any] = {} if data_dir is None else {"data_dir": str(data_dir)}
-    return load(os.environ, path=config, flags=flags).settings
+    return load(os.environ, path=config, flags=flags)
 
 
 class Session:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from llamactl.core.errors import NodeAway
+from llamactl.observe.first_of import first_of
 
 T = TypeVar("T")
 
@@ -41,19 +42,23 @@ class Reach:
     def expect_up(self) -> None:
         """Raises NodeAway."""
         if not self.is_up:
-            raise NodeAway(f"node {self._node!r} is not there; see `llamactl node ls`")
+            raise NodeAway(self._away)
+
+    @property
+    def _away(self) -> str:
+        return f"node {self._node!r} is not there; see `llamactl node ls`"
 
     async def while_up(self, work: Coroutine[Any, Any, T]) -> T:
-        """What it returns. Raises NodeAway when the node is away first; `work` is cancelled."""
+        """What it returns. Raises NodeAway where the node is away, or is before that."""
         if not self._node:
             return await work
-        working, down = asyncio.ensure_future(work), asyncio.ensure_future(self._down.wait())
         try:
-            await asyncio.wait({working, down}, return_when=asyncio.FIRST_COMPLETED)
-            if not working.done():
-                self.expect_up()
-            return await working
-        finally:
-            for one in (working, down):
-                one.cancel()
-            await asyncio.gather(working, down, return_exceptions=True)
+            self.expect_up()
+        except NodeAway:
+            work.close()
+            raise
+        return await first_of((work, self._until_away()))
+
+    async def _until_away(self) -> NoReturn:
+        await self._down.wait()
+        raise NodeAway(self._away)

@@ -71,16 +71,12 @@ class Definitions:
 
     async def check(self, options: InstanceOptions, *, source: str) -> None:
         """By themselves: not against other instances. Raises LlamactlError."""
-        self.nodes.check(options, later=bool(source))
-        node = self.nodes.of(options)
-        await node.permit(Instance("", "", 0, options, source=source))
+        node = await self.nodes.permitted(Instance("", "", 0, options, source=source))
         node.check_options(options)
 
     async def _check(self, instance: Instance) -> None:
         _check_variants(instance)
-        self.nodes.check(instance.options, later=bool(instance.source))
-        node = self.nodes.of(instance.options)
-        await node.permit(instance)
+        node = await self.nodes.permitted(instance)
         node.check(instance)
 
     async def _new(
@@ -178,7 +174,7 @@ class Definitions:
 
     async def _redefine(self, managed: ManagedInstance, change: Change) -> bool:
         changed = replace(managed.instance, options=change(managed.instance.options))
-        self.nodes.check(changed.options, later=bool(changed.source))
+        await self._check(changed)
         if self.nodes.of(changed.options) is managed.replica.context:
             return await self._put(managed, changed)
         runner = managed.replica.runner
@@ -192,7 +188,6 @@ class Definitions:
 
     async def _put(self, managed: ManagedInstance, changed: Instance) -> bool:
         """In place of its definition; True if its command changes."""
-        await self._check(changed)
         need = await self._memory.need(changed)
         offer = await self.nodes.of(changed.options).offer(changed)
         if managed.replica.runner.now.state not in WITHOUT_PROCESS | DORMANT:

@@ -63,9 +63,7 @@ class Previews:
             instance = Instance("", check_name(name), 0, options)
         else:
             instance = replace(managed.instance, options=options)
-        self._nodes.check(options)
-        node = self._nodes.of(options)
-        await node.permit(instance)
+        node = await self._nodes.permitted(instance)
         node.check(instance)
         runs = managed is not None and managed.replica.runner.now.state not in RESTING
         restarts = runs and managed is not None and managed.replica.would_restart(instance)

@@ -42,6 +42,6 @@ async def reader(
         read(now.backend_type, now.backend_options)
     except UnknownOption:  # what is forbidden too is forbidden first
         asked = merge(InstanceOptions(now.backend_type), read(now.backend_type, {}, lax=True))
-        await nodes.of(asked).permit(Instance("", "", 0, asked, source=source))
+        await nodes.permitted(Instance("", "", 0, asked, source=source))
         raise
     return read

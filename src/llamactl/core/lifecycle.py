@@ -184,6 +184,14 @@ class NodeFound(ProcessFact):
     asleep: bool = False  # it slept
     falls_asleep: bool = False  # it was about to: it may have been asked, and sleep any moment
 
+    @classmethod
+    def after(cls, before: State, generation: int, cause: str, *, alive: bool) -> NodeFound:
+        """`before`: the state in which it was lost."""
+        return cls(
+            generation, alive, cause, ending=before is State.STOPPING,
+            asleep=before is State.ASLEEP, falls_asleep=before is State.FALLING_ASLEEP,
+        )  # fmt: skip
+
 
 Command = (
     StartRequested

@@ -141,7 +141,6 @@ class ReplicaContext:
         if starts:
             self.reach.expect_up()
         if not instance.source:  # what is declared in a file is its owner's own
-            self.reach.expect_up()
             await self.reach.while_up(self.node.permit(instance.options))
 
     async def vocabulary(self, body: object, now: InstanceOptions) -> Vocabulary:
@@ -166,15 +165,14 @@ class ReplicaContext:
         return await self.known(asked)
 
     async def replaced(self, instance: Instance, seconds: float) -> bool:
-        """As `Node.replaced`."""
-        if not self.reach.is_up:
+        """As `Node.replaced`; as far as is known."""
+        try:
+            return await self.reach.while_up(self.node.replaced(instance.options, seconds))
+        except NodeAway:
             return False
-        return await self.reach.while_up(self.node.replaced(instance.options, seconds))
 
     async def offer(self, instance: Instance, process: ProcessId | None = None) -> Offer:
         """As `Node.offer`; nothing while the node is away."""
-        if not self.reach.is_up:
-            return NO_MODEL
         offered = self.node.offer(instance.options, self.engine(instance), process)
         try:
             return await self.reach.while_up(offered)
@@ -183,13 +181,11 @@ class ReplicaContext:
 
     async def command_of(self, instance: Instance) -> Sequence[str]:
         """As `Node.command_of`; a port that is not given is 0. Raises NodeAway, too."""
-        self.reach.expect_up()
         return await self.reach.while_up(self.node.command_of(self.spec(instance, 0)))
 
     async def obstacle(self, instance: Instance) -> str:
         """As `Node.obstacle`."""
         try:
-            self.reach.expect_up()
             return await self.reach.while_up(self.node.obstacle(self.spec(instance, 0)))
         except NodeAway as exc:
             return exc.message

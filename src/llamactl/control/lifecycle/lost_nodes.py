@@ -140,10 +140,7 @@ class LostNodes:
             alive = await _is_alive(replica)
             where = f"on node {replica.context.node.id}"
             cause = f"it is alive {where}" if alive else f"it does not run {where}"
-            found = NodeFound(
-                runner.now.generation, alive, cause, ending=before is State.STOPPING,
-                asleep=before is State.ASLEEP, falls_asleep=before is State.FALLING_ASLEEP,
-            )  # fmt: skip
+            found = NodeFound.after(before, runner.now.generation, cause, alive=alive)
             await runner.ask(found)
 
     async def _start(self, managed: ManagedInstance) -> None:

@@ -10,7 +10,7 @@ from llamactl.cluster.remote_node import RemoteNode
 from llamactl.config import Settings
 from llamactl.control.lifecycle.context import Journal, ReplicaContext
 from llamactl.core.errors import InvalidOption, NotAvailable
-from llamactl.core.instance import InstanceOptions
+from llamactl.core.instance import Instance, InstanceOptions
 from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.node import LOCAL, Node
 
@@ -63,6 +63,13 @@ class Nodes:
                 )
             if not later and name not in {*self._own, *self._others} and not self._seen(name):
                 raise InvalidOption(f"there is no node {name!r}; see `llamactl node ls`")
+
+    async def permitted(self, instance: Instance) -> ReplicaContext:
+        """Where it may be, by the settings there. Raises LlamactlError."""
+        self.check(instance.options, later=bool(instance.source))
+        node = self.of(instance.options)
+        await node.permit(instance)
+        return node
 
     def named(self, node: str) -> ReplicaContext:
         """Also one that is not there."""

@@ -120,11 +120,7 @@ async def _recover(
         if record.container:
             cause = f"container {record.container[:19]} is its own: ID and labels match"
         log.info("process_found", name=managed.instance.name, pid=record.pid)
-    was = NodeFound(
-        generation, found, cause, ending=state is State.STOPPING, asleep=state is State.ASLEEP,
-        falls_asleep=state is State.FALLING_ASLEEP,
-    )  # fmt: skip
-    await runner.ask(was)
+    await runner.ask(NodeFound.after(state, generation, cause, alive=found))
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from llamactl.config import Settings
+from llamactl.config.sections import InstancesSettings
 from llamactl.core.errors import InsufficientMemory, NoCapacity
 from llamactl.core.memory import Capacity
 from llamactl.policy.scheduling.admission import Decision, Refuse, Wait
@@ -14,29 +15,35 @@ from llamactl.policy.scheduling.capacity import Limits
 def limits_of(settings: Settings, ram: int | None, gpus: Mapping[str, int]) -> Limits:
     """What may run at once. `ram`, `gpus`: bytes that there are, as far as that is known."""
     given = settings.instances
-    running = given.max_running_instances
-    groups = {name: n for name, n in given.group_limits.items() if n >= 0}
-    left = 1.0 - given.memory_margin
-    sizes = {name: _budget(given.gpu_memory_budget, size, left) for name, size in gpus.items()}
-    return Limits(
-        running if running >= 0 else None,
-        groups,
-        ram=_budget(given.memory_budget, ram, left),
-        gpus={name: size for name, size in sizes.items() if size is not None},
-        min_residency=given.min_residency,
-    )
+    return _limits(given, given.memory_budget, given.gpu_memory_budget, ram, gpus)
 
 
 def limits_elsewhere(settings: Settings, ram: int | None, gpus: Mapping[str, int]) -> Limits:
     """Of another machine's memory. A budget in bytes is that of the server's own."""
     given = settings.instances
-    auto = {
-        name: "auto"
-        for name in ("memory_budget", "gpu_memory_budget")
-        if not isinstance(getattr(given, name), str)
-    }
-    others = given.model_copy(update=auto) if auto else given
-    return limits_of(settings.model_copy(update={"instances": others}), ram, gpus)
+    return _limits(given, _share(given.memory_budget), _share(given.gpu_memory_budget), ram, gpus)
+
+
+def _share(budget: int | str) -> str:
+    return budget if isinstance(budget, str) else "auto"
+
+
+def _limits(
+    given: InstancesSettings, for_ram: int | str, for_gpus: int | str, ram: int | None,
+    gpus: Mapping[str, int],
+) -> Limits:  # fmt: skip
+    """`for_ram`, `for_gpus`: the budgets."""
+    running = given.max_running_instances
+    groups = {name: n for name, n in given.group_limits.items() if n >= 0}
+    left = 1.0 - given.memory_margin
+    sizes = {name: _budget(for_gpus, size, left) for name, size in gpus.items()}
+    return Limits(
+        running if running >= 0 else None,
+        groups,
+        ram=_budget(for_ram, ram, left),
+        gpus={name: size for name, size in sizes.items() if size is not None},
+        min_residency=given.min_residency,
+    )
 
 
 def _budget(given: int | str, total: int | None, left: float) -> int | None:

@@ -47,7 +47,6 @@ class Around:
     environments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by backend
     capacity: Capacity = UNKNOWN
     devices: Sequence[str] = ()  # GPUs that engines would use
-    budget: int | None = None  # bytes of RAM
 
 
 class Memory:
@@ -59,15 +58,17 @@ class Memory:
         store: MemoryStore,
         *,
         engines: Callable[[], Mapping[str, Sequence[str]]],
+        budget: Callable[[], int | None],
         resolve: Resolve = lambda options: options,
         around: Callable[[], Around] = Around,
     ) -> None:
-        """`engines`: by backend, command and arguments in the settings.
+        """`engines`: by backend, command and arguments in the settings. `budget`: bytes of RAM.
 
-        They, and `around`, are as they are now.
+        All of these, and `around`, are as they are now.
         """
         self._around = around
         self._engines = engines
+        self._budget_now = budget
         self._reader = reader
         self._store = store
         self._resolve = resolve
@@ -76,18 +77,19 @@ class Memory:
 
     @property
     def _budget(self) -> int | None:
-        return self._around().budget
+        return self._budget_now()
 
     async def load(self) -> None:
         rows = await self._store.load()
         self._measured.clear()  # which those of other machines share
         self._measured.update({key: _usage(row) for key, row in rows.items()})
 
-    def elsewhere(self, around: Callable[[], Around]) -> Memory:
+    def elsewhere(self, around: Callable[[], Around], budget: Callable[[], int | None]) -> Memory:
         """That of another machine: what was measured on one counts for all."""
         made = Memory(
-            self._reader, self._store, engines=self._engines, resolve=self._resolve, around=around
-        )
+            self._reader, self._store, engines=self._engines, budget=budget, resolve=self._resolve,
+            around=around,
+        )  # fmt: skip
         made._measured = self._measured
         return made
 

@@ -18,7 +18,7 @@ from llamactl.core.instance import OptionValue
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.routes import ReadyInstance
 from llamactl.core.secrets.masking import scrubbed, secrets_of
-from llamactl.node.engine.lingering import first_of, until_logged
+from llamactl.node.engine.lingering import until_logged
 from llamactl.node.engine.named_files import bad_files
 from llamactl.node.engine.probe import is_healthy, knows_key, until_ready
 from llamactl.node.engine.silent_exit import with_cause
@@ -28,6 +28,7 @@ from llamactl.node.process.oom import OomCounter
 from llamactl.node.process.ports import LOOPBACK, listens_on
 from llamactl.node.process.process import Ended
 from llamactl.node.turns import Turns
+from llamactl.observe.first_of import first_of
 from llamactl.observe.loop_clock import loop_clock
 
 _ASKED = "it was asked to exit"

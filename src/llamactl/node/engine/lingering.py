@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import TypeVar
 
 from llamactl.backends.contract import FailurePattern
 from llamactl.backends.error_lines import cut
@@ -29,15 +29,3 @@ async def until_logged(
                 if one.pattern.search(text):
                     return NotServing(one.failure, one.advice, cut(text))
     return await asyncio.Future()  # its log was removed: nothing more can be seen
-
-
-async def first_of(waits: Collection[Coroutine[Any, Any, T]]) -> T:
-    """What comes first; the others are cancelled."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        return next(task for task in tasks if task in done).result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
