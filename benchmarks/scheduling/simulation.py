@@ -11,16 +11,9 @@ from typing import Protocol
 
 from benchmarks.scheduling.conversations import Conversations, Costs, Slots
 from benchmarks.scheduling.traces import Ask, Trace
-from llamactl.policy.scheduling.admission import (
-    Admit,
-    Candidate,
-    Evict,
-    Occupant,
-    OccupantState,
-    Wait,
-    schedule,
-)
+from llamactl.policy.scheduling.admission import Admit, Evict, Wait, schedule
 from llamactl.policy.scheduling.capacity import Limits
+from llamactl.policy.scheduling.claims import Candidate, Occupant, OccupantState
 from llamactl.policy.scheduling.queue import FairQueue, Stamp
 
 STOP_S = 0.5  # from the last answer of a victim to its memory

@@ -63,6 +63,8 @@ REACHED: dict[str, tuple[Callable[[Client], object], str]] = {
     "GET /api/v1/auth/keys/{key_id}/permissions": (lambda c: c.keys.permissions(_), "keys show"),
     "GET /api/v1/nodes": (lambda c: c.nodes(), "node ls"),
     "DELETE /api/v1/nodes/{name}": (lambda c: c.remove_node(_), "node rm"),
+    "POST /api/v1/nodes/{name}/drain": (lambda c: c.drain_node(_), "node drain"),
+    "POST /api/v1/nodes/{name}/resume": (lambda c: c.resume_node(_), "node resume"),
     "GET /api/v1/contexts": (lambda c: c.contexts.list(), "contexts ls"),
     "DELETE /api/v1/contexts": (lambda c: c.contexts.remove(), "contexts rm"),
     "POST /api/v1/config/reload": (lambda c: c.config.reload(), "reload"),

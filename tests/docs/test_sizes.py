@@ -40,6 +40,7 @@ REASONS = {
     "observe/meters.py:ContextMeter": RECORD,
     "policy/body/json_scanner.py": STATES,
     "policy/body/json_scanner.py:ObjectScanner": STATES,
+    "policy/scheduling/claims.py:Occupant": "what admission knows of one that holds a place",
     "policy/pasted/shell.py": "a shell's quotes and expansions hold each other",
     "proxy/http/client_connection.py": STATES,
     "proxy/http/client_connection.py:Downstream": STATES,

@@ -96,7 +96,7 @@ async def test_an_instance_has_an_obstacle_only_where_its_contexts_are_to_be_kep
         managed = await there.definitions.update("one", {"keep_context": keep}, wait=True)
 
     assert managed.replica.runner.now.state == "ready"
-    assert bool(managed.replica.context_obstacle) is has_obstacle
+    assert bool(managed.replica.context.context_obstacle(managed.instance)) is has_obstacle
 
 
 async def test_a_plan_asks_the_engine_that_nobody_has_asked() -> None:
@@ -108,12 +108,12 @@ async def test_a_plan_asks_the_engine_that_nobody_has_asked() -> None:
         return UNABLE
 
     managed = await there.create("one", start=False)
-    assert managed.replica.context_obstacle == ""
+    assert managed.replica.context.context_obstacle(managed.instance) == ""
     there.replicas.known = ask
     for _ in range(2):
         managed, _plan = await there.instances.plan("one", request=True, evict=False)
 
-    assert "--slot-save-path" in managed.replica.context_obstacle
+    assert "--slot-save-path" in managed.replica.context.context_obstacle(managed.instance)
     assert len(asked) == 1
 
 
@@ -131,14 +131,14 @@ async def test_that_contexts_are_not_used_is_an_obstacle_with_its_reason_and_cur
     await stop(there)
     await start(there)
     there.node.unused_sorts = frozenset({sort_of(contexts, options.backend_options, "")})
-    assert managed.replica.context_obstacle == ""
+    assert managed.replica.context.context_obstacle(managed.instance) == ""
 
     there.leases.contexts.proofs[one].sent()
     there.leases.contexts.proofs[one].heard(510, 0, request)
     await settle()
-    assert managed.replica.context_obstacle == UNUSED
+    assert managed.replica.context.context_obstacle(managed.instance) == UNUSED
     await there.event_log.settle()
     assert UNUSED in [row.cause for row in there.store.event_log if row.event == "ContextNotUsed"]
 
     managed = await there.definitions.update("one", {"keep_context": "on"}, wait=True)
-    assert managed.replica.context_obstacle == ""
+    assert managed.replica.context.context_obstacle(managed.instance) == ""

@@ -48,7 +48,10 @@ class Coming:
         return await recovery.take_in(known, control.instances, control.store, control.nodes)
 
     async def _settle(self, all_managed: list[ManagedInstance]) -> None:
-        await recovery.settle(self.control.scheduler, all_managed, self.control.settings)
+        control = self.control
+        await recovery.settle(
+            control.scheduler, control.instances.filter, all_managed, control.settings
+        )
         await self.control.reload.declare()
         self.settled.set()
 

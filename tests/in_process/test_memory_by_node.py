@@ -6,11 +6,12 @@ import pytest
 
 from llamactl.config import Settings
 from llamactl.control.scheduling.limits import limits_elsewhere
-from llamactl.control.scheduling.memory_by_node import MemoryByNode, at_node, of_node, with_nodes
+from llamactl.control.scheduling.memory_by_node import MemoryByNode
 from llamactl.core.instance import Instance, InstanceOptions
 from llamactl.core.memory import MeasuredMemory, Need
 from llamactl.core.ports.node import LOCAL
 from llamactl.policy.scheduling.capacity import Limits, Taken
+from llamactl.policy.scheduling.node_memory import at_node, of_node, with_nodes
 from support.in_memory import NoMemory
 
 GIB = 1 << 30
@@ -18,29 +19,23 @@ NEED = Need(2 * GIB, {"file": GIB}, {"CUDA0": 4 * GIB})
 THERE = Need(gpus={"two/RAM": 3 * GIB, "two/CUDA0": 4 * GIB})
 
 
-def instance(name: str, *nodes: str) -> Instance:
-    return Instance(name, name, 0, InstanceOptions(nodes=nodes))
-
-
-def book(local: NoMemory, elsewhere: NoMemory) -> MemoryByNode:
-    return MemoryByNode(
-        local, lambda _: elsewhere, lambda options: options.nodes[0] if options.nodes else LOCAL
-    )
+def instance(name: str) -> Instance:
+    return Instance(name, name, 0, InstanceOptions())
 
 
 async def test_each_machine_is_asked_about_its_own() -> None:
     local, elsewhere = NoMemory(), NoMemory()
     local.needs = elsewhere.needs = {"near": NEED, "far": NEED}
-    both = book(local, elsewhere)
+    both = MemoryByNode(local, lambda _: elsewhere)
     usage = MeasuredMemory(GIB, GIB, {"CUDA0": GIB})
 
-    assert await both.need(instance("near")) == NEED
-    assert await both.need(instance("far", "two")) == THERE
-    assert both.asleep(instance("far", "two"), usage) == Need(
+    assert await both.need(instance("near"), LOCAL) == NEED
+    assert await both.need(instance("far"), "two") == THERE
+    assert both.asleep(instance("far"), usage, "two") == Need(
         gpus={"two/RAM": 2 * GIB, "two/CUDA0": GIB}
     )
-    await both.learn(instance("far", "two"), usage)
-    await both.raise_after_oom(instance("far", "two"), THERE)
+    await both.learn(instance("far"), usage, "two")
+    await both.raise_after_oom(instance("far"), THERE, "two")
     assert (local.learnt, local.raised) == ([], [])
     assert (elsewhere.learnt, elsewhere.raised) == ([("far", usage)], ["far"])
 

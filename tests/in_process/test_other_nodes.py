@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from llamactl.cluster.reach import Reach
-from llamactl.control.lifecycle import lost_nodes
 from llamactl.control.lifecycle.context import ReplicaContext
-from llamactl.control.lifecycle.lost_nodes import LostNodes
 from llamactl.control.lifecycle.nodes import Nodes, elsewhere
+from llamactl.control.other_nodes import lost_nodes
+from llamactl.control.other_nodes.lost_nodes import LostNodes
 from llamactl.core.errors import Conflict, InvalidOption, NodeAway, NotAvailable, ShuttingDown
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.lifecycle import Desired
@@ -34,7 +34,10 @@ class Cluster:
         node = None if before is None else before.there.node
         self.there = ControlPath(store=store, node=node, others=self.make)
         self.lost = LostNodes(
-            self.there.nodes, self.there.registry, self.there.scheduler, self.there.memory
+            self.there.nodes,
+            self.there.registry,
+            self.there.scheduler,
+            self.there.instances.filter,
         )
         self.lost.begin()
 
@@ -81,9 +84,9 @@ async def test_it_moves_when_it_does_not_run() -> None:
     one = Cluster()
     await one.there.create("far", nodes=["two"])
     with pytest.raises(Conflict, match="stop it first"):
-        await one.there.definitions.update("far", {"nodes": []}, wait=False)
+        await one.there.definitions.update("far", {"nodes": ["main"]}, wait=False)
     await one.there.instances.stop("far", wait=True, force=True)
-    await one.there.definitions.update("far", {"nodes": []}, wait=False)
+    await one.there.definitions.update("far", {"nodes": ["main"]}, wait=False)
     await one.there.instances.start("far", wait=True, evict=False)
 
     assert one.two.alive == set()

@@ -129,7 +129,7 @@ class Needs:
     def __init__(self, need: Need = NOTHING) -> None:
         self._need = need
 
-    async def need(self, _: Instance) -> Need:
+    async def need(self, _: Instance, node: str) -> Need:
         return self._need
 
 

@@ -11,18 +11,10 @@ from hypothesis import given
 
 from llamactl.control.scheduling.limits import no_room
 from llamactl.core.memory import Need
-from llamactl.policy.scheduling.admission import (
-    Admit,
-    Candidate,
-    Decision,
-    Evict,
-    Occupant,
-    OccupantState,
-    Refuse,
-    Wait,
-    schedule,
-)
+from llamactl.policy.scheduling.admission import Admit, Decision, Evict, Refuse, Wait, schedule
 from llamactl.policy.scheduling.capacity import Limits
+from llamactl.policy.scheduling.claims import Candidate, Occupant, OccupantState
+from llamactl.policy.scheduling.placement import Feasible
 
 sizes = st.integers(0, 3)
 needs = st.builds(
@@ -209,6 +201,49 @@ def test_schedule_gives_no_place_twice(
         elif isinstance(decision, Evict):
             victims += decision.victims
     assert len(victims) == len(set(victims)), "one victim makes one place"
+
+
+WORTH = (Admit, "it comes free", Evict, Wait, Refuse)
+
+
+def rank(decision: Decision) -> int:
+    free = isinstance(decision, Wait) and decision.comes_free
+    return 1 if free else WORTH.index(type(decision))
+
+
+@given(
+    others=occupants, limit=limits, new=candidates, now=times,
+    there=st.lists(needs, min_size=2, max_size=3), ran=st.integers(0, 2),
+    pack=st.booleans(),
+)  # fmt: skip
+def test_of_several_nodes_the_best_decision_counts(
+    others: list[Occupant], limit: Limits, new: Candidate, now: float, there: list[Need], ran: int,
+    *, pack: bool,
+) -> None:  # fmt: skip
+    """It is what would be decided if that node was the only one."""
+    limit = replace(limit, strategy="pack" if pack else "spread")
+    feasible = tuple(
+        Feasible(f"n{number}", need, ran_there=number == ran) for number, need in enumerate(there)
+    )
+    decision = admit(replace(new, feasible=feasible), others, limit, now)
+    apart = {one.node: admit(new.at(one), others, limit, now) for one in feasible}
+
+    assert rank(decision) == min(map(rank, apart.values()))
+    if isinstance(decision, Admit | Evict):
+        assert decision.node in apart
+        chosen = apart[decision.node]
+        assert type(chosen) is type(decision)
+        if isinstance(decision, Evict) and isinstance(chosen, Evict):
+            assert (decision.victims, decision.to_sleep) == (chosen.victims, chosen.to_sleep)
+    if isinstance(decision, Refuse):
+        assert decision.for_ever == all(
+            isinstance(one, Refuse) and one.for_ever for one in apart.values()
+        )
+    one_on_cpu = [o.node for o in feasible if isinstance(apart[o.node], Admit)]
+    if isinstance(decision, Admit) and f"n{ran}" in one_on_cpu:
+        back = next(one for one in feasible if one.node == f"n{ran}")
+        taken = next(one for one in feasible if one.node == decision.node)
+        assert taken is back or (taken.uses_gpu and not back.uses_gpu)
 
 
 def test_nobody_overtakes_where_an_earlier_one_waits_for_the_place() -> None:

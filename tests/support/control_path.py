@@ -62,7 +62,7 @@ class ControlPath:
             self.registry, self.scheduler, self.nodes, self.memory, self.event_log
         )
         self.preload = Preload(
-            self.registry, self.scheduler, self.nodes, self.memory, self.instances.tasks
+            self.registry, self.scheduler, self.nodes, self.instances.filter, self.instances.tasks
         )
         held.subscribe(self.instances.heed)
         self.definitions = Definitions(
@@ -70,8 +70,8 @@ class ControlPath:
             self.memory, self.event_log,
         )  # fmt: skip
         self.on_demand = OnDemand(
-            self.registry, self.scheduler, self.memory, self.leases, held,
-            lambda: self.store.away, self.nodes,
+            self.registry, self.scheduler, self.instances.filter, self.leases, held,
+            lambda: self.store.away,
         )  # fmt: skip
         self.shutdown = Shutdown(
             self.registry, self.instances.tasks, self.scheduler, self.event_log
@@ -137,7 +137,7 @@ class ControlPath:
         all_managed = await recovery.take_in(
             known, self.instances, self.store, self.nodes, handed_over=handed_over
         )
-        await recovery.settle(self.scheduler, all_managed, self.settings)
+        await recovery.settle(self.scheduler, self.instances.filter, all_managed, self.settings)
         await settle()
         return all_managed
 

@@ -67,6 +67,8 @@ class FakeNode:
         self.broken: set[str] = set()
         self.says = NO_MODEL  # an engine that is ready, of its model
         self.refuses: LlamactlError | None = None  # whatever is to be permitted
+        self.obstacles = ""  # to any start
+        self.hangs = False  # when it is asked for them
         self.keeps_contexts = False  # whoever ends has something worth keeping
         self.stored: dict[str, frozenset[str]] = {}  # contexts: keys by replica id
         self.asked = ""  # by the last request before the last save
@@ -328,7 +330,9 @@ class FakeNode:
         return ["engine", "--port", "0"]
 
     async def obstacle(self, spec: LaunchSpec) -> str:
-        return ""
+        if self.hangs:
+            await asyncio.Event().wait()
+        return self.obstacles
 
     async def offer(
         self, options: InstanceOptions, engine: EngineSettings, process: ProcessId | None

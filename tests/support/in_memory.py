@@ -12,6 +12,7 @@ from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance
 from llamactl.core.lifecycle import Lifecycle
 from llamactl.core.memory import NOTHING, MeasuredMemory, Need
+from llamactl.core.ports.node import LOCAL
 
 
 @dataclass(frozen=True)
@@ -90,21 +91,22 @@ class NoMemory:
     """Nothing takes any, unless a test says so. It remembers what it was told."""
 
     def __init__(self) -> None:
-        self.needs: dict[str, Need] = {}  # by name
+        self.needs: dict[str | tuple[str, str], Need] = {}  # by name, or by name and node
         self.learnt: list[tuple[str, MeasuredMemory]] = []  # of which instance
         self.raised: list[str] = []  # names, after a start that found too little
 
-    async def need(self, instance: Instance) -> Need:
-        return self.needs.get(instance.name, NOTHING)
+    async def need(self, instance: Instance, node: str = LOCAL) -> Need:
+        name = instance.name
+        return self.needs.get((name, node), self.needs.get(name, NOTHING))
 
-    async def learn(self, instance: Instance, usage: MeasuredMemory) -> bool:
+    async def learn(self, instance: Instance, usage: MeasuredMemory, node: str = LOCAL) -> bool:
         self.learnt.append((instance.name, usage))
         return True
 
-    def asleep(self, instance: Instance, usage: MeasuredMemory) -> Need:
+    def asleep(self, instance: Instance, usage: MeasuredMemory, node: str = LOCAL) -> Need:
         return Need(usage.ram + usage.shared, gpus=usage.gpus)
 
-    async def raise_after_oom(self, instance: Instance, free: Need) -> None:
+    async def raise_after_oom(self, instance: Instance, free: Need, node: str = LOCAL) -> None:
         self.raised.append(instance.name)
 
 

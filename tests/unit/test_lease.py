@@ -23,7 +23,6 @@ from llamactl.core.instance import Instance, InstanceOptions
 from llamactl.core.keys import GUEST
 from llamactl.core.lease import Lease
 from llamactl.core.lifecycle import Event, EvictionRequested, Lifecycle, State
-from llamactl.core.memory import NOTHING, Need
 from llamactl.core.model import NO_MODEL, Offer
 from llamactl.core.routes import ReadyInstance
 from llamactl.hot_restart.activator import SwitchableActivator
@@ -68,7 +67,7 @@ async def no_offer(*_: object) -> Offer:
 
 
 class LoneReplica:
-    context = SimpleNamespace(offer=no_offer)
+    context = SimpleNamespace(offer=no_offer, node=SimpleNamespace(id="local"))
     sleeps_when_asked = False
     engine = NoFiles()
     last_exit = None
@@ -87,9 +86,9 @@ class NoEvents:
     def note(self, *_: object) -> None: ...
 
 
-class NoMemory:
-    async def need(self, _: Instance) -> Need:
-        return NOTHING
+class NoFilter:
+    async def expect(self, _: ManagedInstance) -> None:
+        pass
 
 
 class Room:
@@ -112,11 +111,11 @@ class Room:
         for managed in (self.a, self.b):
             registry.add(managed)
             self.scheduler.moved(managed)
-        memory = cast(Any, NoMemory())
-        self._callbacks = Callbacks(registry, self.scheduler, memory, self.leases)
+        nothing = cast(Any, NoFilter())
+        self._callbacks = Callbacks(registry, self.scheduler, nothing, self.leases, nothing)
         self._callbacks.managed = self.a
         self.activator = OnDemand(
-            registry, self.scheduler, memory, self.leases, SettingsHolder(Settings())
+            registry, self.scheduler, nothing, self.leases, SettingsHolder(Settings())
         )
 
     def runner(self, managed: ManagedInstance) -> Runner:

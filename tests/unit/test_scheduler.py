@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -26,7 +27,7 @@ from llamactl.core.instance import Instance, InstanceOptions
 from llamactl.core.keys import GUEST, ApiKey, Caller, PermissionMode
 from llamactl.core.lease import Lease
 from llamactl.core.lifecycle import AfterExit, Event, Lifecycle, State, step
-from llamactl.core.memory import NOTHING, Need
+from llamactl.core.memory import Need
 from llamactl.core.routes import ReadyInstance
 from llamactl.policy.scheduling.capacity import Limits
 from llamactl.proxy import LeaseBook
@@ -59,6 +60,7 @@ class NoFiles:
 
 
 class HeldReplica:
+    context = SimpleNamespace(node=SimpleNamespace(id="local"))
     sleeps_when_asked = False
 
     def __init__(self) -> None:
@@ -78,9 +80,9 @@ class NoEvents:
     def note(self, *_: object) -> None: ...
 
 
-class NoMemory:
-    async def need(self, _: Instance) -> Need:
-        return NOTHING
+class NoFilter:
+    async def expect(self, _: ManagedInstance) -> None:
+        pass
 
 
 CALLS_OFF = SettingsHolder(Settings(instances=InstancesSettings(drain_policy="call_off")))
@@ -100,7 +102,7 @@ class Room:
         self.registry = Registry(lambda _: None)
         self.all_managed = {name: self._managed(name) for name in ("a", "b")}
         self.on_demand = OnDemand(
-            self.registry, self.scheduler, cast(Any, NoMemory()), self.leases, CALLS_OFF
+            self.registry, self.scheduler, cast(Any, NoFilter()), self.leases, CALLS_OFF
         )
 
     def _managed(self, name: str) -> ManagedInstance:
@@ -294,7 +296,7 @@ def test_nothing_is_started_while_the_store_is_away() -> None:
         away = OnDemand(
             made.registry,
             made.scheduler,
-            cast(Any, NoMemory()),
+            cast(Any, NoFilter()),
             made.leases,
             CALLS_OFF,
             lambda: True,

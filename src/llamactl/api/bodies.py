@@ -7,11 +7,11 @@ from typing import Any
 
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.preview import Fit
-from llamactl.control.scheduling.memory_by_node import of_node
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.keys import ApiKey
 from llamactl.core.lifecycle import LOADED, State, allowed_actions
 from llamactl.core.secrets.masking import masked
+from llamactl.policy.scheduling.node_memory import of_node
 from llamactl.schemas.instances import DrainBody, FailureBody, InstanceBody, MemoryBody
 
 _IN_ITS_OWN_WAY = ("backend_type", "backend_options", "environment", "container")
@@ -65,8 +65,8 @@ def instance_body(managed: ManagedInstance, leases: int) -> InstanceBody:
         restarts=now.restarts,
         options=given_options(managed),
         declared=bool(instance.source),
-        context_obstacle=replica.context_obstacle,
-        sleep_obstacle=replica.sleep_obstacle,
+        context_obstacle=replica.context.context_obstacle(instance),
+        sleep_obstacle=replica.context.sleep_obstacle(instance),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
@@ -60,6 +60,18 @@ class ServerInfo:
     examine: Callable[[], Sequence[Mapping[str, Any]]]  # slow
 
 
+class NodesSource(Protocol):
+    """As `app.nodes_now.NodesNow`."""
+
+    def all(self) -> Sequence[NodeInfo]: ...
+
+    async def remove(self, name: str) -> None: ...
+
+    def drain(self, name: str) -> None: ...
+
+    def resume(self, name: str) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     settings: Settings  # as llamactl was started; only those that are fixed are read here
@@ -84,8 +96,7 @@ class Services:
     confinement: Confinement
     about: ServerInfo
     contexts: Contexts
-    nodes: Callable[[], Sequence[NodeInfo]]  # as they are now
-    remove_node: Callable[[str], Awaitable[None]]
+    nodes: NodesSource
 
 
 def services(request: Request) -> Services:

@@ -142,7 +142,8 @@ class Application:
         parts.node.nodes.local.contexts.look()
         parts.files.downloads.go_on()
         await parts.node.agent.sweep()
-        await recovery.settle(control.scheduling.scheduler, all_managed, parts.settings.current)
+        scheduler, settings = control.scheduling.scheduler, parts.settings.current
+        await recovery.settle(scheduler, control.instances.filter, all_managed, settings)
 
     async def upgrade_now(self) -> int:
         """Have a process of the installed version take over; its pid. Raises UpgradeFailed."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from llamactl.app.engine_now import engine_now, installed_now
 from llamactl.app.machine import engine_settings
-from llamactl.app.nodes_now import nodes_now, remove_node
+from llamactl.app.nodes_now import NodesNow
 from llamactl.app.wiring import Parts
 from llamactl.control.engine_numbers import engine_numbers
 from llamactl.control.preview import Previews
@@ -57,8 +57,7 @@ def _services(parts: Parts, upgrade: Callable[[], Awaitable[int]], info: ServerI
         parts.node.engines, parts.storage.event_log, numbers, parts.degraded, control.reload,
         control.reconciler, upgrade, files.here.catalog, files.downloads, access.sessions,
         access.tickets, previews, parts.watch, Hub(parts.environ), files.here.confinement, info,
-        parts.node.nodes.local.contexts, partial(nodes_now, parts),
-        partial(remove_node, parts),
+        parts.node.nodes.local.contexts, NodesNow(parts),
     )  # fmt: skip
 
 

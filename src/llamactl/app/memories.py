@@ -9,14 +9,14 @@ from typing import Protocol
 from llamactl.app.machine import MachineModels
 from llamactl.cluster.membership import MachineFacts
 from llamactl.config import Settings, SettingsHolder
-from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.scheduling.limits import capacity_of, limits_elsewhere
-from llamactl.control.scheduling.memory_by_node import MemoryByNode, with_nodes
+from llamactl.control.scheduling.memory_by_node import MemoryByNode
 from llamactl.control.scheduling.memory_estimates import Around, Memory
 from llamactl.core.ports.engines import MemoryBook
 from llamactl.core.ports.stores import MemoryStore
 from llamactl.node import has_unmeasured, total_ram
 from llamactl.policy.scheduling.capacity import Limits
+from llamactl.policy.scheduling.node_memory import with_nodes
 
 _NOTHING_KNOWN = MachineFacts("")
 
@@ -37,8 +37,7 @@ class Memories:
     @classmethod
     def of(
         cls, held: SettingsHolder, limits: Callable[[], Limits], gpus: Mapping[str, int],
-        models: MachineModels, store: MemoryStore, nodes: Nodes,
-        machines: Mapping[str, Machine] | None,
+        models: MachineModels, store: MemoryStore, machines: Mapping[str, Machine],
     ) -> Memories:  # fmt: skip
         """`limits`, `gpus`: of this machine. `machines`: of a cluster, by node, as they come."""
         other_gpus = has_unmeasured()
@@ -51,10 +50,8 @@ class Memories:
                 held.current, limits(), total_ram(), gpus, other_gpus=other_gpus
             ),
         )  # fmt: skip
-        if machines is None:
-            return cls(local, local, limits)
         others = Elsewhere(held, machines, local)
-        book = MemoryByNode(local, others.of, lambda options: nodes.of(options).node.id)
+        book = MemoryByNode(local, others.of)
         return cls(local, book, lambda: with_nodes(limits(), others.limits()))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from llamactl import __version__
 from llamactl.app.machine import MachineEngines, MachineModels
 from llamactl.app.memories import Memories
+from llamactl.cluster.drained_nodes import DrainedNodes
 from llamactl.cluster.folder import ClusterFolder
 from llamactl.cluster.local import local_node
 from llamactl.cluster.membership import MachineFacts
@@ -23,12 +24,13 @@ from llamactl.control.definitions import Definitions
 from llamactl.control.instances import Instances
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.events.event_log import EventLog
-from llamactl.control.lifecycle.lost_nodes import LostNodes
 from llamactl.control.lifecycle.nodes import Nodes, elsewhere
 from llamactl.control.lifecycle.provisions.images import Images
 from llamactl.control.lifecycle.registry import Registry
 from llamactl.control.lifecycle.shutdown import Shutdown
 from llamactl.control.on_demand import OnDemand
+from llamactl.control.other_nodes.draining import NodeDrains
+from llamactl.control.other_nodes.lost_nodes import LostNodes
 from llamactl.control.reconciler import Reconciler
 from llamactl.control.reload import Reload
 from llamactl.control.sampler import Watch
@@ -123,8 +125,7 @@ def wire(
         gpus,
         files.here,
         SqlMemoryStore(storage.database),
-        node.nodes,
-        node.head.machines if node.head else None,
+        node.head.machines if node.head else {},
     )
     scheduling = Scheduling.of(held, storage, leases, memories, publish)
     control = Control.of(held, reread, storage, node, scheduling, leases)
@@ -196,10 +197,11 @@ class LocalNode:
             node, held, journal, leases, images, known=known.of, seen=known.seen, name=name
         )
         facts, own = MachineFacts(__version__, total_ram(), gpus), (settings.local_node, name)
-        if head is None:
-            return cls(agent, facts, Nodes(here, own=own), head, engines.probes)
-        nodes = Nodes(here, partial(_elsewhere, here, head), own=own, seen=head.has_seen)
-        head.on_seen = nodes.named  # from then on it is tidied whenever it comes back
+        nodes = Nodes(here, own=own)
+        if head is not None:
+            nodes = Nodes(here, partial(_elsewhere, here, head), own=own, seen=head.has_seen)
+            head.on_seen = nodes.named  # from then on it is tidied whenever it comes back
+        nodes.drained.update(DrainedNodes(settings.data).read())
         return cls(agent, facts, nodes, head, engines.probes)
 
 
@@ -247,6 +249,7 @@ class Control:
     shutdown: Shutdown
     preload: Preload
     lost_nodes: LostNodes
+    drains: NodeDrains
 
     @classmethod
     def of(
@@ -262,16 +265,20 @@ class Control:
         )
         reconciler = Reconciler(registry, definitions)
         on_demand = OnDemand(
-            registry, scheduler, memory, leases, held,
-            lambda: bool(storage.database.fault), node.nodes,
+            registry, scheduler, instances.filter, leases, held,
+            lambda: bool(storage.database.fault),
         )  # fmt: skip
         shutdown = Shutdown(registry, instances.tasks, scheduler, event_log)
-        lost_nodes = LostNodes(node.nodes, registry, scheduler, memory)
+        lost_nodes = LostNodes(node.nodes, registry, scheduler, instances.filter)
         return cls(
             scheduling, instances, definitions, reconciler,
             Reload(held, reread, instances, reconciler), on_demand, SwitchableActivator(on_demand),
-            shutdown, Preload(registry, scheduler, node.nodes, memory, instances.tasks),
+            shutdown, Preload(registry, scheduler, node.nodes, instances.filter, instances.tasks),
             lost_nodes,
+            NodeDrains(
+                node.nodes, registry, scheduler, instances.filter, instances.tasks,
+                DrainedNodes(held.current.data).keep,
+            ),
         )  # fmt: skip
 
 

@@ -118,6 +118,13 @@ class InstancesSettings(ContextSettings):
     queue_timeout: float = live(
         0, "time that a request waits for a place; 0: no separate limit", "seconds", ge=0
     )
+    placement: Literal["spread", "pack"] = live(
+        "spread", "of several nodes with room, choose the emptiest, or the fullest"
+    )
+    node_grace: float = live(
+        30, "time for which a node is away until its instances start elsewhere; 0: never",
+        "seconds", ge=0,
+    )  # fmt: skip
     min_residency: float = live(
         15, "time for which a busy instance is not evicted", "seconds", ge=0
     )

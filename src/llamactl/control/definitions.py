@@ -175,7 +175,7 @@ class Definitions:
     async def _redefine(self, managed: ManagedInstance, change: Change) -> bool:
         changed = replace(managed.instance, options=change(managed.instance.options))
         await self._check(changed)
-        if self.nodes.of(changed.options) is managed.replica.context:
+        if managed.replica.context in self.nodes.choices(changed.options):
             return await self._put(managed, changed)
         runner = managed.replica.runner
         await runner.pause()  # or it might be started meanwhile, where it is now
@@ -188,8 +188,10 @@ class Definitions:
 
     async def _put(self, managed: ManagedInstance, changed: Instance) -> bool:
         """In place of its definition; True if its command changes."""
-        need = await self._memory.need(changed)
-        offer = await self.nodes.of(changed.options).offer(changed)
+        context, choices = managed.replica.context, self.nodes.choices(changed.options)
+        there = context if context in choices else choices[0]
+        need = await self._memory.need(changed, there.node.id)
+        offer = await there.offer(changed)
         if managed.replica.runner.now.state not in WITHOUT_PROCESS | DORMANT:
             self._scheduler.check_change(changed, need)
         if not self._registry.claim(changed.name, changed.options.other_names):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from llamactl.config import Settings
 from llamactl.control.lifecycle.callbacks import Callbacks
@@ -13,11 +14,12 @@ from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.lifecycle.replica import Replica
 from llamactl.control.scheduling.explain import StartPlan, outlook
+from llamactl.control.scheduling.node_filter import NodeFilter
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import MANUAL, MANUAL_EVICTING, request_asker
 from llamactl.control.shielded import ShieldedTasks
 from llamactl.control.start_failure import start_failed
-from llamactl.core.errors import ForbiddenBySettings, NoCapacity, NodeAway, Superseded
+from llamactl.core.errors import NoCapacity, Superseded
 from llamactl.core.events import InstanceEvent
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance
@@ -48,6 +50,7 @@ class Instances:
         self._nodes = nodes
         self._memory = memory
         self._event_log = event_log
+        self.filter = NodeFilter(nodes, memory)
         self.tasks = ShieldedTasks()  # slow work continues when its caller leaves
 
     def heed(self, _: Settings) -> None:
@@ -67,13 +70,19 @@ class Instances:
         return self._registry.get(name)
 
     async def adopt(
-        self, instance: Instance, now: Lifecycle, last_exit: ExitReport | None
+        self, instance: Instance, now: Lifecycle, last_exit: ExitReport | None, node: str = ""
     ) -> ManagedInstance:
-        """Take an instance of the store, or a new one, into the registry."""
-        need = await self._memory.need(instance)
-        offer = await self._nodes.of(instance.options).offer(instance)
-        callbacks = Callbacks(self._registry, self._scheduler, self._memory, self._nodes.leases)
-        replica = Replica(self._nodes, instance, now, last_exit, callbacks)
+        """Take an instance of the store, or a new one, into the registry.
+
+        `node`: the id of where it runs.
+        """
+        callbacks = Callbacks(
+            self._registry, self._scheduler, self._memory, self._nodes.leases, self.filter
+        )
+        replica = Replica(self._nodes, instance, now, last_exit, callbacks, node)
+        context = replica.context
+        need = await self._memory.need(instance, context.node.id)
+        offer = await context.offer(instance)
         managed = callbacks.managed = ManagedInstance(instance, replica, need, offer=offer)
         if now.state is State.FAILED and not managed.is_excused:
             managed.breaker = managed.breaker.failed(time.monotonic())
@@ -112,27 +121,25 @@ class Instances:
 
     async def place(self, managed: ManagedInstance, *, evict: bool) -> None:
         """For a start by hand. Raises NoCapacity, ForbiddenBySettings or NodeAway."""
-        await managed.replica.context.permit(managed.instance, starts=True)
-        managed.need = await self._memory.need(managed.instance)
+        await self.filter.expect(managed)
         await self._scheduler.place(managed, MANUAL_EVICTING if evict else MANUAL)
         managed.breaker = CLOSED  # a manual start means that the cause was dealt with
 
     async def plan(
         self, name: str, *, request: bool, evict: bool
     ) -> tuple[ManagedInstance, StartPlan]:
-        """What a request, or a start by hand, would do now, and why."""
+        """What a request, or a start by hand, would do now, and why; its node by its name."""
         managed, settings = self._registry.get(name), self._nodes.settings
-        managed.need = await self._memory.need(managed.instance)
-        await self._nodes.of(managed.instance.options).ask_engine(managed.instance)
+        refusal = await self.filter.look(managed)
+        await managed.replica.context.ask_engine(managed.instance)
         asker = MANUAL_EVICTING if evict else MANUAL
         if request:
             asker = request_asker(None, evicts=settings.instances.enable_lru_eviction)
         seen = outlook(managed, asker, self._scheduler, settings, request=request)
-        try:
-            await managed.replica.context.permit(managed.instance, starts=True)
-        except (ForbiddenBySettings, NodeAway) as exc:
-            return managed, seen if seen.action == "serve" else StartPlan("refuse", exc.message)
-        return managed, seen
+        if refusal is not None and seen.action != "serve":
+            return managed, StartPlan("refuse", refusal.message)
+        there = self._nodes.named(seen.node) if seen.node else managed.replica.context
+        return managed, replace(seen, node="" if seen.action == "refuse" else there.name)
 
     async def restart_stale(self, managed: ManagedInstance, cause: str) -> None:
         """Restart it after a drain, because its command has changed; what sleeps just stops."""

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
 from llamactl.config import InstancesSettings, SettingsHolder
-from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
+from llamactl.control.scheduling.node_filter import NodeFilter
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import StartRequester, request_asker
 from llamactl.control.start_failure import start_failed, start_forbidden, store_away
@@ -38,7 +38,6 @@ from llamactl.core.lifecycle import (
     State,
 )
 from llamactl.core.ports.activator import Leases
-from llamactl.core.ports.engines import MemoryBook
 from llamactl.observe.loop_clock import loop_clock
 from llamactl.policy.scheduling.breaker import CLOSED
 from llamactl.policy.scheduling.shares import has_room, origin
@@ -50,19 +49,14 @@ class OnDemand:
     """Waits on behalf of requests; the starts are shared and continue without them."""
 
     def __init__(
-        self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, leases: Leases,
+        self, registry: Registry, scheduler: Scheduler, node_filter: NodeFilter, leases: Leases,
         settings: SettingsHolder, store_is_away: Callable[[], bool] = lambda: False,
-        nodes: Nodes | None = None,
     ) -> None:  # fmt: skip
-        """`store_is_away`: what would be started could not be written down, as far as is known.
-
-        `nodes` are asked what the settings permit, and whether files were replaced.
-        """
+        """`store_is_away`: what would be started could not be written down, as far as is known."""
         self._registry = registry
         self._scheduler = scheduler
-        self._memory = memory
+        self._filter = node_filter
         self._leases = leases
-        self._nodes = nodes
         self._looking: set[str] = set()  # at whose files, as they may be on a dead mount
         self._store_is_away = store_is_away
         self._settings = settings
@@ -217,8 +211,7 @@ class OnDemand:
             managed.breaker = CLOSED
         if self._store_is_away():  # repeated requests must not spawn processes for nothing
             raise store_away(managed)
-        need = self._memory.need(managed.instance)
-        _, managed.need = await asyncio.gather(self._check(managed), need)
+        await self._check(managed)
         async with self._queue_time(managed):
             await self._scheduler.place(managed, self._asker(caller))
         # The place is shared by all who waited: the first of them starts, for the others the
@@ -229,20 +222,19 @@ class OnDemand:
     async def _was_replaced(self, managed: ManagedInstance) -> bool:
         """Since it failed, a file of it: so the cause may be gone."""
         instance = managed.instance
-        if self._nodes is None or instance.id in self._looking:
+        if instance.id in self._looking:
             return False
         self._looking.add(instance.id)
         try:
-            node = self._nodes.of(instance.options)
-            return await node.replaced(instance, time.monotonic() - managed.breaker.since)
+            since = time.monotonic() - managed.breaker.since
+            return await managed.replica.context.replaced(instance, since)
         finally:
             self._looking.discard(instance.id)
 
     async def _check(self, managed: ManagedInstance) -> None:
         """Before anybody has to go for a start that the settings refuse. Raises StartFailed."""
         try:
-            if self._nodes is not None:
-                await managed.replica.context.permit(managed.instance, starts=True)
+            await self._filter.expect(managed)
         except ForbiddenBySettings as exc:
             raise start_forbidden(managed, exc) from exc
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import Registry
 from llamactl.control.reading import change_of
@@ -14,8 +15,8 @@ from llamactl.core.instance import Instance, InstanceOptions, check_name
 from llamactl.core.lifecycle import RESTING
 from llamactl.core.memory import NOTHING, Need
 from llamactl.core.ports.engines import MemoryBook
-from llamactl.policy.scheduling.admission import Candidate
 from llamactl.policy.scheduling.capacity import Limits, Taken
+from llamactl.policy.scheduling.claims import Candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +69,30 @@ class Previews:
         runs = managed is not None and managed.replica.runner.now.state not in RESTING
         restarts = runs and managed is not None and managed.replica.would_restart(instance)
         (command, problem), obstacle = await asyncio.gather(
-            self._command(instance), node.obstacle(instance)
+            _command(instance, node), node.obstacle(instance)
         )
-        fit = await self.fit(instance.options)
+        fit = await self._fit(instance, node)
         return Preview(
-            managed is not None, command, problem, obstacle, restarts,
+            managed is not None, command, problem, "" if problem else obstacle, restarts,
             node.context_obstacle(instance), node.sleep_obstacle(instance),
             fit,
         )  # fmt: skip
 
     async def fit(self, options: InstanceOptions) -> Fit:
         """What such an instance would take, and whether it fits here."""
-        need = await self._memory.need(Instance("", "estimate", 0, options))
+        return await self._fit(Instance("", "estimate", 0, options), self._nodes.local)
+
+    async def _fit(self, instance: Instance, node: ReplicaContext) -> Fit:
+        need = await self._memory.need(instance, node.node.id)
         limits = self._limits()
         if need == NOTHING or (limits.ram is None and not limits.gpus):
             return Fit(need, None, limits.ram)
         one = Candidate("", "estimate", need=need)
         return Fit(need, not Taken(limits).lacks(one), limits.ram)
 
-    async def _command(self, instance: Instance) -> tuple[Sequence[str], str]:
-        try:
-            return await self._nodes.of(instance.options).command_of(instance), ""
-        except LlamactlError as exc:  # no engine, or its model is not here: it can be defined
-            return (), exc.message
+
+async def _command(instance: Instance, node: ReplicaContext) -> tuple[Sequence[str], str]:
+    try:
+        return await node.command_of(instance), ""
+    except LlamactlError as exc:  # no engine, or its model is not here: it can be defined
+        return (), exc.message

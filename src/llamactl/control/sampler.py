@@ -12,8 +12,8 @@ from llamactl.control.blocking_call import BlockingCall
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.core.lifecycle import WITHOUT_PROCESS
 from llamactl.observe import Meters, Rates
-from llamactl.policy.scheduling.admission import Candidate
 from llamactl.policy.scheduling.capacity import Limits, Taken
+from llamactl.policy.scheduling.claims import Candidate
 
 _EVERY_S = 2.0
 _DISK_S = 1.0  # the longest wait for the disk

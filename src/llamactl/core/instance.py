@@ -137,7 +137,7 @@ class InstanceOptions:
     idle_action: str = ""  # one of IDLE_ACTIONS; "": it stops
     warm_up: Mapping[str, Any] = field(default_factory=dict)  # `path` and `body` of a request
     preload: bool = False  # started once after a boot, where there is room
-    nodes: Sequence[str] = ()  # names of the machines that it may run on; none: on the server's
+    nodes: Sequence[str] = ()  # names of the machines that it may run on; none: on all
 
     def __post_init__(self) -> None:
         if isinstance(self.container, Mapping):  # which comes so from JSON

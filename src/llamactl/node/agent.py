@@ -263,8 +263,12 @@ class NodeAgent(RunningEngines):
         return command.shown
 
     async def obstacle(self, spec: LaunchSpec) -> str:
-        container = container_of(spec.engine, spec.options)
-        return await self._containers.obstacle(container) if container else ""
+        if (container := container_of(spec.engine, spec.options)) is not None:
+            return await self._containers.obstacle(container)
+        try:
+            return await (await self._launchable(spec)).missing_files()
+        except (LlamactlError, OSError) as exc:
+            return launch_failure(exc).report.advice
 
     async def offer(
         self, options: InstanceOptions, engine: EngineSettings, process: ProcessId | None

@@ -18,4 +18,7 @@ class NodeBody(BaseModel):
     version: str = Field(description="version of llamactl there; empty if unknown")
     ram: int | None = Field(description="bytes of memory; null if unknown")
     gpus: dict[str, int] = Field(description="bytes of memory of each GPU")
-    instances: list[str] = Field(description="names of the instances that are to run there")
+    instances: list[str] = Field(
+        description="names of the instances that run there, or did so last"
+    )
+    drained: bool = Field(default=False, description="whether nothing starts there")

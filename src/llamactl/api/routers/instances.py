@@ -186,10 +186,12 @@ async def plan(
             )
             for victim in seen.victims
         ],
+        node=seen.node,
+        nodes=dict(managed.obstacles),
         ahead=seen.ahead,
         wait_s=None if seen.wait_s is None else round(seen.wait_s, 3),
         retry_after_s=None if seen.retry_after_s is None else round(seen.retry_after_s, 3),
         memory=memory_body(managed),
-        context_obstacle=managed.replica.context_obstacle,
-        sleep_obstacle=managed.replica.sleep_obstacle,
+        context_obstacle=managed.replica.context.context_obstacle(managed.instance),
+        sleep_obstacle=managed.replica.context.sleep_obstacle(managed.instance),
     )

@@ -10,6 +10,7 @@ from llamactl.api.errors import answers
 from llamactl.api.services import GUARDS, ServicesDep
 from llamactl.schemas.nodes import NodeBody
 
+Name = Annotated[str, Path(description="name of the node")]
 router = APIRouter(prefix="/api/v1/nodes", dependencies=GUARDS, tags=["nodes"])
 
 
@@ -22,18 +23,31 @@ async def list_nodes(services: ServicesDep) -> list[NodeBody]:
     return [
         NodeBody(
             name=one.name, state=one.state, address=one.address, version=one.version, ram=one.ram,
-            gpus=dict(one.gpus), instances=there.get(one.id, []),
+            gpus=dict(one.gpus), instances=there.get(one.id, []), drained=one.drained,
         )
-        for one in services.nodes()
+        for one in services.nodes.all()
     ]  # fmt: skip
 
 
 @router.delete("/{name}", status_code=204, responses=answers(404, 409))
-async def remove_node(
-    name: Annotated[str, Path(description="name of the node")], services: ServicesDep
-) -> None:
+async def remove_node(name: Name, services: ServicesDep) -> None:
     """Give up a machine that is away: its instances count as ended, and can run again.
 
     What still runs there is ended if the machine comes back.
     """
-    await services.remove_node(name)
+    await services.nodes.remove(name)
+
+
+@router.post("/{name}/drain", status_code=204, responses=answers(404))
+async def drain_node(name: Name, services: ServicesDep) -> None:
+    """Take a machine out of service: nothing starts there, and its instances move.
+
+    Those that may run nowhere else stop. Each finishes its requests first.
+    """
+    services.nodes.drain(name)
+
+
+@router.post("/{name}/resume", status_code=204, responses=answers(404))
+async def resume_node(name: Name, services: ServicesDep) -> None:
+    """Take a drained machine into service again."""
+    services.nodes.resume(name)

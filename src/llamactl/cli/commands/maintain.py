@@ -1,4 +1,4 @@
-"""`llamactl upgrade`, `shutdown`, `backup`, `restore`, `doctor`."""
+"""The server itself: `llamactl status`, `metrics`, `upgrade`, `backup`, `doctor` and the like."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import select
 import signal
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,32 @@ from llamactl.core.errors import InvalidConfig, LlamactlError
 
 _MARGIN_S = 60.0  # for what a server does once its instances have stopped
 _MARKS = {"ok": "ok     ", "warning": "warning", "failure": "FAILURE"}
+
+
+@command
+def status(s: Session) -> None:
+    """Show the server's address, health and instances. Exit code 1 if it is degraded."""
+    health, rows = s.client.health(), s.client.instances.list()
+    about = s.client.system()
+    version = about.version
+    counts = Counter(row.status for row in rows)
+    if s.as_json:
+        said = {"url": s.client.url, "version": version, "health": health}
+        s.print_json({**said, "system": about, "instances": counts})
+    else:
+        faults = f" ({', '.join(health.degraded)})" if health.degraded else ""
+        typer.echo(f"llamactl {version} at {s.client.url}: {health.status}{faults}")
+        typer.echo(f"engine: {about.engine}")
+        said_counts = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
+        typer.echo(f"instances: {said_counts or 'none'}")
+    if health.status != "ok":
+        raise typer.Exit(1)
+
+
+@command
+def metrics(s: Session) -> None:
+    """Print metrics of the server and its engines, in Prometheus text format."""
+    typer.echo(s.client.metrics(), nl=False)
 
 
 @command

@@ -35,7 +35,8 @@ def list_(s: Session) -> None:
     s.table(
         ("NODE", "STATE", "ADDRESS", "VERSION", "RAM", "GPUS", "INSTANCES"),
         [
-            (row.name, row.state, row.address, row.version,
+            (row.name, f"{row.state}{', drained' if row.drained else ''}", row.address,
+             row.version,
              "" if row.ram is None else size(row.ram),
              ", ".join(f"{gpu} {size(most)}" for gpu, most in row.gpus.items()),
              ", ".join(row.instances))
@@ -51,6 +52,24 @@ def rm(s: Session, name: Annotated[str, typer.Argument(help="Name of the node.")
     s.client.remove_node(name)
     if not s.as_json:
         typer.echo(f"{name} was given up")
+
+
+@nodes.command()
+@command
+def drain(s: Session, name: Annotated[str, typer.Argument(help="Name of the node.")]) -> None:
+    """Take a machine out of service: its instances move, or stop, after their requests."""
+    s.client.drain_node(name)
+    if not s.as_json:
+        typer.echo(f"{name} is drained: see `llamactl ps` for what is still there")
+
+
+@nodes.command()
+@command
+def resume(s: Session, name: Annotated[str, typer.Argument(help="Name of the node.")]) -> None:
+    """Take a drained machine into service again."""
+    s.client.resume_node(name)
+    if not s.as_json:
+        typer.echo(f"{name} is in service again")
 
 
 @nodes.command()

@@ -108,6 +108,14 @@ class AsyncClient:
         """Give up a machine that is away."""
         await self._transport.send(Call("DELETE", f"{API}/nodes{path(name)}"))
 
+    async def drain_node(self, name: str) -> None:
+        """Have nothing start there, and what runs there move or stop."""
+        await self._transport.send(Call("POST", f"{API}/nodes{path(name)}/drain"))
+
+    async def resume_node(self, name: str) -> None:
+        """Take a drained machine into service again."""
+        await self._transport.send(Call("POST", f"{API}/nodes{path(name)}/resume"))
+
     async def doctor(self) -> Sequence[FindingBody]:
         """What there is to say of the installation."""
         return await self._transport.read(list[FindingBody], Call("GET", f"{API}/doctor"))

@@ -106,6 +106,14 @@ class Client:
         """Give up a machine that is away."""
         self._transport.send(Call("DELETE", f"{API}/nodes{path(name)}"))
 
+    def drain_node(self, name: str) -> None:
+        """Have nothing start there, and what runs there move or stop."""
+        self._transport.send(Call("POST", f"{API}/nodes{path(name)}/drain"))
+
+    def resume_node(self, name: str) -> None:
+        """Take a drained machine into service again."""
+        self._transport.send(Call("POST", f"{API}/nodes{path(name)}/resume"))
+
     def doctor(self) -> Sequence[FindingBody]:
         """What there is to say of the installation."""
         return self._transport.read(list[FindingBody], Call("GET", f"{API}/doctor"))

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
+from llamactl.control.scheduling.node_filter import NodeFilter
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import RESTART, ROOMIER_RESTART
 from llamactl.core.errors import LlamactlError
@@ -24,12 +25,14 @@ class Callbacks:
     managed: ManagedInstance
 
     def __init__(
-        self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, leases: Leases
-    ) -> None:
+        self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, leases: Leases,
+        node_filter: NodeFilter,
+    ) -> None:  # fmt: skip
         self._registry = registry
         self._scheduler = scheduler
         self._memory = memory
         self._leases = leases
+        self._filter = node_filter
         self._asking: asyncio.Task[None] | None = None
         self._placed = False  # it got its place for the restart that is due
 
@@ -70,22 +73,28 @@ class Callbacks:
 
     async def measured(self, instance: Instance, usage: MeasuredMemory, *, asleep: bool) -> None:
         if asleep:
-            self.managed.asleep = self._memory.asleep(instance, usage)
+            self.managed.asleep = self._memory.asleep(instance, usage, self._node)
             self._scheduler.poke()
-        elif await self._memory.learn(instance, usage):
+        elif await self._memory.learn(instance, usage, self._node):
             managed = self.managed
-            managed.launched = await self._memory.need(instance)
-            managed.need = await self._memory.need(managed.instance)
+            managed.launched = await self._memory.need(instance, self._node)
+            managed.need = await self._memory.need(managed.instance, self._node)
             self._scheduler.poke()
+
+    @property
+    def _node(self) -> str:
+        """The id of where it runs."""
+        return self.managed.replica.context.node.id
 
     async def readmitted(self) -> str:
         managed = self.managed
         report = managed.replica.last_exit
         asker = RESTART
         if report is not None and report.failure is FailureClass.OUT_OF_MEMORY:
-            await self._memory.raise_after_oom(managed.instance, self._scheduler.memory_left())
-            managed.need = await self._memory.need(managed.instance)
+            free = self._scheduler.memory_left()
+            await self._memory.raise_after_oom(managed.instance, free, self._node)
             asker = ROOMIER_RESTART
+        await self._filter.look(managed)  # what is refused fails at its start, and says why
         try:
             await self._scheduler.place(managed, asker)
         except LlamactlError as exc:  # no room, or it is being deleted, or all is

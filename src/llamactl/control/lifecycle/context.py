@@ -80,7 +80,7 @@ class ReplicaCallbacks(Protocol):
         ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class ReplicaContext:
     """What the replicas on one node share."""
 

@@ -1,15 +1,21 @@
-"""Where instances run: on this machine, or on the one that their definition names."""
+"""Where instances may run: on this machine, and on others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from llamactl.cluster.calls.line import NoLine
 from llamactl.cluster.reach import Reach
 from llamactl.cluster.remote_node import RemoteNode
 from llamactl.config import Settings
 from llamactl.control.lifecycle.context import Journal, ReplicaContext
-from llamactl.core.errors import InvalidOption, NotAvailable
+from llamactl.core.errors import (
+    ForbiddenBySettings,
+    InvalidOption,
+    LlamactlError,
+    NodeAway,
+    NotAvailable,
+)
 from llamactl.core.instance import Instance, InstanceOptions
 from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.node import LOCAL, Node
@@ -33,6 +39,7 @@ class Nodes:
         self._own = frozenset({LOCAL, *own})
         self._make = others
         self._others: dict[str, ReplicaContext] = {}
+        self.drained: set[str] = set()  # names; nothing starts there
         self.on_new: Callable[[ReplicaContext], None] = lambda _: None
 
     def __repr__(self) -> str:
@@ -46,9 +53,18 @@ class Nodes:
         """By name; those that were asked for."""
         return self._others
 
-    def of(self, options: InstanceOptions) -> ReplicaContext:
-        """For an instance with these."""
-        return self.named(options.nodes[0]) if options.nodes else self.local
+    def choices(self, options: InstanceOptions) -> Sequence[ReplicaContext]:
+        """Where an instance with these may run; the first one is where it is until it runs."""
+        named = [self.named(name) for name in options.nodes]
+        return [*dict.fromkeys(named or self)]
+
+    def expect_in_service(self, one: ReplicaContext) -> None:
+        """Raises NodeAway for one that is drained."""
+        if one.name in self.drained:
+            raise NodeAway(
+                f"node {one.name!r} is drained; take it into service with "
+                f"`llamactl node resume {one.name}`"
+            )
 
     def check(self, options: InstanceOptions, *, later: bool = False) -> None:
         """Raises NotAvailable or InvalidOption where there is no such node.
@@ -65,11 +81,18 @@ class Nodes:
                 raise InvalidOption(f"there is no node {name!r}; see `llamactl node ls`")
 
     async def permitted(self, instance: Instance) -> ReplicaContext:
-        """Where it may be, by the settings there. Raises LlamactlError."""
+        """The first node where it may be, by the settings there. Raises LlamactlError."""
         self.check(instance.options, later=bool(instance.source))
-        node = self.of(instance.options)
-        await node.permit(instance)
-        return node
+        refused: LlamactlError | None = None
+        for node in self.choices(instance.options):
+            try:
+                await node.permit(instance)
+            except (ForbiddenBySettings, NodeAway) as exc:
+                refused = refused or exc
+            else:
+                return node
+        assert refused is not None
+        raise refused
 
     def named(self, node: str) -> ReplicaContext:
         """Also one that is not there."""

@@ -14,6 +14,7 @@ from llamactl.config import Settings
 from llamactl.control.instances import Instances
 from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import ManagedInstance
+from llamactl.control.scheduling.node_filter import NodeFilter
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import MANUAL
 from llamactl.control.stale import running, stale
@@ -69,10 +70,11 @@ async def take_in(
     """
     all_managed = []
     for row in known.rows:
-        managed = await instances.adopt(row.instance, row.lifecycle, row.last_exit)
-        all_managed.append(managed)
         record = known.records.get(row.instance.id)
         theirs = record if record is not None and _belongs(record, row) else None
+        node = theirs.node_id if theirs is not None else ""
+        managed = await instances.adopt(row.instance, row.lifecycle, row.last_exit, node)
+        all_managed.append(managed)
         if record is not None and theirs is None and record.node_id == LOCAL:
             await _end(record, nodes)
         found = await _recover(managed, theirs, handed_over=handed_over)
@@ -137,8 +139,9 @@ async def until_known(all_managed: Sequence[ManagedInstance]) -> None:
 
 
 async def settle(
-    scheduler: Scheduler, all_managed: Sequence[ManagedInstance], settings: Settings
-) -> None:
+    scheduler: Scheduler, node_filter: NodeFilter, all_managed: Sequence[ManagedInstance],
+    settings: Settings,
+) -> None:  # fmt: skip
     """Start what should be running, within the limits; restart what changed meanwhile."""
 
     async def one(managed: ManagedInstance, command: Command) -> None:
@@ -146,6 +149,7 @@ async def settle(
             if isinstance(command, StopRequested):
                 await managed.replica.runner.ask(command)
                 return
+            await node_filter.look(managed)
             await scheduler.place(managed, MANUAL)
             await scheduler.carry_out(managed, command)
         except LlamactlError as exc:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from llamactl.backends import backend_of
 from llamactl.control.lifecycle.replica import Replica
-from llamactl.control.scheduling.memory_by_node import at_node, of_node
 from llamactl.core.errors import InstanceNotFound
 from llamactl.core.exits import FailureClass
 from llamactl.core.filters import Filters
@@ -21,6 +20,8 @@ from llamactl.core.model import NO_MODEL, Offer
 from llamactl.core.routes import Route, RouteTable
 from llamactl.policy.body.filters import filters_of
 from llamactl.policy.scheduling.breaker import CLOSED, Breaker
+from llamactl.policy.scheduling.node_memory import at_node, of_node
+from llamactl.policy.scheduling.placement import Feasible
 
 if TYPE_CHECKING:
     from llamactl.schemas.instances import Status
@@ -49,6 +50,8 @@ class ManagedInstance:
     instance: Instance
     replica: Replica
     need: Need = NOTHING  # of its next start
+    feasible: tuple[Feasible, ...] = ()  # nodes that it could start on; none: its own only
+    obstacles: Mapping[str, str] = field(default_factory=dict)  # by node's name; "": none
     launched: Need = NOTHING  # of the process that runs
     asleep: Need | None = None  # of one that slept; None: nobody has seen that
     offer: Offer = NO_MODEL  # what it serves
@@ -96,6 +99,13 @@ class ManagedInstance:
         """When it may be started again by itself."""
         now = self.replica.runner.now
         return self.entered_at + now.retry_in if now.state is State.BACKOFF else 0.0
+
+    def place_on(self, node: str) -> None:
+        """Its next process runs there: one of the feasible nodes."""
+        for one in self.feasible:
+            if one.node == node:
+                self.need = one.need
+                self.replica.place_on(node)
 
     @property
     def taken(self) -> Need:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from llamactl.backends import backend_of
 from llamactl.backends.containers import container_of
 from llamactl.backends.spec_hash import spec_hash
-from llamactl.control.lifecycle.context import ReplicaCallbacks
+from llamactl.control.lifecycle.context import ReplicaCallbacks, ReplicaContext
 from llamactl.control.lifecycle.engine_handle import EngineHandle
 from llamactl.control.lifecycle.events.event_log import row_of
 from llamactl.control.lifecycle.nodes import Nodes
@@ -37,9 +37,12 @@ class Replica:
         lifecycle: Lifecycle,
         last_exit: ExitReport | None,
         callbacks: ReplicaCallbacks,
+        node: str = "",
     ) -> None:
+        """`node`: the id of where it runs; "": it has no process."""
         self._nodes = nodes
-        self.context = context = nodes.of(instance.options)
+        self.context = context = nodes.named(node) if node else nodes.choices(instance.options)[0]
+        self.has_run = bool(node)  # there
         self.instance = instance
         self._callbacks = callbacks
         self.id = self.instance_id = instance.id
@@ -73,16 +76,6 @@ class Replica:
         return container.image if container else ""
 
     @property
-    def context_obstacle(self) -> str:
-        """As `ReplicaContext.context_obstacle`."""
-        return self.context.context_obstacle(self.instance)
-
-    @property
-    def sleep_obstacle(self) -> str:
-        """As `ReplicaContext.sleep_obstacle`."""
-        return self.context.sleep_obstacle(self.instance)
-
-    @property
     def last_exit(self) -> ExitReport | None:
         """How its last process ended; None if that was asked for."""
         return self.engine.last_exit
@@ -112,18 +105,27 @@ class Replica:
     def redefine(self, instance: Instance) -> bool:
         """Use this definition from the next start on; True if the command would change.
 
-        It has no process if it moves to another node.
+        It has no process if it may not stay on its node.
         """
-        context = self._nodes.of(instance.options)
-        if context is not self.context:
-            self.context.ports.forget(self.id)
-            self.context, self.log = context, context.node.log(instance.name)
-        context.ports.reserve(instance)
+        choices = self._nodes.choices(instance.options)
+        if self.context not in choices:
+            self._move(choices[0], instance)
+        self.context.ports.reserve(instance)
         restart, idle = self.would_restart(instance), self.idle_timeout
         self.instance = instance
         if self.idle_timeout != idle:
             self.use_settings()
         return restart
+
+    def place_on(self, node: str) -> None:
+        """It starts there next; by its id."""
+        if (context := self._nodes.named(node)) is not self.context:
+            self._move(context, self.instance)
+
+    def _move(self, context: ReplicaContext, instance: Instance) -> None:
+        self.context.ports.forget(self.id)
+        context.ports.reserve(instance)
+        self.context, self.log, self.has_run = context, context.node.log(instance.name), False
 
     def would_restart(self, instance: Instance) -> bool:
         """Would the command change with this definition?"""
@@ -164,11 +166,12 @@ class Replica:
 
     async def clean(self) -> None:
         """Remove the log and what else was made for it."""
-        self.context.ports.forget(self.id)
-        self.context.contexts.forget(self.instance.id)
-        forgotten = self.context.node.forget(self.id, self.instance.name)
-        with suppress(NodeAway):  # its log stays there
-            await self.context.reach.while_up(forgotten)
+        for context in self._nodes.choices(self.instance.options):
+            context.ports.forget(self.id)
+            context.contexts.forget(self.instance.id)
+            forgotten = context.node.forget(self.id, self.instance.name)
+            with suppress(NodeAway):  # its log stays there
+                await context.reach.while_up(forgotten)
 
     def _record(self, event: lc.Event, before: Lifecycle, after: Lifecycle) -> asyncio.Task[None]:
         leases, limit = self.context.leases.count(self.instance.id), self._drain_limit(after)
@@ -178,6 +181,7 @@ class Replica:
     def _moved(self, before: Lifecycle, after: Lifecycle) -> None:
         if after.state is State.LOST and before.state is not State.LOST:
             self.lost_in = before.state
+        self.has_run = self.has_run or after.state is State.STARTING
         if after.state is not before.state:
             log.info(f"instance_{after.state}", name=self.instance.name, port=self.engine.port)
         self._callbacks.moved(before, after)

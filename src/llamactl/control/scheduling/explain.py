@@ -26,6 +26,7 @@ class StartPlan:
     ahead: int = 0  # instances that get their place first
     wait_s: float | None = None  # about how long until it is ready; None: unknown
     retry_after_s: float | None = None
+    node: str = ""  # where it would start, by its id; "": where it is
 
 
 def outlook(
@@ -68,10 +69,10 @@ def _refusal(managed: ManagedInstance, settings: Settings, clock: float) -> Star
 def _told(managed: ManagedInstance, plan: Plan, clock: float, asker: StartRequester) -> StartPlan:
     load = managed.load_s or None
     match plan.decision:
-        case Admit(reason=reason):
-            return StartPlan("start", reason, ahead=plan.ahead, wait_s=load)
-        case Evict(reason=reason):
-            return StartPlan("evict", reason, plan.victims, plan.ahead, load)
+        case Admit(reason=reason, node=node):
+            return StartPlan("start", reason, ahead=plan.ahead, wait_s=load, node=node)
+        case Evict(reason=reason, node=node):
+            return StartPlan("evict", reason, plan.victims, plan.ahead, load, node=node)
         case Refuse(reason=reason):
             return StartPlan("refuse", reason, ahead=plan.ahead)
         case wait if not (asker.waits or (asker.may_evict and wait.comes_free)):

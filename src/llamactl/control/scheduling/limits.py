@@ -43,6 +43,7 @@ def _limits(
         ram=_budget(for_ram, ram, left),
         gpus={name: size for name, size in sizes.items() if size is not None},
         min_residency=given.min_residency,
+        strategy=given.placement,
     )
 
 

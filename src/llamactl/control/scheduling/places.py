@@ -8,7 +8,7 @@ from collections.abc import Container
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.core.lifecycle import GOING, WITHOUT_PROCESS, AfterExit, State
 from llamactl.core.ports.activator import Leases
-from llamactl.policy.scheduling.admission import Occupant, OccupantState
+from llamactl.policy.scheduling.claims import Occupant, OccupantState
 
 
 class Places:
@@ -80,6 +80,7 @@ class Places:
             ready_at=managed.entered_at,
             last_used=self._leases.last_used(instance.id),
             load_s=managed.load_s,
+            node=managed.replica.context.node.id,
             falls_asleep=managed.replica.runner.now.state is State.FALLING_ASLEEP,
         )
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
+from llamactl.control.scheduling.node_filter import NodeFilter
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import PRELOAD
 from llamactl.control.shielded import ShieldedTasks
@@ -18,7 +19,6 @@ from llamactl.core.errors import (
     ShuttingDown,
 )
 from llamactl.core.lifecycle import RESTING, StartRequested, State
-from llamactl.core.ports.engines import MemoryBook
 from llamactl.observe import logger
 
 log = logger("control")
@@ -29,13 +29,13 @@ class Preload:
 
     def __init__(
         self, registry: Registry, scheduler: Scheduler, nodes: Nodes,
-        memory: MemoryBook, tasks: ShieldedTasks,
+        node_filter: NodeFilter, tasks: ShieldedTasks,
     ) -> None:  # fmt: skip
         """`tasks`: waited for at the end, when no start is granted any longer."""
         self._registry = registry
         self._scheduler = scheduler
         self._nodes = nodes
-        self._memory = memory
+        self._filter = node_filter
         self._tasks = tasks
 
     def begin(self) -> None:
@@ -62,8 +62,7 @@ class Preload:
         """Return when it is ready, or is not and will not be by this start."""
         runner = managed.replica.runner
         try:
-            await managed.replica.context.permit(managed.instance, starts=True)
-            managed.need = await self._memory.need(managed.instance)
+            await self._filter.expect(managed)
             await self._scheduler.place(managed, PRELOAD)
         except (ForbiddenBySettings, NoCapacity, NodeAway) as exc:
             self._nodes.journal.note(managed.instance, runner.now, "PreloadSkipped", exc.message)

@@ -29,16 +29,9 @@ from llamactl.core.instance import Instance
 from llamactl.core.lifecycle import Command
 from llamactl.core.memory import Need
 from llamactl.core.ports.activator import Leases
-from llamactl.policy.scheduling.admission import (
-    Admit,
-    Candidate,
-    Decision,
-    Evict,
-    Refuse,
-    Wait,
-    schedule,
-)
+from llamactl.policy.scheduling.admission import Admit, Decision, Evict, Refuse, Wait, schedule
 from llamactl.policy.scheduling.capacity import Limits, memory_left
+from llamactl.policy.scheduling.claims import Candidate
 from llamactl.policy.seldom import Seldom
 
 
@@ -62,15 +55,15 @@ class Scheduler:
         self._event_log = event_log
         self._limits = limits  # as they are now; an instance that has a place keeps it
         self._evicts_for_requests = evicts_for_requests
-        self._queue = StartQueue()
+        self.queue = StartQueue()
         self._places = Places(leases)
-        self.evictions = Evictions(leases, event_log, self._queue)
+        self.evictions = Evictions(leases, event_log, self.queue)
         self._wakeup = Wakeup(self._decide)
         self._told = Seldom()
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<Scheduler {len(self._queue)} waiting, {len(self._places.holding)} holding>"
+        return f"<Scheduler {len(self.queue)} waiting, {len(self._places.holding)} holding>"
 
     async def place(self, managed: ManagedInstance, asker: StartRequester) -> None:
         """Return with a place held for the instance; the caller must call `started` once.
@@ -86,7 +79,7 @@ class Scheduler:
             self._places.grant(managed, 1)
             return
         kept_s = self._limits().min_residency
-        ticket, waiter = self._queue.join(managed, asker, kept_s, time.monotonic())
+        ticket, waiter = self.queue.join(managed, asker, kept_s, time.monotonic())
         try:
             self.poke()
             await waiter.granted
@@ -99,14 +92,14 @@ class Scheduler:
         if waiter.got_it:
             self.started(ticket.managed)
             return
-        if self._queue.leave(ticket, waiter) and not self._closed:
+        if self.queue.leave(ticket, waiter) and not self._closed:
             self.evictions.call_off(ticket)
         self.poke()
 
     def plan(self, managed: ManagedInstance, asker: StartRequester) -> Plan:
         """What `place` would do now, without doing it."""
         now = time.monotonic()
-        others = self._queue.ahead_of(managed, asker, self._limits().min_residency, now)
+        others = self.queue.ahead_of(managed, asker, self._limits().min_residency, now)
         mine = Ticket(managed, [Waiter(asker, asyncio.Future())])
         decision = self._schedule([*others, mine], now)[-1]
         gone = decision.victims if isinstance(decision, Evict) else ()
@@ -118,7 +111,7 @@ class Scheduler:
         if not self._places.needs_one(managed):
             return 0
         kept_s = self._limits().min_residency
-        return len(self._queue.ahead_of(managed, asker, kept_s, time.monotonic()))
+        return len(self.queue.ahead_of(managed, asker, kept_s, time.monotonic()))
 
     def memory_left(self) -> Need:
         """What admission takes to be free."""
@@ -161,32 +154,34 @@ class Scheduler:
     def dismiss(self, managed: ManagedInstance) -> None:
         """It is being deleted: refuse all that wait for it."""
         error = InstanceNotFound(f"{managed.instance.name} was deleted")
-        self._queue.dismiss(error, managed.instance.id)
+        self.queue.dismiss(error, managed.instance.id)
 
     def close(self) -> None:
         self._closed = True
-        self._queue.dismiss(ShuttingDown("llamactl is shutting down and starts no more instances"))
+        self.queue.dismiss(ShuttingDown("llamactl is shutting down and starts no more instances"))
         self._wakeup.at(None)
         self.evictions.close()
 
     def poke(self) -> None:
         """Something changed: decide soon, once for all that changes in this moment."""
-        if len(self._queue) and not self._closed:
+        if len(self.queue) and not self._closed:
             self._wakeup.soon()
 
     def _decide(self) -> None:
         """Serve whom we can, in fair order."""
-        if not len(self._queue) or self._closed:
+        if not len(self.queue) or self._closed:
             return
-        tickets = self._queue.in_order()
+        tickets = self.queue.in_order()
         decisions = self._schedule(tickets, time.monotonic())
         chances = []
         for ahead, (ticket, decision) in enumerate(zip(tickets, decisions, strict=True)):
             match decision:
-                case Admit():
+                case Admit(node=node):
                     self.evictions.reading.end(ticket.managed)
-                    self._places.grant(ticket.managed, self._queue.serve(ticket))
-                case Evict(victims=ids, reason=reason, to_sleep=to_sleep):
+                    ticket.managed.place_on(node)
+                    self._places.grant(ticket.managed, self.queue.serve(ticket))
+                case Evict(victims=ids, reason=reason, to_sleep=to_sleep, node=node):
+                    ticket.managed.place_on(node)  # whose files are read ahead
                     victims = [self._places.holding[identity] for identity in ids]
                     self.evictions.evict(victims, ticket, reason, to_sleep)
                 case Refuse():

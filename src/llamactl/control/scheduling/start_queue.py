@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.core.keys import ApiKey
-from llamactl.policy.scheduling.admission import Candidate
+from llamactl.policy.scheduling.claims import Candidate
 from llamactl.policy.scheduling.queue import FairQueue, Stamp
 
 _UNKNOWN_LOAD_S = 1.0  # what a load is taken to last that was never seen
@@ -85,6 +85,7 @@ class Ticket:
             instance.name,
             group=instance.options.group,
             need=managed.need_beyond,
+            feasible=managed.feasible,
             may_evict=for_requests or any(asker.may_evict for asker in askers),
             takes_turns=for_requests or any(asker.takes_turns for asker in askers),
             not_before=managed.not_before if all(a.not_before_due for a in askers) else 0.0,

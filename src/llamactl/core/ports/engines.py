@@ -71,18 +71,18 @@ class EngineProbe(Protocol):
 
 
 class MemoryBook(Protocol):
-    """What instances take of the memory: estimated first, then learnt."""
+    """What instances take of the memory of a node, by its id: estimated first, then learnt."""
 
-    async def need(self, instance: Instance) -> Need: ...
+    async def need(self, instance: Instance, node: str) -> Need: ...
 
-    async def learn(self, instance: Instance, usage: MeasuredMemory) -> bool:
+    async def learn(self, instance: Instance, usage: MeasuredMemory, node: str) -> bool:
         """Keep what was measured; True if it was news."""
         ...
 
-    def asleep(self, instance: Instance, usage: MeasuredMemory) -> Need:
+    def asleep(self, instance: Instance, usage: MeasuredMemory, node: str) -> Need:
         """What one takes that was measured while it slept."""
         ...
 
-    async def raise_after_oom(self, instance: Instance, free: Need) -> None:
+    async def raise_after_oom(self, instance: Instance, free: Need, node: str) -> None:
         """It found too little memory where this much was thought to be left."""
         ...

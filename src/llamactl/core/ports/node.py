@@ -33,6 +33,7 @@ class NodeInfo:
     version: str = ""  # of llamactl
     ram: int | None = None  # bytes
     gpus: Mapping[str, int] = field(default_factory=dict)  # bytes
+    drained: bool = False  # nothing starts there
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from llamactl.core.secrets.masking import secrets_of
 from llamactl.node.engine.builds import EngineBuilds
 from llamactl.node.engine.command import Command, Engine, command_of, engine_of, program_of
 from llamactl.node.engine.engine_process import EngineProcess
-from llamactl.node.engine.named_files import check_model, model_files
+from llamactl.node.engine.named_files import bad_files, check_model, model_files
 from llamactl.node.engine.offers import Read
 from llamactl.node.engine.presets import Presets
 from llamactl.node.logs.log import InstanceLog
@@ -128,6 +128,16 @@ class Launchable:
             await asyncio.to_thread(check_model, backend, options.backend_options)
         engine = engine_of(backend, spec.engine, builds, spec.options)
         return cls(spec, engine, options, await models.known(spec.options))
+
+    async def missing_files(self) -> str:
+        """What is wrong with the files that its options name; "" if nothing is."""
+        options = self.options
+        if options.command_override:  # which may not look at them
+            return ""
+        backend = backend_of(options.backend_type)
+        found = bad_files(backend, options.backend_options)
+        bad = await asyncio.to_thread(lambda: next(found, None))
+        return bad.advice if bad is not None else ""
 
     @property
     def keeps_context(self) -> bool:

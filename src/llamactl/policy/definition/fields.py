@@ -25,7 +25,7 @@ from llamactl.policy.definition.checks import (
 from llamactl.policy.definition.container_fields import CONTAINER, read_container
 from llamactl.policy.definition.warm_up import WARM_UP, read_warm_up
 
-_MOST_NODES = 1
+_MOST_NODES = 64
 _MOST_RANK = 10
 _MOST_COUNT = 10**6
 _MOST_SPAN = 10**7
@@ -116,7 +116,7 @@ def _one_of(words: Sequence[str]) -> Callable[[str, object], str]:
 def _nodes(key: str, value: object) -> list[str]:
     names = texts(key, value or [])
     if len(names) > _MOST_NODES:
-        raise InvalidRequest(f"{key!r} may name one node only, in this version")
+        raise InvalidRequest(f"{key!r} may name {_MOST_NODES} nodes at most")
     for name in names:
         check_node(name)
     return names
@@ -200,7 +200,7 @@ OPTIONS: Mapping[str, Option] = {
     ),
     "nodes": Option(
         _nodes, {**STRINGS, "maxItems": _MOST_NODES},
-        "name of the machine of the cluster that it runs on; default: the server's own",
+        "names of the machines of the cluster that it may run on; default: all of them",
     ),
     "container": Option(read_container, CONTAINER, "container to run it in, by Docker or Podman"),
 }  # fmt: skip

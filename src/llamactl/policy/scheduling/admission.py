@@ -7,93 +7,21 @@ two starts can never both take the last place. Times are monotonic seconds, memo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from functools import cached_property
 
-from llamactl.core.memory import NOTHING, Need
+from llamactl.core.memory import Need
 from llamactl.policy.scheduling.capacity import Limits, Taken
-
-# The share of its load time for which an idle instance is kept. Chosen in the simulator: programs
-# that ask again at once swap half as often as with none, and more of it only lets others wait.
-KEEP = 0.25
-
-
-class OccupantState(StrEnum):
-    IDLE = "idle"  # nobody holds it or waits for it
-    BUSY = "busy"
-    STARTING = "starting"  # or out of touch: nothing can be done about it now
-    LEAVING = "leaving"  # its stop is under way; its place comes free
-    ASLEEP = "asleep"  # it holds memory, and no place among those that run
-
-
-@dataclass(frozen=True, slots=True)
-class Occupant:
-    """An instance that holds a place."""
-
-    id: str
-    name: str
-    standing: OccupantState
-    group: str = ""
-    need: Need = NOTHING
-    priority: int = 0  # those with a lower one go first
-    pinned: bool = False
-    ready_at: float = 0.0
-    last_used: float = 0.0
-    load_s: float = 0.0  # what it takes to bring it back
-    need_asleep: Need | None = None  # if it is asked to sleep; None: it can only stop
-    falls_asleep: bool = False  # it leaves its place among those that run, and keeps that memory
-
-    @property
-    def runs(self) -> bool:
-        """Does it count among those that run?"""
-        return self.standing is not OccupantState.ASLEEP
-
-    @property
-    def asleep(self) -> Occupant | None:
-        """As it will be; None if it can't sleep."""
-        need = self.need_asleep
-        return None if need is None else replace(self, standing=OccupantState.ASLEEP, need=need)
-
-    @property
-    def left(self) -> Occupant | None:
-        """What is there of it when all that leave have left."""
-        if self.standing is not OccupantState.LEAVING:
-            return self
-        return self.asleep if self.falls_asleep else None
-
-    @property
-    def kept_until(self) -> float:
-        """An idle one is kept for a moment, because its user may be back."""
-        return max(self.last_used, self.ready_at) + KEEP * self.load_s
-
-    def turn_ends(self, min_residency: float) -> float:
-        """A busy one is kept that long, so that two users don't just swap."""
-        return self.ready_at + max(min_residency, self.load_s)
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """An instance that holds no place yet and wants one."""
-
-    id: str
-    name: str
-    group: str = ""
-    need: Need = NOTHING
-    may_evict: bool = False
-    takes_turns: bool = False  # may ask busy ones to leave after their turn
-    not_before: float = 0.0
-
-    @property
-    def runs(self) -> bool:
-        """It is to."""
-        return True
+from llamactl.policy.scheduling.claims import Candidate, Occupant, OccupantState
+from llamactl.policy.scheduling.placement import best
 
 
 @dataclass(frozen=True, slots=True)
 class Admit:
     reason: str = "there is room"
+    node: str = ""  # where; "": where its need is
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +31,7 @@ class Evict:
     victims: tuple[str, ...]  # ids
     reason: str
     to_sleep: tuple[str, ...] = ()  # those of them that need not stop
+    node: str = ""  # for a start there; "": where its need is
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +74,7 @@ class _Room:
         self._all = Taken(limits, occupants)
         self._reserved: list[Candidate] = []  # places that are spoken for
         self._names = [one.name for one in occupants if one.standing is OccupantState.LEAVING]
+        self._running_on = Counter(one.node for one in occupants)
 
     @cached_property
     def _staying(self) -> Taken:
@@ -181,14 +111,14 @@ class _Room:
         """
         if self._now < one.not_before:
             return Wait("it is still backing off", one.not_before)
-        lacking = self._all.lacks(one)
-        if not lacking:
-            self._take(one)
-            return Admit()
-        reason = "; ".join(self._all.lacks(one, self._running))
+        spots = one.spots
+        if there := self._best(spots, self._all):
+            self._take(there)
+            return Admit(node=there.node)
+        reason = _why(spots, lambda spot: self._all.lacks(spot, self._running))
         memory = not self._all.lacks_place(one)
-        if not self._staying.lacks(one):
-            self._reserve(one)
+        if there := self._best(spots, self._staying):
+            self._reserve(there)
             leaving = ", ".join(self._names)
             return Wait(
                 f"{reason}; {leaving} will stop and make room",
@@ -196,23 +126,44 @@ class _Room:
                 comes_free=True,
                 for_memory=memory,
             )
-        if alone := Taken(self._limits).lacks(one):
-            memory = not Taken(self._limits).lacks_place(one)
-            return Refuse("; ".join(alone), for_ever=True, for_memory=memory)
+        alone = Taken(self._limits)
+        possible = [spot for spot in spots if not alone.lacks(spot)]
+        if not possible:
+            memory = not alone.lacks_place(one)
+            return Refuse(_why(spots, alone.lacks), for_ever=True, for_memory=memory)
         if not one.may_evict:
             return Refuse(reason, for_memory=memory)
-        if self._fixed.lacks(one):
+        there = self._best(possible, self._fixed)
+        if there is None:
             return Refuse(f"{reason}; the others are pinned", for_memory=memory)
-        victims = self._choose(one)
-        until = None if victims else self._next_chance(one)
-        asleep = self._sleepers(victims, one)
-        self._reserve(one)
-        if victims:
+        if found := self._cheapest(possible):
+            there, victims = found
+            asleep = self._sleepers(victims, there)
+            self._reserve(there)
             ids = self._remove(victims)
             self._restore(asleep)
             to_sleep = tuple(dozing.id for dozing in asleep)
-            return Evict(ids, f"{reason}; {one.name} needs a place", to_sleep)
+            return Evict(ids, f"{reason}; {one.name} needs a place", to_sleep, there.node)
+        until = self._next_chance(one)
+        self._reserve(there)
         return Wait(f"{reason}; the others are in use", until, for_memory=memory)
+
+    def _best(self, spots: Sequence[Candidate], taken: Taken) -> Candidate | None:
+        """That has room beside what is taken; None if none has."""
+        fitting = [spot for spot in spots if not taken.lacks(spot)]
+        nodes = [node for spot in fitting for node in spot.feasible]
+        if not nodes:
+            return fitting[0] if fitting else None
+        return fitting[nodes.index(best(nodes, self._limits, taken, self._running_on))]
+
+    def _cheapest(self, spots: Sequence[Candidate]) -> tuple[Candidate, list[Occupant]] | None:
+        """Where those who must go are the least worthy, and who they are; None: nobody may."""
+        found = [
+            (spot, victims)
+            for spot in spots
+            if not self._fixed.lacks(spot) and (victims := self._choose(spot))
+        ]
+        return min(found, key=lambda one: (max(map(_worth, one[1])), len(one[1])), default=None)
 
     def _reserve(self, one: Candidate) -> None:
         """It waits: nobody else gets that, nor counts on files that it has not mapped yet."""
@@ -222,6 +173,7 @@ class _Room:
     def _take(self, one: Candidate) -> None:
         self._all.put(one)
         self._reserved.append(one)
+        self._running_on.update(there.node for there in one.feasible)
         if "_staying" in self.__dict__:
             self._staying.put(one)
 
@@ -292,6 +244,11 @@ class _Room:
 
 
 _NEVER = float("inf")
+
+
+def _why(spots: Sequence[Candidate], lacks: Callable[[Candidate], list[str]]) -> str:
+    """What each of them lacks, said once."""
+    return "; ".join(dict.fromkeys(reason for spot in spots for reason in lacks(spot)))
 
 
 def _worth(one: Occupant) -> tuple[bool, int, float, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from llamactl.core.memory import Need
 
@@ -16,6 +16,7 @@ class Limits:
     ram: int | None = None
     gpus: Mapping[str, int] = field(default_factory=dict)
     min_residency: float = 0.0  # seconds for which a busy one is kept
+    strategy: Literal["spread", "pack"] = "spread"  # of several nodes with room
 
 
 class Taker(Protocol):
