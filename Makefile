@@ -18,10 +18,14 @@ NPM := $(CURDIR)/$(BIN)/python $(CURDIR)/packaging/node.py
 PAGE := $(shell find webui/src webui/plugins src/llamactl/schemas src/llamactl/api -type f -not -name schema.d.ts -not -name '*.pyc') webui/index.html webui/vite.config.ts
 
 .NOTPARALLEL:
-.PHONY: demo run ui wheel check test test-rest test-all test-engines test-gpu docs unit in-process compiled server two-processes rest coverage bench bench-context bench-engines bench-start bench-proxy bench-bodies bench-scheduling soak lock
+.PHONY: demo demo-cluster test-cluster run ui wheel check test test-rest test-all test-engines test-gpu docs unit in-process compiled server two-processes rest coverage bench bench-context bench-engines bench-start bench-proxy bench-bodies bench-scheduling soak lock
 
 demo: .venv/run.stamp .venv/model.stamp ui
 	$(BIN)/python examples/demo.py
+
+# three machines on this one, as namespaces, so as root
+demo-cluster: .venv/dev.stamp .venv/ray.stamp .venv/model.stamp ui
+	$(BIN)/python examples/demo_cluster.py
 
 run: .venv/run.stamp .venv/model.stamp ui
 	$(BIN)/python examples/run.py
@@ -76,6 +80,10 @@ two-processes: .venv/dev.stamp .venv/model.stamp
 # on engines that are too large for the others, with what they are installed in kept
 test-engines: .venv/dev.stamp .venv/ui.stamp .venv/vllm.stamp
 	$(BIN)/python -m pytest -q --timeout 1800 --stage=engines
+
+# several machines as namespaces of this one, so as root; part of `make test-all`
+test-cluster: .venv/dev.stamp .venv/ray.stamp .venv/model.stamp ui
+	$(PYTEST_SERVERS) tests/integration/test_cluster.py tests/fault/test_ray_kept.py tests/fault/test_ray_killed.py
 
 # on a machine with an NVIDIA GPU, and vLLM for it; fails where there is none
 test-gpu: .venv/dev.stamp .venv/gpu.stamp

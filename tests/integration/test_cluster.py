@@ -44,6 +44,10 @@ def fake(head: ClusterMachine, folder: Path, name: str, **more: object) -> dict[
     return create(head, name, {"model": "any", "command_override": str(command), **more})
 
 
+def ask(head: ClusterMachine, name: str) -> int:
+    return head.request("POST", CHAT, {"model": name, **_HELLO}).status_code
+
+
 def row(head: ClusterMachine, name: str) -> dict[str, Any]:
     found: dict[str, Any] = head.request("GET", f"{BASE}/{name}").json()
     return found
@@ -136,7 +140,7 @@ def test_what_ended_while_its_machine_was_away_starts_again(
     two.machine.run("kill", "-9", str(made["pid"]))
     until("its end", lambda: two.machine.pids(str(ENGINE)), lambda pids: pids == [])
     refused = head.request("POST", f"{BASE}/other", {"model": "any", "nodes": ["two"]})
-    moved = head.request("PUT", f"{BASE}/far", {"nodes": []})
+    moved = head.request("PUT", f"{BASE}/far", {"nodes": ["one"]})
     two.machine.run("ip", "link", "set", "eth0", "up")
 
     assert until_state(head, "far", "ready")["pid"] != made["pid"]
@@ -170,6 +174,51 @@ def test_a_machine_that_is_given_up_has_no_instances_when_it_is_back(
     assert head.request("DELETE", f"{BASE}/far").status_code == 204
     head.until_nodes(one="here", two="up")
     assert head.request("DELETE", "/api/v1/nodes/three").json()["code"] == "node_not_found"
+
+
+def test_instances_find_their_machines_and_leave_those_that_are_gone(tmp_path: Path) -> None:
+    with (
+        TemporaryDirectory(dir="/tmp") as folder,
+        cluster(Path(folder), "one", "two", "three") as (head, two, three),
+    ):
+        head.until_nodes(one="here", two="up", three="up")
+        got = {name: fake(head, tmp_path, name, nodes=[])["node"] for name in "abc"}
+        assert sorted(got.values()) == ["one", "three", "two"]
+        names = {node: name for name, node in got.items()}
+
+        head.settings.write_text("instances: {placement: pack, node_grace: 3}")
+        head.llamactl("reload")
+        assert len({fake(head, tmp_path, name, nodes=[])["node"] for name in "de"}) == 1
+        for name in "de":
+            head.request("DELETE", f"{BASE}/{name}").raise_for_status()
+        two.machine.run("ip", "link", "set", "eth0", "down")
+        until_state(head, names["two"], "lost")
+        assert ask(head, names["two"]) == 200
+        moved = row(head, names["two"])
+        assert moved["node"] != "two"
+        two.machine.run("ip", "link", "set", "eth0", "up")
+        until(
+            "the end of what ran there", lambda: two.machine.pids(str(ENGINE)), lambda now: not now
+        )
+        assert row(head, names["two"])["pid"] == moved["pid"]
+
+        head.until_nodes(one="here", two="up", three="up")
+        said = head.llamactl("node", "drain", "three")
+        until("the end of what ran there", lambda: three.machine.pids(str(ENGINE)), lambda n: not n)
+        assert "three is drained" in said
+        assert "up, drained" in head.llamactl("node", "ls")
+        assert ask(head, names["three"]) == 200
+        plan = head.llamactl("plan", names["three"], "--start")
+        assert "node three: node 'three' is drained" in plan or "it is running" in plan
+        assert fake(head, tmp_path, "f", nodes=[])["node"] != "three"
+
+        head.kill("llamactl serve")
+        head.serve()
+        assert "up, drained" in until(
+            "both nodes", lambda: head.llamactl("node", "ls"), lambda now: now.count("up") == 2
+        )
+        head.llamactl("node", "resume", "three")
+        assert fake(head, tmp_path, "g", nodes=["three"])["node"] == "three"
 
 
 def test_machines_speak_to_nobody_else(machines: Sequence[ClusterMachine]) -> None:

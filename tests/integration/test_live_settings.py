@@ -679,10 +679,13 @@ def test_a_live_setting_is_in_force_after_a_reload(live: Live, check: Proof) -> 
 
 
 ON_EXIT = "instances.on_exit"
+IN_A_CLUSTER = ("instances.placement", "instances.node_grace")  # proved in test_cluster.py
 
 
 def test_every_live_setting_is_proved_to_be_live() -> None:
-    assert {*PROOFS, ON_EXIT} == {one.key for one in fields_of(Settings) if one.applies == "live"}
+    assert {*PROOFS, ON_EXIT, *IN_A_CLUSTER} == {
+        one.key for one in fields_of(Settings) if one.applies == "live"
+    }
 
 
 def test_engines_are_kept_if_a_reload_says_so(served_live: Live) -> None:

@@ -37,6 +37,11 @@ class ClusterMachine:
         return self.data.with_suffix(".log")
 
     @property
+    def settings(self) -> Path:
+        """The file."""
+        return self.data / "llamactl.yaml"
+
+    @property
     def token(self) -> Path:
         """Of the cluster whose head this is."""
         return self.data / "cluster/token"
@@ -58,7 +63,7 @@ class ClusterMachine:
 
     def serve(self) -> None:
         """Returns when the server here answers."""
-        self.begin("serve", f"--port={_PORT}")
+        self.begin("serve", f"--port={_PORT}", f"--config={self.settings}")
         self.until_answer("/api/v1/nodes", "a server", lambda rows: isinstance(rows, list))
 
     def kill(self, *words: str) -> None:
@@ -123,8 +128,8 @@ def cluster(folder: Path, *nodes: str, settings: str = "") -> Generator[Sequence
         for name, machine in zip(nodes, machines, strict=True):
             data = folder / name
             data.mkdir()
-            (data / "llamactl.yaml").write_text(settings)
             there.append(ClusterMachine(name, machine, data))
+            there[-1].settings.write_text(settings)
         head, *others = there
         head.llamactl(
             "cluster", "init", f"--address={head.machine.address}", f"--name={head.name}",

@@ -76,13 +76,14 @@ class Instances:
 
         `node`: the id of where it runs.
         """
+        context = self._nodes.named(node) if node else self._nodes.choices(instance.options)[0]
+        need = await self._memory.need(instance, context.node.id)
+        offer = await context.offer(instance)
         callbacks = Callbacks(
             self._registry, self._scheduler, self._memory, self._nodes.leases, self.filter
         )
-        replica = Replica(self._nodes, instance, now, last_exit, callbacks, node)
-        context = replica.context
-        need = await self._memory.need(instance, context.node.id)
-        offer = await context.offer(instance)
+        replica = Replica(self._nodes, context, instance, now, last_exit, callbacks)
+        replica.has_run = bool(node)
         managed = callbacks.managed = ManagedInstance(instance, replica, need, offer=offer)
         if now.state is State.FAILED and not managed.is_excused:
             managed.breaker = managed.breaker.failed(time.monotonic())

@@ -33,16 +33,16 @@ class Replica:
     def __init__(
         self,
         nodes: Nodes,
+        context: ReplicaContext,
         instance: Instance,
         lifecycle: Lifecycle,
         last_exit: ExitReport | None,
         callbacks: ReplicaCallbacks,
-        node: str = "",
     ) -> None:
-        """`node`: the id of where it runs; "": it has no process."""
+        """`context`: of where it runs, or would start."""
         self._nodes = nodes
-        self.context = context = nodes.named(node) if node else nodes.choices(instance.options)[0]
-        self.has_run = bool(node)  # there
+        self.context = context
+        self.has_run = False  # there
         self.instance = instance
         self._callbacks = callbacks
         self.id = self.instance_id = instance.id
