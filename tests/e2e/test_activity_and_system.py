@@ -72,6 +72,24 @@ def test_events_of_long_ago(server: Served, windows: Windows) -> None:
     expect(page.get_by_role("button", name="Show earlier events")).to_be_hidden()
 
 
+def test_a_machine_is_taken_into_service_again(server: Served, windows: Windows) -> None:
+    [own] = server.request("GET", "/api/v1/nodes").json()
+    page = windows(server, path="#/system")
+    machines = page.get_by_role("region", name="Machines")
+    expect(page.get_by_role("region", name="Engines")).to_be_visible()
+    expect(machines).to_be_hidden()  # where there is only one
+    server.request("POST", f"/api/v1/nodes/{own['name']}/drain").raise_for_status()
+    server.until("first", "stopped")
+    refused = server.request("POST", "/v1/chat/completions", {"model": "first"})
+    assert (refused.status_code, refused.json()["code"]) == (503, "node_away")
+
+    expect(machines).to_contain_text("This server's machine, drained")
+    machines.get_by_role("button", name="Resume").click()
+    expect(machines).to_be_hidden()
+    answer = server.request("POST", "/v1/chat/completions", {"model": "first"})
+    assert answer.status_code == 200
+
+
 def test_the_server_and_its_machine(server: Served, windows: Windows) -> None:
     page = windows(server, path="#/system")
     system = server.request("GET", "/api/v1/system").json()

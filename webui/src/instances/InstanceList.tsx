@@ -25,7 +25,7 @@ import { ButtonLink } from "../ui/links";
 import { Page } from "../ui/Page";
 import { attempt } from "../ui/tell";
 import { BulkActions } from "./BulkActions";
-import { groups, matching } from "./filter";
+import { groups, matching, onSeveral } from "./filter";
 import classes from "./InstanceList.module.css";
 import { InstanceRow } from "./InstanceRow";
 
@@ -121,7 +121,13 @@ export function InstanceList() {
               <Text>No instance has that name, model or state.</Text>
             </Empty>
           ) : (
-            <Table ids={ids} selected={selected} select={select} selectAll={selectAll} />
+            <Table
+              ids={ids}
+              selected={selected}
+              withNodes={onSeveral(rows)}
+              select={select}
+              selectAll={selectAll}
+            />
           )}
         </>
       )}
@@ -187,12 +193,14 @@ const STATES = [
 interface TableProps {
   ids: string[];
   selected: ReadonlySet<string>;
+  withNodes: boolean;
   select: (id: string, on: boolean) => void;
   selectAll: (on: boolean) => void;
 }
 
 /** Only the rows in sight are drawn. */
-const Table = memo(function Table({ ids, selected, select, selectAll }: TableProps) {
+const Table = memo(function Table(props: TableProps) {
+  const { ids, selected, withNodes, select, selectAll } = props;
   const body = useRef<HTMLDivElement>(null);
   const theme = useMantineTheme();
   const narrow = useMediaQuery(`(max-width: ${theme.breakpoints.sm})`);
@@ -251,6 +259,7 @@ const Table = memo(function Table({ ids, selected, select, selectAll }: TablePro
               id={ids[item.index] ?? ""}
               index={item.index}
               selected={selected.has(ids[item.index] ?? "")}
+              withNode={withNodes}
               onSelect={select}
             />
           </div>

@@ -14,10 +14,13 @@ interface Props {
   id: string;
   index: number;
   selected: boolean;
+  /** Say on which machine it is. */
+  withNode: boolean;
   onSelect: (id: string, selected: boolean) => void;
 }
 
-export const InstanceRow = memo(function InstanceRow({ id, index, selected, onSelect }: Props) {
+export const InstanceRow = memo(function InstanceRow(props: Props) {
+  const { id, index, selected, withNode, onSelect } = props;
   const row = useRow(id);
   if (!row) return null;
   const { instance, rates } = row;
@@ -46,7 +49,9 @@ export const InstanceRow = memo(function InstanceRow({ id, index, selected, onSe
           {instance.name}
         </AnchorLink>
         <Text size="xs" c="dimmed" truncate>
-          {[groupOf(instance), modelOf(instance)].filter(Boolean).join(" · ") || "no model"}
+          {[groupOf(instance), modelOf(instance), withNode && `on ${instance.node}`]
+            .filter(Boolean)
+            .join(" · ") || "no model"}
         </Text>
       </div>
       <div role="cell" className={classes.state}>

@@ -21,7 +21,8 @@ function fits(row: Row, filter: Filter): boolean {
   if (filter.state === "down" && !DOWN.has(instance.state)) return false;
   const wanted = filter.text.trim().toLowerCase();
   if (!wanted) return true;
-  const words = [instance.name, modelOf(instance), groupOf(instance), instance.message];
+  const { name, message, node } = instance;
+  const words = [name, modelOf(instance), groupOf(instance), message, node];
   return words.some((word) => word.toLowerCase().includes(wanted));
 }
 
@@ -31,6 +32,11 @@ export function matching(rows: Rows, order: readonly string[], filter: Filter): 
     const row = rows.get(id);
     return row !== undefined && fits(row, filter);
   });
+}
+
+/** Do instances run on more than one machine? */
+export function onSeveral(rows: Rows): boolean {
+  return new Set([...rows.values()].map((row) => row.instance.node)).size > 1;
 }
 
 export function groups(rows: Rows): string[] {

@@ -7,6 +7,7 @@ import { useNow } from "../ui/now";
 import { Page } from "../ui/Page";
 import { Sparkline } from "../ui/Sparkline";
 import { Contexts } from "./Contexts";
+import { Nodes } from "./Nodes";
 import { Settings } from "./Settings";
 
 export function SystemPage() {
@@ -19,6 +20,7 @@ export function SystemPage() {
         </Alert>
       ))}
       <Machine />
+      <Nodes />
       <Engines />
       <Contexts />
       {system.data && <About system={system.data} />}

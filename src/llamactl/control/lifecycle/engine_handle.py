@@ -19,12 +19,14 @@ from llamactl.core.events import ProcessId, ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Instance, policies
 from llamactl.core.lifecycle import State
+from llamactl.core.ports.node import Node
 from llamactl.observe import logger
 from llamactl.observe.loop_clock import loop_clock
 from llamactl.policy.scheduling.restart import RestartRules, after_exit
 
 _MEASURE_S = 1.0  # a stop waits no longer for it
 _GIVEN_UP = ExitReport(FailureClass.KILLED, advice="its node was given up")
+_AGAIN_S, _LONGEST_S = 1.0, 60.0  # between two questions that a node can't answer
 _ENDS = 4  # are remembered, for requests that the process dropped
 log = logger("control")
 
@@ -86,7 +88,7 @@ class EngineHandle:
         process, asleep = self.process, self._owner.runner.now.state is State.ASLEEP
         if process is None:
             return
-        with suppress(UnknownProcess, TimeoutError):
+        with suppress(LlamactlError, TimeoutError):  # it has ended, or can't be measured
             async with loop_clock().timeout(within):
                 usage = await self._owner.context.node.measure(process.record.process)
                 if usage is not None:
@@ -132,6 +134,9 @@ class EngineHandle:
             return self._launch_failed(generation, exc.report)
         except UnknownProcess:  # another one was begun since then
             return self._exited(generation, _GIVEN_UP, uptime=0.0)
+        except LlamactlError as exc:  # of a node that does not understand us, for example
+            report = ExitReport(FailureClass.UNKNOWN, advice=exc.message)
+            return self._launch_failed(generation, report)
         finally:
             self.fetched.set()
         if self._owner.runner.now.generation != generation:  # it was given up with its node
@@ -157,7 +162,10 @@ class EngineHandle:
     async def _release(self, record: ProcessRecord) -> ProcessRecord:
         try:
             released = await self._owner.context.node.release(record.process)
-        except UnknownProcess:  # it was killed just now
+        except LlamactlError as exc:  # it was killed just now, or can't be released
+            if not isinstance(exc, UnknownProcess):
+                log.warning("process_not_released", pid=record.pid, reason=exc.message)
+                self._owner.context.node.kill(record.process)
             return record
         if released != record:
             with suppress(LlamactlError):  # the ledger knows its container, which is enough
@@ -208,7 +216,7 @@ class EngineHandle:
 
     async def _until_exit(self, generation: int, process: RunningProcess) -> lc.Event:
         process.followed = True
-        report = await self._owner.context.node.wait_exit(process.record.process)
+        report = await _exit_of(process, self._owner.context.node)
         report = await process.explained(report, self._owner.context.leases)
         if self.process is not process:  # it was given up with its node
             return self._exited(generation, report, process.uptime)
@@ -256,7 +264,25 @@ class EngineHandle:
                 last.append(self._owner.context.contexts.save(process.record, self.note))
             await asyncio.gather(*last)
         record, grace = process.record, self._owner.context.settings.instances.stop_timeout
-        with suppress(UnknownProcess):  # it has ended by itself
+        try:
             explain = self._owner.runner.now.after_exit is lc.AfterExit.APPLY_POLICY
             if await self._owner.context.node.terminate(record.process, grace, explain=explain):
                 log.warning("instance_killed", name=self._owner.instance.name, pid=record.pid)
+        except UnknownProcess:  # it has ended by itself
+            pass
+        except LlamactlError as exc:
+            log.warning("instance_not_asked_to_end", pid=record.pid, reason=exc.message)
+            self._owner.context.node.kill(record.process)
+
+
+async def _exit_of(process: RunningProcess, node: Node) -> ExitReport:
+    pause = _AGAIN_S
+    while True:
+        try:
+            return await node.wait_exit(process.record.process)
+        except UnknownProcess:  # the node knows nothing of it
+            return ExitReport(FailureClass.UNKNOWN, unseen=True)
+        except LlamactlError as exc:
+            log.warning("exit_not_known", name=process.instance.name, reason=exc.message)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_S)

@@ -32,6 +32,7 @@ from llamactl.observe import logger
 # Shown while they are written. After a crash, llamactl finds the state before, and does the right
 # thing: an engine that was draining still runs and is adopted, one that has stopped is gone.
 _BEFORE_THE_STORE = (State.DRAINING, State.STOPPED)
+_AGAIN_S, _LONGEST_S = 1.0, 60.0  # between two tries
 Watch = Callable[[], Awaitable[Event]]
 Record = Callable[[Event, Lifecycle, Lifecycle], asyncio.Future[None]]
 _DIED = "an internal error stopped the control of this instance; see the log, and restart llamactl"
@@ -196,8 +197,20 @@ class LifecycleRunner:
         return [tasks.create_task(self._hear(watch)) for watch in self._watches(self._now)]
 
     async def _hear(self, work: Callable[[], Awaitable[Event | None]]) -> None:
-        """Post the event that ends it, if it has one."""
-        event = await work()
+        """Post the event that ends it, if it has one.
+
+        What could not be done, or watched, is tried again for as long as the state lasts: its
+        limits hold for that, too.
+        """
+        pause = _AGAIN_S
+        while True:
+            try:
+                event = await work()
+                break
+            except LlamactlError as exc:
+                log.warning("tried_again", state=str(self._now.state), reason=exc.message)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_S)
         if event is not None:
             self._mail.put_nowait((event, None))
 

@@ -11,7 +11,7 @@ import orjson
 
 from llamactl.backends import backend_of
 from llamactl.config import SettingsHolder
-from llamactl.core.errors import UnknownProcess
+from llamactl.core.errors import LlamactlError, UnknownProcess
 from llamactl.core.events import ProcessRecord
 from llamactl.core.ports.context_use import ANY_KEY, ContextUse, SentRequest
 from llamactl.core.ports.contexts import ContextLimits, ContextReport, StoredContext
@@ -60,6 +60,8 @@ class Contexts:
             report = await self._node.save_context(record.process, limits, keys, asked)
         except UnknownProcess:  # it has ended by itself
             return
+        except LlamactlError as exc:
+            report = ContextReport(refused=(exc.message,))
         if why := self._spoiled(record.instance_id, keys):
             await self._node.drop_contexts(instance_id=record.instance_id)
             if report.slots:
@@ -95,6 +97,8 @@ class Contexts:
             report = await self._node.restore_context(record.process, self._limits(record))
         except UnknownProcess:
             return
+        except LlamactlError as exc:
+            report = ContextReport(refused=(exc.message,))
         proof = _Proof(self, record, note, report) if report.restored else None
         self._uses.begin(record.instance_id, report.keys, proof)
         meter = self.meters.of(record.instance_id)

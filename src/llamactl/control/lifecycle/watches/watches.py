@@ -15,7 +15,7 @@ from llamactl.control.lifecycle.watches.health import HealthRules, until_unhealt
 from llamactl.control.lifecycle.watches.sleep import SleepWatches
 from llamactl.control.lifecycle.watches.watched import Watched, drained
 from llamactl.core import lifecycle as lc
-from llamactl.core.errors import UnknownProcess
+from llamactl.core.errors import LlamactlError, UnknownProcess
 from llamactl.core.exits import FailureClass, NotServing
 from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.observe import logger
@@ -124,7 +124,13 @@ class Watches:
         limits = context.settings.instances
 
         async def ask() -> bool:
-            return await context.node.is_healthy(process.record.process, limits.health_timeout)
+            try:
+                return await context.node.is_healthy(process.record.process, limits.health_timeout)
+            except UnknownProcess:
+                raise
+            except LlamactlError as exc:
+                log.warning("health_not_known", name=process.instance.name, reason=exc.message)
+                return True
 
         # what an earlier process kept silent is past
         context.leases.answered(self._replica.instance.id)

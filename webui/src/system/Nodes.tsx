@@ -1,0 +1,124 @@
+import { Button, Card, Group, Table, Text, Title } from "@mantine/core";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { api, type Schemas, said } from "../api/client";
+import { useQuestion } from "../ui/Ask";
+import { bytes } from "../ui/format";
+import { attempt } from "../ui/tell";
+
+type Node = Schemas["NodeBody"];
+const STATES = { here: "This server's machine", up: "Up", away: "Away" } as const;
+
+/** The machines of a cluster; nothing where there is only the server's own. */
+export function Nodes() {
+  const client = useQueryClient();
+  const [ask, question] = useQuestion();
+  const nodes = useQuery({
+    queryKey: ["nodes"],
+    queryFn: () => said(api.GET("/api/v1/nodes")),
+    refetchInterval: 5_000,
+  });
+  const refresh = () => client.invalidateQueries({ queryKey: ["nodes"] });
+  const params = (node: Node) => ({ params: { path: { name: node.name } } });
+  const drain = (node: Node) =>
+    attempt(`Could not drain ${node.name}`, async () => {
+      await said(api.POST("/api/v1/nodes/{name}/drain", params(node)));
+      await refresh();
+    });
+  const resume = (node: Node) =>
+    attempt(`Could not resume ${node.name}`, async () => {
+      await said(api.POST("/api/v1/nodes/{name}/resume", params(node)));
+      await refresh();
+    });
+  const giveUp = (node: Node) =>
+    attempt(`Could not give up ${node.name}`, async () => {
+      await said(api.DELETE("/api/v1/nodes/{name}", params(node)));
+      await refresh();
+    });
+  if (!nodes.data || (nodes.data.length < 2 && !nodes.data.some((node) => node.drained))) {
+    return null;
+  }
+  return (
+    <Card withBorder component="section" aria-label="Machines">
+      {question}
+      <Title order={2} size="h4">
+        Machines
+      </Title>
+      <Table>
+        <Table.Thead>
+          <Table.Tr>
+            <Table.Th>Machine</Table.Th>
+            <Table.Th>State</Table.Th>
+            <Table.Th>Memory</Table.Th>
+            <Table.Th>Instances</Table.Th>
+            <Table.Th>Actions</Table.Th>
+          </Table.Tr>
+        </Table.Thead>
+        <Table.Tbody>
+          {nodes.data.map((node) => (
+            <Table.Tr key={node.name}>
+              <Table.Th scope="row">
+                {node.name}
+                <Text size="xs" c="dimmed">
+                  {node.address}
+                </Text>
+              </Table.Th>
+              <Table.Td>
+                {STATES[node.state]}
+                {node.drained && ", drained"}
+              </Table.Td>
+              <Table.Td>
+                {node.ram === null ? "–" : bytes(node.ram)}
+                {Object.entries(node.gpus).map(([name, size]) => (
+                  <Text size="xs" c="dimmed" key={name}>
+                    {name} {bytes(size)}
+                  </Text>
+                ))}
+              </Table.Td>
+              <Table.Td className="breaks">{node.instances.join(", ") || "–"}</Table.Td>
+              <Table.Td>
+                <Group gap="xs">
+                  {node.drained ? (
+                    <Button size="xs" variant="default" onClick={() => resume(node)}>
+                      Resume
+                    </Button>
+                  ) : (
+                    <Button
+                      size="xs"
+                      variant="default"
+                      onClick={() =>
+                        ask({
+                          title: `Drain ${node.name}?`,
+                          text: "Nothing starts there until you resume it. Its instances finish their requests and start on other machines; those that may run nowhere else stop.",
+                          action: "Drain",
+                          run: () => drain(node),
+                        })
+                      }
+                    >
+                      Drain
+                    </Button>
+                  )}
+                  {node.state === "away" && (
+                    <Button
+                      size="xs"
+                      variant="default"
+                      onClick={() =>
+                        ask({
+                          title: `Give up ${node.name}?`,
+                          text: "Its instances count as stopped, and can start elsewhere. If the machine comes back, what still runs there is ended.",
+                          action: "Give up",
+                          run: () => giveUp(node),
+                        })
+                      }
+                    >
+                      Give up
+                    </Button>
+                  )}
+                </Group>
+              </Table.Td>
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+    </Card>
+  );
+}
