@@ -83,7 +83,7 @@ def test_a_machine_is_taken_into_service_again(server: Served, windows: Windows)
     refused = server.request("POST", "/v1/chat/completions", {"model": "first"})
     assert (refused.status_code, refused.json()["code"]) == (503, "node_away")
 
-    expect(machines).to_contain_text("This server's machine, drained")
+    expect(machines).to_contain_text("This server, drained")
     machines.get_by_role("button", name="Resume").click()
     expect(machines).to_be_hidden()
     answer = server.request("POST", "/v1/chat/completions", {"model": "first"})

@@ -49,7 +49,7 @@ export const InstanceRow = memo(function InstanceRow(props: Props) {
           {instance.name}
         </AnchorLink>
         <Text size="xs" c="dimmed" truncate>
-          {[groupOf(instance), modelOf(instance), withNode && `on ${instance.node}`]
+          {[withNode && `on ${instance.node}`, groupOf(instance), modelOf(instance)]
             .filter(Boolean)
             .join(" · ") || "no model"}
         </Text>

@@ -6,7 +6,7 @@ import { bytes } from "../ui/format";
 import { attempt } from "../ui/tell";
 
 type Node = Schemas["NodeBody"];
-const STATES = { here: "This server's machine", up: "Up", away: "Away" } as const;
+const STATES = { here: "This server", up: "Up", away: "Away" } as const;
 
 /** The machines of a cluster; nothing where there is only the server's own. */
 export function Nodes() {
@@ -43,14 +43,12 @@ export function Nodes() {
       <Title order={2} size="h4">
         Machines
       </Title>
-      <Table>
+      <Table layout="fixed">
         <Table.Thead>
           <Table.Tr>
             <Table.Th>Machine</Table.Th>
             <Table.Th>State</Table.Th>
-            <Table.Th>Memory</Table.Th>
             <Table.Th>Instances</Table.Th>
-            <Table.Th>Actions</Table.Th>
           </Table.Tr>
         </Table.Thead>
         <Table.Tbody>
@@ -59,24 +57,18 @@ export function Nodes() {
               <Table.Th scope="row">
                 {node.name}
                 <Text size="xs" c="dimmed">
-                  {node.address}
+                  {[node.address, node.ram !== null && bytes(node.ram)].filter(Boolean).join(" · ")}
                 </Text>
-              </Table.Th>
-              <Table.Td>
-                {STATES[node.state]}
-                {node.drained && ", drained"}
-              </Table.Td>
-              <Table.Td>
-                {node.ram === null ? "–" : bytes(node.ram)}
                 {Object.entries(node.gpus).map(([name, size]) => (
                   <Text size="xs" c="dimmed" key={name}>
                     {name} {bytes(size)}
                   </Text>
                 ))}
-              </Table.Td>
-              <Table.Td className="breaks">{node.instances.join(", ") || "–"}</Table.Td>
+              </Table.Th>
               <Table.Td>
-                <Group gap="xs">
+                {STATES[node.state]}
+                {node.drained && ", drained"}
+                <Group gap="xs" mt={4}>
                   {node.drained ? (
                     <Button size="xs" variant="default" onClick={() => resume(node)}>
                       Resume
@@ -115,6 +107,7 @@ export function Nodes() {
                   )}
                 </Group>
               </Table.Td>
+              <Table.Td className="breaks">{node.instances.join(", ") || "–"}</Table.Td>
             </Table.Tr>
           ))}
         </Table.Tbody>
