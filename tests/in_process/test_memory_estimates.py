@@ -216,3 +216,16 @@ async def test_of_any_command_what_it_took_is_known_once_it_ran() -> None:
     assert await site.memory.learn(mine, MeasuredMemory(100, 0, {"CUDA0": 7}))
     known = await site.memory.need(mine)
     assert (known.ram, dict(known.gpus)) == (100, {"CUDA0": 7})
+
+
+async def test_what_was_measured_elsewhere_counts_where_the_devices_are_the_same() -> None:
+    site = Site()
+    gpus, same, none = (
+        site.memory.elsewhere(lambda devices=devices: Around(devices=devices), lambda: None)  # type: ignore[misc]
+        for devices in (("CUDA0",), ("CUDA0",), ())
+    )
+    far = instance(model="/only-there.gguf")
+    await gpus.learn(far, MeasuredMemory(100, 0, {"CUDA0": 7}))
+
+    assert await same.need(far) == Need(100, gpus={"CUDA0": 7})
+    assert await none.need(far) == NOTHING

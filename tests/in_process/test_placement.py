@@ -3,95 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
-from llamactl.cluster.reach import Reach
-from llamactl.config import Settings
-from llamactl.config.sections import InstancesSettings
-from llamactl.control.lifecycle.context import ReplicaContext
-from llamactl.control.lifecycle.nodes import elsewhere
 from llamactl.control.other_nodes import lost_nodes
-from llamactl.control.other_nodes.draining import NodeDrains
-from llamactl.control.other_nodes.lost_nodes import LostNodes
 from llamactl.core.errors import ForbiddenBySettings, InsufficientMemory, NodeAway
 from llamactl.core.keys import GUEST
-from llamactl.core.lifecycle import State
 from llamactl.core.memory import Need
-from llamactl.policy.scheduling.capacity import Limits
-from llamactl.policy.scheduling.node_memory import at_node, with_nodes
-from support.control_path import ControlPath, settle
-from support.fake_node import FakeNode
-from support.waits import WITHIN_S
-
-GIB = 1 << 30
-OTHERS = ("two", "three", "four")
-
-
-class Cluster:
-    """A server, and other nodes that each have 4 GiB; so has its own machine."""
-
-    fakes: dict[str, FakeNode]
-    there: ControlPath
-
-    def __init__(
-        self, others: int = 1, *, before: Cluster | None = None, away: bool = False, **given: object
-    ) -> None:
-        """`given`: settings of instances. `before`: whose store and nodes these are.
-
-        `away`: the other nodes are, at first.
-        """
-        names = OTHERS[:others]
-        self.fakes = {name: FakeNode() for name in names} if before is None else before.fakes
-        for name, fake in self.fakes.items():
-            fake.id = name
-        self.reaches = {name: Reach(name, up=not away) for name in names}
-        settings = Settings(instances=InstancesSettings.model_validate(given))
-        store, node = (None, None) if before is None else (before.there.store, before.there.node)
-        self.there = ControlPath(settings, store=store, node=node, others=self._make)
-        limits = with_nodes(
-            Limits(ram=4 * GIB, strategy=settings.instances.placement),
-            {name: Limits(ram=4 * GIB) for name in names},
-        )
-        self.there.scheduler._limits = lambda: limits
-        for name in names:
-            self.there.nodes.named(name)
-        filtered = self.there.instances.filter
-        self.lost = LostNodes(self.there.nodes, self.there.registry, self.there.scheduler, filtered)
-        self.kept: list[set[str]] = []
-        self.drains = NodeDrains(
-            self.there.nodes, self.there.registry, self.there.scheduler, filtered,
-            self.there.instances.tasks, lambda names: self.kept.append({*names}),
-        )  # fmt: skip
-        self.lost.begin()
-
-    def _make(self, node: str) -> ReplicaContext:
-        return elsewhere(self.there.replicas, self.fakes[node], self.reaches[node])
-
-    async def create(self, name: str, gib: float = 1, **more: Any) -> str:
-        """The node that it got."""
-        need = Need(int(gib * GIB))
-        self.there.memory.needs |= {
-            (name, node): at_node(need, node) for node in ("local", *self.fakes)
-        }
-        await self.there.create(name, **more)
-        return self.node_of(name)
-
-    def node_of(self, name: str) -> str:
-        return self.there.replica(name).context.node.id
-
-    async def until_on(self, name: str, node: str) -> None:
-        runner = self.there.replica(name).runner
-        try:
-            async with asyncio.timeout(WITHIN_S):
-                await runner.wait(
-                    lambda now: now.state is State.READY and self.node_of(name) == node
-                )
-        except TimeoutError as exc:
-            raise AssertionError(
-                f"{name} is {runner.now.state} on {self.node_of(name)}, and not ready on {node}"
-            ) from exc
+from llamactl.policy.scheduling.node_memory import at_node
+from support.control_clusters import GIB, Cluster
+from support.control_path import settle
 
 
 async def test_the_emptiest_node_is_taken_first() -> None:
@@ -167,12 +88,12 @@ async def test_where_its_model_is_missing_it_does_not_start() -> None:
     one.fakes["two"].obstacles = one.there.node.obstacles = "the file in `model` does not exist"
 
     assert await one.create("a") == "three"
-    managed, plan = await one.there.instances.plan("a", request=True, evict=False)
+    _, plan = await one.there.instances.plan("a", request=True, evict=False)
     assert (plan.action, plan.node) == ("serve", "three")
     await one.there.instances.stop("a", wait=True, force=True)
-    managed, plan = await one.there.instances.plan("a", request=True, evict=False)
+    _, plan = await one.there.instances.plan("a", request=True, evict=False)
     assert (plan.action, plan.node) == ("start", "three")
-    assert managed.obstacles == {
+    assert plan.nodes == {
         "local": "the file in `model` does not exist",
         "two": "the file in `model` does not exist",
         "three": "",
@@ -202,7 +123,9 @@ async def test_a_node_that_does_not_answer_is_left_out(monkeypatch: pytest.Monke
     one.there.node.hangs = True
 
     assert await one.create("a") == "two"
-    assert "did not answer" in one.there.registry.get("a").obstacles["local"]
+    await one.there.instances.stop("a", wait=True, force=True)
+    _, plan = await one.there.instances.plan("a", request=True, evict=False)
+    assert "did not answer" in plan.nodes["local"]
 
 
 async def test_a_crash_may_bring_it_to_another_node() -> None:

@@ -26,6 +26,11 @@ def test_parse_reads_back_what_render_wrote(options: dict[str, OptionValue]) -> 
     assert parse(render(options)) == options
 
 
+@pytest.mark.parametrize("word", ["inf", "nan", "infinity", "1e999"])
+def test_what_is_no_finite_number_stays_a_word(word: str) -> None:
+    assert parse(render({"model": word})) == {"model": word}
+
+
 @given(value=st.text(max_size=6).map(lambda text: f"-{text}"))
 def test_no_value_becomes_a_flag(value: str) -> None:
     try:

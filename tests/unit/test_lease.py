@@ -90,6 +90,9 @@ class NoFilter:
     async def expect(self, _: ManagedInstance) -> None:
         pass
 
+    def is_in_service(self, _: ManagedInstance) -> bool:
+        return True
+
 
 class Room:
     """`a` starts, `b` is stopped, and there is room for one."""

@@ -84,6 +84,9 @@ class NoFilter:
     async def expect(self, _: ManagedInstance) -> None:
         pass
 
+    def is_in_service(self, _: ManagedInstance) -> bool:
+        return True
+
 
 CALLS_OFF = SettingsHolder(Settings(instances=InstancesSettings(drain_policy="call_off")))
 

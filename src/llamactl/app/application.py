@@ -144,6 +144,7 @@ class Application:
         await parts.node.agent.sweep()
         scheduler, settings = control.scheduling.scheduler, parts.settings.current
         await recovery.settle(scheduler, control.instances.filter, all_managed, settings)
+        control.drains.clear(parts.node.nodes.local)
 
     async def upgrade_now(self) -> int:
         """Have a process of the installed version take over; its pid. Raises UpgradeFailed."""

@@ -31,6 +31,7 @@ from llamactl.control.lifecycle.shutdown import Shutdown
 from llamactl.control.on_demand import OnDemand
 from llamactl.control.other_nodes.draining import NodeDrains
 from llamactl.control.other_nodes.lost_nodes import LostNodes
+from llamactl.control.other_nodes.wanted import WantedStarts
 from llamactl.control.reconciler import Reconciler
 from llamactl.control.reload import Reload
 from llamactl.control.sampler import Watch
@@ -269,16 +270,16 @@ class Control:
             lambda: bool(storage.database.fault),
         )  # fmt: skip
         shutdown = Shutdown(registry, instances.tasks, scheduler, event_log)
-        lost_nodes = LostNodes(node.nodes, registry, scheduler, instances.filter)
+        wanted = WantedStarts(node.nodes, registry, scheduler, instances.filter, instances.tasks)
+        lost_nodes = LostNodes(node.nodes, registry, wanted, instances.filter, memory)
+        keep = DrainedNodes(held.current.data).keep
+        drains = NodeDrains(node.nodes, registry, wanted, instances.tasks, keep)
+        lost_nodes.on_taken_in = drains.clear
         return cls(
             scheduling, instances, definitions, reconciler,
             Reload(held, reread, instances, reconciler), on_demand, SwitchableActivator(on_demand),
             shutdown, Preload(registry, scheduler, node.nodes, instances.filter, instances.tasks),
-            lost_nodes,
-            NodeDrains(
-                node.nodes, registry, scheduler, instances.filter, instances.tasks,
-                DrainedNodes(held.current.data).keep,
-            ),
+            lost_nodes, drains,
         )  # fmt: skip
 
 

@@ -175,12 +175,12 @@ class Definitions:
     async def _redefine(self, managed: ManagedInstance, change: Change) -> bool:
         changed = replace(managed.instance, options=change(managed.instance.options))
         await self._check(changed)
-        if managed.replica.context in self.nodes.choices(changed.options):
+        if changed.options.nodes == managed.instance.options.nodes:
             return await self._put(managed, changed)
-        runner = managed.replica.runner
-        await runner.pause()  # or it might be started meanwhile, where it is now
+        runner, choices = managed.replica.runner, self.nodes.choices(changed.options)
+        await runner.pause()  # or it might be started meanwhile, where it may not be
         try:
-            if runner.now.state not in WITHOUT_PROCESS:
+            if managed.replica.context not in choices and runner.now.state not in WITHOUT_PROCESS:
                 raise Conflict(f"{changed.name} can't move to another node now; stop it first")
             return await self._put(managed, changed)
         finally:
@@ -207,8 +207,10 @@ class Definitions:
         managed.instance, managed.need, managed.breaker = changed, need, CLOSED
         managed.offer = offer
         restart = managed.replica.redefine(changed)
+        if managed.replica.context is not there:
+            managed.need = await self._memory.need(changed, managed.replica.context.node.id)
         self._registry.refresh(managed)
-        self._scheduler.poke()
+        await self._instances.look_again(managed)
         return restart
 
     async def delete(self, name: str, *, force: bool, source: str = "") -> None:

@@ -122,25 +122,32 @@ class Instances:
 
     async def place(self, managed: ManagedInstance, *, evict: bool) -> None:
         """For a start by hand. Raises NoCapacity, ForbiddenBySettings or NodeAway."""
-        await self.filter.expect(managed)
-        await self._scheduler.place(managed, MANUAL_EVICTING if evict else MANUAL)
+        found = await self.filter.expect(managed)
+        await self._scheduler.place(managed, MANUAL_EVICTING if evict else MANUAL, found)
         managed.breaker = CLOSED  # a manual start means that the cause was dealt with
+
+    async def look_again(self, managed: ManagedInstance) -> None:
+        """If it waits for a place, it may have other nodes to choose from now."""
+        if self._scheduler.queue.has(managed):
+            self._scheduler.queue.found(managed, await self.filter.look(managed))
+        self._scheduler.poke()
 
     async def plan(
         self, name: str, *, request: bool, evict: bool
     ) -> tuple[ManagedInstance, StartPlan]:
         """What a request, or a start by hand, would do now, and why; its node by its name."""
         managed, settings = self._registry.get(name), self._nodes.settings
-        refusal = await self.filter.look(managed)
+        found = await self.filter.look(managed)
         await managed.replica.context.ask_engine(managed.instance)
         asker = MANUAL_EVICTING if evict else MANUAL
         if request:
             asker = request_asker(None, evicts=settings.instances.enable_lru_eviction)
-        seen = outlook(managed, asker, self._scheduler, settings, request=request)
-        if refusal is not None and seen.action != "serve":
-            return managed, StartPlan("refuse", refusal.message)
+        seen = outlook(managed, asker, self._scheduler, settings, found, request=request)
+        if found.refusal is not None and seen.action != "serve":
+            return managed, StartPlan("refuse", found.refusal.message, nodes=found.obstacles)
         there = self._nodes.named(seen.node) if seen.node else managed.replica.context
-        return managed, replace(seen, node="" if seen.action == "refuse" else there.name)
+        node = "" if seen.action == "refuse" else there.name
+        return managed, replace(seen, node=node, nodes=found.obstacles)
 
     async def restart_stale(self, managed: ManagedInstance, cause: str) -> None:
         """Restart it after a drain, because its command has changed; what sleeps just stops."""

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 
 from llamactl.config import InstancesSettings, SettingsHolder
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
+from llamactl.control.scheduling.findings import Findings
 from llamactl.control.scheduling.node_filter import NodeFilter
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import StartRequester, request_asker
@@ -190,6 +191,7 @@ class OnDemand:
         now = runner.now
         may = self._limits.drain_policy == "call_off" and self._may_start(managed)
         calls_off = may and not self._scheduler.evictions.is_for_others(managed)
+        calls_off = calls_off and self._filter.is_in_service(managed)
         if calls_off and now.state is State.DRAINING and now.after_exit is AfterExit.STAY_STOPPED:
             await self._scheduler.place(managed, self._asker(caller))  # which it still has
             command = StartRequested("drain cancelled by a request")
@@ -211,9 +213,9 @@ class OnDemand:
             managed.breaker = CLOSED
         if self._store_is_away():  # repeated requests must not spawn processes for nothing
             raise store_away(managed)
-        await self._check(managed)
+        found = await self._check(managed)
         async with self._queue_time(managed):
-            await self._scheduler.place(managed, self._asker(caller))
+            await self._scheduler.place(managed, self._asker(caller), found)
         # The place is shared by all who waited: the first of them starts, for the others the
         # command changes nothing.
         command = StartRequested("started on demand")
@@ -231,10 +233,10 @@ class OnDemand:
         finally:
             self._looking.discard(instance.id)
 
-    async def _check(self, managed: ManagedInstance) -> None:
+    async def _check(self, managed: ManagedInstance) -> Findings:
         """Before anybody has to go for a start that the settings refuse. Raises StartFailed."""
         try:
-            await self._filter.expect(managed)
+            return await self._filter.expect(managed)
         except ForbiddenBySettings as exc:
             raise start_forbidden(managed, exc) from exc
 

@@ -59,12 +59,14 @@ class AfterExit(StrEnum):
 @dataclass(frozen=True, slots=True)
 class StartRequested:
     cause: str = ""
+    if_wanted: bool = False  # nothing happens if it was stopped since that was decided
 
 
 @dataclass(frozen=True, slots=True)
 class StopRequested:
     cause: str = ""
     force: bool = False  # without a drain
+    for_now: bool = False  # what was wanted stays wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,10 +425,13 @@ def _decide(now: Lifecycle, event: Event) -> Step:
 
 def _obey(now: Lifecycle, command: Command) -> Step:
     match command:
+        case StartRequested(if_wanted=True) if now.desired is not Desired.RUNNING:
+            return now, ()
         case StartRequested():
             return _start(replace(now, desired=Desired.RUNNING))
-        case StopRequested(force=force):
-            return _stop(replace(now, desired=Desired.STOPPED), force=force)
+        case StopRequested(force=force, for_now=for_now):
+            stays = now.desired if for_now else Desired.STOPPED
+            return _stop(replace(now, desired=stays), force=force)
         case RestartRequested(force=force):
             wanted = replace(now, desired=Desired.RUNNING)
             if now.state in WITHOUT_PROCESS:
@@ -434,14 +439,20 @@ def _obey(now: Lifecycle, command: Command) -> Step:
             return _leave(wanted, AfterExit.RESTART, force=force)
         case HaltRequested():
             return (now, ()) if now.state is S.FAILED else _stop(now)
+        case EvictionRequested() | EvictionWithdrawn():
+            return _make_room(now, command)
+        case _:
+            assert_never(command)
+
+
+def _make_room(now: Lifecycle, command: EvictionRequested | EvictionWithdrawn) -> Step:
+    match command:
         case EvictionRequested(sleep=sleep) if now.state in (S.READY, S.ASLEEP):
             return _rest(now, sleep=sleep and now.state is S.READY, evicts=True)
         case EvictionWithdrawn() if now.state in (S.DRAINING, S.FALLING_ASLEEP) and now.evicted:
             return _start(replace(now, desired=Desired.RUNNING))
-        case EvictionRequested() | EvictionWithdrawn():
-            return now, ()  # it was decided by a snapshot that is out of date
         case _:
-            assert_never(command)
+            return now, ()  # it was decided by a snapshot that is out of date
 
 
 def _start(now: Lifecycle) -> Step:

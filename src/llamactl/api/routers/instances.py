@@ -187,7 +187,7 @@ async def plan(
             for victim in seen.victims
         ],
         node=seen.node,
-        nodes=dict(managed.obstacles),
+        nodes=dict(seen.nodes),
         ahead=seen.ahead,
         wait_s=None if seen.wait_s is None else round(seen.wait_s, 3),
         retry_after_s=None if seen.retry_after_s is None else round(seen.retry_after_s, 3),

@@ -7,6 +7,7 @@ makes of options: https://github.com/ggml-org/llama.cpp/blob/master/tools/server
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -227,7 +228,7 @@ def _scalar(word: str) -> Scalar:
             number = kind(word)
         except ValueError:
             continue
-        if str(number) == word:
+        if str(number) == word and math.isfinite(number):
             return number
     return word
 

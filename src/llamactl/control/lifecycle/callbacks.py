@@ -94,9 +94,11 @@ class Callbacks:
             free = self._scheduler.memory_left()
             await self._memory.raise_after_oom(managed.instance, free, self._node)
             asker = ROOMIER_RESTART
-        await self._filter.look(managed)  # what is refused fails at its start, and says why
         try:
-            await self._scheduler.place(managed, asker)
+            found = await self._filter.expect_there(managed)
+            if asker is ROOMIER_RESTART and found is None:
+                managed.need = await self._memory.need(managed.instance, self._node)
+            await self._scheduler.place(managed, asker, found)
         except LlamactlError as exc:  # no room, or it is being deleted, or all is
             return exc.message
         self._placed = True

@@ -174,7 +174,7 @@ class EngineHandle:
 
     async def _discard(self, context: ReplicaContext, record: ProcessRecord) -> None:
         context.node.kill(record.process)
-        with suppress(UnknownProcess):
+        with suppress(LlamactlError):
             await context.node.wait_exit(record.process)
 
     def _launch_failed(self, generation: int, report: ExitReport) -> lc.Event:

@@ -149,8 +149,8 @@ async def settle(
             if isinstance(command, StopRequested):
                 await managed.replica.runner.ask(command)
                 return
-            await node_filter.look(managed)
-            await scheduler.place(managed, MANUAL)
+            found = await node_filter.expect_there(managed)
+            await scheduler.place(managed, MANUAL, found)
             await scheduler.carry_out(managed, command)
         except LlamactlError as exc:
             log.warning("start_skipped", name=managed.instance.name, reason=exc.message)
@@ -161,7 +161,7 @@ async def settle(
 
 def _due(managed: ManagedInstance, settings: Settings) -> Command | None:
     now = managed.replica.runner.now
-    if now.state is State.LOST or not managed.replica.context.reach.is_up:
+    if now.state is State.LOST:
         return None  # it is found, or started, when its node is there
     if now.state in DORMANT:
         return StopRequested(_CHANGED) if stale(running([managed]), settings) else None

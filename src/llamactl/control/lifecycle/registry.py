@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -50,8 +50,6 @@ class ManagedInstance:
     instance: Instance
     replica: Replica
     need: Need = NOTHING  # of its next start
-    feasible: tuple[Feasible, ...] = ()  # nodes that it could start on; none: its own only
-    obstacles: Mapping[str, str] = field(default_factory=dict)  # by node's name; "": none
     launched: Need = NOTHING  # of the process that runs
     asleep: Need | None = None  # of one that slept; None: nobody has seen that
     offer: Offer = NO_MODEL  # what it serves
@@ -100,12 +98,12 @@ class ManagedInstance:
         now = self.replica.runner.now
         return self.entered_at + now.retry_in if now.state is State.BACKOFF else 0.0
 
-    def place_on(self, node: str) -> None:
-        """Its next process runs there: one of the feasible nodes."""
-        for one in self.feasible:
-            if one.node == node:
-                self.need = one.need
-                self.replica.place_on(node)
+    def place_on(self, there: Feasible) -> None:
+        """Its next process runs there; it has none."""
+        if self.replica.context.node.id != there.node:
+            self.asleep = None  # what was seen of it on another machine
+            self.replica.place_on(there.node)
+        self.need = there.need
 
     @property
     def taken(self) -> Need:

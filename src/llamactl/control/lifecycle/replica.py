@@ -16,14 +16,16 @@ from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.runner import LifecycleRunner
 from llamactl.control.lifecycle.watches.watches import Watches
 from llamactl.core import lifecycle as lc
-from llamactl.core.errors import NodeAway
+from llamactl.core.errors import LlamactlError
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance, policies
-from llamactl.core.lifecycle import Lifecycle, State
+from llamactl.core.lifecycle import WITHOUT_PROCESS, Lifecycle, State
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import logger
+from llamactl.observe.loop_clock import loop_clock
 
+_FORGETS_S = 10.0  # a node that takes longer keeps what it has of an instance
 log = logger("control")
 
 
@@ -105,10 +107,10 @@ class Replica:
     def redefine(self, instance: Instance) -> bool:
         """Use this definition from the next start on; True if the command would change.
 
-        It has no process if it may not stay on its node.
+        Without a process, it leaves a node that it may not be on.
         """
         choices = self._nodes.choices(instance.options)
-        if self.context not in choices:
+        if self.context not in choices and self.runner.now.state in WITHOUT_PROCESS:
             self._move(choices[0], instance)
         self.context.ports.reserve(instance)
         restart, idle = self.would_restart(instance), self.idle_timeout
@@ -166,12 +168,7 @@ class Replica:
 
     async def clean(self) -> None:
         """Remove the log and what else was made for it."""
-        for context in self._nodes.choices(self.instance.options):
-            context.ports.forget(self.id)
-            context.contexts.forget(self.instance.id)
-            forgotten = context.node.forget(self.id, self.instance.name)
-            with suppress(NodeAway):  # its log stays there
-                await context.reach.while_up(forgotten)
+        await asyncio.gather(*(_clean(self.id, self.instance, context) for context in self._nodes))
 
     def _record(self, event: lc.Event, before: Lifecycle, after: Lifecycle) -> asyncio.Task[None]:
         leases, limit = self.context.leases.count(self.instance.id), self._drain_limit(after)
@@ -185,3 +182,12 @@ class Replica:
         if after.state is not before.state:
             log.info(f"instance_{after.state}", name=self.instance.name, port=self.engine.port)
         self._callbacks.moved(before, after)
+
+
+async def _clean(replica_id: str, instance: Instance, context: ReplicaContext) -> None:
+    context.ports.forget(replica_id)
+    context.contexts.forget(instance.id)
+    forgotten = context.node.forget(replica_id, instance.name)
+    with suppress(LlamactlError, TimeoutError):  # its log stays there
+        async with loop_clock().timeout(_FORGETS_S):
+            await context.reach.while_up(forgotten)

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 
 from llamactl.control.lifecycle.waiters import Condition, Waiter, Waiters
 from llamactl.core.errors import Conflict, InstanceNotFound, LlamactlError, ShuttingDown
@@ -21,6 +20,8 @@ from llamactl.core.lifecycle import (
     HaltRequested,
     InvalidTransition,
     Lifecycle,
+    NodeFound,
+    NodeLost,
     RestartRequested,
     StartRequested,
     State,
@@ -84,7 +85,7 @@ class LifecycleRunner:
         Raises Conflict if it is not allowed, InstanceNotFound after `retire`, ShuttingDown for
         a start after a halt.
         """
-        if self._retired and not isinstance(command, StopRequested):
+        if self._retired and not isinstance(command, StopRequested | NodeLost | NodeFound):
             raise InstanceNotFound("the instance was deleted")
         if self._halted and isinstance(command, StartRequested | RestartRequested):
             raise ShuttingDown("llamactl is shutting down and starts no more instances")
@@ -171,7 +172,7 @@ class LifecycleRunner:
             await asyncio.wait([written])  # first write it down, then show it and act
         self._enter(before, after)
         for effect in effects:
-            tasks.create_task(self._hear(partial(self._perform, effect)))
+            tasks.create_task(self._carry_out(effect))
         if reply is not None:
             _answer(reply, after, written)
 
@@ -194,24 +195,24 @@ class LifecycleRunner:
         self._waiters.entered(after)
 
     def _arm(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
-        return [tasks.create_task(self._hear(watch)) for watch in self._watches(self._now)]
+        return [tasks.create_task(self._keep(watch)) for watch in self._watches(self._now)]
 
-    async def _hear(self, work: Callable[[], Awaitable[Event | None]]) -> None:
-        """Post the event that ends it, if it has one.
-
-        What could not be done, or watched, is tried again for as long as the state lasts: its
-        limits hold for that, too.
-        """
+    async def _keep(self, watch: Watch) -> None:
+        """Post the event that ends it. What can't be watched now is tried again."""
         pause = _AGAIN_S
         while True:
             try:
-                event = await work()
+                event = await watch()
                 break
             except LlamactlError as exc:
-                log.warning("tried_again", state=str(self._now.state), reason=exc.message)
+                log.warning("not_watched", state=str(self._now.state), reason=exc.message)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_S)
-        if event is not None:
+        self._mail.put_nowait((event, None))
+
+    async def _carry_out(self, effect: Effect) -> None:
+        """Post the event that ends it, if it has one."""
+        if (event := await self._perform(effect)) is not None:
             self._mail.put_nowait((event, None))
 
 

@@ -7,63 +7,73 @@ from collections.abc import Callable, Set
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
-from llamactl.control.scheduling.node_filter import NodeFilter
-from llamactl.control.scheduling.scheduler import Scheduler
-from llamactl.control.scheduling.start_queue import RESTART
+from llamactl.control.other_nodes.wanted import WantedStarts
 from llamactl.control.shielded import ShieldedTasks
-from llamactl.core.errors import LlamactlError
-from llamactl.core.lifecycle import (
-    GOING,
-    WITHOUT_PROCESS,
-    Desired,
-    StartRequested,
-    State,
-    StopRequested,
-)
+from llamactl.core.errors import LlamactlError, NodeAway
+from llamactl.core.lifecycle import GOING, WITHOUT_PROCESS, State, StopRequested
 from llamactl.observe import logger
 
 log = logger("control")
 
 
 class NodeDrains:
-    """What may run elsewhere starts there once its requests are answered; the rest stops."""
+    """What may run elsewhere starts there once its requests are answered; the rest stops.
+
+    What was wanted stays wanted, so that a start can follow whenever a node is there for it.
+    """
 
     def __init__(
-        self, nodes: Nodes, registry: Registry, scheduler: Scheduler, node_filter: NodeFilter,
-        tasks: ShieldedTasks, keep: Callable[[Set[str]], None],
+        self, nodes: Nodes, registry: Registry, wanted: WantedStarts, tasks: ShieldedTasks,
+        keep: Callable[[Set[str]], None],
     ) -> None:  # fmt: skip
         """`keep`: remembers the names of the drained nodes. Raises OSError."""
         self._nodes = nodes
         self._registry = registry
-        self._scheduler = scheduler
-        self._filter = node_filter
+        self._wanted = wanted
         self._tasks = tasks
         self._keep = keep
+
+    def __repr__(self) -> str:
+        return f"<NodeDrains of {sorted(self._nodes.drained)}>"
 
     def drain(self, one: ReplicaContext) -> None:
         """From now on nothing starts there. Raises OSError, with nothing changed."""
         self._keep(self._nodes.drained | {one.name})
         self._nodes.drained.add(one.name)
-        there = [m for m in self._registry.present() if m.replica.context is one]
-        for managed in there:
-            if managed.replica.runner.now.state not in WITHOUT_PROCESS | {State.LOST}:
-                self._tasks.begin(self._move(managed, one))
+        self.clear(one)
 
     def resume(self, one: ReplicaContext) -> None:
         """Raises OSError, with nothing changed."""
         self._keep(self._nodes.drained - {one.name})
         self._nodes.drained.discard(one.name)
-        self._scheduler.poke()
+        self._tasks.begin(self._take_in(one))
+
+    async def _take_in(self, one: ReplicaContext) -> None:
+        await self._wanted.look_again()
+        self._wanted.start_all(one)
+
+    def clear(self, one: ReplicaContext) -> None:
+        """Have what is there move or stop, if it is drained."""
+        try:
+            self._nodes.expect_in_service(one)
+        except NodeAway as exc:
+            self._wanted.exclude(one, exc)
+            for managed in self._registry.present():
+                if managed.replica.context is one:
+                    self._tasks.begin(self._move(managed, one))
 
     async def _move(self, managed: ManagedInstance, one: ReplicaContext) -> None:
         runner, cause = managed.replica.runner, f"node {one.name} is drained"
-        wanted = runner.now.desired is Desired.RUNNING
         try:
-            await runner.ask(StopRequested(cause))
-            await runner.wait(lambda now: now.state not in GOING)
-            if wanted and runner.now.state is State.STOPPED:
-                await self._filter.expect(managed)
-                await self._scheduler.place(managed, RESTART)
-                await self._scheduler.carry_out(managed, StartRequested(cause))
+            while self._is_on(one, managed):
+                await runner.ask(StopRequested(cause, for_now=True))
+                await runner.wait(lambda now: now.state not in GOING)
+            self._wanted.start(managed, cause)
         except LlamactlError as exc:  # it can run nowhere else, or was deleted
             log.warning("instance_not_moved", name=managed.instance.name, reason=exc.message)
+
+    def _is_on(self, one: ReplicaContext, managed: ManagedInstance) -> bool:
+        """Is it up there? What is lost is looked at when its node is back."""
+        off = WITHOUT_PROCESS - {State.BACKOFF} | {State.LOST}
+        here = managed.replica.context is one and one.name in self._nodes.drained
+        return here and managed.replica.runner.now.state not in off

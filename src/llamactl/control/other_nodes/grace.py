@@ -30,18 +30,18 @@ class Grace:
         """
         self._since[one.name] = time.monotonic()
         told = False
-        try:
-            while not await self._is_back_within(one, patience_s):
-                if not self._are_cut_off(one):
-                    return False
-                if not told:
-                    why = "most nodes vanished at once: nothing is moved until some are back"
-                    log.warning("nodes_awaited", reason=why)
-                told = True
-        finally:
-            if one.reach.is_up:
-                del self._since[one.name]
+        while not await self._is_back_within(one, patience_s):
+            if not self._are_cut_off(one):
+                return False
+            if not told:
+                why = "most nodes vanished at once: nothing is moved until some are back"
+                log.warning("nodes_awaited", reason=why)
+            told = True
         return True
+
+    def is_back(self, one: ReplicaContext) -> None:
+        """However long that took."""
+        self._since.pop(one.name, None)
 
     async def _is_back_within(self, one: ReplicaContext, patience_s: float) -> bool:
         grace_s = one.settings.instances.node_grace

@@ -6,7 +6,7 @@ They are lost with it, and found when it is back. What may run elsewhere does af
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
@@ -15,25 +15,23 @@ from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.lifecycle.replica import Replica
 from llamactl.control.other_nodes.grace import Grace
+from llamactl.control.other_nodes.wanted import WantedStarts, each
 from llamactl.control.scheduling.node_filter import NodeFilter
-from llamactl.control.scheduling.scheduler import Scheduler
-from llamactl.control.scheduling.start_queue import MANUAL, RESTART
 from llamactl.core.errors import LlamactlError, NodeAway
 from llamactl.core.events import ProcessRecord
 from llamactl.core.lifecycle import (
     WITHOUT_PROCESS,
-    Desired,
     NodeFound,
     NodeLost,
-    StartRequested,
     State,
 )
+from llamactl.core.ports.engines import MemoryBook
 from llamactl.observe import logger
 from llamactl.observe.first_of import first_of
 
 _AGAIN_S, _LONGEST_S = 1.0, 60.0  # between two looks at a node that failed
 _FIRST_S = 60.0  # beyond the grace, for a node that was not seen since the server started
-_AT_ONCE = 3  # so many replicas start elsewhere together
+_MOVES_S = 30.0  # between two looks for another node
 log = logger("control")
 
 
@@ -41,14 +39,16 @@ class LostNodes:
     """One watch for each node of another machine."""
 
     def __init__(
-        self, nodes: Nodes, registry: Registry, scheduler: Scheduler, node_filter: NodeFilter
-    ) -> None:
+        self, nodes: Nodes, registry: Registry, wanted: WantedStarts, node_filter: NodeFilter,
+        memory: MemoryBook,
+    ) -> None:  # fmt: skip
         self._nodes = nodes
         self._registry = registry
-        self._scheduler = scheduler
+        self._wanted = wanted
         self._filter = node_filter
+        self._memory = memory
+        self.on_taken_in: Callable[[ReplicaContext], None] = lambda _: None
         self._watches: set[asyncio.Task[NoReturn]] = set()
-        self._few = asyncio.Semaphore(_AT_ONCE)
         self._grace = Grace(nodes)
 
     def __repr__(self) -> str:
@@ -72,85 +72,63 @@ class LostNodes:
 
     async def give_up(self, one: ReplicaContext) -> None:
         """Take what ran there for ended, since its machine will not be back."""
-        await self._each(self._there(one), self._give_up)
+        there = self._there(one)
+        await each(there, lambda managed: self._give_up(managed, one))
+        for managed in there:
+            self._wanted.start(managed, f"node {one.name} was given up")
 
-    async def _give_up(self, managed: ManagedInstance) -> None:
-        replica = managed.replica
-        runner, cause = replica.runner, f"node {replica.context.node.id} was given up"
+    async def _give_up(self, managed: ManagedInstance, one: ReplicaContext) -> None:
+        replica, runner, cause = managed.replica, managed.replica.runner, f"{one.name} was given up"
+        if not _is_with(one, managed):
+            return
+        one.journal.forget_process(replica.id, managed.instance.name)  # before there is another
         replica.engine.process = replica.lost = None
-        while runner.now.state not in WITHOUT_PROCESS:
+        while _is_with(one, managed):
             await runner.ask(NodeLost(runner.now.generation, cause))
             await runner.ask(NodeFound(runner.now.generation, alive=False, cause=cause))
-        replica.context.journal.forget_process(replica.id, managed.instance.name)
 
     async def _keep(self, one: ReplicaContext) -> NoReturn:
         patience_s = _FIRST_S
         while True:
             if not await self._grace.until_back(one, patience_s):
-                await first_of((one.reach.until_up(), self._start_elsewhere(one)))
-                await one.reach.until_up()
+                await first_of((one.reach.until_up(), self._keep_moving(one)))
+            self._grace.is_back(one)
             patience_s = 0.0
             with suppress(NodeAway):  # again, before all of it was looked at
                 await one.reach.while_up(self._take_in(one))
             await one.reach.until_down()
-            await self._each(self._there(one), self._lose)
-            await self._look_again()
+            away = NodeAway(f"node {one.name!r} is away")
+            self._wanted.exclude(one, away)
+            await each(self._there(one), self._lose)
 
-    async def _start_elsewhere(self, one: ReplicaContext) -> None:
-        """What may, a few at a time; what finds no place waits for one."""
+    async def _keep_moving(self, one: ReplicaContext) -> None:
+        """What can run elsewhere starts there; what can't now, may later."""
         log.warning("node_given_time", node=one.name, reason="its instances start elsewhere")
-        await self._each(self._there(one), self._replace)
+        while True:
+            await each(self._there(one), lambda managed: self._replace(managed, one))
+            await asyncio.sleep(_MOVES_S)
 
-    async def _replace(self, managed: ManagedInstance) -> None:
-        runner, name = managed.replica.runner, managed.replica.context.name
-        choices = self._nodes.choices(managed.instance.options)
-        if len(choices) == 1 or runner.now.state is not State.LOST:
-            return
-        await self._give_up(managed)
-        if runner.now.desired is Desired.RUNNING:
-            await self._filter.expect(managed)
-            await self._scheduler.place(managed, RESTART)
-            async with self._few:
-                cause = f"node {name} is away"
-                await self._scheduler.carry_out(managed, StartRequested(cause))
-                await runner.wait(lambda now: now.state is not State.STARTING)
-
-    async def _look_again(self) -> None:
-        """Those who wait for a place may have more nodes to choose from now, or fewer."""
-        for ticket in self._scheduler.queue.in_order():
-            await self._filter.look(ticket.managed)
-        self._scheduler.poke()
+    async def _replace(self, managed: ManagedInstance, one: ReplicaContext) -> None:
+        if managed.replica.runner.now.state is State.LOST:
+            if not await self._filter.could_run_elsewhere(managed):
+                return
+            await self._give_up(managed, one)
+        self._wanted.start(managed, f"node {one.name} is away")
 
     async def _take_in(self, one: ReplicaContext) -> None:
         """Find what was lost, end what is unknown, and start what is wanted on."""
         pause = _AGAIN_S
-        while not (await self._each(self._there(one), self._find) and await self._end_unknown(one)):
+        while not all(
+            await asyncio.gather(each(self._there(one), self._find), self._end_unknown(one))
+        ):
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_S)
-        await self._each(self._could_be_there(one), self._start)
-        await self._look_again()
-
-    async def _each(
-        self, those: Iterable[ManagedInstance], do: Callable[[ManagedInstance], Awaitable[None]]
-    ) -> bool:
-        """Did it succeed for all?"""
-
-        async def attempt(managed: ManagedInstance) -> bool:
-            try:
-                await do(managed)
-            except LlamactlError as exc:  # it is being deleted, say
-                log.warning("replica_not_reached", name=managed.instance.name, reason=exc.message)
-                return False
-            return True
-
-        return all(await asyncio.gather(*map(attempt, [*those])))
+        self.on_taken_in(one)
+        await self._wanted.look_again()
+        self._wanted.start_all(one)
 
     def _there(self, one: ReplicaContext) -> list[ManagedInstance]:
         return [m for m in self._registry.present() if m.replica.context is one]
-
-    def _could_be_there(self, one: ReplicaContext) -> list[ManagedInstance]:
-        present, choices = self._registry.present(), self._nodes.choices
-        return [m for m in present if one in choices(m.instance.options)]
 
     async def _end_unknown(self, one: ReplicaContext) -> bool:
         """What was given up while its node was away, and lives there. Could it be seen?"""
@@ -181,7 +159,7 @@ class LostNodes:
         replica = managed.replica
         runner, before = replica.runner, replica.lost_in
         if runner.now.state is State.LOST:  # what its machine has was not known before
-            await self._filter.look(managed)
+            managed.need = await self._memory.need(managed.instance, replica.context.node.id)
         while runner.now.state is State.LOST:  # its end may be heard of meanwhile
             alive = await _is_alive(replica)
             where = f"on node {replica.context.node.id}"
@@ -189,14 +167,11 @@ class LostNodes:
             found = NodeFound.after(before, runner.now.generation, cause, alive=alive)
             await runner.ask(found)
 
-    async def _start(self, managed: ManagedInstance) -> None:
-        """What ended while nobody could see it, or was wanted on before the node was there."""
-        now = managed.replica.runner.now
-        if now.state is State.STOPPED and now.desired is Desired.RUNNING:
-            cause = f"node {managed.replica.context.node.id} is there"
-            await self._filter.look(managed)
-            await self._scheduler.place(managed, MANUAL)
-            await self._scheduler.carry_out(managed, StartRequested(cause))
+
+def _is_with(one: ReplicaContext, managed: ManagedInstance) -> bool:
+    """Has it a process, on that node?"""
+    replica = managed.replica
+    return replica.context is one and replica.runner.now.state not in WITHOUT_PROCESS
 
 
 async def _is_alive(replica: Replica) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 
 from llamactl.control.lifecycle.events.event_log import EventLog
 from llamactl.control.lifecycle.registry import ManagedInstance
@@ -14,6 +14,7 @@ from llamactl.core.errors import LlamactlError
 from llamactl.core.lifecycle import EvictionRequested, EvictionWithdrawn
 from llamactl.core.ports.activator import Leases
 from llamactl.observe import logger
+from llamactl.policy.scheduling.admission import Evict
 
 log = logger("control")
 
@@ -32,11 +33,12 @@ class Evictions:
         return f"<Evictions {len(self.leaving)} on their way>"
 
     def evict(
-        self, victims: Sequence[ManagedInstance], ticket: Ticket, reason: str,
-        to_sleep: Container[str],
-    ) -> None:  # fmt: skip
-        """Have them make room for the ticket. `to_sleep`: ids of those that need not stop."""
-        self.reading.begin(ticket.managed)
+        self, victims: Sequence[ManagedInstance], ticket: Ticket, decision: Evict, *, reads: bool
+    ) -> None:
+        """Have them make room for the ticket. `reads`: its model's files meanwhile."""
+        if reads:
+            self.reading.begin(ticket.managed)
+        reason = decision.reason
         for managed in victims:
             ticket.victims.add(managed)
             self.leaving.add(managed)
@@ -48,7 +50,7 @@ class Evictions:
             now = managed.replica.runner.now
             self._event_log.note(managed.instance, now, "Evicted", reason, details)
             log.info("instance_evicted", name=managed.instance.name, reason=reason)
-            sleep = managed.instance.id in to_sleep
+            sleep = managed.instance.id in decision.to_sleep
             self._post(managed, EvictionRequested(f"evicted: {reason}", sleep=sleep))
 
     def is_for_others(self, managed: ManagedInstance) -> bool:

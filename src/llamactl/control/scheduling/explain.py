@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from llamactl.config import Settings
 from llamactl.control.lifecycle.registry import ManagedInstance
+from llamactl.control.scheduling.findings import Findings
 from llamactl.control.scheduling.scheduler import Plan, Scheduler
 from llamactl.control.scheduling.start_queue import StartRequester
 from llamactl.core.instance import policies
@@ -27,6 +28,7 @@ class StartPlan:
     wait_s: float | None = None  # about how long until it is ready; None: unknown
     retry_after_s: float | None = None
     node: str = ""  # where it would start, by its id; "": where it is
+    nodes: Mapping[str, str] = field(default_factory=dict)  # what keeps it from each, by name
 
 
 def outlook(
@@ -34,6 +36,7 @@ def outlook(
     asker: StartRequester,
     scheduler: Scheduler,
     settings: Settings,
+    findings: Findings | None = None,
     *,
     request: bool,
 ) -> StartPlan:
@@ -49,7 +52,7 @@ def outlook(
         return StartPlan("wait", f"it is already {now.state}", wait_s=left if known else None)
     if request and (refusal := _refusal(managed, settings, clock)):
         return refusal
-    plan = scheduler.plan(managed, asker)
+    plan = scheduler.plan(managed, asker, findings)
     if now.state in GOING and isinstance(plan.decision, Admit):
         return StartPlan("wait", f"it is {now.state}, and will be started again after that")
     return _told(managed, plan, clock, asker)

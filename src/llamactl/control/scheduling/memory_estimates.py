@@ -73,6 +73,7 @@ class Memory:
         self._store = store
         self._resolve = resolve
         self._measured: dict[str, MeasuredMemory] = {}
+        self._is_elsewhere = False
         self._raised: dict[str, Need] = {}  # where a start found too little, until it is measured
 
     @property
@@ -85,12 +86,13 @@ class Memory:
         self._measured.update({key: _usage(row) for key, row in rows.items()})
 
     def elsewhere(self, around: Callable[[], Around], budget: Callable[[], int | None]) -> Memory:
-        """That of another machine: what was measured on one counts for all."""
+        """That of another machine: what was measured on one counts for all with its devices."""
         made = Memory(
             self._reader, self._store, engines=self._engines, budget=budget, resolve=self._resolve,
             around=around,
         )  # fmt: skip
         made._measured = self._measured
+        made._is_elsewhere = True
         return made
 
     async def need(self, instance: Instance) -> Need:
@@ -159,6 +161,8 @@ class Memory:
         ]  # fmt: skip
         if own.container is not None:
             said.append(own.container.image)
+        if self._is_elsewhere and not need.gpus:  # its model may not be readable here
+            said.append(sorted(self._around().devices))
         need = Need(min(need.ram, _MOST), need.shared, need.gpus)
         return hashlib.sha256(orjson.dumps(said)).hexdigest(), need
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import ManagedInstance
+from llamactl.control.scheduling.findings import Findings
 from llamactl.core.errors import LlamactlError, NodeAway
 from llamactl.core.instance import Instance
 from llamactl.core.lifecycle import WITHOUT_PROCESS
 from llamactl.core.ports.engines import MemoryBook
-from llamactl.observe.loop_clock import loop_clock
 from llamactl.policy.scheduling.placement import Feasible
 
 _ANSWERS_S = 5.0  # a node that takes longer is left out
@@ -38,56 +38,95 @@ class NodeFilter:
     def __init__(self, nodes: Nodes, memory: MemoryBook) -> None:
         self._nodes = nodes
         self._memory = memory
+        # what is asked of a node about an instance; one that hangs is not asked twice
+        self._asking: dict[tuple[str, str], asyncio.Task[_Finding]] = {}
 
-    async def look(self, managed: ManagedInstance) -> LlamactlError | None:
-        """Have it know its need, and the nodes that it could start on.
+    def __repr__(self) -> str:
+        return f"<NodeFilter asking {len(self._asking)}>"
 
-        Returns what keeps it from starting anywhere: ForbiddenBySettings or NodeAway.
-        """
+    async def look(self, managed: ManagedInstance) -> Findings:
+        """Its refusal is ForbiddenBySettings, NodeAway, or what a node said."""
         choices = self._nodes.choices(managed.instance.options)
-        managed.feasible, managed.obstacles = (), {}
         if len(choices) > 1 and managed.replica.runner.now.state in WITHOUT_PROCESS:
             return await self._choose(choices, managed)
-        context = managed.replica.context
-        managed.need = await self._memory.need(managed.instance, context.node.id)
-        return await self._refusal(context, managed.instance)
+        context, instance = managed.replica.context, managed.instance
+        refusal, need = await asyncio.gather(
+            self._refusal(context, instance), self._memory.need(instance, context.node.id)
+        )
+        return Findings((Feasible(context.node.id, need),), refusal=refusal)
 
-    async def expect(self, managed: ManagedInstance) -> None:
-        """As `look`; raises what it returns."""
-        if (refusal := await self.look(managed)) is not None:
-            raise refusal
+    async def expect(self, managed: ManagedInstance) -> Findings:
+        """As `look`; raises the refusal."""
+        found = await self.look(managed)
+        if found.refusal is not None:
+            raise found.refusal
+        return found
+
+    async def expect_there(self, managed: ManagedInstance) -> Findings | None:
+        """Raises NodeAway. What else is refused fails at the start, and says why there.
+
+        None: nothing was asked, since there is no choice.
+        """
+        choices = self._nodes.choices(managed.instance.options)
+        if len(choices) == 1 or managed.replica.runner.now.state not in WITHOUT_PROCESS:
+            self._nodes.expect_in_service(managed.replica.context)
+            managed.replica.context.reach.expect_up()
+            return None
+        found = await self._choose(choices, managed)
+        if isinstance(found.refusal, NodeAway):
+            raise found.refusal
+        return None if found.refusal else found
+
+    def is_in_service(self, managed: ManagedInstance) -> bool:
+        """May something start where it is?"""
+        return managed.replica.context.name not in self._nodes.drained
+
+    async def could_run_elsewhere(self, managed: ManagedInstance) -> bool:
+        """On another node than its own, as far as those say."""
+        choices = self._nodes.choices(managed.instance.options)
+        others = [one for one in choices if one is not managed.replica.context]
+        found = await asyncio.gather(*(self._find(one, managed.instance) for one in others))
+        return any(not one.reason for one in found)
 
     async def _choose(
         self, choices: Sequence[ReplicaContext], managed: ManagedInstance
-    ) -> LlamactlError | None:
+    ) -> Findings:
         instance, last = managed.instance, managed.replica.context
         found = await asyncio.gather(*(self._find(one, instance) for one in choices))
-        managed.obstacles = {one.context.name: one.reason for one in found}
-        likeliest = [one for one in found if one.context is last] or found
-        if not (may := [one for one in found if one.refusal is None]):
-            return likeliest[0].refusal
+        reasons = {one.context.name: one.reason for one in found}
+        able = [one.context for one in found if not one.reason]
+        if not able and (refusal := _refusal_of(found, last)):
+            return Findings(obstacles=reasons, refusal=refusal)
         # with an obstacle everywhere, the start fails, and says why as on one machine
-        able = [one for one in may if not one.obstacle] or [
-            one for one in (*likeliest, *may) if one.refusal is None
-        ][:1]
-        there = [one.context for one in able]
-        needs = await asyncio.gather(*(self._memory.need(instance, c.node.id) for c in there))
-        managed.feasible = tuple(
-            Feasible(context.node.id, need, context is last and managed.replica.has_run)
-            for context, need in zip(there, needs, strict=True)
-        )
-        managed.need = needs[there.index(last) if last in there else 0]
-        return None
+        able = able or [last if last in choices else choices[0]]
+        needs = await asyncio.gather(*(self._memory.need(instance, c.node.id) for c in able))
+        ran = managed.replica.has_run
+        feasible = [
+            Feasible(context.node.id, need, ran_there=ran and context is last)
+            for context, need in zip(able, needs, strict=True)
+        ]
+        return Findings(tuple(feasible), reasons)
 
     async def _find(self, context: ReplicaContext, instance: Instance) -> _Finding:
+        key = (instance.id, context.node.id)
+        if (asking := self._asking.get(key)) is None:
+            asking = asyncio.get_running_loop().create_task(self._ask(context, instance))
+            self._asking[key] = asking
+            asking.add_done_callback(lambda _: self._asking.pop(key, None))
+        await asyncio.wait([asking], timeout=_ANSWERS_S)
+        if asking.done():
+            return asking.result()
+        late = f"node {context.name!r} did not answer within {_ANSWERS_S:g} s"
+        return _Finding(context, refusal=NodeAway(late))
+
+    async def _ask(self, context: ReplicaContext, instance: Instance) -> _Finding:
+        if refusal := await self._refusal(context, instance):
+            return _Finding(context, refusal=refusal)
         try:
-            async with loop_clock().timeout(_ANSWERS_S):
-                if refusal := await self._refusal(context, instance):
-                    return _Finding(context, refusal=refusal)
-                return _Finding(context, await context.obstacle(instance))
-        except TimeoutError:
-            late = f"node {context.name!r} did not answer within {_ANSWERS_S:g} s"
-            return _Finding(context, refusal=NodeAway(late))
+            context.ports.check(instance)
+            return _Finding(context, await context.obstacle(instance))
+        except LlamactlError as exc:
+            return _Finding(context, refusal=exc)
 
     async def _refusal(self, context: ReplicaContext, instance: Instance) -> LlamactlError | None:
         try:
@@ -96,3 +135,13 @@ class NodeFilter:
         except LlamactlError as exc:
             return exc
         return None
+
+
+def _refusal_of(found: Sequence[_Finding], last: ReplicaContext) -> LlamactlError | None:
+    """Of several nodes: it may be that all is well on one that is away."""
+    for one in found:
+        if isinstance(one.refusal, NodeAway):
+            return one.refusal
+    if any(one.refusal is None for one in found):
+        return None
+    return next((one.refusal for one in found if one.context is last), found[0].refusal)

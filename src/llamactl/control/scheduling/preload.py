@@ -62,8 +62,8 @@ class Preload:
         """Return when it is ready, or is not and will not be by this start."""
         runner = managed.replica.runner
         try:
-            await self._filter.expect(managed)
-            await self._scheduler.place(managed, PRELOAD)
+            found = await self._filter.expect(managed)
+            await self._scheduler.place(managed, PRELOAD, found)
         except (ForbiddenBySettings, NoCapacity, NodeAway) as exc:
             self._nodes.journal.note(managed.instance, runner.now, "PreloadSkipped", exc.message)
             return

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from llamactl.control.lifecycle.events.event_log import EventLog
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.scheduling.evictions import Evictions
+from llamactl.control.scheduling.findings import Findings
 from llamactl.control.scheduling.limits import no_room
 from llamactl.control.scheduling.places import Places
 from llamactl.control.scheduling.start_queue import (
@@ -65,8 +66,12 @@ class Scheduler:
     def __repr__(self) -> str:
         return f"<Scheduler {len(self.queue)} waiting, {len(self._places.holding)} holding>"
 
-    async def place(self, managed: ManagedInstance, asker: StartRequester) -> None:
+    async def place(
+        self, managed: ManagedInstance, asker: StartRequester, findings: Findings | None = None
+    ) -> None:
         """Return with a place held for the instance; the caller must call `started` once.
+
+        `findings`: where it could start; None: it starts where it is.
 
         Raises NoCapacity when no waiting helps, or at once when the asker does not wait and
         there is no room. Cancelling leaves the queue.
@@ -79,7 +84,7 @@ class Scheduler:
             self._places.grant(managed, 1)
             return
         kept_s = self._limits().min_residency
-        ticket, waiter = self.queue.join(managed, asker, kept_s, time.monotonic())
+        ticket, waiter = self.queue.join(managed, asker, kept_s, time.monotonic(), findings)
         try:
             self.poke()
             await waiter.granted
@@ -96,11 +101,13 @@ class Scheduler:
             self.evictions.call_off(ticket)
         self.poke()
 
-    def plan(self, managed: ManagedInstance, asker: StartRequester) -> Plan:
+    def plan(
+        self, managed: ManagedInstance, asker: StartRequester, findings: Findings | None = None
+    ) -> Plan:
         """What `place` would do now, without doing it."""
         now = time.monotonic()
         others = self.queue.ahead_of(managed, asker, self._limits().min_residency, now)
-        mine = Ticket(managed, [Waiter(asker, asyncio.Future())])
+        mine = Ticket(managed, [Waiter(asker, asyncio.Future())], findings=findings)
         decision = self._schedule([*others, mine], now)[-1]
         gone = decision.victims if isinstance(decision, Evict) else ()
         victims = [m for m in self._places.holding.values() if m.instance.id in gone]
@@ -178,14 +185,15 @@ class Scheduler:
             match decision:
                 case Admit(node=node):
                     self.evictions.reading.end(ticket.managed)
-                    ticket.managed.place_on(node)
+                    ticket.settle_on(node)
                     self._places.grant(ticket.managed, self.queue.serve(ticket))
-                case Evict(victims=ids, reason=reason, to_sleep=to_sleep, node=node):
-                    ticket.managed.place_on(node)  # whose files are read ahead
+                case Evict(victims=ids, node=node):
                     victims = [self._places.holding[identity] for identity in ids]
-                    self.evictions.evict(victims, ticket, reason, to_sleep)
+                    stays = node in ("", ticket.managed.replica.context.node.id)
+                    self.evictions.evict(victims, ticket, decision, reads=stays)
                 case Refuse():
-                    refuse(ticket, self._refusal(ticket, decision))
+                    error = self._refusal(ticket, decision)
+                    refuse(ticket, error, patient=decision.for_ever)
                 case Wait(until=until):
                     self._let_wait(ticket, decision, ahead)
                     chances += [] if until is None else [until]
@@ -193,9 +201,14 @@ class Scheduler:
 
     def _schedule(self, tickets: Sequence[Ticket], now: float) -> list[Decision]:
         evicts = self._evicts_for_requests()
-        candidates = [ticket.candidate(evicts_for_requests=evicts) for ticket in tickets]
+        able = [ticket for ticket in tickets if ticket.refusal is None]
+        candidates = [ticket.candidate(evicts_for_requests=evicts) for ticket in able]
         occupants = self._places.occupants(self.evictions.leaving)
-        return schedule(candidates, occupants, self._limits(), now)
+        decisions = iter(schedule(candidates, occupants, self._limits(), now))
+        return [
+            next(decisions) if ticket.refusal is None else Wait(ticket.refusal.message)
+            for ticket in tickets
+        ]
 
     def _let_wait(self, ticket: Ticket, decision: Wait, ahead: int) -> None:
         """Those who wait do; others are refused, but for those whose room is being made."""
@@ -210,9 +223,10 @@ class Scheduler:
 
     def _refusal(self, ticket: Ticket, decision: Decision) -> NoCapacity:
         managed, reason = ticket.managed, decision.reason
-        if any(not waiter.asker.comes_last for waiter in ticket.waiting):
-            self._tell(managed, "Refused", reason)
         for_ever = isinstance(decision, Refuse) and decision.for_ever
+        askers = [waiter.asker for waiter in ticket.waiting]
+        if any(not a.comes_last and (for_ever or not a.is_patient) for a in askers):
+            self._tell(managed, "Refused", reason)
         advice = "make it smaller" if for_ever else "stop another instance"
         return no_room(decision)(
             f"cannot start {managed.instance.name}: {reason}; {advice}, or raise the limit"

@@ -7,7 +7,10 @@ import math
 from dataclasses import dataclass, field
 
 from llamactl.control.lifecycle.registry import ManagedInstance
+from llamactl.control.scheduling.findings import Findings
+from llamactl.core.errors import LlamactlError
 from llamactl.core.keys import ApiKey
+from llamactl.core.lifecycle import WITHOUT_PROCESS
 from llamactl.policy.scheduling.claims import Candidate
 from llamactl.policy.scheduling.queue import FairQueue, Stamp
 
@@ -25,6 +28,7 @@ class StartRequester:
     waits: bool = False
     not_before_due: bool = False  # not before the back-off is over
     comes_last: bool = False  # after all others, whenever they came
+    is_patient: bool = False  # it waits also while nobody is asked to make room
 
 
 MANUAL = StartRequester()
@@ -33,6 +37,8 @@ PRELOAD = StartRequester(comes_last=True)
 RESTART = StartRequester(waits=True, not_before_due=True)
 # after a start without memory: others make room for what was learnt
 ROOMIER_RESTART = StartRequester(may_evict=True, waits=True, not_before_due=True)
+# for what is wanted on, and can't be where it was
+MOVE = StartRequester(waits=True, is_patient=True)
 
 
 def request_asker(key: ApiKey | None, *, evicts: bool) -> StartRequester:
@@ -66,10 +72,26 @@ class Ticket:
     stamps: dict[str, Stamp] = field(default_factory=dict)  # by key
     victims: set[ManagedInstance] = field(default_factory=set)  # asked to leave for it
     told: bool = False  # that it waits is written down
+    findings: Findings | None = None  # the last ones; None: it starts where it is
 
     @property
     def rank(self) -> float:
         return min((stamp.rank for stamp in self.stamps.values()), default=math.inf)
+
+    @property
+    def _chooses(self) -> bool:
+        return self.managed.replica.runner.now.state in WITHOUT_PROCESS
+
+    @property
+    def refusal(self) -> LlamactlError | None:
+        """What keeps it from starting anywhere, as its nodes said last."""
+        return self.findings.refusal if self.findings and self._chooses else None
+
+    def settle_on(self, node: str) -> None:
+        """It got a place there; by its id, "": where it is."""
+        for one in self.findings.feasible if self.findings and self._chooses else ():
+            if one.node == node:
+                self.managed.place_on(one)
 
     @property
     def waiting(self) -> list[Waiter]:
@@ -85,7 +107,7 @@ class Ticket:
             instance.name,
             group=instance.options.group,
             need=managed.need_beyond,
-            feasible=managed.feasible,
+            feasible=self.findings.feasible if self._chooses and self.findings else (),
             may_evict=for_requests or any(asker.may_evict for asker in askers),
             takes_turns=for_requests or any(asker.takes_turns for asker in askers),
             not_before=managed.not_before if all(a.not_before_due for a in askers) else 0.0,
@@ -103,9 +125,11 @@ class StartQueue:
         return len(self._tickets)
 
     def join(
-        self, managed: ManagedInstance, asker: StartRequester, kept_s: float, now: float
-    ) -> tuple[Ticket, Waiter]:
+        self, managed: ManagedInstance, asker: StartRequester, kept_s: float, now: float,
+        findings: Findings | None = None,
+    ) -> tuple[Ticket, Waiter]:  # fmt: skip
         ticket = self._tickets.setdefault(managed.instance.id, Ticket(managed))
+        ticket.findings = findings or ticket.findings
         if asker.key not in ticket.stamps and not asker.comes_last:
             cost = _cost(managed, kept_s)
             ticket.stamps[asker.key] = self._queue.stamp(asker.key, cost, asker.weight, now)
@@ -151,6 +175,20 @@ class StartQueue:
             rank = min(rank, own.rank)
         return [t for t in self.in_order() if t is not own and t.rank <= rank]
 
+    def has(self, managed: ManagedInstance) -> bool:
+        return managed.instance.id in self._tickets
+
+    def found(self, managed: ManagedInstance, findings: Findings) -> None:
+        """What its nodes say now, if it is waited for."""
+        if (ticket := self._tickets.get(managed.instance.id)) is not None:
+            ticket.findings = findings
+
+    def exclude(self, node: str, why: LlamactlError) -> None:
+        """Nobody starts there, by its id, until its nodes are asked again."""
+        for ticket in self._tickets.values():
+            if ticket.findings is not None:
+                ticket.findings = ticket.findings.without(node, why)
+
     def is_left_for(self, managed: ManagedInstance) -> bool:
         """Was it asked to leave for one that still waits?"""
         return any(managed in ticket.victims for ticket in self._tickets.values())
@@ -167,6 +205,8 @@ def _cost(managed: ManagedInstance, kept_s: float) -> float:
     return (managed.load_s or _UNKNOWN_LOAD_S) + kept_s
 
 
-def refuse(ticket: Ticket, error: Exception) -> None:
+def refuse(ticket: Ticket, error: Exception, *, patient: bool = True) -> None:
+    """`patient`: also those who are."""
     for waiter in ticket.waiting:
-        waiter.granted.set_exception(error)
+        if patient or not waiter.asker.is_patient:
+            waiter.granted.set_exception(error)

@@ -8,6 +8,8 @@ from typing import Literal, Protocol
 
 from llamactl.core.memory import Need
 
+Strategy = Literal["spread", "pack"]
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -16,7 +18,7 @@ class Limits:
     ram: int | None = None
     gpus: Mapping[str, int] = field(default_factory=dict)
     min_residency: float = 0.0  # seconds for which a busy one is kept
-    strategy: Literal["spread", "pack"] = "spread"  # of several nodes with room
+    strategy: Strategy = "spread"  # of several nodes with room
 
 
 class Taker(Protocol):

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from llamactl.core.memory import NOTHING, Need
 from llamactl.core.ports.node import LOCAL
 from llamactl.policy.scheduling.capacity import Limits, Taken
 from llamactl.policy.scheduling.node_memory import RAM
 
-Strategy = Literal["spread", "pack"]
 _SEVERAL = 3  # nodes that vanish at once are a reason to suspect the server's own network
 
 
