@@ -86,9 +86,20 @@ async def test_what_backs_off_waits_for_its_node() -> None:
     one.fakes["two"].crash("a")
     await one.there.until("a", "backoff")
     one.reaches["two"].set(up=False)
-    await one.there.until("a", "stopped")
+    await asyncio.sleep(0.1)  # beyond the back-off
+    assert one.there.state("a") in ("backoff", "stopped")
     one.reaches["two"].set(up=True)
     await one.until_on("a", "two")
+
+
+async def test_what_backs_off_on_a_node_that_goes_away_restarts_elsewhere() -> None:
+    one = Cluster()
+    await one.create("near", nodes=["main"])
+    await one.create("a", **RESTARTS)
+    one.fakes["two"].crash("a")
+    await one.there.until("a", "backoff")
+    one.reaches["two"].set(up=False)
+    await one.until_on("a", "local")
 
 
 async def test_a_drain_outlives_a_call_off_and_a_request() -> None:

@@ -45,7 +45,10 @@ class NodeFilter:
         return f"<NodeFilter asking {len(self._asking)}>"
 
     async def look(self, managed: ManagedInstance) -> Findings:
-        """Its refusal is ForbiddenBySettings, NodeAway, or what a node said."""
+        """Its refusal is ForbiddenBySettings, NodeAway, or what a node said.
+
+        What has no choice has a new need from now on; else the place that it gets decides.
+        """
         choices = self._nodes.choices(managed.instance.options)
         if len(choices) > 1 and managed.replica.runner.now.state in WITHOUT_PROCESS:
             return await self._choose(choices, managed)
@@ -53,6 +56,7 @@ class NodeFilter:
         refusal, need = await asyncio.gather(
             self._refusal(context, instance), self._memory.need(instance, context.node.id)
         )
+        managed.need = need
         return Findings((Feasible(context.node.id, need),), refusal=refusal)
 
     async def expect(self, managed: ManagedInstance) -> Findings:

@@ -215,7 +215,7 @@ class Scheduler:
         for waiter in ticket.waiting:
             makes_room = waiter.asker.may_evict and decision.comes_free
             if not waiter.asker.waits and not makes_room:
-                waiter.granted.set_exception(self._refusal(ticket, decision))
+                waiter.granted.set_exception(ticket.refusal or self._refusal(ticket, decision))
         if ticket.waiting and not ticket.told:
             ticket.told = True
             cause, key = f"waiting: {decision.reason}", ticket.waiting[0].asker.key

@@ -188,6 +188,8 @@ class StartQueue:
         for ticket in self._tickets.values():
             if ticket.findings is not None:
                 ticket.findings = ticket.findings.without(node, why)
+            elif ticket.managed.replica.context.node.id == node:
+                ticket.findings = Findings(refusal=why)
 
     def is_left_for(self, managed: ManagedInstance) -> bool:
         """Was it asked to leave for one that still waits?"""
