@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from llamactl.app.seen_nodes import SeenNodes
+from llamactl.cluster.node_names import NodeNames
 from llamactl.control.other_nodes import lost_nodes
 from llamactl.core.errors import LlamactlError, NodeAway
 from llamactl.core.exits import ExitReport, FailureClass
+from llamactl.core.instance import InstanceOptions
 from llamactl.core.keys import GUEST
+from llamactl.core.lifecycle import StartRequested
 from llamactl.core.memory import Need
 from llamactl.core.ports.node import LaunchSpec
 from support.control_clusters import GIB, Cluster
@@ -363,3 +368,29 @@ async def test_a_crash_that_was_killed_for_memory_may_go_elsewhere() -> None:
     one.there.node.crash("a", ExitReport(FailureClass.OUT_OF_MEMORY))
     one.there.memory.needs[("a", "local")] = Need(5 * GIB)
     await one.until_on("a", "two")
+
+
+async def test_what_was_to_start_on_a_node_that_is_away_by_then_is_lost_until_it_is_back() -> None:
+    one = Cluster()
+    await one.there.create("a", start=False, nodes=["two"])
+    one.reaches["two"].set(up=False)
+    await one.there.replica("a").runner.ask(StartRequested("as after a grant"))
+    await one.there.until("a", "lost")
+    one.reaches["two"].set(up=True)
+    await one.until_on("a", "two")
+
+
+async def test_a_server_that_starts_expects_the_machines_that_were_seen(tmp_path: Path) -> None:
+    one = Cluster()
+    seen = SeenNodes(one.there.nodes, NodeNames(tmp_path, "seen"))
+    seen.see("two")
+    assert one.there.nodes.choices(InstanceOptions())[1].name == "two"
+    seen.give_up("two")
+    assert [node.name for node in one.there.nodes.choices(InstanceOptions())] == ["local"]
+    seen.see("two")
+
+    another = Cluster()
+    another.there.nodes.given_up.add("two")
+    assert len(another.there.nodes.choices(InstanceOptions())) == 1
+    SeenNodes(another.there.nodes, NodeNames(tmp_path, "seen"))
+    assert len(another.there.nodes.choices(InstanceOptions())) == 2

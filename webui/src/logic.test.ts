@@ -9,7 +9,7 @@ import {
   withOption,
   withOwn,
 } from "./editor/definition";
-import { groups, matching } from "./instances/filter";
+import { groups, matching, onSeveral } from "./instances/filter";
 import { add, NOTHING } from "./live/view";
 import { crashAt, levelOf } from "./logs/level";
 import { bytes, exact, release, span } from "./ui/format";
@@ -96,6 +96,7 @@ describe("the list", () => {
       state: "stopped",
       status: "stopped",
       message: "",
+      node: name === "Beta" ? "two" : "main",
       idle_left_s: null,
       options: { backend_options: { model: `/m/${name}.gguf` }, ...more },
     }) as never;
@@ -118,6 +119,7 @@ describe("the list", () => {
   it("is in order, and finds by name, model, state and group", () => {
     expect(found("")).toEqual(["2", "1"]);
     expect([found(" BETA "), found("alpha.gguf"), found("none")]).toEqual([["1"], ["2"], []]);
+    expect([found("two"), onSeveral(rows)]).toEqual([["1"], true]);
     expect([found("", "up"), found("", "down"), found("", "failed")]).toEqual([[], ["2", "1"], []]);
     expect([groups(rows), found("", "all", "g")]).toEqual([["g"], ["1"]]);
   });

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from llamactl.app.chores import Chores
 from llamactl.app.management import build_management
 from llamactl.app.wiring import wire
+from llamactl.cluster.node_names import NodeNames
 from llamactl.config import Loaded
 from llamactl.control.lifecycle import recovery
 from llamactl.control.lifecycle.arrival import Arrival
 from llamactl.control.lifecycle.registry import ManagedInstance
-from llamactl.core.errors import LlamactlError
+from llamactl.core.errors import InvalidConfig, LlamactlError
 from llamactl.hot_restart import HandoverState, Predecessor, Upgrade
 from llamactl.link import Channel
 from llamactl.observe import logger
@@ -94,6 +96,8 @@ class Application:
         lives = lives and await predecessor.lets_go()  # nothing after this may fail
         parts.data_dir.own(inherited.lock)
         await credentials.revocations.load()  # those that came while it was still in charge
+        with suppress(InvalidConfig):
+            parts.node.nodes.drained = {*NodeNames(parts.settings.current.data, "drained").read()}
         await credentials.rights.take(predecessor.rights)
         await parts.processes.adopt()
         all_managed = await self._take_in(known, handed_over=lives)

@@ -48,6 +48,8 @@ class NodesNow:
         if head is None or one.state != "away":
             raise Conflict(f"node {name} is not away; only what is away can be given up")
         head.machine(one.id).given_up = True  # until it is seen again, from now on
+        if (seen := self._parts.node.seen) is not None:
+            seen.give_up(one.id)
         await self._parts.control.lost_nodes.give_up(nodes.named(one.id))
 
     def drain(self, name: str) -> None:

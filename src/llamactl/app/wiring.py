@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from llamactl import __version__
 from llamactl.app.machine import MachineEngines, MachineModels
 from llamactl.app.memories import Memories
-from llamactl.cluster.drained_nodes import DrainedNodes
+from llamactl.app.seen_nodes import SeenNodes
 from llamactl.cluster.folder import ClusterFolder
 from llamactl.cluster.local import local_node
 from llamactl.cluster.membership import MachineFacts
+from llamactl.cluster.node_names import NodeNames
 from llamactl.cluster.reaching import dial_of
 from llamactl.config import Loaded, Settings, SettingsHolder
 from llamactl.control.access.keys import Keys
@@ -180,6 +181,7 @@ class LocalNode:
     facts: MachineFacts  # as they were when llamactl started
     nodes: Nodes
     head: Head | None  # of a cluster
+    seen: SeenNodes | None  # of it
     engines: Mapping[str, CommandEngineProbe]  # by section of the settings
 
     @classmethod
@@ -198,12 +200,13 @@ class LocalNode:
             node, held, journal, leases, images, known=known.of, seen=known.seen, name=name
         )
         facts, own = MachineFacts(__version__, total_ram(), gpus), (settings.local_node, name)
-        nodes = Nodes(here, own=own)
+        nodes, seen = Nodes(here, own=own), None
         if head is not None:
             nodes = Nodes(here, partial(_elsewhere, here, head), own=own, seen=head.has_seen)
-            head.on_seen = nodes.named  # from then on it is tidied whenever it comes back
-        nodes.drained.update(DrainedNodes(settings.data).read())
-        return cls(agent, facts, nodes, head, engines.probes)
+            seen = SeenNodes(nodes, NodeNames(settings.data, "seen"))
+            head.on_seen = seen.see
+        nodes.drained.update(NodeNames(settings.data, "drained").read())
+        return cls(agent, facts, nodes, head, seen, engines.probes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +275,7 @@ class Control:
         shutdown = Shutdown(registry, instances.tasks, scheduler, event_log)
         wanted = WantedStarts(node.nodes, registry, scheduler, instances.filter, instances.tasks)
         lost_nodes = LostNodes(node.nodes, registry, wanted, instances.filter, memory)
-        keep = DrainedNodes(held.current.data).keep
+        keep = NodeNames(held.current.data, "drained").keep
         drains = NodeDrains(node.nodes, registry, wanted, instances.tasks, keep)
         lost_nodes.on_taken_in = drains.clear
         return cls(

@@ -164,6 +164,7 @@ class Definitions:
     ) -> ManagedInstance:
         async with managed.changing:  # one after the other, or one of two changes is lost
             restart = await self._redefine(managed, change)
+        await self._instances.look_again(managed)
         now = managed.replica.runner.now  # what is off, or about to be, counts from its next start
         runs = now.state not in RESTING and now.desired is Desired.RUNNING
         if restart and (runs or now.state in DORMANT):
@@ -210,7 +211,7 @@ class Definitions:
         if managed.replica.context is not there:
             managed.need = await self._memory.need(changed, managed.replica.context.node.id)
         self._registry.refresh(managed)
-        await self._instances.look_again(managed)
+        self._scheduler.poke()
         return restart
 
     async def delete(self, name: str, *, force: bool, source: str = "") -> None:

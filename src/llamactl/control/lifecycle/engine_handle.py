@@ -123,6 +123,8 @@ class EngineHandle:
 
     async def _spawn(self, generation: int) -> lc.Event:
         context, instance = self._owner.context, self._owner.instance
+        if not context.reach.is_up:  # since it was chosen; what is asked of it waits for its return
+            return lc.NodeLost(generation, f"node {context.name} is away")
         self.launched.clear()
         self.fetched.clear()
         spec = context.spec(instance, generation, self._avoid_port)

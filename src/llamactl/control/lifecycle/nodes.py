@@ -40,6 +40,7 @@ class Nodes:
         self._make = others
         self._others: dict[str, ReplicaContext] = {}
         self.drained: set[str] = set()  # names; nothing starts there
+        self.given_up: set[str] = set()  # names; until they are seen again
         self.on_new: Callable[[ReplicaContext], None] = lambda _: None
 
     def __repr__(self) -> str:
@@ -56,7 +57,8 @@ class Nodes:
     def choices(self, options: InstanceOptions) -> Sequence[ReplicaContext]:
         """Where an instance with these may run; the first one is where it is until it runs."""
         named = [self.named(name) for name in options.nodes]
-        return [*dict.fromkeys(named or self)]
+        there = [one for one in self if one.name not in self.given_up]
+        return [*dict.fromkeys(named or there)]
 
     def expect_in_service(self, one: ReplicaContext) -> None:
         """Raises NodeAway for one that is drained."""
@@ -102,6 +104,11 @@ class Nodes:
             known = self._others[node] = (self._make or self._nowhere)(node)
             self.on_new(known)
         return known
+
+    def welcome(self, node: str) -> None:
+        """It was seen, or is known to belong to the cluster."""
+        self.given_up.discard(node)
+        self.named(node)
 
     def _nowhere(self, node: str) -> ReplicaContext:
         """Of a cluster that this machine belongs to no longer."""

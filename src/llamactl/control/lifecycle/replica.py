@@ -189,5 +189,5 @@ async def _clean(replica_id: str, instance: Instance, context: ReplicaContext) -
     context.contexts.forget(instance.id)
     forgotten = context.node.forget(replica_id, instance.name)
     with suppress(LlamactlError, TimeoutError):  # its log stays there
-        async with loop_clock().timeout(_FORGETS_S):
+        async with loop_clock().timeout(None if context.is_local else _FORGETS_S):
             await context.reach.while_up(forgotten)

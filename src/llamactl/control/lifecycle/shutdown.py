@@ -74,6 +74,7 @@ class Shutdown:
         self._close_logs()
         runners = [managed.replica.runner for managed in self._registry.present()]
         await asyncio.gather(*(runner.close(error) for runner in runners))
+        self.resume()  # of who waits for a pause of their own
         await self._tasks.done()
         await self._event_log.end()
 

@@ -118,14 +118,17 @@ class LostNodes:
     async def _take_in(self, one: ReplicaContext) -> None:
         """Find what was lost, end what is unknown, and start what is wanted on."""
         pause = _AGAIN_S
-        while not all(
-            await asyncio.gather(each(self._there(one), self._find), self._end_unknown(one))
-        ):
+        while True:
+            found = await each(self._there(one), self._find)
+            # only then: what is not found has a new generation, by which its process is past
+            ended = await self._end_unknown(one)
+            self.on_taken_in(one)
+            await self._wanted.look_again()
+            self._wanted.start_all(one)
+            if found and ended:
+                return
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_S)
-        self.on_taken_in(one)
-        await self._wanted.look_again()
-        self._wanted.start_all(one)
 
     def _there(self, one: ReplicaContext) -> list[ManagedInstance]:
         return [m for m in self._registry.present() if m.replica.context is one]

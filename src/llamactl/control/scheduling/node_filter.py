@@ -39,7 +39,7 @@ class NodeFilter:
         self._nodes = nodes
         self._memory = memory
         # what is asked of a node about an instance; one that hangs is not asked twice
-        self._asking: dict[tuple[str, str], asyncio.Task[_Finding]] = {}
+        self._asking: dict[tuple[str, str], tuple[Instance, asyncio.Task[_Finding]]] = {}
 
     def __repr__(self) -> str:
         return f"<NodeFilter asking {len(self._asking)}>"
@@ -56,8 +56,10 @@ class NodeFilter:
         refusal, need = await asyncio.gather(
             self._refusal(context, instance), self._memory.need(instance, context.node.id)
         )
-        managed.need = need
-        return Findings((Feasible(context.node.id, need),), refusal=refusal)
+        if managed.replica.context is context:
+            managed.need = need
+        feasible = (Feasible(context.node.id, need),)
+        return Findings(feasible, refusal=refusal or self._out_of_service(context))
 
     async def expect(self, managed: ManagedInstance) -> Findings:
         """As `look`; raises the refusal."""
@@ -108,17 +110,30 @@ class NodeFilter:
         feasible = [
             Feasible(context.node.id, need, ran_there=ran and context is last)
             for context, need in zip(able, needs, strict=True)
+            if self._out_of_service(context) is None
         ]
-        return Findings(tuple(feasible), reasons)
+        refusal = None if feasible else self._out_of_service(able[0])
+        return Findings(tuple(feasible), reasons, refusal)
+
+    def _out_of_service(self, context: ReplicaContext) -> NodeAway | None:
+        """Why nothing may start there now, whatever it said before."""
+        try:
+            self._nodes.expect_in_service(context)
+            context.reach.expect_up()
+        except NodeAway as exc:
+            return exc
+        return None
 
     async def _find(self, context: ReplicaContext, instance: Instance) -> _Finding:
         key = (instance.id, context.node.id)
-        if (asking := self._asking.get(key)) is None:
+        known, asking = self._asking.get(key, (None, None))
+        if asking is None or asking.done() or known is not instance:
             asking = asyncio.get_running_loop().create_task(self._ask(context, instance))
-            self._asking[key] = asking
-            asking.add_done_callback(lambda _: self._asking.pop(key, None))
+            self._asking[key] = (instance, asking)
         await asyncio.wait([asking], timeout=_ANSWERS_S)
         if asking.done():
+            if self._asking.get(key) == (instance, asking):
+                del self._asking[key]
             return asking.result()
         late = f"node {context.name!r} did not answer within {_ANSWERS_S:g} s"
         return _Finding(context, refusal=NodeAway(late))

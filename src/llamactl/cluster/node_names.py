@@ -1,4 +1,4 @@
-"""Which nodes are drained, kept over restarts of the server."""
+"""Names of nodes that the server remembers: those that were seen, and those that are drained."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from llamactl.core.errors import InvalidConfig
 from llamactl.node.host.private_file import write_private
 
 
-class DrainedNodes:
+class NodeNames:
     """A file in the data directory."""
 
-    def __init__(self, data: Path) -> None:
-        self._file = data / "drained_nodes.json"
+    def __init__(self, data: Path, what: str) -> None:
+        """`what` they are."""
+        self._file = data / f"{what}_nodes.json"
 
     def __repr__(self) -> str:
-        return f"<DrainedNodes in {self._file}>"
+        return f"<NodeNames in {self._file}>"
 
     def read(self) -> Set[str]:
         """Names. Raises InvalidConfig."""
