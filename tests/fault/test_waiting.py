@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import signal
 import socket
 import sqlite3
@@ -73,11 +74,21 @@ def test_a_full_queue_is_said_at_once(tmp_path: Path) -> None:
         body = json.dumps({"model": "slow"}).encode()
         with raw(server) as one, raw(server) as two:
             one.sendall(post(server, body))
+            server.until_row(
+                "slow", "who waits", lambda row: is_silent(one) and row["waiting"] == 1
+            )
             two.sendall(post(server, body))
             answer = until("a refusal", lambda: ask_briefly(server))
 
         assert answer is not None
         assert (answer[0], answer[1]["code"]) == (503, "queue_full")
+
+
+def is_silent(client: socket.socket) -> bool:
+    """Asserts that it was not answered."""
+    answered, _, _ = select.select([client], [], [], 0)
+    assert not answered, client.recv(1000)
+    return True
 
 
 def ask_briefly(server: Served) -> tuple[int, dict[str, str]] | None:
