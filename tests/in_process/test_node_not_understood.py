@@ -9,7 +9,7 @@ import pytest
 
 from llamactl.config import Settings
 from llamactl.config.sections import InstancesSettings
-from llamactl.control.lifecycle import engine_handle, runner
+from llamactl.control.lifecycle import retry
 from llamactl.core.errors import LlamactlError, StartFailed
 from support.control_path import ControlPath
 from support.fake_node import FakeNode
@@ -42,8 +42,7 @@ class OtherVersion(FakeNode):
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (runner, engine_handle):
-        monkeypatch.setattr(module, "_AGAIN_S", 0.001)
+    monkeypatch.setattr(retry, "_FIRST_S", 0.001)
 
 
 @pytest.mark.parametrize(

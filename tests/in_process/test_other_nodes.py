@@ -35,9 +35,7 @@ class Cluster:
         node = None if before is None else before.there.node
         self.there = ControlPath(store=store, node=node, others=self.make)
         control, filtered = self.there, self.there.instances.filter
-        wanted = WantedStarts(
-            control.nodes, control.registry, control.scheduler, filtered, control.instances.tasks
-        )
+        wanted = WantedStarts(control.nodes, control.registry, control.scheduler, control.instances)
         self.lost = LostNodes(control.nodes, control.registry, wanted, filtered, control.memory)
         self.lost.begin()
 

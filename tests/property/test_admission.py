@@ -239,8 +239,8 @@ def test_of_several_nodes_the_best_decision_counts(
         assert decision.for_ever == all(
             isinstance(one, Refuse) and one.for_ever for one in apart.values()
         )
-    one_on_cpu = [o.node for o in feasible if isinstance(apart[o.node], Admit)]
-    if isinstance(decision, Admit) and f"n{ran}" in one_on_cpu:
+    admitting = [o.node for o in feasible if isinstance(apart[o.node], Admit)]
+    if isinstance(decision, Admit) and f"n{ran}" in admitting:
         back = next(one for one in feasible if one.node == f"n{ran}")
         taken = next(one for one in feasible if one.node == decision.node)
         assert taken is back or (taken.uses_gpu and not back.uses_gpu)

@@ -54,9 +54,7 @@ class Cluster:
         for name in names:
             self.there.nodes.named(name)
         control, filtered = self.there, self.there.instances.filter
-        wanted = WantedStarts(
-            control.nodes, control.registry, control.scheduler, filtered, control.instances.tasks
-        )
+        wanted = WantedStarts(control.nodes, control.registry, control.scheduler, control.instances)
         self.lost = LostNodes(control.nodes, control.registry, wanted, filtered, control.memory)
         self.kept: list[set[str]] = []
         self.drains = NodeDrains(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from llamactl.app.wiring import Parts
+from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.core.errors import Conflict, LlamactlError, NodeNotFound
 from llamactl.core.ports.node import LOCAL, NodeInfo
 
@@ -26,7 +28,7 @@ class NodesNow:
         address, name = head.place.address if head is not None else "", nodes.local.name
         found = [NodeInfo(LOCAL, name, "here", address, here.version, here.ram, here.gpus)]
         for other, machine in sorted(head.machines.items() if head is not None else ()):
-            if machine.given_up:
+            if other in nodes.given_up:
                 continue
             info = NodeInfo(
                 other, other, "up" if machine.reach.is_up else "away", machine.node.address
@@ -42,32 +44,31 @@ class NodesNow:
                 return one
         raise NodeNotFound(f"there is no node {name[:80]!r}; see `llamactl node ls`")
 
+    def _context(self, one: NodeInfo) -> ReplicaContext:
+        return self._parts.node.nodes.named(one.id)
+
     async def remove(self, name: str) -> None:
         """Give up a machine that is away. Raises Conflict for one that is not."""
-        one, head, nodes = self._named(name), self._parts.node.head, self._parts.node.nodes
-        if head is None or one.state != "away":
+        one, seen = self._named(name), self._parts.node.seen
+        if seen is None or one.state != "away":
             raise Conflict(f"node {name} is not away; only what is away can be given up")
-        head.machine(one.id).given_up = True  # until it is seen again, from now on
-        if (seen := self._parts.node.seen) is not None:
-            seen.give_up(one.id)
-        await self._parts.control.lost_nodes.give_up(nodes.named(one.id))
+        seen.give_up(one.id)
+        await self._parts.control.lost_nodes.give_up(self._context(one))
 
     def drain(self, name: str) -> None:
         """Nothing starts there from now on, and what runs there moves or stops."""
-        there = self._parts.node.nodes.named(self._named(name).id)
-        try:
-            self._parts.control.drains.drain(there)
-        except OSError as exc:
-            raise _not_kept(name, exc) from exc
+        with _kept(name):
+            self._parts.control.drains.drain(self._context(self._named(name)))
 
     def resume(self, name: str) -> None:
         """What `drain` did is over."""
-        there = self._parts.node.nodes.named(self._named(name).id)
-        try:
-            self._parts.control.drains.resume(there)
-        except OSError as exc:
-            raise _not_kept(name, exc) from exc
+        with _kept(name):
+            self._parts.control.drains.resume(self._context(self._named(name)))
 
 
-def _not_kept(name: str, exc: OSError) -> LlamactlError:
-    return LlamactlError(f"cannot remember whether node {name} is drained: {exc}")
+@contextmanager
+def _kept(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise LlamactlError(f"cannot remember whether node {name} is drained: {exc}") from exc

@@ -203,7 +203,7 @@ class LocalNode:
         nodes, seen = Nodes(here, own=own), None
         if head is not None:
             nodes = Nodes(here, partial(_elsewhere, here, head), own=own, seen=head.has_seen)
-            seen = SeenNodes(nodes, NodeNames(settings.data, "seen"))
+            seen = SeenNodes(nodes, NodeNames(ClusterFolder(settings.data).path, "seen"))
             head.on_seen = seen.see
         nodes.drained.update(NodeNames(settings.data, "drained").read())
         return cls(agent, facts, nodes, head, seen, engines.probes)
@@ -273,7 +273,7 @@ class Control:
             lambda: bool(storage.database.fault),
         )  # fmt: skip
         shutdown = Shutdown(registry, instances.tasks, scheduler, event_log)
-        wanted = WantedStarts(node.nodes, registry, scheduler, instances.filter, instances.tasks)
+        wanted = WantedStarts(node.nodes, registry, scheduler, instances)
         lost_nodes = LostNodes(node.nodes, registry, wanted, instances.filter, memory)
         keep = NodeNames(held.current.data, "drained").keep
         drains = NodeDrains(node.nodes, registry, wanted, instances.tasks, keep)

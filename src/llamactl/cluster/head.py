@@ -31,7 +31,6 @@ class Machine:
     reach: Reach
     facts: MachineFacts | None = None  # since it was seen first
     asking: asyncio.Task[None] | None = None  # as long as Ray says that it is there
-    given_up: bool = False  # until it is seen again
 
 
 class WatchedLine:
@@ -118,7 +117,7 @@ class Head:
         if member.twice:
             log.warning("two_machines_of_one_name", node=member.node, address=member.address)
         if member.there and machine.asking is None:
-            machine.node.address, machine.given_up = member.address, False
+            machine.node.address = member.address
             self.on_seen(member.node)
             machine.asking = asyncio.create_task(self._keep_asking(member, machine))
         elif machine.asking is not None and not member.there:

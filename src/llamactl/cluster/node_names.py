@@ -12,11 +12,11 @@ from llamactl.node.host.private_file import write_private
 
 
 class NodeNames:
-    """A file in the data directory."""
+    """A file."""
 
-    def __init__(self, data: Path, what: str) -> None:
+    def __init__(self, folder: Path, what: str) -> None:
         """`what` they are."""
-        self._file = data / f"{what}_nodes.json"
+        self._file = folder / f"{what}_nodes.json"
 
     def __repr__(self) -> str:
         return f"<NodeNames in {self._file}>"

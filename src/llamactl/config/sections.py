@@ -122,7 +122,7 @@ class InstancesSettings(ContextSettings):
         "spread", "of several nodes with room, choose the emptiest, or the fullest"
     )
     node_grace: float = live(
-        30, "time for which a node is away until its instances start elsewhere; 0: never",
+        30, "time for which a node may be away before its instances start elsewhere; 0: no limit",
         "seconds", ge=0,
     )  # fmt: skip
     min_residency: float = live(

@@ -117,7 +117,8 @@ class PlanBody(BaseModel):
     evict: list[VictimBody] = Field(description="instances that would be stopped to make room")
     node: str = Field("", description="machine that it runs on, or would start on; empty if none")
     nodes: dict[str, str] = Field(
-        {}, description="machines to choose from, with why it can't start there; empty if it can"
+        {},
+        description="machines that it may run on, and why it can't start there; empty if it can",
     )
     ahead: int = Field(description="number of instances that get their place first")
     wait_s: float | None = Field(description="estimated seconds until it is ready; null if unknown")

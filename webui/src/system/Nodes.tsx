@@ -17,23 +17,18 @@ export function Nodes() {
     queryFn: () => said(api.GET("/api/v1/nodes")),
     refetchInterval: 5_000,
   });
-  const refresh = () => client.invalidateQueries({ queryKey: ["nodes"] });
-  const params = (node: Node) => ({ params: { path: { name: node.name } } });
+  const change = (title: string, asked: Parameters<typeof said>[0]) =>
+    attempt(title, async () => {
+      await said(asked);
+      await client.invalidateQueries({ queryKey: ["nodes"] });
+    });
+  const named = (node: Node) => ({ params: { path: { name: node.name } } });
   const drain = (node: Node) =>
-    attempt(`Could not drain ${node.name}`, async () => {
-      await said(api.POST("/api/v1/nodes/{name}/drain", params(node)));
-      await refresh();
-    });
+    change(`Could not drain ${node.name}`, api.POST("/api/v1/nodes/{name}/drain", named(node)));
   const resume = (node: Node) =>
-    attempt(`Could not resume ${node.name}`, async () => {
-      await said(api.POST("/api/v1/nodes/{name}/resume", params(node)));
-      await refresh();
-    });
+    change(`Could not resume ${node.name}`, api.POST("/api/v1/nodes/{name}/resume", named(node)));
   const giveUp = (node: Node) =>
-    attempt(`Could not give up ${node.name}`, async () => {
-      await said(api.DELETE("/api/v1/nodes/{name}", params(node)));
-      await refresh();
-    });
+    change(`Could not give up ${node.name}`, api.DELETE("/api/v1/nodes/{name}", named(node)));
   if (!nodes.data || (nodes.data.length < 2 && !nodes.data.some((node) => node.drained))) {
     return null;
   }

@@ -49,5 +49,5 @@ async def drain_node(name: Name, services: ServicesDep) -> None:
 
 @router.post("/{name}/resume", status_code=204, responses=answers(404))
 async def resume_node(name: Name, services: ServicesDep) -> None:
-    """Take a drained machine into service again."""
+    """Put a drained machine back into service."""
     services.nodes.resume(name)

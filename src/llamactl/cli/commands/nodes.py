@@ -15,6 +15,7 @@ nodes = typer.Typer(
 clusters = typer.Typer(
     help="Put several machines behind one server.", no_args_is_help=True, rich_markup_mode=None
 )
+Node = Annotated[str, typer.Argument(help="Name of the node.")]
 Name = Annotated[str, typer.Option("--name", help="Name of this node.", show_default=False)]
 Address = Annotated[
     str,
@@ -47,7 +48,7 @@ def list_(s: Session) -> None:
 
 @nodes.command()
 @command
-def rm(s: Session, name: Annotated[str, typer.Argument(help="Name of the node.")]) -> None:
+def rm(s: Session, name: Node) -> None:
     """Give up a machine that will not be back: its instances can be moved and deleted."""
     s.client.remove_node(name)
     if not s.as_json:
@@ -56,7 +57,7 @@ def rm(s: Session, name: Annotated[str, typer.Argument(help="Name of the node.")
 
 @nodes.command()
 @command
-def drain(s: Session, name: Annotated[str, typer.Argument(help="Name of the node.")]) -> None:
+def drain(s: Session, name: Node) -> None:
     """Take a machine out of service: its instances move, or stop, after their requests."""
     s.client.drain_node(name)
     if not s.as_json:
@@ -65,11 +66,11 @@ def drain(s: Session, name: Annotated[str, typer.Argument(help="Name of the node
 
 @nodes.command()
 @command
-def resume(s: Session, name: Annotated[str, typer.Argument(help="Name of the node.")]) -> None:
-    """Take a drained machine into service again."""
+def resume(s: Session, name: Node) -> None:
+    """Put a drained machine back into service."""
     s.client.resume_node(name)
     if not s.as_json:
-        typer.echo(f"{name} is in service again")
+        typer.echo(f"{name} is back in service")
 
 
 @nodes.command()

@@ -29,7 +29,7 @@ def plan(
     typer.echo(f"{seen.action}: {seen.reason}")
     for node, why in seen.nodes.items():
         typer.echo(
-            f"  {'*' if node == seen.node else '-'} node {node}: {why or 'it could run there'}"
+            f"  {'*' if node == seen.node else '-'} node {node}: {why or 'it can run there'}"
         )
     for victim in seen.evict:
         typer.echo(f"  evicts {victim.name} ({victim.leases} requests)")

@@ -113,7 +113,7 @@ class AsyncClient:
         await self._transport.send(Call("POST", f"{API}/nodes{path(name)}/drain"))
 
     async def resume_node(self, name: str) -> None:
-        """Take a drained machine into service again."""
+        """Put a drained machine back into service."""
         await self._transport.send(Call("POST", f"{API}/nodes{path(name)}/resume"))
 
     async def doctor(self) -> Sequence[FindingBody]:

@@ -111,7 +111,7 @@ class Client:
         self._transport.send(Call("POST", f"{API}/nodes{path(name)}/drain"))
 
     def resume_node(self, name: str) -> None:
-        """Take a drained machine into service again."""
+        """Put a drained machine back into service."""
         self._transport.send(Call("POST", f"{API}/nodes{path(name)}/resume"))
 
     def doctor(self) -> Sequence[FindingBody]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from llamactl.control.lifecycle.context import ReplicaCallbacks, ReplicaContext
+from llamactl.control.lifecycle.retry import until_done
 from llamactl.control.lifecycle.runner import LifecycleRunner
 from llamactl.control.lifecycle.running_process import RunningProcess
 from llamactl.core import lifecycle as lc
@@ -26,7 +27,6 @@ from llamactl.policy.scheduling.restart import RestartRules, after_exit
 
 _MEASURE_S = 1.0  # a stop waits no longer for it
 _GIVEN_UP = ExitReport(FailureClass.KILLED, advice="its node was given up")
-_AGAIN_S, _LONGEST_S = 1.0, 60.0  # between two questions that a node can't answer
 _ENDS = 4  # are remembered, for requests that the process dropped
 log = logger("control")
 
@@ -278,13 +278,12 @@ class EngineHandle:
 
 
 async def _exit_of(process: RunningProcess, node: Node) -> ExitReport:
-    pause = _AGAIN_S
-    while True:
-        try:
-            return await node.wait_exit(process.record.process)
-        except UnknownProcess:  # the node knows nothing of it
-            return ExitReport(FailureClass.UNKNOWN, unseen=True)
-        except LlamactlError as exc:
-            log.warning("exit_not_known", name=process.instance.name, reason=exc.message)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_S)
+    def ask() -> Awaitable[ExitReport]:
+        return node.wait_exit(process.record.process)
+
+    try:
+        return await until_done(
+            ask, "exit_not_known", (UnknownProcess,), name=process.instance.name
+        )
+    except UnknownProcess:  # the node knows nothing of it
+        return ExitReport(FailureClass.UNKNOWN, unseen=True)

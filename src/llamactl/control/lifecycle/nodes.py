@@ -64,7 +64,7 @@ class Nodes:
         """Raises NodeAway for one that is drained."""
         if one.name in self.drained:
             raise NodeAway(
-                f"node {one.name!r} is drained; take it into service with "
+                f"node {one.name!r} is drained; put it back into service with "
                 f"`llamactl node resume {one.name}`"
             )
 

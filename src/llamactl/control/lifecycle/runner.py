@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+from llamactl.control.lifecycle.retry import until_done
 from llamactl.control.lifecycle.waiters import Condition, Waiter, Waiters
 from llamactl.core.errors import Conflict, InstanceNotFound, LlamactlError, ShuttingDown
 from llamactl.core.lifecycle import (
@@ -33,7 +34,6 @@ from llamactl.observe import logger
 # Shown while they are written. After a crash, llamactl finds the state before, and does the right
 # thing: an engine that was draining still runs and is adopted, one that has stopped is gone.
 _BEFORE_THE_STORE = (State.DRAINING, State.STOPPED)
-_AGAIN_S, _LONGEST_S = 1.0, 60.0  # between two tries
 Watch = Callable[[], Awaitable[Event]]
 Record = Callable[[Event, Lifecycle, Lifecycle], asyncio.Future[None]]
 _DIED = "an internal error stopped the control of this instance; see the log, and restart llamactl"
@@ -199,15 +199,7 @@ class LifecycleRunner:
 
     async def _keep(self, watch: Watch) -> None:
         """Post the event that ends it. What can't be watched now is tried again."""
-        pause = _AGAIN_S
-        while True:
-            try:
-                event = await watch()
-                break
-            except LlamactlError as exc:
-                log.warning("not_watched", state=str(self._now.state), reason=exc.message)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_S)
+        event = await until_done(watch, "not_watched", state=str(self._now.state))
         self._mail.put_nowait((event, None))
 
     async def _carry_out(self, effect: Effect) -> None:

@@ -103,7 +103,7 @@ class LostNodes:
 
     async def _keep_moving(self, one: ReplicaContext) -> None:
         """What can run elsewhere starts there; what can't now, may later."""
-        log.warning("node_given_time", node=one.name, reason="its instances start elsewhere")
+        log.warning("grace_is_over", node=one.name, reason="its instances start elsewhere")
         while True:
             await each(self._there(one), lambda managed: self._replace(managed, one))
             await asyncio.sleep(_MOVES_S)

@@ -75,8 +75,8 @@ class NodeFilter:
         """
         choices = self._nodes.choices(managed.instance.options)
         if len(choices) == 1 or managed.replica.runner.now.state not in WITHOUT_PROCESS:
-            self._nodes.expect_in_service(managed.replica.context)
-            managed.replica.context.reach.expect_up()
+            if (away := self._out_of_service(managed.replica.context)) is not None:
+                raise away
             return None
         found = await self._choose(choices, managed)
         if isinstance(found.refusal, NodeAway):
