@@ -28,6 +28,19 @@ def folder(tmp_path: Path, given: str) -> Path:
     return data_folder(tmp_path, limits(given))
 
 
+def plan(server: Served, name: str, query: str = "") -> Any:
+    return server.request("POST", f"{BASE}/{name}/plan{query}").json()
+
+
+def until_it_evicts(server: Served, name: str) -> Any:
+    """Until a request for it would: others are kept for as long as their load took."""
+    return until(
+        f"{name} may throw another out",
+        lambda: plan(server, name),
+        lambda said: said["action"] == "evict",
+    )
+
+
 def events(server: Served, name: str) -> list[str]:
     answer = server.request("GET", f"{BASE}/{name}/events")
     return [e["event"] for e in answer.json()] if answer.status_code == 200 else []
@@ -97,7 +110,7 @@ def test_an_instance_in_back_off_can_be_started_by_hand(servers: Servers, tiny_m
 def test_a_place_is_free_while_its_instance_backs_off(servers: Servers, tiny_model: Path) -> None:
     """And where others have taken it, the restart is given up, and says so."""
     with servers(limits(ONE)) as server:
-        body = {"model": str(tiny_model), "ctx_size": 256, "restart_delay": 1}
+        body = {"model": str(tiny_model), "ctx_size": 256, "restart_delay": 3}
         made = server.request("POST", f"{BASE}/dead", body).json()
         os.kill(made["pid"], signal.SIGKILL)
         server.until("dead", "backoff")
@@ -160,6 +173,7 @@ def test_the_wait_for_a_place_has_its_own_limit(tmp_path: Path) -> None:
         create_fake(server, tmp_path, "small", start=False)
         with raw(server) as client:
             begin_stream(server, client, "hog")
+            until_it_evicts(server, "small")
             first = server.request("POST", CHAT, {"model": "small"})
             # it will be back: the victim goes on making room
             assert server.instance("hog")["state"] == "draining"
@@ -178,19 +192,16 @@ def test_plans_say_what_would_happen_and_do_nothing(servers: Servers, tmp_path: 
         create_fake(server, tmp_path, "off", start=False, on_demand_start=False)
         rows = [e["id"] for e in server.request("GET", f"{BASE}/two/events").json()]
 
-        def plan(name: str, query: str = "") -> Any:
-            return server.request("POST", f"{BASE}/{name}/plan{query}").json()
-
-        assert plan("one")["action"] == "serve"
-        assert plan("off")["action"] == "refuse" and "on_demand_start" in plan("off")["reason"]
-        # it was used a moment ago
-        evicts = until("an idle one", lambda: plan("two"), lambda said: said["action"] != "wait")
-        assert (evicts["action"], evicts["evict"]) == ("evict", [{"name": "one", "leases": 0}])
+        assert plan(server, "one")["action"] == "serve"
+        off = plan(server, "off")
+        assert off["action"] == "refuse" and "on_demand_start" in off["reason"]
+        evicts = until_it_evicts(server, "two")
+        assert evicts["evict"] == [{"name": "one", "leases": 0}]
         assert "1 instance may run at once and 1 does" in evicts["reason"]
-        assert plan("two", "?for=start")["action"] == "refuse"
-        assert plan("two", "?for=start&evict=true")["action"] == "evict"
+        assert plan(server, "two", "?for=start")["action"] == "refuse"
+        assert plan(server, "two", "?for=start&evict=true")["action"] == "evict"
         server.request("PUT", f"{BASE}/one", {"pinned": True})
-        assert "pinned" in plan("two")["reason"]
+        assert "pinned" in plan(server, "two")["reason"]
         assert [e["id"] for e in server.request("GET", f"{BASE}/two/events").json()] == rows
         assert server.instance("one")["status"] == "running"
 
