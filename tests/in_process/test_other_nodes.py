@@ -11,7 +11,6 @@ from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.nodes import Nodes, elsewhere
 from llamactl.control.other_nodes import lost_nodes
 from llamactl.control.other_nodes.lost_nodes import LostNodes
-from llamactl.control.other_nodes.wanted import WantedStarts
 from llamactl.core.errors import Conflict, InvalidOption, NodeAway, NotAvailable, ShuttingDown
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.lifecycle import Desired
@@ -35,7 +34,7 @@ class Cluster:
         node = None if before is None else before.there.node
         self.there = ControlPath(store=store, node=node, others=self.make)
         control, filtered = self.there, self.there.instances.filter
-        wanted = WantedStarts(control.nodes, control.registry, control.scheduler, control.instances)
+        wanted = control.instances.wanted
         self.lost = LostNodes(control.nodes, control.registry, wanted, filtered, control.memory)
         self.lost.begin()
 

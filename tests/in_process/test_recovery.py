@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from llamactl.config import Settings
-from llamactl.control.stale import running, stale
+from llamactl.control.upkeep.stale import running, stale
 from support.control_path import ControlPath, settle
 
 

@@ -9,7 +9,7 @@ import yaml
 
 from llamactl.backends import LLAMA_CPP
 from llamactl.config import Settings
-from llamactl.control.stale import running, stale
+from llamactl.control.upkeep.stale import running, stale
 from llamactl.core.errors import InvalidConfig, StoreUnavailable
 from support.control_path import ControlPath, settle
 from support.settings import settings

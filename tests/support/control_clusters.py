@@ -12,7 +12,6 @@ from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.nodes import elsewhere
 from llamactl.control.other_nodes.draining import NodeDrains
 from llamactl.control.other_nodes.lost_nodes import LostNodes
-from llamactl.control.other_nodes.wanted import WantedStarts
 from llamactl.core.lifecycle import State
 from llamactl.core.memory import Need
 from llamactl.policy.scheduling.capacity import Limits
@@ -54,7 +53,7 @@ class Cluster:
         for name in names:
             self.there.nodes.named(name)
         control, filtered = self.there, self.there.instances.filter
-        wanted = WantedStarts(control.nodes, control.registry, control.scheduler, control.instances)
+        wanted = control.instances.wanted
         self.lost = LostNodes(control.nodes, control.registry, wanted, filtered, control.memory)
         self.kept: list[set[str]] = []
         self.drains = NodeDrains(

@@ -115,7 +115,9 @@ class Room:
             registry.add(managed)
             self.scheduler.moved(managed)
         nothing = cast(Any, NoFilter())
-        self._callbacks = Callbacks(registry, self.scheduler, nothing, self.leases, nothing)
+        self._callbacks = Callbacks(
+            registry, self.scheduler, nothing, self.leases, nothing, lambda _: None
+        )
         self._callbacks.managed = self.a
         self.activator = OnDemand(
             registry, self.scheduler, nothing, self.leases, SettingsHolder(Settings())

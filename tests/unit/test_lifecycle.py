@@ -31,6 +31,10 @@ FRESH = {"state": S.STARTING, "generation": G + 1, "restarts": 0, "proven": Fals
 # before, event, what differs after, effects. The epoch grows wherever `epoch` is not given.
 STEPS: list[tuple[Lifecycle, lc.Event, dict[str, Any], tuple[lc.Effect, ...]]] = [
     (at(S.STOPPED, desired=D.STOPPED, restarts=3), START, {**FRESH, "desired": D.RUNNING}, SPAWN),
+    (at(S.STOPPED, desired=D.STOPPED), lc.StartRequested(if_wanted=True), {"epoch": E}, ()),
+    (at(S.STOPPED), lc.StartRequested(if_wanted=True), FRESH, SPAWN),
+    (at(S.STOPPED, desired=D.STOPPED), lc.StartDeferred(), {"desired": D.RUNNING, "epoch": E}, ()),
+    (at(S.DRAINING, **REST), lc.StartDeferred(), {"epoch": E}, ()),
     (at(S.BACKOFF, restarts=3), START, FRESH, SPAWN),
     (at(S.FAILED, restarts=3), RESTART, FRESH, SPAWN),
     (at(S.STOPPED, desired=D.STOPPED), STOP, {"epoch": E}, ()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from llamactl.backends import LLAMA_CPP
 from llamactl.backends.spec_hash import spec_hash
 from llamactl.config import Settings, SettingsHolder
-from llamactl.control.stale import Running, stale
+from llamactl.control.upkeep.stale import Running, stale
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.ports.node import EngineSettings
 from support.settings import settings

@@ -7,7 +7,7 @@ from typing import Any
 
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.preview import Fit
-from llamactl.core.instance import InstanceOptions
+from llamactl.core.instance import InstanceOptions, replica_of
 from llamactl.core.keys import ApiKey
 from llamactl.core.lifecycle import LOADED, State, allowed_actions
 from llamactl.core.secrets.masking import masked
@@ -39,6 +39,7 @@ def instance_body(managed: ManagedInstance, leases: int) -> InstanceBody:
     last = None if now.state in LOADED else replica.last_exit  # an old failure is past
     drains = now.state is State.DRAINING
     ends_by = round(replica.runner.since + replica.drain_limit, 3)
+    more_of = replica_of(instance.name)
     return InstanceBody(
         name=instance.name,
         status=managed.status,
@@ -49,7 +50,7 @@ def instance_body(managed: ManagedInstance, leases: int) -> InstanceBody:
         since=round(replica.runner.since, 3),
         message=last.explanation if last else "",
         failure=FailureBody.model_validate(last.details()) if last else None,
-        allowed_actions=[*allowed_actions(now), "delete"],
+        allowed_actions=[*allowed_actions(now), *([] if more_of else ["delete"])],
         leases=leases,
         waiting=len(managed.waiting),
         idle_left_s=None if replica.idle_left is None else round(replica.idle_left, 1),
@@ -60,6 +61,7 @@ def instance_body(managed: ManagedInstance, leases: int) -> InstanceBody:
         pid=replica.pid,
         engine=replica.engine.label,
         node=replica.context.name,
+        replica_of=more_of,
         image=replica.image,
         command=masked(list(replica.engine.argv)),
         restarts=now.restarts,

@@ -146,6 +146,7 @@ class Application:
         parts.node.nodes.local.contexts.look()
         parts.files.downloads.go_on()
         await parts.node.agent.sweep()
+        await control.definitions.complete()
         scheduler, settings = control.scheduling.scheduler, parts.settings.current
         await recovery.settle(scheduler, control.instances.filter, all_managed, settings)
         control.drains.clear(parts.node.nodes.local)

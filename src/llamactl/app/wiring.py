@@ -32,7 +32,6 @@ from llamactl.control.lifecycle.shutdown import Shutdown
 from llamactl.control.on_demand import OnDemand
 from llamactl.control.other_nodes.draining import NodeDrains
 from llamactl.control.other_nodes.lost_nodes import LostNodes
-from llamactl.control.other_nodes.wanted import WantedStarts
 from llamactl.control.reconciler import Reconciler
 from llamactl.control.reload import Reload
 from llamactl.control.sampler import Watch
@@ -273,7 +272,7 @@ class Control:
             lambda: bool(storage.database.fault),
         )  # fmt: skip
         shutdown = Shutdown(registry, instances.tasks, scheduler, event_log)
-        wanted = WantedStarts(node.nodes, registry, scheduler, instances)
+        wanted = instances.wanted
         lost_nodes = LostNodes(node.nodes, registry, wanted, instances.filter, memory)
         keep = NodeNames(held.current.data, "drained").keep
         drains = NodeDrains(node.nodes, registry, wanted, instances.tasks, keep)

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from dataclasses import replace
 
+from llamactl.control.defined_replicas import DefinedReplicas
 from llamactl.control.instances import Instances, until_started
 from llamactl.control.lifecycle.events.event_log import EventLog
 from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.reading import Change, change_of
 from llamactl.control.scheduling.scheduler import Scheduler
-from llamactl.core.errors import Conflict, InstanceLimit, LlamactlError, NameTaken, ShuttingDown
-from llamactl.core.instance import Instance, InstanceOptions, check_name, name_key
+from llamactl.core.errors import (
+    Conflict,
+    InstanceLimit,
+    InvalidRequest,
+    NameTaken,
+)
+from llamactl.core.instance import (
+    LONGEST_NAME,
+    Instance,
+    InstanceOptions,
+    check_name,
+    name_key,
+    replica_of,
+)
 from llamactl.core.lifecycle import (
     DORMANT,
     RESTING,
     WITHOUT_PROCESS,
     Desired,
-    Lifecycle,
     StartRequested,
 )
 from llamactl.core.ports.engines import MemoryBook
 from llamactl.core.ports.stores import InstanceStore
 from llamactl.observe import logger
-from llamactl.policy.scheduling.breaker import CLOSED
 
 log = logger("control")
 
@@ -40,10 +52,11 @@ class Definitions:
         self._instances = instances
         self._registry = registry
         self._scheduler = scheduler
-        self._store = store
         self.nodes = nodes
-        self._memory = memory
-        self._event_log = event_log
+        self._replicas = DefinedReplicas(
+            instances, registry, scheduler, store, nodes, memory, event_log
+        )
+        self.complete = self._replicas.complete
         self._tasks = instances.tasks
 
     async def create(
@@ -76,6 +89,7 @@ class Definitions:
 
     async def _check(self, instance: Instance) -> None:
         _check_variants(instance)
+        _check_replicas(instance)
         node = await self.nodes.permitted(instance)
         node.check(instance)
 
@@ -96,29 +110,19 @@ class Definitions:
     async def _create(
         self, instance: Instance, *, start: bool, wait: bool, evict: bool
     ) -> ManagedInstance:
-        managed: ManagedInstance | None = None
         try:
-            await self._store.add(instance)
+            managed = await self._replicas.add(instance)
         except BaseException:
             self._registry.free(instance.name)
             raise
         try:
-            managed = await self._instances.adopt(instance, Lifecycle(), None)
+            async with managed.changing:
+                await self._replicas.fit(managed)
             if start:
                 await self._instances.place(managed, evict=evict)
         except BaseException:
-            if managed is not None and managed.deleted:
-                raise  # the deletion cleans up
-            if managed is not None:
-                self._scheduler.dismiss(managed)
-                self._registry.hide(instance.name)
-                await managed.replica.runner.close()
-                self._scheduler.forget(managed)
-                await managed.replica.clean()
-            try:
-                await self._store.remove(instance.id)
-            finally:
-                self._registry.free(instance.name)
+            if not managed.deleted:  # else the deletion cleans up
+                await self._replicas.take_back(managed)
             raise
         if start:
             await self._scheduler.carry_out(managed, StartRequested("created"))
@@ -149,6 +153,11 @@ class Definitions:
     def _of_source(self, name: str, source: str) -> ManagedInstance:
         """Raises Conflict for what belongs to another set, where it would come back."""
         managed = self._registry.get(name)
+        if instance := replica_of(managed.instance.name):
+            raise Conflict(
+                f"{managed.instance.name} is a replica of {instance}; change or delete {instance}, "
+                "or its number of replicas"
+            )
         if managed.instance.source != source:
             raise Conflict(
                 f"{managed.instance.name} is declared in a file in instances.configs_dir; change "
@@ -163,87 +172,67 @@ class Definitions:
         self, managed: ManagedInstance, change: Change, *, wait: bool
     ) -> ManagedInstance:
         async with managed.changing:  # one after the other, or one of two changes is lost
-            restart = await self._redefine(managed, change)
-        await self._instances.look_again(managed)
-        now = managed.replica.runner.now  # what is off, or about to be, counts from its next start
-        runs = now.state not in RESTING and now.desired is Desired.RUNNING
-        if restart and (runs or now.state in DORMANT):
-            await self._instances.restart_stale(managed, "options changed")
-            if wait and runs:
-                await until_started(managed)
+            stale = await self._redefine(managed, change)
+        for one in self._registry.replicas_of(managed):
+            await self._instances.wanted.look_again_for(one)
+        if _runs(managed):
+            self._instances.replicas.follow(managed)  # there may be more of them now
+        due = [one for one in stale if _runs(one) or one.replica.runner.now.state in DORMANT]
+        waits = wait and managed in due and _runs(managed)
+        if due:
+            await self._instances.replicas.roll(due, self._restart)
+        if waits:
+            await until_started(managed)
         return managed
 
-    async def _redefine(self, managed: ManagedInstance, change: Change) -> bool:
+    async def _restart(self, managed: ManagedInstance) -> None:
+        await self._instances.restart_stale(managed, "options changed")
+
+    async def _redefine(self, managed: ManagedInstance, change: Change) -> list[ManagedInstance]:
+        """Returns the replicas whose command changes."""
         changed = replace(managed.instance, options=change(managed.instance.options))
         await self._check(changed)
         if changed.options.nodes == managed.instance.options.nodes:
             return await self._put(managed, changed)
-        runner, choices = managed.replica.runner, self.nodes.choices(changed.options)
-        await runner.pause()  # or it might be started meanwhile, where it may not be
-        try:
-            if managed.replica.context not in choices and runner.now.state not in WITHOUT_PROCESS:
-                raise Conflict(f"{changed.name} can't move to another node now; stop it first")
+        replicas, choices = self._registry.replicas_of(managed), self.nodes.choices(changed.options)
+        async with contextlib.AsyncExitStack() as paused:
+            for one in replicas:  # or it might be started meanwhile, where it may not be
+                await one.replica.runner.pause()
+                paused.callback(one.replica.runner.resume)
+            for one in replicas:
+                runs = one.replica.runner.now.state not in WITHOUT_PROCESS
+                if runs and one.replica.context not in choices:
+                    raise Conflict(f"{changed.name} can't move to another node now; stop it first")
             return await self._put(managed, changed)
-        finally:
-            runner.resume()
 
-    async def _put(self, managed: ManagedInstance, changed: Instance) -> bool:
-        """In place of its definition; True if its command changes."""
-        context, choices = managed.replica.context, self.nodes.choices(changed.options)
-        there = context if context in choices else choices[0]
-        need = await self._memory.need(changed, there.node.id)
-        offer = await there.offer(changed)
-        if managed.replica.runner.now.state not in WITHOUT_PROCESS | DORMANT:
-            self._scheduler.check_change(changed, need)
-        if not self._registry.claim(changed.name, changed.options.other_names):
-            raise NameTaken(
-                f"an alias or variant of {changed.name} is already the name, alias or variant of "
-                "another instance; choose another one"
-            )
-        try:
-            await self._store.replace(changed)
-        except BaseException:
-            self._registry.claim(changed.name, managed.instance.options.other_names)
-            raise
-        managed.instance, managed.need, managed.breaker = changed, need, CLOSED
-        managed.offer = offer
-        restart = managed.replica.redefine(changed)
-        if managed.replica.context is not there:
-            managed.need = await self._memory.need(changed, managed.replica.context.node.id)
-        self._registry.refresh(managed)
-        self._scheduler.poke()
-        return restart
+    async def _put(self, managed: ManagedInstance, changed: Instance) -> list[ManagedInstance]:
+        restarts = await self._replicas.put(managed, changed)
+        return [*([managed] if restarts else []), *await self._replicas.fit(managed)]
 
     async def delete(self, name: str, *, force: bool, source: str = "") -> None:
         """Drain, stop, forget. The instance can't be found from the first moment on."""
         managed = self._of_source(name, source)
-        self._registry.hide(managed.instance.name)  # it may have been named by an alias
-        managed.deleted = True
-        self._scheduler.dismiss(managed)
-        await self._tasks.run(self._delete(managed, force=force))
+        self._replicas.hide(managed)
+        await self._tasks.run(self._replicas.delete(managed, force=force))
 
-    async def _delete(self, managed: ManagedInstance, *, force: bool) -> None:
-        runner, name = managed.replica.runner, managed.instance.name
-        try:
-            await runner.retire("deleted", force=force)
-        except ShuttingDown:
-            raise  # its process is another llamactl's by now
-        except LlamactlError as exc:  # a fault of ours ended its runner
-            log.warning("deleted_by_force", name=name, reason=exc.message)
-            managed.replica.engine.kill()
-        try:
-            await self._store.remove(managed.instance.id)
-        except LlamactlError:
-            runner.revive()
-            managed.deleted = False
-            self._registry.add(managed)  # nothing is lost: it can be deleted again
-            raise
-        self._event_log.note(managed.instance, runner.now, "Deleted", "deleted")
-        await self._event_log.settle()
-        await runner.close()
-        self._scheduler.forget(managed)
-        await managed.replica.clean()
-        self._registry.free(name)
+
+def _runs(managed: ManagedInstance) -> bool:
+    """What is off, or about to be, counts from its next start."""
+    now = managed.replica.runner.now
+    return now.state not in RESTING and now.desired is Desired.RUNNING
+
+
+def _check_replicas(instance: Instance) -> None:
+    """Raises InvalidRequest."""
+    if not (others := instance.others):
+        return
+    if instance.options.backend_options.get("port") is not None:
+        raise InvalidRequest("'port' can't be given for several replicas; leave it out")
+    if len(others[-1].name) > LONGEST_NAME:
+        raise InvalidRequest(
+            f"the name is too long for {len(others) + 1} replicas, whose names end in a number; "
+            "choose a shorter one"
+        )
 
 
 def _check_variants(instance: Instance) -> None:

@@ -19,6 +19,8 @@ from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import MANUAL, MANUAL_EVICTING, request_asker
 from llamactl.control.shielded import ShieldedTasks
 from llamactl.control.start_failure import start_failed
+from llamactl.control.upkeep.replica_sets import ReplicaSets
+from llamactl.control.upkeep.wanted import WantedStarts
 from llamactl.core.errors import NoCapacity, Superseded
 from llamactl.core.events import InstanceEvent
 from llamactl.core.exits import ExitReport
@@ -52,6 +54,8 @@ class Instances:
         self._event_log = event_log
         self.filter = NodeFilter(nodes, memory)
         self.tasks = ShieldedTasks()  # slow work continues when its caller leaves
+        self.wanted = WantedStarts(nodes, registry, scheduler, self.filter, self.tasks)
+        self.replicas = ReplicaSets(registry, scheduler, self.filter, self.wanted, self.tasks)
 
     def heed(self, _: Settings) -> None:
         """Changed settings count for those that wait, and for what runs."""
@@ -80,8 +84,9 @@ class Instances:
         need = await self._memory.need(instance, context.node.id)
         offer = await context.offer(instance)
         callbacks = Callbacks(
-            self._registry, self._scheduler, self._memory, self._nodes.leases, self.filter
-        )
+            self._registry, self._scheduler, self._memory, self._nodes.leases, self.filter,
+            self.replicas.follow,
+        )  # fmt: skip
         replica = Replica(self._nodes, context, instance, now, last_exit, callbacks)
         replica.has_run = bool(node)
         managed = callbacks.managed = ManagedInstance(instance, replica, need, offer=offer)
@@ -94,7 +99,9 @@ class Instances:
         """Start a stopped instance. Raises NoCapacity, or StartFailed when waited for."""
         managed = self._registry.get(name)
         await self.place(managed, evict=evict)
-        await self.tasks.run(self._scheduler.carry_out(managed, StartRequested("start requested")))
+        cause = "start requested"
+        await self.tasks.run(self._scheduler.carry_out(managed, StartRequested(cause)))
+        self.replicas.start_others(managed, cause)
         if wait:
             await self.tasks.run(until_started(managed))
         return managed
@@ -102,20 +109,21 @@ class Instances:
     async def stop(self, name: str, *, wait: bool, force: bool) -> ManagedInstance:
         """`force`: without waiting for requests that are being answered."""
         managed = self._registry.get(name)
-        await managed.replica.runner.ask(StopRequested(_asked("stop", force=force), force=force))
-        if wait:  # or until somebody called it off
-            await self.tasks.run(
-                managed.replica.runner.wait(
-                    lambda now: now.state in RESTING or now.desired is Desired.RUNNING
-                )
-            )
+        command = StopRequested(_asked("stop", force=force), force=force)
+        await self.replicas.all(managed, lambda one: one.replica.runner.ask(command))
+        if wait:
+            await self.tasks.run(self.replicas.all(managed, _until_stopped))
         return managed
 
     async def restart(self, name: str, *, wait: bool, evict: bool, force: bool) -> ManagedInstance:
         managed = self._registry.get(name)
-        await self.place(managed, evict=evict)
         command = RestartRequested(_asked("restart", force=force), force=force)
-        await self.tasks.run(self._scheduler.carry_out(managed, command))
+
+        async def one(replica: ManagedInstance) -> None:
+            await self.place(replica, evict=evict)
+            await self.tasks.run(self._scheduler.carry_out(replica, command))
+
+        await self.replicas.roll([managed, *self._registry.others_of(managed)], one)
         if wait:
             await self.tasks.run(until_started(managed))
         return managed
@@ -126,17 +134,14 @@ class Instances:
         await self._scheduler.place(managed, MANUAL_EVICTING if evict else MANUAL, found)
         managed.breaker = CLOSED  # a manual start means that the cause was dealt with
 
-    async def look_again(self, managed: ManagedInstance) -> None:
-        """If it waits for a place, it may have other nodes to choose from now."""
-        if self._scheduler.queue.has(managed):
-            self._scheduler.queue.found(managed, await self.filter.look(managed))
-        self._scheduler.poke()
-
     async def plan(
         self, name: str, *, request: bool, evict: bool
     ) -> tuple[ManagedInstance, StartPlan]:
         """What a request, or a start by hand, would do now, and why; its node by its name."""
         managed, settings = self._registry.get(name), self._nodes.settings
+        if request:  # it gets what is ready
+            replicas = [managed, *self._registry.others_of(managed)]
+            managed = next((one for one in replicas if one.replica.ready is not None), managed)
         found = await self.filter.look(managed)
         await managed.replica.context.ask_engine(managed.instance)
         asker = MANUAL_EVICTING if evict else MANUAL
@@ -160,6 +165,13 @@ class Instances:
 
     async def events(self, name: str, limit: int, before: int | None) -> Sequence[InstanceEvent]:
         return await self._event_log.of(self._registry.get(name).instance.id, limit, before)
+
+
+async def _until_stopped(managed: ManagedInstance) -> None:
+    """Or until somebody called it off."""
+    await managed.replica.runner.wait(
+        lambda now: now.state in RESTING or now.desired is Desired.RUNNING
+    )
 
 
 async def until_started(managed: ManagedInstance) -> None:

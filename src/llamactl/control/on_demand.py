@@ -39,10 +39,12 @@ from llamactl.core.lifecycle import (
     State,
 )
 from llamactl.core.ports.activator import Leases
+from llamactl.observe.first_of import first_of
 from llamactl.observe.loop_clock import loop_clock
 from llamactl.policy.scheduling.breaker import CLOSED
 from llamactl.policy.scheduling.shares import has_room, origin
 
+_OUT_OF_ORDER = (State.FAILED, State.LOST)  # another replica is started rather
 _DEATH_KNOWN_S = 1.0  # a process's end is known in milliseconds
 
 
@@ -75,8 +77,8 @@ class OnDemand:
         NoCapacity, StartFailed (with status 503), QueueFull, QueueWaitOver or StartTimeout.
         """
         managed = self._managed(name)
-        if (endpoint := managed.replica.ready) is not None:
-            return self._leases.grant(managed.instance.id, endpoint)
+        if (lease := self._ready(managed)) is not None:
+            return lease
         who = self._admit(caller)
         granted: asyncio.Future[Lease[str]] = asyncio.get_running_loop().create_future()
         self.waiting += 1
@@ -84,7 +86,7 @@ class OnDemand:
         managed.waiting.append(granted)
         try:
             async with loop_clock().timeout(self._limits.on_demand_start_timeout):
-                await self._until(granted, managed, caller)
+                await self._started(granted, managed, caller)
         except TimeoutError as exc:
             if not granted.done():
                 raise self._wait_over(managed) from exc
@@ -102,6 +104,27 @@ class OnDemand:
             if granted in managed.waiting:
                 managed.waiting.remove(granted)
         return granted.result()
+
+    async def _started(
+        self, granted: asyncio.Future[Lease[str]], managed: ManagedInstance, caller: Caller
+    ) -> None:
+        """Return when the lease is granted, of whichever replica is ready first."""
+        replicas = [managed, *self._registry.others_of(managed)]
+        if len(replicas) == 1:
+            await self._until(granted, managed, caller)
+            return
+        able = (one for one in replicas if one.replica.runner.now.state not in _OUT_OF_ORDER)
+        start = self._until(granted, next(able, managed), caller)
+        await first_of((asyncio.wait([granted]), start))
+
+    def _ready(self, managed: ManagedInstance) -> Lease[str] | None:
+        """A lease of it, or of the least busy of its other replicas."""
+        replicas = [managed, *self._registry.others_of(managed)]
+        ready = [(r, e) for r in replicas if (e := r.replica.ready) is not None]
+        if not ready:
+            return None
+        replica, endpoint = min(ready, key=lambda one: self._leases.count(one[0].instance.id))
+        return self._leases.grant(replica.instance.id, endpoint)
 
     def _wait_over(self, managed: ManagedInstance) -> StartTimeout:
         self._scheduler.evictions.keep(managed)

@@ -26,7 +26,7 @@ class Reconciler:
         self._definitions = definitions
 
     def has(self, source: str) -> bool:
-        return any(managed.instance.source == source for managed in self._registry)
+        return any(managed.instance.source == source for managed in self._registry.defined())
 
     async def read(
         self, bodies: Mapping[str, object], source: str, *, allow_unknown: bool = False
@@ -35,7 +35,7 @@ class Reconciler:
 
         `allow_unknown`: options that the engine's help does not list count as right.
         """
-        known = {name_key(m.instance.name): m for m in self._registry}
+        known = {name_key(m.instance.name): m for m in self._registry.defined()}
         found: dict[str, InstanceOptions] = {}
         faults = []
         for name, body in bodies.items():
@@ -69,8 +69,9 @@ class Reconciler:
 
     def plan(self, wanted: Mapping[str, InstanceOptions], source: str, *, prune: bool) -> Changes:
         """`source`: whose set this is; with `prune` what is of it and not in the set is deleted."""
-        mine = [m.instance.name for m in self._registry if m.instance.source == source]
-        now = {m.instance.name: m.instance.options for m in self._registry}
+        defined = self._registry.defined()
+        mine = [m.instance.name for m in defined if m.instance.source == source]
+        now = {m.instance.name: m.instance.options for m in defined}
         return difference(now, wanted, may_go=mine if prune else ())
 
     async def apply(self, changes: Changes, source: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ from llamactl.config import (
 )
 from llamactl.control.instances import Instances
 from llamactl.control.reconciler import FILES, Reconciler
-from llamactl.control.stale import running, stale
+from llamactl.control.upkeep.stale import running, stale
 from llamactl.core.errors import InvalidConfig, InvalidRequest, LlamactlError, StoreUnavailable
 from llamactl.observe import logger
 from llamactl.policy.definition.reconcile import Changes

@@ -15,7 +15,9 @@ OptionValue = Scalar | Sequence[Scalar]
 Resolve = Callable[[Mapping[str, OptionValue]], Mapping[str, OptionValue]]
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
-_ROOM = 120  # of the 128 characters of a name
+LONGEST_NAME = 128
+_ROOM = 120  # of them, where a number may follow
+_REPLICA = "@"  # no name has it
 _NODE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?\Z", re.ASCII)  # a label of Ray
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z", re.ASCII)
 
@@ -138,6 +140,7 @@ class InstanceOptions:
     warm_up: Mapping[str, Any] = field(default_factory=dict)  # `path` and `body` of a request
     preload: bool = False  # started once after a boot, where there is room
     nodes: Sequence[str] = ()  # names of the machines that it may run on; none: on all
+    replicas: int | None = None  # how many of it are to run; None: one
 
     def __post_init__(self) -> None:
         if isinstance(self.container, Mapping):  # which comes so from JSON
@@ -176,6 +179,32 @@ class Instance:
     options: InstanceOptions
     port: int | None = None
     source: str = ""  # whose set it belongs to: of files, or "" for what people make one by one
+
+    @property
+    def model_name(self) -> str:
+        """What it answers for: its name, or that of the instance that it is a replica of."""
+        return replica_of(self.name) or self.name
+
+    @property
+    def others(self) -> list[Instance]:
+        """Its replicas besides the first, which is the instance itself.
+
+        Requests find them by its name, so they have no other names.
+        """
+        options = replace(self.options, aliases=(), variants={}, preload=False, replicas=None)
+        return [
+            replace(
+                self, id=f"{self.id}-{n}", name=f"{self.name}{_REPLICA}{n}", options=options,
+                port=None,
+            )
+            for n in range(2, (self.options.replicas or 1) + 1)
+        ]  # fmt: skip
+
+
+def replica_of(name: str) -> str:
+    """The name of the instance that this is one more replica of; "" if it is none."""
+    instance, found, _ = name.rpartition(_REPLICA)
+    return instance if found else ""
 
 
 @dataclass(frozen=True, slots=True)

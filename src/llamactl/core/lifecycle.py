@@ -63,6 +63,13 @@ class StartRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class StartDeferred:
+    """What is off is wanted on, and starts as soon as it gets a place."""
+
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StopRequested:
     cause: str = ""
     force: bool = False  # without a drain
@@ -197,6 +204,7 @@ class NodeFound(ProcessFact):
 
 Command = (
     StartRequested
+    | StartDeferred
     | StopRequested
     | RestartRequested
     | EvictionRequested
@@ -270,7 +278,8 @@ _FOUND = (S.STARTING, S.DRAINING, S.FALLING_ASLEEP, S.ASLEEP, S.STOPPING, S.STOP
 # state -> event -> every state it may lead to. An absent pair is illegal.
 TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
     S.STOPPED: {
-        StartRequested: (S.STARTING,),
+        StartRequested: (S.STARTING, S.STOPPED),
+        StartDeferred: (S.STOPPED,),
         StopRequested: (S.STOPPED,),
         RestartRequested: (S.STARTING,),
         EvictionRequested: (S.STOPPED,),
@@ -279,6 +288,7 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
     },
     S.STARTING: {
         StartRequested: (S.STARTING,),
+        StartDeferred: (S.STARTING,),
         StopRequested: (S.DRAINING, S.STOPPING),
         RestartRequested: (S.DRAINING, S.STOPPING),
         EvictionRequested: (S.STARTING,),
@@ -291,6 +301,7 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
     },
     S.READY: {
         StartRequested: (S.READY,),
+        StartDeferred: (S.READY,),
         StopRequested: (S.DRAINING, S.STOPPING),
         RestartRequested: (S.DRAINING, S.STOPPING),
         EvictionRequested: (S.DRAINING, S.FALLING_ASLEEP),
@@ -304,6 +315,7 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
     },
     S.DRAINING: {
         StartRequested: (S.READY, S.STARTING, S.DRAINING),
+        StartDeferred: (S.DRAINING,),
         StopRequested: (S.DRAINING, S.STOPPING),
         RestartRequested: (S.DRAINING, S.STOPPING),
         EvictionRequested: (S.DRAINING,),
@@ -315,6 +327,7 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
     },
     S.FALLING_ASLEEP: {
         StartRequested: (S.STARTING,),
+        StartDeferred: (S.FALLING_ASLEEP,),
         StopRequested: (S.DRAINING, S.STOPPING),
         RestartRequested: (S.DRAINING, S.STOPPING),
         EvictionRequested: (S.FALLING_ASLEEP,),
@@ -327,6 +340,7 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
     },
     S.ASLEEP: {
         StartRequested: (S.STARTING,),
+        StartDeferred: (S.ASLEEP,),
         StopRequested: (S.DRAINING, S.STOPPING),
         RestartRequested: (S.DRAINING, S.STOPPING),
         EvictionRequested: (S.DRAINING,),
@@ -338,6 +352,7 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
     },
     S.STOPPING: {
         StartRequested: (S.STOPPING,),
+        StartDeferred: (S.STOPPING,),
         StopRequested: (S.STOPPING,),
         RestartRequested: (S.STOPPING,),
         EvictionRequested: (S.STOPPING,),
@@ -348,6 +363,7 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
     },
     S.BACKOFF: {
         StartRequested: (S.STARTING,),
+        StartDeferred: (S.BACKOFF,),
         StopRequested: (S.STOPPED,),
         RestartRequested: (S.STARTING,),
         EvictionRequested: (S.BACKOFF,),
@@ -358,6 +374,7 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
     },
     S.FAILED: {
         StartRequested: (S.STARTING,),
+        StartDeferred: (S.FAILED,),
         StopRequested: (S.STOPPED,),
         RestartRequested: (S.STARTING,),
         EvictionRequested: (S.FAILED,),
@@ -366,6 +383,7 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
     },
     S.LOST: {
         StartRequested: (S.LOST,),
+        StartDeferred: (S.LOST,),
         StopRequested: (S.LOST,),
         RestartRequested: (S.LOST,),
         EvictionRequested: (S.LOST,),
@@ -398,6 +416,7 @@ def _decide(now: Lifecycle, event: Event) -> Step:
     match event:
         case (
             StartRequested()
+            | StartDeferred()
             | StopRequested()
             | RestartRequested()
             | EvictionRequested()
@@ -429,6 +448,8 @@ def _obey(now: Lifecycle, command: Command) -> Step:
             return now, ()
         case StartRequested():
             return _start(replace(now, desired=Desired.RUNNING))
+        case StartDeferred():
+            return (replace(now, desired=Desired.RUNNING) if now.state is S.STOPPED else now), ()
         case StopRequested(force=force, for_now=for_now):
             stays = now.desired if for_now else Desired.STOPPED
             return _stop(replace(now, desired=stays), force=force)

@@ -8,7 +8,7 @@ from typing import Final
 
 from llamactl.core.errors import StoreUnavailable
 from llamactl.core.filters import Filters
-from llamactl.core.instance import name_key
+from llamactl.core.instance import name_key, replica_of
 from llamactl.core.model import NO_MODEL, ModelInfo, Offer
 
 
@@ -62,6 +62,10 @@ class Route:
     def _named(self, instance: str) -> str:
         return f"{instance}/{self.model}" if self.model else instance
 
+    def through(self, replica: Route) -> Route:
+        """The same by this one of the instance's replicas."""
+        return replace(self, id=replica.id, name=replica.name, ready=replica.ready)
+
     def to(self, model: str) -> Route:
         """One model of a router, or one adapter."""
         offer = Offer(self.offer.models.get(model, ModelInfo()))
@@ -84,6 +88,8 @@ class RouteTable:
     # variants, adapters, and models of routers, by what clients call them; an instance or alias
     # with that very name counts more
     models: Mapping[str, Route] = field(default_factory=dict)
+    # all replicas of instances with several, the first one first, by the instance's name_key
+    replicas: Mapping[str, tuple[Route, ...]] = field(default_factory=dict)
     complete: bool = True  # False while the store, which knows them, was not read
 
     def get(self, name: str) -> Route | None:
@@ -125,7 +131,7 @@ class RouteTable:
             route for key, route in self.models.items()
             if key == name_key(route.served_as) and key not in self.routes
         ]  # fmt: skip
-        alone = [r for r in self.all() if not r.offer.in_parts]
+        alone = [r for r in self.all() if not r.offer.in_parts and not replica_of(r.name)]
         return sorted([*alone, *several], key=_by_served_name)
 
     def all(self) -> list[Route]:
@@ -146,14 +152,31 @@ class RouteTable:
         keys = [name_key(name) for name in (route.name, *route.aliases)]
         models = kept.models
         known = [r for r in (route, before) if r is not None]
-        if any(r.offer.several or r.offer.models or r.variants for r in known):
+        several = any(r.offer.several or r.offer.models or r.variants for r in known)
+        if several and not replica_of(route.name):
             models = {**_others(models, route.name), **_by_name_of_each(route)}
-        return replace(kept, routes={**kept.routes, **dict.fromkeys(keys, route)}, models=models)
+        routes = {**kept.routes, **dict.fromkeys(keys, route)}
+        replicas = kept._with_replica(routes, route.name)
+        return replace(kept, routes=routes, models=models, replicas=replicas)
 
     def without(self, name: str) -> RouteTable:
         gone = name_key(name)
         rest = {k: r for k, r in self.routes.items() if name_key(r.name) != gone}
-        return replace(self, routes=rest, models=_others(self.models, name))
+        replicas = self._with_replica(rest, name)
+        return replace(self, routes=rest, models=_others(self.models, name), replicas=replicas)
+
+    def _with_replica(
+        self, routes: Mapping[str, Route], name: str
+    ) -> Mapping[str, tuple[Route, ...]]:
+        """As they are with these routes, of which the one of that name is new, or gone."""
+        instance = name_key(replica_of(name) or name)
+        if instance not in self.replicas and not replica_of(name):
+            return self.replicas
+        known = [name_key(r.name) for r in self.replicas.get(instance, ())]
+        keys = dict.fromkeys([instance, *known, name_key(name)])
+        there = [routes[key] for key in keys if key in routes]
+        several = {instance: tuple(there)} if there and there != [routes.get(instance)] else {}
+        return {**{k: r for k, r in self.replicas.items() if k != instance}, **several}
 
 
 def _by_name_of_each(route: Route) -> dict[str, Route]:

@@ -91,6 +91,9 @@ class InstanceBody(BaseModel):
     pid: int | None = Field(description="process ID of its engine; null if not running")
     engine: str = Field(description="engine that serves it, or last did")
     node: str = Field("", description="name of the machine that it runs on")
+    replica_of: str = Field(
+        "", description="instance whose requests it serves as one more replica; empty if none"
+    )
     image: str = Field("", description="container image that it runs in; empty if in none")
     command: list[str] = Field(description="command line of the current or last process")
     restarts: int = Field(description="restarts since it last ran stably")

@@ -19,6 +19,7 @@ import { useNow } from "../ui/now";
 import { Page } from "../ui/Page";
 import { Sparkline } from "../ui/Sparkline";
 import { StateLabel } from "../ui/StateLabel";
+import { servedAs } from "./actions";
 import { KeptContext } from "./KeptContext";
 import { RowActions } from "./RowActions";
 import { memoryOf } from "./words";
@@ -50,14 +51,14 @@ export function InstancePage() {
         <>
           <ButtonLink
             to="/chat"
-            search={{ model: instance.name }}
+            search={{ model: servedAs(instance) }}
             leftSection={<IconMessage size={16} aria-hidden="true" />}
           >
             Chat
           </ButtonLink>
           <ButtonLink
             to="/instances/$name/edit"
-            params={{ name: instance.name }}
+            params={{ name: servedAs(instance) }}
             variant="default"
             leftSection={<IconPencil size={16} aria-hidden="true" />}
           >

@@ -13,7 +13,7 @@ import { useNavigate } from "@tanstack/react-router";
 import { type ComponentPropsWithRef, useEffect, useState } from "react";
 import type { Instance } from "../api/client";
 import { useQuestion } from "../ui/Ask";
-import { allows, openEnginePage, perform, startEvicting } from "./actions";
+import { allows, openEnginePage, perform, servedAs, startEvicting } from "./actions";
 
 interface Props {
   instance: Instance;
@@ -71,13 +71,15 @@ function More({ instance, gone }: Props) {
         <Menu.Dropdown>
           <Menu.Item
             leftSection={<IconMessage size={16} />}
-            onClick={() => navigate({ to: "/chat", search: { model: name } })}
+            onClick={() => navigate({ to: "/chat", search: { model: servedAs(instance) } })}
           >
             Chat
           </Menu.Item>
           <Menu.Item
             leftSection={<IconPencil size={16} />}
-            onClick={() => navigate({ to: "/instances/$name/edit", params: { name } })}
+            onClick={() =>
+              navigate({ to: "/instances/$name/edit", params: { name: servedAs(instance) } })
+            }
           >
             Edit
           </Menu.Item>

@@ -59,6 +59,11 @@ export function allows(instance: Instance, action: Action): boolean {
   return instance.allowed_actions.includes(action);
 }
 
+/** What requests call it, and people change: its name, or that of which it is a replica. */
+export function servedAs(instance: Instance): string {
+  return instance.replica_of || instance.name;
+}
+
 export const WORDS: Record<Action, string> = {
   start: "Start",
   stop: "Stop",

@@ -14,6 +14,7 @@ from llamactl.api.services import GUARDS, ServicesDep
 from llamactl.config import in_force
 from llamactl.control.reload import ReloadPlan
 from llamactl.core.errors import InvalidRequest
+from llamactl.core.instance import replica_of
 from llamactl.policy.definition.reconcile import Changes
 from llamactl.schemas.config import ChangesBody, ReloadBody, SetBody, SettingBody
 
@@ -50,8 +51,8 @@ async def export(
     secrets: Annotated[bool, Query(description="show secret values instead of masks")] = False,
 ) -> SetBody:
     """Get all definitions, in the format that `PUT` accepts."""
-    all_managed = services.instances.listed()
-    return SetBody(instances={m.instance.name: given_options(m, show=secrets) for m in all_managed})
+    defined = [m for m in services.instances.listed() if not replica_of(m.instance.name)]
+    return SetBody(instances={m.instance.name: given_options(m, show=secrets) for m in defined})
 
 
 @router.get("/settings", responses=answers())

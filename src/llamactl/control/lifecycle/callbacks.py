@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.scheduling.node_filter import NodeFilter
@@ -13,7 +14,7 @@ from llamactl.core.errors import LlamactlError
 from llamactl.core.exits import FailureClass
 from llamactl.core.filters import Filters
 from llamactl.core.instance import Instance
-from llamactl.core.lifecycle import Lifecycle, State
+from llamactl.core.lifecycle import DORMANT, RESTING, Lifecycle, State
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.engines import MemoryBook
@@ -26,19 +27,25 @@ class Callbacks:
 
     def __init__(
         self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, leases: Leases,
-        node_filter: NodeFilter,
+        node_filter: NodeFilter, on_start: Callable[[ManagedInstance], None],
     ) -> None:  # fmt: skip
+        """`on_start`: called when it starts, for its other replicas."""
         self._registry = registry
         self._scheduler = scheduler
         self._memory = memory
         self._leases = leases
         self._filter = node_filter
+        self._on_start = on_start
         self._asking: asyncio.Task[None] | None = None
         self._placed = False  # it got its place for the restart that is due
 
     @property
     def filters(self) -> Filters | None:
         return self.managed.filters
+
+    @property
+    def together(self) -> list[str]:
+        return [one.instance.id for one in self._registry.replicas_of(self.managed)]
 
     def moved(self, before: Lifecycle, after: Lifecycle) -> None:
         self.managed.moved(before, after, time.monotonic())
@@ -51,12 +58,17 @@ class Callbacks:
             self._scheduler.started(self.managed)
         else:
             self._scheduler.moved(self.managed)
+        if after.state is State.STARTING and before.state in RESTING | DORMANT:
+            self._on_start(self.managed)
 
     def _grant(self) -> None:
         """To all who wait for it, at once: decided on later, it would be idle."""
         ready = self.managed.replica.ready
-        if ready is not None:
-            waiting, self.managed.waiting = self.managed.waiting, []
+        if ready is None:
+            return
+        first = self._registry.replicas_of(self.managed)[0]
+        for waited_for in {first, self.managed}:  # who waits for the instance takes any replica
+            waiting, waited_for.waiting = waited_for.waiting, []
             for granted in waiting:
                 granted.set_result(self._leases.grant(self.managed.instance.id, ready))
 

@@ -69,6 +69,11 @@ class ReplicaCallbacks(Protocol):
         """What is changed in its requests before its engine sees them."""
         ...
 
+    @property
+    def together(self) -> Sequence[str]:
+        """IDs of the replicas that share its requests, its own among them."""
+        ...
+
     def moved(self, before: Lifecycle, after: Lifecycle) -> None: ...
 
     async def measured(self, instance: Instance, usage: MeasuredMemory, *, asleep: bool) -> None:

@@ -17,7 +17,7 @@ from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.scheduling.node_filter import NodeFilter
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import MANUAL
-from llamactl.control.stale import running, stale
+from llamactl.control.upkeep.stale import running, stale
 from llamactl.core.errors import LlamactlError
 from llamactl.core.events import ProcessRecord
 from llamactl.core.lifecycle import (

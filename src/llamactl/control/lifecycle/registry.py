@@ -12,7 +12,7 @@ from llamactl.control.lifecycle.replica import Replica
 from llamactl.core.errors import InstanceNotFound
 from llamactl.core.exits import FailureClass
 from llamactl.core.filters import Filters
-from llamactl.core.instance import Instance, InstanceOptions, name_key
+from llamactl.core.instance import Instance, InstanceOptions, name_key, replica_of
 from llamactl.core.lease import Lease
 from llamactl.core.lifecycle import GOING, LOADED, AfterExit, Lifecycle, State
 from llamactl.core.memory import NOTHING, Need, beyond, larger
@@ -84,7 +84,7 @@ class ManagedInstance:
     def served_model(self) -> str:
         options = self.instance.options
         backend = backend_of(options.backend_type)
-        return backend.asked_for(self.instance.name, options.backend_options)
+        return backend.asked_for(self.instance.model_name, options.backend_options)
 
     @property
     def status(self) -> Status:
@@ -167,13 +167,28 @@ class Registry:
         self._hidden: dict[str, ManagedInstance] = {}  # being deleted
         self._names: set[str] = set()  # taken, those being made or deleted included
         self._aliases: dict[str, str] = {}  # taken, with the key of whose they are
+        self._others: dict[str, dict[str, ManagedInstance]] = {}  # replicas, by instance
         self._table = RouteTable()
 
     def __len__(self) -> int:
+        """Instances, whatever replicas they have."""
         return len(self._names)
 
     def __iter__(self) -> Iterator[ManagedInstance]:
         return iter(sorted(self._by_name.values(), key=lambda m: name_key(m.instance.name)))
+
+    def defined(self) -> list[ManagedInstance]:
+        """Those that people define: without replicas besides the first."""
+        return [managed for managed in self if not replica_of(managed.instance.name)]
+
+    def others_of(self, managed: ManagedInstance) -> list[ManagedInstance]:
+        """Its replicas besides the first."""
+        return [*self._others.get(name_key(managed.instance.name), {}).values()]
+
+    def replicas_of(self, managed: ManagedInstance) -> list[ManagedInstance]:
+        """All replicas of the instance that this is one of, the first one first."""
+        first = self._by_name.get(name_key(managed.instance.model_name), managed)
+        return [first, *self.others_of(first)]
 
     def know(self, *, all_of_them: bool) -> None:
         """Has the store been read, which knows them?"""
@@ -211,14 +226,19 @@ class Registry:
 
     def free(self, name: str) -> None:
         self._names.discard(name_key(name))
+        self._others.get(name_key(replica_of(name)), {}).pop(name_key(name), None)
         self._hidden.pop(name_key(name), None)
         self.claim(name, ())
 
     def add(self, managed: ManagedInstance) -> None:
-        self._names.add(name_key(managed.instance.name))
-        self.claim(managed.instance.name, managed.instance.options.other_names)
-        self._by_name[name_key(managed.instance.name)] = managed
-        self._hidden.pop(name_key(managed.instance.name), None)
+        name = managed.instance.name
+        if instance := replica_of(name):
+            self._others.setdefault(name_key(instance), {})[name_key(name)] = managed
+        else:
+            self._names.add(name_key(name))
+            self.claim(name, managed.instance.options.other_names)
+        self._by_name[name_key(name)] = managed
+        self._hidden.pop(name_key(name), None)
         self.refresh(managed)
 
     def hide(self, name: str) -> None:

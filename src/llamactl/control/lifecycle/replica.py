@@ -144,10 +144,10 @@ class Replica:
         process, timeout = self.engine.process, self.idle_timeout
         if self.runner.now.state is not State.READY or process is None or not timeout:
             return None
-        leases = self.context.leases
-        if leases.count(self.instance.id):
+        leases, together = self.context.leases, self._callbacks.together
+        if any(leases.count(one) for one in together):
             return timeout
-        since = max(process.ready_at or 0.0, leases.last_used(self.instance.id))
+        since = max(process.ready_at or 0.0, *(leases.last_used(one) for one in together))
         return max(0.0, timeout - (time.monotonic() - since))
 
     @property

@@ -7,8 +7,8 @@ from collections.abc import Callable, Set
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
-from llamactl.control.other_nodes.wanted import WantedStarts
 from llamactl.control.shielded import ShieldedTasks
+from llamactl.control.upkeep.wanted import WantedStarts
 from llamactl.core.errors import LlamactlError, NodeAway
 from llamactl.core.lifecycle import GOING, WITHOUT_PROCESS, State, StopRequested
 from llamactl.observe import logger

@@ -15,8 +15,8 @@ from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.lifecycle.replica import Replica
 from llamactl.control.other_nodes.grace import Grace
-from llamactl.control.other_nodes.wanted import WantedStarts, each
 from llamactl.control.scheduling.node_filter import NodeFilter
+from llamactl.control.upkeep.wanted import WantedStarts, each
 from llamactl.core.errors import LlamactlError, NodeAway
 from llamactl.core.events import ProcessRecord
 from llamactl.core.lifecycle import (

@@ -24,7 +24,7 @@ from llamactl.core.errors import (
 )
 from llamactl.core.events import ProcessRecord
 from llamactl.core.exits import ExitReport, FailureClass
-from llamactl.core.instance import Container, InstanceOptions, Resolve
+from llamactl.core.instance import Container, InstanceOptions, Resolve, replica_of
 from llamactl.core.ports.node import LaunchSpec
 from llamactl.core.secrets.masking import secrets_of
 from llamactl.node.engine.builds import EngineBuilds
@@ -161,10 +161,10 @@ class Launchable:
         return command_of(backend, self.engine, start, environ, tied=tied)
 
     def _start(self, port: int, key: str) -> Start:
-        spec = self.spec
+        spec, model = self.spec, replica_of(self.spec.name) or self.spec.name
         start = Start.of(
             self.options, spec.engine,
-            name=spec.name, host=LOOPBACK, port=port, key=key, known=self.known,
+            name=model, host=LOOPBACK, port=port, key=key, known=self.known,
         )  # fmt: skip
         return replace(start, drain_s=spec.drain_s, context_folder=self.context_folder)
 

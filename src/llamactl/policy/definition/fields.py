@@ -26,6 +26,7 @@ from llamactl.policy.definition.container_fields import CONTAINER, read_containe
 from llamactl.policy.definition.warm_up import WARM_UP, read_warm_up
 
 _MOST_NODES = 64
+MOST_REPLICAS = 64
 _MOST_RANK = 10
 _MOST_COUNT = 10**6
 _MOST_SPAN = 10**7
@@ -122,6 +123,13 @@ def _nodes(key: str, value: object) -> list[str]:
     return names
 
 
+def _replicas(key: str, value: object) -> int:
+    number = _count(key, value)
+    if not 1 <= number <= MOST_REPLICAS:
+        raise InvalidRequest(f"{key!r} must be from 1 to {MOST_REPLICAS}")
+    return number
+
+
 def _stripped(key: str, value: object) -> list[str]:
     names = texts(key, value)
     if "model" in names:
@@ -201,6 +209,10 @@ OPTIONS: Mapping[str, Option] = {
     "nodes": Option(
         _nodes, {**STRINGS, "maxItems": _MOST_NODES},
         "names of the machines of the cluster that it may run on; default: all of them",
+    ),
+    "replicas": Option(
+        _replicas, {"type": "integer", "minimum": 1, "maximum": MOST_REPLICAS},
+        "processes that serve it together, each with a life and a place of its own; default: one",
     ),
     "container": Option(read_container, CONTAINER, "container to run it in, by Docker or Podman"),
 }  # fmt: skip

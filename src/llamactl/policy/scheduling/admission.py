@@ -75,6 +75,7 @@ class _Room:
         self._reserved: list[Candidate] = []  # places that are spoken for
         self._names = [one.name for one in occupants if one.standing is OccupantState.LEAVING]
         self._running_on = Counter(one.node for one in occupants)
+        self._replicas_on = Counter((one.model, one.node) for one in occupants)
 
     @cached_property
     def _staying(self) -> Taken:
@@ -154,7 +155,9 @@ class _Room:
         nodes = [node for spot in fitting for node in spot.feasible]
         if not nodes:
             return fitting[0] if fitting else None
-        return fitting[nodes.index(best(nodes, self._limits, taken, self._running_on))]
+        replicas = {one.node: self._replicas_on[fitting[0].model, one.node] for one in nodes}
+        there = best(nodes, self._limits, taken, self._running_on, replicas)
+        return fitting[nodes.index(there)]
 
     def _cheapest(self, spots: Sequence[Candidate]) -> tuple[Candidate, list[Occupant]] | None:
         """Where those who must go are the least worthy, and who they are; None: nobody may."""
@@ -174,6 +177,7 @@ class _Room:
         self._all.put(one)
         self._reserved.append(one)
         self._running_on.update(there.node for there in one.feasible)
+        self._replicas_on.update((one.model, there.node) for there in one.feasible)
         if "_staying" in self.__dict__:
             self._staying.put(one)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from llamactl.core.instance import replica_of
 from llamactl.core.memory import NOTHING, Need
 from llamactl.core.ports.node import LOCAL
 from llamactl.policy.scheduling.placement import Feasible
@@ -42,6 +43,10 @@ class Occupant:
     need_asleep: Need | None = None  # if it is asked to sleep; None: it can only stop
     node: str = LOCAL
     falls_asleep: bool = False  # it leaves its place among those that run, and keeps that memory
+
+    @property
+    def model(self) -> str:
+        return replica_of(self.name) or self.name
 
     @property
     def runs(self) -> bool:
@@ -83,6 +88,10 @@ class Candidate:
     may_evict: bool = False
     takes_turns: bool = False  # may ask busy ones to leave after their turn
     not_before: float = 0.0
+
+    @property
+    def model(self) -> str:
+        return replica_of(self.name) or self.name
 
     @property
     def runs(self) -> bool:

@@ -30,16 +30,20 @@ class Feasible:
 
 
 def best(
-    fitting: Sequence[Feasible], limits: Limits, taken: Taken, running: Mapping[str, int]
-) -> Feasible:
-    """The first of several that are equally good. `running`: instances, by node."""
+    fitting: Sequence[Feasible], limits: Limits, taken: Taken, running: Mapping[str, int],
+    replicas: Mapping[str, int],
+) -> Feasible:  # fmt: skip
+    """The first of several that are equally good. `running`: instances, by node.
+
+    `replicas`: the same, of the one that is placed: what takes its node shall not take all of them.
+    """
     if len(fitting) == 1:
         return fitting[0]
     sign = -1.0 if limits.strategy == "pack" else 1.0
 
-    def score(one: Feasible) -> tuple[bool, bool, float, float]:
-        left = _left(one, limits, taken)
-        return one.uses_gpu, one.ran_there, sign * left, -sign * running.get(one.node, 0)
+    def score(one: Feasible) -> tuple[bool, int, bool, float, float]:
+        left, apart = _left(one, limits, taken), -replicas.get(one.node, 0)
+        return one.uses_gpu, apart, one.ran_there, sign * left, -sign * running.get(one.node, 0)
 
     return max(fitting, key=score)
 

@@ -18,6 +18,7 @@ from llamactl.proxy.relay.accounting import RequestMetrics
 from llamactl.proxy.relay.casualties import Casualties
 from llamactl.proxy.relay.leases import LeaseBook
 from llamactl.proxy.relay.pool import Pool
+from llamactl.proxy.relay.replicas import Replicas
 from llamactl.proxy.relay.spool import Spool, SpoolLimits
 
 
@@ -54,6 +55,7 @@ class ProxyContext:
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     pool: Pool = field(init=False)
     casualties: Casualties = field(init=False)
+    replicas: Replicas = field(init=False)
     suspects: Mapping[bytes, object] = field(init=False)  # empty as long as nothing crashes
     now: Callable[[], float] = field(default_factory=lambda: asyncio.get_running_loop().time)
 
@@ -75,6 +77,7 @@ class ProxyContext:
         self.pool = Pool(self.turns)
         self.casualties = Casualties(self.activator, self.turns, self.now)
         self.suspects = self.casualties.suspects.by_hash
+        self.replicas = Replicas(self.leases)
         self.abandoned.on_lost = self.casualties.left
 
 

@@ -22,6 +22,7 @@ from llamactl.core.errors import (
     UpstreamTimeout,
 )
 from llamactl.core.exits import Aftermath, ServedRequest
+from llamactl.core.instance import name_key
 from llamactl.core.lease import Lease
 from llamactl.core.ports.context_use import SentRequest
 from llamactl.core.routes import ReadyInstance, Route
@@ -40,6 +41,7 @@ from llamactl.proxy.relay.casualties import Dropped, served, why_not
 from llamactl.proxy.relay.context import ProxyContext
 from llamactl.proxy.relay.leases import Granting
 from llamactl.proxy.relay.loading import begun_answer, comment, commenting, wants_stream
+from llamactl.proxy.relay.replicas import conversation_of, needs_turn
 from llamactl.proxy.relay.rewriting.answering import Answering, extra_lines
 from llamactl.proxy.relay.rewriting.model_name import member
 from llamactl.proxy.relay.rewriting.uncached import Uncached, unencoded
@@ -80,6 +82,7 @@ class Exchange(AnswerWork):
     _suspect = b""  # its hash, if engines crashed that were serving it
     _sent_one: SentRequest | None = None  # of which a context may be computed
     _uncached: Uncached | None = None  # its client may not learn what was cached
+    _replicas: Route | None = None  # the instance itself, if it has several
 
     def __init__(
         self, relay: ProxyContext, down: Downstream, request: Request, route: Route, body: Body,
@@ -141,6 +144,8 @@ class Exchange(AnswerWork):
     def begin(self) -> None:
         """Relay at once if the instance is ready; called right after its route was looked up."""
         self._down.handler = self
+        if self._relay.table.replicas and self._has_replicas():
+            return
         endpoint = self._route.ready
         if endpoint is not None:
             self._lease = self._relay.leases.grant(self._route.id, endpoint)
@@ -150,6 +155,8 @@ class Exchange(AnswerWork):
 
     def _go(self) -> None:
         """To the instance as it is by now: relay, or wait until it is ready."""
+        if self._replicas is not None:
+            self._choose(self._replicas)
         route, now = self._route, self._relay.table.get(self._route.name)
         if now is None or now.id != route.id:
             self.refuse(UnknownModel(f"{route.name} was deleted"))
@@ -161,6 +168,36 @@ class Exchange(AnswerWork):
             self._run(self._wait())
         else:
             self.refuse(NotRunning(f"{route.name} is not running; start it first"))
+
+    def _has_replicas(self) -> bool:
+        """True if it takes a turn to choose one: all else follows then."""
+        if name_key(self._route.name) not in self._relay.table.replicas:
+            return False
+        self._replicas = self._route
+        if needs_turn(self._request, self._body):
+            self._move(Step.WAITS)
+            self._run(self._choose_in_turn(self._route))
+            return True
+        self._choose(self._route)
+        return False
+
+    def _choose(self, instance: Route) -> None:
+        """One that is ready; the instance itself if none is."""
+        replicas = self._relay.table.replicas.get(name_key(instance.name), ())
+        conversation = conversation_of(self._request, self._body)
+        found = self._relay.replicas.choose(replicas, conversation)
+        self._route = instance if found is None else instance.through(found)
+
+    async def _choose_in_turn(self, instance: Route) -> None:
+        await self._relay.turns.turn(self.caller)
+        self._choose(instance)
+        if (ready := self._route.ready) is not None:
+            self._lease = self._relay.leases.grant(self._route.id, ready)
+            self._reach(ready, fresh=False)
+        elif self._may_start:
+            await self._wait()
+        else:
+            self.refuse(NotRunning(f"{instance.name} is not running; start it first"))
 
     async def _wait(self) -> None:
         route, began, peer = self._route, self._relay.now(), self._down.peer
@@ -177,6 +214,9 @@ class Exchange(AnswerWork):
             self._lease = granted = await while_admitted(granting, self._relay.keys, caller)
         finally:
             self._relay.metrics.waited(route.id, self._relay.now() - began)
+        if granted.endpoint.name != route.name:
+            found = self._relay.table.get(granted.endpoint.name)
+            self._route = route if found is None else route.through(found)
         if granted.ahead:
             self._request.waits_behind(granted.ahead)
         await self._take_turn()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from llamactl.backends.sleep import SleepMode
+from llamactl.control.lifecycle.context import ReplicaCallbacks
 from llamactl.control.lifecycle.engine_handle import EngineHandle
 from llamactl.control.lifecycle.runner import Watch
 from llamactl.control.lifecycle.running_process import RunningProcess
@@ -22,8 +24,9 @@ log = logger("control")
 class SleepWatches:
     """Those of a replica's watches."""
 
-    def __init__(self, replica: Watched, engine: EngineHandle) -> None:
+    def __init__(self, replica: Watched, engine: EngineHandle, callbacks: ReplicaCallbacks) -> None:
         self._replica = replica
+        self._callbacks = callbacks
         self._engine = engine
 
     @property
@@ -55,8 +58,14 @@ class SleepWatches:
         return [lambda: self._until_it_sleeps(now), lambda: self._until_idle(now, late)]
 
     async def _until_idle(self, now: Lifecycle, seconds: float, *, sleep: bool = False) -> lc.Event:
-        await self._replica.context.leases.idle_for(self._replica.instance.id, seconds)
-        return lc.IdleElapsed(now.epoch, sleep=sleep)
+        leases = self._replica.context.leases
+        while True:
+            together = self._callbacks.together
+            await asyncio.gather(*(leases.idle_for(one, seconds) for one in together))
+            last = max(leases.last_used(one) for one in together)
+            used = any(leases.count(one) for one in together)
+            if len(together) == 1 or not (used or time.monotonic() - last < seconds):
+                return lc.IdleElapsed(now.epoch, sleep=sleep)
 
     async def _until_it_sleeps(self, now: Lifecycle) -> lc.Event:
         """By itself, with nobody at it."""

@@ -37,7 +37,7 @@ class Watches:
         self._replica = replica
         self._engine = engine
         self._callbacks = callbacks
-        self._sleep = SleepWatches(replica, engine)
+        self._sleep = SleepWatches(replica, engine, callbacks)
 
     def of(self, now: Lifecycle) -> Sequence[Watch]:
         match now.state:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-from llamactl.control.instances import Instances
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
+from llamactl.control.scheduling.node_filter import NodeFilter
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import MANUAL, MOVE
+from llamactl.control.shielded import ShieldedTasks
 from llamactl.core.errors import LlamactlError, NoCapacity
 from llamactl.core.lifecycle import Desired, StartRequested, State
 from llamactl.observe import logger
@@ -23,12 +24,14 @@ class WantedStarts:
     """A stop by people counts at any time: what was stopped meanwhile does not start."""
 
     def __init__(
-        self, nodes: Nodes, registry: Registry, scheduler: Scheduler, instances: Instances
-    ) -> None:
+        self, nodes: Nodes, registry: Registry, scheduler: Scheduler, node_filter: NodeFilter,
+        tasks: ShieldedTasks,
+    ) -> None:  # fmt: skip
         self._nodes = nodes
         self._registry = registry
         self._scheduler = scheduler
-        self._instances = instances
+        self._filter = node_filter
+        self._tasks = tasks
         self._few = asyncio.Semaphore(_AT_ONCE)
         self._starting: set[ManagedInstance] = set()
 
@@ -44,7 +47,7 @@ class WantedStarts:
         """Somewhere, if it is wanted and off: when there is room, and a few at once."""
         if _is_wanted(managed) and managed not in self._starting:
             self._starting.add(managed)
-            self._instances.tasks.begin(self._attempt(managed, cause))
+            self._tasks.begin(self._attempt(managed, cause))
 
     async def _attempt(self, managed: ManagedInstance, cause: str) -> None:
         try:
@@ -56,7 +59,7 @@ class WantedStarts:
 
     async def _start(self, managed: ManagedInstance, cause: str) -> None:
         async with self._few:
-            found = await self._instances.filter.expect_there(managed)
+            found = await self._filter.expect_there(managed)
             try:
                 await self._scheduler.place(managed, MANUAL, found)
             except NoCapacity:
@@ -82,7 +85,13 @@ class WantedStarts:
         """Those who wait for a place may have more nodes to choose from now."""
 
         waiting = [ticket.managed for ticket in self._scheduler.queue.in_order()]
-        await each(waiting, self._instances.look_again)
+        await each(waiting, self.look_again_for)
+
+    async def look_again_for(self, managed: ManagedInstance) -> None:
+        """If it waits for a place, it may have other nodes to choose from now."""
+        if self._scheduler.queue.has(managed):
+            self._scheduler.queue.found(managed, await self._filter.look(managed))
+        self._scheduler.poke()
 
 
 def _is_wanted(managed: ManagedInstance) -> bool:

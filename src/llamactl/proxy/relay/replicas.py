@@ -1,0 +1,58 @@
+"""Which replica gets a request, by what is in flight and the conversation that it continues."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Final
+
+import orjson
+
+from llamactl.core.routes import Route
+from llamactl.policy.body.conversation import conversation_key
+from llamactl.policy.body.model import SMALL
+from llamactl.policy.scheduling.replica_choice import choose
+from llamactl.proxy.http.request import Request
+from llamactl.proxy.relay.body import IN_MEMORY, Body
+from llamactl.proxy.relay.leases import LeaseBook
+
+# last words of the paths whose requests leave something in an engine's slots
+_GENERATE: Final = ("completions", "completion", "responses", "messages", "infill", "generate")
+
+
+class Replicas:
+    def __init__(self, leases: LeaseBook) -> None:
+        self._leases = leases
+        self._turns = itertools.count()
+
+    def __repr__(self) -> str:
+        return f"<Replicas by {self._leases}>"
+
+    def choose(self, replicas: Sequence[Route], conversation: bytes) -> Route | None:
+        """One that is ready; None if none is."""
+        ready = {route.id: route for route in replicas if route.ready is not None}
+        if len(ready) < 2:  # noqa: PLR2004
+            return next(iter(ready.values()), None)
+        in_flight = {one: self._leases.count(one) for one in ready}
+        return ready[choose(in_flight, conversation, next(self._turns))]
+
+
+def needs_turn(request: Request, body: Body) -> bool:
+    """Does it take long to see which conversation it continues?"""
+    return body.size > SMALL and _names_one(request, body)
+
+
+def conversation_of(request: Request, body: Body) -> bytes:
+    """Its hash; b"" if it continues none, or all of it is not here."""
+    if not _names_one(request, body):
+        return b""
+    try:
+        read = orjson.loads(b"".join(body.chunks))
+    except ValueError:
+        return b""
+    return conversation_key(read) if isinstance(read, dict) else b""
+
+
+def _names_one(request: Request, body: Body) -> bool:
+    is_here = request.complete and body.can_be_sent_again and 0 < body.size <= IN_MEMORY
+    return is_here and request.head.path.rsplit("/", 1)[-1] in _GENERATE
