@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest -q -n 2
 # tests of servers wait about half of their time; tests/support/stages.py knows which take longest
 PYTEST_SERVERS := $(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 ON_TWO := tests/integration/test_http.py tests/integration/test_drain.py $(patsubst %,tests/fault/test_%.py, \
-	half_a_head hostile_clients odd_answers poisonous_request right_ends_while_streaming right_ends_while_waiting \
+	half_a_head hostile_clients odd_answers poisonous_request replicas_die right_ends_while_streaming right_ends_while_waiting \
 	slow_clients slow_readers stream_breaks waiting)
 INSTALLED := $(BIN)/python packaging/installed.py
 NPM := $(CURDIR)/$(BIN)/python $(CURDIR)/packaging/node.py

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,38 +11,12 @@ import httpx
 import pytest
 
 from support.fake_engine import begin_stream, create_fake, post, raw, tell, to_end, until_told
-from support.served import PROXIES, Served, data_folder, is_alive, serve, until_gone
+from support.load import Load
+from support.served import PROXIES, data_folder, is_alive, serve, until_gone
 from support.waits import until
 
 BASE = "/api/v1/instances"
 DYING = Path(__file__).parents[1] / "support/dying.py"
-
-
-class Load:
-    """Clients that ask all the time, each on a connection that it keeps."""
-
-    def __init__(self, server: Served, name: str, clients: int) -> None:
-        self._server, self._name = server, name
-        self._over = threading.Event()
-        self.answers: list[int | str] = []
-        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
-        for thread in self._threads:
-            thread.start()
-
-    def _ask(self) -> None:
-        with self._server.client() as client:
-            while not self._over.wait(0.02):
-                try:
-                    answer = client.post("/v1/completions", json={"model": self._name})
-                    self.answers.append(answer.status_code)
-                except httpx.HTTPError as exc:
-                    self.answers.append(repr(exc))
-
-    def end(self) -> list[int | str]:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-        return self.answers
 
 
 def test_three_upgrades_under_load_cut_nothing(tmp_path: Path) -> None:

@@ -245,6 +245,19 @@ async def test_what_is_held_counts_with_the_one_that_came_last(tmp_path: Path) -
         await second.end()
 
 
+async def test_nobody_waits_for_the_agreement_of_one_that_is_gone() -> None:
+    """It ended since it was decided to ask it."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        peers, peer = Peers(), Peer("one", 0, ours, LeaseBook())
+        peers.add(peer)
+        agreed = asyncio.create_task(peers.agree())
+        asyncio.get_running_loop().call_soon(peer.ended)
+        async with asyncio.timeout(WITHIN_S):
+            await agreed
+        assert await peer.served("id-1", 1) == ()
+
+
 async def test_a_key_is_known_until_it_is_revoked(tmp_path: Path) -> None:
     async with site(tmp_path) as there:
         control = Control()

@@ -398,6 +398,25 @@ async def test_a_request_that_no_engine_had_read_is_served_by_another_replica() 
         assert (await client.answer()).json == {"fine": True}
 
 
+async def test_an_engine_that_dies_connection_by_connection_counts_once() -> None:
+    """The one that was kept is closed first; a new one is still accepted, and then reset."""
+    async with data_path() as there:
+        await there.control.create("one", replicas=2)
+        await settle()
+        await there.ask("POST", CHAT, said("hello"))
+        home, there.engine.by_hand = served_by(there), True
+        client = there.connect()
+        client.ask("POST", CHAT, said("hello"), key=MANAGER)
+        (await there.engine.request(1)).die()
+        dying = await there.engine.request(2)
+        assert {served_by(there, 1), served_by(there, 2)} == {home}
+        there.control.node.crash(home, report=KILLED)
+        dying.die()
+        (await there.engine.request(3)).reply({"fine": True})
+        assert served_by(there, 3) != home
+        assert (await client.answer()).json == {"fine": True}
+
+
 async def test_one_that_failed_is_passed_over() -> None:
     async with data_path(settings("instances", min_residency=0, failure_cool_down=60)) as there:
         await there.control.create("one", start=False, replicas=2)

@@ -76,6 +76,7 @@ class Exchange(AnswerWork):
     _body_chunked = False
     _congested = False  # the engine takes no more for now
     _sends = 0  # to how many engines it may have got
+    _sent_to: ReadyInstance | None = None  # the last of them
     _retried = False
     _unchecked: ResponseHead | None = None  # of an answer that may give another name than was asked
     _begun: Response | None = None  # by us, before the engine's answer came
@@ -276,7 +277,8 @@ class Exchange(AnswerWork):
         request, body = self._request, self._body
         self._move(Step.ASKS)
         self._upstream = connection
-        self._sends += 1
+        self._sends += ready is not self._sent_to  # on how many connections does not matter
+        self._sent_to = ready
         self._body_chunked = False
         head = request.head
         if not head.has_body:

@@ -50,6 +50,7 @@ class Peer:
         self.is_leaving = False  # as it was asked to
         self._turns = itertools.count(1)
         self._asked: dict[int, asyncio.Future[Answers | None]] = {}
+        self._is_gone = False
 
     def __repr__(self) -> str:
         return f"<Peer pid {self.pid} in {self.slot}>"
@@ -105,6 +106,8 @@ class Peer:
         return None
 
     async def _answer_to(self, turn: int, asked: Message) -> Answers | None:
+        if self._is_gone:  # since it was decided to ask it
+            return None
         answer: asyncio.Future[Answers | None]
         answer = self._asked[turn] = asyncio.get_running_loop().create_future()
         try:
@@ -120,6 +123,7 @@ class Peer:
 
     def ended(self) -> None:
         """Nothing more comes from it."""
+        self._is_gone = True
         self.channel.close()
         for answer in self._asked.values():
             if not answer.done():
