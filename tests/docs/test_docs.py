@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
+import typer
+from typer import Context
+
+from llamactl.cli.main import command_line
 from llamactl.config.variables import VARIABLES
 from llamactl.core import lifecycle
 from llamactl.proxy.stages import client, exchange
@@ -79,3 +85,40 @@ def test_nothing_that_is_shipped_says_to_install_llamactl_from_an_index() -> Non
     }
 
     assert found == {}
+
+
+_FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+_COMMAND = re.compile(r"(?:\$ )?(?:\.venv/bin/)?(llamactl .*)")
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """Each command in the docs: its file, and its arguments."""
+    for file in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        for kind, block in _FENCED.findall(file.read_text()):
+            lines = block if kind in ("", "console", "sh", "bash") else ""
+            for line in lines.replace("\\\n", " ").splitlines():
+                if found := _COMMAND.match(line.strip()):
+                    words = shlex.split(found[1], comments=True)[1:]
+                    end = next((n for n, word in enumerate(words) if word in _ENDS), None)
+                    yield file.name, words[:end]
+
+
+_ENDS = ("|", ">", "<", "&&", "&", ";")
+
+
+def test_every_command_in_the_docs_is_one() -> None:
+    """Its name, its options, and how many arguments it takes; not what it would do."""
+    found = list(commands())
+    root = typer.main.get_command(command_line())
+    wrong = []
+    for file, words in found:
+        command, rest = root, words
+        try:
+            while (get := getattr(command, "get_command", None)) and rest[0][:1] != "-":
+                command, rest = get(Context(command), rest[0]), rest[1:]
+            command.make_context("llamactl", rest)
+        except Exception as exc:  # of the command line's own kinds, which it does not export
+            wrong.append((file, " ".join(words), str(exc)))
+
+    assert wrong == []
+    assert len(found) > 20

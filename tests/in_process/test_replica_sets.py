@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from llamactl.backends import LLAMA_CPP
 from llamactl.core.errors import (
     Conflict,
     InstanceNotFound,
@@ -291,6 +292,28 @@ async def test_restarts_go_one_after_the_other() -> None:
         there.node.loaded(name)
         await there.until(name, "ready")
         assert there.replica(name).pid != pids[name]
+
+
+async def test_a_reload_restarts_them_one_after_the_other() -> None:
+    there = await three()
+    await there.create("two", replicas=2)
+    await settle()
+    pids = {name: there.replica(name).pid for name in names(there)}
+    there.node.loads = True
+    engine = there.settings.backends.of(LLAMA_CPP.kind).model_copy(update={"args": ("--seed", "7")})
+    backends = there.settings.backends.model_copy(update={LLAMA_CPP.kind.type: engine})
+    there.on_file = there.settings.model_copy(update={"backends": backends})
+    await there.reload.declare()
+    await there.reload.run()
+    await there.until("one", "starting")
+    await there.until("two", "starting")
+    assert sorted(states(there)) == ["ready", "ready", "starting"]
+    assert sorted(states(there, "two")) == ["ready", "starting"]
+    for name, pid in pids.items():
+        await there.until(name, "starting")
+        there.node.loaded(name)
+        await there.until(name, "ready")
+        assert there.replica(name).pid != pid
 
 
 async def test_a_change_of_the_command_rolls_and_a_failure_ends_that() -> None:

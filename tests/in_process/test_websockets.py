@@ -315,6 +315,21 @@ async def test_a_websocket_starts_its_instance_and_waits_for_it() -> None:
         assert there.leases("one") == 1
 
 
+async def test_a_websocket_takes_the_replica_that_is_ready() -> None:
+    engine = Engine()
+    async with serve(engine.serve, "127.0.0.1", 0, compression=None) as server:
+        only = port_of(server)
+        async with data_path(settings("instances", port_range=(only, only))) as there:
+            await there.control.create("one", start=False, replicas=2)
+            await there.control.instances.start("one@2", wait=True, evict=False)
+            socket = WebSocket(there)
+            await socket.opened()
+            socket.say("hello")
+            assert await socket.hears() == "hello"
+            assert (there.leases("one"), there.leases("one@2")) == (0, 1)
+            assert there.control.state("one") == "stopped"
+
+
 async def test_who_leaves_while_it_starts_gives_its_place_up() -> None:
     async with talking(start=False) as (there, engine):
         there.control.node.loads = True

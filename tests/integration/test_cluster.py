@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -46,6 +47,11 @@ def fake(head: ClusterMachine, folder: Path, name: str, **more: object) -> dict[
 
 def ask(head: ClusterMachine, name: str) -> int:
     return head.request("POST", CHAT, {"model": name, **_HELLO}).status_code
+
+
+def converse(head: ClusterMachine, number: int) -> int:
+    body = {"model": "chat", "messages": [{"role": "user", "content": f"Hi {number}"}]}
+    return head.request("POST", CHAT, body).status_code
 
 
 def row(head: ClusterMachine, name: str) -> dict[str, Any]:
@@ -268,3 +274,31 @@ def test_mistakes_are_said(machines: Sequence[ClusterMachine], tmp_path: Path) -
     assert json.loads(head.llamactl("node", "ls", "--json"))[1]["state"] == "up"
     two.kill("node join")
     assert "is that of node 'two'" in two.refused("serve", f"--data-dir={two.data}", data=elsewhere)
+
+
+def test_replicas_keep_apart_and_the_plug_of_one_costs_nothing(tmp_path: Path) -> None:
+    with (
+        TemporaryDirectory(dir="/tmp") as folder,
+        cluster(Path(folder), "one", "two", "three") as (head, two, three),
+    ):
+        head.until_nodes(one="here", two="up", three="up")
+        fake(head, tmp_path, "chat", nodes=[], replicas=3)
+        names = ("chat", "chat@2", "chat@3")
+        rows = {name: until_state(head, name, "ready") for name in names}
+        assert {now["node"] for now in rows.values()} == {"one", "two", "three"}
+        [cut_off] = [name for name, now in rows.items() if now["node"] == "two"]
+
+        two.machine.run("ip", "link", "set", "eth0", "down")
+        # of many conversations, some have their home there
+        with ThreadPoolExecutor(20) as pool:
+            said = [*pool.map(lambda n: converse(head, n), range(20))]
+        until_state(head, cut_off, "lost")
+        said += [converse(head, n) for n in range(20)]
+        assert {*said} == {200}
+        assert [row(head, name)["state"] for name in names if name != cut_off] == ["ready"] * 2
+        two.machine.run("ip", "link", "set", "eth0", "up")
+        assert until_state(head, cut_off, "ready")["pid"] == rows[cut_off]["pid"]
+
+        two.machine.run("kill", "-9", str(rows[cut_off]["pid"]))
+        assert {converse(head, n) for n in range(20)} == {200}
+        assert len(three.machine.pids(str(ENGINE))) == 1

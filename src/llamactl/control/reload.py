@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from llamactl.config import (
     sources_after,
 )
 from llamactl.control.instances import Instances
+from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.reconciler import FILES, Reconciler
 from llamactl.control.upkeep.stale import running, stale
 from llamactl.core.errors import InvalidConfig, InvalidRequest, LlamactlError, StoreUnavailable
+from llamactl.core.instance import replica_of
 from llamactl.observe import logger
 from llamactl.policy.definition.reconcile import Changes
 
@@ -69,22 +72,28 @@ class Reload:
             sources = sources_after(self._settings.sources, new.sources, change.fixed)
             self._settings.replace(change.settings, sources)
             failed = await self._reconciler.apply(changes, FILES)
-            for name in plan.restart:
+            for names in together(plan.restart):
                 try:
-                    await self._restart(name)
+                    await self._restart(names)
                 except LlamactlError as exc:
-                    failed[name] = exc.message
+                    failed[names[0]] = exc.message
             log.info("reloaded", settings=" ".join(plan.settings), restart=" ".join(plan.restart))
             return ReloadPlan(
                 plan.settings, plan.needs_restart, plan.restart, plan.instances, failed
             )
 
-    async def _restart(self, name: str) -> None:
-        """Unless a change of its own has done so, or it was deleted by one."""
-        named = (m for m in self._instances.all() if m.instance.name == name)
-        managed = next(named, None)
-        if managed is not None and stale(running([managed]), self._settings.current):
-            await self._instances.restart_stale(managed, "settings changed")
+    async def _restart(self, names: Sequence[str]) -> None:
+        """Replicas of one instance, one after the other.
+
+        Unless a change of its own has done so, or it was deleted by one.
+        """
+        left = stale(running(self._instances.all()), self._settings.current)
+        due = [m for m in self._instances.all() if m.instance.name in {*names} & {*left}]
+        if due:
+            await self._instances.replicas.roll(due, self._restart_one)
+
+    async def _restart_one(self, managed: ManagedInstance) -> None:
+        await self._instances.restart_stale(managed, "settings changed")
 
     async def _read(self) -> tuple[Loaded, SettingsChange, Changes]:
         new = await asyncio.to_thread(self._reread)
@@ -121,3 +130,11 @@ class Reload:
     def _planned(self, change: SettingsChange, changes: Changes) -> ReloadPlan:
         restart = stale(running(self._instances.all()), change.settings)
         return ReloadPlan(change.live, change.fixed, restart, changes)
+
+
+def together(names: Iterable[str]) -> list[list[str]]:
+    """The replicas of each instance, the first one first."""
+    found = defaultdict[str, list[str]](list)
+    for name in names:
+        found[replica_of(name) or name].append(name)
+    return [*found.values()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -143,6 +143,10 @@ class RouteTable:
     def known(self) -> list[Route]:
         """Each once, also while there may be others."""
         return [r for k, r in self.routes.items() if name_key(r.name) == k]
+
+    def replicas_of(self, route: Route) -> Sequence[Route]:
+        """All that serve its requests: itself, where it has no other replicas."""
+        return self.replicas.get(name_key(route.name)) or (route,)
 
     def with_route(self, route: Route) -> RouteTable:
         before = self.routes.get(name_key(route.name))

@@ -184,9 +184,8 @@ class Exchange(AnswerWork):
 
     def _choose(self, instance: Route) -> None:
         """One that is ready; the instance itself if none is."""
-        replicas = self._relay.table.replicas.get(name_key(instance.name), ())
         conversation = conversation_of(self._request, self._body)
-        found = self._relay.replicas.choose(replicas, conversation)
+        found = self._relay.replicas.choose(self._relay.table.replicas_of(instance), conversation)
         self._route = instance if found is None else instance.through(found)
 
     async def _choose_in_turn(self, instance: Route) -> None:
