@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ from llamactl.core.errors import (
     NoCapacity,
     StoreUnavailable,
 )
-from llamactl.core.lifecycle import EvictionRequested
+from llamactl.core.instance import Instance
+from llamactl.core.keys import ANYONE
+from llamactl.core.lifecycle import EvictionRequested, StopRequested
 from support.control_clusters import Cluster
 from support.control_path import ControlPath, settle
 from support.data_path import CHAT, MANAGER, DataPath, data_path
@@ -148,7 +151,7 @@ async def test_a_number_that_goes_down_and_up_again_waits_for_the_drain() -> Non
     await there.definitions.update("one", {"replicas": 2}, wait=False)
     again = asyncio.create_task(there.definitions.update("one", {"replicas": 3}, wait=False))
     await settle()
-    assert states(there) == ["ready", "ready", "draining"] and not again.done()
+    assert states(there) == ["ready"] * 2 and len(there.node.alive) == 3 and not again.done()
     lease.release()
     await again
     await there.until("one@3", "ready")
@@ -331,6 +334,162 @@ async def test_a_change_of_the_command_rolls_and_a_failure_ends_that() -> None:
     await there.until("one@2", "ready")
 
 
+async def test_a_stop_holds_while_restarts_go_one_after_the_other() -> None:
+    there = await three()
+    there.node.loads = True
+    await there.instances.restart("one", wait=False, evict=False, force=False)
+    await there.until("one", "starting")
+    await there.instances.stop("one", wait=True, force=False)
+    await settle()
+    assert states(there) == ["stopped"] * 3 and not there.node.alive
+
+
+async def test_one_that_is_off_is_passed_over_by_a_change_of_the_command() -> None:
+    there = await three()
+    await there.instances.stop("one@2", wait=True, force=False)
+    pid = there.replica("one@3").pid
+    await there.definitions.update("one", {"ctx_size": 512}, wait=True)
+    await settle()
+    assert states(there) == ["ready", "stopped", "ready"]
+    assert there.replica("one@3").pid != pid
+
+
+async def test_a_replica_that_waits_for_room_takes_none_that_is_made_for_others() -> None:
+    there = ControlPath(settings("instances", min_residency=0, max_running_instances=2))
+    await there.create("one", replicas=2, start=False)
+    await there.create("idle")
+    await there.create("asked", start=False)
+    await there.instances.start("one", wait=True, evict=False)
+    await settle()
+    assert states(there) == ["ready", "stopped"]
+    lease = await there.on_demand.lease("asked", ANYONE)
+    await settle()
+    assert (there.state("asked"), there.state("idle")) == ("ready", "stopped")
+    assert states(there) == ["ready", "stopped"], "it neither left nor got a second process"
+    lease.release()
+
+
+async def test_nobody_waits_for_room_once_all_are_idle() -> None:
+    there = ControlPath(settings("instances", min_residency=0, max_running_instances=1))
+    await there.create("one", replicas=2, idle_timeout=0.02 / 60)
+    await there.until("one", "stopped")
+    await settle()
+    assert states(there) == ["stopped"] * 2 and not there.node.alive
+    again = await there.killed()
+    await again.come_back()
+    again.instances.replicas.resume()
+    await settle()
+    assert not again.node.alive
+
+
+async def test_one_that_waited_for_room_waits_again_after_a_restart_of_llamactl() -> None:
+    little = settings("instances", min_residency=0, max_running_instances=1)
+    there = ControlPath(little)
+    await there.create("one", replicas=2)
+    await settle()
+    again = await there.killed()
+    await again.come_back()
+    await again.definitions.complete()
+    again.instances.replicas.resume()
+    await settle()
+    assert states(again) == ["ready", "stopped"]
+    again.held.replace(settings("instances", min_residency=0, max_running_instances=2), {})
+    await again.until("one@2", "ready")
+
+
+async def test_a_change_of_nodes_waits_for_one_that_is_being_deleted() -> None:
+    there = await three()
+    lease = there.lease("one@3")
+    await there.definitions.update("one", {"replicas": 2}, wait=False)
+    change = {"replicas": 3, "nodes": ["main"]}
+    again = asyncio.create_task(there.definitions.update("one", change, wait=False))
+    await settle()
+    assert not again.done()
+    lease.release()
+    async with asyncio.timeout(WITHIN_S):
+        await again
+    await there.until("one@3", "ready")
+
+
+async def test_two_who_pause_all_replicas_do_not_wait_for_each_other() -> None:
+    there = await three()
+    first = there.replica("one").runner
+    await first.pause()  # it works on an event
+    change = asyncio.create_task(there.definitions.update("one", {"nodes": ["main"]}, wait=False))
+    await settle()
+    pause = asyncio.create_task(there.shutdown.pause())
+    await settle()
+    first.resume()
+    async with asyncio.timeout(WITHIN_S):
+        await pause
+        there.shutdown.resume()
+        await change
+    assert there.registry.get("one").instance.options.nodes == ("main",)
+
+
+async def test_a_second_replica_keeps_the_first_from_being_idle() -> None:
+    there = ControlPath(settings("instances", min_residency=0))
+    await there.create("one", idle_timeout=0.1 / 60)
+    await there.definitions.update("one", {"replicas": 2}, wait=False)
+    await there.until("one@2", "ready")
+    lease = there.lease("one@2")
+    await asyncio.sleep(0.2)
+    assert states(there) == ["ready"] * 2
+    lease.release()
+    await there.until("one", "stopped")
+
+
+async def test_a_store_that_goes_away_midway_costs_no_restart() -> None:
+    there = await three()
+    pids = {name: there.replica(name).pid for name in names(there)}
+    replace_row = there.store.replace
+
+    async def fail(instance: Instance) -> None:
+        if instance.name == "one@2":
+            raise StoreUnavailable("the store can't be written")
+        await replace_row(instance)
+
+    there.store.replace = fail  # type: ignore[method-assign]
+    with pytest.raises(StoreUnavailable):
+        await there.definitions.update("one", {"ctx_size": 512}, wait=True)
+    await there.until("one", "ready")
+    assert there.replica("one").pid != pids["one"]
+    there.store.replace = replace_row  # type: ignore[method-assign]
+    await there.definitions.update("one", {"ctx_size": 512}, wait=True)
+    await settle()
+    assert not {there.replica(name).pid for name in names(there)} & {*pids.values()}
+
+
+async def test_a_change_starts_nothing_that_was_stopped() -> None:
+    there = await three()
+    await there.instances.stop("one@2", wait=True, force=False)
+    await there.definitions.update("one", {"priority": 2}, wait=False)
+    await settle()
+    assert states(there) == ["ready", "stopped", "ready"]
+
+
+async def test_replicas_of_what_was_asked_for_while_it_was_created_start_too() -> None:
+    there = ControlPath(settings("instances", min_residency=0))
+    add = there.store.add
+
+    async def slow(instance: Instance) -> None:
+        await add(instance)
+        if instance.name == "one@2":
+            lease = await there.on_demand.lease("one", ANYONE)
+            lease.release()
+
+    there.store.add = slow  # type: ignore[method-assign]
+    await there.create("one", replicas=3)
+    await settle()
+    assert states(there) == ["ready"] * 3
+
+
+@pytest.mark.parametrize("given", [{"aliases": ["two@2"]}, {"variants": {"two@10": {}}}])
+async def test_no_alias_looks_like_a_replica(given: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match="replicas"):
+        await ControlPath().create("one", **given)
+
+
 # Who serves.
 
 
@@ -444,12 +603,69 @@ async def test_one_that_failed_is_passed_over() -> None:
     async with data_path(settings("instances", min_residency=0, failure_cool_down=60)) as there:
         await there.control.create("one", start=False, replicas=2)
         there.control.node.broken.add("one")
-        await there.ask("POST", CHAT, said("hello"))
-        await there.control.until("one", "failed")
-        async with asyncio.timeout(WITHIN_S):
-            while (await there.ask("POST", CHAT, said("hello"))).status != 200:
-                await settle()
-        assert served_by(there) == "one@2"
+        for _ in range(3):
+            assert (await there.ask("POST", CHAT, said("hello"))).status == 200
+            assert served_by(there) == "one@2"
+        there.control.node.broken.add("one@2")
+        await there.control.instances.stop("one@2", wait=True, force=False)
+        failed = await there.ask("POST", CHAT, said("hello"))
+        assert (failed.status, failed.json["code"]) == (503, "start_failed")
+
+
+async def test_one_that_is_cut_off_or_ended_is_not_tried_again() -> None:
+    async with data_path() as there:
+        await there.control.create("one", replicas=2)
+        await settle()
+        there.engine.by_hand = True
+        for number, end in enumerate(("cut off", "ended")):
+            client = there.connect()
+            client.ask("POST", CHAT, said("hello"), key=MANAGER)
+            seen = await there.engine.request(2 * number)
+            home = served_by(there)
+            if end == "ended":
+                await there.control.replica(home).runner.ask(StopRequested(force=True))
+                await there.control.until(home, "stopped")
+            seen.die()
+            (await there.engine.request(2 * number + 1)).reply({})
+            assert served_by(there) != home
+            assert (await client.answer()).status == 200
+
+
+async def test_a_request_that_crashes_engines_crashes_no_more_of_them_with_replicas() -> None:
+    async with data_path(settings("instances", min_residency=0)) as there:
+        await there.control.create("one", replicas=3)
+        await settle()
+        there.engine.by_hand = True
+        answers = []
+        for number in range(3):
+            client = there.connect()
+            client.ask("POST", CHAT, said("crash"), key=MANAGER)
+            if number < 2:
+                seen = await there.engine.request(number)
+                there.control.node.crash(served_by(there))
+                seen.die()
+            answers.append((await client.answer()).status)
+        assert answers == [502, 502, 422]
+        assert sorted(states(there.control)) == ["failed", "failed", "ready"]
+
+
+async def test_a_body_that_is_nested_too_deeply_is_served_like_any_other() -> None:
+    async with data_path() as there:
+        await there.control.create("one", replicas=2)
+        await settle()
+        deep = json.loads("[" * 400 + "]" * 400)
+        body = {"model": "one", "messages": [{"role": "user", "content": deep}]}
+        assert (await there.ask("POST", CHAT, body)).status == 200
+
+
+async def test_a_process_that_was_replaced_asks_for_each_replica() -> None:
+    async with data_path() as there:
+        await there.control.create("one", replicas=2)
+        await settle()
+        there.proxy.forget_ready()
+        table = there.proxy.relay.table
+        assert [one.ready for one in table.replicas["one"]] == [None, None]
+        assert (await there.ask("POST", CHAT, said("hello"))).status == 200
 
 
 async def test_an_evicted_one_leaves_the_others_in_service() -> None:
@@ -468,6 +684,13 @@ async def test_keys_and_lists_know_the_instance() -> None:
         await there.control.create("two")
         await settle()
         mine, other = there.add_key("mine", "one"), there.add_key("other", "two")
+        assert (await there.chat("one@2", key=mine)).status == 200
+        assert (await there.chat("one@2", key=other)).status == 403
+        await there.control.instances.stop("one", wait=True, force=False)
+        await there.control.instances.start("one@2", wait=True, evict=False)
+        shown = await there.ask("GET", "/v1/models/one", key=mine)
+        assert shown.json["state"] == "running"
+        await there.control.instances.start("one", wait=True, evict=False)
         listed = (await there.ask("GET", "/v1/models", key=mine)).json["data"]
         assert [one["id"] for one in listed] == ["one", "short"]
         for model in ("one", "uno", "short"):
@@ -475,4 +698,4 @@ async def test_keys_and_lists_know_the_instance() -> None:
                 body = {**said(words), "model": model}
                 assert (await there.ask("POST", CHAT, body, key=mine)).status == 200
                 assert (await there.ask("POST", CHAT, body, key=other)).status == 403
-        assert {served_by(there, n) for n in range(12)} == {"one", "one@2"}
+        assert {served_by(there, n) for n in range(1, 13)} == {"one", "one@2"}

@@ -31,7 +31,7 @@ from llamactl.core.ports.warm_up import WarmUp, WarmUpReport
 from llamactl.node.turns import Turns
 
 CRASH = ExitReport(FailureClass.CRASHED, signal=11, advice="look into its log")
-ENDED = ExitReport(FailureClass.UNKNOWN, code=0)  # as it was asked to
+ENDED = ExitReport(FailureClass.KILLED, signal=15)  # as it was asked to
 KILLED = ExitReport(FailureClass.KILLED, signal=9)
 UNSEEN = ExitReport(FailureClass.UNKNOWN, unseen=True)
 

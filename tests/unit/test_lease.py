@@ -116,7 +116,7 @@ class Room:
             self.scheduler.moved(managed)
         nothing = cast(Any, NoFilter())
         self._callbacks = Callbacks(
-            registry, self.scheduler, nothing, self.leases, nothing, lambda _: None
+            registry, self.scheduler, nothing, self.leases, nothing, lambda *_: None
         )
         self._callbacks.managed = self.a
         self.activator = OnDemand(

@@ -149,6 +149,7 @@ class Application:
         await control.definitions.complete()
         scheduler, settings = control.scheduling.scheduler, parts.settings.current
         await recovery.settle(scheduler, control.instances.filter, all_managed, settings)
+        control.instances.replicas.resume()
         control.drains.clear(parts.node.nodes.local)
 
     async def upgrade_now(self) -> int:

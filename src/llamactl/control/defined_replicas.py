@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 
 from llamactl.control.instances import Instances
@@ -11,7 +12,7 @@ from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.errors import InstanceNotFound, LlamactlError, NameTaken, ShuttingDown
-from llamactl.core.instance import Instance
+from llamactl.core.instance import Instance, replica_of
 from llamactl.core.lifecycle import DORMANT, WITHOUT_PROCESS, Lifecycle
 from llamactl.core.ports.engines import MemoryBook
 from llamactl.core.ports.stores import InstanceStore
@@ -35,7 +36,8 @@ class DefinedReplicas:
         self._nodes = nodes
         self._memory = memory
         self._event_log = event_log
-        self._deletions: dict[ManagedInstance, asyncio.Task[None]] = {}  # of those too many
+        # of those too many, by name
+        self._deletions: dict[str, tuple[ManagedInstance, asyncio.Task[None]]] = {}
 
     def __repr__(self) -> str:
         return f"<DefinedReplicas of {len(self._registry)} instances>"
@@ -55,6 +57,8 @@ class DefinedReplicas:
             name = managed.instance.name
             self._scheduler.dismiss(managed)
             self._registry.hide(name)
+            with suppress(LlamactlError):  # a request may have started it meanwhile
+                await managed.replica.runner.retire("not created", force=True)
             await managed.replica.runner.close()
             self._scheduler.forget(managed)
             await managed.replica.clean()
@@ -69,37 +73,31 @@ class DefinedReplicas:
 
         Returns those whose command changes. Raises InstanceNotFound if it is being deleted.
         """
-        stale = []
-        for one in first.instance.others:
+        stale, wanted = [], {one.name: one for one in first.instance.others}
+        for name, one in wanted.items():
+            if going := self._deletions.get(name):
+                await asyncio.wait([going[1]])
             if first.deleted:
                 raise InstanceNotFound(f"{first.instance.name} was deleted")
-            other = await self._other(first, one.name)
-            if other is None:
-                await self.add(one)
+            there = {other.instance.name: other for other in self._registry.others_of(first)}
+            if (other := there.get(name)) is None:
+                self._instances.replicas.join(first, await self.add(one))
             elif other.instance.options != one.options:
                 changed = replace(other.instance, options=one.options)
                 stale += [other] if await self.put(other, changed) else []
-        wanted = {one.name for one in first.instance.others}
         for other in self._registry.others_of(first):
-            if other.instance.name not in wanted and not other.deleted:
+            if other.instance.name not in wanted:
                 self._let_go(other)
         return stale
 
-    async def _other(self, first: ManagedInstance, name: str) -> ManagedInstance | None:
-        """Once it is gone, if it is about to be deleted."""
-        others = {other.instance.name: other for other in self._registry.others_of(first)}
-        if (other := others.get(name)) is not None and other in self._deletions:
-            await asyncio.wait([self._deletions[other]])
-            return other if other in self._registry.others_of(first) else None
-        return other
-
     def _let_go(self, managed: ManagedInstance) -> None:
         self.hide(managed)
-        deletion = self._instances.tasks.begin(self._delete_or_say(managed))
-        self._deletions[managed] = deletion
-        deletion.add_done_callback(lambda _: self._deletions.pop(managed))
+        name = managed.instance.name
+        deletion = self._instances.tasks.begin(self._try_delete(managed))
+        self._deletions[name] = managed, deletion
+        deletion.add_done_callback(lambda _: self._deletions.pop(name))
 
-    async def _delete_or_say(self, managed: ManagedInstance) -> None:
+    async def _try_delete(self, managed: ManagedInstance) -> None:
         try:
             await self._delete(managed, force=False)
         except LlamactlError as exc:
@@ -159,28 +157,26 @@ class DefinedReplicas:
         """An instance that is hidden, with its replicas.
 
         It is the last of them that is forgotten: as long as one is there, so is its name. If one
-        can't be deleted, it is there again. Raises StoreUnavailable, or ShuttingDown.
+        can't be deleted, both are there again. Raises StoreUnavailable, or ShuttingDown.
         """
         async with first.changing:
+            name = first.instance.name
+            going = [one for key, one in self._deletions.items() if replica_of(key) == name]
+            for managed, deletion in going:
+                if force:
+                    with suppress(LlamactlError):
+                        await managed.replica.runner.retire("deleted", force=True)
+                await asyncio.wait([deletion])
             others = self._registry.others_of(first)
         for other in others:
-            if other not in self._deletions:
-                self.hide(other)
-        try:
-            await asyncio.gather(*(self._gone(other, force=force) for other in others))
-        except LlamactlError:
+            self.hide(other)
+        gone = (self._delete(other, force=force) for other in others)
+        failed = [e for e in await asyncio.gather(*gone, return_exceptions=True) if e]
+        if failed:
             first.deleted = False
             self._registry.add(first)
-            raise
+            raise failed[0]
         await self._delete(first, force=force)
-
-    async def _gone(self, managed: ManagedInstance, *, force: bool) -> None:
-        if managed in self._deletions:
-            if force:
-                await managed.replica.runner.retire("deleted", force=True)
-            await asyncio.wait([self._deletions[managed]])
-        else:
-            await self._delete(managed, force=force)
 
     async def _delete(self, managed: ManagedInstance, *, force: bool) -> None:
         runner, name = managed.replica.runner, managed.instance.name

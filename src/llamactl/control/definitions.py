@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from llamactl.control.defined_replicas import DefinedReplicas
@@ -17,14 +18,14 @@ from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.core.errors import (
     Conflict,
     InstanceLimit,
-    InvalidRequest,
+    LlamactlError,
     NameTaken,
 )
 from llamactl.core.instance import (
-    LONGEST_NAME,
     Instance,
     InstanceOptions,
     check_name,
+    check_replicas,
     name_key,
     replica_of,
 )
@@ -89,7 +90,7 @@ class Definitions:
 
     async def _check(self, instance: Instance) -> None:
         _check_variants(instance)
-        _check_replicas(instance)
+        check_replicas(instance)
         node = await self.nodes.permitted(instance)
         node.check(instance)
 
@@ -172,42 +173,46 @@ class Definitions:
         self, managed: ManagedInstance, change: Change, *, wait: bool
     ) -> ManagedInstance:
         async with managed.changing:  # one after the other, or one of two changes is lost
-            stale = await self._redefine(managed, change)
+            stale = [managed] if await self._redefine(managed, change) else []
+            try:
+                stale += await self._replicas.fit(managed)
+            except LlamactlError:  # what was changed counts
+                await self._apply(stale)
+                raise
         for one in self._registry.replicas_of(managed):
             await self._instances.wanted.look_again_for(one)
-        if _runs(managed):
-            self._instances.replicas.follow(managed)  # there may be more of them now
-        due = [one for one in stale if _runs(one) or one.replica.runner.now.state in DORMANT]
-        waits = wait and managed in due and _runs(managed)
-        if due:
-            await self._instances.replicas.roll(due, self._restart)
+        waits = wait and managed in stale and _runs(managed)
+        await self._apply(stale)
         if waits:
             await until_started(managed)
         return managed
 
+    async def _apply(self, stale: Sequence[ManagedInstance]) -> None:
+        """Have those run with what changed; what is off counts from its next start."""
+        due = [one for one in stale if _runs(one) or one.replica.runner.now.state in DORMANT]
+        if due:
+            await self._instances.replicas.roll(due, self._restart)
+
     async def _restart(self, managed: ManagedInstance) -> None:
         await self._instances.restart_stale(managed, "options changed")
 
-    async def _redefine(self, managed: ManagedInstance, change: Change) -> list[ManagedInstance]:
-        """Returns the replicas whose command changes."""
+    async def _redefine(self, managed: ManagedInstance, change: Change) -> bool:
+        """The first replica; True if its command changes."""
         changed = replace(managed.instance, options=change(managed.instance.options))
         await self._check(changed)
         if changed.options.nodes == managed.instance.options.nodes:
-            return await self._put(managed, changed)
+            return await self._replicas.put(managed, changed)
         replicas, choices = self._registry.replicas_of(managed), self.nodes.choices(changed.options)
         async with contextlib.AsyncExitStack() as paused:
-            for one in replicas:  # or it might be started meanwhile, where it may not be
-                await one.replica.runner.pause()
-                paused.callback(one.replica.runner.resume)
+            async with self._registry.pausing:
+                for one in replicas:  # or it might be started meanwhile, where it may not be
+                    await one.replica.runner.pause()
+                    paused.callback(one.replica.runner.resume)
             for one in replicas:
                 runs = one.replica.runner.now.state not in WITHOUT_PROCESS
                 if runs and one.replica.context not in choices:
                     raise Conflict(f"{changed.name} can't move to another node now; stop it first")
-            return await self._put(managed, changed)
-
-    async def _put(self, managed: ManagedInstance, changed: Instance) -> list[ManagedInstance]:
-        restarts = await self._replicas.put(managed, changed)
-        return [*([managed] if restarts else []), *await self._replicas.fit(managed)]
+            return await self._replicas.put(managed, changed)
 
     async def delete(self, name: str, *, force: bool, source: str = "") -> None:
         """Drain, stop, forget. The instance can't be found from the first moment on."""
@@ -220,19 +225,6 @@ def _runs(managed: ManagedInstance) -> bool:
     """What is off, or about to be, counts from its next start."""
     now = managed.replica.runner.now
     return now.state not in RESTING and now.desired is Desired.RUNNING
-
-
-def _check_replicas(instance: Instance) -> None:
-    """Raises InvalidRequest."""
-    if not (others := instance.others):
-        return
-    if instance.options.backend_options.get("port") is not None:
-        raise InvalidRequest("'port' can't be given for several replicas; leave it out")
-    if len(others[-1].name) > LONGEST_NAME:
-        raise InvalidRequest(
-            f"the name is too long for {len(others) + 1} replicas, whose names end in a number; "
-            "choose a shorter one"
-        )
 
 
 def _check_variants(instance: Instance) -> None:

@@ -19,7 +19,7 @@ from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import MANUAL, MANUAL_EVICTING, request_asker
 from llamactl.control.shielded import ShieldedTasks
 from llamactl.control.start_failure import start_failed
-from llamactl.control.upkeep.replica_sets import ReplicaSets
+from llamactl.control.upkeep.replica_sets import ReplicaSets, by_readiness
 from llamactl.control.upkeep.wanted import WantedStarts
 from llamactl.core.errors import NoCapacity, Superseded
 from llamactl.core.events import InstanceEvent
@@ -85,7 +85,7 @@ class Instances:
         offer = await context.offer(instance)
         callbacks = Callbacks(
             self._registry, self._scheduler, self._memory, self._nodes.leases, self.filter,
-            self.replicas.follow,
+            self.replicas.moved,
         )  # fmt: skip
         replica = Replica(self._nodes, context, instance, now, last_exit, callbacks)
         replica.has_run = bool(node)
@@ -123,6 +123,7 @@ class Instances:
             await self.place(replica, evict=evict)
             await self.tasks.run(self._scheduler.carry_out(replica, command))
 
+        self.replicas.start_others(managed, command.cause, only=RESTING)
         await self.replicas.roll([managed, *self._registry.others_of(managed)], one)
         if wait:
             await self.tasks.run(until_started(managed))
@@ -140,8 +141,7 @@ class Instances:
         """What a request, or a start by hand, would do now, and why; its node by its name."""
         managed, settings = self._registry.get(name), self._nodes.settings
         if request:  # it gets what is ready
-            replicas = [managed, *self._registry.others_of(managed)]
-            managed = next((one for one in replicas if one.replica.ready is not None), managed)
+            managed = by_readiness([managed, *self._registry.others_of(managed)])[0]
         found = await self.filter.look(managed)
         await managed.replica.context.ask_engine(managed.instance)
         asker = MANUAL_EVICTING if evict else MANUAL

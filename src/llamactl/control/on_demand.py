@@ -6,21 +6,21 @@ import asyncio
 import contextlib
 import math
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from llamactl.config import InstancesSettings, SettingsHolder
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
-from llamactl.control.scheduling.findings import Findings
 from llamactl.control.scheduling.node_filter import NodeFilter
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import StartRequester, request_asker
 from llamactl.control.start_failure import start_failed, start_forbidden, store_away
+from llamactl.control.upkeep.replica_sets import by_readiness
 from llamactl.core.errors import (
     ForbiddenBySettings,
     InstanceNotFound,
+    NoCapacity,
+    NodeAway,
     NotRunning,
-    QueueFull,
     QueueWaitOver,
     StartFailed,
     StartTimeout,
@@ -42,9 +42,8 @@ from llamactl.core.ports.activator import Leases
 from llamactl.observe.first_of import first_of
 from llamactl.observe.loop_clock import loop_clock
 from llamactl.policy.scheduling.breaker import CLOSED
-from llamactl.policy.scheduling.shares import has_room, origin
+from llamactl.policy.scheduling.start_waits import StartWaits
 
-_OUT_OF_ORDER = (State.FAILED, State.LOST)  # another replica is started rather
 _DEATH_KNOWN_S = 1.0  # a process's end is known in milliseconds
 
 
@@ -63,8 +62,12 @@ class OnDemand:
         self._looking: set[str] = set()  # at whose files, as they may be on a dead mount
         self._store_is_away = store_is_away
         self._settings = settings
-        self.waiting = 0
-        self._waiting_of: Counter[tuple[str, str]] = Counter()  # by key, or by address
+        self._waits = StartWaits()
+
+    @property
+    def waiting(self) -> int:
+        """Requests, for whatever start."""
+        return self._waits.total
 
     @property
     def _limits(self) -> InstancesSettings:
@@ -79,14 +82,18 @@ class OnDemand:
         managed = self._managed(name)
         if (lease := self._ready(managed)) is not None:
             return lease
-        who = self._admit(caller)
+        with self._waits.one_more(caller, self._limits.max_queue):
+            return await self._wait(name, managed, caller)
+
+    async def _wait(self, name: str, managed: ManagedInstance, caller: Caller) -> Lease[str]:
         granted: asyncio.Future[Lease[str]] = asyncio.get_running_loop().create_future()
-        self.waiting += 1
-        self._waiting_of[who] += 1
         managed.waiting.append(granted)
         try:
             async with loop_clock().timeout(self._limits.on_demand_start_timeout):
-                await self._started(granted, managed, caller)
+                replicas = [managed, *self._registry.others_of(managed)]
+                start = self._until_one(granted, replicas, caller)
+                # the lease may be granted by whichever is ready first
+                await (start if len(replicas) == 1 else first_of((asyncio.wait([granted]), start)))
         except TimeoutError as exc:
             if not granted.done():
                 raise self._wait_over(managed) from exc
@@ -97,25 +104,27 @@ class OnDemand:
                 raise UnknownModel(f"{name} was deleted") from exc
             raise
         finally:
-            self.waiting -= 1
-            self._waiting_of[who] -= 1
-            if not self._waiting_of[who]:
-                del self._waiting_of[who]
             if granted in managed.waiting:
                 managed.waiting.remove(granted)
         return granted.result()
 
-    async def _started(
-        self, granted: asyncio.Future[Lease[str]], managed: ManagedInstance, caller: Caller
-    ) -> None:
-        """Return when the lease is granted, of whichever replica is ready first."""
-        replicas = [managed, *self._registry.others_of(managed)]
-        if len(replicas) == 1:
-            await self._until(granted, managed, caller)
-            return
-        able = (one for one in replicas if one.replica.runner.now.state not in _OUT_OF_ORDER)
-        start = self._until(granted, next(able, managed), caller)
-        await first_of((asyncio.wait([granted]), start))
+    async def _until_one(
+        self, granted: asyncio.Future[Lease[str]], replicas: Sequence[ManagedInstance],
+        caller: Caller,
+    ) -> None:  # fmt: skip
+        """The next one is started where one can't be. Raises what the first one raised."""
+        left, error = [*replicas], None
+        while left:
+            one = by_readiness(left)[0]
+            left.remove(one)
+            try:
+                await self._until(granted, one, caller)
+            except (StartFailed, NoCapacity, NodeAway, InstanceNotFound, NotRunning) as exc:
+                error = error or exc
+            else:
+                return
+        if error is not None:
+            raise error
 
     def _ready(self, managed: ManagedInstance) -> Lease[str] | None:
         """A lease of it, or of the least busy of its other replicas."""
@@ -132,24 +141,6 @@ class OnDemand:
             f"{managed.instance.name} was not ready within "
             f"{self._limits.on_demand_start_timeout:g} s (on_demand_start_timeout); "
             "it is still starting; retry later"
-        )
-
-    def _admit(self, caller: Caller) -> tuple[str, str]:
-        """Whose share of the queue the request takes. Raises QueueFull."""
-        by_key = caller.key is not None
-        who = ("key", caller.key.id) if caller.key else ("address", origin(caller.address))
-        most, mine = self._limits.max_queue, self._waiting_of[who]
-        if has_room(mine, self.waiting, most):
-            return who
-        later = f"retry in {QueueFull.retry_after:g} s"
-        if self.waiting >= most:
-            raise QueueFull(
-                f"cannot wait for a start: all {most} places in the queue are taken (max_queue), "
-                f"{mine} of them by you; {later}"
-            )
-        raise QueueFull(
-            f"cannot wait for a start: {mine} requests {'with this key' if by_key else 'from here'}"
-            f" are already waiting, the largest share of the queue; {later}, or send fewer at once"
         )
 
     def ahead(self, name: str, caller: Caller) -> int:
@@ -236,7 +227,10 @@ class OnDemand:
             managed.breaker = CLOSED
         if self._store_is_away():  # repeated requests must not spawn processes for nothing
             raise store_away(managed)
-        found = await self._check(managed)
+        try:  # before anybody has to go for a start that the settings refuse
+            found = await self._filter.expect(managed)
+        except ForbiddenBySettings as exc:
+            raise start_forbidden(managed, exc) from exc
         async with self._queue_time(managed):
             await self._scheduler.place(managed, self._asker(caller), found)
         # The place is shared by all who waited: the first of them starts, for the others the
@@ -255,13 +249,6 @@ class OnDemand:
             return await managed.replica.context.replaced(instance, since)
         finally:
             self._looking.discard(instance.id)
-
-    async def _check(self, managed: ManagedInstance) -> Findings:
-        """Before anybody has to go for a start that the settings refuse. Raises StartFailed."""
-        try:
-            return await self._filter.expect(managed)
-        except ForbiddenBySettings as exc:
-            raise start_forbidden(managed, exc) from exc
 
     @contextlib.asynccontextmanager
     async def _queue_time(self, managed: ManagedInstance) -> AsyncIterator[None]:

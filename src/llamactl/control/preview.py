@@ -11,7 +11,7 @@ from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import Registry
 from llamactl.control.reading import change_of
 from llamactl.core.errors import InstanceNotFound, LlamactlError
-from llamactl.core.instance import Instance, InstanceOptions, check_name
+from llamactl.core.instance import Instance, InstanceOptions, check_name, check_replicas
 from llamactl.core.lifecycle import RESTING
 from llamactl.core.memory import NOTHING, Need
 from llamactl.core.ports.engines import MemoryBook
@@ -64,6 +64,7 @@ class Previews:
             instance = Instance("", check_name(name), 0, options)
         else:
             instance = replace(managed.instance, options=options)
+        check_replicas(instance)
         node = await self._nodes.permitted(instance)
         node.check(instance)
         runs = managed is not None and managed.replica.runner.now.state not in RESTING

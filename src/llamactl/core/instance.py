@@ -15,7 +15,7 @@ OptionValue = Scalar | Sequence[Scalar]
 Resolve = Callable[[Mapping[str, OptionValue]], Mapping[str, OptionValue]]
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
-LONGEST_NAME = 128
+_LONGEST_NAME = 128
 _ROOM = 120  # of them, where a number may follow
 _REPLICA = "@"  # no name has it
 _NODE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?\Z", re.ASCII)  # a label of Ray
@@ -201,6 +201,11 @@ class Instance:
         ]  # fmt: skip
 
 
+def instance_id_of(replica_id: str) -> str:
+    """The ID of the instance that this is one more replica of."""
+    return replica_id.rpartition("-")[0]
+
+
 def replica_of(name: str) -> str:
     """The name of the instance that this is one more replica of; "" if it is none."""
     instance, found, _ = name.rpartition(_REPLICA)
@@ -237,3 +242,16 @@ def policies(options: InstanceOptions, defaults: OptionDefaults) -> Policies:
         keep_context=(options.keep_context or defaults.keep_context) != "off",
         sleeps=options.idle_action == "sleep",
     )
+
+
+def check_replicas(instance: Instance) -> None:
+    """Raises InvalidRequest."""
+    if not (others := instance.others):
+        return
+    if instance.options.backend_options.get("port") is not None:
+        raise InvalidRequest("'port' can't be given for several replicas; leave it out")
+    if len(others[-1].name) > _LONGEST_NAME:
+        raise InvalidRequest(
+            f"the name is too long for {len(others) + 1} replicas, whose names end in a number; "
+            "choose a shorter one"
+        )

@@ -8,7 +8,7 @@ from typing import Final
 
 from llamactl.core.errors import StoreUnavailable
 from llamactl.core.filters import Filters
-from llamactl.core.instance import name_key, replica_of
+from llamactl.core.instance import instance_id_of, name_key, replica_of
 from llamactl.core.model import NO_MODEL, ModelInfo, Offer
 
 
@@ -49,6 +49,11 @@ class Route:
     def wanted_model(self) -> str:
         """The `model` of requests, as the engine knows it; "": as they come."""
         return self.model or self.served_model
+
+    @property
+    def instance_id(self) -> str:
+        """Of the instance whose requests it serves."""
+        return instance_id_of(self.id) if replica_of(self.name) else self.id
 
     @property
     def served_as(self) -> str:
@@ -163,6 +168,15 @@ class RouteTable:
         replicas = kept._with_replica(routes, route.name)
         return replace(kept, routes=routes, models=models, replicas=replicas)
 
+    def without_ready(self) -> RouteTable:
+        """The same, with nothing ready."""
+        replicas = {
+            key: tuple(replace(one, ready=None) for one in several)
+            for key, several in self.replicas.items()
+        }
+        routes = {key: replace(route, ready=None) for key, route in self.routes.items()}
+        return replace(self, routes=routes, replicas=replicas)
+
     def without(self, name: str) -> RouteTable:
         gone = name_key(name)
         rest = {k: r for k, r in self.routes.items() if name_key(r.name) != gone}
@@ -178,7 +192,8 @@ class RouteTable:
             return self.replicas
         known = [name_key(r.name) for r in self.replicas.get(instance, ())]
         keys = dict.fromkeys([instance, *known, name_key(name)])
-        there = [routes[key] for key in keys if key in routes]
+        # the rest are aliases of another instance, from before those names were taken
+        there = [r for key in keys if (r := routes.get(key)) and name_key(r.name) == key]
         several = {instance: tuple(there)} if there and there != [routes.get(instance)] else {}
         return {**{k: r for k, r in self.replicas.items() if k != instance}, **several}
 

@@ -6,7 +6,6 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Protocol, cast
 
 from llamactl.config import Settings
@@ -121,8 +120,7 @@ class ProxyServer:
         table = self.relay.table
         self._replaced = True
         self.on_replaced()
-        routes = {name: replace(route, ready=None) for name, route in table.routes.items()}
-        self.relay.table = replace(table, routes=routes)
+        self.relay.table = table.without_ready()
 
     def publish(self, table: RouteTable) -> None:
         if not self._replaced:

@@ -14,7 +14,7 @@ from llamactl.core.errors import LlamactlError
 from llamactl.core.exits import FailureClass
 from llamactl.core.filters import Filters
 from llamactl.core.instance import Instance
-from llamactl.core.lifecycle import DORMANT, RESTING, Lifecycle, State
+from llamactl.core.lifecycle import Lifecycle, State
 from llamactl.core.memory import MeasuredMemory
 from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.engines import MemoryBook
@@ -27,15 +27,15 @@ class Callbacks:
 
     def __init__(
         self, registry: Registry, scheduler: Scheduler, memory: MemoryBook, leases: Leases,
-        node_filter: NodeFilter, on_start: Callable[[ManagedInstance], None],
+        node_filter: NodeFilter, on_moved: Callable[[ManagedInstance, Lifecycle, Lifecycle], None],
     ) -> None:  # fmt: skip
-        """`on_start`: called when it starts, for its other replicas."""
+        """`on_moved`: called with each change of its state, for its other replicas."""
         self._registry = registry
         self._scheduler = scheduler
         self._memory = memory
         self._leases = leases
         self._filter = node_filter
-        self._on_start = on_start
+        self._on_moved = on_moved
         self._asking: asyncio.Task[None] | None = None
         self._placed = False  # it got its place for the restart that is due
 
@@ -58,8 +58,7 @@ class Callbacks:
             self._scheduler.started(self.managed)
         else:
             self._scheduler.moved(self.managed)
-        if after.state is State.STARTING and before.state in RESTING | DORMANT:
-            self._on_start(self.managed)
+        self._on_moved(self.managed, before, after)
 
     def _grant(self) -> None:
         """To all who wait for it, at once: decided on later, it would be idle."""

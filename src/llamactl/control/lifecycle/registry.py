@@ -169,6 +169,7 @@ class Registry:
         self._aliases: dict[str, str] = {}  # taken, with the key of whose they are
         self._others: dict[str, dict[str, ManagedInstance]] = {}  # replicas, by instance
         self._table = RouteTable()
+        self.pausing = asyncio.Lock()  # held by who pauses several runners, until it has
 
     def __len__(self) -> int:
         """Instances, whatever replicas they have."""
@@ -226,7 +227,6 @@ class Registry:
 
     def free(self, name: str) -> None:
         self._names.discard(name_key(name))
-        self._others.get(name_key(replica_of(name)), {}).pop(name_key(name), None)
         self._hidden.pop(name_key(name), None)
         self.claim(name, ())
 
@@ -243,6 +243,7 @@ class Registry:
 
     def hide(self, name: str) -> None:
         """Hide it from look-ups; its name stays taken until `free`."""
+        self._others.get(name_key(replica_of(name)), {}).pop(name_key(name), None)
         if (managed := self._by_name.pop(name_key(name), None)) is not None:
             self._hidden[name_key(name)] = managed
         self._table = self._table.without(name)

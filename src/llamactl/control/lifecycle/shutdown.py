@@ -56,7 +56,8 @@ class Shutdown:
             await runner.pause()
             self._paused.append(runner)
 
-        await asyncio.gather(*(one(m.replica.runner) for m in self._registry.present()))
+        async with self._registry.pausing:
+            await asyncio.gather(*(one(m.replica.runner) for m in self._registry.present()))
         try:
             async with asyncio.timeout(_WRITTEN_S):
                 await self._event_log.written()

@@ -41,6 +41,10 @@ ROOMIER_RESTART = StartRequester(may_evict=True, waits=True, not_before_due=True
 MOVE = StartRequester(waits=True, is_patient=True)
 
 
+# one more replica, of what runs: it takes what nobody else waits for
+REPLICA = StartRequester(waits=True, comes_last=True, is_patient=True)
+
+
 def request_asker(key: ApiKey | None, *, evicts: bool) -> StartRequester:
     """On whose behalf a request waits. `evicts`: requests may throw others out."""
     return StartRequester(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.scheduling.node_filter import NodeFilter
@@ -12,10 +12,25 @@ from llamactl.control.scheduling.start_queue import MANUAL
 from llamactl.control.shielded import ShieldedTasks
 from llamactl.control.upkeep.wanted import WantedStarts
 from llamactl.core.errors import LlamactlError
-from llamactl.core.lifecycle import DORMANT, SETTLED, StartDeferred, StartRequested, State
+from llamactl.core.instance import replica_of
+from llamactl.core.lifecycle import (
+    DORMANT,
+    RESTING,
+    SETTLED,
+    Command,
+    Desired,
+    Lifecycle,
+    StartDeferred,
+    StartRequested,
+    State,
+    StopRequested,
+)
 from llamactl.observe import logger
 
 log = logger("control")
+
+
+_ROLLED = SETTLED | {State.LOST}  # a restart has come to its end, or can't be waited for
 
 
 class ReplicaSets:
@@ -31,7 +46,34 @@ class ReplicaSets:
         self._wanted = wanted
         self._tasks = tasks
 
-    def follow(self, managed: ManagedInstance) -> None:
+    def moved(self, managed: ManagedInstance, before: Lifecycle, after: Lifecycle) -> None:
+        """What becomes of its other replicas when its state changes."""
+        if after.state is State.STARTING and before.state in RESTING | DORMANT:
+            self._follow(managed)
+        elif after.state is State.STOPPED and after.desired is Desired.STOPPED:
+            self._rest_with(managed)
+
+    def join(self, first: ManagedInstance, new: ManagedInstance) -> None:
+        """One more: it starts if one of the others is up."""
+        if any(_is_up(one) for one in self._registry.replicas_of(first)):
+            self._begin(new, self._defer(new, f"one more replica of {first.instance.name}"))
+
+    def resume(self) -> None:
+        """After a start of llamactl: those that waited for room wait again."""
+        for managed in self._registry:
+            if replica_of(managed.instance.name):
+                self._wanted.start(managed, "it is wanted, and there is room")
+
+    def _rest_with(self, managed: ManagedInstance) -> None:
+        """If none is up, nobody needs those that wait for room."""
+        replicas = self._registry.replicas_of(managed)
+        if not any(map(_is_up, replicas)):
+            for one in replicas:
+                now = one.replica.runner.now
+                if now.state is State.STOPPED and now.desired is Desired.RUNNING:
+                    self._begin(one, _ask(one, StopRequested("no other replica is up")))
+
+    def _follow(self, managed: ManagedInstance) -> None:
         """It starts, or wakes up: so do the others, each when there is room for it."""
         cause = f"{managed.instance.name} starts"
         for other in self._registry.others_of(managed):
@@ -41,12 +83,14 @@ class ReplicaSets:
             elif state in DORMANT:
                 self._begin(other, self._start(other, cause))
 
-    def start_others(self, managed: ManagedInstance, cause: str) -> None:
-        """By hand: also those that failed, or are about to stop."""
+    def start_others(
+        self, managed: ManagedInstance, cause: str, only: Container[State] = frozenset(State)
+    ) -> None:
+        """By hand: also those that failed, or are about to stop. `only`: in these states."""
         for other in self._registry.others_of(managed):
-            state = other.replica.runner.now.state
-            start = self._defer if state is State.STOPPED else self._start
-            self._begin(other, start(other, cause))
+            if (state := other.replica.runner.now.state) in only:
+                start = self._defer if state is State.STOPPED else self._start
+                self._begin(other, start(other, cause))
 
     def _begin(self, managed: ManagedInstance, work: Awaitable[None]) -> None:
         async def attempt() -> None:
@@ -71,8 +115,8 @@ class ReplicaSets:
     ) -> None:
         """Restart one after the other, each when the one before is ready.
 
-        One that fails ends it: the others keep serving with what they have. Raises what `restart`
-        of the first one raises.
+        One that fails, or is stopped, ends it: the others keep serving with what they have. Raises
+        what `restart` of the first one raises.
         """
         first, *others = due
         await restart(first)
@@ -85,15 +129,16 @@ class ReplicaSets:
     ) -> None:  # fmt: skip
         for managed in due:
             try:
-                now = await before.replica.runner.wait(lambda now: now.state in SETTLED)
-                if now.state is State.FAILED:
-                    name, failed = managed.instance.model_name, before.instance.name
-                    log.warning("restarts_ended", name=name, reason=f"{failed} failed")
+                now = await before.replica.runner.wait(lambda now: now.state in _ROLLED)
+                if now.state in RESTING:
+                    name, last = managed.instance.model_name, before.instance.name
+                    log.warning("restarts_ended", name=name, reason=f"{last} {now.state}")
                     return
-                await restart(managed)
+                if _is_wanted(managed):  # still
+                    await restart(managed)
+                    before = managed
             except LlamactlError as exc:
                 log.warning("restart_skipped", name=managed.instance.name, reason=exc.message)
-            before = managed
 
     async def all(
         self, managed: ManagedInstance, do: Callable[[ManagedInstance], Awaitable[object]]
@@ -108,3 +153,28 @@ class ReplicaSets:
                 log.warning("replica_passed_over", name=one.instance.name, reason=failed.message)
         if isinstance(first, BaseException):
             raise first
+
+
+def _is_up(managed: ManagedInstance) -> bool:
+    return managed.replica.runner.now.state not in RESTING
+
+
+def _is_wanted(managed: ManagedInstance) -> bool:
+    """And up; or it sleeps."""
+    now = managed.replica.runner.now
+    return _is_up(managed) and (now.desired is Desired.RUNNING or now.state in DORMANT)
+
+
+async def _ask(managed: ManagedInstance, command: Command) -> None:
+    await managed.replica.runner.ask(command)
+
+
+def by_readiness(replicas: Iterable[ManagedInstance]) -> list[ManagedInstance]:
+    """The one to wait for, or to start, first; of those that are equal, the first."""
+    return sorted(replicas, key=lambda one: _RANKS.get(one.replica.runner.now.state, 1))
+
+
+_RANKS = {
+    State.READY: -1, State.STARTING: 0, State.STOPPED: 2, State.ASLEEP: 2, State.FAILED: 3,
+    State.LOST: 4,
+}  # fmt: skip

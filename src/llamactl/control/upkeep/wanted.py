@@ -10,9 +10,16 @@ from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.scheduling.node_filter import NodeFilter
 from llamactl.control.scheduling.scheduler import Scheduler
-from llamactl.control.scheduling.start_queue import MANUAL, MOVE
+from llamactl.control.scheduling.start_queue import (
+    MANUAL,
+    MOVE,
+    PRELOAD,
+    REPLICA,
+    StartRequester,
+)
 from llamactl.control.shielded import ShieldedTasks
 from llamactl.core.errors import LlamactlError, NoCapacity
+from llamactl.core.instance import replica_of
 from llamactl.core.lifecycle import Desired, StartRequested, State
 from llamactl.observe import logger
 
@@ -50,25 +57,28 @@ class WantedStarts:
             self._tasks.begin(self._attempt(managed, cause))
 
     async def _attempt(self, managed: ManagedInstance, cause: str) -> None:
+        one_more = bool(replica_of(managed.instance.name))
         try:
-            await self._start(managed, cause)
+            await self._start(managed, cause, *((PRELOAD, REPLICA) if one_more else (MANUAL, MOVE)))
         except LlamactlError as exc:  # it can run nowhere now, or is being deleted
             log.warning("start_skipped", name=managed.instance.name, reason=exc.message)
         finally:
             self._starting.discard(managed)
 
-    async def _start(self, managed: ManagedInstance, cause: str) -> None:
+    async def _start(
+        self, managed: ManagedInstance, cause: str, at_once: StartRequester, later: StartRequester
+    ) -> None:
         async with self._few:
             found = await self._filter.expect_there(managed)
             try:
-                await self._scheduler.place(managed, MANUAL, found)
+                await self._scheduler.place(managed, at_once, found)
             except NoCapacity:
                 pass
             else:
                 await self._carry_out(managed, cause)
                 await managed.replica.runner.wait(lambda now: now.state is not State.STARTING)
                 return
-        await self._scheduler.place(managed, MOVE, found)
+        await self._scheduler.place(managed, later, found)
         await self._carry_out(managed, cause)
 
     async def _carry_out(self, managed: ManagedInstance, cause: str) -> None:

@@ -25,6 +25,7 @@ from llamactl.policy.definition.checks import (
 from llamactl.policy.definition.container_fields import CONTAINER, read_container
 from llamactl.policy.definition.warm_up import WARM_UP, read_warm_up
 
+_REPLICA = re.compile(r"@[0-9]+\Z")
 _MOST_NODES = 64
 MOST_REPLICAS = 64
 _MOST_RANK = 10
@@ -67,6 +68,11 @@ def _check_served(what: str, names: Collection[str], several: str) -> None:
         if not _ALIAS.match(name):
             raise InvalidRequest(
                 f"{what} {name[:140]!r} is not valid: no spaces, at most 200 characters"
+            )
+        if _REPLICA.search(name):
+            raise InvalidRequest(
+                f"{what} {name[:140]!r} is not valid: names that end in @ and a number are those "
+                "of replicas"
             )
     if len({name.lower() for name in names}) < len(names):
         raise InvalidRequest(f"two {several} differ only in case")

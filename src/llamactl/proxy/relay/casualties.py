@@ -30,6 +30,7 @@ class Dropped:
 
     request: ServedRequest
     parts: Sequence[bytes] | None
+    instance_id: str = ""  # that was asked for; "": whose process it was
 
 
 class _Death:
@@ -107,7 +108,7 @@ class Casualties:
 
     def _blame(self, key: tuple[str, int], dropped: Dropped) -> None:
         if dropped.parts is not None:
-            request = print_of(key[0], dropped.parts)
+            request = print_of(dropped.instance_id or key[0], dropped.parts)
             self.blame(request, key)
             if self.on_blame is not None:
                 self.on_blame(request, key)

@@ -176,8 +176,7 @@ class Exchange(AnswerWork):
             return False
         self._replicas = self._route
         if needs_turn(self._request, self._body):
-            self._move(Step.WAITS)
-            self._run(self._choose_in_turn(self._route))
+            self._run(self._choose_in_turn())
             return True
         self._choose(self._route)
         return False
@@ -185,19 +184,23 @@ class Exchange(AnswerWork):
     def _choose(self, instance: Route) -> None:
         """One that is ready; the instance itself if none is."""
         conversation = conversation_of(self._request, self._body)
-        found = self._relay.replicas.choose(self._relay.table.replicas_of(instance), conversation)
+        replicas = self._relay.table.replicas_of(instance)
+        failed = self._ready.name if self._ready is not None else ""
+        found = self._relay.replicas.choose(replicas, conversation, failed)
         self._route = instance if found is None else instance.through(found)
 
-    async def _choose_in_turn(self, instance: Route) -> None:
+    async def _choose_in_turn(self) -> None:
         await self._relay.turns.turn(self.caller)
-        self._choose(instance)
-        if (ready := self._route.ready) is not None:
-            self._lease = self._relay.leases.grant(self._route.id, ready)
-            self._reach(ready, fresh=False)
-        elif self._may_start:
-            await self._wait()
-        else:
-            self.refuse(NotRunning(f"{instance.name} is not running; start it first"))
+        self._go()
+
+    def _has_another(self, ready: ReadyInstance) -> bool:
+        """Is another replica ready?"""
+        several = () if self._replicas is None else self._relay.table.replicas_of(self._replicas)
+        return any(one.ready is not None and one.name != ready.name for one in several)
+
+    @property
+    def _instance_id(self) -> str:
+        return self._route.id if self._replicas is None else self._replicas.id
 
     async def _wait(self) -> None:
         route, began, peer = self._route, self._relay.now(), self._down.peer
@@ -241,7 +244,7 @@ class Exchange(AnswerWork):
         self._tell_contexts()
         if self._relay.suspects and (parts := self._parts()) is not None:
             try:
-                self._suspect = self._relay.casualties.check(self._route.id, parts)
+                self._suspect = self._relay.casualties.check(self._instance_id, parts)
             except LlamactlError as error:
                 self.refuse(error)
                 return
@@ -348,8 +351,11 @@ class Exchange(AnswerWork):
         self._retried = True
         self._run(self._again(ready, dropped, again=again))
 
+    def _drop(self) -> Dropped:
+        return Dropped(self.served, self._parts(), self._instance_id)
+
     def _dropped(self, ready: ReadyInstance) -> asyncio.Task[Aftermath]:
-        route, dropped = self._route, Dropped(self.served, self._parts()) if self._sends else None
+        route, dropped = self._route, self._drop() if self._sends else None
         task = self._relay.casualties.add(route.id, route.name, ready.generation, dropped)
         lease, self._lease = self._lease, None
         if lease is not None and dropped is not None:  # the engine was serving
@@ -363,6 +369,8 @@ class Exchange(AnswerWork):
     ) -> None:
         aftermath = await asyncio.shield(dropped)
         await self._take_turn()
+        if self._has_another(ready):
+            aftermath = replace(aftermath, wanted=True)
         if error := why_not(aftermath, ready.name, sent=self._sends > 0, again=again):
             self.refuse(error)
         else:
@@ -538,7 +546,7 @@ class Exchange(AnswerWork):
         asked = self._upstream is not None and self._request.complete
         if asked and self._answer is None and self._lease is not None:
             lease, self._lease = self._lease, None  # the engine may continue with it
-            dropped = Dropped(self.served, self._parts())
+            dropped = self._drop()
             self._relay.abandoned.hold(self._route.id, lease, dropped)
         self._settle(Step.GONE)
         self._relay.metrics.abandoned(self._request, self._route)

@@ -28,9 +28,13 @@ class Replicas:
     def __repr__(self) -> str:
         return f"<Replicas by {self._leases}>"
 
-    def choose(self, replicas: Sequence[Route], conversation: bytes) -> Route | None:
-        """One that is ready; None if none is."""
+    def choose(
+        self, replicas: Sequence[Route], conversation: bytes, failed: str = ""
+    ) -> Route | None:
+        """One that is ready; None if none is. `failed`: the name of one, if there is another."""
         ready = {route.id: route for route in replicas if route.ready is not None}
+        if len(ready) > 1:
+            ready = {one: route for one, route in ready.items() if route.name != failed}
         if len(ready) < 2:  # noqa: PLR2004
             return next(iter(ready.values()), None)
         in_flight = {one: self._leases.count(one) for one in ready}
@@ -48,9 +52,9 @@ def conversation_of(request: Request, body: Body) -> bytes:
         return b""
     try:
         read = orjson.loads(b"".join(body.chunks))
-    except ValueError:
+        return conversation_key(read) if isinstance(read, dict) else b""
+    except (ValueError, TypeError):  # it can't be read, or is nested too deeply
         return b""
-    return conversation_key(read) if isinstance(read, dict) else b""
 
 
 def _names_one(request: Request, body: Body) -> bool:

@@ -91,7 +91,7 @@ class EndpointContext:
         refusal may tell. Raises Forbidden, or NotFound for what nobody reaches.
         """
         self.check_open(route, path)
-        if not caller.may_use(route.id):
+        if not caller.may_use(route.instance_id):
             raise Forbidden(
                 f"this key may not use {asked[:140]!r}; see GET /v1/models for those that it may"
             )

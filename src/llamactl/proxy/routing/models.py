@@ -7,7 +7,7 @@ from typing import Any
 from llamactl.core.errors import MethodNotAllowed, UnknownModel
 from llamactl.core.keys import Caller
 from llamactl.core.model import ModelInfo
-from llamactl.core.routes import Route
+from llamactl.core.routes import Route, RouteTable
 from llamactl.policy.access.accept import prefers_html
 from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.heads import RequestHead
@@ -52,9 +52,9 @@ class ModelsEndpoint:
 
     def _all(self) -> list[dict[str, Any]]:
         routes = [r for r in self._relay.table.served() if self._caller.may_use(r.id)]
-        listed = [_entry(route, route.served_as) for route in routes]
+        listed = [self._entry(route, route.served_as) for route in routes]
         if self._lists_aliases:
-            listed += (_entry(r, alias) for r in routes for alias in r.also_served_as)
+            listed += (self._entry(r, alias) for r in routes for alias in r.also_served_as)
             listed.sort(key=lambda entry: entry["id"].lower())
         return listed
 
@@ -62,14 +62,22 @@ class ModelsEndpoint:
         """Raises UnknownModel."""
         name = self._name
         route = self._relay.table.named(name)
-        if route is None or not self._caller.may_use(route.id):
+        if route is None or not self._caller.may_use(route.instance_id):
             raise UnknownModel(f"there is no model named {name[:140]!r}")
         names = route.also_served_as if self._lists_aliases else ()
         alias = next((alias for alias in names if alias.lower() == name.lower()), "")
-        return _entry(route, alias or route.served_as)
+        return self._entry(route, alias or route.served_as)
+
+    def _entry(self, route: Route, name: str) -> dict[str, Any]:
+        return _entry(route, name, _most_ready(self._relay.table, route).state)
 
 
-def _entry(route: Route, name: str) -> dict[str, Any]:
+def _most_ready(table: RouteTable, route: Route) -> Route:
+    """Of its replicas, one that is ready; the first if none is."""
+    return next((one for one in table.replicas_of(route) if one.ready is not None), route)
+
+
+def _entry(route: Route, name: str, state: str) -> dict[str, Any]:
     """The reference's four fields, then what other servers tell by the same names.
 
     `max_model_len`: vLLM; `context_length`: OpenRouter and LM Studio's kin; `meta`: llama-server.
@@ -81,7 +89,7 @@ def _entry(route: Route, name: str) -> dict[str, Any]:
     return {
         "id": name, "object": "model", "created": route.created, "owned_by": "llamactl",
         **_known({"aliases": aliases, **context, "capabilities": [*info.capabilities]}),
-        "state": route.state,
+        "state": state,
         **_known({"meta": _known(_meta(info))}),
     }  # fmt: skip
 
@@ -111,7 +119,8 @@ class ChatModelsEndpoint:
 
     def open(self, down: Downstream, request: Request) -> None:
         found = [
-            {"name": r.served_as, "ready": r.ready is not None,
+            {"name": r.served_as,
+             "ready": _most_ready(self._relay.table, r).ready is not None,
              "sees_images": "vision" in r.offer.info.capabilities}
             for r in self._relay.table.served()
             if self._caller.may_use(r.id)

@@ -59,13 +59,18 @@ class SleepWatches:
 
     async def _until_idle(self, now: Lifecycle, seconds: float, *, sleep: bool = False) -> lc.Event:
         leases = self._replica.context.leases
-        while True:
+        left = seconds
+        while left > 0:
             together = self._callbacks.together
-            await asyncio.gather(*(leases.idle_for(one, seconds) for one in together))
-            last = max(leases.last_used(one) for one in together)
-            used = any(leases.count(one) for one in together)
-            if len(together) == 1 or not (used or time.monotonic() - last < seconds):
-                return lc.IdleElapsed(now.epoch, sleep=sleep)
+            await asyncio.gather(*(leases.idle_for(one, left) for one in together))
+            together = self._callbacks.together  # there may be others by now
+            if any(leases.count(one) for one in together):
+                left = seconds
+            elif len(together) > 1:
+                left = seconds - (time.monotonic() - max(map(leases.last_used, together)))
+            else:
+                left = 0.0
+        return lc.IdleElapsed(now.epoch, sleep=sleep)
 
     async def _until_it_sleeps(self, now: Lifecycle) -> lc.Event:
         """By itself, with nobody at it."""
