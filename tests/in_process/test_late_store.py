@@ -50,8 +50,9 @@ class Coming:
     async def _settle(self, all_managed: list[ManagedInstance]) -> None:
         control = self.control
         await recovery.settle(
-            control.scheduler, control.instances.filter, all_managed, control.settings
-        )
+            control.scheduler, control.instances.filter, all_managed, control.settings,
+            control.instances.tasks,
+        )  # fmt: skip
         await self.control.reload.declare()
         self.settled.set()
 

@@ -10,12 +10,15 @@ import pytest
 
 from llamactl.app.seen_nodes import SeenNodes
 from llamactl.cluster.node_names import NodeNames
+from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.other_nodes import lost_nodes
+from llamactl.control.scheduling.findings import Findings
+from llamactl.control.upkeep import wanted
 from llamactl.core.errors import LlamactlError, NodeAway
 from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.keys import GUEST
-from llamactl.core.lifecycle import StartRequested
+from llamactl.core.lifecycle import StartRequested, StopRequested
 from llamactl.core.memory import Need
 from llamactl.core.ports.node import LaunchSpec
 from support.control_clusters import GIB, Cluster
@@ -394,3 +397,23 @@ async def test_a_server_that_starts_expects_the_machines_that_were_seen(tmp_path
     assert len(another.there.nodes.choices(InstanceOptions())) == 1
     SeenNodes(another.there.nodes, NodeNames(tmp_path, "seen"))
     assert len(another.there.nodes.choices(InstanceOptions())) == 2
+
+
+async def test_what_no_node_answered_for_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wanted, "_AGAIN_S", 0.01)
+    one = Cluster()
+    expect, tries = one.there.instances.filter.expect_there, list[str]()
+
+    async def slow(managed: ManagedInstance) -> Findings | None:
+        tries.append(managed.instance.name)
+        if len(tries) < 3:
+            raise NodeAway("node 'two' did not answer within 5 s")
+        return await expect(managed)
+
+    await one.create("a")
+    monkeypatch.setattr(one.there.instances.filter, "expect_there", slow)
+    await one.there.replica("a").runner.ask(StopRequested("its node is drained", for_now=True))
+    await one.there.until("a", "stopped")
+    one.there.instances.wanted.start(one.there.registry.get("a"), "its node is drained")
+    await one.there.until("a", "ready")
+    assert tries == ["a"] * 3

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from llamactl.backends import LLAMA_CPP
+from llamactl.control.lifecycle.registry import ManagedInstance
+from llamactl.control.scheduling.findings import Findings
 from llamactl.core.errors import (
     Conflict,
     InstanceNotFound,
@@ -22,7 +24,7 @@ from llamactl.core.lifecycle import EvictionRequested, StopRequested
 from support.control_clusters import Cluster
 from support.control_path import ControlPath, settle
 from support.data_path import CHAT, MANAGER, DataPath, data_path
-from support.fake_node import KILLED
+from support.fake_node import KILLED, UNSEEN
 from support.settings import settings
 from support.waits import WITHIN_S
 
@@ -123,6 +125,22 @@ async def test_they_are_found_again() -> None:
     await settle()
     assert states(again) == ["ready"] * 3
     assert again.node.alive == there.node.alive
+
+
+async def test_what_changed_while_llamactl_was_off_restarts_one_after_the_other() -> None:
+    there = await three()
+    pids = {name: there.replica(name).pid for name in names(there)}
+    engine = there.settings.backends.of(LLAMA_CPP.kind).model_copy(update={"args": ("--seed", "7")})
+    backends = there.settings.backends.model_copy(update={LLAMA_CPP.kind.type: engine})
+    again = await there.killed(there.settings.model_copy(update={"backends": backends}))
+    again.node.loads = True
+    await again.come_back()
+    for name, pid in pids.items():
+        await again.until(name, "starting")
+        assert sorted(states(again)) == ["ready", "ready", "starting"]
+        again.node.loaded(name)
+        await again.until(name, "ready")
+        assert again.replica(name).pid != pid
 
 
 async def test_what_was_cut_short_is_completed_at_the_next_start() -> None:
@@ -397,6 +415,101 @@ async def test_one_that_waited_for_room_waits_again_after_a_restart_of_llamactl(
     await again.until("one@2", "ready")
 
 
+async def test_what_is_wanted_stays_wanted_over_an_end_of_llamactl() -> None:
+    """Whatever ends last: one of the others may sleep, or be about to stop."""
+    there = await three()
+    lease = there.lease("one@2")
+    await there.instances.stop("one@2", wait=False, force=False)
+    halt = asyncio.create_task(there.shutdown.halt())
+    await settle()
+    lease.release()
+    async with asyncio.timeout(WITHIN_S):
+        await halt
+    wanted = {row.instance.name: str(row.lifecycle.desired) for row in await there.store.load()}
+    assert wanted == {"one": "running", "one@2": "stopped", "one@3": "running"}
+
+
+async def test_a_stop_of_one_holds_when_the_first_comes_back() -> None:
+    there = await three()
+    await there.instances.stop("one@2", wait=True, force=False)
+    again = await there.killed()
+    for name in ("one", "one@3"):  # the machine was off
+        again.node.crash(name, report=UNSEEN)
+    await again.come_back()
+    await again.until("one", "ready")
+    await settle()
+    assert states(again) == ["ready", "stopped", "ready"]
+
+
+async def test_a_restart_loads_nothing_twice() -> None:
+    there = await three(start=False)
+    await there.instances.restart("one", wait=True, evict=False, force=False)
+    await settle()
+    assert states(there) == ["ready"] * 3
+    assert [there.replica(name).runner.now.generation for name in names(there)] == [1, 1, 1]
+
+
+async def test_who_can_not_restart_starts_no_other_replica() -> None:
+    there = ControlPath(settings("instances", max_running_instances=0))
+    await there.create("one", replicas=2, start=False)
+    with pytest.raises(NoCapacity):
+        await there.instances.restart("one", wait=True, evict=False, force=False)
+    await settle()
+    assert [there.replica(n).runner.now.desired for n in names(there)] == ["stopped"] * 2
+
+
+async def test_a_stop_holds_while_a_start_by_hand_asks_the_nodes() -> None:
+    there = await three()
+    await there.instances.stop("one", wait=True, force=False)
+    there.node.broken.add("one@2")
+    await there.instances.start("one@2", wait=False, evict=False)
+    await there.until("one@2", "failed")
+    there.node.broken.clear()
+    asks, expect = asyncio.Event(), there.instances.filter.expect_there
+
+    async def slow(managed: ManagedInstance) -> Findings | None:
+        await asks.wait()
+        return await expect(managed)
+
+    there.instances.filter.expect_there = slow  # type: ignore[method-assign]
+    await there.instances.start("one", wait=True, evict=False)
+    await there.instances.stop("one", wait=True, force=False)
+    asks.set()
+    await settle()
+    assert states(there) == ["stopped"] * 3 and not there.node.alive
+
+
+async def test_one_on_a_machine_that_is_away_holds_nobody_up() -> None:
+    one = Cluster(others=1, node_grace=0)
+    for name in ("one@2", "one@3"):
+        one.needs(name, 1)
+    await one.create("one", replicas=2)
+    await settle()
+    [lost] = [name for name in names(one.there) if one.node_of(name) == "two"]
+    if lost == "one":  # the first one decides where the second may be
+        return
+    one.reaches["two"].set(up=False)
+    await one.there.until(lost, "lost")
+    await one.there.definitions.update("one", {"replicas": 1}, wait=False)
+    with pytest.raises(Conflict, match="away"):
+        await one.there.definitions.update("one", {"replicas": 2}, wait=False)
+    await one.there.definitions.update("one", {"priority": 1, "replicas": 1}, wait=False)
+    async with asyncio.timeout(WITHIN_S):
+        await one.there.shutdown.halt()
+
+
+async def test_replicas_that_run_must_fit_together_after_a_change() -> None:
+    one = Cluster(others=0)
+    one.needs("one@2", 1)
+    await one.create("one", 1, replicas=2)
+    await settle()
+    one.needs("one", 3)
+    one.needs("one@2", 3)
+    with pytest.raises(NoCapacity):
+        await one.there.definitions.update("one", {"ctx_size": 512}, wait=False)
+    assert "ctx_size" not in one.there.registry.get("one").instance.options.backend_options
+
+
 async def test_a_change_of_nodes_waits_for_one_that_is_being_deleted() -> None:
     there = await three()
     lease = there.lease("one@3")
@@ -445,15 +558,16 @@ async def test_a_store_that_goes_away_midway_costs_no_restart() -> None:
     replace_row = there.store.replace
 
     async def fail(instance: Instance) -> None:
-        if instance.name == "one@2":
+        if instance.name == "one@3":
             raise StoreUnavailable("the store can't be written")
         await replace_row(instance)
 
     there.store.replace = fail  # type: ignore[method-assign]
     with pytest.raises(StoreUnavailable):
         await there.definitions.update("one", {"ctx_size": 512}, wait=True)
-    await there.until("one", "ready")
-    assert there.replica("one").pid != pids["one"]
+    await settle()
+    changed = [name for name in names(there) if there.replica(name).pid != pids[name]]
+    assert changed == ["one", "one@2"]
     there.store.replace = replace_row  # type: ignore[method-assign]
     await there.definitions.update("one", {"ctx_size": 512}, wait=True)
     await settle()

@@ -71,7 +71,7 @@ def test_a_model_on_another_machine_answers(
     create(head, "far", {"model": str(tiny_model), "ctx_size": 512})
     answer = head.request("POST", CHAT, {"model": "far", **_HELLO})
     names = head.llamactl("node", "ls").splitlines()
-    shown = row(head, "far")
+    shown, machine = row(head, "far"), head.llamactl("node", "show", "two").splitlines()
     stopped = head.request("POST", f"{BASE}/far/stop?wait=true").json()
 
     assert answer.status_code == 200, answer.text
@@ -82,6 +82,7 @@ def test_a_model_on_another_machine_answers(
     assert names[2].split()[-1] == "far"
     assert shown["memory"]["ram"] > 0
     assert (shown["node"], shown["memory"]["gpus"]) == ("two", {})
+    assert machine[0] == "two: up" and machine[-1].startswith("far ")
     assert "start 1: " in head.llamactl("logs", "far"), "its log is read from there"
     assert stopped["state"] == "stopped"
     assert two.machine.pids("llamactl.engine") == []

@@ -137,7 +137,9 @@ class ControlPath:
         all_managed = await recovery.take_in(
             known, self.instances, self.store, self.nodes, handed_over=handed_over
         )
-        await recovery.settle(self.scheduler, self.instances.filter, all_managed, self.settings)
+        tasks = self.instances.tasks
+        found = self.instances.filter
+        await recovery.settle(self.scheduler, found, all_managed, self.settings, tasks)
         await settle()
         return all_managed
 

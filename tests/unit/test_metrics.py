@@ -40,8 +40,12 @@ def test_the_numbers_of_engines_are_read_beside_the_loop(monkeypatch: pytest.Mon
     monkeypatch.setattr("llamactl.observe.exposition.text_string_to_metric_families", noted)
     runner = SimpleNamespace(now=SimpleNamespace(state=SimpleNamespace(value="ready")))
     managed = SimpleNamespace(
-        instance=SimpleNamespace(name="a", id="1"),
-        replica=SimpleNamespace(ready=ReadyInstance("a", "127.0.0.1", 1, "key", 1), runner=runner),
+        instance=SimpleNamespace(name="a@2", id="1-2", model_name="a"),
+        replica=SimpleNamespace(
+            ready=ReadyInstance("a@2", "127.0.0.1", 1, "key", 1),
+            runner=runner,
+            context=SimpleNamespace(name="two"),
+        ),
     )
     numbers = SimpleNamespace(
         scrape=scrape,
@@ -61,6 +65,8 @@ def test_the_numbers_of_engines_are_read_beside_the_loop(monkeypatch: pytest.Mon
 
     answer = asyncio.run(metrics(cast(Any, None), cast(Any, mine)))
 
-    assert b'x_total{instance="a"} 1.0' in bytes(answer.body)
+    said = bytes(answer.body)
+    assert b'x_total{instance="a@2"} 1.0' in said
+    assert b'llamactl_instance_info{instance="a@2",model="a",node="two"} 1.0' in said
     assert threads
     assert threading.main_thread().name not in threads

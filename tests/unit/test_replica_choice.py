@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llamactl.control.upkeep.replica_sets import by_readiness
+from llamactl.core.lifecycle import AfterExit, Lifecycle, State
 from llamactl.core.routes import ReadyInstance, Route, RouteTable
 from llamactl.policy.scheduling.replica_choice import choose
 
@@ -59,6 +63,24 @@ def test_it_is_one_of_them_and_never_much_busier_than_the_least(
     load, least = in_flight[choose(in_flight, conversation, turn)], min(in_flight.values())
     assert load <= max(least + 64, 1.5 * least)
     assert conversation or load == least
+
+
+def managed(name: str, state: State, after_exit: AfterExit = AfterExit.STAY_STOPPED) -> Any:
+    now = Lifecycle(state, after_exit=after_exit)
+    return SimpleNamespace(name=name, replica=SimpleNamespace(runner=SimpleNamespace(now=now)))
+
+
+def test_the_one_that_is_ready_soonest_is_waited_for() -> None:
+    ready, loads, again, sleeps, off, ends, failed, lost = (
+        managed("ready", State.READY), managed("loads", State.STARTING),
+        managed("again", State.STOPPING, AfterExit.RESTART), managed("sleeps", State.ASLEEP),
+        managed("off", State.STOPPED), managed("ends", State.DRAINING),
+        managed("failed", State.FAILED), managed("lost", State.LOST),
+    )  # fmt: skip
+    all_of_them = [lost, failed, off, ends, sleeps, again, loads, ready]
+    found = by_readiness(all_of_them)
+    assert found == [ready, loads, again, sleeps, off, ends, failed, lost]
+    assert all(by_readiness([managed("", state)]) for state in State)
 
 
 def route(name: str) -> Route:

@@ -74,8 +74,10 @@ def test_a_flood_for_the_numbers_is_one_scrape(asking: int) -> None:
         replica = SimpleNamespace(
             ready=ReadyInstance("one", "127.0.0.1", 1, "", 1),
             runner=SimpleNamespace(now=Lifecycle()),
+            context=SimpleNamespace(name="main"),
         )
-        managed = SimpleNamespace(instance=SimpleNamespace(name="one", id="1"), replica=replica)
+        instance = SimpleNamespace(name="one", id="1", model_name="one")
+        managed = SimpleNamespace(instance=instance, replica=replica)
         mine = SimpleNamespace(
             settings=SimpleNamespace(server=SimpleNamespace(metrics_open=True)),
             about=SimpleNamespace(settings=SettingsHolder(Settings())),

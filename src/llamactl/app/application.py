@@ -148,7 +148,9 @@ class Application:
         await parts.node.agent.sweep()
         await control.definitions.complete()
         scheduler, settings = control.scheduling.scheduler, parts.settings.current
-        await recovery.settle(scheduler, control.instances.filter, all_managed, settings)
+        await recovery.settle(
+            scheduler, control.instances.filter, all_managed, settings, control.instances.tasks
+        )
         control.instances.replicas.resume()
         control.drains.clear(parts.node.nodes.local)
 

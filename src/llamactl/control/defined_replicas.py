@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -11,9 +12,15 @@ from llamactl.control.lifecycle.events.event_log import EventLog
 from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.scheduling.scheduler import Scheduler
-from llamactl.core.errors import InstanceNotFound, LlamactlError, NameTaken, ShuttingDown
+from llamactl.core.errors import (
+    Conflict,
+    InstanceNotFound,
+    LlamactlError,
+    NameTaken,
+    ShuttingDown,
+)
 from llamactl.core.instance import Instance, replica_of
-from llamactl.core.lifecycle import DORMANT, WITHOUT_PROCESS, Lifecycle
+from llamactl.core.lifecycle import DORMANT, WITHOUT_PROCESS, Lifecycle, State
 from llamactl.core.ports.engines import MemoryBook
 from llamactl.core.ports.stores import InstanceStore
 from llamactl.observe import logger
@@ -68,27 +75,65 @@ class DefinedReplicas:
                 log.warning("not_taken_back", name=name, reason=exc.message)
             self._registry.free(name)
 
-    async def fit(self, first: ManagedInstance) -> list[ManagedInstance]:
-        """Have as many replicas as the instance asks for, defined as it is.
+    async def change(
+        self, first: ManagedInstance, changed: Instance, stale: list[ManagedInstance]
+    ) -> None:
+        """Define it so, and those of its replicas that stay.
 
-        Returns those whose command changes. Raises InstanceNotFound if it is being deleted.
+        Those whose command changes are added to `stale`, also if it raises: NoCapacity or NameTaken
+        with nothing changed, or StoreUnavailable midway.
         """
-        stale, wanted = [], {one.name: one for one in first.instance.others}
+        await self._check_room([(first, changed), *self._staying(first, changed)])
+        stale += [first] if await self._put(first, changed) else []
+        await self._follow(first, changed, stale)
+
+    def _staying(
+        self, first: ManagedInstance, changed: Instance
+    ) -> list[tuple[ManagedInstance, Instance]]:
+        """Its other replicas that are to stay, and what they are to be."""
+        others = {other.instance.name: other for other in self._registry.others_of(first)}
+        return [(others[one.name], one) for one in changed.others if one.name in others]
+
+    async def _follow(
+        self, first: ManagedInstance, changed: Instance, stale: list[ManagedInstance]
+    ) -> None:
+        for other, one in self._staying(first, changed):
+            if other.instance.options != one.options:
+                new = replace(other.instance, options=one.options)
+                stale += [other] if await self._put(other, new) else []
+
+    async def _check_room(self, changes: Sequence[tuple[ManagedInstance, Instance]]) -> None:
+        """For those that run, all together. Raises NoCapacity."""
+        running = []
+        for managed, changed in changes:
+            if managed.replica.runner.now.state not in WITHOUT_PROCESS | DORMANT:
+                node = managed.replica.context.node.id
+                running.append((changed, await self._memory.need(changed, node)))
+        self._scheduler.check_changes(running)
+
+    async def fit(self, first: ManagedInstance) -> None:
+        """Have as many replicas as the instance asks for.
+
+        Raises InstanceNotFound if it is being deleted, and Conflict while one that is needed again
+        can't be deleted because its machine is away.
+        """
+        wanted = {one.name: one for one in first.instance.others}
         for name, one in wanted.items():
-            if going := self._deletions.get(name):
-                await asyncio.wait([going[1]])
+            if name in self._deletions:
+                managed, deletion = self._deletions[name]
+                if managed.replica.runner.now.state is State.LOST:
+                    raise Conflict(
+                        f"{name} is on a machine that is away, and can't be replaced before that "
+                        "is back or given up (`llamactl node rm`)"
+                    )
+                await asyncio.wait([deletion])
             if first.deleted:
                 raise InstanceNotFound(f"{first.instance.name} was deleted")
-            there = {other.instance.name: other for other in self._registry.others_of(first)}
-            if (other := there.get(name)) is None:
+            if name not in {other.instance.name for other in self._registry.others_of(first)}:
                 self._instances.replicas.join(first, await self.add(one))
-            elif other.instance.options != one.options:
-                changed = replace(other.instance, options=one.options)
-                stale += [other] if await self.put(other, changed) else []
         for other in self._registry.others_of(first):
             if other.instance.name not in wanted:
                 self._let_go(other)
-        return stale
 
     def _let_go(self, managed: ManagedInstance) -> None:
         self.hide(managed)
@@ -108,6 +153,7 @@ class DefinedReplicas:
         for managed in self._registry.defined():
             try:
                 async with managed.changing:
+                    await self._follow(managed, managed.instance, [])
                     await self.fit(managed)
             except LlamactlError as exc:
                 log.warning("replicas_incomplete", name=managed.instance.name, reason=exc.message)
@@ -116,18 +162,12 @@ class DefinedReplicas:
             if first.instance.name != managed.instance.model_name:
                 self._let_go(managed)
 
-    async def put(self, managed: ManagedInstance, changed: Instance) -> bool:
-        """In place of its definition; True if its command changes.
-
-        Raises NoCapacity if it runs and would find no room, and NameTaken.
-        """
+    async def _put(self, managed: ManagedInstance, changed: Instance) -> bool:
+        """In place of its definition; True if its command changes. Raises NameTaken."""
         context, choices = managed.replica.context, self._nodes.choices(changed.options)
         there = context if context in choices else choices[0]
         need = await self._memory.need(changed, there.node.id)
         offer = await there.offer(changed)
-        runs = managed.replica.runner.now.state not in WITHOUT_PROCESS | DORMANT
-        if runs and changed.name == changed.model_name:
-            self._scheduler.check_change(changed, need)
         if not self._registry.claim(changed.name, changed.options.other_names):
             raise NameTaken(
                 f"an alias or variant of {changed.name} is already the name, alias or variant of "
@@ -159,13 +199,13 @@ class DefinedReplicas:
         It is the last of them that is forgotten: as long as one is there, so is its name. If one
         can't be deleted, both are there again. Raises StoreUnavailable, or ShuttingDown.
         """
+        name = first.instance.name
+        going = [one for key, one in self._deletions.items() if replica_of(key) == name]
+        for managed, _ in going if force else ():
+            with suppress(LlamactlError):
+                await managed.replica.runner.retire("deleted", force=True)
         async with first.changing:
-            name = first.instance.name
-            going = [one for key, one in self._deletions.items() if replica_of(key) == name]
-            for managed, deletion in going:
-                if force:
-                    with suppress(LlamactlError):
-                        await managed.replica.runner.retire("deleted", force=True)
+            for _, deletion in going:
                 await asyncio.wait([deletion])
             others = self._registry.others_of(first)
         for other in others:

@@ -173,9 +173,10 @@ class Definitions:
         self, managed: ManagedInstance, change: Change, *, wait: bool
     ) -> ManagedInstance:
         async with managed.changing:  # one after the other, or one of two changes is lost
-            stale = [managed] if await self._redefine(managed, change) else []
+            stale = list[ManagedInstance]()
             try:
-                stale += await self._replicas.fit(managed)
+                await self._redefine(managed, change, stale)
+                await self._replicas.fit(managed)
             except LlamactlError:  # what was changed counts
                 await self._apply(stale)
                 raise
@@ -196,12 +197,15 @@ class Definitions:
     async def _restart(self, managed: ManagedInstance) -> None:
         await self._instances.restart_stale(managed, "options changed")
 
-    async def _redefine(self, managed: ManagedInstance, change: Change) -> bool:
-        """The first replica; True if its command changes."""
+    async def _redefine(
+        self, managed: ManagedInstance, change: Change, stale: list[ManagedInstance]
+    ) -> None:
+        """`stale`: gets the replicas whose command changes."""
         changed = replace(managed.instance, options=change(managed.instance.options))
         await self._check(changed)
         if changed.options.nodes == managed.instance.options.nodes:
-            return await self._replicas.put(managed, changed)
+            await self._replicas.change(managed, changed, stale)
+            return
         replicas, choices = self._registry.replicas_of(managed), self.nodes.choices(changed.options)
         async with contextlib.AsyncExitStack() as paused:
             async with self._registry.pausing:
@@ -212,7 +216,7 @@ class Definitions:
                 runs = one.replica.runner.now.state not in WITHOUT_PROCESS
                 if runs and one.replica.context not in choices:
                     raise Conflict(f"{changed.name} can't move to another node now; stop it first")
-            return await self._replicas.put(managed, changed)
+            await self._replicas.change(managed, changed, stale)
 
     async def delete(self, name: str, *, force: bool, source: str = "") -> None:
         """Drain, stop, forget. The instance can't be found from the first moment on."""

@@ -123,8 +123,8 @@ class Instances:
             await self.place(replica, evict=evict)
             await self.tasks.run(self._scheduler.carry_out(replica, command))
 
-        self.replicas.start_others(managed, command.cause, only=RESTING)
         await self.replicas.roll([managed, *self._registry.others_of(managed)], one)
+        self.replicas.start_others(managed, command.cause, only=RESTING)
         if wait:
             await self.tasks.run(until_started(managed))
         return managed
@@ -161,7 +161,7 @@ class Instances:
             return
         with suppress(NoCapacity):  # it died just now, and others took its place
             await self._scheduler.place(managed, MANUAL)
-            await self._scheduler.carry_out(managed, RestartRequested(cause))
+            await self._scheduler.carry_out(managed, RestartRequested(cause, if_wanted=True))
 
     async def events(self, name: str, limit: int, before: int | None) -> Sequence[InstanceEvent]:
         return await self._event_log.of(self._registry.get(name).instance.id, limit, before)

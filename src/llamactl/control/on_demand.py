@@ -117,6 +117,8 @@ class OnDemand:
         while left:
             one = by_readiness(left)[0]
             left.remove(one)
+            if error is not None and one.replica.runner.now.state is State.LOST:
+                break  # it may be away for long
             try:
                 await self._until(granted, one, caller)
             except (StartFailed, NoCapacity, NodeAway, InstanceNotFound, NotRunning) as exc:

@@ -80,6 +80,7 @@ class StopRequested:
 class RestartRequested:
     cause: str = ""
     force: bool = False  # without a drain
+    if_wanted: bool = False  # as of `StartRequested`
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +279,7 @@ _FOUND = (S.STARTING, S.DRAINING, S.FALLING_ASLEEP, S.ASLEEP, S.STOPPING, S.STOP
 # state -> event -> every state it may lead to. An absent pair is illegal.
 TRANSITIONS: Mapping[State, Mapping[type[Event], tuple[State, ...]]] = {
     S.STOPPED: {
-        StartRequested: (S.STARTING, S.STOPPED),
+        StartRequested: (S.STARTING,),
         StartDeferred: (S.STOPPED,),
         StopRequested: (S.STOPPED,),
         RestartRequested: (S.STARTING,),
@@ -407,6 +408,9 @@ def step(now: Lifecycle, event: Event) -> Step:
     allowed = TRANSITIONS[now.state].get(type(event))
     if allowed is None:
         raise InvalidTransition(now, event)
+    only_if_wanted = isinstance(event, StartRequested | RestartRequested) and event.if_wanted
+    if only_if_wanted and now.desired is not Desired.RUNNING:
+        return now, ()
     after, effects = _decide(now, event)
     assert after.state in allowed, (now, event, after)
     return after, effects
@@ -444,8 +448,6 @@ def _decide(now: Lifecycle, event: Event) -> Step:
 
 def _obey(now: Lifecycle, command: Command) -> Step:
     match command:
-        case StartRequested(if_wanted=True) if now.desired is not Desired.RUNNING:
-            return now, ()
         case StartRequested():
             return _start(replace(now, desired=Desired.RUNNING))
         case StartDeferred():

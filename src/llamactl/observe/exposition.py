@@ -9,7 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import PROCESS_COLLECTOR, CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -30,6 +35,7 @@ class Shown:
     in_flight: int
     meter: Meter
     contexts: ContextMeter
+    facts: Mapping[str, str]  # that its numbers can be joined with
 
 
 def exposition(
@@ -92,10 +98,12 @@ def _ours(
         "requests that hold a lease on the instance",
         labels=["instance"],
     )
+    facts = InfoMetricFamily("llamactl_instance", "1; what its numbers can be joined with")
     for shown in instances:
+        facts.add_metric([], {"instance": shown.name, **shown.facts})
         state.add_metric([shown.name, shown.state], 1)
         leases.add_metric([shown.name], shown.in_flight)
-    yield from (state, leases)
+    yield from (facts, state, leases)
     yield from _counters([*((s.name, s.meter) for s in instances), ("", unrouted)])
     yield from _contexts(instances)
     yield from _histograms(instances)

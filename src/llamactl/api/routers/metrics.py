@@ -45,6 +45,7 @@ async def _exposition(services: Services) -> bytes:
             services.numbers.leases(m.instance.id),
             meters.of(m.instance.id),
             services.contexts.meters.of(m.instance.id),
+            {"node": m.replica.context.name, "model": m.instance.model_name},
         )
         for m in all_managed
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,15 +58,19 @@ def ps(
         for row in rows:
             typer.echo(row.name)
     else:
-        now = time.time()
-        s.table(
-            ("NAME", "STATUS", "SINCE", "BUSY", "MEMORY", "NODE", "PORT", "PID", "NOTE"),
-            [
-                (row.name, row.status, span(now - row.since), row.leases or None,
-                 size(row.memory.ram + row.memory.shared), row.node, row.port, row.pid, row.message)
-                for row in rows
-            ],
-        )  # fmt: skip
+        print_instances(s, rows)
+
+
+def print_instances(s: Session, rows: Iterable[InstanceBody]) -> None:
+    now = time.time()
+    s.table(
+        ("NAME", "STATUS", "SINCE", "BUSY", "MEMORY", "NODE", "PORT", "PID", "NOTE"),
+        [
+            (row.name, row.status, span(now - row.since), row.leases or None,
+             size(row.memory.ram + row.memory.shared), row.node, row.port, row.pid, row.message)
+            for row in rows
+        ],
+    )  # fmt: skip
 
 
 @command

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from llamactl.cli.commands.instances import print_instances
 from llamactl.cli.session import Config, DataDir, Session, command, settings_of, size
+from llamactl.core.errors import NodeNotFound
 
 nodes = typer.Typer(
     help="Run instances on other machines.", no_args_is_help=True, rich_markup_mode=None
@@ -44,6 +46,25 @@ def list_(s: Session) -> None:
             for row in rows
         ],
     )  # fmt: skip
+
+
+@nodes.command()
+@command
+def show(s: Session, name: Node) -> None:
+    """Show a machine, and the instances there."""
+    row = next((one for one in s.client.nodes() if one.name == name), None)
+    if row is None:
+        raise NodeNotFound(f"there is no node {name[:80]!r}; see `llamactl node ls`")
+    if s.as_json:
+        s.print_json(row)
+        return
+    typer.echo(f"{row.name}: {row.state}{', drained' if row.drained else ''}")
+    typer.echo(f"  address {row.address or 'unknown'}, llamactl {row.version or 'unknown'}")
+    typer.echo(f"  memory {size(row.ram) or 'unknown'}")
+    for gpu, most in row.gpus.items():
+        typer.echo(f"  GPU {gpu}: {size(most)}")
+    if there := [one for one in s.client.instances.list() if one.node == row.name]:
+        print_instances(s, there)
 
 
 @nodes.command()

@@ -7,6 +7,7 @@ and found with it, or without.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,11 +18,14 @@ from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.scheduling.node_filter import NodeFilter
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import MANUAL
+from llamactl.control.shielded import ShieldedTasks
 from llamactl.control.upkeep.stale import running, stale
 from llamactl.core.errors import LlamactlError
 from llamactl.core.events import ProcessRecord
 from llamactl.core.lifecycle import (
     DORMANT,
+    RESTING,
+    SETTLED,
     WITHOUT_PROCESS,
     Command,
     Desired,
@@ -140,9 +144,12 @@ async def until_known(all_managed: Sequence[ManagedInstance]) -> None:
 
 async def settle(
     scheduler: Scheduler, node_filter: NodeFilter, all_managed: Sequence[ManagedInstance],
-    settings: Settings,
+    settings: Settings, tasks: ShieldedTasks,
 ) -> None:  # fmt: skip
-    """Start what should be running, within the limits; restart what changed meanwhile."""
+    """Start what should be running, within the limits; restart what changed meanwhile.
+
+    Replicas of one instance restart one after the other, as one of `tasks`.
+    """
 
     async def one(managed: ManagedInstance, command: Command) -> None:
         try:
@@ -155,8 +162,23 @@ async def settle(
         except LlamactlError as exc:
             log.warning("start_skipped", name=managed.instance.name, reason=exc.message)
 
+    async def in_turn(restarts: Sequence[tuple[ManagedInstance, Command]]) -> None:
+        for managed, command in restarts:
+            await one(managed, command)
+            wait = managed.replica.runner.wait
+            if (await wait(lambda now: now.state in SETTLED | {State.LOST})).state in RESTING:
+                return  # the others keep serving with what they have
+
     due = [(managed, command) for managed in all_managed if (command := _due(managed, settings))]
-    await asyncio.gather(*(one(managed, command) for managed, command in due))
+    restarts = defaultdict[str, list[tuple[ManagedInstance, Command]]](list)
+    for managed, command in due:
+        if isinstance(command, RestartRequested):
+            restarts[managed.instance.model_name].append((managed, command))
+    rolled = [group for group in restarts.values() if len(group) > 1]
+    for group in rolled:
+        tasks.begin(in_turn(group))
+    left = [pair for pair in due if not any(pair in group for group in rolled)]
+    await asyncio.gather(*(one(managed, command) for managed, command in left))
 
 
 def _due(managed: ManagedInstance, settings: Settings) -> Command | None:
@@ -170,5 +192,5 @@ def _due(managed: ManagedInstance, settings: Settings) -> Command | None:
     if now.state is State.STOPPED:
         return StartRequested("started with llamactl")
     if stale(running([managed]), settings):
-        return RestartRequested(_CHANGED)
+        return RestartRequested(_CHANGED, if_wanted=True)
     return None

@@ -31,7 +31,7 @@ class Shutdown:
     async def halt(self) -> None:
         """Stop every process, as llamactl goes down; what was wanted stays wanted."""
         self._close()
-        runners = [managed.replica.runner for managed in self._registry]
+        runners = [managed.replica.runner for managed in self._registry.present()]
 
         async def one(runner: LifecycleRunner) -> None:
             with suppress(LlamactlError):  # it is being deleted, or its runner is gone

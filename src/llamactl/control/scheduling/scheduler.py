@@ -124,17 +124,19 @@ class Scheduler:
         """What admission takes to be free."""
         return memory_left(self._places.occupants(self.evictions.leaving), self._limits())
 
-    def check_change(self, changed: Instance, need: Need) -> None:
-        """Raise NoCapacity if a running instance, changed so, would find no room."""
-        candidate = Candidate(changed.id, changed.name, group=changed.options.group, need=need)
+    def check_changes(self, changes: Sequence[tuple[Instance, Need]]) -> None:
+        """Raise NoCapacity if running instances, changed so, would find no room together."""
+        ids = {changed.id for changed, _ in changes}
+        candidates = [Candidate(c.id, c.name, group=c.options.group, need=n) for c, n in changes]
         occupants = self._places.occupants(self.evictions.leaving)
-        others = [o for o in occupants if o.id != changed.id]
-        decision = schedule([candidate], others, self._limits(), time.monotonic())[0]
-        if not isinstance(decision, Admit):
-            raise no_room(decision)(
-                f"cannot restart {changed.name} with this change: {decision.reason}; stop it or "
-                "another instance first"
-            )
+        others = [o for o in occupants if o.id not in ids]
+        decisions = schedule(candidates, others, self._limits(), time.monotonic())
+        for one, decision in zip(candidates, decisions, strict=True):
+            if not isinstance(decision, Admit):
+                raise no_room(decision)(
+                    f"cannot restart {one.name} with this change: {decision.reason}; stop it or "
+                    "another instance first"
+                )
 
     async def carry_out(self, managed: ManagedInstance, command: Command) -> None:
         """Have the instance obey, after `place`: its place is held until it did."""

@@ -144,7 +144,8 @@ class StartQueue:
     def leave(self, ticket: Ticket, waiter: Waiter) -> bool:
         """It leaves without a place. True if nobody is waiting for the instance now."""
         ticket.waiters.remove(waiter)
-        if all(other.asker.key != waiter.asker.key for other in ticket.waiters):
+        left = [other for other in ticket.waiters if not other.asker.comes_last]
+        if all(other.asker.key != waiter.asker.key for other in left):
             stamp = ticket.stamps.pop(waiter.asker.key, None)
             if stamp is not None:  # one that comes last has none
                 self._queue.leave(stamp)

@@ -15,8 +15,10 @@ from llamactl.core.errors import LlamactlError
 from llamactl.core.instance import replica_of
 from llamactl.core.lifecycle import (
     DORMANT,
+    GOING,
     RESTING,
     SETTLED,
+    AfterExit,
     Command,
     Desired,
     Lifecycle,
@@ -48,14 +50,16 @@ class ReplicaSets:
 
     def moved(self, managed: ManagedInstance, before: Lifecycle, after: Lifecycle) -> None:
         """What becomes of its other replicas when its state changes."""
+        if before.desired is after.desired:  # what was wanted before has its own way back
+            return
         if after.state is State.STARTING and before.state in RESTING | DORMANT:
             self._follow(managed)
-        elif after.state is State.STOPPED and after.desired is Desired.STOPPED:
+        elif after.desired is Desired.STOPPED:
             self._rest_with(managed)
 
     def join(self, first: ManagedInstance, new: ManagedInstance) -> None:
-        """One more: it starts if one of the others is up."""
-        if any(_is_up(one) for one in self._registry.replicas_of(first)):
+        """One more: it starts if one of the others is up and wanted."""
+        if any(_is_up(one) and _is_on(one) for one in self._registry.replicas_of(first)):
             self._begin(new, self._defer(new, f"one more replica of {first.instance.name}"))
 
     def resume(self) -> None:
@@ -65,12 +69,12 @@ class ReplicaSets:
                 self._wanted.start(managed, "it is wanted, and there is room")
 
     def _rest_with(self, managed: ManagedInstance) -> None:
-        """If none is up, nobody needs those that wait for room."""
-        replicas = self._registry.replicas_of(managed)
-        if not any(map(_is_up, replicas)):
-            for one in replicas:
-                now = one.replica.runner.now
-                if now.state is State.STOPPED and now.desired is Desired.RUNNING:
+        """If none is up and wanted, nobody needs those that wait for room."""
+        first, *others = self._registry.replicas_of(managed)
+        first_counts = _is_on(first) and first.replica.runner.now.state is not State.FAILED
+        if not first_counts and not any(_is_up(one) and _is_on(one) for one in others):
+            for one in others:
+                if _is_on(one) and one.replica.runner.now.state is State.STOPPED:
                     self._begin(one, _ask(one, StopRequested("no other replica is up")))
 
     def _follow(self, managed: ManagedInstance) -> None:
@@ -106,9 +110,13 @@ class ReplicaSets:
         self._wanted.start(managed, cause)
 
     async def _start(self, managed: ManagedInstance, cause: str) -> None:
+        epoch = managed.replica.runner.now.epoch
         found = await self._filter.expect_there(managed)
         await self._scheduler.place(managed, MANUAL, found)
-        await self._scheduler.carry_out(managed, StartRequested(cause))
+        if managed.replica.runner.now.epoch == epoch:
+            await self._scheduler.carry_out(managed, StartRequested(cause))
+        else:  # somebody asked for something else meanwhile
+            self._scheduler.started(managed)
 
     async def roll(
         self, due: Sequence[ManagedInstance], restart: Callable[[ManagedInstance], Awaitable[None]]
@@ -119,24 +127,27 @@ class ReplicaSets:
         what `restart` of the first one raises.
         """
         first, *others = due
+        before = first if _is_up(first) and not _sleeps(first) else None
         await restart(first)
         if others:
-            self._tasks.begin(self._roll(first, others, restart))
+            self._tasks.begin(self._roll(before, others, restart))
 
     async def _roll(
-        self, before: ManagedInstance, due: Sequence[ManagedInstance],
+        self, before: ManagedInstance | None, due: Sequence[ManagedInstance],
         restart: Callable[[ManagedInstance], Awaitable[None]],
     ) -> None:  # fmt: skip
         for managed in due:
             try:
-                now = await before.replica.runner.wait(lambda now: now.state in _ROLLED)
-                if now.state in RESTING:
-                    name, last = managed.instance.model_name, before.instance.name
-                    log.warning("restarts_ended", name=name, reason=f"{last} {now.state}")
-                    return
-                if _is_wanted(managed):  # still
+                if before is not None:
+                    now = await before.replica.runner.wait(lambda now: now.state in _ROLLED)
+                    if now.state in RESTING:
+                        name, last = managed.instance.model_name, before.instance.name
+                        log.warning("restarts_ended", name=name, reason=f"{last} {now.state}")
+                        return
+                slept = _sleeps(managed)
+                if _is_up(managed) and (slept or _is_on(managed)):  # still
                     await restart(managed)
-                    before = managed
+                    before = before if slept else managed  # what slept may just stop
             except LlamactlError as exc:
                 log.warning("restart_skipped", name=managed.instance.name, reason=exc.message)
 
@@ -159,10 +170,13 @@ def _is_up(managed: ManagedInstance) -> bool:
     return managed.replica.runner.now.state not in RESTING
 
 
-def _is_wanted(managed: ManagedInstance) -> bool:
-    """And up; or it sleeps."""
-    now = managed.replica.runner.now
-    return _is_up(managed) and (now.desired is Desired.RUNNING or now.state in DORMANT)
+def _is_on(managed: ManagedInstance) -> bool:
+    """Is it wanted?"""
+    return managed.replica.runner.now.desired is Desired.RUNNING
+
+
+def _sleeps(managed: ManagedInstance) -> bool:
+    return managed.replica.runner.now.state in DORMANT
 
 
 async def _ask(managed: ManagedInstance, command: Command) -> None:
@@ -171,10 +185,16 @@ async def _ask(managed: ManagedInstance, command: Command) -> None:
 
 def by_readiness(replicas: Iterable[ManagedInstance]) -> list[ManagedInstance]:
     """The one to wait for, or to start, first; of those that are equal, the first."""
-    return sorted(replicas, key=lambda one: _RANKS.get(one.replica.runner.now.state, 1))
+    return sorted(replicas, key=lambda one: _rank(one.replica.runner.now))
+
+
+def _rank(now: Lifecycle) -> int:
+    if now.state in GOING:
+        return _RANKS[State.BACKOFF if now.after_exit is AfterExit.RESTART else State.STOPPED]
+    return _RANKS[now.state]
 
 
 _RANKS = {
-    State.READY: -1, State.STARTING: 0, State.STOPPED: 2, State.ASLEEP: 2, State.FAILED: 3,
-    State.LOST: 4,
+    State.READY: 0, State.STARTING: 1, State.BACKOFF: 2, State.ASLEEP: 3, State.FALLING_ASLEEP: 3,
+    State.STOPPED: 4, State.FAILED: 5, State.LOST: 6,
 }  # fmt: skip

@@ -18,12 +18,13 @@ from llamactl.control.scheduling.start_queue import (
     StartRequester,
 )
 from llamactl.control.shielded import ShieldedTasks
-from llamactl.core.errors import LlamactlError, NoCapacity
+from llamactl.core.errors import LlamactlError, NoCapacity, NodeAway
 from llamactl.core.instance import replica_of
 from llamactl.core.lifecycle import Desired, StartRequested, State
 from llamactl.observe import logger
 
 _AT_ONCE = 3  # so many are loaded together
+_AGAIN_S = 30.0  # after no node was there for it
 log = logger("control")
 
 
@@ -40,6 +41,7 @@ class WantedStarts:
         self._filter = node_filter
         self._tasks = tasks
         self._few = asyncio.Semaphore(_AT_ONCE)
+        self._few_replicas = asyncio.Semaphore(_AT_ONCE)  # nobody else waits for their loads
         self._starting: set[ManagedInstance] = set()
 
     def __repr__(self) -> str:
@@ -62,13 +64,15 @@ class WantedStarts:
             await self._start(managed, cause, *((PRELOAD, REPLICA) if one_more else (MANUAL, MOVE)))
         except LlamactlError as exc:  # it can run nowhere now, or is being deleted
             log.warning("start_skipped", name=managed.instance.name, reason=exc.message)
+            if isinstance(exc, NodeAway):  # one that may just have been slow to answer
+                asyncio.get_running_loop().call_later(_AGAIN_S, self.start, managed, cause)
         finally:
             self._starting.discard(managed)
 
     async def _start(
         self, managed: ManagedInstance, cause: str, at_once: StartRequester, later: StartRequester
     ) -> None:
-        async with self._few:
+        async with self._few_replicas if later is REPLICA else self._few:
             found = await self._filter.expect_there(managed)
             try:
                 await self._scheduler.place(managed, at_once, found)

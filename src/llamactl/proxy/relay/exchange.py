@@ -52,7 +52,7 @@ from llamactl.proxy.stages.table import Name
 _BODILESS: Final = (b"GET", b"HEAD", b"OPTIONS")  # some engines read no body of these
 _BROKEN: Final = "the engine did not finish its response"
 _OK: Final = 200
-_MOST_SENDS: Final = 2  # a request that kills engines must not kill in a loop
+_MOST_ENGINES: Final = 2  # a request that kills engines must not kill in a loop
 # bytes of a body that are kept until its response is complete, to recognise it
 _KEPT: Final = 1 << 18
 log = logger("proxy")
@@ -75,7 +75,8 @@ class Exchange(AnswerWork):
     _ready: ReadyInstance | None = None  # where it was sent, or will be
     _body_chunked = False
     _congested = False  # the engine takes no more for now
-    _sends = 0  # to how many engines it may have got
+    _sends = 0  # how often it may have got to an engine
+    _engines = 0  # to how many
     _sent_to: ReadyInstance | None = None  # the last of them
     _retried = False
     _unchecked: ResponseHead | None = None  # of an answer that may give another name than was asked
@@ -193,6 +194,12 @@ class Exchange(AnswerWork):
         await self._relay.turns.turn(self.caller)
         self._go()
 
+    def _is_there(self, ready: ReadyInstance) -> bool:
+        """Is it the same process that is ready?"""
+        now = self._relay.table.get(ready.name)
+        process = None if now is None else now.ready
+        return process is not None and process.generation == ready.generation
+
     def _has_another(self, ready: ReadyInstance) -> bool:
         """Is another replica ready?"""
         several = () if self._replicas is None else self._relay.table.replicas_of(self._replicas)
@@ -279,7 +286,8 @@ class Exchange(AnswerWork):
         request, body = self._request, self._body
         self._move(Step.ASKS)
         self._upstream = connection
-        self._sends += ready is not self._sent_to  # on how many connections does not matter
+        self._sends += 1
+        self._engines += ready is not self._sent_to
         self._sent_to = ready
         self._body_chunked = False
         head = request.head
@@ -339,8 +347,8 @@ class Exchange(AnswerWork):
         ready = self._ready
         assert ready is not None
         self._upstream = None
-        again = self._sends < _MOST_SENDS and self._body.can_be_sent_again
-        if again and stale:
+        again = self._engines < _MOST_ENGINES and self._body.can_be_sent_again
+        if again and stale and self._sends < _MOST_ENGINES:
             # the engine closed an idle connection at the moment we used it
             self._reach(ready, fresh=True)
             return
@@ -371,6 +379,8 @@ class Exchange(AnswerWork):
         await self._take_turn()
         if self._has_another(ready):
             aftermath = replace(aftermath, wanted=True)
+        # what takes connections and answers on none of them would not on a third
+        again = again and (self._sends < _MOST_ENGINES or not self._is_there(ready))
         if error := why_not(aftermath, ready.name, sent=self._sends > 0, again=again):
             self.refuse(error)
         else:
