@@ -336,8 +336,13 @@ def swapped(live: Live, file: Path, rate: int) -> int:
     with live.busy("one"):
         asks.start()
         live.until("one", "draining")
-        until(lambda: is_cached(file) or not rate, "it is read")
+        until(lambda: (is_cached(file) and read_ahead(live)) or not rate, "it is read")
     asks.join()
+    return read_ahead(live)
+
+
+def read_ahead(live: Live) -> int:
+    """How often the second was."""
     rows = live.server.request("GET", f"{BASE}/two/events").json()
     return sum(row["event"] == "ReadAhead" for row in rows)
 
