@@ -35,7 +35,7 @@ CHAT = "/v1/chat/completions"
 
 def slow(server: Served, tmp_path: Path) -> dict[str, object]:
     """An instance whose start waits for the signal `loaded`."""
-    create_fake(server, tmp_path, "any")
+    create_fake(server, tmp_path, "any", start=False)  # for its command
     command = str(tmp_path / "fake-engine")
     body = {"model": "slow", "command_override": command}
     server.request("POST", f"{BASE}/slow?start=false", body)

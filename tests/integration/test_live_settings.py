@@ -336,7 +336,7 @@ def swapped(live: Live, file: Path, rate: int) -> int:
     with live.busy("one"):
         asks.start()
         live.until("one", "draining")
-        until(lambda: (is_cached(file) and read_ahead(live)) or not rate, "it is read")
+        until(lambda: not rate or (is_cached(file) and read_ahead(live) > 0), "it is read")
     asks.join()
     return read_ahead(live)
 
