@@ -456,7 +456,8 @@ def test_a_model_is_read_ahead_once_and_only_where_that_is_permitted(
 
         assert (await read(forbidden), await read(missing)) == ([], [])
         read_of_it = (await read(spec))[-1]
-        assert read_of_it in (16 << 20, 20 << 20)  # the kernel may have read the last piece itself
+        # in pieces of 4 MiB, some of which the kernel may have read itself meanwhile
+        assert read_of_it in range(8 << 20, 21 << 20, 4 << 20)
         await asyncio.to_thread(
             Path(model["model"]).read_bytes
         )  # of the last piece, no more than a byte was waited for

@@ -15,7 +15,7 @@ _OVER = 1.2  # of the weights: what they take as they are stored, and what is co
 
 
 class MlxRules(FolderRules):
-    process = 66 << 20
+    process = 92 << 20
     on_gpu = 300 << 20  # what a GPU's driver keeps for a process; assumed
     free = frozenset(
         {
