@@ -51,7 +51,7 @@ class Coming:
         control = self.control
         await recovery.settle(
             control.scheduler, control.instances.filter, all_managed, control.settings,
-            control.instances.tasks,
+            control.instances.replicas,
         )  # fmt: skip
         await self.control.reload.declare()
         self.settled.set()

@@ -7,18 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from llamactl.backends import LLAMA_CPP
 from llamactl.config import Settings
 from llamactl.control.upkeep.stale import running, stale
 from llamactl.core.errors import InvalidConfig, StoreUnavailable
 from support.control_path import ControlPath, settle
-from support.settings import settings
-
-
-def with_args(before: Settings, *args: str) -> Settings:
-    engine = before.backends.of(LLAMA_CPP.kind).model_copy(update={"args": args})
-    backends = before.backends.model_copy(update={LLAMA_CPP.kind.type: engine})
-    return before.model_copy(update={"backends": backends})
+from support.settings import settings, with_args
 
 
 def declare(folder: Path, name: str, **body: object) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from llamactl.backends import LLAMA_CPP
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.scheduling.findings import Findings
 from llamactl.core.errors import (
@@ -25,7 +24,7 @@ from support.control_clusters import Cluster
 from support.control_path import ControlPath, settle
 from support.data_path import CHAT, MANAGER, DataPath, data_path
 from support.fake_node import KILLED, UNSEEN
-from support.settings import settings
+from support.settings import settings, with_args
 from support.waits import WITHIN_S
 
 
@@ -121,7 +120,7 @@ async def test_they_are_found_again() -> None:
     there = await three()
     again = await there.killed()
     await again.come_back()
-    await again.definitions.complete()
+    await again.defined.complete()
     await settle()
     assert states(again) == ["ready"] * 3
     assert again.node.alive == there.node.alive
@@ -130,9 +129,7 @@ async def test_they_are_found_again() -> None:
 async def test_what_changed_while_llamactl_was_off_restarts_one_after_the_other() -> None:
     there = await three()
     pids = {name: there.replica(name).pid for name in names(there)}
-    engine = there.settings.backends.of(LLAMA_CPP.kind).model_copy(update={"args": ("--seed", "7")})
-    backends = there.settings.backends.model_copy(update={LLAMA_CPP.kind.type: engine})
-    again = await there.killed(there.settings.model_copy(update={"backends": backends}))
+    again = await there.killed(with_args(there.settings, "--seed", "7"))
     again.node.loads = True
     await again.come_back()
     for name, pid in pids.items():
@@ -150,7 +147,7 @@ async def test_what_was_cut_short_is_completed_at_the_next_start() -> None:
     again = await there.killed()
     await again.store.remove(lost)
     await again.come_back()
-    await again.definitions.complete()
+    await again.defined.complete()
     await settle()
     assert names(again) == ["one", "one@2", "one@3"]
 
@@ -158,7 +155,7 @@ async def test_what_was_cut_short_is_completed_at_the_next_start() -> None:
     last = await again.killed()
     await last.store.remove(first)
     await last.come_back()
-    await last.definitions.complete()
+    await last.defined.complete()
     await last.instances.tasks.done()
     assert names(last) == [] and not last.store.rows
 
@@ -321,9 +318,7 @@ async def test_a_reload_restarts_them_one_after_the_other() -> None:
     await settle()
     pids = {name: there.replica(name).pid for name in names(there)}
     there.node.loads = True
-    engine = there.settings.backends.of(LLAMA_CPP.kind).model_copy(update={"args": ("--seed", "7")})
-    backends = there.settings.backends.model_copy(update={LLAMA_CPP.kind.type: engine})
-    there.on_file = there.settings.model_copy(update={"backends": backends})
+    there.on_file = with_args(there.settings, "--seed", "7")
     await there.reload.declare()
     await there.reload.run()
     await there.until("one", "starting")
@@ -407,7 +402,7 @@ async def test_one_that_waited_for_room_waits_again_after_a_restart_of_llamactl(
     await settle()
     again = await there.killed()
     await again.come_back()
-    await again.definitions.complete()
+    await again.defined.complete()
     again.instances.replicas.resume()
     await settle()
     assert states(again) == ["ready", "stopped"]

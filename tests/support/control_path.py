@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from llamactl.config import Loaded, Settings, SettingsHolder
+from llamactl.control.defined_replicas import DefinedReplicas
 from llamactl.control.definitions import Definitions
 from llamactl.control.instances import Instances
 from llamactl.control.lifecycle import recovery
@@ -65,10 +66,13 @@ class ControlPath:
             self.registry, self.scheduler, self.nodes, self.instances.filter, self.instances.tasks
         )
         held.subscribe(self.instances.heed)
-        self.definitions = Definitions(
+        self.defined = DefinedReplicas(
             self.instances, self.registry, self.scheduler, self.store, self.nodes,
             self.memory, self.event_log,
         )  # fmt: skip
+        self.definitions = Definitions(
+            self.instances, self.registry, self.scheduler, self.nodes, self.defined
+        )
         self.on_demand = OnDemand(
             self.registry, self.scheduler, self.instances.filter, self.leases, held,
             lambda: self.store.away,
@@ -137,9 +141,10 @@ class ControlPath:
         all_managed = await recovery.take_in(
             known, self.instances, self.store, self.nodes, handed_over=handed_over
         )
-        tasks = self.instances.tasks
-        found = self.instances.filter
-        await recovery.settle(self.scheduler, found, all_managed, self.settings, tasks)
+        replicas = self.instances.replicas
+        await recovery.settle(
+            self.scheduler, self.instances.filter, all_managed, self.settings, replicas
+        )
         await settle()
         return all_managed
 

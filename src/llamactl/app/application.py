@@ -146,12 +146,11 @@ class Application:
         parts.node.nodes.local.contexts.look()
         parts.files.downloads.go_on()
         await parts.node.agent.sweep()
-        await control.definitions.complete()
+        await control.defined.complete()
         scheduler, settings = control.scheduling.scheduler, parts.settings.current
-        await recovery.settle(
-            scheduler, control.instances.filter, all_managed, settings, control.instances.tasks
-        )
-        control.instances.replicas.resume()
+        replicas = control.instances.replicas
+        await recovery.settle(scheduler, control.instances.filter, all_managed, settings, replicas)
+        replicas.resume()
         control.drains.clear(parts.node.nodes.local)
 
     async def upgrade_now(self) -> int:

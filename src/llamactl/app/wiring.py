@@ -21,6 +21,7 @@ from llamactl.config import Loaded, Settings, SettingsHolder
 from llamactl.control.access.keys import Keys
 from llamactl.control.access.revocations import Revocations
 from llamactl.control.access.sessions import Sessions
+from llamactl.control.defined_replicas import DefinedReplicas
 from llamactl.control.definitions import Definitions
 from llamactl.control.instances import Instances
 from llamactl.control.lifecycle.context import ReplicaContext
@@ -244,6 +245,7 @@ class Control:
 
     scheduling: Scheduling
     instances: Instances
+    defined: DefinedReplicas
     definitions: Definitions
     reconciler: Reconciler
     reload: Reload
@@ -263,9 +265,10 @@ class Control:
         event_log = storage.event_log
         instances = Instances(registry, scheduler, node.nodes, memory, event_log)
         held.subscribe(instances.heed)
-        definitions = Definitions(
+        defined = DefinedReplicas(
             instances, registry, scheduler, storage.instances, node.nodes, memory, event_log
         )
+        definitions = Definitions(instances, registry, scheduler, node.nodes, defined)
         reconciler = Reconciler(registry, definitions)
         on_demand = OnDemand(
             registry, scheduler, instances.filter, leases, held,
@@ -278,7 +281,7 @@ class Control:
         drains = NodeDrains(node.nodes, registry, wanted, instances.tasks, keep)
         lost_nodes.on_taken_in = drains.clear
         return cls(
-            scheduling, instances, definitions, reconciler,
+            scheduling, instances, defined, definitions, reconciler,
             Reload(held, reread, instances, reconciler), on_demand, SwitchableActivator(on_demand),
             shutdown, Preload(registry, scheduler, node.nodes, instances.filter, instances.tasks),
             lost_nodes, drains,

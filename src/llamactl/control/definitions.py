@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from llamactl.control.defined_replicas import DefinedReplicas
 from llamactl.control.instances import Instances, until_started
-from llamactl.control.lifecycle.events.event_log import EventLog
 from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.reading import Change, change_of
@@ -36,8 +35,6 @@ from llamactl.core.lifecycle import (
     Desired,
     StartRequested,
 )
-from llamactl.core.ports.engines import MemoryBook
-from llamactl.core.ports.stores import InstanceStore
 from llamactl.observe import logger
 
 log = logger("control")
@@ -47,17 +44,14 @@ class Definitions:
     """The use cases. Once begun, a change continues when its caller leaves."""
 
     def __init__(
-        self, instances: Instances, registry: Registry, scheduler: Scheduler,
-        store: InstanceStore, nodes: Nodes, memory: MemoryBook, event_log: EventLog,
+        self, instances: Instances, registry: Registry, scheduler: Scheduler, nodes: Nodes,
+        replicas: DefinedReplicas,
     ) -> None:  # fmt: skip
         self._instances = instances
         self._registry = registry
         self._scheduler = scheduler
         self.nodes = nodes
-        self._replicas = DefinedReplicas(
-            instances, registry, scheduler, store, nodes, memory, event_log
-        )
-        self.complete = self._replicas.complete
+        self._replicas = replicas
         self._tasks = instances.tasks
 
     async def create(

@@ -123,7 +123,7 @@ class Instances:
             await self.place(replica, evict=evict)
             await self.tasks.run(self._scheduler.carry_out(replica, command))
 
-        await self.replicas.roll([managed, *self._registry.others_of(managed)], one)
+        await self.replicas.roll(self._registry.serving(managed), one)
         self.replicas.start_others(managed, command.cause, only=RESTING)
         if wait:
             await self.tasks.run(until_started(managed))
@@ -141,7 +141,7 @@ class Instances:
         """What a request, or a start by hand, would do now, and why; its node by its name."""
         managed, settings = self._registry.get(name), self._nodes.settings
         if request:  # it gets what is ready
-            managed = by_readiness([managed, *self._registry.others_of(managed)])[0]
+            managed = by_readiness(self._registry.serving(managed))[0]
         found = await self.filter.look(managed)
         await managed.replica.context.ask_engine(managed.instance)
         asker = MANUAL_EVICTING if evict else MANUAL

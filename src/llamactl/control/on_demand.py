@@ -90,7 +90,7 @@ class OnDemand:
         managed.waiting.append(granted)
         try:
             async with loop_clock().timeout(self._limits.on_demand_start_timeout):
-                replicas = [managed, *self._registry.others_of(managed)]
+                replicas = self._registry.serving(managed)
                 start = self._until_one(granted, replicas, caller)
                 # the lease may be granted by whichever is ready first
                 await (start if len(replicas) == 1 else first_of((asyncio.wait([granted]), start)))
@@ -130,7 +130,7 @@ class OnDemand:
 
     def _ready(self, managed: ManagedInstance) -> Lease[str] | None:
         """A lease of it, or of the least busy of its other replicas."""
-        replicas = [managed, *self._registry.others_of(managed)]
+        replicas = self._registry.serving(managed)
         ready = [(r, e) for r in replicas if (e := r.replica.ready) is not None]
         if not ready:
             return None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,9 +18,9 @@ from llamactl.config import (
 from llamactl.control.instances import Instances
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.reconciler import FILES, Reconciler
+from llamactl.control.upkeep.replica_sets import together
 from llamactl.control.upkeep.stale import running, stale
 from llamactl.core.errors import InvalidConfig, InvalidRequest, LlamactlError, StoreUnavailable
-from llamactl.core.instance import replica_of
 from llamactl.observe import logger
 from llamactl.policy.definition.reconcile import Changes
 
@@ -72,23 +71,24 @@ class Reload:
             sources = sources_after(self._settings.sources, new.sources, change.fixed)
             self._settings.replace(change.settings, sources)
             failed = await self._reconciler.apply(changes, FILES)
-            for names in together(plan.restart):
+            due = [m for m in self._instances.all() if m.instance.name in plan.restart]
+            for replicas in together(due):
                 try:
-                    await self._restart(names)
+                    await self._restart(replicas)
                 except LlamactlError as exc:
-                    failed[names[0]] = exc.message
+                    failed[replicas[0].instance.name] = exc.message
             log.info("reloaded", settings=" ".join(plan.settings), restart=" ".join(plan.restart))
             return ReloadPlan(
                 plan.settings, plan.needs_restart, plan.restart, plan.instances, failed
             )
 
-    async def _restart(self, names: Sequence[str]) -> None:
-        """Replicas of one instance, one after the other.
+    async def _restart(self, replicas: Sequence[ManagedInstance]) -> None:
+        """Of one instance, one after the other.
 
         Unless a change of its own has done so, or it was deleted by one.
         """
-        left = stale(running(self._instances.all()), self._settings.current)
-        due = [m for m in self._instances.all() if m.instance.name in {*names} & {*left}]
+        left = stale(running(replicas), self._settings.current)
+        due = [one for one in replicas if one.instance.name in left and not one.deleted]
         if due:
             await self._instances.replicas.roll(due, self._restart_one)
 
@@ -130,11 +130,3 @@ class Reload:
     def _planned(self, change: SettingsChange, changes: Changes) -> ReloadPlan:
         restart = stale(running(self._instances.all()), change.settings)
         return ReloadPlan(change.live, change.fixed, restart, changes)
-
-
-def together(names: Iterable[str]) -> list[list[str]]:
-    """The replicas of each instance, the first one first."""
-    found = defaultdict[str, list[str]](list)
-    for name in names:
-        found[replica_of(name) or name].append(name)
-    return [*found.values()]

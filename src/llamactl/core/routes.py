@@ -153,6 +153,10 @@ class RouteTable:
         """All that serve its requests: itself, where it has no other replicas."""
         return self.replicas.get(name_key(route.name)) or (route,)
 
+    def ready(self, route: Route) -> list[Route]:
+        """Those of `replicas_of` that are."""
+        return [one for one in self.replicas_of(route) if one.ready is not None]
+
     def with_route(self, route: Route) -> RouteTable:
         before = self.routes.get(name_key(route.name))
         kept = (

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llamactl.cli.commands.instances import print_instances
 from llamactl.cli.session import Config, DataDir, Session, command, settings_of, size
 from llamactl.core.errors import NodeNotFound
+
+if TYPE_CHECKING:
+    from llamactl.schemas.nodes import NodeBody
 
 nodes = typer.Typer(
     help="Run instances on other machines.", no_args_is_help=True, rich_markup_mode=None
@@ -38,7 +40,7 @@ def list_(s: Session) -> None:
     s.table(
         ("NODE", "STATE", "ADDRESS", "VERSION", "RAM", "GPUS", "INSTANCES"),
         [
-            (row.name, f"{row.state}{', drained' if row.drained else ''}", row.address,
+            (row.name, _state(row), row.address,
              row.version,
              "" if row.ram is None else size(row.ram),
              ", ".join(f"{gpu} {size(most)}" for gpu, most in row.gpus.items()),
@@ -48,17 +50,23 @@ def list_(s: Session) -> None:
     )  # fmt: skip
 
 
+def _state(row: NodeBody) -> str:
+    return f"{row.state}, drained" if row.drained else row.state
+
+
 @nodes.command()
 @command
 def show(s: Session, name: Node) -> None:
     """Show a machine, and the instances there."""
+    from llamactl.cli.commands.instances import print_instances
+
     row = next((one for one in s.client.nodes() if one.name == name), None)
     if row is None:
         raise NodeNotFound(f"there is no node {name[:80]!r}; see `llamactl node ls`")
     if s.as_json:
         s.print_json(row)
         return
-    typer.echo(f"{row.name}: {row.state}{', drained' if row.drained else ''}")
+    typer.echo(f"{row.name}: {_state(row)}")
     typer.echo(f"  address {row.address or 'unknown'}, llamactl {row.version or 'unknown'}")
     typer.echo(f"  memory {size(row.ram) or 'unknown'}")
     for gpu, most in row.gpus.items():

@@ -7,8 +7,7 @@ and found with it, or without.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 
 from llamactl.config import Settings
@@ -18,14 +17,12 @@ from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.scheduling.node_filter import NodeFilter
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import MANUAL
-from llamactl.control.shielded import ShieldedTasks
+from llamactl.control.upkeep.replica_sets import ReplicaSets, together
 from llamactl.control.upkeep.stale import running, stale
 from llamactl.core.errors import LlamactlError
 from llamactl.core.events import ProcessRecord
 from llamactl.core.lifecycle import (
     DORMANT,
-    RESTING,
-    SETTLED,
     WITHOUT_PROCESS,
     Command,
     Desired,
@@ -144,12 +141,9 @@ async def until_known(all_managed: Sequence[ManagedInstance]) -> None:
 
 async def settle(
     scheduler: Scheduler, node_filter: NodeFilter, all_managed: Sequence[ManagedInstance],
-    settings: Settings, tasks: ShieldedTasks,
+    settings: Settings, replicas: ReplicaSets,
 ) -> None:  # fmt: skip
-    """Start what should be running, within the limits; restart what changed meanwhile.
-
-    Replicas of one instance restart one after the other, as one of `tasks`.
-    """
+    """Start what should be running, within the limits; restart what changed meanwhile."""
 
     async def one(managed: ManagedInstance, command: Command) -> None:
         try:
@@ -162,23 +156,17 @@ async def settle(
         except LlamactlError as exc:
             log.warning("start_skipped", name=managed.instance.name, reason=exc.message)
 
-    async def in_turn(restarts: Sequence[tuple[ManagedInstance, Command]]) -> None:
-        for managed, command in restarts:
-            await one(managed, command)
-            wait = managed.replica.runner.wait
-            if (await wait(lambda now: now.state in SETTLED | {State.LOST})).state in RESTING:
-                return  # the others keep serving with what they have
+    due = {managed: command for managed in all_managed if (command := _due(managed, settings))}
+    restarts = [m for m, command in due.items() if isinstance(command, RestartRequested)]
+    others = [(m, c) for m, c in due.items() if not isinstance(c, RestartRequested)]
 
-    due = [(managed, command) for managed in all_managed if (command := _due(managed, settings))]
-    restarts = defaultdict[str, list[tuple[ManagedInstance, Command]]](list)
-    for managed, command in due:
-        if isinstance(command, RestartRequested):
-            restarts[managed.instance.model_name].append((managed, command))
-    rolled = [group for group in restarts.values() if len(group) > 1]
-    for group in rolled:
-        tasks.begin(in_turn(group))
-    left = [pair for pair in due if not any(pair in group for group in rolled)]
-    await asyncio.gather(*(one(managed, command) for managed, command in left))
+    def restart(managed: ManagedInstance) -> Awaitable[None]:
+        return one(managed, due[managed])
+
+    await asyncio.gather(
+        *(replicas.roll(several, restart) for several in together(restarts)),
+        *(one(managed, command) for managed, command in others),
+    )
 
 
 def _due(managed: ManagedInstance, settings: Settings) -> Command | None:

@@ -186,10 +186,14 @@ class Registry:
         """Its replicas besides the first."""
         return [*self._others.get(name_key(managed.instance.name), {}).values()]
 
+    def serving(self, managed: ManagedInstance) -> list[ManagedInstance]:
+        """Those that serve what asks for it by this name: for one more replica, only itself."""
+        return [managed, *self.others_of(managed)]
+
     def replicas_of(self, managed: ManagedInstance) -> list[ManagedInstance]:
         """All replicas of the instance that this is one of, the first one first."""
         first = self._by_name.get(name_key(managed.instance.model_name), managed)
-        return [first, *self.others_of(first)]
+        return self.serving(first)
 
     def know(self, *, all_of_them: bool) -> None:
         """Has the store been read, which knows them?"""

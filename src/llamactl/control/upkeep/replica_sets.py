@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
@@ -155,15 +156,21 @@ class ReplicaSets:
         self, managed: ManagedInstance, do: Callable[[ManagedInstance], Awaitable[object]]
     ) -> None:
         """With all of them at once. Raises what it raises for the first one."""
-        others = self._registry.others_of(managed)
-        first, *rest = await asyncio.gather(
-            *(do(one) for one in [managed, *others]), return_exceptions=True
-        )
-        for one, failed in zip(others, rest, strict=True):
+        replicas = self._registry.serving(managed)
+        first, *rest = await asyncio.gather(*map(do, replicas), return_exceptions=True)
+        for one, failed in zip(replicas[1:], rest, strict=True):
             if isinstance(failed, LlamactlError):
                 log.warning("replica_passed_over", name=one.instance.name, reason=failed.message)
         if isinstance(first, BaseException):
             raise first
+
+
+def together(all_managed: Iterable[ManagedInstance]) -> list[list[ManagedInstance]]:
+    """Those of each instance, in the order in which they come."""
+    found = defaultdict[str, list[ManagedInstance]](list)
+    for managed in all_managed:
+        found[managed.instance.model_name].append(managed)
+    return [*found.values()]
 
 
 def _is_up(managed: ManagedInstance) -> bool:

@@ -15,7 +15,6 @@ from llamactl.control.scheduling.start_queue import (
     MOVE,
     PRELOAD,
     REPLICA,
-    StartRequester,
 )
 from llamactl.control.shielded import ShieldedTasks
 from llamactl.core.errors import LlamactlError, NoCapacity, NodeAway
@@ -59,9 +58,8 @@ class WantedStarts:
             self._tasks.begin(self._attempt(managed, cause))
 
     async def _attempt(self, managed: ManagedInstance, cause: str) -> None:
-        one_more = bool(replica_of(managed.instance.name))
         try:
-            await self._start(managed, cause, *((PRELOAD, REPLICA) if one_more else (MANUAL, MOVE)))
+            await self._start(managed, cause)
         except LlamactlError as exc:  # it can run nowhere now, or is being deleted
             log.warning("start_skipped", name=managed.instance.name, reason=exc.message)
             if isinstance(exc, NodeAway):  # one that may just have been slow to answer
@@ -69,10 +67,11 @@ class WantedStarts:
         finally:
             self._starting.discard(managed)
 
-    async def _start(
-        self, managed: ManagedInstance, cause: str, at_once: StartRequester, later: StartRequester
-    ) -> None:
-        async with self._few_replicas if later is REPLICA else self._few:
+    async def _start(self, managed: ManagedInstance, cause: str) -> None:
+        few, at_once, later = self._few, MANUAL, MOVE
+        if replica_of(managed.instance.name):
+            few, at_once, later = self._few_replicas, PRELOAD, REPLICA
+        async with few:
             found = await self._filter.expect_there(managed)
             try:
                 await self._scheduler.place(managed, at_once, found)

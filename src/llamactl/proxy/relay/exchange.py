@@ -185,9 +185,9 @@ class Exchange(AnswerWork):
     def _choose(self, instance: Route) -> None:
         """One that is ready; the instance itself if none is."""
         conversation = conversation_of(self._request, self._body)
-        replicas = self._relay.table.replicas_of(instance)
+        ready = self._relay.table.ready(instance)
         failed = self._ready.name if self._ready is not None else ""
-        found = self._relay.replicas.choose(replicas, conversation, failed)
+        found = self._relay.replicas.choose(ready, conversation, failed)
         self._route = instance if found is None else instance.through(found)
 
     async def _choose_in_turn(self) -> None:
@@ -202,12 +202,8 @@ class Exchange(AnswerWork):
 
     def _has_another(self, ready: ReadyInstance) -> bool:
         """Is another replica ready?"""
-        several = () if self._replicas is None else self._relay.table.replicas_of(self._replicas)
-        return any(one.ready is not None and one.name != ready.name for one in several)
-
-    @property
-    def _instance_id(self) -> str:
-        return self._route.id if self._replicas is None else self._replicas.id
+        several = [] if self._replicas is None else self._relay.table.ready(self._replicas)
+        return any(one.name != ready.name for one in several)
 
     async def _wait(self) -> None:
         route, began, peer = self._route, self._relay.now(), self._down.peer
@@ -251,7 +247,7 @@ class Exchange(AnswerWork):
         self._tell_contexts()
         if self._relay.suspects and (parts := self._parts()) is not None:
             try:
-                self._suspect = self._relay.casualties.check(self._instance_id, parts)
+                self._suspect = self._relay.casualties.check(self._route.instance_id, parts)
             except LlamactlError as error:
                 self.refuse(error)
                 return
@@ -360,7 +356,7 @@ class Exchange(AnswerWork):
         self._run(self._again(ready, dropped, again=again))
 
     def _drop(self) -> Dropped:
-        return Dropped(self.served, self._parts(), self._instance_id)
+        return Dropped(self.served, self._parts(), self._route.instance_id)
 
     def _dropped(self, ready: ReadyInstance) -> asyncio.Task[Aftermath]:
         route, dropped = self._route, self._drop() if self._sends else None

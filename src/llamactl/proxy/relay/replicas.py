@@ -28,17 +28,13 @@ class Replicas:
     def __repr__(self) -> str:
         return f"<Replicas by {self._leases}>"
 
-    def choose(
-        self, replicas: Sequence[Route], conversation: bytes, failed: str = ""
-    ) -> Route | None:
-        """One that is ready; None if none is. `failed`: the name of one, if there is another."""
-        ready = {route.id: route for route in replicas if route.ready is not None}
-        if len(ready) > 1:
-            ready = {one: route for one, route in ready.items() if route.name != failed}
-        if len(ready) < 2:  # noqa: PLR2004
-            return next(iter(ready.values()), None)
-        in_flight = {one: self._leases.count(one) for one in ready}
-        return ready[choose(in_flight, conversation, next(self._turns))]
+    def choose(self, ready: Sequence[Route], conversation: bytes, failed: str = "") -> Route | None:
+        """None if there is none. `failed`: the name of one to leave out, if there is another."""
+        able = {route.id: route for route in ready if route.name != failed or len(ready) == 1}
+        if len(able) <= 1:
+            return next(iter(able.values()), None)
+        in_flight = {one: self._leases.count(one) for one in able}
+        return able[choose(in_flight, conversation, next(self._turns))]
 
 
 def needs_turn(request: Request, body: Body) -> bool:

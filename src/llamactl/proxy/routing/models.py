@@ -7,7 +7,7 @@ from typing import Any
 from llamactl.core.errors import MethodNotAllowed, UnknownModel
 from llamactl.core.keys import Caller
 from llamactl.core.model import ModelInfo
-from llamactl.core.routes import Route, RouteTable
+from llamactl.core.routes import Route
 from llamactl.policy.access.accept import prefers_html
 from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.heads import RequestHead
@@ -69,12 +69,8 @@ class ModelsEndpoint:
         return self._entry(route, alias or route.served_as)
 
     def _entry(self, route: Route, name: str) -> dict[str, Any]:
-        return _entry(route, name, _most_ready(self._relay.table, route).state)
-
-
-def _most_ready(table: RouteTable, route: Route) -> Route:
-    """Of its replicas, one that is ready; the first if none is."""
-    return next((one for one in table.replicas_of(route) if one.ready is not None), route)
+        shown = next(iter(self._relay.table.ready(route)), route)
+        return _entry(route, name, shown.state)
 
 
 def _entry(route: Route, name: str, state: str) -> dict[str, Any]:
@@ -120,7 +116,7 @@ class ChatModelsEndpoint:
     def open(self, down: Downstream, request: Request) -> None:
         found = [
             {"name": r.served_as,
-             "ready": _most_ready(self._relay.table, r).ready is not None,
+             "ready": bool(self._relay.table.ready(r)),
              "sees_images": "vision" in r.offer.info.capabilities}
             for r in self._relay.table.served()
             if self._caller.may_use(r.id)

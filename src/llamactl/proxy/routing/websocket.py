@@ -82,9 +82,7 @@ class WebSocketEndpoint:
             request.served_path = self._endpoint.served_path
         target, relay = self._endpoint.target(), self._context.relay
         _check_handshake(request.head)
-        replicas = relay.table.replicas_of(target.route)
-        is_ready = any(one.ready is not None for one in replicas)
-        if not is_ready and not target.may_start:
+        if not target.may_start and not relay.table.ready(target.route):
             raise NotRunning(f"{target.route.name} is not running; start it first")
         call = WebSocketCall(relay, self._keys, request, target, down.caller)
         websocket = self._context.asgi.websocket({"call": call})
@@ -143,8 +141,7 @@ class WebSocketCall:
     async def _lease(self, scope: Scope, receive: Receive) -> Lease[Any] | None:
         """None if the client leaves first."""
         route, peer = self._target.route, scope.get("client")
-        replicas = self._relay.table.replicas_of(route)
-        route = self._relay.replicas.choose(replicas, b"") or route
+        route = self._relay.replicas.choose(self._relay.table.ready(route), b"") or route
         if route.ready is not None:
             return self._relay.leases.grant(route.id, route.ready)
         caller = replace(self._request.caller, address=peer[0] if peer else "")
