@@ -35,7 +35,7 @@ class Shown:
     in_flight: int
     meter: Meter
     contexts: ContextMeter
-    facts: Mapping[str, str]  # that its numbers can be joined with
+    facts: Mapping[str, str]  # labels to group its numbers by
 
 
 def exposition(
@@ -98,7 +98,7 @@ def _ours(
         "requests that hold a lease on the instance",
         labels=["instance"],
     )
-    facts = InfoMetricFamily("llamactl_instance", "1; what its numbers can be joined with")
+    facts = InfoMetricFamily("llamactl_instance", "machine and model of each instance")
     for shown in instances:
         facts.add_metric([], {"instance": shown.name, **shown.facts})
         state.add_metric([shown.name, shown.state], 1)

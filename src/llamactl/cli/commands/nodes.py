@@ -57,7 +57,7 @@ def _state(row: NodeBody) -> str:
 @nodes.command()
 @command
 def show(s: Session, name: Node) -> None:
-    """Show a machine, and the instances there."""
+    """Show a machine and its instances."""
     from llamactl.cli.commands.instances import print_instances
 
     row = next((one for one in s.client.nodes() if one.name == name), None)

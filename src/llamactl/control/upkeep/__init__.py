@@ -1,1 +1,1 @@
-"""What is wanted on is kept on: when nodes went away, and in all the replicas asked for."""
+"""What should run is kept running: when nodes go away, and in as many replicas as asked for."""
