@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from benchmarks.scheduling import replicas
 from benchmarks.scheduling.conversations import KEEPS, LOSES
 from benchmarks.scheduling.simulation import (
     Fair,
@@ -69,3 +70,4 @@ def table(last: str, compare: Callable[[Trace], Runs], of: Callable[[Outcome], f
 
 table("lost", scheduled, lost_tokens, "")
 table("prompts s", talked, lambda outcome: outcome.prompts_s, "-talks")
+replicas.table()

@@ -19,6 +19,7 @@ HEAD = "computed once for each distinct head, so that no request has to"
 REASONS = {
     "api/services.py:Services": WIRING,
     "app/wiring.py": WIRING,
+    "app/wiring.py:Parts": WIRING,
     "backends/contract.py:Start": RECORD,
     "backends/contract.py:Backend": "a member for each thing in which engines differ",
     "backends/vllm/flags.py": "a table of three hundred flags",

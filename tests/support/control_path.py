@@ -24,9 +24,11 @@ from llamactl.control.reload import Reload
 from llamactl.control.scheduling.limits import limits_of
 from llamactl.control.scheduling.preload import Preload
 from llamactl.control.scheduling.scheduler import Scheduler
+from llamactl.control.upkeep.scaling import ReplicaScaling
 from llamactl.core.lease import Lease
 from llamactl.core.routes import RouteTable
 from llamactl.models import Downloads
+from llamactl.observe import Meters
 from llamactl.proxy import LeaseBook
 from support.fake_node import FakeNode
 from support.in_memory import MemoryJobs, MemoryStore, NoMemory
@@ -81,6 +83,10 @@ class ControlPath:
             self.registry, self.instances.tasks, self.scheduler, self.event_log
         )
         self.reconciler = Reconciler(self.registry, self.definitions)
+        self.meters = Meters()
+        self.scaling = ReplicaScaling(
+            held, self.registry, self.instances.replicas, lambda: self.meters, self._counted
+        )
         self.on_file = self.settings  # what a reload reads
         self.reload = Reload(held, self._reread, self.instances, self.reconciler)
 
@@ -88,6 +94,9 @@ class ControlPath:
     def settings(self) -> Settings:
         """Those in force."""
         return self.held.current
+
+    async def _counted(self) -> None:
+        """There are no other processes."""
 
     def _reread(self) -> Loaded:
         return Loaded(self.on_file, None, ())

@@ -68,6 +68,7 @@ class FakeNode:
         self.says = NO_MODEL  # an engine that is ready, of its model
         self.refuses: LlamactlError | None = None  # whatever is to be permitted
         self.obstacles = ""  # to any start
+        self.numbers_of: dict[str, str] = {}  # what engines count, by name of the instance
         self.hangs = False  # when it is asked for them
         self.keeps_contexts = False  # whoever ends has something worth keeping
         self.stored: dict[str, frozenset[str]] = {}  # contexts: keys by replica id
@@ -340,7 +341,8 @@ class FakeNode:
         return NO_MODEL if process is None else self.says
 
     async def numbers(self, process: ProcessId) -> Mapping[str, str]:
-        return {}
+        text = self.numbers_of.get(self._get(process).name)
+        return {} if text is None else {"": text}
 
     def log(self, name: str) -> EmptyLog:
         return EmptyLog()

@@ -37,6 +37,7 @@ class Chores:
             self._rotation.keep(self._written_logs, self._all_logs),
             database.keep_watch(),
             parts.watch.keep(),
+            parts.scaling.keep(),
             self._ask_slow_engines(),
         ]
         if (head := parts.node.head) is not None:

@@ -39,6 +39,7 @@ from llamactl.control.sampler import Watch
 from llamactl.control.scheduling.limits import limits_of, room_of
 from llamactl.control.scheduling.preload import Preload
 from llamactl.control.scheduling.scheduler import Scheduler
+from llamactl.control.upkeep.scaling import ReplicaScaling
 from llamactl.core.errors import DataDirUnusable
 from llamactl.core.ports.activator import Activator
 from llamactl.core.ports.engines import MemoryBook
@@ -93,6 +94,7 @@ class Parts:
     proxy: ProxyServer
     processes: Processes  # that relay beside this one
     watch: Watch
+    scaling: ReplicaScaling
 
     def degraded(self) -> list[str]:
         """What does not work now."""
@@ -138,9 +140,12 @@ def wire(
         scheduling.registry, scheduling.limits, proxy.meters, leases.total,
         lambda: (total_ram(), free_ram()), lambda: free_disk(settings.data),
     )  # fmt: skip
+    scaling = ReplicaScaling(
+        held, scheduling.registry, control.instances.replicas, proxy.meters, processes.count
+    )
     return Parts(
         environ, held, data_dir, leases, storage, files, node, control, credentials, proxy,
-        processes, watch,
+        processes, watch, scaling,
     )  # fmt: skip
 
 

@@ -125,6 +125,14 @@ class InstancesSettings(ContextSettings):
         30, "time for which a node may be away before its instances start elsewhere; 0: no limit",
         "seconds", ge=0,
     )  # fmt: skip
+    scale_up_queue_time: float = live(
+        5, "time that requests wait in engines' queues before one more replica is started",
+        "seconds", gt=0, le=600,
+    )  # fmt: skip
+    scale_down_after: float = live(
+        300, "time for which fewer replicas would have been enough before one is stopped",
+        "seconds", ge=0,
+    )  # fmt: skip
     min_residency: float = live(
         15, "time for which a busy instance is not evicted", "seconds", ge=0
     )

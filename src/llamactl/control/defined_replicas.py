@@ -19,7 +19,7 @@ from llamactl.core.errors import (
     NameTaken,
     ShuttingDown,
 )
-from llamactl.core.instance import Instance, replica_of
+from llamactl.core.instance import Instance, replica_number, replica_of
 from llamactl.core.lifecycle import DORMANT, WITHOUT_PROCESS, Lifecycle, State
 from llamactl.core.ports.engines import MemoryBook
 from llamactl.core.ports.stores import InstanceStore
@@ -84,8 +84,12 @@ class DefinedReplicas:
         with nothing changed, or StoreUnavailable midway.
         """
         await self._check_room([(first, changed), *self._staying(first, changed)])
+        fewest, _ = first.instance.options.replica_range
         stale += [first] if await self._put(first, changed) else []
         await self._follow(first, changed, stale)
+        for other, _ in self._staying(first, changed):
+            if replica_number(other.instance.name) > fewest:  # it may have been one to spare
+                self._instances.replicas.join(first, other)
 
     def _staying(
         self, first: ManagedInstance, changed: Instance

@@ -14,6 +14,7 @@ from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.reading import Change, change_of
 from llamactl.control.scheduling.scheduler import Scheduler
+from llamactl.control.upkeep.scaling import check_scaling
 from llamactl.core.errors import (
     Conflict,
     InstanceLimit,
@@ -85,6 +86,7 @@ class Definitions:
     async def _check(self, instance: Instance) -> None:
         _check_variants(instance)
         check_replicas(instance)
+        check_scaling(instance)
         node = await self.nodes.permitted(instance)
         node.check(instance)
 

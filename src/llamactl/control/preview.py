@@ -10,6 +10,7 @@ from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import Registry
 from llamactl.control.reading import change_of
+from llamactl.control.upkeep.scaling import check_scaling
 from llamactl.core.errors import InstanceNotFound, LlamactlError
 from llamactl.core.instance import Instance, InstanceOptions, check_name, check_replicas
 from llamactl.core.lifecycle import RESTING
@@ -65,6 +66,7 @@ class Previews:
         else:
             instance = replace(managed.instance, options=options)
         check_replicas(instance)
+        check_scaling(instance)
         node = await self._nodes.permitted(instance)
         node.check(instance)
         runs = managed is not None and managed.replica.runner.now.state not in RESTING

@@ -140,7 +140,8 @@ class InstanceOptions:
     warm_up: Mapping[str, Any] = field(default_factory=dict)  # `path` and `body` of a request
     preload: bool = False  # started once after a boot, where there is room
     nodes: Sequence[str] = ()  # names of the machines that it may run on; none: on all
-    replicas: int | None = None  # how many of it are to run; None: one
+    # how many of it are to run, or `min` and `max` by its load; None: one
+    replicas: int | Mapping[str, int] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.container, Mapping):  # which comes so from JSON
@@ -152,6 +153,12 @@ class InstanceOptions:
     def other_names(self) -> tuple[str, ...]:
         """By which requests can ask for it: they share one namespace with all names."""
         return (*self.aliases, *self.variants)
+
+    @property
+    def replica_range(self) -> tuple[int, int]:
+        """The fewest that are to run, and the most."""
+        given = 1 if self.replicas is None else self.replicas
+        return (given, given) if isinstance(given, int) else (given["min"], given["max"])
 
     def of_variant(self, variant: str) -> InstanceOptions:
         """With what the variant sets in requests, beside what is set in all of them."""
@@ -197,7 +204,7 @@ class Instance:
                 self, id=f"{self.id}-{n}", name=f"{self.name}{_REPLICA}{n}", options=options,
                 port=None,
             )
-            for n in range(2, (self.options.replicas or 1) + 1)
+            for n in range(2, self.options.replica_range[1] + 1)
         ]  # fmt: skip
 
 
@@ -210,6 +217,12 @@ def replica_of(name: str) -> str:
     """The name of the instance that this is one more replica of; "" if it is none."""
     instance, found, _ = name.rpartition(_REPLICA)
     return instance if found else ""
+
+
+def replica_number(name: str) -> int:
+    """From 1."""
+    _, found, number = name.rpartition(_REPLICA)
+    return int(number) if found else 1
 
 
 @dataclass(frozen=True, slots=True)

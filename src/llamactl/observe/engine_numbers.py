@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
 
 # Instance, model ("" for the only one), and what the engine said.
 Said = tuple[str, str, Sequence[Metric]]
@@ -27,6 +29,21 @@ COMMON: Mapping[str, Common] = {
     "generated_tokens": Common("counter", "tokens that the engine has generated"),
     "first_token_seconds": Common("histogram", "seconds from a request to its first token"),
 }
+
+
+def total(text: str, names: Mapping[str, str], common_name: str) -> float | None:
+    """What an engine's exposition says of one thing in `COMMON`; None if it doesn't say it.
+
+    `names`: as of `common`, of this engine.
+    """
+    own = {name for name, what in names.items() if what == common_name}
+    lines = [line for line in text.splitlines() if re.split(r"[{\s]", line, maxsplit=1)[0] in own]
+    try:
+        families = list(text_string_to_metric_families("\n".join(lines) + "\n"))
+    except ValueError:
+        return None
+    values = [sample.value for family in families for sample in family.samples]
+    return COMMON[common_name].together(values) if values else None
 
 
 def common(said: Iterable[Said], names: Mapping[str, Mapping[str, str]]) -> list[Metric]:

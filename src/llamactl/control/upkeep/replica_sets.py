@@ -13,7 +13,7 @@ from llamactl.control.scheduling.start_queue import MANUAL
 from llamactl.control.shielded import ShieldedTasks
 from llamactl.control.upkeep.wanted import WantedStarts
 from llamactl.core.errors import LlamactlError
-from llamactl.core.instance import replica_of
+from llamactl.core.instance import replica_number, replica_of
 from llamactl.core.lifecycle import (
     DORMANT,
     GOING,
@@ -33,6 +33,7 @@ from llamactl.observe import logger
 log = logger("control")
 
 
+_COMING = frozenset({State.STOPPED, State.STARTING, State.BACKOFF})  # if it is on
 _ROLLED = SETTLED | {State.LOST}  # a restart has come to its end, or can't be waited for
 
 
@@ -60,7 +61,8 @@ class ReplicaSets:
 
     def join(self, first: ManagedInstance, new: ManagedInstance) -> None:
         """One more: it starts if one of the others is up and wanted."""
-        if any(_is_up(one) and _is_on(one) for one in self._registry.replicas_of(first)):
+        replicas = self._registry.replicas_of(first)
+        if not _is_spare(new, first) and any(_is_up(one) and _is_on(one) for one in replicas):
             self._begin(new, self._defer(new, f"one more replica of {first.instance.name}"))
 
     def resume(self) -> None:
@@ -72,8 +74,7 @@ class ReplicaSets:
     def _rest_with(self, managed: ManagedInstance) -> None:
         """If none is up and wanted, nobody needs those that wait for room."""
         first, *others = self._registry.replicas_of(managed)
-        first_counts = _is_on(first) and first.replica.runner.now.state is not State.FAILED
-        if not first_counts and not any(_is_up(one) and _is_on(one) for one in others):
+        if not counts(first) and not any(_is_up(one) and _is_on(one) for one in others):
             for one in others:
                 if _is_on(one) and one.replica.runner.now.state is State.STOPPED:
                     self._begin(one, _ask(one, StopRequested("no other replica is up")))
@@ -81,7 +82,7 @@ class ReplicaSets:
     def _follow(self, managed: ManagedInstance) -> None:
         """It starts, or wakes up: so do the others, each when there is room for it."""
         cause = f"{managed.instance.name} starts"
-        for other in self._registry.others_of(managed):
+        for other in self._needed(managed):
             state = other.replica.runner.now.state
             if state is State.STOPPED:
                 self._begin(other, self._defer(other, cause))
@@ -92,10 +93,37 @@ class ReplicaSets:
         self, managed: ManagedInstance, cause: str, only: Container[State] = frozenset(State)
     ) -> None:
         """By hand: also those that failed, or are about to stop. `only`: in these states."""
-        for other in self._registry.others_of(managed):
+        for other in self._needed(managed):
             if (state := other.replica.runner.now.state) in only:
                 start = self._defer if state is State.STOPPED else self._start
                 self._begin(other, start(other, cause))
+
+    def _needed(self, managed: ManagedInstance) -> list[ManagedInstance]:
+        """Its replicas besides the first, without those that only run when there is much to do."""
+        return [one for one in self._registry.others_of(managed) if not _is_spare(one, managed)]
+
+    def grow(self, first: ManagedInstance, cause: str) -> None:
+        """One more starts when there is room for it, if none is on its way."""
+        others = self._registry.others_of(first)
+        if any(_is_on(one) and one.replica.runner.now.state in _COMING for one in others):
+            return
+        for one in others:
+            state = one.replica.runner.now.state
+            if state in DORMANT or (state is State.STOPPED and not _is_on(one)):
+                start = self._defer if state is State.STOPPED else self._start
+                self._begin(one, start(one, cause))
+                return
+
+    def shrink(self, first: ManagedInstance, cause: str) -> None:
+        """One that waits for room does so no more, or the last one that is ready stops."""
+        wanted = [one for one in self._registry.replicas_of(first) if counts(one)]
+        fewest, _ = first.instance.options.replica_range
+        if len(wanted) <= fewest:
+            return
+        waiting = [one for one in wanted if one.replica.runner.now.state is State.STOPPED]
+        ready = [one for one in wanted if one.replica.ready is not None and one is not first]
+        for one in (waiting or ready)[-1:]:
+            self._begin(one, _ask(one, StopRequested(cause)))
 
     def _begin(self, managed: ManagedInstance, work: Awaitable[None]) -> None:
         async def attempt() -> None:
@@ -180,6 +208,16 @@ def _is_up(managed: ManagedInstance) -> bool:
 def _is_on(managed: ManagedInstance) -> bool:
     """Is it wanted?"""
     return managed.replica.runner.now.desired is Desired.RUNNING
+
+
+def counts(managed: ManagedInstance) -> bool:
+    """It is wanted, and may come to run."""
+    return _is_on(managed) and managed.replica.runner.now.state is not State.FAILED
+
+
+def _is_spare(managed: ManagedInstance, first: ManagedInstance) -> bool:
+    """Does it only run when there is much to do?"""
+    return replica_number(managed.instance.name) > first.instance.options.replica_range[0]
 
 
 def _sleeps(managed: ManagedInstance) -> bool:

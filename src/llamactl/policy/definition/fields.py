@@ -26,6 +26,7 @@ from llamactl.policy.definition.container_fields import CONTAINER, read_containe
 from llamactl.policy.definition.warm_up import WARM_UP, read_warm_up
 
 _REPLICA = re.compile(r"@[0-9]+\Z")
+_RANGE = re.compile(r"([0-9]{1,9})-([0-9]{1,9})\Z", re.ASCII)
 _MOST_NODES = 64
 MOST_REPLICAS = 64
 _MOST_RANK = 10
@@ -129,11 +130,23 @@ def _nodes(key: str, value: object) -> list[str]:
     return names
 
 
-def _replicas(key: str, value: object) -> int:
-    number = _count(key, value)
-    if not 1 <= number <= MOST_REPLICAS:
-        raise InvalidRequest(f"{key!r} must be from 1 to {MOST_REPLICAS}")
-    return number
+def _replicas(key: str, value: object) -> int | dict[str, int]:
+    if isinstance(value, str) and (written := _RANGE.match(value)):
+        value = {"min": int(written[1]), "max": int(written[2])}
+    if not isinstance(value, Mapping):
+        return _some_replicas(key, value, ", or a range such as '1-4'")
+    if set(value) != {"min", "max"}:
+        raise InvalidRequest(f"{key!r} must be a number, or have the fields 'min' and 'max'")
+    low, high = (_some_replicas(f"{key}.{name}", value[name]) for name in ("min", "max"))
+    if low > high:
+        raise InvalidRequest(f"'{key}.min' is {low}, which is more than '{key}.max', {high}")
+    return low if low == high else {"min": low, "max": high}
+
+
+def _some_replicas(key: str, value: object, hint: str = "") -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_REPLICAS:
+        raise InvalidRequest(f"{key!r} must be a whole number from 1 to {MOST_REPLICAS}{hint}")
+    return value
 
 
 def _stripped(key: str, value: object) -> list[str]:
@@ -155,6 +168,15 @@ class Option:
 _BOOLEAN: Schema = {"type": "boolean"}
 _SPAN: Schema = {"type": "number", "minimum": 0, "maximum": _MOST_SPAN}
 _PARAMETERS: Schema = {"type": "object", "additionalProperties": True}
+
+_SOME_REPLICAS: Schema = {"type": "integer", "minimum": 1, "maximum": MOST_REPLICAS}
+_RANGE_OF_REPLICAS: Schema = {
+    "type": "object", "required": ["min", "max"], "additionalProperties": False,
+    "properties": {
+        "min": {**_SOME_REPLICAS, "description": "so many run whenever the instance does"},
+        "max": {**_SOME_REPLICAS, "description": "at most so many run, while requests wait"},
+    },
+}  # fmt: skip
 
 OPTIONS: Mapping[str, Option] = {
     "backend_type": Option(text, STRING, "kind of engine that serves it"),
@@ -217,8 +239,9 @@ OPTIONS: Mapping[str, Option] = {
         "names of the machines of the cluster that it may run on; default: all of them",
     ),
     "replicas": Option(
-        _replicas, {"type": "integer", "minimum": 1, "maximum": MOST_REPLICAS},
-        "processes that serve it together, each with a life and a place of its own; default: one",
+        _replicas, {"anyOf": [_SOME_REPLICAS, _RANGE_OF_REPLICAS]},
+        "processes that serve it together, each with a life and a place of its own, or `min` and "
+        "`max` of them, by how long requests wait in their engines; default: one",
     ),
     "container": Option(read_container, CONTAINER, "container to run it in, by Docker or Podman"),
 }  # fmt: skip
