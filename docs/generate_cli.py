@@ -7,15 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from typer import Context
 
+from llamactl.cli.guide.examples import examples_of
 from llamactl.cli.main import command_line
 
 HEAD = """# Commands
 
-`llamactl COMMAND --help` shows the same text. Commands that talk to a server accept `--url` (or
-`LLAMACTL_URL`), `--key-file` (or the key itself in `LLAMACTL_API_KEY`) and `--data-dir`. By default
-they use the server in the local settings and the key in its data directory. `--json` prints JSON.
-`llamactl --install-completion` sets up shell completion for commands, instances and models.
+`llamactl` without a command shows where the server is, what runs, and what to do next.
+`llamactl --help` lists the commands in groups, and `llamactl COMMAND --help` shows the same text as
+this page. Some names from other programs work, too: `list` and `ls` are `ps`, `pull` is
+`models pull`, `delete` and `remove` are `rm`, and `llamactl help COMMAND` shows a command's help.
+
+Commands that talk to a server accept `--url` (or `LLAMACTL_URL`), `--key-file` (or the key itself
+in `LLAMACTL_API_KEY`) and `--data-dir`. By default they use the server in the local settings and
+the key in its data directory. `--json` prints JSON. `llamactl --install-completion` sets up shell
+completion for commands, instances and models.
 
 Exit codes: 0 success; 1 refused, failed or degraded, with one line on standard error; 2 invalid
 command line.
@@ -29,7 +36,8 @@ def text() -> str:
 
 
 def _commands(group: Any, at: str) -> Iterator[tuple[str, Any]]:
-    for name, command in group.commands.items():
+    for name in group.list_commands(Context(group)):
+        command = group.get_command(Context(group), name)
         if hasattr(command, "commands"):
             yield from _commands(command, f"{at} {name}")
         else:
@@ -47,7 +55,8 @@ def _section(name: str, command: Any) -> str:
     ]
     table = "\n| option | |\n|---|---|\n" + "".join(rows) if rows else ""
     said = " ".join((command.help or "").split())
-    return f"\n## {f'{name} {words}'.strip()}\n\n{said}\n{table}"
+    lines = "".join(f"{line}\n" for line in examples_of(command))
+    return f"\n## {f'{name} {words}'.strip()}\n\n{said}\n\n```console\n{lines}```\n{table}"
 
 
 def _shown(argument: Any) -> str:

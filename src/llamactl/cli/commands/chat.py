@@ -12,6 +12,7 @@ import typer
 from llamactl.cli.background import ensure_server
 from llamactl.cli.complete import instance_names
 from llamactl.cli.conversation import Conversation, Read
+from llamactl.cli.guide.examples import examples
 from llamactl.cli.loading import Loading
 from llamactl.cli.options import AllowUnknown
 from llamactl.cli.session import Session, command
@@ -30,6 +31,11 @@ Given = Annotated[
 
 
 @command
+@examples(
+    "llamactl run ggml-org/gemma-3-1b-it-GGUF",
+    'llamactl run ./gemma.gguf "Say hello" -o ctx_size=8192',
+    'llamactl run gemma "Summarise this" < notes.txt',
+)
 def run(  # noqa: PLR0913, PLR0917  an option each
     s: Session,
     model: Annotated[
@@ -63,6 +69,7 @@ def run(  # noqa: PLR0913, PLR0917  an option each
 
 
 @command
+@examples("llamactl chat gemma", 'llamactl chat gemma "Say hello" --set temperature=0')
 def chat(
     s: Session,
     name: Annotated[str, typer.Argument(help="Instance.", autocompletion=instance_names)],

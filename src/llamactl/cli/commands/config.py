@@ -9,17 +9,18 @@ from typing import Annotated
 
 import typer
 
+from llamactl.cli.guide.examples import examples
+from llamactl.cli.guide.group import group
 from llamactl.cli.session import AsJson, Session, command
 from llamactl.core.errors import InvalidConfig
 
-commands = typer.Typer(
-    help="Show and check the settings.", no_args_is_help=True, rich_markup_mode=None
-)
+commands = group("Show and check the settings.")
 File = Annotated[Path | None, typer.Option("--config", "-c", help="Settings file.")]
 
 
 @commands.command()
 @command
+@examples("llamactl config show")
 def show(s: Session) -> None:
     """Show the server's effective settings and their sources."""
     rows = s.client.config.settings()
@@ -33,6 +34,7 @@ def show(s: Session) -> None:
 
 
 @commands.command()
+@examples("llamactl config check", "llamactl config check --config llamactl.yaml")
 def check(file: File = None, as_json: AsJson = False) -> None:
     """Check the settings and list errors."""
     from llamactl.config import load

@@ -8,13 +8,12 @@ from typing import Annotated
 import typer
 
 from llamactl.cli.complete import instance_names
+from llamactl.cli.guide.examples import examples
+from llamactl.cli.guide.group import group
 from llamactl.cli.session import Session, command, size, span
 from llamactl.core.errors import LlamactlError
 
-commands = typer.Typer(
-    help="Manage the contexts that are kept of conversations.",
-    no_args_is_help=True, rich_markup_mode=None,
-)  # fmt: skip
+commands = group("Manage the contexts that are kept of conversations.")
 Of = Annotated[
     str | None, typer.Argument(help="Instance name or alias.", autocompletion=instance_names)
 ]
@@ -22,6 +21,7 @@ Of = Annotated[
 
 @commands.command("ls")
 @command
+@examples("llamactl contexts ls", "llamactl contexts ls gemma")
 def list_(s: Session, instance: Of = None) -> None:
     """List the kept contexts, of one instance or all."""
     rows = s.client.contexts.list(instance)
@@ -42,6 +42,7 @@ def list_(s: Session, instance: Of = None) -> None:
 
 @commands.command()
 @command
+@examples("llamactl contexts rm gemma", "llamactl contexts rm --all")
 def rm(
     s: Session,
     instance: Of = None,

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llamactl.backends import BY_SECTION, DEFAULT
+from llamactl.cli.guide.examples import examples
+from llamactl.cli.guide.group import group
 from llamactl.cli.options import AllowUnknown, backend_name
 from llamactl.cli.session import AsJson, Config, DataDir, Session, command, settings_of
 
 if TYPE_CHECKING:
     from llamactl.schemas.backends import OptionBody
 
-commands = typer.Typer(help="The engines.", no_args_is_help=True, rich_markup_mode=None)
+commands = group("Show the engines and their options, and build one.")
 
 Backend = Annotated[
     str,
@@ -27,8 +29,9 @@ Backend = Annotated[
 
 @commands.command("ls")
 @command
+@examples("llamactl engine ls")
 def ls(s: Session) -> None:
-    """List the engines: which are installed, their versions, and the GPUs that they use."""
+    """List the engines. Shows which are installed, their versions, and the GPUs that they use."""
     rows = s.client.backends.installed()
     if s.as_json:
         s.print_json(rows)
@@ -44,6 +47,7 @@ def ls(s: Session) -> None:
 
 @commands.command()
 @command
+@examples("llamactl engine version")
 def version(s: Session) -> None:
     """Print the configured engine's version."""
     _tell(s, s.client.engine_version())
@@ -51,6 +55,7 @@ def version(s: Session) -> None:
 
 @commands.command("help")
 @command
+@examples("llamactl engine help")
 def help_(s: Session) -> None:
     """Print the configured engine's help."""
     _tell(s, s.client.engine_help())
@@ -58,6 +63,7 @@ def help_(s: Session) -> None:
 
 @commands.command()
 @command
+@examples("llamactl engine devices")
 def devices(s: Session) -> None:
     """Print the devices that the configured engine finds."""
     _tell(s, s.client.engine_devices())
@@ -65,6 +71,7 @@ def devices(s: Session) -> None:
 
 @commands.command()
 @command
+@examples("llamactl engine options", "llamactl engine options cache")
 def options(
     s: Session,
     search: Annotated[str, typer.Argument(help="Show only options with this text.")] = "",
@@ -83,6 +90,7 @@ def options(
 
 @commands.command()
 @command
+@examples('llamactl engine parse "llama-server -m gemma.gguf -c 8192"')
 def parse(
     s: Session,
     line: Annotated[str, typer.Argument(help="Command line, in quotes.")],
@@ -102,6 +110,7 @@ def parse(
 
 
 @commands.command()
+@examples("llamactl engine build", "llamactl engine build -- -DGGML_CUDA=ON")
 def build(
     config: Config = None,
     data_dir: DataDir = None,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from llamactl.cli.guide.examples import examples
+from llamactl.cli.guide.group import group
 from llamactl.cli.options import AllowUnknown
 from llamactl.cli.session import Session, command
 from llamactl.core.errors import LlamactlError
@@ -20,11 +22,7 @@ if TYPE_CHECKING:
     from llamactl.migration import Migrated
     from llamactl.schemas.backends import OptionBody
 
-commands = typer.Typer(
-    help="Migrate from another program. Shows what it would do unless --apply is given.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+commands = group("Migrate from another program. Shows what it would do unless --apply is given.")
 Apply = Annotated[bool, typer.Option("--apply", help="Create the instances.")]
 Replace = Annotated[
     bool, typer.Option("--replace", help="With --apply: also change instances that exist.")
@@ -36,6 +34,10 @@ SettingsOut = Annotated[
 
 @commands.command("llamactl")
 @command
+@examples(
+    "llamactl import llamactl llamactl.db --config config.yaml",
+    "llamactl import llamactl llamactl.db --apply",
+)
 def go_llamactl(
     s: Session,
     database: Annotated[
@@ -50,7 +52,7 @@ def go_llamactl(
     allow_unknown: AllowUnknown = False,
     settings_out: SettingsOut = None,
 ) -> None:
-    """Migrate from the Go llamactl: its database, its settings file, or both."""
+    """Migrate from the Go llamactl. Reads its database, its settings file, or both."""
     from llamactl.migration import from_go_llamactl
 
     if database is None and config is None:
@@ -66,6 +68,9 @@ def go_llamactl(
 
 @commands.command("llama-swap")
 @command
+@examples(
+    "llamactl import llama-swap config.yaml", "llamactl import llama-swap config.yaml --apply"
+)
 def llama_swap(
     s: Session,
     config: Annotated[Path, typer.Argument(help="Its config.yaml.", exists=True)],

@@ -12,6 +12,7 @@ import typer
 
 from llamactl.backends import BY_SECTION
 from llamactl.cli.complete import instance_names
+from llamactl.cli.guide.examples import examples
 from llamactl.cli.options import AllowUnknown, backend_name, of_backend, options_of
 from llamactl.cli.session import Session, command, inert, size, span
 from llamactl.core.errors import LlamactlError
@@ -46,6 +47,7 @@ _NONE_NAMED = "name an instance, or --all"
 
 
 @command
+@examples("llamactl ps", "llamactl ps --json")
 def ps(
     s: Session,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print names only.")] = False,
@@ -74,6 +76,11 @@ def print_instances(s: Session, rows: Iterable[InstanceBody]) -> None:
 
 
 @command
+@examples(
+    "llamactl create gemma model=/models/gemma.gguf ctx_size=8192",
+    "llamactl create gemma -f gemma.yaml --no-start",
+    "llamactl create coder model=org/repo:Q4_K_M container.image=IMAGE",
+)
 def create(  # noqa: PLR0913, PLR0917  an option each
     s: Session,
     name: Annotated[str, typer.Argument(help="Name: the `model` in requests.")],
@@ -85,7 +92,7 @@ def create(  # noqa: PLR0913, PLR0917  an option each
     evict: Evict = False,
     allow_unknown: AllowUnknown = False,
 ) -> None:
-    """Create an instance and start it: `llamactl create gemma model=/m/gemma.gguf`."""
+    """Create an instance and start it."""
     from llamactl.cli.files import with_files
 
     body = with_files(s, of_backend(options_of(options, file), backend))
@@ -96,6 +103,7 @@ def create(  # noqa: PLR0913, PLR0917  an option each
 
 
 @command
+@examples("llamactl update gemma ctx_size=16384", "llamactl update gemma ctx_size=")
 def update(
     s: Session,
     name: Name,
@@ -104,7 +112,7 @@ def update(
     no_wait: NoWait = False,
     allow_unknown: AllowUnknown = False,
 ) -> None:
-    """Change options. A running instance is restarted if its command changes."""
+    """Change an instance's options. A running instance is restarted if its command changes."""
     from llamactl.cli.files import with_files
 
     body, wait = with_files(s, options_of(options, file)), not no_wait
@@ -112,6 +120,7 @@ def update(
 
 
 @command
+@examples("llamactl open gemma")
 def open_page(s: Session, name: Name) -> None:
     """Print a temporary URL of the engine's own page."""
     page = s.client.instances.page(name)
@@ -122,6 +131,7 @@ def open_page(s: Session, name: Name) -> None:
 
 
 @command
+@examples("llamactl start gemma", "llamactl start gemma coder --evict")
 def start(s: Session, names: Names, evict: Evict = False, no_wait: NoWait = False) -> None:
     """Start instances."""
     for name in names:
@@ -129,6 +139,7 @@ def start(s: Session, names: Names, evict: Evict = False, no_wait: NoWait = Fals
 
 
 @command
+@examples("llamactl stop gemma", "llamactl stop --all")
 def stop(
     s: Session,
     names: Annotated[
@@ -148,6 +159,7 @@ def stop(
 
 
 @command
+@examples("llamactl restart gemma")
 def restart(
     s: Session, names: Names, evict: Evict = False, force: Force = False, no_wait: NoWait = False
 ) -> None:
@@ -157,6 +169,7 @@ def restart(
 
 
 @command
+@examples("llamactl rm gemma")
 def rm(s: Session, names: Names, force: Force = False) -> None:
     """Stop and delete instances. Model files are kept."""
     for name in names:
@@ -166,6 +179,7 @@ def rm(s: Session, names: Names, force: Force = False) -> None:
 
 
 @command
+@examples("llamactl show gemma")
 def show(s: Session, name: Name) -> None:
     """Show all details of an instance."""
     row = s.client.instances.get(name)
@@ -180,6 +194,7 @@ def show(s: Session, name: Name) -> None:
 
 
 @command
+@examples("llamactl events", "llamactl events gemma --follow")
 def events(
     s: Session,
     name: Annotated[
@@ -217,6 +232,7 @@ def _event(s: Session, row: Any) -> None:
 
 
 @command
+@examples("llamactl logs gemma -n 50", "llamactl logs -f gemma")
 def logs(
     s: Session,
     name: Name,

@@ -8,13 +8,16 @@ from typing import Annotated
 import typer
 
 from llamactl.cli.complete import instance_names
+from llamactl.cli.guide.examples import examples
+from llamactl.cli.guide.group import group
 from llamactl.cli.session import Session, command, span
 
-commands = typer.Typer(help="Manage inference keys.", no_args_is_help=True, rich_markup_mode=None)
+commands = group("Manage inference keys.")
 
 
 @commands.command()
 @command
+@examples("llamactl keys create laptop", "llamactl keys create guest --instance gemma --days 30")
 def create(
     s: Session,
     name: Annotated[str, typer.Argument(help="Display name.")],
@@ -39,6 +42,7 @@ def create(
 
 @commands.command("ls")
 @command
+@examples("llamactl keys ls")
 def list_(s: Session) -> None:
     """List the keys."""
     rows = s.client.keys.list()
@@ -60,6 +64,7 @@ def list_(s: Session) -> None:
 
 @commands.command()
 @command
+@examples("llamactl keys show KEY_ID")
 def show(s: Session, key_id: Annotated[str, typer.Argument(help="Key ID.")]) -> None:
     """Show a key and the instances it may use."""
     row, may = s.client.keys.get(key_id), s.client.keys.permissions(key_id)
@@ -73,6 +78,7 @@ def show(s: Session, key_id: Annotated[str, typer.Argument(help="Key ID.")]) -> 
 
 @commands.command()
 @command
+@examples("llamactl keys revoke KEY_ID")
 def revoke(s: Session, key_id: Annotated[str, typer.Argument(help="Key ID.")]) -> None:
     """Revoke a key immediately."""
     revoked = s.client.keys.revoke(key_id)

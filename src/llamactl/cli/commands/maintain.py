@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from llamactl.cli.guide.examples import examples
 from llamactl.cli.session import AsJson, Config, DataDir, Session, command, settings_of, span
 from llamactl.core.errors import InvalidConfig, LlamactlError
 
@@ -21,6 +22,7 @@ _MARKS = {"ok": "ok     ", "warning": "warning", "failure": "FAILURE"}
 
 
 @command
+@examples("llamactl status", "llamactl status --json")
 def status(s: Session) -> None:
     """Show the server's address, health and instances. Exit code 1 if it is degraded."""
     health, rows = s.client.health(), s.client.instances.list()
@@ -41,12 +43,14 @@ def status(s: Session) -> None:
 
 
 @command
+@examples("llamactl metrics")
 def metrics(s: Session) -> None:
-    """Print metrics of the server and its engines, in Prometheus text format."""
+    """Print the metrics of the server and its engines, for Prometheus."""
     typer.echo(s.client.metrics(), nl=False)
 
 
 @command
+@examples("llamactl upgrade")
 def upgrade(s: Session) -> None:
     """Replace the running llamactl with the installed version."""
     pid = s.client.upgrade().pid
@@ -57,11 +61,12 @@ def upgrade(s: Session) -> None:
 
 
 @command
+@examples("llamactl shutdown", "llamactl shutdown --force")
 def shutdown(
     s: Session,
     force: Annotated[bool, typer.Option("--force", help="Abort running requests.")] = False,
 ) -> None:
-    """Stop the server on this machine, and its instances, after finishing running requests."""
+    """Stop the server on this machine, and its instances. Running requests are finished first."""
     if not s.is_local:
         raise LlamactlError(
             "cannot stop a server by its address; use this command without --url or LLAMACTL_URL "
@@ -98,6 +103,7 @@ def _longest_stop(s: Session) -> float:
     return float(drain + now["instances.stop_timeout"] + _MARGIN_S)
 
 
+@examples("llamactl backup llamactl-copy.db")
 def backup(
     file: Annotated[Path, typer.Argument(help="File to write the copy to.")],
     config: Config = None,
@@ -111,6 +117,7 @@ def backup(
     typer.echo(json.dumps({"file": str(file)}) if as_json else f"wrote {file}")
 
 
+@examples("llamactl restore llamactl-copy.db")
 def restore(
     file: Annotated[Path, typer.Argument(help="A copy written by `backup`.", exists=True)],
     config: Config = None,
@@ -127,6 +134,7 @@ def restore(
         typer.echo(f"restored {file}; the previous store is kept as {kept}")
 
 
+@examples("llamactl doctor")
 def doctor(
     config: Config = None,
     data_dir: DataDir = None,

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llamactl.cli.complete import model_names
+from llamactl.cli.guide.examples import examples
+from llamactl.cli.guide.group import group
 from llamactl.cli.session import Session, command, size, span
 from llamactl.core.errors import LlamactlError
 
 if TYPE_CHECKING:
     from llamactl.schemas.models import JobBody
 
-commands = typer.Typer(help="Manage model files.", no_args_is_help=True, rich_markup_mode=None)
+commands = group("Manage model files.")
 Name = Annotated[
     str, typer.Argument(help="Model name from `models ls`.", autocompletion=model_names)
 ]
@@ -24,6 +26,7 @@ Name = Annotated[
 
 @commands.command("ls")
 @command
+@examples("llamactl models ls")
 def list_(s: Session) -> None:
     """List the models on the server's machine."""
     rows = s.client.models.list()
@@ -41,6 +44,7 @@ def list_(s: Session) -> None:
 
 @commands.command()
 @command
+@examples("llamactl models pull ggml-org/gemma-3-1b-it-GGUF:Q4_K_M")
 def pull(
     s: Session,
     model: Annotated[str, typer.Argument(help="org/repo, org/repo:quant or org/repo/file.gguf")],
@@ -60,6 +64,7 @@ def pull(
 
 @commands.command()
 @command
+@examples("llamactl models jobs", "llamactl models jobs --pause JOB_ID")
 def jobs(
     s: Session,
     cancel: Annotated[
@@ -93,6 +98,7 @@ def jobs(
 
 @commands.command()
 @command
+@examples("llamactl models search gemma", "llamactl models search ggml-org/gemma-3-1b-it-GGUF")
 def search(
     s: Session,
     words: Annotated[str, typer.Argument(help="Search words, or org/repo to list its files.")],
@@ -124,6 +130,7 @@ def search(
 
 @commands.command("rm")
 @command
+@examples("llamactl models rm ggml-org/gemma-3-1b-it-GGUF:Q4_K_M")
 def remove(s: Session, model: Name) -> None:
     """Delete a model's files."""
     s.client.models.delete(model)
@@ -133,6 +140,7 @@ def remove(s: Session, model: Name) -> None:
 
 @commands.command()
 @command
+@examples("llamactl models inspect ggml-org/gemma-3-1b-it-GGUF:Q4_K_M -c 8192")
 def inspect(
     s: Session,
     model: Name,

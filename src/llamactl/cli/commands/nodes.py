@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llamactl.cli.guide.examples import examples
+from llamactl.cli.guide.group import group
 from llamactl.cli.session import Config, DataDir, Session, command, settings_of, size
 from llamactl.core.errors import NodeNotFound
 
 if TYPE_CHECKING:
     from llamactl.schemas.nodes import NodeBody
 
-nodes = typer.Typer(
-    help="Run instances on other machines.", no_args_is_help=True, rich_markup_mode=None
-)
-clusters = typer.Typer(
-    help="Put several machines behind one server.", no_args_is_help=True, rich_markup_mode=None
-)
+nodes = group("Run instances on other machines.")
+clusters = group("Put several machines behind one server.")
 Node = Annotated[str, typer.Argument(help="Name of the node.")]
 Name = Annotated[str, typer.Option("--name", help="Name of this node.", show_default=False)]
 Address = Annotated[
@@ -31,6 +29,7 @@ Address = Annotated[
 
 @nodes.command("ls")
 @command
+@examples("llamactl node ls")
 def list_(s: Session) -> None:
     """List the server's own machine, and those that joined it."""
     rows = s.client.nodes()
@@ -56,6 +55,7 @@ def _state(row: NodeBody) -> str:
 
 @nodes.command()
 @command
+@examples("llamactl node show gpu-box")
 def show(s: Session, name: Node) -> None:
     """Show a machine and its instances."""
     from llamactl.cli.commands.instances import print_instances
@@ -77,8 +77,9 @@ def show(s: Session, name: Node) -> None:
 
 @nodes.command()
 @command
+@examples("llamactl node rm gpu-box")
 def rm(s: Session, name: Node) -> None:
-    """Give up a machine that will not be back: its instances can be moved and deleted."""
+    """Give up a machine that will not be back. Its instances can be moved and deleted then."""
     s.client.remove_node(name)
     if not s.as_json:
         typer.echo(f"{name} was given up")
@@ -86,8 +87,9 @@ def rm(s: Session, name: Node) -> None:
 
 @nodes.command()
 @command
+@examples("llamactl node drain gpu-box")
 def drain(s: Session, name: Node) -> None:
-    """Take a machine out of service: its instances move, or stop, after their requests."""
+    """Take a machine out of service. Its instances move, or stop, after their requests."""
     s.client.drain_node(name)
     if not s.as_json:
         typer.echo(f"{name} is drained: see `llamactl ps` for what is still there")
@@ -95,6 +97,7 @@ def drain(s: Session, name: Node) -> None:
 
 @nodes.command()
 @command
+@examples("llamactl node resume gpu-box")
 def resume(s: Session, name: Node) -> None:
     """Put a drained machine back into service."""
     s.client.resume_node(name)
@@ -103,6 +106,7 @@ def resume(s: Session, name: Node) -> None:
 
 
 @nodes.command()
+@examples("llamactl node join 192.168.1.10:6379 --token-file token")
 def join(
     head: Annotated[str, typer.Argument(help="Address and port of the cluster's head.")],
     token_file: Annotated[Path, typer.Option(help="File with the cluster's token.")],
@@ -119,8 +123,9 @@ def join(
 
 
 @nodes.command()
+@examples("llamactl node leave")
 def leave(config: Config = None, data_dir: DataDir = None) -> None:
-    """Forget the cluster of this machine, once its node or server has ended."""
+    """Forget the cluster of this machine. Its node or server must have ended."""
     from llamactl.maintenance.membership import leave
 
     was = leave(settings_of(config, data_dir))
@@ -133,6 +138,7 @@ def _() -> None:
 
 
 @clusters.command()
+@examples("llamactl cluster init --address 192.168.1.10")
 def init(
     address: Annotated[
         str, typer.Option("--address", help="This machine's address, as others reach it.")

@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from llamactl.cli.commands.instances import Backend, Evict, File, Given, Name
+from llamactl.cli.guide.examples import examples
 from llamactl.cli.options import AllowUnknown, of_backend, options_of
 from llamactl.cli.session import Session, command, size, span
 
 
 @command
+@examples("llamactl plan gemma", "llamactl plan gemma --start")
 def plan(
     s: Session,
     name: Name,
@@ -41,6 +43,7 @@ def plan(
 
 
 @command
+@examples("llamactl preview gemma model=/models/gemma.gguf ctx_size=65536")
 def preview(
     s: Session,
     name: Name,

@@ -7,7 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from llamactl.cli.guide.examples import examples
 
+
+@examples("llamactl serve", "llamactl serve --config llamactl.yaml --port 9000")
 def serve(
     config: Annotated[Path | None, typer.Option("--config", "-c", help="Settings file.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,

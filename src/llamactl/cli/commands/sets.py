@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llamactl.cli.guide.examples import examples
 from llamactl.cli.options import AllowUnknown
 from llamactl.cli.session import Session, command
 from llamactl.core.errors import LlamactlError
@@ -21,6 +22,7 @@ DryRun = Annotated[
 
 
 @command
+@examples("llamactl reload --dry-run", "llamactl reload")
 def reload(s: Session, dry_run: DryRun = False) -> None:
     """Reload the server's settings and declared instances."""
     said = s.client.config.reload(dry_run=dry_run)
@@ -36,6 +38,7 @@ def reload(s: Session, dry_run: DryRun = False) -> None:
 
 
 @command
+@examples("llamactl apply -f instances.yaml --dry-run", "llamactl apply -f instances.yaml")
 def apply(
     s: Session,
     file: Annotated[str, typer.Option("--file", "-f", help="YAML or JSON; - for standard input.")],
@@ -67,6 +70,7 @@ def apply(
 
 
 @command
+@examples("llamactl export > instances.yaml")
 def export(
     s: Session,
     secrets: Annotated[bool, typer.Option("--secrets", help="Show secret values.")] = False,

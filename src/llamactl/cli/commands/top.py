@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llamactl.cli.guide.examples import examples
 from llamactl.cli.session import Session, command, inert, size, span
 from llamactl.cli.table import table_of
 
@@ -18,13 +19,17 @@ if TYPE_CHECKING:
 
 
 @command
+@examples("llamactl top")
 def top(
     s: Session,
     count: Annotated[
         int, typer.Option("--count", help="Number of refreshes; 0 runs until Ctrl-C.", min=0)
     ] = 0,
 ) -> None:
-    """Show a live view of the instances: state, memory, requests, tokens per second, idle time."""
+    """Show a live view of the instances.
+
+    It has their state, memory, requests, tokens per second and idle time.
+    """
     from rich.live import Live
 
     if s.as_json:

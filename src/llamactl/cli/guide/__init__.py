@@ -1,0 +1,1 @@
+"""What leads people to a command: its group, its examples, its other names, and an overview."""

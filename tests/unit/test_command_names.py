@@ -1,0 +1,55 @@
+"""Commands by the names that other programs give them."""
+
+from __future__ import annotations
+
+import pytest
+
+from llamactl.cli.guide.names import ALIASES, MEMBER_ALIASES, meant, spelled_out
+
+COMMANDS = ["run", "ps", "create", "start", "stop", "status", "show", "models", "rm"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "understood"),
+    [
+        ("list", "ps"),
+        ("ls --json", "ps --json"),
+        ("-v delete a b", "-v rm a b"),
+        ("pull org/repo:Q4_0 --no-wait", "models pull org/repo:Q4_0 --no-wait"),
+        ("version", "--version"),
+        ("help", "--help"),
+        ("help models pull", "models pull --help"),
+        ("show list", "show list"),
+        ("rm ls pull", "rm ls pull"),
+        ("--version", "--version"),
+        ("", ""),
+    ],
+)
+def test_the_first_word_may_be_another_programs(typed: str, understood: str) -> None:
+    assert " ".join(spelled_out(typed.split(), ALIASES)) == understood
+
+
+def test_a_group_has_names_of_its_own() -> None:
+    assert spelled_out(["list", "--json"], MEMBER_ALIASES) == ["ls", "--json"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "command"),
+    [
+        ("statsu", "status"),
+        ("strat", "start"),
+        ("modles", "models"),
+        ("load", "start"),
+        ("unload", "stop"),
+        ("images", "models ls"),
+        ("inspect", "show"),
+        ("xyzzy", ""),
+    ],
+)
+def test_an_unknown_word_leads_to_the_command_it_may_mean(typed: str, command: str) -> None:
+    assert meant(typed, COMMANDS) == command
+
+
+def test_in_a_group_only_its_own_commands_are_meant() -> None:
+    assert meant("download", ["ls", "pull", "rm"]) == "pull"
+    assert meant("delete", ["create", "ls", "show", "revoke"]) == "revoke"
