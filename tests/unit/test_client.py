@@ -185,3 +185,9 @@ def test_an_event_may_be_too_long_for_who_asks(server: ThreadingHTTPServer) -> N
         assert len([*client.stream("/v1/x", {})]) == 1
         with pytest.raises(BackendError, match="longer than 1,000"):
             list(client.stream("/v1/x", {}, longest=1000))
+
+
+def test_connecting_takes_no_longer_than_anything_else_may() -> None:
+    for seconds, connecting in ((2.0, 2.0), (600.0, 10.0)):
+        with Client("http://127.0.0.1:1", "key", timeout=seconds) as client:
+            assert client._transport._http.timeout.connect == connecting

@@ -105,7 +105,7 @@ def command_line() -> typer.Typer:
         cls=Root,
         help="Keeps local inference servers running as named instances.",
         epilog="`llamactl COMMAND --help` shows the options of a command, and examples.",
-        no_args_is_help=True,
+        invoke_without_command=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,  # its import takes longer than all the rest
     )
@@ -120,6 +120,7 @@ def _version(asked: bool) -> None:
 
 
 def root(
+    ctx: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
@@ -129,6 +130,10 @@ def root(
 ) -> None:
     """Options of every command."""
     _told["verbose"] = verbose
+    if ctx.invoked_subcommand is None:
+        from llamactl.cli.guide.overview import overview
+
+        overview()
 
 
 _told = {"verbose": False}

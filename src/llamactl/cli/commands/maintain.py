@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from llamactl.cli.guide.examples import examples
+from llamactl.cli.guide.overview import state_of
 from llamactl.cli.session import AsJson, Config, DataDir, Session, command, settings_of, span
 from llamactl.core.errors import InvalidConfig, LlamactlError
 
@@ -25,20 +26,17 @@ _MARKS = {"ok": "ok     ", "warning": "warning", "failure": "FAILURE"}
 @examples("llamactl status", "llamactl status --json")
 def status(s: Session) -> None:
     """Show the server's address, health and instances. Exit code 1 if it is degraded."""
-    health, rows = s.client.health(), s.client.instances.list()
-    about = s.client.system()
-    version = about.version
-    counts = Counter(row.status for row in rows)
+    seen = state_of(s.client)
+    counts = Counter(row.status for row in seen.rows)
     if s.as_json:
-        said = {"url": s.client.url, "version": version, "health": health}
-        s.print_json({**said, "system": about, "instances": counts})
+        said = {"url": seen.url, "version": seen.about.version, "health": seen.health}
+        s.print_json({**said, "system": seen.about, "instances": counts})
     else:
-        faults = f" ({', '.join(health.degraded)})" if health.degraded else ""
-        typer.echo(f"llamactl {version} at {s.client.url}: {health.status}{faults}")
-        typer.echo(f"engine: {about.engine}")
+        typer.echo(seen.headline)
+        typer.echo(f"engine: {seen.about.engine}")
         said_counts = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
         typer.echo(f"instances: {said_counts or 'none'}")
-    if health.status != "ok":
+    if seen.health.status != "ok":
         raise typer.Exit(1)
 
 

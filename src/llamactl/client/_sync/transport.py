@@ -44,7 +44,7 @@ class Transport:
         self._http = httpx2.Client(
             base_url=url,
             headers=dict(headers),
-            timeout=httpx2.Timeout(timeout, connect=_CONNECT_S),
+            timeout=httpx2.Timeout(timeout, connect=min(timeout, _CONNECT_S)),
             trust_env=not is_near(url),  # no proxy leads to this very machine
             verify=url.startswith("https:"),  # else certificates are read, which takes long
         )
