@@ -48,6 +48,15 @@ def test_ps_lists_and_fits(server: Served) -> None:
     assert llamactl(server, "ps", "-q").stdout.split() == ["one", "two"]
 
 
+def test_names_from_other_programs_work_and_others_lead_to_a_command(server: Served) -> None:
+    assert llamactl(server, "list", "-q").stdout.split() == ["one", "two"]
+    assert llamactl(server, "models", "list").stdout.split()[0] == "NAME"
+    assert "llamactl ps [OPTIONS]" in llamactl(server, "help", "ps").stdout.splitlines()[0]
+    unknown = llamactl(server, "unload", "one")
+    assert unknown.returncode == 2
+    assert "No such command 'unload'. Did you mean 'stop'?" in unknown.stderr
+
+
 def test_the_life_of_an_instance(server: Served) -> None:
     options = "backend_options: {model: any}\n"
     made = llamactl(server, "create", "three", "-f", "-", "priority=2", "--no-start", text=options)

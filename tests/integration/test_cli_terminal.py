@@ -9,17 +9,21 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from support.fake_engine import create_fake, tell
 from support.served import Served, data_folder, serve
 
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-def on_terminal(server: Served, columns: int, *words: str) -> list[str]:
-    """What the command shows on a terminal that is so wide."""
+def on_terminal(
+    server: Served, columns: int, *words: str, seen: bytes = b"", then: Callable[[], object] = list
+) -> list[str]:
+    """What the command shows on a terminal that is so wide. Once `seen` is, `then` is called."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     env = {"HOME": str(server.data_dir), "PATH": "/usr/bin:/bin", "TERM": "xterm"}
@@ -33,6 +37,9 @@ def on_terminal(server: Served, columns: int, *words: str) -> list[str]:
     try:
         while data := os.read(ours, 1 << 16):
             said += data
+            if seen and seen in said:
+                seen = b""
+                then()
     except OSError:  # the other side is closed
         pass
     os.close(ours)
@@ -67,3 +74,16 @@ def test_names_and_states_are_whole_where_instances_failed(
     assert {("NAME", "STATUS"), ("qwen3-coder-30b", "failed"), ("a", "failed"),
             ("idle-one", "stopped")} <= rows, lines  # fmt: skip
     assert max(map(len, lines)) <= columns
+
+
+def test_who_waits_for_a_start_sees_that_it_is_loading(tmp_path: Path) -> None:
+    with serve(data_folder(tmp_path, "")) as server:
+        create_fake(server, tmp_path, "slow", start=False, model="slow")
+
+        def loaded() -> None:
+            tell(server.instance("slow"), "loaded")
+
+        for words in (("start", "slow"), ("restart", "slow"), ("update", "slow", "ctx_size=512")):
+            lines = on_terminal(server, 80, *words, seen=b"loading slow (", then=loaded)
+
+            assert "slow  running" in lines, (words, lines)

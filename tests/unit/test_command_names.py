@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from llamactl.cli.guide.names import ALIASES, MEMBER_ALIASES, meant, spelled_out
@@ -53,3 +56,22 @@ def test_an_unknown_word_leads_to_the_command_it_may_mean(typed: str, command: s
 def test_in_a_group_only_its_own_commands_are_meant() -> None:
     assert meant("download", ["ls", "pull", "rm"]) == "pull"
     assert meant("delete", ["create", "ls", "show", "revoke"]) == "revoke"
+
+
+@pytest.mark.parametrize("words", ["--version", "-v serve --help", "version", ""])
+def test_no_command_is_imported_that_is_not_asked_for(words: str) -> None:
+    """All of them take several times as long as the rest of the program."""
+    code = f"""
+import sys
+from llamactl.cli.main import main
+sys.argv = ["llamactl", *{words.split()}]
+try:
+    main()
+except SystemExit as exc:
+    assert not exc.code, exc.code
+print([name for name in sys.modules if name.startswith("llamactl.cli.commands.")])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    expected = ["llamactl.cli.commands.serve"] if "serve" in words else []
+    assert done.stdout.splitlines()[-1] == str(expected), done.stderr

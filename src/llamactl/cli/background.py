@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from llamactl.cli.loading import Progress
 from llamactl.core.errors import LlamactlError
 
 if TYPE_CHECKING:
@@ -23,15 +24,19 @@ def ensure_server(s: Session) -> None:
     if not s.is_local or is_there(s):
         return
     log = s.settings.data / "llamactl.log"
-    process = _spawn(s)
+    process, progress = _spawn(s), Progress(_WAIT_S)
     ends = time.monotonic() + _WAIT_S
-    while not is_there(s):
-        if process.poll() is not None:
-            words = log.read_text(errors="replace").splitlines()[-1:]
-            raise LlamactlError(f"cannot start a server: {''.join(words)}")
-        if time.monotonic() > ends:
-            raise LlamactlError(f"the server did not respond within {_WAIT_S:g} s; see {log}")
-        time.sleep(_LOOK_S)
+    try:
+        while not is_there(s):
+            if process.poll() is not None:
+                words = log.read_text(errors="replace").splitlines()[-1:]
+                raise LlamactlError(f"cannot start a server: {''.join(words)}")
+            if time.monotonic() > ends:
+                raise LlamactlError(f"the server did not respond within {_WAIT_S:g} s; see {log}")
+            progress.say("starting llamactl")
+            time.sleep(_LOOK_S)
+    finally:
+        progress.end()
     typer.echo(
         f"llamactl was not running: started it at {s.known_url} (pid {process.pid}, log {log}); "
         "`llamactl shutdown` stops it",

@@ -13,6 +13,7 @@ import typer
 from llamactl.backends import BY_SECTION
 from llamactl.cli.complete import instance_names
 from llamactl.cli.guide.examples import examples
+from llamactl.cli.loading import Loading
 from llamactl.cli.options import AllowUnknown, backend_name, of_backend, options_of
 from llamactl.cli.session import Session, command, inert, size, span
 from llamactl.core.errors import LlamactlError
@@ -96,9 +97,10 @@ def create(  # noqa: PLR0913, PLR0917  an option each
     from llamactl.cli.files import with_files
 
     body = with_files(s, of_backend(options_of(options, file), backend))
-    made = s.client.instances.create(
-        name, body, start=start, wait=not no_wait, evict=evict, allow_unknown=allow_unknown
-    )
+    with Loading(s, name, until_ready=False):
+        made = s.client.instances.create(
+            name, body, start=start, wait=not no_wait, evict=evict, allow_unknown=allow_unknown
+        )
     _tell(s, made)
 
 
@@ -116,7 +118,9 @@ def update(
     from llamactl.cli.files import with_files
 
     body, wait = with_files(s, options_of(options, file)), not no_wait
-    _tell(s, s.client.instances.update(name, body, wait=wait, allow_unknown=allow_unknown))
+    with Loading(s, name, until_ready=False):
+        made = s.client.instances.update(name, body, wait=wait, allow_unknown=allow_unknown)
+    _tell(s, made)
 
 
 @command
@@ -135,7 +139,9 @@ def open_page(s: Session, name: Name) -> None:
 def start(s: Session, names: Names, evict: Evict = False, no_wait: NoWait = False) -> None:
     """Start instances."""
     for name in names:
-        _tell(s, s.client.instances.start(name, wait=not no_wait, evict=evict))
+        with Loading(s, name, until_ready=False):
+            row = s.client.instances.start(name, wait=not no_wait, evict=evict)
+        _tell(s, row)
 
 
 @command
@@ -155,7 +161,9 @@ def stop(
     elif not names:
         raise LlamactlError(_NONE_NAMED)
     for name in names or ():
-        _tell(s, s.client.instances.stop(name, wait=not no_wait, force=force))
+        with Loading(s, name, until_ready=False):
+            row = s.client.instances.stop(name, wait=not no_wait, force=force)
+        _tell(s, row)
 
 
 @command
@@ -165,7 +173,9 @@ def restart(
 ) -> None:
     """Restart instances."""
     for name in names:
-        _tell(s, s.client.instances.restart(name, wait=not no_wait, evict=evict, force=force))
+        with Loading(s, name, until_ready=False):
+            row = s.client.instances.restart(name, wait=not no_wait, evict=evict, force=force)
+        _tell(s, row)
 
 
 @command
@@ -173,7 +183,8 @@ def restart(
 def rm(s: Session, names: Names, force: Force = False) -> None:
     """Stop and delete instances. Model files are kept."""
     for name in names:
-        s.client.instances.delete(name, force=force)
+        with Loading(s, name, until_ready=False):
+            s.client.instances.delete(name, force=force)
         if not s.as_json:
             typer.echo(f"{name}  removed")
 

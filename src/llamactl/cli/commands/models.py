@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ import typer
 from llamactl.cli.complete import model_names
 from llamactl.cli.guide.examples import examples
 from llamactl.cli.guide.group import group
+from llamactl.cli.loading import Progress, downloaded
 from llamactl.cli.session import Session, command, size, span
 from llamactl.core.errors import LlamactlError
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from llamactl.schemas.models import JobBody
 
 commands = group("Manage model files.")
+_FIRST_LINE_S = 15.0  # of progress, where there is no terminal
 Name = Annotated[
     str, typer.Argument(help="Model name from `models ls`.", autocompletion=model_names)
 ]
@@ -172,20 +173,16 @@ def inspect(
 
 def follow(s: Session, job: JobBody) -> JobBody:
     """Show the progress; returns the finished job. Raises LlamactlError if it fails."""
-    told, last = "", job
+    told, last, progress = "", job, Progress(_FIRST_LINE_S)
     try:
         with closing(s.client.models.follow(job.id)) as states:
             for last in states:
                 if last.warning and last.warning != told:
                     told = last.warning
                     typer.echo(f"warning: {told}", err=True)
-                if sys.stderr.isatty():
-                    left = f", {span(last.left_s)} left" if last.left_s is not None else ""
-                    done = f"{size(last.done)} of {size(last.total)}, {size(last.rate)}/s{left}"
-                    typer.echo(f"\r\x1b[K{last.name or last.model}: {done}", nl=False, err=True)
+                progress.say(f"{last.name or last.model}: {downloaded(last)}")
     finally:
-        if sys.stderr.isatty():
-            typer.echo("", err=True)
+        progress.end(keep=True)
     if last.state != "done":
         raise LlamactlError(last.error or f"the download is {last.state}")
     return last
