@@ -18,7 +18,7 @@ NPM := $(CURDIR)/$(BIN)/python $(CURDIR)/packaging/node.py
 PAGE := $(shell find webui/src webui/plugins src/llamactl/schemas src/llamactl/api -type f -not -name schema.d.ts -not -name '*.pyc') webui/index.html webui/vite.config.ts
 
 .NOTPARALLEL:
-.PHONY: demo demo-cluster test-cluster run ui wheel check test test-rest test-all test-engines test-gpu docs unit in-process compiled server two-processes rest coverage bench bench-context bench-engines bench-start bench-proxy bench-bodies bench-scheduling soak lock
+.PHONY: demo demo-cluster test-cluster run ui wheel check test test-rest test-all test-engines test-gpu docs unit in-process compiled server two-processes elsewhere rest coverage bench bench-context bench-engines bench-start bench-proxy bench-bodies bench-scheduling soak lock
 
 demo: .venv/run.stamp .venv/model.stamp ui
 	$(BIN)/python examples/demo.py
@@ -50,7 +50,7 @@ test-rest: compiled two-processes rest
 
 # both, on one installation of the wheel
 test-all: check wheel
-	$(INSTALLED) --ray $(MAKE) --no-print-directory docs unit in-process compiled server two-processes rest
+	$(INSTALLED) --ray $(MAKE) --no-print-directory docs unit in-process compiled server two-processes elsewhere rest
 
 # what is written, and how the tree looks
 docs: .venv/dev.stamp .venv/ui.stamp
@@ -76,6 +76,10 @@ compiled: .venv/dev.stamp .venv/model.stamp wheel
 # what clients may do, and what may happen to them, with two processes that relay, in plain Python
 two-processes: .venv/dev.stamp .venv/model.stamp
 	env -u LLAMACTL_TEST_PYTHON LLAMACTL_TEST_PROXY_PROCESSES=2 $(PYTEST_SERVERS) $(ON_TWO)
+
+# the examples of the API reference, with all instances on another machine of a cluster; needs root
+elsewhere: .venv/dev.stamp .venv/ray.stamp ui
+	LLAMACTL_TEST_ELSEWHERE=1 $(PYTEST_SERVERS) tests/reference
 
 # on engines that are too large for the others, with what they are installed in kept
 test-engines: .venv/dev.stamp .venv/ui.stamp .venv/vllm.stamp

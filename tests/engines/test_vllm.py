@@ -17,8 +17,9 @@ from typing import Any
 import httpx
 import pytest
 
+from support.instance_ports import instance_ports
 from support.real_engines import VLLM_ENVIRONMENT, environment_of
-from support.served import Served, instance_ports, is_alive, serve, spawn
+from support.served import Served, is_alive, serve, spawn
 from support.tiny_hf import make_tiny_hf, make_tiny_lora
 from support.waits import until
 

@@ -15,7 +15,8 @@ import pytest
 
 from support.fake_engine import ENGINE, wrapper
 from support.installed import PYTHON
-from support.served import end, instance_ports, is_alive
+from support.instance_ports import instance_ports
+from support.served import end, is_alive
 from support.service_manager import UNIT, ServiceManager, read
 from support.waits import until
 

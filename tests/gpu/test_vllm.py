@@ -20,7 +20,8 @@ import pytest
 
 from llamactl.node.host import gpus
 from support import nvidia_smi
-from support.served import BASE, Served, data_folder, instance_ports, serve
+from support.instance_ports import instance_ports
+from support.served import BASE, Served, data_folder, serve
 from support.stages import GPU
 from support.tiny_hf import make_tiny_hf
 from support.waits import until

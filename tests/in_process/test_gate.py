@@ -20,6 +20,8 @@ import uvloop
 
 from llamactl.cluster.certificates import Authority, Files
 from llamactl.cluster.reaching import dial_through
+from llamactl.core.routes import ReadyInstance
+from llamactl.node import busy_slots
 from llamactl.node.gate import Gate
 
 RUN = uvloop.run  # whose TLS is not asyncio's
@@ -282,3 +284,17 @@ def test_a_certificate_is_replaced_before_it_ends_and_at_another_address(tmp_pat
     for request in (b"", b"no request", files.certificate.read_bytes()):
         with pytest.raises(ValueError):
             authority.sign(request, "x", "127.0.0.1", NOW)
+
+
+async def test_an_engine_elsewhere_is_asked_how_busy_it_is_through_the_gate() -> None:
+    async def slots(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        said = b'[{"is_processing": true}, {"is_processing": false}]'
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(said), said))
+        await writer.drain()
+
+    async with there(slots) as one:
+        head = member(one.folder, one.authority, "head", "127.0.0.1").client()
+        ready = ReadyInstance("one", NODE, one.port, "key", 1)
+        assert await busy_slots(ready, head) == 1
+        assert await busy_slots(ready, None) is None  # not in the clear

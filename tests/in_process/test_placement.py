@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from llamactl.control.other_nodes import lost_nodes
-from llamactl.core.errors import ForbiddenBySettings, InsufficientMemory, NodeAway
+from llamactl.core.errors import ForbiddenBySettings, InsufficientMemory, NodeAway, StartFailed
 from llamactl.core.keys import GUEST
 from llamactl.core.memory import Need
 from llamactl.policy.scheduling.node_memory import at_node
@@ -261,6 +261,22 @@ async def test_a_drained_node_is_left_and_nothing_starts_there() -> None:
     await one.there.instances.start("pinned", wait=True, evict=False)
     assert await one.create("d") == "two"
     assert one.kept == [{"two"}, set()]
+
+
+async def test_where_it_could_start_nowhere_the_start_says_why_not_the_drain() -> None:
+    one = Cluster()
+    await one.create("a", nodes=["main", "two"])
+    await one.there.instances.stop("a", wait=True, force=False)
+    one.drains.drain(one.there.nodes.named("main"))
+    one.there.node.obstacles = one.fakes["two"].obstacles = "the file does not exist"
+    one.fakes["two"].broken.add("a")
+    with pytest.raises(StartFailed):
+        await one.there.instances.start("a", wait=True, evict=False)
+    assert one.node_of("a") == "two"
+
+    one.there.node.obstacles = ""  # it could start there
+    with pytest.raises(NodeAway, match=r"drained.*node resume local"):
+        await one.there.instances.start("a", wait=True, evict=False)
 
 
 async def test_a_drain_waits_for_requests() -> None:

@@ -18,6 +18,8 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from llamactl.config import Settings
+from llamactl.proxy.http.engine_connection import Connection
+from llamactl.proxy.relay.pool import dial
 from support.control_path import settle
 from support.data_path import MANAGER, Client, DataPath, data_path
 from support.settings import settings
@@ -142,6 +144,14 @@ def port_of(server: Server) -> int:
 
 
 @asynccontextmanager
+async def over_the_network(settings: Settings | None = None) -> AsyncIterator[DataPath]:
+    """Engines are reached there, not in memory."""
+    async with data_path(settings) as there:
+        there.proxy.relay.pool.dial = dial
+        yield there
+
+
+@asynccontextmanager
 async def talking(
     *, start: bool = True, settings: Settings | None = None
 ) -> AsyncIterator[tuple[DataPath, Engine]]:
@@ -150,7 +160,7 @@ async def talking(
         serve(engine.serve, "127.0.0.1", 0, process_request=engine.answer,
               subprotocols=[Subprotocol("realtime")], select_subprotocol=_ours,
               max_size=None, compression=None) as server,
-        data_path(settings) as there,
+        over_the_network(settings) as there,
     ):  # fmt: skip
         await there.control.create("one", start=start, port=port_of(server))
         yield there, engine
@@ -278,7 +288,7 @@ async def test_an_engine_that_refuses_answers_for_itself() -> None:
 
 
 async def test_an_engine_that_is_not_there_is_a_bad_gateway() -> None:
-    async with data_path() as there:
+    async with over_the_network() as there:
         with Socket() as silent:  # its port is nobody's, and stays so
             silent.bind(("127.0.0.1", 0))
             await there.control.create("one", port=silent.getsockname()[1])
@@ -287,6 +297,27 @@ async def test_an_engine_that_is_not_there_is_a_bad_gateway() -> None:
         assert (answer.status, answer.json["code"]) == (502, "upstream_unreachable")
         assert answer.headers["x-request-id"]
         await there.until_free()
+
+
+async def test_a_websocket_reaches_its_engine_as_requests_do() -> None:
+    """Through the gate of another machine, if it is there."""
+    async with talking() as (there, _):
+        reached = []
+
+        async def elsewhere(connection: Connection, address: tuple[str, int]) -> None:
+            reached.append(address[0])
+            await dial(connection, address)
+
+        there.proxy.relay.pool.dial = elsewhere
+        await WebSocket(there).opened()
+        assert reached == ["127.0.0.1"]
+
+
+async def test_an_engine_that_sends_it_elsewhere_answers_for_itself() -> None:
+    async with talking() as (there, engine):
+        engine.refuses = (307, "see there")
+        assert (await WebSocket(there).refused())[0] == 307
+        assert len(engine.connections) == 0
 
 
 async def test_a_websocket_ends_with_its_key() -> None:
@@ -319,7 +350,7 @@ async def test_a_websocket_takes_the_replica_that_is_ready() -> None:
     engine = Engine()
     async with serve(engine.serve, "127.0.0.1", 0, compression=None) as server:
         only = port_of(server)
-        async with data_path(settings("instances", port_range=(only, only))) as there:
+        async with over_the_network(settings("instances", port_range=(only, only))) as there:
             await there.control.create("one", start=False, replicas=2)
             await there.control.instances.start("one@2", wait=True, evict=False)
             socket = WebSocket(there)

@@ -23,7 +23,8 @@ from llamactl.backends import BACKENDS, BY_SECTION
 from llamactl.config import Settings, fields_of
 from support import vllm_replay
 from support.fake_engine import begin_stream, create_fake, play, raw, wrapper
-from support.served import Served, data_folder, instance_ports, is_alive, serve
+from support.instance_ports import instance_ports
+from support.served import Served, data_folder, is_alive, serve
 from support.uncached import forgotten, is_cached, uncached
 
 BASE = "/api/v1/instances"

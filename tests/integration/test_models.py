@@ -20,7 +20,8 @@ from llamactl.models.naming import RemoteFile, choices, choose, quant_of, read_r
 from support.gguf_file import write_tiny_gguf
 from support.hub import hub
 from support.installed import PYTHON
-from support.served import Served, data_folder, instance_ports, serve
+from support.instance_ports import instance_ports
+from support.served import Served, data_folder, serve
 from support.waits import until
 
 MODELS = "/api/v1/models"

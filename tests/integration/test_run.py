@@ -17,7 +17,8 @@ from llamactl.cli.conversation import Conversation
 from llamactl.cli.session import Session
 from support.fake_engine import create_fake, until_told
 from support.installed import PYTHON
-from support.served import data_folder, end, instance_ports, is_alive, serve
+from support.instance_ports import instance_ports
+from support.served import data_folder, end, is_alive, serve
 
 
 def llamactl(data: Path, *words: str, text: str = "") -> subprocess.CompletedProcess[str]:

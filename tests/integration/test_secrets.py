@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from support.fake_engine import ENGINE, create_fake, wrapper
-from support.served import Served, data_folder, instance_ports, serve
+from support.instance_ports import instance_ports
+from support.served import Served, data_folder, serve
 from support.shared import Servers
 
 BASE = "/api/v1/instances"

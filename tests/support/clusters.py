@@ -15,8 +15,8 @@ import httpx
 
 from support.containers import need
 from support.installed import PYTHON
+from support.instance_ports import instance_ports
 from support.machines import Machine, network
-from support.served import instance_ports
 from support.waits import until
 
 _PORT, _CLUSTER_PORT = 8080, 6399

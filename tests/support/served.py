@@ -19,7 +19,9 @@ from llamactl.link.control_news import Adopted, Close
 from llamactl.link.messages import encode
 from llamactl.proxy_process.meeting_place import MeetingPlace
 from support import engines
+from support.elsewhere import ASKED, another_machine
 from support.installed import PYTHON
+from support.instance_ports import instance_ports
 from support.story import check_story
 from support.waits import until
 
@@ -215,15 +217,6 @@ def spawn(
         )
 
 
-def instance_ports() -> dict[str, str]:
-    """A range of its own for each of the tests' processes that run side by side."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
-    if not worker:  # beside another run, say
-        return {k: v for k, v in os.environ.items() if k == "LLAMACTL_INSTANCE_PORT_RANGE"}
-    first = 8000 + 500 * int(worker)
-    return {"LLAMACTL_INSTANCE_PORT_RANGE": f"{first}-{first + 499}"}
-
-
 @contextmanager
 def serve(
     data_dir: Path,
@@ -233,6 +226,22 @@ def serve(
     program: tuple[str, ...] = LLAMACTL,
 ) -> Iterator[Served]:
     """`program`: what Python runs, instead of llamactl as it is."""
+    if not ASKED or _running:  # the other machine is that of the first one
+        with _serve(data_dir, settings, port, program) as server:
+            yield server
+        return
+    with (
+        another_machine(data_dir) as other,
+        _serve(data_dir, settings, port, program) as server,
+    ):
+        other.join(server)
+        yield server
+
+
+@contextmanager
+def _serve(
+    data_dir: Path, settings: Mapping[str, str | None] | None, port: int, program: tuple[str, ...]
+) -> Iterator[Served]:
     process = spawn(data_dir, settings, ("--port", str(port)), program)
     assert process.stdout is not None
     server = None

@@ -16,7 +16,7 @@ from llamactl.cluster.folder import ClusterFolder
 from llamactl.cluster.local import local_node
 from llamactl.cluster.membership import MachineFacts
 from llamactl.cluster.node_names import NodeNames
-from llamactl.cluster.reaching import dial_of
+from llamactl.cluster.reaching import dial_through, tls_of
 from llamactl.config import Loaded, Settings, SettingsHolder
 from llamactl.control.access.keys import Keys
 from llamactl.control.access.revocations import Revocations
@@ -352,10 +352,11 @@ def _data_path(
 ) -> tuple[ProxyServer, Processes]:  # fmt: skip
     """That of this process, and the processes beside it."""
     settings, ring = held.current, credentials.ring
+    tls = tls_of(settings.data)
     access = Access.of(settings, ring, credentials.tickets)
     proxy = ProxyServer(
         settings, access=access, leases=leases, activator=activator, paths=engine_paths(),
-        busy_slots=busy_slots, dial=dial_of(settings.data),
+        busy_slots=partial(busy_slots, tls=tls), dial=dial_through(tls) if tls else None,
     )  # fmt: skip
     held.subscribe(proxy.heed)
     place = MeetingPlace.of(settings)

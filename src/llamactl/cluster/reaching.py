@@ -15,7 +15,7 @@ _CONNECT_S = 10.0
 Dial = Callable[[Any, tuple[str, int]], Awaitable[object]]  # with a protocol, in all but name
 
 
-def dial_of(data: Path) -> Dial | None:
+def tls_of(data: Path) -> ssl.SSLContext | None:
     """By what the machine with this data directory has; None: it reaches itself only.
 
     Raises OSError.
@@ -25,7 +25,7 @@ def dial_of(data: Path) -> Dial | None:
         return None
     from llamactl.cluster.certificates import Files  # what these rest on is not always there
 
-    return dial_through(Files(folder.path).client())
+    return Files(folder.path).client()
 
 
 def dial_through(tls: ssl.SSLContext) -> Dial:

@@ -24,7 +24,7 @@ class _Finding:
     """Of one node."""
 
     context: ReplicaContext
-    obstacle: str = ""  # why a start there would fail
+    obstacle: str = ""  # why a start there would fail, also of one that is drained
     refusal: LlamactlError | None = None  # why none may be tried
 
     @property
@@ -104,7 +104,8 @@ class NodeFilter:
         if not able and (refusal := _refusal_of(found, last)):
             return Findings(obstacles=reasons, refusal=refusal)
         # with an obstacle everywhere, the start fails, and says why as on one machine
-        able = able or [last if last in choices else choices[0]]
+        stuck = [one.context for one in found if one.refusal is None]
+        able = able or ([last] if last in stuck else stuck[:1])
         needs = await asyncio.gather(*(self._memory.need(instance, c.node.id) for c in able))
         ran = managed.replica.has_run
         feasible = [
@@ -139,27 +140,35 @@ class NodeFilter:
         return _Finding(context, refusal=NodeAway(late))
 
     async def _ask(self, context: ReplicaContext, instance: Instance) -> _Finding:
-        if refusal := await self._refusal(context, instance):
-            return _Finding(context, refusal=refusal)
         try:
+            await context.permit(instance, starts=True)
             context.ports.check(instance)
-            return _Finding(context, await context.obstacle(instance))
+            obstacle = await context.obstacle(instance)
         except LlamactlError as exc:
             return _Finding(context, refusal=exc)
+        return _Finding(context, obstacle, self._drained(context))
 
     async def _refusal(self, context: ReplicaContext, instance: Instance) -> LlamactlError | None:
+        if (drained := self._drained(context)) is not None:
+            return drained
         try:
-            self._nodes.expect_in_service(context)
             await context.permit(instance, starts=True)
         except LlamactlError as exc:
             return exc
         return None
 
+    def _drained(self, context: ReplicaContext) -> NodeAway | None:
+        try:
+            self._nodes.expect_in_service(context)
+        except NodeAway as exc:
+            return exc
+        return None
+
 
 def _refusal_of(found: Sequence[_Finding], last: ReplicaContext) -> LlamactlError | None:
-    """Of several nodes: it may be that all is well on one that is away."""
+    """Of several nodes: it may be that all is well on one that is away, or drained."""
     for one in found:
-        if isinstance(one.refusal, NodeAway):
+        if isinstance(one.refusal, NodeAway) and not one.obstacle:
             return one.refusal
     if any(one.refusal is None for one in found):
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import socket
+import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -12,6 +13,7 @@ from functools import partial
 from llamactl.backends import backend_of
 from llamactl.core.model import ModelInfo
 from llamactl.core.routes import ReadyInstance
+from llamactl.node.process.ports import LOOPBACK
 
 _TIME_S = 2.0
 _MOST = 1 << 20  # bytes of an answer
@@ -27,19 +29,26 @@ async def served_models(ready: ReadyInstance) -> Mapping[str, ModelInfo]:
     return await asyncio.to_thread(backend_of(ready.backend).served_models, partial(_get, ready))
 
 
-async def busy_slots(ready: ReadyInstance) -> int | None:
-    """How many requests the engine works on; None if it doesn't tell."""
-    return await asyncio.to_thread(backend_of(ready.backend).busy_slots, partial(_get, ready))
+async def busy_slots(ready: ReadyInstance, tls: ssl.SSLContext | None = None) -> int | None:
+    """How many requests the engine works on; None if it doesn't tell.
+
+    `tls`: to reach one on another machine.
+    """
+    get = partial(_get, ready, tls=None if ready.host == LOOPBACK else tls)
+    return await asyncio.to_thread(backend_of(ready.backend).busy_slots, get)
 
 
-def _get(ready: ReadyInstance, path: str) -> str:
-    return text_at((ready.host, ready.port), ready.key, path, seconds=_TIME_S)
+def _get(ready: ReadyInstance, path: str, *, tls: ssl.SSLContext | None = None) -> str:
+    return text_at((ready.host, ready.port), ready.key, path, seconds=_TIME_S, tls=tls)
 
 
-def text_at(address: tuple[str, int], key: str, path: str, *, seconds: float) -> str:
+def text_at(
+    address: tuple[str, int], key: str, path: str, *,
+    seconds: float, tls: ssl.SSLContext | None = None,
+) -> str:  # fmt: skip
     """ "" for nothing in time, or an error."""
     try:
-        status, text = ask(address, key, "GET", path, seconds=seconds)
+        status, text = Call(address, seconds, tls).ask(key, "GET", path)
     except OSError:
         return ""
     return text if status == http.HTTPStatus.OK else ""
@@ -56,8 +65,15 @@ def ask(
 class Call:
     """One question, which another thread can take back."""
 
-    def __init__(self, address: tuple[str, int], seconds: float) -> None:
-        self._connection = http.client.HTTPConnection(*address, timeout=seconds)
+    def __init__(
+        self, address: tuple[str, int], seconds: float, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """`tls`: None for an engine of this machine."""
+        if tls is None:
+            self._connection = http.client.HTTPConnection(*address, timeout=seconds)
+        else:
+            host, port = address
+            self._connection = http.client.HTTPSConnection(host, port, timeout=seconds, context=tls)
         self._socket: socket.socket | None = None
         self._is_over = False
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, cast
 
 from websockets.asyncio.client import ClientConnection
+from websockets.client import ClientProtocol
 
 from llamactl.core.errors import LlamactlError
 from llamactl.policy.body.cached_counts import without_cached_counts
@@ -25,9 +26,10 @@ class EngineWebSocket(ClientConnection):
 
     in_body = True
 
-    def __init__(self, turns: Turns, caller: str, *args: Any, **options: Any) -> None:
+    def __init__(self, turns: Turns, caller: str, opening: ClientProtocol) -> None:
         self.caller = caller
-        super().__init__(*args, **options)
+        # no pings: a busy engine or a delay of our loop is not a dead engine
+        super().__init__(opening, ping_interval=None)
         self._unread = Unread(self, turns)
         self._reading = True  # as far as what was read is taken
 
@@ -69,6 +71,11 @@ class EngineWebSocket(ClientConnection):
 
     def close_websocket(self) -> None:
         self._engine.close()
+
+    def abort(self) -> None:
+        """Leave without a word, if it was ever reached."""
+        if (engine := getattr(self, "_engine", None)) is not None:
+            engine.abort()
 
 
 def uncached(send: Send) -> Send:

@@ -16,9 +16,10 @@ from functools import partial
 from typing import Any, cast
 
 from uvicorn.protocols.utils import ClientDisconnected
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
+from websockets.uri import parse_uri
 
 from llamactl.core.errors import (
     InvalidRequest,
@@ -124,10 +125,10 @@ class WebSocketCall:
             try:
                 ends = revoked(self._keys, request.caller)
                 path = self._target.path_and_query.decode("latin-1")
-                engine = partial(EngineWebSocket, self._relay.turns, self._caller)
+                opens = partial(self._open, lease.endpoint, path)
                 if self._relay.hides_cached and not request.caller.management:
                     send = uncached(send)
-                await relay_websocket(scope, receive, send, lease.endpoint, path, ends, engine)
+                await relay_websocket(scope, receive, send, opens, ends)
             finally:
                 lease.release()
         except LlamactlError as error:
@@ -137,6 +138,22 @@ class WebSocketCall:
             first, *lines = head.rstrip().split(b"\r\n")
             headers = [(name, value) for name, _, value in (x.partition(b": ") for x in lines)]
             await _refuse(send, int(first.split()[1]), headers, body)
+
+    async def _open(
+        self, target: ReadyInstance, path: str, subprotocols: Sequence[Subprotocol] | None
+    ) -> EngineWebSocket:
+        """Raises OSError, InvalidHandshake, InvalidURI or TimeoutError."""
+        uri = parse_uri(f"ws://{target.host}:{target.port}{path}")
+        opening = ClientProtocol(uri, subprotocols=subprotocols, max_size=None)
+        made = EngineWebSocket(self._relay.turns, self._caller, opening)
+        try:
+            async with loop_clock().timeout(_OPEN_S):
+                await self._relay.pool.dial(cast(Any, made), (target.host, target.port))
+                await made.handshake({"Authorization": f"Bearer {target.key}"})
+        except BaseException:
+            made.abort()
+            raise
+        return made
 
     async def _lease(self, scope: Scope, receive: Receive) -> Lease[Any] | None:
         """None if the client leaves first."""
@@ -153,18 +170,16 @@ async def relay_websocket(
     scope: Scope,
     receive: Receive,
     send: Send,
-    target: ReadyInstance,
-    path: str,
+    opens: Callable[[Sequence[Subprotocol] | None], Awaitable[EngineWebSocket]],
     ends: Coroutine[Any, Any, None],
-    engine: Callable[..., ClientConnection],
 ) -> None:
     """Accept the client once the engine has accepted us; end when either side, or `ends`, ends.
 
-    `path`: with the query; `engine` makes the connection to it. An engine that refuses answers for
-    itself. Raises UpstreamUnreachable.
+    `opens` the connection to the engine. One that refuses answers for itself. Raises
+    UpstreamUnreachable.
     """
     try:
-        upstream = await _reach(target, path, scope.get("subprotocols") or None, engine)
+        upstream = await opens(scope.get("subprotocols") or None)
     except InvalidStatus as exc:
         ends.close()
         said = exc.response
@@ -188,28 +203,8 @@ async def relay_websocket(
         await _leave(upstream, FAREWELL_S if revoked_first else _CLOSE_S)
 
 
-async def _reach(
-    target: ReadyInstance,
-    path: str,
-    subprotocols: Sequence[Subprotocol] | None,
-    engine: Callable[..., ClientConnection],
-) -> ClientConnection:
-    async with loop_clock().timeout(_OPEN_S):
-        return await connect(
-            f"ws://{target.host}:{target.port}{path}",
-            additional_headers={"Authorization": f"Bearer {target.key}"},
-            subprotocols=subprotocols,
-            max_size=None,
-            compression=None,
-            proxy=None,
-            open_timeout=None,
-            create_connection=cast(Any, engine),
-            ping_interval=None,  # a busy engine or a delay of our loop: not a dead engine
-        )
-
-
 async def _relay_messages(
-    upstream: ClientConnection, receive: Receive, send: Send, ends: Coroutine[Any, Any, None]
+    upstream: EngineWebSocket, receive: Receive, send: Send, ends: Coroutine[Any, Any, None]
 ) -> bool:
     """Both ways, until either side, or `ends`, ends. True if `ends` did, before the engine."""
     down = asyncio.ensure_future(_down(upstream, send))
@@ -224,12 +219,12 @@ async def _relay_messages(
         await asyncio.gather(down, up, end, return_exceptions=True)
 
 
-async def _leave(upstream: ClientConnection, seconds: float) -> None:
+async def _leave(upstream: EngineWebSocket, seconds: float) -> None:
     """An engine that takes nothing more, as nobody takes what it says, is left without a word."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await upstream.close()
-    upstream.transport.abort()
+    upstream.abort()
 
 
 def _check_handshake(head: RequestHead) -> None:
@@ -272,7 +267,7 @@ async def _unless_left(
             abandon(job)
 
 
-async def _down(upstream: ClientConnection, send: Send) -> None:
+async def _down(upstream: EngineWebSocket, send: Send) -> None:
     try:
         async for message in upstream:
             kind = "text" if isinstance(message, str) else "bytes"
@@ -284,7 +279,7 @@ async def _down(upstream: ClientConnection, send: Send) -> None:
     await send({"type": "websocket.close", "code": code, "reason": upstream.close_reason or ""})
 
 
-async def _up(upstream: ClientConnection, receive: Receive) -> None:
+async def _up(upstream: EngineWebSocket, receive: Receive) -> None:
     while True:
         message = await receive()
         if message["type"] == "websocket.disconnect":

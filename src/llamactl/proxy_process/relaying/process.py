@@ -7,9 +7,10 @@ import os
 import secrets
 import socket
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
-from llamactl.cluster.reaching import dial_of
+from llamactl.cluster.reaching import dial_through, tls_of
 from llamactl.core.errors import ShuttingDown
 from llamactl.core.instance import name_key
 from llamactl.link import ProxyEnd
@@ -68,11 +69,12 @@ class ProxyProcess:
         settings, ring, leases = shared(given.settings, given.slots), KeyRing(()), LeaseBook()
         leases.contexts = self._contexts = RemoteContextUse(self._controls.tell)
         self._bridge = Bridge(leases, self._identity, self._report_leases)
+        tls = tls_of(settings.data)
         tickets = PageTickets(lambda: secrets.token_hex(8))  # engines' pages are served elsewhere
         self._proxy = ProxyServer(
             settings, access=Access.of(settings, ring, tickets), leases=leases,
-            activator=self._bridge, paths=engine_paths(), busy_slots=busy_slots,
-            dial=dial_of(settings.data),
+            activator=self._bridge, paths=engine_paths(), busy_slots=partial(busy_slots, tls=tls),
+            dial=dial_through(tls) if tls else None,
         )  # fmt: skip
         self._mirror = Mirror(ring, self._proxy.publish)
         casualties = self._proxy.relay.casualties
