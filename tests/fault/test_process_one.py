@@ -16,17 +16,34 @@ from support.installed import PYTHON
 from support.served import Served, children_of, data_folder
 from support.waits import until
 
-
-@pytest.mark.skipif(
+ALONE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+pytestmark = pytest.mark.skipif(
     (os.geteuid() != 0 or shutil.which("unshare") is None) and "LLAMACTL_CI" not in os.environ,
     reason="needs root, for a name space of processes",
 )
+
+
+def handles(pid: int, number: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return bool(int(status.partition("SigCgt:")[2].split()[0], 16) >> (number - 1) & 1)
+
+
+def test_it_can_be_ended_before_it_serves(tmp_path: Path) -> None:
+    data = data_folder(tmp_path, "")
+    serve = [PYTHON, "-m", "llamactl", "serve", "--data-dir", str(data), "--port", "0"]
+    with subprocess.Popen([*ALONE, *serve], cwd=data, env={**os.environ}) as process:
+        (first,) = until("a first process", lambda: children_of(process.pid))
+        until("a handler for SIGTERM", lambda: handles(first, signal.SIGTERM))
+        os.kill(first, signal.SIGTERM)
+
+        assert process.wait(30) == 128 + signal.SIGTERM
+
+
 def test_it_reaps_what_is_left_and_is_not_replaced(tmp_path: Path) -> None:
     data = data_folder(tmp_path, "")
     serve = [PYTHON, "-m", "llamactl", "serve", "--data-dir", str(data), "--port", "0"]
-    alone = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
     with subprocess.Popen(
-        [*alone, *serve], stdout=subprocess.PIPE, text=True, cwd=data, env={**os.environ}
+        [*ALONE, *serve], stdout=subprocess.PIPE, text=True, cwd=data, env={**os.environ}
     ) as process:
         assert process.stdout is not None
         url = process.stdout.readline().split("serves on ")[1].strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -141,6 +142,8 @@ _told = {"verbose": False}
 
 def main() -> None:
     """Faults that were foreseen are one line, not a trace."""
+    if os.getpid() == 1:  # the kernel drops what process 1 of a container doesn't handle
+        signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     try:
         command_line()()
     except LlamactlError as exc:
