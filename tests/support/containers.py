@@ -42,11 +42,11 @@ class ContainerEngine:
     name: str
     environment: Mapping[str, str]  # by which a client finds it
 
-    def run(self, *words: str, check: bool = True, stdin: bytes = b"") -> str:
+    def run(self, *words: str, check: bool = True, stdin: bytes = b"", within: float = 60) -> str:
         """What its client prints."""
         done = subprocess.run(
             [self.name, *words], env={**os.environ, **self.environment}, input=stdin,
-            capture_output=True, timeout=60, check=False,
+            capture_output=True, timeout=within, check=False,
         )  # fmt: skip
         text = (done.stdout + done.stderr).decode(errors="replace").strip()
         assert done.returncode == 0 or not check, f"{self.name} {words}: {text}"
@@ -115,12 +115,13 @@ class Daemon:
         for name in self.engine.containers():
             self.engine.run("rm", "-f", name)
         self.stop()
-        for mount in reversed(_mounts(self.folder)):
+        for mount in reversed(mounts(self.folder)):
             subprocess.run(["umount", mount], check=False)
-        assert _mounts(self.folder) == []
+        assert mounts(self.folder) == []
 
 
-def _mounts(folder: Path) -> list[str]:
+def mounts(folder: Path) -> list[str]:
+    """What is mounted below it."""
     rows = [row.split() for row in Path("/proc/self/mountinfo").read_text().splitlines()]
     return [row[4] for row in rows if row[4].startswith(f"{folder}/")]
 
@@ -153,7 +154,7 @@ def podman_root(folder: Path) -> Iterator[ContainerEngine]:
         yield engine
     finally:
         engine.run("rm", "-a", "-f")
-        assert _mounts(folder) == []
+        assert mounts(folder) == []
 
 
 def load_llama(engine: ContainerEngine, folder: Path) -> None:
