@@ -78,7 +78,7 @@ def test_nothing_that_is_shipped_says_to_install_llamactl_from_an_index() -> Non
         str(path.relative_to(ROOT)): line
         for path, text in texts.items()
         for line in text.splitlines()
-        if "llamactl[" in line or program.search(line)
+        if "llamactl[" in line or program.search(line.replace("uv tool uninstall llamactl", ""))
     }
 
     assert found == {}
