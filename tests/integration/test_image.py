@@ -14,8 +14,9 @@ from server import model_path
 
 from support.containers import ContainerEngine, podman_root
 from support.image import IMAGE, ROOT, build
+from support.instance_ports import instance_ports
 from support.kills import free_port
-from support.served import BASE, instance_ports, until_gone
+from support.served import BASE, until_gone
 from support.waits import until
 
 NAME, VOLUME = "llamactl", "data"
