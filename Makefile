@@ -18,7 +18,7 @@ NPM := $(CURDIR)/$(BIN)/python $(CURDIR)/packaging/node.py
 PAGE := $(shell find webui/src webui/plugins src/llamactl/schemas src/llamactl/api -type f -not -name schema.d.ts -not -name '*.pyc') webui/index.html webui/vite.config.ts
 
 .NOTPARALLEL:
-.PHONY: demo demo-cluster test-cluster run ui wheel check test test-rest test-all test-engines test-gpu docs unit in-process compiled server two-processes elsewhere rest coverage bench bench-context bench-engines bench-start bench-proxy bench-bodies bench-scheduling soak lock
+.PHONY: demo demo-cluster test-cluster run ui wheel check test test-rest test-all test-engines test-gpu docs unit in-process compiled server two-processes elsewhere rest coverage bench bench-context bench-engines bench-start bench-proxy bench-cluster bench-bodies bench-scheduling soak lock
 
 demo: .venv/run.stamp .venv/model.stamp ui
 	$(BIN)/python examples/demo.py
@@ -120,6 +120,10 @@ bench-start: .venv/dev.stamp
 # beside nginx and LiteLLM's proxy; needs nginx and wrk; writes docs/performance.md
 bench-proxy: .venv/plots.stamp .venv/litellm.stamp wheel
 	$(INSTALLED) $(BIN)/python -m benchmarks.proxy --page
+
+# the way to another machine, as namespaces, so as root; needs nginx and wrk
+bench-cluster: .venv/dev.stamp .venv/ray.stamp
+	$(BIN)/python -m benchmarks.cluster
 
 # what reading JSON costs by content, beside orjson
 bench-bodies: .venv/dev.stamp

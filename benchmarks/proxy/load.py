@@ -59,7 +59,9 @@ class Cost:
     latency: Latency
 
 
-def load(server: Server, folder: Path, seconds: int, model: str = "fixed") -> Cost:
+def load(
+    server: Server, folder: Path, seconds: int, model: str = "fixed", path: str = _PATH
+) -> Cost:
     """Small chat requests over 32 connections, as fast as they are answered, by wrk.
 
     Raises RuntimeError if one of them fails.
@@ -69,7 +71,7 @@ def load(server: Server, folder: Path, seconds: int, model: str = "fixed") -> Co
         f"wrk.method='POST'\nwrk.headers['Content-Type']='application/json'\n"
         f"wrk.headers['Authorization']='Bearer {server.key}'\nwrk.body='{BODY % model}'\n{_SAID}"
     )
-    url = f"http://127.0.0.1:{server.port}{_PATH}"
+    url = f"http://127.0.0.1:{server.port}{path}"
     command = ["wrk", "-t1", "-c32", "--timeout", "30s", "-s", str(script), url]
     subprocess.run([*command, "-d1s"], check=True, capture_output=True)
     before = server.cpu_s

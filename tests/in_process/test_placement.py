@@ -284,7 +284,9 @@ async def test_a_drain_waits_for_requests() -> None:
     await one.create("a")
     await one.create("b", 2)
     lease = one.there.lease("b")
-    one.drains.drain(one.there.nodes.named("two"))
+    left = one.drains.drain(one.there.nodes.named("two"))
     await one.there.until("b", "draining")
+    assert not left.done()
     lease.release()
+    await left
     await one.until_on("b", "local")

@@ -210,9 +210,13 @@ def test_instances_find_their_machines_and_leave_those_that_are_gone(tmp_path: P
         assert row(head, names["two"])["pid"] == moved["pid"]
 
         head.until_nodes(one="here", two="up", three="up")
-        said = head.llamactl("node", "drain", "three")
-        until("the end of what ran there", lambda: three.machine.pids(str(ENGINE)), lambda n: not n)
-        assert "three is drained" in said
+        said = head.llamactl("node", "drain", "three", "--wait")
+        assert three.machine.pids(str(ENGINE)) == []
+        assert said == "three is drained\n"
+        seen = head.llamactl("cluster", "status")
+        assert f"one is the head of the cluster at {head.machine.address}:" in seen
+        assert "3 up: one, three, two" in seen and "drained   three" in seen
+        assert "two belongs to the cluster" in two.llamactl("cluster", "status")
         assert "up, drained" in head.llamactl("node", "ls")
         assert ask(head, names["three"]) == 200
         head.request("POST", f"{BASE}/{names['three']}/stop?wait=true").raise_for_status()

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
-from typing import Any, cast
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.client import ClientProtocol
+from websockets.uri import parse_uri
 
 from llamactl.proxy.http.turns import Turns
 from llamactl.proxy.relay.engine_websocket import EngineWebSocket
 
 MANY = 20_000
+
+
+@asynccontextmanager
+async def opened(port: int) -> AsyncIterator[EngineWebSocket]:
+    opening = ClientProtocol(parse_uri(f"ws://127.0.0.1:{port}"), max_size=None)
+    made = EngineWebSocket(Turns(), "", opening)
+    await asyncio.get_running_loop().create_connection(lambda: made, "127.0.0.1", port)
+    await made.handshake()
+    async with made:
+        yield made
 
 
 def test_many_small_frames_are_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,11 +46,7 @@ def test_many_small_frames_are_read_in_parts(monkeypatch: pytest.MonkeyPatch) ->
     async def run() -> list[str]:
         async with serve(talk, "127.0.0.1", 0) as server:
             port = next(iter(server.sockets)).getsockname()[1]
-            made = cast(Any, partial(EngineWebSocket, Turns(), ""))
-            async with (
-                asyncio.timeout(60),
-                connect(f"ws://127.0.0.1:{port}", create_connection=made, proxy=None) as engine,
-            ):
+            async with asyncio.timeout(60), opened(port) as engine:
                 await engine.send("go")
                 return [str(message) async for message in engine]
 
@@ -54,12 +62,7 @@ def test_a_large_message_comes_whole() -> None:
     async def run() -> list[int]:
         async with serve(talk, "127.0.0.1", 0) as server:
             port = next(iter(server.sockets)).getsockname()[1]
-            made = cast(Any, partial(EngineWebSocket, Turns(), ""))
-            url = f"ws://127.0.0.1:{port}"
-            async with (
-                asyncio.timeout(60),
-                connect(url, create_connection=made, proxy=None, max_size=None) as engine,
-            ):
+            async with asyncio.timeout(60), opened(port) as engine:
                 return [len(message) async for message in engine]
 
     assert asyncio.run(run()) == [5_000_000]

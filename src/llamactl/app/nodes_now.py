@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -55,10 +56,15 @@ class NodesNow:
         seen.give_up(one.id)
         await self._parts.control.lost_nodes.give_up(self._context(one))
 
-    def drain(self, name: str) -> None:
-        """Nothing starts there from now on, and what runs there moves or stops."""
+    async def drain(self, name: str, *, wait: bool) -> None:
+        """Nothing starts there from now on, and what runs there moves or stops.
+
+        `wait`: until it has.
+        """
         with _kept(name):
-            self._parts.control.drains.drain(self._context(self._named(name)))
+            left = self._parts.control.drains.drain(self._context(self._named(name)))
+        if wait:
+            await asyncio.shield(left)
 
     def resume(self, name: str) -> None:
         """What `drain` did is over."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 
 from llamactl.api.errors import answers
 from llamactl.api.services import GUARDS, ServicesDep
 from llamactl.schemas.nodes import NodeBody
 
 Name = Annotated[str, Path(description="name of the node")]
+Wait = Annotated[bool, Query(description="wait until its instances have left before responding")]
 router = APIRouter(prefix="/api/v1/nodes", dependencies=GUARDS, tags=["nodes"])
 
 
@@ -39,12 +40,12 @@ async def remove_node(name: Name, services: ServicesDep) -> None:
 
 
 @router.post("/{name}/drain", status_code=204, responses=answers(404))
-async def drain_node(name: Name, services: ServicesDep) -> None:
+async def drain_node(name: Name, services: ServicesDep, *, wait: Wait = False) -> None:
     """Take a machine out of service: nothing starts there, and its instances move.
 
     Those that may run nowhere else stop. Each finishes its requests first.
     """
-    services.nodes.drain(name)
+    await services.nodes.drain(name, wait=wait)
 
 
 @router.post("/{name}/resume", status_code=204, responses=answers(404))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from llamactl.cli.session import Config, DataDir, Session, command, settings_of,
 from llamactl.core.errors import NodeNotFound
 
 if TYPE_CHECKING:
+    from llamactl.cluster.folder import ClusterFolder, Place
     from llamactl.schemas.nodes import NodeBody
 
 nodes = group("Run instances on other machines.")
@@ -88,11 +90,23 @@ def rm(s: Session, name: Node) -> None:
 @nodes.command()
 @command
 @examples("llamactl node drain gpu-box")
-def drain(s: Session, name: Node) -> None:
-    """Take a machine out of service. Its instances move, or stop, after their requests."""
-    s.client.drain_node(name)
-    if not s.as_json:
-        typer.echo(f"{name} is drained: see `llamactl ps` for what is still there")
+def drain(
+    s: Session,
+    name: Node,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Return when its instances have left.")
+    ] = False,
+) -> None:
+    """Take a machine out of service.
+
+    Its instances move, or stop, after their requests.
+    """
+    s.client.drain_node(name, wait=wait)
+    if s.as_json:
+        return
+    there = [one for one in s.client.instances.list() if one.node == name]
+    left = ", ".join(one.name for one in there if one.status not in ("stopped", "failed"))
+    typer.echo(f"{name} is drained" + (f"; still there: {left}" if left else ""))
 
 
 @nodes.command()
@@ -132,11 +146,6 @@ def leave(config: Config = None, data_dir: DataDir = None) -> None:
     typer.echo(f"{was.node} has left the cluster at {was.head}; its engines keep running")
 
 
-@clusters.callback()
-def _() -> None:
-    """With one command, it would not be named."""
-
-
 @clusters.command()
 @examples("llamactl cluster init --address 192.168.1.10")
 def init(
@@ -161,3 +170,50 @@ def init(
         f"  llamactl node join {place.head} --token-file TOKEN\n"
         f"The token is in {ClusterFolder(settings.data).token}"
     )
+
+
+@clusters.command()
+@command
+@examples("llamactl cluster status")
+def status(s: Session) -> None:
+    """Show this machine's cluster, and which machines are up."""
+    from llamactl.cluster.folder import ClusterFolder
+
+    folder = ClusterFolder(s.settings.data) if s.is_local else None
+    place = folder.place if folder is not None else None
+    is_node = place is not None and not place.is_head
+    rows = s.client.nodes() if s.known_url and not is_node else ()
+    if s.as_json:
+        s.print_json({"place": place and asdict(place), "nodes": rows})
+        return
+    if folder is not None:
+        _print_place(folder, place)
+    if rows and (place is not None or not s.is_local):
+        up, away = (
+            [r.name for r in rows if (r.state == "away") is is_away] for is_away in (False, True)
+        )
+        drained = ", ".join(row.name for row in rows if row.drained)
+        typer.echo(f"  machines  {len(up)} up: {', '.join(up)}")
+        typer.echo(f"  away      {', '.join(away) or 'none'}")
+        typer.echo(f"  drained   {drained or 'none'}")
+    elif is_node:
+        typer.echo("  `llamactl node ls` on the head's machine shows all of them")
+    elif place is not None:
+        typer.echo("  its server is not running; start it with `llamactl serve`")
+
+
+def _print_place(folder: ClusterFolder, place: Place | None) -> None:
+    if place is None:
+        typer.echo("This machine belongs to no cluster; see `llamactl cluster init --help`")
+        return
+    role = "is the head of" if place.is_head else "belongs to"
+    typer.echo(f"{place.node} {role} the cluster at {place.head}")
+    typer.echo(f"  address   {place.address}")
+    typer.echo(f"  token     {folder.token}")
+
+
+@clusters.command("leave")
+@examples("llamactl cluster leave")
+def leave_cluster(config: Config = None, data_dir: DataDir = None) -> None:
+    """The same as `llamactl node leave`."""
+    leave(config, data_dir)

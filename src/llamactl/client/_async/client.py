@@ -108,9 +108,9 @@ class AsyncClient:
         """Give up a machine that is away."""
         await self._transport.send(Call("DELETE", f"{API}/nodes{path(name)}"))
 
-    async def drain_node(self, name: str) -> None:
-        """Have nothing start there, and what runs there move or stop."""
-        await self._transport.send(Call("POST", f"{API}/nodes{path(name)}/drain"))
+    async def drain_node(self, name: str, *, wait: bool = False) -> None:
+        """Have nothing start there, and what runs there move or stop. `wait`: until it has."""
+        await self._transport.send(Call("POST", f"{API}/nodes{path(name)}/drain", {"wait": wait}))
 
     async def resume_node(self, name: str) -> None:
         """Put a drained machine back into service."""

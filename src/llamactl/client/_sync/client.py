@@ -106,9 +106,9 @@ class Client:
         """Give up a machine that is away."""
         self._transport.send(Call("DELETE", f"{API}/nodes{path(name)}"))
 
-    def drain_node(self, name: str) -> None:
-        """Have nothing start there, and what runs there move or stop."""
-        self._transport.send(Call("POST", f"{API}/nodes{path(name)}/drain"))
+    def drain_node(self, name: str, *, wait: bool = False) -> None:
+        """Have nothing start there, and what runs there move or stop. `wait`: until it has."""
+        self._transport.send(Call("POST", f"{API}/nodes{path(name)}/drain", {"wait": wait}))
 
     def resume_node(self, name: str) -> None:
         """Put a drained machine back into service."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Set
 
 from llamactl.control.lifecycle.context import ReplicaContext
@@ -36,11 +37,14 @@ class NodeDrains:
     def __repr__(self) -> str:
         return f"<NodeDrains of {sorted(self._nodes.drained)}>"
 
-    def drain(self, one: ReplicaContext) -> None:
-        """From now on nothing starts there. Raises OSError, with nothing changed."""
+    def drain(self, one: ReplicaContext) -> asyncio.Future[list[None]]:
+        """From now on nothing starts there. Raises OSError, with nothing changed.
+
+        What it returns is done when all that could be reached has left, or the drain was ended.
+        """
         self._keep(self._nodes.drained | {one.name})
         self._nodes.drained.add(one.name)
-        self.clear(one)
+        return self.clear(one)
 
     def resume(self, one: ReplicaContext) -> None:
         """Raises OSError, with nothing changed."""
@@ -52,15 +56,16 @@ class NodeDrains:
         await self._wanted.look_again()
         self._wanted.start_all(one)
 
-    def clear(self, one: ReplicaContext) -> None:
+    def clear(self, one: ReplicaContext) -> asyncio.Future[list[None]]:
         """Have what is there move or stop, if it is drained."""
+        moves = list[asyncio.Task[None]]()
         try:
             self._nodes.expect_in_service(one)
         except NodeAway as exc:
             self._wanted.exclude(one, exc)
-            for managed in self._registry.present():
-                if managed.replica.context is one:
-                    self._tasks.begin(self._move(managed, one))
+            there = [m for m in self._registry.present() if m.replica.context is one]
+            moves = [self._tasks.begin(self._move(managed, one)) for managed in there]
+        return asyncio.gather(*moves)
 
     async def _move(self, managed: ManagedInstance, one: ReplicaContext) -> None:
         runner, cause = managed.replica.runner, f"node {one.name} is drained"

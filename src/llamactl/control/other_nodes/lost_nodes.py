@@ -47,7 +47,7 @@ class LostNodes:
         self._wanted = wanted
         self._filter = node_filter
         self._memory = memory
-        self.on_taken_in: Callable[[ReplicaContext], None] = lambda _: None
+        self.on_taken_in: Callable[[ReplicaContext], object] = lambda _: None
         self._watches: set[asyncio.Task[NoReturn]] = set()
         self._grace = Grace(nodes)
 
