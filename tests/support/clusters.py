@@ -90,10 +90,14 @@ class ClusterMachine:
 
     def request(self, method: str, path: str, body: Any = None) -> httpx.Response:
         """To the server there, with its management key."""
+        with self.machine.network(), self.client() as client:
+            return client.request(method, path, json=body)
+
+    def client(self) -> httpx.Client:
+        """For the server there, with its management key; for a thread that is in its network."""
         key = (self.data / "management_key").read_text().strip()
-        with self.machine.network(), httpx.Client(timeout=120) as client:
-            url, headers = f"http://127.0.0.1:{_PORT}{path}", {"Authorization": f"Bearer {key}"}
-            return client.request(method, url, json=body, headers=headers)
+        headers = {"Authorization": f"Bearer {key}"}
+        return httpx.Client(base_url=f"http://127.0.0.1:{_PORT}", headers=headers, timeout=120)
 
     def until_answer(self, path: str, awaited: str, holds: Any) -> Any:
         return until(

@@ -14,6 +14,7 @@ import os
 import socket
 import sys
 import traceback
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
@@ -31,10 +32,20 @@ _LOOK_S = 0.5
 _PATIENCE_S = 20.0  # of one who waits for others to come or go
 
 
+class RayReplacedError(Exception):
+    """Another Ray runs here than the one that this process began with.
+
+    It may hear nothing of actors that have moved since, and its calls to them would get no answer.
+    """
+
+
 class Nodes:
     """Their mailboxes, made when they are first asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: str) -> None:
+        """`own`: this machine's address."""
+        self._own = own
+        self._ray = ""  # Ray's ID of this machine, once it is known
         self._boxes: dict[str, asyncio.Task[Any]] = {}
         self._away: frozenset[str] = frozenset()  # what is asked of them would wait in Ray
         self._members = b""  # as they were last seen
@@ -59,10 +70,12 @@ class Nodes:
         return answer
 
     async def keep_looking(self) -> None:
-        """Who is there? Until cancelled."""
+        """Who is there? Until cancelled. Raises RayReplacedError."""
         while True:
             with contextlib.suppress(RayError, ValueError):  # Ray's head is away: nobody knows
-                members = await asyncio.to_thread(_members)
+                machines = await asyncio.to_thread(ray.nodes)
+                self._expect_same_ray(machines)
+                members = _members(machines)
                 self._away = frozenset(one.node for one in members if not one.there)
                 seen = encode(members)
                 if seen != self._members:
@@ -70,6 +83,15 @@ class Nodes:
                     async with self._changed:
                         self._changed.notify_all()
             await asyncio.sleep(_LOOK_S)
+
+    def _expect_same_ray(self, machines: Sequence[Mapping[str, Any]]) -> None:
+        now = [
+            str(machine["NodeID"]) for machine in machines
+            if machine["Alive"] and machine["NodeManagerAddress"] == self._own
+        ]  # fmt: skip
+        self._ray = self._ray or (now[0] if len(now) == 1 else "")
+        if now and self._ray and self._ray not in now:
+            raise RayReplacedError
 
     async def _other_members(self, than: bytes) -> bytes:
         """Returns once they differ from `than`, or after a while all the same."""
@@ -97,10 +119,10 @@ def _box(name: str) -> Any:
     return made.remote()
 
 
-def _members() -> list[Member]:
+def _members(machines: Sequence[Mapping[str, Any]]) -> list[Member]:
     """A machine that was started again is listed as it was before, too: as one that is dead."""
     found = dict[str, Member]()
-    for machine in ray.nodes():
+    for machine in machines:
         name = (machine.get("Labels") or {}).get(LABEL)
         if name and (machine["Alive"] or name not in found):
             address, alive = machine["NodeManagerAddress"], machine["Alive"]
@@ -110,9 +132,9 @@ def _members() -> list[Member]:
     return sorted(found.values(), key=lambda member: member.node)
 
 
-async def _serve(end: socket.socket) -> None:
+async def _serve(end: socket.socket, own: str) -> None:
     reader, writer = await asyncio.open_connection(sock=end)
-    nodes = Nodes()
+    nodes = Nodes(own)
     looking = asyncio.create_task(nodes.keep_looking())
     serving = asyncio.create_task(Frames(reader, writer, nodes.answer).run())
     await asyncio.wait({looking, serving}, return_when=asyncio.FIRST_COMPLETED)
@@ -130,7 +152,7 @@ def main() -> None:
         address=address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False,
         _node_ip_address=own,
     )  # fmt: skip
-    asyncio.run(_serve(end))
+    asyncio.run(_serve(end, own))
 
 
 if __name__ == "__main__":
