@@ -18,7 +18,7 @@ NPM := $(CURDIR)/$(BIN)/python $(CURDIR)/packaging/node.py
 PAGE := $(shell find webui/src webui/plugins src/llamactl/schemas src/llamactl/api -type f -not -name schema.d.ts -not -name '*.pyc') webui/index.html webui/vite.config.ts
 
 .NOTPARALLEL:
-.PHONY: demo demo-cluster test-cluster run ui wheel check test test-rest test-all test-engines test-gpu docs unit in-process compiled server two-processes elsewhere rest coverage bench bench-context bench-engines bench-start bench-proxy bench-cluster bench-bodies bench-scheduling soak lock
+.PHONY: demo demo-cluster test-cluster run ui site wheel check test test-rest test-all test-engines test-gpu docs unit in-process compiled server two-processes elsewhere rest coverage bench bench-context bench-engines bench-start bench-proxy bench-cluster bench-bodies bench-scheduling soak lock
 
 demo: .venv/run.stamp .venv/model.stamp ui
 	$(BIN)/python examples/demo.py
@@ -32,6 +32,10 @@ run: .venv/run.stamp .venv/model.stamp ui
 
 # the web page, into the package
 ui: .venv/ui.stamp
+
+# the documentation, into build/site; a link or an anchor that leads nowhere fails
+site: .venv/site.stamp
+	.venv/site/bin/zensical build --strict --clean
 
 wheel: ui .venv/dev.stamp
 	$(BIN)/python packaging/build_backend.py dist
@@ -193,6 +197,13 @@ soak: .venv/dev.stamp
 	$(PIP) install --require-hashes -r requirements/gpu.txt
 	touch $@
 
+# what the documentation's site is built with, in a place of its own
+.venv/site.stamp: requirements/site.txt | .venv/bin/python
+	@echo "installing Zensical"
+	$(PYTHON) -m venv .venv/site
+	.venv/site/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/site.txt
+	touch $@
+
 .venv/clients-node.stamp: tests/clients/package.json tests/clients/package-lock.json .venv/node.stamp
 	cd tests/clients && $(NPM) ci --silent
 	touch $@
@@ -234,6 +245,7 @@ lock:
 	$(LOCK) requirements/node.in -o requirements/node.txt
 	$(LOCK) requirements/plots.in -c requirements/dev.txt -o requirements/plots.txt
 	$(LOCK) requirements/clients.in -o requirements/clients.txt
+	$(LOCK) requirements/site.in -o requirements/site.txt
 	$(LOCK) requirements/mlx.in -o requirements/mlx.txt
 	$(LOCK) requirements/gpu.in -o requirements/gpu.txt
 	$(LOCK) requirements/litellm.in -o requirements/litellm.txt
