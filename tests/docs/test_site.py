@@ -57,3 +57,11 @@ def test_links_lead_to_files_and_headings_that_exist() -> None:
                 broken.append((page.name, path, anchor))
 
     assert broken == []
+
+
+def test_lists_within_lists_are_indented_by_four() -> None:
+    """With less, they are lists within lists for GitHub only."""
+    shallow = re.compile(r"^ {1,3}[-*] .*", re.MULTILINE)
+    found = {p.name: shallow.findall(FENCED.sub("", p.read_text())) for p in PAGES}
+
+    assert {name: lines for name, lines in found.items() if lines} == {}
