@@ -53,7 +53,7 @@ test: check docs unit in-process server
 test-rest: compiled two-processes rest
 
 # both, on one installation of the wheel
-test-all: check wheel
+test-all: check site wheel
 	$(INSTALLED) --ray $(MAKE) --no-print-directory docs unit in-process compiled server two-processes elsewhere rest
 
 # what is written, and how the tree looks

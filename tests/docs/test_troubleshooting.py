@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,8 @@ from llamactl.config.settings import Settings
 from llamactl.core.errors import LlamactlError
 from llamactl.core.exits import FailureClass
 
-PAGE = (Path(__file__).parents[2] / "docs/troubleshooting.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/troubleshooting.md").read_text()
 ENTRY = re.compile(r"^### (\w+)\n\n((?:.+\n)+)", re.MULTILINE)
 ENTRIES = dict(ENTRY.findall(PAGE.partition("\n## Codes\n")[2]))
 
@@ -60,3 +62,24 @@ def test_the_settings_that_it_names_exist() -> None:
 
     assert len(named) > 20
     assert sorted(set(named) - known) == []
+
+
+def messages() -> Iterator[str]:
+    """All texts of the program, with `…` for what is filled in."""
+    for path in sorted((ROOT / "src/llamactl").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                parts = (one.value if isinstance(one, ast.Constant) else "…" for one in node.values)
+                yield "".join(map(str, parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def test_the_messages_that_it_lists_are_in_the_program() -> None:
+    table = PAGE.partition("\n## Messages\n")[2].partition("\n## Codes\n")[0]
+    listed = re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
+    said = "\n".join(messages())
+
+    assert len(listed) > 20
+    assert [one for one in listed if one not in said] == []
+    assert listed == sorted(listed)
